@@ -1,0 +1,31 @@
+package slipway
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+)
+
+// NewID returns 32 lower-case hexadecimal digits: the form of App Runner's
+// service, operation and instance ids (a version 4 UUID without dashes).
+func NewID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails: crypto/rand aborts the process instead
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return hex.EncodeToString(b[:])
+}
+
+// labelDigits has 32 entries, so that five random bits pick one without bias.
+// It leaves out the letters and digits that people confuse.
+const labelDigits = "abcdefghijkmnpqrstuvwxyz23456789"
+
+// NewLabel returns the ten random letters and digits that begin a service's
+// host name.
+func NewLabel() string {
+	var b [10]byte
+	rand.Read(b[:])
+	for i := range b {
+		b[i] = labelDigits[b[i]&31]
+	}
+	return string(b[:])
+}

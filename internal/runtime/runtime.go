@@ -1,0 +1,117 @@
+// Package runtime is the contract between the fleet and whatever runs
+// instances: the Driver interface and its types.
+//
+// It runs nothing itself. Drivers live in sub-packages, know this package and
+// never each other; runtimetest holds the suite that each must pass and a fake
+// for everybody's tests. Names come from the caller and there are no handles
+// to save: after a crash the world is read again with List.
+package runtime
+
+import (
+	"context"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrNotFound is returned for an instance the driver does not know.
+var ErrNotFound = errors.New("no such instance")
+
+// ErrNotRunning is returned by Dial for an instance whose process is gone.
+var ErrNotRunning = errors.New("instance is not running")
+
+// Driver runs instances. All methods are idempotent and safe for concurrent
+// use; calls for different ids do not wait for one another.
+type Driver interface {
+	// Prepare makes the image with this manifest digest ready to run here. It
+	// may be slow (unpacking) and is safe to repeat.
+	Prepare(ctx context.Context, image string) error
+
+	// Ensure starts instance want.ID unless the driver already knows it, alive
+	// or dead. An instance that could not start is known as exited, with the
+	// reason in Exit.Reason: that is not an error of Ensure. An error means
+	// nothing was left behind and the call may be repeated.
+	Ensure(ctx context.Context, want Spec) error
+
+	// Remove stops the instance (stop signal, then after grace SIGKILL to all
+	// of it) and forgets it with everything it had. An unknown id is success.
+	// When Remove returns nil, no process of it lives; the rest of the
+	// clean-up may go on in the background and survives a restart.
+	Remove(ctx context.Context, id string, grace time.Duration) error
+
+	// List returns everything that bears the driver's mark, dead or alive, and
+	// never an instance whose Remove returned nil.
+	List(ctx context.Context) ([]Observed, error)
+
+	// Output returns what the instance wrote from position from on, oldest
+	// first, at most about 1 MiB a call, and the position to go on from. It
+	// does not wait for more. Output that was overwritten before it was read
+	// shows as a gap: the first chunk's Pos is then larger than from.
+	Output(ctx context.Context, id string, from int64) (chunks []Chunk, next int64, err error)
+
+	// Dial opens a TCP connection to the port inside the instance, whichever
+	// of its local addresses the application listens on.
+	Dial(ctx context.Context, id string, port int) (net.Conn, error)
+
+	// Limits tells what this driver enforces.
+	Limits() Limits
+}
+
+// Watcher is a driver that can say when something may have changed (an
+// instance exited). Watch blocks until ctx ends. A nudge is a hint, never
+// data: the callee lists again. id is "" when anything may have changed.
+type Watcher interface {
+	Watch(ctx context.Context, nudge func(id string)) error
+}
+
+// Statser is a driver that measures its instances.
+type Statser interface {
+	// Stats returns the usage of every live instance by id.
+	Stats(ctx context.Context) (map[string]Usage, error)
+}
+
+// Spec is all a driver needs to run one instance.
+type Spec struct {
+	ID      string // 32 hexadecimal digits: also directory, cgroup and host name
+	Service string // labels, returned by List
+	Release string
+
+	Image     string // manifest digest, prepared before
+	Process   slipway.Process
+	Port      int
+	Resources slipway.Resources
+	Disk      int64 // bytes its writable layer may hold; 0: the driver's default
+}
+
+// Observed is one instance as the driver sees it.
+type Observed struct {
+	ID, Service, Release string
+
+	Running   bool
+	PID       int // of the instance's first process in the host's namespace; 0 when not running
+	StartedAt time.Time
+	Exit      *slipway.Exit // set when not running
+}
+
+// Chunk is a piece of output as the application wrote it, not cut at lines.
+type Chunk struct {
+	Pos    int64 // position of its first byte in the instance's output
+	At     time.Time
+	Stderr bool
+	Data   []byte
+}
+
+// Limits tells which limits a driver enforces.
+type Limits struct {
+	CPU, Memory, Pids, Disk bool
+	Egress                  bool // instances reach the outside and not one another
+}
+
+// Usage is what an instance has used.
+type Usage struct {
+	CPU    time.Duration // since its start
+	Memory int64         // bytes now
+	Pids   int
+}

@@ -1,0 +1,98 @@
+package slipway
+
+import "time"
+
+// Operation is one asynchronous change to a service, from the API call that
+// asked for it to its end. Kind and Input are written by the API, the rest by
+// the engine.
+type Operation struct {
+	ID        string // 32 hexadecimal digits
+	ServiceID string
+	Kind      OperationKind
+	Input     Input
+
+	Status   OperationStatus
+	Step     string // name of the step it is at
+	State    []byte // JSON that steps leave for later ones
+	Cause    string // why it failed; "" otherwise
+	Cancel   string // why it should stop; "" otherwise
+	Attempt  int    // tries of the current step so far
+	Deadline time.Time
+
+	Owner      string
+	Fence      int64
+	LeaseUntil time.Time
+
+	CreatedAt, StartedAt, UpdatedAt, EndedAt time.Time
+}
+
+// Input is what an operation was asked to bring about.
+type Input struct {
+	// Spec is the specification to deploy: the service's next one for create
+	// and update, nil for the others.
+	Spec *Spec
+}
+
+// OperationKind is App Runner's operation type.
+type OperationKind string
+
+const (
+	CreateService   OperationKind = "CREATE_SERVICE"
+	UpdateService   OperationKind = "UPDATE_SERVICE"
+	StartDeployment OperationKind = "START_DEPLOYMENT"
+	PauseService    OperationKind = "PAUSE_SERVICE"
+	ResumeService   OperationKind = "RESUME_SERVICE"
+	DeleteService   OperationKind = "DELETE_SERVICE"
+)
+
+// OperationStatus is App Runner's operation status.
+type OperationStatus string
+
+const (
+	OperationPending            OperationStatus = "PENDING"
+	OperationInProgress         OperationStatus = "IN_PROGRESS"
+	OperationSucceeded          OperationStatus = "SUCCEEDED"
+	OperationFailed             OperationStatus = "FAILED"
+	OperationRollbackInProgress OperationStatus = "ROLLBACK_IN_PROGRESS"
+	OperationRollbackSucceeded  OperationStatus = "ROLLBACK_SUCCEEDED"
+	OperationRollbackFailed     OperationStatus = "ROLLBACK_FAILED"
+)
+
+// Live reports whether an operation of this status still has steps to take.
+func (s OperationStatus) Live() bool {
+	return s == OperationPending || s == OperationInProgress || s == OperationRollbackInProgress
+}
+
+// AutoScaling is one revision of an auto scaling configuration.
+type AutoScaling struct {
+	ARN      string
+	Name     string
+	Revision int
+	Scaling  Scaling
+
+	Latest    bool
+	Default   bool
+	Active    bool
+	CreatedAt time.Time
+	DeletedAt time.Time
+}
+
+// Event is a line in a service's history, for people.
+type Event struct {
+	ID        int64
+	ServiceID string
+	Operation string // id, or "" when no operation caused it
+	Stream    string // "events", or "deployment/<operation id>" and alike
+	At        time.Time
+	Text      string // without the "[AppRunner] " prefix
+}
+
+// Tag is a key and a value on a resource.
+type Tag struct{ Key, Value string }
+
+// AccessKey is a pair of API credentials.
+type AccessKey struct {
+	ID, Secret string
+	User       string // "root" for the first key
+	CreatedAt  time.Time
+}

@@ -1,0 +1,63 @@
+package slipway
+
+import (
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+)
+
+// Service is what a user created: a name, a specification and a URL. Its Spec
+// and Wanted say what should be; what runs is told by its releases' instances.
+type Service struct {
+	ID    string // 32 hexadecimal digits
+	Name  string
+	ARN   string
+	Label string // first label of its host name, see NewLabel
+
+	Spec   Spec
+	Wanted Wanted
+	Status Status // resting status; meaningless while an operation is live
+
+	ActiveRelease string // id of the release that serves; "" before the first
+
+	// RouteVersion rises, over all services, with each change that a router
+	// must know: see internal/store.
+	RouteVersion int64
+
+	CreatedAt, UpdatedAt time.Time
+	DeletedAt            time.Time // zero while not deleted
+}
+
+// Spec is the configuration of a service, complete with defaults, in App
+// Runner's own shapes.
+type Spec struct {
+	Source        types.SourceConfiguration
+	Instance      types.InstanceConfiguration
+	HealthCheck   types.HealthCheckConfiguration
+	Network       types.NetworkConfiguration
+	Observability *types.ServiceObservabilityConfiguration
+	Encryption    *types.EncryptionConfiguration
+
+	AutoScalingConfigurationARN string // full, with revision and id
+}
+
+// Wanted is the state a service is to be brought to.
+type Wanted string
+
+const (
+	WantedRunning Wanted = "running"
+	WantedPaused  Wanted = "paused"
+	WantedDeleted Wanted = "deleted"
+)
+
+// Status is a service's status as App Runner names it.
+type Status string
+
+const (
+	StatusRunning             Status = "RUNNING"
+	StatusPaused              Status = "PAUSED"
+	StatusCreateFailed        Status = "CREATE_FAILED"
+	StatusDeleteFailed        Status = "DELETE_FAILED"
+	StatusDeleted             Status = "DELETED"
+	StatusOperationInProgress Status = "OPERATION_IN_PROGRESS" // never stored: a live operation means it
+)
