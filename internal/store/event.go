@@ -1,0 +1,62 @@
+package store
+
+import (
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+func scanEvent(s scanner) (e slipway.Event, err error) {
+	err = s.Scan(&e.ID, &e.ServiceID, &e.Operation, &e.Stream, instant{&e.At}, &e.Text)
+	return e, err
+}
+
+const eventColumns = `id, service_id, operation_id, stream, at, text`
+
+// keepEvents is how many lines a stream of a service keeps.
+const keepEvents = 10_000
+
+// InsertEvent appends a line to one of the service's streams and drops the
+// stream's oldest above a bound.
+func (tx *Tx) InsertEvent(e slipway.Event) error {
+	n, err := tx.count(`INSERT INTO event (service_id, operation_id, stream, at, text) VALUES ($1, $2, $3, $4, $5)
+		RETURNING id`, e.ServiceID, e.Operation, e.Stream, nanos(e.At), e.Text)
+	if err != nil {
+		return err
+	}
+	if n%1000 != 0 { // ids rise over all streams: now and then is enough
+		return nil
+	}
+	_, err = tx.exec(`DELETE FROM event WHERE service_id = $1 AND stream = $2 AND id <= (SELECT id FROM event
+		WHERE service_id = $1 AND stream = $2 ORDER BY id DESC LIMIT 1 OFFSET $3)`, e.ServiceID, e.Stream, keepEvents)
+	return err
+}
+
+// Events returns lines of a service's stream with ids above afterID and times
+// in [since, until), oldest first, at most limit; zero times and limit 0 mean
+// no bound.
+func (tx *Tx) Events(serviceID, stream string, afterID int64, since, until time.Time, limit int) ([]slipway.Event, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	end := nanos(until)
+	if end == 0 {
+		end = 1<<63 - 1
+	}
+	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream = $2 AND id > $3
+		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), end, limit)
+}
+
+// EventStream is one of a service's streams of events.
+type EventStream struct {
+	Name        string
+	First, Last time.Time
+}
+
+// EventStreams returns a service's streams by name.
+func (tx *Tx) EventStreams(serviceID string) ([]EventStream, error) {
+	return all(tx, func(s scanner) (e EventStream, err error) {
+		err = s.Scan(&e.Name, instant{&e.First}, instant{&e.Last})
+		return
+	}, `SELECT stream, min(at), max(at) FROM event WHERE service_id = $1 GROUP BY stream ORDER BY stream`, serviceID)
+}

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/openslipway/slipway"
+)
+
+const instanceColumns = `id, service_id, release_id, state, exit, created_at, ready_at, ended_at`
+
+func scanInstance(s scanner) (i slipway.Instance, err error) {
+	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, document{&i.Exit},
+		instant{&i.CreatedAt}, instant{&i.ReadyAt}, instant{&i.EndedAt})
+	return i, err
+}
+
+// PutInstance inserts or replaces the facts about an instance. Routers are told
+// whatever changed: only the fleet calls it, when something did.
+func (tx *Tx) PutInstance(i slipway.Instance) error {
+	exit, err := text(i.Exit)
+	if err != nil {
+		return err
+	}
+	tx.touch(i.ServiceID, Instances|Routes)
+	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, exit = excluded.exit,
+		ready_at = excluded.ready_at, ended_at = excluded.ended_at`,
+		i.ID, i.ServiceID, i.ReleaseID, string(i.State), exit, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
+		return fmt.Errorf("put instance %s: %w", i.ID, err)
+	}
+	return nil
+}
+
+// InstancesOf returns a service's instances, oldest first.
+func (tx *Tx) InstancesOf(serviceID string) ([]slipway.Instance, error) {
+	return all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance WHERE service_id = $1 ORDER BY created_at, id`, serviceID)
+}
+
+// InstancesOfRelease returns a release's instances, oldest first.
+func (tx *Tx) InstancesOfRelease(releaseID string) ([]slipway.Instance, error) {
+	return all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance WHERE release_id = $1 ORDER BY created_at, id`, releaseID)
+}
+
+// DeleteInstance forgets an instance.
+func (tx *Tx) DeleteInstance(i slipway.Instance) error {
+	tx.touch(i.ServiceID, Instances|Routes)
+	if err := tx.forgetDrained(i.ID); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM instance WHERE id = $1`, i.ID)
+	return err
+}

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrOperationLive is returned when the service has a live operation already.
+var ErrOperationLive = errors.New("another operation is live")
+
+// ErrLeaseLost is returned when an operation was claimed by somebody else
+// since: the caller must stop and write nothing.
+var ErrLeaseLost = errors.New("the operation's lease is lost")
+
+const operationColumns = `id, service_id, kind, input, status, step, state, cause, cancel, attempt, deadline,
+	owner, fence, lease_until, created_at, started_at, updated_at, ended_at`
+
+func scanOperation(s scanner) (o slipway.Operation, err error) {
+	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, document{&o.Input}, &o.Status, &o.Step, &o.State, &o.Cause, &o.Cancel,
+		&o.Attempt, instant{&o.Deadline}, &o.Owner, &o.Fence, instant{&o.LeaseUntil},
+		instant{&o.CreatedAt}, instant{&o.StartedAt}, instant{&o.UpdatedAt}, instant{&o.EndedAt})
+	return o, err
+}
+
+// InsertOperation asks for an operation: ID, ServiceID, Kind, Input and
+// CreatedAt of o are kept. It returns ErrOperationLive when the service has a
+// live one: the unique index is the only lock there is.
+func (tx *Tx) InsertOperation(o slipway.Operation) error {
+	input, err := text(o.Input)
+	if err != nil {
+		return err
+	}
+	var asc string
+	if o.Input.Spec != nil {
+		asc = o.Input.Spec.AutoScalingConfigurationARN
+	}
+	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, autoscaling_arn, status, step, state, cause,
+		cancel, attempt, deadline, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
+		VALUES ($1, $2, $3, $4, $5, 'PENDING', '', '', '', '', 0, 0, '', 0, 0, $6, $6, $6, 0)
+		ON CONFLICT (service_id) WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') DO NOTHING`,
+		o.ID, o.ServiceID, string(o.Kind), input, asc, nanos(o.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert operation %s: %w", o.ID, err)
+	}
+	if n == 0 {
+		return ErrOperationLive
+	}
+	tx.touch(o.ServiceID, Operations|Routes)
+	return nil
+}
+
+// Operation returns an operation by id.
+func (tx *Tx) Operation(id string) (slipway.Operation, error) {
+	return one(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE id = $1`, id)
+}
+
+// OperationsOf returns a service's operations, newest first, from the one older
+// than the cursor (beforeTime, beforeID) on; a zero cursor begins at the
+// newest, limit 0 means all.
+func (tx *Tx) OperationsOf(serviceID string, beforeTime time.Time, beforeID string, limit int) ([]slipway.Operation, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	before := nanos(beforeTime)
+	if before == 0 {
+		before = 1<<63 - 1
+	}
+	return all(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE service_id = $1
+		AND (created_at < $2 OR (created_at = $2 AND id < $3))
+		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, before, beforeID, limit)
+}
+
+// CancelOperation asks a live operation to stop, for a reason.
+func (tx *Tx) CancelOperation(id, reason string) error {
+	o, err := tx.Operation(id)
+	if err != nil {
+		return err
+	}
+	tx.touch(o.ServiceID, Operations)
+	_, err = tx.exec(`UPDATE operation SET cancel = $1 WHERE id = $2
+		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS')`, reason, id)
+	return err
+}
+
+// ClaimOperation gives one live operation whose lease has run out to the owner
+// until the given time, and returns it; ErrNotFound when there is none.
+func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operation, error) {
+	// The predicate is repeated outside the sub-select: without that, concurrent
+	// claimers on PostgreSQL claim one operation several times.
+	const due = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $2`
+	o, err := one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $3
+		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY lease_until, created_at LIMIT 1) AND `+due+`
+		RETURNING `+operationColumns, owner, nanos(now), nanos(until))
+	return o, err
+}
+
+// RenewLease keeps the operation with its owner until the given time. It
+// returns the reason to cancel it, if there is one, or ErrLeaseLost.
+func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (cancel string, err error) {
+	cancel, err = one(tx, func(s scanner) (c string, err error) { err = s.Scan(&c); return },
+		`UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
+		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence)
+	if errors.Is(err, ErrNotFound) {
+		err = ErrLeaseLost
+	}
+	return cancel, err
+}
+
+// SaveOperation writes what the engine owns of o: status, step, state, cause,
+// attempt, deadline, lease and times. It returns ErrLeaseLost unless o.Fence is
+// still the operation's.
+func (tx *Tx) SaveOperation(o slipway.Operation) error {
+	n, err := tx.exec(`UPDATE operation SET status = $1, step = $2, state = $3, cause = $4, attempt = $5, deadline = $6,
+		lease_until = $7, started_at = $8, updated_at = $9, ended_at = $10 WHERE id = $11 AND fence = $12`,
+		string(o.Status), o.Step, string(o.State), o.Cause, o.Attempt, nanos(o.Deadline),
+		nanos(o.LeaseUntil), nanos(o.StartedAt), nanos(o.UpdatedAt), nanos(o.EndedAt), o.ID, o.Fence)
+	if err != nil {
+		return fmt.Errorf("save operation %s: %w", o.ID, err)
+	}
+	if n == 0 {
+		return ErrLeaseLost
+	}
+	t := Operations
+	if !o.Status.Live() {
+		t |= Routes
+	}
+	tx.touch(o.ServiceID, t)
+	return nil
+}
+
+// FreeLeases makes every live operation claimable at once. For a single process
+// at start: whoever held them is dead.
+func (tx *Tx) FreeLeases() error {
+	_, err := tx.exec(`UPDATE operation SET lease_until = 0
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0`)
+	return err
+}

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/openslipway/slipway"
+)
+
+// releaseSettings are the parts of a release that never change.
+type releaseSettings struct {
+	ImageRef    string
+	Process     slipway.Process
+	Port        int
+	Resources   slipway.Resources
+	HealthCheck slipway.HealthCheck
+	Scaling     slipway.Scaling
+}
+
+const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at`
+
+func scanRelease(s scanner) (r slipway.Release, err error) {
+	var set releaseSettings
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt})
+	r.ImageRef, r.Process, r.Port = set.ImageRef, set.Process, set.Port
+	r.Resources, r.HealthCheck, r.Scaling = set.Resources, set.HealthCheck, set.Scaling
+	return r, err
+}
+
+// InsertRelease adds a release.
+func (tx *Tx) InsertRelease(r slipway.Release) error {
+	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Resources, r.HealthCheck, r.Scaling})
+	if err != nil {
+		return err
+	}
+	tx.touch(r.ServiceID, Releases)
+	if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, set, string(r.Desired), r.Size, nanos(r.CreatedAt)); err != nil {
+		return fmt.Errorf("insert release %s: %w", r.ID, err)
+	}
+	return nil
+}
+
+// Release returns a release by id.
+func (tx *Tx) Release(id string) (slipway.Release, error) {
+	return one(tx, scanRelease, `SELECT `+releaseColumns+` FROM release WHERE id = $1`, id)
+}
+
+// ReleasesOf returns a service's releases, oldest first.
+func (tx *Tx) ReleasesOf(serviceID string) ([]slipway.Release, error) {
+	return all(tx, scanRelease, `SELECT `+releaseColumns+` FROM release WHERE service_id = $1 ORDER BY created_at, id`, serviceID)
+}
+
+// SetDesired says what the release's instances are to do. A release that is to
+// run again is no longer empty in any router's eyes.
+func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
+	tx.touch(r.ServiceID, Releases|Routes)
+	if d == slipway.DesiredRun {
+		if err := tx.forgetDrained(r.ID); err != nil {
+			return err
+		}
+	}
+	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
+}
+
+// SetSize says how many instances the release is to have.
+func (tx *Tx) SetSize(r slipway.Release, size int) error {
+	tx.touch(r.ServiceID, Releases)
+	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
+}
+
+// DeleteRelease removes a release that nothing refers to any more.
+func (tx *Tx) DeleteRelease(r slipway.Release) error {
+	tx.touch(r.ServiceID, Releases|Routes)
+	if err := tx.forgetDrained(r.ID); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM release WHERE id = $1`, r.ID)
+	return err
+}
+
+// ImagesInUse returns the digests of the images of all releases.
+func (tx *Tx) ImagesInUse() ([]string, error) {
+	return all(tx, func(s scanner) (d string, err error) { err = s.Scan(&d); return },
+		`SELECT DISTINCT image FROM release`)
+}

@@ -1,0 +1,96 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+// Route is everything a router must know of one service, read in one
+// transaction.
+type Route struct {
+	Service   ServiceView
+	Releases  []slipway.Release
+	Instances []slipway.Instance // those that live
+}
+
+// RoutesSince returns the routes of all services whose RouteVersion is above
+// version, lowest first. Deleted services are among them until forgotten.
+func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
+	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.route_version > $1 ORDER BY s.route_version`, version)
+	if err != nil {
+		return nil, err
+	}
+	views, err := tx.views(rows)
+	if err != nil {
+		return nil, err
+	}
+	routes := make([]Route, 0, len(views))
+	for _, v := range views {
+		r := Route{Service: v}
+		if r.Releases, err = tx.ReleasesOf(v.ID); err != nil {
+			return nil, err
+		}
+		if r.Instances, err = all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance
+			WHERE service_id = $1 AND state <> 'ended' ORDER BY created_at, id`, v.ID); err != nil {
+			return nil, err
+		}
+		routes = append(routes, r)
+	}
+	return routes, nil
+}
+
+// RouteVersion returns the highest route version given out.
+func (tx *Tx) RouteVersion() (int64, error) {
+	n, err := tx.count(`SELECT value FROM counter WHERE name = 'route'`)
+	return int64(n), err
+}
+
+// SeeRouter notes that the router lives and which table version it applies.
+func (tx *Tx) SeeRouter(id string, version int64, now time.Time) error {
+	_, err := tx.exec(`INSERT INTO router (id, version, seen_at) VALUES ($1, $2, $3)
+		ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at`, id, version, nanos(now))
+	return err
+}
+
+// ForgetRouters removes the routers not seen since t, and what they reported.
+// A zero t removes all: for a single process at start.
+func (tx *Tx) ForgetRouters(t time.Time) error {
+	before := nanos(t)
+	if before == 0 {
+		before = 1<<63 - 1
+	}
+	if _, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router WHERE seen_at < $1)`, before); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM router WHERE seen_at < $1`, before)
+	return err
+}
+
+// ReportDrained notes that in the router's applied table the target (a release
+// or an instance id of the service) takes no new requests and has none in
+// flight. Repeating it is harmless.
+func (tx *Tx) ReportDrained(routerID, serviceID, target string) error {
+	n, err := tx.exec(`INSERT INTO drained (router, target) VALUES ($1, $2) ON CONFLICT DO NOTHING`, routerID, target)
+	if err != nil {
+		return fmt.Errorf("report %s drained: %w", target, err)
+	}
+	if n > 0 {
+		tx.touch(serviceID, Drains)
+	}
+	return nil
+}
+
+// Drained reports whether every live router (seen at or after alive) has
+// reported the target drained. Without any live router nothing is in flight.
+func (tx *Tx) Drained(target string, alive time.Time) (bool, error) {
+	n, err := tx.count(`SELECT count(*) FROM router r WHERE r.seen_at >= $1
+		AND NOT EXISTS (SELECT 1 FROM drained d WHERE d.router = r.id AND d.target = $2)`, nanos(alive), target)
+	return n == 0, err
+}
+
+func (tx *Tx) forgetDrained(target string) error {
+	_, err := tx.exec(`DELETE FROM drained WHERE target = $1`, target)
+	return err
+}

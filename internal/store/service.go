@@ -1,0 +1,218 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrNameTaken is returned when a service that is not deleted has the name.
+var ErrNameTaken = errors.New("name is taken")
+
+// ServiceView is a service with its live operation, read together.
+type ServiceView struct {
+	slipway.Service
+	Live *slipway.Operation // nil while no operation is live
+}
+
+// VisibleStatus is the status users see: OPERATION_IN_PROGRESS while an
+// operation is live, else the resting one.
+func (v ServiceView) VisibleStatus() slipway.Status {
+	if v.Live != nil {
+		return slipway.StatusOperationInProgress
+	}
+	return v.Status
+}
+
+// VisibleSpec is the specification users see: the next one while an update is
+// live, as App Runner answers UpdateService with the new values.
+func (v ServiceView) VisibleSpec() slipway.Spec {
+	if v.Live != nil && v.Live.Input.Spec != nil {
+		return *v.Live.Input.Spec
+	}
+	return v.Spec
+}
+
+const serviceColumns = `s.id, s.name, s.arn, s.label, s.spec, s.wanted, s.status, s.active_release,
+	s.route_version, s.created_at, s.updated_at, s.deleted_at`
+
+// serviceViews joins the live operation, whose columns are NULL where none is.
+const serviceViews = `SELECT ` + serviceColumns + `, COALESCE(o.id, '') FROM service s
+	LEFT JOIN operation o ON o.service_id = s.id
+		AND o.status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') `
+
+func serviceFields(v *slipway.Service) []any {
+	return []any{&v.ID, &v.Name, &v.ARN, &v.Label, document{&v.Spec}, &v.Wanted, &v.Status, &v.ActiveRelease,
+		&v.RouteVersion, instant{&v.CreatedAt}, instant{&v.UpdatedAt}, instant{&v.DeletedAt}}
+}
+
+type serviceRow struct {
+	service slipway.Service
+	live    string
+}
+
+func scanServiceRow(s scanner) (r serviceRow, err error) {
+	err = s.Scan(append(serviceFields(&r.service), &r.live)...)
+	return r, err
+}
+
+func (tx *Tx) views(rows []serviceRow) ([]ServiceView, error) {
+	list := make([]ServiceView, 0, len(rows))
+	for _, r := range rows {
+		v := ServiceView{Service: r.service}
+		if r.live != "" {
+			op, err := tx.Operation(r.live)
+			if err != nil {
+				return nil, fmt.Errorf("read the live operation of %s: %w", r.service.ID, err)
+			}
+			v.Live = &op
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+func (tx *Tx) view(where string, args ...any) (ServiceView, error) {
+	r, err := one(tx, scanServiceRow, serviceViews+where, args...)
+	if err != nil {
+		return ServiceView{}, err
+	}
+	list, err := tx.views([]serviceRow{r})
+	if err != nil {
+		return ServiceView{}, err
+	}
+	return list[0], nil
+}
+
+// InsertService adds a new service. It returns ErrNameTaken when a service that
+// is not deleted has its name.
+func (tx *Tx) InsertService(v slipway.Service) error {
+	spec, err := text(v.Spec)
+	if err != nil {
+		return err
+	}
+	n, err := tx.exec(`INSERT INTO service (id, name, arn, label, spec, autoscaling_arn, wanted, status, active_release,
+		route_version, created_at, updated_at, deleted_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, 0)
+		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
+		v.ID, v.Name, v.ARN, v.Label, spec, v.Spec.AutoScalingConfigurationARN, string(v.Wanted), string(v.Status),
+		v.ActiveRelease, nanos(v.CreatedAt), nanos(v.UpdatedAt))
+	if err != nil {
+		return fmt.Errorf("insert service %s: %w", v.ID, err)
+	}
+	if n == 0 {
+		return ErrNameTaken
+	}
+	tx.touch(v.ID, Routes)
+	return nil
+}
+
+// Service returns a service by id, deleted ones too.
+func (tx *Tx) Service(id string) (ServiceView, error) {
+	return tx.view(`WHERE s.id = $1`, id)
+}
+
+// ServiceByName returns the service of this name that is not deleted.
+func (tx *Tx) ServiceByName(name string) (ServiceView, error) {
+	return tx.view(`WHERE s.name = $1 AND s.deleted_at = 0`, name)
+}
+
+// Services returns services that are not deleted, oldest first, from the one
+// after the cursor (afterTime, afterID) on; limit 0 means all.
+func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
+		AND (s.created_at > $1 OR (s.created_at = $1 AND s.id > $2))
+		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID, limit)
+	if err != nil {
+		return nil, err
+	}
+	return tx.views(rows)
+}
+
+// CountServices counts the services that are not deleted.
+func (tx *Tx) CountServices() (int, error) {
+	return tx.count(`SELECT count(*) FROM service WHERE deleted_at = 0`)
+}
+
+// ServicesUsing returns the ARNs of services that are not deleted and whose
+// visible specification names the auto scaling configuration, in the order of
+// creation, after the cursor; limit 0 means all.
+func (tx *Tx) ServicesUsing(autoScalingARN string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
+		AND (s.autoscaling_arn = $1 OR o.autoscaling_arn = $1)
+		AND (s.created_at > $2 OR (s.created_at = $2 AND s.id > $3))
+		ORDER BY s.created_at, s.id LIMIT $4`, autoScalingARN, nanos(afterTime), afterID, limit)
+	if err != nil {
+		return nil, err
+	}
+	return tx.views(rows)
+}
+
+// SetSpec makes spec the service's specification.
+func (tx *Tx) SetSpec(id string, spec slipway.Spec, now time.Time) error {
+	s, err := text(spec)
+	if err != nil {
+		return err
+	}
+	tx.touch(id, Routes)
+	return mustAffect(tx.exec(`UPDATE service SET spec = $1, autoscaling_arn = $2, updated_at = $3 WHERE id = $4`,
+		s, spec.AutoScalingConfigurationARN, nanos(now), id))
+}
+
+// SetWanted says what the service is to be brought to.
+func (tx *Tx) SetWanted(id string, w slipway.Wanted, now time.Time) error {
+	tx.touch(id, Routes|Releases)
+	return mustAffect(tx.exec(`UPDATE service SET wanted = $1, updated_at = $2 WHERE id = $3`, string(w), nanos(now), id))
+}
+
+// SetStatus sets the resting status. DELETED also sets the time of deletion,
+// which frees the name.
+func (tx *Tx) SetStatus(id string, st slipway.Status, now time.Time) error {
+	tx.touch(id, Routes)
+	var deleted int64
+	if st == slipway.StatusDeleted {
+		deleted = nanos(now)
+	}
+	return mustAffect(tx.exec(`UPDATE service SET status = $1, updated_at = $2, deleted_at = $3 WHERE id = $4`,
+		string(st), nanos(now), deleted, id))
+}
+
+// SetActiveRelease makes the release the one that serves; "" for none.
+func (tx *Tx) SetActiveRelease(id, releaseID string) error {
+	tx.touch(id, Routes|Releases)
+	return mustAffect(tx.exec(`UPDATE service SET active_release = $1 WHERE id = $2`, releaseID, id))
+}
+
+// ForgetServices removes every trace of the services deleted before t and
+// returns their ids.
+func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
+	ids, err := all(tx, func(s scanner) (id string, err error) { err = s.Scan(&id); return },
+		`SELECT id FROM service WHERE deleted_at <> 0 AND deleted_at < $1`, nanos(t))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		for _, q := range []string{
+			`DELETE FROM tag WHERE arn = (SELECT arn FROM service WHERE id = $1)`,
+			`DELETE FROM event WHERE service_id = $1`,
+			`DELETE FROM instance WHERE service_id = $1`,
+			`DELETE FROM release WHERE service_id = $1`,
+			`DELETE FROM operation WHERE service_id = $1`,
+			`DELETE FROM service WHERE id = $1`,
+		} {
+			if _, err := tx.exec(q, id); err != nil {
+				return nil, fmt.Errorf("forget service %s: %w", id, err)
+			}
+		}
+		tx.touch(id, Releases)
+	}
+	return ids, nil
+}

@@ -1,0 +1,195 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"sync"
+
+	"github.com/pressly/goose/v3"
+	_ "modernc.org/sqlite" // registers the "sqlite" driver
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// readers is how many read transactions run at once on a file database.
+const readers = 4
+
+// Store is an open database.
+type Store struct {
+	db     *sql.DB
+	writer chan *conn // holds the writing connection while nobody writes
+	reader chan *conn // the reading ones; the same channel as writer in memory
+	watch  watchers
+}
+
+// Open opens the SQLite database in the file at path, or a new one in memory
+// when path is ":memory:", and brings its tables up to date. Every commit is
+// on disk (WAL, synchronous=FULL) when Update returns.
+func Open(ctx context.Context, path string) (*Store, error) {
+	db, err := sql.Open("sqlite", dsn(path))
+	if err != nil {
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	s := &Store{db: db, writer: make(chan *conn, 1)}
+	if path == ":memory:" {
+		db.SetMaxOpenConns(1) // each further connection would be another database
+	}
+	if err := migrate(ctx, db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("migrate database %s: %w", path, err)
+	}
+	if err := s.connect(ctx, path == ":memory:"); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open database %s: %w", path, err)
+	}
+	return s, nil
+}
+
+func dsn(path string) string {
+	q := url.Values{"_pragma": {
+		"busy_timeout(10000)",
+		"journal_mode(WAL)",
+		"synchronous(FULL)",
+		"cache_size(-1024)", // KiB a connection: the operating system caches the file
+		"foreign_keys(ON)",
+	}}
+	return "file:" + path + "?" + q.Encode()
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+func (s *Store) connect(ctx context.Context, memory bool) error {
+	c, err := newConn(ctx, s.db)
+	if err != nil {
+		return err
+	}
+	s.writer <- c
+	if memory {
+		s.reader = s.writer
+		return nil
+	}
+	s.reader = make(chan *conn, readers)
+	for range readers {
+		c, err := newConn(ctx, s.db)
+		if err != nil {
+			return err
+		}
+		s.reader <- c
+	}
+	return nil
+}
+
+// Close waits for running transactions and closes the database.
+func (s *Store) Close() error {
+	w := <-s.writer
+	w.close()
+	if s.reader != s.writer {
+		for range readers {
+			c := <-s.reader
+			c.close()
+		}
+	}
+	return s.db.Close()
+}
+
+// View runs f in a read transaction: all its queries see one state. f must not
+// keep tx.
+func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
+	c, err := take(ctx, s.reader)
+	if err != nil {
+		return err
+	}
+	defer func() { s.reader <- c }()
+	tx := &Tx{conn: c}
+	if err := tx.control("BEGIN"); err != nil {
+		return err
+	}
+	defer tx.control("COMMIT")
+	return f(tx)
+}
+
+// Update runs f in a write transaction and commits when it returns nil; then
+// watchers are told. Writers run one after another. Once f has begun, ctx no
+// longer stops it: a transaction is short and ends whole.
+func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+	c, err := take(ctx, s.writer)
+	if err != nil {
+		return err
+	}
+	tx := &Tx{conn: c, writes: true}
+	err = tx.run(f)
+	s.writer <- c
+	if err != nil {
+		return err
+	}
+	s.watch.notify(tx.touched)
+	return nil
+}
+
+func take(ctx context.Context, from chan *conn) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case c := <-from:
+		return c, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// conn is one connection with its prepared statements. One transaction uses it
+// at a time.
+type conn struct {
+	c     *sql.Conn
+	stmts map[string]*sql.Stmt
+}
+
+func newConn(ctx context.Context, db *sql.DB) (*conn, error) {
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &conn{c: c, stmts: map[string]*sql.Stmt{}}, nil
+}
+
+func (c *conn) prepare(query string) (*sql.Stmt, error) {
+	if st := c.stmts[query]; st != nil {
+		return st, nil
+	}
+	st, err := c.c.PrepareContext(context.Background(), query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", query, err)
+	}
+	c.stmts[query] = st
+	return st, nil
+}
+
+func (c *conn) close() {
+	for _, st := range c.stmts {
+		st.Close()
+	}
+	c.c.Close()
+}
+
+// watchers hands touched services to their subscribers.
+type watchers struct {
+	mu   sync.Mutex // guards list
+	list map[*Watch]struct{}
+}

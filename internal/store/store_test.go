@@ -1,0 +1,328 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+var t0 = time.Unix(1_800_000_000, 123_000_000).UTC()
+
+func open(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func update(t *testing.T, s *store.Store, f func(*store.Tx) error) {
+	t.Helper()
+	if err := s.Update(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func service(name string) slipway.Service {
+	id := slipway.NewID()
+	return slipway.Service{
+		ID: id, Name: name, ARN: "arn:aws:apprunner:us-east-1:000000000000:service/" + name + "/" + id,
+		Label: slipway.NewLabel(), Wanted: slipway.WantedRunning, CreatedAt: t0, UpdatedAt: t0,
+		Spec: slipway.Spec{AutoScalingConfigurationARN: "asc"},
+	}
+}
+
+func operation(s slipway.Service, kind slipway.OperationKind) slipway.Operation {
+	return slipway.Operation{ID: slipway.NewID(), ServiceID: s.ID, Kind: kind, CreatedAt: t0}
+}
+
+func TestServiceRoundTrip(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) })
+	err := s.View(t.Context(), func(tx *store.Tx) error {
+		got, err := tx.ServiceByName("shop")
+		if err != nil {
+			return err
+		}
+		opts := cmp.Options{cmpopts.EquateEmpty(), cmpopts.IgnoreFields(slipway.Service{}, "RouteVersion", "Spec")}
+		if d := cmp.Diff(v, got.Service, opts); d != "" {
+			t.Errorf("service changed on its way (-want +got):\n%s", d)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNameIsTakenUntilDeleted(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) })
+	err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertService(service("shop")) })
+	if !errors.Is(err, store.ErrNameTaken) {
+		t.Fatalf("second insert: %v, want ErrNameTaken", err)
+	}
+	update(t, s, func(tx *store.Tx) error { return tx.SetStatus(v.ID, slipway.StatusDeleted, t0) })
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(service("shop")) })
+}
+
+func TestOneLiveOperation(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	first := operation(v, slipway.CreateService)
+	update(t, s, func(tx *store.Tx) error { return errors.Join(tx.InsertService(v), tx.InsertOperation(first)) })
+	second := operation(v, slipway.PauseService)
+	err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertOperation(second) })
+	if !errors.Is(err, store.ErrOperationLive) {
+		t.Fatalf("second insert: %v, want ErrOperationLive", err)
+	}
+	update(t, s, func(tx *store.Tx) error {
+		got, err := tx.Service(v.ID)
+		if err != nil {
+			return err
+		}
+		if got.VisibleStatus() != slipway.StatusOperationInProgress || got.Live.ID != first.ID {
+			t.Errorf("view = %s with %v, want OPERATION_IN_PROGRESS with the first operation", got.VisibleStatus(), got.Live)
+		}
+		first.Status = slipway.OperationSucceeded
+		return errors.Join(tx.SaveOperation(first), tx.InsertOperation(second))
+	})
+}
+
+func TestEachOperationIsClaimedOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const n = 100
+	update(t, s, func(tx *store.Tx) error {
+		for i := range n {
+			v := service("s" + string(rune('a'+i/26)) + string(rune('a'+i%26)))
+			if err := errors.Join(tx.InsertService(v), tx.InsertOperation(operation(v, slipway.CreateService))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	var mu sync.Mutex
+	claimed := map[string]int{}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for {
+				var op slipway.Operation
+				err := s.Update(context.Background(), func(tx *store.Tx) (err error) {
+					op, err = tx.ClaimOperation("me", t0.Add(time.Second), t0.Add(time.Minute))
+					return err
+				})
+				if errors.Is(err, store.ErrNotFound) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				claimed[op.ID]++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(claimed) != n {
+		t.Errorf("%d operations claimed, want %d", len(claimed), n)
+	}
+	for id, times := range claimed {
+		if times != 1 {
+			t.Errorf("operation %s claimed %d times", id, times)
+		}
+	}
+}
+
+func TestStaleOwnerWritesNothing(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.InsertService(v), tx.InsertOperation(operation(v, slipway.CreateService)))
+	})
+	claim := func(owner string, now time.Time) (op slipway.Operation) {
+		update(t, s, func(tx *store.Tx) (err error) {
+			op, err = tx.ClaimOperation(owner, now, now.Add(time.Second))
+			return err
+		})
+		return op
+	}
+	old := claim("old", t0)
+	claim("new", t0.Add(2*time.Second))
+	old.Step = "route"
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		if err := tx.SetStatus(v.ID, slipway.StatusRunning, t0); err != nil {
+			return err
+		}
+		return tx.SaveOperation(old)
+	})
+	if !errors.Is(err, store.ErrLeaseLost) {
+		t.Fatalf("save by the old owner: %v, want ErrLeaseLost", err)
+	}
+	err = s.View(t.Context(), func(tx *store.Tx) error {
+		got, err := tx.Service(v.ID)
+		if got.Status != "" {
+			t.Errorf("status = %q: the old owner's edit was kept", got.Status)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRoutesRiseWithEachChange(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	r := slipway.Release{ID: slipway.NewID(), ServiceID: v.ID, Desired: slipway.DesiredRun, Size: 1, CreatedAt: t0}
+	i := slipway.Instance{ID: slipway.NewID(), ServiceID: v.ID, ReleaseID: r.ID, State: slipway.InstanceReady, CreatedAt: t0}
+	var seen int64
+	step := func(want int, f func(*store.Tx) error) []store.Route {
+		t.Helper()
+		var routes []store.Route
+		update(t, s, f)
+		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { routes, err = tx.RoutesSince(seen); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if len(routes) != want {
+			t.Fatalf("%d routes changed, want %d", len(routes), want)
+		}
+		if want > 0 {
+			seen = routes[len(routes)-1].Service.RouteVersion
+		}
+		return routes
+	}
+	step(2, func(tx *store.Tx) error { return errors.Join(tx.InsertService(v), tx.InsertService(service("other"))) })
+	step(0, func(tx *store.Tx) error { return tx.InsertRelease(r) })
+	step(1, func(tx *store.Tx) error { return tx.SetActiveRelease(v.ID, r.ID) })
+	got := step(1, func(tx *store.Tx) error { return tx.PutInstance(i) })
+	if len(got[0].Releases) != 1 || len(got[0].Instances) != 1 {
+		t.Errorf("route has %d releases and %d instances, want 1 and 1", len(got[0].Releases), len(got[0].Instances))
+	}
+	i.State = slipway.InstanceEnded
+	if got = step(1, func(tx *store.Tx) error { return tx.PutInstance(i) }); len(got[0].Instances) != 0 {
+		t.Error("an ended instance is still routed")
+	}
+}
+
+func TestDrainedNeedsEveryLiveRouter(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	drained := func() (ok bool) {
+		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { ok, err = tx.Drained("rel", t0); return err }); err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if !drained() {
+		t.Error("without a router nothing is in flight")
+	}
+	update(t, s, func(tx *store.Tx) error { return errors.Join(tx.SeeRouter("a", 1, t0), tx.SeeRouter("b", 1, t0)) })
+	update(t, s, func(tx *store.Tx) error { return tx.ReportDrained("a", "svc", "rel") })
+	if drained() {
+		t.Error("drained although router b has not said so")
+	}
+	update(t, s, func(tx *store.Tx) error { return tx.ReportDrained("b", "svc", "rel") })
+	if !drained() {
+		t.Error("not drained although both routers said so")
+	}
+}
+
+func TestWatchNudgesAfterCommitOnly(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	w := s.Watch(store.Routes)
+	defer w.Close()
+	v := service("shop")
+	boom := errors.New("boom")
+	err := s.Update(t.Context(), func(tx *store.Tx) error { return errors.Join(tx.InsertService(v), boom) })
+	if !errors.Is(err, boom) || len(w.C) != 0 {
+		t.Fatalf("err = %v, nudges = %d; want the error and no nudge", err, len(w.C))
+	}
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) })
+	<-w.C
+	if d := cmp.Diff([]string{v.ID}, w.Take()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestEventsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	update(t, s, func(tx *store.Tx) error {
+		for range 12_500 {
+			if err := tx.InsertEvent(slipway.Event{ServiceID: "svc", Stream: "events", At: t0, Text: "line"}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := s.View(t.Context(), func(tx *store.Tx) error {
+		list, err := tx.Events("svc", "events", 0, time.Time{}, time.Time{}, 0)
+		if n := len(list); n < 10_000 || n > 11_000 {
+			t.Errorf("%d lines kept, want 10,000 or a little more", n)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// In memory the store works inside a synctest bubble, which everybody's loop
+// tests rely on.
+func TestInMemoryInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), ":memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		w := s.Watch(store.Routes)
+		go func() {
+			time.Sleep(time.Hour)
+			s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertService(service("shop")) })
+		}()
+		<-w.C
+		if got := w.Take(); len(got) != 1 {
+			t.Errorf("Take = %v, want one service", got)
+		}
+	})
+}
+
+func TestReopenKeepsEverything(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "slipway.db")
+	for range 2 {
+		s, err := store.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertService(service("shop")) })
+		if err != nil && !errors.Is(err, store.ErrNameTaken) {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+}

@@ -1,0 +1,36 @@
+package store
+
+import "github.com/openslipway/slipway"
+
+// Tags returns a resource's tags in the order they were first set.
+func (tx *Tx) Tags(arn string) ([]slipway.Tag, error) {
+	return all(tx, func(s scanner) (t slipway.Tag, err error) { err = s.Scan(&t.Key, &t.Value); return },
+		`SELECT key, value FROM tag WHERE arn = $1 ORDER BY position, key`, arn)
+}
+
+// SetTags adds the tags or overwrites their values.
+func (tx *Tx) SetTags(arn string, tags []slipway.Tag) error {
+	for _, t := range tags {
+		if _, err := tx.exec(`INSERT INTO tag (arn, key, value, position)
+			VALUES ($1, $2, $3, (SELECT COALESCE(max(position), 0) + 1 FROM tag WHERE arn = $1))
+			ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value`, arn, t.Key, t.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteTags removes the tags with these keys; missing ones are no error.
+func (tx *Tx) DeleteTags(arn string, keys []string) error {
+	for _, k := range keys {
+		if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1 AND key = $2`, arn, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CountTags counts a resource's tags.
+func (tx *Tx) CountTags(arn string) (int, error) {
+	return tx.count(`SELECT count(*) FROM tag WHERE arn = $1`, arn)
+}

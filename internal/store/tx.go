@@ -1,0 +1,157 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrNotFound is returned by methods that read one row when there is none.
+var ErrNotFound = errors.New("not found")
+
+// Tx is a transaction. Its methods are grouped by table, one file each.
+type Tx struct {
+	conn    *conn
+	writes  bool
+	touched map[string]Topic // service id to what changed of it
+}
+
+func (tx *Tx) run(f func(*Tx) error) (err error) {
+	if err := tx.control("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done { // f panicked or failed
+			tx.control("ROLLBACK")
+		}
+	}()
+	if err := f(tx); err != nil {
+		return err
+	}
+	if err := tx.bumpRoutes(); err != nil {
+		return err
+	}
+	if err := tx.control("COMMIT"); err != nil {
+		return err
+	}
+	done = true
+	return nil
+}
+
+func (tx *Tx) control(verb string) error {
+	if _, err := tx.exec(verb); err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
+}
+
+// exec and query do not take the caller's context: cancelling a statement half
+// way would leave the transaction in doubt, and none takes long.
+func (tx *Tx) exec(query string, args ...any) (int64, error) {
+	st, err := tx.conn.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := st.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (tx *Tx) query(query string, args ...any) (*sql.Rows, error) {
+	st, err := tx.conn.prepare(query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(context.Background(), args...)
+}
+
+type scanner interface{ Scan(dest ...any) error }
+
+// all scans every row of a query.
+func all[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := tx.query(query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, v)
+	}
+	return list, rows.Err()
+}
+
+// one scans the only row of a query; no row is ErrNotFound.
+func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) (T, error) {
+	list, err := all(tx, scan, query, args...)
+	if err == nil && len(list) == 0 {
+		err = ErrNotFound
+	}
+	if err != nil {
+		var zero T
+		return zero, err
+	}
+	return list[0], nil
+}
+
+func (tx *Tx) count(query string, args ...any) (int, error) {
+	return one(tx, func(s scanner) (n int, err error) { err = s.Scan(&n); return }, query, args...)
+}
+
+// mustAffect turns "no row" into ErrNotFound.
+func mustAffect(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// instant scans a time column.
+type instant struct{ t *time.Time }
+
+func (i instant) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("a time is %T in the database, not an integer", v)
+	}
+	*i.t = time.Time{}
+	if n != 0 {
+		*i.t = time.Unix(0, n).UTC()
+	}
+	return nil
+}
+
+// document scans a JSON column into v.
+type document struct{ v any }
+
+func (d document) Scan(v any) error {
+	switch s := v.(type) {
+	case string:
+		return json.Unmarshal([]byte(s), d.v)
+	case []byte:
+		return json.Unmarshal(s, d.v)
+	}
+	return fmt.Errorf("a JSON column is %T in the database, not text", v)
+}
+
+func text(v any) (string, error) {
+	b, err := json.Marshal(v)
+	return string(b), err
+}
