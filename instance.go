@@ -14,6 +14,11 @@ type Instance struct {
 	ReadyAt   time.Time // zero until its health check first succeeded
 	EndedAt   time.Time // zero while it lives
 	Exit      *Exit     // why it ended; nil while it lives
+
+	// Problem says why a living instance is not healthy, for people ("nothing
+	// listens on port 8080; the application listens on port 3000"); "" while
+	// there is nothing to say.
+	Problem string
 }
 
 // InstanceState is a phase in an instance's life.

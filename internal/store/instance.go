@@ -6,10 +6,10 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-const instanceColumns = `id, service_id, release_id, state, exit, created_at, ready_at, ended_at`
+const instanceColumns = `id, service_id, release_id, state, exit, problem, created_at, ready_at, ended_at`
 
 func scanInstance(s scanner) (i slipway.Instance, err error) {
-	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, document{&i.Exit},
+	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, document{&i.Exit}, &i.Problem,
 		instant{&i.CreatedAt}, instant{&i.ReadyAt}, instant{&i.EndedAt})
 	return i, err
 }
@@ -22,10 +22,10 @@ func (tx *Tx) PutInstance(i slipway.Instance) error {
 		return err
 	}
 	tx.touch(i.ServiceID, Instances|Routes)
-	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-		ON CONFLICT (id) DO UPDATE SET state = excluded.state, exit = excluded.exit,
+	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, exit = excluded.exit, problem = excluded.problem,
 		ready_at = excluded.ready_at, ended_at = excluded.ended_at`,
-		i.ID, i.ServiceID, i.ReleaseID, string(i.State), exit, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
+		i.ID, i.ServiceID, i.ReleaseID, string(i.State), exit, i.Problem, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
 		return fmt.Errorf("put instance %s: %w", i.ID, err)
 	}
 	return nil

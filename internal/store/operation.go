@@ -138,3 +138,10 @@ func (tx *Tx) FreeLeases() error {
 		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0`)
 	return err
 }
+
+// OperationDue reports whether ClaimOperation would find one.
+func (tx *Tx) OperationDue(now time.Time) (bool, error) {
+	n, err := tx.count(`SELECT EXISTS (SELECT 1 FROM operation
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $1)`, nanos(now))
+	return n == 1, err
+}

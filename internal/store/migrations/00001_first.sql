@@ -73,6 +73,7 @@ CREATE TABLE instance (
     release_id TEXT   NOT NULL,
     state      TEXT   NOT NULL,
     exit       TEXT   NOT NULL,
+    problem    TEXT   NOT NULL,
     created_at BIGINT NOT NULL,
     ready_at   BIGINT NOT NULL,
     ended_at   BIGINT NOT NULL
