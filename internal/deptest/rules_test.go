@@ -1,0 +1,68 @@
+package deptest
+
+// imports says what each part of the product (a package under internal, and
+// those below it without a rule of their own) may import of this module,
+// beside itself, the vocabulary (the root package) and the leaves, which are
+// open to all. cmd may import everything.
+var imports = map[string][]string{
+	"metrics": {},
+	"wire":    {},
+	"sigv4":   {},
+
+	"store": {"wire"},
+	"api":   {"wire", "store", "sigv4"},
+
+	"operation": {"store"},
+	"deploy":    {"store", "operation", "source", "build"},
+	"source":    {"image"},
+	"build":     {"image"},
+
+	"fleet":  {"store", "runtime"},
+	"scale":  {"store"},
+	"router": {"store", "cert"},
+	"cert":   {"store"},
+
+	"runtime":             {},
+	"runtime/embedded":    {"runtime", "image"},
+	"runtime/docker":      {"runtime", "image"},
+	"runtime/kube":        {"runtime", "image"},
+	"runtime/runtimetest": {"runtime"},
+
+	"image":           {},
+	"image/imagetest": {},
+	"registry":        {"image"},
+
+	// Output comes from the driver, so logs knows its contract, not a driver.
+	"logs": {"runtime"},
+
+	// The command line speaks to the server through the public API alone.
+	"cli":     {},
+	"console": {"api"},
+}
+
+// leaves may be imported by anybody, as they import nothing of ours.
+var leaves = []string{"metrics"}
+
+// forbidden says what must not be linked into the binary, by import path
+// prefix, and why.
+var forbidden = map[string]string{
+	"testing":                                             "test code",
+	"github.com/google/go-cmp":                            "a test library",
+	"github.com/rogpeppe/go-internal":                     "a test library",
+	"go.uber.org/goleak":                                  "a test library",
+	"pgregory.net/rapid":                                  "a test library",
+	"github.com/stretchr/testify":                         "a test library",
+	"github.com/google/go-containerregistry/pkg/registry": "a registry for tests: its manifests live in memory",
+	"k8s.io/client-go":                                    "tens of megabytes: it belongs to the Kubernetes driver's own build",
+	"github.com/opencontainers/runc":                      "the sandbox is our own",
+	"github.com/docker/docker":                            "an engine, where a client's part would do",
+	"github.com/containerd/containerd":                    "an engine",
+	"github.com/prometheus/prometheus":                    "a database of its own: 700 packages",
+	"github.com/mattn/go-sqlite3":                         "needs cgo",
+	"github.com/go-git/go-git/v5":                         "needs gigabytes for large repositories",
+	"github.com/sirupsen/logrus/hooks":                    "a second logger",
+	"github.com/opentracing/opentracing-go":               "nothing uses it",
+}
+
+// buckets are package names that say where code was put, not what it is.
+var buckets = []string{"util", "utils", "common", "helpers", "helper", "models", "types", "pkg", "shared", "misc", "base"}
