@@ -1,0 +1,57 @@
+# The verbs are the same here and in CI. `make help` lists them.
+
+GO        ?= go
+BIN       := bin
+INIT      := internal/runtime/embedded/initbin/slipway-init
+LDFLAGS   := -s -w
+UNIT      = $(shell $(GO) list ./... | grep -v '/e2e$$')
+
+# Development tools are run at a fixed version and stay out of go.mod.
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+
+export GOFLAGS ?= -buildvcs=false
+
+.DEFAULT_GOAL := build
+.PHONY: help build init run test unit e2e lint bench generate clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+build: init ## build bin/slipway, one static file
+	@mkdir -p $(BIN)
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/slipway ./cmd/slipway
+
+# The instances' first process. slipway embeds it, so it is built before
+# anything else is compiled, vetted or tested.
+init: ## build the init that slipway embeds
+	@mkdir -p $(dir $(INIT))
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init
+
+run: build ## start a server and deploy the example to it
+	@scripts/run
+
+test: unit e2e ## vet, all tests with the race detector, then end to end
+
+unit: init
+	$(GO) vet ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
+
+# Not cached: the tests drive a binary that the test cache knows nothing of.
+e2e: build ## the real binary with real clients (as root)
+	$(GO) test -count=1 -timeout 20m ./e2e
+
+lint: init ## vet, staticcheck and gofumpt
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	@unformatted=$$($(GO) run $(GOFUMPT) -l .); \
+	if [ -n "$$unformatted" ]; then echo "gofumpt -w wanted for:"; echo "$$unformatted"; exit 1; fi
+
+bench: build ## measure against bare exec, runc and Docker; writes docs/benchmarks.md (as root)
+	$(GO) run ./bench -slipway $(BIN)/slipway -out docs/benchmarks.md
+
+generate: ## write generated files anew
+	$(GO) generate ./...
+
+clean: ## remove what was built
+	rm -rf $(BIN) $(INIT)
