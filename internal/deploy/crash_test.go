@@ -1,0 +1,371 @@
+package deploy_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/deploy"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// resolver answers with the reference as digest; an image named "missing" is
+// not there, and one named "late" fails with an error that passes.
+type resolver struct {
+	mu    sync.Mutex
+	tries map[string]int
+}
+
+func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progress func(string)) (deploy.Artifact, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ref := aws.ToString(s.ImageRepository.ImageIdentifier)
+	r.tries[ref]++
+	progress("looking for " + ref)
+	switch {
+	case ref == "missing":
+		return deploy.Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image missing is not in its registry.")
+	case ref == "late" && r.tries[ref] < 3:
+		return deploy.Artifact{}, errors.New("connection reset")
+	}
+	return deploy.Artifact{Digest: ref, Ref: ref, Cmd: []string{"/app"}}, nil
+}
+
+// world stands for the fleet and a router: it makes releases' instances follow
+// what is wanted, after a while, and reports every drain.
+type world struct {
+	store *store.Store
+	log   *slog.Logger
+}
+
+func (w world) run(ctx context.Context) {
+	watch := w.store.Watch(store.Releases | store.Routes)
+	defer watch.Close()
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := w.store.Update(ctx, w.pass); err != nil && ctx.Err() == nil {
+			panic(err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-watch.C:
+			watch.Take()
+			time.Sleep(3 * time.Millisecond) // an instance takes a moment
+		}
+	}
+}
+
+func (w world) pass(tx *store.Tx) error {
+	if err := tx.SeeRouter("router", 1, time.Now()); err != nil {
+		return err
+	}
+	services, err := tx.Services(time.Time{}, "", 0)
+	if err != nil {
+		return err
+	}
+	for _, s := range services {
+		releases, err := tx.ReleasesOf(s.ID)
+		if err != nil {
+			return err
+		}
+		for _, r := range releases {
+			if err := w.follow(tx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w world) follow(tx *store.Tx, r slipway.Release) error {
+	instances, err := tx.InstancesOfRelease(r.ID)
+	if err != nil {
+		return err
+	}
+	var live []slipway.Instance
+	for _, i := range instances {
+		if i.State.Live() {
+			live = append(live, i)
+		} else if r.Image == "crash" && r.Desired == slipway.DesiredRun {
+			return nil // it crashed; the operation decides
+		}
+	}
+	switch r.Desired {
+	case slipway.DesiredDrain:
+		return tx.ReportDrained("router", r.ServiceID, r.ID)
+	case slipway.DesiredStop:
+		for _, i := range live {
+			i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for range r.Size - len(live) {
+		i := slipway.Instance{ID: slipway.NewID(), ServiceID: r.ServiceID, ReleaseID: r.ID, CreatedAt: time.Now(), ReadyAt: time.Now(), State: slipway.InstanceReady}
+		switch r.Image {
+		case "crash":
+			i.State, i.ReadyAt = slipway.InstanceEnded, time.Time{}
+			i.Exit = &slipway.Exit{Code: 1, Ran: 300 * time.Millisecond, Tail: "cannot reach the database\n"}
+		case "deaf":
+			i.State, i.ReadyAt, i.Problem = slipway.InstanceStarting, time.Time{}, "nothing listens on port 8080"
+		}
+		if err := tx.PutInstance(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// killer kills the engine at the n-th checkpoint.
+type killer struct {
+	mu     sync.Mutex
+	at     int
+	points []string
+	dead   chan struct{}
+}
+
+var errKilled = errors.New("killed")
+
+func (k *killer) checkpoint(op slipway.Operation, point string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.points = append(k.points, fmt.Sprintf("%s: %s", op.Kind, point))
+	if len(k.points) < k.at || k.at == 0 {
+		return nil
+	}
+	if len(k.points) == k.at {
+		close(k.dead)
+	}
+	return errKilled
+}
+
+// story is a life of a service: operations one after another, each with how it
+// and the service must rest at its end.
+type story struct {
+	name  string
+	steps []chapter
+}
+
+type chapter struct {
+	kind   slipway.OperationKind
+	image  string // for create and update
+	status slipway.OperationStatus
+	rest   slipway.Status
+	serves string // image that serves afterwards; "" for none
+	cause  string // of the operation, when it fails
+}
+
+var stories = []story{
+	{"life", []chapter{
+		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
+	}},
+	{"failed creation, mended, then deleted", []chapter{
+		{slipway.CreateService, "crash", slipway.OperationFailed, slipway.StatusCreateFailed, "",
+			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database"},
+		{slipway.UpdateService, "missing", slipway.OperationFailed, slipway.StatusCreateFailed, "",
+			"The image missing is not in its registry."},
+		{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
+		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
+	}},
+	{"failed updates keep the old version", []chapter{
+		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+		{slipway.UpdateService, "missing", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"The image missing is not in its registry."},
+		{slipway.UpdateService, "crash", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database"},
+		{slipway.UpdateService, "deaf", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080"},
+	}},
+}
+
+// The engine is killed at every checkpoint of every story, once in each run,
+// and the next one must bring the story to the same end.
+func TestEveryStoryAtEveryPointOfDeath(t *testing.T) {
+	for _, s := range stories {
+		t.Run(s.name, func(t *testing.T) {
+			points := play(t, s, 0)
+			if len(points) < 2*len(s.steps) {
+				t.Fatalf("only %d points of death: %v", len(points), points)
+			}
+			for n := range points {
+				t.Run(points[n], func(t *testing.T) { play(t, s, n+1) })
+			}
+		})
+	}
+}
+
+func play(t *testing.T, s story, killAt int) (points []string) {
+	synctest.Test(t, func(t *testing.T) {
+		st, err := store.Open(t.Context(), ":memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		log := slog.New(slog.DiscardHandler)
+		running.Go(func() { world{st, log}.run(ctx) })
+
+		k := &killer{at: killAt, dead: make(chan struct{})}
+		res := &resolver{tries: map[string]int{}}
+		first, die := context.WithCancel(ctx)
+		defer die()
+		ended := start(t, &running, first, st, res, "first", k.checkpoint)
+		running.Go(func() {
+			select {
+			case <-ctx.Done():
+			case <-k.dead:
+				die() // the rest of the process, which has no operation in hand
+				<-ended
+				time.Sleep(time.Second) // the time a restart takes
+				if err := st.Update(ctx, (*store.Tx).FreeLeases); err == nil {
+					start(t, &running, ctx, st, res, "second", nil)
+				}
+			}
+		})
+		id := create(t, st)
+		for _, c := range s.steps {
+			c.tell(t, st, id)
+		}
+		points = k.points
+	})
+	return points
+}
+
+func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,
+	owner string, checkpoint func(slipway.Operation, string) error,
+) (ended chan struct{}) {
+	ended = make(chan struct{})
+	log := slog.New(slog.DiscardHandler)
+	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Region: "us-east-1", Log: log})
+	if err != nil {
+		t.Error(err)
+		return ended
+	}
+	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: owner, Log: log, Checkpoint: checkpoint})
+	if err != nil {
+		t.Error(err)
+		return ended
+	}
+	running.Go(func() {
+		defer close(ended)
+		e.Run(ctx)
+	})
+	return ended
+}
+
+func create(t *testing.T, st *store.Store) string {
+	t.Helper()
+	v := slipway.Service{
+		ID: slipway.NewID(), Name: "shop", ARN: "arn", Label: slipway.NewLabel(), Wanted: slipway.WantedRunning,
+		Spec: specOf("none"), CreatedAt: time.Now(), UpdatedAt: time.Now(),
+	}
+	err := st.Update(t.Context(), func(tx *store.Tx) error {
+		asc := slipway.AutoScaling{ARN: "asc", Name: "asc", Revision: 1, Active: true, Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}}
+		return errors.Join(tx.InsertAutoScaling(asc), tx.InsertService(v))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.ID
+}
+
+func specOf(image string) slipway.Spec {
+	return slipway.Spec{
+		AutoScalingConfigurationARN: "asc",
+		Instance:                    types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")},
+		Source:                      types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: &image}},
+	}
+}
+
+// tell asks for the chapter's operation, waits for its end and checks it.
+func (c chapter) tell(t *testing.T, st *store.Store, service string) {
+	t.Helper()
+	op := slipway.Operation{ID: slipway.NewID(), ServiceID: service, Kind: c.kind, CreatedAt: time.Now()}
+	if c.image != "" {
+		spec := specOf(c.image)
+		op.Input.Spec = &spec
+	}
+	if err := st.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertOperation(op) }); err != nil {
+		t.Fatal(err)
+	}
+	for range 3600 {
+		time.Sleep(time.Second)
+		if err := st.View(t.Context(), func(tx *store.Tx) (err error) { op, err = tx.Operation(op.ID); return err }); err != nil {
+			t.Fatal(err)
+		}
+		if !op.Status.Live() {
+			break
+		}
+	}
+	time.Sleep(time.Minute) // for the world to settle
+	if op.Status != c.status || op.Cause != c.cause {
+		t.Errorf("%s of %q ended %s at %q with cause %q, want %s with %q", c.kind, c.image, op.Status, op.Step, op.Cause, c.status, c.cause)
+	}
+	if op.EndedAt.IsZero() || op.EndedAt.Before(op.StartedAt) {
+		t.Errorf("%s started %v and ended %v", c.kind, op.StartedAt, op.EndedAt)
+	}
+	c.check(t, st, service)
+}
+
+func (c chapter) check(t *testing.T, st *store.Store, service string) {
+	t.Helper()
+	err := st.View(t.Context(), func(tx *store.Tx) error {
+		v, err := tx.Service(service)
+		if err != nil {
+			return err
+		}
+		if v.VisibleStatus() != c.rest {
+			t.Errorf("after %s the service rests %s, want %s", c.kind, v.VisibleStatus(), c.rest)
+		}
+		instances, err := tx.InstancesOf(service)
+		if err != nil {
+			return err
+		}
+		var images []string
+		for _, i := range instances {
+			if !i.State.Live() {
+				continue
+			}
+			r, err := tx.Release(i.ReleaseID)
+			if err != nil {
+				return err
+			}
+			if r.ID != v.ActiveRelease {
+				t.Errorf("an instance of %s lives, which is not active", r.Image)
+			}
+			images = append(images, r.Image)
+		}
+		if (c.serves == "") != (len(images) == 0) || (len(images) > 0 && images[0] != c.serves) {
+			t.Errorf("after %s, %v live; want %q", c.kind, images, c.serves)
+		}
+		if c.serves != "" && aws.ToString(v.Spec.Source.ImageRepository.ImageIdentifier) != c.serves {
+			t.Errorf("the specification says %s, want %s", *v.Spec.Source.ImageRepository.ImageIdentifier, c.serves)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,168 @@
+package deploy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/kballard/go-shellquote"
+
+	"github.com/openslipway/slipway"
+)
+
+// settle works out everything an instance of the specification needs to run:
+// the image's own configuration overridden as App Runner does.
+func settle(spec slipway.Spec, a Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
+	conf := &types.ImageConfiguration{}
+	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
+		conf = r.ImageConfiguration
+	}
+	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Scaling: scaling, HealthCheck: healthCheck(spec.HealthCheck)}
+	var err error
+	if r.Port, err = port(aws.ToString(conf.Port)); err != nil {
+		return r, err
+	}
+	if len(conf.RuntimeEnvironmentSecrets) > 0 {
+		name := slices.Sorted(maps.Keys(conf.RuntimeEnvironmentSecrets))[0]
+		return r, slipway.Errorf(slipway.InvalidRequest,
+			"The secret for environment variable %s could not be read: this server keeps no secrets yet.", name)
+	}
+	if r.Process, err = process(a, conf, r.Port, region); err != nil {
+		return r, err
+	}
+	r.Resources, err = resources(spec.Instance)
+	return r, err
+}
+
+func port(s string) (int, error) {
+	if s == "" {
+		return 8080, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > 65535 {
+		return 0, slipway.Errorf(slipway.InvalidRequest, "Port is %q; it must be a number from 1 to 65535.", s)
+	}
+	return n, nil
+}
+
+// process settles what runs. A start command replaces the image's entry point
+// and command both and is split like a shell does, but no shell runs it: App
+// Runner's users see "&&" handed to their program (apprunner-roadmap 180).
+func process(a Artifact, conf *types.ImageConfiguration, port int, region string) (slipway.Process, error) {
+	p := slipway.Process{Dir: a.Dir, User: a.User, StopSignal: a.StopSignal}
+	p.Argv = slices.Concat(a.Entrypoint, a.Cmd)
+	if cmd := aws.ToString(conf.StartCommand); strings.TrimSpace(cmd) != "" {
+		argv, err := shellquote.Split(cmd)
+		if err != nil || len(argv) == 0 {
+			return p, slipway.Errorf(slipway.InvalidRequest, "StartCommand cannot be split into words: %v.", err)
+		}
+		p.Argv = argv
+	}
+	if len(p.Argv) == 0 {
+		return p, slipway.Errorf(slipway.InvalidRequest,
+			"The image %s has neither an entry point nor a command, and no StartCommand is set: there is nothing to run.", a.Ref)
+	}
+	p.Env = environment(a.Env, conf.RuntimeEnvironmentVariables, port, region)
+	if p.Dir == "" {
+		p.Dir = "/"
+	}
+	return p, nil
+}
+
+// environment merges variables, later ones winning: the region, the image's,
+// the user's, PORT.
+func environment(image []string, user map[string]string, port int, region string) []string {
+	merged := map[string]string{"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+	for _, kv := range image {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			merged[k] = v
+		}
+	}
+	maps.Copy(merged, user)
+	merged["PORT"] = strconv.Itoa(port)
+	env := make([]string, 0, len(merged))
+	for _, k := range slices.Sorted(maps.Keys(merged)) {
+		env = append(env, k+"="+merged[k])
+	}
+	return env
+}
+
+func resources(c types.InstanceConfiguration) (slipway.Resources, error) {
+	cpu, err := strconv.Atoi(aws.ToString(c.Cpu))
+	if err != nil || cpu < 1 {
+		return slipway.Resources{}, fmt.Errorf("Cpu %q in a stored specification is not in units", aws.ToString(c.Cpu))
+	}
+	memory, err := strconv.Atoi(aws.ToString(c.Memory))
+	if err != nil || memory < 1 {
+		return slipway.Resources{}, fmt.Errorf("Memory %q in a stored specification is not in MB", aws.ToString(c.Memory))
+	}
+	return slipway.Resources{CPU: cpu, Memory: memory}, nil
+}
+
+// healthCheck fills in App Runner's defaults, which the API has filled in
+// before for what it stores.
+func healthCheck(h types.HealthCheckConfiguration) slipway.HealthCheck {
+	number := func(v *int32, otherwise int) int {
+		if v == nil {
+			return otherwise
+		}
+		return int(*v)
+	}
+	path := aws.ToString(h.Path)
+	if path == "" {
+		path = "/"
+	}
+	return slipway.HealthCheck{
+		HTTP:               h.Protocol == types.HealthCheckProtocolHttp,
+		Path:               path,
+		Interval:           time.Duration(number(h.Interval, 5)) * time.Second,
+		Timeout:            time.Duration(number(h.Timeout, 2)) * time.Second,
+		HealthyThreshold:   number(h.HealthyThreshold, 1),
+		UnhealthyThreshold: number(h.UnhealthyThreshold, 5),
+	}
+}
+
+// describe words a release's health check as App Runner's logs do.
+func describe(r slipway.Release) string {
+	if r.HealthCheck.HTTP {
+		return fmt.Sprintf("protocol `HTTP` [Path: '%s'], [Port: '%d']", r.HealthCheck.Path, r.Port)
+	}
+	return fmt.Sprintf("protocol `TCP` [Port: '%d']", r.Port)
+}
+
+// explain words the end of an instance's process as a reason a person can act
+// on.
+func explain(e slipway.Exit) string {
+	var b strings.Builder
+	switch {
+	case e.OOM:
+		b.WriteString("the process was killed because it used more memory than the service has")
+	case e.Reason != "":
+		b.WriteString("the process could not run: " + e.Reason)
+	case e.Signal != "":
+		fmt.Fprintf(&b, "the process was killed by %s", e.Signal)
+	default:
+		fmt.Fprintf(&b, "the process exited with code %d", e.Code)
+	}
+	if e.Ran > 0 {
+		fmt.Fprintf(&b, " after %.1f s", e.Ran.Seconds())
+	}
+	if tail := strings.TrimSpace(e.Tail); tail != "" {
+		b.WriteString("; its last lines were: " + tail)
+	} else if e.Reason == "" {
+		b.WriteString("; it wrote nothing")
+	}
+	return b.String()
+}
+
+func imageOf(spec slipway.Spec) string {
+	if r := spec.Source.ImageRepository; r != nil {
+		return aws.ToString(r.ImageIdentifier)
+	}
+	return ""
+}

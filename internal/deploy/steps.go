@@ -1,0 +1,403 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// spec is what the operation deploys: the one it was asked for, else the
+// service's own.
+func (p *Plans) spec(tx *store.Tx, op *slipway.Operation) (slipway.Spec, error) {
+	if op.Input.Spec != nil {
+		return *op.Input.Spec, nil
+	}
+	v, err := tx.Service(op.ServiceID)
+	return v.Spec, err
+}
+
+// resolve pins the source to a digest and brings the image here.
+func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
+	st, err := load(op)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	var spec slipway.Spec
+	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
+		return err
+	}
+	if err := p.say(ctx, op, both, "Pulling image "+imageOf(spec)+"."); err != nil {
+		return err
+	}
+	a, err := p.cfg.Resolver.Resolve(ctx, spec.Source, func(line string) {
+		if err := p.say(ctx, op, detail, line); err != nil && ctx.Err() == nil {
+			p.cfg.Log.Warn("progress line could not be written", "operation", op.ID, "err", err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	st.Artifact = &a
+	if err := save(op, st); err != nil {
+		return operation.Fatal(err)
+	}
+	return p.say(ctx, op, both, "Successfully pulled your application image ("+a.Digest+").")
+}
+
+// release adds the new release; the fleet starts it.
+func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	st, err := load(op)
+	if err != nil || st.Artifact == nil {
+		return operation.Fatal(errors.Join(err, errors.New("the resolved image is missing from the operation's state")))
+	}
+	v, err := tx.Service(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	spec, err := p.spec(tx, op)
+	if err != nil {
+		return err
+	}
+	asc, err := tx.AutoScaling(spec.AutoScalingConfigurationARN)
+	if err != nil {
+		return fmt.Errorf("read auto scaling configuration %s: %w", spec.AutoScalingConfigurationARN, err)
+	}
+	r, err := settle(spec, *st.Artifact, asc.Scaling, p.cfg.Region)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	r.ID, r.ServiceID, r.Operation = slipway.NewID(), op.ServiceID, op.ID
+	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, asc.Scaling.MinSize, now
+	if st.Previous != "" {
+		prev, err := tx.Release(st.Previous)
+		if err != nil {
+			return fmt.Errorf("read the active release: %w", err)
+		}
+		r.Size = min(max(r.Size, prev.Size), max(asc.Scaling.MaxSize, asc.Scaling.MinSize))
+	}
+	st.Release = r.ID
+	if err := p.prune(tx, v); err != nil {
+		return err
+	}
+	if err := tx.InsertRelease(r); err != nil {
+		return err
+	}
+	if err := p.tell(tx, op, now, both, "Provisioning instances and deploying image for publicly accessible service."); err != nil {
+		return err
+	}
+	if err := p.tell(tx, op, now, both, "Performing health check on "+describe(r)+"."); err != nil {
+		return err
+	}
+	return save(op, st)
+}
+
+// prune forgets releases that stopped and have no instance left. The active one
+// stays even when the service is paused.
+func (p *Plans) prune(tx *store.Tx, v store.ServiceView) error {
+	list, err := tx.ReleasesOf(v.ID)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if r.ID == v.ActiveRelease || r.Desired != slipway.DesiredStop {
+			continue
+		}
+		instances, err := tx.InstancesOfRelease(r.ID)
+		if err != nil {
+			return err
+		}
+		if living(instances) > 0 {
+			continue
+		}
+		for _, i := range instances {
+			if err := tx.DeleteInstance(i); err != nil {
+				return err
+			}
+		}
+		if err := tx.DeleteRelease(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func living(instances []slipway.Instance) int {
+	n := 0
+	for _, i := range instances {
+		if i.State.Live() {
+			n++
+		}
+	}
+	return n
+}
+
+// healthy waits until as many instances of the release are ready as it wants
+// from the start. A process that ended fails the operation at once.
+func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (bool, string, error) {
+	r, err := p.target(tx, op)
+	if err != nil {
+		return false, "", err
+	}
+	instances, err := tx.InstancesOfRelease(r.ID)
+	if err != nil {
+		return false, "", err
+	}
+	need := r.Size
+	if op.Kind == slipway.ResumeService {
+		need = r.Scaling.MinSize // demand may have raised the size meanwhile
+	}
+	ready, problem := 0, ""
+	for _, i := range instances {
+		switch {
+		case i.CreatedAt.Before(op.StartedAt):
+			// Of an earlier run of the same release: a resume starts it anew.
+		case i.State == slipway.InstanceReady:
+			ready++
+		case i.State == slipway.InstanceEnded && i.Exit != nil:
+			return false, "", operation.Fatal(errors.New(explain(*i.Exit)))
+		case i.Problem != "":
+			problem = i.Problem
+		}
+	}
+	if ready >= need {
+		return true, "", nil
+	}
+	waiting := fmt.Sprintf("%d of %d instances passed the health check on %s", ready, need, describe(r))
+	if problem != "" {
+		waiting += "; " + problem
+	} else {
+		waiting += "; check your configured port number"
+	}
+	return false, waiting, nil
+}
+
+// target is the release the operation brings up: the new one of a deployment,
+// the active one of a resume.
+func (p *Plans) target(tx *store.Tx, op *slipway.Operation) (slipway.Release, error) {
+	st, err := load(op)
+	if err != nil {
+		return slipway.Release{}, operation.Fatal(err)
+	}
+	id := st.Release
+	if id == "" {
+		v, err := tx.Service(op.ServiceID)
+		if err != nil {
+			return slipway.Release{}, err
+		}
+		id = v.ActiveRelease
+	}
+	r, err := tx.Release(id)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, operation.Fatal(fmt.Errorf("release %q is gone", id))
+	}
+	return r, err
+}
+
+// route makes the new release the active one: routers send it every new
+// request from this commit on.
+func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	st, err := load(op)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	v, err := tx.Service(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	spec, err := p.spec(tx, op)
+	if err != nil {
+		return err
+	}
+	st.Spec, st.DrainUntil = &v.Spec, now.Add(p.cfg.DrainLimit)
+	if err := tx.SetSpec(op.ServiceID, spec, now); err != nil {
+		return err
+	}
+	if err := tx.SetActiveRelease(op.ServiceID, st.Release); err != nil {
+		return err
+	}
+	if st.Previous != "" {
+		prev, err := tx.Release(st.Previous)
+		if err != nil {
+			return err
+		}
+		if err := tx.SetDesired(prev, slipway.DesiredDrain); err != nil {
+			return err
+		}
+	}
+	if err := p.tell(tx, op, now, both, "Health check is successful. Routing traffic to application."); err != nil {
+		return err
+	}
+	return save(op, st)
+}
+
+// drained waits until no request is in flight on the release that is to go, or
+// until the longest a request may take has passed.
+func (p *Plans) drained(tx *store.Tx, op *slipway.Operation, now time.Time) (bool, string, error) {
+	st, err := load(op)
+	if err != nil {
+		return false, "", operation.Fatal(err)
+	}
+	if st.Previous == "" || !now.Before(st.DrainUntil) {
+		return true, "", nil
+	}
+	done, err := tx.Drained(st.Previous, now.Add(-p.cfg.RouterSilent))
+	return done, "requests are still in flight", err
+}
+
+// retire stops the release that no longer serves.
+func (p *Plans) retire(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	st, err := load(op)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	if err := p.tell(tx, op, now, both, "Successfully routed incoming traffic to application."); err != nil {
+		return err
+	}
+	if st.Previous == "" {
+		return nil
+	}
+	prev, err := tx.Release(st.Previous)
+	if err != nil {
+		return err
+	}
+	return tx.SetDesired(prev, slipway.DesiredStop)
+}
+
+// restore undoes a deployment from wherever it was: the rows point back to the
+// previous release, which has been running all the time.
+func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	st, err := load(op)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	if st.Release != "" {
+		r, err := tx.Release(st.Release)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err == nil {
+			if err := tx.SetDesired(r, slipway.DesiredStop); err != nil {
+				return err
+			}
+		}
+	}
+	if st.Spec != nil { // the traffic had moved
+		if err := tx.SetSpec(op.ServiceID, *st.Spec, now); err != nil {
+			return err
+		}
+		if err := tx.SetActiveRelease(op.ServiceID, st.Previous); err != nil {
+			return err
+		}
+	}
+	if st.Previous == "" {
+		return nil
+	}
+	prev, err := tx.Release(st.Previous)
+	if err != nil {
+		return err
+	}
+	return tx.SetDesired(prev, slipway.DesiredRun)
+}
+
+// unroute takes the traffic off the service.
+func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operation, time.Time) error {
+	return func(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+		v, err := tx.Service(op.ServiceID)
+		if err != nil {
+			return err
+		}
+		st := state{Previous: v.ActiveRelease, DrainUntil: now.Add(p.cfg.DrainLimit)}
+		if err := tx.SetWanted(op.ServiceID, wanted, now); err != nil {
+			return err
+		}
+		if v.ActiveRelease == "" {
+			return save(op, st)
+		}
+		r, err := tx.Release(v.ActiveRelease)
+		if err != nil {
+			return err
+		}
+		if r.Desired == slipway.DesiredRun {
+			if err := tx.SetDesired(r, slipway.DesiredDrain); err != nil {
+				return err
+			}
+		}
+		return save(op, st)
+	}
+}
+
+// stop ends every release of the service.
+func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
+	list, err := tx.ReleasesOf(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if r.Desired == slipway.DesiredStop {
+			continue
+		}
+		if err := tx.SetDesired(r, slipway.DesiredStop); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stopped waits until the fleet has removed every instance.
+func (p *Plans) stopped(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool, string, error) {
+	instances, err := tx.InstancesOf(op.ServiceID)
+	if err != nil {
+		return false, "", err
+	}
+	n := living(instances)
+	return n == 0, fmt.Sprintf("%d instances have not stopped", n), nil
+}
+
+// start wants the active release to run again, from its smallest size.
+func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	v, err := tx.Service(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetWanted(op.ServiceID, slipway.WantedRunning, now); err != nil {
+		return err
+	}
+	r, err := tx.Release(v.ActiveRelease)
+	if err != nil {
+		return fmt.Errorf("read the active release: %w", err)
+	}
+	if err := tx.SetSize(r, r.Scaling.MinSize); err != nil {
+		return err
+	}
+	return tx.SetDesired(r, slipway.DesiredRun)
+}
+
+// forget drops everything about the service but its name, history and the fact
+// that it was deleted; the rest follows when App Runner forgets deleted
+// services too.
+func (p *Plans) forget(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
+	instances, err := tx.InstancesOf(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	for _, i := range instances {
+		if err := tx.DeleteInstance(i); err != nil {
+			return err
+		}
+	}
+	list, err := tx.ReleasesOf(op.ServiceID)
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := tx.DeleteRelease(r); err != nil {
+			return err
+		}
+	}
+	return tx.SetActiveRelease(op.ServiceID, "")
+}
