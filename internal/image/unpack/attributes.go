@@ -1,0 +1,47 @@
+package unpack
+
+import (
+	"archive/tar"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const paxXattr = "SCHILY.xattr."
+
+// attributes sets the entry's extended attributes in the user namespace. They
+// are a convenience: a file system that cannot hold one leaves it out.
+func (t *tree) attributes(h *tar.Header, fd int) {
+	for record, value := range h.PAXRecords {
+		name, ok := strings.CutPrefix(record, paxXattr)
+		// user.overlay.* is what overlayfs obeys when mounted with userxattr.
+		if !ok || !strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.") {
+			continue
+		}
+		if err := unix.Fsetxattr(fd, name, []byte(value), 0); err != nil {
+			t.log.Debug("left an extended attribute out of a layer", "name", h.Name, "attribute", name, "err", err)
+		}
+	}
+}
+
+// finish gives an entry that cannot be opened its owner, mode and time.
+func finish(h *tar.Header, parent int, base string) error {
+	if err := unix.Fchownat(parent, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return err
+	}
+	if h.Typeflag != tar.TypeSymlink {
+		// Just made by mknodat in a directory nobody else can reach, so base
+		// is no symbolic link that fchmodat could follow.
+		if err := unix.Fchmodat(parent, base, mode(h), 0); err != nil {
+			return err
+		}
+	}
+	ts := timespec(h)
+	return unix.UtimesNanoAt(parent, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+func mode(h *tar.Header) uint32 { return uint32(h.Mode & 0o7777) }
+
+func timespec(h *tar.Header) unix.Timespec {
+	return unix.Timespec{Sec: h.ModTime.Unix(), Nsec: int64(h.ModTime.Nanosecond())}
+}

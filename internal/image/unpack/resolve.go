@@ -1,0 +1,172 @@
+package unpack
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// open opens the directory dir, "" for the root, as a process in a chroot
+// there would find it.
+func (t *tree) open(dir string) (int, error) {
+	if dir == "" {
+		dir = "."
+	}
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_XDEV,
+	}
+	fd, err := t.openat2(dir, &how)
+	if !errors.Is(err, unix.ELOOP) {
+		return fd, err
+	}
+	how.Resolve &^= unix.RESOLVE_NO_SYMLINKS
+	if fd, err = t.openat2(dir, &how); err != nil {
+		return -1, err
+	}
+	// Links that lead to links can stack directories deeper than any name.
+	if err := t.checkDepth(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (t *tree) openat2(dir string, how *unix.OpenHow) (int, error) {
+	for {
+		fd, err := unix.Openat2(t.root, dir, how)
+		// EAGAIN: something was renamed meanwhile anywhere on the machine.
+		if err != unix.EINTR && err != unix.EAGAIN {
+			return fd, err
+		}
+	}
+}
+
+func (t *tree) checkDepth(fd int) error {
+	root, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", t.root))
+	if err != nil {
+		return err
+	}
+	dir, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil {
+		return err
+	}
+	if strings.Count(dir, "/")-strings.Count(root, "/") > maxDepth {
+		return unix.ENAMETOOLONG
+	}
+	return nil
+}
+
+// parent opens the directory dir and makes it, and those above it, where the
+// tar has not.
+func (t *tree) parent(dir string) (int, error) {
+	fd, err := t.open(dir)
+	if dir == "" || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
+		return fd, err
+	}
+	up, base := "", dir
+	if i := strings.LastIndexByte(dir, '/'); i >= 0 {
+		up, base = dir[:i], dir[i+1:]
+	}
+	above, err := t.parent(up)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(above)
+	return t.implied(above, base)
+}
+
+// implied makes and opens a directory that only the names below it tell of.
+func (t *tree) implied(above int, base string) (int, error) {
+	if err := t.count(); err != nil {
+		return -1, err
+	}
+	var st unix.Stat_t
+	hidden := unix.Fstatat(above, base, &st, unix.AT_SYMLINK_NOFOLLOW) == nil && isWhiteout(&st)
+	if hidden {
+		if err := unix.Unlinkat(above, base, 0); err != nil {
+			return -1, err
+		}
+	}
+	err := unix.Mkdirat(above, base, 0o755)
+	if errors.Is(err, unix.EEXIST) {
+		return -1, unix.ENOTDIR // a file, or a symbolic link to nowhere
+	}
+	if err != nil {
+		return -1, err
+	}
+	fd, err := unix.Openat(above, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	err = unix.Fchmod(fd, 0o755) // whatever the umask
+	if err == nil && hidden {
+		err = setOpaque(fd)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// removeAll removes base in parent with all below it, following nothing.
+func removeAll(parent int, base string) error {
+	err := unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
+	if !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	d := os.NewFile(uintptr(fd), base)
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(512)
+		for _, n := range names {
+			if err := removeEntry(fd, n); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF || len(names) == 0 {
+			return unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
+		}
+		if err != nil {
+			return err
+		}
+		if _, err := d.Seek(0, io.SeekStart); err != nil { // names shift as they go
+			return err
+		}
+	}
+}
+
+func removeEntry(parent int, base string) error {
+	err := unix.Unlinkat(parent, base, 0)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.EPERM) {
+		return removeAll(parent, base)
+	}
+	return err
+}
+
+// fdWriter writes to a descriptor; a file per entry need not be an os.File,
+// which costs an allocation and a finaliser.
+type fdWriter int
+
+func (w fdWriter) Write(p []byte) (int, error) {
+	for done := 0; done < len(p); {
+		n, err := unix.Write(int(w), p[done:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return done, err
+		}
+		done += n
+	}
+	return len(p), nil
+}

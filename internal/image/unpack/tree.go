@@ -1,0 +1,268 @@
+package unpack
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"log/slog"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxOwner = 65535
+	maxPath  = 4096 // bytes
+	// maxDepth bounds the directories above an entry, so that whoever removes
+	// the tree recursively holds no more descriptors than that.
+	maxDepth = 256
+)
+
+// tree is a directory being filled from a layer.
+type tree struct {
+	root   int // O_PATH descriptor
+	limits Limits
+	log    *slog.Logger
+	buf    []byte
+	stats  Stats
+	dirs   []dirTime // to be set last, since making entries changes them
+}
+
+type dirTime struct {
+	name string
+	time unix.Timespec
+}
+
+// entry makes one entry of the tar; r yields its content.
+func (t *tree) entry(h *tar.Header, r io.Reader) error {
+	name, err := clean(h.Name)
+	if err != nil {
+		return err
+	}
+	dir, base := path.Split(name)
+	if whiteoutDir(dir) || strings.HasPrefix(base, whiteoutMeta) && base != whiteoutOpaque {
+		return nil
+	}
+	if isDevice(h) {
+		return t.device(h, name)
+	}
+	if h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner {
+		return refuse(h.Name, "belongs to user %d and group %d: at most %d can be run", h.Uid, h.Gid, maxOwner)
+	}
+	if name == "." {
+		return t.rootEntry(h)
+	}
+	parent, err := t.parent(strings.TrimSuffix(dir, "/"))
+	if err != nil {
+		return err
+	}
+	defer unix.Close(parent)
+	if strings.HasPrefix(base, whiteoutPrefix) {
+		return t.whiteout(h, parent, base)
+	}
+	return t.make(h, r, parent, name, base)
+}
+
+// clean returns the entry's name relative to the root, "." for the root
+// itself.
+func clean(name string) (string, error) {
+	for part := range strings.SplitSeq(name, "/") {
+		if part == ".." {
+			return "", refuse(name, `contains ".."`)
+		}
+	}
+	c := path.Clean("/" + name)[1:]
+	switch {
+	case c == "":
+		return ".", nil
+	case strings.ContainsRune(c, 0):
+		return "", refuse(name, "contains a zero byte")
+	case len(c) >= maxPath:
+		return "", refuse(name, "is longer than %d bytes", maxPath)
+	case strings.Count(c, "/") > maxDepth:
+		return "", refuse(name, "lies deeper than %d directories", maxDepth)
+	}
+	return c, nil
+}
+
+// make makes an ordinary entry called base in the directory parent.
+func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) error {
+	isDir := h.Typeflag == tar.TypeDir
+	kept, opaque, err := t.giveWay(parent, base, isDir)
+	if err != nil {
+		return err
+	}
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old tars have TypeRegA
+		return t.file(h, r, parent, base)
+	case tar.TypeDir:
+		return t.directory(h, parent, name, base, kept, opaque)
+	case tar.TypeSymlink:
+		return t.symlink(h, parent, base)
+	case tar.TypeLink:
+		return t.hardlink(h, parent, base)
+	case tar.TypeFifo:
+		if err := unix.Mknodat(parent, base, unix.S_IFIFO|0o600, 0); err != nil {
+			return err
+		}
+		return finish(h, parent, base)
+	}
+	return refuse(h.Name, "is of the unknown type %q", string(h.Typeflag))
+}
+
+// giveWay removes what an earlier entry put at base. A directory stays for
+// another directory (kept). A directory that takes a whiteout's place must
+// itself hide what lies below (opaque).
+func (t *tree) giveWay(parent int, base string, isDir bool) (kept, opaque bool, err error) {
+	var st unix.Stat_t
+	err = unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) {
+		return false, false, nil
+	}
+	if err != nil {
+		return false, false, err
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if isDir {
+			return true, false, nil
+		}
+		return false, false, removeAll(parent, base)
+	}
+	return false, isDir && isWhiteout(&st), unix.Unlinkat(parent, base, 0)
+}
+
+func (t *tree) file(h *tar.Header, r io.Reader, parent int, base string) error {
+	if t.stats.Bytes += h.Size; t.stats.Bytes < h.Size || t.stats.Bytes > t.limits.Bytes {
+		return t.limits.allow(t.limits.Bytes+1, 0)
+	}
+	fd, err := unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if _, err := io.CopyBuffer(fdWriter(fd), onlyReader{r}, t.buf); err != nil {
+		return err
+	}
+	t.attributes(h, fd)
+	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
+		return err
+	}
+	// After chown, which clears the setuid bit.
+	if err := unix.Fchmod(fd, mode(h)); err != nil {
+		return err
+	}
+	ts := timespec(h)
+	return unix.UtimesNanoAt(parent, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+func (t *tree) directory(h *tar.Header, parent int, name, base string, kept, opaque bool) error {
+	if !kept {
+		if err := unix.Mkdirat(parent, base, 0o700); err != nil {
+			return err
+		}
+	}
+	fd, err := unix.Openat(parent, base, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if opaque {
+		if err := setOpaque(fd); err != nil {
+			return err
+		}
+	}
+	return t.finishDir(h, fd, name)
+}
+
+// rootEntry gives the layer's root directory its attributes.
+func (t *tree) rootEntry(h *tar.Header) error {
+	if h.Typeflag != tar.TypeDir {
+		return refuse(h.Name, "names the root directory but is not a directory")
+	}
+	fd, err := unix.Openat(t.root, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return t.finishDir(h, fd, ".")
+}
+
+func (t *tree) finishDir(h *tar.Header, fd int, name string) error {
+	t.attributes(h, fd)
+	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
+		return err
+	}
+	t.dirs = append(t.dirs, dirTime{name, timespec(h)})
+	return unix.Fchmod(fd, mode(h))
+}
+
+func (t *tree) symlink(h *tar.Header, parent int, base string) error {
+	if h.Linkname == "" || len(h.Linkname) >= maxPath {
+		return refuse(h.Name, "is a symbolic link with a target of %d bytes", len(h.Linkname))
+	}
+	if err := unix.Symlinkat(h.Linkname, parent, base); err != nil {
+		return err
+	}
+	return finish(h, parent, base)
+}
+
+func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
+	target, err := clean(h.Linkname)
+	if err != nil {
+		return refuse(h.Name, `is a hard link to %q, which contains ".." or is too long`, h.Linkname)
+	}
+	dir, tbase := path.Split(target)
+	tparent, err := t.open(strings.TrimSuffix(dir, "/"))
+	if errors.Is(err, unix.ENOENT) {
+		return refuse(h.Name, "is a hard link to %q, which the layer does not have", h.Linkname)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tparent)
+	var st unix.Stat_t
+	err = unix.Fstatat(tparent, tbase, &st, unix.AT_SYMLINK_NOFOLLOW)
+	if errors.Is(err, unix.ENOENT) || err == nil && isWhiteout(&st) {
+		return refuse(h.Name, "is a hard link to %q, which the layer does not have", h.Linkname)
+	}
+	if err != nil {
+		return err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFLNK && kind != unix.S_IFIFO {
+		return refuse(h.Name, "is a hard link to %q, which is not a file", h.Linkname)
+	}
+	return unix.Linkat(tparent, tbase, parent, base, 0)
+}
+
+func isDevice(h *tar.Header) bool { return h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock }
+
+// device leaves out a device node under /dev and refuses any other.
+func (t *tree) device(h *tar.Header, name string) error {
+	if !strings.HasPrefix(name, "dev/") {
+		return refuse(h.Name, "is a device node (%d, %d): only those in /dev are tolerated, and left out", h.Devmajor, h.Devminor)
+	}
+	t.log.Debug("left a device node out of a layer", "name", name, "major", h.Devmajor, "minor", h.Devminor)
+	return nil
+}
+
+// setTimes sets the directories' modification times, after all that changes
+// them. Directories that later entries replaced are passed over.
+func (t *tree) setTimes() error {
+	for _, d := range t.dirs {
+		dir, base := path.Split(d.name)
+		parent, err := t.open(strings.TrimSuffix(dir, "/"))
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = unix.UtimesNanoAt(parent, base, []unix.Timespec{d.time, d.time}, unix.AT_SYMLINK_NOFOLLOW)
+		unix.Close(parent)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package unpack
+
+import (
+	"archive/tar"
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	whiteoutPrefix = ".wh."
+	whiteoutMeta   = ".wh..wh."
+	whiteoutOpaque = ".wh..wh..opq"
+)
+
+// whiteoutDir reports whether an entry in dir is AUFS's own.
+func whiteoutDir(dir string) bool {
+	return strings.HasPrefix(dir, whiteoutMeta) || strings.Contains(dir, "/"+whiteoutMeta)
+}
+
+// whiteout makes the entry ".wh.<name>" in parent hide <name> of the layers
+// below, or all of them.
+func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
+	if base == whiteoutOpaque {
+		fd, err := unix.Openat(parent, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return setOpaque(fd)
+	}
+	name := strings.TrimPrefix(base, whiteoutPrefix)
+	if name == "" || name == "." || name == ".." {
+		return refuse(h.Name, "is a whiteout of no name")
+	}
+	err := unix.Mknodat(parent, name, unix.S_IFCHR, 0)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	return t.shadow(parent, name)
+}
+
+// shadow is a whiteout of a name that this layer has as well. A whiteout is
+// about lower layers alone, in whichever order the tar has the two: a file
+// hides them anyway, a directory must be told to.
+func (t *tree) shadow(parent int, name string) error {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return setOpaque(fd)
+}
+
+func setOpaque(fd int) error {
+	return unix.Fsetxattr(fd, "trusted.overlay.opaque", []byte("y"), 0)
+}
+
+func isWhiteout(st *unix.Stat_t) bool {
+	return st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == 0
+}
