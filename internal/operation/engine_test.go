@@ -1,0 +1,301 @@
+package operation_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// bench is a store and engines over a plan, in a bubble.
+type bench struct {
+	t     *testing.T
+	store *store.Store
+	plan  operation.Plan
+	wg    sync.WaitGroup
+}
+
+func inBubble(t *testing.T, plan operation.Plan, f func(b *bench)) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), ":memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if plan.Failed == nil {
+			plan.Failed = func(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
+		}
+		b := &bench{t: t, store: s, plan: plan}
+		defer b.wg.Wait()
+		f(b)
+	})
+}
+
+// start runs an engine until stop is called; stop waits for its end.
+func (b *bench) start(owner string) (stop func()) {
+	b.t.Helper()
+	e, err := operation.New(operation.Config{
+		Store: b.store, Owner: owner, Log: slog.New(slog.DiscardHandler),
+		Plan: func(slipway.OperationKind) (operation.Plan, bool) { return b.plan, true },
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	b.wg.Go(func() { defer close(done); e.Run(ctx) })
+	return func() { cancel(); <-done }
+}
+
+func (b *bench) ask() string {
+	b.t.Helper()
+	op := slipway.Operation{ID: slipway.NewID(), ServiceID: slipway.NewID(), Kind: slipway.UpdateService, CreatedAt: time.Now()}
+	if err := b.store.Update(context.Background(), func(tx *store.Tx) error { return tx.InsertOperation(op) }); err != nil {
+		b.t.Fatal(err)
+	}
+	return op.ID
+}
+
+func (b *bench) read(id string) (op slipway.Operation) {
+	b.t.Helper()
+	err := b.store.View(context.Background(), func(tx *store.Tx) (err error) { op, err = tx.Operation(id); return err })
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return op
+}
+
+func (b *bench) expect(id string, status slipway.OperationStatus, cause string) {
+	b.t.Helper()
+	if op := b.read(id); op.Status != status || !strings.Contains(op.Cause, cause) {
+		b.t.Errorf("operation is %s at %q with cause %q, want %s with %q", op.Status, op.Step, op.Cause, status, cause)
+	}
+}
+
+func never(*store.Tx, *slipway.Operation, time.Time) (bool, string, error) {
+	return false, "nothing comes", nil
+}
+
+func TestWorkIsTriedFiveTimes(t *testing.T) {
+	var tries atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(context.Context, *slipway.Operation) error {
+		tries.Add(1)
+		return errors.New("connection reset")
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(2*time.Second + 4*time.Second + 8*time.Second)
+		synctest.Wait()
+		if n := tries.Load(); n != 4 {
+			t.Errorf("%d tries within 14 s, want 4", n)
+		}
+		time.Sleep(17 * time.Second)
+		b.expect(id, slipway.OperationFailed, "connection reset")
+		if n := tries.Load(); n != 5 {
+			t.Errorf("%d tries, want 5", n)
+		}
+	})
+}
+
+func TestUsersMistakeIsNotTriedAgain(t *testing.T) {
+	var tries atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(context.Context, *slipway.Operation) error {
+		tries.Add(1)
+		return slipway.Errorf(slipway.InvalidRequest, "No such image.")
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(time.Second)
+		b.expect(id, slipway.OperationFailed, "No such image.")
+		if n := tries.Load(); n != 1 {
+			t.Errorf("%d tries, want 1", n)
+		}
+	})
+}
+
+func TestRestartDoesNotExtendADeadline(t *testing.T) {
+	plan := operation.Plan{Forward: []operation.Step{{Name: "healthy", Wait: never, Limit: time.Minute}}}
+	inBubble(t, plan, func(b *bench) {
+		stop := b.start("a")
+		id := b.ask()
+		time.Sleep(50 * time.Second)
+		stop()
+		b.expect(id, slipway.OperationInProgress, "")
+		defer b.start("b")()
+		time.Sleep(11 * time.Second)
+		b.expect(id, slipway.OperationFailed, "it took longer than 1m0s: nothing comes")
+	})
+}
+
+func TestWorkIsEndedAtItsLimit(t *testing.T) {
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Limit: time.Minute, Work: func(ctx context.Context, _ *slipway.Operation) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(61 * time.Second)
+		b.expect(id, slipway.OperationFailed, "it took longer than 1m0s")
+	})
+}
+
+func TestShutdownCountsNoTryAndHandsBack(t *testing.T) {
+	var tries atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+		if tries.Add(1) > 1 {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		stop := b.start("a")
+		id := b.ask()
+		time.Sleep(time.Second)
+		stop()
+		if op := b.read(id); op.Attempt != 0 || op.Cause != "" {
+			t.Errorf("shutdown left attempt %d and cause %q", op.Attempt, op.Cause)
+		}
+		defer b.start("b")()
+		time.Sleep(time.Second) // no lease to wait for
+		b.expect(id, slipway.OperationSucceeded, "")
+	})
+}
+
+func TestLeaseIsKeptThroughLongWork(t *testing.T) {
+	var running, most atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+		most.Store(max(most.Load(), running.Add(1)))
+		defer running.Add(-1)
+		time.Sleep(10 * time.Minute)
+		return ctx.Err()
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		defer b.start("b")()
+		id := b.ask()
+		time.Sleep(11 * time.Minute)
+		b.expect(id, slipway.OperationSucceeded, "")
+		if most.Load() != 1 {
+			t.Errorf("%d engines worked on one operation", most.Load())
+		}
+	})
+}
+
+func TestLostLeaseStopsTheOldOwner(t *testing.T) {
+	var ended atomic.Value
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+		<-ctx.Done()
+		ended.Store(context.Cause(ctx))
+		return ctx.Err()
+	}}}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(time.Second)
+		// Another node takes it over, as after a long silence of this one.
+		err := b.store.Update(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.ClaimOperation("b", time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if err, _ := ended.Load().(error); !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("work ended with %v, want the lost lease", err)
+		}
+		b.expect(id, slipway.OperationInProgress, "")
+	})
+}
+
+func TestCancelTurnsBack(t *testing.T) {
+	var undone atomic.Bool
+	plan := operation.Plan{
+		Forward: []operation.Step{{Name: "healthy", Wait: never}},
+		Back: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+			undone.Store(true)
+			return nil
+		}}},
+	}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(time.Second)
+		if err := b.store.Update(context.Background(), func(tx *store.Tx) error { return tx.CancelOperation(id, "enough") }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		b.expect(id, slipway.OperationFailed, "cancelled: enough")
+		if !undone.Load() {
+			t.Error("the way back was not taken")
+		}
+	})
+}
+
+func TestFailedWayBackEnds(t *testing.T) {
+	plan := operation.Plan{
+		Forward: []operation.Step{{Name: "healthy", Wait: never, Limit: time.Second}},
+		Back: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+			return operation.Fatal(errors.New("the old release is gone"))
+		}}},
+	}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(5 * time.Second)
+		b.expect(id, slipway.OperationRollbackFailed, "it took longer than 1s")
+	})
+}
+
+func TestUnknownStepTurnsBack(t *testing.T) {
+	plan := operation.Plan{Forward: []operation.Step{{Name: "old name", Wait: never}}}
+	inBubble(t, plan, func(b *bench) {
+		stop := b.start("a")
+		id := b.ask()
+		time.Sleep(time.Second)
+		stop()
+		b.plan.Forward = []operation.Step{{Name: "new name", Wait: never}}
+		defer b.start("b")()
+		time.Sleep(2 * time.Second)
+		b.expect(id, slipway.OperationFailed, "does not know the step")
+	})
+}
+
+func TestEditsAreUndoneWithTheirCheckpoint(t *testing.T) {
+	plan := operation.Plan{Forward: []operation.Step{
+		{Name: "first", Edit: func(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+			return tx.InsertEvent(slipway.Event{ServiceID: op.ServiceID, Stream: "events", At: now, Text: "edited"})
+		}},
+		{Name: "second", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+			return operation.Fatal(errors.New("refused"))
+		}},
+	}}
+	inBubble(t, plan, func(b *bench) {
+		defer b.start("a")()
+		id := b.ask()
+		time.Sleep(time.Second)
+		b.expect(id, slipway.OperationFailed, "refused")
+		op := b.read(id)
+		b.store.View(context.Background(), func(tx *store.Tx) error {
+			if lines, err := tx.Events(op.ServiceID, "events", 0, time.Time{}, time.Time{}, 0); err != nil || len(lines) != 0 {
+				t.Errorf("lines %v, err %v: an edit outlived its transaction", lines, err)
+			}
+			return nil
+		})
+	})
+}
