@@ -203,6 +203,7 @@ func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 		for _, q := range []string{
 			`DELETE FROM tag WHERE arn = (SELECT arn FROM service WHERE id = $1)`,
 			`DELETE FROM event WHERE service_id = $1`,
+			`DELETE FROM pending_deployment WHERE service_id = $1`,
 			`DELETE FROM instance WHERE service_id = $1`,
 			`DELETE FROM release WHERE service_id = $1`,
 			`DELETE FROM operation WHERE service_id = $1`,

@@ -81,6 +81,12 @@ CREATE TABLE instance (
 CREATE INDEX instance_service ON instance (service_id, created_at);
 CREATE INDEX instance_release ON instance (release_id);
 
+-- Services whose image was pushed anew and who deploy by themselves.
+CREATE TABLE pending_deployment (
+    service_id TEXT PRIMARY KEY,
+    at         BIGINT NOT NULL
+);
+
 CREATE TABLE event (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     service_id   TEXT   NOT NULL,
@@ -142,6 +148,7 @@ DROP TABLE access_key;
 DROP TABLE tag;
 DROP TABLE autoscaling;
 DROP TABLE event;
+DROP TABLE pending_deployment;
 DROP TABLE instance;
 DROP TABLE release;
 DROP TABLE operation;

@@ -1,0 +1,114 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Auto starts automatic deployments: when an image is pushed that running
+// services with AutoDeploymentsEnabled follow, each is deployed, after the
+// operation that is live on it, if there is one. What is pushed while a service
+// is paused is not deployed, by resuming neither, as with App Runner.
+type Auto struct {
+	store *store.Store
+	local func(ref string) (repository, tag string, ok bool)
+	log   *slog.Logger
+}
+
+// NewAuto returns an Auto. local tells which repository and tag of this
+// server's registry an image identifier means, if it means one.
+func NewAuto(s *store.Store, local func(ref string) (repository, tag string, ok bool), log *slog.Logger) *Auto {
+	return &Auto{s, local, log}
+}
+
+// Pushed notes that the tag has a new image. Once it returns nil, the
+// deployments that follow from it survive a crash.
+func (a *Auto) Pushed(ctx context.Context, repository, tag string) error {
+	return a.store.Update(ctx, func(tx *store.Tx) error {
+		list, err := tx.Services(time.Time{}, "", 0)
+		if err != nil {
+			return err
+		}
+		for _, v := range list {
+			if !a.follows(v, repository, tag) {
+				continue
+			}
+			if err := tx.PutPendingDeployment(v.ID, time.Now()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (a *Auto) follows(v store.ServiceView, repository, tag string) bool {
+	src := v.VisibleSpec().Source
+	if v.Wanted != slipway.WantedRunning || src.ImageRepository == nil || !aws.ToBool(src.AutoDeploymentsEnabled) {
+		return false
+	}
+	r, t, ok := a.local(aws.ToString(src.ImageRepository.ImageIdentifier))
+	return ok && r == repository && t == tag
+}
+
+// Run starts what is pending whenever an operation ends, until ctx does.
+func (a *Auto) Run(ctx context.Context) error {
+	watch := a.store.Watch(store.Operations)
+	defer watch.Close()
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("start automatic deployments", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-watch.C:
+			watch.Take()
+		}
+	}
+}
+
+func (a *Auto) pass(ctx context.Context) error {
+	var pending []string
+	err := a.store.View(ctx, func(tx *store.Tx) (err error) { pending, err = tx.PendingDeployments(); return err })
+	if err != nil {
+		return err
+	}
+	for _, id := range pending {
+		if err := a.store.Update(ctx, func(tx *store.Tx) error { return a.start(tx, id) }); err != nil {
+			return fmt.Errorf("service %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// start turns a note into an operation, leaves it while one is live, or drops
+// it when the service does not run any more.
+func (a *Auto) start(tx *store.Tx, id string) error {
+	v, err := tx.Service(id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return tx.DeletePendingDeployment(id)
+	case err != nil:
+		return err
+	case v.Live != nil:
+		return nil
+	case v.Status == slipway.StatusRunning:
+		op := slipway.Operation{ID: slipway.NewID(), ServiceID: id, Kind: slipway.StartDeployment, CreatedAt: time.Now()}
+		if err := tx.InsertOperation(op); err != nil {
+			return err
+		}
+		a.log.Info("automatic deployment", "service", id, "operation", op.ID)
+	}
+	return tx.DeletePendingDeployment(id)
+}
