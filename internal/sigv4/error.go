@@ -1,0 +1,30 @@
+package sigv4
+
+import "fmt"
+
+// Code is the AWS name of a reason to refuse a request.
+type Code string
+
+// The reasons.
+const (
+	MissingAuthenticationToken Code = "MissingAuthenticationTokenException" // not signed at all
+	IncompleteSignature        Code = "IncompleteSignatureException"        // cannot be read as a signature
+	UnrecognizedClient         Code = "UnrecognizedClientException"         // unknown access key or session token
+	InvalidSignature           Code = "InvalidSignatureException"           // does not fit the request, the scope or the time
+	RequestEntityTooLarge      Code = "RequestEntityTooLargeException"
+	RequestTimeout             Code = "RequestTimeoutException"
+	RequestAborted             Code = "RequestAbortedException" // the body broke off
+)
+
+// Error is a request's fault, in AWS's words. Its message never repeats the
+// Authorization header, which may hold another scheme's secret.
+type Error struct {
+	Code    Code
+	Message string
+}
+
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Message }
+
+func refuse(code Code, format string, args ...any) error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,181 @@
+package sigv4
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/smithy-go/aws-http-auth/credentials"
+	"github.com/aws/smithy-go/aws-http-auth/sigv4"
+	v4 "github.com/aws/smithy-go/aws-http-auth/v4"
+)
+
+// maxSkew is how far the time of signing may lie from ours, either way.
+const maxSkew = 5 * time.Minute
+
+// Lookup returns the secret of an access key; ok is false when there is no such
+// key. An error is ours, not the caller's.
+type Lookup func(ctx context.Context, keyID string) (secret string, ok bool, err error)
+
+// Verifier checks signatures for one region. It is safe for concurrent use.
+type Verifier struct {
+	Region  string
+	MaxBody int64 // bytes
+	Now     func() time.Time
+}
+
+// Verify checks that the request is signed for the service by the holder of a
+// key that lookup knows, and returns its whole body. A fault of the request is
+// an *Error; any other error is lookup's.
+//
+// The body is not read before the key is known to exist, so that strangers
+// can't make the process buffer anything.
+func (v *Verifier) Verify(r *http.Request, service string, lookup Lookup) ([]byte, error) {
+	a, err := parse(r.Header)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.checkScope(a, service); err != nil {
+		return nil, err
+	}
+	if name, missing := a.mustSign(r.Header); missing {
+		return nil, refuse(InvalidSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+	}
+	secret, ok, err := lookup(r.Context(), a.keyID)
+	if err != nil {
+		return nil, fmt.Errorf("look up access key: %w", err)
+	}
+	// Keys are permanent here: a session token belongs to some other account's
+	// temporary credentials.
+	if !ok || r.Header.Get("X-Amz-Security-Token") != "" {
+		return nil, refuse(UnrecognizedClient, "The security token included in the request is invalid.")
+	}
+	body, err := v.read(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.check(r, body, secret); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// checkScope checks where and when the signature holds.
+func (v *Verifier) checkScope(a authorization, service string) error {
+	if a.region != v.Region {
+		return refuse(InvalidSignature, "Credential should be scoped to a valid region. The region of this endpoint is '%s'.", v.Region)
+	}
+	if a.service != service {
+		return refuse(InvalidSignature, "Credential should be scoped to correct service: '%s'.", service)
+	}
+	if day := a.at.Format(dateFormat); a.date != day {
+		return refuse(InvalidSignature,
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%.8s' != '%s', from '%s'.",
+			a.date, day, a.at.Format(timeFormat))
+	}
+	now := v.Now().UTC()
+	at, oldest, newest := a.at.Format(timeFormat), now.Add(-maxSkew), now.Add(maxSkew)
+	if a.at.Before(oldest.Truncate(time.Second)) {
+		return refuse(InvalidSignature, "Signature expired: %s is now earlier than %s (%s - 5 min.)",
+			at, oldest.Format(timeFormat), now.Format(timeFormat))
+	}
+	if a.at.After(newest) {
+		return refuse(InvalidSignature, "Signature not yet current: %s is still later than %s (%s + 5 min.)",
+			at, newest.Format(timeFormat), now.Format(timeFormat))
+	}
+	return nil
+}
+
+func (v *Verifier) read(r *http.Request) ([]byte, error) {
+	if r.Body == nil {
+		return nil, nil
+	}
+	tooLarge := refuse(RequestEntityTooLarge, "The request body is larger than %d bytes.", v.MaxBody)
+	if r.ContentLength > v.MaxBody {
+		return nil, tooLarge
+	}
+	var b bytes.Buffer
+	if r.ContentLength > 0 {
+		b.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants room to see the end
+	}
+	n, err := b.ReadFrom(io.LimitReader(r.Body, v.MaxBody+1))
+	switch {
+	case n > v.MaxBody:
+		return nil, tooLarge
+	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
+		return nil, refuse(RequestTimeout, "The request body did not arrive in time.")
+	case err != nil:
+		return nil, refuse(RequestAborted, "The request body broke off after %d bytes.", n)
+	}
+	return b.Bytes(), nil
+}
+
+func isTimeout(err error) bool {
+	t, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err)
+	return ok && t.Timeout()
+}
+
+// check signs the request again and compares.
+func (a authorization) check(r *http.Request, body []byte, secret string) error {
+	hash := sha256.Sum256(body)
+	if sent := r.Header.Get("X-Amz-Content-Sha256"); sent != "" && !strings.EqualFold(sent, hex.EncodeToString(hash[:])) {
+		return refuse(InvalidSignature, "The value of 'X-Amz-Content-Sha256' is not the SHA-256 hash of the request body.")
+	}
+	again := r.Clone(r.Context())
+	again.Body = nil
+	foldSpaces(again.Header)
+	err := sigv4.New().SignRequest(&sigv4.SignRequestInput{
+		Request:     again,
+		PayloadHash: hash[:],
+		Credentials: credentials.Credentials{AccessKeyID: a.keyID, SecretAccessKey: secret},
+		Service:     a.service,
+		Region:      a.region,
+		Time:        a.at,
+	}, func(o *v4.SignerOptions) { o.HeaderRules = exactly(a.signedHeaders) })
+	if err != nil {
+		return fmt.Errorf("sign the request again: %w", err)
+	}
+	_, params, _ := strings.Cut(again.Header.Get("Authorization"), " ")
+	want, err := parseParameters(params)
+	if err != nil {
+		return fmt.Errorf("read our own signature: %w", err)
+	}
+	if !hmac.Equal([]byte(want.signature), []byte(a.signature)) || !slices.Equal(want.signedHeaders, a.signedHeaders) {
+		return refuse(InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
+			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+	}
+	return nil
+}
+
+// exactly signs the listed headers and no others.
+type exactly []string
+
+func (e exactly) IsSigned(name string) bool {
+	_, ok := slices.BinarySearch(e, name)
+	return ok
+}
+
+// foldSpaces makes one space of several in every value, as the canonical form
+// asks and the signing library does not do.
+func foldSpaces(h http.Header) {
+	for _, values := range h {
+		for i, s := range values {
+			for strings.Contains(s, "  ") {
+				s = strings.ReplaceAll(s, "  ", " ")
+			}
+			values[i] = s
+		}
+	}
+}
