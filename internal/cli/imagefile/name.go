@@ -1,0 +1,78 @@
+package imagefile
+
+import (
+	"path/filepath"
+	"strings"
+)
+
+// rename takes over the name that an image goes by: the last element of its
+// repository, and its tag. What is not fit for either is left out.
+func (i *Image) rename(reference string) {
+	reference, _, _ = strings.Cut(reference, "@")
+	repository, tag := reference, ""
+	if at := strings.LastIndexByte(reference, ':'); at > strings.LastIndexByte(reference, '/') {
+		repository, tag = reference[:at], reference[at+1:]
+	} else if !strings.Contains(reference, "/") && i.Name != "" {
+		// An annotation may hold a bare tag: the image-spec allows any text.
+		repository, tag = "", reference
+	}
+	if name := repositoryName(repository); name != "" {
+		i.Name = name
+	}
+	if isTag(tag) {
+		i.Tag = tag
+	}
+}
+
+func nameFromPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	base := filepath.Base(path)
+	for _, suffix := range []string{".gz", ".tgz", ".tar", ".oci"} {
+		base = strings.TrimSuffix(base, suffix)
+	}
+	if name := repositoryName(base); name != "" {
+		return name
+	}
+	return "image"
+}
+
+// repositoryName makes a repository name of the last element of any text:
+// lower-case letters and digits, with single separators . _ - within. It is ""
+// when too little is left.
+func repositoryName(s string) string {
+	s = strings.ToLower(s[strings.LastIndexByte(s, '/')+1:])
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			b.WriteRune(r)
+		case b.Len() > 0 && !strings.ContainsRune("._-", rune(b.String()[b.Len()-1])):
+			if r != '.' && r != '_' {
+				r = '-'
+			}
+			b.WriteRune(r)
+		}
+	}
+	const shortest, longest = 2, 128 // registry clients refuse a single letter
+	name := strings.TrimRight(b.String()[:min(b.Len(), longest)], "._-")
+	if len(name) < shortest {
+		return ""
+	}
+	return name
+}
+
+// isTag reports whether s fits the distribution-spec's grammar of tags.
+func isTag(s string) bool {
+	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	for _, r := range s {
+		ok := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '.' || r == '-'
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
