@@ -1,0 +1,97 @@
+// Bench measures what Slipway promises to be fast and small at, against the
+// same binary started bare, by runc and by Docker, and writes the result as a
+// page.
+//
+// Ways that are compared take turns, round by round, so that whatever else the
+// machine does meets all alike. Figures are medians; read ratios before
+// milliseconds, for those belong to one machine.
+//
+//	make bench
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+// options are what the command line says.
+type options struct {
+	slipway  string // the binary to measure
+	program  string // main package of the service that is started
+	out      string // the page
+	rounds   int
+	crowd    int // paused services resumed at once
+	services int // services at rest, for memory and start-up
+}
+
+func main() {
+	c := options{}
+	flag.StringVar(&c.slipway, "slipway", "bin/slipway", "binary to measure")
+	flag.StringVar(&c.program, "program", "./e2e/testdata/app", "main package of the service to start")
+	flag.StringVar(&c.out, "out", "docs/benchmarks.md", "page to write, - for none")
+	flag.IntVar(&c.rounds, "rounds", 25, "rounds of each comparison")
+	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")
+	flag.IntVar(&c.services, "services", 1000, "services at rest")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := c.run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func (c options) run(ctx context.Context) error {
+	if os.Geteuid() != 0 {
+		return errors.New("instances take root: run as root")
+	}
+	dir, err := os.MkdirTemp("", "slipway-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l := &lab{options: c, dir: dir, binary: filepath.Join(dir, "app"), layout: filepath.Join(dir, "layout")}
+	if err := l.build(ctx); err != nil {
+		return err
+	}
+	r := &report{options: c}
+	for _, measure := range []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRest} {
+		if err := measure(ctx, l, r); err != nil {
+			return err
+		}
+	}
+	page := r.page()
+	fmt.Println(page)
+	if c.out == "-" {
+		return nil
+	}
+	return os.WriteFile(c.out, []byte(page), 0o644)
+}
+
+// lab is what all measurements share: the service's binary and its image.
+type lab struct {
+	options
+	dir    string
+	binary string
+	layout string // OCI layout of the binary
+}
+
+func (l *lab) build(ctx context.Context) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", l.binary, l.program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	pack := exec.CommandContext(ctx, "go", "run", "./examples/ocilayout", "-out", l.layout, l.binary)
+	for _, cmd := range []*exec.Cmd{build, pack} {
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%v: %w\n%s", cmd.Args, err, out)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// report collects figures and writes them as a page.
+type report struct {
+	options
+	ways     []string // in the order first seen
+	starts   map[string][]time.Duration
+	versions []string
+	missing  []string
+
+	scaledOut []time.Duration
+	crowd     []time.Duration // until each of the resumed services answered
+	crowded   time.Duration   // until all had
+	rests     []atRest
+	init      int64 // bytes, of one instance
+}
+
+// atRest is a server that has nothing to do.
+type atRest struct {
+	what    string
+	memory  int64 // resident bytes
+	started time.Duration
+}
+
+func (r *report) started(way string, took time.Duration) {
+	if r.starts == nil {
+		r.starts = map[string][]time.Duration{}
+	}
+	if !slices.Contains(r.ways, way) {
+		r.ways = append(r.ways, way)
+	}
+	r.starts[way] = append(r.starts[way], took)
+}
+
+func (r *report) absent(name, why string) {
+	r.missing = append(r.missing, fmt.Sprintf("%s was not measured: %s.", name, why))
+}
+
+func (r *report) version(name string, out []byte) {
+	r.versions = append(r.versions, name+": "+strings.TrimPrefix(firstLine(out), name+" version "))
+}
+
+// page is the whole text.
+func (r *report) page() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# Benchmarks
+
+Written by `+"`make bench`"+` on %s. Compare
+ratios: milliseconds belong to the machine.
+
+## From the call to the first answer
+
+The same static binary, a small HTTP server, is started in each way, in turns,
+%d times. The time ends with the first 200. Slipway's starts with the API call
+and holds everything: the signature, the transaction, the operation's steps, the
+sandbox and the route. runc is spared a network namespace.
+
+| way | median ms | 10%% - 90%% | above bare exec | times bare exec |
+|---|---|---|---|---|
+`, machine(r.versions), r.rounds)
+	base := quantile(r.starts[r.ways[0]], 0.5)
+	for _, way := range r.ways {
+		all := r.starts[way]
+		m := quantile(all, 0.5)
+		fmt.Fprintf(&b, "| %s | %s | %s - %s | %s | %.1f |\n", way, ms(m), ms(quantile(all, 0.1)), ms(quantile(all, 0.9)), ms(m-base), ratio(m, base))
+	}
+	b.WriteString("\n")
+	for _, other := range []string{"runc", "Docker"} {
+		if all := r.starts[other]; len(all) > 0 {
+			fmt.Fprintf(&b, "A resume is %.1f times as fast as a start by %s.\n", ratio(quantile(all, 0.5), quantile(r.starts["slipway: resume"], 0.5)), other)
+		}
+	}
+	for _, m := range r.missing {
+		fmt.Fprintln(&b, m)
+	}
+	r.growth(&b)
+	r.rest(&b)
+	return b.String()
+}
+
+func (r *report) growth(b *strings.Builder) {
+	one := quantile(r.starts["slipway: resume"], 0.5)
+	fmt.Fprintf(b, `
+## Growing
+
+| what | ms | times one resume |
+|---|---|---|
+| scale-out from 1 to %d instances: from %d requests at once until each has its own (median of %d) | %s | %.1f |
+| %d paused services resumed at once: until half of them answered | %s | %.1f |
+| ... until all answered | %s | %.1f |
+`, instances, instances, len(r.scaledOut), ms(quantile(r.scaledOut, 0.5)), ratio(quantile(r.scaledOut, 0.5), one),
+		len(r.crowd), ms(quantile(r.crowd, 0.5)), ratio(quantile(r.crowd, 0.5), one), ms(r.crowded), ratio(r.crowded, one))
+}
+
+func (r *report) rest(b *strings.Builder) {
+	fmt.Fprintf(b, `
+## At rest
+
+The server is started anew and left alone for %v.
+
+| server with | memory MiB (resident) | start-up ms |
+|---|---|---|
+`, settle)
+	for _, s := range r.rests {
+		fmt.Fprintf(b, "| %s | %.1f | %s |\n", s.what, mib(s.memory), ms(s.started))
+	}
+	if len(r.rests) > 1 {
+		fmt.Fprintf(b, "\nThe init that keeps an instance occupies %.2f MiB (proportional set size, median) beside\nthe application.\n", mib(r.init))
+	}
+}
+
+func machine(versions []string) string {
+	cores := fmt.Sprintf("%d cores", runtime.NumCPU())
+	kernel := "unknown"
+	if out, err := exec.Command("uname", "-r").Output(); err == nil {
+		kernel = firstLine(out)
+		if i := strings.IndexByte(kernel, '-'); i > 0 {
+			kernel = kernel[:i]
+		}
+	}
+	parts := []string{cores, runtime.GOARCH, "Linux " + kernel}
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		parts = append(parts, "cgroup v2")
+	} else {
+		parts = append(parts, "cgroup v1 or hybrid")
+	}
+	return strings.Join(append(append(parts, runtime.Version()), versions...), ", ")
+}
+
+// quantile returns the value below which the share q of all lies.
+func quantile(all []time.Duration, q float64) time.Duration {
+	if len(all) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(all))
+	return sorted[int(q*float64(len(sorted)-1)+0.5)]
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
+
+func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+func ratio(a, b time.Duration) float64 {
+	if b == 0 {
+		return 0
+	}
+	return float64(a) / float64(b)
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPage(t *testing.T) {
+	t.Parallel()
+	r := &report{options: options{rounds: 3}}
+	for i := range 3 {
+		extra := time.Duration(i) * time.Millisecond
+		r.started("bare exec", 2*time.Millisecond+extra)
+		r.started("slipway: resume", 5*time.Millisecond+extra)
+		r.started("runc", 59*time.Millisecond+extra)
+	}
+	r.absent("Docker", "no engine answers")
+	r.crowd, r.crowded = []time.Duration{time.Second, 3 * time.Second}, 3*time.Second
+	r.scaledOut = []time.Duration{12 * time.Millisecond}
+	r.init = 3 << 19
+	r.rests = []atRest{{"no services", 30 << 20, 50 * time.Millisecond}, {"1 service", 31 << 20, 60 * time.Millisecond}}
+	page := r.page()
+	for _, want := range []string{
+		"| bare exec | 3.00 | 2.00 - 4.00 | 0.00 | 1.0 |",
+		"| slipway: resume | 6.00 | 5.00 - 7.00 | 3.00 | 2.0 |",
+		"A resume is 10.0 times as fast as a start by runc.",
+		"Docker was not measured: no engine answers.",
+		"| 12.00 | 2.0 |",
+		"| ... until all answered | 3000.00 | 500.0 |",
+		"| no services | 30.0 | 50.00 |",
+		"occupies 1.50 MiB",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	t.Parallel()
+	all := []time.Duration{5, 1, 4, 2, 3}
+	for q, want := range map[float64]time.Duration{0: 1, 0.5: 3, 0.9: 5, 1: 5} {
+		if got := quantile(all, q); got != want {
+			t.Errorf("quantile %v of %v is %d, want %d", q, all, got, want)
+		}
+	}
+	if got := quantile(nil, 0.5); got != 0 {
+		t.Errorf("quantile of nothing is %v", got)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// settle is how long a server is left alone before its memory is read: long
+// enough for two collections of the Go runtime's own accord, which come every
+// two minutes at the latest, to matter less than the garbage of the work
+// before.
+const settle = 20 * time.Second
+
+// measureRest reads the server's memory with no, some and many services, and
+// times its start with all of them.
+func measureRest(ctx context.Context, l *lab, r *report) error {
+	s, err := newServer(ctx, l, "rest")
+	if err != nil {
+		return err
+	}
+	return errors.Join(rest(ctx, s, l, r), s.close())
+}
+
+func rest(ctx context.Context, s *server, l *lab, r *report) error {
+	some := min(100, l.services/2)
+	if err := r.restart(ctx, s, "no services"); err != nil {
+		return err
+	}
+	running, err := s.many(ctx, "running", some, false)
+	if err != nil {
+		return err
+	}
+	if err := r.restart(ctx, s, fmt.Sprintf("%d services, each with an instance", some)); err != nil {
+		return err
+	}
+	if err := r.instances(s.dir, len(running)); err != nil {
+		return err
+	}
+	if _, err := s.many(ctx, "paused", l.services-some, true); err != nil {
+		return err
+	}
+	return r.restart(ctx, s, fmt.Sprintf("%d services, %d of them with an instance", l.services, some))
+}
+
+// restart starts the server anew, so that its memory is that of rest and not
+// of the work that made its services, and notes both.
+func (r *report) restart(ctx context.Context, s *server, what string) error {
+	if err := s.stop(); err != nil {
+		return err
+	}
+	took, err := s.start(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(settle):
+	}
+	memory, err := status(s.cmd.Process.Pid, "VmRSS")
+	r.rests = append(r.rests, atRest{what: what, memory: memory, started: took})
+	return err
+}
+
+// instances notes what the init of each of n instances occupies. Its share of
+// pages that all have in common counts by parts (PSS).
+func (r *report) instances(dir string, n int) error {
+	var sizes []int64
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return err
+	}
+	for _, p := range procs {
+		pid, err := strconv.Atoi(filepath.Base(p))
+		if err != nil || !keeps(pid, dir) {
+			continue
+		}
+		if size, err := rollup(pid); err == nil {
+			sizes = append(sizes, size)
+		}
+	}
+	if len(sizes) < n {
+		return fmt.Errorf("found %d inits of %d instances", len(sizes), n)
+	}
+	slices.Sort(sizes)
+	r.init = sizes[len(sizes)/2]
+	return nil
+}
+
+// keeps reports whether a process is the init of an instance below dir: it is
+// the first of its process namespace and has a mount from there.
+func keeps(pid int, dir string) bool {
+	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
+	if err != nil || !strings.Contains(string(mounts), dir) {
+		return false
+	}
+	ids, err := statusLine(pid, "NSpid")
+	f := strings.Fields(ids)
+	return err == nil && len(f) > 1 && f[len(f)-1] == "1"
+}
+
+// rollup returns a process's proportional set size in bytes.
+func rollup(pid int) (int64, error) {
+	return kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Pss")
+}
+
+func status(pid int, field string) (int64, error) {
+	return kilobytes(fmt.Sprintf("/proc/%d/status", pid), field)
+}
+
+func statusLine(pid int, field string) (string, error) {
+	return line(fmt.Sprintf("/proc/%d/status", pid), field)
+}
+
+// kilobytes reads "Field:  123 kB" as bytes.
+func kilobytes(file, field string) (int64, error) {
+	text, err := line(file, field)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSuffix(text, " kB"), 10, 64)
+	return n << 10, err
+}
+
+func line(file, field string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	for l := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(l, field+":"); ok {
+			return strings.TrimSpace(rest), nil
+		}
+	}
+	return "", fmt.Errorf("%s has no %s", file, field)
+}
