@@ -13,7 +13,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run test unit e2e lint bench generate clean
+.PHONY: help build init run hello test unit e2e lint bench generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,8 +28,13 @@ init: ## build the init that slipway embeds
 	@mkdir -p $(dir $(INIT))
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init
 
-run: build ## start a server and deploy the example to it
+run: build hello ## start a server, deploy the example to it and serve until Ctrl-C
 	@scripts/run
+
+# The example as an image, made without Docker.
+hello:
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hello ./examples/hello
+	@$(GO) run ./examples/ocilayout -out $(BIN)/hello-oci $(BIN)/hello
 
 test: unit e2e ## vet, all tests with the race detector, then end to end
 
