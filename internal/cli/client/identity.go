@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+)
+
+// CredentialsFile is the name of the file, in a server's data directory, that
+// holds its root access key.
+const CredentialsFile = "credentials"
+
+// Identity is who we are to the server.
+type Identity struct {
+	Provider aws.CredentialsProvider
+	Region   string // to sign for
+	File     string // absolute path of the credentials file; "" when they come from elsewhere
+	Profile  string // within File
+}
+
+// defaultProfile is the profile a server writes, and the one to use where
+// AWS_PROFILE, which may be meant for other files, names none that is there.
+const defaultProfile = "default"
+
+// errNoCredentials is returned when no place holds any.
+var errNoCredentials = errors.New("no credentials found")
+
+// Identity finds the access key to sign with. The first of these that is there
+// wins: the file named by --credentials or SLIPWAY_CREDENTIALS, the key in
+// AWS_ACCESS_KEY_ID, the file named by AWS_SHARED_CREDENTIALS_FILE, the file
+// that a server on this machine left in its data directory, and the standard
+// AWS places. A key's region is the one given, else the one its file names,
+// else AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
+func (t Target) Identity(ctx context.Context) (Identity, error) {
+	if t.credentials != "" {
+		return t.fromFile(ctx, t.credentials, "the file that --credentials or SLIPWAY_CREDENTIALS names")
+	}
+	if id := t.getenv("AWS_ACCESS_KEY_ID"); id != "" {
+		return Identity{
+			Provider: credentials.NewStaticCredentialsProvider(id, t.getenv("AWS_SECRET_ACCESS_KEY"), t.getenv("AWS_SESSION_TOKEN")),
+			Region:   t.regionOr(""),
+		}, nil
+	}
+	if f := t.getenv("AWS_SHARED_CREDENTIALS_FILE"); f != "" {
+		return t.fromFile(ctx, f, "the file that AWS_SHARED_CREDENTIALS_FILE names")
+	}
+	own := filepath.Join(t.DataDir, CredentialsFile)
+	if _, err := os.Stat(own); err == nil && t.Local() {
+		return t.fromFile(ctx, own, "the server's data directory")
+	}
+	return t.fromStandardPlaces(ctx)
+}
+
+func (t Target) fromFile(ctx context.Context, file, from string) (Identity, error) {
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return Identity{}, fmt.Errorf("credentials file %s: %w", file, err)
+	}
+	if err := readable(abs); err != nil {
+		return Identity{}, &Problem{
+			Text: fmt.Sprintf("cannot read the credentials file: %v", err),
+			Hint: "It is " + from + ". A server writes its own, readable by its user alone, as " + CredentialsFile + " in its data directory.",
+			Err:  err,
+		}
+	}
+	for _, profile := range []string{t.getenv("AWS_PROFILE"), defaultProfile} {
+		if profile == "" {
+			continue
+		}
+		shared, err := config.LoadSharedConfigProfile(ctx, profile, func(o *config.LoadSharedConfigOptions) {
+			o.CredentialsFiles = []string{abs}
+			o.ConfigFiles = []string{}
+		})
+		if err != nil || !shared.Credentials.HasKeys() {
+			continue
+		}
+		return Identity{
+			Provider: credentials.StaticCredentialsProvider{Value: shared.Credentials},
+			Region:   t.regionOr(shared.Region),
+			File:     abs,
+			Profile:  profile,
+		}, nil
+	}
+	return Identity{}, &Problem{
+		Text: fmt.Sprintf("%s has no access key in its profile %q", abs, first(t.getenv("AWS_PROFILE"), defaultProfile)),
+		Hint: "It is " + from + ". AWS_PROFILE chooses the profile; it must have aws_access_key_id and aws_secret_access_key.",
+	}
+}
+
+// fromStandardPlaces asks the SDK, but not the metadata service of a cloud
+// machine: outside of one that costs seconds, and inside its keys are not ours.
+func (t Target) fromStandardPlaces(ctx context.Context) (Identity, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
+	if err != nil {
+		return Identity{}, fmt.Errorf("read the AWS configuration: %w", err)
+	}
+	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+		return Identity{}, errNoCredentials
+	}
+	return Identity{
+		Provider: cfg.Credentials,
+		Region:   t.regionOr(cfg.Region),
+	}, nil
+}
+
+func (t Target) regionOr(named string) string {
+	return first(t.region, named, t.getenv("AWS_REGION"), t.getenv("AWS_DEFAULT_REGION"), defaultRegion)
+}
+
+func readable(file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,271 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/openslipway/slipway/internal/cli/imagefile"
+)
+
+// Registry is the server's own image registry.
+type Registry struct {
+	host     string
+	insecure bool // plain HTTP
+	keys     aws.CredentialsProvider
+}
+
+func newRegistry(t Target, id Identity) *Registry {
+	return &Registry{host: t.Endpoint.Host, insecure: t.Endpoint.Scheme == "http", keys: id.Provider}
+}
+
+// Image is a tagged image in the registry.
+type Image struct {
+	Repository string
+	Tag        string
+	Digest     string
+	Size       int64     // bytes of its layers as stored; of all platforms where there are several
+	CreatedAt  time.Time // as its config says; zero when it does not
+}
+
+// Push uploads an image as repository:tag and returns its digest. It calls
+// progress, if not nil, from another goroutine with the bytes sent and to send;
+// the last call is before Push returns.
+func (r *Registry) Push(ctx context.Context, img *imagefile.Image, repository, tag string, progress func(done, total int64)) (string, error) {
+	ref, err := name.NewTag(r.host+"/"+repository+":"+tag, r.nameOptions()...)
+	if err != nil {
+		return "", &Problem{Text: fmt.Sprintf("%q is not an image name", repository+":"+tag), Hint: nameHint, Err: err}
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return "", err
+	}
+	updates, written, done := make(chan v1.Update, 16), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		relay(updates, written, progress)
+	}()
+	err = write(ref, img, append(options, remote.WithProgress(updates)))
+	close(written)
+	<-done
+	if err != nil {
+		return "", fmt.Errorf("push %s: %w", ref, err)
+	}
+	return img.Digest, nil
+}
+
+// relay hands updates on until the channel is closed, or all is written: the
+// registry client does not close the channel in every case.
+func relay(updates <-chan v1.Update, written <-chan struct{}, progress func(done, total int64)) {
+	for {
+		select {
+		case u, ok := <-updates:
+			if !ok {
+				return
+			}
+			if progress != nil && u.Error == nil {
+				progress(u.Complete, u.Total)
+			}
+		case <-written:
+			return
+		}
+	}
+}
+
+const nameHint = "Repository names are lower-case letters, digits and . _ - between slashes; tags may have upper case too."
+
+func write(ref name.Reference, img *imagefile.Image, options []remote.Option) error {
+	if img.Index != nil {
+		return remote.WriteIndex(ref, img.Index, options...)
+	}
+	return remote.Write(ref, img.Single, options...)
+}
+
+// Digest returns the digest of an image by its name in this registry
+// ("repository", "repository:tag" or "repository@sha256:..."), or "" when it is
+// not there.
+func (r *Registry) Digest(ctx context.Context, image string) (string, error) {
+	ref, err := name.ParseReference(r.host+"/"+image, r.nameOptions()...)
+	if err != nil {
+		return "", nil // a text that is no name here may be one elsewhere
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return "", err
+	}
+	desc, err := remote.Head(ref, options...)
+	if missing(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("look for %s: %w", ref, err)
+	}
+	return desc.Digest.String(), nil
+}
+
+// Config returns the config of an image in this registry, for this machine's
+// platform where it has several.
+func (r *Registry) Config(ctx context.Context, image string) (*v1.ConfigFile, error) {
+	ref, err := name.ParseReference(r.host+"/"+image, r.nameOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("image %q: %w", image, err)
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: runtime.GOARCH}))
+	img, err := remote.Image(ref, options...)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", ref, err)
+	}
+	return img.ConfigFile()
+}
+
+// Images returns all tagged images, by repository and tag.
+func (r *Registry) Images(ctx context.Context) ([]Image, error) {
+	host, err := name.NewRegistry(r.host, r.nameOptions()...)
+	if err != nil {
+		return nil, fmt.Errorf("registry %s: %w", r.host, err)
+	}
+	options, err := r.options(ctx)
+	if err != nil {
+		return nil, err
+	}
+	repositories, err := remote.Catalog(ctx, host, options...)
+	if err != nil {
+		return nil, fmt.Errorf("list repositories: %w", err)
+	}
+	slices.Sort(repositories)
+	var all []Image
+	for _, repository := range repositories {
+		images, err := r.tagged(host.Repo(repository), options)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, images...)
+	}
+	return all, nil
+}
+
+func (r *Registry) tagged(repository name.Repository, options []remote.Option) ([]Image, error) {
+	tags, err := remote.List(repository, options...)
+	if missing(err) { // deleted since it was listed
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list tags of %s: %w", repository, err)
+	}
+	slices.Sort(tags)
+	var images []Image
+	for _, tag := range tags {
+		desc, err := remote.Get(repository.Tag(tag), options...)
+		if missing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s:%s: %w", repository, tag, err)
+		}
+		image := Image{Repository: repository.RepositoryStr(), Tag: tag, Digest: desc.Digest.String()}
+		if err := measure(desc, &image); err != nil {
+			return nil, fmt.Errorf("read %s:%s: %w", repository, tag, err)
+		}
+		images = append(images, image)
+	}
+	return images, nil
+}
+
+// measure sets an image's size and age.
+func measure(desc *remote.Descriptor, image *Image) error {
+	if !desc.MediaType.IsIndex() {
+		img, err := desc.Image()
+		if err != nil {
+			return err
+		}
+		return addImage(img, image)
+	}
+	index, err := desc.ImageIndex()
+	if err != nil {
+		return err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	for _, m := range manifest.Manifests {
+		if !m.MediaType.IsImage() {
+			continue
+		}
+		img, err := index.Image(m.Digest)
+		if err != nil {
+			return err
+		}
+		if err := addImage(img, image); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func addImage(img v1.Image, to *Image) error {
+	manifest, err := img.Manifest()
+	if err != nil {
+		return err
+	}
+	for _, layer := range manifest.Layers {
+		to.Size += layer.Size
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		return err
+	}
+	if cfg.Created.After(to.CreatedAt) {
+		to.CreatedAt = cfg.Created.Time
+	}
+	return nil
+}
+
+func (r *Registry) nameOptions() []name.Option {
+	if r.insecure {
+		return []name.Option{name.Insecure}
+	}
+	return nil
+}
+
+func (r *Registry) options(ctx context.Context) ([]remote.Option, error) {
+	keys, err := r.keys.Retrieve(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	return []remote.Option{
+		remote.WithContext(ctx),
+		remote.WithAuth(&authn.Basic{Username: keys.AccessKeyID, Password: keys.SecretAccessKey}),
+		remote.WithUserAgent("slipway"),
+	}, nil
+}
+
+// missing reports whether a registry says that something is not there.
+func missing(err error) bool {
+	e, ok := errors.AsType[*transport.Error](err)
+	return ok && e.StatusCode == http.StatusNotFound
+}
+
+// SplitName splits repository[:tag] into its parts; an absent tag is "latest".
+func SplitName(image string) (repository, tag string) {
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		return image[:i], image[i+1:]
+	}
+	return image, "latest"
+}

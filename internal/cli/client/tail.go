@@ -1,0 +1,158 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// followEvery is how often a log that is followed is read.
+	followEvery = 500 * time.Millisecond
+
+	// followOverlap is how far behind the newest line reading begins again:
+	// lines of several streams may come out of order by so much.
+	followOverlap = 5 * time.Second
+
+	// tailStreams bounds how many streams the last lines are taken from, those
+	// with the newest lines first.
+	tailStreams = 50
+)
+
+// Selection says which lines of a log group are meant.
+type Selection struct {
+	Group   string
+	Streams []string // all when empty
+}
+
+// Last returns the last n lines of a selection, oldest first.
+func (l *Logs) Last(ctx context.Context, sel Selection, n int) ([]LogEvent, error) {
+	streams := sel.Streams
+	if len(streams) == 0 {
+		all, err := l.Streams(ctx, sel.Group, "")
+		if err != nil {
+			return nil, err
+		}
+		slices.SortStableFunc(all, func(a, b Stream) int { return cmp.Compare(b.LastAt, a.LastAt) })
+		for _, s := range all[:min(len(all), tailStreams)] {
+			streams = append(streams, s.Name)
+		}
+	}
+	var lines []LogEvent
+	for _, stream := range streams {
+		of, err := l.Tail(ctx, sel.Group, stream, n)
+		if err != nil {
+			return nil, err
+		}
+		for _, line := range of {
+			line.Stream = stream
+			lines = append(lines, line)
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	return lines[max(0, len(lines)-n):], nil
+}
+
+// Since returns all lines of a selection since a time, in the order of time.
+func (l *Logs) Since(ctx context.Context, sel Selection, since time.Time, see func(LogEvent) error) error {
+	return l.Filter(ctx, sel.Group, sel.Streams, since, func(page []LogEvent) error {
+		for _, line := range page {
+			if err := see(line); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Cursor remembers which lines were seen, so that a log can be read on without
+// missing or repeating one. Its zero value has seen nothing.
+type Cursor struct {
+	newest int64 // milliseconds since 1970
+	seen   map[lineKey]int
+}
+
+// lineKey tells lines apart. Equal lines of one millisecond are counted.
+type lineKey struct {
+	stream    string
+	timestamp int64
+	message   string
+}
+
+// Mark notes a line as seen.
+func (c *Cursor) Mark(e LogEvent) {
+	if c.seen == nil {
+		c.seen = map[lineKey]int{}
+	}
+	c.seen[lineKey{e.Stream, e.Timestamp, e.Message}]++
+	c.newest = max(c.newest, e.Timestamp)
+}
+
+// unseen calls see with those of the lines, all that there are since start,
+// that are not marked yet, and marks them. What is older than start is
+// forgotten.
+func (c *Cursor) unseen(start int64, lines []LogEvent, see func(LogEvent) error) error {
+	times := map[lineKey]int{}
+	for _, e := range lines {
+		key := lineKey{e.Stream, e.Timestamp, e.Message}
+		if times[key]++; times[key] <= c.seen[key] {
+			continue
+		}
+		c.Mark(e)
+		if err := see(e); err != nil {
+			return err
+		}
+	}
+	for key := range c.seen {
+		if key.timestamp < start {
+			delete(c.seen, key)
+		}
+	}
+	return nil
+}
+
+// Follow calls see with the lines of a selection that come after those the
+// cursor has seen, until ctx is done; then it returns nil. With nothing seen, it
+// begins at since. A server that is away for a while is waited for; away is
+// told each time it begins to be.
+func (l *Logs) Follow(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error, away func(error)) error {
+	var awaySince time.Time
+	for {
+		err := l.more(ctx, sel, cur, since, see)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			awaySince = time.Time{}
+		case !Unreachable(err):
+			return err
+		case awaySince.IsZero():
+			awaySince = time.Now()
+			away(err)
+		case time.Since(awaySince) > patience:
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(followEvery):
+		}
+	}
+}
+
+func (l *Logs) more(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error) error {
+	start := since
+	if cur.newest > 0 {
+		start = time.UnixMilli(cur.newest).Add(-followOverlap)
+	}
+	var lines []LogEvent
+	err := l.Since(ctx, sel, start, func(e LogEvent) error {
+		lines = append(lines, e)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return cur.unseen(start.UnixMilli(), lines, see)
+}
