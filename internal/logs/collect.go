@@ -1,0 +1,305 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/openslipway/slipway/internal/runtime"
+)
+
+const (
+	fastest  = 20 * time.Millisecond  // between polls while output comes
+	slowest  = time.Second            // between polls of a silent instance
+	watched  = 100 * time.Millisecond // the same while somebody follows its service
+	unended  = time.Second            // after which the beginning of a line is shown
+	rate     = 4 << 20                // bytes a second that are taken of one instance, lastingly
+	burst    = 4 * time.Second        // how much of the rate may be taken at once
+	maxFinal = 64 << 20               // bytes that are read of an ended instance
+)
+
+// Outputter is what the collector needs of a runtime.Driver.
+type Outputter interface {
+	Output(ctx context.Context, id string, from int64) (chunks []runtime.Chunk, next int64, err error)
+}
+
+// Collector reads the output of followed instances and appends it to their
+// streams.
+type Collector struct {
+	store  *Store
+	driver Outputter
+	log    *slog.Logger
+
+	mu      sync.Mutex // guards what follows
+	tails   map[string]*tail
+	waiting []*tail // followed, but not started by Run yet
+	wake    chan struct{}
+	dropped int64
+}
+
+// NewCollector returns a collector; it reads nothing before Run.
+func NewCollector(store *Store, driver Outputter, log *slog.Logger) *Collector {
+	return &Collector{store: store, driver: driver, log: log, tails: map[string]*tail{}, wake: make(chan struct{}, 1)}
+}
+
+// Run reads until ctx ends. What it has not read then is read by the next
+// process.
+func (c *Collector) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		for _, t := range c.take() {
+			all.Go(func() { c.follow(ctx, t) })
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-c.wake:
+		}
+	}
+}
+
+func (c *Collector) take() []*tail {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	list := c.waiting
+	c.waiting = nil
+	return list
+}
+
+// Follow begins to collect an instance's output where the last process left
+// off. Doing it again changes nothing.
+func (c *Collector) Follow(service, instance string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.tails[instance] != nil {
+		return
+	}
+	t := &tail{
+		stream: InstanceStream(service, instance),
+		id:     instance,
+		nudge:  make(chan struct{}, 1),
+		final:  make(chan struct{}),
+		done:   make(chan struct{}),
+	}
+	c.tails[instance] = t
+	c.waiting = append(c.waiting, t)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Nudge makes the collector look at an instance soon; "" means all.
+func (c *Collector) Nudge(instance string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, t := range c.tails {
+		if id == instance || instance == "" {
+			t.wake()
+		}
+	}
+}
+
+// Finish reads what is left of an ended instance's output, ends its last line
+// and stops following it. It waits for that until ctx ends; unknown instances
+// are finished.
+func (c *Collector) Finish(ctx context.Context, instance string) error {
+	c.mu.Lock()
+	t := c.tails[instance]
+	if t != nil && !t.finishing {
+		t.finishing = true
+		close(t.final)
+	}
+	c.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-t.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("read the last output of %s: %w", instance, ctx.Err())
+	}
+}
+
+// Dropped returns how many lines could not be written since the start.
+func (c *Collector) Dropped() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dropped
+}
+
+// tail is the collecting of one instance.
+type tail struct {
+	stream    Stream
+	id        string
+	nudge     chan struct{}
+	final     chan struct{} // closed when the instance has ended
+	finishing bool          // guarded by Collector.mu
+	done      chan struct{} // closed when nothing more is read
+
+	// The rest belongs to the goroutine that reads.
+	cut    *cutter   // nil until the position is known
+	kept   Line      // last line that was written; its position counts
+	lost   int       // lines dropped since the last notice of it
+	budget time.Time // until when the rate is used up
+	read   int64     // bytes of the final read
+}
+
+func (t *tail) wake() {
+	select {
+	case t.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// follow polls one instance until it is finished or ctx ends.
+func (c *Collector) follow(ctx context.Context, t *tail) {
+	defer c.forget(t)
+	pause := fastest
+	for {
+		n, err := c.poll(ctx, t)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, runtime.ErrNotFound):
+			return
+		case err != nil:
+			c.log.Warn("read output", "instance", t.id, "err", err)
+			pause = slowest
+		case n > 0:
+			pause = fastest
+		default:
+			pause = min(2*pause, c.slowest(t))
+		}
+		if !t.isFinal() {
+			t.sleep(ctx, pause)
+		} else if n == 0 || t.read > maxFinal {
+			c.end(ctx, t, n > 0)
+			return
+		}
+	}
+}
+
+// end writes what is unfinished.
+func (c *Collector) end(ctx context.Context, t *tail, more bool) {
+	if t.cut == nil {
+		return // not even the position could be read
+	}
+	lines := t.cut.end()
+	if more {
+		lines = append(lines, Line{At: time.Now(), Kind: Notice, Next: t.cut.pos,
+			Text: "The instance has ended with more output than is kept."})
+	}
+	c.append(ctx, t, lines)
+}
+
+func (c *Collector) forget(t *tail) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.tails, t.id)
+	close(t.done)
+}
+
+func (c *Collector) slowest(t *tail) time.Duration {
+	if c.store.followed(t.stream.Service) {
+		return watched
+	}
+	return slowest
+}
+
+func (t *tail) isFinal() bool {
+	select {
+	case <-t.final:
+		return true
+	default:
+		return false
+	}
+}
+
+// sleep waits for the next poll, longer where the instance is over its rate.
+func (t *tail) sleep(ctx context.Context, pause time.Duration) {
+	over := time.Until(t.budget) - burst
+	timer := time.NewTimer(max(pause, over))
+	defer timer.Stop()
+	nudge := t.nudge
+	if over > 0 {
+		nudge = nil // the rate holds for the hasty as well
+	}
+	select {
+	case <-timer.C:
+	case <-nudge:
+	case <-t.final:
+	case <-ctx.Done():
+	}
+}
+
+// poll reads once and returns how many bytes there were.
+func (c *Collector) poll(ctx context.Context, t *tail) (int64, error) {
+	if t.cut == nil {
+		p, err := c.store.Resume(t.stream)
+		if err != nil {
+			return 0, err
+		}
+		t.cut = newCutter(p)
+		t.kept.Next = p.Next
+	}
+	chunks, _, err := c.driver.Output(ctx, t.id, t.cut.pos)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	var lines []Line
+	for _, chunk := range chunks {
+		n += int64(len(chunk.Data))
+		lines = append(lines, t.cut.cut(chunk)...)
+	}
+	lines = append(lines, t.cut.flushBefore(time.Now().Add(-unended))...)
+	t.spend(n)
+	c.append(ctx, t, lines)
+	return n, nil
+}
+
+func (t *tail) spend(n int64) {
+	if now := time.Now(); t.budget.Before(now) {
+		t.budget = now
+	}
+	t.budget = t.budget.Add(time.Duration(n) * time.Second / rate)
+	if t.isFinal() {
+		t.read += n
+	}
+}
+
+// append writes lines. Those that cannot be written are dropped and counted,
+// and the next that can come after a notice of it.
+func (c *Collector) append(ctx context.Context, t *tail, lines []Line) {
+	if len(lines) == 0 {
+		return
+	}
+	notices := 0
+	if t.lost > 0 {
+		// The position must not run ahead of what is kept: a new process may
+		// still get what was dropped.
+		notice := Line{At: lines[0].At, Kind: Notice, Next: t.kept.Next, Pending: t.kept.Pending,
+			Text: fmt.Sprintf("%d lines are missing here: they could not be written.", t.lost)}
+		lines, notices = append([]Line{notice}, lines...), 1
+	}
+	n, err := c.store.Append(context.WithoutCancel(ctx), t.stream, lines)
+	if n > 0 {
+		t.kept = lines[n-1]
+		t.lost = 0 // the notice is the first line, if there is one
+	}
+	if err == nil {
+		return
+	}
+	lost := len(lines) - max(n, notices)
+	if t.lost == 0 {
+		c.log.Error("drop output", "instance", t.id, "lines", lost, "err", err)
+	}
+	t.lost += lost
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropped += int64(lost)
+}

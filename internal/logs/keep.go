@@ -1,0 +1,275 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// sweepEvery is how often all services are looked at. Those with closed
+	// segments are looked at at once.
+	sweepEvery = time.Minute
+
+	// idleAfter is how long a stream may be silent until its newest segment
+	// counts as closed.
+	idleAfter = 10 * time.Minute
+)
+
+// Run compresses closed segments and enforces the limits until ctx ends. What
+// fails is logged and tried again later.
+func (s *Store) Run(ctx context.Context) error {
+	timer := time.NewTicker(sweepEvery)
+	defer timer.Stop()
+	s.sweepAll(ctx, time.Now())
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.work:
+			s.sweepDirty(ctx, time.Now())
+		case now := <-timer.C:
+			s.retire(now)
+			s.sweepAll(ctx, now)
+		}
+	}
+}
+
+// retire lets go of appenders, and their files, that nobody uses.
+func (s *Store) retire(now time.Time) {
+	s.mu.Lock()
+	open := maps.Clone(s.appenders)
+	s.mu.Unlock()
+	for stream, a := range open {
+		if !a.retire(now.Add(-idleAfter)) {
+			continue
+		}
+		s.mu.Lock()
+		if s.appenders[stream] == a {
+			delete(s.appenders, stream)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// sweepDirty brings services with closed segments within their limits.
+func (s *Store) sweepDirty(ctx context.Context, now time.Time) {
+	s.mu.Lock()
+	dirty := s.dirty
+	s.dirty = map[string]bool{}
+	s.mu.Unlock()
+	for service := range dirty {
+		s.sweep(ctx, service, now)
+	}
+}
+
+// sweepAll looks at every service and then at their sum.
+func (s *Store) sweepAll(ctx context.Context, now time.Time) {
+	entries, err := os.ReadDir(s.cfg.Dir)
+	if err != nil {
+		s.cfg.Log.Error("list services with logs", "err", err)
+		return
+	}
+	use := map[string][]segment{}
+	var total int64
+	for _, e := range entries {
+		if ctx.Err() != nil {
+			return
+		}
+		if checkPart(e.Name()) != nil {
+			continue
+		}
+		use[e.Name()] = s.sweep(ctx, e.Name(), now)
+		total += bytesOf(use[e.Name()])
+	}
+	for total > s.cfg.TotalBytes {
+		service := largest(use)
+		if service == "" {
+			return
+		}
+		oldest := use[service][0]
+		use[service] = use[service][1:]
+		if s.drop(service, oldest, now, "all logs exceed their size") {
+			total -= oldest.size
+		}
+	}
+}
+
+// largest returns the service that uses the most, "" when none has any.
+func largest(use map[string][]segment) string {
+	name, most := "", int64(0)
+	for service, segs := range use {
+		if n := bytesOf(segs); n > most {
+			name, most = service, n
+		}
+	}
+	return name
+}
+
+func bytesOf(segs []segment) (n int64) {
+	for _, s := range segs {
+		n += s.size
+	}
+	return n
+}
+
+// sweep drops what exceeds the service's limits, compresses closed segments,
+// and returns what is left, oldest first. Limits come again and again between
+// compressions, which may be slower than an application that writes as fast as
+// it can.
+func (s *Store) sweep(ctx context.Context, service string, now time.Time) []segment {
+	tried := map[segmentKey]bool{}
+	for {
+		segs, err := s.limit(service, now)
+		if err != nil {
+			s.cfg.Log.Error("list log segments", "service", service, "err", err)
+			return nil
+		}
+		if ctx.Err() != nil || s.sealSome(service, segs, tried, now) == 0 {
+			return segs
+		}
+	}
+}
+
+// sealSome compresses closed segments that were not tried yet, up to a few
+// segments' bytes, and returns how many.
+func (s *Store) sealSome(service string, segs []segment, tried map[segmentKey]bool, now time.Time) (n int) {
+	var size int64
+	for _, g := range segs {
+		if !g.plain || tried[g.key()] || !s.isClosed(g, now) {
+			continue
+		}
+		tried[g.key()] = true
+		n++
+		if err := s.alone(service, g, now, func() error { return seal(g.dir, g.first) }); err != nil {
+			s.cfg.Log.Error("compress log segment", "service", service, "err", err)
+		}
+		if size += g.size; size >= 4*s.cfg.SegmentBytes {
+			break
+		}
+	}
+	return n
+}
+
+// segmentKey identifies a segment whatever its size is by now.
+type segmentKey struct {
+	dir   string
+	first int64
+}
+
+func (s segment) key() segmentKey { return segmentKey{s.dir, s.first} }
+
+// limit drops segments until age and size are within the limits and returns
+// the others, oldest first.
+func (s *Store) limit(service string, now time.Time) ([]segment, error) {
+	segs, err := s.all(service)
+	if err != nil {
+		return nil, err
+	}
+	size := bytesOf(segs)
+	kept := segs[:0]
+	for _, g := range segs {
+		reason := ""
+		switch {
+		case now.Sub(g.mtime) > s.cfg.MaxAge:
+			reason = "older than logs are kept"
+		case size > s.cfg.ServiceBytes:
+			reason = "the service's logs exceed their size"
+		}
+		if reason == "" || !s.drop(service, g, now, reason) {
+			kept = append(kept, g)
+			continue
+		}
+		size -= g.size
+	}
+	return kept, nil
+}
+
+// all lists the segments of all streams of a service, those with the oldest
+// last lines first, and clears away directories and files that hold nothing.
+func (s *Store) all(service string) ([]segment, error) {
+	var list []segment
+	root := filepath.Join(s.cfg.Dir, service)
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			segs, err := segments(path)
+			list = append(list, segs...)
+			return err
+		}
+		if filepath.Ext(path) == ".tmp" { // a compression that a crash cut short
+			return os.Remove(path)
+		}
+		return nil
+	})
+	slices.SortStableFunc(list, func(a, b segment) int {
+		return a.mtime.Compare(b.mtime)
+	})
+	return list, err
+}
+
+// isClosed reports whether nobody will append to the segment any more, or has
+// not for long.
+func (s *Store) isClosed(g segment, now time.Time) bool {
+	return now.Sub(g.mtime) > idleAfter || !s.newest(g)
+}
+
+// newest reports whether the segment is its stream's last: the only one that
+// is ever appended to.
+func (s *Store) newest(g segment) bool {
+	segs, err := segments(g.dir)
+	return err != nil || len(segs) == 0 || segs[len(segs)-1].first == g.first
+}
+
+// drop removes a segment, unless it is being written to.
+func (s *Store) drop(service string, g segment, now time.Time, reason string) bool {
+	dropped := false
+	err := s.alone(service, g, now, func() error {
+		for _, ext := range []string{plainExt, sealedExt} {
+			if err := os.Remove(segmentPath(g.dir, g.first, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		dropped = true
+		return nil
+	})
+	if err != nil {
+		s.cfg.Log.Error("remove log segment", "service", service, "segment", g.path(), "err", err)
+	}
+	if dropped {
+		s.cfg.Log.Debug("removed log segment", "service", service, "segment", g.path(), "bytes", g.size, "reason", reason)
+		s.prune(service, g.dir)
+	}
+	return dropped
+}
+
+// prune removes the stream's directories that have become empty.
+func (s *Store) prune(service, dir string) {
+	root := filepath.Join(s.cfg.Dir, service)
+	for dir != root && os.Remove(dir) == nil {
+		dir = filepath.Dir(dir)
+	}
+}
+
+// alone runs f while nobody can be appending to the segment. A stream's newest
+// one is left alone as long as it is in use.
+func (s *Store) alone(service string, g segment, now time.Time, f func() error) error {
+	if !s.newest(g) {
+		return f()
+	}
+	name, err := filepath.Rel(filepath.Join(s.cfg.Dir, service), g.dir)
+	if err != nil {
+		return err
+	}
+	return s.appender(Stream{service, filepath.ToSlash(name)}).unwritten(now.Add(-idleAfter), f)
+}

@@ -1,0 +1,264 @@
+package logs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Config says where lines are kept and how many. Zero limits are replaced by
+// defaults.
+type Config struct {
+	Dir string
+	Log *slog.Logger
+
+	SegmentBytes int64         // plain size at which a segment is closed; 4 MiB
+	ServiceBytes int64         // on disk per service; 128 MiB
+	TotalBytes   int64         // on disk over all services; 4 GiB
+	MaxAge       time.Duration // of a segment's last line; 30 days
+}
+
+// Store keeps lines. Its methods are safe for concurrent use; different
+// streams do not wait for one another.
+type Store struct {
+	cfg  Config
+	work chan struct{} // a segment was closed
+
+	mu        sync.Mutex // guards what follows
+	appenders map[Stream]*appender
+	dirty     map[string]bool // services with closed segments since the last sweep
+	followers map[string]map[*follower]struct{}
+}
+
+// New returns a store on cfg.Dir, which is made if it does not exist. Limits
+// are enforced and segments compressed while Run runs.
+func New(cfg Config) (*Store, error) {
+	if cfg.Dir == "" || cfg.Log == nil {
+		return nil, errors.New("logs: Dir and Log must be set")
+	}
+	cfg.SegmentBytes = cmp.Or(cfg.SegmentBytes, 4<<20)
+	cfg.ServiceBytes = cmp.Or(cfg.ServiceBytes, 128<<20)
+	cfg.TotalBytes = cmp.Or(cfg.TotalBytes, 4<<30)
+	cfg.MaxAge = cmp.Or(cfg.MaxAge, 30*24*time.Hour)
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of logs: %w", err)
+	}
+	return &Store{
+		cfg:       cfg,
+		work:      make(chan struct{}, 1),
+		appenders: map[Stream]*appender{},
+		dirty:     map[string]bool{},
+		followers: map[string]map[*follower]struct{}{},
+	}, nil
+}
+
+// Append adds lines to the end of a stream, in their order. A time before that
+// of the line before, or in the future, is moved to it or to now. When it
+// fails, as on a full disk, it returns how many lines are kept nevertheless:
+// the first of them.
+func (s *Store) Append(ctx context.Context, stream Stream, lines []Line) (int, error) {
+	if err := errors.Join(ctx.Err(), stream.check()); err != nil {
+		return 0, err
+	}
+	if len(lines) == 0 {
+		return 0, nil
+	}
+	for {
+		n, rotated, err := s.appender(stream).append(lines)
+		if errors.Is(err, errGone) {
+			continue
+		}
+		if rotated {
+			s.closed(stream.Service)
+		}
+		if n > 0 {
+			s.tell(stream)
+		}
+		if err != nil {
+			return n, fmt.Errorf("append to log stream %s of %s: %w", stream.Name, stream.Service, err)
+		}
+		return n, nil
+	}
+}
+
+// appender returns the one appender of a stream. It may be retired before it
+// is used; then the next one is another.
+func (s *Store) appender(stream Stream) *appender {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a := s.appenders[stream]
+	if a == nil || a.gone.Load() {
+		a = &appender{dir: stream.dir(s.cfg.Dir), limit: s.cfg.SegmentBytes}
+		s.appenders[stream] = a
+	}
+	return a
+}
+
+// Remove deletes all lines of a service. Nothing is left to delete when it has
+// none.
+func (s *Store) Remove(service string) error {
+	if err := checkPart(service); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	var open []*appender
+	for stream, a := range s.appenders {
+		if stream.Service == service {
+			open = append(open, a)
+			delete(s.appenders, stream)
+		}
+	}
+	s.mu.Unlock()
+	for _, a := range open {
+		a.remove()
+	}
+	if err := os.RemoveAll(filepath.Join(s.cfg.Dir, service)); err != nil {
+		return fmt.Errorf("remove the logs of %s: %w", service, err)
+	}
+	return nil
+}
+
+// Position tells where in an instance's output to go on collecting.
+type Position struct {
+	Next int64 // read from here on
+
+	// Of what is read, bytes before these positions are kept already.
+	Stdout, Stderr int64
+}
+
+// Resume returns the position that the stream's last line holds: zero for a
+// stream without lines.
+func (s *Store) Resume(stream Stream) (Position, error) {
+	var p Position
+	if err := stream.check(); err != nil {
+		return p, err
+	}
+	dir := stream.dir(s.cfg.Dir)
+	list, err := segments(dir)
+	if err != nil {
+		return p, err
+	}
+	for _, seg := range newestFirst(list) {
+		lines, err := tailOf(seg)
+		if err != nil {
+			return p, fmt.Errorf("read the last position of %s: %w", stream.Name, err)
+		}
+		if len(lines) > 0 {
+			return position(lines), nil
+		}
+	}
+	return p, nil
+}
+
+func tailOf(s segment) ([]Line, error) {
+	c, err := open(s.dir, s.first)
+	if errors.Is(err, errSealed) || errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	lines, _, err := lastLines(c)
+	return lines, err
+}
+
+// position sums up a stream's last lines.
+func position(lines []Line) Position {
+	last := lines[len(lines)-1]
+	p := Position{Next: last.Next - last.Pending}
+	p.Stdout, p.Stderr = p.Next, p.Next
+	for _, l := range lines { // Next never goes down: earlier ones do no harm
+		switch l.Kind {
+		case Stdout:
+			p.Stdout = max(p.Stdout, l.Next)
+		case Stderr:
+			p.Stderr = max(p.Stderr, l.Next)
+		}
+	}
+	return p
+}
+
+// closed notes that a segment of the service can be compressed.
+func (s *Store) closed(service string) {
+	s.mu.Lock()
+	s.dirty[service] = true
+	s.mu.Unlock()
+	select {
+	case s.work <- struct{}{}:
+	default:
+	}
+}
+
+// follower is told which streams of a service were appended to.
+type follower struct {
+	service string
+	nudge   chan struct{}
+
+	mu      sync.Mutex // guards streams
+	streams map[string]struct{}
+}
+
+func (s *Store) follow(service string) *follower {
+	f := &follower{service: service, nudge: make(chan struct{}, 1), streams: map[string]struct{}{}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.followers[service] == nil {
+		s.followers[service] = map[*follower]struct{}{}
+	}
+	s.followers[service][f] = struct{}{}
+	return f
+}
+
+func (s *Store) unfollow(f *follower) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.followers[f.service], f)
+	if len(s.followers[f.service]) == 0 {
+		delete(s.followers, f.service)
+	}
+}
+
+// followed reports whether somebody follows the service's lines right now.
+func (s *Store) followed(service string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.followers[service]) > 0
+}
+
+func (s *Store) tell(stream Stream) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for f := range s.followers[stream.Service] {
+		f.add(stream.Name)
+	}
+}
+
+func (f *follower) add(stream string) {
+	f.mu.Lock()
+	f.streams[stream] = struct{}{}
+	f.mu.Unlock()
+	select {
+	case f.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the streams that were appended to since the last call.
+func (f *follower) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var list []string
+	for name := range f.streams {
+		list = append(list, name)
+	}
+	clear(f.streams)
+	return list
+}
