@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/hex"
 	"hash"
 	"io"
 
@@ -54,6 +55,9 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// digest is that of what was read so far.
+func (m *meter) digest() string { return "sha256:" + hex.EncodeToString(m.sum.Sum(nil)) }
+
 // decompress returns r's content without its compression, which it tells by
 // the first bytes: media types are often wrong. The caller calls the function
 // when done.
@@ -67,13 +71,13 @@ func decompress(r io.Reader) (io.Reader, func(), error) {
 	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
 		z, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, nil, slipway.Errorf(slipway.InvalidRequest, "A layer of the image is not readable gzip: %v.", err)
+			return nil, nil, err
 		}
 		return z, func() { z.Close() }, nil
 	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
 		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
 		if err != nil {
-			return nil, nil, slipway.Errorf(slipway.InvalidRequest, "A layer of the image is not readable zstd: %v.", err)
+			return nil, nil, err
 		}
 		return z, z.Close, nil
 	}

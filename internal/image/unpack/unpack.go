@@ -37,7 +37,6 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -48,8 +47,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrCorrupt is returned for a layer whose bytes are not those that its
-// digests promise.
+// ErrCorrupt is returned for a layer whose stored bytes are not those that its
+// digest promises: the copy is bad, not the image.
 var ErrCorrupt = errors.New("layer does not match its digest")
 
 // Limits bound what a layer may cost. All are required.
@@ -77,8 +76,7 @@ type Stats struct {
 // verifies both digests. After an error dir holds an unspecified part of the
 // layer, nothing has been written elsewhere, and the caller removes it.
 //
-// A layer's own faults are *slipway.Error, and those of its digests also
-// ErrCorrupt.
+// A layer's own faults are *slipway.Error.
 func Layer(ctx context.Context, r io.Reader, want Digests, dir string, limits Limits, log *slog.Logger) (Stats, error) {
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -87,42 +85,44 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, limits Li
 	defer unix.Close(root)
 
 	blob := &meter{r: r, ctx: ctx, sum: sha256.New()}
-	plain, closeFn, err := decompress(blob)
+	plain, done, err := decompress(blob)
 	if err != nil {
-		return Stats{}, err
+		return Stats{}, unreadable(err, blob, 0, want)
 	}
-	defer closeFn()
+	defer done()
 	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), allow: func(out int64) error { return limits.allow(out, blob.n) }}
 
 	t := &tree{root: root, limits: limits, log: log, buf: make([]byte, 256<<10)}
 	if err := t.unpack(diff); err != nil {
-		return t.stats, unreadable(err, blob, diff, want)
+		return t.stats, unreadable(err, blob, diff.n, want)
 	}
 	// What follows the tar's end still belongs to both digests.
 	for _, m := range []*meter{diff, blob} {
 		if _, err := io.CopyBuffer(io.Discard, onlyReader{m}, t.buf); err != nil {
-			return t.stats, unreadable(err, blob, diff, want)
+			return t.stats, unreadable(err, blob, diff.n, want)
 		}
 	}
-	if err := verify(blob, want.Blob, "digest"); err != nil {
-		return t.stats, err
+	if got := blob.digest(); got != want.Blob {
+		return t.stats, fmt.Errorf("%w: is %s, want %s", ErrCorrupt, got, want.Blob)
 	}
-	return t.stats, verify(diff, want.Diff, "diff id")
+	if got := diff.digest(); got != want.Diff {
+		return t.stats, slipway.Errorf(slipway.InvalidRequest,
+			"Layer %s of the image unpacks to %s where the image's configuration says %s.", want.Blob, got, want.Diff)
+	}
+	return t.stats, nil
 }
 
 // unreadable says why the tar could not be read: bytes that are not the
 // promised ones, when the rest of the blob shows that, are the likelier cause
 // of a broken tar than a broken tool that made it.
-func unreadable(err error, blob, diff *meter, want Digests) error {
+func unreadable(err error, blob *meter, at int64, want Digests) error {
 	if !isFormat(err) || blob.ctx.Err() != nil {
 		return err
 	}
-	if _, e := io.Copy(io.Discard, onlyReader{blob}); e == nil {
-		if e := verify(blob, want.Blob, "digest"); e != nil {
-			return e
-		}
+	if _, e := io.Copy(io.Discard, onlyReader{blob}); e == nil && blob.digest() != want.Blob {
+		return fmt.Errorf("%w: is %s, want %s", ErrCorrupt, blob.digest(), want.Blob)
 	}
-	return slipway.Errorf(slipway.InvalidRequest, "Layer %s is not a readable tar: %v (after %d bytes).", want.Blob, err, diff.n)
+	return slipway.Errorf(slipway.InvalidRequest, "Layer %s is not a readable tar: %v (after %d bytes).", want.Blob, err, at)
 }
 
 // isFormat reports whether err is about the bytes read, not about writing
@@ -132,15 +132,6 @@ func isFormat(err error) bool {
 		return false
 	}
 	return slipway.CodeOf(err) == "" && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-func verify(m *meter, want, what string) error {
-	got := "sha256:" + hex.EncodeToString(m.sum.Sum(nil))
-	if got == want {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", ErrCorrupt, slipway.Errorf(slipway.InvalidRequest,
-		"A layer of the image has the %s %s where %s was expected.", what, got, want))
 }
 
 // unpack makes every entry of the tar.

@@ -1,0 +1,165 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrDigest is wrapped by errors about content that is not what its digest
+// says.
+var ErrDigest = errors.New("content does not match its digest")
+
+// ErrInUse is wrapped by refusals to delete what a manifest refers to.
+var ErrInUse = errors.New("in use")
+
+// parseDigest accepts "sha256:" and 64 lower-case hexadecimal digits. Such a
+// digest is safe in a file name.
+func parseDigest(digest string) (v1.Hash, error) {
+	h, err := v1.NewHash(digest)
+	if err != nil || h.Algorithm != "sha256" {
+		return v1.Hash{}, slipway.Errorf(slipway.InvalidRequest, "%q is not a digest: that is sha256: and 64 hexadecimal digits.", digest)
+	}
+	return h, nil
+}
+
+func (s *Store) blobPath(h v1.Hash) string { return s.path("blobs/sha256/" + h.Hex) }
+
+// Blob opens the blob with that digest for reading; the caller closes it. It
+// stays readable if it is collected meanwhile.
+func (s *Store) Blob(digest string) (*os.File, error) {
+	h, err := parseDigest(digest)
+	if err != nil {
+		return nil, err
+	}
+	return s.openBlob(h)
+}
+
+func (s *Store) openBlob(h v1.Hash) (*os.File, error) {
+	f, err := os.Open(s.blobPath(h))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s: %w", h, ErrNotFound)
+	}
+	return f, err
+}
+
+// BlobSize returns a blob's size in bytes. Who asks is about to refer to it,
+// so a collection takes it for used now.
+func (s *Store) BlobSize(digest string) (int64, error) {
+	h, err := parseDigest(digest)
+	if err != nil {
+		return 0, err
+	}
+	size, ok, err := s.useBlob(h)
+	if err == nil && !ok {
+		err = fmt.Errorf("blob %s: %w", h, ErrNotFound)
+	}
+	return size, err
+}
+
+// useBlob returns the size of a blob, if it is there, and marks it as used.
+func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
+	path := s.blobPath(h)
+	if ok, err = touch(path); err != nil || !ok {
+		return 0, false, err
+	}
+	fi, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	return fi.Size(), true, nil
+}
+
+// present reports whether a blob of that size is there, and keeps it there
+// while l lasts.
+func (s *Store) present(l *lease, d v1.Descriptor) (bool, error) {
+	l.hold(blobKey(d.Digest))
+	size, ok, err := s.useBlob(d.Digest)
+	return ok && size == d.Size, err
+}
+
+// readBlob returns a small blob whole, verified.
+func (s *Store) readBlob(h v1.Hash) ([]byte, error) {
+	f, err := s.openBlob(h)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, MaxManifest+1))
+	if err != nil {
+		return nil, fmt.Errorf("read blob %s: %w", h, err)
+	}
+	if len(b) > MaxManifest {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "%s is larger than the %d bytes a manifest or an image's configuration may have.", h, MaxManifest)
+	}
+	if got := hashOf(b); got != h {
+		return nil, fmt.Errorf("read blob %s: %w: it has %s", h, ErrDigest, got)
+	}
+	return b, nil
+}
+
+// ingest stores what r yields as the blob d, unless it is there already. A
+// negative size means unknown. Content with another size or digest is refused
+// with ErrDigest and leaves nothing.
+func (s *Store) ingest(ctx context.Context, l *lease, d v1.Descriptor, r io.Reader) error {
+	if ok, err := s.present(l, d); ok || err != nil {
+		return err
+	}
+	u, err := s.NewUpload()
+	if err != nil {
+		return err
+	}
+	defer u.Cancel()
+	if d.Size >= 0 {
+		r = io.LimitReader(r, d.Size+1)
+	}
+	if _, err := u.Append(ctx, r); err != nil {
+		return err
+	}
+	if d.Size >= 0 && u.Size() != d.Size {
+		return fmt.Errorf("%w: %s has %d bytes or more, want %d", ErrDigest, d.Digest, u.Size(), d.Size)
+	}
+	return u.Commit(d.Digest.String())
+}
+
+// DeleteBlob removes a blob that no manifest refers to; ErrInUse otherwise.
+func (s *Store) DeleteBlob(ctx context.Context, digest string) error {
+	h, err := parseDigest(digest)
+	if err != nil {
+		return err
+	}
+	// As in a collection, so that a manifest pushed meanwhile counts.
+	s.collect.Lock()
+	defer s.collect.Unlock()
+	defer s.leases.begin()()
+	roots, err := s.roots(nil, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	reach, err := s.mark(ctx, roots)
+	if err != nil {
+		return err
+	}
+	if reach.blobs[h] {
+		return fmt.Errorf("blob %s: %w: a manifest refers to it", h, ErrInUse)
+	}
+	free, err := s.leases.unless(blobKey(h), func() error { return os.Remove(s.blobPath(h)) })
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("blob %s: %w", h, ErrNotFound)
+	}
+	if err == nil && !free {
+		return fmt.Errorf("blob %s: %w", h, ErrInUse)
+	}
+	return err
+}

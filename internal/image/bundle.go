@@ -1,0 +1,206 @@
+package image
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/flate"
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/openslipway/slipway"
+)
+
+const (
+	maxMembers = 10_000 // files in a saved image
+	maxHops    = 8      // links from a member to its content
+)
+
+// bundle is what an import reads: files by slash-separated name. Missing ones
+// are fs.ErrNotExist.
+type bundle interface {
+	open(name string) (io.ReadCloser, error)
+	// store makes the file the blob d, whose digest and size may be unknown:
+	// then what they are is found out. It also returns the file's first bytes.
+	store(ctx context.Context, l *lease, name string, d *v1.Descriptor) (head []byte, err error)
+}
+
+// directory is an OCI layout's, opened so that links cannot lead out of it.
+type directory struct {
+	s    *Store
+	root *os.Root
+}
+
+func (d directory) open(name string) (io.ReadCloser, error) { return d.root.Open(name) }
+
+func (d directory) store(ctx context.Context, l *lease, name string, want *v1.Descriptor) ([]byte, error) {
+	if ok, err := d.s.present(l, *want); ok || err != nil {
+		return nil, err
+	}
+	f, err := d.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return nil, d.s.ingest(ctx, l, *want, f)
+}
+
+// archive is a tar, read once and kept as uploads: its order is not ours to
+// choose and it may come from a pipe. Names in it are only looked up, never
+// used as names of files.
+type archive struct {
+	s     *Store
+	files map[string]*Upload
+	links map[string]string
+}
+
+// readArchive reads a tar, gzipped or not. The caller closes it.
+func (s *Store) readArchive(ctx context.Context, r io.Reader) (*archive, error) {
+	a := &archive{s: s, files: map[string]*Upload{}, links: map[string]string{}}
+	if err := a.read(ctx, r); err != nil {
+		a.close()
+		if isBroken(err) {
+			err = slipway.Errorf(slipway.InvalidRequest, "The file is not a saved image: it is no readable tar (%v).", err)
+		}
+		return nil, err
+	}
+	return a, nil
+}
+
+// isBroken reports whether err says that what was read is no tar, or no gzip.
+func isBroken(err error) bool {
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
+	return corrupt || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
+}
+
+func (a *archive) read(ctx context.Context, r io.Reader) error {
+	b := bufio.NewReaderSize(r, 64<<10)
+	r = b
+	if magic, _ := b.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(b)
+		if err != nil {
+			return err
+		}
+		defer z.Close()
+		r = z
+	}
+	left := a.s.limits.ImageBytes
+	tr := tar.NewReader(r)
+	for range maxMembers {
+		h, err := tr.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if left -= max(h.Size, 0); left < 0 {
+			return slipway.Errorf(slipway.InvalidRequest, "The saved image is larger than the %s allowed.", bytesText(a.s.limits.ImageBytes))
+		}
+		if err := a.member(ctx, h, tr); err != nil {
+			return err
+		}
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "The saved image has more than %d files.", maxMembers)
+}
+
+func (a *archive) member(ctx context.Context, h *tar.Header, r io.Reader) error {
+	name := path.Clean("/" + h.Name)[1:]
+	switch h.Typeflag {
+	case tar.TypeReg:
+		u, err := a.s.NewUpload()
+		if err != nil {
+			return err
+		}
+		if old := a.files[name]; old != nil {
+			old.Cancel()
+		}
+		a.files[name] = u
+		_, err = u.Append(ctx, r)
+		return err
+	case tar.TypeSymlink: // old versions of Docker link layers that images share
+		a.links[name] = path.Join("/", path.Dir(name), h.Linkname)[1:]
+	case tar.TypeLink:
+		a.links[name] = path.Clean("/" + h.Linkname)[1:]
+	}
+	return nil
+}
+
+// find returns the content of a name. It may have been stored by now.
+func (a *archive) find(name string) (*Upload, error) {
+	at := path.Clean("/" + name)[1:]
+	for range maxHops {
+		if u := a.files[at]; u != nil {
+			return u, nil
+		}
+		to, ok := a.links[at]
+		if !ok {
+			break
+		}
+		at = to
+	}
+	return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+}
+
+func (a *archive) open(name string) (io.ReadCloser, error) {
+	u, err := a.find(name)
+	if err != nil {
+		return nil, err
+	}
+	if u.done {
+		return a.s.Blob(u.Digest())
+	}
+	return os.Open(u.path)
+}
+
+func (a *archive) store(_ context.Context, l *lease, name string, d *v1.Descriptor) ([]byte, error) {
+	u, err := a.find(name)
+	if err != nil {
+		return nil, err
+	}
+	h, err := parseDigest(u.Digest())
+	if err != nil {
+		return nil, err
+	}
+	if d.Digest == (v1.Hash{}) {
+		d.Digest, d.Size = h, u.Size()
+	}
+	if d.Digest != h || d.Size != u.Size() {
+		return nil, fmt.Errorf("%w: %s has %s and %d bytes, want %s and %d", ErrDigest, name, h, u.Size(), d.Digest, d.Size)
+	}
+	l.hold(blobKey(h))
+	if u.done {
+		return u.head, nil
+	}
+	return u.head, u.Commit(h.String())
+}
+
+func (a *archive) close() {
+	for _, u := range a.files {
+		u.Cancel()
+	}
+}
+
+// isDir reports whether an import's path is a directory, an OCI layout's.
+func isDir(name string) (bool, error) {
+	fi, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, slipway.Errorf(slipway.NotFound, "There is no file %q.", name)
+	}
+	if err != nil {
+		return false, err
+	}
+	return fi.IsDir(), nil
+}
+
+// blobName is the name of a blob in an OCI layout.
+func blobName(h v1.Hash) string { return strings.Join([]string{"blobs", h.Algorithm, h.Hex}, "/") }

@@ -1,0 +1,28 @@
+// Package image is the local store of container images: content addressed
+// blobs, the repositories of this server's own registry, and unpacked layers.
+// It pulls from other registries, imports from files, and collects what nobody
+// needs.
+//
+// It does not speak the registry's protocol to clients (internal/registry does,
+// over this store), builds nothing and runs nothing. The deployment pulls, the
+// drivers ask for layers, the registry reads and writes content.
+//
+// # On disk
+//
+//	blobs/sha256/<hex>                content: layers, configurations, manifests
+//	repositories/<name>/_tags/<tag>   the digest of the tag's manifest
+//	repositories/<name>/_manifests/<hex>         descriptor of a manifest of the repository
+//	repositories/<name>/_referrers/<hex>/<hex>   descriptor of a manifest whose subject is the former
+//	images/<hex>                      what is remembered of an image by manifest digest
+//	layers/<hex>/fs                   a layer unpacked, by diff id
+//	tmp/                              whatever is not finished
+//	lock                              held by the process that has the store open
+//
+// Blobs are named as in an OCI layout. Everything is written under tmp and
+// renamed when complete, so that a name always means the whole thing, and tmp
+// is emptied when the store is opened. Blobs and the small files are synced
+// before they get their name. Unpacked layers are not, since that would wait
+// for hundreds of megabytes of writing just when somebody waits for a
+// deployment: each says under which boot of the machine it was made until a
+// collection has synced it, and one of an earlier boot is unpacked again.
+package image

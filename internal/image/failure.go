@@ -1,0 +1,60 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrUnavailable is wrapped by errors that may be gone at the next try: a
+// registry that cannot be reached, is out of order or asks for patience.
+var ErrUnavailable = errors.New("registry unavailable")
+
+// failure tells the user what went wrong, and the log why.
+type failure struct {
+	user  error // *slipway.Error
+	cause error
+}
+
+func (f *failure) Error() string   { return f.user.Error() }
+func (f *failure) Unwrap() []error { return []error{f.user, f.cause} }
+
+// fail returns an *slipway.Error that also wraps cause.
+func fail(cause error, code slipway.Code, format string, args ...any) error {
+	return &failure{user: slipway.Errorf(code, format, args...), cause: cause}
+}
+
+// explain puts a full disk into words for the user; other errors stay.
+func (s *Store) explain(err error) error {
+	if slipway.CodeOf(err) != "" || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	free, _ := s.free()
+	return fail(err, slipway.QuotaExceeded, "The server's disk is full: %s of %s are free. Remove images or services that are not needed, or enlarge the disk.", bytesText(free), s.dir)
+}
+
+// free returns the bytes available to us on the store's file system.
+func (s *Store) free() (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(s.dir, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", s.dir, err)
+	}
+	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide elsewhere
+}
+
+// bytesText returns a size for people, "12.3 MB".
+func bytesText(n int64) string {
+	const units = "kMGTPE"
+	if n < 1000 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	v, u := float64(n), -1
+	for v >= 1000 {
+		v /= 1000
+		u++
+	}
+	return fmt.Sprintf("%.1f %cB", v, units[u])
+}

@@ -1,0 +1,240 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/image/unpack"
+)
+
+// slack is how far a layer may expand whatever its ratio.
+const slack = 1 << 30
+
+// layerNote is kept beside an unpacked layer.
+type layerNote struct {
+	Bytes   int64 `json:"bytes"` // of its files
+	Entries int   `json:"entries"`
+	// Boot is the machine's boot under which the layer was unpacked, "" once
+	// it has been synced to the disk.
+	Boot string `json:"boot,omitempty"`
+}
+
+func (s *Store) layerPath(diffID v1.Hash) string { return s.path("layers/" + diffID.Hex) }
+func (s *Store) notePath(diffID v1.Hash) string  { return s.layerPath(diffID) + "/note.json" }
+
+// Layers returns the directories of the image's layers, top first, as overlayfs
+// wants its lower directories, and unpacks those that are not yet. They are
+// shared between images, must not be changed, and stay until a collection that
+// is not told to keep the image.
+//
+// A layer that an image has twice is returned where it is uppermost: overlayfs
+// takes no directory twice, and what the lower one holds is hidden anyway.
+func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
+	img, err := s.Get(digest)
+	if err != nil {
+		return nil, err
+	}
+	l := s.leases.open()
+	defer l.release()
+	g, gctx := errgroup.WithContext(ctx)
+	var dirs []string
+	for _, layer := range slices.Backward(img.Layers) {
+		id, err := parseDigest(layer.DiffID)
+		if err != nil {
+			return nil, err
+		}
+		dir := s.layerPath(id) + "/fs"
+		if slices.Contains(dirs, dir) {
+			continue
+		}
+		dirs = append(dirs, dir)
+		l.hold(layerKey(id))
+		g.Go(func() error { return s.ensureLayer(gctx, l, layer, id) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, s.explain(err)
+	}
+	return dirs, nil
+}
+
+// ensureLayer makes the layer's directory be there, once for all who ask at
+// the same time.
+func (s *Store) ensureLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash) error {
+	return s.flights.do(ctx, layerKey(id), func() error {
+		if ok, err := touch(s.layerPath(id)); ok || err != nil {
+			return err
+		}
+		if err := s.unpacks.Acquire(ctx, 1); err != nil {
+			return context.Cause(ctx)
+		}
+		defer s.unpacks.Release(1)
+		return s.unpackLayer(ctx, l, layer, id)
+	})
+}
+
+// unpackLayer unpacks a layer aside and renames it into place. Nothing of it
+// is synced: see the package's comment.
+func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash) (err error) {
+	h, err := parseDigest(layer.Digest)
+	if err != nil {
+		return err
+	}
+	l.hold(blobKey(h))
+	blob, err := s.openBlob(h)
+	if err != nil {
+		return err
+	}
+	defer blob.Close()
+	tmp, err := os.MkdirTemp(s.path("tmp"), "layer-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	if err := os.Mkdir(tmp+"/fs", 0o755); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp+"/fs", 0o755); err != nil { // whatever the umask
+		return err
+	}
+	start := time.Now()
+	stats, err := s.unpackInto(ctx, blob, layer, tmp+"/fs")
+	if err != nil {
+		return err
+	}
+	note, err := json.Marshal(layerNote{Bytes: stats.Bytes, Entries: stats.Entries, Boot: s.boot})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(tmp+"/note.json", note, 0o600); err != nil {
+		return err
+	}
+	s.log.Debug("unpacked a layer", "diff_id", layer.DiffID, "bytes", stats.Bytes, "entries", stats.Entries, "took", time.Since(start))
+	return os.Rename(tmp, s.layerPath(id))
+}
+
+func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir string) (unpack.Stats, error) {
+	limits := unpack.Limits{Bytes: s.limits.LayerBytes, Entries: s.limits.Entries, Ratio: s.limits.Ratio, Slack: slack}
+	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, limits, s.log)
+	if errors.Is(err, unpack.ErrCorrupt) {
+		// Gone, it will be fetched again; here, it would fail for ever.
+		s.log.Error("removing a damaged blob", "digest", layer.Digest, "err", err)
+		err = errors.Join(err, os.Remove(blob.Name()))
+	}
+	return stats, err
+}
+
+// readLayerNote returns the note of an unpacked layer; fs.ErrNotExist if there
+// is none.
+func (s *Store) readLayerNote(id v1.Hash) (layerNote, error) {
+	var n layerNote
+	b, err := os.ReadFile(s.notePath(id))
+	if err != nil {
+		return n, err
+	}
+	if err := json.Unmarshal(b, &n); err != nil {
+		return n, fmt.Errorf("read note of layer %s: %w", id, err)
+	}
+	return n, nil
+}
+
+// setLayerAside takes a layer out of use and returns where it is now, for the
+// caller to remove.
+func (s *Store) setLayerAside(id v1.Hash) (string, error) {
+	aside, err := os.MkdirTemp(s.path("tmp"), "gone-*")
+	if err != nil {
+		return "", err
+	}
+	return aside, os.Rename(s.layerPath(id), aside+"/layer")
+}
+
+// sweepLayers sets aside layers that an earlier boot left unsynced, or without
+// a readable note.
+func (s *Store) sweepLayers() error {
+	names, err := readDir(s.path("layers"))
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		id := v1.Hash{Algorithm: "sha256", Hex: n}
+		note, err := s.readLayerNote(id)
+		if err == nil && (note.Boot == "" || note.Boot == s.boot) {
+			continue
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.log.Error("discarding an unpacked layer", "diff_id", id.String(), "err", err)
+		}
+		if _, err := s.setLayerAside(id); err != nil {
+			return fmt.Errorf("discard layer %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// settleLayers syncs the layers unpacked since the last time, so that they
+// outlive the machine's next boot.
+func (s *Store) settleLayers() error {
+	names, err := readDir(s.path("layers"))
+	if err != nil {
+		return err
+	}
+	fresh := map[v1.Hash]layerNote{}
+	for _, n := range names {
+		id := v1.Hash{Algorithm: "sha256", Hex: n}
+		note, err := s.readLayerNote(id)
+		if err == nil && note.Boot != "" {
+			fresh[id] = note
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := s.syncAll(); err != nil {
+		return err
+	}
+	for id, note := range fresh {
+		note.Boot = ""
+		if err := s.rewriteNote(id, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewriteNote replaces a layer's note without making the layer look used.
+func (s *Store) rewriteNote(id v1.Hash, note layerNote) error {
+	fi, err := os.Lstat(s.layerPath(id))
+	if err != nil {
+		return err
+	}
+	if err := s.writeJSON(s.notePath(id), note); err != nil {
+		return err
+	}
+	return os.Chtimes(s.layerPath(id), fi.ModTime(), fi.ModTime())
+}
+
+// syncAll writes everything on the store's file system to the disk.
+func (s *Store) syncAll() error {
+	d, err := os.Open(s.path("layers"))
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return fmt.Errorf("sync image store: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package image
+
+import (
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/openslipway/slipway"
+)
+
+// pick returns the manifest of an index to run on platform p. Among variants
+// it takes p's own, else the one that asks least of the processor.
+func pick(ref string, index *manifest, p v1.Platform) (v1.Descriptor, error) {
+	var fit []v1.Descriptor
+	for _, d := range index.Manifests {
+		if d.Platform != nil && d.Platform.OS == p.OS && d.Platform.Architecture == p.Architecture {
+			fit = append(fit, d)
+		}
+	}
+	if len(fit) == 0 {
+		if bare := unlabelled(index); len(bare) == 1 {
+			return bare[0], nil // its configuration will tell
+		}
+		return v1.Descriptor{}, slipway.Errorf(slipway.InvalidRequest, "The image %q is not available for %s: it has %s.", ref, p.String(), offered(index))
+	}
+	return slices.MinFunc(fit, func(a, b v1.Descriptor) int {
+		return strings.Compare(rank(a.Platform, p), rank(b.Platform, p))
+	}), nil
+}
+
+// unlabelled returns the manifests of an index that do not say their platform.
+func unlabelled(index *manifest) []v1.Descriptor {
+	var ds []v1.Descriptor
+	for _, d := range index.Manifests {
+		if d.Platform == nil && (d.MediaType.IsImage() || d.MediaType.IsIndex()) {
+			ds = append(ds, d)
+		}
+	}
+	return ds
+}
+
+// rank orders variants: the wanted one, none, then "v1" before "v2".
+func rank(have *v1.Platform, want v1.Platform) string {
+	switch have.Variant {
+	case want.Variant:
+		return "0"
+	case "":
+		return "1"
+	}
+	return "2" + have.Variant
+}
+
+// offered lists an index's platforms for people.
+func offered(index *manifest) string {
+	var names []string
+	for _, d := range index.Manifests {
+		// Attestations are listed as unknown/unknown.
+		if d.Platform == nil || d.Platform.OS == "unknown" {
+			continue
+		}
+		n := d.Platform.OS + "/" + d.Platform.Architecture
+		if d.Platform.Variant != "" {
+			n += "/" + d.Platform.Variant
+		}
+		if !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	if len(names) == 0 {
+		return "no platform at all"
+	}
+	return strings.Join(names, ", ")
+}
+
+// checkPlatform refuses an image made for another platform. Images that do not
+// say are taken for ours, as other runtimes do.
+func checkPlatform(ref string, cf *v1.ConfigFile, p v1.Platform) error {
+	if (cf.OS == "" || cf.OS == p.OS) && (cf.Architecture == "" || cf.Architecture == p.Architecture) {
+		return nil
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "The image %q is not available for %s: it is for %s/%s.", ref, p.String(), cf.OS, cf.Architecture)
+}

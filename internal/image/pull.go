@@ -1,0 +1,328 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway"
+)
+
+// reserve is what a pull leaves free on the disk.
+const reserve = 64 << 20
+
+// Progress tells how far a pull is. Bytes can fall when a download is begun
+// again.
+type Progress struct {
+	Layers, LayersDone int
+	Bytes, Total       int64 // of what was missing at the beginning
+}
+
+// Pull makes the image that ref names present, whole, and returns it with the
+// digest of its manifest for our platform. The digest is what stays the same;
+// ref is looked up afresh at each call.
+//
+// References to this server's registry, among them every
+// <account>.dkr.ecr.<region>.amazonaws.com/..., are looked up there. Those
+// without a registry are too, and only when it does not have them at Docker
+// Hub. All others are pulled from their registry; of an image that is here
+// already only the manifest's digest is asked for.
+//
+// Progress, if not nil, is called from time to time, never concurrently. Errors
+// that the user can do something about are *slipway.Error; those that may be
+// gone at another try also wrap ErrUnavailable.
+func (s *Store) Pull(ctx context.Context, ref string, progress func(Progress)) (Image, error) {
+	t, err := s.resolve(ref)
+	if err != nil {
+		return Image{}, err
+	}
+	p := &pull{s: s, l: s.leases.open(), t: t, report: progress}
+	defer p.l.release()
+	h, rec, err := p.find(ctx)
+	if err != nil {
+		return Image{}, s.explain(err)
+	}
+	img, err := s.describe(h, ref)
+	if err != nil {
+		return Image{}, err
+	}
+	rec.Ref = ref
+	return img, s.remember(h, rec)
+}
+
+// pull is one call of Pull.
+type pull struct {
+	s *Store
+	l *lease
+	t target
+
+	mu       sync.Mutex // guards progress and calls of report
+	progress Progress
+	told     int64 // Bytes at the last report
+	report   func(Progress)
+}
+
+// find returns the manifest of the image for our platform, all of it present.
+func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
+	for _, repo := range p.t.local {
+		d, err := p.s.lookUp(repo, p.t.identifier())
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return v1.Hash{}, record{}, err
+		}
+		h, whole, err := p.whole(d.Digest)
+		if err == nil && !whole {
+			err = slipway.Errorf(slipway.InvalidRequest, "The image %q is not whole in this server's registry: push it again.", p.t.text)
+		}
+		return h, record{Local: true}, err
+	}
+	if !p.t.remote {
+		return v1.Hash{}, record{}, p.notFound()
+	}
+	h, index, err := p.fromRegistry(ctx)
+	return h, record{Index: index}, err
+}
+
+// notFound says what the local registry has instead.
+func (p *pull) notFound() error {
+	repo := p.t.local[0]
+	tags, err := p.s.Tags(repo)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	has := fmt.Sprintf("has no repository %q", repo)
+	if err == nil {
+		has = fmt.Sprintf("has no %q in the repository %q", p.t.identifier(), repo)
+		switch {
+		case len(tags) > 10:
+			has += fmt.Sprintf(", but %d other tags", len(tags))
+		case len(tags) > 0:
+			has += ", but " + strings.Join(tags, ", ")
+		}
+	}
+	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry %s. Push or import it first.", p.t.text, has)
+}
+
+// whole returns the image for our platform that h is or leads to, and whether
+// all of it is in the store. What it finds stays while p.l lasts.
+func (p *pull) whole(h v1.Hash) (v1.Hash, bool, error) {
+	p.l.hold(blobKey(h))
+	leaf, err := p.s.descend(p.t.text, h)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
+		return leaf, false, nil
+	}
+	if err != nil {
+		return leaf, false, err
+	}
+	p.l.hold(blobKey(leaf))
+	m, err := p.s.readManifest(leaf)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
+		return leaf, false, nil
+	}
+	if err == nil {
+		err = p.s.checkContainer(p.t.text, m)
+	}
+	if err != nil {
+		return leaf, false, err
+	}
+	missing, err := p.missing(m)
+	return leaf, len(missing) == 0, err
+}
+
+// missing returns the blobs of an image that are not in the store, each once.
+func (p *pull) missing(m *manifest) ([]v1.Descriptor, error) {
+	var ds []v1.Descriptor
+	seen := map[v1.Hash]bool{}
+	for _, d := range m.descriptors() {
+		if seen[d.Digest] {
+			continue
+		}
+		seen[d.Digest] = true
+		ok, err := p.s.present(p.l, d)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			ds = append(ds, d)
+		}
+	}
+	return ds, nil
+}
+
+// fromRegistry pulls from another registry. It returns the image's manifest
+// and, if the reference names an index, that one's digest.
+func (p *pull) fromRegistry(ctx context.Context) (v1.Hash, string, error) {
+	src, err := p.s.source(p.t)
+	if err != nil {
+		return v1.Hash{}, "", err
+	}
+	top, known, err := src.head(ctx)
+	if err != nil {
+		return v1.Hash{}, "", err
+	}
+	if known {
+		h, whole, err := p.whole(top)
+		if whole || err != nil {
+			return h, indexOf(top, h), err
+		}
+	}
+	want := p.t.identifier()
+	if known {
+		want = top.String() // and not what the tag is moved to meanwhile
+	}
+	return p.fetch(ctx, src, want)
+}
+
+func indexOf(top, leaf v1.Hash) string {
+	if top == leaf {
+		return ""
+	}
+	return top.String()
+}
+
+// fetch gets what is missing of an image, its manifest last, so that a
+// manifest in the store is one of a whole image but for damage.
+func (p *pull) fetch(ctx context.Context, src *source, want string) (v1.Hash, string, error) {
+	index := ""
+	for range maxNesting {
+		raw, m, err := src.manifest(ctx, want)
+		if err != nil {
+			return v1.Hash{}, "", err
+		}
+		h := hashOf(raw)
+		d := v1.Descriptor{Digest: h, Size: int64(len(raw))}
+		if m.MediaType.IsIndex() {
+			if index == "" {
+				index = h.String()
+			}
+			child, err := pick(p.t.text, m, p.s.platform)
+			if err != nil {
+				return h, "", err
+			}
+			if err := p.s.ingest(ctx, p.l, d, bytes.NewReader(raw)); err != nil {
+				return h, "", err
+			}
+			want = child.Digest.String()
+			continue
+		}
+		if err := p.content(ctx, src, m); err != nil {
+			return h, "", err
+		}
+		return h, index, p.s.ingest(ctx, p.l, d, bytes.NewReader(raw))
+	}
+	return v1.Hash{}, "", slipway.Errorf(slipway.InvalidRequest, "The image %q is an index in more than %d others.", p.t.text, maxNesting)
+}
+
+// content fetches an image's configuration, which may show that the rest is of
+// no use to us, and then its layers.
+func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
+	if err := p.s.checkContainer(p.t.text, m); err != nil {
+		return err
+	}
+	missing, err := p.missing(m)
+	if err != nil {
+		return err
+	}
+	if err := p.room(missing); err != nil {
+		return err
+	}
+	p.begin(m, missing)
+	for _, d := range missing {
+		if d.Digest == m.Config.Digest {
+			if err := p.get(ctx, src, d); err != nil {
+				return err
+			}
+		}
+	}
+	if _, err := p.s.readConfig(p.t.text, m); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, d := range missing {
+		if d.Digest != m.Config.Digest {
+			g.Go(func() error { return p.get(ctx, src, d) })
+		}
+	}
+	return g.Wait()
+}
+
+// room refuses a pull that the disk cannot hold before anything is fetched.
+func (p *pull) room(missing []v1.Descriptor) error {
+	var need int64
+	for _, d := range missing {
+		need += d.Size
+	}
+	free, err := p.s.free()
+	if err != nil || need == 0 || free-need >= reserve {
+		return err
+	}
+	return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: the image %q needs %s, and %s are free in %s.", p.t.text, bytesText(need+reserve), bytesText(free), p.s.dir)
+}
+
+// get fetches one blob, unless another pull does: then it waits for that.
+func (p *pull) get(ctx context.Context, src *source, d v1.Descriptor) error {
+	var counted int64
+	err := p.s.flights.do(ctx, blobKey(d.Digest), func() error {
+		if ok, err := p.s.present(p.l, d); ok || err != nil {
+			return err
+		}
+		if err := p.s.downloads.Acquire(ctx, 1); err != nil {
+			return context.Cause(ctx)
+		}
+		defer p.s.downloads.Release(1)
+		return src.blob(ctx, p.l, d, func(n int64) { counted += n; p.count(n, 0) })
+	})
+	if err != nil {
+		return err
+	}
+	done := 0
+	if !isConfigOf(d) {
+		done = 1
+	}
+	p.count(d.Size-counted, done)
+	return nil
+}
+
+func isConfigOf(d v1.Descriptor) bool { return d.MediaType.IsConfig() }
+
+// begin sets the pull's whole extent.
+func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.progress = Progress{Layers: len(m.Layers)}
+	p.progress.LayersDone = len(m.Layers)
+	for _, d := range missing {
+		p.progress.Total += d.Size
+		if !isConfigOf(d) {
+			p.progress.LayersDone--
+		}
+	}
+	p.tell()
+}
+
+// count adds to the progress, and tells of it at each layer and each MiB.
+func (p *pull) count(n int64, layers int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.progress.Bytes += n
+	p.progress.LayersDone += layers
+	if layers > 0 || p.progress.Bytes-p.told >= 1<<20 {
+		p.tell()
+	}
+}
+
+// tell reports the progress. The caller has p.mu.
+func (p *pull) tell() {
+	p.told = p.progress.Bytes
+	if p.report != nil {
+		p.report(p.progress)
+	}
+}

@@ -1,0 +1,195 @@
+package image
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/openslipway/slipway"
+)
+
+const (
+	dockerHub = "docker.io"
+	// localAlias begins an alias's target that is our own registry. No
+	// registry can have the name: it has neither dot nor port.
+	localAlias = "local"
+)
+
+// ecrHost is the host of a private ECR registry, of any account and region.
+var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|on\.aws)$`)
+
+// reference is a name of an image, taken apart.
+type reference struct {
+	text   string // as the user wrote it
+	host   string // "" when it names no registry
+	repo   string
+	tag    string // "" with a digest
+	digest string
+}
+
+// parseReference takes a reference apart as Docker does: what comes before the
+// first slash is a host if it has a dot or a port or is "localhost", and the
+// tag is "latest" where neither tag nor digest is given.
+func parseReference(text string) (reference, error) {
+	parsed, err := name.ParseReference(text)
+	if err != nil {
+		return reference{}, slipway.Errorf(slipway.InvalidRequest, "%q is not the name of an image: [registry/]repository[:tag] or [registry/]repository@sha256:...", text)
+	}
+	r := reference{text: text}
+	switch p := parsed.(type) {
+	case name.Tag:
+		r.tag = p.TagStr()
+	case name.Digest:
+		r.digest = p.DigestStr()
+		if _, err := parseDigest(r.digest); err != nil {
+			return reference{}, err
+		}
+	}
+	repo, _, _ := strings.Cut(text, "@")
+	if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
+		repo = repo[:i]
+	}
+	if first, rest, ok := strings.Cut(repo, "/"); ok && isHost(first) {
+		r.host, repo = first, rest
+	}
+	r.repo = repo
+	return r, nil
+}
+
+// identifier returns the tag or the digest.
+func (r reference) identifier() string {
+	if r.digest != "" {
+		return r.digest
+	}
+	return r.tag
+}
+
+// onHub returns the name with Docker Hub's host and, for official images, its
+// directory: "docker.io/library/redis" for "redis".
+func (r reference) onHub() string {
+	repo := r.repo
+	if !strings.Contains(repo, "/") {
+		repo = "library/" + repo
+	}
+	return dockerHub + "/" + repo
+}
+
+// fullName returns the repository's name with its host, Docker Hub's in the
+// form that tells official images.
+func (r reference) fullName() string {
+	switch r.host {
+	case "", dockerHub, "index." + dockerHub:
+		return r.onHub()
+	}
+	return r.host + "/" + r.repo
+}
+
+// aliased returns the reference that the best alias for the repository's name
+// makes of r, and whether that is in our own registry; false if none matches.
+func (r reference) aliased(name string, aliases []Alias) (out reference, local, ok bool) {
+	best, to := -1, ""
+	for _, a := range aliases {
+		if rest, ok := under(name, a.From); ok && len(a.From) > best {
+			best, to = len(a.From), a.To+rest
+		}
+	}
+	if best < 0 {
+		return r, false, false
+	}
+	r.host, r.repo = "", to
+	first, rest, _ := strings.Cut(to, "/")
+	switch {
+	case first == localAlias:
+		r.repo = rest
+		return r, true, true
+	case isHost(first):
+		r.host, r.repo = first, rest
+	default:
+		r.host, r.repo, _ = strings.Cut(r.onHub(), "/")
+	}
+	return r, false, true
+}
+
+// isHost reports whether what comes before a name's first slash is a host.
+func isHost(first string) bool { return strings.ContainsAny(first, ".:") || first == "localhost" }
+
+// under reports whether a repository's name is from or lies under it, and
+// returns what follows.
+func under(repo, from string) (rest string, ok bool) {
+	rest, ok = strings.CutPrefix(repo, from)
+	return rest, ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(from, "/"))
+}
+
+// target is where a reference leads.
+type target struct {
+	reference
+	// local are the names of the repository in our own registry, in the order
+	// to try them.
+	local []string
+	// remote says to ask the registry of host when local has it not.
+	remote bool
+}
+
+// resolve decides where a reference leads, by its form alone.
+func (s *Store) resolve(text string) (target, error) {
+	r, err := parseReference(text)
+	if err != nil {
+		return target{}, err
+	}
+	if r.host == "" {
+		if to, local, ok := r.aliased(r.repo, s.cfg.Aliases); ok {
+			return s.lead(to, local)
+		}
+		t := target{local: r.localNames(), remote: true}
+		t.reference, _, _ = r.aliased(r.onHub(), s.cfg.Aliases)
+		if t.host == "" {
+			t.host, t.repo, _ = strings.Cut(r.onHub(), "/")
+		}
+		return t, nil
+	}
+	to, local, _ := r.aliased(r.fullName(), s.cfg.Aliases)
+	return s.lead(to, local)
+}
+
+// lead decides where a reference leads after the aliases.
+func (s *Store) lead(r reference, local bool) (target, error) {
+	if local || ecrHost.MatchString(r.host) || s.isLocalHost(r.host) {
+		return target{reference: r, local: []string{r.repo}}, CheckRepository(r.repo)
+	}
+	return target{reference: r, remote: true}, nil
+}
+
+// localNames returns the repositories of our own registry that a name without
+// a host may mean.
+func (r reference) localNames() []string {
+	if official, ok := strings.CutPrefix(r.repo, "library/"); ok {
+		return []string{r.repo, official}
+	}
+	if !strings.Contains(r.repo, "/") {
+		return []string{r.repo, "library/" + r.repo}
+	}
+	return []string{r.repo}
+}
+
+func (s *Store) isLocalHost(host string) bool {
+	return host != "" && s.cfg.LocalHosts != nil && slices.Contains(s.cfg.LocalHosts(), host)
+}
+
+// localName returns the repository and tag of our own registry under which an
+// image called text is imported: those of the name, without a registry's host.
+func localName(text string) (repo, tag string, err error) {
+	r, err := parseReference(text)
+	if err != nil {
+		return "", "", err
+	}
+	if r.digest != "" {
+		return "", "", slipway.Errorf(slipway.InvalidRequest, "%q has a digest where an imported image needs a tag.", text)
+	}
+	repo = r.repo
+	if r.host == dockerHub {
+		repo = strings.TrimPrefix(repo, "library/")
+	}
+	return repo, r.tag, CheckRepository(repo)
+}

@@ -1,0 +1,369 @@
+package image
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/openslipway/slipway"
+)
+
+// The distribution specification's grammar. No name or tag it allows is ".",
+// ".." or begins with an underscore, so that they are safe as file names and
+// never collide with the directories tags, manifests and referrers.
+var (
+	repositoryName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
+
+const (
+	tagDir       = "_tags"
+	manifestDir  = "_manifests"
+	referrersDir = "_referrers"
+
+	maxRepositoryName = 255
+)
+
+// CheckRepository refuses what cannot be a repository's name.
+func CheckRepository(name string) error {
+	if len(name) <= maxRepositoryName && repositoryName.MatchString(name) {
+		return nil
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%q is not a repository name: it has at most %d lower-case letters and digits, separated by single dots, underscores, dashes or slashes.", name, maxRepositoryName)
+}
+
+// CheckTag refuses what cannot be a tag.
+func CheckTag(tag string) error {
+	if tagName.MatchString(tag) {
+		return nil
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%q is not a tag: it has at most 128 letters, digits, underscores, dots and dashes, and begins with none of the latter two.", tag)
+}
+
+// Manifest is a manifest of a repository.
+type Manifest struct {
+	Digest    string
+	MediaType string
+	Body      []byte
+}
+
+func (s *Store) repositoryPath(repo string, elem ...string) string {
+	return s.path("repositories/" + repo + "/" + strings.Join(elem, "/"))
+}
+
+// Manifest returns a manifest of a repository by tag or digest. ErrNotFound
+// says that the repository, or the manifest in it, does not exist.
+func (s *Store) Manifest(repo, reference string) (Manifest, error) {
+	if err := CheckRepository(repo); err != nil {
+		return Manifest{}, err
+	}
+	d, err := s.lookUp(repo, reference)
+	if err != nil {
+		return Manifest{}, err
+	}
+	body, err := s.readBlob(d.Digest)
+	if err != nil {
+		return Manifest{}, err
+	}
+	return Manifest{Digest: d.Digest.String(), MediaType: string(d.MediaType), Body: body}, nil
+}
+
+// lookUp returns the descriptor of a repository's manifest by tag or digest.
+func (s *Store) lookUp(repo, reference string) (v1.Descriptor, error) {
+	missing := fmt.Errorf("%s:%s: %w", repo, reference, ErrNotFound)
+	if !strings.Contains(reference, ":") {
+		if err := CheckTag(reference); err != nil {
+			return v1.Descriptor{}, err
+		}
+		b, err := os.ReadFile(s.repositoryPath(repo, tagDir, reference))
+		if errors.Is(err, fs.ErrNotExist) {
+			return v1.Descriptor{}, missing
+		}
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		reference = string(b)
+	}
+	h, err := parseDigest(reference)
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	b, err := os.ReadFile(s.repositoryPath(repo, manifestDir, h.Hex))
+	if errors.Is(err, fs.ErrNotExist) {
+		return v1.Descriptor{}, missing
+	}
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
+	var d v1.Descriptor
+	if err := json.Unmarshal(b, &d); err != nil {
+		return v1.Descriptor{}, fmt.Errorf("read descriptor of %s in %s: %w", h, repo, err)
+	}
+	return d, nil
+}
+
+// PutManifest stores a manifest in a repository under a tag, or under its
+// digest alone. It refuses, with an *slipway.Error, what is no manifest, and
+// with ErrDigest what has another digest than reference says. Everything the
+// manifest refers to must be in the store: otherwise the error wraps
+// ErrNotFound.
+func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType string, body []byte) (Manifest, error) {
+	if err := CheckRepository(repo); err != nil {
+		return Manifest{}, err
+	}
+	h, tag := hashOf(body), reference
+	if strings.Contains(reference, ":") {
+		want, err := parseDigest(reference)
+		if err != nil {
+			return Manifest{}, err
+		}
+		if want != h {
+			return Manifest{}, fmt.Errorf("%w: want %s, got %s", ErrDigest, want, h)
+		}
+		tag = ""
+	} else if err := CheckTag(tag); err != nil {
+		return Manifest{}, err
+	}
+	if len(body) > MaxManifest {
+		return Manifest{}, slipway.Errorf(slipway.InvalidRequest, "The manifest has %d bytes; at most %d are allowed.", len(body), MaxManifest)
+	}
+	m, err := parseManifest(body, types.MediaType(mediaType))
+	if err != nil {
+		return Manifest{}, err
+	}
+	l := s.leases.open()
+	defer l.release()
+	if err := s.requireAll(l, m); err != nil {
+		return Manifest{}, err
+	}
+	d := v1.Descriptor{MediaType: m.MediaType, Digest: h, Size: int64(len(body))}
+	if err := s.ingest(ctx, l, d, strings.NewReader(string(body))); err != nil {
+		return Manifest{}, err
+	}
+	if err := s.link(repo, tag, d, m); err != nil {
+		return Manifest{}, err
+	}
+	return Manifest{Digest: h.String(), MediaType: string(m.MediaType), Body: body}, nil
+}
+
+// requireAll holds everything that m refers to, down to the layers, and
+// returns ErrNotFound if some of it is missing. Non-distributable layers live
+// elsewhere by definition.
+func (s *Store) requireAll(l *lease, m *manifest) error {
+	for _, d := range m.descriptors() {
+		if !d.MediaType.IsDistributable() {
+			continue
+		}
+		ok, err := s.present(l, d)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("%s of %d bytes: %w", d.Digest, d.Size, ErrNotFound)
+		}
+	}
+	return s.holdAll(l, m)
+}
+
+// holdAll holds all below m as far as it is there. Its children were complete
+// when they were pushed; they are only kept from a collection that runs
+// meanwhile.
+func (s *Store) holdAll(l *lease, m *manifest) error {
+	seen := map[v1.Hash]bool{}
+	for todo := []*manifest{m}; len(todo) > 0; {
+		m, todo = todo[0], todo[1:]
+		for _, d := range m.descriptors() {
+			l.hold(blobKey(d.Digest))
+		}
+		for _, d := range m.Manifests {
+			if seen[d.Digest] {
+				continue
+			}
+			seen[d.Digest] = true
+			child, err := s.readManifest(d.Digest)
+			if errors.Is(err, ErrNotFound) || slipway.CodeOf(err) != "" {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			todo = append(todo, child)
+		}
+	}
+	return nil
+}
+
+// link makes a stored manifest one of the repository's, and tag point to it
+// unless that is empty.
+func (s *Store) link(repo, tag string, d v1.Descriptor, m *manifest) error {
+	s.repositories.Lock()
+	defer s.repositories.Unlock()
+	if m.Subject != nil {
+		if err := s.linkReferrer(repo, d, m); err != nil {
+			return err
+		}
+	}
+	if err := s.writeJSON(s.repositoryPath(repo, manifestDir, d.Digest.Hex), d); err != nil {
+		return err
+	}
+	if tag == "" {
+		return nil
+	}
+	if err := s.mkdir(s.repositoryPath(repo, tagDir)); err != nil {
+		return err
+	}
+	return s.writeFile(s.repositoryPath(repo, tagDir, tag), []byte(d.Digest.String()))
+}
+
+func (s *Store) writeJSON(path string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	if err := s.mkdir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return s.writeFile(path, b)
+}
+
+// mkdir makes a directory with those above it, durable.
+func (s *Store) mkdir(path string) error {
+	if ok, err := exists(path); ok || err != nil {
+		return err
+	}
+	if err := s.mkdir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return s.explain(err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// DeleteTag removes a tag and leaves its manifest. ErrNotFound if it is not
+// there.
+func (s *Store) DeleteTag(repo, tag string) error {
+	if err := errors.Join(CheckRepository(repo), CheckTag(tag)); err != nil {
+		return err
+	}
+	s.repositories.Lock()
+	defer s.repositories.Unlock()
+	err := os.Remove(s.repositoryPath(repo, tagDir, tag))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s:%s: %w", repo, tag, ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	return s.prune(repo)
+}
+
+// DeleteManifest removes a manifest from a repository with all its tags there.
+// Its content goes with the next collection, unless somebody else refers to
+// it. ErrNotFound if it is not there.
+func (s *Store) DeleteManifest(repo, digest string) error {
+	h, err := parseDigest(digest)
+	if err := errors.Join(CheckRepository(repo), err); err != nil {
+		return err
+	}
+	s.repositories.Lock()
+	defer s.repositories.Unlock()
+	if ok, err := exists(s.repositoryPath(repo, manifestDir, h.Hex)); !ok || err != nil {
+		return errors.Join(err, fmt.Errorf("%s@%s: %w", repo, h, ErrNotFound))
+	}
+	tags, err := readDir(s.repositoryPath(repo, tagDir))
+	if err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		path := s.repositoryPath(repo, tagDir, tag)
+		b, err := os.ReadFile(path)
+		if err == nil && string(b) == h.String() {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.unlink(repo, h)
+}
+
+// unlink removes an untagged manifest from a repository. The caller has
+// s.repositories.
+func (s *Store) unlink(repo string, h v1.Hash) error {
+	if m, err := s.readManifest(h); err == nil && m.Subject != nil {
+		if err := s.unlinkReferrer(repo, m.Subject.Digest, h); err != nil {
+			return err
+		}
+	}
+	if err := os.Remove(s.repositoryPath(repo, manifestDir, h.Hex)); err != nil {
+		return err
+	}
+	return s.prune(repo)
+}
+
+// prune removes the repository's empty directories, and those of its name. The
+// caller has s.repositories.
+func (s *Store) prune(repo string) error {
+	for _, d := range []string{tagDir, manifestDir, referrersDir} {
+		os.Remove(s.repositoryPath(repo, d)) // fails unless it is empty
+	}
+	for dir := repo; dir != "."; dir = filepath.Dir(dir) {
+		if os.Remove(s.path("repositories/"+dir)) != nil {
+			break
+		}
+	}
+	return syncDir(s.path("repositories"))
+}
+
+// Tags returns the tags of a repository in order. ErrNotFound if there is no
+// such repository.
+func (s *Store) Tags(repo string) ([]string, error) {
+	if err := CheckRepository(repo); err != nil {
+		return nil, err
+	}
+	known, err := exists(s.repositoryPath(repo, manifestDir))
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, fmt.Errorf("repository %s: %w", repo, ErrNotFound)
+	}
+	return readDir(s.repositoryPath(repo, tagDir))
+}
+
+// Repositories returns the names of all repositories in order.
+func (s *Store) Repositories() ([]string, error) {
+	var names []string
+	root := s.path("repositories")
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // pruned meanwhile
+		}
+		if err != nil || !e.IsDir() {
+			return err
+		}
+		switch e.Name() {
+		case manifestDir:
+			rel, err := filepath.Rel(root, filepath.Dir(path))
+			names = append(names, filepath.ToSlash(rel))
+			return errors.Join(err, fs.SkipDir)
+		case tagDir, referrersDir:
+			return fs.SkipDir
+		}
+		return nil
+	})
+	// The walk's order is by component, where "a/b" comes before "a-b".
+	slices.Sort(names)
+	return names, err
+}

@@ -1,0 +1,199 @@
+package image
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+)
+
+// ErrNotFound is wrapped by errors about content the store does not have.
+var ErrNotFound = errors.New("not in the image store")
+
+// Config is what a Store needs. Dir and Log are required.
+type Config struct {
+	Dir string // made if absent, readable by its owner alone
+	Log *slog.Logger
+
+	// Platform is the one to take from images for several, as "linux/amd64";
+	// this machine's when empty.
+	Platform string
+
+	// LocalHosts returns the names ("127.0.0.1:8070") under which references
+	// mean this server's own registry. May be nil.
+	LocalHosts func() []string
+
+	// Aliases rename repositories before anything is looked up.
+	Aliases []Alias
+
+	// Credentials are for registries by host ("ghcr.io", "docker.io"). Others
+	// are asked of Keychain: the Docker configuration file when nil.
+	Credentials map[string]Credential
+	Keychain    authn.Keychain
+
+	// Insecure are hosts that may be spoken to without TLS. Loopback addresses
+	// always may.
+	Insecure []string
+
+	Limits Limits
+}
+
+// Alias maps repositories to others. From matches a whole repository name with
+// its host ("public.ecr.aws/nginx/nginx", "docker.io/library/redis"), or any
+// under it ("public.ecr.aws"). To takes From's place; it is this server's
+// registry when it begins with "local/". The longest match wins and only one
+// is applied. Names without a host match as they are, and as Docker Hub's when
+// the local registry does not have them.
+type Alias struct{ From, To string }
+
+// Credential is what a registry is told.
+type Credential struct{ User, Password string }
+
+// Limits bound an image. Zero values mean the defaults.
+type Limits struct {
+	ImageBytes int64 // of all layers as pulled; 10 GiB
+	Layers     int   // 200
+	LayerBytes int64 // of one layer unpacked; 20 GiB
+	Entries    int   // of one layer; 1,000,000
+	Ratio      int64 // unpacked to packed, beyond the first GiB; 200
+	Downloads  int   // at once, over all pulls; 6
+	Unpacks    int   // at once; the number of CPUs, at most 4
+}
+
+// Store is the image store in one directory. It is safe for concurrent use.
+type Store struct {
+	dir      string
+	log      *slog.Logger
+	platform v1.Platform
+	cfg      Config
+	limits   Limits
+	boot     string // this boot of the machine
+	lock     *os.File
+	client   *transport
+
+	downloads *semaphore.Weighted
+	unpacks   *semaphore.Weighted
+	flights   flights
+	leases    leases
+	collect   sync.Mutex // one collection at a time
+
+	// repositories guards the files below repositories/, so that what is
+	// decided by reading some of them still holds when others are written.
+	repositories sync.Mutex
+}
+
+// Open opens the store in cfg.Dir, alone: a second Open of the directory, by
+// whichever process, fails until Close. What an earlier process left
+// unfinished is removed.
+func Open(cfg Config) (*Store, error) {
+	s := &Store{dir: cfg.Dir, log: cfg.Log, cfg: cfg, limits: cfg.Limits.withDefaults()}
+	if cfg.Platform == "" {
+		cfg.Platform = "linux/" + runtime.GOARCH
+	}
+	p, err := v1.ParsePlatform(cfg.Platform)
+	if err != nil {
+		return nil, fmt.Errorf("platform %q: %w", cfg.Platform, err)
+	}
+	s.platform = *p
+	if s.client, err = newTransport(cfg.Insecure); err != nil {
+		return nil, err
+	}
+	s.downloads = semaphore.NewWeighted(int64(s.limits.Downloads))
+	s.unpacks = semaphore.NewWeighted(int64(s.limits.Unpacks))
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("read the boot id: %w", err)
+	}
+	s.boot = strings.TrimSpace(string(boot))
+
+	for _, d := range []string{"", "blobs", "blobs/sha256", "repositories", "images", "layers", "tmp"} {
+		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
+			return nil, fmt.Errorf("make image store: %w", err)
+		}
+	}
+	if err := s.acquire(); err != nil {
+		return nil, err
+	}
+	if err := s.sweep(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close lets another process open the store. The store must be idle.
+func (s *Store) Close() error {
+	s.client.CloseIdleConnections()
+	return s.lock.Close()
+}
+
+func (l Limits) withDefaults() Limits {
+	set := func(v *int64, d int64) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	setInt := func(v *int, d int) {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	set(&l.ImageBytes, 10<<30)
+	setInt(&l.Layers, 200)
+	set(&l.LayerBytes, 20<<30)
+	setInt(&l.Entries, 1_000_000)
+	set(&l.Ratio, 200)
+	setInt(&l.Downloads, 6)
+	setInt(&l.Unpacks, min(4, runtime.NumCPU()))
+	return l
+}
+
+// path returns the path of the slash-separated name in the store.
+func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
+
+// acquire takes the store's lock, which ends with the process.
+func (s *Store) acquire() error {
+	f, err := os.OpenFile(s.path("lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("lock image store: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return fmt.Errorf("image store %s is in use by another process", s.dir)
+		}
+		return fmt.Errorf("lock image store %s: %w", s.dir, err)
+	}
+	s.lock = f
+	return nil
+}
+
+// sweep removes what an earlier process did not finish, and unpacked layers
+// that may not have reached the disk before the machine went down.
+func (s *Store) sweep() error {
+	if err := s.sweepLayers(); err != nil {
+		return err
+	}
+	left, err := os.ReadDir(s.path("tmp"))
+	if err != nil {
+		return fmt.Errorf("sweep image store: %w", err)
+	}
+	for _, e := range left {
+		if err := os.RemoveAll(s.path("tmp/" + e.Name())); err != nil {
+			return fmt.Errorf("sweep image store: %w", err)
+		}
+	}
+	if len(left) > 0 {
+		s.log.Info("swept unfinished work out of the image store", "count", len(left))
+	}
+	return nil
+}

@@ -1,0 +1,150 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+)
+
+// How long a registry may take. Downloads have no limit in all, but must go on.
+const (
+	dialLimit   = 10 * time.Second
+	headerLimit = 60 * time.Second
+	stallLimit  = 60 * time.Second
+)
+
+// plainHTTPError refuses to speak to a registry without TLS.
+type plainHTTPError struct{ host string }
+
+func (e *plainHTTPError) Error() string { return "plain HTTP to " + e.host + " is not allowed" }
+
+// transport is how registries are spoken to: with TLS, except those on this
+// machine and those the configuration names, and with bounded manifests.
+type transport struct {
+	*http.Transport
+	insecure []string
+}
+
+func newTransport(insecure []string) (*transport, error) {
+	for _, h := range insecure {
+		if u, err := url.Parse("//" + h); err != nil || u.Host != h {
+			return nil, fmt.Errorf("insecure registry %q: want host or host:port", h)
+		}
+	}
+	dialer := &net.Dialer{Timeout: dialLimit, Control: refuseLinkLocal}
+	return &transport{insecure: insecure, Transport: &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   dialLimit,
+		ResponseHeaderTimeout: headerLimit,
+		IdleConnTimeout:       30 * time.Second,
+		MaxIdleConnsPerHost:   4,
+	}}, nil
+}
+
+// refuseLinkLocal keeps a registry's name or redirect from leading to a cloud
+// machine's metadata service, which lives among these addresses.
+func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err == nil && ap.Addr().Unmap().IsLinkLocalUnicast() {
+		return fmt.Errorf("%s is a link-local address", ap.Addr())
+	}
+	return nil
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme != "https" && !t.mayBePlain(req.URL) {
+		return nil, &plainHTTPError{req.URL.Host}
+	}
+	resp, err := t.Transport.RoundTrip(req)
+	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(resp.Body, MaxManifest+1), resp.Body}
+	}
+	return resp, err
+}
+
+func (t *transport) mayBePlain(u *url.URL) bool {
+	if slices.Contains(t.insecure, u.Host) || u.Hostname() == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(u.Hostname())
+	return err == nil && ip.IsLoopback()
+}
+
+// mayBePlain reports whether host may be asked without TLS.
+func (s *Store) mayBePlain(host string) bool {
+	return s.client.mayBePlain(&url.URL{Host: host})
+}
+
+// keychain finds credentials in the configuration, then in the Docker
+// configuration file.
+type keychain struct{ s *Store }
+
+var _ authn.ContextKeychain = keychain{}
+
+// Resolve implements authn.Keychain.
+func (k keychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	return k.ResolveContext(context.Background(), target)
+}
+
+// ResolveContext implements authn.ContextKeychain.
+func (k keychain) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
+	host := target.RegistryStr()
+	for _, h := range []string{host, strings.TrimPrefix(host, "index.")} {
+		if c, ok := k.s.cfg.Credentials[h]; ok {
+			return &authn.Basic{Username: c.User, Password: c.Password}, nil
+		}
+	}
+	next := k.s.cfg.Keychain
+	if next == nil {
+		next = authn.DefaultKeychain
+	}
+	a, err := authn.Resolve(ctx, next, target)
+	if err != nil {
+		return nil, &credentialError{host, err}
+	}
+	return a, nil
+}
+
+// credentialError says that the Docker configuration file, or a helper it
+// names, could not be used.
+type credentialError struct {
+	host string
+	err  error
+}
+
+func (e *credentialError) Error() string { return "credentials for " + e.host + ": " + e.err.Error() }
+func (e *credentialError) Unwrap() error { return e.err }
+
+// stallReader reads from a body that cancel ends when nothing has come for
+// stallLimit.
+type stallReader struct {
+	r     io.Reader
+	timer *time.Timer
+}
+
+func newStallReader(r io.Reader, cancel func()) *stallReader {
+	return &stallReader{r, time.AfterFunc(stallLimit, cancel)}
+}
+
+func (s *stallReader) Read(p []byte) (int, error) {
+	s.timer.Reset(stallLimit)
+	n, err := s.r.Read(p)
+	s.timer.Stop()
+	return n, err
+}

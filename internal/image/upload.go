@@ -1,0 +1,156 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path/filepath"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Upload is content on its way to become a blob. It is written to a temporary
+// file and hashed as it comes. It must not be used concurrently.
+type Upload struct {
+	s    *Store
+	path string
+	sum  hash.Hash
+	size int64
+	head []byte // the first bytes, which tell compression
+	done bool
+}
+
+// NewUpload begins an upload. It ends with Commit or Cancel, or with the
+// process: the next Open removes what is left.
+func (s *Store) NewUpload() (*Upload, error) {
+	f, err := os.CreateTemp(s.path("tmp"), "blob-*")
+	if err != nil {
+		return nil, s.explain(fmt.Errorf("begin upload: %w", err))
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("begin upload: %w", err)
+	}
+	return &Upload{s: s, path: f.Name(), sum: sha256.New()}, nil
+}
+
+// Size returns the bytes written so far.
+func (u *Upload) Size() int64 { return u.size }
+
+// Digest returns the digest of the bytes written so far.
+func (u *Upload) Digest() string { return "sha256:" + hex.EncodeToString(u.sum.Sum(nil)) }
+
+// Append writes what r yields after what is there and returns how much that
+// was, also when reading or writing ended with an error: the upload can go on
+// from Size then. The file is open only during the call, so that idle uploads
+// cost no descriptor.
+func (u *Upload) Append(ctx context.Context, r io.Reader) (int64, error) {
+	f, err := os.OpenFile(u.path, os.O_WRONLY, 0)
+	if err != nil {
+		return 0, fmt.Errorf("append to upload: %w", err)
+	}
+	defer f.Close()
+	before := u.size
+	if _, err := f.Seek(before, io.SeekStart); err != nil {
+		return 0, fmt.Errorf("append to upload: %w", err)
+	}
+	_, err = io.CopyBuffer(&uploadWriter{u, f}, &contextReader{ctx, r}, make([]byte, 256<<10))
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return u.size - before, u.s.explain(err)
+	}
+	return u.size - before, nil
+}
+
+type uploadWriter struct {
+	u *Upload
+	f *os.File
+}
+
+// Write keeps hash, size and file in step, also when the disk is full.
+func (w *uploadWriter) Write(p []byte) (int, error) {
+	n, err := w.f.Write(p)
+	w.u.sum.Write(p[:n])
+	w.u.size += int64(n)
+	if room := 4 - len(w.u.head); room > 0 {
+		w.u.head = append(w.u.head, p[:min(n, room)]...)
+	}
+	return n, err
+}
+
+// contextReader stops reading when ctx ends.
+type contextReader struct {
+	ctx context.Context //nolint:containedctx // lives for one copy
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if c.ctx.Err() != nil {
+		return 0, context.Cause(c.ctx)
+	}
+	return c.r.Read(p)
+}
+
+// Commit makes the upload the blob with that digest, durable when it returns.
+// ErrDigest means it is not the one; the upload stays then.
+func (u *Upload) Commit(digest string) error {
+	h, err := parseDigest(digest)
+	if err != nil {
+		return err
+	}
+	if got := u.Digest(); got != h.String() {
+		return fmt.Errorf("%w: want %s, got %s", ErrDigest, h, got)
+	}
+	l := u.s.leases.open()
+	defer l.release()
+	// One that is there is taken for good only at the right size: any other
+	// is damage, which this upload repairs.
+	ok, err := u.s.present(l, v1.Descriptor{Digest: h, Size: u.size})
+	if err != nil {
+		return err
+	}
+	if ok {
+		u.Cancel()
+		return nil
+	}
+	path := u.s.blobPath(h)
+	if err := syncFile(u.path); err != nil {
+		return u.s.explain(err)
+	}
+	if err := os.Rename(u.path, path); err != nil {
+		return u.s.explain(err)
+	}
+	u.done = true
+	return u.s.explain(syncDir(filepath.Dir(path)))
+}
+
+// Cancel removes the upload. It does nothing after Commit.
+func (u *Upload) Cancel() {
+	if u.done {
+		return
+	}
+	u.done = true
+	if err := os.Remove(u.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		u.s.log.Error("cannot remove an upload", "path", u.path, "err", err)
+	}
+}
+
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}
+
+func hashOf(b []byte) v1.Hash {
+	sum := sha256.Sum256(b)
+	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
+}
