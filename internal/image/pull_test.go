@@ -251,7 +251,7 @@ func TestPullErrors(t *testing.T) {
 			}
 			w.Write(bytes.Repeat([]byte("x"), 100))
 			return true
-		}, "hello:1", slipway.InvalidRequest, []string{"cannot be pulled"}, false},
+		}, "hello:1", slipway.InvalidRequest, []string{"broke off"}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
