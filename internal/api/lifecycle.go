@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// transition is a change of a service's state that needs no input.
+type transition struct {
+	kind slipway.OperationKind
+	verb string           // for messages
+	from []slipway.Status // where it is allowed
+	rest slipway.Status   // where there is nothing to do; "" for nowhere
+}
+
+var (
+	pause  = transition{slipway.PauseService, "paused", []slipway.Status{slipway.StatusRunning}, slipway.StatusPaused}
+	resume = transition{slipway.ResumeService, "resumed", []slipway.Status{slipway.StatusPaused}, slipway.StatusRunning}
+	remove = transition{slipway.DeleteService, "deleted", []slipway.Status{
+		slipway.StatusRunning, slipway.StatusPaused, slipway.StatusCreateFailed, slipway.StatusDeleteFailed}, ""}
+)
+
+// transit asks for a transition. Where there is nothing to do it returns the
+// service and no operation's id.
+func (a *API) transit(ctx context.Context, arn string, t transition) (s *types.Service, operation *string, err error) {
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := a.findLivingService(tx, arn)
+		if err != nil {
+			return err
+		}
+		switch st := v.VisibleStatus(); {
+		case st == t.rest:
+			s = a.service(v)
+			return nil
+		case !slices.Contains(t.from, st):
+			return wrongState(t.verb, st)
+		}
+		s, operation, err = a.begin(tx, v, t.kind, nil)
+		return err
+	})
+	return s, operation, err
+}
+
+func (a *API) pauseService(ctx context.Context, _ Caller, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
+	s, op, err := a.transit(ctx, *in.ServiceArn, pause)
+	return &apprunner.PauseServiceOutput{Service: s, OperationId: op}, err
+}
+
+func (a *API) resumeService(ctx context.Context, _ Caller, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
+	s, op, err := a.transit(ctx, *in.ServiceArn, resume)
+	return &apprunner.ResumeServiceOutput{Service: s, OperationId: op}, err
+}
+
+func (a *API) deleteService(ctx context.Context, _ Caller, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
+	s, op, err := a.transit(ctx, *in.ServiceArn, remove)
+	return &apprunner.DeleteServiceOutput{Service: s, OperationId: op}, err
+}
+
+// startDeployment answers a wrong state with an InvalidRequestException of its
+// own wording, as App Runner does.
+func (a *API) startDeployment(ctx context.Context, _ Caller, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
+	var out apprunner.StartDeploymentOutput
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := a.findLivingService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		if v.VisibleStatus() != slipway.StatusRunning {
+			return slipway.Errorf(slipway.InvalidRequest,
+				"Can't start a deployment on the specified service, because it isn't in RUNNING state.")
+		}
+		_, out.OperationId, err = a.begin(tx, v, slipway.StartDeployment, nil)
+		return err
+	})
+	return &out, err
+}

@@ -1,0 +1,252 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// What one answer holds at most, as CloudWatch Logs.
+const (
+	maxEvents     = 10_000
+	maxEventBytes = 1 << 20
+)
+
+type getLogEventsInput struct {
+	Group      *string `json:"logGroupName"`
+	Identifier *string `json:"logGroupIdentifier"`
+	Stream     *string `json:"logStreamName"`
+	Start      *int64  `json:"startTime"` // milliseconds since 1970, inclusive
+	End        *int64  `json:"endTime"`   // exclusive
+	Token      *string `json:"nextToken"`
+	Limit      *int    `json:"limit"`
+	FromHead   *bool   `json:"startFromHead"`
+}
+
+type getLogEventsOutput struct {
+	Events   []logEvent `json:"events"`
+	Forward  string     `json:"nextForwardToken"`
+	Backward string     `json:"nextBackwardToken"`
+}
+
+type logEvent struct {
+	Stream   *string `json:"logStreamName"` // set by FilterLogEvents alone
+	At       int64   `json:"timestamp"`
+	Message  string  `json:"message"`
+	Ingested int64   `json:"ingestionTime"`
+	ID       *string `json:"eventId"` // set by FilterLogEvents alone
+}
+
+// newEvent makes the line's text what JSON can hold.
+func newEvent(l OutputLine) logEvent {
+	at := l.At.UnixMilli()
+	return logEvent{At: at, Message: strings.ToValidUTF8(l.Text, "\uFFFD"), Ingested: at}
+}
+
+// position is a place between two lines of a list in order of time: after all
+// lines before At and after n of those at At, in nanoseconds since 1970. It
+// stays valid while lines are appended.
+type position struct {
+	at int64
+	n  int
+}
+
+func (p position) time() time.Time { return time.Unix(0, p.at).UTC() }
+
+func (p position) token(direction string) string {
+	return fmt.Sprintf("%s/%d/%d", direction, p.at, p.n)
+}
+
+// pass is the position after a line that follows on p.
+func (p position) pass(l OutputLine) position {
+	if at := l.At.UnixNano(); at != p.at {
+		return position{at, 1}
+	}
+	p.n++
+	return p
+}
+
+func parsePosition(token string) (p position, forward bool, err error) {
+	direction, _, _ := strings.Cut(token, "/")
+	_, err = fmt.Sscanf(token, direction+"/%d/%d", &p.at, &p.n)
+	if err != nil || direction != "f" && direction != "b" || p.at < 0 || p.n < 0 || p.token(direction) != token {
+		return p, false, errLogsToken
+	}
+	return p, direction == "f", nil
+}
+
+// getLogEvents reads a stream forwards or backwards. At either end the answer
+// has no events and the token it was asked with.
+func (a *API) getLogEvents(ctx context.Context, _ Caller, in *getLogEventsInput) (*getLogEventsOutput, error) {
+	limit, err := limited(in.Limit, maxEvents, maxEvents)
+	if err != nil {
+		return nil, err
+	}
+	if value(in.Stream) == "" {
+		return nil, invalidParameter("1 validation error detected: Value null at 'logStreamName' failed to satisfy constraint: Member must not be null")
+	}
+	g, err := a.findLogGroup(ctx, in.Group, in.Identifier)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := g.output.Streams(ctx, g.service)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(streams, func(s OutputStream) bool { return s.Name == *in.Stream }) {
+		return nil, errNoLogStream
+	}
+	r := streamReader{g.output, OutputQuery{Service: g.service, Stream: *in.Stream, Since: instant(in.Start), Until: instant(in.End)}, limit}
+	from, forward := position{}, value(in.FromHead)
+	if !r.query.Since.IsZero() {
+		from.at = r.query.Since.UnixNano()
+	}
+	if token := value(in.Token); token != "" {
+		if from, forward, err = parsePosition(token); err != nil {
+			return nil, err
+		}
+	} else if !forward {
+		return r.last(ctx, from)
+	}
+	if forward {
+		return r.forward(ctx, from)
+	}
+	return r.backward(ctx, from)
+}
+
+// instant reads a time that a call gives in milliseconds, kept to what
+// nanoseconds in 64 bits can say.
+func instant(ms *int64) time.Time {
+	if ms == nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(min(max(*ms, 1), 9_000_000_000_000)).UTC()
+}
+
+// streamReader reads pages of one stream.
+type streamReader struct {
+	output Output
+	query  OutputQuery
+	limit  int
+}
+
+// answer is the reply with lines that follow on a position.
+func answer(before position, lines []OutputLine) *getLogEventsOutput {
+	out := getLogEventsOutput{Events: []logEvent{}}
+	after := before
+	for _, l := range lines {
+		after = after.pass(l)
+		out.Events = append(out.Events, newEvent(l))
+	}
+	out.Forward, out.Backward = after.token("f"), before.token("b")
+	return &out
+}
+
+// forward reads what comes after a position.
+func (r streamReader) forward(ctx context.Context, from position) (*getLogEventsOutput, error) {
+	q := r.query
+	if at := from.time(); at.After(q.Since) {
+		q.Since = at
+	}
+	var lines []OutputLine
+	size, skip := 0, from.n
+	for l, err := range r.output.Read(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		if skip > 0 && l.At.UnixNano() == from.at {
+			skip--
+			continue
+		}
+		size += len(l.Text)
+		if len(lines) == r.limit || size > maxEventBytes && len(lines) > 0 {
+			break
+		}
+		lines = append(lines, l)
+	}
+	return answer(from, lines), nil
+}
+
+// backward reads what comes before a position: the first from.n lines of its
+// own time, and before them those of earlier times.
+func (r streamReader) backward(ctx context.Context, from position) (*getLogEventsOutput, error) {
+	w := window{limit: r.limit}
+	q := r.query
+	if at := from.time(); q.Until.IsZero() || at.Before(q.Until) {
+		q.Until = at
+	}
+	q.Tail = r.limit
+	if err := w.read(ctx, r.output, q); err != nil {
+		return nil, err
+	}
+	if from.n > 0 {
+		q = r.query
+		q.Since, q.Until, q.Limit = from.time(), from.time().Add(1), from.n
+		if err := w.read(ctx, r.output, q); err != nil {
+			return nil, err
+		}
+	}
+	if len(w.lines) == 0 {
+		return answer(from, nil), nil
+	}
+	before, err := r.before(ctx, w.lines, from)
+	return answer(before, w.lines), err
+}
+
+// last reads the end of the stream; where there are no lines at all, the reply
+// goes on from the beginning.
+func (r streamReader) last(ctx context.Context, beginning position) (*getLogEventsOutput, error) {
+	const never = 1<<63 - 1
+	out, err := r.backward(ctx, position{at: never})
+	if err == nil && len(out.Events) == 0 {
+		out = answer(beginning, nil)
+	}
+	return out, err
+}
+
+// before returns the position of the first of lines, which end at until.
+func (r streamReader) before(ctx context.Context, lines []OutputLine, until position) (position, error) {
+	p := position{at: lines[0].At.UnixNano()}
+	for _, l := range lines {
+		if l.At.UnixNano() == p.at {
+			p.n--
+		}
+	}
+	if p.at == until.at {
+		p.n += until.n
+		return p, nil
+	}
+	q := r.query
+	q.Since, q.Until = p.time(), p.time().Add(1)
+	for _, err := range r.output.Read(ctx, q) {
+		if err != nil {
+			return p, err
+		}
+		p.n++
+	}
+	return p, nil
+}
+
+// window keeps the last lines within the limits of one answer.
+type window struct {
+	limit int
+	lines []OutputLine
+	size  int
+}
+
+func (w *window) read(ctx context.Context, o Output, q OutputQuery) error {
+	for l, err := range o.Read(ctx, q) {
+		if err != nil {
+			return err
+		}
+		w.lines = append(w.lines, l)
+		w.size += len(l.Text)
+		for len(w.lines) > w.limit || w.size > maxEventBytes && len(w.lines) > 1 {
+			w.size -= len(w.lines[0].Text)
+			w.lines = w.lines[1:]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// The log groups are those that App Runner writes to. Both exist as soon as
+// their service does, and as long as it can be described.
+const (
+	groupPrefix      = "/aws/apprunner/"
+	serviceGroup     = "service"     // events, and a stream for each operation
+	applicationGroup = "application" // a stream for each instance
+)
+
+func groupName(v store.ServiceView, kind string) string {
+	return groupPrefix + v.Name + "/" + v.ID + "/" + kind
+}
+
+// logGroup is a log group that was found.
+type logGroup struct {
+	service string // id
+	arn     string // without the ":*" that some members add
+	output  Output
+}
+
+// findLogGroup returns the group of this name; identifier, which newer calls
+// have in place of the name, may also be its ARN.
+func (a *API) findLogGroup(ctx context.Context, name, identifier *string) (logGroup, error) {
+	text := cmp.Or(value(name), value(identifier))
+	if text == "" {
+		return logGroup{}, invalidParameter("1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null")
+	}
+	if prefix := a.logARN(""); strings.HasPrefix(text, prefix) {
+		text = strings.TrimSuffix(strings.TrimPrefix(text, prefix), ":*")
+	}
+	parts := strings.Split(strings.TrimPrefix(text, groupPrefix), "/") // name, id, kind
+	if !strings.HasPrefix(text, groupPrefix) || len(parts) != 3 || parts[2] != serviceGroup && parts[2] != applicationGroup {
+		return logGroup{}, errNoLogGroup
+	}
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := tx.Service(parts[1])
+		if errors.Is(err, store.ErrNotFound) || err == nil && v.Name != parts[0] {
+			return errNoLogGroup
+		}
+		return err
+	})
+	g := logGroup{service: parts[1], arn: a.logARN(text), output: a.cfg.Output}
+	if parts[2] == serviceGroup {
+		g.output = eventLog{a.cfg.Store}
+	}
+	return g, err
+}
+
+var (
+	errNoLogGroup  = wire.NewException("ResourceNotFoundException", "The specified log group does not exist.")
+	errNoLogStream = wire.NewException("ResourceNotFoundException", "The specified log stream does not exist.")
+	errLogsToken   = invalidParameter("The specified nextToken is invalid.")
+)
+
+func invalidParameter(format string, args ...any) error {
+	return wire.NewException("InvalidParameterException", fmt.Sprintf(format, args...))
+}
+
+func (a *API) logARN(group string) string {
+	return "arn:aws:logs:" + a.cfg.Region + ":" + a.cfg.Account + ":log-group:" + group
+}
+
+// value is what p points to, or zero.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+// limited returns the limit that a call asks for, at most and by default the
+// given ones.
+func limited(asked *int, most, otherwise int) (int, error) {
+	n := otherwise
+	if asked != nil {
+		n = *asked
+	}
+	switch {
+	case n > most:
+		return 0, invalidParameter("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value less than or equal to %d", n, most)
+	case n < 1:
+		return 0, invalidParameter("1 validation error detected: Value '%d' at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1", n)
+	}
+	return n, nil
+}
+
+// millis is how CloudWatch Logs writes times.
+func millis(t time.Time) *int64 {
+	if t.IsZero() {
+		return nil
+	}
+	n := t.UnixMilli()
+	return &n
+}
+
+type describeLogGroupsInput struct {
+	Prefix  *string `json:"logGroupNamePrefix"`
+	Pattern *string `json:"logGroupNamePattern"`
+	Token   *string `json:"nextToken"`
+	Limit   *int    `json:"limit"`
+}
+
+type describeLogGroupsOutput struct {
+	Groups []logGroupDescription `json:"logGroups"`
+	Token  *string               `json:"nextToken"`
+}
+
+type logGroupDescription struct {
+	Name      string `json:"logGroupName"`
+	CreatedAt *int64 `json:"creationTime"`
+	Filters   int    `json:"metricFilterCount"`
+	ARN       string `json:"arn"`
+	Bytes     int64  `json:"storedBytes"` // 0: CloudWatch Logs itself is hours behind
+	GroupARN  string `json:"logGroupArn"`
+}
+
+// describeLogGroups lists the groups of the services that are not deleted, by
+// name.
+func (a *API) describeLogGroups(ctx context.Context, _ Caller, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
+	prefix, pattern := value(in.Prefix), value(in.Pattern)
+	if prefix != "" && pattern != "" {
+		return nil, invalidParameter("Only one of logGroupNamePrefix and logGroupNamePattern can be given.")
+	}
+	limit, err := limited(in.Limit, 50, 50)
+	if err != nil {
+		return nil, err
+	}
+	p := logPager(limit, "DescribeLogGroups", prefix, pattern)
+	key, err := p.after(in.Token, 1)
+	if err != nil {
+		return nil, errLogsToken
+	}
+	var all []logGroupDescription
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.Services(time.Time{}, "", 0)
+		for _, v := range list {
+			for _, kind := range []string{applicationGroup, serviceGroup} {
+				name := groupName(v, kind)
+				if name > key[0] && strings.HasPrefix(name, prefix) && strings.Contains(name, pattern) {
+					arn := a.logARN(name)
+					all = append(all, logGroupDescription{Name: name, CreatedAt: millis(v.CreatedAt), ARN: arn + ":*", GroupARN: arn})
+				}
+			}
+		}
+		return err
+	})
+	slices.SortFunc(all, func(a, b logGroupDescription) int { return cmp.Compare(a.Name, b.Name) })
+	out := describeLogGroupsOutput{Groups: []logGroupDescription{}}
+	all, out.Token = page(p, all, func(g logGroupDescription) []string { return []string{g.Name} })
+	out.Groups = append(out.Groups, all...)
+	return &out, err
+}
+
+func logPager(limit int, operation string, parameters ...string) pager {
+	n := int32(limit)
+	return newPager(&n, operation, parameters...)
+}

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// listOperations lists a service's operations, newest first.
+func (a *API) listOperations(ctx context.Context, _ Caller, in *apprunner.ListOperationsInput) (*apprunner.ListOperationsOutput, error) {
+	out := apprunner.ListOperationsOutput{OperationSummaryList: []types.OperationSummary{}}
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := a.findService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		p := newPager(in.MaxResults, "ListOperations", v.ID)
+		key, err := p.after(in.NextToken, 2)
+		if err != nil {
+			return err
+		}
+		at, id, err := parseInstantKey(key)
+		if err != nil {
+			return err
+		}
+		list, err := tx.OperationsOf(v.ID, at, id, p.limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page(p, list, func(o slipway.Operation) []string { return instantKey(o.CreatedAt, o.ID) })
+		for _, o := range list {
+			out.OperationSummaryList = append(out.OperationSummaryList, operationSummary(o, v.ARN))
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func operationSummary(o slipway.Operation, target string) types.OperationSummary {
+	s := types.OperationSummary{
+		Id:        &o.ID,
+		Type:      types.OperationType(o.Kind),
+		Status:    types.OperationStatus(o.Status),
+		TargetArn: &target,
+		StartedAt: &o.CreatedAt,
+		UpdatedAt: &o.UpdatedAt,
+	}
+	if !o.StartedAt.IsZero() {
+		s.StartedAt = &o.StartedAt
+	}
+	if !o.EndedAt.IsZero() {
+		s.EndedAt = &o.EndedAt
+	}
+	return s
+}

@@ -1,0 +1,229 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+func (a *API) createService(ctx context.Context, _ Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
+	spec, err := a.apply(defaults(), change{
+		source:        in.SourceConfiguration,
+		instance:      in.InstanceConfiguration,
+		healthCheck:   in.HealthCheckConfiguration,
+		network:       in.NetworkConfiguration,
+		observability: in.ObservabilityConfiguration,
+	})
+	if err != nil {
+		return nil, err
+	}
+	spec.Encryption = in.EncryptionConfiguration
+	tags, err := newTags("service", in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	var out apprunner.CreateServiceOutput
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := a.admit(tx, *in.ServiceName); err != nil {
+			return err
+		}
+		if spec.AutoScalingConfigurationARN, err = a.chooseAutoScaling(tx, in.AutoScalingConfigurationArn, ""); err != nil {
+			return err
+		}
+		s := a.newService(*in.ServiceName, spec)
+		if err := tx.InsertService(s); errors.Is(err, store.ErrNameTaken) {
+			return nameTaken(s.Name)
+		} else if err != nil {
+			return err
+		}
+		if err := tx.SetTags(s.ARN, tags); err != nil {
+			return err
+		}
+		out.Service, out.OperationId, err = a.begin(tx, store.ServiceView{Service: s}, slipway.CreateService, &spec)
+		return err
+	})
+	return &out, err
+}
+
+// admit checks that a service of this name can be added. The unique index has
+// the last word on names; asking first lets a repeated call hear of its name
+// rather than of a quota.
+func (a *API) admit(tx *store.Tx, name string) error {
+	_, err := tx.ServiceByName(name)
+	if err == nil {
+		return nameTaken(name)
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	n, err := tx.CountServices()
+	if err != nil {
+		return err
+	}
+	if !within(a.cfg.Quotas.Services, n) {
+		return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d services. Delete one that you no longer need.", a.cfg.Quotas.Services)
+	}
+	return nil
+}
+
+func nameTaken(name string) error {
+	return slipway.Errorf(slipway.InvalidRequest, "Service with the provided name already exists: %s", name)
+}
+
+// newService returns a service that nothing runs for yet: until its operation
+// ends otherwise, its creation counts as failed.
+func (a *API) newService(name string, spec slipway.Spec) slipway.Service {
+	id, now := slipway.NewID(), a.now()
+	return slipway.Service{
+		ID:        id,
+		Name:      name,
+		ARN:       a.arn("service", name, id),
+		Label:     slipway.NewLabel(),
+		Spec:      spec,
+		Wanted:    slipway.WantedRunning,
+		Status:    slipway.StatusCreateFailed,
+		CreatedAt: now,
+		UpdatedAt: now,
+	}
+}
+
+func (a *API) describeService(ctx context.Context, _ Caller, in *apprunner.DescribeServiceInput) (*apprunner.DescribeServiceOutput, error) {
+	var out apprunner.DescribeServiceOutput
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := a.findService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		out.Service = a.service(v)
+		return nil
+	})
+	return &out, err
+}
+
+func (a *API) listServices(ctx context.Context, _ Caller, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
+	p := newPager(in.MaxResults, "ListServices")
+	key, err := p.after(in.NextToken, 2)
+	if err != nil {
+		return nil, err
+	}
+	at, id, err := parseInstantKey(key)
+	if err != nil {
+		return nil, err
+	}
+	out := apprunner.ListServicesOutput{ServiceSummaryList: []types.ServiceSummary{}}
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.Services(at, id, p.limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page(p, list, serviceKey)
+		for _, v := range list {
+			out.ServiceSummaryList = append(out.ServiceSummaryList, a.serviceSummary(v))
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func serviceKey(v store.ServiceView) []string { return instantKey(v.CreatedAt, v.ID) }
+
+func (a *API) updateService(ctx context.Context, _ Caller, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
+	var out apprunner.UpdateServiceOutput
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := a.findLivingService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		if st := v.VisibleStatus(); st != slipway.StatusRunning && st != slipway.StatusCreateFailed {
+			return wrongState("updated", st)
+		}
+		spec, err := a.apply(v.Spec, change{
+			source:        in.SourceConfiguration,
+			instance:      in.InstanceConfiguration,
+			healthCheck:   in.HealthCheckConfiguration,
+			network:       in.NetworkConfiguration,
+			observability: in.ObservabilityConfiguration,
+		})
+		if err != nil {
+			return err
+		}
+		if spec.AutoScalingConfigurationARN, err = a.chooseAutoScaling(tx, in.AutoScalingConfigurationArn, v.Spec.AutoScalingConfigurationARN); err != nil {
+			return err
+		}
+		out.Service, out.OperationId, err = a.begin(tx, v, slipway.UpdateService, &spec)
+		return err
+	})
+	return &out, err
+}
+
+// findService returns the service that a full ARN names, a deleted one too, or
+// the living one that an ARN without an id names.
+func (a *API) findService(tx *store.Tx, text string) (store.ServiceView, error) {
+	arn, err := slipway.ParseARN(text)
+	if err != nil {
+		return store.ServiceView{}, err
+	}
+	if arn.Type != "service" || len(arn.Parts) > 2 {
+		return store.ServiceView{}, slipway.Errorf(slipway.InvalidRequest,
+			"%s is not the ARN of a service (arn:aws:apprunner:<region>:<account>:service/<name>/<id>).", text)
+	}
+	var v store.ServiceView
+	if len(arn.Parts) == 2 {
+		v, err = tx.Service(arn.Parts[1])
+		if err == nil && v.ARN != text {
+			err = store.ErrNotFound
+		}
+	} else {
+		v, err = tx.ServiceByName(arn.Name())
+		if err == nil && (arn.Region != a.cfg.Region || arn.Account != a.cfg.Account) {
+			err = store.ErrNotFound
+		}
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		err = noService(text)
+	}
+	return v, err
+}
+
+// findLivingService is findService for calls that change the service: a deleted
+// one can only be described.
+func (a *API) findLivingService(tx *store.Tx, text string) (store.ServiceView, error) {
+	v, err := a.findService(tx, text)
+	if err == nil && !v.DeletedAt.IsZero() {
+		err = noService(text)
+	}
+	return v, err
+}
+
+func noService(arn string) error {
+	return slipway.Errorf(slipway.NotFound, "Service not found: %s", arn)
+}
+
+func wrongState(verb string, st slipway.Status) error {
+	return slipway.Errorf(slipway.InvalidState, "Service cannot be %s in the current state: %s.", verb, st)
+}
+
+// begin asks for an operation and returns the service as it shows from then on.
+func (a *API) begin(tx *store.Tx, v store.ServiceView, kind slipway.OperationKind, spec *slipway.Spec) (*types.Service, *string, error) {
+	op := slipway.Operation{
+		ID:        slipway.NewID(),
+		ServiceID: v.ID,
+		Kind:      kind,
+		Input:     slipway.Input{Spec: spec},
+		Status:    slipway.OperationPending,
+		CreatedAt: a.now(),
+	}
+	if err := tx.InsertOperation(op); errors.Is(err, store.ErrOperationLive) {
+		return nil, nil, wrongState("changed", slipway.StatusOperationInProgress)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	v.Live = &op
+	return a.service(v), aws.String(op.ID), nil
+}

@@ -1,0 +1,141 @@
+package api
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+)
+
+// change is what CreateService and UpdateService may say about a specification.
+// Members that are nil stay as they are.
+type change struct {
+	source        *types.SourceConfiguration
+	instance      *types.InstanceConfiguration
+	healthCheck   *types.HealthCheckConfiguration
+	network       *types.NetworkConfiguration
+	observability *types.ServiceObservabilityConfiguration
+}
+
+// defaults is the specification that CreateService starts from: an update of
+// it, member by member, gives a service's first one.
+func defaults() slipway.Spec {
+	return slipway.Spec{
+		Instance: types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")},
+		HealthCheck: types.HealthCheckConfiguration{
+			Protocol:           types.HealthCheckProtocolTcp,
+			Path:               aws.String("/"),
+			Interval:           aws.Int32(5),
+			Timeout:            aws.Int32(2),
+			HealthyThreshold:   aws.Int32(1),
+			UnhealthyThreshold: aws.Int32(5),
+		},
+		Network: types.NetworkConfiguration{
+			EgressConfiguration:  &types.EgressConfiguration{EgressType: types.EgressTypeDefault},
+			IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: true},
+			IpAddressType:        types.IpAddressTypeIpv4,
+		},
+	}
+}
+
+// apply returns the specification with the change made, or says what is wrong
+// with the result.
+func (a *API) apply(spec slipway.Spec, c change) (slipway.Spec, error) {
+	var err error
+	if spec.Source, err = a.applySource(spec.Source, c.source); err != nil {
+		return spec, err
+	}
+	if spec.Instance, err = applyInstance(spec.Instance, c.instance); err != nil {
+		return spec, err
+	}
+	if spec.HealthCheck, err = applyHealthCheck(spec.HealthCheck, c.healthCheck); err != nil {
+		return spec, err
+	}
+	if spec.Network, err = applyNetwork(spec.Network, c.network); err != nil {
+		return spec, err
+	}
+	spec.Observability, err = a.applyObservability(spec.Observability, c.observability)
+	return spec, err
+}
+
+func applyHealthCheck(h types.HealthCheckConfiguration, in *types.HealthCheckConfiguration) (types.HealthCheckConfiguration, error) {
+	if in == nil {
+		return h, nil
+	}
+	if in.Protocol != "" {
+		h.Protocol = in.Protocol
+	}
+	if in.Path != nil {
+		h.Path = in.Path
+	}
+	for _, n := range []struct{ to, from **int32 }{
+		{&h.Interval, &in.Interval},
+		{&h.Timeout, &in.Timeout},
+		{&h.HealthyThreshold, &in.HealthyThreshold},
+		{&h.UnhealthyThreshold, &in.UnhealthyThreshold},
+	} {
+		if *n.from != nil {
+			*n.to = *n.from
+		}
+	}
+	// The path becomes a request line: it must neither end it nor be relative.
+	if p := aws.ToString(h.Path); !strings.HasPrefix(p, "/") || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return h, slipway.Errorf(slipway.InvalidRequest,
+			"HealthCheckConfiguration: Path %q must begin with / and have no blanks or control characters.", p)
+	}
+	return h, nil
+}
+
+// applyNetwork takes an IngressConfiguration without IsPubliclyAccessible for a
+// private one: Go's SDK leaves the member out when it is false.
+func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) (types.NetworkConfiguration, error) {
+	if in == nil {
+		return n, nil
+	}
+	if in.IngressConfiguration != nil {
+		n.IngressConfiguration = in.IngressConfiguration
+	}
+	if in.IpAddressType != "" {
+		n.IpAddressType = in.IpAddressType
+	}
+	e := in.EgressConfiguration
+	if e == nil {
+		return n, nil
+	}
+	connector := aws.ToString(e.VpcConnectorArn)
+	switch {
+	case e.EgressType == types.EgressTypeVpc && connector == "":
+		return n, slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: EgressType VPC requires a VpcConnectorArn.")
+	case connector != "" && e.EgressType != types.EgressTypeVpc:
+		return n, slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: a VpcConnectorArn requires EgressType VPC.")
+	case connector != "":
+		return n, slipway.Errorf(slipway.InvalidRequest, "VPC connector %s doesn't exist.", connector)
+	}
+	n.EgressConfiguration = &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
+	return n, nil
+}
+
+// applyObservability knows the provided configuration alone, which an enabled
+// service gets that names none.
+func (a *API) applyObservability(o, in *types.ServiceObservabilityConfiguration) (*types.ServiceObservabilityConfiguration, error) {
+	if in == nil {
+		return o, nil
+	}
+	arn := aws.ToString(in.ObservabilityConfigurationArn)
+	if !in.ObservabilityEnabled {
+		if arn != "" {
+			return o, slipway.Errorf(slipway.InvalidRequest,
+				"ObservabilityConfiguration: an ObservabilityConfigurationArn requires ObservabilityEnabled true.")
+		}
+		return &types.ServiceObservabilityConfiguration{}, nil
+	}
+	const kind = "observabilityconfiguration"
+	provided := a.arn(kind, providedName, "1", providedID)
+	switch arn {
+	case "", provided, a.arn(kind, providedName), a.arn(kind, providedName, "1"):
+		return &types.ServiceObservabilityConfiguration{ObservabilityEnabled: true, ObservabilityConfigurationArn: &provided}, nil
+	}
+	return o, slipway.Errorf(slipway.InvalidRequest, "Observability configuration %s doesn't exist.", arn)
+}

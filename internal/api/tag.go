@@ -1,0 +1,137 @@
+package api
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// maxTags is AWS's limit of tags on a resource.
+const maxTags = 50
+
+// settingPrefix begins the keys of tags that are settings of Slipway: what App
+// Runner's API has no member for. Unknown ones are refused by name, so that a
+// misspelt setting is not taken for a tag.
+const settingPrefix = "slipway:"
+
+// setting is a tag that means something on one type of resource.
+type setting struct {
+	resource string                   // type of the ARN
+	check    func(value string) error // says what values are allowed
+}
+
+// settings holds the known settings by key. There are none yet.
+var settings = map[string]setting{}
+
+// newTags checks the tags of a call for a resource of the type.
+func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
+	tags := make([]slipway.Tag, 0, len(in))
+	seen := map[string]bool{}
+	for i, t := range in {
+		if t.Key == nil {
+			return nil, slipway.Errorf(slipway.InvalidRequest,
+				"1 validation error detected: Value null at 'tags.%d.member.key' failed to satisfy constraint: Member must not be null", i+1)
+		}
+		key, value := *t.Key, aws.ToString(t.Value)
+		if seen[key] {
+			return nil, slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", key)
+		}
+		seen[key] = true
+		if err := checkSetting(resource, key, value); err != nil {
+			return nil, err
+		}
+		tags = append(tags, slipway.Tag{Key: key, Value: value})
+	}
+	if len(tags) > maxTags {
+		return nil, tooManyTags()
+	}
+	return tags, nil
+}
+
+func checkSetting(resource, key, value string) error {
+	if !strings.HasPrefix(key, settingPrefix) {
+		return nil
+	}
+	s, ok := settings[key]
+	if !ok || s.resource != resource {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"Tags: %q is no setting of a %s that this server knows; the prefix %s is reserved for settings.", key, resource, settingPrefix)
+	}
+	return s.check(value)
+}
+
+func tooManyTags() error {
+	return slipway.Errorf(slipway.InvalidRequest, "Tags: a resource can have at most %d tags.", maxTags)
+}
+
+// taggable returns the full ARN and the type of a resource that can have tags.
+func (a *API) taggable(tx *store.Tx, text string) (arn, resource string, err error) {
+	p, err := slipway.ParseARN(text)
+	if err != nil {
+		return "", "", err
+	}
+	switch p.Type {
+	case "service":
+		v, err := a.findLivingService(tx, text)
+		return v.ARN, p.Type, err
+	case "autoscalingconfiguration":
+		asc, err := a.findActiveAutoScaling(tx, text)
+		return asc.ARN, p.Type, err
+	}
+	return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
+}
+
+func (a *API) tagResource(ctx context.Context, _ Caller, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		arn, resource, err := a.taggable(tx, *in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		tags, err := newTags(resource, in.Tags)
+		if err != nil {
+			return err
+		}
+		if err := tx.SetTags(arn, tags); err != nil {
+			return err
+		}
+		n, err := tx.CountTags(arn)
+		if err == nil && n > maxTags {
+			err = tooManyTags() // takes back what was set
+		}
+		return err
+	})
+	return &apprunner.TagResourceOutput{}, err
+}
+
+func (a *API) untagResource(ctx context.Context, _ Caller, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		arn, _, err := a.taggable(tx, *in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		return tx.DeleteTags(arn, in.TagKeys)
+	})
+	return &apprunner.UntagResourceOutput{}, err
+}
+
+func (a *API) listTags(ctx context.Context, _ Caller, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
+	out := apprunner.ListTagsForResourceOutput{Tags: []types.Tag{}}
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		arn, _, err := a.taggable(tx, *in.ResourceArn)
+		if err != nil {
+			return err
+		}
+		tags, err := tx.Tags(arn)
+		for _, t := range tags {
+			out.Tags = append(out.Tags, types.Tag{Key: &t.Key, Value: &t.Value})
+		}
+		return err
+	})
+	return &out, err
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// service shows a service as App Runner does: while an operation is live its
+// status is OPERATION_IN_PROGRESS and an update's new values are shown.
+func (a *API) service(v store.ServiceView) *types.Service {
+	spec := v.VisibleSpec()
+	s := &types.Service{
+		ServiceName:                     &v.Name,
+		ServiceId:                       &v.ID,
+		ServiceArn:                      &v.ARN,
+		ServiceUrl:                      a.url(v),
+		Status:                          types.ServiceStatus(v.VisibleStatus()),
+		CreatedAt:                       &v.CreatedAt,
+		UpdatedAt:                       aws.Time(v.UpdatedAt),
+		SourceConfiguration:             &spec.Source,
+		InstanceConfiguration:           &spec.Instance,
+		HealthCheckConfiguration:        &spec.HealthCheck,
+		NetworkConfiguration:            &spec.Network,
+		ObservabilityConfiguration:      spec.Observability,
+		EncryptionConfiguration:         spec.Encryption,
+		AutoScalingConfigurationSummary: summaryOf(spec.AutoScalingConfigurationARN),
+	}
+	// Asking for an operation changes the status that is shown, not the row.
+	if v.Live != nil && v.Live.CreatedAt.After(v.UpdatedAt) {
+		s.UpdatedAt = aws.Time(v.Live.CreatedAt)
+	}
+	if !v.DeletedAt.IsZero() {
+		s.DeletedAt = &v.DeletedAt
+	}
+	return s
+}
+
+func (a *API) serviceSummary(v store.ServiceView) types.ServiceSummary {
+	s := a.service(v)
+	return types.ServiceSummary{
+		ServiceName: s.ServiceName,
+		ServiceId:   s.ServiceId,
+		ServiceArn:  s.ServiceArn,
+		ServiceUrl:  s.ServiceUrl,
+		CreatedAt:   s.CreatedAt,
+		UpdatedAt:   s.UpdatedAt,
+		Status:      s.Status,
+	}
+}
+
+// summaryOf names the configuration that a service uses, as its ARN does.
+func summaryOf(arn string) *types.AutoScalingConfigurationSummary {
+	s := &types.AutoScalingConfigurationSummary{AutoScalingConfigurationArn: &arn}
+	if p, err := slipway.ParseARN(arn); err == nil && len(p.Parts) == 3 {
+		s.AutoScalingConfigurationName = aws.String(p.Name())
+		if n, err := strconv.ParseInt(p.Parts[1], 10, 32); err == nil {
+			s.AutoScalingConfigurationRevision = int32(n)
+		}
+	}
+	return s
+}
+
+// host is the name under which a service is reached.
+func (a *API) host(v store.ServiceView) string {
+	return v.Label + "." + a.cfg.Region + "." + a.cfg.Domain
+}
+
+// url is a public service's host, with a port where it is not a scheme's own. A
+// private service has none.
+func (a *API) url(v store.ServiceView) *string {
+	if i := v.VisibleSpec().Network.IngressConfiguration; i != nil && !i.IsPubliclyAccessible {
+		return nil
+	}
+	switch a.cfg.URLPort {
+	case 0, 80, 443:
+		return aws.String(a.host(v))
+	}
+	return aws.String(a.host(v) + ":" + strconv.Itoa(a.cfg.URLPort))
+}
