@@ -15,7 +15,9 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/deploy"
+	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -26,7 +28,7 @@ type resolver struct {
 	tries map[string]int
 }
 
-func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progress func(string)) (deploy.Artifact, error) {
+func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progress func(string)) (source.Artifact, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ref := aws.ToString(s.ImageRepository.ImageIdentifier)
@@ -34,11 +36,11 @@ func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progr
 	progress("looking for " + ref)
 	switch {
 	case ref == "missing":
-		return deploy.Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image missing is not in its registry.")
+		return source.Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image missing is not in its registry.")
 	case ref == "late" && r.tries[ref] < 3:
-		return deploy.Artifact{}, errors.New("connection reset")
+		return source.Artifact{}, errors.New("connection reset")
 	}
-	return deploy.Artifact{Digest: ref, Ref: ref, Cmd: []string{"/app"}}, nil
+	return source.Artifact{Digest: ref, Ref: ref, Config: image.RunConfig{Cmd: []string{"/app"}}}, nil
 }
 
 // world stands for the fleet and a router: it makes releases' instances follow

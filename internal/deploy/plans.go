@@ -10,24 +10,16 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
-
-// Artifact is a source made ready to run: an image in the local store.
-type Artifact struct {
-	Digest string // of its manifest
-	Ref    string // as the user wrote it
-
-	Entrypoint, Cmd, Env  []string
-	Dir, User, StopSignal string
-}
 
 // Resolver pins a source to an artifact and brings it here. Its errors that
 // the user can mend are *slipway.Error.
 type Resolver interface {
 	// Resolve may take long; progress is called with lines for people. It is
 	// safe to repeat: what is here already is not fetched again.
-	Resolve(ctx context.Context, source types.SourceConfiguration, progress func(line string)) (Artifact, error)
+	Resolve(ctx context.Context, source types.SourceConfiguration, progress func(line string)) (source.Artifact, error)
 }
 
 // Config is what the plans need.

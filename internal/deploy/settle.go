@@ -13,11 +13,12 @@ import (
 	"github.com/kballard/go-shellquote"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/source"
 )
 
 // settle works out everything an instance of the specification needs to run:
 // the image's own configuration overridden as App Runner does.
-func settle(spec slipway.Spec, a Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
+func settle(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
 	conf := &types.ImageConfiguration{}
 	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
 		conf = r.ImageConfiguration
@@ -53,9 +54,9 @@ func port(s string) (int, error) {
 // process settles what runs. A start command replaces the image's entry point
 // and command both and is split like a shell does, but no shell runs it: App
 // Runner's users see "&&" handed to their program (apprunner-roadmap 180).
-func process(a Artifact, conf *types.ImageConfiguration, port int, region string) (slipway.Process, error) {
-	p := slipway.Process{Dir: a.Dir, User: a.User, StopSignal: a.StopSignal}
-	p.Argv = slices.Concat(a.Entrypoint, a.Cmd)
+func process(a source.Artifact, conf *types.ImageConfiguration, port int, region string) (slipway.Process, error) {
+	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
+	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
 	if cmd := aws.ToString(conf.StartCommand); strings.TrimSpace(cmd) != "" {
 		argv, err := shellquote.Split(cmd)
 		if err != nil || len(argv) == 0 {
@@ -67,7 +68,7 @@ func process(a Artifact, conf *types.ImageConfiguration, port int, region string
 		return p, slipway.Errorf(slipway.InvalidRequest,
 			"The image %s has neither an entry point nor a command, and no StartCommand is set: there is nothing to run.", a.Ref)
 	}
-	p.Env = environment(a.Env, conf.RuntimeEnvironmentVariables, port, region)
+	p.Env = environment(a.Config.Env, conf.RuntimeEnvironmentVariables, port, region)
 	if p.Dir == "" {
 		p.Dir = "/"
 	}

@@ -6,14 +6,15 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/source"
 )
 
 // state is what the steps of an operation leave for later ones.
 type state struct {
-	Artifact *Artifact     `json:",omitempty"`
-	Release  string        `json:",omitempty"` // the one being deployed
-	Previous string        `json:",omitempty"` // the one that served when the operation began
-	Spec     *slipway.Spec `json:",omitempty"` // the service's before the route step
+	Artifact *source.Artifact `json:",omitempty"`
+	Release  string           `json:",omitempty"` // the one being deployed
+	Previous string           `json:",omitempty"` // the one that served when the operation began
+	Spec     *slipway.Spec    `json:",omitempty"` // the service's before the route step
 
 	DrainUntil time.Time `json:",omitzero"`
 }

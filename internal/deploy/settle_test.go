@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/source"
+)
+
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	artifact := source.Artifact{Digest: "sha256:1", Ref: "shop:1", Config: image.RunConfig{
+		Entrypoint: []string{"/entry"}, Cmd: []string{"serve"}, Env: []string{"A=image", "B=image", "PORT=1"}, User: "web",
+	}}
+	for _, c := range []struct {
+		name  string
+		image source.Artifact
+		conf  types.ImageConfiguration
+		argv  []string
+		env   []string
+		port  int
+		err   slipway.Code
+	}{
+		{
+			name: "image's own", image: artifact, argv: []string{"/entry", "serve"}, port: 8080,
+			env: []string{"A=image", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=eu-west-1", "B=image", "PORT=8080"},
+		},
+		{
+			name: "overridden", image: artifact, port: 3000, argv: []string{"sh", "-c", "echo 'a b' && /entry"},
+			conf: types.ImageConfiguration{
+				Port: aws.String("3000"), StartCommand: aws.String(`sh -c "echo 'a b' && /entry"`),
+				RuntimeEnvironmentVariables: map[string]string{"A": "user", "AWS_REGION": "mine"},
+			},
+			env: []string{"A=user", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=mine", "B=image", "PORT=3000"},
+		},
+		{name: "no shell", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String("migrate && serve")},
+			argv: []string{"migrate", "&&", "serve"}, port: 8080,
+			env: []string{"A=image", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=eu-west-1", "B=image", "PORT=8080"}},
+		{name: "nothing to run", image: source.Artifact{Ref: "empty"}, err: slipway.InvalidRequest},
+		{name: "open quote", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String(`sh -c "oops`)}, err: slipway.InvalidRequest},
+		{name: "port 0", image: artifact, conf: types.ImageConfiguration{Port: aws.String("0")}, err: slipway.InvalidRequest},
+		{name: "port too high", image: artifact, conf: types.ImageConfiguration{Port: aws.String("65536")}, err: slipway.InvalidRequest},
+		{name: "secret", image: artifact, conf: types.ImageConfiguration{RuntimeEnvironmentSecrets: map[string]string{"DB": "arn"}}, err: slipway.InvalidRequest},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			spec := slipway.Spec{
+				Source:   types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageConfiguration: &c.conf}},
+				Instance: types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String("512")},
+			}
+			r, err := settle(spec, c.image, slipway.Scaling{MaxConcurrency: 1, MinSize: 1, MaxSize: 1}, "eu-west-1")
+			if slipway.CodeOf(err) != c.err {
+				t.Fatalf("err = %v, want code %q", err, c.err)
+			}
+			if err != nil {
+				return
+			}
+			if d := cmp.Diff(c.argv, r.Process.Argv); d != "" {
+				t.Errorf("argv: %s", d)
+			}
+			if d := cmp.Diff(c.env, r.Process.Env); d != "" {
+				t.Errorf("env: %s", d)
+			}
+			if r.Port != c.port || r.Process.Dir != "/" || r.Process.User != "web" {
+				t.Errorf("port %d, dir %q, user %q", r.Port, r.Process.Dir, r.Process.User)
+			}
+		})
+	}
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	for want, e := range map[string]slipway.Exit{
+		"the process exited with code 1 after 0.3 s; its last lines were: no database":                                      {Code: 1, Ran: 300 * time.Millisecond, Tail: "no database\n"},
+		"the process exited with code 0 after 1.0 s; it wrote nothing":                                                      {Ran: time.Second},
+		"the process was killed by SIGSEGV after 2.0 s; it wrote nothing":                                                   {Code: 139, Signal: "SIGSEGV", Ran: 2 * time.Second},
+		"the process was killed because it used more memory than the service has after 2.0 s; its last lines were: growing": {Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second, Tail: "growing"},
+		"the process could not run: exec /app: no such file or directory":                                                   {Code: 127, Reason: "exec /app: no such file or directory"},
+	} {
+		if got := explain(e); got != want {
+			t.Errorf("explain = %q, want %q", got, want)
+		}
+	}
+}
