@@ -110,7 +110,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClient(t, (&script{statuses: []any{"IN_PROGRESS"}}).calls())
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := c.Follow(ctx, testARN, "op", func(Sight) {}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)

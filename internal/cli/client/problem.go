@@ -17,6 +17,10 @@ type Problem struct {
 	Text string // one sentence without a full stop
 	Hint string // what to do next, in sentences; may be ""
 	Err  error  // what it comes from; may be nil
+
+	// Misuse says that what the user gave can mean nothing, whatever the server
+	// has.
+	Misuse bool
 }
 
 func (p *Problem) Error() string { return p.Text }

@@ -37,7 +37,7 @@ type Image struct {
 	Tag        string
 	Digest     string
 	Size       int64     // bytes of its layers as stored; of all platforms where there are several
-	CreatedAt  time.Time // as its config says; zero when it does not
+	CreatedAt  time.Time // as its config says; zero when it does not, or says 1970 to be reproducible
 }
 
 // Push uploads an image as repository:tag and returns its digest. It calls
@@ -46,7 +46,7 @@ type Image struct {
 func (r *Registry) Push(ctx context.Context, img *imagefile.Image, repository, tag string, progress func(done, total int64)) (string, error) {
 	ref, err := name.NewTag(r.host+"/"+repository+":"+tag, r.nameOptions()...)
 	if err != nil {
-		return "", &Problem{Text: fmt.Sprintf("%q is not an image name", repository+":"+tag), Hint: nameHint, Err: err}
+		return "", &Problem{Misuse: true, Text: fmt.Sprintf("%q is not an image name", repository+":"+tag), Hint: nameHint, Err: err}
 	}
 	options, err := r.options(ctx)
 	if err != nil {
@@ -231,7 +231,7 @@ func addImage(img v1.Image, to *Image) error {
 	if err != nil {
 		return err
 	}
-	if cfg.Created.After(to.CreatedAt) {
+	if cfg.Created.Unix() > 0 && cfg.Created.After(to.CreatedAt) {
 		to.CreatedAt = cfg.Created.Time
 	}
 	return nil

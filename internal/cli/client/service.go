@@ -53,10 +53,10 @@ func (c *Client) ServiceARN(ctx context.Context, nameOrARN string) (string, erro
 	if strings.HasPrefix(nameOrARN, "arn:") {
 		arn, err := slipway.ParseARN(nameOrARN)
 		if err != nil {
-			return "", &Problem{Text: strings.TrimSuffix(err.Error(), "."), Err: err}
+			return "", &Problem{Misuse: true, Text: strings.TrimSuffix(err.Error(), "."), Err: err}
 		}
 		if arn.Type != "service" {
-			return "", &Problem{Text: fmt.Sprintf("%s is the ARN of a %s, not of a service", nameOrARN, arn.Type)}
+			return "", &Problem{Misuse: true, Text: fmt.Sprintf("%s is the ARN of a %s, not of a service", nameOrARN, arn.Type)}
 		}
 		return nameOrARN, nil
 	}

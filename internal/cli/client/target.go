@@ -104,8 +104,9 @@ func parseEndpoint(s string) (*url.URL, error) {
 		(u.Path == "" || u.Path == "/") && u.RawQuery == "" && u.Fragment == "" && u.User == nil
 	if !ok {
 		return nil, &Problem{
-			Text: fmt.Sprintf("%q is not an endpoint", s),
-			Hint: "An endpoint is http://host:port or https://host:port and nothing more, for example " + DefaultEndpoint + ".",
+			Misuse: true,
+			Text:   fmt.Sprintf("%q is not an endpoint", s),
+			Hint:   "An endpoint is http://host:port or https://host:port and nothing more, for example " + DefaultEndpoint + ".",
 		}
 	}
 	u.Path = ""

@@ -31,8 +31,9 @@ type Image struct {
 	Index  v1.ImageIndex
 	Digest string // of the manifest that a registry will show
 
-	// Name and Tag are what the file says its image is called, or a guess by
-	// the path; both are fit for a repository and a tag. Tag may be "".
+	// Name and Tag are what the file says its image is called, without a
+	// registry, or a guess by the path; both are fit for a repository and a tag.
+	// Tag may be "".
 	Name, Tag string
 
 	scratch string // directory to remove on Close; "" if none

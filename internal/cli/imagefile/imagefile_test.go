@@ -72,8 +72,8 @@ func TestOpenReadsEveryForm(t *testing.T) {
 	for _, tc := range []struct {
 		form, path, name, tag string
 	}{
-		{"saved", saved, "shop", "1.0"},
-		{"saved and gzipped", gzipped(t, saved), "shop", "1.0"},
+		{"saved", saved, "team/shop", "1.0"},
+		{"saved and gzipped", gzipped(t, saved), "team/shop", "1.0"},
 		{"layout", imagetest.SaveLayout(t, img, ""), "layout", ""},
 		{"layout with a full name", imagetest.SaveLayout(t, img, "docker.io/library/shop:v2"), "shop", "v2"},
 		{"layout with a tag alone", imagetest.SaveLayout(t, img, "v3"), "layout", "v3"},

@@ -5,23 +5,38 @@ import (
 	"strings"
 )
 
-// rename takes over the name that an image goes by: the last element of its
-// repository, and its tag. What is not fit for either is left out.
+// rename takes over the name that an image goes by: its repository, without the
+// registry and without Docker Hub's "library", and its tag. What is not fit for
+// either is left out.
 func (i *Image) rename(reference string) {
 	reference, _, _ = strings.Cut(reference, "@")
 	repository, tag := reference, ""
 	if at := strings.LastIndexByte(reference, ':'); at > strings.LastIndexByte(reference, '/') {
 		repository, tag = reference[:at], reference[at+1:]
-	} else if !strings.Contains(reference, "/") && i.Name != "" {
+	} else if !strings.Contains(reference, "/") {
 		// An annotation may hold a bare tag: the image-spec allows any text.
 		repository, tag = "", reference
 	}
-	if name := repositoryName(repository); name != "" {
+	if host, rest, ok := strings.Cut(repository, "/"); ok && (strings.ContainsAny(host, ".:") || host == "localhost") {
+		repository = strings.TrimPrefix(rest, "library/")
+	}
+	if name := repositoryPath(repository); name != "" {
 		i.Name = name
 	}
 	if isTag(tag) {
 		i.Tag = tag
 	}
+}
+
+// repositoryPath makes each element of a repository's name fit.
+func repositoryPath(s string) string {
+	var elements []string
+	for element := range strings.SplitSeq(s, "/") {
+		if name := repositoryName(element); name != "" {
+			elements = append(elements, name)
+		}
+	}
+	return strings.Join(elements, "/")
 }
 
 func nameFromPath(path string) string {
@@ -38,11 +53,11 @@ func nameFromPath(path string) string {
 	return "image"
 }
 
-// repositoryName makes a repository name of the last element of any text:
-// lower-case letters and digits, with single separators . _ - within. It is ""
+// repositoryName makes an element of a repository's name of any text without a
+// slash: lower-case letters and digits, with single separators . _ - within. It is ""
 // when too little is left.
 func repositoryName(s string) string {
-	s = strings.ToLower(s[strings.LastIndexByte(s, '/')+1:])
+	s = strings.ToLower(s)
 	var b strings.Builder
 	for _, r := range s {
 		switch {

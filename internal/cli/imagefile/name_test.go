@@ -11,13 +11,14 @@ func TestRename(t *testing.T) {
 	for _, tc := range []struct{ reference, name, tag string }{
 		{"shop:1.0", "shop", "1.0"},
 		{"docker.io/library/shop", "shop", ""},
-		{"localhost:5000/team/Shop:V1", "shop", "V1"},
+		{"localhost:5000/team/Shop:V1", "team/shop", "V1"},
+		{"team/shop:1", "team/shop", "1"},
 		{"shop:1.0@sha256:0123", "shop", "1.0"},
 		{"latest", "guess", "latest"},
 		{"a b", "guess", ""},
 		{"", "guess", ""},
 		{"///", "guess", ""},
-		{"reg/ö:x y", "guess", ""},
+		{"reg.test/ö:x y", "guess", ""},
 	} {
 		i := &Image{Name: "guess"}
 		i.rename(tc.reference)
@@ -51,12 +52,15 @@ func FuzzRepositoryName(f *testing.F) {
 	f.Add("Shop/App:1")
 	f.Add("..__--")
 	f.Fuzz(func(t *testing.T, s string) {
-		got := repositoryName(s)
+		got := repositoryPath(s)
 		if got == "" {
 			return
 		}
+		if len(got) > 255 {
+			return // refused, and rightly
+		}
 		if _, err := name.NewRepository("registry.test/" + got); err != nil {
-			t.Errorf("repositoryName(%q) = %q: %v", s, got, err)
+			t.Errorf("repositoryPath(%q) = %q: %v", s, got, err)
 		}
 	})
 }

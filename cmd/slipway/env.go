@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+)
+
+func newEnvCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:   "env",
+		Short: "Print what points AWS clients at the server",
+		Long: `Env prints shell commands that make the AWS CLI, the AWS SDKs and Terraform in
+this shell use the server for App Runner and for its logs. Other AWS services
+keep their endpoints.
+
+The AWS CLI knows AWS_ENDPOINT_URL_APPRUNNER since 2.13 (1.29); an older one, as
+in Debian 12, needs --endpoint-url, for which an alias is printed as a comment.`,
+		Example: `  eval "$(slipway env)"
+  aws apprunner list-services`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.environment(cmd.Context()) },
+	}
+}
+
+// variable is a line of the environment; an empty value unsets it.
+type variable struct{ name, value string }
+
+func (m *Main) environment(ctx context.Context) error {
+	t, err := m.target()
+	if err != nil {
+		return err
+	}
+	c, err := client.Connect(ctx, t)
+	if err != nil {
+		return err
+	}
+	vars := m.variables(c)
+	if m.json {
+		doc := map[string]string{}
+		for _, v := range vars {
+			if v.value != "" {
+				doc[v.name] = v.value
+			}
+		}
+		return m.printJSON(doc)
+	}
+	return writeShell(m.Stdout, vars, t.Endpoint.String())
+}
+
+func (m *Main) variables(c *client.Client) []variable {
+	endpoint := c.Target.Endpoint.String()
+	vars := []variable{
+		{"SLIPWAY_ENDPOINT", endpoint},
+		{"AWS_ENDPOINT_URL_APPRUNNER", endpoint},
+		{"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", endpoint},
+		{"AWS_REGION", c.Identity.Region},
+		{"AWS_DEFAULT_REGION", c.Identity.Region}, // boto3 reads this one only
+	}
+	if c.Identity.File == "" {
+		return vars // the key is where AWS clients look for it
+	}
+	vars = append(vars, variable{"AWS_SHARED_CREDENTIALS_FILE", c.Identity.File})
+	if m.Getenv("AWS_PROFILE") != "" {
+		vars = append(vars, variable{"AWS_PROFILE", c.Identity.Profile})
+	}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
+		if m.Getenv(name) != "" { // it would win over the file
+			vars = append(vars, variable{name, ""})
+		}
+	}
+	return vars
+}
+
+func writeShell(w io.Writer, vars []variable, endpoint string) error {
+	var b strings.Builder
+	for _, v := range vars {
+		if v.value == "" {
+			fmt.Fprintf(&b, "unset %s\n", v.name)
+			continue
+		}
+		fmt.Fprintf(&b, "export %s=%s\n", v.name, shellQuote(v.value))
+	}
+	fmt.Fprintf(&b, "# For an AWS CLI before 2.13 (Debian 12 has 2.9):\n")
+	fmt.Fprintf(&b, "# alias aws=%s\n", shellQuote("aws --endpoint-url "+endpoint))
+	fmt.Fprintf(&b, "# Run this to use them: eval \"$(slipway env)\"\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// shellQuote returns s as one word of a POSIX shell.
+func shellQuote(s string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:@%+,=", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

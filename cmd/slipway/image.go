@@ -1,0 +1,196 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/imagefile"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+func newImageCommand(m *Main) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "image",
+		Short: "Import and list images of the server's registry",
+		Long: `Image works with the registry that is part of the server. Any other client may
+push to it as well: it is at the endpoint's host and port, the user is the access
+key's id and the password its secret.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newImageImportCommand(m), newImageLsCommand(m))
+	return cmd
+}
+
+func newImageImportCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FILE|DIR [NAME[:TAG]]",
+		Short: "Put an image from the disk into the registry",
+		Long: `Import puts an image into the server's registry: an OCI layout directory, an OCI
+archive or what ` + "`docker save`" + ` wrote, gzipped or not. Without NAME it is called
+as the file says, or else as the file.`,
+		Example: "  docker save shop:1.0 -o shop.tar\n  slipway image import shop.tar\n  slipway up shop:1.0",
+		Args:    argCount(1, 2, "a file or directory and a name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := ""
+			if len(args) > 1 {
+				name = args[1]
+			}
+			return m.importImage(cmd.Context(), args[0], name)
+		},
+	}
+}
+
+// imported is what `image import --json` prints.
+type imported struct{ Repository, Tag, Digest string }
+
+func (m *Main) importImage(ctx context.Context, path, name string) error {
+	img, err := openImage(path)
+	if err != nil {
+		return err
+	}
+	defer img.Close()
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	repository, tag := img.Name, img.Tag
+	if name != "" {
+		repository, tag = client.SplitName(name)
+	}
+	if tag == "" {
+		tag = "latest"
+	}
+	if err := m.push(ctx, c, img, path, repository, tag); err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(imported{repository, tag, img.Digest})
+	}
+	_, err = fmt.Fprintf(m.Stdout, "%s:%s %s\n", repository, tag, img.Digest)
+	return err
+}
+
+// push uploads an opened image, showing how far it is.
+func (m *Main) push(ctx context.Context, c *client.Client, img *imagefile.Image, path, repository, tag string) error {
+	p := m.progress()
+	defer p.Clear()
+	begun := m.Now()
+	var size int64
+	digest, err := c.Registry.Push(ctx, img, repository, tag, func(done, total int64) {
+		size = total
+		p.Status("Importing %s  %s of %s", path, term.Bytes(done), term.Bytes(total))
+	})
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		p.Say(term.Plain, "Imported %s: the registry had all of it (%s)", path, shortDigest(digest))
+		return nil
+	}
+	p.Say(term.Plain, "Imported %s, %s in %s (%s)", path, term.Bytes(size), term.Took(m.Now().Sub(begun)), shortDigest(digest))
+	return nil
+}
+
+// openImage opens an image file and says what to do when it is none.
+func openImage(path string) (*imagefile.Image, error) {
+	img, err := imagefile.Open(path)
+	switch {
+	case err == nil:
+		return img, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &client.Problem{Text: "there is no file or directory " + path, Err: err}
+	case errors.Is(err, imagefile.ErrNotImage):
+		hint := "An image is an OCI layout directory, an OCI archive or what `docker save` writes."
+		if _, serr := os.Stat(filepath.Join(path, "Dockerfile")); serr == nil {
+			hint += " This directory has a Dockerfile: build it first, for example\n" +
+				"  docker build -t app " + path + " && docker save app -o app.tar && slipway up app.tar"
+		}
+		return nil, &client.Problem{Text: err.Error(), Hint: hint, Err: err}
+	}
+	return nil, &client.Problem{Text: err.Error(), Err: err}
+}
+
+// shortDigest is a digest that people can compare.
+func shortDigest(digest string) string {
+	algorithm, hex, _ := strings.Cut(digest, ":")
+	return algorithm + ":" + hex[:min(12, len(hex))]
+}
+
+func newImageLsCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List the tagged images of the registry",
+		Long: `Ls lists what is in the server's registry under a tag. With --json it prints
+{"Images": [{"Repository", "Tag", "Digest", "Size" in bytes, "CreatedAt" in
+seconds since 1970}]}.`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.images(cmd.Context()) },
+	}
+}
+
+// imageRecord is an image in `image ls --json`.
+type imageRecord struct {
+	Repository string
+	Tag        string
+	Digest     string
+	Size       int64
+	CreatedAt  *int64 `json:",omitempty"` // seconds since 1970
+}
+
+func (m *Main) images(ctx context.Context) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	images, err := c.Registry.Images(ctx)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct{ Images []imageRecord }{imageRecords(images)})
+	}
+	if len(images) == 0 {
+		m.progress().Say(term.Plain, "No images yet. `slipway image import` and any registry client put some there.")
+		return nil
+	}
+	t := term.Table{Head: []string{"REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED"}}
+	now := m.Now()
+	for _, i := range images {
+		t.Add(
+			term.Cell{Text: i.Repository},
+			term.Cell{Text: i.Tag},
+			term.Cell{Text: shortDigest(i.Digest)},
+			term.Cell{Text: term.Bytes(i.Size)},
+			term.Cell{Text: term.Ago(now, i.CreatedAt)},
+		)
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func imageRecords(images []client.Image) []imageRecord {
+	records := []imageRecord{}
+	for _, i := range images {
+		r := imageRecord{Repository: i.Repository, Tag: i.Tag, Digest: i.Digest, Size: i.Size}
+		if !i.CreatedAt.IsZero() {
+			at := i.CreatedAt.Unix()
+			r.CreatedAt = &at
+		}
+		records = append(records, r)
+	}
+	return records
+}

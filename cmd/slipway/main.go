@@ -1,0 +1,282 @@
+// Slipway runs web services from container images, as AWS App Runner did. This
+// is its one program: `slipway serve` is the server, all other verbs are its
+// client.
+//
+// Client verbs use the public wire API alone, one file each. Flags and
+// environment variables are read here and nowhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+// The program's exit codes.
+const (
+	exitOK          = 0
+	exitFailed      = 1   // the operation failed or rolled back, or could not be asked for
+	exitUsage       = 2   // the command line is wrong
+	exitInterrupted = 130 // Ctrl-C, as a shell reports SIGINT
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	m := &Main{
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+		Getenv: os.Getenv,
+		Now:    time.Now,
+	}
+	code := m.Run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// Main is the program: what it reads from, writes to and is told. Tests run it
+// with buffers.
+type Main struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Now            func() time.Time
+
+	// StartServer starts a server in this process, for `slipway up` where none
+	// answers. When it is nil, up says that there is none.
+	StartServer StartServer
+
+	settings client.Settings // the flags every client verb has
+	json     bool
+}
+
+// StartServer starts a server and returns when it serves. The server ends when
+// ctx does.
+type StartServer func(ctx context.Context, want ServerOptions) (*Server, error)
+
+// ServerOptions are what `slipway up` asks of the server it starts; the rest is
+// as `slipway serve` has it by default.
+type ServerOptions struct {
+	DataDir string // absolute
+	APIAddr string // host:port
+	Region  string // "" for the default
+}
+
+// Server is a server that runs in this process.
+type Server struct {
+	Endpoint    string       // of its API: http://host:port
+	Credentials string       // path of the credentials file it wrote
+	Wait        func() error // blocks until the server has ended; nil when it was asked to
+}
+
+// Run runs the program with its arguments (without its name) and returns the
+// exit code. What it has to say is written by then.
+func (m *Main) Run(ctx context.Context, args []string) int {
+	root := m.newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	return m.report(err)
+}
+
+func (m *Main) newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "slipway",
+		Short: "Run web services from container images",
+		Long: `Slipway runs web services from container images, as AWS App Runner did: one
+command, a URL, health checks, scaling, pause and resume.
+
+Services are named by their name or their ARN. What a command says goes to
+standard error while it works and to standard output when it is done; --json
+makes that one JSON document: the API's own where there is one, with times as
+seconds since 1970.
+
+The exit code is 0 when all went well, 1 when the operation failed, was rolled
+back or could not be asked for, 2 when the command line is wrong, and 130 after
+Ctrl-C, which ends the waiting but never an operation.`,
+		Example: `  slipway up ./image.tar --name shop --env GREETING=hello
+  slipway ls
+  slipway logs -f shop
+  slipway pause shop`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetIn(m.Stdin)
+	root.SetOut(m.Stdout)
+	root.SetErr(m.Stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
+	root.CompletionOptions.HiddenDefaultCmd = false
+	m.addClientFlags(root)
+
+	root.AddGroup(
+		&cobra.Group{ID: groupServices, Title: "Services:"},
+		&cobra.Group{ID: groupServer, Title: "Server and tools:"},
+	)
+	root.SetHelpCommandGroupID(groupServer)
+	root.SetCompletionCommandGroupID(groupServer)
+	root.AddCommand(m.commands()...)
+	return root
+}
+
+// commands returns the verbs: the client's, and the server.
+func (m *Main) commands() []*cobra.Command {
+	services := []*cobra.Command{
+		newUpCommand(m),
+		newLsCommand(m),
+		newDescribeCommand(m),
+		newOpsCommand(m),
+		newLogsCommand(m),
+		newDeployCommand(m),
+		newPauseCommand(m),
+		newResumeCommand(m),
+		newRmCommand(m),
+	}
+	server := []*cobra.Command{
+		newImageCommand(m),
+		newEnvCommand(m),
+		newVersionCommand(m),
+	}
+	for _, c := range services {
+		c.GroupID = groupServices
+	}
+	for _, c := range server {
+		c.GroupID = groupServer
+	}
+	return append(services, server...)
+}
+
+const (
+	groupServices = "services"
+	groupServer   = "server"
+)
+
+// addClientFlags adds what every client verb understands. They are the root's
+// persistent flags, so that they may stand before or after the verb.
+func (m *Main) addClientFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&m.settings.Endpoint, "endpoint", "", "server to talk to, a `URL` as http://host:port (env SLIPWAY_ENDPOINT; default "+client.DefaultEndpoint+")")
+	f.StringVar(&m.settings.Region, "region", "", "`region` to sign requests for (env SLIPWAY_REGION; default: the credentials file's, AWS_REGION, us-east-1)")
+	f.StringVar(&m.settings.Credentials, "credentials", "", "AWS credentials `file` with the access key (env SLIPWAY_CREDENTIALS; default: the AWS environment, then the data directory's)")
+	f.StringVar(&m.settings.DataDir, "data-dir", "", "`directory` of the server's data (env SLIPWAY_DATA_DIR; default /var/lib/slipway as root, else slipway in the XDG data directory)")
+	f.BoolVar(&m.json, "json", false, "print JSON")
+}
+
+// target returns the server that flags and environment name.
+func (m *Main) target() (client.Target, error) { return m.settings.Resolve(m.Getenv) }
+
+// connect returns a client of that server.
+func (m *Main) connect(ctx context.Context) (*client.Client, error) {
+	t, err := m.target()
+	if err != nil {
+		return nil, err
+	}
+	return client.Connect(ctx, t)
+}
+
+func (m *Main) outStyle() term.Style { return term.StyleFor(m.Stdout, m.Getenv) }
+func (m *Main) errStyle() term.Style { return term.StyleFor(m.Stderr, m.Getenv) }
+
+// errReported is returned by a verb that has said itself what went wrong.
+var errReported = errors.New("reported")
+
+// misuse is a wrong command line.
+type misuse struct {
+	text string
+	cmd  string // whose help to read
+}
+
+func (e *misuse) Error() string { return e.text }
+
+func usageError(cmd *cobra.Command, format string, args ...any) error {
+	return &misuse{text: fmt.Sprintf(format, args...), cmd: cmd.CommandPath()}
+}
+
+func unknownCommand(cmd *cobra.Command, name string) error {
+	text := fmt.Sprintf("there is no command %q", name)
+	if near := cmd.SuggestionsFor(name); len(near) > 0 {
+		text += "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError(cmd, "%s", text)
+}
+
+// verb returns a command's name as it is typed after the program's.
+func verb(cmd *cobra.Command) string {
+	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
+	return name
+}
+
+// argCount makes a check that a verb got as many arguments as it takes.
+func argCount(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usageError(cmd, "%s needs %s", verb(cmd), what)
+		case most == 0 && len(args) > 0:
+			return usageError(cmd, "%s takes no arguments; %q is too much", verb(cmd), args[0])
+		case len(args) > most:
+			return usageError(cmd, "%s takes %s and nothing more; %q is too much", verb(cmd), what, args[most])
+		}
+		return nil
+	}
+}
+
+// report writes what went wrong, and what to do about it, and returns the exit
+// code.
+func (m *Main) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if errors.Is(err, errReported) {
+		return exitFailed
+	}
+	st := m.errStyle()
+	label := st.Dress(term.Bad, "slipway:")
+	if e, ok := errors.AsType[*misuse](err); ok {
+		fmt.Fprintf(m.Stderr, "%s %s\nRun `%s --help` for how to use it.\n", label, e.text, e.cmd)
+		return exitUsage
+	}
+	t, terr := m.target()
+	if terr != nil { // then the same lies behind err
+		t = client.Target{}
+		err = terr
+	}
+	p := explain(t, err)
+	fmt.Fprintf(m.Stderr, "%s %s\n", label, term.Printable(p.Text))
+	if p.Hint != "" {
+		fmt.Fprintf(m.Stderr, "%s\n", p.Hint)
+	}
+	switch {
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case p.Misuse:
+		return exitUsage
+	}
+	return exitFailed
+}
+
+func explain(t client.Target, err error) *client.Problem {
+	if p, ok := errors.AsType[*client.Problem](err); ok || t.Endpoint == nil {
+		if p == nil {
+			p = &client.Problem{Text: err.Error()}
+		}
+		return p
+	}
+	return t.Explain(err)
+}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+// started is an operation that a verb has asked for.
+type started struct {
+	name    string
+	arn     string
+	id      string         // "" when there was nothing to do
+	service *types.Service // as the reply shows it; nil when it does not
+}
+
+// outcome is what became of it: the document of --json, too.
+type outcome struct {
+	URL         string      `json:"Url,omitempty"`         // up alone
+	OperationID string      `json:"OperationId,omitempty"` // absent when there was nothing to do
+	Service     *apiJSON    `json:"Service,omitempty"`     // after the operation, or as the reply showed it
+	Operation   *apiJSON    `json:"Operation,omitempty"`   // an OperationSummary; with --wait
+	Log         []logRecord `json:"Log,omitempty"`         // the operation's lines; with --wait
+
+	summary types.OperationSummary
+	service *types.Service
+}
+
+// logRecord is a line of a log in --json.
+type logRecord struct {
+	Timestamp float64 `json:"Timestamp"` // seconds since 1970
+	Stream    string  `json:"Stream,omitempty"`
+	Message   string  `json:"Message"`
+}
+
+func newLogRecord(e client.LogEvent) logRecord {
+	return logRecord{Timestamp: float64(e.Timestamp) / 1000, Stream: e.Stream, Message: e.Message}
+}
+
+func addWaitFlag(cmd *cobra.Command, wait *bool) {
+	cmd.Flags().BoolVar(wait, "wait", true, "wait for the operation's end and show its steps")
+}
+
+// progress returns where to show work: nowhere with --json.
+func (m *Main) progress() *term.Progress {
+	if m.json {
+		return term.NewProgress(discard{}, term.Style{})
+	}
+	return term.NewProgress(m.Stderr, m.errStyle())
+}
+
+type discard struct{}
+
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+
+// await follows an operation to its end, showing its steps, and reads the
+// service again. An operation that ended badly is no error.
+func (m *Main) await(ctx context.Context, c *client.Client, op started, p *term.Progress) (*outcome, error) {
+	defer p.Clear()
+	out := &outcome{OperationID: op.id, Log: []logRecord{}}
+	begun := m.Now()
+	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Sight) {
+		if s.Away != nil {
+			p.Status("The server does not answer; the operation goes on when it is back.")
+			return
+		}
+		since := aws.ToTime(s.Operation.StartedAt)
+		for _, line := range s.Lines {
+			out.Log = append(out.Log, newLogRecord(line))
+			if since.IsZero() {
+				since = line.Time()
+			}
+			p.Step(line.Time().Sub(since), strings.TrimPrefix(line.Message, "[AppRunner] "))
+		}
+		if client.Live(s.Operation.Status) {
+			p.Status("%10s  %s", term.Took(m.Now().Sub(begun)), s.Operation.Status)
+		}
+	})
+	if err != nil {
+		return nil, m.stopWaiting(ctx, op, err)
+	}
+	out.summary, out.Operation = summary, &apiJSON{&summary}
+	if out.service, err = m.after(ctx, c, op); err != nil {
+		return nil, err
+	}
+	out.Service = shown(out.service)
+	return out, nil
+}
+
+// shown makes JSON of a service, without the values of its variables: only
+// describe shows them, and only when asked to.
+func shown(svc *types.Service) *apiJSON {
+	if svc == nil {
+		return nil
+	}
+	return &apiJSON{masked(svc)}
+}
+
+// stopWaiting words the end of the waiting; the operation itself goes on.
+func (m *Main) stopWaiting(ctx context.Context, op started, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &client.Problem{
+		Text: "stopped waiting; the operation goes on",
+		Hint: fmt.Sprintf("`slipway ops %s` shows how it ends.", op.name),
+		Err:  context.Canceled,
+	}
+}
+
+// after returns the service as it is now, or as it was in the reply when it is
+// gone.
+func (m *Main) after(ctx context.Context, c *client.Client, op started) (*types.Service, error) {
+	out, err := c.API.DescribeService(ctx, &apprunner.DescribeServiceInput{ServiceArn: aws.String(op.arn)})
+	if client.NotFound(err) {
+		return op.service, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.Service, nil
+}
+
+// took returns how long an operation ran.
+func took(op types.OperationSummary) string {
+	return term.Took(aws.ToTime(op.EndedAt).Sub(aws.ToTime(op.StartedAt)))
+}
+
+// failure says that an operation ended badly, nil that it did not.
+func (o *outcome) failure(name string) error {
+	if o.summary.Status == types.OperationStatusSucceeded {
+		return nil
+	}
+	how := "failed"
+	switch o.summary.Status {
+	case types.OperationStatusRollbackSucceeded:
+		how = "failed and was rolled back: the version before goes on serving"
+	case types.OperationStatusRollbackFailed:
+		how = "failed, and so did its rollback"
+	}
+	return &client.Problem{
+		Text: fmt.Sprintf("%s of %s %s (%s after %s)", o.summary.Type, name, how, o.summary.Status, took(o.summary)),
+		Hint: fmt.Sprintf("`slipway logs %s` shows what the application printed, with --deployment %s the operation's steps.", name, aws.ToString(o.summary.Id)),
+	}
+}
+
+// change is a verb that starts one operation on one service: deploy, pause,
+// resume and rm differ only in these.
+type change struct {
+	doing string // "Pausing"
+	done  string // "is paused": after the service's name when it has succeeded
+	idle  string // "is paused already": when there was nothing to do
+	start func(ctx context.Context, c *client.Client, arn string) (operationID string, s *types.Service, err error)
+}
+
+// apply starts the change and, if asked, waits for its end.
+func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch change, wait bool) error {
+	arn, err := c.ServiceARN(ctx, nameOrARN)
+	if err != nil {
+		return err
+	}
+	op := started{arn: arn, name: serviceName(arn)}
+	if op.id, op.service, err = ch.start(ctx, c, arn); err != nil {
+		return named(c.Target.Explain(err), op.name)
+	}
+	if op.id == "" || !wait {
+		return m.finishEarly(op, ch)
+	}
+	p := m.progress()
+	p.Say(term.Plain, "%s %s", ch.doing, op.name)
+	out, err := m.await(ctx, c, op, p)
+	if err != nil {
+		return err
+	}
+	failed := out.failure(op.name)
+	if m.json {
+		if err := m.printJSON(out); err != nil {
+			return err
+		}
+		return failed
+	}
+	if failed != nil {
+		return failed
+	}
+	fmt.Fprintf(m.Stdout, "%s %s (%s)\n", op.name, m.outStyle().Dress(term.Good, ch.done), took(out.summary))
+	return nil
+}
+
+// named puts the service's name into a hint that says NAME.
+func named(p *client.Problem, name string) *client.Problem {
+	p.Hint = strings.ReplaceAll(p.Hint, "NAME", name)
+	return p
+}
+
+// finishEarly reports a change that needs no waiting, or shall have none.
+func (m *Main) finishEarly(op started, ch change) error {
+	if m.json {
+		return m.printJSON(outcome{OperationID: op.id, Service: shown(op.service)})
+	}
+	if op.id == "" {
+		fmt.Fprintf(m.Stdout, "%s %s\n", op.name, ch.idle)
+		return nil
+	}
+	fmt.Fprintf(m.Stdout, "%s %s: operation %s\n", ch.doing, op.name, op.id)
+	return nil
+}
+
+// serviceName returns the name within a service's ARN.
+func serviceName(arn string) string {
+	parts := strings.Split(arn, "/")
+	if len(parts) < 2 {
+		return arn
+	}
+	return parts[1]
+}
+
+// lasted is how a time stands in a table: how long it was from one to the other, or
+// is by now where the other has not come.
+func lasted(from, until *time.Time, now time.Time) string {
+	if from == nil {
+		return "-"
+	}
+	if until == nil {
+		return term.Took(now.Sub(*from))
+	}
+	return term.Took(until.Sub(*from))
+}

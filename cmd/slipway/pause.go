@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+)
+
+func newPauseCommand(m *Main) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "pause SERVICE",
+		Short: "Stop a service's instances and keep all else",
+		Long: `Pause stops all instances of a service. Its URL, configuration and image stay;
+requests are answered with 503 until it is resumed. What instances wrote to
+their disks is gone.`,
+		Example:           "  slipway pause shop",
+		Args:              argCount(1, 1, "the name of a service"),
+		ValidArgsFunction: m.completeService,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := m.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return m.apply(cmd.Context(), c, args[0], pausing, wait)
+		},
+	}
+	addWaitFlag(cmd, &wait)
+	return cmd
+}
+
+var pausing = change{
+	doing: "Pausing",
+	done:  "is paused",
+	idle:  "is paused already",
+	start: func(ctx context.Context, c *client.Client, arn string) (string, *types.Service, error) {
+		out, err := c.API.PauseService(ctx, &apprunner.PauseServiceInput{ServiceArn: aws.String(arn)})
+		if err != nil {
+			return "", nil, err
+		}
+		return aws.ToString(out.OperationId), out.Service, nil
+	},
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+)
+
+func newResumeCommand(m *Main) *cobra.Command {
+	var wait bool
+	cmd := &cobra.Command{
+		Use:   "resume SERVICE",
+		Short: "Start a paused service again",
+		Long: `Resume starts the version that a paused service ran last, without pulling its
+image anew, at the URL it had.`,
+		Example:           "  slipway resume shop",
+		Args:              argCount(1, 1, "the name of a service"),
+		ValidArgsFunction: m.completeService,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := m.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return m.apply(cmd.Context(), c, args[0], resuming, wait)
+		},
+	}
+	addWaitFlag(cmd, &wait)
+	return cmd
+}
+
+var resuming = change{
+	doing: "Resuming",
+	done:  "is running",
+	idle:  "is running already",
+	start: func(ctx context.Context, c *client.Client, arn string) (string, *types.Service, error) {
+		out, err := c.API.ResumeService(ctx, &apprunner.ResumeServiceInput{ServiceArn: aws.String(arn)})
+		if err != nil {
+			return "", nil, err
+		}
+		return aws.ToString(out.OperationId), out.Service, nil
+	},
+}

@@ -1,0 +1,407 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+type upCommand struct {
+	m *Main
+
+	name         string
+	port         string
+	env          []string
+	envFiles     []string
+	unset        []string
+	cpu, memory  string
+	startCommand string
+	healthPath   string
+	sizes        sizes
+	wait         bool
+
+	given *pflag.FlagSet // to tell an empty value from none
+}
+
+func newUpCommand(m *Main) *cobra.Command {
+	up := &upCommand{m: m}
+	cmd := &cobra.Command{
+		Use:   "up PATH|IMAGE",
+		Short: "Deploy an image: a URL from a file or a name",
+		Long: `Up makes a service of an image, or deploys the image to the service of that name
+if there is one, and prints its URL.
+
+PATH is an OCI layout directory, an OCI archive or what ` + "`docker save`" + ` wrote,
+gzipped or not: it is imported into the server's registry first. IMAGE is the
+name of an image there or in any other registry: nginx means the server's own
+nginx, if it has one, and otherwise docker.io/library/nginx.
+
+Of a service that exists, only what flags name is changed; variables are added
+to those it has. A paused service is resumed first.
+
+When no server answers at an endpoint on this machine, up starts one and serves
+in the foreground until Ctrl-C.`,
+		Example: `  slipway up ./image.tar
+  slipway up shop:1.0 --env GREETING=hello --env-file .env --min 2 --max 10
+  slipway up public.ecr.aws/nginx/nginx:latest --name web-front --port 80`,
+		Args: argCount(1, 1, "a path or the name of an image"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			up.given = cmd.Flags()
+			return up.run(cmd, args[0])
+		},
+	}
+	up.addFlags(cmd.Flags())
+	addWaitFlag(cmd, &up.wait)
+	return cmd
+}
+
+func (up *upCommand) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&up.name, "name", "", "the service's `name` (default: made of the image's)")
+	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one the image exposes, else 8080)")
+	f.StringArrayVarP(&up.env, "env", "e", nil, "set the variable `NAME=value`, or NAME to the value it has here; repeatable")
+	f.StringArrayVar(&up.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
+	f.StringArrayVar(&up.unset, "unset-env", nil, "remove the variable `NAME` from the service; repeatable")
+	f.StringVar(&up.cpu, "cpu", "", "CPU of an instance: `vCPU` 0.25, 0.5, 1, 2 or 4 (default 1)")
+	f.StringVar(&up.memory, "memory", "", "memory of an instance: `GB` 0.5, 1, 2, 3, 4, 6, 8, 10 or 12 (default 2)")
+	f.Int32Var(&up.sizes.least, "min", 0, "least `number` of instances (default 1)")
+	f.Int32Var(&up.sizes.most, "max", 0, "largest `number` of instances (default 25)")
+	f.Int32Var(&up.sizes.concurrency, "concurrency", 0, "`requests` at once that an instance takes (default 100)")
+	f.StringVar(&up.startCommand, "start-command", "", "`command` to run instead of the image's own")
+	f.StringVar(&up.healthPath, "health-path", "", "`path` that answers 2xx when the application is healthy (default: a TCP connection is enough)")
+}
+
+func (up *upCommand) run(cmd *cobra.Command, source string) error {
+	env, err := readVariables(up.envFiles, up.env, up.m.Getenv)
+	if err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	for flag, value := range map[string]int32{"min": up.sizes.least, "max": up.sizes.most, "concurrency": up.sizes.concurrency} {
+		if up.given.Changed(flag) && value < 1 {
+			return usageError(cmd, "--%s is %d; it must be at least 1", flag, value)
+		}
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	server, err := up.server(ctx)
+	if err != nil {
+		return err
+	}
+	err = up.deploy(ctx, source, env)
+	if server == nil {
+		return err
+	}
+	if err == nil {
+		up.m.progress().Say(term.Plain, "Serving until Ctrl-C. Instances live on; the next `slipway serve` finds them.")
+	} else {
+		cancel()
+	}
+	return errors.Join(err, server.Wait())
+}
+
+// server starts a server when none answers where one of this machine should.
+// It returns nil when there is one.
+func (up *upCommand) server(ctx context.Context) (*Server, error) {
+	t, err := up.m.target()
+	if err != nil {
+		return nil, err
+	}
+	if err := client.Probe(ctx, t); err == nil || !client.Unreachable(err) || !t.Local() || up.m.StartServer == nil {
+		return nil, nil
+	}
+	up.m.progress().Say(term.Plain, "No server answers at %s: starting one.", t.Endpoint)
+	server, err := up.m.StartServer(ctx, ServerOptions{DataDir: t.DataDir, APIAddr: t.Addr(), Region: up.m.settings.Region})
+	if err != nil {
+		return nil, fmt.Errorf("start a server: %w", err)
+	}
+	up.m.settings.Endpoint, up.m.settings.Credentials = server.Endpoint, server.Credentials
+	return server, nil
+}
+
+// deploy brings the service about.
+func (up *upCommand) deploy(ctx context.Context, source string, env map[string]string) error {
+	c, err := up.m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	img, err := up.image(ctx, c, source)
+	if err != nil {
+		return err
+	}
+	if up.name == "" {
+		up.name = defaultServiceName(img.title)
+	}
+	w := up.wish(img, env)
+	found, _, err := c.FindService(ctx, up.name)
+	if err != nil {
+		return err
+	}
+	if found == nil {
+		return up.create(ctx, c, w, img)
+	}
+	return up.update(ctx, c, w, aws.ToString(found.ServiceArn))
+}
+
+func (up *upCommand) wish(img upImage, env map[string]string) wish {
+	optional := func(flag, value string) *string {
+		if !up.given.Changed(flag) {
+			return nil
+		}
+		return &value
+	}
+	return wish{
+		image:        img.identifier,
+		imageType:    img.kind,
+		port:         optional("port", up.port),
+		startCommand: optional("start-command", up.startCommand),
+		set:          env,
+		unset:        up.unset,
+		cpu:          optional("cpu", cpuValue(up.cpu)),
+		memory:       optional("memory", memoryValue(up.memory)),
+		healthPath:   optional("health-path", up.healthPath),
+	}
+}
+
+func (up *upCommand) create(ctx context.Context, c *client.Client, w wish, img upImage) error {
+	if w.port == nil {
+		w.port = img.port()
+	}
+	var err error
+	if w.scaling, err = scalingARN(ctx, c, up.sizes, nil); err != nil {
+		return err
+	}
+	p := up.m.progress()
+	p.Say(term.Plain, "Creating service %s from %s", up.name, imageForPeople(w.image))
+	out, err := c.API.CreateService(ctx, w.create(up.name))
+	if err != nil {
+		return err
+	}
+	return up.finish(ctx, c, started{
+		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service,
+	}, p)
+}
+
+func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn string) error {
+	p := up.m.progress()
+	svc, err := up.settled(ctx, c, arn, p)
+	if err != nil {
+		return err
+	}
+	if svc.SourceConfiguration == nil || svc.SourceConfiguration.ImageRepository == nil {
+		return &client.Problem{
+			Text: fmt.Sprintf("service %s is built from source code, so that it cannot run an image", up.name),
+			Hint: "Choose another --name, or `slipway rm " + up.name + "` first.",
+		}
+	}
+	if w.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {
+		return err
+	}
+	op := started{name: up.name, arn: arn, service: svc}
+	in := w.update(svc)
+	switch {
+	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@"):
+		p.Say(term.Plain, "Service %s runs %s already", up.name, imageForPeople(w.image))
+		return up.finish(ctx, c, op, p)
+	case in == nil && svc.Status == types.ServiceStatusRunning:
+		p.Say(term.Plain, "Deploying %s to service %s", imageForPeople(w.image), up.name)
+		op.id, _, err = deploying.start(ctx, c, arn)
+	default:
+		if in == nil {
+			in = &apprunner.UpdateServiceInput{ServiceArn: aws.String(arn)}
+		}
+		p.Say(term.Plain, "Updating service %s to %s", up.name, imageForPeople(w.image))
+		var out *apprunner.UpdateServiceOutput
+		if out, err = c.API.UpdateService(ctx, in); err == nil {
+			op.id, op.service = aws.ToString(out.OperationId), out.Service
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return up.finish(ctx, c, op, p)
+}
+
+// settled returns the service when it can be updated: it waits for a running
+// operation and resumes what is paused, unless it must not wait.
+func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, p *term.Progress) (*types.Service, error) {
+	svc, err := c.Describe(ctx, arn)
+	if err != nil || !up.wait {
+		return svc, err
+	}
+	if svc.Status == types.ServiceStatusOperationInProgress {
+		op, err := c.Operation(ctx, arn, "")
+		if err != nil {
+			return nil, err
+		}
+		if op != nil && client.Live(op.Status) {
+			p.Say(term.Plain, "Waiting for %s of %s to end", op.Type, up.name)
+			out, err := up.m.await(ctx, c, started{name: up.name, arn: arn, id: aws.ToString(op.Id), service: svc}, p)
+			if err != nil {
+				return nil, err
+			}
+			svc = out.service
+		}
+	}
+	if svc.Status != types.ServiceStatusPaused {
+		return svc, nil
+	}
+	p.Say(term.Plain, "Resuming %s", up.name)
+	id, svc, err := resuming.start(ctx, c, arn)
+	if err != nil || id == "" {
+		return svc, err
+	}
+	out, err := up.m.await(ctx, c, started{name: up.name, arn: arn, id: id, service: svc}, p)
+	if err != nil {
+		return nil, err
+	}
+	return out.service, out.failure(up.name)
+}
+
+// finish waits if it is to, and prints the URL.
+func (up *upCommand) finish(ctx context.Context, c *client.Client, op started, p *term.Progress) error {
+	out := &outcome{OperationID: op.id, Service: shown(op.service), service: op.service}
+	var failed error
+	if op.id != "" && up.wait {
+		var err error
+		if out, err = up.m.await(ctx, c, op, p); err != nil {
+			return err
+		}
+		failed = out.failure(op.name)
+	}
+	if out.service != nil {
+		out.URL = serviceURL(aws.ToString(out.service.ServiceUrl))
+	}
+	if up.m.json {
+		return errors.Join(up.m.printJSON(out), failed)
+	}
+	if failed != nil {
+		return failed
+	}
+	if op.id != "" && up.wait {
+		p.Say(term.Good, "%s is running (%s)", op.name, took(out.summary))
+	}
+	_, err := fmt.Fprintln(up.m.Stdout, out.URL)
+	return err
+}
+
+// upImage is the image to deploy.
+type upImage struct {
+	identifier string // as ImageIdentifier
+	kind       types.ImageRepositoryType
+	title      string         // to name a service after
+	config     *v1.ConfigFile // nil when not known here
+}
+
+// port returns the one TCP port that the image exposes, nil when that is not
+// known or not one.
+func (i upImage) port() *string {
+	if i.config == nil {
+		return nil
+	}
+	var ports []string
+	for p := range i.config.Config.ExposedPorts {
+		if number, protocol, ok := strings.Cut(p, "/"); !ok || protocol == "tcp" {
+			ports = append(ports, number)
+		}
+	}
+	if len(ports) != 1 {
+		return nil
+	}
+	return &ports[0]
+}
+
+// image finds out what is meant by the argument, and imports it if it is a
+// path. What looks like a path is never taken for a name.
+func (up *upCommand) image(ctx context.Context, c *client.Client, source string) (upImage, error) {
+	_, err := os.Stat(source)
+	if err == nil || strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") || strings.HasSuffix(source, ".tar") {
+		return up.fromPath(ctx, c, source)
+	}
+	return up.fromName(ctx, c, source)
+}
+
+// fromPath imports an image and names it by its digest: what runs is what was
+// handed over, whoever moves a tag later.
+func (up *upCommand) fromPath(ctx context.Context, c *client.Client, path string) (upImage, error) {
+	img, err := openImage(path)
+	if err != nil {
+		return upImage{}, err
+	}
+	defer img.Close()
+	config, err := img.Config()
+	if err != nil {
+		return upImage{}, &client.Problem{Text: fmt.Sprintf("%s: %v", path, err), Err: err}
+	}
+	tag := img.Tag
+	if tag == "" {
+		tag = "latest"
+	}
+	if err := up.m.push(ctx, c, img, path, img.Name, tag); err != nil {
+		return upImage{}, err
+	}
+	identifier, err := ownImage(ctx, c, img.Name+"@"+img.Digest)
+	if err != nil {
+		return upImage{}, err
+	}
+	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: img.Name, config: config}, nil
+}
+
+// fromName takes an image of the server's registry, if it has one of the name,
+// and otherwise any other registry's.
+func (up *upCommand) fromName(ctx context.Context, c *client.Client, image string) (upImage, error) {
+	ref, err := name.ParseReference(image)
+	if err != nil {
+		return upImage{}, &client.Problem{
+			Text: fmt.Sprintf("%q is neither a file or directory nor the name of an image", image),
+			Hint: "An image's name is like nginx, shop:1.0 or registry.example.com/shop@sha256:...",
+			Err:  err,
+		}
+	}
+	title := ref.Context().RepositoryStr()
+	digest, err := c.Registry.Digest(ctx, image)
+	if err != nil {
+		return upImage{}, err
+	}
+	if digest == "" {
+		return upImage{identifier: qualified(ref), kind: types.ImageRepositoryTypeEcrPublic, title: title}, nil
+	}
+	config, err := c.Registry.Config(ctx, image)
+	if err != nil {
+		return upImage{}, err
+	}
+	if !strings.Contains(image, "@") {
+		repository, tag := client.SplitName(image)
+		image = repository + ":" + tag
+	}
+	identifier, err := ownImage(ctx, c, image)
+	if err != nil {
+		return upImage{}, err
+	}
+	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: title, config: config}, nil
+}
+
+// ownImage returns the ECR-shaped name of an image in the server's registry.
+func ownImage(ctx context.Context, c *client.Client, image string) (string, error) {
+	account, err := c.Account(ctx)
+	if err != nil {
+		return "", err
+	}
+	return account + ".dkr.ecr." + c.Identity.Region + ".amazonaws.com/" + image, nil
+}
+
+// qualified returns a reference with its registry, which App Runner requires.
+func qualified(ref name.Reference) string {
+	return strings.Replace(ref.Name(), "index.docker.io/", "docker.io/", 1)
+}

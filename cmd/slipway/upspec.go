@@ -1,0 +1,184 @@
+package main
+
+import (
+	"maps"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+)
+
+// wish is what `slipway up` is to make of a service. Nil and empty members
+// leave what is there, or the server's defaults.
+type wish struct {
+	image     string // as ImageIdentifier
+	imageType types.ImageRepositoryType
+
+	port         *string
+	startCommand *string
+	set          map[string]string // environment variables
+	unset        []string          // their names
+
+	cpu, memory *string
+	healthPath  *string
+	scaling     *string // ARN
+}
+
+// create returns the request that makes a service of the wish.
+func (w wish) create(name string) *apprunner.CreateServiceInput {
+	return &apprunner.CreateServiceInput{
+		ServiceName:                 aws.String(name),
+		SourceConfiguration:         w.source(nil),
+		InstanceConfiguration:       w.instance(),
+		HealthCheckConfiguration:    w.health(),
+		AutoScalingConfigurationArn: w.scaling,
+	}
+}
+
+// update returns the request that makes the service as wished, or nil when it
+// is so already.
+func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
+	in := &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn}
+	same := true
+	if source := w.source(svc.SourceConfiguration); !reflect.DeepEqual(deployed(source), deployed(svc.SourceConfiguration)) {
+		in.SourceConfiguration, same = source, false
+	}
+	if i := w.instance(); i != nil && !sameInstance(i, svc.InstanceConfiguration) {
+		in.InstanceConfiguration, same = i, false
+	}
+	if h := w.health(); h != nil && !sameHealth(h, svc.HealthCheckConfiguration) {
+		in.HealthCheckConfiguration, same = h, false
+	}
+	if w.scaling != nil {
+		in.AutoScalingConfigurationArn, same = w.scaling, false
+	}
+	if same {
+		return nil
+	}
+	return in
+}
+
+// source returns the source with the wished changes to what is there. A service
+// that up makes does not deploy by itself: up and deploy do.
+func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration {
+	source := &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)}
+	cfg := types.ImageConfiguration{}
+	if old != nil {
+		source.AutoDeploymentsEnabled = old.AutoDeploymentsEnabled
+		source.AuthenticationConfiguration = old.AuthenticationConfiguration
+		if old.ImageRepository != nil && old.ImageRepository.ImageConfiguration != nil {
+			cfg = *old.ImageRepository.ImageConfiguration
+		}
+	}
+	if w.port != nil {
+		cfg.Port = w.port
+	}
+	if w.startCommand != nil {
+		cfg.StartCommand = w.startCommand
+	}
+	if len(w.set) > 0 || len(w.unset) > 0 {
+		env := map[string]string{}
+		maps.Copy(env, cfg.RuntimeEnvironmentVariables)
+		for _, name := range w.unset {
+			delete(env, name)
+		}
+		maps.Copy(env, w.set)
+		cfg.RuntimeEnvironmentVariables = env
+	}
+	source.ImageRepository = &types.ImageRepository{
+		ImageIdentifier:     aws.String(w.image),
+		ImageRepositoryType: w.imageType,
+		ImageConfiguration:  &cfg,
+	}
+	return source
+}
+
+func (w wish) instance() *types.InstanceConfiguration {
+	if w.cpu == nil && w.memory == nil {
+		return nil
+	}
+	return &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
+}
+
+func (w wish) health() *types.HealthCheckConfiguration {
+	if w.healthPath == nil {
+		return nil
+	}
+	return &types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolHttp, Path: w.healthPath}
+}
+
+// deployed returns of a source what up can change, with nil and empty alike.
+func deployed(s *types.SourceConfiguration) any {
+	type image struct {
+		identifier, kind, port, start string
+		env                           map[string]string
+	}
+	if s == nil || s.ImageRepository == nil {
+		return image{}
+	}
+	r := s.ImageRepository
+	c := image{identifier: aws.ToString(r.ImageIdentifier), kind: string(r.ImageRepositoryType), env: map[string]string{}}
+	if cfg := r.ImageConfiguration; cfg != nil {
+		c.port, c.start = aws.ToString(cfg.Port), aws.ToString(cfg.StartCommand)
+		maps.Copy(c.env, cfg.RuntimeEnvironmentVariables)
+	}
+	return c
+}
+
+func sameInstance(want, have *types.InstanceConfiguration) bool {
+	if have == nil {
+		return false
+	}
+	return (want.Cpu == nil || cpuForPeople(*want.Cpu) == cpuForPeople(aws.ToString(have.Cpu))) &&
+		(want.Memory == nil || memoryForPeople(*want.Memory) == memoryForPeople(aws.ToString(have.Memory)))
+}
+
+func sameHealth(want, have *types.HealthCheckConfiguration) bool {
+	return have != nil && have.Protocol == want.Protocol && aws.ToString(have.Path) == aws.ToString(want.Path)
+}
+
+// cpuValue makes an API value of what people write: "0.5", "1 vCPU", "512".
+// What it does not understand it leaves to the server to refuse.
+func cpuValue(s string) string { return quantity(s, "vCPU", 4) }
+
+// memoryValue makes an API value of what people write: "2", "2GB", "2048".
+func memoryValue(s string) string { return quantity(s, "GB", 12) }
+
+// quantity adds the unit to a bare number that is at most largest, and a space
+// before a unit that has none.
+func quantity(s, unit string, largest float64) string {
+	s = strings.TrimSpace(s)
+	number := s
+	if i := len(s) - len(unit); i > 0 && strings.EqualFold(s[i:], unit) {
+		number = strings.TrimSpace(s[:i])
+	} else if n, err := strconv.ParseFloat(s, 64); err != nil || n > largest {
+		return s
+	}
+	return number + " " + unit
+}
+
+// defaultServiceName makes a service name of an image's: the allowed letters,
+// 4 to 40 of them.
+func defaultServiceName(image string) string {
+	const shortest, longest = 4, 40
+	image = image[strings.LastIndexByte(image, '/')+1:]
+	name := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		}
+		return '-'
+	}, image)
+	name = strings.TrimLeft(name, "-_")
+	name = strings.TrimRight(name[:min(len(name), longest)], "-_")
+	if name == "" {
+		return "app-service"
+	}
+	if len(name) < shortest {
+		name += "-app"
+	}
+	return name
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"maps"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestQuantities(t *testing.T) {
+	t.Parallel()
+	for given, want := range map[string]string{
+		"0.25": "0.25 vCPU", "1": "1 vCPU", "4": "4 vCPU", "1 vCPU": "1 vCPU", "2vcpu": "2 vCPU", "256": "256", "1024": "1024", "fast": "fast", "": "",
+	} {
+		if got := cpuValue(given); got != want {
+			t.Errorf("cpuValue(%q) = %q, want %q", given, got, want)
+		}
+	}
+	for given, want := range map[string]string{
+		"0.5": "0.5 GB", "2": "2 GB", "12": "12 GB", "2GB": "2 GB", "3 gb": "3 GB", "512": "512", "2048": "2048", "1G": "1G",
+	} {
+		if got := memoryValue(given); got != want {
+			t.Errorf("memoryValue(%q) = %q, want %q", given, got, want)
+		}
+	}
+	for units, want := range map[string]string{"512": "0.5 GB", "2048": "2 GB", "1536": "1536 MB", "2 GB": "2 GB", "": ""} {
+		if got := memoryForPeople(units); got != want {
+			t.Errorf("memoryForPeople(%q) = %q, want %q", units, got, want)
+		}
+	}
+}
+
+func TestDefaultServiceName(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]string{
+		"shop":                  "shop",
+		"team/shop-api":         "shop-api",
+		"web":                   "web-app",
+		"a.b_c":                 "a-b_c",
+		"--x--":                 "x-app",
+		"...":                   "app-service",
+		strings.Repeat("a", 50): strings.Repeat("a", 40),
+	} {
+		if got := defaultServiceName(image); got != want {
+			t.Errorf("defaultServiceName(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
+func FuzzDefaultServiceName(f *testing.F) {
+	f.Add("team/shop")
+	allowed := regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-_]{3,39}$`) // the API model's
+	f.Fuzz(func(t *testing.T, image string) {
+		if got := defaultServiceName(image); !allowed.MatchString(got) {
+			t.Errorf("defaultServiceName(%q) = %q", image, got)
+		}
+	})
+}
+
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ have, flags, want sizes }{
+		{usualSizes, sizes{}, usualSizes},
+		{usualSizes, sizes{least: 30}, sizes{100, 30, 30}},
+		{sizes{50, 3, 9}, sizes{most: 2}, sizes{50, 2, 2}},
+		{sizes{50, 3, 9}, sizes{least: 5, most: 2}, sizes{50, 5, 2}}, // refused by the server, as said
+		{sizes{50, 3, 9}, sizes{concurrency: 10}, sizes{10, 3, 9}},
+	} {
+		if got := tc.have.with(tc.flags); got != tc.want {
+			t.Errorf("%v with %v = %v, want %v", tc.have, tc.flags, got, tc.want)
+		}
+	}
+	if n := len((sizes{200, 25, 1000}).name()); n > 32 {
+		t.Errorf("the name has %d letters, 32 are allowed", n)
+	}
+}
+
+func TestParseVariables(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{"OLD": "1"}
+	text := "# comment\n\nA=1\r\n  B=two words \nC=\"quoted\"\nD=a=b\nE\nOLD=2"
+	if err := parseVariables(strings.NewReader(text), env, strings.ToLower); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"A": "1", "B": "two words ", "C": `"quoted"`, "D": "a=b", "E": "e", "OLD": "2"}
+	if diff := cmp.Diff(want, env); diff != "" {
+		t.Errorf("variables (-want +got):\n%s", diff)
+	}
+	for text, says := range map[string]string{
+		"A=1\n=x":                         "line 2: a variable has no name",
+		"A B=x":                           "has a space",
+		"A=\x00":                          "the value of A has a NUL",
+		"A=" + strings.Repeat("x", 2<<20): "too long",
+	} {
+		if err := parseVariables(strings.NewReader(text), env, strings.ToLower); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%.20q: error %v, want %q", text, err, says)
+		}
+	}
+}
+
+func FuzzParseVariables(f *testing.F) {
+	f.Add("A=1\n# c\nB")
+	f.Fuzz(func(t *testing.T, text string) {
+		env := map[string]string{}
+		if err := parseVariables(strings.NewReader(text), env, func(string) string { return "" }); err != nil {
+			return
+		}
+		// What was read can be written and read again.
+		var lines strings.Builder
+		for name, value := range env {
+			if strings.ContainsAny(value, "\r") || strings.HasPrefix(name, "#") {
+				return
+			}
+			lines.WriteString(name + "=" + value + "\n")
+		}
+		again := map[string]string{}
+		if err := parseVariables(strings.NewReader(lines.String()), again, nil); err != nil || !maps.Equal(env, again) {
+			t.Errorf("%q became %q, %v", env, again, err)
+		}
+	})
+}
+
+func TestParseSince(t *testing.T) {
+	t.Parallel()
+	zone := time.FixedZone("X", 3600)
+	now := epoch.In(zone)
+	for text, want := range map[string]time.Time{
+		"90m":                  epoch.Add(-90 * time.Minute),
+		"0s":                   epoch,
+		"3d":                   epoch.AddDate(0, 0, -3),
+		"2026-03-01T11:00:00Z": epoch.Add(-time.Hour),
+		"2026-03-01 11:00:00":  epoch.Add(-2 * time.Hour),
+		"2026-03-01":           epoch.Add(-13 * time.Hour),
+	} {
+		if got, err := parseSince(text, now); err != nil || !got.Equal(want) {
+			t.Errorf("parseSince(%q) = %v, %v; want %v", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "-1h", "-3d", "3.5d", "yesterday", "2026-13-01"} {
+		if got, err := parseSince(text, now); err == nil {
+			t.Errorf("parseSince(%q) = %v", text, got)
+		}
+	}
+}
+
+func TestShellQuote(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[string]string{
+		"":             "''",
+		"http://h:1/a": "http://h:1/a",
+		"a b":          "'a b'",
+		"it's":         `'it'\''s'`,
+		"$(rm)":        "'$(rm)'",
+	} {
+		if got := shellQuote(s); got != want {
+			t.Errorf("shellQuote(%q) = %s, want %s", s, got, want)
+		}
+	}
+}
