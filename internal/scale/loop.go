@@ -1,0 +1,236 @@
+package scale
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Demand tells how much a service is asked for: see router.Router.Demand.
+type Demand interface {
+	Demand(serviceID string) (inFlight, waiting int, integral float64, ok bool)
+}
+
+// Config is what a Scaler needs.
+type Config struct {
+	Store  *store.Store
+	Demand Demand
+	Log    *slog.Logger
+
+	Interval time.Duration // between decisions without a nudge; 2 s
+	Stable   time.Duration // how long fewer instances must have been enough; 1 minute
+	Pace     time.Duration // between two steps of scaling in; 10 s
+	Resync   time.Duration // between readings of all services; 1 minute
+}
+
+// Scaler sets the sizes of the releases that serve.
+type Scaler struct {
+	cfg Config
+
+	mu     sync.Mutex // guards urgent
+	urgent map[string]struct{}
+	nudge  chan struct{}
+
+	targets map[string]*target // by service; Run's alone
+}
+
+// target is a release that serves and what was seen of the demand for it.
+type target struct {
+	release slipway.Release
+	window  window
+	changed time.Time
+}
+
+// New checks cfg and returns a scaler that does nothing until Run.
+func New(cfg Config) (*Scaler, error) {
+	if cfg.Store == nil || cfg.Demand == nil || cfg.Log == nil {
+		return nil, errors.New("scale: store, demand and log are required")
+	}
+	for _, d := range []struct {
+		limit *time.Duration
+		value time.Duration
+	}{
+		{&cfg.Interval, 2 * time.Second},
+		{&cfg.Stable, time.Minute},
+		{&cfg.Pace, 10 * time.Second},
+		{&cfg.Resync, time.Minute},
+	} {
+		if *d.limit == 0 {
+			*d.limit = d.value
+		}
+	}
+	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
+}
+
+// Nudge makes Run decide the service's size now: a request waits. It does not
+// block.
+func (s *Scaler) Nudge(serviceID string) {
+	s.mu.Lock()
+	s.urgent[serviceID] = struct{}{}
+	s.mu.Unlock()
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Scaler) takeUrgent() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ids := make([]string, 0, len(s.urgent))
+	for id := range s.urgent {
+		ids = append(ids, id)
+	}
+	clear(s.urgent)
+	return ids
+}
+
+// Run decides sizes until ctx ends.
+func (s *Scaler) Run(ctx context.Context) error {
+	watch := s.cfg.Store.Watch(store.Releases | store.Routes)
+	defer watch.Close()
+	tick := time.NewTicker(s.cfg.Interval)
+	defer tick.Stop()
+	resync := time.NewTicker(s.cfg.Resync)
+	defer resync.Stop()
+	s.try(ctx, "read all services", s.readAll(ctx))
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-watch.C:
+			s.try(ctx, "read services", s.read(ctx, watch.Take()))
+		case <-resync.C:
+			s.try(ctx, "read all services", s.readAll(ctx))
+		case <-s.nudge:
+			for _, id := range s.takeUrgent() {
+				s.decide(ctx, id, true)
+			}
+		case <-tick.C:
+			for id := range s.targets {
+				s.decide(ctx, id, false)
+			}
+		}
+	}
+}
+
+func (s *Scaler) try(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.cfg.Log.Error(doing, "err", err)
+	}
+}
+
+func (s *Scaler) readAll(ctx context.Context) error {
+	var ids []string
+	err := s.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.Services(time.Time{}, "", 0)
+		for _, v := range list {
+			ids = append(ids, v.ID)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		known[id] = true
+	}
+	for id := range s.targets {
+		if !known[id] {
+			delete(s.targets, id)
+		}
+	}
+	return s.read(ctx, ids)
+}
+
+// read brings the targets of these services up to date.
+func (s *Scaler) read(ctx context.Context, ids []string) error {
+	return s.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		for _, id := range ids {
+			r, ok, err := serving(tx, id)
+			if err != nil {
+				return err
+			}
+			t := s.targets[id]
+			switch {
+			case !ok:
+				delete(s.targets, id)
+			case t == nil || t.release.ID != r.ID:
+				// The demand is the service's: a new release inherits what is known.
+				n := &target{release: r, changed: time.Now()}
+				if t != nil {
+					n.window = t.window
+				}
+				s.targets[id] = n
+			default:
+				t.release = r
+			}
+		}
+		return nil
+	})
+}
+
+// serving returns the release that takes the service's requests, if there is
+// one whose size means anything.
+func serving(tx *store.Tx, serviceID string) (r slipway.Release, ok bool, err error) {
+	v, err := tx.Service(serviceID)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, false, nil
+	}
+	if err != nil || v.Wanted != slipway.WantedRunning || v.ActiveRelease == "" {
+		return r, false, err
+	}
+	r, err = tx.Release(v.ActiveRelease)
+	if errors.Is(err, store.ErrNotFound) {
+		return r, false, nil
+	}
+	return r, err == nil && r.Desired == slipway.DesiredRun, err
+}
+
+// decide observes a service and writes its release's size if it is to change.
+// An urgent decision is about this moment alone and leaves the window as it is.
+func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
+	t := s.targets[id]
+	if t == nil {
+		return
+	}
+	now := time.Now()
+	inFlight, waiting, integral, known := s.cfg.Demand.Demand(id)
+	if known && !urgent {
+		t.window.observe(now, integral, s.cfg.Stable)
+	}
+	o := Observation{
+		Known: known, Now: inFlight + waiting, Peak: t.window.peak(),
+		Whole: t.window.whole(now, s.cfg.Stable), Rested: now.Sub(t.changed) >= s.cfg.Pace,
+	}
+	was := t.release.Size
+	size, reason := Decide(t.release.Scaling, was, o)
+	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
+		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "whole", o.Whole, "rested", o.Rested)
+	if size == was {
+		return
+	}
+	if err := s.write(ctx, t.release, size); err != nil {
+		s.try(ctx, "write a release's size", err)
+		return
+	}
+	s.cfg.Log.Info("scaling", "service", id, "release", t.release.ID, "from", was, "to", size, "reason", reason)
+	t.release.Size, t.changed = size, now
+}
+
+// write sets the size, unless the release has ceased to serve meanwhile.
+func (s *Scaler) write(ctx context.Context, r slipway.Release, size int) error {
+	return s.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		now, ok, err := serving(tx, r.ServiceID)
+		if err != nil || !ok || now.ID != r.ID {
+			return err
+		}
+		return tx.SetSize(now, size)
+	})
+}
