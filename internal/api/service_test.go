@@ -154,7 +154,7 @@ func TestCreateServiceRefuses(t *testing.T) {
 		image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":"` + prefix + `observabilityconfiguration/x"}`:                                          "Observability configuration " + prefix + "observabilityconfiguration/x doesn't exist",
 		image + `,"Tags":[{"Key":"a"},{"Key":"a"}]`:                                                                                                                                                 `Tags: the key "a" is given twice`,
 		image + `,"Tags":[{"Value":"a"}]`:         "Value null at 'tags.1.member.key' failed to satisfy constraint: Member must not be null",
-		image + `,"Tags":[{"Key":"slipway:min"}]`: `"slipway:min" is no setting of a service that this server knows`,
+		image + `,"Tags":[{"Key":"slipway:min"}]`: `"slipway:min" is no setting that this server knows for the resource type service`,
 		image + `,"Tags":[{"Key":"aws:x"}]`:       "'tags.1.member.key' failed to satisfy constraint: Member must satisfy regular expression pattern: ^(?!aws:).+",
 	} {
 		b.refused("CreateService", `{"ServiceName":"shop",`+members+`}`, "InvalidRequestException", message)

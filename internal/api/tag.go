@@ -61,7 +61,7 @@ func checkSetting(resource, key, value string) error {
 	s, ok := settings[key]
 	if !ok || s.resource != resource {
 		return slipway.Errorf(slipway.InvalidRequest,
-			"Tags: %q is no setting of a %s that this server knows; the prefix %s is reserved for settings.", key, resource, settingPrefix)
+			"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", key, resource, settingPrefix)
 	}
 	return s.check(value)
 }

@@ -146,7 +146,7 @@ func typeName(t reflect.Type) string {
 		return "String"
 	case reflect.Bool:
 		return "Boolean"
-	case reflect.Int32, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		return "Integer"
 	case reflect.Slice:
 		return "List"
@@ -172,7 +172,7 @@ func path(p jsontext.Pointer, t reflect.Type) string {
 			parts = append(parts, ordinal(token), "member")
 			t = t.Elem()
 		case t.Kind() == reflect.Struct:
-			f, ok := t.FieldByName(token)
+			f, ok := field(t, token)
 			if !ok {
 				return strings.Join(parts, ".")
 			}
@@ -181,6 +181,19 @@ func path(p jsontext.Pointer, t reflect.Type) string {
 		}
 	}
 	return strings.Join(parts, ".")
+}
+
+// field returns the field that holds a member.
+func field(t reflect.Type, member string) (reflect.StructField, bool) {
+	if f, ok := t.FieldByName(member); ok {
+		return f, true
+	}
+	for f := range t.Fields() {
+		if f.Tag.Get("json") == member {
+			return f, true
+		}
+	}
+	return reflect.StructField{}, false
 }
 
 func ordinal(index string) string {

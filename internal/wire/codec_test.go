@@ -110,6 +110,17 @@ func TestUnmarshal(t *testing.T) {
 	}
 }
 
+func TestUnmarshalNamesTaggedMembers(t *testing.T) {
+	t.Parallel()
+	var in struct {
+		Limit *int `json:"limit"`
+	}
+	err := wire.Unmarshal([]byte(`{"limit":"x"}`), &in)
+	if e, ok := errors.AsType[*wire.Exception](err); !ok || e.Message != "STRING_VALUE can not be converted to Integer (member limit)" {
+		t.Errorf("%v", err)
+	}
+}
+
 // unexported matches the SDK structs' marker field.
 func unexported(p cmp.Path) bool {
 	return strings.HasSuffix(p.Last().String(), "noSmithyDocumentSerde")
