@@ -9,13 +9,33 @@ import (
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 )
 
-// archive is a tar file, perhaps gzipped.
+// archive is a tar file.
 type archive struct {
 	path string
-	gzip bool
+	*scratch
+}
+
+// scratch is a directory that is made when it is first needed.
+type scratch struct{ dir string }
+
+func (s *scratch) make() (string, error) {
+	if s.dir != "" {
+		return s.dir, nil
+	}
+	var err error
+	s.dir, err = os.MkdirTemp("", "slipway-image-")
+	return s.dir, err
+}
+
+func (s *scratch) remove() error {
+	if s.dir == "" {
+		return nil
+	}
+	return os.RemoveAll(s.dir)
 }
 
 type archiveKind int
@@ -32,43 +52,70 @@ const (
 	tarMagicAt = 257
 )
 
+// newArchive opens a tar. A gzipped one is inflated to the scratch directory
+// first, since its parts are read in another order than they lie in.
 func newArchive(path string) (*archive, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	head, err := bufio.NewReader(f).Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	a := &archive{path: path, gzip: string(head) == "\x1f\x8b"}
-	r, err := a.open()
-	if err != nil {
-		return nil, fmt.Errorf("%s is %w: %w", path, ErrNotImage, err)
-	}
-	defer r.Close()
-	head, _ = bufio.NewReader(r).Peek(tarMagicAt + len(tarMagic))
-	if len(head) <= tarMagicAt || string(head[tarMagicAt:]) != tarMagic {
-		return nil, fmt.Errorf("%s is %w: it is no tar file", path, ErrNotImage)
+	a := &archive{path: path, scratch: &scratch{}}
+	if err := a.prepare(); err != nil {
+		return nil, errors.Join(err, a.remove())
 	}
 	return a, nil
 }
 
-// open returns the tar's bytes. It is a tarball.Opener.
-func (a *archive) open() (io.ReadCloser, error) {
-	f, err := os.Open(a.path)
-	if err != nil || !a.gzip {
-		return f, err
-	}
-	z, err := gzip.NewReader(f)
+func (a *archive) prepare() error {
+	path := a.path
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		return err
 	}
-	return struct {
-		io.Reader
-		io.Closer
-	}{z, f}, nil
+	defer f.Close()
+	r := bufio.NewReader(f)
+	head, err := r.Peek(2)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if string(head) == "\x1f\x8b" {
+		if err := a.inflate(r); err != nil {
+			return fmt.Errorf("%s: inflate: %w", path, err)
+		}
+	}
+	if err := a.check(); err != nil {
+		return fmt.Errorf("%s is %w: %w", path, ErrNotImage, err)
+	}
+	return nil
+}
+
+// inflate makes the archive one of what r yields without gzip.
+func (a *archive) inflate(r io.Reader) error {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return err
+	}
+	dir, err := a.make()
+	if err != nil {
+		return err
+	}
+	a.path = filepath.Join(dir, "image.tar")
+	f, err := os.OpenFile(a.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, z)
+	return errors.Join(err, f.Close())
+}
+
+// check makes sure that the file begins as a tar does.
+func (a *archive) check() error {
+	f, err := os.Open(a.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var magic [len(tarMagic)]byte
+	if _, err := f.ReadAt(magic[:], tarMagicAt); err != nil || string(magic[:]) != tarMagic {
+		return errors.New("it is no tar file")
+	}
+	return nil
 }
 
 // kind tells what the tar holds. A `docker save` of today is both; then its
@@ -88,9 +135,16 @@ func (a *archive) kind() (archiveKind, error) {
 	return kind, err
 }
 
-// unpackLayout writes the files of an OCI layout into dir, and nothing else:
-// no links, no devices, nothing outside of blobs/.
-func (a *archive) unpackLayout(dir string) error {
+// unpackLayout writes the files of an OCI layout into a directory, and nothing
+// else: no links, no devices, nothing outside of blobs/.
+func (a *archive) unpackLayout() (dir string, err error) {
+	if dir, err = a.make(); err != nil {
+		return "", err
+	}
+	return dir, a.unpackInto(dir)
+}
+
+func (a *archive) unpackInto(dir string) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
@@ -118,12 +172,12 @@ func (a *archive) unpackLayout(dir string) error {
 // each calls see with every entry until it returns an error; io.EOF ends the
 // walk without one.
 func (a *archive) each(see func(name string, h *tar.Header, r io.Reader) error) error {
-	r, err := a.open()
+	f, err := os.Open(a.path)
 	if err != nil {
 		return err
 	}
-	defer r.Close()
-	for t := tar.NewReader(r); ; {
+	defer f.Close()
+	for t := tar.NewReader(f); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -139,4 +193,61 @@ func (a *archive) each(see func(name string, h *tar.Header, r io.Reader) error) 
 			return err
 		}
 	}
+}
+
+// entry is a regular file of the archive.
+type entry struct {
+	offset, size int64 // of its content in the archive
+	archive      *archive
+}
+
+// open returns the entry's content.
+func (e entry) open() (io.ReadCloser, error) {
+	f, err := os.Open(e.archive.path)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, e.offset, e.size), f}, nil
+}
+
+// entries returns the archive's regular files by name, those that are links to
+// one under the names of the links too.
+func (a *archive) entries() (map[string]entry, error) {
+	f, err := os.Open(a.path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	found, links := map[string]entry{}, map[string]string{}
+	for t := tar.NewReader(f); ; {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := path.Clean(h.Name)
+		switch h.Typeflag {
+		case tar.TypeReg:
+			at, err := f.Seek(0, io.SeekCurrent) // the reader reads headers alone
+			if err != nil {
+				return nil, err
+			}
+			found[name] = entry{offset: at, size: h.Size, archive: a}
+		case tar.TypeLink:
+			links[name] = path.Clean(h.Linkname)
+		case tar.TypeSymlink: // as Docker wrote for layers that are equal
+			links[name] = path.Join(path.Dir(name), h.Linkname)
+		}
+	}
+	for name, target := range links {
+		if e, ok := found[target]; ok {
+			found[name] = e
+		}
+	}
+	return found, nil
 }

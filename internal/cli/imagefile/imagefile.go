@@ -17,7 +17,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
 // ErrNotImage says that what lies at a path is no container image. The errors
@@ -36,15 +36,15 @@ type Image struct {
 	// Tag may be "".
 	Name, Tag string
 
-	scratch string // directory to remove on Close; "" if none
+	scratch *scratch // nil when nothing was unpacked
 }
 
 // Close removes what Open has unpacked.
 func (i *Image) Close() error {
-	if i.scratch == "" {
+	if i.scratch == nil {
 		return nil
 	}
-	return os.RemoveAll(i.scratch)
+	return i.scratch.remove()
 }
 
 // Config returns the image's config; of several, that for this machine's
@@ -90,62 +90,65 @@ func openArchive(path string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind, err := archive.kind()
+	img, err := archive.image(path)
+	if err != nil {
+		return nil, errors.Join(err, archive.remove())
+	}
+	img.scratch = archive.scratch
+	return img, nil
+}
+
+// image opens the image in an archive; path is what the user calls it.
+func (a *archive) image(path string) (*Image, error) {
+	kind, err := a.kind()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	switch kind {
 	case savedImage:
-		return openSaved(path, archive)
+		return a.saved(path)
 	case layoutArchive:
-		return openLayoutArchive(path, archive)
+		dir, err := a.unpackLayout()
+		if err != nil {
+			return nil, fmt.Errorf("unpack %s: %w", path, err)
+		}
+		return openLayout(dir, nameFromPath(path))
 	}
 	return nil, fmt.Errorf("%s is %w: it is a tar without manifest.json or index.json, or cut short", path, ErrNotImage)
 }
 
-func openSaved(path string, archive *archive) (*Image, error) {
-	manifest, err := tarball.LoadManifest(archive.open)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: manifest.json: %w", path, err)
-	}
-	if len(manifest) != 1 {
-		return nil, fmt.Errorf("%s holds %d images (%s): save one alone", path, len(manifest), tagsOf(manifest))
-	}
-	img, err := tarball.Image(archive.open, nil)
+func (a *archive) saved(path string) (*Image, error) {
+	files, err := a.entries()
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	out := &Image{Single: img, Name: nameFromPath(path)}
-	if len(manifest[0].RepoTags) > 0 {
-		out.rename(manifest[0].RepoTags[0])
+	list, err := manifestOf(files)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(list) != 1 {
+		return nil, fmt.Errorf("%s holds %d images (%s): save one alone", path, len(list), tagsOf(list))
+	}
+	core, err := newSaved(files, list[0])
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	out := &Image{Name: nameFromPath(path)}
+	if len(list[0].RepoTags) > 0 {
+		out.rename(list[0].RepoTags[0])
+	}
+	if out.Single, err = partial.CompressedToImage(core); err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return out.digested(path)
 }
 
-func tagsOf(manifest tarball.Manifest) string {
+func tagsOf(list []savedManifest) string {
 	var tags []string
-	for _, m := range manifest {
+	for _, m := range list {
 		tags = append(tags, m.RepoTags...)
 	}
 	return strings.Join(tags, ", ")
-}
-
-func openLayoutArchive(path string, archive *archive) (*Image, error) {
-	dir, err := os.MkdirTemp("", "slipway-image-")
-	if err != nil {
-		return nil, err
-	}
-	img, err := func() (*Image, error) {
-		if err := archive.unpackLayout(dir); err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", path, err)
-		}
-		return openLayout(dir, nameFromPath(path))
-	}()
-	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	img.scratch = dir
-	return img, nil
 }
 
 func openLayout(dir, guess string) (*Image, error) {
@@ -190,8 +193,7 @@ func refsOf(manifest *v1.IndexManifest) string {
 	return strings.Join(refs, ", ")
 }
 
-// digested fills in the digest, which reads all layers where they are not
-// compressed yet.
+// digested fills in the digest.
 func (i *Image) digested(path string) (*Image, error) {
 	var digest v1.Hash
 	var err error

@@ -4,7 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/openslipway/slipway/internal/cli/imagefile"
 	"github.com/openslipway/slipway/internal/image/imagetest"
@@ -105,14 +110,8 @@ func TestOpenReadsEveryForm(t *testing.T) {
 			if err != nil || digest.String() != got.Digest {
 				t.Errorf("digest %s, %v; Digest is %q", digest, err, got.Digest)
 			}
-			layers, err := got.Single.Layers()
-			if err != nil || len(layers) != 1 {
-				t.Fatalf("%d layers, %v", len(layers), err)
-			}
-			if r, err := layers[0].Uncompressed(); err != nil {
+			if err := validate.Image(got.Single); err != nil {
 				t.Error(err)
-			} else {
-				r.Close()
 			}
 		})
 	}
@@ -186,7 +185,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"nothing", filepath.Join(t.TempDir(), "absent"), fs.ErrNotExist, ""},
 		{"a text", file(t, "notes.txt", []byte("hello")), imagefile.ErrNotImage, "no tar"},
 		{"an empty file", file(t, "empty", nil), imagefile.ErrNotImage, "no tar"},
-		{"broken gzip", file(t, "x.gz", []byte("\x1f\x8bnope")), imagefile.ErrNotImage, ""},
+		{"broken gzip", file(t, "x.gz", []byte("\x1f\x8bnope")), nil, "inflate"},
 		{"another tar", archiveOf(t, filepath.Dir(file(t, "a", []byte("b")))), imagefile.ErrNotImage, "manifest.json"},
 		{"a directory", t.TempDir(), imagefile.ErrNotImage, "index.json"},
 		{"a device", os.DevNull, imagefile.ErrNotImage, "regular"},
@@ -207,6 +206,67 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("error %q does not say %q", err, tc.says)
 			}
 		})
+	}
+}
+
+// TestSavedLayers shows that layers are taken as they are, that equal ones may
+// be links, as Docker writes them, and that a damaged one is refused.
+func TestSavedLayers(t *testing.T) {
+	t.Parallel()
+	layer := imagetest.Tar(t, imagetest.Text("etc/motd", "hello"))
+	sum := sha256.Sum256(layer)
+	digest := "sha256:" + hex.EncodeToString(sum[:])
+	config := fmt.Sprintf(`{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[%q,%q]}}`, digest, digest)
+	pack := func(layer []byte) string {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for _, e := range []struct {
+			h    tar.Header
+			body string
+		}{
+			{tar.Header{Name: "c.json"}, config},
+			{tar.Header{Name: "two/layer.tar", Typeflag: tar.TypeSymlink, Linkname: "../one/layer.tar"}, ""},
+			{tar.Header{Name: "one/layer.tar"}, string(layer)},
+			{tar.Header{Name: "manifest.json"}, `[{"Config":"c.json","RepoTags":null,"Layers":["one/layer.tar","two/layer.tar"]}]`},
+		} {
+			e.h.Size, e.h.Mode = int64(len(e.body)), 0o600
+			if err := w.WriteHeader(&e.h); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(e.body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return file(t, "shop.tar", b.Bytes())
+	}
+	img, err := imagefile.Open(pack(layer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := img.Single.Layers()
+	if err != nil || len(layers) != 2 {
+		t.Fatalf("%d layers, %v", len(layers), err)
+	}
+	for _, l := range layers {
+		if d, err := l.Digest(); err != nil || d.String() != digest {
+			t.Errorf("layer %s, %v; want it as it was, %s", d, err, digest)
+		}
+		r, err := l.Compressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		if err != nil || !bytes.Equal(got, layer) {
+			t.Errorf("layer of %d bytes, %v; want %d", len(got), err, len(layer))
+		}
+		r.Close()
+	}
+	layer[0] ^= 1
+	if _, err := imagefile.Open(pack(layer)); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("damaged layer: %v", err)
 	}
 }
 
