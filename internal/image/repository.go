@@ -356,8 +356,11 @@ func (s *Store) Repositories() ([]string, error) {
 		switch e.Name() {
 		case manifestDir:
 			rel, err := filepath.Rel(root, filepath.Dir(path))
+			if err != nil {
+				return err
+			}
 			names = append(names, filepath.ToSlash(rel))
-			return errors.Join(err, fs.SkipDir)
+			return fs.SkipDir
 		case tagDir, referrersDir:
 			return fs.SkipDir
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -243,3 +244,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+// noCtx is for table entries that are made before a test's context is theirs.
+var noCtx = context.Background()
+
+func arch() string { return runtime.GOARCH }

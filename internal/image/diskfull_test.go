@@ -1,0 +1,115 @@
+package image_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway"
+
+	. "github.com/openslipway/slipway/internal/image/imagetest"
+)
+
+// smallDisk returns a directory on a file system of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	needRoot(t)
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// noise returns n bytes that no compression makes fewer than half of.
+func noise(n int) string {
+	b := make([]byte, n/2)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// wantNothing fails unless the store is as good as new.
+func wantNothing(t *testing.T, dir string) {
+	t.Helper()
+	wantEmpty(t, dir)
+	for _, d := range []string{"blobs/sha256", "layers", "images", "repositories"} {
+		if left := names(t, filepath.Join(dir, d)); len(left) > 0 {
+			t.Errorf("%s holds %v", d, left)
+		}
+	}
+}
+
+// A pull that cannot fit is refused before a byte of it is fetched.
+func TestPullWithoutRoom(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "8m")
+	s, up := openIn(t, dir), newUpstream(t)
+	ref := up.push(t, small(t, "a"), "hello:1")
+	_, err := s.Pull(t.Context(), ref, nil)
+	wantUser(t, err, slipway.QuotaExceeded, "disk is full", ref)
+	if n := up.count("GET", "/blobs/"); n != 0 {
+		t.Errorf("%d blobs were fetched", n)
+	}
+	wantNothing(t, dir)
+}
+
+// A disk that fills up on the way leaves nothing behind and no doubt.
+func TestDiskFull(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "4m")
+	s := openIn(t, dir)
+	img := Image(t, Options{}, Layer(t, Text("a", noise(12<<20))))
+	wantFull := func(what string, err error) {
+		t.Helper()
+		if slipway.CodeOf(err) != slipway.QuotaExceeded || !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	_, err := s.Put(t.Context(), "a:1", img)
+	wantFull("put", err)
+	_, err = s.ImportFile(t.Context(), SaveTar(t, img, "a:1"), "")
+	wantFull("import a saved image", err)
+	_, err = s.ImportFile(t.Context(), SaveLayout(t, img, "a:1"), "")
+	wantFull("import a layout", err)
+
+	u, err := s.NewUpload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := u.Append(t.Context(), strings.NewReader(noise(12<<20)))
+	wantFull("upload", err)
+	if n != u.Size() || n == 0 {
+		t.Errorf("%d bytes appended, the upload has %d", n, u.Size())
+	}
+	u.Cancel()
+	collect(t, s, 0)
+	wantNothing(t, dir)
+}
+
+// The blob fits, what it unpacks to does not.
+func TestLayersDiskFull(t *testing.T) {
+	t.Parallel()
+	dir := smallDisk(t, "4m")
+	s := openIn(t, dir)
+	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("zeros", strings.Repeat("\x00", 16<<20)))))
+	_, err := s.Layers(t.Context(), img.Digest)
+	wantUser(t, err, slipway.QuotaExceeded, "disk is full")
+	wantEmpty(t, dir)
+	if left := names(t, filepath.Join(dir, "layers")); len(left) > 0 {
+		t.Errorf("layers left: %v", left)
+	}
+	// With room it works.
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=32m"); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(layers(t, s, img.Digest)[0] + "/zeros"); err != nil || fi.Size() != 16<<20 {
+		t.Errorf("%v, %v", fi, err)
+	}
+}
