@@ -1,0 +1,96 @@
+package registry
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/openslipway/slipway/internal/image"
+)
+
+func (c *call) getManifest() error {
+	m, err := c.cfg.Images.Manifest(c.repo, c.ref)
+	if err != nil {
+		return err
+	}
+	h := c.w.Header()
+	h.Set("Content-Type", m.MediaType)
+	h.Set("Content-Length", strconv.Itoa(len(m.Body)))
+	h.Set("Docker-Content-Digest", m.Digest)
+	h.Set("Etag", `"`+m.Digest+`"`)
+	c.w.WriteHeader(http.StatusOK)
+	if c.r.Method == http.MethodGet {
+		_, err = c.w.Write(m.Body)
+	}
+	return err
+}
+
+func (c *call) putManifest() error {
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.body(), image.MaxManifest))
+	if err != nil {
+		return err
+	}
+	m, err := c.cfg.Images.PutManifest(c.r.Context(), c.repo, c.ref, c.r.Header.Get("Content-Type"), body)
+	if errors.Is(err, image.ErrNotFound) {
+		return &fault{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "The manifest refers to what has not been pushed: " + err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(c.ref, ":") && c.cfg.Pushed != nil {
+		if err := c.cfg.Pushed(c.r.Context(), c.repo, c.ref, m.Digest); err != nil {
+			return err
+		}
+	}
+	h := c.w.Header()
+	h.Set("Location", "/v2/"+c.repo+"/manifests/"+m.Digest)
+	h.Set("Docker-Content-Digest", m.Digest)
+	var about struct {
+		Subject *v1.Descriptor `json:"subject"`
+	}
+	if json.Unmarshal(body, &about) == nil && about.Subject != nil {
+		h.Set("Oci-Subject", about.Subject.Digest.String())
+	}
+	c.w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func (c *call) deleteManifest() error {
+	remove := c.cfg.Images.DeleteTag
+	if strings.Contains(c.ref, ":") {
+		remove = c.cfg.Images.DeleteManifest
+	}
+	if err := remove(c.repo, c.ref); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
+func (c *call) listReferrers() error {
+	list, err := c.cfg.Images.Referrers(c.repo, c.ref)
+	if err != nil {
+		return err
+	}
+	if kind := c.r.URL.Query().Get("artifactType"); kind != "" {
+		kept := make([]v1.Descriptor, 0, len(list))
+		for _, d := range list {
+			if d.ArtifactType == kind {
+				kept = append(kept, d)
+			}
+		}
+		list = kept
+		c.w.Header().Set("Oci-Filters-Applied", "artifactType")
+	}
+	if list == nil {
+		list = []v1.Descriptor{}
+	}
+	c.w.Header().Set("Content-Type", string(types.OCIImageIndex))
+	return c.json(http.StatusOK, v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: list})
+}

@@ -1,0 +1,145 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/image"
+)
+
+// Config is what the registry needs.
+type Config struct {
+	Images *image.Store
+	Log    *slog.Logger
+
+	// Authenticate tells whether these are somebody's credentials. An error is
+	// ours, not the client's.
+	Authenticate func(ctx context.Context, user, password string) (bool, error)
+
+	// Pushed is called when a tag has been given a manifest, before the client
+	// is told. May be nil.
+	Pushed func(ctx context.Context, repository, tag, digest string) error
+
+	Uploads int           // under way at once; 256 when 0
+	Idle    time.Duration // after which an upload is given up; 30 minutes when 0
+	Stall   time.Duration // for a body without a byte; 1 minute when 0
+}
+
+// Registry is an http.Handler for everything below /v2/.
+type Registry struct {
+	cfg     Config
+	uploads uploads
+}
+
+// New checks cfg and returns the handler.
+func New(cfg Config) (*Registry, error) {
+	if cfg.Images == nil || cfg.Log == nil || cfg.Authenticate == nil {
+		return nil, errors.New("registry: images, log and authentication are required")
+	}
+	if cfg.Uploads == 0 {
+		cfg.Uploads = 256
+	}
+	if cfg.Idle == 0 {
+		cfg.Idle = 30 * time.Minute
+	}
+	if cfg.Stall == 0 {
+		cfg.Stall = time.Minute
+	}
+	return &Registry{cfg: cfg, uploads: uploads{most: cfg.Uploads, idle: cfg.Idle, byID: map[string]*session{}}}, nil
+}
+
+// call is one request, taken apart.
+type call struct {
+	*Registry
+	w    http.ResponseWriter
+	r    *http.Request
+	repo string
+	ref  string // tag, digest or upload
+}
+
+// ServeHTTP answers a request.
+func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
+	if err := g.authenticate(r); err != nil {
+		if _, ok := errors.AsType[*fault](err); ok {
+			w.Header().Set("WWW-Authenticate", `Basic realm="slipway"`)
+		}
+		g.fail(w, r, err)
+		return
+	}
+	c := &call{Registry: g, w: w, r: r}
+	if err := c.serve(); err != nil {
+		g.fail(w, r, err)
+	}
+}
+
+func (g *Registry) authenticate(r *http.Request) error {
+	user, password, ok := r.BasicAuth()
+	if !ok {
+		return errUnauthorized
+	}
+	ok, err := g.cfg.Authenticate(r.Context(), user, password)
+	if err == nil && !ok {
+		return errUnauthorized
+	}
+	return err
+}
+
+// methods maps a request's method to what answers it.
+type methods map[string]func(*call) error
+
+// routes are tried in order. A repository's name may hold any of these words,
+// so a path is cut at the last one; where two fit, the first listed is meant.
+var routes = []struct {
+	mark    string // between the repository and the reference
+	exact   bool   // no reference follows
+	methods methods
+}{
+	{"/blobs/uploads/", false, methods{
+		"POST": (*call).startUpload, "GET": (*call).uploadStatus, "PATCH": (*call).appendUpload,
+		"PUT": (*call).finishUpload, "DELETE": (*call).cancelUpload,
+	}},
+	{"/blobs/uploads", true, methods{"POST": (*call).startUpload}},
+	{"/blobs/", false, methods{"GET": (*call).getBlob, "HEAD": (*call).getBlob, "DELETE": (*call).deleteBlob}},
+	{"/manifests/", false, methods{
+		"GET": (*call).getManifest, "HEAD": (*call).getManifest, "PUT": (*call).putManifest, "DELETE": (*call).deleteManifest,
+	}},
+	{"/referrers/", false, methods{"GET": (*call).listReferrers}},
+	{"/tags/list", true, methods{"GET": (*call).listTags}},
+}
+
+func (c *call) serve() error {
+	path, ok := strings.CutPrefix(c.r.URL.Path, "/v2")
+	if !ok {
+		return errUnknownPath
+	}
+	switch strings.Trim(path, "/") {
+	case "":
+		return c.json(http.StatusOK, struct{}{})
+	case "_catalog":
+		return c.listRepositories()
+	}
+	for _, route := range routes {
+		i := strings.LastIndex(path, route.mark)
+		if i <= 0 || path[0] != '/' {
+			continue
+		}
+		c.repo, c.ref = path[1:i], path[i+len(route.mark):]
+		if strings.Contains(c.ref, "/") || route.exact != (c.ref == "") && route.mark != "/blobs/uploads/" {
+			continue
+		}
+		if err := image.CheckRepository(c.repo); err != nil {
+			return &fault{http.StatusBadRequest, "NAME_INVALID", err.Error()}
+		}
+		f := route.methods[c.r.Method]
+		if f == nil {
+			return &fault{http.StatusMethodNotAllowed, "UNSUPPORTED", "The method " + c.r.Method + " is not allowed here."}
+		}
+		return f(c)
+	}
+	return errUnknownPath
+}
