@@ -1,0 +1,151 @@
+package router
+
+import "errors"
+
+// errChunk is returned for a chunked body that is not framed as RFC 9112 says.
+var errChunk = errors.New("malformed chunked body")
+
+// Limits of a chunked body's framing.
+const (
+	maxChunkDigits = 15      // of a chunk's size: less than 2^60 bytes
+	maxChunkExt    = 256     // bytes of a chunk's extensions
+	maxTrailer     = 4 << 10 // bytes of the trailer section
+)
+
+// chunkScanner follows the framing of a chunked body that arrives in pieces
+// and finds its end. The zero value is ready for a body's first byte.
+type chunkScanner struct {
+	state chunkState
+	left  int64 // of the chunk's size or data
+	count int   // bytes of the current digits, extension or trailer section
+}
+
+type chunkState uint8
+
+const (
+	chunkSize chunkState = iota
+	chunkExt
+	chunkSizeLF
+	chunkData
+	chunkDataCR
+	chunkDataLF
+	trailerStart
+	trailerName
+	trailerValue
+	trailerLF
+	trailerEndLF
+	chunkDone
+)
+
+// feed takes the next bytes of the body and returns how many of them belong to
+// it. done reports that the body is complete; err is errChunk, after which the
+// scanner must not be used.
+func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
+	for n < len(b) && c.state != chunkDone {
+		if c.state == chunkData {
+			k := min(c.left, int64(len(b)-n))
+			n += int(k)
+			if c.left -= k; c.left == 0 {
+				c.state = chunkDataCR
+			}
+			continue
+		}
+		if !c.step(b[n]) {
+			return n, false, errChunk
+		}
+		n++
+	}
+	return n, c.state == chunkDone, nil
+}
+
+// step takes one byte that is not chunk data and reports whether it may stand
+// there.
+func (c *chunkScanner) step(b byte) bool {
+	switch c.state {
+	case chunkSize:
+		return c.size(b)
+	case chunkExt:
+		c.count++
+		if b == '\r' {
+			c.state = chunkSizeLF
+			return true
+		}
+		return isValue([]byte{b}) && c.count <= maxChunkExt
+	case chunkSizeLF:
+		c.count = 0
+		if c.state = chunkData; c.left == 0 {
+			c.state = trailerStart
+		}
+		return b == '\n'
+	case chunkDataCR:
+		c.state = chunkDataLF
+		return b == '\r'
+	case chunkDataLF:
+		c.state = chunkSize
+		return b == '\n'
+	}
+	return c.trailer(b)
+}
+
+func (c *chunkScanner) size(b byte) bool {
+	if isHex(b) {
+		c.left = c.left<<4 | int64(hexDigit(b))
+		c.count++
+		return c.count <= maxChunkDigits
+	}
+	if c.count == 0 {
+		return false
+	}
+	c.count = 0
+	switch b {
+	case '\r':
+		c.state = chunkSizeLF
+	case ';':
+		c.state = chunkExt
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *chunkScanner) trailer(b byte) bool {
+	c.count++
+	switch c.state {
+	case trailerStart:
+		c.state = trailerName
+		if b == '\r' {
+			c.state = trailerEndLF
+			return true
+		}
+		return isToken([]byte{b})
+	case trailerName:
+		if b == ':' {
+			c.state = trailerValue
+			return true
+		}
+		return isToken([]byte{b}) && c.count <= maxTrailer
+	case trailerValue:
+		if b == '\r' {
+			c.state = trailerLF
+			return true
+		}
+		return isValue([]byte{b}) && c.count <= maxTrailer
+	case trailerLF:
+		c.state = trailerStart
+		return b == '\n'
+	case trailerEndLF:
+		c.state = chunkDone
+		return b == '\n'
+	}
+	return false
+}
+
+func hexDigit(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	}
+	return c - 'a' + 10
+}

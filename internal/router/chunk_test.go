@@ -1,0 +1,82 @@
+package router
+
+import (
+	"bytes"
+	"io"
+	"net/http/httputil"
+	"strings"
+	"testing"
+)
+
+func TestChunks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, in string
+		n        int  // bytes that belong to the body
+		done, ok bool // ok: no error
+	}{
+		{"empty", "0\r\n\r\nGET", 5, true, true},
+		{"two", "3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", 28, true, true},
+		{"leading zeros", "003\r\nabc\r\n0\r\n\r\n", 15, true, true},
+		{"extension", "3;a=\"b;c\"\r\nabc\r\n0;x\r\n\r\n", 23, true, true},
+		{"trailer", "0\r\nX-Sum: 1\r\nX-B:\r\n\r\n", 21, true, true},
+		{"unfinished", "3\r\nab", 5, false, true},
+
+		{"no size", "\r\nabc\r\n", 0, false, false},
+		{"negative", "-3\r\nabc\r\n", 0, false, false},
+		{"plus", "+3\r\nabc\r\n", 0, false, false},
+		{"prefix", "0x3\r\nabc\r\n", 1, false, false},
+		{"space before", " 3\r\nabc\r\n", 0, false, false},
+		{"space after", "3 \r\nabc\r\n", 1, false, false},
+		{"bare LF", "3\nabc\r\n", 1, false, false},
+		{"CR without LF", "3\rabc", 2, false, false},
+		{"LF in extension", "3;a\nb\r\nabc", 3, false, false},
+		{"NUL in extension", "3;\x00\r\nabc", 2, false, false},
+		{"too many digits", "0000000000000003\r\nabc", 15, false, false},
+		{"too long an extension", "3;" + strings.Repeat("a", maxChunkExt+1), maxChunkExt + 2, false, false},
+		{"data too long", "3\r\nabcd\r\n", 6, false, false},
+		{"data without CRLF", "3\r\nabc0\r\n\r\n", 6, false, false},
+		{"data with bare LF", "3\r\nabc\n0\r\n\r\n", 6, false, false},
+		{"trailer folded", "0\r\nA: b\r\n c\r\n\r\n", 9, false, false},
+		{"trailer no colon", "0\r\nA\r\n\r\n", 4, false, false},
+		{"trailer space before colon", "0\r\nA : b\r\n\r\n", 4, false, false},
+		{"trailer bare LF", "0\r\nA: b\n\r\n", 7, false, false},
+		{"trailer too long", "0\r\nA: " + strings.Repeat("a", maxTrailer), maxTrailer + 3, false, false},
+	} {
+		var s chunkScanner
+		n, done, err := s.feed([]byte(c.in))
+		if n != c.n || done != c.done || (err == nil) != c.ok {
+			t.Errorf("%s: %d, %v, %v; want %d, %v, ok %v", c.name, n, done, err, c.n, c.done, c.ok)
+		}
+	}
+}
+
+// Whatever passes, net/http's reader understands, and the body ends where we
+// say; and pieces make no difference.
+func FuzzChunks(f *testing.F) {
+	for _, s := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\nGET", "3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n", "f\r\n", "3\nabc\n0\n\n"} {
+		f.Add([]byte(s), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
+		var s chunkScanner
+		n, done, err := s.feed(in)
+		var p chunkScanner
+		m, pdone := 0, false
+		var perr error
+		for m < len(in) && !pdone && perr == nil {
+			var k int
+			k, pdone, perr = p.feed(in[m:min(len(in), m+int(step)+1)])
+			m += k
+		}
+		if m != n || pdone != done || (perr == nil) != (err == nil) {
+			t.Fatalf("at once: %d, %v, %v; in pieces: %d, %v, %v", n, done, err, m, pdone, perr)
+		}
+		if !done {
+			return
+		}
+		rest := bytes.NewReader(in[:n])
+		if _, err := io.Copy(io.Discard, httputil.NewChunkedReader(rest)); err != nil {
+			t.Fatalf("net/http refuses what passed: %v", err)
+		}
+	})
+}

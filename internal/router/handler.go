@@ -1,0 +1,133 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+)
+
+// errLimit is the cause of a request's end by its time limit.
+var errLimit = errors.New("request took too long")
+
+// exchange is one request and its response.
+type exchange struct {
+	router  *Router
+	w       http.ResponseWriter
+	req     *http.Request
+	control *http.ResponseController
+	guard   *guard // nil when the connection has none
+	peer    peer
+	id      string
+	start   time.Time
+
+	service  *service  // nil for an unknown host
+	instance *instance // the last one tried
+	body     *upload   // nil when there is none
+	protocol string    // asked to switch to
+	dials    int       // failures to reach an instance
+	breaks   int       // failures after that
+
+	announced map[string]bool // trailer fields of the response
+	status    int
+	sent      int64         // bytes of the response's body
+	waited    time.Duration // for a slot
+	aborted   bool          // the connection cannot be used any more
+}
+
+// ServeHTTP takes a request to its service. Connections should come by way of
+// Serve: it puts a guard in front of them.
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	x := &exchange{router: r, w: w, req: req, control: http.NewResponseController(w), start: time.Now()}
+	if g, ok := req.Context().Value(guardKey{}).(*guard); ok {
+		x.guard, x.peer = g, g.peer
+	}
+	x.id = requestID(req, x.peer)
+	x.serve()
+	x.finish()
+	if x.aborted {
+		panic(http.ErrAbortHandler) // net/http's way to end a connection
+	}
+}
+
+func (x *exchange) serve() {
+	if status := refusedStatus(x.req.RequestURI); status != 0 {
+		x.answer(pageOf(status))
+		return
+	}
+	host, ok := normalHost(x.req.Host)
+	if !ok && x.req.Host != "" {
+		x.answer(pageBadRequest)
+		return
+	}
+	if x.service = x.router.table.Load().byHost[host]; x.service == nil {
+		x.answer(pageNotFound)
+		return
+	}
+	x.proxy()
+}
+
+// finish counts and logs the request.
+func (x *exchange) finish() {
+	took := time.Since(x.start)
+	if x.service != nil {
+		x.service.stats.add(x.status, took)
+	}
+	if l := x.router.cfg.AccessLog; l != nil {
+		l.add(x, took)
+	}
+}
+
+// answer gives one of our own answers.
+func (x *exchange) answer(id pageID) {
+	p := &pages[id]
+	if x.service == nil {
+		x.router.strays[id].Add(1)
+	}
+	x.status = p.status
+	h := x.w.Header()
+	h.Set("X-Request-Id", x.id)
+	if !x.body.done() || x.protocol != "" {
+		h.Set("Connection", "close")
+	}
+	if err := p.write(x.w, x.req); err != nil {
+		x.aborted = true
+	}
+}
+
+// fail answers a request that got no answer from an instance.
+func (x *exchange) fail(ctx context.Context, err error) {
+	switch {
+	case errors.Is(err, errPaused):
+		x.answer(pagePaused)
+	case errors.Is(err, errUnborn):
+		x.answer(pageUnborn)
+	case errors.Is(err, errDeleted):
+		x.answer(pageNotFound)
+	case errors.Is(err, errQueueFull):
+		x.answer(pageTooMany)
+	case errors.Is(x.body.failure(), errChunk): // which ends the request's context too
+		x.answer(pageBadRequest)
+	case errors.Is(context.Cause(ctx), errLimit):
+		x.answer(pageLimit)
+	case x.req.Context().Err() != nil, x.body.failure() != nil:
+		x.status, x.aborted = statusGone, true
+	default:
+		x.unanswered(err)
+	}
+}
+
+// unanswered tells apart instances that were not reached from those that gave
+// no valid answer.
+func (x *exchange) unanswered(err error) {
+	id := pageBadAnswer
+	if _, ok := errors.AsType[*dialError](err); ok {
+		id = pageUnreachable
+	}
+	attrs := []any{"service", x.service.id, "request", x.id, "err", err}
+	if x.instance != nil {
+		attrs = append(attrs, "instance", x.instance.id)
+	}
+	x.router.cfg.Log.Warn("request failed", attrs...)
+	x.answer(id)
+}

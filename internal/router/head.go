@@ -1,0 +1,317 @@
+package router
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+)
+
+// Limits of a request head.
+const (
+	maxHead        = 64 << 10 // bytes in all
+	maxRequestLine = 8 << 10  // bytes of its first line
+	maxFields      = 200      // header fields
+)
+
+// head is what must be known of a request head to find the end of its message.
+type head struct {
+	length  int64 // of the body; 0 when chunked
+	chunked bool
+	upgrade bool // asks for another protocol: no request follows it
+}
+
+// headScanner finds the end of a request head that arrives in pieces. It
+// remembers how far it has looked, so that a head sent byte by byte costs no
+// more than one sent at once. The zero value is ready for a head's first byte.
+type headScanner struct {
+	pos   int  // bytes already searched
+	line  int  // start of the current line
+	lines int  // complete lines but the empty ones
+	blank bool // an empty line came first
+}
+
+// find returns the length of the head that b begins with, 0 when b has not all
+// of it, or the status to refuse it with. b must begin with what it was before.
+func (s *headScanner) find(b []byte) (end, status int) {
+	for {
+		i := bytes.IndexByte(b[s.pos:], '\n')
+		if i < 0 {
+			s.pos = len(b)
+			return 0, s.tooLong(len(b)-s.line, len(b))
+		}
+		i += s.pos
+		if i == s.line || b[i-1] != '\r' { // a bare LF
+			return 0, http.StatusBadRequest
+		}
+		length := i - 1 - s.line
+		s.pos, s.line = i+1, i+1
+		if length == 0 && s.lines > 0 {
+			return s.pos, s.tooLong(0, s.pos)
+		}
+		if length == 0 {
+			// RFC 9112 2.2: an empty line before the request may be ignored.
+			if s.blank {
+				return 0, http.StatusBadRequest
+			}
+			s.blank = true
+			continue
+		}
+		if status := s.tooLong(length, s.pos); status != 0 {
+			return 0, status
+		}
+		s.lines++
+	}
+}
+
+// tooLong checks the length of the line under way and of the head so far.
+func (s *headScanner) tooLong(line, all int) (status int) {
+	switch {
+	case s.lines == 0 && line > maxRequestLine:
+		return http.StatusRequestURITooLong
+	case all > maxHead, s.lines > maxFields+1: // and the request line
+		return http.StatusRequestHeaderFieldsTooLarge
+	}
+	return 0
+}
+
+// headParser collects what a head's lines say.
+type headParser struct {
+	head
+	method, target string
+	minor          byte // of the HTTP version: '0' or '1'
+
+	hosts, lengths, codings, upgrades int // header fields of each kind
+	host, protocol                    string
+	connection                        bool // a Connection field names "upgrade"
+}
+
+// parseHead reads a whole head, from its request line to its empty line. It
+// takes a part of what RFC 9112 allows, and what it takes every HTTP parser
+// understands in the same way; anything else is refused with the status.
+func parseHead(b []byte) (head, int) {
+	var p headParser
+	line, rest, _ := bytes.Cut(b, crlf)
+	if status := p.requestLine(line); status != 0 {
+		return head{}, status
+	}
+	for {
+		line, rest, _ = bytes.Cut(rest, crlf)
+		if len(line) == 0 {
+			break
+		}
+		if status := p.field(line); status != 0 {
+			return head{}, status
+		}
+	}
+	if status := p.check(); status != 0 {
+		return head{}, status
+	}
+	return p.head, 0
+}
+
+var crlf = []byte("\r\n")
+
+func (p *headParser) requestLine(line []byte) (status int) {
+	method, rest, ok := bytes.Cut(line, []byte(" "))
+	target, version, ok2 := bytes.Cut(rest, []byte(" "))
+	if !ok || !ok2 || !isToken(method) || len(target) == 0 {
+		return http.StatusBadRequest
+	}
+	for _, c := range target {
+		if c <= ' ' || c == 0x7f {
+			return http.StatusBadRequest
+		}
+	}
+	switch string(version) {
+	case "HTTP/1.1", "HTTP/1.0":
+		p.minor = version[7]
+	default:
+		if len(version) == 8 && bytes.HasPrefix(version, []byte("HTTP/")) && version[6] == '.' {
+			return http.StatusHTTPVersionNotSupported
+		}
+		return http.StatusBadRequest
+	}
+	p.method, p.target = string(method), string(target)
+	if p.method == http.MethodConnect {
+		return http.StatusMethodNotAllowed
+	}
+	return 0
+}
+
+func (p *headParser) field(line []byte) (status int) {
+	colon := bytes.IndexByte(line, ':')
+	// A space before the colon and a folded line (it begins with a space) are
+	// no tokens either.
+	if colon < 0 || !isToken(line[:colon]) {
+		return http.StatusBadRequest
+	}
+	name, value := line[:colon], bytes.Trim(line[colon+1:], " \t")
+	if !isValue(value) {
+		return http.StatusBadRequest
+	}
+	switch len(name) {
+	case len("host"):
+		if isName(name, "host") {
+			p.hosts++
+			p.host = string(value)
+		}
+	case len("expect"):
+		if isName(name, "expect") && !bytes.EqualFold(value, []byte("100-continue")) {
+			return http.StatusExpectationFailed
+		}
+	case len("upgrade"):
+		if isName(name, "upgrade") {
+			p.upgrades++
+			p.protocol = string(value)
+		}
+	case len("connection"):
+		if isName(name, "connection") && hasToken(string(value), "upgrade") {
+			p.connection = true
+		}
+	case len("content-length"):
+		if isName(name, "content-length") {
+			p.lengths++
+			return p.contentLength(value)
+		}
+	case len("transfer-encoding"):
+		if isName(name, "transfer-encoding") {
+			p.codings++
+			return p.transferEncoding(value)
+		}
+	}
+	return 0
+}
+
+func (p *headParser) contentLength(value []byte) (status int) {
+	if len(value) == 0 || len(value) > 18 {
+		return http.StatusBadRequest
+	}
+	p.length = 0
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return http.StatusBadRequest
+		}
+		p.length = p.length*10 + int64(c-'0')
+	}
+	return 0
+}
+
+func (p *headParser) transferEncoding(value []byte) (status int) {
+	if p.minor == '0' {
+		return http.StatusBadRequest
+	}
+	if !bytes.EqualFold(value, []byte("chunked")) {
+		return http.StatusNotImplemented
+	}
+	p.chunked = true
+	return 0
+}
+
+// check looks at what only the whole head tells.
+func (p *headParser) check() (status int) {
+	if p.lengths > 1 || p.codings > 1 || p.lengths+p.codings > 1 {
+		return http.StatusBadRequest // two opinions on where the message ends
+	}
+	if p.hosts > 1 || p.hosts == 0 && p.minor != '0' {
+		return http.StatusBadRequest
+	}
+	host, ok := normalHost(p.host)
+	if !ok && p.hosts == 1 {
+		return http.StatusBadRequest
+	}
+	if status := p.checkTarget(host); status != 0 {
+		return status
+	}
+	p.upgrade = p.minor == '1' && p.connection &&
+		upgradable(p.method, p.upgrades, p.protocol, p.chunked || p.length > 0)
+	return 0
+}
+
+func (p *headParser) checkTarget(host string) (status int) {
+	if p.target[0] == '/' || p.target == "*" && p.method == http.MethodOptions {
+		return 0
+	}
+	authority, _, ok := cutAbsolute(p.target)
+	if !ok {
+		return http.StatusBadRequest
+	}
+	// The header and the target must not name two services.
+	if named, ok := normalHost(authority); !ok || p.hosts == 1 && named != host {
+		return http.StatusBadRequest
+	}
+	return 0
+}
+
+// cutAbsolute splits a target in absolute form into its authority and what
+// follows, which is "" or begins with '/' or '?'.
+func cutAbsolute(target string) (authority, rest string, ok bool) {
+	for _, scheme := range []string{"http://", "https://"} {
+		if len(target) > len(scheme) && strings.EqualFold(target[:len(scheme)], scheme) {
+			rest = target[len(scheme):]
+			if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+				return rest[:i], rest[i:], rest[i] != '#'
+			}
+			return rest, "", true
+		}
+	}
+	return "", "", false
+}
+
+// upgradable reports whether a request that names "upgrade" in its Connection
+// field may become a tunnel. An h2c upgrade never does: it is left unanswered,
+// as RFC 9110 7.8 allows, and the request served as it is.
+func upgradable(method string, fields int, protocol string, body bool) bool {
+	return method == http.MethodGet && !body && fields == 1 &&
+		isToken([]byte(protocol)) && !strings.EqualFold(protocol, "h2c")
+}
+
+// hasToken reports whether a comma-separated list has the token, whatever its
+// case.
+func hasToken(list, token string) bool {
+	for list != "" {
+		var item string
+		item, list, _ = strings.Cut(list, ",")
+		if strings.EqualFold(strings.Trim(item, " \t"), token) {
+			return true
+		}
+	}
+	return false
+}
+
+// isName compares a field name of the right length with one in lower case.
+func isName(b []byte, name string) bool {
+	for i, c := range b {
+		if c|0x20 != name[i] && c != name[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func isToken(b []byte) bool {
+	for _, c := range b {
+		if c >= 0x80 || !tokenByte[c] {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// isValue reports whether b may be a field's value: no control characters but
+// the tab.
+func isValue(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// tokenByte has the characters of RFC 9110's token.
+var tokenByte = func() (t [0x80]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		t[c] = true
+	}
+	return t
+}()

@@ -1,0 +1,656 @@
+package router
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestRequestReachesInstanceUnchanged(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, target, want string }{
+		{"plain", "/a/b?c=d", "/a/b?c=d"},
+		{"root", "/", "/"},
+		{"dots and slashes", "/a/../b//c/.", "/a/../b//c/."},
+		{"escapes", "/%2e%2E/%2F%7e?%41=%zz", "/%2e%2E/%2F%7e?%41=%zz"},
+		{"characters a URL must escape", "/{a}|b^\"<>?{x}=[y]|`", "/{a}|b^\"<>?{x}=[y]|`"},
+		{"empty query", "/a?", "/a?"},
+		{"semicolons", "/a;b?c;d&e;f=g", "/a;b?c;d&e;f=g"},
+		{"raw UTF-8", "/caf\xc3\xa9", "/caf\xc3\xa9"},
+		{"two slashes", "//evil.example/a?b", "//evil.example/a?b"},
+		{"two slashes and empty query", "//a?", "//a?"},
+		{"absolute", "http://SHOP.test/a?b", "/a?b"},
+		{"absolute without path", "http://shop.test", "/"},
+		{"absolute with query only", "http://shop.test?a", "/?a"},
+		{"absolute with two slashes", "http://shop.test//a", "//a"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			got := w.addScript("a", "HTTP/1.1 204 No Content\r\n\r\n")
+			cl := w.dial()
+			cl.send("GET " + c.target + " HTTP/1.1\r\nHost: Shop.Test:80\r\n\r\n")
+			if resp, _ := cl.response("GET"); resp.StatusCode != 204 {
+				t.Fatalf("status %d", resp.StatusCode)
+			}
+			lines := strings.Split(<-got, "\r\n")
+			if want := "GET " + c.want + " HTTP/1.1"; lines[0] != want {
+				t.Errorf("request line %q, want %q", lines[0], want)
+			}
+			host := "Host: Shop.Test:80"
+			if strings.HasPrefix(c.target, "http:") {
+				host = "Host: " + strings.SplitN(strings.TrimPrefix(c.target, "http://"), "/", 2)[0]
+				host, _, _ = strings.Cut(host, "?")
+			}
+			if lines[1] != host {
+				t.Errorf("%q, want %q", lines[1], host)
+			}
+		})
+	}
+}
+
+func TestTargetThatCannotBePassedOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.add("a", text("no"))
+	c := w.dial()
+	c.send("GET //a{b} HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if resp, _ := c.response("GET"); resp.StatusCode != 400 {
+		t.Errorf("status %d, want 400", resp.StatusCode)
+	}
+}
+
+// Bodies arrive whole and framed as they were sent, both ways, and the
+// connection serves on.
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Errorf("instance: %v", err)
+		}
+		rw.Header().Set("X-Length", fmt.Sprint(r.ContentLength))
+		if r.URL.Path == "/chunked" {
+			rw.(http.Flusher).Flush()
+		}
+		rw.Write(b)
+	}))
+	big := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
+	for _, path := range []string{"/length", "/chunked"} {
+		c := w.dial()
+		for _, body := range []string{"", "x", big} {
+			c.send(fmt.Sprintf("POST %s HTTP/1.1\r\nHost: shop.test\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body))
+			resp, got := c.response("POST")
+			if got != body || resp.Header.Get("X-Length") != fmt.Sprint(len(body)) {
+				t.Errorf("%s: %d bytes with length %s came back, want %d", path, len(got), resp.Header.Get("X-Length"), len(body))
+			}
+			if resp.Close {
+				t.Fatalf("%s: connection closed", path)
+			}
+		}
+		c.send("POST " + path + " HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			"5;ext=1\r\nhello\r\n6\r\n world\r\n0\r\n\r\n")
+		if resp, got := c.response("POST"); got != "hello world" || resp.Header.Get("X-Length") != "-1" {
+			t.Errorf("%s: chunked: %q with length %s", path, got, resp.Header.Get("X-Length"))
+		}
+	}
+}
+
+func TestChunkedIsReframed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	got := w.addScript("a", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n" +
+		"3;secret=1\r\nabc\r\n000\r\nX-Sum: 6\r\nAuthorization: evil\r\nX-Forwarded-For: evil\r\n\r\n")
+	c.response("POST")
+	_, body, _ := strings.Cut(<-got, "\r\n\r\n")
+	if want := "3\r\nabc\r\n0\r\nX-Sum: 6\r\n\r\n"; body != want {
+		t.Errorf("instance got the body %q, want %q", body, want)
+	}
+}
+
+func TestResponseTrailers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addScript("a", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"+
+		"3\r\nabc\r\n0\r\nX-Sum: 6\r\nX-Late: 7\r\nSet-Cookie: evil\r\n\r\n")
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\nTE: trailers\r\n\r\n")
+	resp, body := c.response("GET")
+	want := http.Header{"X-Sum": {"6"}, "X-Late": {"7"}}
+	if d := cmp.Diff(want, resp.Trailer); d != "" || body != "abc" {
+		t.Errorf("body %q, trailers (-want +got):\n%s", body, d)
+	}
+}
+
+// Responses of every framing, for clients of both versions.
+func TestResponseFraming(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, method, version, answer string
+		status                        int
+		body                          string
+		closes                        bool // the client's connection
+		length                        int64
+	}{
+		{"length", "GET", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", false, 3},
+		{"chunked", "GET", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200, "abc", false, -1},
+		{"until EOF", "GET", "1.1", "HTTP/1.1 200 OK\r\n\r\nabc", 200, "abc", false, -1},
+		{"from 1.0", "GET", "1.1", "HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", false, 3},
+		{"told to close", "GET", "1.1", "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", false, 3},
+		{"chunked to 1.0", "GET", "1.0", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", 200, "abc", true, -1},
+		{"until EOF to 1.0", "GET", "1.0", "HTTP/1.1 200 OK\r\n\r\nabc", 200, "abc", true, -1},
+		{"length to 1.0", "GET", "1.0", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", 200, "abc", true, 3},
+		{"HEAD with length", "HEAD", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", 200, "", false, 3},
+		{"HEAD chunked", "HEAD", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 200, "", false, -1},
+		{"no content", "DELETE", "1.1", "HTTP/1.1 204 No Content\r\n\r\n", 204, "", false, 0},
+		{"not modified", "GET", "1.1", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n", 304, "", false, 0},
+		{"empty", "GET", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", false, 0},
+		{"odd status", "GET", "1.1", "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n", 799, "", false, 0},
+		{"too long a body", "GET", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", 200, "abc", false, 3},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.addScript("a", c.answer)
+			cl := w.dial()
+			cl.send(c.method + " / HTTP/" + c.version + "\r\nHost: shop.test\r\n\r\n")
+			resp, body := cl.response(c.method)
+			if resp.StatusCode != c.status || body != c.body || resp.ContentLength != c.length {
+				t.Errorf("%d, %q, length %d; want %d, %q, %d", resp.StatusCode, body, resp.ContentLength, c.status, c.body, c.length)
+			}
+			if v, ok := resp.Header["Content-Type"]; ok {
+				t.Errorf("Content-Type %q was made up", v)
+			}
+			if resp.Close != c.closes {
+				t.Errorf("connection closes: %v, want %v", resp.Close, c.closes)
+			}
+			if !c.closes { // a second request on the same connection
+				cl.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n")
+				if resp, _ := cl.response("GET"); resp.StatusCode != 404 {
+					t.Errorf("second request on the connection: %d, want 404", resp.StatusCode)
+				}
+			}
+		})
+	}
+}
+
+// What breaks off must not look complete.
+func TestTruncatedResponseIsSeen(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, version, answer string }{
+		{"length", "1.1", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"},
+		{"chunked", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"},
+		{"chunk cut", "1.1", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabc"},
+		{"length to 1.0", "1.0", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"},
+		{"chunked to 1.0", "1.0", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.addScript("a", c.answer)
+			cl := w.dial()
+			cl.send("GET / HTTP/" + c.version + "\r\nHost: shop.test\r\n\r\n")
+			resp, err := http.ReadResponse(cl.r, nil)
+			if err != nil {
+				return // the reset came first: it is seen too
+			}
+			if b, err := io.ReadAll(resp.Body); err == nil {
+				t.Errorf("a truncated body reads as %q without an error", b)
+			}
+		})
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, answer string }{
+		{"nothing", ""},
+		{"no HTTP", "hello\r\n\r\n"},
+		{"cut head", "HTTP/1.1 200 OK\r\nContent-"},
+		{"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc"},
+		{"bad length", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\nabc"},
+		{"bad coding", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nabc"},
+		{"huge head", "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", maxAnswer) + "\r\n\r\n"},
+		{"switch nobody asked for", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.addScript("a", c.answer)
+			cl := w.dial()
+			cl.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n")
+			resp, body := cl.response("POST")
+			if resp.StatusCode != 502 || !strings.Contains(body, `"bad_answer"`) {
+				t.Errorf("%d %q, want 502 bad_answer", resp.StatusCode, body)
+			}
+			if resp.Close {
+				t.Error("the client's connection is closed")
+			}
+		})
+	}
+}
+
+func TestInterimResponses(t *testing.T) {
+	t.Parallel()
+	const answer = "HTTP/1.1 100 Continue\r\n\r\n" +
+		"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n" +
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+	w := newWorld(t, nil)
+	w.addScript("a", answer)
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if resp := c.head("GET"); resp.StatusCode != 103 || resp.Header.Get("Link") != "</a.css>" || resp.Header.Get("X-Hop") != "" {
+		t.Errorf("interim response %d %v, want 103 with its link alone", resp.StatusCode, resp.Header)
+	}
+	if resp, body := c.response("GET"); resp.StatusCode != 200 || body != "ok" || resp.Header.Get("Link") != "" {
+		t.Errorf("final response %d %v %q", resp.StatusCode, resp.Header, body)
+	}
+	c = w.dial()
+	c.send("GET / HTTP/1.0\r\nHost: shop.test\r\n\r\n")
+	if resp, body := c.response("GET"); resp.StatusCode != 200 || body != "ok" {
+		t.Errorf("a 1.0 client got %d %q first", resp.StatusCode, body)
+	}
+}
+
+func TestExpectContinueIsTheInstances(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	release := make(chan struct{})
+	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+		req, err := http.ReadRequest(r)
+		if err != nil || req.Header.Get("Expect") != "100-continue" {
+			t.Errorf("instance got %v, %v; want an Expect header", req, err)
+			return
+		}
+		<-release
+		io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+		b, _ := io.ReadAll(req.Body)
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(b), b)
+	})
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n")
+	eventually(t, "request in flight", func() bool { return w.inFlight() == 1 })
+	close(release)
+	if resp := c.head("POST"); resp.StatusCode != 100 {
+		t.Fatalf("got %d, want 100", resp.StatusCode)
+	}
+	c.send("hello")
+	if resp, body := c.response("POST"); resp.StatusCode != 200 || body != "hello" {
+		t.Errorf("got %d %q", resp.StatusCode, body)
+	}
+}
+
+func TestExpectContinueRefusedByInstance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+		http.ReadRequest(r)
+		io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+	})
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
+	if resp, body := c.response("POST"); resp.StatusCode != 403 || body != "no" || !resp.Close {
+		t.Errorf("got %d %q, closes: %v; want 403 and a close without 100 before", resp.StatusCode, body, resp.Close)
+	}
+	c.rest()
+}
+
+// The instance answers and does not read on: the client gets the answer even
+// though it goes on sending, and the connection ends.
+func TestEarlyResponse(t *testing.T) {
+	t.Parallel()
+	for _, framing := range []string{"Content-Length: 100000000", "Transfer-Encoding: chunked"} {
+		t.Run(framing, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+				http.ReadRequest(r)
+				io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
+				c.(*net.TCPConn).CloseWrite()
+				io.Copy(io.Discard, c) // else the reset may overtake the answer
+			})
+			c := w.dial()
+			c.send("POST / HTTP/1.1\r\nHost: shop.test\r\n" + framing + "\r\n\r\n")
+			if strings.HasPrefix(framing, "T") {
+				c.send("100000\r\n")
+			}
+			c.send(strings.Repeat("x", 1<<18))
+			if resp, body := c.response("POST"); resp.StatusCode != 413 || body != "big" || !resp.Close {
+				t.Errorf("got %d %q, closes: %v", resp.StatusCode, body, resp.Close)
+			}
+			eventually(t, "slot released", func() bool { return w.inFlight() == 0 })
+		})
+	}
+}
+
+// Request and response go on at the same time.
+func TestBothWaysAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		b := make([]byte, 100)
+		for {
+			n, err := req.Body.Read(b)
+			if n > 0 {
+				fmt.Fprintf(c, "%x\r\n%s\r\n", n, b[:n])
+			}
+			if err != nil {
+				io.WriteString(c, "0\r\n\r\n")
+				return
+			}
+		}
+	})
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+	resp := c.head("POST")
+	b := make([]byte, 5)
+	for range 20 {
+		c.send("5\r\nhello\r\n")
+		if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != "hello" {
+			t.Fatalf("echoed %q, %v", b, err)
+		}
+	}
+	c.send("0\r\n\r\n")
+	if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) != 0 {
+		t.Errorf("ends with %q, %v", rest, err)
+	}
+}
+
+func TestServerSentEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	next := make(chan string)
+	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		rw.(http.Flusher).Flush()
+		for s := range next {
+			io.WriteString(rw, s)
+			rw.(http.Flusher).Flush()
+		}
+	}))
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	resp := c.head("GET") // comes before any event
+	for n := range 3 {
+		want := fmt.Sprintf("data: %d\n\n", n)
+		next <- want
+		b := make([]byte, len(want))
+		if _, err := io.ReadFull(resp.Body, b); err != nil || string(b) != want {
+			t.Fatalf("got %q, %v; want %q", b, err, want)
+		}
+	}
+	close(next)
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPipelining(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		io.Copy(rw, r.Body)
+		io.WriteString(rw, r.URL.Path)
+	}))
+	c := w.dial()
+	c.send("GET /1 HTTP/1.1\r\nHost: shop.test\r\n\r\n" +
+		"POST /2 HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\nabc" +
+		"POST /3 HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ndef\r\n0\r\n\r\n" +
+		"\r\nGET /4 HTTP/1.1\r\nHost: shop.test\r\n\r\n" +
+		"GET /5 HTTP/1.1\r\nHost: shop.test\r\nBad : header\r\n\r\n" +
+		"GET /6 HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	for _, want := range []string{"/1", "abc/2", "def/3", "/4"} {
+		if resp, body := c.response("GET"); body != want || resp.Close {
+			t.Fatalf("got %q, want %q", body, want)
+		}
+	}
+	if resp, _ := c.response("GET"); resp.StatusCode != 400 || !resp.Close {
+		t.Errorf("the bad request got %d", resp.StatusCode)
+	}
+	if rest := c.rest(); rest != "" {
+		t.Errorf("after a bad request comes %q", rest)
+	}
+}
+
+func TestConnectionsAreReused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.add("a", text("ok"))
+	for range 20 {
+		w.get("/")
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := w.dials["a"]; n > 3 {
+		t.Errorf("%d connections for 20 requests in a row", n)
+	}
+}
+
+// An instance that closes its connections between requests costs no request
+// that may be repeated.
+func TestStaleConnectionsAreRetried(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"GET", "DELETE"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			var conns atomic.Int32
+			w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+				first := conns.Add(1) == 1
+				if _, err := http.ReadRequest(r); err != nil {
+					return
+				}
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if _, err := http.ReadRequest(r); err != nil || first {
+					return // takes the second request and closes without a word
+				}
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			})
+			for range 2 {
+				c := w.dial()
+				c.send(method + " / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+				if resp, body := c.response(method); resp.StatusCode != 200 || body != "ok" {
+					t.Errorf("%d %q", resp.StatusCode, body)
+				}
+			}
+			if conns.Load() != 2 {
+				t.Errorf("%d connections, want 2", conns.Load())
+			}
+		})
+	}
+}
+
+// A request that may have acted is not sent twice.
+func TestPostIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	var requests atomic.Int32
+	for _, id := range []string{"a", "b"} {
+		w.addRaw(id, func(_ net.Conn, r *bufio.Reader) {
+			if _, err := http.ReadRequest(r); err == nil {
+				requests.Add(1)
+			}
+		})
+	}
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n")
+	if resp, _ := c.response("POST"); resp.StatusCode != 502 {
+		t.Errorf("status %d, want 502", resp.StatusCode)
+	}
+	if requests.Load() != 1 {
+		t.Errorf("sent %d times", requests.Load())
+	}
+}
+
+// Requests go around an instance that cannot be reached, with their bodies.
+func TestUnreachableInstanceIsGoneAround(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.mu.Lock()
+	w.dialErr["bad"] = errors.New("connection refused")
+	w.mu.Unlock()
+	w.addAt("bad", "")
+	w.add("good", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { io.Copy(rw, r.Body) }))
+	for range 10 {
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\nhello")
+		if resp, body := c.response("POST"); resp.StatusCode != 200 || body != "hello" {
+			t.Errorf("%d %q", resp.StatusCode, body)
+		}
+	}
+}
+
+func TestNothingReachable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addAt("bad", "")
+	resp, body := w.get("/")
+	if resp.StatusCode != 503 || !strings.Contains(body, "service_unreachable") || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("%d %q, want 503 service_unreachable", resp.StatusCode, body)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.dials["bad"] != maxDials {
+		t.Errorf("dialled %d times, want %d", w.dials["bad"], maxDials)
+	}
+}
+
+// While its only instance is being replaced, a request waits for the new one.
+func TestRequestOutlivesItsInstance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addAt("old", "") // its process is gone, which nobody noticed yet
+	c := w.dial()
+	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	eventually(t, "dialled", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.dials["old"] > 0 })
+	w.apply(func(r *route) { r.instances = nil })
+	eventually(t, "waits", func() bool { return w.waiting() == 1 })
+	w.add("new", text("ok"))
+	if resp, body := c.response("GET"); resp.StatusCode != 200 || body != "ok" {
+		t.Errorf("%d %q", resp.StatusCode, body)
+	}
+}
+
+func TestTimeLimit(t *testing.T) {
+	t.Parallel()
+	short := func(c *Config) { c.RequestTimeout = 50 * time.Millisecond }
+	hang := func(first string) func(net.Conn, *bufio.Reader) {
+		return func(c net.Conn, r *bufio.Reader) {
+			http.ReadRequest(r)
+			io.WriteString(c, first)
+			io.Copy(io.Discard, r) // until the router closes
+		}
+	}
+	t.Run("in the queue", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, short)
+		if resp, body := w.get("/"); resp.StatusCode != 504 || !strings.Contains(body, "time_limit") {
+			t.Errorf("%d %q, want 504", resp.StatusCode, body)
+		}
+	})
+	t.Run("before the answer", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, short)
+		w.addRaw("a", hang(""))
+		if resp, _ := w.get("/"); resp.StatusCode != 504 {
+			t.Errorf("%d, want 504", resp.StatusCode)
+		}
+		eventually(t, "connection to the instance closed", func() bool { return w.connections("a") == 0 })
+	})
+	t.Run("in the answer", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, short)
+		w.addRaw("a", hang("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		resp := c.head("GET")
+		if b, err := io.ReadAll(resp.Body); err == nil {
+			t.Errorf("cut answer reads as %q", b)
+		}
+	})
+	t.Run("in the request", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, short)
+		w.addRaw("a", hang(""))
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\nabc")
+		if resp, _ := c.response("POST"); resp.StatusCode != 504 || !resp.Close {
+			t.Errorf("%d, closes: %v; want 504 and a close", resp.StatusCode, resp.Close)
+		}
+		c.CloseWrite()
+		c.rest()
+		eventually(t, "slot released", func() bool { return w.inFlight() == 0 })
+	})
+}
+
+func TestClientGoneReleasesEverything(t *testing.T) {
+	t.Parallel()
+	t.Run("in the queue", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, nil)
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		eventually(t, "waits", func() bool { return w.waiting() == 1 })
+		c.Close()
+		eventually(t, "queue empty", func() bool { return w.waiting() == 0 })
+	})
+	t.Run("at the instance", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, nil)
+		gone := make(chan struct{})
+		w.addRaw("a", func(_ net.Conn, r *bufio.Reader) {
+			http.ReadRequest(r)
+			io.Copy(io.Discard, r)
+			close(gone)
+		})
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		eventually(t, "in flight", func() bool { return w.inFlight() == 1 })
+		c.Close()
+		<-gone
+		eventually(t, "slot released", func() bool { return w.inFlight() == 0 })
+		s := w.router.table.Load().byID["svc"]
+		eventually(t, "counted as gone", func() bool { return s.stats.classes[0].Load() == 1 })
+	})
+	t.Run("in its body", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, nil)
+		w.addRaw("a", func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+		c := w.dial()
+		c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\nabc")
+		eventually(t, "in flight", func() bool { return w.inFlight() == 1 })
+		c.Close()
+		eventually(t, "slot released", func() bool { return w.inFlight() == 0 })
+	})
+}
+
+func TestMalformedChunksInBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addRaw("a", func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
+	c := w.dial()
+	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\nGET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+	if resp, _ := c.response("POST"); resp.StatusCode != 400 || !resp.Close {
+		t.Errorf("%d, closes: %v; want 400 and a close", resp.StatusCode, resp.Close)
+	}
+	if rest := c.rest(); rest != "" {
+		t.Errorf("then comes %q", rest)
+	}
+}

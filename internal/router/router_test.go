@@ -1,0 +1,298 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const testHost = "shop.test"
+
+// world is a router, served on a real socket, with one service of as many
+// instances as were added.
+type world struct {
+	t      *testing.T
+	router *Router
+	addr   string // of the router
+	stop   context.CancelFunc
+	served chan error
+
+	mu      sync.Mutex // guards the rest
+	addrs   map[string]string
+	dialErr map[string]error
+	dials   map[string]int
+	conns   map[string]int // open connections to each instance
+	route   route
+	nudges  int
+}
+
+// newWorld starts a router; configure may be nil.
+func newWorld(t *testing.T, configure func(*Config)) *world {
+	w := &world{t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
+		conns: map[string]int{}, served: make(chan error, 1)}
+	cfg := Config{
+		Dialer: w, Log: slog.New(slog.DiscardHandler), Suffix: "test",
+		OnWait: func(string) { w.mu.Lock(); w.nudges++; w.mu.Unlock() },
+	}
+	if configure != nil {
+		configure(&cfg)
+	}
+	w.router = newRouter(cfg)
+	w.route = route{service: "svc", name: "shop", hosts: []string{testHost}, maxConcurrency: 100}
+	w.apply(func(*route) {})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = l.Addr().String()
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	go func() { w.served <- w.router.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-w.served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return w
+}
+
+// Dial reaches an instance at the address of its fake.
+func (w *world) Dial(ctx context.Context, id string, _ int) (net.Conn, error) {
+	w.mu.Lock()
+	w.dials[id]++
+	addr, err := w.addrs[id], w.dialErr[id]
+	w.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if addr == "" {
+		return nil, errors.New("no such instance")
+	}
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	w.count(id, 1)
+	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }}, nil
+}
+
+func (w *world) count(id string, d int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns[id] += d
+}
+
+func (w *world) connections(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conns[id]
+}
+
+type countedConn struct {
+	*net.TCPConn
+	once   sync.Once
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(c.closed)
+	return c.TCPConn.Close()
+}
+
+// apply changes the service.
+func (w *world) apply(change func(*route)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(&w.route)
+	rt := w.route
+	rt.instances = append([]endpoint(nil), w.route.instances...)
+	w.router.apply([]route{rt}, w.router.version+1)
+}
+
+// add adds an instance served by h.
+func (w *world) add(id string, h http.Handler) *httptest.Server {
+	s := httptest.NewServer(h)
+	w.t.Cleanup(s.Close)
+	w.addAt(id, s.Listener.Addr().String())
+	return s
+}
+
+func (w *world) addAt(id, addr string) {
+	w.mu.Lock()
+	w.addrs[id] = addr
+	w.mu.Unlock()
+	w.apply(func(r *route) {
+		r.instances = append(r.instances, endpoint{id: id, release: "rel", port: 8080, open: true})
+	})
+}
+
+// addRaw adds an instance each of whose connections is given to serve.
+func (w *world) addRaw(id string, serve func(c net.Conn, r *bufio.Reader)) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	w.t.Cleanup(func() { l.Close(); conns.Wait() })
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(time.Minute))
+				serve(c, bufio.NewReader(c))
+			})
+		}
+	})
+	w.addAt(id, l.Addr().String())
+}
+
+// addScript adds an instance that reads one request whole on each connection,
+// writes answer and closes. It returns where the requests are sent.
+func (w *world) addScript(id, answer string) <-chan string {
+	got := make(chan string, 100)
+	w.addRaw(id, func(c net.Conn, r *bufio.Reader) {
+		got <- readMessage(r)
+		io.WriteString(c, answer)
+	})
+	return got
+}
+
+// readMessage reads a request as it was framed.
+func readMessage(r *bufio.Reader) string {
+	var b strings.Builder
+	chunked, length := false, 0
+	for {
+		line, err := r.ReadString('\n')
+		b.WriteString(line)
+		if err != nil {
+			return b.String()
+		}
+		lower := strings.ToLower(line)
+		if lower == "transfer-encoding: chunked\r\n" {
+			chunked = true
+		}
+		fmt.Sscanf(lower, "content-length: %d", &length)
+		if line == "\r\n" {
+			break
+		}
+	}
+	if chunked {
+		for last := false; ; {
+			line, err := r.ReadString('\n')
+			b.WriteString(line)
+			if err != nil || last && line == "\r\n" {
+				return b.String()
+			}
+			last = last || line == "0\r\n"
+		}
+	}
+	body := make([]byte, length)
+	n, _ := io.ReadFull(r, body)
+	b.Write(body[:n])
+	return b.String()
+}
+
+// dial connects to the router.
+func (w *world) dial() *client {
+	c, err := net.Dial("tcp", w.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(time.Minute)) // a guard against hanging, not a limit
+	return &client{TCPConn: c.(*net.TCPConn), t: w.t, r: bufio.NewReader(c)}
+}
+
+// client is a raw connection to the router.
+type client struct {
+	*net.TCPConn
+	t *testing.T
+	r *bufio.Reader
+}
+
+func (c *client) send(s string) {
+	c.t.Helper()
+	if _, err := io.WriteString(c, s); err != nil {
+		c.t.Fatalf("send: %v", err)
+	}
+}
+
+// head reads a response's head.
+func (c *client) head(method string) *http.Response {
+	c.t.Helper()
+	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		c.t.Fatalf("read response: %v", err)
+	}
+	return resp
+}
+
+// response reads a response with its body.
+func (c *client) response(method string) (*http.Response, string) {
+	c.t.Helper()
+	resp := c.head(method)
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatalf("read body after %q: %v", b, err)
+	}
+	return resp, string(b)
+}
+
+// rest reads what comes until the router closes.
+func (c *client) rest() string {
+	c.t.Helper()
+	b, err := io.ReadAll(c.r)
+	if err != nil {
+		c.t.Fatalf("read rest after %q: %v", b, err)
+	}
+	return string(b)
+}
+
+// get sends a GET request on a connection of its own.
+func (w *world) get(path string) (*http.Response, string) {
+	w.t.Helper()
+	c := w.dial()
+	defer c.Close()
+	c.send("GET " + path + " HTTP/1.1\r\nHost: " + testHost + "\r\nConnection: close\r\n\r\n")
+	return c.response("GET")
+}
+
+// eventually waits for a condition, which must hold within a minute.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(time.Millisecond) // between two looks
+	}
+}
+
+func (w *world) inFlight() int {
+	f, _, _, _ := w.router.Demand("svc")
+	return f
+}
+
+func (w *world) waiting() int {
+	_, q, _, _ := w.router.Demand("svc")
+	return q
+}
+
+func text(s string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, s) })
+}

@@ -1,0 +1,164 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// tunnel answers an agreed change of protocol and then passes bytes both ways
+// until both ends have closed. The request's time limit has no say in it.
+func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
+	up, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok || x.protocol == "" || x.guard == nil || !strings.EqualFold(resp.Header.Get("Upgrade"), x.protocol) {
+		x.fail(ctx, errors.New("instance switched to a protocol that was not asked for"))
+		return
+	}
+	conn, brw, err := x.control.Hijack()
+	if err != nil {
+		x.fail(ctx, fmt.Errorf("take over connection: %w", err))
+		return
+	}
+	x.status = resp.StatusCode
+	t := &tunnel{down: conn, from: brw.Reader, up: up, idle: x.router.cfg.TunnelIdle}
+	defer t.close()
+	if !x.guard.tunnels.add(t) {
+		return // we are shutting down
+	}
+	defer x.guard.tunnels.remove(t)
+	if err := writeSwitch(brw.Writer, resp); err != nil {
+		return
+	}
+	x.sent = t.run()
+}
+
+// writeSwitch writes the head of a 101 response.
+func writeSwitch(w *bufio.Writer, resp *http.Response) error {
+	h := make(http.Header, len(resp.Header))
+	incoming(h, resp.Header)
+	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
+	fmt.Fprintf(w, "HTTP/1.1 101 %s\r\n", http.StatusText(http.StatusSwitchingProtocols))
+	h.Write(w)
+	w.WriteString("\r\n")
+	return w.Flush() // reports what failed before it too
+}
+
+// tunnel is a connection after its change of protocol.
+type tunnel struct {
+	down net.Conn
+	from io.Reader // what down sends, and sent already
+	up   io.ReadWriteCloser
+	idle time.Duration // without a byte either way that ends it; 0 for no limit
+}
+
+// run passes bytes until both ends have closed or one has failed. It returns
+// how many went to the client.
+func (t *tunnel) run() (sent int64) {
+	alive := func() {}
+	if t.idle > 0 {
+		timer := time.AfterFunc(t.idle, t.close)
+		defer timer.Stop()
+		alive = func() { timer.Reset(t.idle) }
+	}
+	var ways sync.WaitGroup
+	ways.Go(func() { sent = t.pass(t.down, t.up, alive) })
+	ways.Go(func() { t.pass(t.up, t.from, alive) })
+	ways.Wait()
+	return sent
+}
+
+// pass copies one way. The end of what comes is passed on as such; a failure
+// ends both ways.
+func (t *tunnel) pass(to io.Writer, from io.Reader, alive func()) (n int64) {
+	buf := copyBuffers.Get().(*[32 << 10]byte)
+	defer copyBuffers.Put(buf)
+	for {
+		k, err := from.Read(buf[:])
+		alive()
+		if k > 0 {
+			w, werr := to.Write(buf[:k])
+			if n += int64(w); werr != nil {
+				t.close()
+				return n
+			}
+		}
+		if err == nil {
+			continue
+		}
+		half, ok := to.(interface{ CloseWrite() error })
+		if err != io.EOF || !ok || half.CloseWrite() != nil {
+			t.close()
+		}
+		return n
+	}
+}
+
+func (t *tunnel) close() {
+	t.down.Close()
+	t.up.Close()
+}
+
+// tunnels are the open ones of a listener: net/http no longer knows of them.
+type tunnels struct {
+	mu     sync.Mutex // guards the rest
+	open   map[*tunnel]struct{}
+	closed bool
+	empty  chan struct{} // closed when closed and open is empty; nil before closed
+}
+
+// add reports whether the tunnel may begin.
+func (ts *tunnels) add(t *tunnel) bool {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	if ts.closed {
+		return false
+	}
+	if ts.open == nil {
+		ts.open = map[*tunnel]struct{}{}
+	}
+	ts.open[t] = struct{}{}
+	return true
+}
+
+func (ts *tunnels) remove(t *tunnel) {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	delete(ts.open, t)
+	if ts.closed && len(ts.open) == 0 && ts.empty != nil {
+		close(ts.empty)
+		ts.empty = nil
+	}
+}
+
+// shutdown lets no tunnel begin, waits for the open ones until ctx ends and
+// then closes them.
+func (ts *tunnels) shutdown(ctx context.Context) {
+	ts.mu.Lock()
+	ts.closed = true
+	var empty chan struct{}
+	if len(ts.open) > 0 {
+		empty = make(chan struct{})
+		ts.empty = empty
+	}
+	ts.mu.Unlock()
+	if empty == nil {
+		return
+	}
+	select {
+	case <-empty:
+		return
+	case <-ctx.Done():
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	for t := range ts.open {
+		t.close()
+	}
+}
