@@ -1,0 +1,189 @@
+package ring
+
+import "io"
+
+// Chunk is one frame, or the part of it that was asked for.
+type Chunk struct {
+	Pos    int64
+	At     int64 // Unix time in ns
+	Stderr bool
+	Data   []byte
+}
+
+// Reader reads a ring that may be being written. It is for one goroutine. It
+// remembers where it stopped, so that reading on does not search.
+type Reader struct {
+	files [2]io.ReaderAt
+	last  place
+}
+
+// NewReader reads the ring in these two files.
+func NewReader(files [2]io.ReaderAt) *Reader { return &Reader{files: files} }
+
+// place is where in the files a position of the output is. Turn 0 is nowhere.
+type place struct {
+	file   int
+	turn   uint64
+	offset int64
+	pos    int64
+}
+
+const (
+	// Files are read in blocks: a small one first, as most reads find little,
+	// then large ones, which have room for a frame at least.
+	smallBlock = 8 << 10
+	largeBlock = 2 * (frameHeaderSize + MaxData)
+
+	// overtakings is how often one Read begins anew because the writer was
+	// faster, before it returns what it has.
+	overtakings = 8
+)
+
+// Read returns the output from position from on, oldest first, and the
+// position to go on from. It stops at the end, or once it has most bytes or
+// more. Output that is gone is skipped: the first chunk's Pos is then larger
+// than from.
+func (r *Reader) Read(from int64, most int) (chunks []Chunk, next int64, err error) {
+	c := &collector{next: from, most: most}
+	at, err := r.locate(from)
+	for overtaken := 0; err == nil && at.turn > 0 && overtaken < overtakings; {
+		// Looked for before walking: what comes into a file after its
+		// follower exists is nothing, so walk then sees the file's true end.
+		following, ferr := r.following(at)
+		if ferr != nil {
+			return c.chunks, c.next, ferr
+		}
+		at, err = r.walk(at, c)
+		if err == nil && at.turn == 0 {
+			overtaken++
+			at, err = r.locate(c.next)
+			continue
+		}
+		r.last = at
+		if c.full() || following.turn == 0 {
+			break
+		}
+		at = following
+	}
+	return c.chunks, c.next, err
+}
+
+// locate returns where to begin reading for a position.
+func (r *Reader) locate(pos int64) (place, error) {
+	newer, older, err := r.order()
+	if err != nil {
+		return place{}, err
+	}
+	if l := r.last; l.turn > 0 && l.pos == pos && (l.turn == newer.turn || l.turn == older.turn) {
+		return l, nil
+	}
+	if older.turn > 0 && pos < newer.pos {
+		return older, nil
+	}
+	return newer, nil
+}
+
+// order returns the beginnings of both files.
+func (r *Reader) order() (newer, older place, err error) {
+	for file := range r.files {
+		h, err := r.head(file)
+		if err != nil {
+			return newer, older, err
+		}
+		at := place{file: file, turn: h.turn, offset: fileHeaderSize, pos: h.start}
+		if older = at; at.turn > newer.turn {
+			newer, older = at, newer
+		}
+	}
+	return newer, older, nil
+}
+
+// following returns the beginning of the file after a place's, nowhere if
+// there is none yet.
+func (r *Reader) following(at place) (place, error) {
+	h, err := r.head(1 - at.file)
+	if err != nil || h.turn <= at.turn {
+		return place{}, err
+	}
+	return place{file: 1 - at.file, turn: h.turn, offset: fileHeaderSize, pos: h.start}, nil
+}
+
+// head returns a file's header, one of turn 0 while the file is not begun.
+func (r *Reader) head(file int) (fileHeader, error) {
+	var b [fileHeaderSize]byte
+	if _, err := r.files[file].ReadAt(b[:], 0); err == io.EOF {
+		return fileHeader{}, nil
+	} else if err != nil {
+		return fileHeader{}, err
+	}
+	h, ok := parseFileHeader(b[:])
+	if !ok {
+		return fileHeader{}, nil
+	}
+	return h, nil
+}
+
+// walk collects the frames of one file from a place on and returns where it
+// stopped: nowhere if the file was begun anew meanwhile.
+func (r *Reader) walk(at place, c *collector) (place, error) {
+	for size := smallBlock; !c.full() && r.more(at); size = largeBlock {
+		b := make([]byte, size)
+		n, err := r.files[at.file].ReadAt(b, at.offset)
+		if err != nil && err != io.EOF {
+			return place{}, err
+		}
+		// Only after this look is it sure that b is of the turn at.turn.
+		if h, err := r.head(at.file); err != nil || h.turn != at.turn {
+			return place{}, err
+		}
+		used := c.collect(b[:n], &at)
+		if used == 0 && (n < size || size == largeBlock) {
+			break // a frame still being written, or the last words of one killed
+		}
+		at.offset += int64(used)
+	}
+	return at, nil
+}
+
+// more reports whether anything comes after a place. It saves walk a buffer
+// where nothing does, which is what most reads find.
+func (r *Reader) more(at place) bool {
+	var b [1]byte
+	_, err := r.files[at.file].ReadAt(b[:], at.offset)
+	return err == nil
+}
+
+// collector gathers chunks from position next on.
+type collector struct {
+	next int64
+	most int
+
+	chunks []Chunk
+	size   int
+}
+
+func (c *collector) full() bool { return c.size >= c.most }
+
+// collect takes whole frames from b until it has enough, moves at.pos past
+// them, and returns how many bytes of b they are.
+func (c *collector) collect(b []byte, at *place) (used int) {
+	for !c.full() {
+		h, ok := parseFrameHeader(b[used:])
+		if !ok || len(b)-used < frameHeaderSize+h.size || h.pos < at.pos {
+			break
+		}
+		data := b[used+frameHeaderSize:][:h.size:h.size]
+		used += frameHeaderSize + h.size
+		at.pos = h.pos + int64(h.size)
+		if at.pos <= c.next {
+			continue
+		}
+		if skip := c.next - h.pos; skip > 0 {
+			h.pos, data = c.next, data[skip:]
+		}
+		c.chunks = append(c.chunks, Chunk{Pos: h.pos, At: h.at, Stderr: h.stderr, Data: data})
+		c.size += len(data)
+		c.next = at.pos
+	}
+	return used
+}

@@ -1,0 +1,80 @@
+// Package ring keeps the last output of an instance in two files of bounded
+// size: what is older than both is overwritten. One process appends, the
+// instance's init; any number of others read, without locks, by position in
+// the output.
+//
+// A file begins with a header that tells its turn and the position of its
+// first byte. Frames follow: header, then data as the application wrote it.
+// The writer fills one file, then empties the other and goes on there; a
+// reader that was overtaken sees it by the turn and begins anew.
+//
+// The Writer is linked into the init, so this package imports little, and
+// writing allocates nothing.
+package ring
+
+import "encoding/binary"
+
+const (
+	fileHeaderSize  = 24
+	frameHeaderSize = 24
+
+	magic = 0x31474e52 // "RNG1"
+
+	// MaxData is the most data of one frame, in bytes.
+	MaxData = 64 << 10
+
+	// MinSize is the least size of a file, in bytes, that New accepts.
+	MinSize = fileHeaderSize + frameHeaderSize + MaxData
+)
+
+// fileHeader opens a file.
+type fileHeader struct {
+	turn  uint64 // of two files, the one with the higher turn is newer
+	start int64  // position of the first frame
+}
+
+func (h fileHeader) put(b []byte) {
+	binary.LittleEndian.PutUint32(b, magic)
+	binary.LittleEndian.PutUint32(b[4:], 0)
+	binary.LittleEndian.PutUint64(b[8:], h.turn)
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.start))
+}
+
+func parseFileHeader(b []byte) (h fileHeader, ok bool) {
+	if len(b) < fileHeaderSize || binary.LittleEndian.Uint32(b) != magic {
+		return h, false
+	}
+	h.turn = binary.LittleEndian.Uint64(b[8:])
+	h.start = int64(binary.LittleEndian.Uint64(b[16:]))
+	return h, h.turn > 0 && h.start >= 0
+}
+
+// frameHeader precedes a frame's data.
+type frameHeader struct {
+	size   int // of the data, 1 to MaxData
+	stderr bool
+	pos    int64 // position of the data's first byte
+	at     int64 // Unix time in ns
+}
+
+func (h frameHeader) put(b []byte) {
+	flags := uint32(0)
+	if h.stderr {
+		flags = 1
+	}
+	binary.LittleEndian.PutUint32(b, uint32(h.size))
+	binary.LittleEndian.PutUint32(b[4:], flags)
+	binary.LittleEndian.PutUint64(b[8:], uint64(h.pos))
+	binary.LittleEndian.PutUint64(b[16:], uint64(h.at))
+}
+
+func parseFrameHeader(b []byte) (h frameHeader, ok bool) {
+	if len(b) < frameHeaderSize {
+		return h, false
+	}
+	h.size = int(binary.LittleEndian.Uint32(b))
+	h.stderr = binary.LittleEndian.Uint32(b[4:])&1 != 0
+	h.pos = int64(binary.LittleEndian.Uint64(b[8:]))
+	h.at = int64(binary.LittleEndian.Uint64(b[16:]))
+	return h, h.size > 0 && h.size <= MaxData && h.pos >= 0
+}
