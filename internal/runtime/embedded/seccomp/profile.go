@@ -1,0 +1,122 @@
+// Package seccomp compiles the system call filter of instances: Docker's
+// default profile, made a little narrower, as a program for the kernel.
+//
+// It compiles and explains filters; installing them is the init's task.
+package seccomp
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/elastic/go-seccomp-bpf/arch"
+	"github.com/moby/profiles/seccomp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// withheld are system calls that Docker's profile allows and this one does not:
+// to look into other processes takes a capability on App Runner's machines,
+// too.
+var withheld = []string{"ptrace", "process_vm_readv", "process_vm_writev"}
+
+// Default compiles the profile for this machine and for processes with these
+// capabilities ("CAP_CHOWN" and so on).
+func Default(capabilities []string) (Program, error) {
+	table, err := arch.GetInfo(runtime.GOARCH)
+	if err != nil {
+		return nil, fmt.Errorf("no system call table: %w", err)
+	}
+	spec := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{Bounding: capabilities}}}
+	profile, err := seccomp.GetDefaultProfile(spec)
+	if err != nil {
+		return nil, fmt.Errorf("read the default profile: %w", err)
+	}
+	return compile(profile, table)
+}
+
+// rule is what a profile says of one system call: the first alternative whose
+// conditions all hold decides, else otherwise does.
+type rule struct {
+	alternatives []alternative
+	otherwise    uint32 // a SECCOMP_RET_ value with its data
+}
+
+type alternative struct {
+	conditions []specs.LinuxSeccompArg
+	result     uint32
+}
+
+func (r rule) unconditional() bool { return len(r.alternatives) == 0 }
+
+// rules gathers what the profile says, by system call number. Numbers that the
+// table does not have are missing.
+func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) {
+	fallback, err := result(profile.DefaultAction, profile.DefaultErrnoRet)
+	if err != nil {
+		return nil, err
+	}
+	all := map[int]rule{}
+	for number := range table.SyscallNumbers {
+		all[number] = rule{otherwise: fallback}
+	}
+	settled := map[int]bool{}
+	for _, entry := range profile.Syscalls {
+		value, err := result(entry.Action, entry.ErrnoRet)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range entry.Names {
+			number, known := table.SyscallNames[name]
+			if !known || slices.Contains(withheld, name) {
+				continue
+			}
+			r := all[number]
+			switch {
+			case len(entry.Args) > 0:
+				r.alternatives = append(r.alternatives, alternative{entry.Args, value})
+			case settled[number] && r.otherwise != value:
+				return nil, fmt.Errorf("the profile decides twice on %s", name)
+			default:
+				r.otherwise, settled[number] = value, true
+			}
+			all[number] = r
+		}
+	}
+	for number, r := range all {
+		// As with libseccomp, what is allowed whatever its arguments needs no
+		// look at them.
+		if r.otherwise == unix.SECCOMP_RET_ALLOW {
+			r.alternatives = slices.DeleteFunc(r.alternatives, func(a alternative) bool { return a.result == r.otherwise })
+			all[number] = r
+		}
+	}
+	return all, nil
+}
+
+// result turns an action into what the filter returns to the kernel.
+func result(action specs.LinuxSeccompAction, errno *uint) (uint32, error) {
+	code := uint32(unix.EPERM)
+	if errno != nil {
+		code = uint32(*errno)
+	}
+	switch action {
+	case specs.ActAllow:
+		return unix.SECCOMP_RET_ALLOW, nil
+	case specs.ActErrno:
+		if code > 4095 {
+			return 0, errors.New("the profile returns an error number out of range")
+		}
+		return unix.SECCOMP_RET_ERRNO | code, nil
+	case specs.ActKillProcess:
+		return unix.SECCOMP_RET_KILL_PROCESS, nil
+	case specs.ActKill, specs.ActKillThread:
+		return unix.SECCOMP_RET_KILL_THREAD, nil
+	case specs.ActTrap:
+		return unix.SECCOMP_RET_TRAP, nil
+	case specs.ActLog:
+		return unix.SECCOMP_RET_LOG, nil
+	}
+	return 0, fmt.Errorf("the profile has the action %s, which needs a supervisor", action)
+}
