@@ -21,6 +21,7 @@ const (
 	Prepare Method = "Prepare"
 	Ensure  Method = "Ensure"
 	Remove  Method = "Remove"
+	Stop    Method = "Stop"
 	List    Method = "List"
 	Output  Method = "Output"
 	Dial    Method = "Dial"
@@ -140,6 +141,11 @@ func (f *Fake) Ensure(ctx context.Context, want runtime.Spec) error {
 // Remove implements runtime.Driver.
 func (f *Fake) Remove(ctx context.Context, id string, grace time.Duration) error {
 	return f.call(Remove, func() error { return f.world.remove(ctx, id, grace) })
+}
+
+// Stop ends an instance as Remove does, but leaves it known with its output.
+func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
+	return f.call(Stop, func() error { return f.world.stop(ctx, id, grace) })
 }
 
 // List implements runtime.Driver.

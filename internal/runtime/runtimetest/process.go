@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -217,7 +218,7 @@ func (p *process) dial(ctx context.Context, port int) (net.Conn, error) {
 		return nil, fmt.Errorf("dial %s: %w", p.spec.ID, runtime.ErrNotRunning)
 	}
 	refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
-	if l == nil || port != p.spec.Port {
+	if l == nil || port != cmp.Or(p.program.Port, p.spec.Port) {
 		return nil, refused
 	}
 	ours, theirs := net.Pipe()

@@ -27,6 +27,7 @@ type Program struct {
 	Disk     int64 `json:",omitempty"` // bytes to write to /disk; prints "disk N\n", N as many as it could
 
 	NoListen    bool          `json:",omitempty"` // never listens
+	Port        int           `json:",omitempty"` // listens here instead of on $PORT
 	ListenAfter time.Duration `json:",omitempty"` // since start
 	SickAfter   time.Duration `json:",omitempty"` // since start; from then on every answer is 503; 0: never
 	DeafAfter   time.Duration `json:",omitempty"` // since start; from then on it no longer listens; 0: never

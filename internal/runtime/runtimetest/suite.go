@@ -48,6 +48,7 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 		{"remove", testRemove},
 		{"remove with grace", testRemoveGrace},
 		{"remove cut short", testRemoveCutShort},
+		{"stop", testStop},
 		{"independence", testIndependence},
 		{"many", testMany},
 		{"dial", testDial},

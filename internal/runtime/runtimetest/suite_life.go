@@ -185,6 +185,33 @@ func testRemoveCutShort(b *bench) {
 	}
 }
 
+// stopper is a driver that can stop an instance without forgetting it.
+type stopper interface {
+	Stop(ctx context.Context, id string, grace time.Duration) error
+}
+
+func testStop(b *bench) {
+	d, ok := b.driver.(stopper)
+	if !ok {
+		b.Skip("this driver stops instances only to remove them")
+	}
+	id := b.start(Program{Stdout: "hello\n", IgnoreStop: true})
+	b.serves(id)
+	for range 2 {
+		if err := d.Stop(b.ctx, id, 20*time.Millisecond); err != nil {
+			b.Fatalf("Stop: %v", err)
+		}
+		if o := b.observe(id); o == nil || o.Running {
+			b.Fatalf("after Stop List shows %+v", o)
+		}
+	}
+	b.printed(id, false, "hello\nsignal SIGTERM\n")
+	b.remove(id, 0)
+	if err := d.Stop(b.ctx, id, 0); err != nil {
+		b.Errorf("Stop of an unknown instance: %v", err)
+	}
+}
+
 // testIndependence checks that a call which takes long holds up no other.
 func testIndependence(b *bench) {
 	slow := b.start(Program{IgnoreStop: true})

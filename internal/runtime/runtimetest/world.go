@@ -182,8 +182,8 @@ func (w *World) ensure(ctx context.Context, spec runtime.Spec) error {
 	return nil
 }
 
-// remove stops and forgets an instance.
-func (w *World) remove(ctx context.Context, id string, grace time.Duration) error {
+// stop ends an instance's process.
+func (w *World) stop(ctx context.Context, id string, grace time.Duration) error {
 	p := w.process(id)
 	if p == nil {
 		return nil
@@ -198,6 +198,18 @@ func (w *World) remove(ctx context.Context, id string, grace time.Duration) erro
 		<-p.done
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	return nil
+}
+
+// remove stops and forgets an instance.
+func (w *World) remove(ctx context.Context, id string, grace time.Duration) error {
+	p := w.process(id)
+	if p == nil {
+		return nil
+	}
+	if err := w.stop(ctx, id, grace); err != nil {
+		return err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

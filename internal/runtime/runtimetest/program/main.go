@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +30,7 @@ type program struct {
 	Disk     int64
 
 	NoListen                          bool
+	Port                              int
 	ListenAfter, SickAfter, DeafAfter time.Duration
 
 	Exit *struct {
@@ -155,7 +157,11 @@ func (p program) end(started time.Time) {
 
 func (p program) listen(started time.Time) {
 	time.Sleep(time.Until(started.Add(p.ListenAfter)))
-	l, err := net.Listen("tcp4", "127.0.0.1:"+os.Getenv("PORT"))
+	port := os.Getenv("PORT")
+	if p.Port != 0 {
+		port = strconv.Itoa(p.Port)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:"+port)
 	if err != nil {
 		fail(err)
 	}
