@@ -40,6 +40,7 @@ func main() {
 		Getenv: os.Getenv,
 		Now:    time.Now,
 	}
+	m.StartServer = m.startServer
 	code := m.Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -149,6 +150,7 @@ func (m *Main) commands() []*cobra.Command {
 		newRmCommand(m),
 	}
 	server := []*cobra.Command{
+		newServeCommand(m),
 		newImageCommand(m),
 		newEnvCommand(m),
 		newVersionCommand(m),

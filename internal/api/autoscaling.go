@@ -184,11 +184,9 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, _ Caller, in *apprun
 		if err != nil {
 			return err
 		}
-		if former.ARN != c.ARN { // the index admits one default at a time
-			former.Default, c.Default = false, true
-			if err := errors.Join(tx.SaveAutoScaling(former), tx.SaveAutoScaling(c)); err != nil {
-				return err
-			}
+		former.Default, c.Default = false, true // in this order: the index admits one at a time
+		if err := errors.Join(tx.SaveAutoScaling(former), tx.SaveAutoScaling(c)); err != nil {
+			return err
 		}
 		out.AutoScalingConfiguration, err = autoScaling(tx, c)
 		return err

@@ -110,6 +110,10 @@ func TestRevisions(t *testing.T) {
 	if n := b.scaling("fast")["AutoScalingConfigurationRevision"]; n != 2.0 {
 		t.Errorf("after revision 2 was deleted, the next is %v", n)
 	}
+	b.ok("DeleteAutoScalingConfiguration", scalingBody(first))
+	if n := b.scaling("fast")["AutoScalingConfigurationRevision"]; n != 3.0 {
+		t.Errorf("after revision 1 of 2 was deleted, the next is %v", n)
+	}
 	for _, op := range []string{"DeleteAutoScalingConfiguration", "UpdateDefaultAutoScalingConfiguration", "ListServicesForAutoScalingConfiguration"} {
 		b.refused(op, scalingBody(two), "ResourceNotFoundException", "Auto scaling configuration not found: "+two)
 	}

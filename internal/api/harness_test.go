@@ -277,7 +277,7 @@ func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status)
 			return err
 		}
 		op := *v.Live
-		op.Status, op.UpdatedAt, op.EndedAt = as, now, now
+		op.Status, op.StartedAt, op.UpdatedAt, op.EndedAt = as, now.Add(-time.Millisecond), now, now
 		if op.Input.Spec != nil && as == slipway.OperationSucceeded {
 			if err := tx.SetSpec(v.ID, *op.Input.Spec, now); err != nil {
 				return err

@@ -122,7 +122,7 @@ func TestListOperations(t *testing.T) {
 	want := parse(t, fmt.Sprintf(`{
 		"pause": {"Id": %q, "Type": "PAUSE_SERVICE", "Status": "PENDING", "TargetArn": %q, "StartedAt": 1800000182.123, "UpdatedAt": 1800000182.123},
 		"update": {"Id": %q, "Type": "UPDATE_SERVICE", "Status": "ROLLBACK_SUCCEEDED", "TargetArn": %q,
-			"StartedAt": 1800000121.123, "UpdatedAt": 1800000122.123, "EndedAt": 1800000122.123}}`, ids[2], arn, ids[1], arn))
+			"StartedAt": 1800000122.122, "UpdatedAt": 1800000122.123, "EndedAt": 1800000122.123}}`, ids[2], arn, ids[1], arn))
 	if d := cmp.Diff([]any{want["pause"], want["update"]}, list[:2]); d != "" {
 		t.Errorf("the newest two (-want +got):\n%s", d)
 	}

@@ -242,6 +242,7 @@ func TestGetLogEvents(t *testing.T) {
 		`"endTime":1800000002123`:                want[:1],
 		`"startTime":1800000000123,"endTime":1`:  {},
 		`"startTime":9223372036854775807`:        {},
+		`"endTime":0`:                            {},
 		`"limit":1`:                              want[1:],
 		`"limit":1,"startFromHead":true`:         want[:1],
 		`"startTime":-5,"endTime":1900000000000`: want,
@@ -281,7 +282,9 @@ func TestGetLogEventsPages(t *testing.T) {
 				}
 				break
 			}
-			token = next
+			if token = next; len(forward)+len(backward) > 3*len(want) {
+				t.Fatalf("by %d: pages do not end", limit)
+			}
 			doc = get(limited, `"nextToken":"`+token+`"`)
 		}
 		for doc, token := get(limited), ""; ; {
@@ -293,7 +296,9 @@ func TestGetLogEventsPages(t *testing.T) {
 				}
 				break
 			}
-			token = next
+			if token = next; len(forward)+len(backward) > 3*len(want) {
+				t.Fatalf("by %d: pages do not end", limit)
+			}
 			doc = get(limited, `"nextToken":"`+token+`"`)
 		}
 		if !slices.Equal(forward, want) {
@@ -434,6 +439,25 @@ func TestFilterLogEventsPages(t *testing.T) {
 				t.Errorf("%s by %d: %v", members, limit, gotTexts)
 			}
 		}
+	}
+}
+
+// A call that finds nothing among very many lines ends nevertheless, and tells
+// where to go on.
+func TestFilterLogEventsIsBounded(t *testing.T) {
+	t.Parallel()
+	b := newLogBench(t)
+	for i := range 200_000 {
+		b.output.add("instance/a", i, "x")
+	}
+	b.output.add("instance/a", 1e9, "needle")
+	doc := b.logs("FilterLogEvents", b.in("application", `"filterPattern":"needle"`))
+	if len(texts(doc)) != 0 || doc["nextToken"] == nil {
+		t.Fatalf("the first answer has %d lines and the token %v", len(texts(doc)), doc["nextToken"])
+	}
+	doc = b.logs("FilterLogEvents", b.in("application", `"filterPattern":"needle","nextToken":"`+doc["nextToken"].(string)+`"`))
+	if !slices.Equal(texts(doc), []string{"needle"}) || doc["nextToken"] != nil {
+		t.Errorf("the second answer has %v and the token %v", texts(doc), doc["nextToken"])
 	}
 }
 

@@ -46,11 +46,8 @@ func operationSummary(o slipway.Operation, target string) types.OperationSummary
 		Type:      types.OperationType(o.Kind),
 		Status:    types.OperationStatus(o.Status),
 		TargetArn: &target,
-		StartedAt: &o.CreatedAt,
+		StartedAt: &o.StartedAt,
 		UpdatedAt: &o.UpdatedAt,
-	}
-	if !o.StartedAt.IsZero() {
-		s.StartedAt = &o.StartedAt
 	}
 	if !o.EndedAt.IsZero() {
 		s.EndedAt = &o.EndedAt

@@ -176,6 +176,22 @@ func TestObserve(t *testing.T) {
 	}
 }
 
+// The log says who did what; of what was refused it names nobody.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	w := b.call("CreateService", `{"ServiceName":"shop",`+image+`}`)
+	if want := `"level":"INFO","msg":"api call","request":"` + w.Header().Get("x-amzn-RequestId") +
+		`","operation":"CreateService","user":"root","took":0}`; !strings.Contains(b.log.String(), want) {
+		t.Errorf("the log lacks %s: %s", want, b.log)
+	}
+	b.key.Secret = "guess"
+	w = b.call("CreateService", `{}`)
+	if want := w.Header().Get("x-amzn-RequestId") + `","operation":"CreateService","user":"","took":0,"exception":"InvalidSignatureException"`; !strings.Contains(b.log.String(), want) {
+		t.Errorf("the log lacks %s: %s", want, b.log)
+	}
+}
+
 func TestLogHoldsNoSecrets(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -55,14 +55,16 @@ type Manifest struct {
 	Digest    string
 	MediaType string
 	Body      []byte
+	Subject   string // digest of the manifest that this one is about, or ""
 }
 
 func (s *Store) repositoryPath(repo string, elem ...string) string {
 	return s.path("repositories/" + repo + "/" + strings.Join(elem, "/"))
 }
 
-// Manifest returns a manifest of a repository by tag or digest. ErrNotFound
-// says that the repository, or the manifest in it, does not exist.
+// Manifest returns a manifest of a repository by tag or digest, without its
+// Subject, and takes it for used now. ErrNotFound says that the repository, or
+// the manifest in it, does not exist.
 func (s *Store) Manifest(repo, reference string) (Manifest, error) {
 	if err := CheckRepository(repo); err != nil {
 		return Manifest{}, err
@@ -73,6 +75,10 @@ func (s *Store) Manifest(repo, reference string) (Manifest, error) {
 	}
 	body, err := s.readBlob(d.Digest)
 	if err != nil {
+		return Manifest{}, err
+	}
+	// Clients look before they push, and leave out what is there.
+	if _, err := touch(s.repositoryPath(repo, manifestDir, d.Digest.Hex)); err != nil {
 		return Manifest{}, err
 	}
 	return Manifest{Digest: d.Digest.String(), MediaType: string(d.MediaType), Body: body}, nil
@@ -153,7 +159,11 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 	if err := s.link(repo, tag, d, m); err != nil {
 		return Manifest{}, err
 	}
-	return Manifest{Digest: h.String(), MediaType: string(m.MediaType), Body: body}, nil
+	put := Manifest{Digest: h.String(), MediaType: string(m.MediaType), Body: body}
+	if m.Subject != nil {
+		put.Subject = m.Subject.Digest.String()
+	}
+	return put, nil
 }
 
 // requireAll holds everything that m refers to, down to the layers, and

@@ -7,6 +7,11 @@ import (
 
 // getBlob answers GET, with ranges, and HEAD.
 func (c *call) getBlob() error {
+	// Who asks whether it is here will leave it out of a push: this keeps it
+	// from the next collection.
+	if _, err := c.cfg.Images.BlobSize(c.ref); err != nil {
+		return blobError(err)
+	}
 	f, err := c.cfg.Images.Blob(c.ref)
 	if err != nil {
 		return blobError(err)

@@ -23,6 +23,8 @@ var (
 	errUnknownPath   = &fault{http.StatusNotFound, "UNSUPPORTED", "There is nothing at this path."}
 	errUnknownUpload = &fault{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "There is no such upload; it may have been given up. Start again."}
 	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are under way."}
+	errTooLarge      = &fault{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "The blob is larger than this registry allows."}
+	errBroken        = &fault{http.StatusRequestTimeout, "BLOB_UPLOAD_INVALID", "The request's body broke off."}
 )
 
 // translated is err as the client hears of it, or nil when it is ours. missing
@@ -31,8 +33,7 @@ func translated(err error, missing string) *fault {
 	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
-	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		_ = tooLarge
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return &fault{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "The body is larger than allowed."}
 	}
 	switch {
@@ -44,6 +45,9 @@ func translated(err error, missing string) *fault {
 		return &fault{http.StatusMethodNotAllowed, "DENIED", err.Error()}
 	}
 	if user, ok := errors.AsType[*slipway.Error](err); ok {
+		if user.Code == slipway.QuotaExceeded {
+			return &fault{http.StatusInsufficientStorage, "DENIED", user.Message}
+		}
 		return &fault{http.StatusBadRequest, "MANIFEST_INVALID", user.Message}
 	}
 	return nil

@@ -1,9 +1,9 @@
 package registry
 
 import (
-	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -15,6 +15,10 @@ import (
 )
 
 func (c *call) getManifest() error {
+	if !strings.Contains(c.ref, ":") && image.CheckTag(c.ref) != nil {
+		// The specification wants what can't be a tag to be unknown, not wrong.
+		return image.ErrNotFound
+	}
 	m, err := c.cfg.Images.Manifest(c.repo, c.ref)
 	if err != nil {
 		return err
@@ -32,11 +36,18 @@ func (c *call) getManifest() error {
 }
 
 func (c *call) putManifest() error {
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.body(), image.MaxManifest))
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, image.MaxManifest))
+	if _, large := errors.AsType[*http.MaxBytesError](err); err != nil && !large {
+		return errBroken
+	}
 	if err != nil {
 		return err
 	}
-	m, err := c.cfg.Images.PutManifest(c.r.Context(), c.repo, c.ref, c.r.Header.Get("Content-Type"), body)
+	mediaType, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
+	if err != nil {
+		mediaType = "" // the manifest itself may tell
+	}
+	m, err := c.cfg.Images.PutManifest(c.r.Context(), c.repo, c.ref, mediaType, body)
 	if errors.Is(err, image.ErrNotFound) {
 		return &fault{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "The manifest refers to what has not been pushed: " + err.Error()}
 	}
@@ -51,11 +62,8 @@ func (c *call) putManifest() error {
 	h := c.w.Header()
 	h.Set("Location", "/v2/"+c.repo+"/manifests/"+m.Digest)
 	h.Set("Docker-Content-Digest", m.Digest)
-	var about struct {
-		Subject *v1.Descriptor `json:"subject"`
-	}
-	if json.Unmarshal(body, &about) == nil && about.Subject != nil {
-		h.Set("Oci-Subject", about.Subject.Digest.String())
+	if m.Subject != "" {
+		h.Set("Oci-Subject", m.Subject)
 	}
 	c.w.WriteHeader(http.StatusCreated)
 	return nil

@@ -24,9 +24,10 @@ type Config struct {
 	// is told. May be nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
 
+	MaxBlob int64         // bytes; 10 GiB when 0
 	Uploads int           // under way at once; 256 when 0
 	Idle    time.Duration // after which an upload is given up; 30 minutes when 0
-	Stall   time.Duration // for a body without a byte; 1 minute when 0
+	Stall   time.Duration // for a client that sends nothing, or takes nothing; 1 minute when 0
 }
 
 // Registry is an http.Handler for everything below /v2/.
@@ -39,6 +40,9 @@ type Registry struct {
 func New(cfg Config) (*Registry, error) {
 	if cfg.Images == nil || cfg.Log == nil || cfg.Authenticate == nil {
 		return nil, errors.New("registry: images, log and authentication are required")
+	}
+	if cfg.MaxBlob == 0 {
+		cfg.MaxBlob = 10 << 30
 	}
 	if cfg.Uploads == 0 {
 		cfg.Uploads = 256
@@ -72,8 +76,10 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{Registry: g, w: w, r: r}
+	end := c.hurry()
+	defer end()
 	if err := c.serve(); err != nil {
-		g.fail(w, r, err)
+		g.fail(c.w, r, err)
 	}
 }
 

@@ -52,7 +52,7 @@ func (u *uploads) add(repo string, up *image.Upload) (*session, error) {
 	return s, nil
 }
 
-// take returns an upload for one request's use, until it calls s.mu.Unlock.
+// take returns an upload for one request's use, until it calls release.
 func (u *uploads) take(repo, id string) (*session, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -63,8 +63,15 @@ func (u *uploads) take(repo, id string) (*session, error) {
 	if !s.mu.TryLock() {
 		return nil, &fault{http.StatusConflict, "BLOB_UPLOAD_INVALID", "Another request is writing to this upload."}
 	}
-	s.used = time.Now()
 	return s, nil
+}
+
+// release ends a request's use of an upload.
+func (u *uploads) release(s *session) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s.used = time.Now()
+	s.mu.Unlock()
 }
 
 func (u *uploads) drop(s *session) {
@@ -93,19 +100,27 @@ func (c *call) startUpload() error {
 	if err != nil {
 		return err
 	}
-	if digest := q.Get("digest"); digest != "" {
-		defer up.Cancel()
-		if _, err := up.Append(c.r.Context(), c.body()); err != nil {
-			return err
-		}
-		return c.commit(up, digest)
-	}
 	s, err := c.uploads.add(c.repo, up)
 	if err != nil {
 		up.Cancel()
 		return err
 	}
+	if digest := q.Get("digest"); digest != "" {
+		return c.whole(s, digest)
+	}
 	return c.progress(http.StatusAccepted, s)
+}
+
+// whole takes a blob that is the body of the request that begins its upload.
+func (c *call) whole(s *session, digest string) error {
+	s.mu.Lock()
+	defer c.uploads.release(s)
+	defer c.uploads.drop(s)
+	defer s.upload.Cancel()
+	if err := c.write(s); err != nil {
+		return err
+	}
+	return c.commit(s.upload, digest)
 }
 
 func (c *call) uploadStatus() error {
@@ -113,7 +128,7 @@ func (c *call) uploadStatus() error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer c.uploads.release(s)
 	return c.progress(http.StatusNoContent, s)
 }
 
@@ -122,7 +137,7 @@ func (c *call) appendUpload() error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer c.uploads.release(s)
 	if err := c.write(s); err != nil {
 		return err
 	}
@@ -134,7 +149,7 @@ func (c *call) finishUpload() error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer c.uploads.release(s)
 	digest := c.r.URL.Query().Get("digest")
 	if digest == "" {
 		return &fault{http.StatusBadRequest, "DIGEST_INVALID", "The upload can't be finished without ?digest=."}
@@ -153,7 +168,7 @@ func (c *call) cancelUpload() error {
 	if err != nil {
 		return err
 	}
-	defer s.mu.Unlock()
+	defer c.uploads.release(s)
 	s.upload.Cancel()
 	c.uploads.drop(s)
 	c.w.WriteHeader(http.StatusNoContent)
@@ -162,23 +177,81 @@ func (c *call) cancelUpload() error {
 
 var contentRange = regexp.MustCompile(`^(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?$`)
 
-// write appends the request's body, which must begin where the upload ends.
+// write appends the request's body, which must begin where the upload ends and
+// be as long as it says. What came before it broke off stays, and the client
+// may go on from there.
 func (c *call) write(s *session) error {
-	if text := c.r.Header.Get("Content-Range"); text != "" {
-		m := contentRange.FindStringSubmatch(text)
-		if m == nil {
-			return &fault{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("Content-Range is %q; it must be <first>-<last>.", text)}
-		}
-		first, _ := strconv.ParseInt(m[1], 10, 64)
-		last, _ := strconv.ParseInt(m[2], 10, 64)
-		if first != s.upload.Size() || last < first-1 {
-			c.setRange(s)
-			return &fault{http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID",
-				fmt.Sprintf("The chunk begins at %d; the upload has %d bytes.", first, s.upload.Size())}
-		}
+	size, err := c.chunk(s)
+	if err != nil {
+		return err
 	}
-	_, err := s.upload.Append(c.r.Context(), c.body())
+	room := c.cfg.MaxBlob - s.upload.Size()
+	if size > room {
+		return errTooLarge
+	}
+	limit := room
+	if size >= 0 {
+		limit = size
+	}
+	body := &bodyReader{r: io.LimitReader(c.r.Body, limit+1)}
+	n, err := s.upload.Append(c.r.Context(), body)
+	switch {
+	case body.err != nil:
+		return errBroken
+	case err != nil:
+		return err
+	case size < 0 && n > room:
+		return c.spoilt(s, errTooLarge)
+	case size >= 0 && n != size:
+		return c.spoilt(s, &fault{http.StatusBadRequest, "SIZE_INVALID", fmt.Sprintf("The chunk has %d bytes or more where %d were announced.", n, size)})
+	}
+	return nil
+}
+
+// spoilt gives up an upload that holds what does not belong there.
+func (c *call) spoilt(s *session, err error) error {
+	s.upload.Cancel()
+	c.uploads.drop(s)
 	return err
+}
+
+// chunk returns the size of the request's body by what its headers say, -1 if
+// they don't.
+func (c *call) chunk(s *session) (int64, error) {
+	text := c.r.Header.Get("Content-Range")
+	if text == "" {
+		return c.r.ContentLength, nil
+	}
+	m := contentRange.FindStringSubmatch(text)
+	if m == nil {
+		return 0, &fault{http.StatusBadRequest, "BLOB_UPLOAD_INVALID", fmt.Sprintf("Content-Range is %q; it must be <first>-<last>.", text)}
+	}
+	first, _ := strconv.ParseInt(m[1], 10, 64)
+	last, _ := strconv.ParseInt(m[2], 10, 64)
+	if first != s.upload.Size() || last < first-1 {
+		c.setRange(s)
+		return 0, &fault{http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID",
+			fmt.Sprintf("The chunk begins at %d; the upload has %d bytes.", first, s.upload.Size())}
+	}
+	size := last + 1 - first
+	if n := c.r.ContentLength; n >= 0 && n != size {
+		return 0, &fault{http.StatusBadRequest, "SIZE_INVALID", fmt.Sprintf("Content-Range is %q, which is not the body's %d bytes.", text, n)}
+	}
+	return size, nil
+}
+
+// bodyReader remembers what was wrong on the client's side of a copy.
+type bodyReader struct {
+	r   io.Reader
+	err error
+}
+
+func (b *bodyReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
 }
 
 func (c *call) setRange(s *session) {
@@ -212,23 +285,4 @@ func (c *call) created(digest string) error {
 	h.Set("Content-Length", "0")
 	c.w.WriteHeader(http.StatusCreated)
 	return nil
-}
-
-// body is the request's body, given up when no byte comes for a while.
-func (c *call) body() io.ReadCloser {
-	return &impatient{c.r.Body, http.NewResponseController(c.w), c.cfg.Stall}
-}
-
-type impatient struct {
-	io.ReadCloser
-	conn  *http.ResponseController
-	stall time.Duration
-}
-
-func (i *impatient) Read(p []byte) (int, error) {
-	// Not every ResponseWriter has deadlines; those of tests go without.
-	if err := i.conn.SetReadDeadline(time.Now().Add(i.stall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	return i.ReadCloser.Read(p)
 }

@@ -275,11 +275,15 @@ func (w *world) get(path string) (*http.Response, string) {
 // eventually waits for a condition, which must hold within a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); {
-		if time.Now().After(deadline) {
+	deadline := time.After(time.Minute)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("never: %s", what)
 		}
-		time.Sleep(time.Millisecond) // between two looks
 	}
 }
 

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+)
+
+// application is the process an instance exists for.
+type application struct {
+	pid     int
+	pidfd   int
+	started time.Time
+	outputs [2]int // what it writes to stdout and stderr is read from here
+}
+
+// launch enters the root file system, gives up what the application may not
+// have, and starts it.
+func launch(o *handoff.Order, root int) (*application, error) {
+	if err := unix.Sethostname([]byte(o.Hostname)); err != nil {
+		return nil, doing("set the host name", err)
+	}
+	if err := enterRoot(root); err != nil {
+		return nil, err
+	}
+	if err := writeNetworkFiles(o); err != nil {
+		return nil, err
+	}
+	who, err := findUser(o.User)
+	if err != nil {
+		return nil, err
+	}
+	if err := enterDir(o.Dir); err != nil {
+		return nil, err
+	}
+	env := withDefault(o.Env, "HOME", who.home)
+	path, err := findProgram(o.Argv, env)
+	if err != nil {
+		return nil, err
+	}
+	app := &application{}
+	files, err := app.pipes(who)
+	if err != nil {
+		return nil, err
+	}
+	if err := restrict(o); err != nil {
+		return nil, err
+	}
+	if err := app.start(path, o.Argv, env, files, who); err != nil {
+		return nil, err
+	}
+	s := handoff.Started{PID: app.pid, At: app.started.UnixNano()}
+	_, err = unix.Pwrite(handoff.FDStatus, s.Append(nil), handoff.StartedAt)
+	return app, doing("record the start", err)
+}
+
+// pipes makes the application's standard files. The writing ends belong to
+// its user, or else it could not open /dev/stdout.
+func (a *application) pipes(who *identity) (files []uintptr, err error) {
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, doing("open /dev/null", err)
+	}
+	files = []uintptr{uintptr(null)}
+	for i := range a.outputs {
+		var p [2]int
+		if err := unix.Pipe2(p[:], unix.O_CLOEXEC); err != nil {
+			return nil, doing("make a pipe", err)
+		}
+		if err := unix.SetNonblock(p[0], true); err != nil {
+			return nil, doing("make a pipe", err)
+		}
+		if err := unix.Fchown(p[1], int(who.uid), int(who.gid)); err != nil {
+			return nil, doing("give a pipe to the user", err)
+		}
+		a.outputs[i] = p[0]
+		files = append(files, uintptr(p[1]))
+	}
+	return files, nil
+}
+
+// restrict takes from this thread, and so from the application that it forks,
+// all privileges but those of the order. There is no way back, nor need: an
+// init's work from here on is within what any application may do.
+func restrict(o *handoff.Order) error {
+	// A session keyring of its own; the one inherited is the daemon's.
+	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if errno != 0 && errno != unix.ENOSYS {
+		return doing("make a session keyring", errno)
+	}
+	for c := uintptr(0); c < 64; c++ {
+		if o.Caps&(1<<c) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err == unix.EINVAL {
+			break // the kernel has no more of them
+		} else if err != nil {
+			return doing("drop a capability", err)
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	low, high := uint32(o.Caps), uint32(o.Caps>>32)
+	caps := [2]unix.CapUserData{{Effective: low, Permitted: low}, {Effective: high, Permitted: high}}
+	if err := unix.Capset(&header, &caps[0]); err != nil {
+		return doing("give up capabilities", err)
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return doing("refuse new privileges", err)
+	}
+	return doing("install the system call filter", filter(o.Filter))
+}
+
+// filter installs a seccomp program. An empty one is a mistake of the caller:
+// it must not pass for permission.
+func filter(program []byte) error {
+	if len(program) == 0 {
+		return unix.EINVAL
+	}
+	fprog := unix.SockFprog{
+		Len:    uint16(len(program) / int(unsafe.Sizeof(unix.SockFilter{}))),
+		Filter: (*unix.SockFilter)(unsafe.Pointer(&program[0])),
+	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&fprog)))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// start forks and executes.
+func (a *application) start(path string, argv, env []string, files []uintptr, who *identity) error {
+	if err := unblockSignals(); err != nil {
+		return err
+	}
+	a.started = time.Now()
+	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
+		Env:   env,
+		Files: files,
+		Sys: &syscall.SysProcAttr{
+			Credential: &syscall.Credential{Uid: who.uid, Gid: who.gid, Groups: who.groups},
+			Setsid:     true,
+			PidFD:      &a.pidfd,
+		},
+	})
+	if blockErr := blockSignals(); blockErr != nil && err == nil {
+		err = blockErr
+	}
+	for _, fd := range files {
+		unix.Close(int(fd))
+	}
+	a.pid = pid
+	return explainExec(path, err)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+)
+
+// enterRoot makes a detached mount the root, with the staged /proc, /sys and
+// /dev in it. The stage is gone when it returns.
+//
+// The image may be hostile: until the root has been pivoted no path may lead
+// through it by way of a link.
+func enterRoot(root int) error {
+	if root < 0 {
+		return doing("enter the image", handoff.ErrMalformed)
+	}
+	if err := unix.MoveMount(root, "", unix.AT_FDCWD, rootPath, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return doing("mount the image", err)
+	}
+	for _, dir := range [...]string{"proc", "sys", "dev"} {
+		if err := moveInto(root, dir); err != nil {
+			return doing("mount /"+dir+" in the image", err)
+		}
+	}
+	return enter(root)
+}
+
+// moveInto moves a staged mount into the directory of the same name of the
+// root. It makes the directory if the image has none.
+func moveInto(root int, dir string) error {
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_BENEATH,
+	}
+	fd, err := unix.Openat2(root, dir, &how)
+	if err == unix.ENOENT {
+		if err := unix.Mkdirat(root, dir, 0o755); err != nil {
+			return err
+		}
+		fd, err = unix.Openat2(root, dir, &how)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(unix.AT_FDCWD, "/"+dir, fd, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
+}
+
+// writeNetworkFiles replaces /etc/hosts, /etc/hostname and /etc/resolv.conf.
+// From here on links in the image are harmless: all of them end in it.
+func writeNetworkFiles(o *handoff.Order) error {
+	for _, f := range [...][2]string{
+		{"/etc/hosts", o.Hosts}, {"/etc/hostname", o.Hostname + "\n"}, {"/etc/resolv.conf", o.Resolv},
+	} {
+		if err := replaceFile(f[0], f[1]); err != nil {
+			return doing("write "+f[0], err)
+		}
+	}
+	return nil
+}
+
+func replaceFile(path, text string) error {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	unix.Unlink(path)
+	fd, err := unix.Open(path, flags, 0o644)
+	if err == unix.ENOENT {
+		if err := unix.Mkdir("/etc", 0o755); err != nil {
+			return err
+		}
+		fd, err = unix.Open(path, flags, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(text))
+	return err
+}
+
+// enterDir goes to the working directory and makes it if it is missing, as
+// Docker does.
+func enterDir(dir string) error {
+	if dir == "" {
+		dir = "/"
+	}
+	err := unix.Chdir(dir)
+	if err == unix.ENOENT {
+		if err = makeDirs(dir); err == nil {
+			err = unix.Chdir(dir)
+		}
+	}
+	return doing("working directory "+dir, err)
+}
+
+// makeDirs makes a directory and those above it.
+func makeDirs(dir string) error {
+	for i := 1; i <= len(dir); i++ {
+		if i < len(dir) && dir[i] != '/' {
+			continue
+		}
+		if err := unix.Mkdir(dir[:i], 0o755); err != nil && err != unix.EEXIST {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBounded returns a regular file's contents, at most a given number of
+// bytes. The image may have put anything there: a pipe must not hold us up.
+func readBounded(path string, most int) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return nil, unix.EINVAL
+	}
+	if st.Size > int64(most) {
+		return nil, unix.EFBIG
+	}
+	var text strings.Builder
+	b := make([]byte, 4096)
+	for text.Len() <= most {
+		n, err := unix.Read(fd, b)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return []byte(text.String()), err
+		}
+		text.Write(b[:n])
+	}
+	return nil, unix.EFBIG
+}

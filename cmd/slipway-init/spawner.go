@@ -1,0 +1,137 @@
+package main
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+)
+
+// initPath is where the nest keeps this program.
+const initPath = "/slipway-init"
+
+// initEnv is the environment of inits. They allocate a little while they set
+// up and nothing afterwards: collecting that garbage would cost more memory
+// than it frees. The limit is for the unforeseen.
+var initEnv = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=1"}
+
+// runSpawner serves spawn requests until the daemon is gone.
+func runSpawner() error {
+	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
+	unix.CloseOnExec(handoff.FDControl)
+	// Inits inherit what is set here, down to the signals they find blocked.
+	if err := blockSignals(); err != nil {
+		return err
+	}
+	if err := ignoreChildren(); err != nil {
+		return err
+	}
+	limitResources()
+	// When the host runs out of memory, rather an instance than the daemon.
+	writeFile("/proc/self/oom_score_adj", "200")
+	if err := buildNest(); err != nil {
+		return doing("build the spawner's mount namespace", err)
+	}
+	for {
+		if err := serve(); err == errGone {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// serve answers one request.
+func serve() error {
+	b := make([]byte, 64)
+	oob := make([]byte, unix.CmsgSpace(5*4))
+	n, oobn, _, _, err := unix.Recvmsg(handoff.FDControl, b, oob, unix.MSG_CMSG_CLOEXEC)
+	if err == unix.EINTR {
+		return nil
+	}
+	if err != nil {
+		return doing("receive a request", err)
+	}
+	if n == 0 {
+		return errGone
+	}
+	fds, err := rights(oob[:oobn])
+	if err != nil {
+		return doing("receive a request's descriptors", err)
+	}
+	request, err := handoff.ParseSpawn(b[:n])
+	if err != nil {
+		return err
+	}
+	answer, pidfd := spawn(request, fds)
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
+	var right []byte
+	if pidfd >= 0 {
+		right = unix.UnixRights(pidfd)
+	}
+	err = unix.Sendmsg(handoff.FDControl, answer.Append(nil), right, nil, unix.MSG_NOSIGNAL)
+	if pidfd >= 0 {
+		unix.Close(pidfd)
+	}
+	if err == unix.EPIPE {
+		return errGone
+	}
+	return doing("answer a request", err)
+}
+
+// spawn starts an init. It returns its pidfd, or -1 and the error in words.
+func spawn(request handoff.Spawn, fds []int) (handoff.Spawned, int) {
+	want := 4
+	if request.IntoCgroup {
+		want = 5
+	}
+	if len(fds) != want {
+		return handoff.Spawned{Err: "a request came with the wrong number of descriptors"}, -1
+	}
+	pidfd := -1
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(request.FirstID), Size: int(request.IDs)}}
+	attr := &syscall.ProcAttr{
+		Dir: "/",
+		Env: initEnv,
+		// Standard input is the nest's /dev/null.
+		Files: []uintptr{0, 0, 0, uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2]), uintptr(fds[3])},
+		Sys: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
+				unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+			UidMappings:                ids,
+			GidMappings:                ids,
+			GidMappingsEnableSetgroups: true,
+			Credential:                 &syscall.Credential{},
+			Setsid:                     true,
+			PidFD:                      &pidfd,
+			UseCgroupFD:                request.IntoCgroup,
+		},
+	}
+	if request.IntoCgroup {
+		attr.Sys.CgroupFD = fds[4]
+	}
+	pid, err := syscall.ForkExec(initPath, []string{"slipway-init"}, attr)
+	if err != nil {
+		return handoff.Spawned{Err: err.Error()}, -1
+	}
+	return handoff.Spawned{PID: pid}, pidfd
+}
+
+// limitResources sets what instances may have of files and core dumps. Where
+// the hard limit is lower and cannot be raised, it stays.
+func limitResources() {
+	const files = 65535 // what App Runner's machines gave
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: files}) != nil {
+		var have unix.Rlimit
+		if unix.Getrlimit(unix.RLIMIT_NOFILE, &have) == nil {
+			have.Cur = have.Max
+			unix.Setrlimit(unix.RLIMIT_NOFILE, &have)
+		}
+	}
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
+	unix.Umask(0o022)
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// serveAPI serves the API, the registry, health and metrics until ctx ends.
+func (s *server) serveAPI(ctx context.Context) error {
+	reg, err := s.registryHandler()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.api)
+	mux.Handle("/v2/", reg)
+	mux.Handle("GET /v2", reg)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	srv := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	done := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := srv.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close() // an upload that would not end: it can be resumed
+		}
+		done <- err
+	}()
+	if err := srv.Serve(s.apiListener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the API: %w", err)
+	}
+	return <-done
+}
+
+// health answers 200 while requests can be served and the store answers.
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	err := s.store.View(ctx, func(*store.Tx) error { return nil })
+	switch {
+	case !s.serving.Load():
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	case err != nil:
+		s.log.Error("the store does not answer", "err", err)
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}
+
+// authenticator checks the registry's users: access keys, with the secret as
+// password.
+type authenticator struct{ store *store.Store }
+
+func (a authenticator) check(ctx context.Context, user, password string) (bool, error) {
+	var secret string
+	err := a.store.View(ctx, func(tx *store.Tx) error {
+		k, err := tx.AccessKey(user)
+		secret = k.Secret
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up access key: %w", err)
+	}
+	return secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(password)) == 1, nil
+}
+
+// callMetrics counts API calls.
+type callMetrics struct{ took *prometheus.HistogramVec }
+
+func newCallMetrics(reg *prometheus.Registry) callMetrics {
+	m := callMetrics{prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "slipway_api_call_seconds",
+		Help:    "API calls by operation and exception, \"\" for success.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+	}, []string{"operation", "exception"})}
+	reg.MustRegister(m.took)
+	return m
+}
+
+func (m callMetrics) observe(operation, exception string, took time.Duration) {
+	m.took.WithLabelValues(operation, exception).Observe(took.Seconds())
+}
+
+// observe registers what /metrics shows.
+func (s *server) observe() {
+	s.metrics.MustRegister(s.router,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "slipway_log_lines_dropped_total",
+			Help: "Lines of application output that could not be written.",
+		}, func() float64 { return float64(s.collector.Dropped()) }))
+}
+
+func parseQuotas(list []string) (api.Quotas, error) {
+	var q api.Quotas
+	for _, text := range list {
+		name, value, _ := strings.Cut(text, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return q, fmt.Errorf("--quota is %q; it must be name=number, where -1 is no limit", text)
+		}
+		switch name {
+		case "services":
+			q.Services = n
+		case "autoscaling-names":
+			q.AutoScalingNames = n
+		case "autoscaling-revisions":
+			q.AutoScalingRevisions = n
+		case "instances":
+			q.Instances = n
+		default:
+			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions or instances", name)
+		}
+	}
+	return q, nil
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded"
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
+)
+
+// wayOut is the instances' network as the driver wants it.
+type wayOut struct{ *egress.Network }
+
+var _ embedded.Egress = wayOut{}
+
+// Attach implements embedded.Egress.
+func (w wayOut) Attach(ctx context.Context, sandbox string, netns *os.File) (embedded.Link, error) {
+	l, err := w.Network.Attach(ctx, sandbox, netns)
+	return embedded.Link{Addr: l.Addr, Resolv: l.Resolv}, err
+}
+
+// prefixes is how many networks for instances the address space reserved for
+// measurements is cut into: several servers on one machine take different ones.
+const prefixes = 32
+
+// candidate is the n-th of them: 4,094 addresses.
+func candidate(n uint32) netip.Prefix {
+	a := egress.DefaultPrefix.Addr().As4()
+	at := uint32(a[0])<<24 | uint32(a[1])<<16 | (n%prefixes)<<12
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(at >> 24), byte(at >> 16), byte(at >> 8), byte(at)}), 20)
+}
+
+// openEgress sets up the instances' network. A host that cannot have one gets
+// isolated instances and is told so. The prefix that was found free is kept in
+// a file: another one would cut off the instances that run.
+func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
+	cfg, err := egressConfig(s.cfg, s.dirs, s.log.With("part", "egress"))
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range egressPrefixes(s.dirs) {
+		cfg.Prefix = p
+		n, nerr := egress.New(cfg)
+		if nerr != nil {
+			return nil, nerr
+		}
+		err = n.Setup(ctx)
+		if err == nil {
+			return &wayOut{n}, writeFile(s.dirs.network(), []byte(p.String()+"\n"), 0o600)
+		}
+		if errors.Is(err, egress.ErrUnavailable) {
+			s.log.Warn("instances will not reach the outside; --isolated silences this", "err", err)
+			return nil, nil
+		}
+	}
+	return nil, fmt.Errorf("%w; --isolated runs instances without a way out", err)
+}
+
+func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error) {
+	cfg := egress.Config{Name: networkName(d), Log: log}
+	for _, r := range c.Resolvers {
+		addr, err := netip.ParseAddr(r)
+		if err == nil {
+			cfg.Resolvers = append(cfg.Resolvers, netip.AddrPortFrom(addr, 53))
+			continue
+		}
+		ap, err := netip.ParseAddrPort(r)
+		if err != nil {
+			return cfg, fmt.Errorf("--resolvers has %q; it must be an address, with a port where that is not 53", r)
+		}
+		cfg.Resolvers = append(cfg.Resolvers, ap)
+	}
+	for _, p := range c.PublicPorts {
+		if p < 1 || p > 65535 {
+			return cfg, fmt.Errorf("--public-ports has %d; it must be from 1 to 65535", p)
+		}
+		cfg.AllowHostPorts = append(cfg.AllowHostPorts, uint16(p))
+	}
+	return cfg, nil
+}
+
+func dirHash(d dirs) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(d))
+	return h.Sum32()
+}
+
+// networkName tells the servers of one machine apart.
+func networkName(d dirs) string { return fmt.Sprintf("sw%06x", dirHash(d)&0xffffff) }
+
+// egressPrefixes are the networks to try: the one this data directory has used,
+// else all, from one on that other directories are not likely to begin at.
+func egressPrefixes(d dirs) []netip.Prefix {
+	if b, err := os.ReadFile(d.network()); err == nil {
+		if p, err := netip.ParsePrefix(strings.TrimSpace(string(b))); err == nil {
+			return []netip.Prefix{p}
+		}
+	}
+	list := make([]netip.Prefix, prefixes)
+	for i := range list {
+		list[i] = candidate(dirHash(d) + uint32(i))
+	}
+	return list
+}

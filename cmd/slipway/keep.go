@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const (
+	keepDeleted  = time.Hour        // deleted resources stay describable
+	keepImages   = time.Hour        // what no release names any more
+	firstKeeping = 30 * time.Second // after the start, which has other things to do
+	keepEvery    = 10 * time.Minute
+)
+
+// keeper forgets what has been deleted long enough ago: services with their
+// logs, configurations, images.
+type keeper struct {
+	store  *store.Store
+	images *image.Store
+	logs   *logs.Store
+	log    *slog.Logger
+}
+
+func (k keeper) run(ctx context.Context) error {
+	timer := time.NewTimer(firstKeeping)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			timer.Reset(keepEvery)
+		}
+		if err := k.pass(ctx); err != nil && ctx.Err() == nil {
+			k.log.Error("housekeeping", "err", err)
+		}
+	}
+}
+
+func (k keeper) pass(ctx context.Context) error {
+	var gone, used []string
+	before := time.Now().Add(-keepDeleted)
+	err := k.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if gone, err = tx.ForgetServices(before); err != nil {
+			return err
+		}
+		if err = tx.ForgetAutoScalings(before); err != nil {
+			return err
+		}
+		used, err = tx.ImagesInUse()
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("forget deleted resources: %w", err)
+	}
+	for _, id := range gone {
+		if err := k.logs.Remove(id); err != nil {
+			return fmt.Errorf("remove the logs of service %s: %w", id, err)
+		}
+	}
+	freed, err := k.images.Collect(ctx, used, keepImages)
+	if err != nil {
+		return fmt.Errorf("collect images: %w", err)
+	}
+	if freed.Bytes > 0 || freed.Images > 0 {
+		k.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"net/url"
+	"os"
+)
+
+// ready is what --ready-file says, for whoever started the server.
+type ready struct {
+	API         string `json:"api"`         // URL of the API: the endpoint for AWS clients
+	HTTP        string `json:"http"`        // URL at which the services answer, by their host names
+	Registry    string `json:"registry"`    // host:port of the image registry, as in image names
+	Credentials string `json:"credentials"` // path of the credentials file
+	PID         int    `json:"pid"`
+}
+
+func newReady(api, http net.Addr, d dirs) ready {
+	apiHost := reachable(api)
+	return ready{
+		API:         (&url.URL{Scheme: "http", Host: apiHost}).String(),
+		HTTP:        (&url.URL{Scheme: "http", Host: reachable(http)}).String(),
+		Registry:    apiHost,
+		Credentials: d.credentials(),
+		PID:         os.Getpid(),
+	}
+}
+
+// reachable is an address at which a listener on this host answers: the
+// loopback one for a listener on all.
+func reachable(a net.Addr) string {
+	t, ok := a.(*net.TCPAddr)
+	if !ok || !t.IP.IsUnspecified() {
+		return a.String()
+	}
+	ip := net.IPv4(127, 0, 0, 1)
+	return (&net.TCPAddr{IP: ip, Port: t.Port}).String()
+}
+
+func (r ready) write(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(b, '\n'), 0o644)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+)
+
+// serveConfig is what `slipway serve` can be told. Each flag is also an
+// environment variable: --api-addr is SLIPWAY_API_ADDR.
+type serveConfig struct {
+	DataDir  string
+	APIAddr  string
+	HTTPAddr string
+	Domain   string
+	Region   string
+	Account  string
+
+	ReadyFile string
+	LogLevel  slog.Level
+
+	HealthLimit time.Duration // for an instance to become healthy in a deployment
+	Isolated    bool          // instances reach nothing outside
+	Resolvers   []string      // DNS servers for instances
+	PublicPorts []int         // TCP ports of this host that instances may reach
+	Warm        int           // sandboxes kept ready
+	Aliases     []string      // repository=repository
+	Insecure    []string      // registries without TLS
+	Trusted     []string      // proxies whose X-Forwarded-* are believed
+	Quotas      []string      // name=number
+}
+
+func newServeCommand(m *Main) *cobra.Command {
+	cmd, _ := m.serveCommand()
+	return cmd
+}
+
+// serveCommand returns the command and what its flags and environment are read
+// into.
+func (m *Main) serveCommand() (*cobra.Command, *serveConfig) {
+	c := &serveConfig{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Long: `Run the server: App Runner's API, the image registry, the services and what
+keeps them running. It needs root for the sandbox its instances run in.
+
+On first start it makes a root access key and writes it to the file credentials
+in the data directory, in the form that AWS clients read:
+
+  AWS_SHARED_CREDENTIALS_FILE=/var/lib/slipway/credentials \
+    aws --region us-east-1 --endpoint-url http://127.0.0.1:8070 apprunner list-services
+
+SIGTERM ends the server and leaves the instances running; the next start finds
+them again. Each flag is also an environment variable: SLIPWAY_API_ADDR is
+--api-addr.`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			var err error
+			if c.DataDir, err = client.DataDir(m.settings.DataDir, m.Getenv); err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			if m.settings.Region != "" {
+				c.Region = m.settings.Region
+			}
+			if err := c.check(); err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			return serve(cmd.Context(), *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+		},
+	}
+	c.bind(cmd.Flags())
+	return cmd, c
+}
+
+// defaultServe is the configuration of a server nobody told anything.
+func defaultServe() serveConfig {
+	return serveConfig{
+		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
+		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
+	}
+}
+
+func (c *serveConfig) bind(f *pflag.FlagSet) {
+	*c = defaultServe()
+	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/), /healthz and /metrics")
+	f.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "address at which the services answer")
+	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
+	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
+	f.StringVar(&c.ReadyFile, "ready-file", "", "`file` to write addresses to, as JSON, once everything serves")
+	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least level logged: debug, info, warn or error")
+	f.DurationVar(&c.HealthLimit, "health-limit", c.HealthLimit, "how long new instances may take to pass their health check")
+	f.BoolVar(&c.Isolated, "isolated", false, "give instances no network but the requests they answer")
+	f.StringSliceVar(&c.Resolvers, "resolvers", nil, "DNS `servers` for instances (default: this host's)")
+	f.IntSliceVar(&c.PublicPorts, "public-ports", nil, "TCP `ports` of this host that instances may reach")
+	f.IntVar(&c.Warm, "warm", c.Warm, "how many sandboxes to keep ready")
+	f.StringSliceVar(&c.Aliases, "alias", nil, "`from=to`: take images of one repository or prefix from another; local/... is our registry")
+	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to speak to without TLS")
+	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "`prefixes` of proxies whose X-Forwarded headers are believed")
+	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`: services, autoscaling-names, autoscaling-revisions, instances")
+}
+
+// fromEnvironment sets every flag that was not given from its variable.
+func fromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	f.VisitAll(func(flag *pflag.Flag) {
+		name := "SLIPWAY_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
+		v := getenv(name)
+		if v == "" || flag.Changed {
+			return
+		}
+		if err := f.Set(flag.Name, v); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}
+
+var (
+	domainForm  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+func (c *serveConfig) check() error {
+	for _, a := range []struct{ flag, addr string }{{"api-addr", c.APIAddr}, {"http-addr", c.HTTPAddr}} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("--%s is %q; it must be host:port, where port 0 means any", a.flag, a.addr)
+		}
+	}
+	switch {
+	case !domainForm.MatchString(c.Domain):
+		return fmt.Errorf("--domain is %q; it must be a host name in lower case", c.Domain)
+	case !regionForm.MatchString(c.Region):
+		return fmt.Errorf("--region is %q; it must look like us-east-1", c.Region)
+	case !accountForm.MatchString(c.Account):
+		return fmt.Errorf("--account is %q; it must be 12 digits", c.Account)
+	case c.HealthLimit < time.Second:
+		return fmt.Errorf("--health-limit is %s; it must be at least 1s", c.HealthLimit)
+	case c.Warm < 0 || c.Warm > 256:
+		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	}
+	return nil
+}
+
+// dirs are the places below the data directory.
+type dirs string
+
+func (d dirs) database() string    { return filepath.Join(string(d), "slipway.db") }
+func (d dirs) credentials() string { return filepath.Join(string(d), "credentials") }
+func (d dirs) images() string      { return filepath.Join(string(d), "images") }
+func (d dirs) instances() string   { return filepath.Join(string(d), "runtime") }
+func (d dirs) network() string     { return filepath.Join(string(d), "network") }
+func (d dirs) logs() string        { return filepath.Join(string(d), "logs") }
+func (d dirs) lock() string        { return filepath.Join(string(d), "lock") }
+
+func (d dirs) make() error {
+	if err := os.MkdirAll(string(d), 0o700); err != nil {
+		return fmt.Errorf("make the data directory: %w", err)
+	}
+	return nil
+}

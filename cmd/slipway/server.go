@@ -1,0 +1,353 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/deploy"
+	"github.com/openslipway/slipway/internal/fleet"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/registry"
+	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/runtime/embedded"
+	"github.com/openslipway/slipway/internal/scale"
+	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// serve runs a server until ctx ends.
+func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
+	s, err := newServer(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return s.run(ctx)
+}
+
+// server is all parts of a server, wired together.
+type server struct {
+	cfg    serveConfig
+	dirs   dirs
+	log    *slog.Logger
+	lock   *os.File
+	closer []func() error // in the order of opening
+
+	apiListener, httpListener net.Listener
+	serving                   atomic.Bool   // everything is up
+	up                        chan struct{} // closed then
+
+	store     *store.Store
+	images    *image.Store
+	logs      *logs.Store
+	collector *logs.Collector
+	driver    *embedded.Driver
+	egress    *wayOut // nil: instances are isolated
+	fleet     *fleet.Fleet
+	router    *router.Router
+	scale     *scale.Scaler
+	engine    *operation.Engine
+	auto      *deploy.Auto
+	api       *api.API
+	metrics   *prometheus.Registry
+}
+
+// runner is a part that works until its context ends.
+type runner interface {
+	Run(ctx context.Context) error
+}
+
+// newServer opens and wires everything and starts nothing.
+func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server, err error) {
+	s = &server{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: prometheus.NewRegistry(), up: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := s.dirs.make(); err != nil {
+		return nil, err
+	}
+	for _, step := range []func(context.Context) error{
+		s.lockData, s.openStore, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireOperations, s.wireAPI,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	s.observe()
+	return s, nil
+}
+
+// close closes what newServer opened, last things first.
+func (s *server) close() {
+	for i := len(s.closer) - 1; i >= 0; i-- {
+		if err := s.closer[i](); err != nil && !errors.Is(err, net.ErrClosed) {
+			s.log.Warn("close", "err", err)
+		}
+	}
+	s.closer = nil
+}
+
+func (s *server) onClose(f func() error) { s.closer = append(s.closer, f) }
+
+func (s *server) lockData(context.Context) error {
+	f, err := lockDir(s.dirs)
+	if err == nil {
+		s.onClose(f.Close)
+	}
+	return err
+}
+
+// openStore opens the database. Whoever held leases or routed before is dead:
+// this process has the directory to itself.
+func (s *server) openStore(ctx context.Context) (err error) {
+	if s.store, err = store.Open(ctx, s.dirs.database()); err != nil {
+		return err
+	}
+	s.onClose(s.store.Close)
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.FreeLeases(), tx.ForgetRouters(time.Time{}))
+	})
+	if err != nil {
+		return fmt.Errorf("take over from the last server: %w", err)
+	}
+	return ensureRootKey(ctx, s.store, s.dirs.credentials(), s.cfg.Region)
+}
+
+func (s *server) listen(ctx context.Context) error {
+	for _, l := range []struct {
+		to   *net.Listener
+		flag string
+		addr string
+	}{{&s.apiListener, "api-addr", s.cfg.APIAddr}, {&s.httpListener, "http-addr", s.cfg.HTTPAddr}} {
+		var lc net.ListenConfig
+		ln, err := lc.Listen(ctx, "tcp", l.addr)
+		if err != nil {
+			return fmt.Errorf("listen at --%s: %w", l.flag, err)
+		}
+		*l.to = ln
+		s.onClose(ln.Close)
+	}
+	return nil
+}
+
+func (s *server) openImages(context.Context) (err error) {
+	cfg := image.Config{
+		Dir: s.dirs.images(), Log: s.log.With("part", "images"), Insecure: s.cfg.Insecure,
+		LocalHosts: s.registryHosts,
+	}
+	for _, a := range s.cfg.Aliases {
+		from, to, ok := strings.Cut(a, "=")
+		if !ok || from == "" || to == "" {
+			return fmt.Errorf("--alias is %q; it must be from=to", a)
+		}
+		cfg.Aliases = append(cfg.Aliases, image.Alias{From: from, To: to})
+	}
+	if s.images, err = image.Open(cfg); err != nil {
+		return err
+	}
+	s.onClose(s.images.Close)
+	return nil
+}
+
+// registryHosts are the names under which clients on this machine write our
+// registry.
+func (s *server) registryHosts() []string {
+	hosts := []string{s.apiListener.Addr().String(), reachable(s.apiListener.Addr()), s.cfg.APIAddr}
+	if _, port, err := net.SplitHostPort(s.apiListener.Addr().String()); err == nil {
+		hosts = append(hosts, net.JoinHostPort("localhost", port), net.JoinHostPort("127.0.0.1", port))
+	}
+	return hosts
+}
+
+func (s *server) openLogs(context.Context) (err error) {
+	s.logs, err = logs.New(logs.Config{Dir: s.dirs.logs(), Log: s.log.With("part", "logs")})
+	return err
+}
+
+func (s *server) openRuntime(ctx context.Context) (err error) {
+	cfg := embedded.Config{
+		Dir: s.dirs.instances(), Images: s.images, LayerDir: s.dirs.images(), Log: s.log.With("part", "runtime"), Pool: s.cfg.Warm,
+	}
+	if s.cfg.Warm == 0 {
+		cfg.Pool = -1
+	}
+	if !s.cfg.Isolated {
+		if s.egress, err = s.openEgress(ctx); err != nil {
+			return err
+		}
+		if s.egress != nil {
+			cfg.Egress = s.egress
+		}
+	}
+	if s.driver, err = embedded.New(cfg); err != nil {
+		return err
+	}
+	s.collector = logs.NewCollector(s.logs, s.driver, s.log.With("part", "logs"))
+	return nil
+}
+
+// wireTraffic wires what looks after instances and takes requests to them.
+func (s *server) wireTraffic(context.Context) (err error) {
+	var trusted []netip.Prefix
+	for _, p := range s.cfg.Trusted {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", p)
+		}
+		trusted = append(trusted, prefix)
+	}
+	s.fleet, err = fleet.New(fleet.Config{
+		Store: s.store, Driver: s.driver, Logs: s.collector, Log: s.log.With("part", "fleet"),
+	})
+	if err != nil {
+		return err
+	}
+	s.router, err = router.New(router.Config{
+		Store: s.store, Dialer: s.driver, Log: s.log.With("part", "router"), Trusted: trusted,
+		Suffix: s.cfg.Region + "." + s.cfg.Domain,
+		OnWait: func(id string) { s.scale.Nudge(id) },
+	})
+	if err != nil {
+		return err
+	}
+	s.scale, err = scale.New(scale.Config{Store: s.store, Demand: s.router, Log: s.log.With("part", "scale")})
+	return err
+}
+
+func (s *server) wireOperations(context.Context) error {
+	plans, err := deploy.New(deploy.Config{
+		Store: s.store, Resolver: source.Resolver{Images: s.images}, Region: s.cfg.Region,
+		HealthLimit: s.cfg.HealthLimit, Log: s.log.With("part", "deploy"),
+	})
+	if err != nil {
+		return err
+	}
+	s.engine, err = operation.New(operation.Config{
+		Store: s.store, Plan: plans.Plan, Owner: slipway.NewID(), Log: s.log.With("part", "operation"),
+	})
+	if err != nil {
+		return err
+	}
+	s.auto = deploy.NewAuto(s.store, s.images.Local, s.log.With("part", "deploy"))
+	return nil
+}
+
+func (s *server) wireAPI(ctx context.Context) (err error) {
+	quotas, err := parseQuotas(s.cfg.Quotas)
+	if err != nil {
+		return err
+	}
+	calls := newCallMetrics(s.metrics)
+	s.api, err = api.New(api.Config{
+		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Domain: s.cfg.Domain,
+		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port,
+		Output:  applicationLogs{s.logs}, Quotas: quotas, Log: s.log.With("part", "api"), Observe: calls.observe,
+	})
+	if err != nil {
+		return err
+	}
+	return s.api.Bootstrap(ctx)
+}
+
+// registryHandler is our image registry. Access keys are its users.
+func (s *server) registryHandler() (http.Handler, error) {
+	return registry.New(registry.Config{
+		Images: s.images, Log: s.log.With("part", "registry"),
+		Authenticate: authenticator{s.store}.check,
+		Pushed: func(ctx context.Context, repository, tag, _ string) error {
+			return s.auto.Pushed(ctx, repository, tag)
+		},
+	})
+}
+
+// run runs every part until ctx ends or one of them fails. The order of ending
+// is that of need: first nothing new is let in, then what is in flight ends,
+// and the loops last.
+func (s *server) run(ctx context.Context) error {
+	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLoops()
+	inner, inside := errgroup.WithContext(loops)
+	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto}
+	if s.egress != nil {
+		parts = append(parts, s.egress)
+	}
+	for _, p := range parts {
+		inner.Go(func() error { return p.Run(inside) })
+	}
+	keep := keeper{s.store, s.images, s.logs, s.log.With("part", "keeper")}
+	inner.Go(func() error { return keep.run(inside) })
+
+	front, fctx := errgroup.WithContext(ctx)
+	front.Go(func() error { return s.serveAPI(fctx) })
+	front.Go(func() error { return s.router.Serve(fctx, s.httpListener) })
+	front.Go(func() error { return s.announce(fctx) })
+	front.Go(func() error { // a part that fails ends the server
+		select {
+		case <-inside.Done():
+			return context.Cause(inside)
+		case <-fctx.Done():
+			return nil
+		}
+	})
+	err := front.Wait()
+	idle := s.idle()
+	stopLoops()
+	if ierr := inner.Wait(); err == nil || errors.Is(err, context.Canceled) {
+		err = ierr
+	}
+	if idle && s.egress != nil {
+		if terr := s.egress.Teardown(context.WithoutCancel(ctx)); terr != nil {
+			s.log.Warn("the instances' network could not be taken back", "err", terr)
+		}
+	}
+	if ctx.Err() != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		s.log.Info("server ended; instances run on")
+		return nil
+	}
+	return err
+}
+
+// idle reports whether no instance is left that needs what outlives the
+// process.
+func (s *server) idle() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	list, err := s.driver.List(ctx)
+	return err == nil && len(list) == 0
+}
+
+// announce says where the server is once it serves.
+func (s *server) announce(ctx context.Context) error {
+	if _, err := s.driver.List(ctx); err != nil { // waits until the driver runs
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	s.serving.Store(true)
+	close(s.up)
+	r := newReady(s.apiListener.Addr(), s.httpListener.Addr(), s.dirs)
+	s.log.Info("serving", "api", r.API, "http", r.HTTP, "credentials", r.Credentials)
+	if s.cfg.ReadyFile == "" {
+		return nil
+	}
+	return r.write(s.cfg.ReadyFile)
+}

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// attackInit goes for the instance's first process, which is not the
+// application's: it must not be read, traced or replaced.
+func attackInit(url.Values) outcome {
+	out := []outcome{}
+	for _, name := range []string{"mem", "root/proc", "cwd/.", "fd", "map_files", "environ", "stack"} {
+		f, err := os.Open("/proc/1/" + name)
+		if err == nil {
+			f.Close()
+		}
+		out = append(out, refused("open /proc/1/"+name, err))
+	}
+	out = append(out, tracing("init", 1))
+	var buf [8]byte
+	local := unix.Iovec{Base: &buf[0], Len: 8}
+	remote := unix.RemoteIovec{Base: 0x400000, Len: 8}
+	_, err := unix.ProcessVMReadv(1, []unix.Iovec{local}, []unix.RemoteIovec{remote}, 0)
+	out = append(out, refused("process_vm_readv init", err))
+	if err := unix.Kill(1, unix.SIGKILL); err == nil {
+		// The kernel lets it pass and drops it: init must go on.
+		time.Sleep(50 * time.Millisecond)
+		out = append(out, held("init outlives SIGKILL"))
+	}
+	fd, err := unix.PidfdOpen(1, 0)
+	if err != nil {
+		return all(append(out, held("pidfd_open: %v", err))...)
+	}
+	defer unix.Close(fd)
+	_, err = unix.PidfdGetfd(fd, 0, 0)
+	return all(append(out, refused("pidfd_getfd init", err))...)
+}
+
+// hostProcesses counts the processes it sees and could signal: only those it
+// has started itself may be among them.
+func hostProcesses(url.Values) outcome {
+	mine := map[int]bool{1: true, os.Getpid(): true}
+	var foreign []string
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, p := range procs {
+		pid, _ := strconv.Atoi(filepath.Base(p))
+		if !mine[pid] {
+			name, _ := os.ReadFile(p + "/comm")
+			foreign = append(foreign, fmt.Sprintf("%d %s", pid, strings.TrimSpace(string(name))))
+		}
+	}
+	if len(foreign) > 0 {
+		return broken("sees %v", foreign)
+	}
+	for pid := 2; pid < 70_000; pid++ {
+		if err := unix.Kill(pid, 0); !mine[pid] && err != unix.ESRCH && !thread(pid) {
+			return broken("process %d can be reached: %v", pid, err)
+		}
+	}
+	return held("sees %d processes", len(procs))
+}
+
+// thread reports whether id is one of this process's own threads, to which
+// signals can be sent by that number.
+func thread(id int) bool {
+	_, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", id))
+	return err == nil
+}
+
+// ptrace goes for every process but its own and init, which has an attack of
+// its own.
+func ptrace(url.Values) outcome {
+	out := []outcome{tracing("itself", os.Getpid())}
+	for _, pid := range []int{2, 3, 100, 1000, os.Getppid()} {
+		if pid != os.Getpid() && pid != 1 && !thread(pid) {
+			out = append(out, tracing(strconv.Itoa(pid), pid))
+		}
+	}
+	return all(out...)
+}
+
+func tracing(who string, pid int) outcome {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := unix.PtraceSeize(pid)
+	if err == nil {
+		unix.PtraceDetach(pid)
+	}
+	return refused("ptrace "+who, err)
+}
+
+func namespaces(url.Values) outcome {
+	out := []outcome{}
+	for name, flag := range map[string]int{
+		"user": unix.CLONE_NEWUSER, "mnt": unix.CLONE_NEWNS, "net": unix.CLONE_NEWNET, "pid": unix.CLONE_NEWPID, "cgroup": unix.CLONE_NEWCGROUP,
+	} {
+		out = append(out, apart("unshare "+name, func() error { return unix.Unshare(flag) }))
+		out = append(out, apart("clone "+name, func() error {
+			cmd := exec.Command("/proc/self/exe", "sleep")
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(flag)}
+			err := cmd.Start()
+			if err == nil {
+				cmd.Process.Kill()
+				cmd.Wait()
+			}
+			return err
+		}))
+		f, err := os.Open("/proc/1/ns/" + name)
+		if err != nil {
+			continue
+		}
+		out = append(out, apart("setns "+name, func() error { return unix.Setns(int(f.Fd()), flag) }))
+		f.Close()
+	}
+	return all(out...)
+}
+
+// apart runs f on a thread that is thrown away afterwards, for f may change
+// it.
+func apart(what string, f func() error) outcome {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		done <- f()
+	}()
+	return refused(what, <-done)
+}
+
+func modules(url.Values) outcome {
+	image, _ := os.Open("/proc/self/exe")
+	defer image.Close()
+	return all(
+		refused("init_module", unix.InitModule([]byte("\x7fELF"), "")),
+		refused("finit_module", unix.FinitModule(int(image.Fd()), "", 0)),
+		refused("delete_module", unix.DeleteModule("ext4", unix.O_NONBLOCK)),
+	)
+}
+
+// kernel calls what would stop or replace the kernel, with arguments that do
+// no harm where it is let through.
+func kernel(url.Values) outcome {
+	_, _, kexec := unix.Syscall6(unix.SYS_KEXEC_LOAD, 0, 0, 0, 0, 0, 0)
+	_, _, swap := unix.Syscall(unix.SYS_SWAPOFF, uintptr(unsafe.Pointer(&[]byte("/nowhere\x00")[0])), 0, 0)
+	_, _, iopl := unix.Syscall(unix.SYS_IOPL, 3, 0, 0)
+	_, _, syslog := unix.Syscall(unix.SYS_SYSLOG, 3, uintptr(unsafe.Pointer(&make([]byte, 64)[0])), 64)
+	now := unix.Timeval{}
+	unix.Gettimeofday(&now)
+	return all(
+		refused("reboot", unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_ON)),
+		permission("kexec_load", kexec),
+		permission("swapoff", swap),
+		permission("iopl", iopl),
+		permission("syslog", syslog),
+		refused("settimeofday", unix.Settimeofday(&now)),
+		refused("sethostname", unix.Sethostname([]byte("pwned"))),
+		refused("acct", unix.Acct("/tmp/acct")),
+	)
+}
+
+// permission is the outcome of a raw call that must be refused for want of
+// permission: any other error means that the kernel looked at the arguments.
+func permission(what string, errno syscall.Errno) outcome {
+	switch errno {
+	case unix.EPERM, unix.EACCES, unix.ENOSYS:
+		return held("%s: %v", what, errno)
+	case 0:
+		return broken("%s succeeded", what)
+	}
+	return broken("%s was let through to its arguments: %v", what, errno)
+}
+
+// syscalls calls what has held most of the kernel's holes, with arguments that
+// would fail by themselves: refused must mean refused before they are read.
+func syscalls(url.Values) outcome {
+	calls := map[string]uintptr{
+		"bpf": unix.SYS_BPF, "perf_event_open": unix.SYS_PERF_EVENT_OPEN, "userfaultfd": unix.SYS_USERFAULTFD,
+		"add_key": unix.SYS_ADD_KEY, "request_key": unix.SYS_REQUEST_KEY, "keyctl": unix.SYS_KEYCTL,
+		"quotactl": unix.SYS_QUOTACTL, "fanotify_init": unix.SYS_FANOTIFY_INIT, "lookup_dcookie": unix.SYS_LOOKUP_DCOOKIE,
+		"kexec_file_load": unix.SYS_KEXEC_FILE_LOAD, "move_pages": unix.SYS_MOVE_PAGES, "io_uring_setup": unix.SYS_IO_URING_SETUP,
+	}
+	var out []outcome
+	for name, number := range calls {
+		_, _, errno := unix.Syscall6(number, ^uintptr(0), 0, 0, 0, 0, 0)
+		out = append(out, permission(name, errno))
+	}
+	return all(out...)
+}
+
+// privileges reads what the kernel says of this process.
+func privileges(url.Values) outcome {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return broken("%v", err)
+	}
+	fields := map[string]string{}
+	for line := range strings.Lines(string(status)) {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			fields[name] = strings.TrimSpace(value)
+		}
+	}
+	out := []outcome{held("CapEff %s, Seccomp %s", fields["CapEff"], fields["Seccomp"])}
+	const docker = 0xa80425fb // Docker's default set
+	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+		caps, err := strconv.ParseUint(fields[set], 16, 64)
+		if err != nil || caps&^docker != 0 {
+			out = append(out, broken("%s is %s", set, fields[set]))
+		}
+	}
+	if fields["CapAmb"] != "0000000000000000" {
+		out = append(out, broken("ambient capabilities %s", fields["CapAmb"]))
+	}
+	if fields["NoNewPrivs"] != "1" {
+		out = append(out, broken("NoNewPrivs is %s", fields["NoNewPrivs"]))
+	}
+	if fields["Seccomp"] != "2" {
+		out = append(out, broken("Seccomp is %s", fields["Seccomp"]))
+	}
+	uidMap, _ := os.ReadFile("/proc/self/uid_map")
+	if f := strings.Fields(string(uidMap)); len(f) >= 3 && f[1] == "0" {
+		out = append(out, broken("uid_map %s: root inside is root outside", f))
+	}
+	return all(out...)
+}
+
+// rawSockets asks for sockets that see or forge what is not its own.
+func rawSockets(url.Values) outcome {
+	packet, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0x0300)
+	if err == nil {
+		unix.Close(packet)
+	}
+	out := []outcome{refused("packet socket", err)}
+	vsock, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM, 0)
+	if err == nil {
+		err = unix.Connect(vsock, &unix.SockaddrVM{CID: unix.VMADDR_CID_HOST, Port: 1024})
+		unix.Close(vsock)
+	}
+	return all(append(out, refused("vsock", err))...)
+}
+
+// forkBomb starts processes until it is refused, at most 20,000, and ends them
+// again.
+func forkBomb(url.Values) outcome {
+	const bound = 20_000
+	var children []*exec.Cmd
+	defer func() {
+		for _, c := range children {
+			c.Process.Kill()
+			c.Wait()
+		}
+	}()
+	for range bound {
+		c := exec.Command("/proc/self/exe", "sleep")
+		if err := c.Start(); err != nil {
+			return held("refused after %d processes: %v", len(children), err)
+		}
+		children = append(children, c)
+	}
+	return broken("%d processes", bound)
+}
+
+// threads is the fork bomb with raw clones that share nothing with Go: each
+// child pauses until it is killed.
+func threads(url.Values) outcome {
+	const bound = 20_000
+	var children []int
+	defer func() {
+		for _, pid := range children {
+			unix.Kill(pid, unix.SIGKILL)
+			unix.Wait4(pid, nil, 0, nil)
+		}
+	}()
+	for range bound {
+		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+		if errno != 0 {
+			return held("refused after %d clones: %v", len(children), errno)
+		}
+		if pid == 0 {
+			for {
+				unix.RawSyscall(unix.SYS_PAUSE, 0, 0, 0)
+			}
+		}
+		children = append(children, int(pid))
+	}
+	return broken("%d clones", bound)
+}
+
+// memory takes 2 GiB and touches every page. It holds when it is killed, so
+// its answer means that it was not.
+func memory(url.Values) outcome {
+	const size = 2 << 30
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return held("mmap: %v", err)
+	}
+	defer unix.Munmap(b)
+	for i := 0; i < size; i += 4096 {
+		b[i] = 1
+	}
+	return broken("took %d MiB", size>>20)
+}

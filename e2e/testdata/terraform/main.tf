@@ -1,0 +1,70 @@
+terraform {
+  required_providers {
+    aws = {
+      source = "hashicorp/aws"
+    }
+  }
+}
+
+variable "endpoint" { type = string }
+variable "image" { type = string }
+variable "greeting" { type = string }
+
+provider "aws" {
+  region                      = "us-east-1"
+  skip_credentials_validation = true
+  skip_requesting_account_id  = true
+  skip_metadata_api_check     = true
+
+  endpoints {
+    apprunner = var.endpoint
+  }
+}
+
+resource "aws_apprunner_auto_scaling_configuration_version" "two" {
+  auto_scaling_configuration_name = "two"
+  max_concurrency                 = 50
+  min_size                        = 2
+  max_size                        = 3
+}
+
+resource "aws_apprunner_service" "web" {
+  service_name                   = "from-terraform"
+  auto_scaling_configuration_arn = aws_apprunner_auto_scaling_configuration_version.two.arn
+
+  source_configuration {
+    auto_deployments_enabled = false
+
+    image_repository {
+      image_identifier      = var.image
+      image_repository_type = "ECR"
+
+      image_configuration {
+        port                          = "8080"
+        runtime_environment_variables = { GREETING = var.greeting }
+      }
+    }
+  }
+
+  instance_configuration {
+    cpu    = "0.25 vCPU"
+    memory = "0.5 GB"
+  }
+
+  health_check_configuration {
+    protocol            = "HTTP"
+    path                = "/healthz"
+    interval            = 1
+    timeout             = 2
+    healthy_threshold   = 1
+    unhealthy_threshold = 5
+  }
+
+  tags = {
+    team = "web"
+  }
+}
+
+output "arn" { value = aws_apprunner_service.web.arn }
+output "url" { value = aws_apprunner_service.web.service_url }
+output "status" { value = aws_apprunner_service.web.status }

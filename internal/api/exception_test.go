@@ -1,0 +1,44 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/sigv4"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+func TestException(t *testing.T) {
+	t.Parallel()
+	model := func(name string) endpoint {
+		op, ok := wire.OperationNamed(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		return endpoint{model: op, protocol: appRunner}
+	}
+	for _, c := range []struct {
+		err    error
+		of     endpoint
+		name   string
+		status int
+	}{
+		{slipway.Errorf(slipway.NotFound, "x"), model("DescribeService"), "ResourceNotFoundException", 400},
+		{slipway.Errorf(slipway.NotFound, "x"), model("CreateService"), "InvalidRequestException", 400},
+		{slipway.Errorf(slipway.InvalidState, "x"), model("StartDeployment"), "InvalidRequestException", 400},
+		{slipway.Errorf(slipway.QuotaExceeded, "x"), model("CreateService"), "ServiceQuotaExceededException", 402},
+		{fmt.Errorf("wrapped: %w", slipway.Errorf(slipway.InvalidState, "x")), model("PauseService"), "InvalidStateException", 400},
+		{&sigv4.Error{Code: sigv4.RequestEntityTooLarge, Message: "x"}, model("PauseService"), "RequestEntityTooLargeException", 413},
+		{wire.NewException("X", "x"), endpoint{protocol: cloudWatchLogs}, "X", 400},
+		{errors.New("x"), endpoint{protocol: cloudWatchLogs}, "InternalFailure", 500},
+		{errors.New("x"), model("PauseService"), "InternalServiceErrorException", 500},
+		{fmt.Errorf("wait: %w", context.Canceled), model("PauseService"), "RequestAbortedException", 400},
+	} {
+		if e := exception(c.err, c.of); e.Name != c.name || e.Status != c.status {
+			t.Errorf("%v of %v: %d %s, want %d %s", c.err, c.of.model, e.Status, e.Name, c.status, c.name)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package fleet
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/runtime"
+)
+
+const (
+	// While an instance starts it is checked after firstGap, then ever less
+	// often, up to longestGap. Growing by a tenth, a gap is never more than a
+	// tenth or so of the time that the application took to start.
+	firstGap   = 250 * time.Microsecond
+	longestGap = 50 * time.Millisecond
+
+	// tellAfter is how long an instance may fail its first checks before
+	// anybody is told, and tellEvery how often at most afterwards.
+	tellAfter = time.Second
+	tellEvery = time.Second
+
+	// hintAfter is how long nothing may listen before other ports are tried.
+	hintAfter = 2 * time.Second
+
+	// maxHead bounds what is read of an answer to a health check.
+	maxHead = 64 << 10
+)
+
+// healthReport is what checks found out about an instance so far.
+type healthReport struct {
+	passed  time.Time // when they first succeeded; zero before
+	failing bool      // too many in a row have failed since
+	problem string    // what the last one met, for people; "" when it succeeded
+}
+
+// checker checks the health of one instance.
+type checker struct {
+	driver  runtime.Driver
+	id      string
+	port    int
+	check   slipway.HealthCheck
+	created time.Time
+
+	passed  bool // it was healthy before
+	failing bool // and failed its threshold since
+	report  func(healthReport)
+	ended   func() // the instance's process seems to be gone
+}
+
+// run checks until ctx ends.
+func (c *checker) run(ctx context.Context) {
+	passed := time.Time{}
+	if !c.passed {
+		var ok bool
+		if passed, ok = c.start(ctx); !ok {
+			return
+		}
+		c.report(healthReport{passed: passed})
+	} else {
+		// Instances that are found at the same time are checked at different
+		// ones.
+		pause(ctx, rand.N(c.check.Interval+1))
+	}
+	c.watch(ctx, passed)
+}
+
+// start checks a starting instance until it has passed as often as it must, and
+// returns when that was. False means that ctx ended.
+func (c *checker) start(ctx context.Context) (time.Time, bool) {
+	gap, passes := firstGap, 0
+	told, toldAt := "", c.created.Add(tellAfter-tellEvery)
+	hint, hintAt := "", c.created.Add(hintAfter)
+	for ctx.Err() == nil {
+		err := c.once(ctx)
+		now := time.Now()
+		switch {
+		case err == nil:
+			if passes++; passes >= c.check.HealthyThreshold {
+				return now, true
+			}
+		case ctx.Err() != nil:
+			return time.Time{}, false
+		default:
+			passes = 0
+			if c.isGone(err) {
+				c.ended()
+				gap = longestGap // nothing to be found out here any more
+			}
+			if errors.Is(err, syscall.ECONNREFUSED) && now.After(hintAt) {
+				hint, hintAt = c.listensElsewhere(ctx), now.Add(2*hintAfter)
+			}
+			problem := c.describe(err) + hint
+			if problem != told && now.Sub(toldAt) >= tellEvery {
+				told, toldAt = problem, now
+				c.report(healthReport{problem: problem})
+			}
+		}
+		pause(ctx, gap)
+		gap = min(gap+gap/10, longestGap)
+	}
+	return time.Time{}, false
+}
+
+// watch checks an instance that was healthy once, every Interval.
+func (c *checker) watch(ctx context.Context, passed time.Time) {
+	failures, passes := 0, 0
+	for {
+		pause(ctx, c.check.Interval)
+		err := c.once(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failures, passes = 0, passes+1
+			if c.failing && passes >= c.check.HealthyThreshold {
+				c.failing = false
+				c.report(healthReport{passed: passed})
+			}
+			continue
+		}
+		if c.isGone(err) {
+			c.ended()
+		}
+		failures, passes = failures+1, 0
+		if !c.failing && failures >= c.check.UnhealthyThreshold {
+			c.failing = true
+			c.report(healthReport{passed: passed, failing: true, problem: c.describe(err)})
+		}
+	}
+}
+
+func (c *checker) isGone(err error) bool {
+	return errors.Is(err, runtime.ErrNotRunning) || errors.Is(err, runtime.ErrNotFound)
+}
+
+// answerError is an HTTP answer that is not a success.
+type answerError struct{ status string }
+
+func (e answerError) Error() string { return e.status }
+
+// once makes one check: a TCP connection, or a GET request that is answered
+// with 200 to 299.
+func (c *checker) once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.check.Timeout)
+	defer cancel()
+	conn, err := c.driver.Dial(ctx, c.id, c.port)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if !c.check.HTTP {
+		return nil
+	}
+	// The deadline alone would not notice that the instance is to be removed.
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	status, err := get(ctx, conn, c.check.Path)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return err
+	case status.StatusCode < 200 || status.StatusCode > 299:
+		return answerError{status.Status}
+	}
+	return nil
+}
+
+// get sends a request and reads the head of its answer.
+func get(ctx context.Context, conn net.Conn, path string) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("localhost", "80"), nil)
+	if err != nil {
+		return nil, err
+	}
+	// The path is the user's, query and all, and is sent as it is.
+	req.URL.Opaque = "/" + strings.TrimLeft(path, "/")
+	req.Host = "localhost"
+	req.Header.Set("User-Agent", "Slipway-HealthCheck/1.0")
+	req.Close = true
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	answer := bufio.NewReader(io.LimitReader(conn, maxHead))
+	for {
+		res, err := http.ReadResponse(answer, req)
+		if err != nil {
+			return nil, err
+		}
+		res.Body.Close()
+		if res.StatusCode >= 200 || res.StatusCode == http.StatusSwitchingProtocols {
+			return res, nil
+		}
+	}
+}
+
+// describe words a failed check for people.
+func (c *checker) describe(err error) string {
+	what := fmt.Sprintf("a connection to port %d", c.port)
+	if c.check.HTTP {
+		what = fmt.Sprintf("GET %s on port %d", c.check.Path, c.port)
+	}
+	var answer answerError
+	switch {
+	case errors.As(err, &answer):
+		return fmt.Sprintf("%s was answered with %s", what, answer.status)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Sprintf("nothing listens on port %d", c.port)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Sprintf("%s was not answered within %v", what, c.check.Timeout)
+	case c.isGone(err):
+		return "its process is gone"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Sprintf("%s was cut off without an answer", what)
+	}
+	return fmt.Sprintf("%s failed: %v", what, err)
+}
+
+// usualPorts are where applications listen that were not told better.
+var usualPorts = [...]int{80, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8888, 9000, 9090}
+
+// listensElsewhere tries usual ports, so that the most frequent mistake can be
+// named.
+func (c *checker) listensElsewhere(ctx context.Context) string {
+	for _, port := range usualPorts {
+		if port == c.port {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		conn, err := c.driver.Dial(ctx, c.id, port)
+		cancel()
+		if err == nil {
+			conn.Close()
+			return fmt.Sprintf("; the application listens on port %d", port)
+		}
+	}
+	return ""
+}

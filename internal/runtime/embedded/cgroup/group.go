@@ -1,0 +1,293 @@
+package cgroup
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Group is one cgroup, in each of the slice's hierarchies. A Group is a name:
+// it may or may not exist.
+type Group struct {
+	slice *Slice
+	name  string
+}
+
+// Group returns the group with this name.
+func (s *Slice) Group(name string) Group { return Group{s, name} }
+
+func (g Group) path(t tree, file string) string {
+	return filepath.Join(t.root, g.slice.name, g.name, file)
+}
+
+// tree returns the hierarchy that a controller is on.
+func (g Group) tree(controller string) (tree, bool) {
+	for _, t := range g.slice.trees {
+		if t.has(controller) {
+			return t, true
+		}
+	}
+	return tree{}, false
+}
+
+// Create makes the group. It must not exist.
+func (g Group) Create() error {
+	for _, t := range g.slice.trees {
+		if err := os.Mkdir(g.path(t, ""), 0o755); err != nil {
+			return errors.Join(err, g.Remove())
+		}
+	}
+	return nil
+}
+
+// Open returns the group's directory in version 2, for CLONE_INTO_CGROUP. It
+// is nil on hosts where version 2 has none of the controllers.
+func (g Group) Open() (*os.File, error) {
+	for _, t := range g.slice.trees {
+		if t.unified {
+			return os.Open(g.path(t, ""))
+		}
+	}
+	return nil, nil
+}
+
+// Add moves a process, that was begun in Open's directory if there is one,
+// into the group.
+func (g Group) Add(pid int) error {
+	for _, t := range g.slice.trees {
+		if t.unified {
+			continue
+		}
+		if err := write(g.path(t, "cgroup.procs"), strconv.Itoa(pid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Limits bound what the processes of a group may use together. Zero means
+// without bound.
+type Limits struct {
+	CPU    int   // 1024 are one core
+	Memory int64 // bytes, with nothing swapped out
+	Pids   int   // processes and threads
+}
+
+// period is over what time a share of a core is accounted.
+const period = 100 * time.Millisecond
+
+// SetLimits sets the limits, as far as the host has the controllers.
+func (g Group) SetLimits(l Limits) error {
+	type setting struct {
+		controller string
+		wanted     bool
+		set        func(tree, Limits) error
+	}
+	for _, s := range []setting{
+		{Memory, l.Memory > 0, g.limitMemory},
+		{CPU, l.CPU > 0, g.limitCPU},
+		{Pids, l.Pids > 0, g.limitPids},
+	} {
+		t, ok := g.tree(s.controller)
+		if !ok || !s.wanted {
+			continue
+		}
+		if err := s.set(t, l); err != nil {
+			return fmt.Errorf("limit %s: %w", s.controller, err)
+		}
+	}
+	return nil
+}
+
+func (g Group) limitMemory(t tree, l Limits) error {
+	bytes := strconv.FormatInt(l.Memory, 10)
+	if t.unified {
+		if err := write(g.path(t, "memory.max"), bytes); err != nil {
+			return err
+		}
+		return optional(write(g.path(t, "memory.swap.max"), "0"))
+	}
+	if err := write(g.path(t, "memory.limit_in_bytes"), bytes); err != nil {
+		return err
+	}
+	return optional(write(g.path(t, "memory.memsw.limit_in_bytes"), bytes))
+}
+
+// optional forgives that a kernel does not have the file: it then does not
+// account swap.
+func optional(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func (g Group) limitCPU(t tree, l Limits) error {
+	length := period.Microseconds()
+	quota := length * int64(l.CPU) / 1024
+	if t.unified {
+		if err := write(g.path(t, "cpu.max"), fmt.Sprintf("%d %d", quota, length)); err != nil {
+			return err
+		}
+		// The default of 100 is what a whole core gets.
+		weight := min(max(l.CPU*100/1024, 1), 10_000)
+		return write(g.path(t, "cpu.weight"), strconv.Itoa(weight))
+	}
+	if err := write(g.path(t, "cpu.cfs_period_us"), strconv.FormatInt(length, 10)); err != nil {
+		return err
+	}
+	if err := write(g.path(t, "cpu.cfs_quota_us"), strconv.FormatInt(quota, 10)); err != nil {
+		return err
+	}
+	return write(g.path(t, "cpu.shares"), strconv.Itoa(max(l.CPU, 2)))
+}
+
+func (g Group) limitPids(t tree, l Limits) error {
+	return write(g.path(t, "pids.max"), strconv.Itoa(l.Pids))
+}
+
+// Procs returns the ids of the processes in the group, of all hierarchies
+// together. A group that does not exist has none.
+func (g Group) Procs() ([]int, error) {
+	var all []int
+	for _, t := range g.slice.trees {
+		b, err := os.ReadFile(g.path(t, "cgroup.procs"))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for field := range strings.FieldsSeq(string(b)) {
+			pid, err := strconv.Atoi(field)
+			if err != nil {
+				return nil, fmt.Errorf("%s holds %q", g.path(t, "cgroup.procs"), field)
+			}
+			// 0 is a process outside of this pid namespace.
+			if pid > 0 && !slices.Contains(all, pid) {
+				all = append(all, pid)
+			}
+		}
+	}
+	return all, nil
+}
+
+// Usage is what a group's processes have used, dead ones included.
+type Usage struct {
+	CPU    time.Duration
+	Memory int64 // bytes now, without file pages that are easily dropped
+	Pids   int
+}
+
+// Usage measures the group.
+func (g Group) Usage() (Usage, error) {
+	var u Usage
+	var errs [3]error
+	u.CPU, errs[0] = g.usedCPU()
+	u.Memory, errs[1] = g.usedMemory()
+	if t, ok := g.tree(Pids); ok {
+		var n int64
+		n, errs[2] = number(g.path(t, "pids.current"))
+		u.Pids = int(n)
+	}
+	return u, errors.Join(errs[:]...)
+}
+
+func (g Group) usedCPU() (time.Duration, error) {
+	if t, ok := g.tree(CPUAcc); ok {
+		ns, err := number(g.path(t, "cpuacct.usage"))
+		return time.Duration(ns), err
+	}
+	if t, ok := g.tree(CPU); ok && t.unified {
+		us, err := keyed(g.path(t, "cpu.stat"), "usage_usec")
+		return time.Duration(us) * time.Microsecond, err
+	}
+	return 0, nil
+}
+
+func (g Group) usedMemory() (int64, error) {
+	t, ok := g.tree(Memory)
+	if !ok {
+		return 0, nil
+	}
+	file, key := "memory.usage_in_bytes", "total_inactive_file"
+	if t.unified {
+		file, key = "memory.current", "inactive_file"
+	}
+	used, err := number(g.path(t, file))
+	if err != nil {
+		return 0, err
+	}
+	inactive, err := keyed(g.path(t, "memory.stat"), key)
+	return max(used-inactive, 0), err
+}
+
+// OOMKills returns how many processes the kernel killed because the group had
+// no memory left.
+func (g Group) OOMKills() (int, error) {
+	t, ok := g.tree(Memory)
+	if !ok {
+		return 0, nil
+	}
+	file := "memory.oom_control"
+	if t.unified {
+		file = "memory.events"
+	}
+	n, err := keyed(g.path(t, file), "oom_kill")
+	return int(n), err
+}
+
+// Remove removes the group. One that does not exist is removed already; one
+// that has processes, or had some a moment ago, cannot be.
+func (g Group) Remove() error {
+	var errs []error
+	for _, t := range g.slice.trees {
+		if err := os.Remove(g.path(t, "")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// number reads a file that holds one number.
+func number(path string) (int64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	return n, nil
+}
+
+// keyed reads a number from a file of lines "key number", 0 if the kernel does
+// not know the key.
+func keyed(path, key string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if k, value, _ := strings.Cut(lines.Text(), " "); k == key {
+			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", path, err)
+			}
+			return n, nil
+		}
+	}
+	return 0, lines.Err()
+}

@@ -1,0 +1,232 @@
+// Package cgroup keeps control groups for instances: one group each, with
+// limits on processor time, memory and number of processes, on hosts with
+// cgroup version 1, version 2 or both.
+//
+// It writes the kernel's files directly. It knows nothing of instances and
+// does not signal processes: it says which ones there are.
+package cgroup
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Controllers that instances use. Version 2 counts processor time without one.
+const (
+	CPU    = "cpu"
+	CPUAcc = "cpuacct" // version 1 alone
+	Memory = "memory"
+	Pids   = "pids"
+)
+
+// tree is a mounted cgroup hierarchy.
+type tree struct {
+	root        string // mount point
+	unified     bool   // version 2
+	controllers []string
+	options     string // mount options that select it; "" for version 2
+}
+
+func (t tree) has(controller string) bool { return slices.Contains(t.controllers, controller) }
+
+// Slice is a group, in each hierarchy that is needed, below which all groups
+// of one driver lie.
+type Slice struct {
+	name  string
+	trees []tree
+}
+
+// Find finds the hierarchies in mountinfo (the contents of
+// /proc/self/mountinfo). name, of one element, is the slice's in all of them.
+func Find(mountinfo []byte, name string) (*Slice, error) {
+	trees, err := findTrees(mountinfo)
+	if err != nil {
+		return nil, err
+	}
+	s := &Slice{name: name}
+	// A controller is on one hierarchy alone, so no two of these overlap.
+	for _, t := range trees {
+		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
+			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c)
+		})
+		if len(t.controllers) > 0 {
+			s.trees = append(s.trees, t)
+		}
+	}
+	if len(s.trees) == 0 {
+		return nil, errors.New("this machine has no cgroup hierarchy with the cpu, memory or pids controller mounted")
+	}
+	return s, nil
+}
+
+// Make makes the slice, unless it exists.
+func (s *Slice) Make() error {
+	for _, t := range s.trees {
+		if err := s.make(t); err != nil {
+			return fmt.Errorf("make cgroup %s: %w", s.name, err)
+		}
+	}
+	return nil
+}
+
+// findTrees returns the cgroup hierarchies among the mounts.
+func findTrees(mountinfo []byte) ([]tree, error) {
+	var unified, old []tree
+	for lines := bufio.NewScanner(bytes.NewReader(mountinfo)); lines.Scan(); {
+		t, ok := parseMount(lines.Text())
+		switch {
+		case !ok:
+		case t.unified && len(unified) == 0:
+			list, err := os.ReadFile(filepath.Join(t.root, "cgroup.controllers"))
+			if err != nil {
+				return nil, fmt.Errorf("read the controllers of cgroup version 2: %w", err)
+			}
+			t.controllers = strings.Fields(string(list))
+			unified = append(unified, t)
+		case !t.unified && !slices.ContainsFunc(old, func(o tree) bool { return o.options == t.options }):
+			old = append(old, t)
+		}
+	}
+	return append(unified, old...), nil
+}
+
+// parseMount reads a line of mountinfo, see proc_pid_mountinfo(5).
+func parseMount(line string) (t tree, ok bool) {
+	before, after, found := strings.Cut(line, " - ")
+	head, tail := strings.Fields(before), strings.Fields(after)
+	if !found || len(head) < 5 || len(tail) < 3 {
+		return t, false
+	}
+	t.root = unescape(head[4])
+	switch tail[0] {
+	case "cgroup2":
+		t.unified = true
+		return t, true
+	case "cgroup":
+		for option := range strings.SplitSeq(tail[2], ",") {
+			switch option {
+			case "rw", "ro", "xattr", "noprefix", "clone_children", "cpuset_v2_mode", "favordynmods":
+			default:
+				if !strings.Contains(option, "=") {
+					t.controllers = append(t.controllers, option)
+				}
+			}
+		}
+		t.options = strings.Join(t.controllers, ",")
+		return t, len(t.controllers) > 0
+	}
+	return t, false
+}
+
+// unescape undoes mountinfo's octal escapes of blanks and backslashes.
+func unescape(s string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// make makes the slice's group in one hierarchy. In version 2, controllers are
+// handed down from group to group.
+func (s *Slice) make(t tree) error {
+	dir := filepath.Join(t.root, s.name)
+	if t.unified {
+		if err := handDown(t.root, t.controllers); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if t.unified {
+		return handDown(dir, t.controllers)
+	}
+	return nil
+}
+
+func handDown(dir string, controllers []string) error {
+	path := filepath.Join(dir, "cgroup.subtree_control")
+	have, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, c := range controllers {
+		if !slices.Contains(strings.Fields(string(have)), c) {
+			missing = append(missing, "+"+c)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	if err := write(path, strings.Join(missing, " ")); err != nil {
+		return fmt.Errorf("enable controllers (processes in the group itself prevent it): %w", err)
+	}
+	return nil
+}
+
+// Has reports whether groups are under a controller.
+func (s *Slice) Has(controller string) bool {
+	return slices.ContainsFunc(s.trees, func(t tree) bool { return t.has(controller) })
+}
+
+// Mount says how one of the hierarchies is to be mounted for whoever is in a
+// group of it.
+type Mount struct {
+	Name    string // usual directory below /sys/fs/cgroup; "" where it is the only one
+	Options string // mount options that select a version 1 hierarchy; "" for version 2
+}
+
+// Mounts returns the hierarchies that groups are in.
+func (s *Slice) Mounts() []Mount {
+	var mounts []Mount
+	for _, t := range s.trees {
+		switch {
+		case !t.unified:
+			mounts = append(mounts, Mount{Name: t.options, Options: t.options})
+		case len(s.trees) == 1:
+			mounts = append(mounts, Mount{})
+		default:
+			mounts = append(mounts, Mount{Name: "unified"})
+		}
+	}
+	return mounts
+}
+
+// Names returns the groups that exist in any hierarchy.
+func (s *Slice) Names() ([]string, error) {
+	var names []string
+	for _, t := range s.trees {
+		entries, err := os.ReadDir(filepath.Join(t.root, s.name))
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if e.IsDir() && !slices.Contains(names, e.Name()) {
+				names = append(names, e.Name())
+			}
+		}
+	}
+	return names, nil
+}
+
+// Close removes the slice if no group is left in it.
+func (s *Slice) Close() {
+	for _, t := range s.trees {
+		os.Remove(filepath.Join(t.root, s.name)) // refused while it is in use
+	}
+}
+
+// write writes a control file in one call, as the kernel wants it.
+func write(path, text string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}

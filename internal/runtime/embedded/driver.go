@@ -1,0 +1,404 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
+	"github.com/openslipway/slipway/internal/runtime/embedded/disk"
+	"github.com/openslipway/slipway/internal/runtime/embedded/seccomp"
+)
+
+// Images is what the driver needs of the image store.
+type Images interface {
+	// Layers returns the directories of an image's layers, top first, and
+	// unpacks those that are not yet. Whiteouts and opaque directories are
+	// those of overlayfs. Layers stay while an instance uses them.
+	Layers(ctx context.Context, digest string) ([]string, error)
+}
+
+// Egress gives sandboxes a way out. All methods are idempotent, and safe for
+// concurrent use.
+type Egress interface {
+	// Attach gives the network namespace of a sandbox an address and a route.
+	Attach(ctx context.Context, sandbox string, netns *os.File) (Link, error)
+
+	// Detach takes back what Attach gave. The namespace may be gone.
+	Detach(ctx context.Context, sandbox string) error
+
+	// Sweep detaches all sandboxes but those to keep.
+	Sweep(ctx context.Context, keep map[string]bool) error
+}
+
+// Link is a sandbox's way out.
+type Link struct {
+	Addr   netip.Prefix // the sandbox's address and its network
+	Resolv []byte       // contents of /etc/resolv.conf
+}
+
+// Config says what a driver works with.
+type Config struct {
+	Dir      string // state; made if it is missing. One driver at a time may use it
+	Images   Images
+	LayerDir string // absolute; all directories that Images returns lie below it
+	Egress   Egress // nil: instances reach nothing but themselves
+	Log      *slog.Logger
+
+	Pool   int       // blank sandboxes to keep ready; 0: DefaultPool; negative: none
+	Disk   int64     // bytes of writable space where a spec does not say; 0: DefaultDisk
+	Disks  disk.Kind // how to bound it; "": the best way that works here
+	Output int64     // bytes of output kept of an instance, about; 0: DefaultOutput
+
+	// IDs that sandboxes take, 65,536 each: FirstID and up. 0: DefaultFirstID
+	// and as many sandboxes as systemd leaves room for.
+	FirstID   int
+	Sandboxes int
+
+	// Init is the program of the instances' first process. nil: the one built
+	// into this program.
+	Init []byte
+}
+
+const (
+	// DefaultPool is how many blank sandboxes are kept ready. Each takes about
+	// a megabyte.
+	DefaultPool = 4
+	// DefaultDisk is App Runner's ephemeral storage.
+	DefaultDisk = 3 << 30
+	// DefaultOutput is how much output is kept of an instance.
+	DefaultOutput = 32 << 20
+
+	// DefaultFirstID is above what useradd hands out for /etc/subuid, and in
+	// the range that systemd leaves to containers.
+	DefaultFirstID   = 1 << 30
+	defaultSandboxes = (1879048191 - DefaultFirstID) / idsPerSandbox
+	idsPerSandbox    = 65536
+
+	// shmSize is the size of /dev/shm, in bytes: Docker's. It counts as memory
+	// of the instance.
+	shmSize = 64 << 20
+)
+
+// Driver runs instances in sandboxes. Its methods wait until Run has begun.
+type Driver struct {
+	cfg    Config
+	log    *slog.Logger
+	slice  *cgroup.Slice
+	filter []byte // system call filter of all instances
+
+	ready  chan struct{} // closed once Run serves
+	closed chan struct{} // closed once Run has begun to end
+
+	// Set by Run before ready is closed.
+	yard   *yard
+	pool   *pool
+	graves *graveyard
+	poller *poller
+	home   *os.File // the daemon's own network namespace
+	boot   context.Context
+
+	starting keyed          // one Ensure or end of Remove at a time, by instance
+	ends     sync.WaitGroup // ends of instances being seen to
+
+	mu        sync.Mutex // guards what follows
+	instances map[string]*instance
+	watchers  map[*func(string)]struct{}
+	calls     int  // under way
+	ending    bool // no more calls are let in
+	idle      chan struct{}
+}
+
+var (
+	_ runtime.Driver  = (*Driver)(nil)
+	_ runtime.Watcher = (*Driver)(nil)
+	_ runtime.Statser = (*Driver)(nil)
+)
+
+// New returns a driver on a directory. It reads the machine and starts nothing.
+func New(cfg Config) (*Driver, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("the embedded runtime needs root: it makes namespaces, mounts and cgroups")
+	}
+	if cfg.Dir == "" || cfg.LayerDir == "" || cfg.Images == nil || cfg.Log == nil {
+		return nil, errors.New("the embedded runtime needs a directory, images and a log")
+	}
+	cfg.setDefaults()
+	if cfg.Init == nil {
+		var err error
+		if cfg.Init, err = builtInit(); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {
+		return nil, err
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("read the mounts: %w", err)
+	}
+	slice, err := cgroup.Find(mounts, sliceName(cfg.Dir))
+	if err != nil {
+		return nil, err
+	}
+	filter, err := seccomp.Default(capabilityNames())
+	if err != nil {
+		return nil, fmt.Errorf("compile the system call filter: %w", err)
+	}
+	return &Driver{
+		cfg:       cfg,
+		log:       cfg.Log,
+		slice:     slice,
+		filter:    filter.Bytes(),
+		ready:     make(chan struct{}),
+		closed:    make(chan struct{}),
+		instances: map[string]*instance{},
+		watchers:  map[*func(string)]struct{}{},
+		idle:      make(chan struct{}),
+	}, nil
+}
+
+func (c *Config) setDefaults() {
+	if c.Pool == 0 {
+		c.Pool = DefaultPool
+	}
+	if c.Disk == 0 {
+		c.Disk = DefaultDisk
+	}
+	if c.Output == 0 {
+		c.Output = DefaultOutput
+	}
+	if c.FirstID == 0 {
+		c.FirstID = DefaultFirstID
+	}
+	if c.Sandboxes == 0 {
+		c.Sandboxes = defaultSandboxes
+	}
+}
+
+// sliceName names the cgroup of all sandboxes of the driver on a directory.
+func sliceName(dir string) string {
+	h := fnv.New32a()
+	h.Write([]byte(dir))
+	return fmt.Sprintf("slipway-%08x", h.Sum32())
+}
+
+// Run serves until ctx ends. It finds what an earlier driver left in the
+// directory, and cleans up after it. When it returns, instances run on.
+func (d *Driver) Run(ctx context.Context) error {
+	lock, err := lockDir(d.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer d.end()
+		return d.serve(ctx, g)
+	})
+	return g.Wait()
+}
+
+// serve starts the parts of the driver in g, waits for ctx to end, and ends
+// what the parts do not end themselves.
+func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
+	var err error
+	if d.home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return fmt.Errorf("open the daemon's network namespace: %w", err)
+	}
+	defer d.home.Close()
+	if d.poller, err = newPoller(); err != nil {
+		return fmt.Errorf("watch processes: %w", err)
+	}
+	defer d.poller.close()
+	if d.yard, err = openYard(ctx, d.cfg, d.slice); err != nil {
+		return err
+	}
+	defer d.yard.close()
+	d.boot = ctx
+	d.graves = newGraveyard(d.yard, d.log)
+	d.pool = newPool(d.yard, d.graves, max(d.cfg.Pool, 0), d.log)
+
+	shopOpen := make(chan struct{})
+	g.Go(func() error { return d.yard.shop.run(ctx, shopOpen) })
+	select {
+	case <-shopOpen:
+	case <-ctx.Done():
+		return nil
+	}
+	if err := d.load(ctx); err != nil {
+		return err
+	}
+	g.Go(func() error { return d.poller.run(ctx) })
+	g.Go(func() error { return d.graves.run(ctx) })
+	g.Go(func() error { return d.pool.run(ctx) })
+	close(d.ready)
+	<-ctx.Done()
+	d.end() // calls under way end first: they use all of the above
+	<-d.poller.done
+	d.ends.Wait()
+	d.release()
+	d.pool.drain()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+	defer cancel()
+	d.graves.finish(last)
+	return nil
+}
+
+// finishTime is how long the removal of sandboxes may hold up the daemon's end.
+// The next daemon removes what is left.
+const finishTime = 5 * time.Second
+
+// release closes what is open of instances that run on.
+func (d *Driver) release() {
+	for _, in := range d.known() {
+		in.mu.Lock()
+		if in.process != nil {
+			in.process.release()
+			in.process = nil
+		}
+		in.mu.Unlock()
+		in.close()
+	}
+}
+
+// end lets no more calls in and waits for those under way.
+func (d *Driver) end() {
+	d.mu.Lock()
+	if !d.ending {
+		d.ending = true
+		close(d.closed)
+		if d.calls == 0 {
+			close(d.idle)
+		}
+	}
+	d.mu.Unlock()
+	<-d.idle
+}
+
+// begin lets a call in. The context it returns ends with the driver, too.
+func (d *Driver) begin(ctx context.Context) (context.Context, func(), error) {
+	select {
+	case <-d.ready:
+	case <-d.closed:
+		return nil, nil, errClosed
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ending {
+		return nil, nil, errClosed
+	}
+	d.calls++
+	ctx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(d.boot, func() { cancel(errClosed) })
+	return ctx, func() {
+		stop()
+		cancel(nil)
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.calls--
+		if d.ending && d.calls == 0 {
+			close(d.idle)
+		}
+	}, nil
+}
+
+// Limits implements runtime.Driver.
+func (d *Driver) Limits() runtime.Limits {
+	return runtime.Limits{
+		CPU:    d.slice.Has(cgroup.CPU),
+		Memory: d.slice.Has(cgroup.Memory),
+		Pids:   d.slice.Has(cgroup.Pids),
+		Disk:   true,
+		Egress: d.cfg.Egress != nil,
+	}
+}
+
+// Prepare implements runtime.Driver.
+func (d *Driver) Prepare(ctx context.Context, image string) error {
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if _, err := d.layers(ctx, image); err != nil {
+		return fmt.Errorf("prepare image %s: %w", image, err)
+	}
+	return nil
+}
+
+// layers returns the image's layers as paths below the layers' directory.
+func (d *Driver) layers(ctx context.Context, image string) ([]string, error) {
+	dirs, err := d.cfg.Images.Layers(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	if len(dirs) == 0 {
+		return nil, errors.New("the image has no layers")
+	}
+	layers := make([]string, len(dirs))
+	for i, dir := range dirs {
+		layers[i], err = filepath.Rel(d.cfg.LayerDir, dir)
+		if err != nil || !filepath.IsLocal(layers[i]) {
+			return nil, fmt.Errorf("layer %s is not below %s", dir, d.cfg.LayerDir)
+		}
+	}
+	return layers, nil
+}
+
+// lockDir makes the driver's directory and takes it for this process.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the embedded runtime's directory: %w", err)
+	}
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the embedded runtime's directory: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		lock.Close()
+		if err == unix.EWOULDBLOCK {
+			err = errors.New("another process runs instances there")
+		}
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return lock, nil
+}
+
+// inNamespace runs f on a thread that is in a network namespace.
+func inNamespace(netns, home int, f func() error) error {
+	result := make(chan error, 1)
+	go func() {
+		goruntime.LockOSThread()
+		if err := unix.Setns(netns, unix.CLONE_NEWNET); err != nil {
+			goruntime.UnlockOSThread()
+			result <- err
+			return
+		}
+		err := f()
+		if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
+			// Still locked, the thread ends with this goroutine: nobody else
+			// may ever run on it.
+			result <- fmt.Errorf("leave a network namespace: %w", back)
+			return
+		}
+		goruntime.UnlockOSThread()
+		result <- err
+	}()
+	return <-result
+}

@@ -1,0 +1,270 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/errgroup"
+)
+
+// Bounds of the forwarder. A query is under way for at most
+// maxResolvers*upstreamTimeout.
+const (
+	maxQueries         = 1024 // under way at once
+	maxQueriesEach     = 64   // of one instance
+	maxConnections     = 256  // over TCP, at once
+	maxConnectionsEach = 8    // of one instance
+	upstreamTimeout    = 2 * time.Second
+	clientIdleTimeout  = 10 * time.Second
+	upstreamUDPSize    = 1232 // bytes: fits any path unfragmented (DNS flag day 2020)
+)
+
+// forwarder answers instances' DNS queries by asking the host's name servers.
+// It resolves nothing itself and keeps nothing. What a resolver of the host
+// would answer from the host alone (its own name, the names in /etc/hosts and of
+// the local link) is not asked for, as these names have one label or end in
+// .local or .localhost.
+//
+// It cannot be used for amplification: the rules let an address send from its
+// own link alone, so the answer goes to who asked.
+type forwarder struct {
+	udp net.PacketConn
+	tcp net.Listener
+
+	queries  *quota
+	upstream atomic.Pointer[[]netip.AddrPort]
+}
+
+// listen opens the forwarder's sockets at ports of the kernel's choice.
+func listen(ctx context.Context, gateway netip.Addr) (*forwarder, error) {
+	var c net.ListenConfig
+	at := netip.AddrPortFrom(gateway, 0).String()
+	udp, err := c.ListenPacket(ctx, "udp4", at)
+	if err != nil {
+		return nil, fmt.Errorf("open the DNS forwarder: %w", err)
+	}
+	tcp, err := c.Listen(ctx, "tcp4", at)
+	if err != nil {
+		udp.Close()
+		return nil, fmt.Errorf("open the DNS forwarder: %w", err)
+	}
+	return &forwarder{
+		udp:     udp,
+		tcp:     &limitedListener{Listener: tcp, open: newQuota(maxConnections, maxConnectionsEach)},
+		queries: newQuota(maxQueries, maxQueriesEach),
+	}, nil
+}
+
+// ports returns where the forwarder listens.
+func (f *forwarder) ports() (udp, tcp uint16) {
+	return addrPort(f.udp.LocalAddr()).Port(), addrPort(f.tcp.Addr()).Port()
+}
+
+// ask sets whom the forwarder asks, first first.
+func (f *forwarder) ask(servers []netip.AddrPort) {
+	servers = slices.Clone(servers[:min(len(servers), maxResolvers)])
+	f.upstream.Store(&servers)
+}
+
+func (f *forwarder) close() {
+	f.udp.Close()
+	f.tcp.Close()
+}
+
+// serve answers queries until ctx ends, and closes the sockets.
+func (f *forwarder) serve(ctx context.Context) error {
+	defer f.close()
+	g, ctx := errgroup.WithContext(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { f.answer(ctx, w, q) })
+	servers := []*dns.Server{
+		{PacketConn: f.udp, Handler: handler, UDPSize: upstreamUDPSize},
+		{Listener: f.tcp, Handler: handler, IdleTimeout: func() time.Duration { return clientIdleTimeout }},
+	}
+	for _, s := range servers {
+		started := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
+		failed := make(chan struct{})
+		g.Go(func() error {
+			defer close(failed)
+			if err := s.ActivateAndServe(); err != nil && !errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("serve DNS: %w", err)
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-ctx.Done()
+			select {
+			case <-started:
+				_ = s.Shutdown() // its only error is that it was not started
+			case <-failed:
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// answer handles one query. Queries beyond the bounds are dropped: the
+// instance's resolver asks again.
+func (f *forwarder) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
+	who := addrPort(w.RemoteAddr()).Addr()
+	if !f.queries.enter(who) {
+		return
+	}
+	defer f.queries.leave(who)
+
+	reply := new(dns.Msg)
+	if rcode, ok := acceptable(q); !ok {
+		reply.SetRcode(q, rcode)
+	} else if r, err := f.forward(ctx, q, overTCP(w)); err != nil {
+		reply.SetRcode(q, dns.RcodeServerFailure)
+	} else {
+		reply = r
+	}
+	if !overTCP(w) {
+		reply.Truncate(clientSize(q))
+	}
+	_ = w.WriteMsg(reply) // a client that went away needs no answer
+}
+
+func overTCP(w dns.ResponseWriter) bool {
+	_, ok := w.RemoteAddr().(*net.TCPAddr)
+	return ok
+}
+
+// clientSize is how large an answer over UDP the client takes, in bytes.
+func clientSize(q *dns.Msg) int {
+	if o := q.IsEdns0(); o != nil {
+		return max(dns.MinMsgSize, min(int(o.UDPSize()), upstreamUDPSize))
+	}
+	return dns.MinMsgSize
+}
+
+// acceptable tells whether a query is one for a public name, and otherwise how
+// to refuse it.
+func acceptable(q *dns.Msg) (rcode int, ok bool) {
+	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 {
+		return dns.RcodeNotImplemented, false
+	}
+	question := q.Question[0]
+	if question.Qclass != dns.ClassINET || question.Qtype == dns.TypeOPT ||
+		question.Qtype >= dns.TypeTKEY && question.Qtype <= dns.TypeANY { // transfers and the like
+		return dns.RcodeRefused, false
+	}
+	labels := dns.SplitDomainName(question.Name)
+	if len(labels) == 1 {
+		return dns.RcodeNameError, false
+	}
+	if len(labels) > 1 {
+		switch strings.ToLower(labels[len(labels)-1]) {
+		case "local", "localhost":
+			return dns.RcodeNameError, false
+		}
+	}
+	return dns.RcodeSuccess, true
+}
+
+// forward asks the name servers in turn until one answers.
+func (f *forwarder) forward(ctx context.Context, q *dns.Msg, tcp bool) (*dns.Msg, error) {
+	ask := upstreamQuery(q)
+	client := &dns.Client{Net: "udp", Timeout: upstreamTimeout}
+	if tcp {
+		client.Net = "tcp"
+	}
+	err := errors.New("no name servers")
+	for _, server := range *f.upstream.Load() {
+		var reply *dns.Msg
+		if reply, err = exchange(ctx, client, ask, server); err != nil {
+			continue
+		}
+		if !reply.Response || len(reply.Question) != 1 || !strings.EqualFold(reply.Question[0].Name, ask.Question[0].Name) ||
+			reply.Question[0].Qtype != ask.Question[0].Qtype {
+			err = fmt.Errorf("name server %s answered another question", server)
+			continue
+		}
+		reply.Id = q.Id
+		return reply, nil
+	}
+	return nil, err
+}
+
+// exchange asks one name server. It returns when ctx ends.
+func exchange(ctx context.Context, client *dns.Client, ask *dns.Msg, server netip.AddrPort) (*dns.Msg, error) {
+	conn, err := client.DialContext(ctx, server.String())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	reply, _, err := client.ExchangeWithConnContext(ctx, ask, conn)
+	return reply, err
+}
+
+// upstreamQuery is what to ask for q: its question under an unforeseeable
+// number. Of the extensions only those of size and DNSSEC pass.
+func upstreamQuery(q *dns.Msg) *dns.Msg {
+	ask := &dns.Msg{Question: q.Question}
+	ask.Id = dns.Id()
+	ask.RecursionDesired = q.RecursionDesired
+	ask.CheckingDisabled = q.CheckingDisabled
+	ask.AuthenticatedData = q.AuthenticatedData
+	if o := q.IsEdns0(); o != nil {
+		ask.SetEdns0(upstreamUDPSize, o.Do())
+	}
+	return ask
+}
+
+// limitedListener closes connections beyond its quota as soon as they come.
+type limitedListener struct {
+	net.Listener
+	open *quota
+}
+
+// Accept implements net.Listener.
+func (l *limitedListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		who := addrPort(c.RemoteAddr()).Addr()
+		if l.open.enter(who) {
+			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.open.leave(who) })}, nil
+		}
+		c.Close()
+	}
+}
+
+// limitedConn gives its place back when it is closed.
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (c *limitedConn) Close() error {
+	c.leave()
+	return c.Conn.Close()
+}
+
+// addrPort returns the address of a UDP or TCP socket, and the zero value of
+// any other.
+func addrPort(a net.Addr) netip.AddrPort {
+	s, ok := a.(interface{ AddrPort() netip.AddrPort })
+	if !ok {
+		return netip.AddrPort{}
+	}
+	at := s.AddrPort()
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
+}

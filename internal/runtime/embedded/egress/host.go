@@ -1,0 +1,269 @@
+package egress
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	ipForward    = "/proc/sys/net/ipv4/ip_forward"
+	conntrackMax = "/proc/sys/net/netfilter/nf_conntrack_max"
+	ipv6Devices  = "/proc/sys/net/ipv6/conf"
+
+	defaultMTU = 1500
+)
+
+// world is the host's network as links are made in it. Its members do not
+// change; a changed world is another value.
+type world struct {
+	route     *netlink.Handle // the host's network configuration, and conntrack
+	ipv6      bool
+	mtu       int // of links, in bytes
+	resolvers resolvers
+}
+
+func openWorld() (*world, error) {
+	h, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
+	if err != nil {
+		return nil, fmt.Errorf("open the network configuration: %w", err)
+	}
+	_, err = os.Stat(ipv6Devices)
+	return &world{route: h, ipv6: err == nil}, nil
+}
+
+func (w *world) close() { w.route.Close() }
+
+// probe finds out whether there are veth devices, without making any: the kernel
+// looks for the kind before it finds that there is no namespace -1.
+func (w *world) probe(p plan) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = p.devices() + "probe"
+	err := w.route.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: attrs.Name + "2", PeerNamespace: netlink.NsFd(-1)})
+	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EPERM) {
+		return fmt.Errorf("make a veth device: %w", err)
+	}
+	return nil
+}
+
+// noOverlap refuses a prefix that has addresses which the host routes elsewhere.
+// Routes to more than the prefix do not matter: the links' are more specific.
+func (w *world) noOverlap(p plan) error {
+	routes, err := w.route.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	if err != nil {
+		return fmt.Errorf("list the host's routes: %w", err)
+	}
+	links, err := w.route.LinkList()
+	if err != nil {
+		return fmt.Errorf("list the host's devices: %w", err)
+	}
+	devices := make(map[int]string, len(links))
+	for _, l := range links {
+		devices[l.Attrs().Index] = l.Attrs().Name
+	}
+	loopback, err := w.gatewayIsOurs(p)
+	if err != nil {
+		return err
+	}
+	for _, r := range routes {
+		to, ok := prefixOf(r.Dst)
+		device := devices[r.LinkIndex]
+		_, ours := p.leaseOf(device)
+		ours = ours || loopback && to == netip.PrefixFrom(p.gateway(), 32)
+		if ok && !ours && p.prefix.Overlaps(to) && to.Bits() >= p.prefix.Bits() {
+			return fmt.Errorf("prefix %s: the host has a route to %s on device %s; another prefix is needed", p.prefix, to, device)
+		}
+	}
+	return nil
+}
+
+func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
+	if n == nil {
+		return netip.Prefix{}, false // a default route
+	}
+	addr, ok := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(addr.Unmap(), bits), ok
+}
+
+// gatewayAddress is the gateway's address as it is on the loopback device. Its
+// scope keeps it from being chosen as the host's own towards others.
+func gatewayAddress(p plan) *netlink.Addr {
+	return &netlink.Addr{IPNet: host(p.gateway()), Label: p.label(), Scope: unix.RT_SCOPE_HOST}
+}
+
+// gatewayIsOurs reports whether the loopback device has the gateway's address by
+// our label.
+func (w *world) gatewayIsOurs(p plan) (bool, error) {
+	lo, err := w.route.LinkByIndex(1)
+	if err != nil {
+		return false, fmt.Errorf("find the loopback device: %w", err)
+	}
+	addrs, err := w.route.AddrList(lo, netlink.FAMILY_V4)
+	if err != nil {
+		return false, fmt.Errorf("list the loopback device's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if a.Label == p.label() && a.IPNet.String() == host(p.gateway()).String() {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// addGateway gives the host the gateway's address, and takes away that of an
+// earlier prefix.
+func (w *world) addGateway(p plan) error {
+	ours, err := w.gatewayIsOurs(p)
+	if err != nil || ours {
+		return err
+	}
+	if err := w.removeGateway(p); err != nil {
+		return err
+	}
+	lo, err := w.route.LinkByIndex(1)
+	if err != nil {
+		return fmt.Errorf("find the loopback device: %w", err)
+	}
+	if err := w.route.AddrAdd(lo, gatewayAddress(p)); err != nil {
+		return fmt.Errorf("add the gateway's address %s: %w", p.gateway(), err)
+	}
+	return nil
+}
+
+// removeGateway removes all addresses with our label. None is success.
+func (w *world) removeGateway(p plan) error {
+	lo, err := w.route.LinkByIndex(1)
+	if err != nil {
+		return fmt.Errorf("find the loopback device: %w", err)
+	}
+	addrs, err := w.route.AddrList(lo, netlink.FAMILY_V4)
+	if err != nil {
+		return fmt.Errorf("list the loopback device's addresses: %w", err)
+	}
+	for _, a := range addrs {
+		if a.Label != p.label() {
+			continue
+		}
+		if err := w.route.AddrDel(lo, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
+			return fmt.Errorf("remove the gateway's address %s: %w", a.IPNet, err)
+		}
+	}
+	return nil
+}
+
+// links returns the network's links: holders by lease.
+func (w *world) links(p plan) (map[uint32]string, error) {
+	all, err := w.route.LinkList()
+	if err != nil {
+		return nil, fmt.Errorf("list the host's devices: %w", err)
+	}
+	links := map[uint32]string{}
+	for _, l := range all {
+		if lease, ok := p.leaseOf(l.Attrs().Name); ok {
+			links[lease] = l.Attrs().Alias
+		}
+	}
+	return links, nil
+}
+
+// deleteLink deletes a link by the name of the host's end. None is success.
+func (w *world) deleteLink(device string) error {
+	link, err := w.route.LinkByName(device)
+	if err == nil {
+		err = w.route.LinkDel(link)
+	}
+	if err != nil && !isNotFound(err) {
+		return fmt.Errorf("delete link %s: %w", device, err)
+	}
+	return nil
+}
+
+// noIPv6 keeps the host from speaking IPv6 on a link.
+func (w *world) noIPv6(device string) error {
+	if !w.ipv6 {
+		return nil
+	}
+	err := os.WriteFile(filepath.Join(ipv6Devices, device, "disable_ipv6"), []byte("1"), 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // the device has no IPv6, for instance since its MTU is too small
+	}
+	return err
+}
+
+// uplinkMTU is that of the device by which the host reaches the outside.
+func (w *world) uplinkMTU() int {
+	outside := net.IPv4(192, 88, 99, 1) // a public address; nothing is sent
+	routes, err := w.route.RouteGet(outside)
+	if err != nil || len(routes) == 0 {
+		return defaultMTU
+	}
+	link, err := w.route.LinkByIndex(routes[0].LinkIndex)
+	if err != nil {
+		return defaultMTU
+	}
+	return min(max(link.Attrs().MTU, minMTU), maxMTU)
+}
+
+// forget removes the connections of addresses that are not live from the host's
+// conntrack table, and returns how many.
+func (w *world) forget(p plan, live func(netip.Addr) bool) (uint, error) {
+	flows, err := w.route.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, deadFlows{plan: p, live: live})
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return flows, fmt.Errorf("forget old connections: %w", err)
+	}
+	return flows, nil
+}
+
+// deadFlows matches connections from instances' addresses that nobody holds.
+type deadFlows struct {
+	plan plan
+	live func(netip.Addr) bool
+}
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (d deadFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	from, ok := netip.AddrFromSlice(flow.Forward.SrcIP)
+	if !ok {
+		return false
+	}
+	_, instance := d.plan.lease(from.Unmap())
+	return instance && !d.live(from.Unmap())
+}
+
+// forward turns IPv4 forwarding on, for the whole host.
+func forward() error {
+	now, err := os.ReadFile(ipForward)
+	if err != nil {
+		return fmt.Errorf("read whether the host forwards: %w", err)
+	}
+	if bytes.Equal(bytes.TrimSpace(now), []byte("1")) {
+		return nil
+	}
+	if err := os.WriteFile(ipForward, []byte("1"), 0); err != nil {
+		return fmt.Errorf("let the host forward: %w", err)
+	}
+	return nil
+}
+
+// defaultFlows is how many connections an instance may have, unless configured.
+func defaultFlows() int {
+	b, err := os.ReadFile(conntrackMax)
+	if err != nil {
+		return DefaultMaxConnections
+	}
+	most, err := strconv.Atoi(string(bytes.TrimSpace(b)))
+	if err != nil || most == 0 { // 0: no bound
+		return DefaultMaxConnections
+	}
+	return max(1, min(DefaultMaxConnections, most/8))
+}

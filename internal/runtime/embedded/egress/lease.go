@@ -1,0 +1,181 @@
+package egress
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// errExhausted is returned when no address of the prefix is free.
+var errExhausted = errors.New("all addresses of the network's prefix are leased")
+
+// leases is this process's view of who has which lease. The interfaces are the
+// truth; this saves asking them, and keeps an address from being leased again
+// while anything of its last holder is left.
+type leases struct {
+	plan plan
+
+	mu     sync.Mutex // guards what follows
+	held   map[string]uint32
+	states map[uint32]lease
+	next   uint32 // where to look first: addresses are reused as late as possible
+}
+
+// lease is the state of one that is not free.
+type lease struct {
+	holder string    // sandbox; "" for a link found without one
+	here   bool      // attached by this process: no sweep may take it
+	ended  time.Time // when its holder let go; zero while it is held
+}
+
+func newLeases(p plan) *leases {
+	return &leases{plan: p, held: map[string]uint32{}, states: map[uint32]lease{}, next: firstLease}
+}
+
+// take leases a free number to holder. It is not the holder's yet as far as
+// find tells: assign does that, once the link is there.
+func (l *leases) take(holder string) (uint32, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range l.plan.lastLease() - firstLease + 1 {
+		n := l.next
+		if l.next++; l.next > l.plan.lastLease() {
+			l.next = firstLease
+		}
+		if _, used := l.states[n]; !used {
+			l.states[n] = lease{holder: holder, here: true}
+			return n, nil
+		}
+	}
+	return 0, errExhausted
+}
+
+// strange notes that a link of this number exists that was not known.
+func (l *leases) strange(n uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.states[n] = lease{}
+}
+
+// assign makes n the holder's lease. The one it had before, if any, ends now
+// and is returned.
+func (l *leases) assign(n uint32, holder string, now time.Time) (old uint32, had bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if old, had = l.held[holder]; had && old != n {
+		l.states[old] = lease{holder: holder, ended: now}
+	} else {
+		had = false
+	}
+	if was := l.states[n]; was.holder != holder && l.held[was.holder] == n {
+		delete(l.held, was.holder)
+	}
+	l.held[holder] = n
+	l.states[n] = lease{holder: holder, here: true}
+	return old, had
+}
+
+// found notes a link of an earlier process. Without a holder it belongs to
+// nobody.
+func (l *leases) found(n uint32, holder string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, known := l.states[n]; known {
+		return
+	}
+	l.states[n] = lease{holder: holder}
+	if holder != "" {
+		l.held[holder] = n
+	}
+	if n >= l.next {
+		l.next = n + 1
+		if l.next > l.plan.lastLease() {
+			l.next = firstLease
+		}
+	}
+}
+
+// end takes the lease from its holder.
+func (l *leases) end(holder string, now time.Time) (uint32, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.held[holder]
+	if !ok {
+		return 0, false
+	}
+	delete(l.held, holder)
+	l.states[n] = lease{holder: holder, ended: now}
+	return n, true
+}
+
+// abandon ends a lease that was taken and came to nothing.
+func (l *leases) abandon(n uint32, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.states[n]
+	if l.held[s.holder] == n {
+		delete(l.held, s.holder)
+	}
+	l.states[n] = lease{holder: s.holder, ended: now}
+}
+
+// ended returns the leases that ended before a time and are not free yet.
+func (l *leases) ended(before time.Time) []uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var numbers []uint32
+	for n, s := range l.states {
+		if !s.ended.IsZero() && s.ended.Before(before) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// over reports whether a lease has ended and is not free yet.
+func (l *leases) over(n uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.states[n].ended.IsZero()
+}
+
+// strays ends and returns the leases that an earlier process left and whose
+// holder is not to be kept.
+func (l *leases) strays(keep map[string]bool, now time.Time) []uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var numbers []uint32
+	for n, s := range l.states {
+		if s.here || !s.ended.IsZero() || s.holder != "" && keep[s.holder] && l.held[s.holder] == n {
+			continue
+		}
+		if l.held[s.holder] == n {
+			delete(l.held, s.holder)
+		}
+		l.states[n] = lease{holder: s.holder, ended: now}
+		numbers = append(numbers, n)
+	}
+	return numbers
+}
+
+// free gives ended leases back.
+func (l *leases) free(numbers []uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, n := range numbers {
+		delete(l.states, n)
+	}
+}
+
+// live reports whether an address is leased to somebody who may use it.
+func (l *leases) live(addr netip.Addr) bool {
+	n, ok := l.plan.lease(addr)
+	if !ok {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s, used := l.states[n]
+	return used && s.ended.IsZero()
+}

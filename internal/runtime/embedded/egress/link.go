@@ -1,0 +1,244 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// inner is the name of a link's end in the sandbox.
+	inner = "eth0"
+	// maxSandboxName is what an interface's alias holds, in bytes.
+	maxSandboxName = 255
+)
+
+// Link is a sandbox's way out.
+type Link struct {
+	Addr   netip.Prefix // the sandbox's address, a /32
+	Resolv []byte       // contents of /etc/resolv.conf
+}
+
+// Attach gives the network namespace of a sandbox an address and a route to the
+// outside. A namespace that has them keeps them, also those of an earlier
+// process. The namespace may belong to another user namespace; it must not have
+// a device eth0 of other making. Setup must have succeeded before.
+//
+// A sandbox has one link: attached again with another namespace, it loses the
+// earlier one. A namespace that was detached cannot be attached again.
+func (n *Network) Attach(ctx context.Context, sandbox string, netns *os.File) (Link, error) {
+	link, err := n.attach(ctx, sandbox, netns)
+	if err != nil {
+		return Link{}, fmt.Errorf("attach %s to network %s: %w", sandbox, n.plan.name, err)
+	}
+	return link, nil
+}
+
+func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (Link, error) {
+	if err := ctx.Err(); err != nil {
+		return Link{}, err
+	}
+	if sandbox == "" || len(sandbox) > maxSandboxName {
+		return Link{}, fmt.Errorf("a sandbox's name has 1 to %d bytes", maxSandboxName)
+	}
+	w := n.world.Load()
+	if w == nil {
+		return Link{}, errNotSetUp
+	}
+	in, err := open(netns)
+	if err != nil {
+		return Link{}, err
+	}
+	defer in.Close()
+
+	p, err := n.existing(w, in, netns)
+	if err == nil && p == nil {
+		p, err = n.create(w, sandbox, in, netns)
+	}
+	if err != nil {
+		return Link{}, err
+	}
+	if old, had := n.leases.assign(p.lease, sandbox, time.Now()); had {
+		if err := w.disown(n.plan.device(old)); err != nil {
+			return Link{}, err
+		}
+	}
+	if err := w.configure(n.plan, p, in, sandbox); err != nil {
+		n.leases.abandon(p.lease, time.Now())
+		return Link{}, err
+	}
+	return Link{
+		Addr:   netip.PrefixFrom(n.plan.address(p.lease), 32),
+		Resolv: w.resolvers.file(n.plan.gateway()),
+	}, nil
+}
+
+// Detach takes a sandbox's link back. It deletes nothing itself: the link goes
+// with the sandbox's namespace, or a little later by Run, and its address is
+// leased again after that. A sandbox without a link is success.
+func (n *Network) Detach(_ context.Context, sandbox string) error {
+	w := n.world.Load()
+	if w == nil {
+		return fmt.Errorf("detach %s from network %s: %w", sandbox, n.plan.name, errNotSetUp)
+	}
+	lease, had := n.leases.end(sandbox, time.Now())
+	if !had {
+		return nil
+	}
+	// A daemon that dies now must not take the link for the sandbox's.
+	if err := w.disown(n.plan.device(lease)); err != nil {
+		return fmt.Errorf("detach %s from network %s: %w", sandbox, n.plan.name, err)
+	}
+	return nil
+}
+
+// Sweep deletes the links that an earlier process left to other sandboxes than
+// those to keep. Links attached by this process are Detach's to take. It waits
+// for the kernel to delete them.
+func (n *Network) Sweep(ctx context.Context, keep map[string]bool) error {
+	w := n.world.Load()
+	if w == nil {
+		return fmt.Errorf("sweep network %s: %w", n.plan.name, errNotSetUp)
+	}
+	if err := n.bury(ctx, w, n.leases.strays(keep, time.Now())); err != nil {
+		return fmt.Errorf("sweep network %s: %w", n.plan.name, err)
+	}
+	return nil
+}
+
+// pair is a link between the host and a sandbox.
+type pair struct {
+	lease       uint32
+	outer, peer netlink.Link // the host's end, the sandbox's end
+}
+
+// existing returns the link that the namespace has already, or nil.
+func (n *Network) existing(w *world, in *netlink.Handle, netns *os.File) (*pair, error) {
+	peer, err := in.LinkByName(inner)
+	if isNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for %s in the sandbox: %w", inner, err)
+	}
+	outer, err := w.route.LinkByIndex(peer.Attrs().ParentIndex)
+	if err != nil {
+		return nil, fmt.Errorf("find the other end of the sandbox's %s: %w", inner, err)
+	}
+	// The sandbox may have been hostile: that its device points to ours says
+	// nothing until ours points back, to this namespace.
+	id, err := w.route.GetNetNsIdByFd(int(netns.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("identify the sandbox's namespace: %w", err)
+	}
+	lease, ours := n.plan.leaseOf(outer.Attrs().Name)
+	if !ours || outer.Type() != "veth" || outer.Attrs().NetNsID != id || outer.Attrs().ParentIndex != peer.Attrs().Index {
+		return nil, fmt.Errorf("the sandbox has a device %s that is not of network %s", inner, n.plan.name)
+	}
+	if n.leases.over(lease) {
+		return nil, errors.New("the sandbox was detached")
+	}
+	return &pair{lease: lease, outer: outer, peer: peer}, nil
+}
+
+// create makes a link of the next free lease, both ends still down.
+func (n *Network) create(w *world, sandbox string, in *netlink.Handle, netns *os.File) (*pair, error) {
+	for {
+		lease, err := n.leases.take(sandbox)
+		if err != nil {
+			return nil, err
+		}
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = n.plan.device(lease)
+		attrs.MTU = w.mtu
+		attrs.HardwareAddr = n.plan.hardware(lease)
+		outer := &netlink.Veth{
+			LinkAttrs: attrs, PeerName: inner, PeerMTU: uint32(w.mtu),
+			PeerHardwareAddr: attrs.HardwareAddr, PeerNamespace: netlink.NsFd(netns.Fd()),
+		}
+		err = w.route.LinkAdd(outer)
+		if errors.Is(err, unix.EEXIST) {
+			// The sandbox has no such device, so the host has: one that came
+			// after Setup looked.
+			n.leases.strange(lease)
+			continue
+		}
+		if err != nil {
+			n.leases.free([]uint32{lease})
+			return nil, fmt.Errorf("make link %s: %w", attrs.Name, err)
+		}
+		peer, err := in.LinkByName(inner)
+		if err != nil {
+			n.leases.abandon(lease, time.Now())
+			return nil, fmt.Errorf("find %s in the sandbox: %w", inner, err)
+		}
+		return &pair{lease: lease, outer: outer, peer: peer}, nil
+	}
+}
+
+// configure gives a link its alias, addresses and routes, and turns it on. It
+// may be repeated.
+func (w *world) configure(p plan, link *pair, in *netlink.Handle, sandbox string) error {
+	address := host(p.address(link.lease))
+	gateway := p.gateway().AsSlice()
+	steps := []struct {
+		what string
+		do   func() error
+	}{
+		{"name its holder", func() error { return w.route.LinkSetAlias(link.outer, sandbox) }},
+		{"turn off its IPv6", func() error { return w.noIPv6(p.device(link.lease)) }},
+		{"turn off its ARP", func() error { return w.route.LinkSetARPOff(link.outer) }},
+		{"turn it on", func() error { return w.route.LinkSetUp(link.outer) }},
+		{"route to it", func() error {
+			return w.route.RouteReplace(&netlink.Route{
+				LinkIndex: link.outer.Attrs().Index, Dst: address, Src: gateway, Scope: netlink.SCOPE_LINK,
+			})
+		}},
+		{"give the sandbox its address", func() error {
+			return in.AddrReplace(link.peer, &netlink.Addr{IPNet: address})
+		}},
+		{"turn off the sandbox's ARP", func() error { return in.LinkSetARPOff(link.peer) }},
+		{"turn on the sandbox's end", func() error { return in.LinkSetUp(link.peer) }},
+		{"give the sandbox a route", func() error {
+			return in.RouteReplace(&netlink.Route{
+				LinkIndex: link.peer.Attrs().Index, Gw: gateway, Flags: int(netlink.FLAG_ONLINK),
+			})
+		}},
+	}
+	for _, s := range steps {
+		if err := s.do(); err != nil {
+			return fmt.Errorf("link %s: %s: %w", p.device(link.lease), s.what, err)
+		}
+	}
+	return nil
+}
+
+// disown takes the sandbox's name from a link. None is success.
+func (w *world) disown(device string) error {
+	link, err := w.route.LinkByName(device)
+	if err == nil {
+		err = w.route.LinkSetAlias(link, "")
+	}
+	if err != nil && !isNotFound(err) {
+		return fmt.Errorf("link %s: take its holder's name: %w", device, err)
+	}
+	return nil
+}
+
+// host is the network of one address.
+func host(a netip.Addr) *net.IPNet {
+	return &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(32, 32)}
+}
+
+// isNotFound reports whether an error says that there is no such device.
+func isNotFound(err error) bool {
+	_, ok := errors.AsType[netlink.LinkNotFoundError](err)
+	return ok || errors.Is(err, unix.ENODEV)
+}

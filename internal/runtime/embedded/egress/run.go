@@ -1,0 +1,128 @@
+package egress
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// checkInterval is how often the rules are compared with what they should
+	// be. While nobody changes any of the host's, that is one question to the
+	// kernel.
+	checkInterval = time.Second
+	// lookInterval is how often the host's name servers, default route and
+	// gateway address are looked at.
+	lookInterval = 10 * time.Second
+	// mourning is how long a link has after Detach to go together with its
+	// namespace, which the kernel takes some 20 ms for.
+	mourning = 2 * time.Second
+)
+
+// Run sets the network up and serves it until ctx ends: it forwards DNS, keeps
+// the rules in place, and frees what was detached. Without it, links work but
+// for DNS where that needs the forwarder. Links and rules stay when it ends, so
+// that instances go on over a restart of the daemon.
+func (n *Network) Run(ctx context.Context) error {
+	if err := n.Setup(ctx); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	f := n.forwarder
+	n.mu.Unlock()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		defer func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.forwarder = nil // its sockets are closed; the next Setup opens others
+		}()
+		return f.serve(ctx)
+	})
+	g.Go(func() error { return n.keep(ctx) })
+	g.Go(func() error { return n.reap(ctx) })
+	if err := g.Wait(); err != nil {
+		return fmt.Errorf("run network %s: %w", n.plan.name, err)
+	}
+	return nil
+}
+
+// keep holds the host to what it should be. What fails is tried again: somebody
+// else may be busy with the rules.
+func (n *Network) keep(ctx context.Context) error {
+	tick := time.NewTicker(checkInterval)
+	defer tick.Stop()
+	var failing bool
+	looked := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		full := time.Since(looked) >= lookInterval
+		if full {
+			looked = time.Now()
+		}
+		err := n.check(ctx, full)
+		if err != nil && !failing {
+			n.log.Error("network rules could not be kept", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+// check corrects the rules, and with full all that they stand on.
+func (n *Network) check(ctx context.Context, full bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.world.Load()
+	if w == nil || n.forwarder == nil || ctx.Err() != nil {
+		return nil
+	}
+	if !full {
+		return n.enforce(w)
+	}
+	next, err := n.look(w)
+	if err != nil {
+		return err
+	}
+	if err := next.addGateway(n.plan); err != nil {
+		return err
+	}
+	if err := n.enforce(next); err != nil {
+		return err
+	}
+	n.world.Store(next)
+	return forward()
+}
+
+// reap frees the leases that have ended.
+func (n *Network) reap(ctx context.Context) error {
+	tick := time.NewTicker(mourning)
+	defer tick.Stop()
+	// Addresses whose links are gone since an earlier process may have left
+	// connections.
+	if w := n.world.Load(); w != nil {
+		if _, err := w.forget(n.plan, n.leases.live); err != nil {
+			n.log.Warn("old connections could not be forgotten", "err", err)
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			w := n.world.Load()
+			if w == nil {
+				continue
+			}
+			if err := n.bury(ctx, w, n.leases.ended(now.Add(-mourning))); err != nil && ctx.Err() == nil {
+				n.log.Error("links could not be taken back", "err", err)
+			}
+		}
+	}
+}

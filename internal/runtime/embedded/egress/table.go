@@ -1,0 +1,115 @@
+package egress
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// rateMemory is how long the kernel remembers an instance's rate of new
+// connections after the last of them.
+const rateMemory = time.Minute
+
+// table keeps a policy's rules in the kernel.
+type table struct {
+	name   string
+	counts map[string]int // rules by chain, as installed; nil before
+}
+
+func (t *table) handle() *nftables.Table {
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
+}
+
+// install replaces the table by the policy's, in one transaction: there is no
+// moment without rules. Existing connections go on.
+func (t *table) install(p policy) error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	own := t.handle()
+	c.AddTable(own) // so that there is one to delete
+	c.DelTable(own)
+	c.AddTable(own)
+
+	s, err := p.makeSets(c, own)
+	if err != nil {
+		return fmt.Errorf("write the sets of nftables table %s: %w", t.name, err)
+	}
+	chains := p.chains(s)
+	made := make([]*nftables.Chain, len(chains))
+	for i, ch := range chains {
+		made[i] = c.AddChain(&nftables.Chain{
+			Table: own, Name: ch.name, Type: ch.kind, Hooknum: ch.hook, Priority: ch.priority,
+		})
+	}
+	counts := make(map[string]int, len(chains))
+	for i, ch := range chains {
+		counts[ch.name] = len(ch.rules)
+		for _, r := range ch.rules {
+			c.AddRule(&nftables.Rule{Table: own, Chain: made[i], Exprs: r})
+		}
+	}
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("install nftables table %s: %w", t.name, err)
+	}
+	t.counts = counts
+	return nil
+}
+
+// intact reports whether all rules that were installed are there. It counts
+// them; whoever may change one may change everything.
+func (t *table) intact() bool {
+	c, err := nftables.New()
+	if err != nil {
+		return false
+	}
+	for name, want := range t.counts {
+		rules, err := c.GetRules(t.handle(), &nftables.Chain{Name: name})
+		if err != nil || len(rules) != want {
+			return false
+		}
+	}
+	return true
+}
+
+// remove deletes the table. None is success.
+func (t *table) remove() error {
+	c, err := nftables.New()
+	if err != nil {
+		return fmt.Errorf("open nftables: %w", err)
+	}
+	c.AddTable(t.handle())
+	c.DelTable(t.handle())
+	if err := c.Flush(); err != nil {
+		return fmt.Errorf("remove nftables table %s: %w", t.name, err)
+	}
+	t.counts = nil
+	return nil
+}
+
+// generation returns a number that changes with every change to any nftables
+// rule of the host.
+func generation() (uint32, error) {
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, 0)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
+	replies, err := req.Execute(unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWGEN)
+	if err != nil {
+		return 0, fmt.Errorf("ask for nftables' generation: %w", err)
+	}
+	for _, reply := range replies {
+		attrs, err := nl.ParseRouteAttr(reply[nl.SizeofNfgenmsg:])
+		if err != nil {
+			return 0, fmt.Errorf("read nftables' generation: %w", err)
+		}
+		for _, a := range attrs {
+			if a.Attr.Type == unix.NFTA_GEN_ID && len(a.Value) == 4 {
+				return uint32(a.Value[0])<<24 | uint32(a.Value[1])<<16 | uint32(a.Value[2])<<8 | uint32(a.Value[3]), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("ask for nftables' generation: no answer")
+}

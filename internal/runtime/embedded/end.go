@@ -1,0 +1,141 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
+)
+
+// tailSize is how much of an instance's last output is kept with its exit.
+const tailSize = 2048
+
+// ended is called when an instance's process has ended.
+func (d *Driver) ended(in *instance) {
+	d.ends.Go(func() {
+		in.mu.Lock()
+		p := in.process
+		in.process = nil
+		in.mu.Unlock()
+
+		d.conclude(in, reasonKilled)
+		d.nudge(in.id)
+		p.release()
+	})
+}
+
+// Why an instance ended whose init wrote nothing down.
+const (
+	reasonKilled      = "its sandbox was killed from outside"
+	reasonRestart     = "the machine was restarted, or its sandbox was killed while nobody looked"
+	reasonNeverBegun  = "the daemon ended before the instance was started"
+	reasonUnreadable  = "how it ended cannot be read"
+	codeNeverBegun    = 125
+	codeKilled        = 128 + int(unix.SIGKILL)
+	reasonMemoryLimit = "it exceeded its memory of %d MiB"
+)
+
+// conclude finds out how an instance ended that is known to have, and makes it
+// known. killed is the reason if that is not written down.
+func (d *Driver) conclude(in *instance, killed string) {
+	exit := d.exit(in, killed)
+	in.mu.Lock()
+	if exit.Reason == "" && exit.Signal == "SIGKILL" {
+		exit.Reason = in.because
+	}
+	in.exit, in.pid = exit, 0
+	in.mu.Unlock()
+	close(in.done)
+	d.log.Debug("an instance ended", "instance", in.id, "code", exit.Code, "signal", exit.Signal, "oom", exit.OOM, "reason", exit.Reason)
+}
+
+func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
+	started, ended, err := in.status()
+	if err != nil {
+		d.log.Error("cannot read how an instance ended", "instance", in.id, "err", err)
+	}
+	if ended == nil {
+		ended = assumeEnd(started, killed)
+		if err == nil {
+			err = in.writeEnd(ended) // the next daemon shall not find another time
+		}
+		if err != nil {
+			d.log.Error("cannot write down how an instance ended", "instance", in.id, "err", err)
+		}
+	}
+	exit := &slipway.Exit{
+		Code:   ended.Code,
+		Reason: ended.Reason,
+		At:     time.Unix(0, ended.At),
+		Ran:    time.Duration(ended.Ran),
+	}
+	if ended.Signal != 0 {
+		exit.Signal = signalName(unix.Signal(ended.Signal))
+	}
+	kills, err := in.group.OOMKills()
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		d.log.Error("cannot read whether an instance ran out of memory", "instance", in.id, "err", err)
+	}
+	if kills > 0 {
+		exit.OOM = true
+		if started != nil && ended.Signal == int(unix.SIGKILL) {
+			exit.Reason = fmt.Sprintf(reasonMemoryLimit, in.spec.Memory)
+		}
+	}
+	tail, err := in.tail()
+	if err != nil {
+		d.log.Error("cannot read the last output of an instance", "instance", in.id, "err", err)
+	}
+	exit.Tail = string(tail)
+	return exit
+}
+
+// assumeEnd is the record that an init killed before it could write one would
+// have left.
+func assumeEnd(started *handoff.Started, killed string) *handoff.Ended {
+	now := time.Now().UnixNano()
+	if started == nil {
+		return &handoff.Ended{Code: codeNeverBegun, At: now, Reason: reasonNeverBegun}
+	}
+	return &handoff.Ended{Code: codeKilled, Signal: int(unix.SIGKILL), At: now, Ran: max(now-started.At, 0), Reason: killed}
+}
+
+// writeEnd writes the init's last record in its place.
+func (in *instance) writeEnd(e *handoff.Ended) error {
+	f, err := os.OpenFile(filepath.Join(in.dir, fileStatus), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(e.Append(nil), handoff.EndedAt)
+	return errors.Join(err, f.Close())
+}
+
+func (in *instance) tail() ([]byte, error) {
+	var files [2]*os.File
+	for i, name := range []string{fileOutput0, fileOutput1} {
+		f, err := os.Open(filepath.Join(in.dir, name))
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		files[i] = f
+	}
+	return ring.Tail(files[0], files[1], tailSize)
+}
+
+func signalName(s unix.Signal) string {
+	if name := unix.SignalName(s); name != "" {
+		return name
+	}
+	if s >= firstRealTime && s <= lastSignal {
+		return fmt.Sprintf("SIGRTMIN+%d", int(s)-firstRealTime)
+	}
+	return fmt.Sprintf("signal %d", int(s))
+}

@@ -1,0 +1,199 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+)
+
+// Ensure implements runtime.Driver.
+func (d *Driver) Ensure(ctx context.Context, want runtime.Spec) error {
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := validate(want); err != nil {
+		return err
+	}
+	unlock, err := d.starting.lock(ctx, want.ID)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if d.instance(want.ID) != nil {
+		return nil
+	}
+	if err := d.start(ctx, want); err != nil {
+		return fmt.Errorf("start instance %s: %w", want.ID, err)
+	}
+	return nil
+}
+
+// validate refuses what no caller of ours asks for.
+func validate(want runtime.Spec) error {
+	if len(want.ID) != 32 {
+		return fmt.Errorf("instance id %q has not 32 digits", want.ID)
+	}
+	for _, c := range want.ID { // it becomes a path
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return fmt.Errorf("instance id %q is not hexadecimal", want.ID)
+		}
+	}
+	return nil
+}
+
+// start makes an instance. The caller holds the id's lock.
+func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
+	layers, err := d.layers(ctx, want.Image)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", want.Image, err)
+	}
+	s, err := d.pool.take(ctx)
+	if err != nil {
+		return err
+	}
+	in, err := d.adopt(ctx, s, want)
+	if err != nil {
+		d.pool.discard(s)
+		return err
+	}
+	if err := d.launch(ctx, s, in, want, layers); err != nil {
+		s.discard()
+		d.remains(in)
+		return err
+	}
+	if err := d.keep(s, in); err != nil {
+		s.discard()
+		d.remains(in)
+		return err
+	}
+	go s.detach()
+	return nil
+}
+
+// adopt makes a blank sandbox an instance that has yet to be started.
+func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec) (*instance, error) {
+	size := want.Disk
+	if size == 0 {
+		size = d.cfg.Disk
+	}
+	if err := s.resize(ctx, size); err != nil {
+		return nil, err
+	}
+	in := &instance{
+		id:  want.ID,
+		dir: d.yard.path(dirInstances, want.ID),
+		spec: spec{
+			Service:    want.Service,
+			Release:    want.Release,
+			Image:      want.Image,
+			Sandbox:    s.name,
+			StopSignal: want.Process.StopSignal,
+			Memory:     want.Resources.Memory,
+			Addr:       s.link.Addr.Addr(),
+			CreatedAt:  time.Now(),
+		},
+		group: s.group,
+		done:  make(chan struct{}),
+	}
+	if err := in.spec.write(s.dir); err != nil {
+		return nil, fmt.Errorf("write down the instance: %w", err)
+	}
+	if err := s.group.SetLimits(limits(want.Resources)); err != nil {
+		return nil, err
+	}
+	// From here on it is this instance, also for a daemon that comes after.
+	if err := os.Rename(s.dir, in.dir); err != nil {
+		return nil, err
+	}
+	s.dir = in.dir
+	return in, nil
+}
+
+// pidsPerCore is how many processes and threads an instance may have for each
+// core, and at least.
+const pidsPerCore = 1024
+
+// initPids is how many threads the init has, with some to spare.
+const initPids = 8
+
+func limits(r slipway.Resources) cgroup.Limits {
+	cores := max((r.CPU+1023)/1024, 1)
+	return cgroup.Limits{CPU: r.CPU, Memory: int64(r.Memory) << 20, Pids: cores*pidsPerCore + initPids}
+}
+
+// launch hands the sandbox its root file system and its order, and waits until
+// the application has been executed or could not be. The latter is no error:
+// the init has written it down.
+func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, layers []string) error {
+	root, err := s.bench.assemble(layers)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	order := d.order(want, s.link)
+	body := order.Append(nil)
+	if len(body) > handoff.MaxBody {
+		return errors.New("its command line and environment are too large")
+	}
+	if err := s.send(handoff.KindOrder, body, root); err != nil {
+		return err
+	}
+	kind, text, err := s.receive(ctx)
+	switch {
+	case errors.Is(err, io.EOF):
+		// It was killed, for lack of memory most likely: an instance that
+		// ended like any other.
+		d.log.Debug("an instance died while it was being started", "instance", in.id)
+	case err != nil:
+		return fmt.Errorf("wait for its start: %w", err)
+	case kind == handoff.KindFailed:
+		d.log.Debug("an instance could not be started", "instance", in.id, "reason", text)
+	}
+	return nil
+}
+
+// keep makes the instance known and watches for its end.
+func (d *Driver) keep(s *sandbox, in *instance) error {
+	in.process, s.process = s.process, nil
+	d.mu.Lock()
+	d.instances[in.id] = in
+	d.mu.Unlock()
+	err := d.poller.add(in.process.pidfd, func() { d.ended(in) })
+	if err != nil {
+		s.process = in.process
+		d.forget(in)
+	}
+	return err
+}
+
+// remains moves what is left of an instance to the trash and has it removed.
+func (d *Driver) remains(in *instance) {
+	if err := d.yard.discardDir(in.dir, in.spec.Sandbox); err != nil {
+		d.log.Error("cannot move an instance to the trash", "instance", in.id, "err", err)
+		return
+	}
+	d.graves.add(in.spec.Sandbox)
+}
+
+// instance returns the instance with this id, or nil.
+func (d *Driver) instance(id string) *instance {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.instances[id]
+}
+
+func (d *Driver) forget(in *instance) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.instances, in.id)
+}

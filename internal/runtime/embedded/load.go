@@ -1,0 +1,148 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
+)
+
+// load finds what earlier drivers left in the directory: it knows their
+// instances from then on, and has the rest removed.
+func (d *Driver) load(ctx context.Context) error {
+	keep := map[string]bool{}
+	for id := range d.entries(dirInstances) {
+		sandbox, err := d.loadInstance(id)
+		if err != nil {
+			d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
+			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
+				return err
+			}
+			continue
+		}
+		keep[sandbox] = true
+		d.yard.slots.mark(slotOf(sandbox))
+	}
+	for name := range d.entries(dirBlank) {
+		if err := d.yard.discardDir(d.yard.path(dirBlank, name), name); err != nil {
+			return fmt.Errorf("discard a blank sandbox: %w", err)
+		}
+	}
+	if err := d.sweep(keep); err != nil {
+		return err
+	}
+	if d.cfg.Egress != nil {
+		if err := d.cfg.Egress.Sweep(ctx, keep); err != nil {
+			return fmt.Errorf("take back the network of sandboxes that are gone: %w", err)
+		}
+	}
+	return nil
+}
+
+// entries yields the names in one of the driver's directories.
+func (d *Driver) entries(dir string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		list, err := os.ReadDir(d.yard.path(dir))
+		if err != nil {
+			d.log.Error("cannot read a directory of the embedded runtime", "err", err)
+		}
+		for _, e := range list {
+			if !yield(e.Name()) {
+				return
+			}
+		}
+	}
+}
+
+// sweep has all sandboxes removed that are not to be kept, whatever is left of
+// them: a directory in the trash, a cgroup, a disk.
+func (d *Driver) sweep(keep map[string]bool) error {
+	groups, err := d.slice.Names()
+	if err != nil {
+		return fmt.Errorf("list cgroups: %w", err)
+	}
+	disks, err := d.yard.disks.Names()
+	if err != nil {
+		return fmt.Errorf("list disks: %w", err)
+	}
+	stray := append(groups, disks...)
+	for name := range d.entries(dirTrash) {
+		stray = append(stray, name)
+	}
+	swept := map[string]bool{}
+	for _, name := range stray {
+		if keep[name] || swept[name] {
+			continue
+		}
+		swept[name] = true
+		d.yard.slots.mark(slotOf(name))
+		d.graves.add(name)
+	}
+	if len(swept) > 0 {
+		d.log.Info("removing what an earlier daemon left", "sandboxes", len(swept))
+	}
+	return nil
+}
+
+// loadInstance takes over an instance and returns its sandbox's name.
+func (d *Driver) loadInstance(id string) (sandbox string, err error) {
+	dir := d.yard.path(dirInstances, id)
+	spec, err := readSpec(dir)
+	if err != nil {
+		return "", err
+	}
+	if slotOf(spec.Sandbox) < 0 {
+		return "", fmt.Errorf("its sandbox has the name %q", spec.Sandbox)
+	}
+	in := &instance{id: id, dir: dir, spec: spec, group: d.slice.Group(spec.Sandbox), done: make(chan struct{})}
+	in.process, err = findInit(in.group)
+	if err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	d.instances[id] = in
+	d.mu.Unlock()
+	if in.process == nil {
+		d.conclude(in, reasonRestart)
+		return spec.Sandbox, nil
+	}
+	return spec.Sandbox, d.poller.add(in.process.pidfd, func() { d.ended(in) })
+}
+
+// findInit returns the first process of the sandbox in a cgroup, nil if there
+// is none.
+func findInit(group cgroup.Group) (*process, error) {
+	pid, err := findProcess(group, 1)
+	if errors.Is(err, errNoApplication) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	// Only if the process is still there, the pidfd is its own.
+	again, err := findProcess(group, 1)
+	if err != nil || again != pid {
+		pidfd.Close()
+		if errors.Is(err, errNoApplication) {
+			err = nil
+		}
+		return nil, err
+	}
+	p, err := openProcess(pid, pidfd)
+	if err == unix.ESRCH || errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return p, err
+}

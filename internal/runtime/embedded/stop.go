@@ -1,0 +1,126 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Remove implements runtime.Driver.
+func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) error {
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	// An instance being started is one to remove.
+	unlock, err := d.starting.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	in := d.instance(id)
+	unlock()
+	if in == nil {
+		return nil
+	}
+	if err := d.stop(ctx, in, grace); err != nil {
+		return fmt.Errorf("stop instance %s: %w", id, err)
+	}
+	// Not under the lock while it was stopping: others may want it dead sooner.
+	if unlock, err = d.starting.lock(ctx, id); err != nil {
+		return err
+	}
+	defer unlock()
+	if d.instance(id) != in {
+		return nil // one of them has removed it
+	}
+	if err := d.yard.discardDir(in.dir, in.spec.Sandbox); err != nil {
+		return fmt.Errorf("remove instance %s: %w", id, err)
+	}
+	d.forget(in)
+	in.close()
+	d.graves.add(in.spec.Sandbox)
+	return nil
+}
+
+// Stop stops an instance as Remove does and keeps it known, so that its exit and
+// its last output can still be read. An unknown id is success.
+func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	unlock, err := d.starting.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	in := d.instance(id)
+	unlock()
+	if in == nil {
+		return nil
+	}
+	if err := d.stop(ctx, in, grace); err != nil {
+		return fmt.Errorf("stop instance %s: %w", id, err)
+	}
+	return nil
+}
+
+// lastWords is how long an init has, once its application has been killed, to
+// save the output and write down the end.
+const lastWords = 2 * time.Second
+
+// stop asks the application to end, kills it once grace is over, and waits
+// until nothing of the instance lives.
+func (d *Driver) stop(ctx context.Context, in *instance, grace time.Duration) error {
+	if grace > 0 {
+		d.signal(in, stopSignal(in.spec.StopSignal))
+		if over, err := in.await(ctx, grace); over || err != nil {
+			return err
+		}
+		in.killedBecause(fmt.Sprintf("it did not end within %v of its stop signal", grace))
+	}
+	// Only the application, so that its init can see to the rest ...
+	if in.alive() {
+		d.signal(in, unix.SIGKILL)
+	}
+	if over, err := in.await(ctx, lastWords); over || err != nil {
+		return err
+	}
+	// ... and the init, should it not.
+	if err := in.kill(); err != nil {
+		return err
+	}
+	select {
+	case <-in.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// signal sends the application a signal, if it still runs.
+func (d *Driver) signal(in *instance, s unix.Signal) {
+	err := in.signal(s)
+	if err != nil && !errors.Is(err, errNoApplication) && !errors.Is(err, unix.ESRCH) {
+		d.log.Warn("cannot signal an instance", "instance", in.id, "signal", signalName(s), "err", err)
+	}
+}
+
+// await waits for the instance's end, at most for a time, and reports whether
+// it has ended.
+func (in *instance) await(ctx context.Context, most time.Duration) (over bool, err error) {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	select {
+	case <-in.done:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
+}

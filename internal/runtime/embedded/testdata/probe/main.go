@@ -1,0 +1,4 @@
+// Command probe is what instances run in tests.
+package main
+
+func main() {}
