@@ -164,7 +164,7 @@ func TestForged(t *testing.T) {
 		{"changed body", "", time.Now(), func(r *http.Request) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"MaxResults":1}`)), 16
 		}, 403, "InvalidSignatureException"},
-		{"changed target", "", time.Now(), func(r *http.Request) { r.Header.Set("X-Amz-Target", "AppRunner.ListServices") }, 403, "InvalidSignatureException"},
+		{"changed target", "", time.Now(), func(r *http.Request) { r.Header.Set("X-Amz-Target", "AppRunner.ListAutoScalingConfigurations") }, 403, "InvalidSignatureException"},
 		{"unsigned", "", time.Now(), func(r *http.Request) { r.Header.Del("Authorization") }, 403, "MissingAuthenticationTokenException"},
 		{"unknown operation", "", time.Now(), func(r *http.Request) { r.Header.Set("X-Amz-Target", "AppRunner.Nothing") }, 404, "UnknownOperationException"},
 	} {
@@ -310,7 +310,7 @@ func TestDiskFull(t *testing.T) {
 	if got := s.ended(large, op); got != types.OperationStatusFailed {
 		t.Errorf("the creation ended %s, want FAILED", got)
 	}
-	if history := s.history(large); !strings.Contains(history, "no space left on device") {
+	if history := s.history(large); !strings.Contains(history, "disk is full") {
 		t.Errorf("the events do not tell of the full disk:\n%s", history)
 	}
 	s.replies(svc, 3, "small")

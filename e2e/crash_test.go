@@ -120,7 +120,7 @@ func TestCrash(t *testing.T) {
 
 	s := serve(t)
 	v := &victim{s: s, image: s.push(web(t, "1"), "web:1")}
-	anchor := s.runningService("anchor", spec{image: v.image, env: map[string]string{"GREETING": "anchor"}, scaling: s.size("two", 100, 2, 2)})
+	anchor := s.runningService("anchor", spec{image: v.image, env: map[string]string{"GREETING": "anchor"}, scaling: s.size("pair", 100, 2, 2)})
 	before := s.boots(anchor, 2)
 	processes := s.instanceProcesses("app")
 

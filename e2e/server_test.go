@@ -227,8 +227,8 @@ func (s *server) raze() {
 		p.Kill()
 		<-done
 	}
-	for _, p := range belonging(s.dir, nil) {
-		syscall.Kill(p.pid, syscall.SIGKILL)
+	for _, pid := range inCgroup(slice(s.dir)) {
+		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	for _, m := range mountsBelow(s.dir) {
 		syscall.Unmount(m, syscall.MNT_DETACH)

@@ -112,6 +112,9 @@ func belonging(dir string, except []int) []process {
 func touches(pid int, dir string) bool {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for _, name := range []string{"cmdline", "environ", "mountinfo", "cgroup"} {
+		if name == "mountinfo" && ourMounts(pid) {
+			continue // a mount of the machine's is everybody's
+		}
 		if b, err := os.ReadFile(proc + name); err == nil && bytes.Contains(b, []byte(dir)) {
 			return true
 		}
@@ -125,6 +128,34 @@ func touches(pid int, dir string) bool {
 		target, err := os.Readlink(proc + name)
 		return err == nil && (target == dir || strings.HasPrefix(target, dir+"/"))
 	})
+}
+
+// inCgroup returns the processes in cgroups with name in their path: nobody
+// else's processes can be among them.
+func inCgroup(name string) []int {
+	var all []int
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if b, err := os.ReadFile("/proc/" + e.Name() + "/cgroup"); err == nil && bytes.Contains(b, []byte("/"+name)) {
+			all = append(all, pid)
+		}
+	}
+	return all
+}
+
+// ourMounts reports whether the process has the mount namespace of this one,
+// or cannot be asked.
+func ourMounts(pid int) bool {
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil {
+		return true
+	}
+	its, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", pid))
+	return err != nil || its == ours
 }
 
 // identify returns a process by its id, and false for one that is gone or a

@@ -21,8 +21,8 @@ provider "aws" {
   }
 }
 
-resource "aws_apprunner_auto_scaling_configuration_version" "two" {
-  auto_scaling_configuration_name = "two"
+resource "aws_apprunner_auto_scaling_configuration_version" "pair" {
+  auto_scaling_configuration_name = "pair"
   max_concurrency                 = 50
   min_size                        = 2
   max_size                        = 3
@@ -30,7 +30,7 @@ resource "aws_apprunner_auto_scaling_configuration_version" "two" {
 
 resource "aws_apprunner_service" "web" {
   service_name                   = "from-terraform"
-  auto_scaling_configuration_arn = aws_apprunner_auto_scaling_configuration_version.two.arn
+  auto_scaling_configuration_arn = aws_apprunner_auto_scaling_configuration_version.pair.arn
 
   source_configuration {
     auto_deployments_enabled = false
