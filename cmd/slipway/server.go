@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -46,7 +45,6 @@ type server struct {
 	cfg    serveConfig
 	dirs   dirs
 	log    *slog.Logger
-	lock   *os.File
 	closer []func() error // in the order of opening
 
 	apiListener, httpListener net.Listener

@@ -96,11 +96,11 @@ func environment(image []string, user map[string]string, port int, region string
 func resources(c types.InstanceConfiguration) (slipway.Resources, error) {
 	cpu, err := strconv.Atoi(aws.ToString(c.Cpu))
 	if err != nil || cpu < 1 {
-		return slipway.Resources{}, fmt.Errorf("Cpu %q in a stored specification is not in units", aws.ToString(c.Cpu))
+		return slipway.Resources{}, fmt.Errorf("a stored specification has Cpu %q, which is not in units", aws.ToString(c.Cpu))
 	}
 	memory, err := strconv.Atoi(aws.ToString(c.Memory))
 	if err != nil || memory < 1 {
-		return slipway.Resources{}, fmt.Errorf("Memory %q in a stored specification is not in MB", aws.ToString(c.Memory))
+		return slipway.Resources{}, fmt.Errorf("a stored specification has Memory %q, which is not in MB", aws.ToString(c.Memory))
 	}
 	return slipway.Resources{CPU: cpu, Memory: memory}, nil
 }

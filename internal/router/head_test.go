@@ -157,9 +157,7 @@ func FuzzHead(f *testing.F) {
 		if end == 0 || status != 0 {
 			return
 		}
-		if bytes.HasPrefix(in, crlf) {
-			in = in[len(crlf):]
-		}
+		in = bytes.TrimPrefix(in, crlf)
 		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
 		if err != nil {
 			// net/http parses the target as a URL, which is for it to refuse.

@@ -94,7 +94,7 @@ func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) e
 		return err
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, tar.TypeRegA, tar.TypeGNUSparse, tar.TypeCont: //nolint:staticcheck // old tars have TypeRegA
+	case tar.TypeReg, '\x00', tar.TypeGNUSparse, tar.TypeCont: // old tars have a zero byte for a regular file
 		return t.file(h, r, parent, base)
 	case tar.TypeDir:
 		return t.directory(h, parent, name, base, kept, opaque)
