@@ -236,7 +236,8 @@ func TestAutoScalingInUse(t *testing.T) {
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
 	b.ok("DeleteAutoScalingConfiguration", scalingBody(two))
 	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "AutoScalingConfigurationSummary"); cmp.Diff(any(map[string]any{
-		"AutoScalingConfigurationArn": one, "AutoScalingConfigurationName": "fast", "AutoScalingConfigurationRevision": 1.0}), got) != "" {
+		"AutoScalingConfigurationArn": one, "AutoScalingConfigurationName": "fast", "AutoScalingConfigurationRevision": 1.0,
+	}), got) != "" {
 		t.Errorf("the service shows %v", got)
 	}
 }

@@ -89,8 +89,10 @@ func newBench(t testing.TB, options ...func(*api.Config)) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	b := &bench{TB: t, store: s, clock: &clock{now: t0}, log: &lockedBuffer{},
-		key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: t0}}
+	b := &bench{
+		TB: t, store: s, clock: &clock{now: t0}, log: &lockedBuffer{},
+		key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: t0},
+	}
 	cfg := api.Config{
 		Store: s, Region: region, Account: account, Domain: "slipway.localhost", URLPort: 8080, Now: b.clock.Now,
 		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),

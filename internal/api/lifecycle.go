@@ -23,7 +23,8 @@ var (
 	pause  = transition{slipway.PauseService, "paused", []slipway.Status{slipway.StatusRunning}, slipway.StatusPaused}
 	resume = transition{slipway.ResumeService, "resumed", []slipway.Status{slipway.StatusPaused}, slipway.StatusRunning}
 	remove = transition{slipway.DeleteService, "deleted", []slipway.Status{
-		slipway.StatusRunning, slipway.StatusPaused, slipway.StatusCreateFailed, slipway.StatusDeleteFailed}, ""}
+		slipway.StatusRunning, slipway.StatusPaused, slipway.StatusCreateFailed, slipway.StatusDeleteFailed,
+	}, ""}
 )
 
 // transit asks for a transition. Where there is nothing to do it returns the

@@ -22,17 +22,27 @@ func TestStates(t *testing.T) {
 		return fmt.Sprintf("InvalidStateException Service cannot be %s in the current state: %s.", verb, st)
 	}
 	for st, want := range map[slipway.Status]map[string]string{
-		slipway.StatusRunning: {"UpdateService": "operation", "StartDeployment": "operation", "PauseService": "operation",
-			"ResumeService": "nothing", "DeleteService": "operation"},
-		slipway.StatusPaused: {"UpdateService": cannot("updated", "PAUSED"), "StartDeployment": cannotDeploy, "PauseService": "nothing",
-			"ResumeService": "operation", "DeleteService": "operation"},
-		slipway.StatusCreateFailed: {"UpdateService": "operation", "StartDeployment": cannotDeploy, "PauseService": cannot("paused", "CREATE_FAILED"),
-			"ResumeService": cannot("resumed", "CREATE_FAILED"), "DeleteService": "operation"},
-		slipway.StatusDeleteFailed: {"UpdateService": cannot("updated", "DELETE_FAILED"), "StartDeployment": cannotDeploy, "PauseService": cannot("paused", "DELETE_FAILED"),
-			"ResumeService": cannot("resumed", "DELETE_FAILED"), "DeleteService": "operation"},
-		slipway.StatusOperationInProgress: {"UpdateService": cannot("updated", "OPERATION_IN_PROGRESS"), "StartDeployment": cannotDeploy,
+		slipway.StatusRunning: {
+			"UpdateService": "operation", "StartDeployment": "operation", "PauseService": "operation",
+			"ResumeService": "nothing", "DeleteService": "operation",
+		},
+		slipway.StatusPaused: {
+			"UpdateService": cannot("updated", "PAUSED"), "StartDeployment": cannotDeploy, "PauseService": "nothing",
+			"ResumeService": "operation", "DeleteService": "operation",
+		},
+		slipway.StatusCreateFailed: {
+			"UpdateService": "operation", "StartDeployment": cannotDeploy, "PauseService": cannot("paused", "CREATE_FAILED"),
+			"ResumeService": cannot("resumed", "CREATE_FAILED"), "DeleteService": "operation",
+		},
+		slipway.StatusDeleteFailed: {
+			"UpdateService": cannot("updated", "DELETE_FAILED"), "StartDeployment": cannotDeploy, "PauseService": cannot("paused", "DELETE_FAILED"),
+			"ResumeService": cannot("resumed", "DELETE_FAILED"), "DeleteService": "operation",
+		},
+		slipway.StatusOperationInProgress: {
+			"UpdateService": cannot("updated", "OPERATION_IN_PROGRESS"), "StartDeployment": cannotDeploy,
 			"PauseService": cannot("paused", "OPERATION_IN_PROGRESS"), "ResumeService": cannot("resumed", "OPERATION_IN_PROGRESS"),
-			"DeleteService": cannot("deleted", "OPERATION_IN_PROGRESS")},
+			"DeleteService": cannot("deleted", "OPERATION_IN_PROGRESS"),
+		},
 	} {
 		for operation, outcome := range want {
 			t.Run(string(st)+"/"+operation, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +15,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"net/http/httptest"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
@@ -392,7 +391,8 @@ func TestFilterLogEvents(t *testing.T) {
 		t.Errorf("an event is %v", e)
 	}
 	if got := texts(b.logs("FilterLogEvents", b.in("service"))); !slices.Equal(got, []string{
-		"[AppRunner] Service creation started.", "[AppRunner] Pulling image.", "[AppRunner] Service creation completed successfully."}) {
+		"[AppRunner] Service creation started.", "[AppRunner] Pulling image.", "[AppRunner] Service creation completed successfully.",
+	}) {
 		t.Errorf("the service's lines: %q", got)
 	}
 }
@@ -465,8 +465,10 @@ func TestLogsRefuse(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
 	const missing = "ResourceNotFoundException"
-	for _, group := range []string{"x", "/aws/apprunner/shop", b.group, b.group + "other", strings.Replace(b.group, "shop", "cart", 1) + "service",
-		"/aws/apprunner/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f/service", "/aws/lambda/" + b.group + "service"} {
+	for _, group := range []string{
+		"x", "/aws/apprunner/shop", b.group, b.group + "other", strings.Replace(b.group, "shop", "cart", 1) + "service",
+		"/aws/apprunner/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f/service", "/aws/lambda/" + b.group + "service",
+	} {
 		body := `{"logGroupName":"` + group + `","logStreamName":"events"}`
 		for _, op := range []string{"DescribeLogStreams", "GetLogEvents", "FilterLogEvents"} {
 			b.logsRefused(op, body, missing, "The specified log group does not exist.")

@@ -60,24 +60,38 @@ func TestCalls(t *testing.T) {
 		{"plain", b.request("AppRunner.ListServices", "{}"), 200, `{"ServiceSummaryList":[]}`},
 		{"empty body", b.request("AppRunner.ListServices", ""), 200, `{"ServiceSummaryList":[]}`},
 		{"unknown members", b.request("AppRunner.ListServices", `{"X":[{}]}`), 200, `{"ServiceSummaryList":[]}`},
-		{"no target", b.request("", "{}"), 404,
-			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"\" names no operation that this server answers."}`},
-		{"other service", b.request("DynamoDB_20120810.ListTables", "{}"), 404,
-			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"DynamoDB_20120810.ListTables\" names no operation that this server answers."}`},
-		{"not implemented yet", b.request("AppRunner.CreateConnection", "{}"), 404,
-			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"AppRunner.CreateConnection\" names no operation that this server answers."}`},
-		{"letter case of the target", b.request("apprunner.listservices", "{}"), 404,
-			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"apprunner.listservices\" names no operation that this server answers."}`},
+		{
+			"no target", b.request("", "{}"), 404,
+			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"\" names no operation that this server answers."}`,
+		},
+		{
+			"other service", b.request("DynamoDB_20120810.ListTables", "{}"), 404,
+			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"DynamoDB_20120810.ListTables\" names no operation that this server answers."}`,
+		},
+		{
+			"not implemented yet", b.request("AppRunner.CreateConnection", "{}"), 404,
+			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"AppRunner.CreateConnection\" names no operation that this server answers."}`,
+		},
+		{
+			"letter case of the target", b.request("apprunner.listservices", "{}"), 404,
+			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"apprunner.listservices\" names no operation that this server answers."}`,
+		},
 		{"unknown target goes before the signature", with(func(r *http.Request) {
 			r.Header.Del("Authorization")
 			r.Header.Set("X-Amz-Target", "AppRunner.X")
 		}), 404, `{"__type":"UnknownOperationException","Message":"X-Amz-Target \"AppRunner.X\" names no operation that this server answers."}`},
-		{"GET", with(func(r *http.Request) { r.Method = http.MethodGet }), 404,
-			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`},
-		{"other path", with(func(r *http.Request) { r.URL.Path = "/v1" }), 404,
-			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`},
-		{"not signed", with(func(r *http.Request) { r.Header.Del("Authorization") }), 403,
-			`{"__type":"MissingAuthenticationTokenException","Message":"Request is missing Authentication Token"}`},
+		{
+			"GET", with(func(r *http.Request) { r.Method = http.MethodGet }), 404,
+			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`,
+		},
+		{
+			"other path", with(func(r *http.Request) { r.URL.Path = "/v1" }), 404,
+			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`,
+		},
+		{
+			"not signed", with(func(r *http.Request) { r.Header.Del("Authorization") }), 403,
+			`{"__type":"MissingAuthenticationTokenException","Message":"Request is missing Authentication Token"}`,
+		},
 		{"the signature goes before the body", func() *http.Request {
 			r := b.request("AppRunner.ListServices", "not JSON")
 			r.Header.Set("Authorization", r.Header.Get("Authorization")+"0")
@@ -89,18 +103,30 @@ func TestCalls(t *testing.T) {
 			r.Header.Set("X-Amz-Target", "AppRunner.ListServices")
 			return r
 		}(), 403, `{"__type":"InvalidSignatureException","Message":"Credential should be scoped to correct service: 'apprunner'."}`},
-		{"not JSON", b.request("AppRunner.ListServices", "{"), 400,
-			`{"__type":"SerializationException","Message":"The request body is not valid JSON (at byte 1)."}`},
-		{"wrong type", b.request("AppRunner.ListServices", `{"MaxResults":"ten"}`), 400,
-			`{"__type":"SerializationException","Message":"STRING_VALUE can not be converted to Integer (member maxResults)"}`},
-		{"constraint", b.request("AppRunner.ListServices", `{"MaxResults":21}`), 400,
-			`{"__type":"InvalidRequestException","Message":"1 validation error detected: Value '21' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 20"}`},
-		{"unknown service", b.request("AppRunner.DescribeService", `{"ServiceArn":"`+noService+`"}`), 400,
-			`{"__type":"ResourceNotFoundException","Message":"Service not found: ` + noService + `"}`},
-		{"other service's ARN", b.request("AppRunner.DescribeService", `{"ServiceArn":"arn:aws:s3:us-east-1:000000000000:service/shop/1"}`), 400,
-			`{"__type":"InvalidRequestException","Message":"\"arn:aws:s3:us-east-1:000000000000:service/shop/1\" is not an App Runner ARN (arn:aws:apprunner:<region>:<account>:<type>/<name>/...)."}`},
-		{"other resource's ARN", b.request("AppRunner.DescribeService", `{"ServiceArn":"`+defaultScaling+`"}`), 400,
-			`{"__type":"InvalidRequestException","Message":"` + defaultScaling + ` is not the ARN of a service (arn:aws:apprunner:<region>:<account>:service/<name>/<id>)."}`},
+		{
+			"not JSON", b.request("AppRunner.ListServices", "{"), 400,
+			`{"__type":"SerializationException","Message":"The request body is not valid JSON (at byte 1)."}`,
+		},
+		{
+			"wrong type", b.request("AppRunner.ListServices", `{"MaxResults":"ten"}`), 400,
+			`{"__type":"SerializationException","Message":"STRING_VALUE can not be converted to Integer (member maxResults)"}`,
+		},
+		{
+			"constraint", b.request("AppRunner.ListServices", `{"MaxResults":21}`), 400,
+			`{"__type":"InvalidRequestException","Message":"1 validation error detected: Value '21' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to 20"}`,
+		},
+		{
+			"unknown service", b.request("AppRunner.DescribeService", `{"ServiceArn":"`+noService+`"}`), 400,
+			`{"__type":"ResourceNotFoundException","Message":"Service not found: ` + noService + `"}`,
+		},
+		{
+			"other service's ARN", b.request("AppRunner.DescribeService", `{"ServiceArn":"arn:aws:s3:us-east-1:000000000000:service/shop/1"}`), 400,
+			`{"__type":"InvalidRequestException","Message":"\"arn:aws:s3:us-east-1:000000000000:service/shop/1\" is not an App Runner ARN (arn:aws:apprunner:<region>:<account>:<type>/<name>/...)."}`,
+		},
+		{
+			"other resource's ARN", b.request("AppRunner.DescribeService", `{"ServiceArn":"`+defaultScaling+`"}`), 400,
+			`{"__type":"InvalidRequestException","Message":"` + defaultScaling + ` is not the ARN of a service (arn:aws:apprunner:<region>:<account>:service/<name>/<id>)."}`,
+		},
 	} {
 		w := b.send(c.r)
 		if w.Code != c.status || w.Body.String() != c.body {

@@ -84,8 +84,10 @@ func TestCreateServiceMembers(t *testing.T) {
 		"other account's ECR":      {`"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"111122223333.dkr.ecr.us-east-1.amazonaws.com/app:1","ImageRepositoryType":"ECR"}}`, "SourceConfiguration.AutoDeploymentsEnabled", `false`},
 		"access role":              {source(`,"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/pull"}`), "SourceConfiguration.AuthenticationConfiguration", `{"AccessRoleArn":"arn:aws:iam::000000000000:role/pull"}`},
 		"empty credentials":        {`"SourceConfiguration":{"AuthenticationConfiguration":{},"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC"}}`, "SourceConfiguration", `{"AutoDeploymentsEnabled":false,"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC","ImageConfiguration":{"Port":"8080"}}}`},
-		"image configuration": {conf(`"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}`), repository,
-			`{"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}}`},
+		"image configuration": {
+			conf(`"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}`), repository,
+			`{"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}}`,
+		},
 		"empty maps":       {conf(`"RuntimeEnvironmentVariables":{},"RuntimeEnvironmentSecrets":{}`), repository, `{"Port":"8080"}`},
 		"sizes in words":   {image + `,"InstanceConfiguration":{"Cpu":"4 vCPU","Memory":"12 GB"}`, "InstanceConfiguration", `{"Cpu":"4096","Memory":"12288"}`},
 		"mixed spellings":  {image + `,"InstanceConfiguration":{"Cpu":"256","Memory":"0.5 GB"}`, "InstanceConfiguration", `{"Cpu":"256","Memory":"512"}`},
@@ -97,8 +99,10 @@ func TestCreateServiceMembers(t *testing.T) {
 		"dual stack":       {image + `,"NetworkConfiguration":{"IpAddressType":"DUAL_STACK","EgressConfiguration":{}}`, "NetworkConfiguration", `{"EgressConfiguration":{"EgressType":"DEFAULT"},"IngressConfiguration":{"IsPubliclyAccessible":true},"IpAddressType":"DUAL_STACK"}`},
 		"observability":    {image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":true}`, "ObservabilityConfiguration", `{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":"` + prefix + `observabilityconfiguration/DefaultConfiguration/1/00000000000000000000000000000001"}`},
 		"not observed":     {image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":false}`, "ObservabilityConfiguration", `{"ObservabilityEnabled":false}`},
-		"key": {image + `,"EncryptionConfiguration":{"KmsKey":"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}`, "EncryptionConfiguration",
-			`{"KmsKey":"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}`},
+		"key": {
+			image + `,"EncryptionConfiguration":{"KmsKey":"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}`, "EncryptionConfiguration",
+			`{"KmsKey":"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}`,
+		},
 		"scaling by name": {image + `,"AutoScalingConfigurationArn":"` + prefix + `autoscalingconfiguration/DefaultConfiguration"`, "AutoScalingConfigurationSummary.AutoScalingConfigurationArn", `"` + defaultScaling + `"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -132,10 +132,16 @@ func TestVerifyRefuses(t *testing.T) {
 		"terminator":     {call{after: replace("aws4_request", "aws5_request")}, sigv4.InvalidSignature, "Credential should be scoped with a valid terminator: 'aws4_request'"},
 		"unsorted names": {call{after: replace("SignedHeaders=", "SignedHeaders=x;")}, sigv4.IncompleteSignature, "alphabetical order"},
 		"bad date":       {call{after: set("X-Amz-Date", "yesterday")}, sigv4.IncompleteSignature, "Date must be in ISO-8601 'basic format'. Got 'yesterday'."},
-		"no date": {call{after: func(r *http.Request) { r.Header.Del("X-Amz-Date") }}, sigv4.IncompleteSignature,
-			"Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."},
-		"other day": {call{after: set("X-Amz-Date", "20150831T000000Z")}, sigv4.InvalidSignature,
-			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20150830' != '20150831', from '20150831T000000Z'."},
+		"no date": {
+			call{after: func(r *http.Request) { r.Header.Del("X-Amz-Date") }},
+			sigv4.IncompleteSignature,
+			"Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.",
+		},
+		"other day": {
+			call{after: set("X-Amz-Date", "20150831T000000Z")},
+			sigv4.InvalidSignature,
+			"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '20150830' != '20150831', from '20150831T000000Z'.",
+		},
 		"region":      {call{region: "eu-west-1"}, sigv4.InvalidSignature, "Credential should be scoped to a valid region."},
 		"service":     {call{service: "ecr"}, sigv4.InvalidSignature, "Credential should be scoped to correct service: 'apprunner'."},
 		"expired":     {call{at: now.Add(-301 * time.Second)}, sigv4.InvalidSignature, "Signature expired: 20150830T123059Z is now earlier than 20150830T123100Z (20150830T123600Z - 5 min.)"},
@@ -151,22 +157,39 @@ func TestVerifyRefuses(t *testing.T) {
 		"target":      {call{after: set("X-Amz-Target", "AppRunner.DeleteService")}, sigv4.InvalidSignature, mismatch},
 		"time moved":  {call{after: set("X-Amz-Date", "20150830T123601Z")}, sigv4.InvalidSignature, mismatch},
 		"body":        {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("[]")) }}, sigv4.InvalidSignature, mismatch},
-		"host unsigned": {call{after: replace("host;", "")}, sigv4.InvalidSignature,
-			"'Host' must be a 'SignedHeader' in the AWS Authorization."},
-		"target unsigned": {call{after: replace(";x-amz-target", "")}, sigv4.InvalidSignature,
-			"'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization."},
+		"host unsigned": {
+			call{after: replace("host;", "")},
+			sigv4.InvalidSignature,
+			"'Host' must be a 'SignedHeader' in the AWS Authorization.",
+		},
+		"target unsigned": {
+			call{after: replace(";x-amz-target", "")},
+			sigv4.InvalidSignature,
+			"'X-Amz-Target' must be a 'SignedHeader' in the AWS Authorization.",
+		},
 		"absent header listed": {call{after: replace("x-amz-target", "x-amz-target;x-zzz")}, sigv4.InvalidSignature, mismatch},
-		"content hash": {call{header: http.Header{"X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"}}}, sigv4.InvalidSignature,
-			"The value of 'X-Amz-Content-Sha256' is not the SHA-256 hash of the request body."},
+		"content hash": {
+			call{header: http.Header{"X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"}}},
+			sigv4.InvalidSignature,
+			"The value of 'X-Amz-Content-Sha256' is not the SHA-256 hash of the request body.",
+		},
 		"large body": {call{body: strings.Repeat("x", 1001)}, sigv4.RequestEntityTooLarge, "The request body is larger than 1000 bytes."},
-		"large body of unknown length": {call{body: strings.Repeat("x", 1001), after: func(r *http.Request) { r.ContentLength = -1 }},
-			sigv4.RequestEntityTooLarge, "The request body is larger than 1000 bytes."},
-		"broken body": {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }},
-			sigv4.RequestAborted, "The request body broke off after 0 bytes."},
-		"slow body": {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }},
-			sigv4.RequestTimeout, "The request body did not arrive in time."},
-		"body too late": {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(context.DeadlineExceeded)) }},
-			sigv4.RequestTimeout, "The request body did not arrive in time."},
+		"large body of unknown length": {
+			call{body: strings.Repeat("x", 1001), after: func(r *http.Request) { r.ContentLength = -1 }},
+			sigv4.RequestEntityTooLarge, "The request body is larger than 1000 bytes.",
+		},
+		"broken body": {
+			call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF)) }},
+			sigv4.RequestAborted, "The request body broke off after 0 bytes.",
+		},
+		"slow body": {
+			call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(os.ErrDeadlineExceeded)) }},
+			sigv4.RequestTimeout, "The request body did not arrive in time.",
+		},
+		"body too late": {
+			call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(iotest.ErrReader(context.DeadlineExceeded)) }},
+			sigv4.RequestTimeout, "The request body did not arrive in time.",
+		},
 	} {
 		body, err := verifier().Verify(c.request(t), "apprunner", lookup)
 		e, ok := errors.AsType[*sigv4.Error](err)
@@ -223,12 +246,16 @@ func TestPublishedExamples(t *testing.T) {
 		header       map[string]string
 		signed, want string
 	}{
-		{"https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08", "iam",
+		{
+			"https://iam.amazonaws.com/?Action=ListUsers&Version=2010-05-08", "iam",
 			map[string]string{"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"},
-			"content-type;host;x-amz-date", "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"},
-		{"https://example.amazonaws.com/", "service",
+			"content-type;host;x-amz-date", "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7",
+		},
+		{
+			"https://example.amazonaws.com/", "service",
 			map[string]string{"My-Header1": " value1", "My-Header2": `    "a   b   c"`},
-			"host;my-header1;my-header2;x-amz-date", "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736"},
+			"host;my-header1;my-header2;x-amz-date", "acc3ed3afb60bb290fc8d2dd0098b9911fcaa05412b367055dee359757a9c736",
+		},
 	} {
 		r := httptest.NewRequest(http.MethodGet, c.url, nil)
 		r.Header.Set("X-Amz-Date", "20150830T123600Z")

@@ -24,22 +24,34 @@ func TestMarshal(t *testing.T) {
 		want string
 	}{
 		{"nothing set", &apprunner.TagResourceOutput{}, `{}`},
-		{"times have milliseconds", &types.Service{CreatedAt: &at, UpdatedAt: ptr(time.Unix(1606156217, 0)), DeletedAt: ptr(time.Unix(1, 999_999_999))},
-			`{"CreatedAt":1795429264.716,"DeletedAt":1.999,"UpdatedAt":1606156217}`},
+		{
+			"times have milliseconds", &types.Service{CreatedAt: &at, UpdatedAt: ptr(time.Unix(1606156217, 0)), DeletedAt: ptr(time.Unix(1, 999_999_999))},
+			`{"CreatedAt":1795429264.716,"DeletedAt":1.999,"UpdatedAt":1606156217}`,
+		},
 		{"false and 0 are kept", &types.ObservabilityConfiguration{}, `{"Latest":false,"ObservabilityConfigurationRevision":0}`},
-		{"false behind a member", &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}},
-			`{"IngressConfiguration":{"IsPubliclyAccessible":false}}`},
+		{
+			"false behind a member", &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}},
+			`{"IngressConfiguration":{"IsPubliclyAccessible":false}}`,
+		},
 		{"empty text behind a pointer is kept", &types.Tag{Key: ptr("k"), Value: ptr("")}, `{"Key":"k","Value":""}`},
-		{"an empty list is kept, an unset one is not",
+		{
+			"an empty list is kept, an unset one is not",
 			&apprunner.DescribeCustomDomainsOutput{CustomDomains: []types.CustomDomain{}, DNSTarget: ptr("d")},
-			`{"CustomDomains":[],"DNSTarget":"d"}`},
-		{"an empty map is kept", &types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{}},
-			`{"RuntimeEnvironmentVariables":{}}`},
-		{"maps are sorted", &types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{"b": "2", "a": "<&>"}},
-			`{"RuntimeEnvironmentVariables":{"a":"<&>","b":"2"}}`},
+			`{"CustomDomains":[],"DNSTarget":"d"}`,
+		},
+		{
+			"an empty map is kept", &types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{}},
+			`{"RuntimeEnvironmentVariables":{}}`,
+		},
+		{
+			"maps are sorted", &types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{"b": "2", "a": "<&>"}},
+			`{"RuntimeEnvironmentVariables":{"a":"<&>","b":"2"}}`,
+		},
 		{"enumerations", &types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolHttp}, `{"Protocol":"HTTP"}`},
-		{"nulls of a nested list's elements", &types.CustomDomain{CertificateValidationRecords: []types.CertificateValidationRecord{{}, {Name: ptr("n")}}},
-			`{"CertificateValidationRecords":[{},{"Name":"n"}]}`},
+		{
+			"nulls of a nested list's elements", &types.CustomDomain{CertificateValidationRecords: []types.CertificateValidationRecord{{}, {Name: ptr("n")}}},
+			`{"CertificateValidationRecords":[{},{"Name":"n"}]}`,
+		},
 	} {
 		got, err := wire.Marshal(c.in)
 		if err != nil {
@@ -91,12 +103,18 @@ func TestUnmarshal(t *testing.T) {
 		{"null", "null", apprunner.CreateServiceInput{}},
 		{"unknown members", `{"ServiceName":"shop","Later":{"a":[1,null]}}`, apprunner.CreateServiceInput{ServiceName: ptr("shop")}},
 		{"names are case sensitive", `{"servicename":"shop"}`, apprunner.CreateServiceInput{}},
-		{"null is absent", `{"ServiceName":null,"Tags":null,"NetworkConfiguration":{"IngressConfiguration":{"IsPubliclyAccessible":null}}}`,
-			apprunner.CreateServiceInput{NetworkConfiguration: &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}}},
-		{"an empty IngressConfiguration is a private service", `{"NetworkConfiguration":{"IngressConfiguration":{}}}`,
-			apprunner.CreateServiceInput{NetworkConfiguration: &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}}},
-		{"numbers", `{"HealthCheckConfiguration":{"Interval":20,"Timeout":0}}`,
-			apprunner.CreateServiceInput{HealthCheckConfiguration: &types.HealthCheckConfiguration{Interval: ptr(int32(20)), Timeout: ptr(int32(0))}}},
+		{
+			"null is absent", `{"ServiceName":null,"Tags":null,"NetworkConfiguration":{"IngressConfiguration":{"IsPubliclyAccessible":null}}}`,
+			apprunner.CreateServiceInput{NetworkConfiguration: &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}},
+		},
+		{
+			"an empty IngressConfiguration is a private service", `{"NetworkConfiguration":{"IngressConfiguration":{}}}`,
+			apprunner.CreateServiceInput{NetworkConfiguration: &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}},
+		},
+		{
+			"numbers", `{"HealthCheckConfiguration":{"Interval":20,"Timeout":0}}`,
+			apprunner.CreateServiceInput{HealthCheckConfiguration: &types.HealthCheckConfiguration{Interval: ptr(int32(20)), Timeout: ptr(int32(0))}},
+		},
 		{"ResultMetadata is no member", `{"ResultMetadata":{"a":1}}`, apprunner.CreateServiceInput{}},
 	} {
 		var got apprunner.CreateServiceInput
@@ -144,10 +162,14 @@ func TestUnmarshalRefuses(t *testing.T) {
 		{`{"HealthCheckConfiguration":[]}`, "Start of structure or map found where not expected: Structure required. (member healthCheckConfiguration)"},
 		{`{"Tags":"x"}`, "STRING_VALUE can not be converted to List (member tags)"},
 		{`{"Tags":[{},{"Key":false}]}`, "FALSE_VALUE can not be converted to String (member tags.2.member.key)"},
-		{`{"SourceConfiguration":{"ImageRepository":{"ImageConfiguration":{"RuntimeEnvironmentVariables":{"HUSH":7}}}}}`,
-			"NUMBER_VALUE can not be converted to String (member sourceConfiguration.imageRepository.imageConfiguration.runtimeEnvironmentVariables)"},
-		{`{"SourceConfiguration":{"AutoDeploymentsEnabled":"yes"}}`,
-			"STRING_VALUE can not be converted to Boolean (member sourceConfiguration.autoDeploymentsEnabled)"},
+		{
+			`{"SourceConfiguration":{"ImageRepository":{"ImageConfiguration":{"RuntimeEnvironmentVariables":{"HUSH":7}}}}}`,
+			"NUMBER_VALUE can not be converted to String (member sourceConfiguration.imageRepository.imageConfiguration.runtimeEnvironmentVariables)",
+		},
+		{
+			`{"SourceConfiguration":{"AutoDeploymentsEnabled":"yes"}}`,
+			"STRING_VALUE can not be converted to Boolean (member sourceConfiguration.autoDeploymentsEnabled)",
+		},
 	} {
 		var in apprunner.CreateServiceInput
 		err := wire.Unmarshal([]byte(c.body), &in)

@@ -51,50 +51,80 @@ func TestValidateRefuses(t *testing.T) {
 	}
 	const envPath = "sourceConfiguration.imageRepository.imageConfiguration."
 	for _, c := range []struct{ op, body, message string }{
-		{"CreateService", `{"ServiceName":"abc",` + image + `}`,
-			"1 validation error detected: Value 'abc' at 'serviceName' failed to satisfy constraint: Member must have length greater than or equal to 4"},
-		{"CreateService", `{}`,
+		{
+			"CreateService", `{"ServiceName":"abc",` + image + `}`,
+			"1 validation error detected: Value 'abc' at 'serviceName' failed to satisfy constraint: Member must have length greater than or equal to 4",
+		},
+		{
+			"CreateService", `{}`,
 			"2 validation errors detected: Value null at 'serviceName' failed to satisfy constraint: Member must not be null; " +
-				"Value null at 'sourceConfiguration' failed to satisfy constraint: Member must not be null"},
-		{"CreateService", ``,
+				"Value null at 'sourceConfiguration' failed to satisfy constraint: Member must not be null",
+		},
+		{
+			"CreateService", ``,
 			"2 validation errors detected: Value null at 'serviceName' failed to satisfy constraint: Member must not be null; " +
-				"Value null at 'sourceConfiguration' failed to satisfy constraint: Member must not be null"},
-		{"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"reviewlens-cloud-dev-single-instance"}`,
+				"Value null at 'sourceConfiguration' failed to satisfy constraint: Member must not be null",
+		},
+		{
+			"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"reviewlens-cloud-dev-single-instance"}`,
 			"2 validation errors detected: Value 'reviewlens-cloud-dev-single-instance' at 'autoScalingConfigurationName' failed to satisfy constraint: " +
 				`Member must satisfy regular expression pattern: [A-Za-z0-9][A-Za-z0-9\-_]{3,31}; ` +
-				"Value 'reviewlens-cloud-dev-single-instance' at 'autoScalingConfigurationName' failed to satisfy constraint: Member must have length less than or equal to 32"},
-		{"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"name","MaxConcurrency":201,"MinSize":0,"MaxSize":-1}`,
+				"Value 'reviewlens-cloud-dev-single-instance' at 'autoScalingConfigurationName' failed to satisfy constraint: Member must have length less than or equal to 32",
+		},
+		{
+			"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"name","MaxConcurrency":201,"MinSize":0,"MaxSize":-1}`,
 			"3 validation errors detected: Value '201' at 'maxConcurrency' failed to satisfy constraint: Member must have value less than or equal to 200; " +
 				"Value '0' at 'minSize' failed to satisfy constraint: Member must have value greater than or equal to 1; " +
-				"Value '-1' at 'maxSize' failed to satisfy constraint: Member must have value greater than or equal to 1"},
-		{"UpdateService", `{"ServiceArn":"` + arn + `","HealthCheckConfiguration":{"Protocol":"UDP","Path":""}}`,
+				"Value '-1' at 'maxSize' failed to satisfy constraint: Member must have value greater than or equal to 1",
+		},
+		{
+			"UpdateService", `{"ServiceArn":"` + arn + `","HealthCheckConfiguration":{"Protocol":"UDP","Path":""}}`,
 			"2 validation errors detected: Value 'UDP' at 'healthCheckConfiguration.protocol' failed to satisfy constraint: Member must satisfy enum value set: [TCP, HTTP]; " +
-				"Value '' at 'healthCheckConfiguration.path' failed to satisfy constraint: Member must have length greater than or equal to 1"},
-		{"UpdateService", `{"ServiceArn":"` + arn + `","InstanceConfiguration":{"Cpu":"25600"}}`,
+				"Value '' at 'healthCheckConfiguration.path' failed to satisfy constraint: Member must have length greater than or equal to 1",
+		},
+		{
+			"UpdateService", `{"ServiceArn":"` + arn + `","InstanceConfiguration":{"Cpu":"25600"}}`,
 			"1 validation error detected: Value '25600' at 'instanceConfiguration.cpu' failed to satisfy constraint: " +
-				"Member must satisfy regular expression pattern: 256|512|1024|2048|4096|(0.25|0.5|1|2|4) vCPU"},
-		{"UpdateService", `{"ServiceArn":"` + arn + `","ObservabilityConfiguration":{}}`,
-			"1 validation error detected: Value null at 'observabilityConfiguration.observabilityEnabled' failed to satisfy constraint: Member must not be null"},
-		{"TagResource", `{"ResourceArn":"` + arn + `","Tags":[null]}`,
-			"1 validation error detected: Value null at 'tags.1.member' failed to satisfy constraint: Member must not be null"},
-		{"TagResource", `{"ResourceArn":"` + arn + `","Tags":[{"Key":"a"},{"Key":"aws:x"}]}`,
+				"Member must satisfy regular expression pattern: 256|512|1024|2048|4096|(0.25|0.5|1|2|4) vCPU",
+		},
+		{
+			"UpdateService", `{"ServiceArn":"` + arn + `","ObservabilityConfiguration":{}}`,
+			"1 validation error detected: Value null at 'observabilityConfiguration.observabilityEnabled' failed to satisfy constraint: Member must not be null",
+		},
+		{
+			"TagResource", `{"ResourceArn":"` + arn + `","Tags":[null]}`,
+			"1 validation error detected: Value null at 'tags.1.member' failed to satisfy constraint: Member must not be null",
+		},
+		{
+			"TagResource", `{"ResourceArn":"` + arn + `","Tags":[{"Key":"a"},{"Key":"aws:x"}]}`,
 			"1 validation error detected: Value 'aws:x' at 'tags.2.member.key' failed to satisfy constraint: " +
-				"Member must satisfy regular expression pattern: ^(?!aws:).+"},
-		{"UntagResource", `{"ResourceArn":"` + arn + `","TagKeys":["a",""]}`,
-			"1 validation error detected: Value '' at 'tagKeys.2.member' failed to satisfy constraint: Member must have length greater than or equal to 1"},
-		{"DescribeService", `{"ServiceArn":"shop"}`,
+				"Member must satisfy regular expression pattern: ^(?!aws:).+",
+		},
+		{
+			"UntagResource", `{"ResourceArn":"` + arn + `","TagKeys":["a",""]}`,
+			"1 validation error detected: Value '' at 'tagKeys.2.member' failed to satisfy constraint: Member must have length greater than or equal to 1",
+		},
+		{
+			"DescribeService", `{"ServiceArn":"shop"}`,
 			"1 validation error detected: Value 'shop' at 'serviceArn' failed to satisfy constraint: Member must satisfy regular expression pattern: " +
-				`arn:aws(-[\w]+)*:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[0-9]{12}:(\w|\/|-){1,1011}`},
+				`arn:aws(-[\w]+)*:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[0-9]{12}:(\w|\/|-){1,1011}`,
+		},
 		{"DescribeService", `{"ServiceArn":"x` + arn + `"}`, "Value 'x" + arn + "' at 'serviceArn'"},
-		{"CreateService", env("StartCommand", `"hush\nhush"`),
+		{
+			"CreateService", env("StartCommand", `"hush\nhush"`),
 			"1 validation error detected: Value at '" + envPath + "startCommand' failed to satisfy constraint: " +
-				`Member must satisfy regular expression pattern: [^\x0a\x0d]+`},
-		{"CreateService", env("RuntimeEnvironmentVariables", `{"":"hush","hush":null}`),
+				`Member must satisfy regular expression pattern: [^\x0a\x0d]+`,
+		},
+		{
+			"CreateService", env("RuntimeEnvironmentVariables", `{"":"hush","hush":null}`),
 			"2 validation errors detected: Value at '" + envPath + "runtimeEnvironmentVariables' failed to satisfy constraint: " +
 				"Map keys must satisfy constraint: [Member must have length greater than or equal to 1]; " +
-				"Value at '" + envPath + "runtimeEnvironmentVariables' failed to satisfy constraint: Map value must satisfy constraint: [Member must not be null]"},
-		{"CreateService", env("RuntimeEnvironmentVariables", `{"hush":"`+strings.Repeat("x", 51201)+`"}`),
-			"Map value must satisfy constraint: [Member must have length less than or equal to 51200]"},
+				"Value at '" + envPath + "runtimeEnvironmentVariables' failed to satisfy constraint: Map value must satisfy constraint: [Member must not be null]",
+		},
+		{
+			"CreateService", env("RuntimeEnvironmentVariables", `{"hush":"`+strings.Repeat("x", 51201)+`"}`),
+			"Map value must satisfy constraint: [Member must have length less than or equal to 51200]",
+		},
 	} {
 		err := operation(t, c.op).Validate([]byte(c.body))
 		e, ok := errors.AsType[*wire.Exception](err)
