@@ -63,9 +63,9 @@ func TestPullWithoutRoom(t *testing.T) {
 // A disk that fills up on the way leaves nothing behind and no doubt.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "4m")
+	dir := smallDisk(t, "2m")
 	s := openIn(t, dir)
-	img := Image(t, Options{}, Layer(t, Text("a", noise(12<<20))))
+	img := Image(t, Options{}, Layer(t, Text("a", noise(5<<20))))
 	wantFull := func(what string, err error) {
 		t.Helper()
 		if slipway.CodeOf(err) != slipway.QuotaExceeded || !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
@@ -83,7 +83,7 @@ func TestDiskFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := u.Append(t.Context(), strings.NewReader(noise(12<<20)))
+	n, err := u.Append(t.Context(), strings.NewReader(noise(5<<20)))
 	wantFull("upload", err)
 	if n != u.Size() || n == 0 {
 		t.Errorf("%d bytes appended, the upload has %d", n, u.Size())
@@ -96,7 +96,7 @@ func TestDiskFull(t *testing.T) {
 // The blob fits, what it unpacks to does not.
 func TestLayersDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "4m")
+	dir := smallDisk(t, "2m")
 	s := openIn(t, dir)
 	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("zeros", strings.Repeat("\x00", 16<<20)))))
 	_, err := s.Layers(t.Context(), img.Digest)

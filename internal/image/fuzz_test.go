@@ -2,12 +2,14 @@ package image_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/image"
 	. "github.com/openslipway/slipway/internal/image/imagetest"
 )
 
@@ -38,6 +40,27 @@ func FuzzNames(f *testing.F) {
 		}
 		if left := names(t, base); len(left) != 1 || left[0] != "store" {
 			t.Errorf("beside the store: %q", left)
+		}
+	})
+}
+
+// FuzzReference takes references apart. What is found to be local has names
+// that are fit for files.
+func FuzzReference(f *testing.F) {
+	for _, s := range []string{"a", "a/b:c", "../a", "a/../../b", "127.0.0.1:8070/a/..:x", "public.ecr.aws/x/../../y", "docker.io/a", "a:-", "a:..", "000000000000.dkr.ecr.us-east-1.amazonaws.com/a:b", "a@sha256:" + strings.Repeat("0", 64)} {
+		f.Add(s)
+	}
+	s := open(f, func(c *image.Config) {
+		c.LocalHosts = func() []string { return []string{"127.0.0.1:8070"} }
+		c.Aliases = []image.Alias{{From: "public.ecr.aws", To: "local"}, {From: "docker.io/", To: "local/hub/"}, {From: "x", To: "local/../y"}}
+	})
+	f.Fuzz(func(t *testing.T, ref string) {
+		repo, tag, ok := s.Local(ref)
+		if !ok {
+			return
+		}
+		if err := errors.Join(image.CheckRepository(repo), image.CheckTag(tag)); err != nil {
+			t.Errorf("%q: %v", ref, err)
 		}
 	})
 }

@@ -291,7 +291,7 @@ func TestPullUnreachable(t *testing.T) {
 func TestPullBadNames(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	for _, ref := range []string{"", " ", "Hello", "a b", "hello:", "hello@sha256:12", "hello:a:b", "http://x/y", "../x", "/etc/passwd", "hello@sha512:" + strings.Repeat("0", 128)} {
+	for _, ref := range []string{"", " ", "Hello", "a b", "hello:", "hello@sha256:12", "hello:a:b", "http://x/y", "../x", "/etc/passwd", "a/../../x", "a/_tags", "a..b", "ghcr.io/a/../b", "hello@sha512:" + strings.Repeat("0", 128)} {
 		_, err := s.Pull(t.Context(), ref, nil)
 		wantUser(t, err, slipway.InvalidRequest)
 	}

@@ -41,6 +41,9 @@ func parseReference(text string) (reference, error) {
 	switch p := parsed.(type) {
 	case name.Tag:
 		r.tag = p.TagStr()
+		if err := CheckTag(r.tag); err != nil {
+			return reference{}, err
+		}
 	case name.Digest:
 		r.digest = p.DigestStr()
 		if _, err := parseDigest(r.digest); err != nil {
@@ -55,7 +58,7 @@ func parseReference(text string) (reference, error) {
 		r.host, repo = first, rest
 	}
 	r.repo = repo
-	return r, nil
+	return r, CheckRepository(repo)
 }
 
 // identifier returns the tag or the digest.

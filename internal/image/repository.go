@@ -66,9 +66,6 @@ func (s *Store) repositoryPath(repo string, elem ...string) string {
 // Subject, and takes it for used now. ErrNotFound says that the repository, or
 // the manifest in it, does not exist.
 func (s *Store) Manifest(repo, reference string) (Manifest, error) {
-	if err := CheckRepository(repo); err != nil {
-		return Manifest{}, err
-	}
 	d, err := s.lookUp(repo, reference)
 	if err != nil {
 		return Manifest{}, err
@@ -86,6 +83,9 @@ func (s *Store) Manifest(repo, reference string) (Manifest, error) {
 
 // lookUp returns the descriptor of a repository's manifest by tag or digest.
 func (s *Store) lookUp(repo, reference string) (v1.Descriptor, error) {
+	if err := CheckRepository(repo); err != nil {
+		return v1.Descriptor{}, err
+	}
 	missing := fmt.Errorf("%s:%s: %w", repo, reference, ErrNotFound)
 	if !strings.Contains(reference, ":") {
 		if err := CheckTag(reference); err != nil {

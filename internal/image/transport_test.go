@@ -1,0 +1,130 @@
+package image
+
+import (
+	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+func TestPlainHTTP(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.NotFoundHandler())
+	defer srv.Close()
+	tr, err := newTransport([]string{"registry.internal:5000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Whatever the name, this server is dialled.
+	tr.Proxy = nil
+	dial := tr.DialContext
+	tr.DialContext = nil
+	tr.Dial = func(network, _ string) (net.Conn, error) { //nolint:staticcheck // shortest for a test
+		return dial(t.Context(), network, srv.Listener.Addr().String())
+	}
+	for target, want := range map[string]bool{
+		srv.URL:                         true,
+		"http://localhost/v2/":          true,
+		"http://127.8.9.1:5000/v2/":     true,
+		"http://[::1]:5000/v2/":         true,
+		"http://registry.internal:5000": true,
+		"http://registry.internal":      false,
+		"http://10.0.0.1/v2/":           false,
+		"http://localhost.example.com/": false,
+		"http://169.254.169.254/":       false,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := tr.RoundTrip(req)
+		if err == nil {
+			res.Body.Close()
+		}
+		if _, refused := errors.AsType[*plainHTTPError](err); refused == want {
+			t.Errorf("%s: %v, want it allowed: %v", target, err, want)
+		}
+	}
+}
+
+func TestLinkLocalIsNotDialled(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]bool{"169.254.169.254:80": false, "[fe80::1]:443": false, "[::ffff:169.254.1.1]:80": false, "127.0.0.1:80": true, "93.184.216.34:443": true} {
+		if err := refuseLinkLocal("tcp", address, nil); (err == nil) != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+func TestStalledDownloadIsCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		stall := newStallReader(r, func() { w.CloseWithError(errStalled) })
+		go func() {
+			for range 5 { // slow is not still
+				time.Sleep(stallLimit - time.Second)
+				w.Write([]byte("x"))
+			}
+		}()
+		start := time.Now()
+		n, err := io.Copy(io.Discard, stall)
+		if want := 5*(stallLimit-time.Second) + stallLimit; n != 5 || !errors.Is(err, errStalled) || time.Since(start) != want {
+			t.Errorf("%d bytes, %v after %v, want %v", n, err, time.Since(start), want)
+		}
+	})
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	s := &Store{log: slog.New(slog.DiscardHandler)}
+	c := &source{s: s, t: target{reference: reference{text: "reg.example.com/a:1", host: "reg.example.com", repo: "a", tag: "1"}}}
+	get := func(err error) error { return &url.Error{Op: "Get", URL: "https://reg.example.com/v2/", Err: err} }
+	dial := &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
+	tests := []struct {
+		name  string
+		err   error
+		text  string
+		again bool
+	}{
+		{"certificate", get(x509.UnknownAuthorityError{}), "is not trusted", false},
+		{"name", get(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "reg.example.com"}), "is not trusted", false},
+		{"plain", get(http.ErrSchemeMismatch), "does not speak HTTPS", false},
+		{"plain redirect", get(&plainHTTPError{"cdn.example.com"}), "does not speak HTTPS", false},
+		{"down, and plain not tried", errors.Join(get(dial), get(&plainHTTPError{"10.0.0.1"})), "cannot be reached", true},
+		{"credentials", &credentialError{"reg.example.com", errors.New("no helper")}, "no usable credentials", false},
+		{"else", errors.New("odd"), "cannot be used: odd", false},
+	}
+	for _, tt := range tests {
+		err := c.explain(t.Context(), tt.err)
+		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), tt.text) || !strings.Contains(err.Error(), `"reg.example.com/a:1"`) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.text)
+		}
+		if !errors.Is(err, tt.err) {
+			t.Errorf("%s: the cause is lost", tt.name)
+		}
+		if errors.Is(err, ErrUnavailable) != tt.again {
+			t.Errorf("%s: another try: %v", tt.name, !tt.again)
+		}
+	}
+}
+
+func TestBytesText(t *testing.T) {
+	t.Parallel()
+	if got := bytesText(1234567); got != "1.2 MB" {
+		t.Errorf("%q", got)
+	}
+	if got := bytesText(999); got != "999 bytes" {
+		t.Errorf("%q", got)
+	}
+}
