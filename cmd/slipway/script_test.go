@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -34,10 +35,11 @@ const scriptLimit = 60 * time.Second
 //
 //	ready FILE         wait for a server's ready file, and name that server in the environment
 //	ask CODE URL TEXT  request a service's URL until the answer has the status and the text
+//	says FILE          wait until a file has a line
 //	freeport NAME      set NAME to a port that nothing listens on
 //
 // and the images hello.tar (version one of a service that greets with GREETING),
-// hello2 (version two, an OCI layout) and broken.tar (which exits with 3).
+// hello2 (version two, an OCI layout) and broken.tar (whose program is missing).
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	images := scriptImages(t)
@@ -56,6 +58,7 @@ func TestScripts(t *testing.T) {
 			"ready":    scriptReady,
 			"ask":      scriptAsk,
 			"freeport": scriptFreePort,
+			"says":     scriptSays,
 		},
 	})
 }
@@ -73,7 +76,7 @@ func scriptImages(t *testing.T) map[string]string {
 	return map[string]string{
 		"hello.tar":  imagetest.SaveTar(t, imagetest.Run(t, program, hello("one")), "hello:1.0"),
 		"hello2":     imagetest.SaveLayout(t, imagetest.Run(t, program, hello("two")), "hello:2.0"),
-		"broken.tar": imagetest.SaveTar(t, imagetest.Run(t, program, imagetest.Options{Env: []string{"PORT=none"}, Entrypoint: []string{"/app", "x"}, Cmd: nil}), "broken:1.0"),
+		"broken.tar": imagetest.SaveTar(t, imagetest.Run(t, program, imagetest.Options{Entrypoint: []string{"/missing"}}), "broken:1.0"),
 	}
 }
 
@@ -111,22 +114,63 @@ func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
 	}
-	var r ready
-	eventually(ts, "the server gets ready", func() error {
-		b, err := os.ReadFile(ts.MkAbs(args[0]))
-		if err != nil {
-			return err
-		}
-		return json.Unmarshal(b, &r)
-	})
-	ts.Setenv("SLIPWAY_ENDPOINT", r.API)
-	ts.Setenv("HTTP_URL", r.HTTP)
+	useServer(ts, ts.MkAbs(args[0]))
 	ts.Defer(func() { deleteServices(ts) })
 }
 
-// deleteServices deletes all services while their server still runs: instances
-// outlive it.
+// useServer waits for a ready file and names the server in the environment.
+func useServer(ts *testscript.TestScript, file string) {
+	var ready struct{ API string }
+	eventually(ts, "the server gets ready", func() error {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(b, &ready)
+	})
+	ts.Setenv("SLIPWAY_ENDPOINT", ready.API)
+}
+
+func scriptSays(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: says FILE")
+	}
+	eventually(ts, args[0]+" gets a line", func() error {
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && !bytes.HasSuffix(b, []byte("\n")) {
+			err = errors.New("no line yet")
+		}
+		return err
+	})
+}
+
+// deleteServices deletes all services that a script has left, since instances
+// outlive their server. Where that has ended, another one does it.
 func deleteServices(ts *testscript.TestScript) {
+	if deleteAll(ts) {
+		return
+	}
+	ready := filepath.Join(ts.Getenv("WORK"), "last.json")
+	serve := exec.Command("slipway", "serve", "--ready-file", ready)
+	serve.Path = filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], "slipway")
+	serve.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for _, name := range []string{"SLIPWAY_DATA_DIR", "SLIPWAY_API_ADDR", "SLIPWAY_HTTP_ADDR", "HOME"} {
+		serve.Env = append(serve.Env, name+"="+ts.Getenv(name))
+	}
+	if err := serve.Start(); err != nil {
+		ts.Logf("start a server to delete what is left: %v", err)
+		return
+	}
+	useServer(ts, ready)
+	if !deleteAll(ts) {
+		ts.Logf("services are left in %s", ts.Getenv("SLIPWAY_DATA_DIR"))
+	}
+	serve.Process.Signal(os.Interrupt)
+	serve.Wait()
+}
+
+// deleteAll deletes all services, and reports false when no server answers.
+func deleteAll(ts *testscript.TestScript) bool {
 	run := func(args ...string) string {
 		var out bytes.Buffer
 		m := &Main{Stdin: strings.NewReader(""), Stdout: &out, Stderr: io.Discard, Getenv: ts.Getenv, Now: time.Now}
@@ -135,12 +179,23 @@ func deleteServices(ts *testscript.TestScript) {
 		m.Run(ctx, args)
 		return out.String()
 	}
-	var list struct{ ServiceSummaryList []struct{ ServiceArn string } }
-	if err := json.Unmarshal([]byte(run("ls", "--json")), &list); err != nil {
-		return // no server any more
+	var list struct {
+		ServiceSummaryList []struct{ ServiceName, ServiceArn, Status string }
 	}
-	for _, s := range list.ServiceSummaryList {
-		run("rm", s.ServiceArn)
+	for {
+		if err := json.Unmarshal([]byte(run("ls", "--json")), &list); err != nil {
+			return false
+		}
+		if len(list.ServiceSummaryList) == 0 {
+			return true
+		}
+		for _, s := range list.ServiceSummaryList {
+			if s.Status != "OPERATION_IN_PROGRESS" {
+				run("rm", s.ServiceArn)
+			}
+		}
+		list.ServiceSummaryList = nil
+		<-time.After(20 * time.Millisecond)
 	}
 }
 
