@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
@@ -65,7 +67,7 @@ func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "2m")
 	s := openIn(t, dir)
-	img := Image(t, Options{}, Layer(t, Text("a", noise(5<<20))))
+	img := Image(t, Options{}, static.NewLayer(Tar(t, Text("a", noise(5<<20))), types.OCIUncompressedLayer))
 	wantFull := func(what string, err error) {
 		t.Helper()
 		if slipway.CodeOf(err) != slipway.QuotaExceeded || !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), dir) {
@@ -98,7 +100,7 @@ func TestLayersDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "2m")
 	s := openIn(t, dir)
-	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("zeros", strings.Repeat("\x00", 16<<20)))))
+	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("zeros", strings.Repeat("\x00", 8<<20)))))
 	_, err := s.Layers(t.Context(), img.Digest)
 	wantUser(t, err, slipway.QuotaExceeded, "disk is full")
 	wantEmpty(t, dir)
@@ -109,7 +111,7 @@ func TestLayersDiskFull(t *testing.T) {
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=32m"); err != nil {
 		t.Fatal(err)
 	}
-	if fi, err := os.Stat(layers(t, s, img.Digest)[0] + "/zeros"); err != nil || fi.Size() != 16<<20 {
+	if fi, err := os.Stat(layers(t, s, img.Digest)[0] + "/zeros"); err != nil || fi.Size() != 8<<20 {
 		t.Errorf("%v, %v", fi, err)
 	}
 }
