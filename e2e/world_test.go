@@ -30,8 +30,12 @@ type process struct {
 // look records the world as far as it may belong to s.
 func look(s *server) world {
 	procs := []string{}
-	for _, p := range belonging(s.dir, s.own()) {
+	inside := inCgroup(slice(s.dir))
+	for _, p := range belonging(s.dir, append(s.own(), inside...)) {
 		procs = append(procs, fmt.Sprintf("%d %s", p.pid, p.name))
+	}
+	for _, pid := range inside {
+		procs = append(procs, fmt.Sprintf("%d in its cgroup", pid))
 	}
 	return world{
 		"process": procs,
@@ -224,13 +228,16 @@ func links(t testing.TB, n *network, name string) []string {
 	return names
 }
 
-// instanceProcesses returns the processes of an instance's application, by the
+// instanceProcesses returns the processes of the server's applications, by the
 // program's file name: what runs inside, without the init that keeps it.
 func (s *server) instanceProcesses(program string) []process {
 	var all []process
-	for _, p := range belonging(s.dir, s.own()) {
-		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", p.pid))
-		if err == nil && filepath.Base(exe) == program {
+	for _, pid := range inCgroup(slice(s.dir)) {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		if err != nil || filepath.Base(exe) != program {
+			continue
+		}
+		if p, ok := identify(pid); ok {
 			all = append(all, p)
 		}
 	}

@@ -67,4 +67,3 @@ resource "aws_apprunner_service" "web" {
 
 output "arn" { value = aws_apprunner_service.web.arn }
 output "url" { value = aws_apprunner_service.web.service_url }
-output "status" { value = aws_apprunner_service.web.status }
