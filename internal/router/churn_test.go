@@ -91,7 +91,7 @@ func (w *world) churn(ctx context.Context, over *atomic.Int64) {
 			i.Close()
 		}
 	}()
-	tick := time.NewTicker(3 * time.Millisecond)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -127,11 +127,7 @@ func (w *world) retire(instances map[string]*tracked) {
 	if id == "" {
 		return
 	}
-	eventually(w.t, id+" is empty", func() bool {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		return !w.router.services["svc"].busy(id)
-	})
+	eventually(w.t, id+" is empty", func() bool { return !w.busy(id) })
 	if n := instances[id].busy.Load(); n > 0 {
 		// Its handler may still be returning; it must not be serving.
 		eventually(w.t, id+" is idle", func() bool { return instances[id].busy.Load() == 0 })
@@ -169,15 +165,14 @@ func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 			t.Errorf("a new request got %q", body)
 		}
 	}
-	busy := func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.router.services["svc"].busy("old") }
-	if !busy() {
+	if !w.busy("old") {
 		t.Error("the draining instance counts as empty with a request in flight")
 	}
 	close(release)
 	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "begin end" {
 		t.Errorf("the old request got %q, %v", b, err)
 	}
-	eventually(t, "drained", func() bool { return !busy() })
+	eventually(t, "drained", func() bool { return !w.busy("old") })
 	w.apply(func(r *route) { r.instances = r.instances[1:] })
 	eventually(t, "connections closed", func() bool { return w.connections("old") == 0 })
 }

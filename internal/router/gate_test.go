@@ -306,11 +306,13 @@ func TestGateUnderChurn(t *testing.T) {
 			stop := make(chan struct{})
 			var churn, work sync.WaitGroup
 			churn.Go(func() {
+				tick := time.NewTicker(20 * time.Microsecond)
+				defer tick.Stop()
 				for open := 0; ; open = (open + 1) % n {
 					select {
 					case <-stop:
 						return
-					default:
+					case <-tick.C:
 					}
 					list[open].setOpen(false)
 					g.set(&view{limit: limit, queue: clients, instances: slices.Delete(slices.Clone(list), open, open+1)})

@@ -12,14 +12,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// parse reads a request as net/http's server does.
-func parse(t *testing.T, fields string) *http.Request {
-	t.Helper()
-	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET / HTTP/1.1\r\nHost: Shop.Test:80\r\n" + fields + "\r\n")))
+// parseRequest reads a request as net/http's server does.
+func parseRequest(text string) *http.Request {
+	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
 	if err != nil {
-		t.Fatal(err)
+		panic(err) // a mistake in a test
 	}
 	return req
+}
+
+func parse(fields string) *http.Request {
+	return parseRequest("GET / HTTP/1.1\r\nHost: Shop.Test:80\r\n" + fields + "\r\n")
 }
 
 func TestOutgoingHeader(t *testing.T) {
@@ -64,7 +67,7 @@ func TestOutgoingHeader(t *testing.T) {
 		for k, v := range c.want {
 			want[k] = v
 		}
-		got := outgoing(parse(t, c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "")
+		got := outgoing(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "")
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
@@ -73,7 +76,7 @@ func TestOutgoingHeader(t *testing.T) {
 
 func TestOutgoingUpgrade(t *testing.T) {
 	t.Parallel()
-	req := parse(t, "Connection: keep-alive, Upgrade, X-Own\r\nUpgrade: websocket\r\nX-Own: a\r\nSec-Websocket-Key: b\r\n")
+	req := parse("Connection: keep-alive, Upgrade, X-Own\r\nUpgrade: websocket\r\nX-Own: a\r\nSec-Websocket-Key: b\r\n")
 	h := outgoing(req, peer{}, "http", "id", upgradeOf(req))
 	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h.Get("X-Own") != "" || h.Get("Sec-Websocket-Key") != "b" {
 		t.Errorf("header %v", h)
@@ -106,7 +109,7 @@ func TestRequestID(t *testing.T) {
 		{"empty", "X-Request-Id:\r\n", true, ""},
 		{"too long", "X-Request-Id: " + strings.Repeat("a", 129) + "\r\n", true, ""},
 	} {
-		id := requestID(parse(t, c.fields), peer{trusted: c.trusted})
+		id := requestID(parse(c.fields), peer{trusted: c.trusted})
 		if c.want == "" && !uuid.MatchString(id) || c.want != "" && id != c.want {
 			t.Errorf("%s: %q, want %q", c.name, id, c.want)
 		}

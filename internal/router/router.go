@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,7 +92,7 @@ func New(cfg Config) (*Router, error) {
 	if cfg.Store == nil || cfg.Dialer == nil || cfg.Log == nil {
 		return nil, errors.New("router: Store, Dialer and Log are required")
 	}
-	if _, ok := normalHost("x." + cfg.Suffix); !ok {
+	if _, ok := normalHost(cfg.Suffix); !ok || strings.ContainsAny(cfg.Suffix, "[:") {
 		return nil, fmt.Errorf("router: %q is not a domain", cfg.Suffix)
 	}
 	return newRouter(cfg), nil

@@ -27,12 +27,14 @@ type world struct {
 	stop   context.CancelFunc
 	served chan error
 
+	loop  sync.Mutex // stands for the router's loading loop; guards route
+	route route
+
 	mu      sync.Mutex // guards the rest
 	addrs   map[string]string
 	dialErr map[string]error
 	dials   map[string]int
 	conns   map[string]int // open connections to each instance
-	route   route
 	nudges  int
 }
 
@@ -112,8 +114,8 @@ func (c *countedConn) Close() error {
 
 // apply changes the service.
 func (w *world) apply(change func(*route)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	w.loop.Lock()
+	defer w.loop.Unlock()
 	change(&w.route)
 	rt := w.route
 	rt.instances = append([]endpoint(nil), w.route.instances...)
@@ -285,6 +287,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// busy reports whether the router has requests on the instance.
+func (w *world) busy(id string) bool {
+	w.loop.Lock()
+	defer w.loop.Unlock()
+	return w.router.services["svc"].busy(id)
 }
 
 func (w *world) inFlight() int {

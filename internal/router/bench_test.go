@@ -1,0 +1,101 @@
+package router
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// instant is a Dialer of instances that answer each request with the same
+// bytes, at next to no cost: what is measured is the router.
+type instant struct{ answer []byte }
+
+func (d instant) Dial(context.Context, string, int) (net.Conn, error) {
+	a, b := net.Pipe()
+	go func() {
+		r := bufio.NewReader(b)
+		for {
+			line, err := r.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if len(line) == 2 {
+				b.Write(d.answer)
+			}
+		}
+	}()
+	return a, nil
+}
+
+// BenchmarkProxy is a request's way through the router, client's socket
+// included, over connections that are kept.
+func BenchmarkProxy(b *testing.B) {
+	for _, size := range []int{100, 10_000, 1_000_000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size)
+			r := newRouter(Config{Dialer: instant{[]byte(answer)}, Log: slog.New(slog.DiscardHandler)})
+			r.apply([]route{{service: "svc", hosts: []string{testHost}, maxConcurrency: 200,
+				instances: []endpoint{{id: "a", open: true}, {id: "b", open: true}}}}, 1)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			ctx, stop := context.WithCancel(context.Background())
+			served := make(chan error, 1)
+			go func() { served <- r.Serve(ctx, l) }()
+			defer func() { stop(); <-served }()
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			b.RunParallel(func(pb *testing.PB) { load(b, pb, l.Addr().String(), size) })
+		})
+	}
+}
+
+func load(b *testing.B, pb *testing.PB, addr string, size int) {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		b.Error(err)
+		return
+	}
+	defer c.Close()
+	in := bufio.NewReader(c)
+	request := []byte("GET /path?query HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: bench\r\nAccept: */*\r\n\r\n")
+	for pb.Next() {
+		if _, err := c.Write(request); err != nil {
+			b.Error(err)
+			return
+		}
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			if len(line) == 2 {
+				break
+			}
+		}
+		if _, err := io.CopyN(io.Discard, in, int64(size)); err != nil {
+			b.Error(err)
+			return
+		}
+	}
+}
+
+// BenchmarkHead is what the guard adds to a request.
+func BenchmarkHead(b *testing.B) {
+	in := []byte("GET /path?query HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html\r\n" +
+		"Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nCookie: session=0123456789abcdef\r\nConnection: keep-alive\r\n\r\n")
+	b.ReportAllocs()
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		if _, end, status := checkHead(in); end != len(in) || status != 0 {
+			b.Fatal(status)
+		}
+	}
+}
