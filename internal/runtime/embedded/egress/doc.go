@@ -60,7 +60,9 @@
 //     For others (iptables-legacy, firewalld, own nftables rules) a warning says
 //     what to do.
 //   - Connections of instances take places in the host's conntrack table, so
-//     each instance has a bound on them, and on new ones a second.
+//     each instance has a bound on them, and on new ones a second. The bound is
+//     for one instance: where hundreds are to run, net.netfilter.nf_conntrack_max
+//     has to be as large as what they need together.
 //
 // Teardown takes it all back but for ip_forward.
 //
@@ -74,7 +76,7 @@
 //
 // # Cost
 //
-// Attach takes about a millisecond. Deleting a veth pair takes the kernel some
+// Attach takes less than a millisecond. Deleting a veth pair takes the kernel some
 // 20 ms with the lock of all network configuration held, therefore Detach only
 // lets go: the kernel deletes the pair together with the sandbox's namespace,
 // and Run deletes what is left after that. An address is not leased again before

@@ -85,7 +85,7 @@ func destinationIs(a netip.Addr) []expr.Any {
 	return []expr.Any{destination(), equals(a.AsSlice())}
 }
 
-// notOneOf and the two that follow look up what is asked in a set.
+// protocolNotIn and the two that follow look a packet's part up in a set.
 func protocolNotIn(s *nftables.Set) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},

@@ -65,7 +65,7 @@ func (n *Network) passOther(c *nftables.Conn, ch *nftables.Chain) error {
 		return nil
 	}
 	if ch.Table.Family == nftables.TableFamilyIPv4 && ch.Table.Name == iptablesTable {
-		return n.accept(c, ch, rules)
+		return n.letThrough(c, ch, rules)
 	}
 	if *ch.Hooknum == *nftables.ChainHookForward {
 		n.warn(chainName(ch), "the host's firewall may drop the instances' packets", "chain", chainName(ch), "do", n.advice())
@@ -73,10 +73,10 @@ func (n *Network) passOther(c *nftables.Conn, ch *nftables.Chain) error {
 	return nil
 }
 
-// accept puts our rules at the head of one of iptables' chains, unless they are
+// letThrough puts our rules at the head of one of iptables' chains, unless they are
 // there. They use no more than iptables-nft itself writes, or it could not list
 // the chain any more.
-func (n *Network) accept(c *nftables.Conn, ch *nftables.Chain, rules []*nftables.Rule) error {
+func (n *Network) letThrough(c *nftables.Conn, ch *nftables.Chain, rules []*nftables.Rule) error {
 	devices := n.plan.devices()
 	var want [][]expr.Any
 	switch ch.Name {

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/vishvananda/netlink"
@@ -21,6 +22,8 @@ const (
 	ipv6Devices  = "/proc/sys/net/ipv6/conf"
 
 	defaultMTU = 1500
+
+	listTries = 100
 )
 
 // world is the host's network as links are made in it. Its members do not
@@ -58,11 +61,13 @@ func (w *world) probe(p plan) error {
 // noOverlap refuses a prefix that has addresses which the host routes elsewhere.
 // Routes to more than the prefix do not matter: the links' are more specific.
 func (w *world) noOverlap(p plan) error {
-	routes, err := w.route.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	routes, err := list(func() ([]netlink.Route, error) {
+		return w.route.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+	})
 	if err != nil {
 		return fmt.Errorf("list the host's routes: %w", err)
 	}
-	links, err := w.route.LinkList()
+	links, err := list(w.route.LinkList)
 	if err != nil {
 		return fmt.Errorf("list the host's devices: %w", err)
 	}
@@ -86,6 +91,18 @@ func (w *world) noOverlap(p plan) error {
 	return nil
 }
 
+// list asks for a list again until it is of one moment: the kernel says when
+// something came or went while it was being read.
+func list[T any](ask func() ([]T, error)) ([]T, error) {
+	for range listTries - 1 {
+		all, err := ask()
+		if !errors.Is(err, netlink.ErrDumpInterrupted) {
+			return all, err
+		}
+	}
+	return ask()
+}
+
 func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	if n == nil {
 		return netip.Prefix{}, false // a default route
@@ -101,19 +118,28 @@ func gatewayAddress(p plan) *netlink.Addr {
 	return &netlink.Addr{IPNet: host(p.gateway()), Label: p.label(), Scope: unix.RT_SCOPE_HOST}
 }
 
+// gateways returns the loopback device and its addresses with our label.
+func (w *world) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
+	lo, err := w.route.LinkByIndex(1)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the loopback device: %w", err)
+	}
+	addrs, err := list(func() ([]netlink.Addr, error) { return w.route.AddrList(lo, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, nil, fmt.Errorf("list the loopback device's addresses: %w", err)
+	}
+	return lo, slices.DeleteFunc(addrs, func(a netlink.Addr) bool { return a.Label != p.label() }), nil
+}
+
 // gatewayIsOurs reports whether the loopback device has the gateway's address by
 // our label.
 func (w *world) gatewayIsOurs(p plan) (bool, error) {
-	lo, err := w.route.LinkByIndex(1)
+	_, addrs, err := w.gateways(p)
 	if err != nil {
-		return false, fmt.Errorf("find the loopback device: %w", err)
-	}
-	addrs, err := w.route.AddrList(lo, netlink.FAMILY_V4)
-	if err != nil {
-		return false, fmt.Errorf("list the loopback device's addresses: %w", err)
+		return false, err
 	}
 	for _, a := range addrs {
-		if a.Label == p.label() && a.IPNet.String() == host(p.gateway()).String() {
+		if a.IPNet.String() == host(p.gateway()).String() {
 			return true, nil
 		}
 	}
@@ -130,9 +156,9 @@ func (w *world) addGateway(p plan) error {
 	if err := w.removeGateway(p); err != nil {
 		return err
 	}
-	lo, err := w.route.LinkByIndex(1)
+	lo, _, err := w.gateways(p)
 	if err != nil {
-		return fmt.Errorf("find the loopback device: %w", err)
+		return err
 	}
 	if err := w.route.AddrAdd(lo, gatewayAddress(p)); err != nil {
 		return fmt.Errorf("add the gateway's address %s: %w", p.gateway(), err)
@@ -142,18 +168,11 @@ func (w *world) addGateway(p plan) error {
 
 // removeGateway removes all addresses with our label. None is success.
 func (w *world) removeGateway(p plan) error {
-	lo, err := w.route.LinkByIndex(1)
+	lo, addrs, err := w.gateways(p)
 	if err != nil {
-		return fmt.Errorf("find the loopback device: %w", err)
-	}
-	addrs, err := w.route.AddrList(lo, netlink.FAMILY_V4)
-	if err != nil {
-		return fmt.Errorf("list the loopback device's addresses: %w", err)
+		return err
 	}
 	for _, a := range addrs {
-		if a.Label != p.label() {
-			continue
-		}
 		if err := w.route.AddrDel(lo, &a); err != nil && !errors.Is(err, unix.EADDRNOTAVAIL) {
 			return fmt.Errorf("remove the gateway's address %s: %w", a.IPNet, err)
 		}
@@ -163,7 +182,7 @@ func (w *world) removeGateway(p plan) error {
 
 // links returns the network's links: holders by lease.
 func (w *world) links(p plan) (map[uint32]string, error) {
-	all, err := w.route.LinkList()
+	all, err := list(w.route.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list the host's devices: %w", err)
 	}

@@ -140,6 +140,13 @@ func (l *leases) over(n uint32) bool {
 	return !l.states[n].ended.IsZero()
 }
 
+// scarce reports whether most leases are not free.
+func (l *leases) scarce() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.states) > int(l.plan.lastLease())/2
+}
+
 // strays ends and returns the leases that an earlier process left and whose
 // holder is not to be kept.
 func (l *leases) strays(keep map[string]bool, now time.Time) []uint32 {

@@ -70,7 +70,10 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 			return Link{}, err
 		}
 	}
-	if err := w.configure(n.plan, p, in, sandbox); err != nil {
+	if err = w.configure(n.plan, p, in, sandbox); err == nil {
+		err = w.awaitCarrier(ctx, p.outer)
+	}
+	if err != nil {
 		n.leases.abandon(p.lease, time.Now())
 		return Link{}, err
 	}
@@ -159,6 +162,9 @@ func (n *Network) create(w *world, sandbox string, in *netlink.Handle, netns *os
 		attrs.Name = n.plan.device(lease)
 		attrs.MTU = w.mtu
 		attrs.HardwareAddr = n.plan.hardware(lease)
+		// The kernel would make one queue per processor, each with files of its
+		// own; a veth device gains nothing by more than one.
+		attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
 		outer := &netlink.Veth{
 			LinkAttrs: attrs, PeerName: inner, PeerMTU: uint32(w.mtu),
 			PeerHardwareAddr: attrs.HardwareAddr, PeerNamespace: netlink.NsFd(netns.Fd()),
@@ -218,6 +224,31 @@ func (w *world) configure(p plan, link *pair, in *netlink.Handle, sandbox string
 		}
 	}
 	return nil
+}
+
+// carrierInterval is how often to ask whether a link has a carrier.
+const carrierInterval = 200 * time.Microsecond
+
+// awaitCarrier waits for a link's host end to notice that the other end is on.
+// The kernel tells it from a worker of its own, and until then it drops all that
+// is sent: the first answers to the sandbox would be lost, and asked for again
+// after a second. Newer kernels bring it about when asked, so that the first
+// answer is yes.
+func (w *world) awaitCarrier(ctx context.Context, outer netlink.Link) error {
+	for {
+		link, err := w.route.LinkByIndex(outer.Attrs().Index)
+		if err != nil {
+			return fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, context.Cause(ctx))
+		case <-time.After(carrierInterval):
+		}
+	}
 }
 
 // disown takes the sandbox's name from a link. None is success.

@@ -177,6 +177,7 @@ func (n *Network) setup(ctx context.Context) error {
 		defer func() {
 			if n.world.Load() == nil {
 				w.close()
+				n.closeForwarder()
 			}
 		}()
 	}
@@ -248,7 +249,7 @@ func (n *Network) enforce(w *world) error {
 	if n.table.counts != nil && now == n.checked && want.equal(n.installed) {
 		return nil
 	}
-	damaged := n.table.counts != nil && !n.table.intact()
+	damaged := n.table.counts != nil && !n.table.intact() && !n.table.intact() // a list may be read amid a change
 	if damaged {
 		n.log.Warn("network rules were changed or removed: installing them again", "table", n.table.name)
 	}
@@ -299,10 +300,7 @@ func (n *Network) teardown(ctx context.Context) error {
 	}
 	defer w.close()
 	n.world.Store(nil)
-	if n.forwarder != nil {
-		n.forwarder.close()
-		n.forwarder = nil
-	}
+	n.closeForwarder()
 	links, err := w.links(n.plan)
 	if err != nil {
 		return err
@@ -320,6 +318,13 @@ func (n *Network) teardown(ctx context.Context) error {
 	n.leases = newLeases(n.plan)
 	errs = append(errs, n.stopPassing(), w.removeGateway(n.plan), n.table.remove())
 	return errors.Join(errs...)
+}
+
+func (n *Network) closeForwarder() {
+	if n.forwarder != nil {
+		n.forwarder.close()
+		n.forwarder = nil
+	}
 }
 
 // lacking reports whether an error means that the host or the daemon's rights

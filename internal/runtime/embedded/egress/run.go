@@ -18,7 +18,10 @@ const (
 	lookInterval = 10 * time.Second
 	// mourning is how long a link has after Detach to go together with its
 	// namespace, which the kernel takes some 20 ms for.
-	mourning = 2 * time.Second
+	mourning = 500 * time.Millisecond
+	// burialInterval is how often ended leases are freed while there are plenty:
+	// the whole conntrack table is read for it.
+	burialInterval = 5 * time.Second
 )
 
 // Run sets the network up and serves it until ctx ends: it forwards DNS, keeps
@@ -111,18 +114,20 @@ func (n *Network) reap(ctx context.Context) error {
 			n.log.Warn("old connections could not be forgotten", "err", err)
 		}
 	}
+	var buried time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			w := n.world.Load()
-			if w == nil {
+			w, ended := n.world.Load(), n.leases.ended(now.Add(-mourning))
+			if w == nil || len(ended) == 0 || now.Sub(buried) < burialInterval && !n.leases.scarce() {
 				continue
 			}
-			if err := n.bury(ctx, w, n.leases.ended(now.Add(-mourning))); err != nil && ctx.Err() == nil {
+			if err := n.bury(ctx, w, ended); err != nil && ctx.Err() == nil {
 				n.log.Error("links could not be taken back", "err", err)
 			}
+			buried = time.Now()
 		}
 	}
 }
