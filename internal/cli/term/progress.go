@@ -15,39 +15,56 @@ type Progress struct {
 	w     io.Writer
 	style Style
 	width int
-	drawn bool // a status line is on the screen
+	drawn bool      // a status line is on the screen
+	next  time.Time // when the next one may be drawn over it
 }
+
+// redrawEvery is the least time between two drawings of the status line, and
+// from the beginning to the first: what is over at once needs none.
+const redrawEvery = 100 * time.Millisecond
 
 // NewProgress returns a Progress that writes to w. A width of w's terminal is
 // read once.
 func NewProgress(w io.Writer, st Style) *Progress {
-	return &Progress{w: w, style: st, width: Width(w)}
+	return &Progress{w: w, style: st, width: Width(w), next: time.Now().Add(redrawEvery)}
 }
 
 // Say writes a line that stays.
 func (p *Progress) Say(t Tone, format string, args ...any) {
-	p.Clear()
+	p.line()
 	fmt.Fprintln(p.w, p.style.Dress(t, Printable(fmt.Sprintf(format, args...))))
 }
 
 // Step writes a line that stays, for something that happened so long after the
 // work began.
 func (p *Progress) Step(after time.Duration, text string) {
-	p.Clear()
+	p.line()
 	stamp := fmt.Sprintf("%7.1fs", max(after, 0).Seconds())
 	fmt.Fprintf(p.w, "%s  %s\n", p.style.Dress(Faint, stamp), Printable(text))
 }
 
 // Status replaces the line that tells what is under way. Without a terminal it
-// does nothing: such a line is out of date as soon as it stands in a file.
+// does nothing: such a line is out of date as soon as it stands in a file. It
+// may be called as often as there is news; what comes too soon is not drawn.
 func (p *Progress) Status(format string, args ...any) {
-	if !p.style.Live {
+	now := time.Now()
+	if !p.style.Live || now.Before(p.next) {
 		return
 	}
+	p.next = now.Add(redrawEvery)
 	p.Clear()
 	text := shorten(Printable(fmt.Sprintf(format, args...)), p.width-1)
 	fmt.Fprint(p.w, p.style.Dress(Faint, text))
 	p.drawn = true
+}
+
+// line makes room for a line that stays. The status may be drawn below it at
+// once, if one was there.
+func (p *Progress) line() {
+	if p.drawn {
+		p.next = time.Time{}
+	}
+	p.Clear()
 }
 
 // Clear removes the status line.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openslipway/slipway/internal/cli/term"
@@ -114,34 +115,44 @@ func TestProgressKeepsLinesAndRedrawsStatus(t *testing.T) {
 		"terminal": {
 			term.Style{Live: true, Color: true},
 			"Deploying web\n\x1b[2mpulling\x1b[0m\r\x1b[K\x1b[2mstarting\x1b[0m\r\x1b[K" +
-				"\x1b[2m    1.2s\x1b[0m  Pulled.\n\x1b[32mweb is RUNNING\x1b[0m\n",
+				"\x1b[2m    1.2s\x1b[0m  Pulled.\n\x1b[2mchecking\x1b[0m\r\x1b[K\x1b[32mweb is RUNNING\x1b[0m\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var b bytes.Buffer
-			p := term.NewProgress(&b, tc.style)
-			p.Say(term.Plain, "Deploying %s", "web")
-			p.Status("pulling")
-			p.Status("starting")
-			p.Step(1240*time.Millisecond, "Pulled\r.")
-			p.Say(term.Good, "web is RUNNING")
-			p.Clear()
-			if b.String() != tc.want {
-				t.Errorf("got  %q\nwant %q", b.String(), tc.want)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var b bytes.Buffer
+				p := term.NewProgress(&b, tc.style)
+				p.Say(term.Plain, "Deploying %s", "web")
+				p.Status("too soon")
+				time.Sleep(100 * time.Millisecond)
+				p.Status("pulling")
+				p.Status("too soon")
+				time.Sleep(100 * time.Millisecond)
+				p.Status("starting")
+				p.Step(1240*time.Millisecond, "Pulled\r.")
+				p.Status("checking")
+				p.Say(term.Good, "web is RUNNING")
+				p.Clear()
+				if b.String() != tc.want {
+					t.Errorf("got  %q\nwant %q", b.String(), tc.want)
+				}
+			})
 		})
 	}
 }
 
 func TestStatusNeverWraps(t *testing.T) {
 	t.Parallel()
-	var b bytes.Buffer
-	p := term.NewProgress(&b, term.Style{Live: true})
-	p.Status("%0100d", 7)
-	if n := len([]rune(b.String())); n != 79 {
-		t.Errorf("status has %d columns, want 79: %q", n, b.String())
-	}
+	synctest.Test(t, func(t *testing.T) {
+		var b bytes.Buffer
+		p := term.NewProgress(&b, term.Style{Live: true})
+		time.Sleep(time.Second)
+		p.Status("%0100d", 7)
+		if n := len([]rune(b.String())); n != 79 {
+			t.Errorf("status has %d columns, want 79: %q", n, b.String())
+		}
+	})
 }
 
 func TestStyleForFile(t *testing.T) {
