@@ -133,13 +133,17 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	tx := &Tx{conn: c, writes: true}
-	err = tx.run(f)
-	s.writer <- c
-	if err != nil {
+	if err := s.commit(tx, f); err != nil {
 		return err
 	}
 	s.watch.notify(tx.touched)
 	return nil
+}
+
+// commit runs f and gives the connection back, also when f panics.
+func (s *Store) commit(tx *Tx, f func(*Tx) error) error {
+	defer func() { s.writer <- tx.conn }()
+	return tx.run(f)
 }
 
 func take(ctx context.Context, from chan *conn) (*conn, error) {

@@ -268,6 +268,22 @@ func TestWatchNudgesAfterCommitOnly(t *testing.T) {
 	}
 }
 
+func TestPanicGivesTheWriterBack(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	func() {
+		defer func() { recover() }()
+		s.Update(t.Context(), func(tx *store.Tx) error {
+			if err := tx.InsertService(v); err != nil {
+				return err
+			}
+			panic("a bug in a handler")
+		})
+	}()
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) }) // rolled back, and not hanging
+}
+
 func TestEventsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
