@@ -49,6 +49,9 @@ type fakeServer struct {
 	ids        int
 	calls      []string // operations and their input, for those that change something
 
+	// stale makes that many answers of DescribeService show an operation that
+	// has just ended.
+	stale int
 	// stuck keeps operations from ending.
 	stuck bool
 	// ending is how the next operations end, SUCCEEDED when empty.
@@ -195,6 +198,12 @@ func canonical(doc []byte) string {
 func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (any, error) {
 	switch operation {
 	case "DescribeService":
+		if f.stale > 0 {
+			f.stale--
+			before := *s
+			before.Status = types.ServiceStatusOperationInProgress
+			return &apprunner.DescribeServiceOutput{Service: &before}, nil
+		}
 		return &apprunner.DescribeServiceOutput{Service: s}, nil
 	case "ListOperations":
 		return f.listOperations(s), nil

@@ -195,9 +195,6 @@ func (m *Main) connect(ctx context.Context) (*client.Client, error) {
 func (m *Main) outStyle() term.Style { return term.StyleFor(m.Stdout, m.Getenv) }
 func (m *Main) errStyle() term.Style { return term.StyleFor(m.Stderr, m.Getenv) }
 
-// errReported is returned by a verb that has said itself what went wrong.
-var errReported = errors.New("reported")
-
 // misuse is a wrong command line.
 type misuse struct {
 	text string
@@ -244,9 +241,6 @@ func argCount(least, most int, what string) cobra.PositionalArgs {
 func (m *Main) report(err error) int {
 	if err == nil {
 		return exitOK
-	}
-	if errors.Is(err, errReported) {
-		return exitFailed
 	}
 	st := m.errStyle()
 	label := st.Dress(term.Bad, "slipway:")

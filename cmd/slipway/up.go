@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -149,9 +150,14 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 		return err
 	}
 	if found == nil {
-		return up.create(ctx, c, w, img)
+		err = up.create(ctx, c, w, img)
+	} else {
+		err = up.update(ctx, c, w, aws.ToString(found.ServiceArn))
 	}
-	return up.update(ctx, c, w, aws.ToString(found.ServiceArn))
+	if err != nil {
+		return named(c.Target.Explain(err), up.name)
+	}
+	return nil
 }
 
 func (up *upCommand) wish(img upImage, env map[string]string) wish {
@@ -183,7 +189,7 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, w wish, img u
 		return err
 	}
 	p := up.m.progress()
-	p.Say(term.Plain, "Creating service %s from %s", up.name, imageForPeople(w.image))
+	p.Say(term.Plain, "Creating service %s from %s", up.name, shortImage(w.image))
 	out, err := c.API.CreateService(ctx, w.create(up.name))
 	if err != nil {
 		return err
@@ -212,16 +218,16 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 	in := w.update(svc)
 	switch {
 	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@"):
-		p.Say(term.Plain, "Service %s runs %s already", up.name, imageForPeople(w.image))
+		p.Say(term.Plain, "Service %s runs %s already", up.name, shortImage(w.image))
 		return up.finish(ctx, c, op, p)
 	case in == nil && svc.Status == types.ServiceStatusRunning:
-		p.Say(term.Plain, "Deploying %s to service %s", imageForPeople(w.image), up.name)
+		p.Say(term.Plain, "Deploying %s to service %s", shortImage(w.image), up.name)
 		op.id, _, err = deploying.start(ctx, c, arn)
 	default:
 		if in == nil {
 			in = &apprunner.UpdateServiceInput{ServiceArn: aws.String(arn)}
 		}
-		p.Say(term.Plain, "Updating service %s to %s", up.name, imageForPeople(w.image))
+		p.Say(term.Plain, "Updating service %s to %s", up.name, shortImage(w.image))
 		var out *apprunner.UpdateServiceOutput
 		if out, err = c.API.UpdateService(ctx, in); err == nil {
 			op.id, op.service = aws.ToString(out.OperationId), out.Service
@@ -236,32 +242,51 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 // settled returns the service when it can be updated: it waits for a running
 // operation and resumes what is paused, unless it must not wait.
 func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, p *term.Progress) (*types.Service, error) {
-	svc, err := c.Describe(ctx, arn)
-	if err != nil || !up.wait {
-		return svc, err
-	}
-	if svc.Status == types.ServiceStatusOperationInProgress {
-		op, err := c.Operation(ctx, arn, "")
-		if err != nil {
-			return nil, err
+	for {
+		svc, err := c.Describe(ctx, arn)
+		if err != nil || !up.wait {
+			return svc, err
 		}
-		if op != nil && client.Live(op.Status) {
-			p.Say(term.Plain, "Waiting for %s of %s to end", op.Type, up.name)
-			out, err := up.m.await(ctx, c, started{name: up.name, arn: arn, id: aws.ToString(op.Id), service: svc}, p)
-			if err != nil {
+		switch svc.Status {
+		case types.ServiceStatusOperationInProgress:
+			if err := up.awaitOther(ctx, c, svc, p); err != nil {
 				return nil, err
 			}
-			svc = out.service
+		case types.ServiceStatusPaused:
+			return up.resumed(ctx, c, svc, p)
+		default:
+			return svc, nil
 		}
 	}
-	if svc.Status != types.ServiceStatusPaused {
-		return svc, nil
+}
+
+// awaitOther waits for the operation that a service is in, if it still is.
+func (up *upCommand) awaitOther(ctx context.Context, c *client.Client, svc *types.Service, p *term.Progress) error {
+	arn := aws.ToString(svc.ServiceArn)
+	op, err := c.Operation(ctx, arn, "")
+	if err != nil {
+		return err
 	}
-	p.Say(term.Plain, "Resuming %s", up.name)
+	if op == nil || !client.Live(op.Status) { // it has ended since svc was read
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(50 * time.Millisecond):
+			return nil
+		}
+	}
+	p.Say(term.Plain, "Waiting for %s of %s to end", op.Type, up.name)
+	_, err = up.m.await(ctx, c, started{name: up.name, arn: arn, id: aws.ToString(op.Id), service: svc}, p)
+	return err
+}
+
+func (up *upCommand) resumed(ctx context.Context, c *client.Client, svc *types.Service, p *term.Progress) (*types.Service, error) {
+	arn := aws.ToString(svc.ServiceArn)
 	id, svc, err := resuming.start(ctx, c, arn)
 	if err != nil || id == "" {
 		return svc, err
 	}
+	p.Say(term.Plain, "Resuming %s", up.name)
 	out, err := up.m.await(ctx, c, started{name: up.name, arn: arn, id: id, service: svc}, p)
 	if err != nil {
 		return nil, err
@@ -390,6 +415,15 @@ func (up *upCommand) fromName(ctx context.Context, c *client.Client, image strin
 		return upImage{}, err
 	}
 	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: title, config: config}, nil
+}
+
+// shortImage is an image's name as people compare it.
+func shortImage(identifier string) string {
+	name, digest, pinned := strings.Cut(imageForPeople(identifier), "@")
+	if !pinned {
+		return name
+	}
+	return name + "@" + shortDigest(digest)
 }
 
 // ownImage returns the ECR-shaped name of an image in the server's registry.

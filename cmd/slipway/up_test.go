@@ -79,6 +79,10 @@ func TestUpSettlesFirst(t *testing.T) {
 	s.run("pause", "shop", "--wait=false") // so that up meets a live operation, then a paused service
 	s.run("up", "shop:2.0", "--name", "shop")
 	s.show()
+	s.run("pause", "shop")
+	s.server.stale = 1
+	s.run("up", "shop:2.0", "--name", "shop")
+	s.show()
 	s.server.services[0].Status = types.ServiceStatusCreateFailed
 	s.run("up", "shop:2.0", "--name", "shop")
 	s.show()
