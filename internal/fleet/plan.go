@@ -158,7 +158,8 @@ func (p *planner) observe(r slipway.Release, f *fact) {
 	switch f.presence {
 	case absent:
 		if !f.stored && f.exit == nil {
-			return // it was taken back before anybody knew of it
+			f.row.State = slipway.InstanceEnded // before anybody knew of it
+			return
 		}
 		if was.State.Live() {
 			f.row = ended(was, f.exit, p.now)
@@ -353,10 +354,10 @@ func (p *planner) drainOne(f *fact) {
 func (p *planner) prune(r slipway.Release, facts []*fact) {
 	keep := keepEnded * (1 + r.Size)
 	for _, f := range slices.Backward(facts) {
-		if f.row.State != slipway.InstanceEnded || f.presence != absent {
+		if f.row.State != slipway.InstanceEnded || f.presence != absent || !f.stored {
 			continue
 		}
-		if keep--; keep < 0 && f.stored {
+		if keep--; keep < 0 {
 			p.put = slices.DeleteFunc(p.put, func(i slipway.Instance) bool { return i.ID == f.row.ID })
 			p.forget = append(p.forget, f.row)
 		}

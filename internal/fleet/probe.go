@@ -25,6 +25,11 @@ const (
 	firstGap   = 250 * time.Microsecond
 	longestGap = 50 * time.Millisecond
 
+	// An instance that has been starting for slowAfter is checked every
+	// slowGap: that is soon enough for it, and spares the machine.
+	slowAfter = 30 * time.Second
+	slowGap   = 500 * time.Millisecond
+
 	// tellAfter is how long an instance may fail its first checks before
 	// anybody is told, and tellEvery how often at most afterwards.
 	tellAfter = time.Second
@@ -107,7 +112,9 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 			}
 		}
 		pause(ctx, gap)
-		gap = min(gap+gap/10, longestGap)
+		if gap = min(gap+gap/10, longestGap); now.Sub(c.created) > slowAfter {
+			gap = slowGap
+		}
 	}
 	return time.Time{}, false
 }
