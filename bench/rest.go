@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,11 +95,16 @@ func (r *report) instances(dir string, n int) error {
 	return nil
 }
 
-// keeps reports whether a process is the init of an instance below dir: it is
-// the first of its process namespace and has a mount from there.
+// keeps reports whether a process is the init of an instance of the server on
+// dir: it is the first of its process namespace, in a cgroup of that server's.
 func keeps(pid int, dir string) bool {
-	mounts, err := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid))
-	if err != nil || !strings.Contains(string(mounts), dir) {
+	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		return false
+	}
+	h := fnv.New32a()
+	h.Write([]byte(filepath.Join(dir, "runtime")))
+	if !strings.Contains(string(groups), fmt.Sprintf("/slipway-%08x", h.Sum32())) {
 		return false
 	}
 	ids, err := statusLine(pid, "NSpid")

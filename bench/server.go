@@ -115,7 +115,10 @@ func (s *server) close() error {
 				}
 			}
 		}
-		return len(out.ServiceSummaryList) == 0, fmt.Errorf("%d services are left", len(out.ServiceSummaryList))
+		if n := len(out.ServiceSummaryList); n > 0 {
+			return false, fmt.Errorf("%d services are left", n)
+		}
+		return true, nil
 	})
 	return errors.Join(err, s.stop(), os.RemoveAll(s.dir))
 }
