@@ -51,7 +51,7 @@ type guard struct {
 	chunks chunkScanner
 	err    error // what follows the delivered bytes; nil while there is more
 
-	mid   atomic.Bool // inside a message, or after one that was refused
+	mid   atomic.Bool // the client may be sending what nobody will read
 	isCut atomic.Bool
 
 	mu     sync.Mutex // guards the deadlines
@@ -245,7 +245,7 @@ func (g *guard) pass(end int) {
 
 func (g *guard) enter(s guardState) {
 	g.state = s
-	g.mid.Store(s == guardLength || s == guardChunks)
+	g.mid.Store(s != guardHead)
 }
 
 // follow takes bytes of a body or another protocol and returns how many of
@@ -344,6 +344,9 @@ func (g *guard) cut() {
 	g.isCut.Store(true)
 	g.setDeadline()
 }
+
+// handOver ends the guard's part in the connection, which has become a tunnel.
+func (g *guard) handOver() { g.mid.Store(false) }
 
 // reset makes the coming Close tell the client that what it got is not whole:
 // where a response ends with its connection, nothing else does.

@@ -38,7 +38,7 @@ type exchange struct {
 // ServeHTTP takes a request to its service. Connections should come by way of
 // Serve: it puts a guard in front of them.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	x := &exchange{router: r, w: w, req: req, control: http.NewResponseController(w), start: time.Now()}
+	x := &exchange{router: r, w: w, req: req, control: http.NewResponseController(w), start: time.Now(), protocol: upgradeOf(req)}
 	if g, ok := req.Context().Value(guardKey{}).(*guard); ok {
 		x.guard, x.peer = g, g.peer
 	}
@@ -87,13 +87,18 @@ func (x *exchange) answer(id pageID) {
 	x.status = p.status
 	h := x.w.Header()
 	h.Set("X-Request-Id", x.id)
-	if !x.body.done() || x.protocol != "" {
+	if x.last() {
 		h.Set("Connection", "close")
 	}
 	if err := p.write(x.w, x.req); err != nil {
 		x.aborted = true
 	}
 }
+
+// last reports whether the connection must end with this response: what the
+// client still sends of its body would be taken for its next request, and what
+// it sends after asking for another protocol has passed the guard unchecked.
+func (x *exchange) last() bool { return !x.body.done() || x.protocol != "" }
 
 // fail answers a request that got no answer from an instance.
 func (x *exchange) fail(ctx context.Context, err error) {

@@ -99,7 +99,6 @@ func (x *exchange) outgoing() (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.protocol = upgradeOf(x.req)
 	out := &http.Request{
 		Method:        x.req.Method,
 		URL:           u,
@@ -268,9 +267,7 @@ func (x *exchange) respond(ctx context.Context, resp *http.Response) {
 	h := x.w.Header()
 	incoming(h, resp.Header)
 	x.announce(resp)
-	if !x.body.done() || x.protocol != "" {
-		// What the client still sends would be taken for its next request, and
-		// after a refused upgrade nothing it sends is checked any more.
+	if x.last() {
 		h.Set("Connection", "close")
 	}
 	x.status = resp.StatusCode

@@ -26,6 +26,7 @@ func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
 		x.fail(ctx, fmt.Errorf("take over connection: %w", err))
 		return
 	}
+	x.guard.handOver()
 	x.status = resp.StatusCode
 	t := &tunnel{down: conn, from: brw.Reader, up: up, idle: x.router.cfg.TunnelIdle}
 	defer t.close()

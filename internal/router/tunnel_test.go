@@ -108,6 +108,36 @@ func TestRefusedUpgrade(t *testing.T) {
 	}
 }
 
+// Behind an upgrade request the guard lets everything through: whatever the
+// answer, no second request may be read there.
+func TestNothingFollowsAnUpgradeRequest(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		host   string
+		change func(*route)
+		status int
+	}{
+		{"unknown host", "nobody.test", func(*route) {}, 404},
+		{"paused", testHost, func(r *route) { r.state = paused }, 503},
+		{"unreachable", testHost, func(r *route) { r.instances = []endpoint{{id: "none", open: true}} }, 503},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, nil)
+			w.apply(c.change)
+			cl := w.dial()
+			cl.send(strings.Replace(upgrade, testHost, c.host, 1) + "GET / HTTP/1.1\nHost: shop.test\n\n")
+			if resp, _ := cl.response("GET"); resp.StatusCode != c.status || !resp.Close {
+				t.Errorf("%d, closes: %v; want %d and a close", resp.StatusCode, resp.Close, c.status)
+			}
+			if rest := cl.rest(); rest != "" {
+				t.Errorf("then comes %q", rest)
+			}
+		})
+	}
+}
+
 func TestSwitchToAnotherProtocol(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
