@@ -260,9 +260,9 @@ func (n *Network) enforce(w *world) error {
 		n.installed = want
 	}
 	n.passOthers()
-	if n.checked, err = generation(); err != nil {
-		return err
-	}
+	// Not the generation of now: somebody may have changed the rules since they
+	// were looked at. After changes of our own, they are looked at once more.
+	n.checked = now
 	return nil
 }
 

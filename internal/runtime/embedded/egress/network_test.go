@@ -164,6 +164,10 @@ func TestControl(t *testing.T) {
 	_, err := inwards.greet(neighbour.link.Addr.Addr().String() + ":80")
 	check(t, err)
 
+	check(t, withOptions(t, s))
+	eventually(t, "the datagram with options arrives", func() bool {
+		return slices.Contains(l.saw(), s.link.Addr.Addr().String()+" options")
+	})
 	c := forge(t, s, neighbour.link.Addr.Addr())
 	_, err = io.WriteString(c, "forged")
 	check(t, err)
@@ -207,7 +211,7 @@ func TestForged(t *testing.T) {
 			t.Errorf("send from %s: %v", from, err)
 		}
 	}
-	withOptions(t, s)
+	check(t, withOptions(t, s))
 	// Datagrams of one link arrive in order: what has not come before this one
 	// will not come.
 	s.echo("honest")
@@ -217,9 +221,9 @@ func TestForged(t *testing.T) {
 }
 
 // withOptions sends a datagram whose IP header has an option.
-func withOptions(t *testing.T, s *sandbox) {
+func withOptions(t *testing.T, s *sandbox) error {
 	t.Helper()
-	c, err := s.dial("udp", outsideAddr+":7")
+	c, err := s.dialFrom("udp", s.link.Addr.Addr().String(), outsideAddr+":7")
 	check(t, err)
 	raw, err := c.(*net.UDPConn).SyscallConn()
 	check(t, err)
@@ -229,7 +233,7 @@ func withOptions(t *testing.T, s *sandbox) {
 	}))
 	check(t, sockErr)
 	_, err = io.WriteString(c, "options")
-	check(t, err)
+	return err
 }
 
 func TestIPv6(t *testing.T) {
@@ -544,7 +548,8 @@ func ruleset(t *testing.T) map[string]int {
 // TestRulesRemoved flushes all rules under a running network.
 func TestRulesRemoved(t *testing.T) {
 	newLandscape(t)
-	n := newNetwork(t, Config{})
+	n := plainNetwork(t, Config{})
+	t.Cleanup(func() { check(t, n.Teardown(context.Background())) })
 	start(t, n)
 	eventually(t, "the network serves", func() bool { return n.world.Load() != nil })
 	s := attach(t, n, "a", newNamespace(t))
