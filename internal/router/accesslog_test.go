@@ -82,8 +82,10 @@ func TestAccessLog(t *testing.T) {
 		got = append(got, e)
 	}
 	want := []entry{
-		{Service: "svc", Instance: "a", Client: "127.0.0.1", Method: "POST", Host: "shop.test", Path: "/p\ufffd\"x",
-			Agent: "\"agent\ufffd\"", Protocol: "HTTP/1.1", Status: 200, Received: 3, Sent: 5},
+		{
+			Service: "svc", Instance: "a", Client: "127.0.0.1", Method: "POST", Host: "shop.test", Path: "/p\ufffd\"x",
+			Agent: "\"agent\ufffd\"", Protocol: "HTTP/1.1", Status: 200, Received: 3, Sent: 5,
+		},
 		{Client: "127.0.0.1", Method: "GET", Host: "nobody.test", Path: "/none", Protocol: "HTTP/1.1", Status: 404},
 	}
 	if len(got) != 2 || got[0] != want[0] || got[1] != want[1] {

@@ -42,26 +42,34 @@ func TestOutgoingHeader(t *testing.T) {
 	}{
 		{"nothing", "", false, nil},
 		{"passed on", "Accept: a\r\nAccept: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own: f\r\nUser-Agent: g\r\n", false, http.Header{
-			"Accept": {"a", "b"}, "Cookie": {"c=d"}, "Authorization": {"e"}, "X-Own": {"f"}, "User-Agent": {"g"}}},
-		{"hop by hop", "Connection: keep-alive, X-Own\r\nConnection: x-other\r\nKeep-Alive: a\r\nProxy-Connection: b\r\n" +
-			"Proxy-Authorization: c\r\nProxy-Authenticate: d\r\nUpgrade: h2c\r\nX-Own: e\r\nX-Other: f\r\nX-Stays: g\r\n", false,
-			http.Header{"X-Stays": {"g"}}},
+			"Accept": {"a", "b"}, "Cookie": {"c=d"}, "Authorization": {"e"}, "X-Own": {"f"}, "User-Agent": {"g"},
+		}},
+		{
+			"hop by hop", "Connection: keep-alive, X-Own\r\nConnection: x-other\r\nKeep-Alive: a\r\nProxy-Connection: b\r\n" +
+				"Proxy-Authorization: c\r\nProxy-Authenticate: d\r\nUpgrade: h2c\r\nX-Own: e\r\nX-Other: f\r\nX-Stays: g\r\n", false,
+			http.Header{"X-Stays": {"g"}},
+		},
 		{"te trailers", "TE: gzip, trailers\r\n", false, http.Header{"Te": {"trailers"}}},
 		{"te named by connection", "TE: trailers\r\nConnection: TE\r\n", false, http.Header{"Te": {"trailers"}}},
 		{"te other", "TE: gzip\r\n", false, nil},
 		{"expect without a body", "Expect: 100-continue\r\n", false, nil},
 		{"forged", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
 			"X-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: on\r\nForwarded: for=evil\r\nX-Real-IP: 10.0.0.1\r\nX-Request-ID: evil\r\n", false, nil},
-		{"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\n", false,
-			http.Header{"X_own": {"c"}}},
+		{
+			"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\n", false,
+			http.Header{"X_own": {"c"}},
+		},
 		{"ours named by connection", "Connection: X-Forwarded-For, X-Request-Id, Host\r\n", false, nil},
 		{"trusted", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n" +
 			"X-Forwarded-Port: 443\r\nForwarded: for=b\r\nX-Real-IP: c\r\n", true, http.Header{
 			"X-Forwarded-For": {"10.0.0.1, 10.0.0.2, 192.0.2.7"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"a"},
-			"X-Forwarded-Port": {"443"}, "Forwarded": {"for=b"}, "X-Real-Ip": {"c"}}},
+			"X-Forwarded-Port": {"443"}, "Forwarded": {"for=b"}, "X-Real-Ip": {"c"},
+		}},
 		{"trusted, with underscores", "X_Forwarded_For: 10.0.0.1\r\n", true, nil},
-		{"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true,
-			http.Header{"X-Forwarded-Proto": {"https"}}},
+		{
+			"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true,
+			http.Header{"X-Forwarded-Proto": {"https"}},
+		},
 	} {
 		want := ours.Clone()
 		for k, v := range c.want {

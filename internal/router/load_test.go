@@ -38,8 +38,10 @@ func newFollowed(t *testing.T) *followed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.service = slipway.Service{ID: slipway.NewID(), Name: "shop", ARN: "arn", Label: "abcdefghij",
-		Wanted: slipway.WantedRunning, CreatedAt: t0, UpdatedAt: t0}
+	b.service = slipway.Service{
+		ID: slipway.NewID(), Name: "shop", ARN: "arn", Label: "abcdefghij",
+		Wanted: slipway.WantedRunning, CreatedAt: t0, UpdatedAt: t0,
+	}
 	b.update(func(tx *store.Tx) error { return tx.InsertService(b.service) })
 	return b
 }
@@ -59,8 +61,10 @@ func (b *followed) update(f func(*store.Tx) error) {
 }
 
 func (b *followed) release(id string) slipway.Release {
-	r := slipway.Release{ID: id, ServiceID: b.service.ID, Desired: slipway.DesiredRun, Size: 1, Port: 8080,
-		Scaling: slipway.Scaling{MaxConcurrency: 2, MinSize: 1, MaxSize: 5}, CreatedAt: t0}
+	r := slipway.Release{
+		ID: id, ServiceID: b.service.ID, Desired: slipway.DesiredRun, Size: 1, Port: 8080,
+		Scaling: slipway.Scaling{MaxConcurrency: 2, MinSize: 1, MaxSize: 5}, CreatedAt: t0,
+	}
 	b.update(func(tx *store.Tx) error { return tx.InsertRelease(r) })
 	return r
 }

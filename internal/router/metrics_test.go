@@ -23,8 +23,13 @@ func TestMetrics(t *testing.T) {
 		status int
 		took   time.Duration
 	}{
-		{200, time.Millisecond}, {204, 2 * time.Millisecond}, {302, 3 * time.Millisecond}, {404, 30 * time.Second},
-		{503, 200 * time.Second}, {statusGone, time.Millisecond}, {799, time.Millisecond},
+		{200, time.Millisecond},
+		{204, 2 * time.Millisecond},
+		{302, 3 * time.Millisecond},
+		{404, 30 * time.Second},
+		{503, 200 * time.Second},
+		{statusGone, time.Millisecond},
+		{799, time.Millisecond},
 	} {
 		s.stats.add(x.status, x.took)
 	}

@@ -40,8 +40,10 @@ type world struct {
 
 // newWorld starts a router; configure may be nil.
 func newWorld(t *testing.T, configure func(*Config)) *world {
-	w := &world{t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
-		conns: map[string]int{}, served: make(chan error, 1)}
+	w := &world{
+		t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
+		conns: map[string]int{}, served: make(chan error, 1),
+	}
 	cfg := Config{
 		Dialer: w, Log: slog.New(slog.DiscardHandler), Suffix: "test",
 		OnWait: func(string) { w.mu.Lock(); w.nudges++; w.mu.Unlock() },

@@ -59,8 +59,10 @@ func follow(s slipway.Scaling, size int, intervals int, demand func(i int) float
 		now = now.Add(interval)
 		integral += demand(i) * interval.Seconds()
 		w.observe(now, integral, stable)
-		next, _ := Decide(s, size, Observation{Known: true, Now: int(demand(i)), Peak: w.peak(),
-			Whole: w.whole(now, stable), Rested: now.Sub(changed) >= pace})
+		next, _ := Decide(s, size, Observation{
+			Known: true, Now: int(demand(i)), Peak: w.peak(),
+			Whole: w.whole(now, stable), Rested: now.Sub(changed) >= pace,
+		})
 		if next != size {
 			size, changed = next, now
 		}
