@@ -86,7 +86,7 @@ type Fleet struct {
 	members   map[string]*member            // instances by id
 	byService map[string]map[string]*member // the same by service and id
 	slots     map[string]chan struct{}      // by service: how many may start at once
-	dirty     map[string]bool               // services to look at
+	dirty     map[string]bool               // services to look at; true: a row changes for sure
 	wakes     map[string]time.Time          // services to look at later
 	world     world
 	freed     bool // something was removed since images were collected
@@ -140,7 +140,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-f.mail.ready:
 		case <-watch.C:
 			for _, id := range watch.Take() {
-				f.dirty[id] = true
+				f.touch(id)
 			}
 		case <-alarm.C:
 		case <-full.C:

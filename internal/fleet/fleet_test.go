@@ -343,13 +343,15 @@ func TestWrongPortIsNamed(t *testing.T) {
 
 func TestNeverHealthyIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{SickAfter: 1}})
+		l.world.SetImage(image, runtimetest.Image{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		})})
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP, r.HealthCheck.Path = true, "/health?deep=1" })
 		l.until("it is given up", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 1 })
 		i := l.inState(r, slipway.InstanceEnded)[0]
 		want := "it did not pass its health check within 6m0s: GET /health?deep=1 on port 8080 was answered with 503 Service Unavailable"
 		if i.Exit == nil || i.Exit.Reason != want {
-			l.Errorf("exit is %+v", i.Exit)
+			l.Errorf("exit is %+v of %+v", i.Exit, l.rows(r))
 		}
 	})
 }

@@ -20,7 +20,7 @@ func (f *Fleet) pass(ctx context.Context) {
 	now := time.Now()
 	for id, t := range f.wakes {
 		if !now.Before(t) {
-			f.dirty[id] = true
+			f.touch(id)
 		}
 	}
 	if !f.world.everything && len(f.dirty) == 0 {
@@ -44,6 +44,9 @@ func (f *Fleet) pass(ctx context.Context) {
 	}
 }
 
+// touch makes a service due.
+func (f *Fleet) touch(service string) { f.dirty[service] = f.dirty[service] }
+
 // planned is a service's rows as they are now, and what was decided by them.
 type planned struct {
 	sight
@@ -53,38 +56,35 @@ type planned struct {
 // decide plans for the services that are due and writes the rows that change.
 func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, error) {
 	all := map[string]planned{}
-	if err := f.store.View(ctx, func(tx *store.Tx) error {
-		ids, err := f.due(tx)
-		if err != nil {
-			return err
-		}
-		for id := range ids {
-			if all[id], err = f.plan(tx, id, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	}); err != nil {
-		return nil, fmt.Errorf("read releases and instances: %w", err)
-	}
-	writers := map[string]planned{}
-	for id, p := range all {
-		if p.writes() {
-			writers[id] = p
-		}
-	}
-	if len(writers) == 0 {
-		return all, nil
-	}
-	// What was read may have changed: decide again in the writing transaction.
-	if err := f.store.Update(ctx, func(tx *store.Tx) error {
-		for id := range writers {
-			p, err := f.plan(tx, id, now)
+	writers := map[string]bool{}
+	if f.news() {
+		writers = f.dirty
+	} else {
+		if err := f.store.View(ctx, func(tx *store.Tx) error {
+			ids, err := f.due(tx)
 			if err != nil {
 				return err
 			}
-			writers[id] = p
-			if err := write(tx, id, now, p.decision); err != nil {
+			return f.planAll(tx, ids, now, all)
+		}); err != nil {
+			return nil, fmt.Errorf("read releases and instances: %w", err)
+		}
+		for id, p := range all {
+			if p.writes() {
+				writers[id] = true
+			}
+		}
+		if len(writers) == 0 {
+			return all, nil
+		}
+	}
+	// What was read may have changed: decide in the writing transaction.
+	if err := f.store.Update(ctx, func(tx *store.Tx) error {
+		if err := f.planAll(tx, writers, now, all); err != nil {
+			return err
+		}
+		for id := range writers {
+			if err := write(tx, id, now, all[id].decision); err != nil {
 				return err
 			}
 		}
@@ -92,8 +92,30 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 	}); err != nil {
 		return nil, fmt.Errorf("write instances: %w", err)
 	}
-	maps.Copy(all, writers)
 	return all, nil
+}
+
+// news reports whether all that is due has something new to write for sure:
+// then there is no need to look first.
+func (f *Fleet) news() bool {
+	if f.world.everything {
+		return false
+	}
+	for _, certain := range f.dirty {
+		if !certain {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *Fleet) planAll(tx *store.Tx, ids map[string]bool, now time.Time, all map[string]planned) (err error) {
+	for id := range ids {
+		if all[id], err = f.plan(tx, id, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // due returns the services to look at.

@@ -86,6 +86,8 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 	gap, passes := firstGap, 0
 	told, toldAt := "", c.created.Add(tellAfter-tellEvery)
 	hint, hintAt := "", c.created.Add(hintAfter)
+	naps := newNapper()
+	defer naps.close()
 	for ctx.Err() == nil {
 		err := c.once(ctx)
 		now := time.Now()
@@ -111,7 +113,7 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 				c.report(healthReport{problem: problem})
 			}
 		}
-		pause(ctx, gap)
+		naps.nap(ctx, gap)
 		if gap = min(gap+gap/10, longestGap); now.Sub(c.created) > slowAfter {
 			gap = slowGap
 		}

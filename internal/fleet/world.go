@@ -101,7 +101,7 @@ func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 	if m == nil {
 		m = &member{id: o.ID, service: o.Service, release: o.Release, createdAt: o.StartedAt, presence: alive, since: number}
 		f.add(m)
-		f.dirty[m.service] = true
+		f.touch(m.service)
 		f.cfg.Logs.Follow(m.service, m.id)
 	}
 	if o.Running || m.presence != alive || m.removing {
