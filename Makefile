@@ -41,6 +41,7 @@ test: unit e2e ## vet, all tests with the race detector, then end to end
 unit: init
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
+	$(GO) test ./internal/deploy # at every point of death, which is too slow with the race detector
 
 # Not cached: the tests drive a binary that the test cache knows nothing of.
 e2e: build ## the real binary with real clients (as root)

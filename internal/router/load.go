@@ -204,8 +204,11 @@ func routeOf(r store.Route, suffix string) route {
 	rt := route{
 		service: r.Service.ID,
 		name:    r.Service.Name,
-		hosts:   []string{strings.ToLower(r.Service.Label + "." + suffix)},
 		state:   stateOf(r.Service),
+	}
+	// A private service has no public host name: here it is unknown.
+	if in := r.Service.Spec.Network.IngressConfiguration; in == nil || in.IsPubliclyAccessible {
+		rt.hosts = []string{strings.ToLower(r.Service.Label + "." + suffix)}
 	}
 	releases := make(map[string]slipway.Release, len(r.Releases))
 	for _, rel := range r.Releases {
@@ -236,6 +239,8 @@ func stateOf(s store.ServiceView) state {
 	switch {
 	case s.Wanted == slipway.WantedDeleted, !s.DeletedAt.IsZero():
 		return deleted
+	case s.Wanted == slipway.WantedPaused && s.Live != nil && s.Live.Kind == slipway.ResumeService && s.Live.Status == slipway.OperationPending:
+		return running // the answer to ResumeService is out: its first requests wait
 	case s.Wanted == slipway.WantedPaused:
 		return paused
 	case s.ActiveRelease != "":

@@ -72,12 +72,6 @@ type Statser interface {
 	Stats(ctx context.Context) (map[string]Usage, error)
 }
 
-// Listener is a driver that can tell which TCP ports an instance's processes
-// listen on, for the explanation of a failed health check.
-type Listener interface {
-	Listening(ctx context.Context, id string) ([]int, error)
-}
-
 // Spec is all a driver needs to run one instance.
 type Spec struct {
 	ID      string // 32 hexadecimal digits: also directory, cgroup and host name

@@ -8,6 +8,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -53,8 +54,12 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 	return Artifact{Digest: img.Digest, Ref: ref, Config: img.Config}, nil
 }
 
-// worded says what was being done, unless err already speaks to the user.
+// worded says what was being done, unless err already speaks to the user. What
+// may be gone at another try loses its code: it is not the user's mistake.
 func worded(doing string, err error) error {
+	if errors.Is(err, image.ErrUnavailable) {
+		return errors.New(err.Error())
+	}
 	if slipway.CodeOf(err) != "" {
 		return err
 	}
