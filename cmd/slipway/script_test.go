@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,8 @@ const scriptLimit = 60 * time.Second
 // servers. They need root, as servers do, but for those that have none. Beside
 // the commands of testscript there are
 //
-//	ready FILE         wait for a server's ready file, and name that server in the environment
+//	serve [FLAG...]    start a server and name it in the environment
+//	ready FILE         wait for the ready file of another one, and name that
 //	ask CODE URL TEXT  request a service's URL until the answer has the status and the text
 //	says FILE          wait until a file has a line
 //	freeport NAME      set NAME to a port that nothing listens on
@@ -43,6 +45,7 @@ const scriptLimit = 60 * time.Second
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	images := scriptImages(t)
+	s := scripts{t}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
@@ -55,13 +58,17 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("unknown condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"ready":    scriptReady,
+			"serve":    s.serve,
+			"ready":    s.ready,
 			"ask":      scriptAsk,
 			"freeport": scriptFreePort,
 			"says":     scriptSays,
 		},
 	})
 }
+
+// scripts is what the commands share: the test that fails when a server does.
+type scripts struct{ t *testing.T }
 
 // scriptImages makes the images that scripts use and returns where they are.
 func scriptImages(t *testing.T) map[string]string {
@@ -110,12 +117,77 @@ func eventually(ts *testscript.TestScript, what string, holds func() error) {
 	}
 }
 
-func scriptReady(ts *testscript.TestScript, neg bool, args []string) {
+// serve starts a server, which ends after the script, when it has deleted
+// what is left.
+func (s scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg {
+		ts.Fatalf("usage: serve [FLAG...]")
+	}
+	stop, err := s.start(ts, args...)
+	ts.Check(err)
+	ts.Defer(stop)
+}
+
+func (s scripts) ready(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: ready FILE")
 	}
 	useServer(ts, ts.MkAbs(args[0]))
-	ts.Defer(func() { deleteServices(ts) })
+	ts.Defer(func() {
+		if ts.Getenv("SCRIPT_CLEAN") != "" {
+			return
+		}
+		// The server has ended, but its instances live.
+		stop, err := s.start(ts)
+		if err != nil {
+			s.t.Errorf("start a server to delete what is left: %v", err)
+			return
+		}
+		stop()
+	})
+}
+
+// start starts a server for the script and returns what deletes all its
+// services and ends it.
+func (s scripts) start(ts *testscript.TestScript, args ...string) (stop func(), err error) {
+	file := filepath.Join(ts.Getenv("WORK"), "serve.json")
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	serve := exec.Command("slipway", append([]string{"serve", "--ready-file", file}, args...)...)
+	// The program is this test's, by the name that testscript has given it.
+	serve.Path = filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], "slipway")
+	serve.Env = []string{"PATH=" + os.Getenv("PATH")}
+	for _, name := range []string{"SLIPWAY_DATA_DIR", "SLIPWAY_API_ADDR", "SLIPWAY_HTTP_ADDR", "HOME"} {
+		serve.Env = append(serve.Env, name+"="+ts.Getenv(name))
+	}
+	var log bytes.Buffer
+	serve.Stdout, serve.Stderr = &log, &log
+	if err := serve.Start(); err != nil {
+		return nil, err
+	}
+	served := false
+	defer func() {
+		if !served {
+			serve.Process.Kill()
+			serve.Wait()
+			s.t.Errorf("slipway serve did not serve:\n%s", &log)
+		}
+	}()
+	useServer(ts, file)
+	served = true
+	return func() {
+		if err := deleteAll(ts); err != nil {
+			s.t.Errorf("services are left: %v", err)
+		} else {
+			ts.Setenv("SCRIPT_CLEAN", "yes")
+		}
+		serve.Process.Signal(os.Interrupt)
+		if err := serve.Wait(); err != nil {
+			s.t.Errorf("slipway serve: %v\n%s", err, &log)
+		}
+		ts.Logf("[serve]\n%s", &log)
+	}, nil
 }
 
 // useServer waits for a ready file and names the server in the environment.
@@ -144,54 +216,38 @@ func scriptSays(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// deleteServices deletes all services that a script has left, since instances
-// outlive their server. Where that has ended, another one does it.
-func deleteServices(ts *testscript.TestScript) {
-	if deleteAll(ts) {
-		return
-	}
-	ready := filepath.Join(ts.Getenv("WORK"), "last.json")
-	serve := exec.Command("slipway", "serve", "--ready-file", ready)
-	serve.Path = filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], "slipway")
-	serve.Env = []string{"PATH=" + os.Getenv("PATH")}
-	for _, name := range []string{"SLIPWAY_DATA_DIR", "SLIPWAY_API_ADDR", "SLIPWAY_HTTP_ADDR", "HOME"} {
-		serve.Env = append(serve.Env, name+"="+ts.Getenv(name))
-	}
-	if err := serve.Start(); err != nil {
-		ts.Logf("start a server to delete what is left: %v", err)
-		return
-	}
-	useServer(ts, ready)
-	if !deleteAll(ts) {
-		ts.Logf("services are left in %s", ts.Getenv("SLIPWAY_DATA_DIR"))
-	}
-	serve.Process.Signal(os.Interrupt)
-	serve.Wait()
-}
-
-// deleteAll deletes all services, and reports false when no server answers.
-func deleteAll(ts *testscript.TestScript) bool {
-	run := func(args ...string) string {
-		var out bytes.Buffer
-		m := &Main{Stdin: strings.NewReader(""), Stdout: &out, Stderr: io.Discard, Getenv: ts.Getenv, Now: time.Now}
+// deleteAll deletes all services, since their instances outlive the server.
+func deleteAll(ts *testscript.TestScript) error {
+	run := func(args ...string) (string, error) {
+		var out, errs bytes.Buffer
+		m := &Main{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: ts.Getenv, Now: time.Now}
 		ctx, cancel := context.WithTimeout(context.Background(), scriptLimit)
 		defer cancel()
-		m.Run(ctx, args)
-		return out.String()
+		if code := m.Run(ctx, args); code != exitOK {
+			return "", fmt.Errorf("slipway %s: exit code %d: %s", strings.Join(args, " "), code, &errs)
+		}
+		return out.String(), nil
 	}
 	var list struct {
 		ServiceSummaryList []struct{ ServiceName, ServiceArn, Status string }
 	}
 	for {
-		if err := json.Unmarshal([]byte(run("ls", "--json")), &list); err != nil {
-			return false
+		out, err := run("ls", "--json")
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			return err
 		}
 		if len(list.ServiceSummaryList) == 0 {
-			return true
+			return nil
 		}
 		for _, s := range list.ServiceSummaryList {
-			if s.Status != "OPERATION_IN_PROGRESS" {
-				run("rm", s.ServiceArn)
+			if s.Status == "OPERATION_IN_PROGRESS" {
+				continue
+			}
+			if _, err := run("rm", s.ServiceArn); err != nil {
+				return err
 			}
 		}
 		list.ServiceSummaryList = nil
