@@ -168,7 +168,7 @@ func (f *Fleet) remove(ctx context.Context, r removal) {
 // removeOnce reads the last output between the end of the process and the end
 // of what is known of it, where the driver can tell the two apart.
 func (f *Fleet) removeOnce(ctx context.Context, id string, wasDead bool) error {
-	s, ok := f.driver.(Stopper)
+	s, ok := f.driver.(runtime.Stopper)
 	if ok && !wasDead {
 		if err := s.Stop(ctx, id, f.limits.Grace); err != nil {
 			return fmt.Errorf("stop: %w", err)

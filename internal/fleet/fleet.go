@@ -29,14 +29,6 @@ type ImageCollector interface {
 	Collect(ctx context.Context, inUse []string) error
 }
 
-// Stopper is a driver that can stop an instance without forgetting it, so that
-// its last output can still be read: stop signal, then after grace SIGKILL to
-// all of it. It returns when no process of it lives; an unknown or ended one is
-// stopped already.
-type Stopper interface {
-	Stop(ctx context.Context, id string, grace time.Duration) error
-}
-
 // Limits are how long things may take. Zero ones are replaced by defaults.
 type Limits struct {
 	StartWithin  time.Duration // from the decision to start an instance to its health; 6 minutes: a deployment gives up before

@@ -72,6 +72,14 @@ type Statser interface {
 	Stats(ctx context.Context) (map[string]Usage, error)
 }
 
+// Stopper is a driver that can stop an instance without forgetting it, so that
+// its last output can still be read: stop signal, then after grace SIGKILL to
+// all of it. It returns when no process of it lives; an unknown or ended one is
+// stopped already.
+type Stopper interface {
+	Stop(ctx context.Context, id string, grace time.Duration) error
+}
+
 // Spec is all a driver needs to run one instance.
 type Spec struct {
 	ID      string // 32 hexadecimal digits: also directory, cgroup and host name
