@@ -45,7 +45,11 @@ func (f *Fleet) pass(ctx context.Context) {
 }
 
 // touch makes a service due.
-func (f *Fleet) touch(service string) { f.dirty[service] = f.dirty[service] }
+func (f *Fleet) touch(service string) {
+	if _, due := f.dirty[service]; !due {
+		f.dirty[service] = false
+	}
+}
 
 // planned is a service's rows as they are now, and what was decided by them.
 type planned struct {

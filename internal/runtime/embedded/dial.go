@@ -23,7 +23,12 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("port %d is not one of TCP", port)
 	}
-	in, netns, err := d.network(ctx, id)
+	ctx, done, err := d.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("dial instance %s: %w", id, err)
+	}
+	defer done()
+	in, netns, err := d.network(id)
 	if err != nil {
 		return nil, fmt.Errorf("dial instance %s: %w", id, err)
 	}
@@ -50,14 +55,7 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 
 // network returns a live instance and its network namespace, for the caller to
 // close.
-func (d *Driver) network(ctx context.Context, id string) (*instance, *os.File, error) {
-	select {
-	case <-d.ready:
-	case <-d.closed:
-		return nil, nil, errClosed
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
+func (d *Driver) network(id string) (*instance, *os.File, error) {
 	in := d.instance(id)
 	if in == nil {
 		return nil, nil, runtime.ErrNotFound
