@@ -2,7 +2,6 @@ package main
 
 import (
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -14,17 +13,15 @@ import (
 const (
 	eventStdout = iota
 	eventStderr
-	eventSignal
 	eventExit
 )
 
 // attendant is an init at its work. Nothing in it allocates: garbage is not
 // collected here.
 type attendant struct {
-	app     *application
-	output  *ring.Writer
-	epoll   int
-	signals int
+	app    *application
+	output *ring.Writer
+	epoll  int
 
 	status unix.WaitStatus
 	done   bool
@@ -60,13 +57,10 @@ func (app *application) attend(output *ring.Writer) handoff.Ended {
 
 // open gathers what there is to wait for.
 func (a *attendant) open() (err error) {
-	if a.signals, err = unix.Signalfd(-1, forwarded(), unix.SFD_CLOEXEC|unix.SFD_NONBLOCK); err != nil {
-		return doing("listen to signals", err)
-	}
 	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return doing("listen", err)
 	}
-	for event, fd := range [...]int{a.app.outputs[0], a.app.outputs[1], a.signals, a.app.pidfd} {
+	for event, fd := range [...]int{a.app.outputs[0], a.app.outputs[1], a.app.pidfd} {
 		e := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)}
 		if err := unix.EpollCtl(a.epoll, unix.EPOLL_CTL_ADD, fd, &e); err != nil {
 			return doing("listen", err)
@@ -82,14 +76,11 @@ const buryInterval = 60_000
 
 // step waits for events and sees to them.
 func (a *attendant) step() {
-	var events [4]unix.EpollEvent
+	var events [3]unix.EpollEvent
 	n, _ := unix.EpollWait(a.epoll, events[:], buryInterval)
 	for i := range max(n, 0) {
-		switch events[i].Fd {
-		case eventStdout, eventStderr:
-			a.copy(int(events[i].Fd), false)
-		case eventSignal:
-			a.forward()
+		if event := int(events[i].Fd); event != eventExit {
+			a.copy(event, false)
 		}
 	}
 	a.bury(unix.WNOHANG)
@@ -115,19 +106,6 @@ func (a *attendant) copy(event int, all bool) {
 		if !all {
 			return
 		}
-	}
-}
-
-// forward hands on the signals that came.
-func (a *attendant) forward() {
-	var info unix.SignalfdSiginfo
-	b := (*[unsafe.Sizeof(info)]byte)(unsafe.Pointer(&info))[:]
-	for {
-		n, err := unix.Read(a.signals, b)
-		if n != len(b) || err != nil {
-			return
-		}
-		unix.Kill(a.app.pid, unix.Signal(info.Signo))
 	}
 }
 

@@ -10,15 +10,12 @@ import (
 // runInit is the life of an instance.
 func runInit() error {
 	// Nobody in the sandbox may trace this process or look into its /proc
-	// entry. Exec set it otherwise a moment ago.
+	// entry. It is so already, see copyProgram; twice is better.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return doing("become untraceable", err)
 	}
-	for fd := handoff.FDControl; fd <= handoff.FDOutput1; fd++ {
-		unix.CloseOnExec(fd)
-	}
-	if err := defaultActions(); err != nil {
-		return err
+	if err := unix.CloseRange(handoff.FDControl, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return doing("keep descriptors from the application", err)
 	}
 	output, err := prepare()
 	if err == errGone {
@@ -28,6 +25,7 @@ func runInit() error {
 		reply(handoff.KindFailed, err.Error())
 		return err
 	}
+	signals := listenToSignals()
 	reply(handoff.KindReady, "")
 
 	body, root, err := receive(handoff.KindOrder)
@@ -49,6 +47,7 @@ func runInit() error {
 	}
 	reply(handoff.KindStarted, "")
 	unix.Close(handoff.FDControl)
+	go forward(signals, app.pid)
 	record(app.attend(output))
 	return nil
 }
@@ -64,6 +63,9 @@ func prepare() (*ring.Writer, error) {
 		return nil, doing("read the stage message", err)
 	}
 	if err := buildStage(&stage); err != nil {
+		return nil, err
+	}
+	if err := dropCrashes(); err != nil {
 		return nil, err
 	}
 	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(stage.OutputSize))

@@ -133,9 +133,6 @@ func filter(program []byte) error {
 
 // start forks and executes.
 func (a *application) start(path string, argv, env []string, files []uintptr, who *identity) error {
-	if err := unblockSignals(); err != nil {
-		return err
-	}
 	a.started = time.Now()
 	pid, err := syscall.ForkExec(path, argv, &syscall.ProcAttr{
 		Env:   env,
@@ -146,9 +143,6 @@ func (a *application) start(path string, argv, env []string, files []uintptr, wh
 			PidFD:      &a.pidfd,
 		},
 	})
-	if blockErr := blockSignals(); blockErr != nil && err == nil {
-		err = blockErr
-	}
 	for _, fd := range files {
 		unix.Close(int(fd))
 	}

@@ -15,9 +15,8 @@
 // orphans and records how it ended. From then on it talks to nobody, so the
 // daemon may come and go.
 //
-// One init runs for each instance, so it is kept small: no package os or fmt,
-// no goroutines of its own, no allocation once the application runs. It must
-// hold nothing that an escape from the sandbox could start from: of the host
+// One init runs for each instance, so it is kept small: little is imported, and
+// nothing is allocated once the application runs. It must hold nothing that an escape from the sandbox could start from: of the host
 // it has three plain files, no directory.
 package main
 

@@ -59,14 +59,17 @@ func newTmpfs(size string) (fd int, err error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// copyProgram copies the running program into the nest.
+// copyProgram copies the running program into the nest. Inits may execute but
+// not read it: from such a program the kernel makes a process that belongs to
+// the host's user namespace for whoever wants to trace it or look into its
+// /proc entry, and never was anything else.
 func copyProgram(nest int) error {
 	from, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(from)
-	to, err := unix.Openat(nest, initPath[1:], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o555)
+	to, err := unix.Openat(nest, initPath[1:], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o111)
 	if err != nil {
 		return err
 	}

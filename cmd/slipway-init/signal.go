@@ -1,49 +1,44 @@
 package main
 
 import (
+	"os"
+	"os/signal"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 // forwarded are the signals that an init hands on to the application: those
-// that people and supervisors send. All real-time signals are among them.
-//
-// They are blocked from before the Go runtime starts (the spawner blocks them
-// and the mask passes through exec), so that every thread of the runtime has
-// them blocked and they can be read from a signalfd instead.
-func forwarded() *unix.Sigset_t {
-	set := &unix.Sigset_t{}
-	for _, s := range [...]unix.Signal{
+// that people and supervisors send. All real-time signals are among them that
+// C libraries do not use themselves.
+func forwarded() []os.Signal {
+	list := []os.Signal{
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGALRM, unix.SIGTERM, unix.SIGCONT, unix.SIGWINCH, unix.SIGPWR,
-	} {
-		addSignal(set, s)
 	}
-	for s := unix.Signal(34); s <= 64; s++ {
-		addSignal(set, s)
+	for s := unix.Signal(35); s <= 64; s++ {
+		list = append(list, s)
 	}
-	return set
+	return list
 }
 
-func addSignal(set *unix.Sigset_t, s unix.Signal) {
-	bits := unsafe.Sizeof(set.Val[0]) * 8
-	set.Val[uintptr(s-1)/bits] |= 1 << (uintptr(s-1) % bits)
+// listenToSignals queues the forwarded signals from now on.
+func listenToSignals() <-chan os.Signal {
+	queue := make(chan os.Signal, 16)
+	signal.Notify(queue, forwarded()...)
+	return queue
 }
 
-func hasSignal(set *unix.Sigset_t, s unix.Signal) bool {
-	bits := unsafe.Sizeof(set.Val[0]) * 8
-	return set.Val[uintptr(s-1)/bits]&(1<<(uintptr(s-1)%bits)) != 0
-}
-
-func blockSignals() error {
-	return doing("block signals", unix.PthreadSigmask(unix.SIG_BLOCK, forwarded(), nil))
-}
-
-// unblockSignals is for the moment in which the application is forked: it is
-// to start with no signal blocked.
-func unblockSignals() error {
-	return doing("unblock signals", unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil))
+// forward hands signals on to the application.
+func forward(queue <-chan os.Signal, pid int) {
+	// A thread of its own: or else the runtime might have to start one at that
+	// moment, and end the program if the application has taken the last that
+	// the instance may have.
+	runtime.LockOSThread()
+	for s := range queue {
+		unix.Kill(pid, s.(unix.Signal))
+	}
 }
 
 // sigaction is the kernel's struct, the same on amd64 and arm64.
@@ -72,16 +67,16 @@ func setAction(s unix.Signal, handler uintptr) error {
 // of an init takes SIGCHLD back for itself.
 func ignoreChildren() error { return setAction(unix.SIGCHLD, sigIgnore) }
 
-// defaultActions takes the forwarded signals from the Go runtime, which would
-// end the program on most of them in the moment in which they are unblocked.
-// With the default action the kernel drops them: this is process 1.
-func defaultActions() error {
-	set := forwarded()
-	for s := unix.Signal(1); s <= 64; s++ {
-		if hasSignal(set, s) {
-			if err := setAction(s, sigDefault); err != nil {
-				return err
-			}
+// dropCrashes takes from the Go runtime the signals by which it would end the
+// program with a stack trace. With their default action the kernel drops those
+// that the application sends, as this is process 1, and ends the program
+// should it really have crashed.
+func dropCrashes() error {
+	for _, s := range [...]unix.Signal{
+		unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSTKFLT, unix.SIGSYS,
+	} {
+		if err := setAction(s, sigDefault); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -20,14 +20,14 @@ var initEnv = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=1"}
 func runSpawner() error {
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.CloseOnExec(handoff.FDControl)
-	// Inits inherit what is set here, down to the signals they find blocked.
-	if err := blockSignals(); err != nil {
-		return err
+	// Whatever else the daemon was started with.
+	if err := unix.CloseRange(handoff.FDControl+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		return doing("close inherited descriptors", err)
 	}
 	if err := ignoreChildren(); err != nil {
 		return err
 	}
-	limitResources()
+	limitResources() // inits inherit what is set here
 	// When the host runs out of memory, rather an instance than the daemon.
 	writeFile("/proc/self/oom_score_adj", "200")
 	if err := buildNest(); err != nil {

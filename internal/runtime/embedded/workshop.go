@@ -36,10 +36,7 @@ var errClosed = errors.New("the embedded runtime has been shut down")
 func (w *workshop) run(ctx context.Context, ready chan<- struct{}) error {
 	defer close(w.done)
 	result := make(chan error, 1)
-	go func() {
-		// Never unlocked: the thread, and with it the namespace and all that
-		// is mounted there, ends with the goroutine.
-		runtime.LockOSThread()
+	onThread(func() {
 		if err := w.enter(); err != nil {
 			result <- fmt.Errorf("make a mount namespace for root file systems: %w", err)
 			return
@@ -54,8 +51,29 @@ func (w *workshop) run(ctx context.Context, ready chan<- struct{}) error {
 				return
 			}
 		}
-	}()
+	})
 	return <-result
+}
+
+// onThread runs f on a thread of its own, which ends with it: with the thread
+// ends the mount namespace, and with that all that is mounted there.
+func onThread(f func()) {
+	go func() {
+		runtime.LockOSThread() // and never unlock
+		if unix.Gettid() != unix.Getpid() {
+			f()
+			return
+		}
+		// The main thread lives as long as the process and is what others see
+		// in its /proc entry. Hold it until another has been found.
+		defer runtime.UnlockOSThread()
+		found := make(chan struct{})
+		onThread(func() {
+			close(found)
+			f()
+		})
+		<-found
+	}()
 }
 
 func (w *workshop) enter() error {

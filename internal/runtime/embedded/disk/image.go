@@ -40,16 +40,15 @@ func (m *images) make(ctx context.Context, _ string, size int64) (*os.File, erro
 	if err != nil {
 		return nil, err
 	}
-	// Never linked: the space is free again once the loop device lets go.
-	file, err := unix.Open(m.dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	file, err := unnamed(m.dir)
 	if err != nil {
-		return nil, fmt.Errorf("make a file without a name in %s: %w", m.dir, err)
+		return nil, err
 	}
-	defer unix.Close(file)
-	if err := t.write(file, size); err != nil {
+	defer file.Close()
+	if err := t.write(int(file.Fd()), size); err != nil {
 		return nil, fmt.Errorf("write a file system: %w", err)
 	}
-	loop, path, err := attach(file)
+	loop, path, err := attach(int(file.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("attach a loop device: %w", err)
 	}
@@ -61,6 +60,16 @@ func (m *images) make(ctx context.Context, _ string, size int64) (*os.File, erro
 func (*images) remove(string) error { return nil }
 
 func (*images) names() ([]string, error) { return nil, nil }
+
+// unnamed makes a file that is gone, and its space free, once it is closed
+// everywhere.
+func unnamed(dir string) (*os.File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("make a file without a name in %s: %w", dir, err)
+	}
+	return os.NewFile(uintptr(fd), dir), nil
+}
 
 // template returns the template for a size, made on first use.
 func (m *images) template(ctx context.Context, size int64) (template, error) {
@@ -89,18 +98,18 @@ func makeTemplate(ctx context.Context, dir string, size int64) (template, error)
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.CreateTemp(dir, "template-*")
+	f, err := unnamed(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	defer os.Remove(f.Name())
 	if err := f.Truncate(size); err != nil {
 		return nil, err
 	}
 	cmd := exec.CommandContext(ctx, mkfs, "-q", "-F", "-O", features, "-b", strconv.Itoa(blockSize), "-i", "16384", "-I", "256",
-		"-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", f.Name())
+		"-m", "0", "-E", "lazy_itable_init=1,nodiscard,root_owner=0:0", "/proc/self/fd/3")
 	cmd.Env = []string{"LC_ALL=C"}
+	cmd.ExtraFiles = []*os.File{f}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("mkfs.ext4: %w: %s", err, bytes.TrimSpace(out))
 	}
