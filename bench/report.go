@@ -55,8 +55,8 @@ func (r *report) page() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks
 
-Written by `+"`make bench`"+` on %s. Compare
-ratios: milliseconds belong to the machine.
+Written by `+"`make bench`"+`. Compare ratios: milliseconds belong to the machine,
+which was: %s.
 
 ## From the call to the first answer
 

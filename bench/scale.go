@@ -104,7 +104,7 @@ func crowd(ctx context.Context, s *server, n int, r *report) error {
 	took := make([]time.Duration, n)
 	began := time.Now()
 	err = together(n, n, func(i int) error {
-		_, err := all[i].resume(ctx)
+		_, err := all[i].resume(ctx, seldom)
 		took[i] = time.Since(began)
 		return err
 	})

@@ -189,19 +189,23 @@ func (v *service) pause(ctx context.Context) error {
 	return v.ended(ctx, *out.OperationId)
 }
 
+// often is how soon an answer other than 200 is asked again when one service is
+// watched; with many, asking would be the load that is measured.
+const often, seldom = 200 * time.Microsecond, 5 * time.Millisecond
+
 // resume asks for the service to be resumed and returns when it answered 200,
 // and the operation's id.
-func (v *service) resume(ctx context.Context) (string, error) {
+func (v *service) resume(ctx context.Context, every time.Duration) (string, error) {
 	out, err := v.s.ResumeService(ctx, &apprunner.ResumeServiceInput{ServiceArn: &v.arn})
 	if err != nil {
 		return "", err
 	}
-	return aws.ToString(out.OperationId), v.answers(ctx)
+	return aws.ToString(out.OperationId), v.answers(ctx, every)
 }
 
 // answers returns when the service answered 200.
-func (v *service) answers(ctx context.Context) error {
-	return poll(ctx, 200*time.Microsecond, func() (bool, error) {
+func (v *service) answers(ctx context.Context, every time.Duration) error {
+	return poll(ctx, every, func() (bool, error) {
 		_, err := v.get(ctx, "/")
 		return err == nil, err
 	})

@@ -52,7 +52,7 @@ func (b *bare) stop(context.Context) error {
 // answers returns when the port of this machine answered 200.
 func answers(ctx context.Context, port int) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/", port)
-	return poll(ctx, 200*time.Microsecond, func() (bool, error) {
+	return poll(ctx, often, func() (bool, error) {
 		_, err := get(ctx, url, "")
 		return err == nil, err
 	})
@@ -67,7 +67,7 @@ type resuming struct {
 func (r *resuming) name() string { return "slipway: resume" }
 
 func (r *resuming) start(ctx context.Context) (err error) {
-	r.op, err = r.service.resume(ctx)
+	r.op, err = r.service.resume(ctx, often)
 	return err
 }
 
@@ -93,7 +93,7 @@ func (c *creating) start(ctx context.Context) (err error) {
 	if c.service, c.op, err = c.server.create(ctx, fmt.Sprintf("made-%d", c.n), ""); err != nil {
 		return err
 	}
-	return c.service.answers(ctx)
+	return c.service.answers(ctx, often)
 }
 
 func (c *creating) stop(ctx context.Context) error {
