@@ -25,7 +25,6 @@ func runInit() error {
 		reply(handoff.KindFailed, err.Error())
 		return err
 	}
-	signals := listenToSignals()
 	reply(handoff.KindReady, "")
 
 	body, root, err := receive(handoff.KindOrder)
@@ -47,7 +46,6 @@ func runInit() error {
 	}
 	reply(handoff.KindStarted, "")
 	unix.Close(handoff.FDControl)
-	go forward(signals, app.pid)
 	record(app.attend(output))
 	return nil
 }
@@ -65,7 +63,7 @@ func prepare() (*ring.Writer, error) {
 	if err := buildStage(&stage); err != nil {
 		return nil, err
 	}
-	if err := dropCrashes(); err != nil {
+	if err := ignoreSignals(); err != nil {
 		return nil, err
 	}
 	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(stage.OutputSize))

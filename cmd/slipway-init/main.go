@@ -11,12 +11,13 @@
 // Started by the spawner it is an init, process 1 of the new pid namespace. It
 // mounts what every instance needs and waits. When it is handed a root file
 // system and an order, it enters the one and carries out the other: it starts
-// the application, writes its output to files, hands it signals, buries
-// orphans and records how it ended. From then on it talks to nobody, so the
+// the application, writes its output to files, buries orphans and records how
+// it ended. From then on it talks to nobody, so the
 // daemon may come and go.
 //
-// One init runs for each instance, so it is kept small: little is imported, and
-// nothing is allocated once the application runs. It must hold nothing that an escape from the sandbox could start from: of the host
+// One init runs for each instance, so it is kept small: no package os or fmt,
+// no goroutines of its own, no allocation once the application runs. It must
+// hold nothing that an escape from the sandbox could start from: of the host
 // it has three plain files, no directory.
 package main
 

@@ -1,45 +1,10 @@
 package main
 
 import (
-	"os"
-	"os/signal"
-	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// forwarded are the signals that an init hands on to the application: those
-// that people and supervisors send. All real-time signals are among them that
-// C libraries do not use themselves.
-func forwarded() []os.Signal {
-	list := []os.Signal{
-		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
-		unix.SIGALRM, unix.SIGTERM, unix.SIGCONT, unix.SIGWINCH, unix.SIGPWR,
-	}
-	for s := unix.Signal(35); s <= 64; s++ {
-		list = append(list, s)
-	}
-	return list
-}
-
-// listenToSignals queues the forwarded signals from now on.
-func listenToSignals() <-chan os.Signal {
-	queue := make(chan os.Signal, 16)
-	signal.Notify(queue, forwarded()...)
-	return queue
-}
-
-// forward hands signals on to the application.
-func forward(queue <-chan os.Signal, pid int) {
-	// A thread of its own: or else the runtime might have to start one at that
-	// moment, and end the program if the application has taken the last that
-	// the instance may have.
-	runtime.LockOSThread()
-	for s := range queue {
-		unix.Kill(pid, s.(unix.Signal))
-	}
-}
 
 // sigaction is the kernel's struct, the same on amd64 and arm64.
 type sigaction struct {
@@ -67,14 +32,25 @@ func setAction(s unix.Signal, handler uintptr) error {
 // of an init takes SIGCHLD back for itself.
 func ignoreChildren() error { return setAction(unix.SIGCHLD, sigIgnore) }
 
-// dropCrashes takes from the Go runtime the signals by which it would end the
-// program with a stack trace. With their default action the kernel drops those
-// that the application sends, as this is process 1, and ends the program
-// should it really have crashed.
-func dropCrashes() error {
-	for _, s := range [...]unix.Signal{
-		unix.SIGILL, unix.SIGTRAP, unix.SIGABRT, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSTKFLT, unix.SIGSYS,
-	} {
+// ignoreSignals makes an init deaf to all signals but SIGKILL from outside: the
+// kernel drops signals to a process 1 that has no handler for them. (To ignore
+// them is something else, which the application would inherit.) It takes from
+// the Go runtime those by which it would end the program, with or without a
+// stack trace; a crash of its own still ends it.
+//
+// An init does not hand signals on. Whoever wants to stop an instance finds the
+// application beside it, and the daemon does so; what listens to signals in a
+// Go program costs three threads, in each instance.
+func ignoreSignals() error {
+	for s := unix.Signal(1); s <= 31; s++ {
+		switch s {
+		case unix.SIGKILL, unix.SIGSTOP: // nobody's to set
+			continue
+		case unix.SIGCHLD: // breaks the wait for events
+			continue
+		case unix.SIGURG: // the scheduler's own
+			continue
+		}
 		if err := setAction(s, sigDefault); err != nil {
 			return err
 		}

@@ -123,8 +123,11 @@ func stageDev(shm uint64) error {
 		}
 	}
 	for _, l := range [...][2]string{
-		{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"},
-		{"/proc/self/fd/2", "stderr"}, {"pts/ptmx", "ptmx"},
+		{"/proc/self/fd", "fd"},
+		{"/proc/self/fd/0", "stdin"},
+		{"/proc/self/fd/1", "stdout"},
+		{"/proc/self/fd/2", "stderr"},
+		{"pts/ptmx", "ptmx"},
 	} {
 		if err := unix.Symlink(l[0], dev+"/"+l[1]); err != nil {
 			return doing("make /dev/"+l[1], err)

@@ -199,16 +199,14 @@ func sliceName(dir string) string {
 // Run serves until ctx ends. It finds what an earlier driver left in the
 // directory, and cleans up after it. When it returns, instances run on.
 func (d *Driver) Run(ctx context.Context) error {
+	defer d.end() // whatever happens, nobody may wait for ever
 	lock, err := lockDir(d.cfg.Dir)
 	if err != nil {
 		return err
 	}
 	defer lock.Close()
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer d.end()
-		return d.serve(ctx, g)
-	})
+	g.Go(func() error { return d.serve(ctx, g) })
 	return g.Wait()
 }
 
@@ -370,9 +368,12 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the embedded runtime's directory: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	// Of this process alone: unlike one by flock it ends with it, even if a
+	// child just forked lives on for a moment.
+	exclusive := unix.Flock_t{Type: unix.F_WRLCK}
+	if err := unix.FcntlFlock(lock.Fd(), unix.F_SETLK, &exclusive); err != nil {
 		lock.Close()
-		if err == unix.EWOULDBLOCK {
+		if err == unix.EACCES || err == unix.EAGAIN {
 			err = errors.New("another process runs instances there")
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)

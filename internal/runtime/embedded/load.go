@@ -17,6 +17,12 @@ func (d *Driver) load(ctx context.Context) error {
 	keep := map[string]bool{}
 	for id := range d.entries(dirInstances) {
 		sandbox, err := d.loadInstance(id)
+		if errors.Is(err, errNeverBegun) {
+			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
+				return err
+			}
+			continue
+		}
 		if err != nil {
 			d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
 			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
@@ -88,6 +94,10 @@ func (d *Driver) sweep(keep map[string]bool) error {
 	return nil
 }
 
+// errNeverBegun says of an instance that the daemon died before it was started:
+// the call that was to start it has not returned and will be made again.
+var errNeverBegun = errors.New("it was never started")
+
 // loadInstance takes over an instance and returns its sandbox's name.
 func (d *Driver) loadInstance(id string) (sandbox string, err error) {
 	dir := d.yard.path(dirInstances, id)
@@ -99,6 +109,11 @@ func (d *Driver) loadInstance(id string) (sandbox string, err error) {
 		return "", fmt.Errorf("its sandbox has the name %q", spec.Sandbox)
 	}
 	in := &instance{id: id, dir: dir, spec: spec, group: d.slice.Group(spec.Sandbox), done: make(chan struct{})}
+	if started, ended, err := in.status(); err != nil {
+		return "", err
+	} else if started == nil && ended == nil {
+		return "", errNeverBegun
+	}
 	in.process, err = findInit(in.group)
 	if err != nil {
 		return "", err
