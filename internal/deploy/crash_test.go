@@ -181,21 +181,31 @@ var stories = []story{
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
 	{"failed creation, mended, then deleted", []chapter{
-		{slipway.CreateService, "crash", slipway.OperationFailed, slipway.StatusCreateFailed, "",
-			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database"},
-		{slipway.UpdateService, "missing", slipway.OperationFailed, slipway.StatusCreateFailed, "",
-			"The image missing is not in its registry."},
+		{
+			slipway.CreateService, "crash", slipway.OperationFailed, slipway.StatusCreateFailed, "",
+			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
+		},
+		{
+			slipway.UpdateService, "missing", slipway.OperationFailed, slipway.StatusCreateFailed, "",
+			"The image missing is not in its registry.",
+		},
 		{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
 	{"failed updates keep the old version", []chapter{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
-		{slipway.UpdateService, "missing", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
-			"The image missing is not in its registry."},
-		{slipway.UpdateService, "crash", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
-			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database"},
-		{slipway.UpdateService, "deaf", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
-			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080"},
+		{
+			slipway.UpdateService, "missing", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"The image missing is not in its registry.",
+		},
+		{
+			slipway.UpdateService, "crash", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
+		},
+		{
+			slipway.UpdateService, "deaf", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080",
+		},
 	}},
 }
 

@@ -29,19 +29,31 @@ type words struct {
 }
 
 var wording = map[slipway.OperationKind]words{
-	slipway.CreateService: {"deployment", "Service creation started.", "Service creation completed successfully.",
-		"Service creation failed. For details, see service logs.", "SERVICE_CREATE"},
-	slipway.UpdateService: {"deployment", "Service update started.",
+	slipway.CreateService: {
+		"deployment", "Service creation started.", "Service creation completed successfully.",
+		"Service creation failed. For details, see service logs.", "SERVICE_CREATE",
+	},
+	slipway.UpdateService: {
+		"deployment", "Service update started.",
 		"Service update completed successfully. New application and configuration is deployed.",
-		"Service update failed. For details, see service logs.", "SERVICE_UPDATE"},
-	slipway.StartDeployment: {"deployment", "Deployment started.", "Deployment completed successfully.",
-		"Deployment failed. For details, see service logs.", "SERVICE_DEPLOY"},
-	slipway.PauseService: {"pause", "Service pause started.", "Service pause completed successfully.",
-		"Service pause failed.", ""},
-	slipway.ResumeService: {"resume", "Service resume started.", "Service resume completed successfully.",
-		"Service resume failed.", ""},
-	slipway.DeleteService: {"delete", "Service deletion started.", "Service deletion completed successfully.",
-		"Service deletion failed.", ""},
+		"Service update failed. For details, see service logs.", "SERVICE_UPDATE",
+	},
+	slipway.StartDeployment: {
+		"deployment", "Deployment started.", "Deployment completed successfully.",
+		"Deployment failed. For details, see service logs.", "SERVICE_DEPLOY",
+	},
+	slipway.PauseService: {
+		"pause", "Service pause started.", "Service pause completed successfully.",
+		"Service pause failed.", "",
+	},
+	slipway.ResumeService: {
+		"resume", "Service resume started.", "Service resume completed successfully.",
+		"Service resume failed.", "",
+	},
+	slipway.DeleteService: {
+		"delete", "Service deletion started.", "Service deletion completed successfully.",
+		"Service deletion failed.", "",
+	},
 }
 
 // Stream returns the name of the log stream of an operation.

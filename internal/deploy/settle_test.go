@@ -39,9 +39,11 @@ func TestSettle(t *testing.T) {
 			},
 			env: []string{"A=user", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=mine", "B=image", "PORT=3000"},
 		},
-		{name: "no shell", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String("migrate && serve")},
+		{
+			name: "no shell", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String("migrate && serve")},
 			argv: []string{"migrate", "&&", "serve"}, port: 8080,
-			env: []string{"A=image", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=eu-west-1", "B=image", "PORT=8080"}},
+			env: []string{"A=image", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=eu-west-1", "B=image", "PORT=8080"},
+		},
 		{name: "nothing to run", image: source.Artifact{Ref: "empty"}, err: slipway.InvalidRequest},
 		{name: "open quote", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String(`sh -c "oops`)}, err: slipway.InvalidRequest},
 		{name: "port 0", image: artifact, conf: types.ImageConfiguration{Port: aws.String("0")}, err: slipway.InvalidRequest},

@@ -98,14 +98,26 @@ func TestPlan(t *testing.T) {
 		{"as wanted", sized(2), []fact{row(0, ready), row(1, ready)}, ""},
 		{"one missing", sized(3), []fact{row(0, ready), row(1, starting)}, "start"},
 
-		{"exit", sized(1), []fact{with(row(0, ready), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{Code: 3, At: now} })},
-			"put i0 ended, remove i0"},
-		{"exit of one never seen", sized(1), []fact{with(fresh(0), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{Code: 3, At: now} })},
-			"put i0 ended, remove i0"},
-		{"lost with the machine", sized(2), []fact{with(row(0, ready), func(f *fact) { f.presence = absent }), with(row(1, starting), func(f *fact) { f.presence = absent })},
-			"put i0 ended, put i1 ended, start, start"},
-		{"could not be made", sized(1), []fact{with(fresh(0), func(f *fact) { f.presence = absent; f.exit = &slipway.Exit{Reason: "no space", At: now} })},
-			"put i0 ended"},
+		{
+			"exit", sized(1),
+			[]fact{with(row(0, ready), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{Code: 3, At: now} })},
+			"put i0 ended, remove i0",
+		},
+		{
+			"exit of one never seen", sized(1),
+			[]fact{with(fresh(0), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{Code: 3, At: now} })},
+			"put i0 ended, remove i0",
+		},
+		{
+			"lost with the machine", sized(2),
+			[]fact{with(row(0, ready), func(f *fact) { f.presence = absent }), with(row(1, starting), func(f *fact) { f.presence = absent })},
+			"put i0 ended, put i1 ended, start, start",
+		},
+		{
+			"could not be made", sized(1),
+			[]fact{with(fresh(0), func(f *fact) { f.presence = absent; f.exit = &slipway.Exit{Reason: "no space", At: now} })},
+			"put i0 ended",
+		},
 		{"crashed just now", sized(1), []fact{crashed(0, now)}, ""},
 		{"crashed a second ago", sized(1), []fact{crashed(0, now.Add(-time.Second))}, "start"},
 		{"known as ended but alive", sized(1), []fact{row(0, isEnded), row(1, ready)}, "remove i0"},
@@ -116,8 +128,11 @@ func TestPlan(t *testing.T) {
 		{"unhealthy beside others", sized(2), []fact{row(0, ready), with(row(1, ready), func(f *fact) { f.failing = true })}, "put i1 draining, start"},
 		{"all unhealthy", sized(3), []fact{row(0, unhealthy), row(1, unhealthy), row(2, unhealthy)}, "start"},
 		{"recovered", sized(1), []fact{with(row(0, unhealthy), func(f *fact) { f.failing = false })}, "put i0 ready"},
-		{"recovered beside its replacement", sized(1), []fact{with(row(0, unhealthy), func(f *fact) { f.failing = false }), row(1, ready)},
-			"put i0 ready, put i1 draining"},
+		{
+			"recovered beside its replacement", sized(1),
+			[]fact{with(row(0, unhealthy), func(f *fact) { f.failing = false }), row(1, ready)},
+			"put i0 ready, put i1 draining",
+		},
 
 		{"fewer, newest first", sized(1), []fact{row(0, ready), row(1, ready), row(2, ready)}, "put i1 draining, put i2 draining"},
 		{"fewer, the starting one first", sized(1), []fact{row(0, starting), row(1, ready)}, "remove i0"},
@@ -136,14 +151,23 @@ func TestPlan(t *testing.T) {
 		{"drain keeps", desired(slipway.DesiredDrain), []fact{row(0, ready), row(1, unhealthy)}, ""},
 		{"drain adds nothing", desired(slipway.DesiredDrain), []fact{row(0, ready)}, ""},
 		{"drain stops what starts", desired(slipway.DesiredDrain), []fact{fresh(0)}, "put i0 starting, remove i0"},
-		{"drain notes exits", desired(slipway.DesiredDrain), []fact{with(row(0, ready), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{At: now} })},
-			"put i0 ended, remove i0"},
+		{
+			"drain notes exits", desired(slipway.DesiredDrain),
+			[]fact{with(row(0, ready), func(f *fact) { f.presence = dead; f.exit = &slipway.Exit{At: now} })},
+			"put i0 ended, remove i0",
+		},
 
-		{"stop", desired(slipway.DesiredStop), []fact{row(0, ready), row(1, unhealthy), row(2, starting), row(3, draining)},
-			"remove i0, remove i1, remove i2, remove i3"},
+		{
+			"stop", desired(slipway.DesiredStop),
+			[]fact{row(0, ready), row(1, unhealthy), row(2, starting), row(3, draining)},
+			"remove i0, remove i1, remove i2, remove i3",
+		},
 		{"stop shows what nobody knew", desired(slipway.DesiredStop), []fact{fresh(0)}, "put i0 draining, remove i0"},
-		{"stopped", desired(slipway.DesiredStop), []fact{with(row(0, ready), func(f *fact) { f.removing = true; f.presence = absent }), crashed(1, now)},
-			"forget i0, forget i1"},
+		{
+			"stopped", desired(slipway.DesiredStop),
+			[]fact{with(row(0, ready), func(f *fact) { f.removing = true; f.presence = absent }), crashed(1, now)},
+			"forget i0, forget i1",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -190,8 +190,10 @@ func (c *Collector) end(ctx context.Context, t *tail, more bool) {
 	}
 	lines := t.cut.end()
 	if more {
-		lines = append(lines, Line{At: time.Now(), Kind: Notice, Next: t.cut.pos,
-			Text: "The instance has ended with more output than is kept."})
+		lines = append(lines, Line{
+			At: time.Now(), Kind: Notice, Next: t.cut.pos,
+			Text: "The instance has ended with more output than is kept.",
+		})
 	}
 	c.append(ctx, t, lines)
 }
@@ -282,8 +284,10 @@ func (c *Collector) append(ctx context.Context, t *tail, lines []Line) {
 	if t.lost > 0 {
 		// The position must not run ahead of what is kept: a new process may
 		// still get what was dropped.
-		notice := Line{At: lines[0].At, Kind: Notice, Next: t.kept.Next, Pending: t.kept.Pending,
-			Text: fmt.Sprintf("%d lines are missing here: they could not be written.", t.lost)}
+		notice := Line{
+			At: lines[0].At, Kind: Notice, Next: t.kept.Next, Pending: t.kept.Pending,
+			Text: fmt.Sprintf("%d lines are missing here: they could not be written.", t.lost),
+		}
 		lines, notices = append([]Line{notice}, lines...), 1
 	}
 	n, err := c.store.Append(context.WithoutCancel(ctx), t.stream, lines)

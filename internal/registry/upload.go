@@ -230,8 +230,10 @@ func (c *call) chunk(s *session) (int64, error) {
 	last, _ := strconv.ParseInt(m[2], 10, 64)
 	if first != s.upload.Size() || last < first-1 {
 		c.setRange(s)
-		return 0, &fault{http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID",
-			fmt.Sprintf("The chunk begins at %d; the upload has %d bytes.", first, s.upload.Size())}
+		return 0, &fault{
+			http.StatusRequestedRangeNotSatisfiable, "BLOB_UPLOAD_INVALID",
+			fmt.Sprintf("The chunk begins at %d; the upload has %d bytes.", first, s.upload.Size()),
+		}
 	}
 	size := last + 1 - first
 	if n := c.r.ContentLength; n >= 0 && n != size {

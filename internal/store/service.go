@@ -44,8 +44,15 @@ const serviceViews = `SELECT ` + serviceColumns + `, COALESCE(o.id, '') FROM ser
 		AND o.status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') `
 
 func serviceFields(v *slipway.Service) []any {
-	return []any{&v.ID, &v.Name, &v.ARN, &v.Label, document{&v.Spec}, &v.Wanted, &v.Status, &v.ActiveRelease,
-		&v.RouteVersion, instant{&v.CreatedAt}, instant{&v.UpdatedAt}, instant{&v.DeletedAt}}
+	return []any{
+		&v.ID, &v.Name, &v.ARN, &v.Label,
+		document{&v.Spec},
+		&v.Wanted, &v.Status, &v.ActiveRelease,
+		&v.RouteVersion,
+		instant{&v.CreatedAt},
+		instant{&v.UpdatedAt},
+		instant{&v.DeletedAt},
+	}
 }
 
 type serviceRow struct {
