@@ -25,7 +25,7 @@ func (s *server) serveAPI(ctx context.Context) error {
 		return err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", s.api)
+	mux.Handle("/", s.gateway)
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", s.health)

@@ -4,34 +4,34 @@ import (
 	"context"
 	"iter"
 
-	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/logs"
 )
 
 // applicationLogs gives the API what applications wrote.
 type applicationLogs struct{ store *logs.Store }
 
-var _ api.Output = applicationLogs{}
+var _ cloudwatch.Output = applicationLogs{}
 
-func (a applicationLogs) Streams(_ context.Context, service string) ([]api.OutputStream, error) {
+func (a applicationLogs) Streams(_ context.Context, service string) ([]cloudwatch.OutputStream, error) {
 	list, err := a.store.Streams(service)
 	if err != nil {
 		return nil, err
 	}
-	streams := make([]api.OutputStream, len(list))
+	streams := make([]cloudwatch.OutputStream, len(list))
 	for i, s := range list {
-		streams[i] = api.OutputStream{Name: s.Name, First: s.First, Last: s.Last}
+		streams[i] = cloudwatch.OutputStream{Name: s.Name, First: s.First, Last: s.Last}
 	}
 	return streams, nil
 }
 
-func (a applicationLogs) Read(ctx context.Context, q api.OutputQuery) iter.Seq2[api.OutputLine, error] {
-	return func(yield func(api.OutputLine, error) bool) {
+func (a applicationLogs) Read(ctx context.Context, q cloudwatch.OutputQuery) iter.Seq2[cloudwatch.OutputLine, error] {
+	return func(yield func(cloudwatch.OutputLine, error) bool) {
 		for l, err := range a.store.Read(ctx, logs.Query{
 			Service: q.Service, Stream: q.Stream, Prefix: q.Prefix,
 			Since: q.Since, Until: q.Until, Tail: q.Tail, Limit: q.Limit,
 		}) {
-			if !yield(api.OutputLine{Stream: l.Stream, At: l.At, Text: l.Text}, err) {
+			if !yield(cloudwatch.OutputLine{Stream: l.Stream, At: l.At, Text: l.Text}, err) {
 				return
 			}
 		}

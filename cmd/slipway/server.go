@@ -17,8 +17,10 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/fleet"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/operation"
@@ -62,7 +64,7 @@ type server struct {
 	scale     *scale.Scaler
 	engine    *operation.Engine
 	auto      *deploy.Auto
-	api       *api.API
+	gateway   *gateway.Gateway
 	metrics   *prometheus.Registry
 }
 
@@ -248,21 +250,34 @@ func (s *server) wireOperations(context.Context) error {
 	return nil
 }
 
-func (s *server) wireAPI(ctx context.Context) (err error) {
+// wireAPI wires the endpoint with every AWS service that it speaks.
+func (s *server) wireAPI(ctx context.Context) error {
 	quotas, err := parseQuotas(s.cfg.Quotas)
 	if err != nil {
 		return err
 	}
-	calls := newCallMetrics(s.metrics)
-	s.api, err = api.New(api.Config{
+	apprunner, err := api.New(api.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Domain: s.cfg.Domain,
-		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port,
-		Output:  applicationLogs{s.logs}, Quotas: quotas, Log: s.log.With("part", "api"), Observe: calls.observe,
+		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas,
 	})
 	if err != nil {
 		return err
 	}
-	return s.api.Bootstrap(ctx)
+	logs, err := cloudwatch.New(cloudwatch.Config{
+		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Output: applicationLogs{s.logs},
+	})
+	if err != nil {
+		return err
+	}
+	calls := newCallMetrics(s.metrics)
+	s.gateway, err = gateway.New(gateway.Config{
+		Store: s.store, Region: s.cfg.Region, Services: []gateway.Service{apprunner.Service(), logs.Service()},
+		Log: s.log.With("part", "api"), Observe: calls.observe,
+	})
+	if err != nil {
+		return err
+	}
+	return apprunner.Bootstrap(ctx)
 }
 
 // registryHandler is our image registry. Access keys are its users.

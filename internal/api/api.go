@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -23,15 +21,9 @@ type Config struct {
 	// URLPort is the port in service URLs; 0, 80 and 443 are not written.
 	URLPort int
 
-	Output Output // what applications wrote; nil when nothing keeps it
 	Quotas Quotas
-	Log    *slog.Logger
 
 	Now func() time.Time // time.Now when nil
-
-	// Observe, if not nil, is called after each call with the name of its
-	// operation ("" for an unknown one) and of its exception ("" for success).
-	Observe func(operation, exception string, took time.Duration)
 }
 
 // Quotas limit what an account may have. Zero stands for App Runner's own
@@ -46,22 +38,13 @@ type Quotas struct {
 // within reports whether one more than n is within the quota.
 func within(quota, n int) bool { return quota < 0 || n < quota }
 
-// API is the endpoint. It is an http.Handler for POST /.
-type API struct {
-	cfg       Config
-	verifier  *sigv4.Verifier
-	endpoints map[string]endpoint // by X-Amz-Target
-}
+// API is App Runner's operations.
+type API struct{ cfg Config }
 
-// maxBody bounds a request's body in bytes. It leaves room for some twenty
-// environment variables of the longest value that the model allows; no process
-// can be started with more.
-const maxBody = 1 << 20
-
-// New checks cfg and returns the endpoint. Call Bootstrap before it serves.
+// New checks cfg and returns the operations. Call Bootstrap before they serve.
 func New(cfg Config) (*API, error) {
-	if cfg.Store == nil || cfg.Log == nil {
-		return nil, errors.New("api: store and log are required")
+	if cfg.Store == nil {
+		return nil, errors.New("api: the store is required")
 	}
 	if cfg.Region == "" || len(cfg.Account) != 12 || cfg.Domain == "" {
 		return nil, fmt.Errorf("api: region %q, account %q (twelve digits) and domain %q are required", cfg.Region, cfg.Account, cfg.Domain)
@@ -69,17 +52,12 @@ func New(cfg Config) (*API, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.Output == nil {
-		cfg.Output = noOutput{}
-	}
 	q := &cfg.Quotas
 	q.Services = cmp.Or(q.Services, 30)
 	q.AutoScalingNames = cmp.Or(q.AutoScalingNames, 10)
 	q.AutoScalingRevisions = cmp.Or(q.AutoScalingRevisions, 5)
 	q.Instances = cmp.Or(q.Instances, 25)
-	a := &API{cfg: cfg, verifier: &sigv4.Verifier{Region: cfg.Region, MaxBody: maxBody, Now: cfg.Now}}
-	a.endpoints = a.operations()
-	return a, nil
+	return &API{cfg}, nil
 }
 
 // Bootstrap writes the records that every installation has from the beginning,

@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -53,7 +55,7 @@ func autoScaling(tx *store.Tx, c slipway.AutoScaling) (*types.AutoScalingConfigu
 	return out, nil
 }
 
-func (a *API) createAutoScaling(ctx context.Context, _ Caller, in *apprunner.CreateAutoScalingConfigurationInput) (*apprunner.CreateAutoScalingConfigurationOutput, error) {
+func (a *API) createAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.CreateAutoScalingConfigurationInput) (*apprunner.CreateAutoScalingConfigurationOutput, error) {
 	scaling, err := a.scaling(in)
 	if err != nil {
 		return nil, err
@@ -160,7 +162,7 @@ func (a *API) admitRevision(tx *store.Tx, name string, revisions int) error {
 	return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d auto scaling configurations.", a.cfg.Quotas.AutoScalingNames)
 }
 
-func (a *API) describeAutoScaling(ctx context.Context, _ Caller, in *apprunner.DescribeAutoScalingConfigurationInput) (*apprunner.DescribeAutoScalingConfigurationOutput, error) {
+func (a *API) describeAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeAutoScalingConfigurationInput) (*apprunner.DescribeAutoScalingConfigurationOutput, error) {
 	var out apprunner.DescribeAutoScalingConfigurationOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := a.findAutoScaling(tx, *in.AutoScalingConfigurationArn)
@@ -173,7 +175,7 @@ func (a *API) describeAutoScaling(ctx context.Context, _ Caller, in *apprunner.D
 	return &out, err
 }
 
-func (a *API) updateDefaultAutoScaling(ctx context.Context, _ Caller, in *apprunner.UpdateDefaultAutoScalingConfigurationInput) (*apprunner.UpdateDefaultAutoScalingConfigurationOutput, error) {
+func (a *API) updateDefaultAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateDefaultAutoScalingConfigurationInput) (*apprunner.UpdateDefaultAutoScalingConfigurationOutput, error) {
 	var out apprunner.UpdateDefaultAutoScalingConfigurationOutput
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		c, err := a.findActiveAutoScaling(tx, *in.AutoScalingConfigurationArn)
@@ -196,27 +198,27 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, _ Caller, in *apprun
 
 // listServicesForAutoScaling lists the ARNs of the services that use a
 // revision.
-func (a *API) listServicesForAutoScaling(ctx context.Context, _ Caller, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
+func (a *API) listServicesForAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
 	out := apprunner.ListServicesForAutoScalingConfigurationOutput{ServiceArnList: []string{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := a.findActiveAutoScaling(tx, *in.AutoScalingConfigurationArn)
 		if err != nil {
 			return err
 		}
-		p := newPager(in.MaxResults, "ListServicesForAutoScalingConfiguration", *in.AutoScalingConfigurationArn)
-		key, err := p.after(in.NextToken, 2)
+		p := page.New(in.MaxResults, "ListServicesForAutoScalingConfiguration", *in.AutoScalingConfigurationArn)
+		key, err := p.After(in.NextToken, 2)
 		if err != nil {
 			return err
 		}
-		at, id, err := parseInstantKey(key)
+		at, id, err := page.ParseInstantKey(key)
 		if err != nil {
 			return err
 		}
-		list, err := tx.ServicesUsing(c.ARN, at, id, p.limit())
+		list, err := tx.ServicesUsing(c.ARN, at, id, p.Limit())
 		if err != nil {
 			return err
 		}
-		list, out.NextToken = page(p, list, serviceKey)
+		list, out.NextToken = page.Cut(p, list, serviceKey)
 		for _, v := range list {
 			out.ServiceArnList = append(out.ServiceArnList, v.ARN)
 		}

@@ -7,10 +7,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func (a *API) deleteAutoScaling(ctx context.Context, _ Caller, in *apprunner.DeleteAutoScalingConfigurationInput) (*apprunner.DeleteAutoScalingConfigurationOutput, error) {
+func (a *API) deleteAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteAutoScalingConfigurationInput) (*apprunner.DeleteAutoScalingConfigurationOutput, error) {
 	var out apprunner.DeleteAutoScalingConfigurationOutput
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
 		if in.DeleteAllRevisions {

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -25,7 +27,7 @@ type listAutoScalingInput struct {
 // The documentation's default is true, but Go's SDK can't send false, and
 // Terraform looks in this list for the default revision, whatever its number.
 // So where LatestOnly is absent the default revision is listed as well.
-func (a *API) listAutoScaling(ctx context.Context, _ Caller, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
+func (a *API) listAutoScaling(ctx context.Context, _ gateway.Caller, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
 	wanted := func(c slipway.AutoScaling) bool {
 		switch {
 		case in.LatestOnly == nil:
@@ -40,7 +42,7 @@ func (a *API) listAutoScaling(ctx context.Context, _ Caller, in *listAutoScaling
 		which = strconv.FormatBool(*in.LatestOnly)
 	}
 	name := aws.ToString(in.AutoScalingConfigurationName)
-	p := newPager(in.MaxResults, "ListAutoScalingConfigurations", name, which)
+	p := page.New(in.MaxResults, "ListAutoScalingConfigurations", name, which)
 	afterName, afterRevision, err := parseRevisionKey(p, in.NextToken)
 	if err != nil {
 		return nil, err
@@ -53,11 +55,11 @@ func (a *API) listAutoScaling(ctx context.Context, _ Caller, in *listAutoScaling
 		}
 		var list []slipway.AutoScaling
 		for _, c := range all {
-			if wanted(c) && (p.max == 0 || len(list) < p.limit()) {
+			if wanted(c) && (p.Limit() == 0 || len(list) < p.Limit()) {
 				list = append(list, c)
 			}
 		}
-		list, out.NextToken = page(p, list, func(c slipway.AutoScaling) []string {
+		list, out.NextToken = page.Cut(p, list, func(c slipway.AutoScaling) []string {
 			return []string{c.Name, strconv.Itoa(c.Revision)}
 		})
 		for _, c := range list {
@@ -72,13 +74,13 @@ func (a *API) listAutoScaling(ctx context.Context, _ Caller, in *listAutoScaling
 	return &out, err
 }
 
-func parseRevisionKey(p pager, next *string) (name string, revision int, err error) {
-	key, err := p.after(next, 2)
+func parseRevisionKey(p page.Pager, next *string) (name string, revision int, err error) {
+	key, err := p.After(next, 2)
 	if err != nil || key[0] == "" && key[1] == "" {
 		return "", 0, err
 	}
 	if revision, err = strconv.Atoi(key[1]); err != nil {
-		err = errToken
+		err = page.ErrToken
 	}
 	return key[0], revision, err
 }

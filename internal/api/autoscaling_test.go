@@ -96,7 +96,7 @@ func TestRevisions(t *testing.T) {
 			t.Errorf("%s names %s, want %s", text, got, want)
 		}
 	}
-	b.clock.advance(time.Second)
+	b.Clock.Advance(time.Second)
 	deleted := at(t, b.ok("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"))), "AutoScalingConfiguration").(map[string]any)
 	if deleted["AutoScalingConfigurationArn"] != two || deleted["Status"] != "inactive" || deleted["Latest"] != false || deleted["DeletedAt"] != 1800000001.123 {
 		t.Errorf("deleting by name answers %v", deleted)

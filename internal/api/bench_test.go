@@ -13,10 +13,10 @@ func BenchmarkDescribeService(b *testing.B) {
 	arn := t.create("shop")
 	for b.Loop() {
 		b.StopTimer()
-		r := t.request("AppRunner.DescribeService", arnBody(arn))
+		r := t.Request("AppRunner.DescribeService", arnBody(arn))
 		b.StartTimer()
 		w := httptest.NewRecorder()
-		if t.api.ServeHTTP(w, r); w.Code != 200 {
+		if t.Gateway.ServeHTTP(w, r); w.Code != 200 {
 			b.Fatal(w.Body)
 		}
 	}
@@ -31,10 +31,10 @@ func BenchmarkResumeService(b *testing.B) {
 		b.StopTimer()
 		t.ok("PauseService", arnBody(arn))
 		t.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
-		r := t.request("AppRunner.ResumeService", arnBody(arn))
+		r := t.Request("AppRunner.ResumeService", arnBody(arn))
 		w := httptest.NewRecorder()
 		b.StartTimer()
-		t.api.ServeHTTP(w, r)
+		t.Gateway.ServeHTTP(w, r)
 		b.StopTimer()
 		if w.Code != 200 {
 			b.Fatal(w.Body)

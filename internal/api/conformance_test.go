@@ -291,15 +291,15 @@ func sample(s *wire.Shape) any {
 
 func (b *bench) try(operation, body, member string, c try) {
 	b.Helper()
-	w := b.send(b.request("AppRunner."+operation, body))
-	message, _ := w.doc["Message"].(string)
+	w := b.Send(b.Request("AppRunner."+operation, body))
+	message, _ := w.Doc["Message"].(string)
 	if c.constraint == "" {
 		if w.Code >= 500 || strings.Contains(message, "validation error") {
 			b.Errorf("%s, at a bound of %s: %d %.300s\nbody: %.300s", operation, member, w.Code, w.Body, body)
 		}
 		return
 	}
-	ok := w.Code == 400 && w.doc["__type"] == "InvalidRequestException" &&
+	ok := w.Code == 400 && w.Doc["__type"] == "InvalidRequestException" &&
 		(strings.HasPrefix(message, "1 validation error detected: ") || strings.HasPrefix(message, "2 validation errors detected: "))
 	cut := strings.HasSuffix(message, "...") // at the model's limit of messages
 	if !ok || !strings.Contains(message, " at '"+member+"' failed to satisfy constraint: ") || !strings.Contains(message, c.constraint) && !cut {
@@ -314,8 +314,8 @@ func TestEveryOperation(t *testing.T) {
 	b := newBench(t)
 	answered := map[string]bool{}
 	for _, name := range everyOperation {
-		w := b.send(b.request("AppRunner."+name, "{}"))
-		if w.doc["__type"] == "UnknownOperationException" {
+		w := b.Send(b.Request("AppRunner."+name, "{}"))
+		if w.Doc["__type"] == "UnknownOperationException" {
 			if w.Code != 404 {
 				t.Errorf("%s: %d %s", name, w.Code, w.Body)
 			}

@@ -1,17 +1,16 @@
-// Package api answers App Runner's API: one endpoint, POST /, whose
-// X-Amz-Target header names the operation. It also answers the part of
-// CloudWatch Logs that reads, over the log groups App Runner would have written.
+// Package api is App Runner's API: a handler for each of its operations, which
+// internal/gateway calls.
 //
 // A handler checks its input against what the model can't say, does one
 // transaction and shapes the reply. It starts nothing: what it asks for is an
 // operation's row, which internal/operation takes from there. Signatures,
 // decoding, the model's constraints, logging and errors are done once around
-// all handlers (call.go).
+// all handlers, in the gateway.
 //
 // # Adding an operation
 //
-// Write its handler, a method (ctx, Caller, *Input) (*Output, error), in the
-// file of its resource, and add a line to the table in operations.go. Return
+// Write its handler, a method (ctx, gateway.Caller, *Input) (*Output, error), in
+// the file of its resource, and add a line to the table in operations.go. Return
 // *slipway.Error for the caller's mistakes; an exception that the model does not
 // list for the operation becomes an InvalidRequestException, because SDKs know
 // no other. The conformance test then tries every constraint by itself.

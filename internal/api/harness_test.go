@@ -1,31 +1,22 @@
 package api_test
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"log/slog"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
 const (
-	region  = "us-east-1"
-	account = "000000000000"
+	region  = gatewaytest.Region
+	account = gatewaytest.Account
 	prefix  = "arn:aws:apprunner:" + region + ":" + account + ":"
 
 	defaultScaling = prefix + "autoscalingconfiguration/DefaultConfiguration/1/00000000000000000000000000000001"
@@ -34,132 +25,40 @@ const (
 	image = `"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"public.ecr.aws/nginx/nginx:latest","ImageRepositoryType":"ECR_PUBLIC"}}`
 )
 
-var t0 = time.Unix(1_800_000_000, 123_000_000).UTC()
+var t0 = gatewaytest.T0
 
-// clock is a clock that tests move.
-type clock struct {
-	mu  sync.Mutex // guards now
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-// bench is an API on a real database with one access key, and the log it
-// writes.
+// bench is the API behind a gateway.
 type bench struct {
-	testing.TB
-	api   *api.API
-	store *store.Store
-	key   slipway.AccessKey
-	clock *clock
-	log   *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	*gatewaytest.Bench
+	api *api.API
 }
 
 func newBench(t testing.TB, options ...func(*api.Config)) *bench {
 	t.Helper()
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	b := &bench{
-		TB: t, store: s, clock: &clock{now: t0}, log: &lockedBuffer{},
-		key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: t0},
-	}
-	cfg := api.Config{
-		Store: s, Region: region, Account: account, Domain: "slipway.localhost", URLPort: 8080, Now: b.clock.Now,
-		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
+	b := &bench{Bench: gatewaytest.New(t)}
+	cfg := api.Config{Store: b.Store, Region: region, Account: account, Domain: "slipway.localhost", URLPort: 8080, Now: b.Clock.Now}
 	for _, o := range options {
 		o(&cfg)
 	}
+	var err error
 	if b.api, err = api.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := b.api.Bootstrap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.update(func(tx *store.Tx) error { return tx.InsertAccessKey(b.key) })
+	b.Open([]gateway.Service{b.api.Service()}, func(c *gateway.Config) { c.Now = cfg.Now })
 	return b
-}
-
-func (b *bench) update(f func(*store.Tx) error) {
-	b.Helper()
-	if err := b.store.Update(b.Context(), f); err != nil {
-		b.Fatal(err)
-	}
-}
-
-// request is a signed call of an operation, such as "AppRunner.ListServices".
-func (b *bench) request(target, body string) *http.Request {
-	b.Helper()
-	service := "apprunner"
-	if strings.HasPrefix(target, "Logs_") {
-		service = "logs"
-	}
-	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
-	r.Header.Set("X-Amz-Target", target)
-	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
-	r.ContentLength = -1 // or the signer covers a header that httptest leaves out
-	hash := sha256.Sum256([]byte(body))
-	keys := aws.Credentials{AccessKeyID: b.key.ID, SecretAccessKey: b.key.Secret}
-	if err := signer.NewSigner().SignHTTP(b.Context(), keys, r, hex.EncodeToString(hash[:]), service, region, b.clock.Now()); err != nil {
-		b.Fatal(err)
-	}
-	return r
-}
-
-// reply is an answer as it is on the wire.
-type reply struct {
-	*httptest.ResponseRecorder
-	doc map[string]any
-}
-
-func (b *bench) send(r *http.Request) reply {
-	b.Helper()
-	w := reply{ResponseRecorder: httptest.NewRecorder()}
-	b.api.ServeHTTP(w, r)
-	if err := json.Unmarshal(w.Body.Bytes(), &w.doc); err != nil {
-		b.Fatalf("the reply is no JSON object: %v: %s", err, w.Body)
-	}
-	return w
 }
 
 // call makes a signed call and checks of a success that it has the form that
 // the model gives the operation's output.
-func (b *bench) call(operation, body string) reply {
+func (b *bench) call(operation, body string) gatewaytest.Reply {
 	b.Helper()
-	w := b.send(b.request("AppRunner."+operation, body))
+	w := b.Send(b.Request("AppRunner."+operation, body))
 	if w.Code == http.StatusOK {
 		if op, ok := wire.OperationNamed(operation); ok {
-			conforms(b, operation, op.Output, w.doc)
+			conforms(b, operation, op.Output, w.Doc)
 		}
 	}
 	return w
@@ -172,7 +71,7 @@ func (b *bench) ok(operation, body string) map[string]any {
 	if w.Code != http.StatusOK {
 		b.Fatalf("%s %s: %d %s", operation, body, w.Code, w.Body)
 	}
-	return w.doc
+	return w.Doc
 }
 
 // refused makes a call that must fail with the exception and a message that
@@ -180,7 +79,7 @@ func (b *bench) ok(operation, body string) map[string]any {
 func (b *bench) refused(operation, body, exception, message string) {
 	b.Helper()
 	w := b.call(operation, body)
-	if w.doc["__type"] != exception || !strings.Contains(w.doc["Message"].(string), message) {
+	if w.Doc["__type"] != exception || !strings.Contains(w.Doc["Message"].(string), message) {
 		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", operation, body, w.Code, w.Body, exception, message)
 	}
 }
@@ -272,8 +171,8 @@ func (b *bench) create(name string, members ...string) string {
 // in the status.
 func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status) {
 	b.Helper()
-	now := b.clock.Now()
-	b.update(func(tx *store.Tx) error {
+	now := b.Clock.Now()
+	b.Update(func(tx *store.Tx) error {
 		v, err := tx.Service(arn[strings.LastIndex(arn, "/")+1:])
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -48,24 +49,24 @@ func (a *API) transit(ctx context.Context, arn string, t transition) (s *types.S
 	return s, operation, err
 }
 
-func (a *API) pauseService(ctx context.Context, _ Caller, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
+func (a *API) pauseService(ctx context.Context, _ gateway.Caller, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
 	s, op, err := a.transit(ctx, *in.ServiceArn, pause)
 	return &apprunner.PauseServiceOutput{Service: s, OperationId: op}, err
 }
 
-func (a *API) resumeService(ctx context.Context, _ Caller, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
+func (a *API) resumeService(ctx context.Context, _ gateway.Caller, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
 	s, op, err := a.transit(ctx, *in.ServiceArn, resume)
 	return &apprunner.ResumeServiceOutput{Service: s, OperationId: op}, err
 }
 
-func (a *API) deleteService(ctx context.Context, _ Caller, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
+func (a *API) deleteService(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
 	s, op, err := a.transit(ctx, *in.ServiceArn, remove)
 	return &apprunner.DeleteServiceOutput{Service: s, OperationId: op}, err
 }
 
 // startDeployment answers a wrong state with an InvalidRequestException of its
 // own wording, as App Runner does.
-func (a *API) startDeployment(ctx context.Context, _ Caller, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
+func (a *API) startDeployment(ctx context.Context, _ gateway.Caller, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
 	var out apprunner.StartDeploymentOutput
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -52,7 +53,7 @@ func TestStates(t *testing.T) {
 				if st == slipway.StatusOperationInProgress {
 					b.ok("StartDeployment", arnBody(arn))
 				} else {
-					b.update(func(tx *store.Tx) error { return tx.SetStatus(arn[strings.LastIndex(arn, "/")+1:], st, t0) })
+					b.Update(func(tx *store.Tx) error { return tx.SetStatus(arn[strings.LastIndex(arn, "/")+1:], st, t0) })
 				}
 				for _, read := range []string{"DescribeService", "ListOperations", "DescribeCustomDomains"} {
 					b.ok(read, arnBody(arn))
@@ -67,18 +68,18 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func outcomeOf(t *testing.T, w reply, before slipway.Status, operation string) string {
+func outcomeOf(t *testing.T, w gatewaytest.Reply, before slipway.Status, operation string) string {
 	t.Helper()
 	if w.Code != 200 {
-		return w.doc["__type"].(string) + " " + w.doc["Message"].(string)
+		return w.Doc["__type"].(string) + " " + w.Doc["Message"].(string)
 	}
 	status := "OPERATION_IN_PROGRESS"
-	if s, ok := w.doc["Service"].(map[string]any); ok {
+	if s, ok := w.Doc["Service"].(map[string]any); ok {
 		status = s["Status"].(string)
 	} else if operation != "StartDeployment" {
 		t.Errorf("%s answers without the service", operation)
 	}
-	_, started := w.doc["OperationId"]
+	_, started := w.Doc["OperationId"]
 	switch {
 	case started && status == "OPERATION_IN_PROGRESS":
 		return "operation"
@@ -93,10 +94,10 @@ func TestOneOperationAtATimeUnderRace(t *testing.T) {
 	b := newBench(t)
 	arn := b.create("shop")
 	var wg sync.WaitGroup
-	replies := make([]reply, 16)
+	replies := make([]gatewaytest.Reply, 16)
 	for i := range replies {
-		r := b.request("AppRunner.PauseService", arnBody(arn))
-		wg.Go(func() { replies[i] = b.send(r) })
+		r := b.Request("AppRunner.PauseService", arnBody(arn))
+		wg.Go(func() { replies[i] = b.Send(r) })
 	}
 	wg.Wait()
 	began := 0
@@ -118,10 +119,10 @@ func TestListOperations(t *testing.T) {
 	arn := b.create("shop")
 	ids := []string{}
 	for _, op := range []string{"StartDeployment", "UpdateService", "PauseService"} {
-		b.clock.advance(time.Minute)
+		b.Clock.Advance(time.Minute)
 		ids = append(ids, b.ok(op, arnBody(arn))["OperationId"].(string))
 		if op != "PauseService" {
-			b.clock.advance(time.Second)
+			b.Clock.Advance(time.Second)
 			b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
 		}
 	}
@@ -147,14 +148,14 @@ func TestUpdatedAt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	b.clock.advance(time.Minute)
+	b.Clock.Advance(time.Minute)
 	if got := at(t, b.ok("PauseService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000060.123 {
 		t.Errorf("UpdatedAt is %v after PauseService", got)
 	}
 	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000060.123 {
 		t.Errorf("UpdatedAt is %v while the operation is live", got)
 	}
-	b.clock.advance(time.Second)
+	b.Clock.Advance(time.Second)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
 	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000061.123 {
 		t.Errorf("UpdatedAt is %v after the operation", got)

@@ -7,31 +7,33 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // listOperations lists a service's operations, newest first.
-func (a *API) listOperations(ctx context.Context, _ Caller, in *apprunner.ListOperationsInput) (*apprunner.ListOperationsOutput, error) {
+func (a *API) listOperations(ctx context.Context, _ gateway.Caller, in *apprunner.ListOperationsInput) (*apprunner.ListOperationsOutput, error) {
 	out := apprunner.ListOperationsOutput{OperationSummaryList: []types.OperationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)
 		if err != nil {
 			return err
 		}
-		p := newPager(in.MaxResults, "ListOperations", v.ID)
-		key, err := p.after(in.NextToken, 2)
+		p := page.New(in.MaxResults, "ListOperations", v.ID)
+		key, err := p.After(in.NextToken, 2)
 		if err != nil {
 			return err
 		}
-		at, id, err := parseInstantKey(key)
+		at, id, err := page.ParseInstantKey(key)
 		if err != nil {
 			return err
 		}
-		list, err := tx.OperationsOf(v.ID, at, id, p.limit())
+		list, err := tx.OperationsOf(v.ID, at, id, p.Limit())
 		if err != nil {
 			return err
 		}
-		list, out.NextToken = page(p, list, func(o slipway.Operation) []string { return instantKey(o.CreatedAt, o.ID) })
+		list, out.NextToken = page.Cut(p, list, func(o slipway.Operation) []string { return page.InstantKey(o.CreatedAt, o.ID) })
 		for _, o := range list {
 			out.OperationSummaryList = append(out.OperationSummaryList, operationSummary(o, v.ARN))
 		}

@@ -4,25 +4,23 @@ import (
 	"context"
 	"strings"
 
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-var (
-	appRunner = protocol{
-		signingName: "apprunner",
-		contentType: "application/x-amz-json-1.0",
-		internal:    "InternalServiceErrorException",
+// Service returns the operations for the gateway.
+func (a *API) Service() gateway.Service {
+	return gateway.Service{
+		SigningName: "apprunner",
+		ContentType: "application/x-amz-json-1.0",
+		Internal:    "InternalServiceErrorException",
+		Operations:  a.operations(),
 	}
-	cloudWatchLogs = protocol{
-		signingName: "logs",
-		contentType: "application/x-amz-json-1.1",
-		internal:    "InternalFailure",
-	}
-)
+}
 
 // operations returns every operation that is answered, by its X-Amz-Target.
-func (a *API) operations() map[string]endpoint {
-	m := map[string]endpoint{}
+func (a *API) operations() map[string]gateway.Operation {
+	m := map[string]gateway.Operation{}
 	add(m, "CreateService", a.createService)
 	add(m, "DescribeService", a.describeService)
 	add(m, "ListServices", a.listServices)
@@ -44,28 +42,14 @@ func (a *API) operations() map[string]endpoint {
 	add(m, "UntagResource", a.untagResource)
 	add(m, "ListTagsForResource", a.listTags)
 	add(m, "DescribeCustomDomains", a.describeCustomDomains)
-
-	addLogs(m, "DescribeLogGroups", a.describeLogGroups)
-	addLogs(m, "DescribeLogStreams", a.describeLogStreams)
-	addLogs(m, "GetLogEvents", a.getLogEvents)
-	addLogs(m, "FilterLogEvents", a.filterLogEvents)
 	return m
 }
 
-func add[I, O any](m map[string]endpoint, name string, h func(context.Context, Caller, *I) (*O, error)) {
+func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error)) {
 	model, ok := wire.OperationNamed(name)
 	if !ok {
 		panic("api: the model has no operation " + name)
 	}
-	m["AppRunner."+name] = endpoint{
-		name:     name,
-		protocol: appRunner,
-		model:    model,
-		changes:  !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "List"),
-		serve:    handle(model, h),
-	}
-}
-
-func addLogs[I, O any](m map[string]endpoint, name string, h func(context.Context, Caller, *I) (*O, error)) {
-	m["Logs_20140328."+name] = endpoint{name: name, protocol: cloudWatchLogs, serve: handle(nil, h)}
+	changes := !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "List")
+	m["AppRunner."+name] = gateway.Handle(name, model, changes, h)
 }

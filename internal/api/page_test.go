@@ -52,13 +52,13 @@ func TestPages(t *testing.T) {
 	var names, arns []string
 	for i := range 7 {
 		if i%3 == 0 { // some share their time of creation
-			b.clock.advance(time.Millisecond)
+			b.Clock.Advance(time.Millisecond)
 		}
 		names = append(names, fmt.Sprintf("shop-%d", i))
 		arns = append(arns, b.create(names[i]))
 	}
 	for range 4 {
-		b.clock.advance(time.Millisecond)
+		b.Clock.Advance(time.Millisecond)
 		b.ok("StartDeployment", arnBody(arns[0]))
 		b.end(arns[0], slipway.OperationSucceeded, slipway.StatusRunning)
 	}
@@ -99,12 +99,12 @@ func TestPagesUnderChange(t *testing.T) {
 	b := newBench(t)
 	var arns []string
 	for i := range 6 {
-		b.clock.advance(time.Millisecond)
+		b.Clock.Advance(time.Millisecond)
 		arns = append(arns, b.create(fmt.Sprintf("shop-%d", i)))
 	}
 	n := 0
 	got := b.list("ListServices", "ServiceSummaryList", 2, "", member("ServiceName"), func() {
-		b.clock.advance(time.Millisecond)
+		b.Clock.Advance(time.Millisecond)
 		b.ok("DeleteService", arnBody(arns[2*n+1])) // the last entry of the page before
 		b.end(arns[2*n+1], slipway.OperationSucceeded, slipway.StatusDeleted)
 		if n == 0 {

@@ -21,12 +21,12 @@ import (
 // client is Go's SDK, talking over real HTTP to the bench's API.
 func (b *bench) client() *apprunner.Client {
 	b.Helper()
-	srv := httptest.NewServer(b.api)
+	srv := httptest.NewServer(b.Gateway)
 	b.Cleanup(srv.Close)
 	return apprunner.New(apprunner.Options{
 		Region:       region,
 		BaseEndpoint: &srv.URL,
-		Credentials:  credentials.NewStaticCredentialsProvider(b.key.ID, b.key.Secret, ""),
+		Credentials:  credentials.NewStaticCredentialsProvider(b.Key.ID, b.Key.Secret, ""),
 		HTTPClient:   srv.Client(),
 		Retryer:      aws.NopRetryer{},
 	})
@@ -37,7 +37,7 @@ func realTime(c *api.Config) { c.Now = time.Now }
 
 func newSDKBench(t *testing.T) (*bench, *apprunner.Client) {
 	b := newBench(t, realTime)
-	b.clock.advance(time.Since(t0))
+	b.Clock.Advance(time.Since(t0))
 	return b, b.client()
 }
 

@@ -9,10 +9,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func (a *API) createService(ctx context.Context, _ Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
+func (a *API) createService(ctx context.Context, _ gateway.Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
 	spec, err := a.apply(defaults(), change{
 		source:        in.SourceConfiguration,
 		instance:      in.InstanceConfiguration,
@@ -93,7 +95,7 @@ func (a *API) newService(name string, spec slipway.Spec) slipway.Service {
 	}
 }
 
-func (a *API) describeService(ctx context.Context, _ Caller, in *apprunner.DescribeServiceInput) (*apprunner.DescribeServiceOutput, error) {
+func (a *API) describeService(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeServiceInput) (*apprunner.DescribeServiceOutput, error) {
 	var out apprunner.DescribeServiceOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)
@@ -106,23 +108,23 @@ func (a *API) describeService(ctx context.Context, _ Caller, in *apprunner.Descr
 	return &out, err
 }
 
-func (a *API) listServices(ctx context.Context, _ Caller, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
-	p := newPager(in.MaxResults, "ListServices")
-	key, err := p.after(in.NextToken, 2)
+func (a *API) listServices(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
+	p := page.New(in.MaxResults, "ListServices")
+	key, err := p.After(in.NextToken, 2)
 	if err != nil {
 		return nil, err
 	}
-	at, id, err := parseInstantKey(key)
+	at, id, err := page.ParseInstantKey(key)
 	if err != nil {
 		return nil, err
 	}
 	out := apprunner.ListServicesOutput{ServiceSummaryList: []types.ServiceSummary{}}
 	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := tx.Services(at, id, p.limit())
+		list, err := tx.Services(at, id, p.Limit())
 		if err != nil {
 			return err
 		}
-		list, out.NextToken = page(p, list, serviceKey)
+		list, out.NextToken = page.Cut(p, list, serviceKey)
 		for _, v := range list {
 			out.ServiceSummaryList = append(out.ServiceSummaryList, a.serviceSummary(v))
 		}
@@ -131,9 +133,9 @@ func (a *API) listServices(ctx context.Context, _ Caller, in *apprunner.ListServ
 	return &out, err
 }
 
-func serviceKey(v store.ServiceView) []string { return instantKey(v.CreatedAt, v.ID) }
+func serviceKey(v store.ServiceView) []string { return page.InstantKey(v.CreatedAt, v.ID) }
 
-func (a *API) updateService(ctx context.Context, _ Caller, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
+func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
 	var out apprunner.UpdateServiceOutput
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -163,7 +164,7 @@ func TestCreateServiceRefuses(t *testing.T) {
 	} {
 		b.refused("CreateService", `{"ServiceName":"shop",`+members+`}`, "InvalidRequestException", message)
 	}
-	if strings.Contains(b.log.String(), "hush") {
+	if strings.Contains(b.Logged.String(), "hush") {
 		t.Error("the log repeats a start command")
 	}
 	if l := b.ok("ListServices", "{}")["ServiceSummaryList"].([]any); len(l) != 0 {
@@ -212,10 +213,10 @@ func TestNamesUnderRace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	var wg sync.WaitGroup
-	replies := make([]reply, 16)
+	replies := make([]gatewaytest.Reply, 16)
 	for i := range replies {
-		r := b.request("AppRunner.CreateService", `{"ServiceName":"shop",`+image+`}`)
-		wg.Go(func() { replies[i] = b.send(r) })
+		r := b.Request("AppRunner.CreateService", `{"ServiceName":"shop",`+image+`}`)
+		wg.Go(func() { replies[i] = b.Send(r) })
 	}
 	wg.Wait()
 	made := 0
@@ -237,7 +238,7 @@ func TestServiceQuota(t *testing.T) {
 	b.create("one1")
 	b.create("two2")
 	w := b.call("CreateService", `{"ServiceName":"three",`+image+`}`)
-	if w.Code != 402 || w.doc["__type"] != "ServiceQuotaExceededException" {
+	if w.Code != 402 || w.Doc["__type"] != "ServiceQuotaExceededException" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	// A repeated call hears of its name.
@@ -277,12 +278,12 @@ func TestDeletedService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	b.clock.advance(time.Minute)
+	b.Clock.Advance(time.Minute)
 	doc := b.ok("DeleteService", arnBody(arn))
 	if st := at(t, doc, "Service", "Status"); st != "OPERATION_IN_PROGRESS" || len(doc["OperationId"].(string)) != 32 {
 		t.Errorf("DeleteService answers %v", doc)
 	}
-	b.clock.advance(time.Second)
+	b.Clock.Advance(time.Second)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusDeleted)
 	s := at(t, b.ok("DescribeService", arnBody(arn)), "Service").(map[string]any)
 	if s["Status"] != "DELETED" || s["DeletedAt"] != 1800000061.123 || s["UpdatedAt"] != 1800000061.123 || s["CreatedAt"] != 1800000000.123 {
@@ -301,6 +302,6 @@ func TestDeletedService(t *testing.T) {
 		b.refused(op, `{"ResourceArn":"`+arn+`","Tags":[],"TagKeys":[]}`, "ResourceNotFoundException", "Service not found: "+arn)
 	}
 	b.refused("DescribeService", arnBody(prefix+"service/shop"), "ResourceNotFoundException", "Service not found")
-	b.update(func(tx *store.Tx) error { _, err := tx.ForgetServices(b.clock.Now().Add(time.Hour)); return err })
+	b.Update(func(tx *store.Tx) error { _, err := tx.ForgetServices(b.Clock.Now().Add(time.Hour)); return err })
 	b.refused("DescribeService", arnBody(arn), "ResourceNotFoundException", "Service not found: "+arn)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -87,7 +88,7 @@ func (a *API) taggable(tx *store.Tx, text string) (arn, resource string, err err
 	return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
 }
 
-func (a *API) tagResource(ctx context.Context, _ Caller, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
+func (a *API) tagResource(ctx context.Context, _ gateway.Caller, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		arn, resource, err := a.taggable(tx, *in.ResourceArn)
 		if err != nil {
@@ -109,7 +110,7 @@ func (a *API) tagResource(ctx context.Context, _ Caller, in *apprunner.TagResour
 	return &apprunner.TagResourceOutput{}, err
 }
 
-func (a *API) untagResource(ctx context.Context, _ Caller, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
+func (a *API) untagResource(ctx context.Context, _ gateway.Caller, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		arn, _, err := a.taggable(tx, *in.ResourceArn)
 		if err != nil {
@@ -120,7 +121,7 @@ func (a *API) untagResource(ctx context.Context, _ Caller, in *apprunner.UntagRe
 	return &apprunner.UntagResourceOutput{}, err
 }
 
-func (a *API) listTags(ctx context.Context, _ Caller, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
+func (a *API) listTags(ctx context.Context, _ gateway.Caller, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
 	out := apprunner.ListTagsForResourceOutput{Tags: []types.Tag{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		arn, _, err := a.taggable(tx, *in.ResourceArn)

@@ -9,8 +9,15 @@ var imports = map[string][]string{
 	"wire":    {},
 	"sigv4":   {},
 
+	"page": {},
+
 	"store": {"wire"},
-	"api":   {"wire", "store", "sigv4"},
+
+	// The endpoint, and the services behind it.
+	"gateway":             {"wire", "store", "sigv4"},
+	"gateway/gatewaytest": {"gateway", "wire", "store"},
+	"api":                 {"gateway", "wire", "store"},
+	"cloudwatch":          {"gateway", "wire", "store"},
 
 	"operation": {"store"},
 	"deploy":    {"store", "operation", "source", "build"},
@@ -41,7 +48,7 @@ var imports = map[string][]string{
 }
 
 // leaves may be imported by anybody, as they import nothing of ours.
-var leaves = []string{"metrics"}
+var leaves = []string{"metrics", "page"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

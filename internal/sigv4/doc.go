@@ -4,7 +4,7 @@
 //
 // It signs the received request once more, over exactly the headers the caller
 // signed, and compares: the canonical form is the signing library's, not ours.
-// It keeps no keys and decides no permissions; package api hands it a lookup
+// It keeps no keys and decides no permissions; package gateway hands it a lookup
 // and decides what an authenticated caller may do. Pre-signed URLs and chunked
 // signatures are not supported, since no App Runner client sends them.
 package sigv4

@@ -1,4 +1,4 @@
-package api
+package gateway
 
 import (
 	"context"
@@ -13,16 +13,18 @@ import (
 
 func TestException(t *testing.T) {
 	t.Parallel()
-	model := func(name string) endpoint {
+	internal := Service{Internal: "InternalServiceErrorException"}
+	plain := target{service: Service{Internal: "InternalFailure"}}
+	model := func(name string) target {
 		op, ok := wire.OperationNamed(name)
 		if !ok {
 			t.Fatal(name)
 		}
-		return endpoint{model: op, protocol: appRunner}
+		return target{Operation{Model: op}, internal}
 	}
 	for _, c := range []struct {
 		err    error
-		of     endpoint
+		of     target
 		name   string
 		status int
 	}{
@@ -32,13 +34,13 @@ func TestException(t *testing.T) {
 		{slipway.Errorf(slipway.QuotaExceeded, "x"), model("CreateService"), "ServiceQuotaExceededException", 402},
 		{fmt.Errorf("wrapped: %w", slipway.Errorf(slipway.InvalidState, "x")), model("PauseService"), "InvalidStateException", 400},
 		{&sigv4.Error{Code: sigv4.RequestEntityTooLarge, Message: "x"}, model("PauseService"), "RequestEntityTooLargeException", 413},
-		{wire.NewException("X", "x"), endpoint{protocol: cloudWatchLogs}, "X", 400},
-		{errors.New("x"), endpoint{protocol: cloudWatchLogs}, "InternalFailure", 500},
+		{wire.NewException("X", "x"), plain, "X", 400},
+		{errors.New("x"), plain, "InternalFailure", 500},
 		{errors.New("x"), model("PauseService"), "InternalServiceErrorException", 500},
 		{fmt.Errorf("wait: %w", context.Canceled), model("PauseService"), "RequestAbortedException", 400},
 	} {
 		if e := exception(c.err, c.of); e.Name != c.name || e.Status != c.status {
-			t.Errorf("%v of %v: %d %s, want %d %s", c.err, c.of.model, e.Status, e.Name, c.status, c.name)
+			t.Errorf("%v of %v: %d %s, want %d %s", c.err, c.of.Model, e.Status, e.Name, c.status, c.name)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package api
+package cloudwatch
 
 import (
 	"cmp"
@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -34,28 +37,28 @@ type logGroup struct {
 
 // findLogGroup returns the group of this name; identifier, which newer calls
 // have in place of the name, may also be its ARN.
-func (a *API) findLogGroup(ctx context.Context, name, identifier *string) (logGroup, error) {
+func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logGroup, error) {
 	text := cmp.Or(value(name), value(identifier))
 	if text == "" {
 		return logGroup{}, invalidParameter("1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null")
 	}
-	if prefix := a.logARN(""); strings.HasPrefix(text, prefix) {
+	if prefix := l.logARN(""); strings.HasPrefix(text, prefix) {
 		text = strings.TrimSuffix(strings.TrimPrefix(text, prefix), ":*")
 	}
 	parts := strings.Split(strings.TrimPrefix(text, groupPrefix), "/") // name, id, kind
 	if !strings.HasPrefix(text, groupPrefix) || len(parts) != 3 || parts[2] != serviceGroup && parts[2] != applicationGroup {
 		return logGroup{}, errNoLogGroup
 	}
-	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+	err := l.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := tx.Service(parts[1])
 		if errors.Is(err, store.ErrNotFound) || err == nil && v.Name != parts[0] {
 			return errNoLogGroup
 		}
 		return err
 	})
-	g := logGroup{service: parts[1], arn: a.logARN(text), output: a.cfg.Output}
+	g := logGroup{service: parts[1], arn: l.logARN(text), output: l.cfg.Output}
 	if parts[2] == serviceGroup {
-		g.output = eventLog{a.cfg.Store}
+		g.output = eventLog{l.cfg.Store}
 	}
 	return g, err
 }
@@ -70,8 +73,8 @@ func invalidParameter(format string, args ...any) error {
 	return wire.NewException("InvalidParameterException", fmt.Sprintf(format, args...))
 }
 
-func (a *API) logARN(group string) string {
-	return "arn:aws:logs:" + a.cfg.Region + ":" + a.cfg.Account + ":log-group:" + group
+func (l *Logs) logARN(group string) string {
+	return "arn:aws:logs:" + l.cfg.Region + ":" + l.cfg.Account + ":log-group:" + group
 }
 
 // value is what p points to, or zero.
@@ -130,7 +133,7 @@ type logGroupDescription struct {
 
 // describeLogGroups lists the groups of the services that are not deleted, by
 // name.
-func (a *API) describeLogGroups(ctx context.Context, _ Caller, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
+func (l *Logs) describeLogGroups(ctx context.Context, _ gateway.Caller, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
 	prefix, pattern := value(in.Prefix), value(in.Pattern)
 	if prefix != "" && pattern != "" {
 		return nil, invalidParameter("Only one of logGroupNamePrefix and logGroupNamePattern can be given.")
@@ -140,18 +143,18 @@ func (a *API) describeLogGroups(ctx context.Context, _ Caller, in *describeLogGr
 		return nil, err
 	}
 	p := logPager(limit, "DescribeLogGroups", prefix, pattern)
-	key, err := p.after(in.Token, 1)
+	key, err := p.After(in.Token, 1)
 	if err != nil {
 		return nil, errLogsToken
 	}
 	var all []logGroupDescription
-	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+	err = l.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, err := tx.Services(time.Time{}, "", 0)
 		for _, v := range list {
 			for _, kind := range []string{applicationGroup, serviceGroup} {
 				name := groupName(v, kind)
 				if name > key[0] && strings.HasPrefix(name, prefix) && strings.Contains(name, pattern) {
-					arn := a.logARN(name)
+					arn := l.logARN(name)
 					all = append(all, logGroupDescription{Name: name, CreatedAt: millis(v.CreatedAt), ARN: arn + ":*", GroupARN: arn})
 				}
 			}
@@ -160,12 +163,12 @@ func (a *API) describeLogGroups(ctx context.Context, _ Caller, in *describeLogGr
 	})
 	slices.SortFunc(all, func(a, b logGroupDescription) int { return cmp.Compare(a.Name, b.Name) })
 	out := describeLogGroupsOutput{Groups: []logGroupDescription{}}
-	all, out.Token = page(p, all, func(g logGroupDescription) []string { return []string{g.Name} })
+	all, out.Token = page.Cut(p, all, func(g logGroupDescription) []string { return []string{g.Name} })
 	out.Groups = append(out.Groups, all...)
 	return &out, err
 }
 
-func logPager(limit int, operation string, parameters ...string) pager {
+func logPager(limit int, operation string, parameters ...string) page.Pager {
 	n := int32(limit)
-	return newPager(&n, operation, parameters...)
+	return page.New(&n, operation, parameters...)
 }

@@ -1,4 +1,4 @@
-package api_test
+package cloudwatch_test
 
 import (
 	"context"
@@ -17,40 +17,42 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/cloudwatch"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // memory is an Output in memory: lines in order of time, then of stream.
 type memory struct {
 	service string
-	lines   []api.OutputLine
+	lines   []cloudwatch.OutputLine
 	err     error
 }
 
-func (m *memory) Streams(_ context.Context, service string) ([]api.OutputStream, error) {
-	var list []api.OutputStream
+func (m *memory) Streams(_ context.Context, service string) ([]cloudwatch.OutputStream, error) {
+	var list []cloudwatch.OutputStream
 	if service != m.service {
 		return nil, m.err
 	}
 	for _, l := range m.lines {
-		i := slices.IndexFunc(list, func(s api.OutputStream) bool { return s.Name == l.Stream })
+		i := slices.IndexFunc(list, func(s cloudwatch.OutputStream) bool { return s.Name == l.Stream })
 		if i < 0 {
-			i, list = len(list), append(list, api.OutputStream{Name: l.Stream, First: l.At})
+			i, list = len(list), append(list, cloudwatch.OutputStream{Name: l.Stream, First: l.At})
 		}
 		list[i].Last = l.At
 	}
-	slices.SortFunc(list, func(a, b api.OutputStream) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b cloudwatch.OutputStream) int { return strings.Compare(a.Name, b.Name) })
 	return list, m.err
 }
 
-func (m *memory) Read(_ context.Context, q api.OutputQuery) iter.Seq2[api.OutputLine, error] {
-	return func(yield func(api.OutputLine, error) bool) {
+func (m *memory) Read(_ context.Context, q cloudwatch.OutputQuery) iter.Seq2[cloudwatch.OutputLine, error] {
+	return func(yield func(cloudwatch.OutputLine, error) bool) {
 		if m.err != nil {
-			yield(api.OutputLine{}, m.err)
+			yield(cloudwatch.OutputLine{}, m.err)
 			return
 		}
-		var found []api.OutputLine
+		var found []cloudwatch.OutputLine
 		for _, l := range m.lines {
 			if q.Service == m.service && (q.Stream == "" || q.Stream == l.Stream) && strings.HasPrefix(l.Stream, q.Prefix) &&
 				!l.At.Before(q.Since) && (q.Until.IsZero() || l.At.Before(q.Until)) {
@@ -73,28 +75,53 @@ func (m *memory) Read(_ context.Context, q api.OutputQuery) iter.Seq2[api.Output
 
 // add appends a line n nanoseconds after the beginning of the tests' time.
 func (m *memory) add(stream string, n int, text string) {
-	m.lines = append(m.lines, api.OutputLine{Stream: stream, At: t0.Add(time.Duration(n)), Text: text})
+	m.lines = append(m.lines, cloudwatch.OutputLine{Stream: stream, At: gatewaytest.T0.Add(time.Duration(n)), Text: text})
 }
 
 // logBench is a bench with one service that has events and output.
 type logBench struct {
-	*bench
+	*gatewaytest.Bench
 	output *memory
 	group  string // up to its kind
+}
+
+// openBench returns a bench without services whose instances' lines are in
+// output.
+func openBench(t testing.TB, output cloudwatch.Output) *gatewaytest.Bench {
+	t.Helper()
+	b := gatewaytest.New(t)
+	l, err := cloudwatch.New(cloudwatch.Config{Store: b.Store, Region: gatewaytest.Region, Account: gatewaytest.Account, Output: output})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Open([]gateway.Service{l.Service()})
+	return b
+}
+
+// create adds a running service and returns its id.
+func create(b *gatewaytest.Bench, name string) string {
+	b.Helper()
+	id := slipway.NewID()
+	b.Update(func(tx *store.Tx) error {
+		return tx.InsertService(slipway.Service{
+			ID: id, Name: name, ARN: "arn:" + id, Label: id, Wanted: slipway.WantedRunning, Status: slipway.StatusRunning,
+			CreatedAt: b.Clock.Now(), UpdatedAt: b.Clock.Now(),
+		})
+	})
+	return id
 }
 
 func newLogBench(t testing.TB) logBench {
 	t.Helper()
 	m := &memory{}
-	b := logBench{newBench(t, func(c *api.Config) { c.Output = m }), m, ""}
-	arn := b.create("shop")
-	id := arn[strings.LastIndex(arn, "/")+1:]
+	b := logBench{openBench(t, m), m, ""}
+	id := create(b.Bench, "shop")
 	m.service, b.group = id, "/aws/apprunner/shop/"+id+"/"
-	b.update(func(tx *store.Tx) error {
+	b.Update(func(tx *store.Tx) error {
 		for i, e := range []struct{ stream, text string }{
 			{"events", "Service creation started."}, {"deployment/1", "Pulling image."}, {"events", "Service creation completed successfully."},
 		} {
-			if err := tx.InsertEvent(slipway.Event{ServiceID: id, Stream: e.stream, At: t0.Add(time.Duration(i) * time.Second), Text: e.text}); err != nil {
+			if err := tx.InsertEvent(slipway.Event{ServiceID: id, Stream: e.stream, At: gatewaytest.T0.Add(time.Duration(i) * time.Second), Text: e.text}); err != nil {
 				return err
 			}
 		}
@@ -105,17 +132,17 @@ func newLogBench(t testing.TB) logBench {
 
 func (b logBench) logs(operation, body string) map[string]any {
 	b.Helper()
-	w := b.send(b.request("Logs_20140328."+operation, body))
+	w := b.Send(b.Request("Logs_20140328."+operation, body))
 	if w.Code != http.StatusOK {
 		b.Fatalf("%s %s: %d %s", operation, body, w.Code, w.Body)
 	}
-	return w.doc
+	return w.Doc
 }
 
 func (b logBench) logsRefused(operation, body, exception, message string) {
 	b.Helper()
-	w := b.send(b.request("Logs_20140328."+operation, body))
-	if w.Code != 400 || w.doc["__type"] != exception || !strings.Contains(w.doc["Message"].(string), message) {
+	w := b.Send(b.Request("Logs_20140328."+operation, body))
+	if w.Code != 400 || w.Doc["__type"] != exception || !strings.Contains(w.Doc["Message"].(string), message) {
 		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", operation, body, w.Code, w.Body, exception, message)
 	}
 }
@@ -136,7 +163,7 @@ func (b logBench) in(kind string, members ...string) string {
 func TestDescribeLogGroups(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
-	b.create("cart")
+	create(b.Bench, "cart")
 	names := func(doc map[string]any) (list []string) {
 		for _, g := range doc["logGroups"].([]any) {
 			parts := strings.Split(g.(map[string]any)["logGroupName"].(string), "/")
@@ -330,7 +357,7 @@ func TestGetLogEventsFollows(t *testing.T) {
 	if got := texts(get(`"nextToken":"` + doc["nextForwardToken"].(string) + `"`)); !slices.Equal(got, []string{"same time", "later"}) {
 		t.Errorf("after the end came %v", got)
 	}
-	empty := get(fmt.Sprintf(`"startTime":%d`, t0.UnixMilli()+10))
+	empty := get(fmt.Sprintf(`"startTime":%d`, gatewaytest.T0.UnixMilli()+10))
 	b.output.add("instance/a", 20e6, "much later")
 	if got := texts(get(`"nextToken":"` + empty["nextForwardToken"].(string) + `"`)); !slices.Equal(got, []string{"much later"}) {
 		t.Errorf("after nothing came %v", got)
@@ -406,7 +433,7 @@ func TestFilterLogEventsPages(t *testing.T) {
 		at += r.IntN(2) * r.IntN(1000)
 		b.output.add(fmt.Sprintf("instance/%d", i%3), at, fmt.Sprintf("%d %s", i, []string{"even", "odd"}[i%2]))
 	}
-	slices.SortStableFunc(b.output.lines, func(a, b api.OutputLine) int {
+	slices.SortStableFunc(b.output.lines, func(a, b cloudwatch.OutputLine) int {
 		if c := a.At.Compare(b.At); c != 0 {
 			return c
 		}
@@ -507,21 +534,21 @@ func TestOutputFails(t *testing.T) {
 	b.output.add("instance/a", 0, "x")
 	b.output.err = errors.New("disk on fire")
 	for _, op := range []string{"DescribeLogStreams", "GetLogEvents", "FilterLogEvents"} {
-		w := b.send(b.request("Logs_20140328."+op, b.in("application", `"logStreamName":"instance/a"`)))
-		if w.Code != 500 || w.doc["__type"] != "InternalFailure" || strings.Contains(w.Body.String(), "fire") {
+		w := b.Send(b.Request("Logs_20140328."+op, b.in("application", `"logStreamName":"instance/a"`)))
+		if w.Code != 500 || w.Doc["__type"] != "InternalFailure" || strings.Contains(w.Body.String(), "fire") {
 			t.Errorf("%s: %d %s", op, w.Code, w.Body)
 		}
 	}
-	if !strings.Contains(b.log.String(), "disk on fire") {
+	if !strings.Contains(b.Logged.String(), "disk on fire") {
 		t.Error("the log does not tell the cause")
 	}
 }
 
 func TestWithoutOutput(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	arn := b.create("shop")
-	w := b.send(b.request("Logs_20140328.FilterLogEvents", `{"logGroupName":"/aws/apprunner/shop/`+arn[strings.LastIndex(arn, "/")+1:]+`/application"}`))
+	b := openBench(t, nil)
+	id := create(b, "shop")
+	w := b.Send(b.Request("Logs_20140328.FilterLogEvents", `{"logGroupName":"/aws/apprunner/shop/`+id+`/application"}`))
 	if w.Code != 200 || w.Body.String() != `{"events":[],"searchedLogStreams":[]}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -533,16 +560,16 @@ func TestAWSLogsTail(t *testing.T) {
 	t.Parallel()
 	aws := awsVersion2(t)
 	b := newLogBench(t)
-	b.clock.advance(time.Since(t0)) // the command line signs with the real time
-	b.output.add("instance/a", int(time.Since(t0)), "hello from the application")
-	srv := httptest.NewServer(b.api)
+	b.Clock.Advance(time.Since(gatewaytest.T0)) // the command line signs with the real time
+	b.output.add("instance/a", int(time.Since(gatewaytest.T0)), "hello from the application")
+	srv := httptest.NewServer(b.Gateway)
 	defer srv.Close()
 	dir := t.TempDir()
 	credentials := filepath.Join(dir, "credentials")
-	if err := os.WriteFile(credentials, []byte("[default]\naws_access_key_id = "+b.key.ID+"\naws_secret_access_key = "+b.key.Secret+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(credentials, []byte("[default]\naws_access_key_id = "+b.Key.ID+"\naws_secret_access_key = "+b.Key.Secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), aws, "--region", region, "--endpoint-url", srv.URL, "logs", "tail", b.group+"application", "--since", "1d")
+	cmd := exec.CommandContext(t.Context(), aws, "--region", gatewaytest.Region, "--endpoint-url", srv.URL, "logs", "tail", b.group+"application", "--since", "1d")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "AWS_SHARED_CREDENTIALS_FILE=" + credentials, "AWS_EC2_METADATA_DISABLED=true"}
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "instance/a hello from the application") {

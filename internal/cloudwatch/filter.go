@@ -1,4 +1,4 @@
-package api
+package cloudwatch
 
 import (
 	"context"
@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 )
 
 // maxScan bounds how many lines one call looks at: where few of them match the
@@ -35,7 +38,7 @@ type searchedStream struct{}
 
 // filterLogEvents lists lines of all or some of a group's streams in the order
 // of time.
-func (a *API) filterLogEvents(ctx context.Context, _ Caller, in *filterLogEventsInput) (*filterLogEventsOutput, error) {
+func (l *Logs) filterLogEvents(ctx context.Context, _ gateway.Caller, in *filterLogEventsInput) (*filterLogEventsOutput, error) {
 	if len(in.Streams) > 0 && value(in.Prefix) != "" {
 		return nil, invalidParameter("Only one of logStreamNames and logStreamNamePrefix can be given.")
 	}
@@ -47,7 +50,7 @@ func (a *API) filterLogEvents(ctx context.Context, _ Caller, in *filterLogEvents
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.findLogGroup(ctx, in.Group, in.Identifier)
+	g, err := l.findLogGroup(ctx, in.Group, in.Identifier)
 	if err != nil {
 		return nil, err
 	}
@@ -78,13 +81,13 @@ func (a *API) filterLogEvents(ctx context.Context, _ Caller, in *filterLogEvents
 	}
 	out := filterLogEventsOutput{Events: s.events, Searched: []searchedStream{}}
 	if s.stopped {
-		out.Token = p.token(strconv.FormatInt(s.at.at, 10), strconv.Itoa(s.at.n))
+		out.Token = p.Token(strconv.FormatInt(s.at.at, 10), strconv.Itoa(s.at.n))
 	}
 	return &out, nil
 }
 
-func filterPosition(p pager, token *string) (position, error) {
-	key, err := p.after(token, 2)
+func filterPosition(p page.Pager, token *string) (position, error) {
+	key, err := p.After(token, 2)
 	if err != nil {
 		return position{}, errLogsToken
 	}

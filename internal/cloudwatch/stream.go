@@ -1,4 +1,4 @@
-package api
+package cloudwatch
 
 import (
 	"cmp"
@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 )
 
 type describeLogStreamsInput struct {
@@ -34,7 +37,7 @@ type logStream struct {
 }
 
 // describeLogStreams lists a group's streams by name or by their last line.
-func (a *API) describeLogStreams(ctx context.Context, _ Caller, in *describeLogStreamsInput) (*describeLogStreamsOutput, error) {
+func (l *Logs) describeLogStreams(ctx context.Context, _ gateway.Caller, in *describeLogStreamsInput) (*describeLogStreamsOutput, error) {
 	order, prefix := cmp.Or(value(in.OrderBy), "LogStreamName"), value(in.Prefix)
 	switch {
 	case order != "LogStreamName" && order != "LastEventTime":
@@ -46,12 +49,12 @@ func (a *API) describeLogStreams(ctx context.Context, _ Caller, in *describeLogS
 	if err != nil {
 		return nil, err
 	}
-	g, err := a.findLogGroup(ctx, in.Group, in.Identifier)
+	g, err := l.findLogGroup(ctx, in.Group, in.Identifier)
 	if err != nil {
 		return nil, err
 	}
 	p := logPager(limit, "DescribeLogStreams", g.arn, order, prefix, strconv.FormatBool(value(in.Descending)))
-	key, err := p.after(in.Token, 1)
+	key, err := p.After(in.Token, 1)
 	if err != nil {
 		return nil, errLogsToken
 	}
@@ -66,7 +69,7 @@ func (a *API) describeLogStreams(ctx context.Context, _ Caller, in *describeLogS
 		streams = streams[i+1:]
 	}
 	out := describeLogStreamsOutput{Streams: []logStream{}}
-	streams, out.Token = page(p, streams, func(s OutputStream) []string { return []string{s.Name} })
+	streams, out.Token = page.Cut(p, streams, func(s OutputStream) []string { return []string{s.Name} })
 	for _, s := range streams {
 		out.Streams = append(out.Streams, logStream{
 			Name: s.Name, CreatedAt: millis(s.First), First: millis(s.First), Last: millis(s.Last), Ingested: millis(s.Last),

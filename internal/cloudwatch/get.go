@@ -1,4 +1,4 @@
-package api
+package cloudwatch
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/openslipway/slipway/internal/gateway"
 )
 
 // What one answer holds at most, as CloudWatch Logs.
@@ -79,7 +81,7 @@ func parsePosition(token string) (p position, forward bool, err error) {
 
 // getLogEvents reads a stream forwards or backwards. At either end the answer
 // has no events and the token it was asked with.
-func (a *API) getLogEvents(ctx context.Context, _ Caller, in *getLogEventsInput) (*getLogEventsOutput, error) {
+func (l *Logs) getLogEvents(ctx context.Context, _ gateway.Caller, in *getLogEventsInput) (*getLogEventsOutput, error) {
 	limit, err := limited(in.Limit, maxEvents, maxEvents)
 	if err != nil {
 		return nil, err
@@ -87,7 +89,7 @@ func (a *API) getLogEvents(ctx context.Context, _ Caller, in *getLogEventsInput)
 	if value(in.Stream) == "" {
 		return nil, invalidParameter("1 validation error detected: Value null at 'logStreamName' failed to satisfy constraint: Member must not be null")
 	}
-	g, err := a.findLogGroup(ctx, in.Group, in.Identifier)
+	g, err := l.findLogGroup(ctx, in.Group, in.Identifier)
 	if err != nil {
 		return nil, err
 	}

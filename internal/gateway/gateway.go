@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/openslipway/slipway/internal/sigv4"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Config is what the gateway needs.
+type Config struct {
+	Store    *store.Store // of access keys
+	Region   string       // of signatures
+	Services []Service    // the first words the errors of calls that name none
+	Log      *slog.Logger
+
+	Now func() time.Time // time.Now when nil
+
+	// Observe, if not nil, is called after each call with the name of its
+	// operation ("" for an unknown one) and of its exception ("" for success).
+	Observe func(operation, exception string, took time.Duration)
+}
+
+// Gateway is the endpoint. It is an http.Handler for POST /.
+type Gateway struct {
+	cfg      Config
+	verifier *sigv4.Verifier
+	targets  map[string]target // by X-Amz-Target
+}
+
+// maxBody bounds a request's body in bytes. It leaves room for some twenty
+// environment variables of the longest value that the model allows; no process
+// can be started with more.
+const maxBody = 1 << 20
+
+// New checks cfg and returns the endpoint.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Store == nil || cfg.Log == nil || cfg.Region == "" || len(cfg.Services) == 0 {
+		return nil, errors.New("gateway: store, region, services and log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	g := &Gateway{
+		cfg:      cfg,
+		verifier: &sigv4.Verifier{Region: cfg.Region, MaxBody: maxBody, Now: cfg.Now},
+		targets:  map[string]target{},
+	}
+	for _, s := range cfg.Services {
+		for name, o := range s.Operations {
+			if _, twice := g.targets[name]; twice {
+				return nil, fmt.Errorf("gateway: two services answer %s", name)
+			}
+			g.targets[name] = target{o, s}
+		}
+	}
+	return g, nil
+}

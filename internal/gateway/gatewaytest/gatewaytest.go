@@ -1,0 +1,202 @@
+// Package gatewaytest makes signed calls to services behind a real gateway, on
+// a real database and with a clock that tests move. The tests of every AWS
+// service here build on it.
+package gatewaytest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Where and when tests take place.
+const (
+	Region  = "us-east-1"
+	Account = "000000000000"
+)
+
+// T0 is the time at which a bench's clock begins.
+var T0 = time.Unix(1_800_000_000, 123_000_000).UTC()
+
+// Clock is a clock that tests move.
+type Clock struct {
+	mu  sync.Mutex // guards now
+	now time.Time
+}
+
+// Now is the clock's time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Advance moves the clock.
+func (c *Clock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// Log is what was logged, as JSON lines. It may be written and read at once.
+type Log struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// Bench is a database with one access key, and, once Open was called, a gateway
+// on it.
+type Bench struct {
+	testing.TB
+	Gateway *gateway.Gateway
+	Store   *store.Store
+	Key     slipway.AccessKey // signs the calls
+	Clock   *Clock
+	Logged  *Log
+
+	signing map[string]string // name of the service to sign for, by target
+}
+
+// New returns a bench on an empty database.
+func New(t testing.TB) *Bench {
+	t.Helper()
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	b := &Bench{
+		TB: t, Store: s, Clock: &Clock{now: T0}, Logged: &Log{},
+		Key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: T0},
+	}
+	b.Update(func(tx *store.Tx) error { return tx.InsertAccessKey(b.Key) })
+	return b
+}
+
+// Open makes the gateway for the services. options change its configuration.
+func (b *Bench) Open(services []gateway.Service, options ...func(*gateway.Config)) {
+	b.Helper()
+	cfg := gateway.Config{
+		Store: b.Store, Region: Region, Services: services, Now: b.Clock.Now,
+		Log: slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, o := range options {
+		o(&cfg)
+	}
+	var err error
+	if b.Gateway, err = gateway.New(cfg); err != nil {
+		b.Fatal(err)
+	}
+	b.signing = map[string]string{"": services[0].SigningName}
+	for _, s := range services {
+		for target := range s.Operations {
+			b.signing[target] = s.SigningName
+		}
+	}
+}
+
+// In returns the bench as a part of a test or fuzz target within its own.
+func (b *Bench) In(t testing.TB) *Bench {
+	inner := *b
+	inner.TB = t
+	return &inner
+}
+
+// Update runs a write transaction that must succeed.
+func (b *Bench) Update(f func(*store.Tx) error) {
+	b.Helper()
+	if err := b.Store.Update(b.Context(), f); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// Request is a signed call of an operation, such as "AppRunner.ListServices".
+func (b *Bench) Request(target, body string) *http.Request {
+	b.Helper()
+	service, ok := b.signing[target]
+	if !ok {
+		service = b.signing[""]
+	}
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
+	r.Header.Set("X-Amz-Target", target)
+	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	r.ContentLength = -1 // or the signer covers a header that httptest leaves out
+	hash := sha256.Sum256([]byte(body))
+	keys := aws.Credentials{AccessKeyID: b.Key.ID, SecretAccessKey: b.Key.Secret}
+	if err := signer.NewSigner().SignHTTP(b.Context(), keys, r, hex.EncodeToString(hash[:]), service, Region, b.Clock.Now()); err != nil {
+		b.Fatal(err)
+	}
+	return r
+}
+
+// Reply is an answer as it is on the wire, and read as a JSON object.
+type Reply struct {
+	*httptest.ResponseRecorder
+	Doc map[string]any
+}
+
+// Send makes a call. Its answer must be a JSON object.
+func (b *Bench) Send(r *http.Request) Reply {
+	b.Helper()
+	w := Reply{ResponseRecorder: httptest.NewRecorder()}
+	b.Gateway.ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), &w.Doc); err != nil {
+		b.Fatalf("the reply is no JSON object: %v: %s", err, w.Body)
+	}
+	return w
+}
+
+// Call makes a signed call.
+func (b *Bench) Call(target, body string) Reply {
+	b.Helper()
+	return b.Send(b.Request(target, body))
+}
+
+// OK makes a call that must succeed.
+func (b *Bench) OK(target, body string) map[string]any {
+	b.Helper()
+	w := b.Call(target, body)
+	if w.Code != http.StatusOK {
+		b.Fatalf("%s %s: %d %s", target, body, w.Code, w.Body)
+	}
+	return w.Doc
+}
+
+// Refused makes a call that must fail with the exception and a message that
+// contains the text.
+func (b *Bench) Refused(target, body, exception, message string) {
+	b.Helper()
+	w := b.Call(target, body)
+	text, _ := w.Doc["Message"].(string)
+	if w.Doc["__type"] != exception || !strings.Contains(text, message) {
+		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", target, body, w.Code, w.Body, exception, message)
+	}
+}
