@@ -63,20 +63,6 @@ func (s OperationStatus) Live() bool {
 	return s == OperationPending || s == OperationInProgress || s == OperationRollbackInProgress
 }
 
-// AutoScaling is one revision of an auto scaling configuration.
-type AutoScaling struct {
-	ARN      string
-	Name     string
-	Revision int
-	Scaling  Scaling
-
-	Latest    bool
-	Default   bool
-	Active    bool
-	CreatedAt time.Time
-	DeletedAt time.Time
-}
-
 // Event is a line in a service's history, for people.
 type Event struct {
 	ID        int64

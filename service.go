@@ -41,6 +41,28 @@ type Spec struct {
 	AutoScalingConfigurationARN string // full, with revision and id
 }
 
+// References are the ARNs of the resources that the specification names. They
+// can't be deleted as long as it holds.
+func (s Spec) References() []string {
+	var list []string
+	add := func(arn *string) {
+		if arn != nil && *arn != "" {
+			list = append(list, *arn)
+		}
+	}
+	add(&s.AutoScalingConfigurationARN)
+	if a := s.Source.AuthenticationConfiguration; a != nil {
+		add(a.ConnectionArn)
+	}
+	if e := s.Network.EgressConfiguration; e != nil {
+		add(e.VpcConnectorArn)
+	}
+	if o := s.Observability; o != nil {
+		add(o.ObservabilityConfigurationArn)
+	}
+	return list
+}
+
 // Wanted is the state a service is to be brought to.
 type Wanted string
 

@@ -69,14 +69,16 @@ func (a *API) Bootstrap(ctx context.Context) error {
 			return err
 		}
 		return tx.InsertAutoScaling(slipway.AutoScaling{
-			ARN:       a.arn("autoscalingconfiguration", providedName, "1", providedID),
-			Name:      providedName,
-			Revision:  1,
-			Scaling:   slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25},
-			Latest:    true,
-			Default:   true,
-			Active:    true,
-			CreatedAt: a.now(),
+			Configuration: slipway.Configuration{
+				ARN:       a.arn("autoscalingconfiguration", providedName, "1", providedID),
+				Name:      providedName,
+				Revision:  1,
+				Latest:    true,
+				Active:    true,
+				CreatedAt: a.now(),
+			},
+			Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25},
+			Default: true,
 		})
 	})
 }

@@ -32,7 +32,7 @@ func autoScalingStatus(c slipway.AutoScaling) types.AutoScalingConfigurationStat
 
 // autoScaling shows a revision.
 func autoScaling(tx *store.Tx, c slipway.AutoScaling) (*types.AutoScalingConfiguration, error) {
-	used, err := tx.AutoScalingInUse(c.ARN)
+	used, err := tx.InUse(c.ARN)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func (a *API) scaling(in *apprunner.CreateAutoScalingConfigurationInput) (slipwa
 // it. Its number is one more than the highest active one, so that numbers of
 // deleted revisions come again; the ids in the ARNs differ.
 func (a *API) nextRevision(tx *store.Tx, name string) (slipway.AutoScaling, error) {
-	revisions, err := tx.AutoScalings(name, "", 0, 0)
+	revisions, err := tx.AutoScalings(name, "", 0)
 	if err != nil {
 		return slipway.AutoScaling{}, err
 	}
@@ -126,14 +126,14 @@ func (a *API) nextRevision(tx *store.Tx, name string) (slipway.AutoScaling, erro
 			}
 		}
 	}
-	return slipway.AutoScaling{
+	return slipway.AutoScaling{Configuration: slipway.Configuration{
 		ARN:       a.arn("autoscalingconfiguration", name, strconv.Itoa(revision), slipway.NewID()),
 		Name:      name,
 		Revision:  revision,
 		Latest:    true,
 		Active:    true,
 		CreatedAt: a.now(),
-	}, nil
+	}}, nil
 }
 
 // admitRevision checks the quotas: of revisions where the name has some, of
@@ -146,7 +146,7 @@ func (a *API) admitRevision(tx *store.Tx, name string, revisions int) error {
 		return slipway.Errorf(slipway.QuotaExceeded,
 			"You have reached the limit of %d revisions of auto scaling configuration %s.", a.cfg.Quotas.AutoScalingRevisions, name)
 	}
-	all, err := tx.AutoScalings("", "", 0, 0)
+	all, err := tx.AutoScalings("", "", 0)
 	if err != nil {
 		return err
 	}
@@ -245,7 +245,7 @@ func (a *API) findAutoScaling(tx *store.Tx, text string) (slipway.AutoScaling, e
 	if arn.Region != a.cfg.Region || arn.Account != a.cfg.Account {
 		return slipway.AutoScaling{}, noAutoScaling(text)
 	}
-	list, err := tx.AutoScalings(arn.Name(), "", 0, 0)
+	list, err := tx.AutoScalings(arn.Name(), "", 0)
 	if err != nil {
 		return slipway.AutoScaling{}, err
 	}

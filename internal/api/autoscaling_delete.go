@@ -56,7 +56,7 @@ func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingC
 	if err != nil {
 		return nil, err
 	}
-	all, err := tx.AutoScalings(latest.Name, "", 0, 0)
+	all, err := tx.AutoScalings(latest.Name, "", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (a *API) deactivate(tx *store.Tx, c slipway.AutoScaling) (slipway.AutoScali
 		}
 		return c, slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: it is the default auto scaling configuration.", c.ARN)
 	}
-	used, err := tx.AutoScalingInUse(c.ARN)
+	used, err := tx.InUse(c.ARN)
 	if err != nil {
 		return c, err
 	}
@@ -94,7 +94,7 @@ func (a *API) deactivate(tx *store.Tx, c slipway.AutoScaling) (slipway.AutoScali
 
 // promote makes the highest revision that is left the latest.
 func promote(tx *store.Tx, name string) error {
-	list, err := tx.AutoScalings(name, "", 0, 0)
+	list, err := tx.AutoScalings(name, "", 0)
 	if err != nil || len(list) == 0 {
 		return err
 	}

@@ -49,7 +49,7 @@ func (a *API) listAutoScaling(ctx context.Context, _ gateway.Caller, in *listAut
 	}
 	out := apprunner.ListAutoScalingConfigurationsOutput{AutoScalingConfigurationSummaryList: []types.AutoScalingConfigurationSummary{}}
 	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		all, err := tx.AutoScalings(name, afterName, afterRevision, 0)
+		all, err := tx.AutoScalings(name, afterName, afterRevision)
 		if err != nil {
 			return err
 		}
@@ -86,7 +86,7 @@ func parseRevisionKey(p page.Pager, next *string) (name string, revision int, er
 }
 
 func autoScalingSummary(tx *store.Tx, c slipway.AutoScaling) (types.AutoScalingConfigurationSummary, error) {
-	used, err := tx.AutoScalingInUse(c.ARN)
+	used, err := tx.InUse(c.ARN)
 	return types.AutoScalingConfigurationSummary{
 		AutoScalingConfigurationArn:      &c.ARN,
 		AutoScalingConfigurationName:     &c.Name,

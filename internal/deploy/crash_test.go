@@ -294,7 +294,7 @@ func create(t *testing.T, st *store.Store) string {
 		Spec: specOf("none"), CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	err := st.Update(t.Context(), func(tx *store.Tx) error {
-		asc := slipway.AutoScaling{ARN: "asc", Name: "asc", Revision: 1, Active: true, Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}}
+		asc := slipway.AutoScaling{Configuration: slipway.Configuration{ARN: "asc", Name: "asc", Revision: 1, Active: true}, Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}}
 		return errors.Join(tx.InsertAutoScaling(asc), tx.InsertService(v))
 	})
 	if err != nil {

@@ -33,15 +33,11 @@ func (tx *Tx) InsertOperation(o slipway.Operation) error {
 	if err != nil {
 		return err
 	}
-	var asc string
-	if o.Input.Spec != nil {
-		asc = o.Input.Spec.AutoScalingConfigurationARN
-	}
-	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, autoscaling_arn, status, step, state, cause,
+	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, status, step, state, cause,
 		cancel, attempt, deadline, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
-		VALUES ($1, $2, $3, $4, $5, 'PENDING', '', '', '', '', 0, 0, '', 0, 0, $6, $6, $6, 0)
+		VALUES ($1, $2, $3, $4, 'PENDING', '', '', '', '', 0, 0, '', 0, 0, $5, $5, $5, 0)
 		ON CONFLICT (service_id) WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') DO NOTHING`,
-		o.ID, o.ServiceID, string(o.Kind), input, asc, nanos(o.CreatedAt))
+		o.ID, o.ServiceID, string(o.Kind), input, nanos(o.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("insert operation %s: %w", o.ID, err)
 	}
@@ -49,7 +45,10 @@ func (tx *Tx) InsertOperation(o slipway.Operation) error {
 		return ErrOperationLive
 	}
 	tx.touch(o.ServiceID, Operations|Routes)
-	return nil
+	if o.Input.Spec == nil {
+		return nil
+	}
+	return tx.refer(o.ID, *o.Input.Spec)
 }
 
 // Operation returns an operation by id.
@@ -123,12 +122,12 @@ func (tx *Tx) SaveOperation(o slipway.Operation) error {
 	if n == 0 {
 		return ErrLeaseLost
 	}
-	t := Operations
-	if !o.Status.Live() {
-		t |= Routes
+	tx.touch(o.ServiceID, Operations)
+	if o.Status.Live() {
+		return nil
 	}
-	tx.touch(o.ServiceID, t)
-	return nil
+	tx.touch(o.ServiceID, Routes)
+	return tx.unrefer(o.ID)
 }
 
 // FreeLeases makes every live operation claimable at once. For a single process

@@ -100,11 +100,11 @@ func (tx *Tx) InsertService(v slipway.Service) error {
 	if err != nil {
 		return err
 	}
-	n, err := tx.exec(`INSERT INTO service (id, name, arn, label, spec, autoscaling_arn, wanted, status, active_release,
+	n, err := tx.exec(`INSERT INTO service (id, name, arn, label, spec, wanted, status, active_release,
 		route_version, created_at, updated_at, deleted_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, 0)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, 0)
 		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
-		v.ID, v.Name, v.ARN, v.Label, spec, v.Spec.AutoScalingConfigurationARN, string(v.Wanted), string(v.Status),
+		v.ID, v.Name, v.ARN, v.Label, spec, string(v.Wanted), string(v.Status),
 		v.ActiveRelease, nanos(v.CreatedAt), nanos(v.UpdatedAt))
 	if err != nil {
 		return fmt.Errorf("insert service %s: %w", v.ID, err)
@@ -113,7 +113,7 @@ func (tx *Tx) InsertService(v slipway.Service) error {
 		return ErrNameTaken
 	}
 	tx.touch(v.ID, Routes)
-	return nil
+	return tx.refer(v.ID, v.Spec)
 }
 
 // Service returns a service by id, deleted ones too.
@@ -146,17 +146,17 @@ func (tx *Tx) CountServices() (int, error) {
 	return tx.count(`SELECT count(*) FROM service WHERE deleted_at = 0`)
 }
 
-// ServicesUsing returns the ARNs of services that are not deleted and whose
-// visible specification names the auto scaling configuration, in the order of
-// creation, after the cursor; limit 0 means all.
-func (tx *Tx) ServicesUsing(autoScalingARN string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
+// ServicesUsing returns the services that use a resource, by their own
+// specification or the one that their live operation is to deploy, in the order
+// of creation, after the cursor; limit 0 means all.
+func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
 	if limit == 0 {
 		limit = -1
 	}
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
-		AND (s.autoscaling_arn = $1 OR o.autoscaling_arn = $1)
+		AND EXISTS (SELECT 1 FROM reference r WHERE r.arn = $1 AND r.holder IN (s.id, o.id))
 		AND (s.created_at > $2 OR (s.created_at = $2 AND s.id > $3))
-		ORDER BY s.created_at, s.id LIMIT $4`, autoScalingARN, nanos(afterTime), afterID, limit)
+		ORDER BY s.created_at, s.id LIMIT $4`, arn, nanos(afterTime), afterID, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -170,8 +170,10 @@ func (tx *Tx) SetSpec(id string, spec slipway.Spec, now time.Time) error {
 		return err
 	}
 	tx.touch(id, Routes)
-	return mustAffect(tx.exec(`UPDATE service SET spec = $1, autoscaling_arn = $2, updated_at = $3 WHERE id = $4`,
-		s, spec.AutoScalingConfigurationARN, nanos(now), id))
+	if err := tx.refer(id, spec); err != nil {
+		return err
+	}
+	return mustAffect(tx.exec(`UPDATE service SET spec = $1, updated_at = $2 WHERE id = $3`, s, nanos(now), id))
 }
 
 // SetWanted says what the service is to be brought to.
@@ -181,12 +183,15 @@ func (tx *Tx) SetWanted(id string, w slipway.Wanted, now time.Time) error {
 }
 
 // SetStatus sets the resting status. DELETED also sets the time of deletion,
-// which frees the name.
+// which frees the name and what the specification named.
 func (tx *Tx) SetStatus(id string, st slipway.Status, now time.Time) error {
 	tx.touch(id, Routes)
 	var deleted int64
 	if st == slipway.StatusDeleted {
 		deleted = nanos(now)
+		if err := tx.unrefer(id); err != nil {
+			return err
+		}
 	}
 	return mustAffect(tx.exec(`UPDATE service SET status = $1, updated_at = $2, deleted_at = $3 WHERE id = $4`,
 		string(st), nanos(now), deleted, id))

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -341,4 +343,48 @@ func TestReopenKeepsEverything(t *testing.T) {
 		}
 		s.Close()
 	}
+}
+
+// What a specification names is in use as long as the specification holds: from
+// the operation that is to deploy it to the deletion of the service.
+func TestReferences(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	inUse := func(arn string) (used bool) {
+		t.Helper()
+		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { used, err = tx.InUse(arn); return err }); err != nil {
+			t.Fatal(err)
+		}
+		return used
+	}
+	uses := func(step string, want map[string]bool) {
+		t.Helper()
+		for arn, want := range want {
+			if got := inUse(arn); got != want {
+				t.Errorf("%s: %s is in use: %t, want %t", step, arn, got, want)
+			}
+		}
+	}
+	v := service("shop")
+	next := slipway.Spec{
+		Source:                      types.SourceConfiguration{AuthenticationConfiguration: &types.AuthenticationConfiguration{ConnectionArn: aws.String("connection")}},
+		Network:                     types.NetworkConfiguration{EgressConfiguration: &types.EgressConfiguration{VpcConnectorArn: aws.String("connector")}},
+		Observability:               &types.ServiceObservabilityConfiguration{ObservabilityConfigurationArn: aws.String("observability")},
+		AutoScalingConfigurationARN: "other",
+	}
+	op := operation(v, slipway.UpdateService)
+	op.Input.Spec = &next
+	update(t, s, func(tx *store.Tx) error { return errors.Join(tx.InsertService(v), tx.InsertOperation(op)) })
+	uses("while the update is live", map[string]bool{"asc": true, "other": true, "connection": true, "connector": true, "observability": true, "none": false})
+
+	failed := op
+	failed.Status = slipway.OperationRollbackSucceeded
+	update(t, s, func(tx *store.Tx) error { return tx.SaveOperation(failed) })
+	uses("after it failed", map[string]bool{"asc": true, "other": false, "connection": false, "connector": false, "observability": false})
+
+	update(t, s, func(tx *store.Tx) error { return tx.SetSpec(v.ID, next, t0) })
+	uses("with the next specification", map[string]bool{"asc": false, "other": true, "connection": true, "connector": true, "observability": true})
+
+	update(t, s, func(tx *store.Tx) error { return tx.SetStatus(v.ID, slipway.StatusDeleted, t0) })
+	uses("after the service was deleted", map[string]bool{"other": false, "connection": false, "connector": false, "observability": false})
 }

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+const observabilityColumns = configurationColumns + `, trace_vendor`
+
+func scanObservability(s scanner) (o slipway.Observability, err error) {
+	err = s.Scan(append(configurationFields(&o.Configuration), &o.TraceVendor)...)
+	return o, err
+}
+
+// InsertObservability adds a revision of a configuration. The caller has chosen
+// the revision number in this transaction.
+func (tx *Tx) InsertObservability(o slipway.Observability) error {
+	_, err := tx.exec(`INSERT INTO observability (`+observabilityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		append(configurationValues(o.Configuration), o.TraceVendor)...)
+	if err != nil {
+		return fmt.Errorf("insert observability configuration %s: %w", o.ARN, err)
+	}
+	return nil
+}
+
+// Observability returns a revision by its full ARN, deleted ones too.
+func (tx *Tx) Observability(arn string) (slipway.Observability, error) {
+	return one(tx, scanObservability, `SELECT `+observabilityColumns+` FROM observability WHERE arn = $1`, arn)
+}
+
+// Observabilities returns active revisions: see activeRevisions.
+func (tx *Tx) Observabilities(name, afterName string, afterRevision int) ([]slipway.Observability, error) {
+	return all(tx, scanObservability, `SELECT `+observabilityColumns+` FROM observability `+activeRevisions, name, afterName, afterRevision)
+}
+
+// SaveObservability writes the members of o that change: latest, active and the
+// time of deletion.
+func (tx *Tx) SaveObservability(o slipway.Observability) error {
+	return mustAffect(tx.exec(`UPDATE observability SET latest = $1, active = $2, deleted_at = $3 WHERE arn = $4`,
+		bit(o.Latest), bit(o.Active), nanos(o.DeletedAt), o.ARN))
+}
+
+// ForgetObservabilities removes the revisions deleted before t, with their tags.
+func (tx *Tx) ForgetObservabilities(t time.Time) error {
+	return tx.forgetConfigurations("observability", t)
+}
