@@ -79,13 +79,22 @@ func (w *world) noOverlap(p plan) error {
 	if err != nil {
 		return err
 	}
+	return p.conflict(routes, devices, loopback)
+}
+
+// conflict says which route leads addresses of the prefix elsewhere. devices
+// are the host's by index, listed after the routes: one that is missing went in
+// between, as links of ended instances do, and took its routes along. loopback
+// says that the gateway's address on the loopback device is ours.
+func (p plan) conflict(routes []netlink.Route, devices map[int]string, loopback bool) error {
 	for _, r := range routes {
 		to, ok := prefixOf(r.Dst)
-		device := devices[r.LinkIndex]
+		device, there := devices[r.LinkIndex]
 		_, ours := p.leaseOf(device)
 		ours = ours || loopback && to == netip.PrefixFrom(p.gateway(), 32)
-		if ok && !ours && p.prefix.Overlaps(to) && to.Bits() >= p.prefix.Bits() {
-			return fmt.Errorf("prefix %s: the host has a route to %s on device %s; another prefix is needed", p.prefix, to, device)
+		gone := !there && r.LinkIndex != 0 // routes into nothing have no device at all
+		if ok && !ours && !gone && p.prefix.Overlaps(to) && to.Bits() >= p.prefix.Bits() {
+			return fmt.Errorf("prefix %s: the host has a route to %s on device %q; another prefix is needed", p.prefix, to, device)
 		}
 	}
 	return nil
