@@ -134,8 +134,10 @@ func parseQuotas(list []string) (api.Quotas, error) {
 			q.AutoScalingRevisions = n
 		case "instances":
 			q.Instances = n
+		case "vpc-connectors":
+			q.VPCConnectors = n
 		default:
-			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions or instances", name)
+			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions, instances or vpc-connectors", name)
 		}
 	}
 	return q, nil

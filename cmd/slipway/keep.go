@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -50,7 +51,7 @@ func (k keeper) pass(ctx context.Context) error {
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
 		}
-		if err = tx.ForgetAutoScalings(before); err != nil {
+		if err = errors.Join(tx.ForgetAutoScalings(before), tx.ForgetVPCConnectors(before)); err != nil {
 			return err
 		}
 		used, err = tx.ImagesInUse()

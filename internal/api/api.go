@@ -21,6 +21,10 @@ type Config struct {
 	// URLPort is the port in service URLs; 0, 80 and 443 are not written.
 	URLPort int
 
+	// Networks names the subnets that VPC connectors may lead to: the networks
+	// that instances can be let into.
+	Networks []string
+
 	Quotas Quotas
 
 	Now func() time.Time // time.Now when nil
@@ -33,6 +37,7 @@ type Quotas struct {
 	AutoScalingNames     int // names of auto scaling configurations, the provided one apart; 10
 	AutoScalingRevisions int // active revisions of one name; 5
 	Instances            int // per service, the largest MaxSize; 25
+	VPCConnectors        int // active ones; 10
 }
 
 // within reports whether one more than n is within the quota.
@@ -57,6 +62,7 @@ func New(cfg Config) (*API, error) {
 	q.AutoScalingNames = cmp.Or(q.AutoScalingNames, 10)
 	q.AutoScalingRevisions = cmp.Or(q.AutoScalingRevisions, 5)
 	q.Instances = cmp.Or(q.Instances, 25)
+	q.VPCConnectors = cmp.Or(q.VPCConnectors, 10)
 	return &API{cfg}, nil
 }
 

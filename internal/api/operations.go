@@ -38,6 +38,11 @@ func (a *API) operations() map[string]gateway.Operation {
 	add(m, "UpdateDefaultAutoScalingConfiguration", a.updateDefaultAutoScaling)
 	add(m, "ListServicesForAutoScalingConfiguration", a.listServicesForAutoScaling)
 
+	add(m, "CreateVpcConnector", a.createVPCConnector)
+	add(m, "DescribeVpcConnector", a.describeVPCConnector)
+	add(m, "ListVpcConnectors", a.listVPCConnectors)
+	add(m, "DeleteVpcConnector", a.deleteVPCConnector)
+
 	add(m, "TagResource", a.tagResource)
 	add(m, "UntagResource", a.untagResource)
 	add(m, "ListTagsForResource", a.listTags)

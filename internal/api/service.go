@@ -38,6 +38,9 @@ func (a *API) createService(ctx context.Context, _ gateway.Caller, in *apprunner
 		if spec.AutoScalingConfigurationARN, err = a.chooseAutoScaling(tx, in.AutoScalingConfigurationArn, ""); err != nil {
 			return err
 		}
+		if err := a.checkEgress(tx, spec); err != nil {
+			return err
+		}
 		s := a.newService(*in.ServiceName, spec)
 		if err := tx.InsertService(s); errors.Is(err, store.ErrNameTaken) {
 			return nameTaken(s.Name)
@@ -156,6 +159,9 @@ func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner
 			return err
 		}
 		if spec.AutoScalingConfigurationARN, err = a.chooseAutoScaling(tx, in.AutoScalingConfigurationArn, v.Spec.AutoScalingConfigurationARN); err != nil {
+			return err
+		}
+		if err := a.checkEgress(tx, spec); err != nil {
 			return err
 		}
 		out.Service, out.OperationId, err = a.begin(tx, v, slipway.UpdateService, &spec)

@@ -89,7 +89,8 @@ func applyHealthCheck(h types.HealthCheckConfiguration, in *types.HealthCheckCon
 }
 
 // applyNetwork takes an IngressConfiguration without IsPubliclyAccessible for a
-// private one: Go's SDK leaves the member out when it is false.
+// private one: Go's SDK leaves the member out when it is false. Whether the
+// connector exists is for checkEgress to say.
 func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) (types.NetworkConfiguration, error) {
 	if in == nil {
 		return n, nil
@@ -111,9 +112,10 @@ func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) 
 	case connector != "" && e.EgressType != types.EgressTypeVpc:
 		return n, slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: a VpcConnectorArn requires EgressType VPC.")
 	case connector != "":
-		return n, slipway.Errorf(slipway.InvalidRequest, "VPC connector %s doesn't exist.", connector)
+		n.EgressConfiguration = &types.EgressConfiguration{EgressType: types.EgressTypeVpc, VpcConnectorArn: &connector}
+	default:
+		n.EgressConfiguration = &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
 	}
-	n.EgressConfiguration = &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
 	return n, nil
 }
 

@@ -84,6 +84,9 @@ func (a *API) taggable(tx *store.Tx, text string) (arn, resource string, err err
 	case "autoscalingconfiguration":
 		asc, err := a.findActiveAutoScaling(tx, text)
 		return asc.ARN, p.Type, err
+	case vpcConnectorType:
+		c, err := findActiveVPCConnector(tx, text)
+		return c.ARN, p.Type, err
 	}
 	return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
 }

@@ -1,0 +1,230 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const vpcConnectorType = "vpcconnector" // in ARNs
+
+// vpcConnector shows a connector. There is one revision of a name.
+func vpcConnector(c slipway.VPCConnector) *types.VpcConnector {
+	out := &types.VpcConnector{
+		VpcConnectorArn:      &c.ARN,
+		VpcConnectorName:     &c.Name,
+		VpcConnectorRevision: 1,
+		Subnets:              c.Subnets,
+		SecurityGroups:       c.SecurityGroups,
+		Status:               types.VpcConnectorStatusActive,
+		CreatedAt:            &c.CreatedAt,
+	}
+	if !c.DeletedAt.IsZero() {
+		out.Status, out.DeletedAt = types.VpcConnectorStatusInactive, &c.DeletedAt
+	}
+	return out
+}
+
+func (a *API) createVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.CreateVpcConnectorInput) (*apprunner.CreateVpcConnectorOutput, error) {
+	c, err := a.newVPCConnector(in)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := newTags(vpcConnectorType, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		n, err := tx.CountVPCConnectors()
+		if err != nil {
+			return err
+		}
+		// The name comes first: a repeated call is to hear of it, not of a quota.
+		if err := tx.InsertVPCConnector(c); errors.Is(err, store.ErrNameTaken) {
+			return slipway.Errorf(slipway.InvalidRequest, "VPC connector with the provided name already exists: %s", c.Name)
+		} else if err != nil {
+			return err
+		}
+		if !within(a.cfg.Quotas.VPCConnectors, n) {
+			return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d VPC connectors. Delete one that you no longer need.", a.cfg.Quotas.VPCConnectors)
+		}
+		return tx.SetTags(c.ARN, tags)
+	})
+	return &apprunner.CreateVpcConnectorOutput{VpcConnector: vpcConnector(c)}, err
+}
+
+func (a *API) newVPCConnector(in *apprunner.CreateVpcConnectorInput) (slipway.VPCConnector, error) {
+	c := slipway.VPCConnector{
+		ARN:            a.arn(vpcConnectorType, *in.VpcConnectorName, "1", slipway.NewID()),
+		Name:           *in.VpcConnectorName,
+		Subnets:        in.Subnets,
+		SecurityGroups: in.SecurityGroups,
+		CreatedAt:      a.now(),
+	}
+	if len(c.Subnets) == 0 {
+		return c, slipway.Errorf(slipway.InvalidRequest, "Subnets is empty; a VPC connector needs at least one subnet.")
+	}
+	if len(c.SecurityGroups) == 0 {
+		c.SecurityGroups = []string{a.defaultSecurityGroup()}
+	}
+	if err := distinct("Subnets", c.Subnets); err != nil {
+		return c, err
+	}
+	return c, distinct("SecurityGroups", c.SecurityGroups)
+}
+
+// distinct refuses a list of ids that has an empty one, or one twice.
+func distinct(member string, ids []string) error {
+	for i, id := range ids {
+		if strings.TrimSpace(id) == "" {
+			return slipway.Errorf(slipway.InvalidRequest, "%s: element %d is %q; it must be an id.", member, i+1, id)
+		}
+		if slices.Contains(ids[:i], id) {
+			return slipway.Errorf(slipway.InvalidRequest, "%s: %q is given twice.", member, id)
+		}
+	}
+	return nil
+}
+
+// defaultSecurityGroup is the id of the group that a connector without any
+// gets: App Runner shows the VPC's default one. Here an account has one VPC in
+// a region.
+func (a *API) defaultSecurityGroup() string {
+	h := sha256.Sum256([]byte(a.cfg.Region + ":" + a.cfg.Account))
+	return "sg-" + hex.EncodeToString(h[:])[:17] // the form of EC2's ids
+}
+
+func (a *API) describeVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeVpcConnectorInput) (*apprunner.DescribeVpcConnectorOutput, error) {
+	var out apprunner.DescribeVpcConnectorOutput
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		c, err := findVPCConnector(tx, *in.VpcConnectorArn)
+		out.VpcConnector = vpcConnector(c)
+		return err
+	})
+	return &out, err
+}
+
+// listVPCConnectors lists the active connectors, oldest first.
+func (a *API) listVPCConnectors(ctx context.Context, _ gateway.Caller, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
+	p := page.New(in.MaxResults, "ListVpcConnectors")
+	key, err := p.After(in.NextToken, 2)
+	if err != nil {
+		return nil, err
+	}
+	at, arn, err := page.ParseInstantKey(key)
+	if err != nil {
+		return nil, err
+	}
+	out := apprunner.ListVpcConnectorsOutput{VpcConnectors: []types.VpcConnector{}}
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.VPCConnectors(at, arn, p.Limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(p, list, func(c slipway.VPCConnector) []string { return page.InstantKey(c.CreatedAt, c.ARN) })
+		for _, c := range list {
+			out.VpcConnectors = append(out.VpcConnectors, *vpcConnector(c))
+		}
+		return nil
+	})
+	return &out, err
+}
+
+// deleteVPCConnector makes a connector inactive that no service uses. It stays
+// describable until it is forgotten.
+func (a *API) deleteVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteVpcConnectorInput) (*apprunner.DeleteVpcConnectorOutput, error) {
+	var out apprunner.DeleteVpcConnectorOutput
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		c, err := findActiveVPCConnector(tx, *in.VpcConnectorArn)
+		if err != nil {
+			return err
+		}
+		used, err := tx.InUse(c.ARN)
+		if err != nil {
+			return err
+		}
+		if used {
+			return slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", c.ARN)
+		}
+		c.DeletedAt = a.now()
+		out.VpcConnector = vpcConnector(c)
+		return tx.DeleteVPCConnector(c.ARN, c.DeletedAt)
+	})
+	return &out, err
+}
+
+// findVPCConnector returns the connector that a full ARN names, an inactive one
+// too.
+func findVPCConnector(tx *store.Tx, text string) (slipway.VPCConnector, error) {
+	arn, err := slipway.ParseARN(text)
+	if err == nil && (arn.Type != vpcConnectorType || len(arn.Parts) != 3) {
+		err = slipway.Errorf(slipway.InvalidRequest, "%s is not the full ARN of a VPC connector "+
+			"(arn:aws:apprunner:<region>:<account>:vpcconnector/<name>/<revision>/<id>).", text)
+	}
+	if err != nil {
+		return slipway.VPCConnector{}, err
+	}
+	c, err := tx.VPCConnector(text)
+	if errors.Is(err, store.ErrNotFound) {
+		err = noVPCConnector(text)
+	}
+	return c, err
+}
+
+// findActiveVPCConnector is findVPCConnector for calls that use the connector.
+func findActiveVPCConnector(tx *store.Tx, text string) (slipway.VPCConnector, error) {
+	c, err := findVPCConnector(tx, text)
+	if err == nil && !c.DeletedAt.IsZero() {
+		err = noVPCConnector(text)
+	}
+	return c, err
+}
+
+func noVPCConnector(arn string) error {
+	return slipway.Errorf(slipway.NotFound, "VPC connector not found: %s", arn)
+}
+
+// checkEgress checks that the instances of a specification will find the way
+// out that it names: its connector is active and leads to networks that the
+// server knows.
+func (a *API) checkEgress(tx *store.Tx, spec slipway.Spec) error {
+	arn := spec.VPCConnectorARN()
+	if arn == "" {
+		return nil
+	}
+	c, err := findActiveVPCConnector(tx, arn)
+	if e, ok := errors.AsType[*slipway.Error](err); ok {
+		// CreateService and UpdateService of App Runner know no missing resources
+		// but the service.
+		err = slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: %s", e.Message)
+	}
+	if err != nil {
+		return err
+	}
+	var missing []string
+	for _, s := range c.Subnets {
+		if !slices.Contains(a.cfg.Networks, s) {
+			missing = append(missing, s)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	configured := "none"
+	if len(a.cfg.Networks) > 0 {
+		configured = strings.Join(a.cfg.Networks, ", ")
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: the subnets %s of VPC connector %s are not networks of this server. "+
+		"Configured are: %s (slipway serve --network).", strings.Join(missing, ", "), c.Name, configured)
+}

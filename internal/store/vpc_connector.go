@@ -1,0 +1,73 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+const vpcConnectorColumns = `arn, name, subnets, security_groups, created_at, deleted_at`
+
+func scanVPCConnector(s scanner) (c slipway.VPCConnector, err error) {
+	err = s.Scan(&c.ARN, &c.Name, document{&c.Subnets}, document{&c.SecurityGroups}, instant{&c.CreatedAt}, instant{&c.DeletedAt})
+	return c, err
+}
+
+// InsertVPCConnector adds a new connector. It returns ErrNameTaken when an
+// active one has its name.
+func (tx *Tx) InsertVPCConnector(c slipway.VPCConnector) error {
+	subnets, err := text(c.Subnets)
+	if err != nil {
+		return err
+	}
+	groups, err := text(c.SecurityGroups)
+	if err != nil {
+		return err
+	}
+	n, err := tx.exec(`INSERT INTO vpc_connector (`+vpcConnectorColumns+`) VALUES ($1, $2, $3, $4, $5, 0)
+		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`, c.ARN, c.Name, subnets, groups, nanos(c.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert VPC connector %s: %w", c.ARN, err)
+	}
+	if n == 0 {
+		return ErrNameTaken
+	}
+	return nil
+}
+
+// VPCConnector returns a connector by its full ARN, deleted ones too.
+func (tx *Tx) VPCConnector(arn string) (slipway.VPCConnector, error) {
+	return one(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE arn = $1`, arn)
+}
+
+// VPCConnectors returns the active connectors, oldest first, from the one after
+// the cursor (afterTime, afterARN) on; limit 0 means all.
+func (tx *Tx) VPCConnectors(afterTime time.Time, afterARN string, limit int) ([]slipway.VPCConnector, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	return all(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE deleted_at = 0
+		AND (created_at > $1 OR (created_at = $1 AND arn > $2))
+		ORDER BY created_at, arn LIMIT $3`, nanos(afterTime), afterARN, limit)
+}
+
+// CountVPCConnectors counts the active connectors.
+func (tx *Tx) CountVPCConnectors() (int, error) {
+	return tx.count(`SELECT count(*) FROM vpc_connector WHERE deleted_at = 0`)
+}
+
+// DeleteVPCConnector makes a connector inactive, which frees its name.
+func (tx *Tx) DeleteVPCConnector(arn string, now time.Time) error {
+	return mustAffect(tx.exec(`UPDATE vpc_connector SET deleted_at = $1 WHERE arn = $2`, nanos(now), arn))
+}
+
+// ForgetVPCConnectors removes the connectors deleted before t, with their tags.
+func (tx *Tx) ForgetVPCConnectors(t time.Time) error {
+	const old = `deleted_at <> 0 AND deleted_at < $1`
+	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM vpc_connector WHERE `+old+`)`, nanos(t)); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM vpc_connector WHERE `+old, nanos(t))
+	return err
+}
