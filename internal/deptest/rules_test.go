@@ -59,6 +59,7 @@ var forbidden = map[string]string{
 	"go.uber.org/goleak":                                  "a test library",
 	"pgregory.net/rapid":                                  "a test library",
 	"github.com/stretchr/testify":                         "a test library",
+	"github.com/anishathalye/porcupine":                   "a test library",
 	"github.com/google/go-containerregistry/pkg/registry": "a registry for tests: its manifests live in memory",
 	"k8s.io/client-go":                                    "tens of megabytes: it belongs to the Kubernetes driver's own build",
 	"github.com/opencontainers/runc":                      "the sandbox is our own",
