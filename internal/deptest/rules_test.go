@@ -11,6 +11,8 @@ var imports = map[string][]string{
 
 	"page": {},
 
+	"iam/policy": {},
+
 	"store": {"wire"},
 
 	// The endpoint, and the services behind it.

@@ -1,0 +1,103 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+)
+
+// Request is one thing that a caller wants to do to one resource.
+type Request struct {
+	Action   string // "apprunner:DeleteService"
+	Resource string // an ARN, or "*" where the action knows no resource
+	Context  Context
+}
+
+// Policy is a document and the name by which decisions speak of it: the ARN of
+// a managed policy, the name of an inline one.
+type Policy struct {
+	Name     string
+	Document *Document
+}
+
+// Effect is what a statement does, and what a decision is.
+type Effect string
+
+// The effects. The zero value is the implicit denial: no statement applies.
+const (
+	Allow Effect = "Allow"
+	Deny  Effect = "Deny"
+)
+
+// Decision is an answer and its reason.
+type Decision struct {
+	Effect    Effect // Allow, Deny for an explicit denial, "" for an implicit one
+	Policy    string // of the statement that decided; "" for an implicit denial
+	Statement int    // its index in the document, from 0
+	Sid       string // its name, where it has one
+}
+
+// Allowed reports whether the request may be made.
+func (d Decision) Allowed() bool { return d.Effect == Allow }
+
+// String explains the decision in half a sentence.
+func (d Decision) String() string {
+	if d.Effect == "" {
+		return "no statement allows it"
+	}
+	verb := "allowed"
+	if d.Effect == Deny {
+		verb = "explicitly denied"
+	}
+	where := fmt.Sprintf("statement %d", d.Statement+1)
+	if d.Sid != "" {
+		where += fmt.Sprintf(" (%s)", d.Sid)
+	}
+	return fmt.Sprintf("%s by %s of policy %s", verb, where, d.Policy)
+}
+
+// Decide answers whether the policies together allow the request. Neither the
+// order of the policies nor that of their statements matters to the effect;
+// where several statements have it, the first is named.
+func Decide(r Request, policies []Policy) Decision {
+	var d Decision
+	for _, p := range policies {
+		for i := range p.Document.statements {
+			s := &p.Document.statements[i]
+			if s.effect == d.Effect || !s.applies(r) {
+				continue
+			}
+			d = Decision{Effect: s.effect, Policy: p.Name, Statement: i, Sid: s.sid}
+			if d.Effect == Deny {
+				return d
+			}
+		}
+	}
+	return d
+}
+
+// applies reports whether the statement speaks of the request.
+func (s *statement) applies(r Request) bool {
+	if matchesAction(s.actions, r.Action) == s.notAction {
+		return false
+	}
+	if s.matchesResource(r) == s.notResource {
+		return false
+	}
+	return !slices.ContainsFunc(s.conditions, func(c condition) bool { return !c.holds(r.Context, s.effect) })
+}
+
+func (s *statement) matchesResource(r Request) bool {
+	for _, p := range s.resources {
+		switch p.match(r.Resource, r.Context, segments) {
+		case matched:
+			return true
+		case unresolved:
+			// What a NotResource leaves out is not known without the variable's
+			// value: an Allow then leaves out everything.
+			if s.notResource && s.effect == Allow {
+				return true
+			}
+		}
+	}
+	return false
+}
