@@ -13,7 +13,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run hello test unit e2e lint bench generate clean
+.PHONY: help build init run hello test unit e2e fuzz lint bench generate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ unit: init
 # Not cached: the tests drive a binary that the test cache knows nothing of.
 e2e: build ## the real binary with real clients (as root)
 	$(GO) test -count=1 -timeout 20m ./e2e
+
+fuzz: init ## fuzz the parsers that strangers reach first, a minute each
+	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)
 
 lint: init ## vet, staticcheck and gofumpt
 	$(GO) vet ./...

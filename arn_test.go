@@ -1,0 +1,52 @@
+package slipway_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/openslipway/slipway"
+)
+
+func TestParseARN(t *testing.T) {
+	t.Parallel()
+	const service = "arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f"
+	a, err := slipway.ParseARN(service)
+	if err != nil || a.String() != service || a.Type != "service" || a.Name() != "shop" || len(a.Parts) != 2 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	for _, bad := range []string{
+		"", "arn", "arn:aws:apprunner:us-east-1:000000000000:service", "arn:aws:apprunner:us-east-1:000000000000:service/",
+		"arn:aws:s3:us-east-1:000000000000:service/shop", "arn:aws:apprunner::000000000000:service/shop",
+		"arn:aws:apprunner:us-east-1::service/shop", "arn:aws:apprunner:us-east-1:000000000000:service/a/b/c/d",
+		"arn:other:apprunner:us-east-1:000000000000:service/shop", "arn:aws:apprunner:us-east-1:000000000000:service//b",
+	} {
+		if a, err := slipway.ParseARN(bad); slipway.CodeOf(err) != slipway.InvalidRequest {
+			t.Errorf("%q was read as %+v, %v", bad, a, err)
+		}
+	}
+}
+
+// FuzzParseARN: any text is refused as the caller's mistake, or read as what it
+// says.
+func FuzzParseARN(f *testing.F) {
+	f.Add("arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f")
+	f.Add("arn:aws-cn:apprunner:us-east-1:000000000000:autoscalingconfiguration/DefaultConfiguration/1/00000000000000000000000000000001")
+	f.Add("arn:aws:apprunner:::/")
+	f.Add("arn:aws:apprunner:a:b:c/d:e")
+	f.Fuzz(func(t *testing.T, text string) {
+		a, err := slipway.ParseARN(text)
+		if err != nil {
+			if slipway.CodeOf(err) != slipway.InvalidRequest {
+				t.Fatalf("%q: %v is not the caller's mistake", text, err)
+			}
+			return
+		}
+		again, err := slipway.ParseARN(a.String())
+		if err != nil || again.String() != a.String() {
+			t.Errorf("%q was read as %+v, which reads as %+v, %v", text, a, again, err)
+		}
+		if _, rest, _ := strings.Cut(text, ":apprunner:"); !strings.HasSuffix(a.String(), rest) || a.Name() == "" {
+			t.Errorf("%q was read as %s", text, a)
+		}
+	})
+}
