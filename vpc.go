@@ -24,6 +24,13 @@ func (s Spec) VPCConnectorARN() string {
 	return ""
 }
 
+// Public reports whether the service of the specification is reached from
+// everywhere, and not by VPC ingress connections alone.
+func (s Spec) Public() bool {
+	i := s.Network.IngressConfiguration
+	return i == nil || i.IsPubliclyAccessible
+}
+
 // VPCIngressConnection lets a private service be reached by way of a VPC
 // endpoint. What should be is written by the API, what is by the loop that
 // opens endpoints.
@@ -41,8 +48,9 @@ type VPCIngressConnection struct {
 	RemovedAt time.Time // when its deletion was asked for; zero before
 
 	// What is.
-	Seen      int       // the version that Failure and Available are about; 0 at first
-	Failure   string    // why the endpoint can't serve it, for people; "" when it does
+	Seen      int       // the version that Failure is about; 0 at first
+	Failure   string    // why Endpoint does not serve it, for people; "" when it does
+	Serving   string    // id of the endpoint that serves it; "" for none
 	Available bool      // it has been served at some time
 	DeletedAt time.Time // zero while anything of it is left
 }

@@ -136,8 +136,10 @@ func parseQuotas(list []string) (api.Quotas, error) {
 			q.Instances = n
 		case "vpc-connectors":
 			q.VPCConnectors = n
+		case "vpc-ingress-connections":
+			q.VPCIngressConnections = n
 		default:
-			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions, instances or vpc-connectors", name)
+			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions, instances, vpc-connectors or vpc-ingress-connections", name)
 		}
 	}
 	return q, nil

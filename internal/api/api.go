@@ -25,6 +25,10 @@ type Config struct {
 	// that instances can be let into.
 	Networks []string
 
+	// EndpointPort returns the port at which a VPC endpoint answers, 0 for one
+	// that does not. Nil: none does.
+	EndpointPort func(endpoint string) int
+
 	Quotas Quotas
 
 	Now func() time.Time // time.Now when nil
@@ -38,6 +42,8 @@ type Quotas struct {
 	AutoScalingRevisions int // active revisions of one name; 5
 	Instances            int // per service, the largest MaxSize; 25
 	VPCConnectors        int // active ones; 10
+
+	VPCIngressConnections int // per service; 1
 }
 
 // within reports whether one more than n is within the quota.
@@ -57,12 +63,16 @@ func New(cfg Config) (*API, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.EndpointPort == nil {
+		cfg.EndpointPort = func(string) int { return 0 }
+	}
 	q := &cfg.Quotas
 	q.Services = cmp.Or(q.Services, 30)
 	q.AutoScalingNames = cmp.Or(q.AutoScalingNames, 10)
 	q.AutoScalingRevisions = cmp.Or(q.AutoScalingRevisions, 5)
 	q.Instances = cmp.Or(q.Instances, 25)
 	q.VPCConnectors = cmp.Or(q.VPCConnectors, 10)
+	q.VPCIngressConnections = cmp.Or(q.VPCIngressConnections, 1)
 	return &API{cfg}, nil
 }
 

@@ -31,6 +31,11 @@ func TestConformance(t *testing.T) {
 		"DescribeVpcConnector":                    connectorBody(connectorARN("none", "1", "x")),
 		"DeleteVpcConnector":                      connectorBody(connectorARN("none", "1", "x")),
 		"ListVpcConnectors":                       `{}`,
+		"CreateVpcIngressConnection":              `{"ServiceArn":"` + arn + `","VpcIngressConnectionName":"door","IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"vpce-1"}}`,
+		"DescribeVpcIngressConnection":            ingressBody(ingressARN("none", "x")),
+		"UpdateVpcIngressConnection":              ingressBody(ingressARN("none", "x"), `"IngressVpcConfiguration":{}`),
+		"DeleteVpcIngressConnection":              ingressBody(ingressARN("none", "x")),
+		"ListVpcIngressConnections":               `{}`,
 		"TagResource":                             `{"ResourceArn":"` + arn + `","Tags":[]}`,
 		"UntagResource":                           `{"ResourceArn":"` + arn + `","TagKeys":[]}`,
 		"ListTagsForResource":                     `{"ResourceArn":"` + arn + `"}`,
@@ -348,9 +353,9 @@ var everyOperation = strings.Fields(`
 	CreateAutoScalingConfiguration DescribeAutoScalingConfiguration ListAutoScalingConfigurations DeleteAutoScalingConfiguration
 	UpdateDefaultAutoScalingConfiguration ListServicesForAutoScalingConfiguration
 	CreateVpcConnector DescribeVpcConnector ListVpcConnectors DeleteVpcConnector
+	CreateVpcIngressConnection DescribeVpcIngressConnection ListVpcIngressConnections UpdateVpcIngressConnection DeleteVpcIngressConnection
 	TagResource UntagResource ListTagsForResource DescribeCustomDomains`)
 
 var notYet = strings.Fields(`
 	AssociateCustomDomain DisassociateCustomDomain CreateConnection DeleteConnection ListConnections
-	CreateObservabilityConfiguration DescribeObservabilityConfiguration ListObservabilityConfigurations DeleteObservabilityConfiguration
-	CreateVpcIngressConnection DescribeVpcIngressConnection ListVpcIngressConnections UpdateVpcIngressConnection DeleteVpcIngressConnection`)
+	CreateObservabilityConfiguration DescribeObservabilityConfiguration ListObservabilityConfigurations DeleteObservabilityConfiguration`)

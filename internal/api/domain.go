@@ -15,10 +15,7 @@ import (
 // describeCustomDomains tells where a service's custom domains are to point at.
 // Custom domains themselves can't be associated yet.
 func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeCustomDomainsInput) (*apprunner.DescribeCustomDomainsOutput, error) {
-	out := apprunner.DescribeCustomDomainsOutput{
-		CustomDomains: []types.CustomDomain{},
-		VpcDNSTargets: []types.VpcDNSTarget{},
-	}
+	out := apprunner.DescribeCustomDomainsOutput{CustomDomains: []types.CustomDomain{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)
 		if err != nil {
@@ -28,7 +25,8 @@ func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *a
 			return page.ErrToken // there never is a second page
 		}
 		out.ServiceArn, out.DNSTarget = &v.ARN, aws.String(a.host(v))
-		return nil
+		out.VpcDNSTargets, err = a.vpcDNSTargets(tx, v)
+		return err
 	})
 	return &out, err
 }

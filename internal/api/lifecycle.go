@@ -43,6 +43,11 @@ func (a *API) transit(ctx context.Context, arn string, t transition) (s *types.S
 		case !slices.Contains(t.from, st):
 			return wrongState(t.verb, st)
 		}
+		if t.kind == slipway.DeleteService {
+			if err := refuseConnected(tx, v); err != nil {
+				return err
+			}
+		}
 		s, operation, err = a.begin(tx, v, t.kind, nil)
 		return err
 	})

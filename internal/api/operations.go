@@ -42,6 +42,11 @@ func (a *API) operations() map[string]gateway.Operation {
 	add(m, "DescribeVpcConnector", a.describeVPCConnector)
 	add(m, "ListVpcConnectors", a.listVPCConnectors)
 	add(m, "DeleteVpcConnector", a.deleteVPCConnector)
+	add(m, "CreateVpcIngressConnection", a.createVPCIngress)
+	add(m, "DescribeVpcIngressConnection", a.describeVPCIngress)
+	add(m, "ListVpcIngressConnections", a.listVPCIngresses)
+	add(m, "UpdateVpcIngressConnection", a.updateVPCIngress)
+	add(m, "DeleteVpcIngressConnection", a.deleteVPCIngress)
 
 	add(m, "TagResource", a.tagResource)
 	add(m, "UntagResource", a.untagResource)

@@ -87,6 +87,9 @@ func (a *API) taggable(tx *store.Tx, text string) (arn, resource string, err err
 	case vpcConnectorType:
 		c, err := findActiveVPCConnector(tx, text)
 		return c.ARN, p.Type, err
+	case vpcIngressType:
+		c, err := findLivingVPCIngress(tx, text)
+		return c.ARN, p.Type, err
 	}
 	return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
 }

@@ -66,19 +66,25 @@ func summaryOf(arn string) *types.AutoScalingConfigurationSummary {
 }
 
 // host is the name under which a service is reached.
-func (a *API) host(v store.ServiceView) string {
-	return v.Label + "." + a.cfg.Region + "." + a.cfg.Domain
-}
+func (a *API) host(v store.ServiceView) string { return a.hostOf(v.Label) }
+
+// hostOf is the host name that a label begins.
+func (a *API) hostOf(label string) string { return label + "." + a.cfg.Region + "." + a.cfg.Domain }
 
 // url is a public service's host, with a port where it is not a scheme's own. A
 // private service has none.
 func (a *API) url(v store.ServiceView) *string {
-	if i := v.VisibleSpec().Network.IngressConfiguration; i != nil && !i.IsPubliclyAccessible {
+	if !v.VisibleSpec().Public() {
 		return nil
 	}
-	switch a.cfg.URLPort {
+	return aws.String(withPort(a.host(v), a.cfg.URLPort))
+}
+
+// withPort is a host with its port where that has to be said.
+func withPort(host string, port int) string {
+	switch port {
 	case 0, 80, 443:
-		return aws.String(a.host(v))
+		return host
 	}
-	return aws.String(a.host(v) + ":" + strconv.Itoa(a.cfg.URLPort))
+	return host + ":" + strconv.Itoa(port)
 }

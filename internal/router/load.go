@@ -207,7 +207,7 @@ func routeOf(r store.Route, suffix string) route {
 		state:   stateOf(r.Service),
 	}
 	// A private service has no public host name: here it is unknown.
-	if in := r.Service.Spec.Network.IngressConfiguration; in == nil || in.IsPubliclyAccessible {
+	if r.Service.Spec.Public() {
 		rt.hosts = []string{strings.ToLower(r.Service.Label + "." + suffix)}
 	}
 	releases := make(map[string]slipway.Release, len(r.Releases))

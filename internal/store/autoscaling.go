@@ -49,4 +49,4 @@ func (tx *Tx) SaveAutoScaling(a slipway.AutoScaling) error {
 }
 
 // ForgetAutoScalings removes the revisions deleted before t, with their tags.
-func (tx *Tx) ForgetAutoScalings(t time.Time) error { return tx.forgetConfigurations("autoscaling", t) }
+func (tx *Tx) ForgetAutoScalings(t time.Time) error { return tx.forgetDeleted("autoscaling", t) }

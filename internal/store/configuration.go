@@ -1,10 +1,6 @@
 package store
 
-import (
-	"time"
-
-	"github.com/openslipway/slipway"
-)
+import "github.com/openslipway/slipway"
 
 // configurationColumns are those that every table of revisions has.
 const configurationColumns = `arn, name, revision, latest, active, created_at, deleted_at`
@@ -27,15 +23,4 @@ func bit(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// forgetConfigurations removes the revisions in a table that were deleted
-// before t, with their tags.
-func (tx *Tx) forgetConfigurations(table string, t time.Time) error {
-	const old = ` WHERE active = 0 AND deleted_at <> 0 AND deleted_at < $1`
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM `+table+old+`)`, nanos(t)); err != nil {
-		return err
-	}
-	_, err := tx.exec(`DELETE FROM `+table+old, nanos(t))
-	return err
 }

@@ -44,5 +44,5 @@ func (tx *Tx) SaveObservability(o slipway.Observability) error {
 
 // ForgetObservabilities removes the revisions deleted before t, with their tags.
 func (tx *Tx) ForgetObservabilities(t time.Time) error {
-	return tx.forgetConfigurations("observability", t)
+	return tx.forgetDeleted("observability", t)
 }

@@ -12,7 +12,8 @@ import (
 type Route struct {
 	Service   ServiceView
 	Releases  []slipway.Release
-	Instances []slipway.Instance // those that live
+	Instances []slipway.Instance             // those that live
+	Ingresses []slipway.VPCIngressConnection // of a private service
 }
 
 // RoutesSince returns the routes of all services whose RouteVersion is above
@@ -36,9 +37,19 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 			WHERE service_id = $1 AND state <> 'ended' ORDER BY created_at, id`, v.ID); err != nil {
 			return nil, err
 		}
+		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
+			return nil, err
+		}
 		routes = append(routes, r)
 	}
 	return routes, nil
+}
+
+func (tx *Tx) ingressRoutes(v ServiceView) ([]slipway.VPCIngressConnection, error) {
+	if v.Spec.Public() {
+		return nil, nil
+	}
+	return tx.VPCIngressesOf(v.ID)
 }
 
 // RouteVersion returns the highest route version given out.

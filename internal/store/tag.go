@@ -1,6 +1,10 @@
 package store
 
-import "github.com/openslipway/slipway"
+import (
+	"time"
+
+	"github.com/openslipway/slipway"
+)
 
 // Tags returns a resource's tags in the order they were first set.
 func (tx *Tx) Tags(arn string) ([]slipway.Tag, error) {
@@ -33,4 +37,15 @@ func (tx *Tx) DeleteTags(arn string, keys []string) error {
 // CountTags counts a resource's tags.
 func (tx *Tx) CountTags(arn string) (int, error) {
 	return tx.count(`SELECT count(*) FROM tag WHERE arn = $1`, arn)
+}
+
+// forgetDeleted removes the rows of a table that were deleted before t, with
+// their tags.
+func (tx *Tx) forgetDeleted(table string, t time.Time) error {
+	const old = ` WHERE deleted_at <> 0 AND deleted_at < $1`
+	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM `+table+old+`)`, nanos(t)); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM `+table+old, nanos(t))
+	return err
 }

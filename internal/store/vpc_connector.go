@@ -63,11 +63,4 @@ func (tx *Tx) DeleteVPCConnector(arn string, now time.Time) error {
 }
 
 // ForgetVPCConnectors removes the connectors deleted before t, with their tags.
-func (tx *Tx) ForgetVPCConnectors(t time.Time) error {
-	const old = `deleted_at <> 0 AND deleted_at < $1`
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM vpc_connector WHERE `+old+`)`, nanos(t)); err != nil {
-		return err
-	}
-	_, err := tx.exec(`DELETE FROM vpc_connector WHERE `+old, nanos(t))
-	return err
-}
+func (tx *Tx) ForgetVPCConnectors(t time.Time) error { return tx.forgetDeleted("vpc_connector", t) }

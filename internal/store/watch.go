@@ -11,6 +11,7 @@ const (
 	Instances                    // a fact about an instance
 	Routes                       // anything a router must know
 	Drains                       // a router reported a release or instance empty
+	Ingresses                    // what should be of a VPC ingress connection
 )
 
 // Watch tells which services were touched. C is nudged after a commit; Take

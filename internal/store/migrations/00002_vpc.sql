@@ -21,12 +21,13 @@ CREATE TABLE vpc_ingress_connection (
     removed_at BIGINT NOT NULL,
     seen       BIGINT NOT NULL,
     failure    TEXT   NOT NULL,
+    serving    TEXT   NOT NULL,
     available  BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
     deleted_at BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX vpc_ingress_connection_name ON vpc_ingress_connection (name) WHERE deleted_at = 0;
-CREATE INDEX vpc_ingress_connection_service ON vpc_ingress_connection (service_id);
+CREATE INDEX vpc_ingress_connection_service ON vpc_ingress_connection (service_id) WHERE deleted_at = 0;
 CREATE INDEX vpc_ingress_connection_order ON vpc_ingress_connection (created_at, arn) WHERE deleted_at = 0;
 
 -- +goose Down

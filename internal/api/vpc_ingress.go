@@ -1,0 +1,271 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const vpcIngressType = "vpcingressconnection" // in ARNs
+
+// vpcIngress shows a connection. Its domain name has the port of the endpoint's
+// listener where that is not a scheme's own, as a service's URL has.
+func (a *API) vpcIngress(tx *store.Tx, c slipway.VPCIngressConnection) (*types.VpcIngressConnection, error) {
+	s, err := tx.Service(c.ServiceID)
+	if err != nil {
+		return nil, err
+	}
+	out := &types.VpcIngressConnection{
+		VpcIngressConnectionArn:  &c.ARN,
+		VpcIngressConnectionName: &c.Name,
+		ServiceArn:               &s.ARN,
+		AccountId:                &a.cfg.Account,
+		DomainName:               aws.String(withPort(a.hostOf(c.Label), a.cfg.EndpointPort(c.Endpoint))),
+		IngressVpcConfiguration:  &types.IngressVpcConfiguration{VpcId: &c.VPC, VpcEndpointId: &c.Endpoint},
+		Status:                   types.VpcIngressConnectionStatus(c.Status()),
+		CreatedAt:                &c.CreatedAt,
+	}
+	if !c.DeletedAt.IsZero() {
+		out.DeletedAt = &c.DeletedAt
+	}
+	return out, nil
+}
+
+// vpcDNSTargets are what the custom domains of a service point at inside the
+// VPCs that reach it.
+func (a *API) vpcDNSTargets(tx *store.Tx, v store.ServiceView) ([]types.VpcDNSTarget, error) {
+	list, err := tx.VPCIngressesOf(v.ID)
+	targets := make([]types.VpcDNSTarget, 0, len(list))
+	for _, c := range list {
+		targets = append(targets, types.VpcDNSTarget{
+			VpcIngressConnectionArn: &c.ARN,
+			VpcId:                   &c.VPC,
+			DomainName:              aws.String(a.hostOf(c.Label)), // no port: it is the target of a CNAME
+		})
+	}
+	return targets, err
+}
+
+func (a *API) createVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.CreateVpcIngressConnectionInput) (*apprunner.CreateVpcIngressConnectionOutput, error) {
+	tags, err := newTags(vpcIngressType, in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	c := slipway.VPCIngressConnection{
+		ARN:       a.arn(vpcIngressType, *in.VpcIngressConnectionName, slipway.NewID()),
+		Name:      *in.VpcIngressConnectionName,
+		Label:     slipway.NewLabel(),
+		CreatedAt: a.now(),
+	}
+	if c, err = lead(c, in.IngressVpcConfiguration); err != nil {
+		return nil, err
+	}
+	var out apprunner.CreateVpcIngressConnectionOutput
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if c.ServiceID, err = a.privateService(tx, *in.ServiceArn); err != nil {
+			return err
+		}
+		others, err := tx.VPCIngressesOf(c.ServiceID)
+		if err != nil {
+			return err
+		}
+		// The name comes first: a repeated call is to hear of it, not of a quota.
+		if err := tx.InsertVPCIngress(c); errors.Is(err, store.ErrNameTaken) {
+			return slipway.Errorf(slipway.InvalidRequest, "VPC ingress connection with the provided name already exists: %s", c.Name)
+		} else if err != nil {
+			return err
+		}
+		if most := a.cfg.Quotas.VPCIngressConnections; !within(most, len(others)) {
+			return slipway.Errorf(slipway.QuotaExceeded, "The service has reached the limit of %d VPC ingress connections: it has %s.", most, others[0].ARN)
+		}
+		if err := tx.SetTags(c.ARN, tags); err != nil {
+			return err
+		}
+		out.VpcIngressConnection, err = a.vpcIngress(tx, c)
+		return err
+	})
+	return &out, err
+}
+
+// lead leads a connection through the endpoint of a configuration, whose
+// members that are absent stay as they are.
+func lead(c slipway.VPCIngressConnection, in *types.IngressVpcConfiguration) (slipway.VPCIngressConnection, error) {
+	if in.VpcId != nil {
+		c.VPC = *in.VpcId
+	}
+	if in.VpcEndpointId != nil {
+		c.Endpoint = *in.VpcEndpointId
+	}
+	c.Version++
+	if c.VPC == "" || c.Endpoint == "" {
+		return c, slipway.Errorf(slipway.InvalidRequest,
+			"IngressVpcConfiguration: VpcId is %q and VpcEndpointId is %q; both are needed.", c.VPC, c.Endpoint)
+	}
+	return c, nil
+}
+
+// privateService returns the id of the service that a new connection is to
+// lead to. App Runner connects private services alone, while they run.
+func (a *API) privateService(tx *store.Tx, arn string) (string, error) {
+	v, err := a.findLivingService(tx, arn)
+	if err != nil {
+		return "", err
+	}
+	if st := v.VisibleStatus(); st != slipway.StatusRunning {
+		return "", slipway.Errorf(slipway.InvalidState, "A VPC ingress connection cannot be created for a service in the current state: %s.", st)
+	}
+	if v.Spec.Public() {
+		return "", slipway.Errorf(slipway.InvalidRequest,
+			"Service %s is publicly accessible. VPC ingress connections are for services with IsPubliclyAccessible false.", v.ARN)
+	}
+	return v.ID, nil
+}
+
+func (a *API) describeVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeVpcIngressConnectionInput) (*apprunner.DescribeVpcIngressConnectionOutput, error) {
+	var out apprunner.DescribeVpcIngressConnectionOutput
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		c, err := findVPCIngress(tx, *in.VpcIngressConnectionArn)
+		if err != nil {
+			return err
+		}
+		out.VpcIngressConnection, err = a.vpcIngress(tx, c)
+		return err
+	})
+	return &out, err
+}
+
+// listVPCIngresses lists the connections that are not deleted, oldest first.
+func (a *API) listVPCIngresses(ctx context.Context, _ gateway.Caller, in *apprunner.ListVpcIngressConnectionsInput) (*apprunner.ListVpcIngressConnectionsOutput, error) {
+	filter := types.ListVpcIngressConnectionsFilter{}
+	if in.Filter != nil {
+		filter = *in.Filter
+	}
+	arn, endpoint := aws.ToString(filter.ServiceArn), aws.ToString(filter.VpcEndpointId)
+	p := page.New(in.MaxResults, "ListVpcIngressConnections", arn, endpoint)
+	key, err := p.After(in.NextToken, 2)
+	if err != nil {
+		return nil, err
+	}
+	at, after, err := page.ParseInstantKey(key)
+	if err != nil {
+		return nil, err
+	}
+	out := apprunner.ListVpcIngressConnectionsOutput{VpcIngressConnectionSummaryList: []types.VpcIngressConnectionSummary{}}
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		var service string
+		if arn != "" {
+			v, err := a.findService(tx, arn)
+			if slipway.CodeOf(err) == slipway.NotFound {
+				return nil // a filter that nothing passes
+			}
+			if err != nil {
+				return err
+			}
+			service = v.ID
+		}
+		list, err := tx.VPCIngresses(service, endpoint, at, after, p.Limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(p, list, func(c slipway.VPCIngressConnection) []string { return page.InstantKey(c.CreatedAt, c.ARN) })
+		for _, c := range list {
+			v, err := tx.Service(c.ServiceID)
+			if err != nil {
+				return err
+			}
+			out.VpcIngressConnectionSummaryList = append(out.VpcIngressConnectionSummaryList,
+				types.VpcIngressConnectionSummary{VpcIngressConnectionArn: &c.ARN, ServiceArn: &v.ARN})
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func (a *API) updateVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateVpcIngressConnectionInput) (*apprunner.UpdateVpcIngressConnectionOutput, error) {
+	c, err := a.changeVPCIngress(ctx, *in.VpcIngressConnectionArn, "updated", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
+		return lead(c, in.IngressVpcConfiguration)
+	})
+	return &apprunner.UpdateVpcIngressConnectionOutput{VpcIngressConnection: c}, err
+}
+
+func (a *API) deleteVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteVpcIngressConnectionInput) (*apprunner.DeleteVpcIngressConnectionOutput, error) {
+	c, err := a.changeVPCIngress(ctx, *in.VpcIngressConnectionArn, "deleted", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
+		c.RemovedAt = a.now()
+		return c, nil
+	})
+	return &apprunner.DeleteVpcIngressConnectionOutput{VpcIngressConnection: c}, err
+}
+
+// changeVPCIngress writes what should be of a connection that is at rest.
+func (a *API) changeVPCIngress(ctx context.Context, arn, verb string,
+	change func(slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error),
+) (out *types.VpcIngressConnection, err error) {
+	resting := []slipway.IngressStatus{slipway.IngressAvailable, slipway.IngressFailedCreation, slipway.IngressFailedUpdate}
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		c, err := findLivingVPCIngress(tx, arn)
+		if err != nil {
+			return err
+		}
+		if st := c.Status(); !slices.Contains(resting, st) {
+			return slipway.Errorf(slipway.InvalidState, "VPC ingress connection cannot be %s in the current state: %s.", verb, st)
+		}
+		if c, err = change(c); err != nil {
+			return err
+		}
+		if err := tx.ChangeVPCIngress(c); err != nil {
+			return err
+		}
+		out, err = a.vpcIngress(tx, c)
+		return err
+	})
+	return out, err
+}
+
+// findVPCIngress returns the connection that an ARN names, a deleted one too.
+func findVPCIngress(tx *store.Tx, text string) (slipway.VPCIngressConnection, error) {
+	arn, err := slipway.ParseARN(text)
+	if err == nil && (arn.Type != vpcIngressType || len(arn.Parts) != 2) {
+		err = slipway.Errorf(slipway.InvalidRequest, "%s is not the ARN of a VPC ingress connection "+
+			"(arn:aws:apprunner:<region>:<account>:vpcingressconnection/<name>/<id>).", text)
+	}
+	if err != nil {
+		return slipway.VPCIngressConnection{}, err
+	}
+	c, err := tx.VPCIngress(text)
+	if errors.Is(err, store.ErrNotFound) {
+		err = noVPCIngress(text)
+	}
+	return c, err
+}
+
+// findLivingVPCIngress is findVPCIngress for calls that change the connection.
+func findLivingVPCIngress(tx *store.Tx, text string) (slipway.VPCIngressConnection, error) {
+	c, err := findVPCIngress(tx, text)
+	if err == nil && !c.DeletedAt.IsZero() {
+		err = noVPCIngress(text)
+	}
+	return c, err
+}
+
+func noVPCIngress(arn string) error {
+	return slipway.Errorf(slipway.NotFound, "VPC ingress connection not found: %s", arn)
+}
+
+// refuseConnected refuses to delete a service that VPC ingress connections lead
+// to.
+func refuseConnected(tx *store.Tx, v store.ServiceView) error {
+	list, err := tx.VPCIngressesOf(v.ID)
+	if err != nil || len(list) == 0 {
+		return err
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "You can't delete service %s: the VPC ingress connection %s leads to it. Delete that first.", v.ARN, list[0].ARN)
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+const vpcIngressColumns = `arn, name, service_id, label, vpc, endpoint, version, removed_at, seen, failure, serving,
+	available, created_at, deleted_at`
+
+func scanVPCIngress(s scanner) (c slipway.VPCIngressConnection, err error) {
+	err = s.Scan(&c.ARN, &c.Name, &c.ServiceID, &c.Label, &c.VPC, &c.Endpoint, &c.Version, instant{&c.RemovedAt},
+		&c.Seen, &c.Failure, &c.Serving, &c.Available, instant{&c.CreatedAt}, instant{&c.DeletedAt})
+	return c, err
+}
+
+// InsertVPCIngress adds a new connection, of which nothing is yet. It returns
+// ErrNameTaken when one that is not deleted has its name.
+func (tx *Tx) InsertVPCIngress(c slipway.VPCIngressConnection) error {
+	n, err := tx.exec(`INSERT INTO vpc_ingress_connection (`+vpcIngressColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '', '', 0, $8, 0) ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
+		c.ARN, c.Name, c.ServiceID, c.Label, c.VPC, c.Endpoint, c.Version, nanos(c.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert VPC ingress connection %s: %w", c.ARN, err)
+	}
+	if n == 0 {
+		return ErrNameTaken
+	}
+	tx.touch(c.ServiceID, Ingresses|Routes)
+	return nil
+}
+
+// VPCIngress returns a connection by its ARN, deleted ones too.
+func (tx *Tx) VPCIngress(arn string) (slipway.VPCIngressConnection, error) {
+	return one(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection WHERE arn = $1`, arn)
+}
+
+// VPCIngressesOf returns a service's connections that are not deleted, oldest
+// first.
+func (tx *Tx) VPCIngressesOf(serviceID string) ([]slipway.VPCIngressConnection, error) {
+	return all(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection
+		WHERE service_id = $1 AND deleted_at = 0 ORDER BY created_at, arn`, serviceID)
+}
+
+// VPCIngresses returns the connections that are not deleted, of one service or
+// one endpoint where these are not "", oldest first, from the one after the
+// cursor (afterTime, afterARN) on; limit 0 means all.
+func (tx *Tx) VPCIngresses(serviceID, endpoint string, afterTime time.Time, afterARN string, limit int) ([]slipway.VPCIngressConnection, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	return all(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection WHERE deleted_at = 0
+		AND ($1 = '' OR service_id = $1) AND ($2 = '' OR endpoint = $2)
+		AND (created_at > $3 OR (created_at = $3 AND arn > $4))
+		ORDER BY created_at, arn LIMIT $5`, serviceID, endpoint, nanos(afterTime), afterARN, limit)
+}
+
+// ChangeVPCIngress writes what should be of a connection: VPC, Endpoint,
+// Version and RemovedAt.
+func (tx *Tx) ChangeVPCIngress(c slipway.VPCIngressConnection) error {
+	tx.touch(c.ServiceID, Ingresses|Routes)
+	return mustAffect(tx.exec(`UPDATE vpc_ingress_connection SET vpc = $1, endpoint = $2, version = $3, removed_at = $4 WHERE arn = $5`,
+		c.VPC, c.Endpoint, c.Version, nanos(c.RemovedAt), c.ARN))
+}
+
+// SeeVPCIngress writes what is of a connection: Seen, Failure, Serving,
+// Available and DeletedAt, which frees its name.
+func (tx *Tx) SeeVPCIngress(c slipway.VPCIngressConnection) error {
+	tx.touch(c.ServiceID, Routes)
+	return mustAffect(tx.exec(`UPDATE vpc_ingress_connection SET seen = $1, failure = $2, serving = $3, available = $4, deleted_at = $5
+		WHERE arn = $6`, c.Seen, c.Failure, c.Serving, bit(c.Available), nanos(c.DeletedAt), c.ARN))
+}
+
+// ForgetVPCIngresses removes the connections deleted before t, with their tags.
+func (tx *Tx) ForgetVPCIngresses(t time.Time) error {
+	return tx.forgetDeleted("vpc_ingress_connection", t)
+}
