@@ -317,8 +317,8 @@ func TestDiskFull(t *testing.T) {
 
 	filler := filepath.Join(s.dir, "filler")
 	fillUp(t, filler)
-	_, err := s.client().CreateAutoScalingConfiguration(t.Context(), &apprunner.CreateAutoScalingConfigurationInput{AutoScalingConfigurationName: aws.String("more")})
-	if api, ok := errors.AsType[smithy.APIError](err); err != nil && (!ok || api.ErrorCode() != "InternalServiceErrorException") {
+	_, err := s.client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
+	if api, ok := errors.AsType[smithy.APIError](err); !ok || api.ErrorCode() != "InternalServiceErrorException" || !strings.Contains(api.ErrorMessage(), "disk is full") {
 		t.Errorf("on a full disk the API answers %v", err)
 	}
 	s.replies(svc, 3, "small")

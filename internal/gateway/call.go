@@ -104,7 +104,8 @@ func (g *Gateway) keys(c *Caller) sigv4.Lookup {
 }
 
 // exception words an error for the caller. Our own failures say nothing of
-// their cause, which the log holds under the request's id.
+// their cause, which the log holds under the request's id, unless it is one that
+// the caller may be able to mend.
 func exception(err error, t target) *wire.Exception {
 	if x, ok := errors.AsType[*wire.Exception](err); ok {
 		return x
@@ -121,6 +122,9 @@ func exception(err error, t target) *wire.Exception {
 	}
 	if errors.Is(err, context.Canceled) {
 		return wire.NewException("RequestAbortedException", "The caller went away.")
+	}
+	if errors.Is(err, store.ErrFull) {
+		return wire.NewException(t.service.Internal, "The server's disk is full. Nothing was changed; try again once there is room.")
 	}
 	return wire.NewException(t.service.Internal, "An internal error occurred. The server's log tells more under this request's id.")
 }

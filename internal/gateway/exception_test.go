@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/sigv4"
+	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
@@ -21,6 +23,10 @@ func TestException(t *testing.T) {
 			t.Fatal(name)
 		}
 		return target{Operation{Model: op}, internal}
+	}
+	full := exception(fmt.Errorf("insert: %w", store.ErrFull), model("PauseService"))
+	if full.Name != "InternalServiceErrorException" || !strings.Contains(full.Message, "disk is full") {
+		t.Errorf("a full disk is answered %s %q", full.Name, full.Message)
 	}
 	for _, c := range []struct {
 		err    error

@@ -29,8 +29,14 @@ type Store struct {
 
 // Open opens the SQLite database in the file at path, or a new one in memory
 // when path is ":memory:", and brings its tables up to date. Every commit is
-// on disk (WAL, synchronous=FULL) when Update returns.
+// on disk (WAL, synchronous=FULL) when Update returns. Nobody but its owner may
+// read the file.
 func Open(ctx context.Context, path string) (*Store, error) {
+	if path != ":memory:" {
+		if err := private(path); err != nil {
+			return nil, fmt.Errorf("open database: %w", err)
+		}
+	}
 	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
@@ -126,7 +132,8 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 
 // Update runs f in a write transaction and commits when it returns nil; then
 // watchers are told. Writers run one after another. Once f has begun, ctx no
-// longer stops it: a transaction is short and ends whole.
+// longer stops it: a transaction is short and ends whole. Its error wraps
+// ErrFull when there is no room for the change.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	c, err := take(ctx, s.writer)
 	if err != nil {
@@ -134,7 +141,7 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	}
 	tx := &Tx{conn: c, writes: true}
 	if err := s.commit(tx, f); err != nil {
-		return err
+		return full(err)
 	}
 	s.watch.notify(tx.touched)
 	return nil

@@ -54,6 +54,7 @@ func (c calls) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("unexpected call of " + operation)
 	}
 	w := httptest.NewRecorder()
+	w.Header().Set("X-Amzn-Requestid", "req-1")
 	switch out := answer(in).(type) {
 	case error:
 		return nil, out

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -94,6 +95,10 @@ func (t Target) explainAPI(api smithy.APIError, err error) *Problem {
 		p.Hint = "It may be older than this program, or no Slipway server."
 	case "ServiceQuotaExceededException":
 		p.Hint = "Remove what is no longer needed, or raise the limit where the server runs."
+	case "InternalServiceErrorException", "InternalFailure":
+		if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.ServiceRequestID() != "" {
+			p.Hint = "The request's id is " + r.ServiceRequestID() + "."
+		}
 	case "InvalidStateException":
 		p.Hint = "`slipway ops NAME` shows what is going on."
 	}

@@ -85,7 +85,7 @@ func TestExplain(t *testing.T) {
 		{reply(400, `{"__type":"com.amazonaws.apprunner#InvalidStateException","Message":"No."}`), "No", "slipway ops"},
 		{reply(402, `{"__type":"ServiceQuotaExceededException","Message":"Full."}`), "Full", "no longer needed"},
 		{reply(404, `{"__type":"UnknownOperationException"}`), "does not know this call", "older"},
-		{reply(500, `{"__type":"InternalServiceErrorException"}`), "InternalServiceErrorException", ""},
+		{reply(500, `{"__type":"InternalServiceErrorException"}`), "InternalServiceErrorException", "req-1"},
 		{errors.New("plain"), "plain", ""},
 	} {
 		p := target.Explain(tc.err)
