@@ -125,21 +125,8 @@ func parseQuotas(list []string) (api.Quotas, error) {
 		if err != nil {
 			return q, fmt.Errorf("--quota is %q; it must be name=number, where -1 is no limit", text)
 		}
-		switch name {
-		case "services":
-			q.Services = n
-		case "autoscaling-names":
-			q.AutoScalingNames = n
-		case "autoscaling-revisions":
-			q.AutoScalingRevisions = n
-		case "instances":
-			q.Instances = n
-		case "vpc-connectors":
-			q.VPCConnectors = n
-		case "vpc-ingress-connections":
-			q.VPCIngressConnections = n
-		default:
-			return q, fmt.Errorf("--quota names %q; it must be services, autoscaling-names, autoscaling-revisions, instances, vpc-connectors or vpc-ingress-connections", name)
+		if err := q.Set(name, n); err != nil {
+			return q, fmt.Errorf("--quota: %w", err)
 		}
 	}
 	return q, nil

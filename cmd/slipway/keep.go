@@ -51,7 +51,10 @@ func (k keeper) pass(ctx context.Context) error {
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
 		}
-		if err = errors.Join(tx.ForgetAutoScalings(before), tx.ForgetVPCConnectors(before), tx.ForgetVPCIngresses(before)); err != nil {
+		if err = errors.Join(
+			tx.ForgetAutoScalings(before), tx.ForgetObservabilities(before),
+			tx.ForgetVPCConnectors(before), tx.ForgetVPCIngresses(before),
+		); err != nil {
 			return err
 		}
 		used, err = tx.ImagesInUse()

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/cli/client"
 )
 
@@ -111,7 +112,7 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Aliases, "alias", nil, "`from=to`: take images of one repository or prefix from another; local/... is our registry")
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to speak to without TLS")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "`prefixes` of proxies whose X-Forwarded headers are believed")
-	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`: services, autoscaling-names, autoscaling-revisions, instances, vpc-connectors, vpc-ingress-connections")
+	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`, -1 for none: "+strings.Join(api.QuotaNames(), ", "))
 }
 
 // fromEnvironment sets every flag that was not given from its variable.

@@ -1,11 +1,12 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
@@ -31,26 +32,20 @@ type Config struct {
 
 	Quotas Quotas
 
+	// Provider and Vault are for the credentials of connections; without them
+	// no connection can be completed.
+	Provider Provider
+	Vault    Vault
+
 	Now func() time.Time // time.Now when nil
 }
 
-// Quotas limit what an account may have. Zero stands for App Runner's own
-// limit, a negative number for none.
-type Quotas struct {
-	Services             int // not deleted ones; 30
-	AutoScalingNames     int // names of auto scaling configurations, the provided one apart; 10
-	AutoScalingRevisions int // active revisions of one name; 5
-	Instances            int // per service, the largest MaxSize; 25
-	VPCConnectors        int // active ones; 10
-
-	VPCIngressConnections int // per service; 1
-}
-
-// within reports whether one more than n is within the quota.
-func within(quota, n int) bool { return quota < 0 || n < quota }
-
 // API is App Runner's operations.
-type API struct{ cfg Config }
+type API struct {
+	cfg             Config
+	scalings        configurations[slipway.AutoScaling]
+	observabilities configurations[slipway.Observability]
+}
 
 // New checks cfg and returns the operations. Call Bootstrap before they serve.
 func New(cfg Config) (*API, error) {
@@ -66,36 +61,33 @@ func New(cfg Config) (*API, error) {
 	if cfg.EndpointPort == nil {
 		cfg.EndpointPort = func(string) int { return 0 }
 	}
-	q := &cfg.Quotas
-	q.Services = cmp.Or(q.Services, 30)
-	q.AutoScalingNames = cmp.Or(q.AutoScalingNames, 10)
-	q.AutoScalingRevisions = cmp.Or(q.AutoScalingRevisions, 5)
-	q.Instances = cmp.Or(q.Instances, 25)
-	q.VPCConnectors = cmp.Or(q.VPCConnectors, 10)
-	q.VPCIngressConnections = cmp.Or(q.VPCIngressConnections, 1)
-	return &API{cfg}, nil
+	cfg.Quotas.setDefaults()
+	a := &API{cfg: cfg}
+	a.scalings, a.observabilities = newScalings(a), newObservabilities(a)
+	return a, nil
 }
 
 // Bootstrap writes the records that every installation has from the beginning,
-// where they are missing: the provided auto scaling configuration.
+// where they are missing: the provided configurations.
 func (a *API) Bootstrap(ctx context.Context) error {
 	return a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.DefaultAutoScaling()
-		if !errors.Is(err, store.ErrNotFound) {
+		if errors.Is(err, store.ErrNotFound) {
+			err = tx.InsertAutoScaling(slipway.AutoScaling{
+				Configuration: a.scalings.provided(),
+				Scaling:       slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25},
+				Default:       true,
+			})
+		}
+		if err != nil {
 			return err
 		}
-		return tx.InsertAutoScaling(slipway.AutoScaling{
-			Configuration: slipway.Configuration{
-				ARN:       a.arn("autoscalingconfiguration", providedName, "1", providedID),
-				Name:      providedName,
-				Revision:  1,
-				Latest:    true,
-				Active:    true,
-				CreatedAt: a.now(),
-			},
-			Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25},
-			Default: true,
-		})
+		o := slipway.Observability{Configuration: a.observabilities.provided(), TraceVendor: string(types.TracingVendorAwsxray)}
+		_, err = tx.Observability(o.ARN)
+		if errors.Is(err, store.ErrNotFound) {
+			err = tx.InsertObservability(o)
+		}
+		return err
 	})
 }
 

@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"slices"
-	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -22,6 +20,29 @@ const (
 	statusActive   types.AutoScalingConfigurationStatus = "active"
 	statusInactive types.AutoScalingConfigurationStatus = "inactive"
 )
+
+// newScalings returns what the operations on auto scaling configurations share
+// with those on others.
+func newScalings(a *API) configurations[slipway.AutoScaling] {
+	return configurations[slipway.AutoScaling]{
+		api: a, kind: "autoscalingconfiguration", noun: "auto scaling configuration",
+		names: a.cfg.Quotas.AutoScalingNames, revisions: a.cfg.Quotas.AutoScalingRevisions,
+		base: func(c *slipway.AutoScaling) *slipway.Configuration { return &c.Configuration },
+		read: (*store.Tx).AutoScaling, list: (*store.Tx).AutoScalings, save: (*store.Tx).SaveAutoScaling,
+		keep: a.keepDefault,
+	}
+}
+
+// keepDefault refuses the deletion of the default.
+func (a *API) keepDefault(c slipway.AutoScaling) error {
+	switch {
+	case !c.Default:
+		return nil
+	case c.ARN == a.scalings.provided().ARN:
+		return slipway.Errorf(slipway.InvalidRequest, "You can't delete a reserved auto scaling configuration")
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: it is the default auto scaling configuration.", c.ARN)
+}
 
 func autoScalingStatus(c slipway.AutoScaling) types.AutoScalingConfigurationStatus {
 	if c.Active {
@@ -66,11 +87,11 @@ func (a *API) createAutoScaling(ctx context.Context, _ gateway.Caller, in *appru
 	}
 	var out apprunner.CreateAutoScalingConfigurationOutput
 	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		c, err := a.nextRevision(tx, *in.AutoScalingConfigurationName)
+		next, err := a.scalings.next(tx, *in.AutoScalingConfigurationName)
 		if err != nil {
 			return err
 		}
-		c.Scaling = scaling
+		c := slipway.AutoScaling{Configuration: next, Scaling: scaling}
 		if err := tx.InsertAutoScaling(c); err != nil {
 			return err
 		}
@@ -105,67 +126,10 @@ func (a *API) scaling(in *apprunner.CreateAutoScalingConfigurationInput) (slipwa
 	return s, nil
 }
 
-// nextRevision makes room for a new latest revision of the name and returns
-// it. Its number is one more than the highest active one, so that numbers of
-// deleted revisions come again; the ids in the ARNs differ.
-func (a *API) nextRevision(tx *store.Tx, name string) (slipway.AutoScaling, error) {
-	revisions, err := tx.AutoScalings(name, "", 0)
-	if err != nil {
-		return slipway.AutoScaling{}, err
-	}
-	if err := a.admitRevision(tx, name, len(revisions)); err != nil {
-		return slipway.AutoScaling{}, err
-	}
-	revision := 1
-	for _, c := range revisions {
-		revision = c.Revision + 1 // they come in ascending order
-		if c.Latest {
-			c.Latest = false
-			if err := tx.SaveAutoScaling(c); err != nil {
-				return slipway.AutoScaling{}, err
-			}
-		}
-	}
-	return slipway.AutoScaling{Configuration: slipway.Configuration{
-		ARN:       a.arn("autoscalingconfiguration", name, strconv.Itoa(revision), slipway.NewID()),
-		Name:      name,
-		Revision:  revision,
-		Latest:    true,
-		Active:    true,
-		CreatedAt: a.now(),
-	}}, nil
-}
-
-// admitRevision checks the quotas: of revisions where the name has some, of
-// names where it is new.
-func (a *API) admitRevision(tx *store.Tx, name string, revisions int) error {
-	if revisions > 0 || name == providedName {
-		if within(a.cfg.Quotas.AutoScalingRevisions, revisions) {
-			return nil
-		}
-		return slipway.Errorf(slipway.QuotaExceeded,
-			"You have reached the limit of %d revisions of auto scaling configuration %s.", a.cfg.Quotas.AutoScalingRevisions, name)
-	}
-	all, err := tx.AutoScalings("", "", 0)
-	if err != nil {
-		return err
-	}
-	names := map[string]bool{}
-	for _, c := range all {
-		if c.Name != providedName {
-			names[c.Name] = true
-		}
-	}
-	if within(a.cfg.Quotas.AutoScalingNames, len(names)) {
-		return nil
-	}
-	return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d auto scaling configurations.", a.cfg.Quotas.AutoScalingNames)
-}
-
 func (a *API) describeAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeAutoScalingConfigurationInput) (*apprunner.DescribeAutoScalingConfigurationOutput, error) {
 	var out apprunner.DescribeAutoScalingConfigurationOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		c, err := a.findAutoScaling(tx, *in.AutoScalingConfigurationArn)
+		c, err := a.scalings.find(tx, *in.AutoScalingConfigurationArn)
 		if err != nil {
 			return err
 		}
@@ -178,7 +142,7 @@ func (a *API) describeAutoScaling(ctx context.Context, _ gateway.Caller, in *app
 func (a *API) updateDefaultAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateDefaultAutoScalingConfigurationInput) (*apprunner.UpdateDefaultAutoScalingConfigurationOutput, error) {
 	var out apprunner.UpdateDefaultAutoScalingConfigurationOutput
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		c, err := a.findActiveAutoScaling(tx, *in.AutoScalingConfigurationArn)
+		c, err := a.scalings.findActive(tx, *in.AutoScalingConfigurationArn)
 		if err != nil {
 			return err
 		}
@@ -201,7 +165,7 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, _ gateway.Caller, in
 func (a *API) listServicesForAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
 	out := apprunner.ListServicesForAutoScalingConfigurationOutput{ServiceArnList: []string{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		c, err := a.findActiveAutoScaling(tx, *in.AutoScalingConfigurationArn)
+		c, err := a.scalings.findActive(tx, *in.AutoScalingConfigurationArn)
 		if err != nil {
 			return err
 		}
@@ -227,72 +191,11 @@ func (a *API) listServicesForAutoScaling(ctx context.Context, _ gateway.Caller, 
 	return &out, err
 }
 
-// findAutoScaling returns the revision that a full ARN names, a deleted one
-// too, or the active one that an ARN without id, or without revision and id
-// (the latest), names.
-func (a *API) findAutoScaling(tx *store.Tx, text string) (slipway.AutoScaling, error) {
-	arn, err := a.parseAutoScaling(text)
-	if err != nil {
-		return slipway.AutoScaling{}, err
-	}
-	if len(arn.Parts) == 3 {
-		c, err := tx.AutoScaling(text)
-		if errors.Is(err, store.ErrNotFound) {
-			err = noAutoScaling(text)
-		}
-		return c, err
-	}
-	if arn.Region != a.cfg.Region || arn.Account != a.cfg.Account {
-		return slipway.AutoScaling{}, noAutoScaling(text)
-	}
-	list, err := tx.AutoScalings(arn.Name(), "", 0)
-	if err != nil {
-		return slipway.AutoScaling{}, err
-	}
-	i := slices.IndexFunc(list, func(c slipway.AutoScaling) bool {
-		if len(arn.Parts) == 1 {
-			return c.Latest
-		}
-		return strconv.Itoa(c.Revision) == arn.Parts[1]
-	})
-	if i < 0 {
-		return slipway.AutoScaling{}, noAutoScaling(text)
-	}
-	return list[i], nil
-}
-
-func (a *API) parseAutoScaling(text string) (slipway.ARN, error) {
-	arn, err := slipway.ParseARN(text)
-	if err == nil && arn.Type != "autoscalingconfiguration" {
-		err = slipway.Errorf(slipway.InvalidRequest, "%s is not the ARN of an auto scaling configuration "+
-			"(arn:aws:apprunner:<region>:<account>:autoscalingconfiguration/<name>[/<revision>[/<id>]]).", text)
-	}
-	return arn, err
-}
-
-func noAutoScaling(arn string) error {
-	return slipway.Errorf(slipway.NotFound, "Auto scaling configuration not found: %s", arn)
-}
-
-// findActiveAutoScaling is findAutoScaling for calls that use the revision.
-func (a *API) findActiveAutoScaling(tx *store.Tx, text string) (slipway.AutoScaling, error) {
-	c, err := a.findAutoScaling(tx, text)
-	if err == nil && !c.Active {
-		err = noAutoScaling(text)
-	}
-	return c, err
-}
-
 // chooseAutoScaling returns the full ARN of the revision that a service is to
-// use: the one asked for, else the current one, else the default. One that does
-// not exist is a bad request here, not a missing resource.
+// use: the one asked for, else the current one, else the default.
 func (a *API) chooseAutoScaling(tx *store.Tx, asked *string, current string) (string, error) {
 	if asked != nil {
-		c, err := a.findActiveAutoScaling(tx, *asked)
-		if e, ok := errors.AsType[*slipway.Error](err); ok {
-			err = slipway.Errorf(slipway.InvalidRequest, "%s", e.Message)
-		}
-		return c.ARN, err
+		return a.scalings.choose(tx, *asked)
 	}
 	if current != "" {
 		return current, nil

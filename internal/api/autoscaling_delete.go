@@ -25,18 +25,9 @@ func (a *API) deleteAutoScaling(ctx context.Context, _ gateway.Caller, in *appru
 }
 
 func (a *API) deleteRevision(tx *store.Tx, arn string) (*types.AutoScalingConfiguration, error) {
-	c, err := a.findActiveAutoScaling(tx, arn)
+	c, err := a.scalings.delete(tx, arn)
 	if err != nil {
 		return nil, err
-	}
-	wasLatest := c.Latest
-	if c, err = a.deactivate(tx, c); err != nil {
-		return nil, err
-	}
-	if wasLatest {
-		if err := promote(tx, c.Name); err != nil {
-			return nil, err
-		}
 	}
 	return autoScaling(tx, c)
 }
@@ -44,7 +35,7 @@ func (a *API) deleteRevision(tx *store.Tx, arn string) (*types.AutoScalingConfig
 // deleteAllRevisions answers for the name as a whole, without a revision's
 // members.
 func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingConfiguration, error) {
-	arn, err := a.parseAutoScaling(text)
+	arn, err := a.scalings.parse(text)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +43,7 @@ func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingC
 		return nil, slipway.Errorf(slipway.InvalidRequest,
 			"DeleteAllRevisions needs an ARN that ends with the configuration's name, without a revision: %s", text)
 	}
-	latest, err := a.findActiveAutoScaling(tx, text)
+	latest, err := a.scalings.findActive(tx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +52,7 @@ func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingC
 		return nil, err
 	}
 	for _, c := range all {
-		if _, err := a.deactivate(tx, c); err != nil {
+		if _, err := a.scalings.deactivate(tx, c); err != nil {
 			return nil, err
 		}
 	}
@@ -70,35 +61,4 @@ func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingC
 		AutoScalingConfigurationName: &latest.Name,
 		Status:                       statusInactive,
 	}, nil
-}
-
-// deactivate deletes a revision that is neither the default nor in use. It
-// stays describable until it is forgotten.
-func (a *API) deactivate(tx *store.Tx, c slipway.AutoScaling) (slipway.AutoScaling, error) {
-	if c.Default {
-		if c.ARN == a.arn("autoscalingconfiguration", providedName, "1", providedID) {
-			return c, slipway.Errorf(slipway.InvalidRequest, "You can't delete a reserved auto scaling configuration")
-		}
-		return c, slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: it is the default auto scaling configuration.", c.ARN)
-	}
-	used, err := tx.InUse(c.ARN)
-	if err != nil {
-		return c, err
-	}
-	if used {
-		return c, slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", c.ARN)
-	}
-	c.Active, c.Latest, c.DeletedAt = false, false, a.now()
-	return c, tx.SaveAutoScaling(c)
-}
-
-// promote makes the highest revision that is left the latest.
-func promote(tx *store.Tx, name string) error {
-	list, err := tx.AutoScalings(name, "", 0)
-	if err != nil || len(list) == 0 {
-		return err
-	}
-	last := list[len(list)-1]
-	last.Latest = true
-	return tx.SaveAutoScaling(last)
 }

@@ -2,15 +2,12 @@ package api
 
 import (
 	"context"
-	"strconv"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -28,40 +25,16 @@ type listAutoScalingInput struct {
 // Terraform looks in this list for the default revision, whatever its number.
 // So where LatestOnly is absent the default revision is listed as well.
 func (a *API) listAutoScaling(ctx context.Context, _ gateway.Caller, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
-	wanted := func(c slipway.AutoScaling) bool {
-		switch {
-		case in.LatestOnly == nil:
-			return c.Latest || c.Default
-		case *in.LatestOnly:
-			return c.Latest
-		}
-		return true
-	}
-	which := "absent"
-	if in.LatestOnly != nil {
-		which = strconv.FormatBool(*in.LatestOnly)
-	}
-	name := aws.ToString(in.AutoScalingConfigurationName)
-	p := page.New(in.MaxResults, "ListAutoScalingConfigurations", name, which)
-	afterName, afterRevision, err := parseRevisionKey(p, in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	out := apprunner.ListAutoScalingConfigurationsOutput{AutoScalingConfigurationSummaryList: []types.AutoScalingConfigurationSummary{}}
-	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		all, err := tx.AutoScalings(name, afterName, afterRevision)
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, next, err := a.scalings.page(tx, revisionList{
+			operation: "ListAutoScalingConfigurations", name: in.AutoScalingConfigurationName, latestOnly: in.LatestOnly,
+			max: in.MaxResults, next: in.NextToken,
+		}, func(c slipway.AutoScaling) bool { return c.Default })
 		if err != nil {
 			return err
 		}
-		var list []slipway.AutoScaling
-		for _, c := range all {
-			if wanted(c) && (p.Limit() == 0 || len(list) < p.Limit()) {
-				list = append(list, c)
-			}
-		}
-		list, out.NextToken = page.Cut(p, list, func(c slipway.AutoScaling) []string {
-			return []string{c.Name, strconv.Itoa(c.Revision)}
-		})
+		out.NextToken = next
 		for _, c := range list {
 			s, err := autoScalingSummary(tx, c)
 			if err != nil {
@@ -72,17 +45,6 @@ func (a *API) listAutoScaling(ctx context.Context, _ gateway.Caller, in *listAut
 		return nil
 	})
 	return &out, err
-}
-
-func parseRevisionKey(p page.Pager, next *string) (name string, revision int, err error) {
-	key, err := p.After(next, 2)
-	if err != nil || key[0] == "" && key[1] == "" {
-		return "", 0, err
-	}
-	if revision, err = strconv.Atoi(key[1]); err != nil {
-		err = page.ErrToken
-	}
-	return key[0], revision, err
 }
 
 func autoScalingSummary(tx *store.Tx, c slipway.AutoScaling) (types.AutoScalingConfigurationSummary, error) {

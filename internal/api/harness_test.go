@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/gateway"
@@ -188,6 +190,19 @@ func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status)
 			return err
 		}
 		return tx.SetStatus(v.ID, rest, now)
+	})
+}
+
+// refer makes the service's specification name a connection.
+func (b *bench) refer(service, connection string) {
+	b.Helper()
+	b.Update(func(tx *store.Tx) error {
+		v, err := tx.Service(service[strings.LastIndex(service, "/")+1:])
+		if err != nil {
+			return err
+		}
+		v.Spec.Source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: &connection}
+		return tx.SetSpec(v.ID, v.Spec, b.Clock.Now())
 	})
 }
 

@@ -48,6 +48,16 @@ func (a *API) operations() map[string]gateway.Operation {
 	add(m, "UpdateVpcIngressConnection", a.updateVPCIngress)
 	add(m, "DeleteVpcIngressConnection", a.deleteVPCIngress)
 
+	add(m, "CreateConnection", a.createConnection)
+	add(m, "ListConnections", a.listConnections)
+	add(m, "DeleteConnection", a.deleteConnection)
+	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection)
+
+	add(m, "CreateObservabilityConfiguration", a.createObservability)
+	add(m, "DescribeObservabilityConfiguration", a.describeObservability)
+	add(m, "ListObservabilityConfigurations", a.listObservability)
+	add(m, "DeleteObservabilityConfiguration", a.deleteObservability)
+
 	add(m, "TagResource", a.tagResource)
 	add(m, "UntagResource", a.untagResource)
 	add(m, "ListTagsForResource", a.listTags)

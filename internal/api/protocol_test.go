@@ -37,10 +37,6 @@ func TestCalls(t *testing.T) {
 			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"DynamoDB_20120810.ListTables\" names no operation that this server answers."}`,
 		},
 		{
-			"not implemented yet", b.Request("AppRunner.CreateConnection", "{}"), 404,
-			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"AppRunner.CreateConnection\" names no operation that this server answers."}`,
-		},
-		{
 			"letter case of the target", b.Request("apprunner.listservices", "{}"), 404,
 			`{"__type":"UnknownOperationException","Message":"X-Amz-Target \"apprunner.listservices\" names no operation that this server answers."}`,
 		},

@@ -15,23 +15,23 @@ import (
 )
 
 func (a *API) createService(ctx context.Context, _ gateway.Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
-	spec, err := a.apply(defaults(), change{
-		source:        in.SourceConfiguration,
-		instance:      in.InstanceConfiguration,
-		healthCheck:   in.HealthCheckConfiguration,
-		network:       in.NetworkConfiguration,
-		observability: in.ObservabilityConfiguration,
-	})
-	if err != nil {
-		return nil, err
-	}
-	spec.Encryption = in.EncryptionConfiguration
 	tags, err := newTags("service", in.Tags)
 	if err != nil {
 		return nil, err
 	}
 	var out apprunner.CreateServiceOutput
 	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		spec, err := a.apply(tx, defaults(), change{
+			source:        in.SourceConfiguration,
+			instance:      in.InstanceConfiguration,
+			healthCheck:   in.HealthCheckConfiguration,
+			network:       in.NetworkConfiguration,
+			observability: in.ObservabilityConfiguration,
+		})
+		if err != nil {
+			return err
+		}
+		spec.Encryption = in.EncryptionConfiguration
 		if err := a.admit(tx, *in.ServiceName); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner
 		if st := v.VisibleStatus(); st != slipway.StatusRunning && st != slipway.StatusCreateFailed {
 			return wrongState("updated", st)
 		}
-		spec, err := a.apply(v.Spec, change{
+		spec, err := a.apply(tx, v.Spec, change{
 			source:        in.SourceConfiguration,
 			instance:      in.InstanceConfiguration,
 			healthCheck:   in.HealthCheckConfiguration,

@@ -129,7 +129,7 @@ func TestCreateServiceRefuses(t *testing.T) {
 	const code = `"CodeRepository":{"RepositoryUrl":"https://github.com/a/b","SourceCodeVersion":{"Type":"BRANCH","Value":"main"}}`
 	for members, message := range map[string]string{
 		`"SourceConfiguration":{}`:                           "exactly one of CodeRepository and ImageRepository",
-		`"SourceConfiguration":{` + code + `}`:               "CodeRepository is not supported yet",
+		`"SourceConfiguration":{` + code + `}`:               "AuthenticationConfiguration: a CodeRepository requires a ConnectionArn.",
 		conf(`"Port":"0"`):                                   `Port "0" is not a number from 1 to 65535`,
 		conf(`"Port":"65536"`):                               `Port "65536" is not a number from 1 to 65535`,
 		conf(`"Port":""`):                                    `Port "" is not a number from 1 to 65535`,
@@ -156,7 +156,7 @@ func TestCreateServiceRefuses(t *testing.T) {
 		image + `,"NetworkConfiguration":{"EgressConfiguration":{"VpcConnectorArn":"` + prefix + `vpcconnector/x"}}`:                                                                                "VpcConnectorArn requires EgressType VPC",
 		image + `,"NetworkConfiguration":{"EgressConfiguration":{"EgressType":"VPC","VpcConnectorArn":"` + prefix + `vpcconnector/x"}}`:                                                             prefix + "vpcconnector/x is not the full ARN of a VPC connector",
 		image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":false,"ObservabilityConfigurationArn":"` + prefix + `observabilityconfiguration/x"}`:                                         "requires ObservabilityEnabled true",
-		image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":"` + prefix + `observabilityconfiguration/x"}`:                                          "Observability configuration " + prefix + "observabilityconfiguration/x doesn't exist",
+		image + `,"ObservabilityConfiguration":{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":"` + prefix + `observabilityconfiguration/x"}`:                                          "Observability configuration not found: " + prefix + "observabilityconfiguration/x",
 		image + `,"Tags":[{"Key":"a"},{"Key":"a"}]`:                                                                                                                                                 `Tags: the key "a" is given twice`,
 		image + `,"Tags":[{"Value":"a"}]`:         "Value null at 'tags.1.member.key' failed to satisfy constraint: Member must not be null",
 		image + `,"Tags":[{"Key":"slipway:min"}]`: `"slipway:min" is no setting that this server knows for the resource type service`,

@@ -12,11 +12,12 @@ import (
 	"github.com/kballard/go-shellquote"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // applySource overlays what a call says about the source of a service. s is
 // empty for a service that is being created.
-func (a *API) applySource(s types.SourceConfiguration, in *types.SourceConfiguration) (types.SourceConfiguration, error) {
+func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.SourceConfiguration) (types.SourceConfiguration, error) {
 	if in == nil {
 		return s, nil
 	}
@@ -26,6 +27,9 @@ func (a *API) applySource(s types.SourceConfiguration, in *types.SourceConfigura
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration must have exactly one of CodeRepository and ImageRepository.")
 	case in.CodeRepository != nil && created:
+		if _, err := a.usableConnection(tx, in.AuthenticationConfiguration); err != nil {
+			return s, err
+		}
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration: CodeRepository is not supported yet; give an ImageRepository.")
 	case in.CodeRepository != nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // change is what CreateService and UpdateService may say about a specification.
@@ -42,9 +43,9 @@ func defaults() slipway.Spec {
 
 // apply returns the specification with the change made, or says what is wrong
 // with the result.
-func (a *API) apply(spec slipway.Spec, c change) (slipway.Spec, error) {
+func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, error) {
 	var err error
-	if spec.Source, err = a.applySource(spec.Source, c.source); err != nil {
+	if spec.Source, err = a.applySource(tx, spec.Source, c.source); err != nil {
 		return spec, err
 	}
 	if spec.Instance, err = applyInstance(spec.Instance, c.instance); err != nil {
@@ -56,7 +57,7 @@ func (a *API) apply(spec slipway.Spec, c change) (slipway.Spec, error) {
 	if spec.Network, err = applyNetwork(spec.Network, c.network); err != nil {
 		return spec, err
 	}
-	spec.Observability, err = a.applyObservability(spec.Observability, c.observability)
+	spec.Observability, err = a.applyObservability(tx, spec.Observability, c.observability)
 	return spec, err
 }
 
@@ -117,27 +118,4 @@ func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) 
 		n.EgressConfiguration = &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
 	}
 	return n, nil
-}
-
-// applyObservability knows the provided configuration alone, which an enabled
-// service gets that names none.
-func (a *API) applyObservability(o, in *types.ServiceObservabilityConfiguration) (*types.ServiceObservabilityConfiguration, error) {
-	if in == nil {
-		return o, nil
-	}
-	arn := aws.ToString(in.ObservabilityConfigurationArn)
-	if !in.ObservabilityEnabled {
-		if arn != "" {
-			return o, slipway.Errorf(slipway.InvalidRequest,
-				"ObservabilityConfiguration: an ObservabilityConfigurationArn requires ObservabilityEnabled true.")
-		}
-		return &types.ServiceObservabilityConfiguration{}, nil
-	}
-	const kind = "observabilityconfiguration"
-	provided := a.arn(kind, providedName, "1", providedID)
-	switch arn {
-	case "", provided, a.arn(kind, providedName), a.arn(kind, providedName, "1"):
-		return &types.ServiceObservabilityConfiguration{ObservabilityEnabled: true, ObservabilityConfigurationArn: &provided}, nil
-	}
-	return o, slipway.Errorf(slipway.InvalidRequest, "Observability configuration %s doesn't exist.", arn)
 }

@@ -71,32 +71,49 @@ func tooManyTags() error {
 	return slipway.Errorf(slipway.InvalidRequest, "Tags: a resource can have at most %d tags.", maxTags)
 }
 
-// taggable returns the full ARN and the type of a resource that can have tags.
-func (a *API) taggable(tx *store.Tx, text string) (arn, resource string, err error) {
+// taggable finds, by type in the ARN, the resources that can have tags, and
+// returns the full ARN of one that exists.
+func (a *API) taggable() map[string]func(tx *store.Tx, text string) (string, error) {
+	return map[string]func(*store.Tx, string) (string, error){
+		"service": func(tx *store.Tx, text string) (string, error) {
+			v, err := a.findLivingService(tx, text)
+			return v.ARN, err
+		},
+		"connection": func(tx *store.Tx, text string) (string, error) {
+			c, err := a.findConnection(tx, text)
+			return c.ARN, err
+		},
+		vpcConnectorType: func(tx *store.Tx, text string) (string, error) {
+			c, err := findActiveVPCConnector(tx, text)
+			return c.ARN, err
+		},
+		vpcIngressType: func(tx *store.Tx, text string) (string, error) {
+			c, err := findLivingVPCIngress(tx, text)
+			return c.ARN, err
+		},
+		a.scalings.kind:        a.scalings.resolve,
+		a.observabilities.kind: a.observabilities.resolve,
+	}
+}
+
+// findTaggable returns the full ARN and the type of a resource that can have
+// tags.
+func (a *API) findTaggable(tx *store.Tx, text string) (arn, resource string, err error) {
 	p, err := slipway.ParseARN(text)
 	if err != nil {
 		return "", "", err
 	}
-	switch p.Type {
-	case "service":
-		v, err := a.findLivingService(tx, text)
-		return v.ARN, p.Type, err
-	case "autoscalingconfiguration":
-		asc, err := a.findActiveAutoScaling(tx, text)
-		return asc.ARN, p.Type, err
-	case vpcConnectorType:
-		c, err := findActiveVPCConnector(tx, text)
-		return c.ARN, p.Type, err
-	case vpcIngressType:
-		c, err := findLivingVPCIngress(tx, text)
-		return c.ARN, p.Type, err
+	find, ok := a.taggable()[p.Type]
+	if !ok {
+		return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
 	}
-	return "", "", slipway.Errorf(slipway.NotFound, "Resource not found: %s", text)
+	arn, err = find(tx, text)
+	return arn, p.Type, err
 }
 
 func (a *API) tagResource(ctx context.Context, _ gateway.Caller, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		arn, resource, err := a.taggable(tx, *in.ResourceArn)
+		arn, resource, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
 		}
@@ -118,7 +135,7 @@ func (a *API) tagResource(ctx context.Context, _ gateway.Caller, in *apprunner.T
 
 func (a *API) untagResource(ctx context.Context, _ gateway.Caller, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
 	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		arn, _, err := a.taggable(tx, *in.ResourceArn)
+		arn, _, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
 		}
@@ -130,7 +147,7 @@ func (a *API) untagResource(ctx context.Context, _ gateway.Caller, in *apprunner
 func (a *API) listTags(ctx context.Context, _ gateway.Caller, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
 	out := apprunner.ListTagsForResourceOutput{Tags: []types.Tag{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		arn, _, err := a.taggable(tx, *in.ResourceArn)
+		arn, _, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,9 @@ func TestTags(t *testing.T) {
 	b := newBench(t)
 	service := b.create("shop", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)
 	scaling := b.scaling("fast", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["AutoScalingConfigurationArn"].(string)
-	for _, arn := range []string{service, scaling} {
+	connection := b.connect("code", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ConnectionArn"].(string)
+	observability := b.observability("traces", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ObservabilityConfigurationArn"].(string)
+	for _, arn := range []string{service, scaling, connection, observability} {
 		if d := cmp.Diff([]string{"z=1", "a="}, b.tags(arn)); d != "" {
 			t.Errorf("%s: tags of the creation (-want +got):\n%s", arn, d)
 		}

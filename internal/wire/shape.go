@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"iter"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,6 +93,9 @@ func (o *Operation) Permits(exception string) bool {
 	_, ok := slices.BinarySearch(o.Exceptions, exception)
 	return ok
 }
+
+// Operations yields the model's operations by name.
+func Operations() iter.Seq2[string, *Operation] { return maps.All(operations) }
 
 // OperationNamed returns the model's operation of this name.
 func OperationNamed(name string) (*Operation, bool) {

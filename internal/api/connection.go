@@ -1,0 +1,150 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// connection shows a connection. Its credential is never shown.
+func connection(c slipway.Connection) types.Connection {
+	return types.Connection{
+		ConnectionArn:  &c.ARN,
+		ConnectionName: &c.Name,
+		ProviderType:   types.ProviderType(c.Provider),
+		Status:         types.ConnectionStatus(c.Status),
+		CreatedAt:      &c.CreatedAt,
+	}
+}
+
+func (a *API) createConnection(ctx context.Context, _ gateway.Caller, in *apprunner.CreateConnectionInput) (*apprunner.CreateConnectionOutput, error) {
+	tags, err := newTags("connection", in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	c := slipway.Connection{
+		ARN:       a.arn("connection", *in.ConnectionName, slipway.NewID()),
+		Name:      *in.ConnectionName,
+		Provider:  string(in.ProviderType),
+		Status:    slipway.ConnectionPending,
+		CreatedAt: a.now(),
+	}
+	shown := connection(c)
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertConnection(c); errors.Is(err, store.ErrNameTaken) {
+			return slipway.Errorf(slipway.InvalidRequest, "Connection with the provided name already exists: %s", c.Name)
+		} else if err != nil {
+			return err
+		}
+		n, err := tx.CountConnections()
+		if err != nil {
+			return err
+		}
+		if most := a.cfg.Quotas.Connections; !within(most, n-1) {
+			return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d connections. Delete one that you no longer need.", most)
+		}
+		return tx.SetTags(c.ARN, tags)
+	})
+	return &apprunner.CreateConnectionOutput{Connection: &shown}, err
+}
+
+// listConnections lists connections by name; where one is asked for, that one
+// or none.
+func (a *API) listConnections(ctx context.Context, _ gateway.Caller, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
+	name := aws.ToString(in.ConnectionName)
+	p := page.New(in.MaxResults, "ListConnections", name)
+	key, err := p.After(in.NextToken, 1)
+	if err != nil {
+		return nil, err
+	}
+	out := apprunner.ListConnectionsOutput{ConnectionSummaryList: []types.ConnectionSummary{}}
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := connectionsNamed(tx, name, key[0], p.Limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(p, list, func(c slipway.Connection) []string { return []string{c.Name} })
+		for _, c := range list {
+			out.ConnectionSummaryList = append(out.ConnectionSummaryList, types.ConnectionSummary(connection(c)))
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func connectionsNamed(tx *store.Tx, name, after string, limit int) ([]slipway.Connection, error) {
+	if name == "" {
+		return tx.Connections(after, limit)
+	}
+	c, err := tx.ConnectionByName(name)
+	if errors.Is(err, store.ErrNotFound) || after != "" {
+		return nil, nil
+	}
+	return []slipway.Connection{c}, err
+}
+
+func (a *API) deleteConnection(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteConnectionInput) (*apprunner.DeleteConnectionOutput, error) {
+	var out apprunner.DeleteConnectionOutput
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		c, err := a.findConnection(tx, *in.ConnectionArn)
+		if err != nil {
+			return err
+		}
+		used, err := tx.InUse(c.ARN)
+		if err != nil {
+			return err
+		}
+		if used {
+			return slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", c.ARN)
+		}
+		c.Status = slipway.ConnectionDeleted
+		shown := connection(c)
+		out.Connection = &shown
+		return tx.DeleteConnection(c.ARN)
+	})
+	return &out, err
+}
+
+// findConnection returns the connection that an ARN names, with or without the
+// id: names are unique.
+func (a *API) findConnection(tx *store.Tx, text string) (slipway.Connection, error) {
+	arn, err := slipway.ParseARN(text)
+	if err != nil {
+		return slipway.Connection{}, err
+	}
+	if arn.Type != "connection" || len(arn.Parts) > 2 {
+		return slipway.Connection{}, slipway.Errorf(slipway.InvalidRequest,
+			"%s is not the ARN of a connection (arn:aws:apprunner:<region>:<account>:connection/<name>/<id>).", text)
+	}
+	c, err := tx.ConnectionByName(arn.Name())
+	known := err == nil && (c.ARN == text || len(arn.Parts) == 1 && arn.Region == a.cfg.Region && arn.Account == a.cfg.Account)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !known {
+		err = slipway.Errorf(slipway.NotFound, "Connection not found: %s", text)
+	}
+	return c, err
+}
+
+// usableConnection returns the full ARN of the connection through which a
+// service is to reach its code.
+func (a *API) usableConnection(tx *store.Tx, in *types.AuthenticationConfiguration) (string, error) {
+	if in == nil || in.ConnectionArn == nil {
+		return "", slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: a CodeRepository requires a ConnectionArn.")
+	}
+	c, err := a.findConnection(tx, *in.ConnectionArn)
+	if e, ok := errors.AsType[*slipway.Error](err); ok {
+		return "", slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: %s", e.Message)
+	}
+	if err == nil && c.Status != slipway.ConnectionAvailable {
+		err = slipway.Errorf(slipway.InvalidRequest,
+			"AuthenticationConfiguration: connection %s is %s; it must be AVAILABLE. `slipway connection complete %s` makes it so.", c.ARN, c.Status, c.Name)
+	}
+	return c.ARN, err
+}

@@ -1,0 +1,72 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Quotas limit what an account may have. Zero stands for App Runner's own
+// limit, a negative number for none.
+type Quotas struct {
+	Services               int // not deleted ones
+	Instances              int // per service, the largest MaxSize
+	AutoScalingNames       int // names of auto scaling configurations, the provided one apart
+	AutoScalingRevisions   int // active revisions of one name
+	Connections            int
+	ObservabilityNames     int // names of observability configurations, the provided one apart
+	ObservabilityRevisions int // active revisions of one name
+	VPCConnectors          int // active ones
+	VPCIngressConnections  int // per service
+}
+
+// quota is one of the quotas: its name on the command line and App Runner's own
+// limit (docs.aws.amazon.com/apprunner/latest/dg/architecture.html).
+type quota struct {
+	name  string
+	limit *int
+	own   int
+}
+
+func (q *Quotas) list() []quota {
+	return []quota{
+		{"services", &q.Services, 30},
+		{"instances", &q.Instances, 25},
+		{"autoscaling-names", &q.AutoScalingNames, 10},
+		{"autoscaling-revisions", &q.AutoScalingRevisions, 5},
+		{"connections", &q.Connections, 10},
+		{"observability-names", &q.ObservabilityNames, 10},
+		{"observability-revisions", &q.ObservabilityRevisions, 10},
+		{"vpc-connectors", &q.VPCConnectors, 10},
+		{"vpc-ingress-connections", &q.VPCIngressConnections, 1},
+	}
+}
+
+// QuotaNames returns the names that Set knows.
+func QuotaNames() (names []string) {
+	for _, q := range new(Quotas).list() {
+		names = append(names, q.name)
+	}
+	return names
+}
+
+// Set sets the quota of a name to n.
+func (q *Quotas) Set(name string, n int) error {
+	for _, v := range q.list() {
+		if v.name == name {
+			*v.limit = n
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no quota %q; there are %s", name, strings.Join(QuotaNames(), ", "))
+}
+
+func (q *Quotas) setDefaults() {
+	for _, v := range q.list() {
+		if *v.limit == 0 {
+			*v.limit = v.own
+		}
+	}
+}
+
+// within reports whether one more than n is within the quota.
+func within(quota, n int) bool { return quota < 0 || n < quota }
