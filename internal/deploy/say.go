@@ -79,7 +79,7 @@ func (p *Plans) tell(tx *store.Tx, op *slipway.Operation, now time.Time, to wher
 
 // say is tell from a work step, which has no transaction.
 func (p *Plans) say(ctx context.Context, op *slipway.Operation, to where, line string) error {
-	return p.cfg.Store.Update(ctx, func(tx *store.Tx) error { return p.tell(tx, op, time.Now(), to, line) })
+	return p.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error { return p.tell(tx, op, time.Now(), to, line) })
 }
 
 // begin notes which release serves and opens the operation's story.

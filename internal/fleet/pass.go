@@ -83,7 +83,7 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 		}
 	}
 	// What was read may have changed: decide in the writing transaction.
-	if err := f.store.Update(ctx, func(tx *store.Tx) error {
+	if err := f.store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		if err := f.planAll(tx, writers, now, all); err != nil {
 			return err
 		}

@@ -24,6 +24,7 @@ type driver struct {
 	op      slipway.Operation
 	nudge   chan struct{}
 	log     *slog.Logger
+	stop    *Step  // the work or wait that begin stopped at; nil once next has seen it
 	waiting string // what the current wait last said it misses
 	killed  bool   // by Checkpoint: write nothing more
 }
@@ -60,6 +61,9 @@ func (d *driver) drive(parent context.Context) {
 			d.recover(ctx, err)
 		}
 	}
+	if err := d.cfg.Store.Sync(); err != nil { // an end that was seen stays one
+		d.log.Error("end of an operation may be lost with the machine", "err", err)
+	}
 }
 
 // recover decides what an error means: a failure turns the operation back or
@@ -82,9 +86,12 @@ func (d *driver) recover(ctx context.Context, err error) {
 
 // next advances over edits and answered waits, then works or waits for a nudge.
 func (d *driver) next(ctx context.Context) error {
-	step, err := d.advance()
-	if err != nil || step == nil {
-		return err
+	step := d.stop
+	if d.stop = nil; step == nil {
+		var err error
+		if step, err = d.advance(); err != nil || step == nil {
+			return err
+		}
 	}
 	if step.Work != nil {
 		return d.work(ctx, *step)
@@ -96,31 +103,11 @@ func (d *driver) next(ctx context.Context) error {
 // database. It returns the work or the unanswered wait it stopped at, or nil
 // when the operation has ended.
 func (d *driver) advance() (stop *Step, err error) {
-	plan, known := d.cfg.Plan(d.op.Kind)
-	if !known {
-		return nil, &failure{step: d.op.Step, err: Fatal(errUnknownStep)}
-	}
 	op := d.op
-	changed := false
 	// Ctx does not reach here: an edit is short and ends whole.
 	err = d.update(op, func(tx *store.Tx) error {
-		op, stop, changed = d.op, nil, false
-		now := time.Now()
-		if op.Status == slipway.OperationPending {
-			changed = true
-			op.Status, op.StartedAt = slipway.OperationInProgress, now
-			if err := call(plan.Begin, tx, &op); err != nil {
-				return err
-			}
-			enter(plan, &op, 0, now)
-		}
-		moved, err := d.run(tx, plan, &op, &stop, now)
-		changed = changed || moved
-		if err != nil || !changed {
-			return err
-		}
-		op.UpdatedAt = now
-		return tx.SaveOperation(op)
+		op, stop, err = d.steps(tx)
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -130,6 +117,43 @@ func (d *driver) advance() (stop *Step, err error) {
 	}
 	d.op = op
 	return stop, nil
+}
+
+// begin is advance in the transaction of the claim.
+func (d *driver) begin(tx *store.Tx) error {
+	if err := d.checkpoint("before commit at " + d.op.Step); err != nil {
+		return err
+	}
+	op, stop, err := d.steps(tx)
+	if err == nil {
+		d.op, d.stop = op, stop
+	}
+	return err
+}
+
+// steps begins the operation if it has not, and takes its steps as far as the
+// database alone goes. It returns the operation as saved.
+func (d *driver) steps(tx *store.Tx) (op slipway.Operation, stop *Step, err error) {
+	op = d.op
+	plan, known := d.cfg.Plan(op.Kind)
+	if !known {
+		return op, nil, &failure{step: op.Step, err: Fatal(errUnknownStep)}
+	}
+	now, changed := time.Now(), false
+	if op.Status == slipway.OperationPending {
+		changed = true
+		op.Status, op.StartedAt = slipway.OperationInProgress, now
+		if err := call(plan.Begin, tx, &op); err != nil {
+			return op, nil, err
+		}
+		enter(plan, &op, 0, now)
+	}
+	moved, err := d.run(tx, plan, &op, &stop, now)
+	if err != nil || !changed && !moved {
+		return op, stop, err
+	}
+	op.UpdatedAt = now
+	return op, stop, tx.SaveOperation(op)
 }
 
 // run takes steps inside a transaction until one needs the world outside.
@@ -329,7 +353,7 @@ func (d *driver) update(op slipway.Operation, f func(*store.Tx) error) error {
 	if err := d.checkpoint("before commit at " + op.Step); err != nil {
 		return err
 	}
-	if err := d.cfg.Store.Update(context.Background(), f); err != nil {
+	if err := d.cfg.Store.UpdateUnsynced(context.Background(), f); err != nil {
 		return err
 	}
 	return d.checkpoint("after commit at " + op.Step)
@@ -356,7 +380,7 @@ func (d *driver) keepLease(ctx context.Context, cancel context.CancelCauseFunc, 
 		case <-tick.C:
 		}
 		var reason string
-		err := d.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		err := d.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
 			reason, err = tx.RenewLease(id, fence, time.Now().Add(d.cfg.Lease))
 			return err
 		})
@@ -372,7 +396,7 @@ func (d *driver) keepLease(ctx context.Context, cancel context.CancelCauseFunc, 
 
 // handBack makes the operation claimable at once: this process is stopping.
 func (d *driver) handBack() {
-	err := d.cfg.Store.Update(context.Background(), func(tx *store.Tx) error {
+	err := d.cfg.Store.UpdateUnsynced(context.Background(), func(tx *store.Tx) error {
 		_, err := tx.RenewLease(d.op.ID, d.op.Fence, time.Now())
 		return err
 	})

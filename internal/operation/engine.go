@@ -69,22 +69,28 @@ func New(cfg Config) (*Engine, error) {
 // Run claims and drives operations until ctx ends, then gives its leases back
 // and returns.
 func (e *Engine) Run(ctx context.Context) error {
-	watch := e.cfg.Store.Watch(store.Operations | store.Instances | store.Drains)
-	defer watch.Close()
+	asked := e.cfg.Store.Watch(store.Operations)
+	defer asked.Close()
+	facts := e.cfg.Store.Watch(store.Instances | store.Drains)
+	defer facts.Close()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errShutdown)
 	var driving sync.WaitGroup
 	defer driving.Wait()
 	timer := time.NewTicker(e.cfg.Poll)
 	defer timer.Stop()
+	e.claimAll(ctx, &driving, false)
 	for {
-		e.claimAll(ctx, &driving)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-		case <-watch.C:
-			e.nudge(watch.Take())
+			e.claimAll(ctx, &driving, false)
+		case <-asked.C:
+			asked.Take()
+			e.claimAll(ctx, &driving, true)
+		case <-facts.C:
+			e.nudge(facts.Take())
 		}
 	}
 }
@@ -103,15 +109,16 @@ func (e *Engine) nudge(ids []string) {
 	}
 }
 
-// claimAll claims what is due, as far as there are free slots.
-func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup) {
-	for {
+// claimAll claims what is due, as far as there are free slots; sure says that
+// something is, most likely.
+func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup, sure bool) {
+	for ; ; sure = false {
 		select {
 		case e.slots <- struct{}{}:
 		default:
 			return
 		}
-		d, err := e.claim(ctx)
+		d, err := e.claim(ctx, sure)
 		if d == nil {
 			<-e.slots
 			if err != nil && ctx.Err() == nil {
@@ -134,26 +141,44 @@ func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup) {
 	}
 }
 
-// claim takes one due operation, if there is one. Looking first costs a read;
-// the writer is taken only when something is due.
-func (e *Engine) claim(ctx context.Context) (*driver, error) {
-	now := time.Now()
-	due := false
-	err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(now); return err })
-	if err != nil || !due {
-		return nil, err
+// claim takes one due operation, if there is one, and the first steps of it, in
+// one transaction: the claim alone would only delay them by a commit. Unless sure,
+// it looks first, so that the writer is taken only when something is due.
+func (e *Engine) claim(ctx context.Context, sure bool) (*driver, error) {
+	if !sure {
+		due := false
+		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(time.Now()); return err })
+		if err != nil || !due {
+			return nil, err
+		}
 	}
 	d := &driver{Engine: e, nudge: make(chan struct{}, 1)}
-	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		d.op, err = tx.ClaimOperation(e.cfg.Owner, now, now.Add(e.cfg.Lease))
-		return err
-	})
+	err := e.claimWith(ctx, d, d.begin)
+	if _, failed := errors.AsType[*failure](err); failed {
+		// The failure undid the claim. Claimed alone, the operation meets it
+		// again where failures are seen to.
+		err = e.claimWith(ctx, d, func(*store.Tx) error { return nil })
+	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
+	if err := d.checkpoint("after commit at " + d.op.Step); err != nil {
+		return nil, err
+	}
 	d.log = e.cfg.Log.With("operation", d.op.ID, "kind", d.op.Kind, "service", d.op.ServiceID)
 	return d, nil
+}
+
+// claimWith gives d an operation and calls first in the same transaction.
+func (e *Engine) claimWith(ctx context.Context, d *driver, first func(*store.Tx) error) error {
+	return e.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
+		now := time.Now()
+		if d.op, err = tx.ClaimOperation(e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
+			return err
+		}
+		return first(tx)
+	})
 }

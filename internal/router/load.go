@@ -47,7 +47,7 @@ func (r *Router) follow(ctx context.Context) {
 // table: who waits for requests to end must know of a router that has any.
 func (r *Router) pass(ctx context.Context, beat bool) error {
 	if beat {
-		if err := r.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 			return tx.SeeRouter(r.id, r.version, time.Now())
 		}); err != nil {
 			return err
@@ -143,7 +143,7 @@ func (r *Router) report(ctx context.Context) error {
 		return nil
 	}
 	reported := map[*service][]string{}
-	if err := r.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		clear(reported)
 		for s, ids := range empty {
 			done, err := r.reportOf(tx, s.id, ids)

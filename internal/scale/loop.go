@@ -226,7 +226,7 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 
 // write sets the size, unless the release has ceased to serve meanwhile.
 func (s *Scaler) write(ctx context.Context, r slipway.Release, size int) error {
-	return s.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return s.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		now, ok, err := serving(tx, r.ServiceID)
 		if err != nil || !ok || now.ID != r.ID {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -21,16 +22,21 @@ const readers = 4
 
 // Store is an open database.
 type Store struct {
-	db     *sql.DB
-	writer chan *conn // holds the writing connection while nobody writes
-	reader chan *conn // the reading ones; the same channel as writer in memory
-	watch  watchers
+	db      *sql.DB
+	writer  chan *conn // holds the writing connection while nobody writes
+	reader  chan *conn // the reading ones; the same channel as writer in memory
+	journal journal
+	watch   watchers
 }
 
 // Open opens the SQLite database in the file at path, or a new one in memory
-// when path is ":memory:", and brings its tables up to date. Every commit is
-// on disk (WAL, synchronous=FULL) when Update returns. Nobody but its owner may
-// read the file.
+// when path is ":memory:", and brings its tables up to date. Nobody
+// but its owner may read the file.
+//
+// Each commit is whole and in order whatever dies, and survives the death of
+// the process. SQLite itself syncs only what its own consistency takes (WAL,
+// synchronous=NORMAL); see Update and UpdateUnsynced for what survives the
+// death of the machine.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if path != ":memory:" {
 		if err := private(path); err != nil {
@@ -44,6 +50,8 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	s := &Store{db: db, writer: make(chan *conn, 1)}
 	if path == ":memory:" {
 		db.SetMaxOpenConns(1) // each further connection would be another database
+	} else {
+		s.journal.path = path + "-wal"
 	}
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
@@ -60,8 +68,8 @@ func dsn(path string) string {
 	q := url.Values{"_pragma": {
 		"busy_timeout(10000)",
 		"journal_mode(WAL)",
-		"synchronous(FULL)",
-		"cache_size(-1024)", // KiB a connection: the operating system caches the file
+		"synchronous(NORMAL)", // Sync does the rest
+		"cache_size(-1024)",   // KiB a connection: the operating system caches the file
 		"foreign_keys(ON)",
 	}}
 	return "file:" + path + "?" + q.Encode()
@@ -111,7 +119,7 @@ func (s *Store) Close() error {
 			c.close()
 		}
 	}
-	return s.db.Close()
+	return errors.Join(s.journal.close(), s.db.Close())
 }
 
 // View runs f in a read transaction: all its queries see one state. f must not
@@ -131,10 +139,25 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 }
 
 // Update runs f in a write transaction and commits when it returns nil; then
-// watchers are told. Writers run one after another. Once f has begun, ctx no
-// longer stops it: a transaction is short and ends whole. Its error wraps
-// ErrFull when there is no room for the change.
+// watchers are told. When it returns, the commit and all before it are on disk.
+// Writers run one after another. Once f has begun, ctx no longer stops it: a
+// transaction is short and ends whole. Its error wraps ErrFull when there is no
+// room for the change.
+//
+// Watchers are told, and others may read, before the disk has it: who answers
+// somebody outside waits for Update, and everybody else may begin.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
+	if err := s.UpdateUnsynced(ctx, f); err != nil {
+		return err
+	}
+	return s.Sync()
+}
+
+// UpdateUnsynced is Update that does not wait for the disk: a loss of power may
+// undo the commit, along with all later ones and no earlier one. It is for what
+// is done or found out again then, as instances have to be started again
+// anyway; what somebody outside was promised takes Update or Sync.
+func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	c, err := take(ctx, s.writer)
 	if err != nil {
 		return err
@@ -147,10 +170,17 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	return nil
 }
 
+// Sync returns when all that was committed before is on disk.
+func (s *Store) Sync() error { return s.journal.sync() }
+
 // commit runs f and gives the connection back, also when f panics.
 func (s *Store) commit(tx *Tx, f func(*Tx) error) error {
 	defer func() { s.writer <- tx.conn }()
-	return tx.run(f)
+	err := tx.run(f)
+	if err == nil {
+		s.journal.grew()
+	}
+	return err
 }
 
 func take(ctx context.Context, from chan *conn) (*conn, error) {

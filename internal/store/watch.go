@@ -6,7 +6,7 @@ import "fmt"
 type Topic uint8
 
 const (
-	Operations Topic = 1 << iota // an operation was asked for, went on, or ended
+	Operations Topic = 1 << iota // an operation was asked for or ended, a deployment is pending
 	Releases                     // a release's desired state or size
 	Instances                    // a fact about an instance
 	Routes                       // anything a router must know
