@@ -34,8 +34,7 @@ var wording = map[slipway.OperationKind]words{
 		"Service creation failed. For details, see service logs.", "SERVICE_CREATE",
 	},
 	slipway.UpdateService: {
-		"deployment", "Service update started.",
-		"Service update completed successfully. New application and configuration is deployed.",
+		"deployment", "Service update started.", "Service update completed successfully.",
 		"Service update failed. For details, see service logs.", "SERVICE_UPDATE",
 	},
 	slipway.StartDeployment: {
@@ -101,18 +100,21 @@ func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 			return err
 		}
 	}
-	return p.tell(tx, op, now, detail, lines[len(lines)-1])
+	if err := p.tell(tx, op, now, detail, lines[len(lines)-1]); err != nil || w.trigger == "" {
+		return err
+	}
+	spec, err := p.spec(tx, op)
+	if err != nil {
+		return err
+	}
+	return p.tell(tx, op, now, detail, fmt.Sprintf("Deployment Artifact: [Repo Type: ECR], [Image URL: %s]", imageOf(spec)))
 }
 
 // turn tells why the operation failed, when it does.
 func (p *Plans) turn(tx *store.Tx, op *slipway.Operation) error {
 	now, reason := op.UpdatedAt, strings.TrimSuffix(op.Cause, ".")
 	if op.Step == "healthy" {
-		r, err := p.target(tx, op)
-		if err != nil {
-			return err
-		}
-		if err := p.tell(tx, op, now, both, "Health check failed on "+describe(r)+". Check your configured port number."); err != nil {
+		if err := p.tellUnhealthy(tx, op, now); err != nil {
 			return err
 		}
 	}
@@ -126,6 +128,27 @@ func (p *Plans) turn(tx *store.Tx, op *slipway.Operation) error {
 	return p.tell(tx, op, now, detail, "Failed to deploy your application image.")
 }
 
+// tellUnhealthy tells whether nothing healthy came of the instances or one of
+// them ended, which the fleet has told the service's events already.
+func (p *Plans) tellUnhealthy(tx *store.Tx, op *slipway.Operation, now time.Time) error {
+	r, err := p.target(tx, op)
+	if err != nil {
+		return err
+	}
+	instances, err := tx.InstancesOfRelease(r.ID)
+	if err != nil {
+		return err
+	}
+	if exit := firstExit(instances, op); exit != nil {
+		line := "Your application stopped or failed to start. See logs for more information."
+		if exit.Reason == "" {
+			line += fmt.Sprintf(" Container exit code: %d", exit.Code)
+		}
+		return p.tell(tx, op, now, detail, line)
+	}
+	return p.tell(tx, op, now, both, "Health check failed on "+describe(r)+". Check your configured port number.")
+}
+
 // finish closes the story and sets the service's resting status.
 func (p *Plans) finish(tx *store.Tx, op *slipway.Operation) error {
 	v, err := tx.Service(op.ServiceID)
@@ -136,6 +159,13 @@ func (p *Plans) finish(tx *store.Tx, op *slipway.Operation) error {
 	last := w.failed
 	if op.Status == slipway.OperationSucceeded {
 		last = w.done
+		if op.Kind == slipway.UpdateService {
+			what, err := p.deployed(tx, op)
+			if err != nil {
+				return err
+			}
+			last += " " + what
+		}
 	}
 	rest := resting(*op, v)
 	if err := p.tell(tx, op, op.EndedAt, both, last); err != nil {
@@ -145,6 +175,29 @@ func (p *Plans) finish(tx *store.Tx, op *slipway.Operation) error {
 		return err
 	}
 	return tx.SetStatus(op.ServiceID, rest, op.EndedAt)
+}
+
+// deployed says what an update brought, as App Runner does: with the image that
+// ran before, nothing but configuration.
+func (p *Plans) deployed(tx *store.Tx, op *slipway.Operation) (string, error) {
+	st, err := load(op)
+	if err != nil {
+		return "", err
+	}
+	if st.Previous != "" {
+		is, err := tx.Release(st.Release)
+		if err != nil {
+			return "", err
+		}
+		was, err := tx.Release(st.Previous)
+		if err != nil {
+			return "", err
+		}
+		if is.Image == was.Image {
+			return "New configuration is deployed.", nil
+		}
+	}
+	return "New application and configuration is deployed.", nil
 }
 
 // resting is the status a service has once the operation has ended.

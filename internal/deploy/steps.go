@@ -151,6 +151,9 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	if op.Kind == slipway.ResumeService {
 		need = r.Scaling.MinSize // demand may have raised the size meanwhile
 	}
+	if exit := firstExit(instances, op); exit != nil {
+		return false, "", operation.Fatal(errors.New(explain(*exit)))
+	}
 	ready, problem := 0, ""
 	for _, i := range instances {
 		switch {
@@ -158,8 +161,6 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 			// Of an earlier run of the same release: a resume starts it anew.
 		case i.State == slipway.InstanceReady:
 			ready++
-		case i.State == slipway.InstanceEnded && i.Exit != nil:
-			return false, "", operation.Fatal(errors.New(explain(*i.Exit)))
 		case i.Problem != "":
 			problem = i.Problem
 		}
@@ -174,6 +175,17 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 		waiting += "; check your configured port number"
 	}
 	return false, waiting, nil
+}
+
+// firstExit returns how an instance that the operation brought up ended by
+// itself, nil when none did.
+func firstExit(instances []slipway.Instance, op *slipway.Operation) *slipway.Exit {
+	for _, i := range instances {
+		if i.State == slipway.InstanceEnded && !i.CreatedAt.Before(op.StartedAt) && i.Exit != nil {
+			return i.Exit
+		}
+	}
+	return nil
 }
 
 // target is the release the operation brings up: the new one of a deployment,
