@@ -12,7 +12,7 @@ import (
 // since up has the terminal.
 func (m *Main) startServer(ctx context.Context, want ServerOptions) (*Server, error) {
 	cmd, c := m.serveCommand()
-	if err := fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
+	if err := c.fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
 		return nil, usageError(cmd, "%v", err)
 	}
 	c.DataDir, c.APIAddr = want.DataDir, want.APIAddr

@@ -31,6 +31,10 @@ type serveConfig struct {
 	ReadyFile string
 	LogLevel  slog.Level
 
+	KeyFile           string // with the master key of secrets; "" for the one in DataDir
+	KeyPassphraseFile string // with what encrypts the key file
+	KeyPassphrase     string // what it says, or the environment: never a flag, which all users of the host see
+
 	HealthLimit time.Duration // for an instance to become healthy in a deployment
 	Isolated    bool          // instances reach nothing outside
 	Resolvers   []string      // DNS servers for instances
@@ -63,12 +67,18 @@ in the data directory, in the form that AWS clients read:
   AWS_SHARED_CREDENTIALS_FILE=/var/lib/slipway/credentials \
     aws --region us-east-1 --endpoint-url http://127.0.0.1:8070 apprunner list-services
 
+Secrets are encrypted before they reach the database, under a master key in the
+file master.key of the data directory, or where --key-file says. Keep a copy of
+it: without it they are lost. It is an identity file of age; with a passphrase,
+in SLIPWAY_KEY_PASSPHRASE or a file, it is encrypted as ` + "`age --passphrase --armor`" + `
+does it.
+
 SIGTERM ends the server and leaves the instances running; the next start finds
 them again. Each flag is also an environment variable: SLIPWAY_API_ADDR is
 --api-addr.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
+			if err := c.fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
 				return usageError(cmd, "%v", err)
 			}
 			var err error
@@ -104,6 +114,8 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
 	f.StringVar(&c.ReadyFile, "ready-file", "", "`file` to write addresses to, as JSON, once everything serves")
 	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least level logged: debug, info, warn or error")
+	f.StringVar(&c.KeyFile, "key-file", "", "`file` with the master key that secrets are encrypted under (default: master.key in the data directory, made on first start)")
+	f.StringVar(&c.KeyPassphraseFile, "key-passphrase-file", "", "`file` with a passphrase that the key file is encrypted with (or env SLIPWAY_KEY_PASSPHRASE)")
 	f.DurationVar(&c.HealthLimit, "health-limit", c.HealthLimit, "how long new instances may take to pass their health check")
 	f.BoolVar(&c.Isolated, "isolated", false, "give instances no network but the requests they answer")
 	f.StringSliceVar(&c.Resolvers, "resolvers", nil, "DNS `servers` for instances (default: this host's)")
@@ -115,8 +127,9 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`, -1 for none: "+strings.Join(api.QuotaNames(), ", "))
 }
 
-// fromEnvironment sets every flag that was not given from its variable.
-func fromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
+// fromEnvironment sets every flag that was not given from its variable, and
+// what no flag may tell.
+func (c *serveConfig) fromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
 	var errs []error
 	f.VisitAll(func(flag *pflag.Flag) {
 		name := "SLIPWAY_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))
@@ -128,7 +141,25 @@ func fromEnvironment(f *pflag.FlagSet, getenv func(string) string) error {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	})
-	return errors.Join(errs...)
+	var err error
+	c.KeyPassphrase, err = keyPassphrase(c.KeyPassphraseFile, getenv)
+	return errors.Join(append(errs, err)...)
+}
+
+// keyPassphrase returns the passphrase of the key file, "" when there is none.
+func keyPassphrase(file string, getenv func(string) string) (string, error) {
+	if file == "" {
+		return getenv("SLIPWAY_KEY_PASSPHRASE"), nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("--key-passphrase-file: %w", err)
+	}
+	text := strings.TrimRight(string(b), "\r\n")
+	if text == "" {
+		return "", fmt.Errorf("--key-passphrase-file: %s is empty", file)
+	}
+	return text, nil
 }
 
 var (
@@ -163,6 +194,7 @@ type dirs string
 
 func (d dirs) database() string    { return filepath.Join(string(d), "slipway.db") }
 func (d dirs) credentials() string { return filepath.Join(string(d), "credentials") }
+func (d dirs) masterKey() string   { return filepath.Join(string(d), "master.key") }
 func (d dirs) images() string      { return filepath.Join(string(d), "images") }
 func (d dirs) instances() string   { return filepath.Join(string(d), "runtime") }
 func (d dirs) network() string     { return filepath.Join(string(d), "network") }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ import (
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 	"github.com/openslipway/slipway/internal/scale"
+	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -54,6 +56,7 @@ type server struct {
 	up                        chan struct{} // closed then
 
 	store     *store.Store
+	keys      *seal.Keyring
 	images    *image.Store
 	logs      *logs.Store
 	collector *logs.Collector
@@ -85,7 +88,7 @@ func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server,
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		s.lockData, s.openStore, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireOperations, s.wireAPI,
+		s.lockData, s.openStore, s.openKeys, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireOperations, s.wireAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -129,6 +132,14 @@ func (s *server) openStore(ctx context.Context) (err error) {
 		return fmt.Errorf("take over from the last server: %w", err)
 	}
 	return ensureRootKey(ctx, s.store, s.dirs.credentials(), s.cfg.Region)
+}
+
+// openKeys opens what secrets are sealed with.
+func (s *server) openKeys(ctx context.Context) (err error) {
+	s.keys, err = seal.Open(ctx, seal.Config{
+		Store: s.store, File: cmp.Or(s.cfg.KeyFile, s.dirs.masterKey()), Passphrase: s.cfg.KeyPassphrase, Log: s.log.With("part", "keys"),
+	})
+	return err
 }
 
 func (s *server) listen(ctx context.Context) error {

@@ -14,6 +14,7 @@ var imports = map[string][]string{
 	"iam/policy": {},
 
 	"store": {"wire"},
+	"seal":  {"store"},
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "sigv4"},

@@ -1,0 +1,113 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Rotate replaces the master key, wraps every data key with the new one and
+// makes a new data key, which seals from now on. Sealing and opening go on
+// meanwhile.
+//
+// It may be cut short anywhere. The file first gets the new key beside the old
+// one, then all data keys are wrapped anew in one transaction, and last the old
+// key is taken from the file: at each moment the file opens what the database
+// holds, and Open goes on from where it ended.
+func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
+	k.rotation.Lock()
+	defer k.rotation.Unlock()
+	old, err := k.file.read()
+	if err != nil {
+		return Master{}, fmt.Errorf("rotate the master key: %w", err)
+	}
+	m, err := newMaster()
+	if err != nil {
+		return Master{}, fmt.Errorf("rotate the master key: %w", err)
+	}
+	masters := append([]master{m}, old...)
+	if err := k.file.write(masters); err != nil {
+		return Master{}, fmt.Errorf("rotate the master key: %w", err)
+	}
+	if err := k.point("both keys in the file"); err != nil {
+		return Master{}, err
+	}
+	if err := k.finish(ctx, masters); err != nil {
+		return Master{}, fmt.Errorf("rotate the master key: %w; the next attempt or start ends it", err)
+	}
+	now := k.Master()
+	k.cfg.Log.Info("master key rotated", "from", old[0].public, "to", now.Public, "data_keys", now.DataKeys)
+	return now, nil
+}
+
+// finish wraps with the first master key what is wrapped with others, then takes
+// the others from the file.
+func (k *Keyring) finish(ctx context.Context, masters []master) error {
+	if err := k.rewrap(ctx, masters); err != nil {
+		return err
+	}
+	if len(masters) == 1 {
+		return nil
+	}
+	if err := k.point("data keys wrapped anew"); err != nil {
+		return err
+	}
+	// Nothing is lost when the file can't be written (a mounted secret that an
+	// operator rotates by hand is read-only): the old key only stays there.
+	if err := k.file.write(masters[:1]); err != nil {
+		k.cfg.Log.Warn("master keys that are no longer used stay in the key file", "err", err)
+		return nil
+	}
+	return k.point("old key gone")
+}
+
+// rewrap brings all data keys under the first master key. A master key that
+// wraps none yet gets a data key of its own.
+func (k *Keyring) rewrap(ctx context.Context, masters []master) error {
+	m := masters[0]
+	var rows []slipway.DataKey
+	err := k.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if rows, err = tx.DataKeys(); err != nil {
+			return err
+		}
+		fresh := true
+		for i, row := range rows {
+			if row.Master == m.public {
+				fresh = false
+				continue
+			}
+			id, key, err := unwrapKey(masters, row)
+			if err != nil {
+				return fmt.Errorf("unwrap data key %s: %w", row.ID, err)
+			}
+			if rows[i], err = wrap(m, row, id, key); err != nil {
+				return fmt.Errorf("wrap data key %s: %w", row.ID, err)
+			}
+			if err := tx.RewrapDataKey(rows[i]); err != nil {
+				return err
+			}
+		}
+		if !fresh {
+			return nil
+		}
+		row, err := newDataKey(m, k.cfg.Now())
+		if err != nil {
+			return fmt.Errorf("make a data key: %w", err)
+		}
+		rows = append(rows, row)
+		return tx.InsertDataKey(row)
+	})
+	if err != nil {
+		return err
+	}
+	return k.use(masters, rows)
+}
+
+func (k *Keyring) point(name string) error {
+	if k.cfg.Checkpoint == nil {
+		return nil
+	}
+	return k.cfg.Checkpoint(name)
+}

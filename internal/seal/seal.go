@@ -1,0 +1,161 @@
+// Package seal encrypts what must not be readable to whoever gets hold of the
+// database or of its backup: values of secrets, credentials of connections and
+// of access keys.
+//
+// It is envelope encryption. Secrets are sealed with data keys (AES-256-GCM);
+// the data keys are rows of the store, wrapped by a master key, which is in a
+// file beside or away from the database ([keyFile], in the format of age).
+// [Keyring.Rotate] replaces the master key and wraps the data keys anew, while
+// everything else goes on; what was sealed before can still be opened.
+//
+// It does not keep what it sealed: each owner has that in a table of its own. It
+// does not hide how long a secret is, nor does it protect against who can read
+// the master key or the memory of the server. Whoever keeps a secret calls it:
+// the services behind the gateway, the deployments and the fleet.
+package seal
+
+import (
+	"context"
+	"crypto/cipher"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Config is what a keyring needs.
+type Config struct {
+	Store *store.Store
+	File  string // with the master key; made if there are no data keys yet
+	Log   *slog.Logger
+
+	// Passphrase encrypts the file; "" leaves it to the file's mode (0600).
+	Passphrase string
+	workFactor int // see keyFile
+
+	Now func() time.Time // time.Now when nil
+
+	// Checkpoint, if not nil, is called where a rotation may be cut short by
+	// the death of the process; its error takes the place of that. For tests.
+	Checkpoint func(point string) error
+}
+
+// Keyring seals and opens. It is safe for concurrent use.
+type Keyring struct {
+	cfg  Config
+	file keyFile
+
+	rotation sync.Mutex // held by the one rotation
+
+	mu     sync.RWMutex // guards keys, newest and master
+	keys   map[keyID]cipher.AEAD
+	newest keyID // seals
+	master Master
+}
+
+// Master describes the master key without telling it.
+type Master struct {
+	Public    string    // its public half in age's form, which names it
+	Encrypted bool      // the file is encrypted with a passphrase
+	Since     time.Time // when it became the master key
+	DataKeys  int
+}
+
+// Open reads the master key and unwraps the data keys. On the first start it
+// makes both. A rotation that was cut short is brought to its end.
+func Open(ctx context.Context, cfg Config) (*Keyring, error) {
+	if cfg.Store == nil || cfg.File == "" || cfg.Log == nil {
+		return nil, errors.New("seal: store, file and log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	k := &Keyring{cfg: cfg, file: keyFile{path: cfg.File, passphrase: cfg.Passphrase, workFactor: cfg.workFactor}}
+	rows, err := k.rows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	masters, err := k.file.read()
+	if errors.Is(err, errNoKeyFile) {
+		if len(rows) > 0 {
+			return nil, fmt.Errorf("the key file %s is missing: without it the %d data keys in the database, and with them all secrets, cannot be read", cfg.File, len(rows))
+		}
+		masters, err = k.file.make()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := k.use(masters, rows); err != nil {
+		return nil, err
+	}
+	if err := k.finish(ctx, masters); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// rows reads the data keys.
+func (k *Keyring) rows(ctx context.Context) (rows []slipway.DataKey, err error) {
+	err = k.cfg.Store.View(ctx, func(tx *store.Tx) error { rows, err = tx.DataKeys(); return err })
+	return rows, err
+}
+
+// use unwraps the data keys and makes them those that the keyring works with.
+func (k *Keyring) use(masters []master, rows []slipway.DataKey) error {
+	keys := map[keyID]cipher.AEAD{}
+	m := Master{Public: masters[0].public, Encrypted: k.cfg.Passphrase != "", DataKeys: len(rows)}
+	var newest keyID
+	for _, row := range rows {
+		id, aead, err := unwrap(masters, row)
+		if err != nil {
+			return fmt.Errorf("data key %s, wrapped for %s, cannot be unwrapped with %s: %w", row.ID, row.Master, k.cfg.File, err)
+		}
+		keys[id], newest, m.Since = aead, id, row.CreatedAt // each master key begins with a data key
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keys, k.newest, k.master = keys, newest, m
+	return nil
+}
+
+// Master describes the master key.
+func (k *Keyring) Master() Master {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return k.master
+}
+
+// Seal encrypts a secret. context says what the secret belongs to, such as
+// "connection credential " and an ARN: it is not kept, and who does not give the
+// same again can't open it, so that what is sealed can't be moved from one row
+// to another unnoticed.
+func (k *Keyring) Seal(context string, secret []byte) []byte {
+	k.mu.RLock()
+	id, aead := k.newest, k.keys[k.newest]
+	k.mu.RUnlock()
+	return encode(id, aead, context, secret)
+}
+
+// ErrSealed is the error of what can't be opened: it was damaged, sealed in
+// another context, or with keys that are not this keyring's.
+var ErrSealed = errors.New("what is sealed cannot be opened: it was damaged, belongs to something else or was made with another master key")
+
+// Open decrypts what Seal returned for the same context. Its only error is
+// ErrSealed.
+func (k *Keyring) Open(context string, sealed []byte) ([]byte, error) {
+	id, ok := keyOf(sealed)
+	if !ok {
+		return nil, ErrSealed
+	}
+	k.mu.RLock()
+	aead := k.keys[id]
+	k.mu.RUnlock()
+	if aead == nil {
+		return nil, ErrSealed
+	}
+	return decode(aead, context, sealed)
+}
