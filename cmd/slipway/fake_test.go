@@ -40,14 +40,15 @@ const (
 type fakeServer struct {
 	*httptest.Server
 
-	mu         sync.Mutex
-	services   []*types.Service
-	operations map[string][]*fakeOperation // by service ARN, oldest first
-	scalings   []types.AutoScalingConfiguration
-	tags       []types.Tag
-	output     []fakeLine // of instances
-	ids        int
-	calls      []string // operations and their input, for those that change something
+	mu          sync.Mutex
+	services    []*types.Service
+	operations  map[string][]*fakeOperation // by service ARN, oldest first
+	scalings    []types.AutoScalingConfiguration
+	tags        []types.Tag
+	connections []types.Connection
+	output      []fakeLine // of instances
+	ids         int
+	calls       []string // operations and their input, for those that change something
 
 	// stale makes that many answers of DescribeService show an operation that
 	// has just ended.
@@ -115,7 +116,7 @@ func (f *fakeServer) serveAPI(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	scope := map[string]string{"AppRunner": "apprunner", "Logs_20140328": "logs"}[service]
+	scope := map[string]string{"AppRunner": "apprunner", "Slipway": "apprunner", "Logs_20140328": "logs"}[service]
 	v := sigv4.Verifier{Region: fakeRegion, MaxBody: 1 << 20, Now: time.Now}
 	body, err := v.Verify(r, scope, func(_ context.Context, id string) (string, bool, error) { return fakeSecret, id == fakeKey, nil })
 	if e, ok := err.(*sigv4.Error); ok {
@@ -166,6 +167,8 @@ func (f *fakeServer) call(operation string, body []byte) (any, error) {
 		return f.createScaling(body)
 	case "DescribeAutoScalingConfiguration":
 		return f.describeScaling(body)
+	case "CreateConnection", "ListConnections", "CompleteConnection", "DeleteConnection":
+		return f.callConnection(operation, body)
 	case "ListTagsForResource":
 		return &apprunner.ListTagsForResourceOutput{Tags: f.tags}, nil
 	}

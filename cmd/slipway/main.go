@@ -152,6 +152,7 @@ func (m *Main) commands() []*cobra.Command {
 	server := []*cobra.Command{
 		newServeCommand(m),
 		newImageCommand(m),
+		newConnectionCommand(m),
 		newEnvCommand(m),
 		newVersionCommand(m),
 	}

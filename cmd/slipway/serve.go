@@ -16,6 +16,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/codehost"
 )
 
 // serveConfig is what `slipway serve` can be told. Each flag is also an
@@ -44,6 +45,8 @@ type serveConfig struct {
 	Insecure    []string      // registries without TLS
 	Trusted     []string      // proxies whose X-Forwarded-* are believed
 	Quotas      []string      // name=number
+	GitHub      string        // URL of its API
+	Bitbucket   string
 }
 
 func newServeCommand(m *Main) *cobra.Command {
@@ -125,6 +128,8 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to speak to without TLS")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "`prefixes` of proxies whose X-Forwarded headers are believed")
 	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`, -1 for none: "+strings.Join(api.QuotaNames(), ", "))
+	f.StringVar(&c.GitHub, "github-api", codehost.DefaultGitHub, "`URL` of GitHub's API, which connections are completed with")
+	f.StringVar(&c.Bitbucket, "bitbucket-api", codehost.DefaultBitbucket, "`URL` of Bitbucket's API")
 }
 
 // fromEnvironment sets every flag that was not given from its variable, and

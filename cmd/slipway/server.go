@@ -19,6 +19,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/cloudwatch"
+	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/fleet"
 	"github.com/openslipway/slipway/internal/gateway"
@@ -267,9 +268,13 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	hosts, err := codehost.New(codehost.Config{GitHub: s.cfg.GitHub, Bitbucket: s.cfg.Bitbucket})
+	if err != nil {
+		return err
+	}
 	apprunner, err := api.New(api.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Domain: s.cfg.Domain,
-		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas,
+		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas, Provider: hosts, Vault: s.keys,
 	})
 	if err != nil {
 		return err

@@ -33,8 +33,8 @@ func (providers) Accepts(_ context.Context, provider, token string) (string, err
 // vault seals a secret by turning its bytes over and naming what it is about.
 type vault struct{}
 
-func (vault) Seal(_ context.Context, secret []byte, about string) ([]byte, error) {
-	return append([]byte(about+" "), turn(secret)...), nil
+func (vault) Seal(context string, secret []byte) []byte {
+	return append([]byte(context+" "), turn(secret)...)
 }
 
 func turn(b []byte) []byte {
@@ -104,15 +104,15 @@ func TestConnectionLife(t *testing.T) {
 	if _, ok := done["Refusal"]; ok {
 		t.Errorf("a completed handshake answers %v", done)
 	}
-	if c := b.credential("code"); c != arn+" nekot-doog" {
+	if c := b.credential("code"); c != "connection credential "+arn+" nekot-doog" {
 		t.Errorf("kept as credential is %q, not what the vault sealed", c)
 	}
 	b.Refused("Slipway.CompleteConnection", `{"ConnectionName":"code","Token":"bad"}`, "InvalidRequestException", "connection code keeps the one it has")
-	if c := b.credential("code"); c != arn+" nekot-doog" {
+	if c := b.credential("code"); c != "connection credential "+arn+" nekot-doog" {
 		t.Errorf("after a refused second token, kept is %q", c)
 	}
 	b.complete("code", "good-other")
-	if c := b.credential("code"); c != arn+" rehto-doog" {
+	if c := b.credential("code"); c != "connection credential "+arn+" rehto-doog" {
 		t.Errorf("after another token, kept is %q", c)
 	}
 	for _, secret := range []string{"good-token", "nekot-doog", "good-other"} {

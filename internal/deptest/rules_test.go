@@ -22,6 +22,8 @@ var imports = map[string][]string{
 	"api":                 {"gateway", "wire", "store"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 
+	"codehost": {},
+
 	"operation": {"store"},
 	"deploy":    {"store", "operation", "source", "build"},
 	"source":    {"image"},

@@ -26,6 +26,8 @@ type Client struct {
 	API      *apprunner.Client
 	Logs     *Logs
 	Registry *Registry
+
+	own caller // of Slipway's operations, which App Runner's SDK does not know
 }
 
 // Connect finds our identity and returns a client. It sends nothing, unless it
@@ -49,8 +51,11 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 		HTTPClient:   hc,
 		Retryer:      aws.NopRetryer{},
 	})
-	logs := &Logs{endpoint: t.Endpoint.String(), region: id.Region, keys: id.Provider, http: hc}
-	return &Client{Target: t, Identity: id, API: api, Logs: logs, Registry: newRegistry(t, id)}, nil
+	own := caller{
+		endpoint: t.Endpoint.String(), region: id.Region, service: "apprunner", contentType: "application/x-amz-json-1.0",
+		keys: id.Provider, http: hc,
+	}
+	return &Client{Target: t, Identity: id, API: api, Logs: newLogs(own), Registry: newRegistry(t, id), own: own}, nil
 }
 
 // Probe returns nil when a server answers at the target, and otherwise an error

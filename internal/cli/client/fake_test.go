@@ -77,6 +77,6 @@ func newTestClient(t *testing.T, c calls) *Client {
 		API: apprunner.New(apprunner.Options{
 			BaseEndpoint: aws.String(endpoint.String()), Region: "us-east-1", Credentials: keys, HTTPClient: hc, Retryer: aws.NopRetryer{},
 		}),
-		Logs: &Logs{endpoint: endpoint.String(), region: "us-east-1", keys: keys, http: hc},
+		Logs: newLogs(caller{endpoint: endpoint.String(), region: "us-east-1", keys: keys, http: hc}),
 	}
 }

@@ -1,33 +1,18 @@
 package client
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/smithy-go"
-	"github.com/aws/smithy-go/aws-http-auth/credentials"
-	"github.com/aws/smithy-go/aws-http-auth/sigv4"
 )
 
 // Logs speaks the part of CloudWatch Logs (AWS JSON 1.1) that reads. It is
 // written out here, since three calls do not pay for another SDK module.
-type Logs struct {
-	endpoint string
-	region   string
-	keys     aws.CredentialsProvider
-	http     *http.Client
-}
+type Logs struct{ calls caller }
 
-// maxReply bounds a reply: CloudWatch Logs itself sends at most 1 MiB of events.
-const maxReply = 16 << 20
+func newLogs(c caller) *Logs {
+	c.service, c.contentType = "logs", "application/x-amz-json-1.1"
+	return &Logs{c}
+}
 
 // Stream is a log stream.
 type Stream struct {
@@ -154,64 +139,5 @@ func ignoreMissing(err error) error {
 }
 
 func (l *Logs) call(ctx context.Context, operation string, in, out any) error {
-	body, err := json.Marshal(in)
-	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.endpoint+"/", bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("%s: %w", operation, err)
-	}
-	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
-	req.Header.Set("X-Amz-Target", "Logs_20140328."+operation)
-	if err := l.sign(ctx, req, body); err != nil {
-		return fmt.Errorf("%s: sign: %w", operation, err)
-	}
-	resp, err := l.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	reply, err := io.ReadAll(io.LimitReader(resp.Body, maxReply))
-	if err != nil {
-		return fmt.Errorf("%s: read the reply: %w", operation, err)
-	}
-	if resp.StatusCode != http.StatusOK {
-		return logsError(resp.StatusCode, reply)
-	}
-	if err := json.Unmarshal(reply, out); err != nil {
-		return fmt.Errorf("%s: the reply is not what CloudWatch Logs sends: %w", operation, err)
-	}
-	return nil
-}
-
-func (l *Logs) sign(ctx context.Context, req *http.Request, body []byte) error {
-	keys, err := l.keys.Retrieve(ctx)
-	if err != nil {
-		return err
-	}
-	sum := sha256.Sum256(body)
-	return sigv4.New().SignRequest(&sigv4.SignRequestInput{
-		Request:     req,
-		PayloadHash: sum[:],
-		Credentials: credentials.Credentials{
-			AccessKeyID:     keys.AccessKeyID,
-			SecretAccessKey: keys.SecretAccessKey,
-			SessionToken:    keys.SessionToken,
-		},
-		Service: "logs",
-		Region:  l.region,
-	})
-}
-
-// logsError reads the error body of an AWS JSON service.
-func logsError(status int, body []byte) error {
-	var e struct {
-		Type    string `json:"__type"`
-		Message string `json:"message"` // encoding/json matches Message too
-	}
-	if err := json.Unmarshal(body, &e); err != nil || e.Type == "" {
-		return &smithy.GenericAPIError{Code: fmt.Sprintf("HTTP %d", status), Message: strings.TrimSpace(string(body[:min(len(body), 200)]))}
-	}
-	return &smithy.GenericAPIError{Code: e.Type[strings.LastIndex(e.Type, "#")+1:], Message: e.Message}
+	return l.calls.do(ctx, "Logs_20140328."+operation, in, out)
 }

@@ -50,7 +50,7 @@ func TestLogsErrors(t *testing.T) {
 		{fault{400, `{"__type":"ResourceNotFoundException","message":"no group"}`}, ""},
 		{fault{400, `{"__type":"ns#InvalidParameterException","message":"bad"}`}, "InvalidParameterException: bad"},
 		{fault{502, "<html>"}, "HTTP 502: <html>"},
-		{fault{200, "<html>"}, "not what CloudWatch Logs sends"},
+		{fault{200, "<html>"}, "not what was expected"},
 	} {
 		c := newTestClient(t, calls{"GetLogEvents": func(map[string]any) any { return tc.reply }})
 		lines, err := c.Logs.Tail(t.Context(), "g", "s", 5)
@@ -65,7 +65,7 @@ func FuzzLogsError(f *testing.F) {
 	f.Add(400, []byte(`{"__type":"a#b","message":"c"}`))
 	f.Add(500, []byte(`{"__type":1}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		if err := logsError(status, body); err == nil {
+		if err := callError(status, body); err == nil {
 			t.Error("no error")
 		}
 	})

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// callConnection answers the calls about connections.
+func (f *fakeServer) callConnection(operation string, body []byte) (any, error) {
+	var in struct{ ConnectionName, ConnectionArn, ProviderType, Token string }
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	find := func(wanted func(*types.Connection) bool) (int, error) {
+		for i := range f.connections {
+			if wanted(&f.connections[i]) {
+				return i, nil
+			}
+		}
+		return 0, wire.NewException("ResourceNotFoundException", "Connection not found: "+in.ConnectionName+in.ConnectionArn)
+	}
+	switch operation {
+	case "CreateConnection":
+		f.connections = append(f.connections, types.Connection{
+			ConnectionName: &in.ConnectionName, ConnectionArn: aws.String(fakePrefix + "connection/" + in.ConnectionName + "/" + f.id()),
+			ProviderType: types.ProviderType(in.ProviderType), Status: types.ConnectionStatusPendingHandshake, CreatedAt: aws.Time(epoch),
+		})
+		return &apprunner.CreateConnectionOutput{Connection: &f.connections[len(f.connections)-1]}, nil
+	case "ListConnections":
+		out := &apprunner.ListConnectionsOutput{ConnectionSummaryList: []types.ConnectionSummary{}}
+		for _, c := range f.connections {
+			if in.ConnectionName == "" || in.ConnectionName == *c.ConnectionName {
+				out.ConnectionSummaryList = append(out.ConnectionSummaryList, types.ConnectionSummary(c))
+			}
+		}
+		return out, nil
+	case "CompleteConnection":
+		i, err := find(func(c *types.Connection) bool { return *c.ConnectionName == in.ConnectionName })
+		if err != nil {
+			return nil, err
+		}
+		c := &f.connections[i]
+		out := struct {
+			Connection *types.Connection
+			Refusal    *string
+		}{Connection: c}
+		if c.Status = types.ConnectionStatusAvailable; strings.HasPrefix(in.Token, "bad") {
+			c.Status, out.Refusal = types.ConnectionStatusError, aws.String("Bad credentials")
+		}
+		return &out, nil
+	}
+	i, err := find(func(c *types.Connection) bool { return *c.ConnectionArn == in.ConnectionArn })
+	if err != nil {
+		return nil, err
+	}
+	c := f.connections[i]
+	f.connections = append(f.connections[:i], f.connections[i+1:]...)
+	c.Status = types.ConnectionStatusDeleted
+	return &apprunner.DeleteConnectionOutput{Connection: &c}, nil
+}
+
+func TestConnection(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("connection", "ls")
+	s.run("connection", "create", "code")
+	s.run("connection", "create", "more", "--provider", "bitbucket", "--json")
+	s.run("connection", "complete", "code")
+	s.stdin = "bad-token\n"
+	s.run("connection", "complete", "code")
+	s.run("connection", "ls")
+	s.stdin = "good-token\n"
+	s.run("connection", "complete", "code")
+	s.env[tokenVariable] = "user:good"
+	s.run("connection", "complete", "more", "--json")
+	s.run("connection", "complete", "more", "--token", "given")
+	s.run("connection", "complete", "none")
+	s.run("connection", "ls")
+	s.run("connection", "ls", "--json")
+	s.run("connection", "rm", "none")
+	s.run("connection", "rm", "code")
+	s.run("connection", "rm", "more", "--json")
+	s.run("connection", "mend")
+	s.golden()
+	var tokens []string
+	for _, c := range s.server.calls {
+		if doc, ok := strings.CutPrefix(c, "CompleteConnection "); ok {
+			var in struct{ Token string }
+			if err := json.Unmarshal([]byte(doc), &in); err != nil {
+				t.Fatal(err)
+			}
+			tokens = append(tokens, in.Token)
+		}
+	}
+	if got := fmt.Sprint(tokens); got != "[bad-token good-token user:good given user:good]" {
+		t.Errorf("tokens given to the server: %s", got)
+	}
+}

@@ -1,0 +1,68 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+)
+
+// Connections returns all connections, by name.
+func (c *Client) Connections(ctx context.Context) ([]types.ConnectionSummary, error) {
+	var all []types.ConnectionSummary
+	pages := apprunner.NewListConnectionsPaginator(c.API, &apprunner.ListConnectionsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.ConnectionSummaryList...)
+	}
+	return all, nil
+}
+
+// Connection returns the connection of this name. One that does not exist is a
+// *Problem.
+func (c *Client) Connection(ctx context.Context, name string) (types.ConnectionSummary, error) {
+	out, err := c.API.ListConnections(ctx, &apprunner.ListConnectionsInput{ConnectionName: &name})
+	if err != nil {
+		return types.ConnectionSummary{}, err
+	}
+	if len(out.ConnectionSummaryList) == 0 {
+		return types.ConnectionSummary{}, &Problem{Text: fmt.Sprintf("there is no connection %q", name), Hint: "`slipway connection ls` lists them."}
+	}
+	return out.ConnectionSummaryList[0], nil
+}
+
+// Handshake is how the completion of a connection ended.
+type Handshake struct {
+	Connection types.Connection
+	Refusal    string // what the provider says against the token; "" when it accepted it
+}
+
+// CompleteConnection gives a connection its credential.
+func (c *Client) CompleteConnection(ctx context.Context, name, token string) (Handshake, error) {
+	in := struct{ ConnectionName, Token string }{name, token}
+	var out struct {
+		Connection struct {
+			ConnectionArn, ConnectionName, ProviderType, Status string
+			CreatedAt                                           float64 // seconds since 1970
+		}
+		Refusal string
+	}
+	if err := c.own.do(ctx, "Slipway.CompleteConnection", in, &out); err != nil {
+		return Handshake{}, err
+	}
+	v := out.Connection
+	return Handshake{
+		Connection: types.Connection{
+			ConnectionArn: &v.ConnectionArn, ConnectionName: &v.ConnectionName,
+			ProviderType: types.ProviderType(v.ProviderType), Status: types.ConnectionStatus(v.Status),
+			CreatedAt: aws.Time(time.UnixMilli(int64(v.CreatedAt * 1000)).UTC()),
+		},
+		Refusal: out.Refusal,
+	}, nil
+}

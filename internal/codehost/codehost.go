@@ -1,0 +1,142 @@
+// Package codehost speaks to the providers of source code, GitHub and Bitbucket.
+// For now it asks them one thing: whether they accept a token. The API does so
+// before a connection becomes AVAILABLE.
+//
+// It fetches no code and keeps nothing. A token is in no error of it.
+package codehost
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Where the providers' own APIs are.
+const (
+	DefaultGitHub    = "https://api.github.com"
+	DefaultBitbucket = "https://api.bitbucket.org/2.0"
+)
+
+// Config says where the providers' APIs are: GitHub Enterprise Server has its
+// own at https://<host>/api/v3.
+type Config struct {
+	GitHub    string // URL; "" for DefaultGitHub
+	Bitbucket string // URL; "" for DefaultBitbucket
+}
+
+// Hosts are the providers of source code.
+type Hosts struct {
+	base map[string]string // URL of the API by provider type
+	http *http.Client
+}
+
+// askLimit is how long a provider may take to answer.
+const askLimit = 10 * time.Second
+
+// New checks the configuration.
+func New(cfg Config) (*Hosts, error) {
+	h := &Hosts{
+		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket},
+		http: &http.Client{
+			Timeout: askLimit,
+			// A token goes to the provider and nowhere else.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
+	for provider, given := range map[string]string{"GITHUB": cfg.GitHub, "BITBUCKET": cfg.Bitbucket} {
+		if given == "" {
+			continue
+		}
+		u, err := url.Parse(given)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.RawQuery != "" {
+			return nil, fmt.Errorf("the address of %s's API is %q; it must be a URL like https://host/path", provider, given)
+		}
+		h.base[provider] = strings.TrimSuffix(given, "/")
+	}
+	return h, nil
+}
+
+// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it takes a token.
+// refusal is what it says against it, "" when it does; err means that it could
+// not be asked. A Bitbucket token with a colon in it is a user's name and an
+// API token or app password.
+func (h *Hosts) Accepts(ctx context.Context, provider, token string) (refusal string, err error) {
+	base, ok := h.base[provider]
+	if !ok {
+		return "", fmt.Errorf("there is no provider %q", provider)
+	}
+	a, err := h.ask(ctx, base+"/user", token)
+	if err != nil {
+		return "", err
+	}
+	if provider == "GITHUB" && a.status == http.StatusForbidden && !a.limited {
+		// The token of an installed GitHub App is nobody's, so it has no user.
+		if a, err = h.ask(ctx, base+"/installation/repositories?per_page=1", token); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case a.status == http.StatusOK,
+		// Bitbucket knows it, but it may not read the account: what it may read
+		// is found out when code is fetched.
+		provider == "BITBUCKET" && a.status == http.StatusForbidden:
+		return "", nil
+	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && !a.limited:
+		return a.says, nil
+	}
+	return "", fmt.Errorf("%s answered with status %d: %s", base, a.status, a.says)
+}
+
+// answer is a provider's answer to a question about a token.
+type answer struct {
+	status  int
+	limited bool   // refused because too much was asked
+	says    string // its words
+}
+
+func (h *Hosts) ask(ctx context.Context, at, token string) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "slipway")
+	if user, password, ok := strings.Cut(token, ":"); ok {
+		req.SetBasicAuth(user, password)
+	} else {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := h.http.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{
+		status:  resp.StatusCode,
+		limited: resp.Header.Get("X-RateLimit-Remaining") == "0" || resp.Header.Get("Retry-After") != "",
+		says:    says(body, resp.Status),
+	}, nil
+}
+
+// says finds the message in an error of GitHub ({"message": ...}) or Bitbucket
+// ({"error": {"message": ...}}).
+func says(body []byte, otherwise string) string {
+	var doc struct {
+		Message string `json:"message"`
+		Error   struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	_ = json.Unmarshal(body, &doc) // a page in HTML has no message
+	return fmt.Sprintf("%.200s", cmp.Or(doc.Message, doc.Error.Message, otherwise))
+}

@@ -1,0 +1,98 @@
+package codehost_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/openslipway/slipway/internal/codehost"
+)
+
+// provider answers as GitHub or Bitbucket do, by the Authorization header.
+func provider(t *testing.T, answers map[string]string) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer, ok := answers[r.URL.Path+" "+r.Header.Get("Authorization")]
+		if !ok {
+			answer = "401 Bad credentials"
+		}
+		var status int
+		var rest string
+		fmt.Sscan(answer, &status)
+		if _, rest, ok = strings.Cut(answer, " "); ok && strings.HasPrefix(rest, "limited") {
+			w.Header().Set("X-RateLimit-Remaining", "0")
+		}
+		if status == http.StatusFound {
+			w.Header().Set("Location", "/api/user?again")
+		}
+		w.WriteHeader(status)
+		if strings.HasPrefix(rest, "{") || strings.HasPrefix(rest, "<") {
+			fmt.Fprint(w, rest)
+			return
+		}
+		fmt.Fprintf(w, `{"message":%q}`, rest)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/api"
+}
+
+func TestAccepts(t *testing.T) {
+	t.Parallel()
+	at := provider(t, map[string]string{
+		"/api/user Bearer good":                       "200",
+		"/api/user Bearer app":                        "403 Resource not accessible by integration",
+		"/api/installation/repositories Bearer app":   "200",
+		"/api/user Bearer blind":                      "403 Resource not accessible",
+		"/api/installation/repositories Bearer blind": "403 Resource not accessible",
+		"/api/user Bearer much":                       "403 limited: API rate limit exceeded",
+		"/api/user Bearer down":                       "502 <html>Bad Gateway</html>",
+		"/api/user Bearer elsewhere":                  "302 moved",
+		"/api/user Bearer nested":                     `401 {"type":"error","error":{"message":"Token is invalid"}}`,
+		"/api/user Basic amFuZTphcHAtcGFzc3dvcmQ=":    "200",
+	})
+	h, err := codehost.New(codehost.Config{GitHub: at + "/", Bitbucket: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ provider, token, refusal, err string }{
+		{"GITHUB", "good", "", ""},
+		{"GITHUB", "bad", "Bad credentials", ""},
+		{"GITHUB", "app", "", ""},
+		{"GITHUB", "blind", "Resource not accessible", ""},
+		{"GITHUB", "much", "", "status 403: limited: API rate limit exceeded"},
+		{"GITHUB", "down", "", "status 502: 502 Bad Gateway"},
+		{"GITHUB", "elsewhere", "", "status 302: moved"},
+		{"BITBUCKET", "good", "", ""},
+		{"BITBUCKET", "jane:app-password", "", ""},
+		{"BITBUCKET", "jane:other", "Bad credentials", ""},
+		{"BITBUCKET", "blind", "", ""},
+		{"BITBUCKET", "nested", "Token is invalid", ""},
+		{"GITLAB", "good", "", `there is no provider "GITLAB"`},
+	} {
+		refusal, err := h.Accepts(t.Context(), c.provider, c.token)
+		if refusal != c.refusal || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+			t.Errorf("%s, %s: %q, %v; want %q, %q", c.provider, c.token, refusal, err, c.refusal, c.err)
+		}
+		if err != nil && strings.Contains(err.Error(), c.token+"@") {
+			t.Errorf("the token is in the error %v", err)
+		}
+	}
+	gone, err := codehost.New(codehost.Config{GitHub: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refusal, err := gone.Accepts(t.Context(), "GITHUB", "secret-token"); refusal != "" || err == nil || strings.Contains(err.Error(), "secret-token") {
+		t.Errorf("a provider that is away: %q, %v", refusal, err)
+	}
+}
+
+func TestNew(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{"api.github.com", "ftp://host", "https://", "https://user@host", "https://host?x"} {
+		if _, err := codehost.New(codehost.Config{Bitbucket: bad}); err == nil {
+			t.Errorf("%q is taken for the address of an API", bad)
+		}
+	}
+}
