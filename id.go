@@ -15,6 +15,12 @@ func NewID() string {
 	return hex.EncodeToString(b[:])
 }
 
+// NewUUID returns a version 4 UUID with dashes.
+func NewUUID() string {
+	id := NewID()
+	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
+}
+
 // labelDigits has 32 entries, so that five random bits pick one without bias.
 // It leaves out the letters and digits that people confuse.
 const labelDigits = "abcdefghijkmnpqrstuvwxyz23456789"

@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	keepDeleted  = time.Hour        // deleted resources stay describable
-	keepImages   = time.Hour        // what no release names any more
-	firstKeeping = 30 * time.Second // after the start, which has other things to do
+	keepDeleted  = time.Hour          // deleted resources stay describable
+	keepImages   = time.Hour          // what no release names any more
+	keepSent     = 7 * 24 * time.Hour // what became of events for webhooks
+	firstKeeping = 30 * time.Second   // after the start, which has other things to do
 	keepEvery    = 10 * time.Minute
 )
 
@@ -49,6 +50,9 @@ func (k keeper) pass(ctx context.Context) error {
 	before := time.Now().Add(-keepDeleted)
 	err := k.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if gone, err = tx.ForgetServices(before); err != nil {
+			return err
+		}
+		if err = tx.ForgetDeliveries(time.Now().Add(-keepSent)); err != nil {
 			return err
 		}
 		if err = errors.Join(

@@ -175,6 +175,7 @@ var stories = []story{
 	{"life", []chapter{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
@@ -261,6 +262,7 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 			c.tell(t, st, id)
 		}
 		points = k.points
+		checkEvents(t, st, s)
 	})
 	return points
 }
@@ -290,12 +292,12 @@ func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store
 func create(t *testing.T, st *store.Store) string {
 	t.Helper()
 	v := slipway.Service{
-		ID: slipway.NewID(), Name: "shop", ARN: "arn", Label: slipway.NewLabel(), Wanted: slipway.WantedRunning,
-		Spec: specOf("none"), CreatedAt: time.Now(), UpdatedAt: time.Now(),
+		ID: slipway.NewID(), Name: "shop", ARN: serviceARN, Label: slipway.NewLabel(), Wanted: slipway.WantedRunning,
+		Spec: specOf("none"), Status: slipway.StatusCreateFailed, CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	err := st.Update(t.Context(), func(tx *store.Tx) error {
 		asc := slipway.AutoScaling{Configuration: slipway.Configuration{ARN: "asc", Name: "asc", Revision: 1, Active: true}, Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}}
-		return errors.Join(tx.InsertAutoScaling(asc), tx.InsertService(v))
+		return errors.Join(tx.InsertAutoScaling(asc), tx.InsertService(v), tx.InsertWebhook(slipway.Webhook{ID: webhook}))
 	})
 	if err != nil {
 		t.Fatal(err)

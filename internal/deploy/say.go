@@ -22,6 +22,7 @@ const (
 // words are how App Runner's logs name a kind of operation.
 type words struct {
 	stream  string // of the operation's own log: <stream>/<operation id>
+	event   string // begins the operation status of its bus events
 	started string // first event
 	done    string // last event when it succeeded
 	failed  string // last event when it failed
@@ -30,27 +31,27 @@ type words struct {
 
 var wording = map[slipway.OperationKind]words{
 	slipway.CreateService: {
-		"deployment", "Service creation started.", "Service creation completed successfully.",
+		"deployment", "CreateService", "Service creation started.", "Service creation completed successfully.",
 		"Service creation failed. For details, see service logs.", "SERVICE_CREATE",
 	},
 	slipway.UpdateService: {
-		"deployment", "Service update started.", "Service update completed successfully.",
+		"deployment", "UpdateService", "Service update started.", "Service update completed successfully.",
 		"Service update failed. For details, see service logs.", "SERVICE_UPDATE",
 	},
 	slipway.StartDeployment: {
-		"deployment", "Deployment started.", "Deployment completed successfully.",
+		"deployment", "Deployment", "Deployment started.", "Deployment completed successfully.",
 		"Deployment failed. For details, see service logs.", "SERVICE_DEPLOY",
 	},
 	slipway.PauseService: {
-		"pause", "Service pause started.", "Service pause completed successfully.",
+		"pause", "PauseService", "Service pause started.", "Service pause completed successfully.",
 		"Service pause failed.", "",
 	},
 	slipway.ResumeService: {
-		"resume", "Service resume started.", "Service resume completed successfully.",
+		"resume", "ResumeService", "Service resume started.", "Service resume completed successfully.",
 		"Service resume failed.", "",
 	},
 	slipway.DeleteService: {
-		"delete", "Service deletion started.", "Service deletion completed successfully.",
+		"delete", "DeleteService", "Service deletion started.", "Service deletion completed successfully.",
 		"Service deletion failed.", "",
 	},
 }
@@ -99,6 +100,9 @@ func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 		if err := p.tell(tx, op, now, events, l); err != nil {
 			return err
 		}
+	}
+	if err := publishBegin(tx, op, v.Service); err != nil {
+		return err
 	}
 	if err := p.tell(tx, op, now, detail, lines[len(lines)-1]); err != nil || w.trigger == "" {
 		return err
@@ -168,6 +172,9 @@ func (p *Plans) finish(tx *store.Tx, op *slipway.Operation) error {
 		}
 	}
 	rest := resting(*op, v)
+	if err := publishEnd(tx, op, v.Service, rest, last); err != nil {
+		return err
+	}
 	if err := p.tell(tx, op, op.EndedAt, both, last); err != nil {
 		return err
 	}

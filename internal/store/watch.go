@@ -12,6 +12,7 @@ const (
 	Routes                       // anything a router must know
 	Drains                       // a router reported a release or instance empty
 	Ingresses                    // what should be of a VPC ingress connection
+	Events                       // an event waits for delivery to a webhook
 )
 
 // Watch tells which services were touched. C is nudged after a commit; Take
