@@ -21,6 +21,7 @@ var imports = map[string][]string{
 	"gateway/gatewaytest": {"gateway", "wire", "store"},
 	"api":                 {"gateway", "wire", "store"},
 	"cloudwatch":          {"gateway", "wire", "store"},
+	"hooks":               {"gateway", "wire", "store"},
 
 	"codehost": {},
 
