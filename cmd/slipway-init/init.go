@@ -27,7 +27,16 @@ func runInit() error {
 	}
 	reply(handoff.KindReady, "")
 
-	body, root, err := receive(handoff.KindOrder)
+	files, err := settle()
+	if err == errGone {
+		return nil // never used
+	}
+	if err != nil {
+		return fail(err)
+	}
+	reply(handoff.KindReady, "")
+
+	body, _, err := receive(handoff.KindOrder)
 	if err == errGone {
 		return nil // never used
 	}
@@ -38,11 +47,9 @@ func runInit() error {
 	if err != nil {
 		return doing("read the order", err)
 	}
-	app, err := launch(&order, root)
+	app, err := launch(&order, files)
 	if err != nil {
-		record(ended(err))
-		reply(handoff.KindFailed, err.Error())
-		return nil
+		return fail(err)
 	}
 	reply(handoff.KindStarted, "")
 	unix.Close(handoff.FDControl)
@@ -68,6 +75,33 @@ func prepare() (*ring.Writer, error) {
 	}
 	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(stage.OutputSize))
 	return output, doing("begin the output files", err)
+}
+
+// settle enters the root file system, of which nobody knows yet what will run
+// in it.
+func settle() (*networkFiles, error) {
+	body, fd, err := receive(handoff.KindRoot)
+	if err == errGone {
+		return nil, err
+	}
+	if err != nil {
+		return nil, doing("receive the root file system", err)
+	}
+	root, err := handoff.ParseRoot(body)
+	if err != nil {
+		return nil, doing("read the root message", err)
+	}
+	if err := enterRoot(fd); err != nil {
+		return nil, err
+	}
+	return makeNetworkFiles(root.Resolv)
+}
+
+// fail records and says why the application does not run.
+func fail(err error) error {
+	record(ended(err))
+	reply(handoff.KindFailed, err.Error())
+	return nil
 }
 
 // record writes how the instance ended. It is the last thing an init does: the

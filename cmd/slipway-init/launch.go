@@ -18,16 +18,12 @@ type application struct {
 	outputs [2]int // what it writes to stdout and stderr is read from here
 }
 
-// launch enters the root file system, gives up what the application may not
-// have, and starts it.
-func launch(o *handoff.Order, root int) (*application, error) {
+// launch gives up what the application may not have, and starts it.
+func launch(o *handoff.Order, files *networkFiles) (*application, error) {
 	if err := unix.Sethostname([]byte(o.Hostname)); err != nil {
 		return nil, doing("set the host name", err)
 	}
-	if err := enterRoot(root); err != nil {
-		return nil, err
-	}
-	if err := writeNetworkFiles(o); err != nil {
+	if err := files.name(o); err != nil {
 		return nil, err
 	}
 	who, err := findUser(o.User)
@@ -43,14 +39,14 @@ func launch(o *handoff.Order, root int) (*application, error) {
 		return nil, err
 	}
 	app := &application{}
-	files, err := app.pipes(who)
+	standard, err := app.pipes(who)
 	if err != nil {
 		return nil, err
 	}
 	if err := restrict(o); err != nil {
 		return nil, err
 	}
-	if err := app.start(path, o.Argv, env, files, who); err != nil {
+	if err := app.start(path, o.Argv, env, standard, who); err != nil {
 		return nil, err
 	}
 	s := handoff.Started{PID: app.pid, At: app.started.UnixNano()}

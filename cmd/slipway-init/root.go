@@ -49,34 +49,49 @@ func moveInto(root int, dir string) error {
 	return unix.MoveMount(unix.AT_FDCWD, "/"+dir, fd, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// writeNetworkFiles replaces /etc/hosts, /etc/hostname and /etc/resolv.conf.
+// networkFiles are /etc/hosts and /etc/hostname, open and empty until the
+// instance has a name.
+type networkFiles struct{ hosts, hostname int }
+
+// makeNetworkFiles replaces /etc/hosts, /etc/hostname and /etc/resolv.conf.
 // From here on links in the image are harmless: all of them end in it.
-func writeNetworkFiles(o *handoff.Order) error {
-	for _, f := range [...][2]string{
-		{"/etc/hosts", o.Hosts}, {"/etc/hostname", o.Hostname + "\n"}, {"/etc/resolv.conf", o.Resolv},
-	} {
-		if err := replaceFile(f[0], f[1]); err != nil {
-			return doing("write "+f[0], err)
+func makeNetworkFiles(resolv string) (*networkFiles, error) {
+	var fds [3]int
+	for i, path := range [...]string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} {
+		fd, err := replaceFile(path)
+		if err != nil {
+			return nil, doing("make "+path, err)
 		}
+		fds[i] = fd
 	}
-	return nil
+	return &networkFiles{fds[0], fds[1]}, doing("write /etc/resolv.conf", writeAndClose(fds[2], resolv))
 }
 
-func replaceFile(path, text string) error {
+// name writes the instance's name into the files and closes them.
+func (f *networkFiles) name(o *handoff.Order) error {
+	if err := writeAndClose(f.hosts, o.Hosts); err != nil {
+		return doing("write /etc/hosts", err)
+	}
+	return doing("write /etc/hostname", writeAndClose(f.hostname, o.Hostname+"\n"))
+}
+
+// replaceFile makes an empty file in the place of whatever is there.
+func replaceFile(path string) (fd int, err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	unix.Unlink(path)
-	fd, err := unix.Open(path, flags, 0o644)
+	fd, err = unix.Open(path, flags, 0o644)
 	if err == unix.ENOENT {
 		if err := unix.Mkdir("/etc", 0o755); err != nil {
-			return err
+			return -1, err
 		}
 		fd, err = unix.Open(path, flags, 0o644)
 	}
-	if err != nil {
-		return err
-	}
+	return fd, err
+}
+
+func writeAndClose(fd int, text string) error {
 	defer unix.Close(fd)
-	_, err = unix.Write(fd, []byte(text))
+	_, err := unix.Write(fd, []byte(text))
 	return err
 }
 

@@ -57,7 +57,7 @@ type Config struct {
 	Egress   Egress // nil: instances reach nothing but themselves
 	Log      *slog.Logger
 
-	Pool   int       // blank sandboxes to keep ready; 0: DefaultPool; negative: none
+	Pool   int       // blank sandboxes to keep ready, and furnished ones; 0: DefaultPool; negative: none
 	Disk   int64     // bytes of writable space where a spec does not say; 0: DefaultDisk
 	Disks  disk.Kind // how to bound it; "": the best way that works here
 	Output int64     // bytes of output kept of an instance, about; 0: DefaultOutput
@@ -73,8 +73,9 @@ type Config struct {
 }
 
 const (
-	// DefaultPool is how many blank sandboxes are kept ready. Each takes about
-	// a megabyte.
+	// DefaultPool is how many blank sandboxes are kept ready, and how many that
+	// have the root file system of an image asked for lately. Each takes about a
+	// megabyte.
 	DefaultPool = 4
 	// DefaultDisk is App Runner's ephemeral storage.
 	DefaultDisk = 3 << 30
@@ -228,7 +229,7 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 	defer d.yard.close()
 	d.boot = ctx
 	d.graves = newGraveyard(d.yard, d.log)
-	d.pool = newPool(d.yard, d.graves, max(d.cfg.Pool, 0), d.log)
+	d.pool = newPool(d.yard, d.graves, d.layers, max(d.cfg.Pool, 0), d.log)
 
 	shopOpen := make(chan struct{})
 	g.Go(func() error { return d.yard.shop.run(ctx, shopOpen) })

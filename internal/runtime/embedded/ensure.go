@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
@@ -57,16 +59,24 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	if err != nil {
 		return fmt.Errorf("image %s: %w", want.Image, err)
 	}
-	s, err := d.pool.take(ctx)
+	furniture, err := d.yard.furniture(want.Image, layers)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", want.Image, err)
+	}
+	size := want.Disk
+	if size == 0 {
+		size = d.cfg.Disk
+	}
+	s, err := d.pool.take(ctx, furniture, size)
 	if err != nil {
 		return err
 	}
-	in, err := d.adopt(ctx, s, want)
+	in, err := d.adopt(ctx, s, want, size)
 	if err != nil {
 		d.pool.discard(s)
 		return err
 	}
-	if err := d.launch(ctx, s, in, want, layers); err != nil {
+	if err := d.launch(ctx, s, in, want, furniture); err != nil {
 		s.discard()
 		d.remains(in)
 		return err
@@ -81,11 +91,7 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 }
 
 // adopt makes a blank sandbox an instance that has yet to be started.
-func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec) (*instance, error) {
-	size := want.Disk
-	if size == 0 {
-		size = d.cfg.Disk
-	}
+func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size int64) (*instance, error) {
 	if err := s.resize(ctx, size); err != nil {
 		return nil, err
 	}
@@ -131,35 +137,52 @@ func limits(r slipway.Resources) cgroup.Limits {
 	return cgroup.Limits{CPU: r.CPU, Memory: int64(r.Memory) << 20, Pids: cores*pidsPerCore + initPids}
 }
 
-// launch hands the sandbox its root file system and its order, and waits until
-// the application has been executed or could not be. The latter is no error:
-// the init has written it down.
-func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, layers []string) error {
-	root, err := s.bench.assemble(layers)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
+// launch hands the sandbox its root file system, if it has none yet, and its
+// order, and waits until the application has been executed or could not be. The
+// latter is no error: the init has written it down.
+func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, f *furniture) error {
 	order := d.order(want, s.link)
 	body := order.Append(nil)
 	if len(body) > handoff.MaxBody {
 		return errors.New("its command line and environment are too large")
 	}
-	if err := s.send(handoff.KindOrder, body, root); err != nil {
+	bare := s.furniture == nil
+	if bare {
+		if err := s.furnish(f); err != nil {
+			return err
+		}
+	}
+	// Before it is known how the init likes its root: it reads on by itself.
+	if err := s.send(handoff.KindOrder, body, nil); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
-	kind, text, err := s.receive(ctx)
+	err := s.launched(ctx, bare)
 	switch {
 	case errors.Is(err, io.EOF):
 		// It was killed, for lack of memory most likely: an instance that
 		// ended like any other.
 		d.log.Debug("an instance died while it was being started", "instance", in.id)
+	case errors.Is(err, errNotStarted):
+		d.log.Debug("an instance could not be started", "instance", in.id, "err", err)
 	case err != nil:
 		return fmt.Errorf("wait for its start: %w", err)
-	case kind == handoff.KindFailed:
-		d.log.Debug("an instance could not be started", "instance", in.id, "reason", text)
 	}
 	return nil
+}
+
+// launched waits until the application has been executed; bare says that the
+// root file system has to be entered before.
+func (s *sandbox) launched(ctx context.Context, bare bool) error {
+	if bare {
+		if err := s.furnished(ctx); err != nil {
+			return err
+		}
+	}
+	kind, text, err := s.receive(ctx)
+	if err == nil && kind == handoff.KindFailed {
+		err = fmt.Errorf("%w: %s", errNotStarted, text)
+	}
+	return err
 }
 
 // keep makes the instance known and watches for its end.

@@ -9,3 +9,21 @@ func Blanks(d *Driver) int {
 	defer d.pool.mu.Unlock()
 	return len(d.pool.blanks)
 }
+
+// Furnished returns the sandboxes that a driver has ready with an image.
+func Furnished(d *Driver, image string) (names []string) {
+	d.pool.mu.Lock()
+	defer d.pool.mu.Unlock()
+	for _, s := range d.pool.furnished {
+		if s.furniture.image == image {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// Review has a driver's pool look for sandboxes whose image is gone.
+func Review(d *Driver) { d.pool.review() }
+
+// SandboxOf returns the sandbox that became an instance.
+func SandboxOf(d *Driver, id string) string { return d.instance(id).spec.Sandbox }

@@ -31,6 +31,7 @@ func (d *Driver) load(ctx context.Context) error {
 			continue
 		}
 		keep[sandbox] = true
+		d.pool.use(d.instance(id).spec.Image)
 		d.yard.slots.mark(slotOf(sandbox))
 	}
 	for name := range d.entries(dirBlank) {

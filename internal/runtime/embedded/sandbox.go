@@ -31,6 +31,8 @@ type sandbox struct {
 	bench  *bench
 	disk   int64 // size in bytes
 	link   Link
+
+	furniture *furniture // nil until the sandbox has a root file system
 }
 
 // Files of a sandbox, and of the instance it becomes, in its directory.

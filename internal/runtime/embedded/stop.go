@@ -43,6 +43,7 @@ func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) err
 	d.forget(in)
 	in.close()
 	d.graves.add(in.spec.Sandbox)
+	d.pool.use(in.spec.Image)
 	return nil
 }
 

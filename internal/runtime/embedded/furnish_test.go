@@ -1,0 +1,93 @@
+package embedded_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded"
+)
+
+// furnished waits until the pool has so many sandboxes with an image.
+func (s *stand) furnished(image string, n int) (names []string) {
+	s.Helper()
+	eventually(s.T, "furnished sandboxes", func() error {
+		if names = embedded.Furnished(s.driver, image); len(names) != n {
+			return fmt.Errorf("%d are furnished with %s, want %d", len(names), image, n)
+		}
+		return nil
+	})
+	return names
+}
+
+// TestFurnishedSandbox checks that what was made ready for an image becomes its
+// next instance, which looks like any other.
+func TestFurnishedSandbox(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	const look = "read /etc/hostname /etc/hosts /srv/text"
+	for range 3 {
+		ready := embedded.Furnished(s.driver, imageProbe)
+		spec := probe("id", look, "write /srv/text mine")
+		found := s.run(spec)
+		hostname := spec.ID[:12]
+		s.expect(found, map[string]string{
+			"host": hostname, "/etc/hostname": fmt.Sprintf("%q", hostname+"\n"), "/srv/text": `"shared\n"`,
+			"/etc/hosts": fmt.Sprintf("%q", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t"+hostname+"\n"),
+		})
+		if used := embedded.SandboxOf(s.driver, spec.ID); len(ready) > 0 && !slices.Contains(ready, used) {
+			t.Errorf("sandbox %s was used, while %v were furnished", used, ready)
+		}
+		s.furnished(imageProbe, 1)
+	}
+	// Another size of disk takes another sandbox.
+	ready := embedded.Furnished(s.driver, imageProbe)
+	spec := probe(look)
+	spec.Disk = 32 << 20
+	s.run(spec)
+	if used := embedded.SandboxOf(s.driver, spec.ID); slices.Contains(ready, used) {
+		t.Errorf("sandbox %s was used, whose disk has another size", used)
+	}
+}
+
+// TestImageUnpackedAgain checks that a sandbox furnished with layers that are
+// gone is not used, and ended when somebody looks.
+func TestImageUnpackedAgain(t *testing.T) {
+	t.Parallel()
+	layer := filepath.Join(built.layers, "again-"+filepath.Base(t.TempDir()))
+	unpack := func(text string) { writeLayerFile(t, layer, "srv/text", text, 0o644) }
+	s := newStand(t, func(c *embedded.Config) {
+		unpack("old")
+		t.Cleanup(func() { os.RemoveAll(layer) })
+		c.Images.(images)[imageProbe] = append([]string{layer}, c.Images.(images)[imageProbe]...)
+	})
+	s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"old"`})
+	old := s.furnished(imageProbe, 1)[0]
+	if err := os.Rename(layer, layer+".gone"); err != nil { // so that the inode is not used again
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(layer + ".gone") })
+	unpack("new")
+	s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"new"`})
+	embedded.Review(s.driver)
+	if ready := embedded.Furnished(s.driver, imageProbe); slices.Contains(ready, old) {
+		t.Error("the sandbox with the layers that are gone is still there")
+	}
+}
+
+// TestRecentImagesShareThePool checks that the images in use last have sandboxes
+// furnished, and as many each.
+func TestRecentImagesShareThePool(t *testing.T) {
+	t.Parallel()
+	s := newStand(t, func(c *embedded.Config) { c.Pool = 2 })
+	s.run(probe("exit"))
+	s.furnished(imageProbe, 2)
+	other := probe()
+	other.Image = imageProgram
+	other.Process.Argv = []string{"/program"}
+	s.ensure(other)
+	s.furnished(imageProgram, 1)
+	s.furnished(imageProbe, 1)
+}
