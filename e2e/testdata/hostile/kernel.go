@@ -141,13 +141,16 @@ func apart(what string, f func() error) outcome {
 	return refused(what, <-done)
 }
 
+// modules loads what is no module and removes one that does not exist: refused
+// must mean refused before the kernel finds that out.
 func modules(url.Values) outcome {
 	image, _ := os.Open("/proc/self/exe")
 	defer image.Close()
+	errno := func(err error) syscall.Errno { n, _ := err.(syscall.Errno); return n }
 	return all(
-		refused("init_module", unix.InitModule([]byte("\x7fELF"), "")),
-		refused("finit_module", unix.FinitModule(int(image.Fd()), "", 0)),
-		refused("delete_module", unix.DeleteModule("ext4", unix.O_NONBLOCK)),
+		permission("init_module", errno(unix.InitModule([]byte("\x7fELF"), ""))),
+		permission("finit_module", errno(unix.FinitModule(int(image.Fd()), "", 0))),
+		permission("delete_module", errno(unix.DeleteModule("slipway_none", unix.O_NONBLOCK))),
 	)
 }
 
@@ -158,15 +161,15 @@ func kernel(url.Values) outcome {
 	_, _, swap := unix.Syscall(unix.SYS_SWAPOFF, uintptr(unsafe.Pointer(&[]byte("/nowhere\x00")[0])), 0, 0)
 	_, _, iopl := unix.Syscall(unix.SYS_IOPL, 3, 0, 0)
 	_, _, syslog := unix.Syscall(unix.SYS_SYSLOG, 3, uintptr(unsafe.Pointer(&make([]byte, 64)[0])), 64)
-	now := unix.Timeval{}
-	unix.Gettimeofday(&now)
+	nowhere := unix.Timex{Modes: 0x100} // ADJ_SETOFFSET, by nothing
+	_, adjust := unix.Adjtimex(&nowhere)
 	return all(
 		refused("reboot", unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_ON)),
 		permission("kexec_load", kexec),
 		permission("swapoff", swap),
 		permission("iopl", iopl),
 		permission("syslog", syslog),
-		refused("settimeofday", unix.Settimeofday(&now)),
+		refused("adjtimex", adjust),
 		refused("sethostname", unix.Sethostname([]byte("pwned"))),
 		refused("acct", unix.Acct("/tmp/acct")),
 	)
@@ -252,10 +255,20 @@ func rawSockets(url.Values) outcome {
 	return all(append(out, refused("vsock", err))...)
 }
 
-// forkBomb starts processes until it is refused, at most 20,000, and ends them
-// again.
-func forkBomb(url.Values) outcome {
-	const bound = 20_000
+// bound is ?bound=, the number at which an attack stops of itself.
+func bound(q url.Values, otherwise int) int {
+	if n, err := strconv.Atoi(q.Get("bound")); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// mostProcesses is more than any instance may have.
+const mostProcesses = 20_000
+
+// forkBomb starts processes until it is refused, and ends them again.
+func forkBomb(q url.Values) outcome {
+	most := bound(q, mostProcesses)
 	var children []*exec.Cmd
 	defer func() {
 		for _, c := range children {
@@ -263,20 +276,20 @@ func forkBomb(url.Values) outcome {
 			c.Wait()
 		}
 	}()
-	for range bound {
+	for range most {
 		c := exec.Command("/proc/self/exe", "sleep")
 		if err := c.Start(); err != nil {
 			return held("refused after %d processes: %v", len(children), err)
 		}
 		children = append(children, c)
 	}
-	return broken("%d processes", bound)
+	return broken("%d processes", most)
 }
 
 // threads is the fork bomb with raw clones that share nothing with Go: each
 // child pauses until it is killed.
-func threads(url.Values) outcome {
-	const bound = 20_000
+func threads(q url.Values) outcome {
+	most := bound(q, mostProcesses)
 	var children []int
 	defer func() {
 		for _, pid := range children {
@@ -284,7 +297,7 @@ func threads(url.Values) outcome {
 			unix.Wait4(pid, nil, 0, nil)
 		}
 	}()
-	for range bound {
+	for range most {
 		pid, _, errno := unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 		if errno != 0 {
 			return held("refused after %d clones: %v", len(children), errno)
@@ -296,13 +309,13 @@ func threads(url.Values) outcome {
 		}
 		children = append(children, int(pid))
 	}
-	return broken("%d clones", bound)
+	return broken("%d clones", most)
 }
 
 // memory takes 2 GiB and touches every page. It holds when it is killed, so
 // its answer means that it was not.
-func memory(url.Values) outcome {
-	const size = 2 << 30
+func memory(q url.Values) outcome {
+	size := bound(q, 2<<30)
 	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return held("mmap: %v", err)

@@ -91,6 +91,10 @@ func main() {
 		select {}
 	}
 	signal.Ignore(syscall.SIGXFSZ)
+	if len(os.Args) > 2 && os.Args[1] == "attack" { // outside of any sandbox: see TestAttacksWorkOutside
+		attackOnce(os.Args[2:])
+		return
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "hostile") })
 	mux.HandleFunc("/addrs", addrs)
@@ -109,6 +113,18 @@ func main() {
 		}
 	})
 	log.Fatal(http.ListenAndServe(":"+os.Getenv("PORT"), mux))
+}
+
+// attackOnce tries the attack that its arguments name, with a query, and prints
+// what came of it.
+func attackOnce(args []string) {
+	q, err := url.ParseQuery(strings.Join(args[1:], "&"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(attacks[args[0]](q)); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // addrs lists the instance's own addresses and its gateways, one a line.
