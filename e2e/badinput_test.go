@@ -202,8 +202,8 @@ func TestFailedCreations(t *testing.T) {
 		{"wrong-platform", spec{image: s.push(foreign, "foreign:1")}, []string{"linux/arm64", "linux/amd64"}},
 		{"no-entrypoint", spec{image: s.push(none, "none:1")}, []string{"neither an entry point nor a command"}},
 		{"no-program", spec{image: image, start: "/nothing --here"}, []string{"/nothing"}},
-		{"wrong-port", spec{image: image, env: map[string]string{"LISTEN": ":9999"}}, []string{"Health check failed", "8080"}},
-		{"never-listens", spec{image: image, env: map[string]string{"MODE": "mute"}}, []string{"Health check failed", "8080"}},
+		{"wrong-port", spec{image: image, env: map[string]string{"LISTEN": ":3000"}}, []string{"Health check failed", "nothing listens on port 8080", "listens on port 3000"}},
+		{"never-listens", spec{image: image, env: map[string]string{"MODE": "mute"}}, []string{"Health check failed", "nothing listens on port 8080"}},
 		{"unwell", spec{image: image, env: map[string]string{"MODE": "ill"}, health: quick()}, []string{"Health check failed", "/healthz", "500"}},
 		{"exits", spec{image: image, env: map[string]string{"MODE": "exit"}}, []string{"exited with code 3", "the database is not there"}},
 	}

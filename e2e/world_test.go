@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/google/nftables"
 )
 
 // world is what a server leaves on a machine, by kind: everything that must be
@@ -42,6 +44,8 @@ func look(s *server) world {
 		"mount":   mountsBelow(s.dir),
 		"cgroup":  cgroups(slice(s.dir)),
 		"link":    links(s.t, s.net, networkName(s.dir)),
+		"table":   tables(s.t, s.net, networkName(s.dir)),
+		"file":    files(s.dir, "runtime/*/*", "images/tmp/*"),
 	}
 }
 
@@ -226,6 +230,43 @@ func links(t testing.TB, n *network, name string) []string {
 		t.Fatal(err)
 	}
 	return names
+}
+
+// tables returns the packet filter's tables whose names begin with name.
+func tables(t testing.TB, n *network, name string) []string {
+	t.Helper()
+	names := []string{}
+	err := n.within(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		all, err := c.ListTables()
+		for _, table := range all {
+			if strings.HasPrefix(table.Name, name) {
+				names = append(names, table.Name)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// files returns what lies below dir at the patterns: sandboxes, disks, what was
+// left unfinished.
+func files(dir string, patterns ...string) []string {
+	all := []string{}
+	for _, p := range patterns {
+		found, err := filepath.Glob(filepath.Join(dir, p))
+		if err != nil {
+			panic(err) // the patterns are ours
+		}
+		all = append(all, found...)
+	}
+	return all
 }
 
 // instanceProcesses returns the processes of the server's applications, by the

@@ -45,7 +45,10 @@ func main() {
 		os.Exit(3)
 	case "mute":
 		log.Print("app: not listening")
-		select {}
+		end := make(chan os.Signal, 1) // which also keeps the Go runtime from calling it a deadlock
+		signal.Notify(end, syscall.SIGTERM)
+		<-end
+		return
 	}
 	if err := serve(); err != nil {
 		log.Fatal("app: ", err)
