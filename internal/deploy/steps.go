@@ -327,6 +327,11 @@ func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operatio
 		if err := tx.SetWanted(op.ServiceID, wanted, now); err != nil {
 			return err
 		}
+		if wanted == slipway.WantedDeleted {
+			if err := tx.RemoveCustomDomainsOf(op.ServiceID, now); err != nil {
+				return err
+			}
+		}
 		if v.ActiveRelease == "" {
 			return save(op, st)
 		}

@@ -35,6 +35,10 @@ var imports = map[string][]string{
 	"router": {"store", "cert"},
 	"cert":   {"store"},
 
+	// Custom domains are proved by DNS and served by the router: both go by rows.
+	"domain":         {"store"},
+	"domain/dnstest": {},
+
 	"runtime":             {},
 	"runtime/embedded":    {"runtime", "image"},
 	"runtime/docker":      {"runtime", "image"},

@@ -14,6 +14,7 @@ type Route struct {
 	Releases  []slipway.Release
 	Instances []slipway.Instance             // those that live
 	Ingresses []slipway.VPCIngressConnection // of a private service
+	Hosts     []string                       // of its active custom domains, in lower case; wildcards begin with "*."
 }
 
 // RoutesSince returns the routes of all services whose RouteVersion is above
@@ -38,6 +39,9 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 			return nil, err
 		}
 		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
+			return nil, err
+		}
+		if r.Hosts, err = tx.activeHosts(v.ID); err != nil {
 			return nil, err
 		}
 		routes = append(routes, r)

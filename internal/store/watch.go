@@ -13,6 +13,7 @@ const (
 	Drains                       // a router reported a release or instance empty
 	Ingresses                    // what should be of a VPC ingress connection
 	Events                       // an event waits for delivery to a webhook
+	Domains                      // a custom domain was asked for, got further, or went
 )
 
 // Watch tells which services were touched. C is nudged after a commit; Take

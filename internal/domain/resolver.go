@@ -1,0 +1,108 @@
+package domain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	askTime = 3 * time.Second
+	udpSize = 1232 // bytes: fits any path unfragmented (DNS flag day 2020)
+)
+
+// DNS is a Resolver that asks recursive name servers, one after another until
+// one answers. The question is for the CNAME itself: Go's own net.Resolver would
+// follow it, to a name that does not exist.
+type DNS struct {
+	Servers []string // host:port each; those of File when there are none
+	File    string   // a resolv.conf, read for each question, as it changes with the network
+}
+
+var _ Resolver = DNS{}
+
+// CNAME implements Resolver.
+func (d DNS) CNAME(ctx context.Context, name string) (string, error) {
+	servers, err := d.servers()
+	if err != nil {
+		return "", err
+	}
+	err = errors.New("there are no name servers")
+	for _, server := range servers {
+		var reply *dns.Msg
+		if reply, err = ask(ctx, server, name); err != nil {
+			continue
+		}
+		for _, rr := range reply.Answer {
+			if c, ok := rr.(*dns.CNAME); ok && strings.EqualFold(c.Hdr.Name, name) {
+				return c.Target, nil
+			}
+		}
+		return "", nil
+	}
+	return "", fmt.Errorf("look up the CNAME of %s: %w", name, err)
+}
+
+func (d DNS) servers() ([]string, error) {
+	if len(d.Servers) > 0 {
+		return d.Servers, nil
+	}
+	c, err := dns.ClientConfigFromFile(d.File)
+	if err != nil {
+		return nil, fmt.Errorf("read the name servers from %s: %w", d.File, err)
+	}
+	servers := make([]string, 0, len(c.Servers))
+	for _, addr := range c.Servers {
+		servers = append(servers, net.JoinHostPort(addr, c.Port))
+	}
+	return servers, nil
+}
+
+// ask puts the question to one server, over TCP when the answer is too long for
+// UDP.
+func ask(ctx context.Context, server, name string) (*dns.Msg, error) {
+	q := new(dns.Msg)
+	q.SetQuestion(name, dns.TypeCNAME)
+	q.SetEdns0(udpSize, false)
+	reply, err := exchange(ctx, "udp", server, q)
+	if err == nil && reply.Truncated {
+		reply, err = exchange(ctx, "tcp", server, q)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask %s: %w", server, err)
+	case !answers(reply, q):
+		return nil, fmt.Errorf("%s answered another question", server)
+	case reply.Rcode != dns.RcodeSuccess && reply.Rcode != dns.RcodeNameError:
+		return nil, fmt.Errorf("%s answered %s", server, dns.RcodeToString[reply.Rcode])
+	}
+	return reply, nil
+}
+
+// exchange asks once. It returns when ctx ends.
+func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
+	c := dns.Client{Net: network, Timeout: askTime}
+	conn, err := c.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	reply, _, err := c.ExchangeWithConnContext(ctx, q, conn)
+	return reply, err
+}
+
+// answers reports whether reply is one to q: who forges replies must guess all
+// of it.
+func answers(reply, q *dns.Msg) bool {
+	if !reply.Response || len(reply.Question) != 1 {
+		return false
+	}
+	have, want := reply.Question[0], q.Question[0]
+	return strings.EqualFold(have.Name, want.Name) && have.Qtype == want.Qtype && have.Qclass == want.Qclass
+}
