@@ -2,18 +2,130 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// describeCustomDomains tells where a service's custom domains are to point at.
-// Custom domains themselves can't be associated yet.
+// associateCustomDomain asks for a domain. The answer does not hold its
+// validation records: App Runner's clients find them in DescribeCustomDomains.
+func (a *API) associateCustomDomain(ctx context.Context, _ gateway.Caller, in *apprunner.AssociateCustomDomainInput) (*apprunner.AssociateCustomDomainOutput, error) {
+	d, err := a.newDomain(*in.DomainName, in.EnableWWWSubdomain == nil || *in.EnableWWWSubdomain)
+	if err != nil {
+		return nil, err
+	}
+	var out apprunner.AssociateCustomDomainOutput
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := a.findLivingService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		if st := v.VisibleStatus(); st != slipway.StatusRunning {
+			return wrongState("associated with a custom domain", st)
+		}
+		if err := a.admitDomain(tx, v.ID, d); err != nil {
+			return err
+		}
+		seed, err := tx.Seed("custom domain", slipway.NewID()+slipway.NewID())
+		if err != nil {
+			return err
+		}
+		d.ServiceID, d.Records = v.ID, validationRecords(seed, d)
+		if err := tx.InsertCustomDomain(d); err != nil {
+			return err
+		}
+		out.ServiceArn, out.DNSTarget, out.CustomDomain = &v.ARN, aws.String(a.host(v)), customDomain(d)
+		out.VpcDNSTargets, err = a.vpcDNSTargets(tx, v)
+		return err
+	})
+	return &out, err
+}
+
+// newDomain checks a domain's name and returns the domain as it is asked for.
+func (a *API) newDomain(name string, www bool) (slipway.CustomDomain, error) {
+	if err := checkDomainName(name, www, a.cfg.Domain); err != nil {
+		return slipway.CustomDomain{}, err
+	}
+	now := a.now()
+	return slipway.CustomDomain{
+		ID: slipway.NewID(), Name: name, WWW: www, CreatedAt: now,
+		State: slipway.DomainCreating, Since: now, DueAt: now,
+	}, nil
+}
+
+// admitDomain checks that the service can have the domain. The unique index
+// has the last word on hosts; asking first tells whose they are.
+func (a *API) admitDomain(tx *store.Tx, serviceID string, d slipway.CustomDomain) error {
+	for _, host := range d.Hosts() {
+		other, err := tx.CustomDomainOfHost(host)
+		if errors.Is(err, store.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return hostTaken(tx, host, other)
+	}
+	n, err := tx.CountCustomDomains(serviceID)
+	if err == nil && !within(a.cfg.Quotas.CustomDomains, n) {
+		// The operation has no ServiceQuotaExceededException.
+		err = slipway.Errorf(slipway.InvalidRequest,
+			"The service has the %d custom domains that it may have. Disassociate one that it no longer needs.", n)
+	}
+	return err
+}
+
+// hostTaken says whose a host is. Copilot takes the text with the domain in
+// front for success, so a domain that is on its way out gets another one.
+func hostTaken(tx *store.Tx, host string, by slipway.CustomDomain) error {
+	v, err := tx.Service(by.ServiceID)
+	if err != nil {
+		return err
+	}
+	if by.Status() == slipway.DomainDeleting {
+		return slipway.Errorf(slipway.InvalidState, "%s is being disassociated from %s. Try again in a moment.", host, v.ARN)
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%s is already associated with %s", host, v.ARN)
+}
+
+// disassociateCustomDomain asks a domain to go. The answer holds its validation
+// records, since clients (Copilot's) remove them from DNS by it; a repeated
+// call gets the same answer until the domain is gone.
+func (a *API) disassociateCustomDomain(ctx context.Context, _ gateway.Caller, in *apprunner.DisassociateCustomDomainInput) (*apprunner.DisassociateCustomDomainOutput, error) {
+	var out apprunner.DisassociateCustomDomainOutput
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := a.findLivingService(tx, *in.ServiceArn)
+		if err != nil {
+			return err
+		}
+		if st := v.VisibleStatus(); st != slipway.StatusRunning {
+			return wrongState("disassociated from a custom domain", st)
+		}
+		d, err := tx.CustomDomain(v.ID, *in.DomainName)
+		if errors.Is(err, store.ErrNotFound) {
+			return slipway.Errorf(slipway.NotFound, "No custom domain %s found for the provided service", *in.DomainName)
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.RemoveCustomDomain(d, a.now()); err != nil {
+			return err
+		}
+		d.RemovedAt = a.now()
+		out.ServiceArn, out.DNSTarget, out.CustomDomain = &v.ARN, aws.String(a.host(v)), customDomain(d)
+		out.VpcDNSTargets, err = a.vpcDNSTargets(tx, v)
+		return err
+	})
+	return &out, err
+}
+
 func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeCustomDomainsInput) (*apprunner.DescribeCustomDomainsOutput, error) {
 	out := apprunner.DescribeCustomDomainsOutput{CustomDomains: []types.CustomDomain{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -21,12 +133,46 @@ func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *a
 		if err != nil {
 			return err
 		}
-		if aws.ToString(in.NextToken) != "" {
-			return page.ErrToken // there never is a second page
+		p := page.New(in.MaxResults, "DescribeCustomDomains", v.ID)
+		key, err := p.After(in.NextToken, 2)
+		if err != nil {
+			return err
+		}
+		at, id, err := page.ParseInstantKey(key)
+		if err != nil {
+			return err
+		}
+		list, err := tx.CustomDomains(v.ID, at, id, p.Limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(p, list, func(d slipway.CustomDomain) []string { return page.InstantKey(d.CreatedAt, d.ID) })
+		for _, d := range list {
+			out.CustomDomains = append(out.CustomDomains, *customDomain(d))
 		}
 		out.ServiceArn, out.DNSTarget = &v.ARN, aws.String(a.host(v))
 		out.VpcDNSTargets, err = a.vpcDNSTargets(tx, v)
 		return err
 	})
 	return &out, err
+}
+
+// customDomain shows a domain as App Runner does: without records while it is
+// being created.
+func customDomain(d slipway.CustomDomain) *types.CustomDomain {
+	c := &types.CustomDomain{
+		DomainName:         &d.Name,
+		EnableWWWSubdomain: &d.WWW,
+		Status:             types.CustomDomainAssociationStatus(d.Status()),
+	}
+	if d.Status() == slipway.DomainCreating {
+		return c
+	}
+	for _, r := range d.Records {
+		c.CertificateValidationRecords = append(c.CertificateValidationRecords, types.CertificateValidationRecord{
+			Name: &r.Name, Value: &r.Value, Type: aws.String("CNAME"),
+			Status: types.CertificateValidationRecordStatus(r.Status),
+		})
+	}
+	return c
 }

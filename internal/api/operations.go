@@ -61,7 +61,10 @@ func (a *API) operations() map[string]gateway.Operation {
 	add(m, "TagResource", a.tagResource)
 	add(m, "UntagResource", a.untagResource)
 	add(m, "ListTagsForResource", a.listTags)
+
+	add(m, "AssociateCustomDomain", a.associateCustomDomain)
 	add(m, "DescribeCustomDomains", a.describeCustomDomains)
+	add(m, "DisassociateCustomDomain", a.disassociateCustomDomain)
 	return m
 }
 

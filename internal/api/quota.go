@@ -15,6 +15,7 @@ type Quotas struct {
 	Connections            int
 	ObservabilityNames     int // names of observability configurations, the provided one apart
 	ObservabilityRevisions int // active revisions of one name
+	CustomDomains          int // per service
 	VPCConnectors          int // active ones
 	VPCIngressConnections  int // per service
 }
@@ -36,6 +37,7 @@ func (q *Quotas) list() []quota {
 		{"connections", &q.Connections, 10},
 		{"observability-names", &q.ObservabilityNames, 10},
 		{"observability-revisions", &q.ObservabilityRevisions, 10},
+		{"custom-domains", &q.CustomDomains, 5},
 		{"vpc-connectors", &q.VPCConnectors, 10},
 		{"vpc-ingress-connections", &q.VPCIngressConnections, 1},
 	}
