@@ -60,7 +60,7 @@ func (x *exchange) serve() {
 		x.answer(pageBadRequest)
 		return
 	}
-	if x.service = x.router.table.Load().byHost[host]; x.service == nil {
+	if x.service = x.router.table.Load().find(host); x.service == nil {
 		x.answer(pageNotFound)
 		return
 	}

@@ -208,7 +208,7 @@ func routeOf(r store.Route, suffix string) route {
 	}
 	// A private service has no public host name: here it is unknown.
 	if r.Service.Spec.Public() {
-		rt.hosts = []string{strings.ToLower(r.Service.Label + "." + suffix)}
+		rt.hosts = append([]string{strings.ToLower(r.Service.Label + "." + suffix)}, r.Hosts...)
 	}
 	releases := make(map[string]slipway.Release, len(r.Releases))
 	for _, rel := range r.Releases {

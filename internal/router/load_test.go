@@ -397,7 +397,7 @@ func TestTableSharesWhatDidNotChange(t *testing.T) {
 	t.Parallel()
 	a := &service{id: "a", hosts: []string{"a.test", "www.a.test"}}
 	b := &service{id: "b", hosts: []string{"b.test"}}
-	empty := &table{byHost: map[string]*service{}, byID: map[string]*service{}}
+	empty := newTable()
 	one := empty.with([]*service{a, b}, nil)
 	if len(empty.byHost) != 0 || one.byHost["www.a.test"] != a || one.byHost["b.test"] != b || one.byID["b"] != b {
 		t.Errorf("tables %v and %v", empty, one)

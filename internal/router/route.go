@@ -7,7 +7,7 @@ import "slices"
 type route struct {
 	service string   // id
 	name    string   // for metrics
-	hosts   []string // in normal form
+	hosts   []string // in normal form; wildcards begin with "*."
 	state   state
 
 	maxConcurrency int // requests at once on each instance

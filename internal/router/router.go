@@ -107,7 +107,7 @@ func newRouter(cfg Config) *Router {
 		idle:     make(chan struct{}, 1),
 		services: map[string]*service{},
 	}
-	r.table.Store(&table{byHost: map[string]*service{}, byID: map[string]*service{}})
+	r.table.Store(newTable())
 	return r
 }
 

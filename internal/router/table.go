@@ -3,12 +3,28 @@ package router
 import (
 	"maps"
 	"slices"
+	"strings"
 )
 
 // table finds services. It is never changed once it is published.
 type table struct {
-	byHost map[string]*service
-	byID   map[string]*service
+	byHost   map[string]*service
+	byParent map[string]*service // wildcards: what follows their "*."
+	byID     map[string]*service
+}
+
+func newTable() *table {
+	return &table{byHost: map[string]*service{}, byParent: map[string]*service{}, byID: map[string]*service{}}
+}
+
+// find returns the service of a host in normal form, nil when there is none. A
+// wildcard stands for one label, and only where no name says more.
+func (t *table) find(host string) *service {
+	if s := t.byHost[host]; s != nil {
+		return s
+	}
+	_, parent, _ := strings.Cut(host, ".")
+	return t.byParent[parent]
 }
 
 // with returns a table in which the moved services, new ones among them, are
@@ -18,17 +34,22 @@ func (t *table) with(moved, gone []*service) *table {
 	if len(moved)+len(gone) == 0 {
 		return t
 	}
-	n := &table{byHost: maps.Clone(t.byHost), byID: maps.Clone(t.byID)}
+	n := &table{byHost: maps.Clone(t.byHost), byParent: maps.Clone(t.byParent), byID: maps.Clone(t.byID)}
 	for _, s := range slices.Concat(moved, gone) {
 		if n.byID[s.id] == s {
 			maps.DeleteFunc(n.byHost, func(_ string, of *service) bool { return of == s })
+			maps.DeleteFunc(n.byParent, func(_ string, of *service) bool { return of == s })
 			delete(n.byID, s.id)
 		}
 	}
 	for _, s := range moved {
 		n.byID[s.id] = s
 		for _, h := range s.hosts {
-			n.byHost[h] = s
+			if parent, ok := strings.CutPrefix(h, "*."); ok {
+				n.byParent[parent] = s
+			} else {
+				n.byHost[h] = s
+			}
 		}
 	}
 	return n
