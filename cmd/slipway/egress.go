@@ -64,17 +64,9 @@ func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
 
 func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error) {
 	cfg := egress.Config{Name: networkName(d), Log: log}
-	for _, r := range c.Resolvers {
-		addr, err := netip.ParseAddr(r)
-		if err == nil {
-			cfg.Resolvers = append(cfg.Resolvers, netip.AddrPortFrom(addr, 53))
-			continue
-		}
-		ap, err := netip.ParseAddrPort(r)
-		if err != nil {
-			return cfg, fmt.Errorf("--resolvers has %q; it must be an address, with a port where that is not 53", r)
-		}
-		cfg.Resolvers = append(cfg.Resolvers, ap)
+	var err error
+	if cfg.Resolvers, err = nameServers("resolvers", c.Resolvers); err != nil {
+		return cfg, err
 	}
 	for _, p := range c.PublicPorts {
 		if p < 1 || p > 65535 {
@@ -83,6 +75,22 @@ func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error
 		cfg.AllowHostPorts = append(cfg.AllowHostPorts, uint16(p))
 	}
 	return cfg, nil
+}
+
+// nameServers reads the addresses of DNS servers from a flag.
+func nameServers(flag string, list []string) (servers []netip.AddrPort, err error) {
+	for _, text := range list {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			servers = append(servers, netip.AddrPortFrom(addr, 53))
+			continue
+		}
+		ap, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return nil, fmt.Errorf("--%s has %q; it must be an address, with a port where that is not 53", flag, text)
+		}
+		servers = append(servers, ap)
+	}
+	return servers, nil
 }
 
 func dirHash(d dirs) uint32 {

@@ -36,6 +36,9 @@ type serveConfig struct {
 	KeyPassphraseFile string // with what encrypts the key file
 	KeyPassphrase     string // what it says, or the environment: never a flag, which all users of the host see
 
+	DNS            []string // name servers that prove custom domains
+	TrustedDomains []string // at and below which custom domains need no proof
+
 	HealthLimit time.Duration // for an instance to become healthy in a deployment
 	Isolated    bool          // instances reach nothing outside
 	Resolvers   []string      // DNS servers for instances
@@ -106,6 +109,7 @@ func defaultServe() serveConfig {
 	return serveConfig{
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
 		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
+		TrustedDomains: []string{"localhost"},
 	}
 }
 
@@ -127,6 +131,8 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.Aliases, "alias", nil, "`from=to`: take images of one repository or prefix from another; local/... is our registry")
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to speak to without TLS")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "`prefixes` of proxies whose X-Forwarded headers are believed")
+	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` that are asked for the validation records of custom domains (default: this host's)")
+	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which every service may have a custom domain without validation records")
 	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`, -1 for none: "+strings.Join(api.QuotaNames(), ", "))
 	f.StringVar(&c.GitHub, "github-api", codehost.DefaultGitHub, "`URL` of GitHub's API, which connections are completed with")
 	f.StringVar(&c.Bitbucket, "bitbucket-api", codehost.DefaultBitbucket, "`URL` of Bitbucket's API")
@@ -190,6 +196,11 @@ func (c *serveConfig) check() error {
 		return fmt.Errorf("--health-limit is %s; it must be at least 1s", c.HealthLimit)
 	case c.Warm < 0 || c.Warm > 256:
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	}
+	for _, d := range c.TrustedDomains {
+		if !domainForm.MatchString(d) {
+			return fmt.Errorf("--trusted-domain has %q; it must be a host name in lower case", d)
+		}
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/deploy"
+	"github.com/openslipway/slipway/internal/domain"
 	"github.com/openslipway/slipway/internal/fleet"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
@@ -68,6 +69,7 @@ type server struct {
 	scale     *scale.Scaler
 	engine    *operation.Engine
 	auto      *deploy.Auto
+	domains   *domain.Keeper
 	gateway   *gateway.Gateway
 	metrics   *prometheus.Registry
 }
@@ -89,7 +91,7 @@ func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server,
 		return nil, err
 	}
 	for _, step := range []func(context.Context) error{
-		s.lockData, s.openStore, s.openKeys, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireOperations, s.wireAPI,
+		s.lockData, s.openStore, s.openKeys, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireDomains, s.wireOperations, s.wireAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -244,6 +246,22 @@ func (s *server) wireTraffic(context.Context) (err error) {
 	return err
 }
 
+// wireDomains wires what proves custom domains.
+func (s *server) wireDomains(context.Context) error {
+	servers, err := nameServers("dns-resolver", s.cfg.DNS)
+	if err != nil {
+		return err
+	}
+	dns := domain.DNS{File: "/etc/resolv.conf"}
+	for _, at := range servers {
+		dns.Servers = append(dns.Servers, at.String())
+	}
+	s.domains, err = domain.New(domain.Config{
+		Store: s.store, Resolver: dns, Trusted: s.cfg.TrustedDomains, Log: s.log.With("part", "domains"),
+	})
+	return err
+}
+
 func (s *server) wireOperations(context.Context) error {
 	plans, err := deploy.New(deploy.Config{
 		Store: s.store, Resolver: source.Resolver{Images: s.images}, Region: s.cfg.Region,
@@ -314,7 +332,7 @@ func (s *server) run(ctx context.Context) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
 	inner, inside := errgroup.WithContext(loops)
-	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto}
+	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto, s.domains}
 	if s.egress != nil {
 		parts = append(parts, s.egress)
 	}
