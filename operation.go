@@ -75,10 +75,3 @@ type Event struct {
 
 // Tag is a key and a value on a resource.
 type Tag struct{ Key, Value string }
-
-// AccessKey is a pair of API credentials.
-type AccessKey struct {
-	ID, Secret string
-	User       string // "root" for the first key
-	CreatedAt  time.Time
-}

@@ -1,26 +1,74 @@
 package store
 
-import "github.com/openslipway/slipway"
+import (
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+const accessKeyColumns = `id, secret, username, inactive, created_at`
 
 func scanAccessKey(s scanner) (k slipway.AccessKey, err error) {
-	err = s.Scan(&k.ID, &k.Secret, &k.User, instant{&k.CreatedAt})
+	err = s.Scan(&k.ID, &k.Secret, &k.User, &k.Inactive, instant{&k.CreatedAt})
 	return k, err
 }
 
 // InsertAccessKey adds a pair of credentials.
 func (tx *Tx) InsertAccessKey(k slipway.AccessKey) error {
-	_, err := tx.exec(`INSERT INTO access_key (id, secret, username, created_at) VALUES ($1, $2, $3, $4)`,
-		k.ID, k.Secret, k.User, nanos(k.CreatedAt))
+	_, err := tx.exec(`INSERT INTO access_key (`+accessKeyColumns+`) VALUES ($1, $2, $3, $4, $5)`,
+		k.ID, k.Secret, k.User, k.Inactive, nanos(k.CreatedAt))
 	return err
 }
 
-// AccessKey returns the pair of this id.
+// AccessKey returns the pair of this id, also an inactive one.
 func (tx *Tx) AccessKey(id string) (slipway.AccessKey, error) {
-	return one(tx, scanAccessKey, `SELECT id, secret, username, created_at FROM access_key WHERE id = $1`, id)
+	return one(tx, scanAccessKey, `SELECT `+accessKeyColumns+` FROM access_key WHERE id = $1`, id)
 }
 
 // AccessKeys returns a user's pairs, oldest first.
 func (tx *Tx) AccessKeys(user string) ([]slipway.AccessKey, error) {
-	return all(tx, scanAccessKey, `SELECT id, secret, username, created_at FROM access_key
+	return all(tx, scanAccessKey, `SELECT `+accessKeyColumns+` FROM access_key
 		WHERE username = $1 ORDER BY created_at, id`, user)
+}
+
+// SetAccessKeyInactive allows or forbids the use of a pair.
+func (tx *Tx) SetAccessKeyInactive(id string, inactive bool) error {
+	return mustAffect(tx.exec(`UPDATE access_key SET inactive = $1 WHERE id = $2`, inactive, id))
+}
+
+// DeleteAccessKey removes a pair.
+func (tx *Tx) DeleteAccessKey(id string) error {
+	return mustAffect(tx.exec(`DELETE FROM access_key WHERE id = $1`, id))
+}
+
+// Credentials are what an access key's id stands for: a permanent key or a
+// session, and whose it is.
+type Credentials struct {
+	slipway.Session        // Token and ExpiresAt are empty for a permanent key
+	UserID, Path    string // empty for the root user
+}
+
+// Credentials returns what may sign with this id: not an inactive key, nor the
+// session of a user who is gone. An expired session is returned while its row
+// lives.
+func (tx *Tx) Credentials(id string) (Credentials, error) {
+	return one(tx, func(s scanner) (c Credentials, err error) {
+		err = s.Scan(&c.ID, &c.Secret, &c.Token, &c.User, instant{&c.CreatedAt}, instant{&c.ExpiresAt}, &c.UserID, &c.Path)
+		return c, err
+	}, `SELECT k.id, k.secret, k.token, k.username, k.created_at, k.expires_at, COALESCE(u.id, ''), COALESCE(u.path, '')
+		FROM (SELECT id, secret, '' AS token, username, created_at, 0 AS expires_at FROM access_key WHERE id = $1 AND inactive = 0
+			UNION ALL SELECT id, secret, token, username, created_at, expires_at FROM session WHERE id = $1) k
+		LEFT JOIN iam_user u ON u.name = k.username
+		WHERE u.name IS NOT NULL OR k.username = 'root'`, id)
+}
+
+// InsertSession adds temporary credentials and removes those that expired
+// before then.
+func (tx *Tx) InsertSession(s slipway.Session, then time.Time) error {
+	if _, err := tx.exec(`DELETE FROM session WHERE expires_at < $1`, nanos(then)); err != nil {
+		return err
+	}
+	_, err := tx.exec(`INSERT INTO session (id, secret, token, username, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		s.ID, s.Secret, s.Token, s.User, nanos(s.CreatedAt), nanos(s.ExpiresAt))
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/pressly/goose/v3"
@@ -72,7 +73,8 @@ func dsn(path string) string {
 		"cache_size(-1024)",   // KiB a connection: the operating system caches the file
 		"foreign_keys(ON)",
 	}}
-	return "file:" + path + "?" + q.Encode()
+	// What means something in a URI must not in a path.
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + q.Encode()
 }
 
 func migrate(ctx context.Context, db *sql.DB) error {
@@ -142,7 +144,8 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 // watchers are told. When it returns, the commit and all before it are on disk.
 // Writers run one after another. Once f has begun, ctx no longer stops it: a
 // transaction is short and ends whole. Its error wraps ErrFull when there is no
-// room for the change.
+// room for the change. What rides along in ctx ([WithRider]) is part of the
+// transaction.
 //
 // Watchers are told, and others may read, before the disk has it: who answers
 // somebody outside waits for Update, and everybody else may begin.
@@ -163,9 +166,11 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	tx := &Tx{conn: c, writes: true}
+	f, committed := withRider(ctx, f)
 	if err := s.commit(tx, f); err != nil {
 		return full(err)
 	}
+	committed()
 	s.watch.notify(tx.touched)
 	return nil
 }

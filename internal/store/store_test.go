@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -387,4 +388,22 @@ func TestReferences(t *testing.T) {
 
 	update(t, s, func(tx *store.Tx) error { return tx.SetStatus(v.ID, slipway.StatusDeleted, t0) })
 	uses("after the service was deleted", map[string]bool{"other": false, "connection": false, "connector": false, "observability": false})
+}
+
+// A path is a path, whatever its characters mean in a URI.
+func TestOddPaths(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "a#b?c%20d.db")
+	for range 2 {
+		s, err := store.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
 }

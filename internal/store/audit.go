@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway"
+)
+
+// rider is the key under which a context holds what rides along.
+type rider struct{}
+
+// ridden is something that is written in the transaction of something else.
+type ridden struct {
+	f    func(*Tx) error
+	done bool
+}
+
+// WithRider returns a context whose first Update also runs f, at its end and in
+// its transaction: both are committed or neither is. The context is one call's;
+// its Updates must not run at once.
+func WithRider(ctx context.Context, f func(*Tx) error) context.Context {
+	return context.WithValue(ctx, rider{}, &ridden{f: f})
+}
+
+// withRider runs f and then, if it succeeds, what rides along in ctx. The
+// returned function is called when both were committed.
+func withRider(ctx context.Context, f func(*Tx) error) (both func(*Tx) error, committed func()) {
+	r, _ := ctx.Value(rider{}).(*ridden)
+	if r == nil || r.done {
+		return f, func() {}
+	}
+	return func(tx *Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		return r.f(tx)
+	}, func() { r.done = true }
+}
+
+// PutAudit adds a record, or completes the one of its id. The resources of a
+// completed one replace those it had.
+func (tx *Tx) PutAudit(r slipway.AuditRecord) error {
+	_, err := tx.exec(`INSERT INTO audit (id, at, name, source, username, key_id, record) VALUES ($1, $2, $3, $4, $5, $6, $7)
+		ON CONFLICT (id) DO UPDATE SET record = excluded.record`,
+		r.ID, nanos(r.At), r.Name, r.Source, r.User, r.KeyID, r.Record)
+	if err != nil {
+		return err
+	}
+	for _, res := range r.Resources {
+		if _, err := tx.exec(`INSERT INTO audit_resource (audit_id, type, name) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+			r.ID, res.Type, res.Name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AuditQuery chooses records. Empty members choose nothing out.
+type AuditQuery struct {
+	ID, Name, Source, User, KeyID string
+	ResourceName, ResourceType    string
+
+	From, To time.Time // inclusive; zero for no bound
+
+	// BeforeAt and BeforeID continue behind the last record of a page.
+	BeforeAt time.Time
+	BeforeID string
+
+	Limit int
+}
+
+// Audit returns records, newest first.
+func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
+	var where []string
+	var args []any
+	add := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)), 1)
+		}
+		where = append(where, condition)
+	}
+	for _, c := range []struct{ column, value string }{
+		{"id", q.ID}, {"name", q.Name}, {"source", q.Source}, {"username", q.User}, {"key_id", q.KeyID},
+	} {
+		if c.value != "" {
+			add(c.column+" = ?", c.value)
+		}
+	}
+	if q.ResourceName != "" {
+		add("id IN (SELECT audit_id FROM audit_resource WHERE name = ?)", q.ResourceName)
+	}
+	if q.ResourceType != "" {
+		add("id IN (SELECT audit_id FROM audit_resource WHERE type = ?)", q.ResourceType)
+	}
+	if !q.From.IsZero() {
+		add("at >= ?", nanos(q.From))
+	}
+	if !q.To.IsZero() {
+		add("at <= ?", nanos(q.To))
+	}
+	if q.BeforeID != "" {
+		add("(at < ? OR at = ? AND id < ?)", nanos(q.BeforeAt), nanos(q.BeforeAt), q.BeforeID)
+	}
+	where = append(where, "1 = 1")
+	args = append(args, q.Limit)
+	list, err := all(tx, func(s scanner) (r slipway.AuditRecord, err error) {
+		err = s.Scan(&r.ID, instant{&r.At}, &r.Name, &r.Source, &r.User, &r.KeyID, &r.Record)
+		return r, err
+	}, `SELECT id, at, name, source, username, key_id, record FROM audit
+		WHERE `+strings.Join(where, " AND ")+` ORDER BY at DESC, id DESC LIMIT $`+strconv.Itoa(len(args)), args...)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].Resources, err = all(tx, func(s scanner) (r slipway.AuditResource, err error) {
+			err = s.Scan(&r.Type, &r.Name)
+			return r, err
+		}, `SELECT type, name FROM audit_resource WHERE audit_id = $1 ORDER BY name`, list[i].ID)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// ForgetAudit removes the records before a time, and the oldest beyond a number
+// of them.
+func (tx *Tx) ForgetAudit(before time.Time, most int) error {
+	if _, err := tx.exec(`DELETE FROM audit WHERE at < $1`, nanos(before)); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY at DESC, id DESC LIMIT 1000000000 OFFSET $1)`, most); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM audit_resource WHERE audit_id NOT IN (SELECT id FROM audit)`)
+	return err
+}

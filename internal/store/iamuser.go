@@ -1,0 +1,77 @@
+package store
+
+import (
+	"strings"
+
+	"github.com/openslipway/slipway"
+)
+
+const userColumns = `name, id, path, created_at`
+
+func scanUser(s scanner) (u slipway.User, err error) {
+	err = s.Scan(&u.Name, &u.ID, &u.Path, instant{&u.CreatedAt})
+	return u, err
+}
+
+// InsertUser adds a user. ErrNameTaken means that there is one whose name
+// differs in letter case at most.
+func (tx *Tx) InsertUser(u slipway.User) error {
+	return inserted(tx.exec(`INSERT INTO iam_user (`+userColumns+`, folded) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		u.Name, u.ID, u.Path, nanos(u.CreatedAt), strings.ToLower(u.Name)))
+}
+
+// inserted turns a row that was not added, for one of its keys is taken, into
+// ErrNameTaken.
+func inserted(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ErrNameTaken
+	}
+	return err
+}
+
+// User returns the user of this name.
+func (tx *Tx) User(name string) (slipway.User, error) {
+	return one(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name = $1`, name)
+}
+
+// Users returns users by name, from the one after a name on; limit -1 is all.
+func (tx *Tx) Users(after string, limit int) ([]slipway.User, error) {
+	if limit < 0 {
+		return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name > $1 ORDER BY name`, after)
+	}
+	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
+}
+
+// DeleteUser removes a user with their sessions and tags. What else they have
+// is the caller's to remove first.
+func (tx *Tx) DeleteUser(name, arn string) error {
+	if err := mustAffect(tx.exec(`DELETE FROM iam_user WHERE name = $1`, name)); err != nil {
+		return err
+	}
+	if _, err := tx.exec(`DELETE FROM session WHERE username = $1`, name); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn)
+	return err
+}
+
+// PutInlinePolicy adds a policy to a user, or gives the one of this name another
+// document.
+func (tx *Tx) PutInlinePolicy(user string, p slipway.InlinePolicy) error {
+	_, err := tx.exec(`INSERT INTO iam_inline_policy (username, name, document) VALUES ($1, $2, $3)
+		ON CONFLICT (username, name) DO UPDATE SET document = excluded.document`, user, p.Name, p.Document)
+	return err
+}
+
+// InlinePolicies returns a user's own policies by name.
+func (tx *Tx) InlinePolicies(user string) ([]slipway.InlinePolicy, error) {
+	return all(tx, func(s scanner) (p slipway.InlinePolicy, err error) {
+		err = s.Scan(&p.Name, &p.Document)
+		return p, err
+	}, `SELECT name, document FROM iam_inline_policy WHERE username = $1 ORDER BY name`, user)
+}
+
+// DeleteInlinePolicy removes a policy of a user.
+func (tx *Tx) DeleteInlinePolicy(user, name string) error {
+	return mustAffect(tx.exec(`DELETE FROM iam_inline_policy WHERE username = $1 AND name = $2`, user, name))
+}
