@@ -9,6 +9,7 @@ import (
 const (
 	InvalidRequestException = "InvalidRequestException"
 	SerializationException  = "SerializationException"
+	MalformedInput          = "MalformedInput" // the query protocol's
 )
 
 // Exception is an error answer: its name, which SDKs turn into a type or an
@@ -32,11 +33,24 @@ var statuses = map[string]int{
 	"MissingAuthenticationTokenException": http.StatusForbidden,
 	"IncompleteSignatureException":        http.StatusForbidden,
 	"UnrecognizedClientException":         http.StatusForbidden,
+	"ExpiredTokenException":               http.StatusForbidden,
 	"InvalidSignatureException":           http.StatusForbidden,
 	"RequestEntityTooLargeException":      http.StatusRequestEntityTooLarge,
 	"RequestTimeoutException":             http.StatusRequestTimeout,
 	"InternalFailure":                     http.StatusInternalServerError,
 	"ServiceUnavailable":                  http.StatusServiceUnavailable,
+
+	// Of the query protocol, and IAM's own.
+	"MissingAuthenticationToken": http.StatusForbidden,
+	"InvalidClientTokenId":       http.StatusForbidden,
+	"SignatureDoesNotMatch":      http.StatusForbidden,
+	"ExpiredToken":               http.StatusForbidden,
+	"AccessDenied":               http.StatusForbidden,
+	"NoSuchEntity":               http.StatusNotFound,
+	"EntityAlreadyExists":        http.StatusConflict,
+	"DeleteConflict":             http.StatusConflict,
+	"LimitExceeded":              http.StatusConflict,
+	"ServiceFailure":             http.StatusInternalServerError,
 }
 
 // NewException returns the named exception with its usual HTTP status.
