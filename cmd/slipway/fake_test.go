@@ -117,8 +117,10 @@ func (f *fakeServer) serveAPI(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	scope := map[string]string{"AppRunner": "apprunner", "Slipway": "apprunner", "Logs_20140328": "logs"}[service]
-	v := sigv4.Verifier{Region: fakeRegion, MaxBody: 1 << 20, Now: time.Now}
-	body, err := v.Verify(r, scope, func(_ context.Context, id string) (string, bool, error) { return fakeSecret, id == fakeKey, nil })
+	v := sigv4.Verifier{MaxBody: 1 << 20, Now: time.Now}
+	body, err := v.Verify(r, sigv4.Scope{Service: scope, Regions: []string{fakeRegion}}, func(_ context.Context, id string) (sigv4.Key, bool, error) {
+		return sigv4.Key{Secret: fakeSecret}, id == fakeKey, nil
+	})
 	if e, ok := err.(*sigv4.Error); ok {
 		f.fail(w, string(e.Code), e.Message)
 		return

@@ -305,7 +305,7 @@ func (s *server) wireAPI(ctx context.Context) error {
 	}
 	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
-		Store: s.store, Region: s.cfg.Region, Services: []gateway.Service{apprunner.Service(), logs.Service()},
+		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Services: []gateway.Service{apprunner.Service(), logs.Service()},
 		Log: s.log.With("part", "api"), Observe: calls.observe,
 	})
 	if err != nil {

@@ -18,8 +18,18 @@ func (a *API) Service() gateway.Service {
 	}
 }
 
-// operations returns every operation that is answered, by its X-Amz-Target.
+// operations returns every operation that is answered, by its X-Amz-Target,
+// with the permissions it needs.
 func (a *API) operations() map[string]gateway.Operation {
+	m := a.handlers()
+	needs := a.permissions()
+	for target, o := range m {
+		m[target] = o.Needing(needs[o.Name])
+	}
+	return m
+}
+
+func (a *API) handlers() map[string]gateway.Operation {
 	m := map[string]gateway.Operation{}
 	add(m, "CreateService", a.createService)
 	add(m, "DescribeService", a.describeService)
@@ -51,7 +61,7 @@ func (a *API) operations() map[string]gateway.Operation {
 	add(m, "CreateConnection", a.createConnection)
 	add(m, "ListConnections", a.listConnections)
 	add(m, "DeleteConnection", a.deleteConnection)
-	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection)
+	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection).Hiding("Token")
 
 	add(m, "CreateObservabilityConfiguration", a.createObservability)
 	add(m, "DescribeObservabilityConfiguration", a.describeObservability)

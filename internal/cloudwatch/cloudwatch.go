@@ -3,6 +3,7 @@ package cloudwatch
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
@@ -33,10 +34,16 @@ func New(cfg Config) (*Logs, error) {
 // Service returns the operations for the gateway.
 func (l *Logs) Service() gateway.Service {
 	m := map[string]gateway.Operation{}
-	add(m, "DescribeLogGroups", l.describeLogGroups)
-	add(m, "DescribeLogStreams", l.describeLogStreams)
-	add(m, "GetLogEvents", l.getLogEvents)
-	add(m, "FilterLogEvents", l.filterLogEvents)
+	add(m, "DescribeLogGroups", l.describeLogGroups, on(l, func(*describeLogGroupsInput) (group, identifier, stream *string) { return }))
+	add(m, "DescribeLogStreams", l.describeLogStreams, on(l, func(in *describeLogStreamsInput) (group, identifier, stream *string) {
+		return in.Group, in.Identifier, nil
+	}))
+	add(m, "GetLogEvents", l.getLogEvents, on(l, func(in *getLogEventsInput) (group, identifier, stream *string) {
+		return in.Group, in.Identifier, in.Stream
+	}))
+	add(m, "FilterLogEvents", l.filterLogEvents, on(l, func(in *filterLogEventsInput) (group, identifier, stream *string) {
+		return in.Group, in.Identifier, nil
+	}))
 	return gateway.Service{
 		SigningName: "logs",
 		ContentType: "application/x-amz-json-1.1",
@@ -45,6 +52,21 @@ func (l *Logs) Service() gateway.Service {
 	}
 }
 
-func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error)) {
-	m["Logs_20140328."+name] = gateway.Handle(name, nil, false, h)
+func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
+	m["Logs_20140328."+name] = gateway.Handle(name, nil, false, h).Needing(n)
+}
+
+// on are the needs of an operation on a group, given by name or ARN, or on one
+// of its streams. Policies see a group as all of its streams:
+// arn:aws:logs:<region>:<account>:log-group:<group>:log-stream:<stream>, where
+// what the call does not name is empty.
+func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.Needs {
+	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+		group, identifier, stream := of(in)
+		name := value(group)
+		if id := value(identifier); id != "" {
+			name = strings.TrimSuffix(strings.TrimPrefix(id, l.logARN("")), ":*")
+		}
+		return []gateway.Need{{Resource: l.logARN(name) + ":log-stream:" + value(stream)}}, nil
+	})
 }

@@ -17,9 +17,9 @@ var imports = map[string][]string{
 	"seal":  {"store"},
 
 	// The endpoint, and the services behind it.
-	"gateway":             {"wire", "store", "sigv4"},
+	"gateway":             {"wire", "store", "sigv4", "iam/policy"},
 	"gateway/gatewaytest": {"gateway", "wire", "store"},
-	"api":                 {"gateway", "wire", "store"},
+	"api":                 {"gateway", "wire", "store", "iam/policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 	"hooks":               {"gateway", "wire", "store"},
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -23,6 +24,12 @@ type call struct {
 	target target
 	caller Caller
 	began  time.Time
+
+	body       []byte // of AWS JSON
+	in, out    any
+	understood bool     // in is decoded whole
+	resources  []string // that its permissions are about
+	recorded   bool     // the audit record of its beginning was written
 }
 
 // target is an operation and the service it belongs to.
@@ -44,7 +51,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var e *wire.Exception
 	if err != nil {
 		e = exception(err, c.target)
-		status, body = e.Status, e.Body()
+		status, body = e.Status, c.fault(e)
+	}
+	if g.watched(c) {
+		record := c.audited()
+		record.Exception = e
+		if e == nil {
+			record.Output = c.out
+		}
+		g.cfg.Audit.Ended(context.WithoutCancel(r.Context()), record)
 	}
 	h.Set("Content-Type", c.target.service.ContentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -54,59 +69,102 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // answer does what the request asks and returns the body of the reply. The
-// order of the checks is AWS's: target, signature, body.
+// order of the checks is AWS's: target, signature, form of the body,
+// permission, constraints.
 func (g *Gateway) answer(r *http.Request, c *call) (body []byte, err error) {
-	name := r.Header.Get("X-Amz-Target")
-	t, ok := g.targets[name]
-	if !ok || r.Method != http.MethodPost || r.URL.Path != "/" {
-		return nil, wire.NewException("UnknownOperationException", unknown(r, name))
-	}
-	c.target = t
 	defer func() {
 		if p := recover(); p != nil {
 			body, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	var who Caller
-	in, err := g.verifier.Verify(r, t.service.SigningName, g.keys(&who))
-	if err != nil {
+	if err := g.receive(r, c); err != nil {
 		return nil, err
 	}
-	c.caller = who
-	out, err := t.serve(r.Context(), c.caller, in)
-	if err != nil {
+	c.understood = true
+	if err := g.allow(r.Context(), c); err != nil {
 		return nil, err
 	}
-	return wire.Marshal(out)
-}
-
-func unknown(r *http.Request, name string) string {
-	if r.Method != http.MethodPost || r.URL.Path != "/" {
-		return "This endpoint answers POST / alone."
+	if c.target.Model != nil {
+		if err := c.target.Model.Validate(c.body); err != nil {
+			return nil, err
+		}
 	}
-	return fmt.Sprintf("X-Amz-Target %.100q names no operation that this server answers.", name)
+	if c.out, err = c.target.serve(g.withRecord(r.Context(), c), c.caller, c.in); err != nil {
+		return nil, err
+	}
+	return c.encode(c.out)
 }
 
-// keys returns a lookup of access keys that notes in c whose key it found.
-func (g *Gateway) keys(c *Caller) sigv4.Lookup {
-	return func(ctx context.Context, id string) (secret string, ok bool, err error) {
-		err = g.cfg.Store.View(ctx, func(tx *store.Tx) error {
-			k, err := tx.AccessKey(id)
-			if errors.Is(err, store.ErrNotFound) {
-				return nil
+// allow checks that the caller may make the call, and notes what resources it
+// is about.
+func (g *Gateway) allow(ctx context.Context, c *call) error {
+	if c.caller.User == Root && !g.watched(c) {
+		return nil
+	}
+	return g.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		needs, err := c.needs(tx)
+		if err != nil {
+			if c.caller.User == Root {
+				return nil // the operation words what is wrong with its input
 			}
-			secret, ok = k.Secret, err == nil
-			*c = Caller{User: k.User, KeyID: k.ID}
 			return err
-		})
-		return secret, ok, err
+		}
+		for _, n := range needs {
+			if n.Resource != "*" {
+				c.resources = append(c.resources, n.Resource)
+			}
+		}
+		if c.caller.User == Root {
+			return nil
+		}
+		return g.permit(tx, c.caller, needs)
+	})
+}
+
+// needs returns the permissions that the call needs.
+func (c *call) needs(tx *store.Tx) ([]Need, error) {
+	needs, err := c.target.Needs(tx, c.in)
+	for i := range needs {
+		if needs[i].Action == "" {
+			needs[i].Action = c.target.service.SigningName + ":" + c.target.Name
+		}
 	}
+	return needs, err
+}
+
+// lookup returns a lookup of access keys that notes in c whose key it found.
+func (g *Gateway) lookup(c *Caller) sigv4.Lookup {
+	return func(ctx context.Context, id string) (sigv4.Key, bool, error) {
+		who, key, ok, err := g.Caller(ctx, id)
+		*c = who
+		return key, ok, err
+	}
+}
+
+// sourceIP is the address from which a request came. The endpoint stands behind
+// no proxy whose word it would take.
+func sourceIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	return host
 }
 
 // exception words an error for the caller. Our own failures say nothing of
 // their cause, which the log holds under the request's id, unless it is one that
 // the caller may be able to mend.
 func exception(err error, t target) *wire.Exception {
+	e := asException(err, t)
+	if t.service.query() {
+		if name := queryName(e.Name); name != e.Name {
+			return wire.NewException(name, e.Message)
+		}
+	}
+	return e
+}
+
+func asException(err error, t target) *wire.Exception {
 	if x, ok := errors.AsType[*wire.Exception](err); ok {
 		return x
 	}

@@ -14,8 +14,18 @@ import (
 type Config struct {
 	Store    *store.Store // of access keys
 	Region   string       // of signatures
+	Account  string       // twelve digits; of the ARNs of callers
 	Services []Service    // the first words the errors of calls that name none
 	Log      *slog.Logger
+
+	// Policies are what users but root may do; nil is nothing.
+	Policies Policies
+
+	// Unseal opens an access key's secret as the store holds it; nil when it
+	// holds secrets as they are.
+	Unseal func(sealed string) (string, error)
+
+	Audit Auditor // nil when nothing keeps records
 
 	Now func() time.Time // time.Now when nil
 
@@ -28,7 +38,8 @@ type Config struct {
 type Gateway struct {
 	cfg      Config
 	verifier *sigv4.Verifier
-	targets  map[string]target // by X-Amz-Target
+	targets  map[string]target  // of AWS JSON, by X-Amz-Target
+	forms    map[string]Service // of the query protocol, by signing name
 }
 
 // maxBody bounds a request's body in bytes. It leaves room for some twenty
@@ -38,18 +49,28 @@ const maxBody = 1 << 20
 
 // New checks cfg and returns the endpoint.
 func New(cfg Config) (*Gateway, error) {
-	if cfg.Store == nil || cfg.Log == nil || cfg.Region == "" || len(cfg.Services) == 0 {
-		return nil, errors.New("gateway: store, region, services and log are required")
+	if cfg.Store == nil || cfg.Log == nil || cfg.Region == "" || cfg.Account == "" || len(cfg.Services) == 0 {
+		return nil, errors.New("gateway: store, region, account, services and log are required")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	g := &Gateway{
 		cfg:      cfg,
-		verifier: &sigv4.Verifier{Region: cfg.Region, MaxBody: maxBody, Now: cfg.Now},
+		verifier: &sigv4.Verifier{MaxBody: maxBody, Now: cfg.Now},
 		targets:  map[string]target{},
+		forms:    map[string]Service{},
 	}
 	for _, s := range cfg.Services {
+		for _, o := range s.Operations {
+			if o.Needs == nil {
+				return nil, fmt.Errorf("gateway: %s of %s does not declare what permissions it needs; see Operation.Needing", o.Name, s.SigningName)
+			}
+		}
+		if s.query() {
+			g.forms[s.SigningName] = s
+			continue
+		}
 		for name, o := range s.Operations {
 			if _, twice := g.targets[name]; twice {
 				return nil, fmt.Errorf("gateway: two services answer %s", name)

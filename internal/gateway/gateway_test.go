@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
@@ -25,7 +26,7 @@ func service(signingName, contentType, target string) gateway.Service {
 					panic("hush")
 				}
 				return in, nil
-			}),
+			}).Needing(gateway.NeedsAction),
 		},
 	}
 }
@@ -126,3 +127,5 @@ func TestNewRefuses(t *testing.T) {
 		t.Error("a configuration without a log was accepted")
 	}
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -124,3 +124,14 @@ func (a authorization) mustSign(h http.Header) (string, bool) {
 	}
 	return "", false
 }
+
+// ClaimedService returns the service that a request says it is signed for, ""
+// when it is not signed. Nothing of it is verified: it serves to find who is to
+// answer.
+func ClaimedService(h http.Header) string {
+	a, err := parse(h)
+	if err != nil {
+		return ""
+	}
+	return a.service
+}

@@ -10,6 +10,7 @@ const (
 	MissingAuthenticationToken Code = "MissingAuthenticationTokenException" // not signed at all
 	IncompleteSignature        Code = "IncompleteSignatureException"        // cannot be read as a signature
 	UnrecognizedClient         Code = "UnrecognizedClientException"         // unknown access key or session token
+	ExpiredToken               Code = "ExpiredTokenException"               // temporary credentials out of date
 	InvalidSignature           Code = "InvalidSignatureException"           // does not fit the request, the scope or the time
 	RequestEntityTooLarge      Code = "RequestEntityTooLargeException"
 	RequestTimeout             Code = "RequestTimeoutException"

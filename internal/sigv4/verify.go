@@ -22,60 +22,76 @@ import (
 // maxSkew is how far the time of signing may lie from ours, either way.
 const maxSkew = 5 * time.Minute
 
-// Lookup returns the secret of an access key; ok is false when there is no such
-// key. An error is ours, not the caller's.
-type Lookup func(ctx context.Context, keyID string) (secret string, ok bool, err error)
+// Key is what signs: an access key's secret, and for temporary credentials the
+// session token that comes with them.
+type Key struct {
+	Secret  string
+	Token   string    // "" for a permanent key
+	Expires time.Time // of temporary credentials
+}
 
-// Verifier checks signatures for one region. It is safe for concurrent use.
+// Lookup returns an access key; ok is false when there is no such key, or none
+// that may be used. An error is ours, not the caller's.
+type Lookup func(ctx context.Context, keyID string) (k Key, ok bool, err error)
+
+// Scope is what a signature must be for.
+type Scope struct {
+	Service string
+	Regions []string // any of them; the first is the endpoint's
+}
+
+// Verifier checks signatures. It is safe for concurrent use.
 type Verifier struct {
-	Region  string
 	MaxBody int64 // bytes
 	Now     func() time.Time
 }
 
-// Verify checks that the request is signed for the service by the holder of a
+// Verify checks that the request is signed for the scope by the holder of a
 // key that lookup knows, and returns its whole body. A fault of the request is
 // an *Error; any other error is lookup's.
 //
 // The body is not read before the key is known to exist, so that strangers
 // can't make the process buffer anything.
-func (v *Verifier) Verify(r *http.Request, service string, lookup Lookup) ([]byte, error) {
+func (v *Verifier) Verify(r *http.Request, scope Scope, lookup Lookup) ([]byte, error) {
 	a, err := parse(r.Header)
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkScope(a, service); err != nil {
+	if err := v.checkScope(a, scope); err != nil {
 		return nil, err
 	}
 	if name, missing := a.mustSign(r.Header); missing {
 		return nil, refuse(InvalidSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
 	}
-	secret, ok, err := lookup(r.Context(), a.keyID)
+	key, ok, err := lookup(r.Context(), a.keyID)
 	if err != nil {
 		return nil, fmt.Errorf("look up access key: %w", err)
 	}
-	// Keys are permanent here: a session token belongs to some other account's
-	// temporary credentials.
-	if !ok || r.Header.Get("X-Amz-Security-Token") != "" {
+	// Tokens are compared also where there is no key, so that the time taken
+	// tells nothing.
+	if !hmac.Equal([]byte(key.Token), []byte(r.Header.Get("X-Amz-Security-Token"))) || !ok {
 		return nil, refuse(UnrecognizedClient, "The security token included in the request is invalid.")
+	}
+	if !key.Expires.IsZero() && !v.Now().Before(key.Expires) {
+		return nil, refuse(ExpiredToken, "The security token included in the request is expired")
 	}
 	body, err := v.read(r)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.check(r, body, secret); err != nil {
+	if err := a.check(r, body, key.Secret); err != nil {
 		return nil, err
 	}
 	return body, nil
 }
 
 // checkScope checks where and when the signature holds.
-func (v *Verifier) checkScope(a authorization, service string) error {
-	if a.region != v.Region {
-		return refuse(InvalidSignature, "Credential should be scoped to a valid region. The region of this endpoint is '%s'.", v.Region)
+func (v *Verifier) checkScope(a authorization, scope Scope) error {
+	if !slices.Contains(scope.Regions, a.region) {
+		return refuse(InvalidSignature, "Credential should be scoped to a valid region. The region of this endpoint is '%s'.", scope.Regions[0])
 	}
-	if a.service != service {
-		return refuse(InvalidSignature, "Credential should be scoped to correct service: '%s'.", service)
+	if a.service != scope.Service {
+		return refuse(InvalidSignature, "Credential should be scoped to correct service: '%s'.", scope.Service)
 	}
 	if day := a.at.Format(dateFormat); a.date != day {
 		return refuse(InvalidSignature,

@@ -30,11 +30,22 @@ const (
 var now = time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC)
 
 func verifier() *sigv4.Verifier {
-	return &sigv4.Verifier{Region: "us-east-1", MaxBody: 1000, Now: func() time.Time { return now }}
+	return &sigv4.Verifier{MaxBody: 1000, Now: func() time.Time { return now }}
 }
 
-func lookup(_ context.Context, id string) (string, bool, error) {
-	return secret, id == keyID, nil
+// scope is what the verifier's endpoint answers for.
+func scope(service string) sigv4.Scope {
+	return sigv4.Scope{Service: service, Regions: []string{"us-east-1", "aws-global"}}
+}
+
+// The keys: a permanent one, and temporary ones that are good and expired.
+func lookup(_ context.Context, id string) (sigv4.Key, bool, error) {
+	k, ok := map[string]sigv4.Key{
+		keyID:         {Secret: secret},
+		"ASIAEXAMPLE": {Secret: secret, Token: "tok/en+==", Expires: now.Add(time.Second)},
+		"ASIAEXPIRED": {Secret: secret, Token: "tok/en+==", Expires: now},
+	}[id]
+	return k, ok, nil
 }
 
 // call is a request that a client sends; the zero value is a proper one.
@@ -93,9 +104,11 @@ func TestVerifyAccepts(t *testing.T) {
 		"newest":                  {at: now.Add(5 * time.Minute)},
 		"content hash":            {body: "{}", header: http.Header{"X-Amz-Content-Sha256": {hex.EncodeToString(hash[:])}}},
 		"unsigned headers":        {after: func(r *http.Request) { r.Header.Set("User-Agent", "x"); r.Header.Set("X-Forwarded-For", "::1") }},
+		"another region":          {region: "aws-global"},
+		"temporary":               {key: "ASIAEXAMPLE", token: "tok/en+=="},
 		"parameters without room": {after: func(r *http.Request) { edit(r, ", ", ",") }},
 	} {
-		body, err := verifier().Verify(c.request(t), "apprunner", lookup)
+		body, err := verifier().Verify(c.request(t), scope("apprunner"), lookup)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if string(body) != c.body {
@@ -148,15 +161,25 @@ func TestVerifyRefuses(t *testing.T) {
 		"not yet":     {call{at: now.Add(301 * time.Second)}, sigv4.InvalidSignature, "Signature not yet current: 20150830T124101Z is still later than 20150830T124100Z (20150830T123600Z + 5 min.)"},
 		"unknown key": {call{key: "AKIDNOBODY"}, sigv4.UnrecognizedClient, "The security token included in the request is invalid."},
 		"token":       {call{token: "t"}, sigv4.UnrecognizedClient, "The security token included in the request is invalid."},
-		"secret":      {call{secret: "guess"}, sigv4.InvalidSignature, mismatch},
-		"signature":   {call{after: replace("Signature=", "Signature=0")}, sigv4.InvalidSignature, mismatch},
-		"method":      {call{after: func(r *http.Request) { r.Method = "PUT" }}, sigv4.InvalidSignature, mismatch},
-		"path":        {call{after: func(r *http.Request) { r.URL.Path = "/x" }}, sigv4.InvalidSignature, mismatch},
-		"query":       {call{after: func(r *http.Request) { r.URL.RawQuery = "x=1" }}, sigv4.InvalidSignature, mismatch},
-		"host":        {call{after: func(r *http.Request) { r.Host = "evil" }}, sigv4.InvalidSignature, mismatch},
-		"target":      {call{after: set("X-Amz-Target", "AppRunner.DeleteService")}, sigv4.InvalidSignature, mismatch},
-		"time moved":  {call{after: set("X-Amz-Date", "20150830T123601Z")}, sigv4.InvalidSignature, mismatch},
-		"body":        {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("[]")) }}, sigv4.InvalidSignature, mismatch},
+		"no token":    {call{key: "ASIAEXAMPLE"}, sigv4.UnrecognizedClient, "The security token included in the request is invalid."},
+		"other token": {call{key: "ASIAEXAMPLE", token: "tok/en+=x"}, sigv4.UnrecognizedClient, "The security token included in the request is invalid."},
+		"expired token": {
+			call{key: "ASIAEXPIRED", token: "tok/en+=="}, sigv4.ExpiredToken, "The security token included in the request is expired",
+		},
+		"expired, wrong token": {call{key: "ASIAEXPIRED", token: "x"}, sigv4.UnrecognizedClient, "is invalid."},
+		"token unsigned": {
+			call{key: "ASIAEXAMPLE", token: "tok/en+==", after: replace(";x-amz-security-token", "")},
+			sigv4.InvalidSignature, "'X-Amz-Security-Token' must be a 'SignedHeader' in the AWS Authorization.",
+		},
+		"secret":     {call{secret: "guess"}, sigv4.InvalidSignature, mismatch},
+		"signature":  {call{after: replace("Signature=", "Signature=0")}, sigv4.InvalidSignature, mismatch},
+		"method":     {call{after: func(r *http.Request) { r.Method = "PUT" }}, sigv4.InvalidSignature, mismatch},
+		"path":       {call{after: func(r *http.Request) { r.URL.Path = "/x" }}, sigv4.InvalidSignature, mismatch},
+		"query":      {call{after: func(r *http.Request) { r.URL.RawQuery = "x=1" }}, sigv4.InvalidSignature, mismatch},
+		"host":       {call{after: func(r *http.Request) { r.Host = "evil" }}, sigv4.InvalidSignature, mismatch},
+		"target":     {call{after: set("X-Amz-Target", "AppRunner.DeleteService")}, sigv4.InvalidSignature, mismatch},
+		"time moved": {call{after: set("X-Amz-Date", "20150830T123601Z")}, sigv4.InvalidSignature, mismatch},
+		"body":       {call{body: "{}", after: func(r *http.Request) { r.Body = io.NopCloser(strings.NewReader("[]")) }}, sigv4.InvalidSignature, mismatch},
 		"host unsigned": {
 			call{after: replace("host;", "")},
 			sigv4.InvalidSignature,
@@ -191,7 +214,7 @@ func TestVerifyRefuses(t *testing.T) {
 			sigv4.RequestTimeout, "The request body did not arrive in time.",
 		},
 	} {
-		body, err := verifier().Verify(c.request(t), "apprunner", lookup)
+		body, err := verifier().Verify(c.request(t), scope("apprunner"), lookup)
 		e, ok := errors.AsType[*sigv4.Error](err)
 		if !ok {
 			t.Errorf("%s: %v, want an *Error", name, err)
@@ -220,7 +243,7 @@ func TestBodyOfStrangersIsNotRead(t *testing.T) {
 		r := c.request(t)
 		var seen bytes.Buffer
 		r.Body = io.NopCloser(io.TeeReader(strings.NewReader("{}"), &seen))
-		if _, err := verifier().Verify(r, "apprunner", lookup); err == nil {
+		if _, err := verifier().Verify(r, scope("apprunner"), lookup); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 		if seen.Len() != 0 {
@@ -232,7 +255,9 @@ func TestBodyOfStrangersIsNotRead(t *testing.T) {
 func TestLookupFailureIsNotTheCallersFault(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("disk on fire")
-	_, err := verifier().Verify(call{}.request(t), "apprunner", func(context.Context, string) (string, bool, error) { return "", false, cause })
+	_, err := verifier().Verify(call{}.request(t), scope("apprunner"), func(context.Context, string) (sigv4.Key, bool, error) {
+		return sigv4.Key{}, false, cause
+	})
 	if _, ok := errors.AsType[*sigv4.Error](err); ok || !errors.Is(err, cause) {
 		t.Errorf("%v, want the lookup's error wrapped", err)
 	}
@@ -264,7 +289,7 @@ func TestPublishedExamples(t *testing.T) {
 		}
 		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+keyID+"/20150830/us-east-1/"+c.service+
 			"/aws4_request, SignedHeaders="+c.signed+", Signature="+c.want)
-		if _, err := verifier().Verify(r, c.service, lookup); err != nil {
+		if _, err := verifier().Verify(r, scope(c.service), lookup); err != nil {
 			t.Errorf("%s: %v", c.url, err)
 		}
 	}
@@ -280,7 +305,7 @@ func TestDateHeader(t *testing.T) {
 	}}
 	// The signature covered X-Amz-Date, so it can't fit; that the time was read
 	// shows in the answer.
-	_, err := verifier().Verify(c.request(t), "apprunner", lookup)
+	_, err := verifier().Verify(c.request(t), scope("apprunner"), lookup)
 	if e, ok := errors.AsType[*sigv4.Error](err); !ok || e.Code != sigv4.InvalidSignature || !strings.HasPrefix(e.Message, "The request signature we") {
 		t.Errorf("%v, want a mismatch", err)
 	}
@@ -288,7 +313,7 @@ func TestDateHeader(t *testing.T) {
 		r.Header.Set("Date", "soon")
 		r.Header.Del("X-Amz-Date")
 	}
-	_, err = verifier().Verify(c.request(t), "apprunner", lookup)
+	_, err = verifier().Verify(c.request(t), scope("apprunner"), lookup)
 	if e, ok := errors.AsType[*sigv4.Error](err); !ok || e.Code != sigv4.IncompleteSignature || !strings.Contains(e.Message, "'soon'") {
 		t.Errorf("%v, want a complaint about the date", err)
 	}
@@ -299,7 +324,7 @@ func TestThroughARealServer(t *testing.T) {
 	t.Parallel()
 	var got error
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, got = verifier().Verify(r, "apprunner", lookup)
+		_, got = verifier().Verify(r, scope("apprunner"), lookup)
 	}))
 	defer srv.Close()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, srv.URL, strings.NewReader(`{"MaxResults":5}`))
@@ -331,7 +356,7 @@ func BenchmarkVerify(b *testing.B) {
 	r := call{body: strings.Repeat("x", 500)}.request(b)
 	for b.Loop() {
 		r.Body = io.NopCloser(strings.NewReader(strings.Repeat("x", 500)))
-		if _, err := v.Verify(r, "apprunner", lookup); err != nil {
+		if _, err := v.Verify(r, scope("apprunner"), lookup); err != nil {
 			b.Fatal(err)
 		}
 	}

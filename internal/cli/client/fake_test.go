@@ -40,8 +40,10 @@ func (c calls) RoundTrip(r *http.Request) (*http.Response, error) {
 	r.Header.Set("Content-Length", strconv.FormatInt(r.ContentLength, 10)) // as a server sees it
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	scope := map[string]string{"AppRunner": "apprunner", "Logs_20140328": "logs"}[service]
-	v := sigv4.Verifier{Region: "us-east-1", MaxBody: 1 << 20, Now: time.Now}
-	body, err := v.Verify(r, scope, func(_ context.Context, id string) (string, bool, error) { return "secret", id == "AKID", nil })
+	v := sigv4.Verifier{MaxBody: 1 << 20, Now: time.Now}
+	body, err := v.Verify(r, sigv4.Scope{Service: scope, Regions: []string{"us-east-1"}}, func(_ context.Context, id string) (sigv4.Key, bool, error) {
+		return sigv4.Key{Secret: "secret"}, id == "AKID", nil
+	})
 	if err != nil {
 		return nil, errors.New("the request is signed badly: " + err.Error())
 	}

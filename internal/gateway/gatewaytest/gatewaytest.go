@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -79,6 +80,7 @@ type Bench struct {
 	Gateway *gateway.Gateway
 	Store   *store.Store
 	Key     slipway.AccessKey // signs the calls
+	Token   string            // session token of the key, "" for none
 	Clock   *Clock
 	Logged  *Log
 
@@ -105,7 +107,7 @@ func New(t testing.TB) *Bench {
 func (b *Bench) Open(services []gateway.Service, options ...func(*gateway.Config)) {
 	b.Helper()
 	cfg := gateway.Config{
-		Store: b.Store, Region: Region, Services: services, Now: b.Clock.Now,
+		Store: b.Store, Region: Region, Account: Account, Services: services, Now: b.Clock.Now,
 		Log: slog.New(slog.NewJSONHandler(b.Logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, o := range options {
@@ -148,13 +150,39 @@ func (b *Bench) Request(target, body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", target)
 	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	b.sign(r, service, body)
+	return r
+}
+
+// Form is a signed call in the query protocol. fields come in pairs.
+func (b *Bench) Form(service, version, action string, fields ...string) *http.Request {
+	b.Helper()
+	form := url.Values{"Action": {action}, "Version": {version}}
+	for i := 0; i < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	body := form.Encode()
+	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+	b.sign(r, service, body)
+	return r
+}
+
+func (b *Bench) sign(r *http.Request, service, body string) {
+	b.Helper()
 	r.ContentLength = -1 // or the signer covers a header that httptest leaves out
 	hash := sha256.Sum256([]byte(body))
-	keys := aws.Credentials{AccessKeyID: b.Key.ID, SecretAccessKey: b.Key.Secret}
+	keys := aws.Credentials{AccessKeyID: b.Key.ID, SecretAccessKey: b.Key.Secret, SessionToken: b.Token}
 	if err := signer.NewSigner().SignHTTP(b.Context(), keys, r, hex.EncodeToString(hash[:]), service, Region, b.Clock.Now()); err != nil {
 		b.Fatal(err)
 	}
-	return r
+}
+
+// As returns the bench as another caller uses it.
+func (b *Bench) As(key slipway.AccessKey, token string) *Bench {
+	other := *b
+	other.Key, other.Token = key, token
+	return &other
 }
 
 // Reply is an answer as it is on the wire, and read as a JSON object.

@@ -198,11 +198,11 @@ func (parser) action(s string) (pattern, error) {
 		vendor, name, ok := strings.Cut(s, ":")
 		switch {
 		case !ok || vendor == "":
-			return nil, fmt.Errorf(`Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.; %q is not.`, s)
+			return nil, malformed("", `Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.; %q is not.`, s)
 		case !vendorForm.MatchString(vendor):
-			return nil, fmt.Errorf("Vendor %s is not valid in the action %q.", vendor, s)
+			return nil, malformed("", "Vendor %s is not valid in the action %q.", vendor, s)
 		case !actionForm.MatchString(name):
-			return nil, fmt.Errorf("Action %q is not valid: after the colon come letters, digits, - and the wildcards * and ?.", s)
+			return nil, malformed("", "Action %q is not valid: after the colon come letters, digits, - and the wildcards * and ?.", s)
 		}
 	}
 	return compile(strings.ToLower(s), syntax{wildcards: true})
@@ -213,22 +213,22 @@ var partitionForm = regexp.MustCompile(`^(aws(-[a-z]+)*|[a-z*?-]*[*?][a-z*?-]*)$
 func (p parser) resource(s string) (pattern, error) {
 	pat, err := compile(s, syntax{wildcards: true, variables: p.variables})
 	if err != nil {
-		return nil, fmt.Errorf("Resource %w.", err)
+		return nil, malformed("", "Resource %s %v.", s, err)
 	}
 	if s == "*" {
 		return pat, nil
 	}
 	f := strings.SplitN(s, ":", 6)
 	if f[0] != "arn" || len(f) < 2 {
-		return nil, fmt.Errorf(`Resource %s must be in ARN format or "*".`, s)
+		return nil, malformed("", `Resource %s must be in ARN format or "*".`, s)
 	}
 	if !partitionForm.MatchString(f[1]) {
-		return nil, fmt.Errorf("Partition %q is not valid for resource %q.", f[1], s)
+		return nil, malformed("", "Partition %q is not valid for resource %q.", f[1], s)
 	}
 	// A * that ends the text stands for all further parts.
 	last := f[len(f)-1]
 	if len(f) < 6 && !strings.HasSuffix(last, "*") || len(f) == 6 && last == "" {
-		return nil, fmt.Errorf(`Resource %s must be in ARN format or "*": arn:partition:service:region:account:resource.`, s)
+		return nil, malformed("", `Resource %s must be in ARN format or "*": arn:partition:service:region:account:resource.`, s)
 	}
 	return pat, nil
 }

@@ -211,17 +211,6 @@ func (p pattern) endsSegment(i int) bool {
 	return i == len(p) || p[i].kind == literal && !p[i].expanded && strings.HasPrefix(p[i].text, ":")
 }
 
-// fixed returns the text of a pattern that has nothing special.
-func (p pattern) fixed() (string, bool) {
-	switch {
-	case len(p) == 0:
-		return "", true
-	case len(p) == 1 && p[0].kind == literal:
-		return p[0].text, true
-	}
-	return "", false
-}
-
 // matchesAction compares an action with patterns, without regard to letter
 // case; the patterns are in lower case.
 func matchesAction(patterns []pattern, action string) bool {

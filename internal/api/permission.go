@@ -1,0 +1,247 @@
+package api
+
+import (
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// passedTo is the value of iam:PassedToService when a role is handed to App
+// Runner, as AWSAppRunnerFullAccess expects it.
+const passedTo = "apprunner.amazonaws.com"
+
+// permissions says for every operation, by name, what permissions it needs:
+// which resources it acts on and what its condition keys are.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapprunner.html
+func (a *API) permissions() map[string]gateway.Needs {
+	return map[string]gateway.Needs{
+		"CreateService":   gateway.NeedsOf(a.createServiceNeeds),
+		"DescribeService": on(a, func(in *apprunner.DescribeServiceInput) *string { return in.ServiceArn }),
+		"ListServices":    gateway.NeedsAction,
+		"UpdateService":   gateway.NeedsOf(a.updateServiceNeeds),
+		"DeleteService":   gateway.NeedsOf(a.deleteServiceNeeds),
+		"PauseService":    on(a, func(in *apprunner.PauseServiceInput) *string { return in.ServiceArn }),
+		"ResumeService":   on(a, func(in *apprunner.ResumeServiceInput) *string { return in.ServiceArn }),
+		"StartDeployment": on(a, func(in *apprunner.StartDeploymentInput) *string { return in.ServiceArn }),
+		"ListOperations":  on(a, func(in *apprunner.ListOperationsInput) *string { return in.ServiceArn }),
+
+		"AssociateCustomDomain":    on(a, func(in *apprunner.AssociateCustomDomainInput) *string { return in.ServiceArn }),
+		"DescribeCustomDomains":    on(a, func(in *apprunner.DescribeCustomDomainsInput) *string { return in.ServiceArn }),
+		"DisassociateCustomDomain": on(a, func(in *apprunner.DisassociateCustomDomainInput) *string { return in.ServiceArn }),
+
+		"CreateAutoScalingConfiguration": creates(a, "autoscalingconfiguration", func(in *apprunner.CreateAutoScalingConfigurationInput) (*string, []types.Tag) {
+			return in.AutoScalingConfigurationName, in.Tags
+		}),
+		"DescribeAutoScalingConfiguration": on(a, func(in *apprunner.DescribeAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		}),
+		"ListAutoScalingConfigurations":  gateway.NeedsAction,
+		"DeleteAutoScalingConfiguration": on(a, func(in *apprunner.DeleteAutoScalingConfigurationInput) *string { return in.AutoScalingConfigurationArn }),
+		"UpdateDefaultAutoScalingConfiguration": on(a, func(in *apprunner.UpdateDefaultAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		}),
+		"ListServicesForAutoScalingConfiguration": on(a, func(in *apprunner.ListServicesForAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		}),
+
+		"CreateObservabilityConfiguration": creates(a, "observabilityconfiguration", func(in *apprunner.CreateObservabilityConfigurationInput) (*string, []types.Tag) {
+			return in.ObservabilityConfigurationName, in.Tags
+		}),
+		"DescribeObservabilityConfiguration": on(a, func(in *apprunner.DescribeObservabilityConfigurationInput) *string {
+			return in.ObservabilityConfigurationArn
+		}),
+		"ListObservabilityConfigurations": gateway.NeedsAction,
+		"DeleteObservabilityConfiguration": on(a, func(in *apprunner.DeleteObservabilityConfigurationInput) *string {
+			return in.ObservabilityConfigurationArn
+		}),
+
+		"CreateConnection": creates(a, "connection", func(in *apprunner.CreateConnectionInput) (*string, []types.Tag) { return in.ConnectionName, in.Tags }),
+		"ListConnections":  gateway.NeedsAction,
+		"DeleteConnection": on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn }),
+		// App Runner's console completes a connection under the permission to
+		// create one.
+		"CompleteConnection": gateway.NeedsOf(func(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Need, error) {
+			return []gateway.Need{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
+		}),
+
+		"CreateVpcConnector": creates(a, "vpcconnector", func(in *apprunner.CreateVpcConnectorInput) (*string, []types.Tag) {
+			return in.VpcConnectorName, in.Tags
+		}),
+		"DescribeVpcConnector": on(a, func(in *apprunner.DescribeVpcConnectorInput) *string { return in.VpcConnectorArn }),
+		"ListVpcConnectors":    gateway.NeedsAction,
+		"DeleteVpcConnector":   on(a, func(in *apprunner.DeleteVpcConnectorInput) *string { return in.VpcConnectorArn }),
+
+		"CreateVpcIngressConnection":   gateway.NeedsOf(a.createVPCIngressNeeds),
+		"DescribeVpcIngressConnection": on(a, func(in *apprunner.DescribeVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
+		"ListVpcIngressConnections":    gateway.NeedsAction,
+		"UpdateVpcIngressConnection":   gateway.NeedsOf(a.updateVPCIngressNeeds),
+		"DeleteVpcIngressConnection":   on(a, func(in *apprunner.DeleteVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
+
+		"ListTagsForResource": on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn }),
+		"TagResource": gateway.NeedsOf(func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Need, error) {
+			return []gateway.Need{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
+		}),
+		"UntagResource": gateway.NeedsOf(func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Need, error) {
+			c := policy.NewContext()
+			c.Set("aws:TagKeys", in.TagKeys...)
+			return []gateway.Need{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
+		}),
+	}
+}
+
+// on are the needs of an operation on the one resource whose ARN its input has.
+func on[I any](a *API, arn func(*I) *string) gateway.Needs {
+	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: a.full(tx, arn(in))}}, nil
+	})
+}
+
+// creates are the needs of an operation that makes a resource with a name and
+// tags.
+func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.Needs {
+	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+		name, tags := of(in)
+		return withTags(gateway.Need{Resource: a.future(kind, name), Context: tagKeys(tags)}, tags), nil
+	})
+}
+
+// full returns the whole ARN of the resource that an ARN names, also one
+// without revision or id, so that no abbreviation slips past a policy. What
+// names nothing stays as it is: that there is no such thing is only for those to
+// hear who may ask.
+func (a *API) full(tx *store.Tx, text *string) string {
+	if arn, _, err := a.findTaggable(tx, aws.ToString(text)); err == nil {
+		return arn
+	}
+	if aws.ToString(text) == "" {
+		return "*"
+	}
+	return *text
+}
+
+// future is the resource of a call that makes one: what comes behind its name
+// is not known yet.
+func (a *API) future(kind string, name *string) string {
+	return a.arn(kind, aws.ToString(name), "*")
+}
+
+// withTags adds the permission to tag what is made with tags.
+func withTags(n gateway.Need, tags []types.Tag) []gateway.Need {
+	if len(tags) == 0 {
+		return []gateway.Need{n}
+	}
+	return []gateway.Need{n, {Action: "apprunner:TagResource", Resource: n.Resource, Context: n.Context}}
+}
+
+// tagKeys are the condition keys of tags in a call; without tags there are none.
+func tagKeys(tags []types.Tag) policy.Context {
+	c := policy.NewContext()
+	for _, t := range tags {
+		c.Add("aws:TagKeys", aws.ToString(t.Key))
+		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return c
+}
+
+func (a *API) createServiceNeeds(tx *store.Tx, in *apprunner.CreateServiceInput) ([]gateway.Need, error) {
+	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
+	keys, others := a.references(tx, parts)
+	needs := withTags(gateway.Need{Resource: a.future("service", in.ServiceName), Context: tagKeys(in.Tags).With(keys)}, in.Tags)
+	return append(append(needs, others...), roles(parts)...), nil
+}
+
+func (a *API) updateServiceNeeds(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Need, error) {
+	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
+	keys, others := a.references(tx, parts)
+	needs := append([]gateway.Need{{Resource: a.full(tx, in.ServiceArn), Context: keys}}, others...)
+	return append(needs, roles(parts)...), nil
+}
+
+// deleteServiceNeeds: with a service go its custom domains.
+func (a *API) deleteServiceNeeds(tx *store.Tx, in *apprunner.DeleteServiceInput) ([]gateway.Need, error) {
+	arn := a.full(tx, in.ServiceArn)
+	return []gateway.Need{{Resource: arn}, {Action: "apprunner:DisassociateCustomDomain", Resource: arn}}, nil
+}
+
+// serviceParts is what a call says of a service, where permissions depend on it.
+type serviceParts struct {
+	source        *types.SourceConfiguration
+	instance      *types.InstanceConfiguration
+	network       *types.NetworkConfiguration
+	observability *types.ServiceObservabilityConfiguration
+	scaling       *string
+}
+
+// references returns the condition keys of the resources that a service refers
+// to, and the resources themselves, for statements that deny their use.
+func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gateway.Need) {
+	keys := policy.NewContext()
+	var needs []gateway.Need
+	add := func(key string, arn *string) {
+		if aws.ToString(arn) == "" {
+			return
+		}
+		keys.Set("apprunner:"+key, a.full(tx, arn))
+		needs = append(needs, gateway.Need{Resource: a.full(tx, arn), DenyOnly: true})
+	}
+	add("AutoScalingConfigurationArn", p.scaling)
+	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {
+		add("ConnectionArn", s.AuthenticationConfiguration.ConnectionArn)
+	}
+	if p.observability != nil {
+		add("ObservabilityConfigurationArn", p.observability.ObservabilityConfigurationArn)
+	}
+	if n := p.network; n != nil && n.EgressConfiguration != nil {
+		add("VpcConnectorArn", n.EgressConfiguration.VpcConnectorArn)
+	}
+	return keys, needs
+}
+
+// roles are the permissions to hand over the roles that a call names.
+func roles(p serviceParts) []gateway.Need {
+	keys := policy.NewContext()
+	keys.Set("iam:PassedToService", passedTo)
+	var needs []gateway.Need
+	add := func(arn *string) {
+		if aws.ToString(arn) != "" {
+			needs = append(needs, gateway.Need{Action: "iam:PassRole", Resource: *arn, Context: keys})
+		}
+	}
+	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {
+		add(s.AuthenticationConfiguration.AccessRoleArn)
+	}
+	if p.instance != nil {
+		add(p.instance.InstanceRoleArn)
+	}
+	return needs
+}
+
+func (a *API) createVPCIngressNeeds(tx *store.Tx, in *apprunner.CreateVpcIngressConnectionInput) ([]gateway.Need, error) {
+	keys := tagKeys(in.Tags).With(endpointKeys(in.IngressVpcConfiguration))
+	n := gateway.Need{Resource: a.future("vpcingressconnection", in.VpcIngressConnectionName), Context: keys}
+	if aws.ToString(in.ServiceArn) == "" {
+		return withTags(n, in.Tags), nil
+	}
+	service := a.full(tx, in.ServiceArn)
+	keys.Set("apprunner:ServiceArn", service)
+	return append(withTags(n, in.Tags), gateway.Need{Resource: service, Context: keys, DenyOnly: true}), nil
+}
+
+func (a *API) updateVPCIngressNeeds(tx *store.Tx, in *apprunner.UpdateVpcIngressConnectionInput) ([]gateway.Need, error) {
+	return []gateway.Need{{Resource: a.full(tx, in.VpcIngressConnectionArn), Context: endpointKeys(in.IngressVpcConfiguration)}}, nil
+}
+
+func endpointKeys(c *types.IngressVpcConfiguration) policy.Context {
+	keys := policy.NewContext()
+	if c != nil && c.VpcId != nil {
+		keys.Set("apprunner:VpcId", *c.VpcId)
+	}
+	if c != nil && c.VpcEndpointId != nil {
+		keys.Set("apprunner:VpcEndpointId", *c.VpcEndpointId)
+	}
+	return keys
+}

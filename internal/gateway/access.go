@@ -1,0 +1,198 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/sigv4"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// Root is the user who may do everything and to whom no policy applies.
+const Root = "root"
+
+// Caller is who makes a call, and from where.
+type Caller struct {
+	User  string // a user's name, or [Root]
+	KeyID string
+
+	ARN, UserID string
+	Account     string
+	Issued      time.Time // of temporary credentials; zero for a permanent key
+	Expires     time.Time
+
+	SourceIP, UserAgent string
+	Secure              bool // the connection is encrypted
+}
+
+// Need is a permission that a call needs: to do an action to a resource.
+type Need struct {
+	Action   string         // "apprunner:DeleteService"; "" for the operation's own
+	Resource string         // an ARN, or "*" where the action knows no resource
+	Context  policy.Context // condition keys of the call, beside the global ones
+
+	// DenyOnly is for a resource that the call refers to: it needs no permission
+	// of its own, but an explicit denial holds.
+	DenyOnly bool
+}
+
+// Needs says what permissions a call needs, from its input. The input is
+// decoded and not yet checked against the model's constraints, so any member
+// may be missing. An error is as a handler's.
+type Needs func(tx *store.Tx, in any) ([]Need, error)
+
+// NeedsOf makes Needs of a function for one type of input.
+func NeedsOf[I any](f func(tx *store.Tx, in *I) ([]Need, error)) Needs {
+	return func(tx *store.Tx, in any) ([]Need, error) {
+		typed, ok := in.(*I)
+		if !ok {
+			return nil, fmt.Errorf("the needs of a call with %T are asked for with %T", new(I), in)
+		}
+		return f(tx, typed)
+	}
+}
+
+// NeedsNothing are the needs of what every caller may do.
+func NeedsNothing(*store.Tx, any) ([]Need, error) { return nil, nil }
+
+// NeedsAction are the needs of an operation that acts on no resource of its
+// own: its action on "*".
+func NeedsAction(*store.Tx, any) ([]Need, error) { return []Need{{Resource: "*"}}, nil }
+
+// Policies returns the identity-based policies of a user.
+type Policies func(tx *store.Tx, user string) ([]policy.Policy, error)
+
+// Caller returns who owns an access key, with what signs for them; ok is false
+// when there is no such key or it may not be used.
+func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k sigv4.Key, ok bool, err error) {
+	err = g.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		found, err := tx.Credentials(keyID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		secret := found.Secret
+		if g.cfg.Unseal != nil {
+			if secret, err = g.cfg.Unseal(secret); err != nil {
+				return fmt.Errorf("unseal access key %s: %w", keyID, err)
+			}
+		}
+		ok = true
+		k = sigv4.Key{Secret: secret, Token: found.Token, Expires: found.ExpiresAt}
+		c = Caller{User: found.User, KeyID: found.ID, Account: g.cfg.Account, Expires: found.ExpiresAt}
+		if found.Token != "" {
+			c.Issued = found.CreatedAt
+		}
+		c.ARN, c.UserID = "arn:aws:iam::"+g.cfg.Account+":root", g.cfg.Account
+		if found.User != Root {
+			c.ARN, c.UserID = UserARN(g.cfg.Account, found.Path, found.User), found.UserID
+		}
+		return nil
+	})
+	return c, k, ok, err
+}
+
+// UserARN returns the ARN of a user.
+func UserARN(account, path, name string) string {
+	return "arn:aws:iam::" + account + ":user" + path + name
+}
+
+// Permit returns nil if the caller has all permissions, and otherwise an
+// AccessDeniedException that names the first one missing.
+func (g *Gateway) Permit(ctx context.Context, c Caller, needs ...Need) error {
+	if c.User == Root {
+		return nil
+	}
+	return g.cfg.Store.View(ctx, func(tx *store.Tx) error { return g.permit(tx, c, needs) })
+}
+
+func (g *Gateway) permit(tx *store.Tx, c Caller, needs []Need) error {
+	if len(needs) == 0 {
+		return nil
+	}
+	var policies []policy.Policy
+	if g.cfg.Policies != nil {
+		var err error
+		if policies, err = g.cfg.Policies(tx, c.User); err != nil {
+			return err
+		}
+	}
+	global := g.globalKeys(c)
+	tags, err := tx.Tags(c.ARN)
+	if err != nil {
+		return err
+	}
+	for _, t := range tags {
+		global.Add("aws:PrincipalTag/"+t.Key, t.Value)
+	}
+	for _, n := range needs {
+		keys := global.With(n.Context)
+		if err := addResource(tx, keys, n.Resource); err != nil {
+			return err
+		}
+		d := policy.Decide(policy.Request{Action: n.Action, Resource: n.Resource, Context: keys}, policies)
+		if d.Effect == policy.Deny || !d.Allowed() && !n.DenyOnly {
+			return denied(c, n, d)
+		}
+	}
+	return nil
+}
+
+// denied words a refusal as IAM does.
+func denied(c Caller, n Need, d policy.Decision) error {
+	why := fmt.Sprintf("because no identity-based policy allows the %s action", n.Action)
+	if d.Effect == policy.Deny {
+		why = "with an explicit deny in an identity-based policy"
+	}
+	return wire.NewException("AccessDeniedException",
+		fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.ARN, n.Action, n.Resource, why))
+}
+
+// globalKeys returns the condition keys that every request has.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+func (g *Gateway) globalKeys(c Caller) policy.Context {
+	now := g.cfg.Now().UTC()
+	k := policy.NewContext()
+	k.Set("aws:CurrentTime", now.Format(time.RFC3339))
+	k.Set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
+	k.Set("aws:PrincipalAccount", c.Account)
+	k.Set("aws:PrincipalArn", c.ARN)
+	k.Set("aws:PrincipalIsAWSService", "false")
+	k.Set("aws:PrincipalType", "User")
+	k.Set("aws:RequestedRegion", g.cfg.Region)
+	k.Set("aws:SecureTransport", strconv.FormatBool(c.Secure))
+	k.Set("aws:userid", c.UserID)
+	k.Set("aws:username", c.User)
+	k.Set("aws:ViaAWSService", "false")
+	if c.SourceIP != "" {
+		k.Set("aws:SourceIp", c.SourceIP)
+	}
+	if c.UserAgent != "" {
+		k.Set("aws:UserAgent", c.UserAgent)
+	}
+	if !c.Issued.IsZero() {
+		k.Set("aws:TokenIssueTime", c.Issued.UTC().Format(time.RFC3339))
+		k.Set("aws:MultiFactorAuthPresent", "false")
+	}
+	return k
+}
+
+// addResource adds the keys that tell of a resource.
+func addResource(tx *store.Tx, k policy.Context, arn string) error {
+	if f := strings.SplitN(arn, ":", 6); len(f) == 6 && f[4] != "" {
+		k.Set("aws:ResourceAccount", f[4])
+	}
+	tags, err := tx.Tags(arn)
+	for _, t := range tags {
+		k.Add("aws:ResourceTag/"+t.Key, t.Value)
+	}
+	return err
+}

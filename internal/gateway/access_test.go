@@ -1,0 +1,349 @@
+package gateway_test
+
+import (
+	"context"
+	"encoding/xml"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const thing = "arn:aws:one:us-east-1:000000000000:thing/a"
+
+// limited is a bench with a user ann, a key of hers, and policies by user name.
+func limited(t *testing.T, needs gateway.Needs, documents map[string][]string) (root, ann *gatewaytest.Bench) {
+	t.Helper()
+	s := service("one", "application/x-amz-json-1.0", "One.Echo")
+	s.Operations["One.Echo"] = s.Operations["One.Echo"].Needing(needs)
+	b := gatewaytest.New(t)
+	b.Open([]gateway.Service{s}, func(c *gateway.Config) {
+		c.Policies = func(_ *store.Tx, user string) (list []policy.Policy, err error) {
+			for _, text := range documents[user] {
+				d, err := policy.Parse([]byte(text))
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, policy.Policy{Name: "p", Document: d})
+			}
+			return list, nil
+		}
+	})
+	key := slipway.AccessKey{ID: "AKIAANN", Secret: "hers", User: "ann", CreatedAt: gatewaytest.T0}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(
+			tx.InsertUser(slipway.User{Name: "ann", ID: "AIDAANN", Path: "/team/", CreatedAt: gatewaytest.T0}),
+			tx.InsertAccessKey(key),
+			tx.SetTags(thing, []slipway.Tag{{Key: "Owner", Value: "ann"}}),
+			tx.SetTags("arn:aws:iam::000000000000:user/team/ann", []slipway.Tag{{Key: "team", Value: "red"}}),
+		)
+	})
+	return b, b.As(key, "")
+}
+
+func document(elements string) string {
+	return `{"Version":"2012-10-17","Statement":[` + elements + `]}`
+}
+
+// onText are needs on the resource that the input names.
+var onText = gateway.NeedsOf(func(_ *store.Tx, in *echo) ([]gateway.Need, error) {
+	c := policy.NewContext()
+	c.Set("one:Text", in.Text)
+	return []gateway.Need{{Resource: in.Text, Context: c}}, nil
+})
+
+func TestPermission(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:iam::000000000000:user/team/ann"
+	implicit := "User: " + arn + " is not authorized to perform: one:Echo on resource: " + thing +
+		" because no identity-based policy allows the one:Echo action"
+	explicit := "User: " + arn + " is not authorized to perform: one:Echo on resource: " + thing +
+		" with an explicit deny in an identity-based policy"
+	for name, c := range map[string]struct{ policies, want string }{
+		"no policy":                {"", implicit},
+		"another action":           {`{"Effect":"Allow","Action":"one:Other","Resource":"*"}`, implicit},
+		"another resource":         {`{"Effect":"Allow","Action":"*","Resource":"arn:aws:one:*:*:thing/b"}`, implicit},
+		"allowed":                  {`{"Effect":"Allow","Action":"one:Echo","Resource":"arn:aws:one:*:*:thing/?"}`, ""},
+		"denied":                   {`{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"one:*","Resource":"*"}`, explicit},
+		"from here":                {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"}}}`, ""},
+		"not from here":            {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"}}}`, implicit},
+		"time":                     {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2027-01-15T08:00:01Z"},"NumericEquals":{"aws:EpochTime":1800000000}}}`, ""},
+		"too late":                 {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2027-01-15T08:00:00Z"}}}`, implicit},
+		"encrypted only":           {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"aws:SecureTransport":true}}}`, implicit},
+		"who":                      {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"ann","aws:userid":"AIDAANN"},"ArnEquals":{"aws:PrincipalArn":"` + arn + `"}}}`, ""},
+		"tag of the resource":      {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/owner":"${aws:username}"}}}`, ""},
+		"other tag":                {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/Owner":"bob"}}}`, implicit},
+		"tag of the caller":        {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"red"}}}`, ""},
+		"key of the call":          {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"ArnLike":{"one:Text":"` + thing + `"}}}`, ""},
+		"account and region":       {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalAccount":"000000000000","aws:ResourceAccount":"000000000000","aws:RequestedRegion":"us-east-1"}}}`, ""},
+		"temporary keys only":      {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Null":{"aws:TokenIssueTime":"false"}}}`, implicit},
+		"nothing but a user agent": {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringLike":{"aws:UserAgent":"curl/*"}}}`, implicit},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			documents := map[string][]string{}
+			if c.policies != "" {
+				documents["ann"] = []string{document(c.policies)}
+			}
+			root, ann := limited(t, onText, documents)
+			w := ann.Call("One.Echo", `{"Text":"`+thing+`"}`)
+			if c.want == "" {
+				if w.Code != http.StatusOK {
+					t.Errorf("%d %s", w.Code, w.Body)
+				}
+			} else if w.Code != http.StatusForbidden || w.Doc["__type"] != "AccessDeniedException" || w.Doc["Message"] != c.want {
+				t.Errorf("%d %s\nwant %s", w.Code, w.Body, c.want)
+			}
+			if w := root.Call("One.Echo", `{"Text":"`+thing+`"}`); w.Code != http.StatusOK {
+				t.Errorf("root: %d %s", w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// Several needs: all must be met, and one that is only referred to is met
+// unless it is denied.
+func TestSeveralNeeds(t *testing.T) {
+	t.Parallel()
+	needs := gateway.NeedsOf(func(*store.Tx, *echo) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: thing}, {Action: "iam:PassRole", Resource: "arn:aws:iam::0:role/r"}, {Resource: "arn:aws:one:::ref", DenyOnly: true}}, nil
+	})
+	for statements, want := range map[string]string{
+		`{"Effect":"Allow","Action":"one:*","Resource":"arn:aws:one:*:*:thing/*"}`:                                                                                                                 "iam:PassRole on resource: arn:aws:iam::0:role/r because",
+		`{"Effect":"Allow","Action":["one:*","iam:PassRole"],"Resource":["arn:aws:one:*:*:thing/*","arn:aws:iam::0:role/*"]}`:                                                                      "",
+		`{"Effect":"Allow","Action":["one:*","iam:PassRole"],"Resource":["arn:aws:one:*:*:thing/*","arn:aws:iam::0:role/*"]},{"Effect":"Deny","Action":"one:Echo","Resource":"arn:aws:one:::ref"}`: "one:Echo on resource: arn:aws:one:::ref with an explicit deny",
+	} {
+		_, ann := limited(t, needs, map[string][]string{"ann": {document(statements)}})
+		w := ann.Call("One.Echo", `{}`)
+		if text, _ := w.Doc["Message"].(string); (w.Code == http.StatusOK) != (want == "") || !strings.Contains(text, want) {
+			t.Errorf("%s: %d %s, want %q", statements, w.Code, w.Body, want)
+		}
+	}
+}
+
+func TestNeedsNothing(t *testing.T) {
+	t.Parallel()
+	_, ann := limited(t, gateway.NeedsNothing, map[string][]string{"ann": {document(`{"Effect":"Deny","Action":"*","Resource":"*"}`)}})
+	if w := ann.Call("One.Echo", `{}`); w.Code != http.StatusOK {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// What may be asked is decided before what is asked is checked, but not before
+// it can be read.
+func TestOrderOfChecks(t *testing.T) {
+	t.Parallel()
+	_, ann := limited(t, onText, nil)
+	if w := ann.Call("One.Echo", `{"Text":1}`); w.Doc["__type"] != "SerializationException" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	stranger := ann.As(slipway.AccessKey{ID: "AKIANOBODY", Secret: "x"}, "")
+	if w := stranger.Call("One.Echo", `{"Text":1}`); w.Doc["__type"] != "UnrecognizedClientException" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// Every operation declares its needs; one that does not is taken by no gateway.
+func TestUndeclaredNeeds(t *testing.T) {
+	t.Parallel()
+	s := service("one", "x", "One.Echo")
+	s.Operations["One.Echo"] = s.Operations["One.Echo"].Needing(nil)
+	b := newBench(t)
+	_, err := gateway.New(gateway.Config{
+		Store: b.Store, Region: "r", Account: "a", Services: []gateway.Service{s}, Log: discard(),
+	})
+	if err == nil || !strings.Contains(err.Error(), "Echo of one does not declare what permissions it needs") {
+		t.Error(err)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	allowed := map[string][]string{"ann": {document(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"ann"}}}`)}}
+	root, ann := limited(t, gateway.NeedsAction, allowed)
+	session := slipway.Session{ID: "ASIAANN", Secret: "s", Token: "t", User: "ann", CreatedAt: gatewaytest.T0, ExpiresAt: gatewaytest.T0.Add(time.Hour)}
+	root.Update(func(tx *store.Tx) error { return tx.InsertSession(session, gatewaytest.T0) })
+	temporary := ann.As(slipway.AccessKey{ID: "ASIAANN", Secret: "s"}, "t")
+	expect := func(b *gatewaytest.Bench, want string) {
+		t.Helper()
+		if got, _ := b.Call("One.Echo", `{}`).Doc["__type"].(string); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	expect(ann, "")
+	expect(temporary, "")
+	expect(ann.As(slipway.AccessKey{ID: "ASIAANN", Secret: "s"}, ""), "UnrecognizedClientException")
+	expect(ann.As(slipway.AccessKey{ID: "ASIAANN", Secret: "s"}, "T"), "UnrecognizedClientException")
+	expect(ann.As(ann.Key, "t"), "UnrecognizedClientException")
+
+	root.Update(func(tx *store.Tx) error { return tx.SetAccessKeyInactive("AKIAANN", true) })
+	expect(ann, "UnrecognizedClientException")
+	root.Update(func(tx *store.Tx) error { return tx.SetAccessKeyInactive("AKIAANN", false) })
+	expect(ann, "")
+
+	root.Clock.Advance(time.Hour)
+	expect(temporary, "ExpiredTokenException")
+	expect(ann, "")
+	root.Update(func(tx *store.Tx) error { return tx.DeleteUser("ann", "arn:aws:iam::000000000000:user/team/ann") })
+	expect(temporary, "UnrecognizedClientException")
+	expect(ann, "UnrecognizedClientException")
+}
+
+type form struct {
+	Name *string
+	Tags []struct{ Key, Value *string }
+}
+
+// queryBench is a bench with a service of the query protocol beside one of AWS
+// JSON.
+func queryBench(t *testing.T) *gatewaytest.Bench {
+	t.Helper()
+	b := gatewaytest.New(t)
+	b.Open([]gateway.Service{
+		service("one", "application/x-amz-json-1.0", "One.Echo"),
+		{
+			SigningName: "forms", ContentType: "text/xml", Internal: "ServiceFailure", Version: "2010-05-08", Namespace: "https://forms.test/doc/", Global: true,
+			Operations: map[string]gateway.Operation{
+				"Repeat": gateway.Handle("Repeat", nil, false, func(_ context.Context, _ gateway.Caller, in *form) (*form, error) {
+					if in.Name != nil && *in.Name == "fail" {
+						return nil, errors.New("hush")
+					}
+					return in, nil
+				}).Needing(gateway.NeedsAction),
+			},
+		},
+	})
+	return b
+}
+
+// raw makes a call whose answer is not JSON.
+func raw(b *gatewaytest.Bench, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	b.Gateway.ServeHTTP(w, r)
+	return w
+}
+
+func TestQueryProtocol(t *testing.T) {
+	t.Parallel()
+	b := queryBench(t)
+	w := raw(b, b.Form("forms", "2010-05-08", "Repeat", "Name", "a<b", "Tags.member.1.Key", "k", "Tags.member.1.Value", ""))
+	id := w.Header().Get("X-Amzn-Requestid")
+	want := `<RepeatResponse xmlns="https://forms.test/doc/"><RepeatResult><Name>a&lt;b</Name>` +
+		`<Tags><member><Key>k</Key><Value></Value></member></Tags></RepeatResult>` +
+		`<ResponseMetadata><RequestId>` + id + `</RequestId></ResponseMetadata></RepeatResponse>`
+	if w.Code != 200 || w.Body.String() != want || w.Header().Get("Content-Type") != "text/xml" || w.Header().Get("Date") == "" {
+		t.Errorf("%d %s\nwant %s", w.Code, w.Body, want)
+	}
+}
+
+func TestQueryErrors(t *testing.T) {
+	t.Parallel()
+	b := queryBench(t)
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(
+			tx.InsertUser(slipway.User{Name: "ann", ID: "AIDAANN", Path: "/"}),
+			tx.InsertAccessKey(slipway.AccessKey{ID: "AKIAANN", Secret: "s", User: "ann"}),
+			tx.InsertSession(slipway.Session{ID: "ASIAOLD", Secret: "s", Token: "t", User: "root", ExpiresAt: gatewaytest.T0}, time.Time{}),
+		)
+	})
+	ok := func(b *gatewaytest.Bench) *http.Request { return b.Form("forms", "2010-05-08", "Repeat") }
+	unsigned := ok(b)
+	unsigned.Header.Del("Authorization")
+	for name, c := range map[string]struct {
+		r      *http.Request
+		status int
+		code   string
+	}{
+		"unknown action":   {b.Form("forms", "2010-05-08", "Destroy"), 400, "InvalidAction"},
+		"other version":    {b.Form("forms", "2011-05-08", "Repeat"), 400, "InvalidAction"},
+		"no action":        {b.Form("forms", "2010-05-08", ""), 400, "MissingAction"},
+		"unknown service":  {b.Form("one", "2010-05-08", "Repeat"), 400, "InvalidAction"},
+		"not signed":       {unsigned, 403, "MissingAuthenticationToken"},
+		"unknown key":      {ok(b.As(slipway.AccessKey{ID: "AKIANOBODY", Secret: "s"}, "")), 403, "InvalidClientTokenId"},
+		"wrong secret":     {ok(b.As(slipway.AccessKey{ID: "AKIAANN", Secret: "t"}, "")), 403, "SignatureDoesNotMatch"},
+		"expired token":    {ok(b.As(slipway.AccessKey{ID: "ASIAOLD", Secret: "s"}, "t")), 403, "ExpiredToken"},
+		"no permission":    {ok(b.As(slipway.AccessKey{ID: "AKIAANN", Secret: "s"}, "")), 403, "AccessDenied"},
+		"internal failure": {b.Form("forms", "2010-05-08", "Repeat", "Name", "fail"), 500, "ServiceFailure"},
+	} {
+		w := raw(b, c.r)
+		var doc struct {
+			XMLName   xml.Name `xml:"ErrorResponse"`
+			Error     struct{ Type, Code, Message string }
+			RequestID string `xml:"RequestId"`
+		}
+		if err := xml.Unmarshal(w.Body.Bytes(), &doc); err != nil {
+			t.Errorf("%s: %v: %s", name, err, w.Body)
+			continue
+		}
+		fault := "Sender"
+		if c.status == 500 {
+			fault = "Receiver"
+		}
+		if w.Code != c.status || doc.Error.Code != c.code || doc.Error.Type != fault || doc.Error.Message == "" || doc.RequestID != w.Header().Get("X-Amzn-Requestid") {
+			t.Errorf("%s: %d %s, want %d %s", name, w.Code, w.Body, c.status, c.code)
+		}
+		if strings.Contains(w.Body.String(), "hush") {
+			t.Errorf("%s: the answer tells the cause", name)
+		}
+	}
+}
+
+// record is an auditor that remembers.
+type record struct{ begun, ended []gateway.Call }
+
+func (r *record) Begun(_ *store.Tx, c gateway.Call) error {
+	r.begun = append(r.begun, c)
+	return nil
+}
+
+func (r *record) Ended(_ context.Context, c gateway.Call) { r.ended = append(r.ended, c) }
+
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	var kept record
+	b := gatewaytest.New(t)
+	change := func(changes bool) gateway.Operation {
+		return gateway.Handle("Change", nil, changes, func(ctx context.Context, _ gateway.Caller, in *echo) (*echo, error) {
+			err := b.Store.Update(ctx, func(tx *store.Tx) error {
+				if in.Text == "fail" {
+					return slipway.Errorf(slipway.InvalidRequest, "no")
+				}
+				return nil
+			})
+			return in, err
+		}).Needing(onText)
+	}
+	b.Open([]gateway.Service{{
+		SigningName: "one", ContentType: "x", Internal: "InternalFailure",
+		Operations: map[string]gateway.Operation{"One.Change": change(true), "One.Look": change(false)},
+	}}, func(c *gateway.Config) { c.Audit = &kept })
+	b.Call("One.Look", `{"Text":"x"}`)
+	b.Call("One.Change", `{"Text":1}`) // not understood
+	r := b.Request("One.Change", `{}`)
+	r.Header.Del("Authorization")
+	b.Send(r)
+	if len(kept.begun)+len(kept.ended) > 0 {
+		t.Fatalf("recorded: %+v", kept)
+	}
+	id := b.Call("One.Change", `{"Text":"arn:x"}`).Header().Get("X-Amzn-Requestid")
+	b.Call("One.Change", `{"Text":"fail"}`)
+	if len(kept.begun) != 1 || len(kept.ended) != 2 {
+		t.Fatalf("%d begun, %d ended", len(kept.begun), len(kept.ended))
+	}
+	first, second := kept.ended[0], kept.ended[1]
+	if first.ID != id || !first.Recorded || first.Exception != nil || first.Output.(*echo).Text != "arn:x" || first.Resources[0] != "arn:x" ||
+		first.Service.Source != "one.amazonaws.com" || first.Caller.SourceIP != "192.0.2.1" || first.Caller.User != "root" {
+		t.Errorf("%+v", first)
+	}
+	if second.Recorded || second.Output != nil || second.Exception.Name != "InvalidRequestException" {
+		t.Errorf("%+v", second)
+	}
+}
