@@ -29,6 +29,7 @@ type options struct {
 	rounds   int
 	crowd    int // paused services resumed at once
 	services int // services at rest, for memory and start-up
+	known    int // services that API calls are made about
 }
 
 func main() {
@@ -39,6 +40,7 @@ func main() {
 	flag.IntVar(&c.rounds, "rounds", 25, "rounds of each comparison")
 	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")
 	flag.IntVar(&c.services, "services", 1000, "services at rest")
+	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := c.run(ctx)
@@ -63,7 +65,7 @@ func (c options) run(ctx context.Context) error {
 		return err
 	}
 	r := &report{options: c}
-	for _, measure := range []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRest} {
+	for _, measure := range []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRest, measureCalls} {
 		if err := measure(ctx, l, r); err != nil {
 			return err
 		}

@@ -23,6 +23,10 @@ type report struct {
 	crowded   time.Duration   // until all had
 	rests     []atRest
 	init      int64 // bytes, of one instance
+
+	calls       []volleyed
+	steady      volleyed
+	callsMemory int64 // resident bytes of the server after them
 }
 
 // atRest is a server that has nothing to do.
@@ -85,6 +89,7 @@ sandbox and the route. runc is spared a network namespace.
 	}
 	r.growth(&b)
 	r.rest(&b)
+	r.apiCalls(&b)
 	return b.String()
 }
 
@@ -117,6 +122,27 @@ The server is started anew and left alone for %v.
 	if len(r.rests) > 1 {
 		fmt.Fprintf(b, "\nThe init that keeps an instance occupies %.2f MiB (proportional set size, median) beside\nthe application.\n", mib(r.init))
 	}
+}
+
+func (r *report) apiCalls(b *strings.Builder) {
+	fmt.Fprintf(b, `
+## API calls
+
+To a server that knows %d services, by %d clients on the same machine at once,
+over kept connections, each call signed and verified. The first row is the
+machine's price of any answer.
+
+| call | calls a second | median ms | p99 ms | times the first row's median |
+|---|---|---|---|---|
+`, r.known, callers)
+	for _, v := range r.calls {
+		m := quantile(v.took, 0.5)
+		fmt.Fprintf(b, "| %s | %.0f | %s | %s | %.1f |\n", v.what, v.perSecond(), ms(m), ms(quantile(v.took, 0.99)), ratio(m, quantile(r.calls[0].took, 0.5)))
+	}
+	fmt.Fprintf(b, `
+DescribeService at a steady %d calls a second: median %s ms, p99 %s ms, counted
+from when a call was due. The server then occupied %.1f MiB (resident).
+`, steady, ms(quantile(r.steady.took, 0.5)), ms(quantile(r.steady.took, 0.99)), mib(r.callsMemory))
 }
 
 func machine(versions []string) string {

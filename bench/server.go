@@ -29,6 +29,7 @@ const image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:latest"
 // server is a `slipway serve` on a data directory of its own.
 type server struct {
 	bin, dir string
+	flags    []string
 	cmd      *exec.Cmd
 	log      bytes.Buffer
 	ready    struct{ API, HTTP, Credentials string }
@@ -36,8 +37,8 @@ type server struct {
 }
 
 // newServer starts a server and imports the image.
-func newServer(ctx context.Context, l *lab, name string) (*server, error) {
-	s := &server{bin: l.slipway, dir: filepath.Join(l.dir, name)}
+func newServer(ctx context.Context, l *lab, name string, flags ...string) (*server, error) {
+	s := &server{bin: l.slipway, dir: filepath.Join(l.dir, name), flags: flags}
 	if _, err := s.start(ctx); err != nil {
 		return nil, err
 	}
@@ -57,9 +58,10 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 	}
 	file := filepath.Join(s.dir, "ready.json")
 	os.Remove(file)
-	s.cmd = exec.Command(s.bin, "serve", "--data-dir", s.dir, "--ready-file", file,
-		"--api-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-level", "warn",
-		"--quota", "services=100000")
+	s.cmd = exec.Command(s.bin, append([]string{
+		"serve", "--data-dir", s.dir, "--ready-file", file,
+		"--api-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-level", "warn", "--quota", "services=100000",
+	}, s.flags...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	began := time.Now()
@@ -131,6 +133,10 @@ type service struct {
 
 // create starts the creation of a service and returns it and the operation.
 func (s *server) create(ctx context.Context, name, scaling string) (*service, string, error) {
+	return s.createOf(ctx, name, image, scaling)
+}
+
+func (s *server) createOf(ctx context.Context, name, image, scaling string) (*service, string, error) {
 	in := &apprunner.CreateServiceInput{
 		ServiceName: aws.String(name),
 		SourceConfiguration: &types.SourceConfiguration{

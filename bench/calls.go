@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+)
+
+const (
+	callers   = 16               // calls at once where as many are made as possible
+	volley    = 5 * time.Second  // how long they are made
+	steady    = 1000             // calls a second where they come at a rate
+	steadyFor = 10 * time.Second // how long they come
+)
+
+// volleyed is what one kind of call did.
+type volleyed struct {
+	what string
+	took []time.Duration // of each call
+	span time.Duration   // of all of them
+}
+
+func (v volleyed) perSecond() float64 { return float64(len(v.took)) / v.span.Seconds() }
+
+// measureCalls makes API calls to a server that knows many services. Their
+// images are missing, so that they are there without instances: a call does not
+// care.
+func measureCalls(ctx context.Context, l *lab, r *report) error {
+	s, err := newServer(ctx, l, "calls", "--quota", "autoscaling-names=-1,autoscaling-revisions=-1")
+	if err != nil {
+		return err
+	}
+	return errors.Join(calls(ctx, s, l, r), s.stop(), os.RemoveAll(s.dir))
+}
+
+func calls(ctx context.Context, s *server, l *lab, r *report) error {
+	arns, err := s.known(ctx, l.known)
+	if err != nil {
+		return err
+	}
+	c, err := s.caller(ctx)
+	if err != nil {
+		return err
+	}
+	var n atomic.Int64
+	describe := func(ctx context.Context) error {
+		arn := arns[int(n.Add(1))*7919%len(arns)]
+		return c.call(ctx, "DescribeService", map[string]any{"ServiceArn": arn})
+	}
+	for _, v := range []struct {
+		what string
+		call func(context.Context) error
+	}{
+		{"GET /healthz, which does nothing, to compare with", c.health},
+		{"DescribeService", describe},
+		{"ListServices, a page of 20", func(ctx context.Context) error {
+			return c.call(ctx, "ListServices", map[string]any{"MaxResults": 20})
+		}},
+		{"ListServices, all at once", func(ctx context.Context) error { return c.call(ctx, "ListServices", map[string]any{}) }},
+		{"CreateAutoScalingConfiguration", func(ctx context.Context) error {
+			return c.call(ctx, "CreateAutoScalingConfiguration", map[string]any{"AutoScalingConfigurationName": fmt.Sprintf("bench-%d", n.Add(1))})
+		}},
+	} {
+		took, err := fire(ctx, v.call)
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.what, err)
+		}
+		took.what = v.what
+		r.calls = append(r.calls, took)
+	}
+	if r.steady, err = pace(ctx, describe); err != nil {
+		return err
+	}
+	r.callsMemory, err = status(s.cmd.Process.Pid, "VmRSS")
+	return err
+}
+
+// known creates n services whose creation fails, and returns their ARNs.
+func (s *server) known(ctx context.Context, n int) ([]string, error) {
+	arns := make([]string, n)
+	err := together(n, 8, func(i int) error {
+		v, op, err := s.createOf(ctx, fmt.Sprintf("known-%d", i), "000000000000.dkr.ecr.us-east-1.amazonaws.com/missing:1", "")
+		if err != nil {
+			return err
+		}
+		arns[i] = v.arn
+		return poll(ctx, 20*time.Millisecond, func() (bool, error) {
+			out, err := s.ListOperations(ctx, &apprunner.ListOperationsInput{ServiceArn: &v.arn})
+			if err != nil || len(out.OperationSummaryList) != 1 {
+				return true, errors.Join(err, errors.New("the creation is not listed"))
+			}
+			return out.OperationSummaryList[0].Status == types.OperationStatusFailed, fmt.Errorf("operation %s has not failed", op)
+		})
+	})
+	return arns, err
+}
+
+// fire makes as many calls as it can for a while.
+func fire(ctx context.Context, call func(context.Context) error) (volleyed, error) {
+	if err := call(ctx); err != nil { // warm
+		return volleyed{}, err
+	}
+	all, errs := make([][]time.Duration, callers), make([]error, callers)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for i := range callers {
+		wg.Go(func() {
+			for time.Since(began) < volley && errs[i] == nil {
+				from := time.Now()
+				errs[i] = call(ctx)
+				all[i] = append(all[i], time.Since(from))
+			}
+		})
+	}
+	wg.Wait()
+	return volleyed{took: slices.Concat(all...), span: time.Since(began)}, errors.Join(errs...)
+}
+
+// pace makes calls at a rate, whatever becomes of those before: a call's time
+// begins when it was due.
+func pace(ctx context.Context, call func(context.Context) error) (volleyed, error) {
+	n := int(steadyFor.Seconds() * steady)
+	took, errs := make([]time.Duration, n), make([]error, n)
+	var wg sync.WaitGroup
+	began := time.Now()
+	for i := range n {
+		due := began.Add(time.Duration(i) * time.Second / steady)
+		time.Sleep(time.Until(due))
+		wg.Go(func() {
+			errs[i] = call(ctx)
+			took[i] = time.Since(due)
+		})
+	}
+	wg.Wait()
+	return volleyed{took: took, span: time.Since(began)}, errors.Join(errs...)
+}
+
+// caller makes calls with less work of its own than an SDK, which would share
+// the machine with the server.
+type caller struct {
+	api    string
+	client *http.Client
+	signer *v4.Signer
+	keys   aws.Credentials
+}
+
+func (s *server) caller(ctx context.Context) (*caller, error) {
+	keys, err := s.Options().Credentials.Retrieve(ctx)
+	return &caller{
+		api: s.ready.API, signer: v4.NewSigner(), keys: keys,
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
+	}, err
+}
+
+func (c *caller) call(ctx context.Context, operation string, in any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.api+"/", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	req.Header.Set("X-Amz-Target", "AppRunner."+operation)
+	hash := sha256.Sum256(body)
+	if err := c.signer.SignHTTP(ctx, c.keys, req, hex.EncodeToString(hash[:]), "apprunner", "us-east-1", time.Now()); err != nil {
+		return err
+	}
+	return c.send(req)
+}
+
+func (c *caller) health(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.api+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	return c.send(req)
+}
+
+func (c *caller) send(req *http.Request) error {
+	r, err := c.client.Do(req)
+	if err != nil {
+		return err
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(r.Body, 1<<10))
+		return fmt.Errorf("%s: %s", r.Status, text)
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	return err
+}
