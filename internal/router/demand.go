@@ -36,6 +36,9 @@ func (r *Router) sample(ctx context.Context) {
 		case now := <-tick.C:
 			for _, s := range r.table.Load().byID {
 				f, w := s.gate.demand()
+				if f+w == 0 && s.meter.quiet.Load() {
+					continue // as most of many services are: nothing is added
+				}
 				s.meter.sample(now, float64(f+w))
 			}
 		}

@@ -85,9 +85,10 @@ func (r *Router) apply(routes []route, version int64) {
 	for _, rt := range routes {
 		s := r.services[rt.service]
 		if s == nil {
-			s = newService(rt, func() { r.waits(rt.service) }, r.nudge)
+			s = newService(rt, func() { r.waits(rt.service) }, r.stir)
 			r.services[rt.service] = s
 		}
+		r.unsettled[s] = true
 		switch changed := s.update(rt, limits, func(e endpoint) *instance { return r.newInstance(e, rt.maxConcurrency) }); {
 		case rt.state == deleted:
 			gone = append(gone, s)
@@ -117,28 +118,50 @@ func (r *Router) waits(serviceID string) {
 	}
 }
 
-// nudge makes the loop look for what has become empty.
-func (r *Router) nudge() {
+// stir makes the loop look at a service of which something became empty.
+func (r *Router) stir(s *service) {
+	r.mu.Lock()
+	r.stirred = append(r.stirred, s)
+	r.mu.Unlock()
 	select {
 	case r.idle <- struct{}{}:
 	default:
 	}
 }
 
-// report tells the store which releases and instances have become empty, and
-// forgets services that are gone. It runs in the loop that applies tables, so
-// what it reports is so in the table that requests go by.
-func (r *Router) report(ctx context.Context) error {
+// settle tidies the services that changed or were stirred, forgets those that
+// are gone, and returns what of them has become empty. It looks at no others:
+// most of many services do nothing at most times. One with something left to
+// empty stays unsettled.
+func (r *Router) settle() map[*service][]string {
+	r.mu.Lock()
+	for _, s := range r.stirred {
+		r.unsettled[s] = true
+	}
+	r.stirred = nil
+	r.mu.Unlock()
 	empty := map[*service][]string{}
-	for id, s := range r.services {
+	for s := range r.unsettled {
 		s.tidy()
 		if ids := s.empty(); len(ids) > 0 {
 			empty[s] = ids
 		}
-		if len(s.instances) == 0 && r.table.Load().byID[id] == nil && !s.unreported() {
-			delete(r.services, id)
+		if s.unreported() {
+			continue
+		}
+		delete(r.unsettled, s)
+		if len(s.instances) == 0 && r.table.Load().byID[s.id] == nil {
+			delete(r.services, s.id)
 		}
 	}
+	return empty
+}
+
+// report tells the store which releases and instances have become empty. It
+// runs in the loop that applies tables, so what it reports is so in the table
+// that requests go by.
+func (r *Router) report(ctx context.Context) error {
+	empty := r.settle()
 	if len(empty) == 0 {
 		return nil
 	}

@@ -82,9 +82,13 @@ type Router struct {
 	loaded chan struct{} // closed when there is a first table
 	idle   chan struct{} // nudged when a closed instance became idle
 
+	mu      sync.Mutex // guards stirred
+	stirred []*service // of which something became empty since the loop looked
+
 	// The loading loop's own.
-	version  int64               // of the table
-	services map[string]*service // by id; gone ones too until they are empty
+	version   int64               // of the table
+	services  map[string]*service // by id; gone ones too until they are empty
+	unsettled map[*service]bool   // changed, stirred, or with something to report
 }
 
 // New returns a router. It does nothing before Run.
@@ -106,6 +110,8 @@ func newRouter(cfg Config) *Router {
 		loaded:   make(chan struct{}),
 		idle:     make(chan struct{}, 1),
 		services: map[string]*service{},
+
+		unsettled: map[*service]bool{},
 	}
 	r.table.Store(newTable())
 	return r

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,13 +22,14 @@ type service struct {
 	leaving   map[string]bool      // releases and instances that must empty: whether that was reported
 }
 
-func newService(rt route, onWait, onIdle func()) *service {
-	return &service{
+func newService(rt route, onWait func(), onIdle func(*service)) *service {
+	s := &service{
 		id: rt.service, name: rt.name,
-		gate:      newGate(onWait, onIdle),
 		instances: map[string]*instance{},
 		leaving:   map[string]bool{},
 	}
+	s.gate = newGate(onWait, func() { onIdle(s) })
+	return s
 }
 
 // queueLimits says how many requests of a service may wait.
@@ -131,7 +133,9 @@ func (s *service) busy(target string) bool {
 
 // meter integrates a service's demand over time.
 type meter struct {
-	mu   sync.Mutex // guards all
+	quiet atomic.Bool // the last sample was of no demand
+
+	mu   sync.Mutex // guards the rest
 	at   time.Time  // of the last sample; zero before the first
 	last float64    // demand then
 	area float64    // integral of demand until then, in request-seconds
@@ -145,5 +149,6 @@ func (m *meter) sample(now time.Time, demand float64) float64 {
 		m.area += m.last * d.Seconds()
 	}
 	m.at, m.last = now, demand
+	m.quiet.Store(demand == 0)
 	return m.area
 }
