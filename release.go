@@ -15,6 +15,7 @@ type Release struct {
 	Process  Process
 	Port     int // TCP port the application listens on, 1-65535
 
+	Tracing     bool // its instances have a collector of traces
 	Resources   Resources
 	HealthCheck HealthCheck
 	Scaling     Scaling

@@ -50,6 +50,9 @@ type serveConfig struct {
 	Quotas      []string      // name=number
 	GitHub      string        // URL of its API
 	Bitbucket   string
+
+	OTLPEndpoint     string // URL of a collector of traces that speaks gRPC
+	OTLPHTTPEndpoint string // URL of one that speaks HTTP
 }
 
 func newServeCommand(m *Main) *cobra.Command {
@@ -135,6 +138,8 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which every service may have a custom domain without validation records")
 	f.StringSliceVar(&c.Quotas, "quota", nil, "`name=number`, -1 for none: "+strings.Join(api.QuotaNames(), ", "))
 	f.StringVar(&c.GitHub, "github-api", codehost.DefaultGitHub, "`URL` of GitHub's API, which connections are completed with")
+	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "`URL` of the collector (OTLP over gRPC) for the traces of services with observability, as http://127.0.0.1:4317")
+	f.StringVar(&c.OTLPHTTPEndpoint, "otlp-http-endpoint", "", "`URL` of the same collector for OTLP over HTTP, as http://127.0.0.1:4318")
 	f.StringVar(&c.Bitbucket, "bitbucket-api", codehost.DefaultBitbucket, "`URL` of Bitbucket's API")
 }
 

@@ -211,6 +211,9 @@ func (s *server) openRuntime(ctx context.Context) (err error) {
 			cfg.Egress = s.egress
 		}
 	}
+	if cfg.Collectors, err = s.cfg.collectors(); err != nil {
+		return err
+	}
 	if s.driver, err = embedded.New(cfg); err != nil {
 		return err
 	}
@@ -265,7 +268,7 @@ func (s *server) wireDomains(context.Context) error {
 func (s *server) wireOperations(context.Context) error {
 	plans, err := deploy.New(deploy.Config{
 		Store: s.store, Resolver: source.Resolver{Images: s.images}, Region: s.cfg.Region,
-		HealthLimit: s.cfg.HealthLimit, Log: s.log.With("part", "deploy"),
+		Tracing: s.cfg.OTLPEndpoint != "", HealthLimit: s.cfg.HealthLimit, Log: s.log.With("part", "deploy"),
 	})
 	if err != nil {
 		return err

@@ -27,6 +27,7 @@ type Config struct {
 	Store    *store.Store
 	Resolver Resolver
 	Region   string
+	Tracing  bool // instances have a collector of traces at collectorEndpoint
 	Log      *slog.Logger
 
 	ResolveLimit time.Duration // 30 minutes when 0: to fetch an image

@@ -72,6 +72,9 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		return operation.Fatal(err)
 	}
 	r.ID, r.ServiceID, r.Operation = slipway.NewID(), op.ServiceID, op.ID
+	if err := p.trace(tx, op, now, v.Service, spec, &r); err != nil {
+		return err
+	}
 	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, asc.Scaling.MinSize, now
 	if st.Previous != "" {
 		prev, err := tx.Release(st.Previous)

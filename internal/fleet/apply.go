@@ -105,6 +105,7 @@ func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) erro
 		Process:   r.Process,
 		Port:      r.Port,
 		Resources: r.Resources,
+		Tracing:   r.Tracing,
 	})
 }
 

@@ -90,6 +90,7 @@ type Spec struct {
 	Process   slipway.Process
 	Port      int
 	Resources slipway.Resources
+	Tracing   bool  // the instance finds a collector of traces on its localhost, where the driver has one
 	Disk      int64 // bytes its writable layer may hold; 0: the driver's default
 }
 

@@ -14,6 +14,7 @@ type releaseSettings struct {
 	Resources   slipway.Resources
 	HealthCheck slipway.HealthCheck
 	Scaling     slipway.Scaling
+	Tracing     bool
 }
 
 const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at`
@@ -22,13 +23,13 @@ func scanRelease(s scanner) (r slipway.Release, err error) {
 	var set releaseSettings
 	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt})
 	r.ImageRef, r.Process, r.Port = set.ImageRef, set.Process, set.Port
-	r.Resources, r.HealthCheck, r.Scaling = set.Resources, set.HealthCheck, set.Scaling
+	r.Resources, r.HealthCheck, r.Scaling, r.Tracing = set.Resources, set.HealthCheck, set.Scaling, set.Tracing
 	return r, err
 }
 
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
-	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Resources, r.HealthCheck, r.Scaling})
+	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Resources, r.HealthCheck, r.Scaling, r.Tracing})
 	if err != nil {
 		return err
 	}

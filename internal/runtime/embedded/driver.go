@@ -55,7 +55,9 @@ type Config struct {
 	Images   Images
 	LayerDir string // absolute; all directories that Images returns lie below it
 	Egress   Egress // nil: instances reach nothing but themselves
-	Log      *slog.Logger
+	// Collectors are open to the instances whose spec asks for tracing.
+	Collectors []Collector
+	Log        *slog.Logger
 
 	Pool   int       // blank sandboxes to keep ready, and furnished ones; 0: DefaultPool; negative: none
 	Disk   int64     // bytes of writable space where a spec does not say; 0: DefaultDisk
@@ -135,6 +137,9 @@ func New(cfg Config) (*Driver, error) {
 	}
 	if cfg.Dir == "" || cfg.LayerDir == "" || cfg.Images == nil || cfg.Log == nil {
 		return nil, errors.New("the embedded runtime needs a directory, images and a log")
+	}
+	if err := checkCollectors(cfg.Collectors); err != nil {
+		return nil, err
 	}
 	cfg.setDefaults()
 	if cfg.Init == nil {
@@ -269,7 +274,10 @@ func (d *Driver) release() {
 			in.process.release()
 			in.process = nil
 		}
+		c := in.collecting
+		in.collecting = nil
 		in.mu.Unlock()
+		c.stop()
 		in.close()
 	}
 }

@@ -22,9 +22,11 @@ func (d *Driver) ended(in *instance) {
 	d.ends.Go(func() {
 		in.mu.Lock()
 		p := in.process
-		in.process = nil
+		c := in.collecting
+		in.process, in.collecting = nil, nil
 		in.mu.Unlock()
 
+		c.stop()
 		d.conclude(in, reasonKilled)
 		d.nudge(in.id)
 		p.release()

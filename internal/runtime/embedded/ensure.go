@@ -76,12 +76,16 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 		d.pool.discard(s)
 		return err
 	}
-	if err := d.launch(ctx, s, in, want, furniture); err != nil {
-		s.discard()
-		d.remains(in)
-		return err
+	// Before the application runs, which may take a port only when it is free.
+	err = d.collect(in, s.process.netns)
+	if err == nil {
+		err = d.launch(ctx, s, in, want, furniture)
 	}
-	if err := d.keep(s, in); err != nil {
+	if err == nil {
+		err = d.keep(s, in)
+	}
+	if err != nil {
+		in.collecting.stop()
 		s.discard()
 		d.remains(in)
 		return err
@@ -105,6 +109,8 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 			Sandbox:    s.name,
 			StopSignal: want.Process.StopSignal,
 			Memory:     want.Resources.Memory,
+			Port:       want.Port,
+			Tracing:    want.Tracing,
 			Addr:       s.link.Addr.Addr(),
 			CreatedAt:  time.Now(),
 		},

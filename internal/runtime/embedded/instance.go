@@ -31,6 +31,8 @@ type spec struct {
 	Sandbox    string     `json:"sandbox"`
 	StopSignal string     `json:"stopSignal,omitempty"`
 	Memory     int        `json:"memory"` // MiB
+	Port       int        `json:"port,omitempty"`
+	Tracing    bool       `json:"tracing,omitempty"`
 	Addr       netip.Addr `json:"addr,omitzero"`
 	CreatedAt  time.Time  `json:"createdAt"`
 }
@@ -50,6 +52,8 @@ type instance struct {
 	started *handoff.Started
 	exit    *slipway.Exit
 	because string // why we killed it; "" if we did not
+
+	collecting *collecting // nil while it has no collectors
 
 	output output
 }

@@ -126,6 +126,10 @@ func (d *Driver) loadInstance(id string) (sandbox string, err error) {
 		d.conclude(in, reasonRestart)
 		return spec.Sandbox, nil
 	}
+	// Serving goes on without them: that it can't be traced is no reason to end it.
+	if err := d.collect(in, in.process.netns); err != nil {
+		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
+	}
 	return spec.Sandbox, d.poller.add(in.process.pidfd, func() { d.ended(in) })
 }
 
