@@ -30,6 +30,9 @@ const (
 	WebhookTest EventType = "Slipway Webhook Test"
 )
 
+// EventTypes are the types of events that services make.
+func EventTypes() []EventType { return []EventType{ServiceStatusChange, OperationStatusChange} }
+
 // busEvent is the envelope that EventBridge gives every event.
 type busEvent struct {
 	Version    string    `json:"version"`

@@ -174,16 +174,25 @@ func (m *Main) token(name, given string) (string, error) {
 		}
 		given = string(typed)
 	} else if given == "" {
-		line, err := bufio.NewReader(io.LimitReader(m.Stdin, 64<<10)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the token: %w", err)
+		var err error
+		if given, err = m.secretLine(); err != nil {
+			return "", err
 		}
-		given = line
 	}
 	if given = strings.TrimSpace(given); given == "" {
 		return "", &client.Problem{Misuse: true, Text: "no token was given", Hint: "Give it in " + tokenVariable + " or on standard input."}
 	}
 	return given, nil
+}
+
+// secretLine reads a line with a secret from standard input, without blanks
+// around it.
+func (m *Main) secretLine() (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(m.Stdin, 64<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read standard input: %w", err)
+	}
+	return strings.TrimSpace(line), nil
 }
 
 func (m *Main) completeConnection(ctx context.Context, name, token string) error {

@@ -45,6 +45,7 @@ type fakeServer struct {
 	operations  map[string][]*fakeOperation // by service ARN, oldest first
 	scalings    []types.AutoScalingConfiguration
 	tags        []types.Tag
+	hooks       fakeHooks
 	connections []types.Connection
 	output      []fakeLine // of instances
 	ids         int
@@ -171,6 +172,8 @@ func (f *fakeServer) call(operation string, body []byte) (any, error) {
 		return f.describeScaling(body)
 	case "CreateConnection", "ListConnections", "CompleteConnection", "DeleteConnection":
 		return f.callConnection(operation, body)
+	case "CreateWebhook", "ListWebhooks", "DescribeWebhook", "ListWebhookDeliveries", "TestWebhook", "DeleteWebhook":
+		return f.callWebhook(operation, body)
 	case "ListTagsForResource":
 		return &apprunner.ListTagsForResourceOutput{Tags: f.tags}, nil
 	}

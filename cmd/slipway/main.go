@@ -153,6 +153,7 @@ func (m *Main) commands() []*cobra.Command {
 		newServeCommand(m),
 		newImageCommand(m),
 		newConnectionCommand(m),
+		newHooksCommand(m),
 		newEnvCommand(m),
 		newVersionCommand(m),
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/openslipway/slipway/internal/domain"
 	"github.com/openslipway/slipway/internal/fleet"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/operation"
@@ -70,6 +71,7 @@ type server struct {
 	engine    *operation.Engine
 	auto      *deploy.Auto
 	domains   *domain.Keeper
+	hooks     *hooks.Hooks
 	gateway   *gateway.Gateway
 	metrics   *prometheus.Registry
 }
@@ -280,7 +282,8 @@ func (s *server) wireOperations(context.Context) error {
 		return err
 	}
 	s.auto = deploy.NewAuto(s.store, s.images.Local, s.log.With("part", "deploy"))
-	return nil
+	s.hooks, err = hooks.New(hooks.Config{Store: s.store, Keys: s.keys, Log: s.log.With("part", "hooks")})
+	return err
 }
 
 // wireAPI wires the endpoint with every AWS service that it speaks.
@@ -306,9 +309,13 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	webhooks, err := hooks.NewAPI(hooks.APIConfig{Store: s.store, Keys: s.keys, Region: s.cfg.Region, Account: s.cfg.Account})
+	if err != nil {
+		return err
+	}
 	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
-		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Services: []gateway.Service{apprunner.Service(), logs.Service()},
+		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Services: []gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service()},
 		Log: s.log.With("part", "api"), Observe: calls.observe,
 	})
 	if err != nil {
@@ -335,7 +342,7 @@ func (s *server) run(ctx context.Context) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
 	inner, inside := errgroup.WithContext(loops)
-	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto, s.domains}
+	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto, s.domains, s.hooks}
 	if s.egress != nil {
 		parts = append(parts, s.egress)
 	}

@@ -21,7 +21,7 @@ var imports = map[string][]string{
 	"gateway/gatewaytest": {"gateway", "wire", "store"},
 	"api":                 {"gateway", "wire", "store", "iam/policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
-	"hooks":               {"gateway", "wire", "store"},
+	"hooks":               {"gateway", "store"},
 
 	"codehost": {},
 

@@ -1,0 +1,346 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+func newHooksCommand(m *Main) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "hooks",
+		Short: "Send events to webhooks",
+		Long: `Hooks sets up webhooks: addresses to which the server posts App Runner's
+EventBridge events, as they are there, when a service's status changes and when
+an operation begins or ends.
+
+Requests are signed as Standard Webhooks (https://www.standardwebhooks.com) has
+it. The events of a service arrive in order; one that the receiver does not
+answer with 2xx is tried again for a day, with growing pauses, and holds back
+those behind it, for this webhook alone. An event may come twice, with the same
+webhook-id. Redirects are not followed, and 410 Gone ends the delivery at once.
+
+The server sends from where it runs: whoever may make webhooks makes it send
+requests to any address that it can reach.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newHooksAddCommand(m), newHooksLsCommand(m), newHooksShowCommand(m), newHooksTestCommand(m), newHooksRmCommand(m))
+	return cmd
+}
+
+// eventWords are the types of events as they are typed.
+var eventWords = map[string]slipway.EventType{
+	"status":    slipway.ServiceStatusChange,
+	"operation": slipway.OperationStatusChange,
+}
+
+// wordOf is the word for a type of event, or the type itself.
+func wordOf(kind string) string {
+	for word, t := range eventWords {
+		if string(t) == kind {
+			return word
+		}
+	}
+	if kind == string(slipway.WebhookTest) {
+		return "test"
+	}
+	return kind
+}
+
+type hooksAdd struct {
+	m       *Main
+	service string
+	types   []string
+	stdin   bool
+}
+
+func newHooksAddCommand(m *Main) *cobra.Command {
+	add := hooksAdd{m: m}
+	cmd := &cobra.Command{
+		Use:   "add URL",
+		Short: "Send events to an address",
+		Long: `Add makes a webhook and prints the secret with which receivers verify its
+requests: whsec_ and a key in base64, as the libraries of Standard Webhooks take
+it. It is shown this once. With --secret-stdin the secret is read from standard
+input instead of being made.`,
+		Example: `  slipway hooks add https://chat.example.com/deployments --type operation
+  slipway hooks add http://127.0.0.1:9000/ --service shop --secret-stdin < secret`,
+		Args: argCount(1, 1, "a URL"),
+		RunE: func(cmd *cobra.Command, args []string) error { return add.run(cmd, args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&add.service, "service", "", "`name` of the service whose events to send, now or later (default: all)")
+	f.StringSliceVar(&add.types, "type", nil, "`type` of events to send: status or operation (default: all)")
+	f.BoolVar(&add.stdin, "secret-stdin", false, "read the secret from standard input")
+	return cmd
+}
+
+func (add *hooksAdd) run(cmd *cobra.Command, url string) error {
+	var types []string
+	for _, word := range add.types {
+		t, ok := eventWords[word]
+		if !ok {
+			return usageError(cmd, "--type is %q; it must be status or operation", word)
+		}
+		types = append(types, string(t))
+	}
+	secret := ""
+	if add.stdin {
+		var err error
+		if secret, err = add.m.secretLine(); err != nil {
+			return err
+		}
+	}
+	c, err := add.m.connect(cmd.Context())
+	if err != nil {
+		return err
+	}
+	hook, made, err := c.CreateWebhook(cmd.Context(), url, add.service, types, secret)
+	if err != nil {
+		return err
+	}
+	if add.stdin {
+		made = "" // whoever gave it has it
+	}
+	if add.m.json {
+		return add.m.printJSON(struct {
+			Webhook client.Webhook
+			Secret  string `json:",omitempty"`
+		}{hook, made})
+	}
+	fmt.Fprintf(add.m.Stdout, "Webhook %s is made.\n", hook.WebhookID)
+	if made != "" {
+		fmt.Fprintf(add.m.Stdout, "Its secret, which is not shown again: %s\n", made)
+	}
+	add.m.progress().Say(term.Plain, "`slipway hooks test %s` tries it.", hook.WebhookID)
+	return nil
+}
+
+func newHooksLsCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List webhooks",
+		Long: `Ls lists all webhooks, oldest first. PENDING is how many events are not through.
+With --json it prints {"Webhooks": [...]}.`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.listHooks(cmd.Context()) },
+	}
+}
+
+func (m *Main) listHooks(ctx context.Context) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := c.Webhooks(ctx)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct{ Webhooks []client.Webhook }{list})
+	}
+	if len(list) == 0 {
+		m.progress().Say(term.Plain, "No webhooks yet. `slipway hooks add URL` makes one.")
+		return nil
+	}
+	t := term.Table{Head: []string{"ID", "URL", "SERVICE", "TYPES", "PENDING", "CREATED"}}
+	for _, h := range list {
+		t.Add(
+			term.Cell{Text: h.WebhookID},
+			term.Cell{Text: h.URL},
+			term.Cell{Text: orAll(h.ServiceName)},
+			term.Cell{Text: orAll(typeWords(h.Types))},
+			term.Cell{Text: fmt.Sprint(h.Pending)},
+			term.Cell{Text: term.Ago(m.Now(), h.CreatedAt.Time())},
+		)
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func orAll(s string) string {
+	if s == "" {
+		return "all"
+	}
+	return s
+}
+
+func typeWords(types []string) string {
+	words := make([]string, len(types))
+	for i, t := range types {
+		words[i] = wordOf(t)
+	}
+	slices.Sort(words)
+	return strings.Join(words, ",")
+}
+
+func newHooksShowCommand(m *Main) *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:   "show WEBHOOK",
+		Short: "Show a webhook and its deliveries",
+		Long: `Show shows a webhook with its newest deliveries and what came of them. HELD ones
+wait for an earlier event of their service; DEAD ones were given up. Deliveries
+are kept for a week after their end. With --json it prints {"Webhook": ...,
+"Deliveries": [...]}, these with the events as they are sent.`,
+		Args: argCount(1, 1, "the id of a webhook"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.showHook(cmd.Context(), args[0], max(limit, 1))
+		},
+	}
+	cmd.Flags().IntVarP(&limit, "number", "n", 20, "how many deliveries to show")
+	return cmd
+}
+
+func (m *Main) showHook(ctx context.Context, id string, limit int) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	h, err := c.Webhook(ctx, id)
+	if err != nil {
+		return err
+	}
+	list, err := c.WebhookDeliveries(ctx, id, limit)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct {
+			Webhook    client.Webhook
+			Deliveries []client.WebhookDelivery
+		}{h, list})
+	}
+	facts := term.Table{}
+	for _, f := range [][2]string{
+		{"URL", h.URL},
+		{"Service", orAll(h.ServiceName)},
+		{"Types", orAll(typeWords(h.Types))},
+		{"Created", term.Ago(m.Now(), h.CreatedAt.Time())},
+		{"Pending", fmt.Sprint(h.Pending)},
+	} {
+		facts.Add(term.Cell{Text: f[0], Tone: term.Strong}, term.Cell{Text: f[1]})
+	}
+	if err := facts.Write(m.Stdout, m.outStyle()); err != nil || len(list) == 0 {
+		return err
+	}
+	t := term.Table{Head: []string{"EVENT", "SERVICE", "TYPE", "AT", "STATE", "ATTEMPTS", "OUTCOME"}}
+	for _, d := range list {
+		t.Add(
+			term.Cell{Text: d.EventID},
+			term.Cell{Text: d.ServiceName},
+			term.Cell{Text: wordOf(d.Type)},
+			term.Cell{Text: term.Ago(m.Now(), d.CreatedAt.Time())},
+			term.Cell{Text: d.State, Tone: deliveryTone(d.State)},
+			term.Cell{Text: fmt.Sprint(d.Attempts)},
+			term.Cell{Text: deliveryOutcome(d)},
+		)
+	}
+	fmt.Fprintln(m.Stdout)
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func deliveryTone(state string) term.Tone {
+	switch slipway.DeliveryState(state) {
+	case slipway.DeliveryDelivered:
+		return term.Good
+	case slipway.DeliveryDead:
+		return term.Bad
+	case slipway.DeliveryDue:
+		return term.Warn
+	}
+	return term.Faint
+}
+
+func deliveryOutcome(d client.WebhookDelivery) string {
+	switch {
+	case d.Problem != "":
+		return d.Problem
+	case d.StatusCode != 0:
+		return fmt.Sprintf("the receiver answered %d", d.StatusCode)
+	}
+	return ""
+}
+
+func newHooksTestCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:   "test WEBHOOK",
+		Short: "Send an event to a webhook to try it",
+		Long: `Test sends an event of the type "Slipway Webhook Test" to a webhook and says what
+came of the first attempt. It fails when the receiver did not answer with 2xx;
+the event is tried again then like any other.`,
+		Args: argCount(1, 1, "the id of a webhook"),
+		RunE: func(cmd *cobra.Command, args []string) error { return m.testHook(cmd.Context(), args[0]) },
+	}
+}
+
+func (m *Main) testHook(ctx context.Context, id string) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	d, err := c.TestWebhook(ctx, id)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if d.State != string(slipway.DeliveryDelivered) {
+		failed = &client.Problem{
+			Text: fmt.Sprintf("event %s did not arrive: %s", d.EventID, d.Problem),
+			Hint: fmt.Sprintf("`slipway hooks show %s` shows how it goes on.", id),
+		}
+		if d.State == string(slipway.DeliveryHeld) {
+			failed.(*client.Problem).Text = fmt.Sprintf("event %s waits for an earlier test that did not arrive", d.EventID)
+		}
+	}
+	if m.json {
+		if err := m.printJSON(struct{ Delivery client.WebhookDelivery }{d}); err != nil {
+			return err
+		}
+		return failed
+	}
+	if failed == nil {
+		_, err = fmt.Fprintf(m.Stdout, "Event %s arrived: %s.\n", d.EventID, deliveryOutcome(d))
+		return err
+	}
+	return failed
+}
+
+func newHooksRmCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:   "rm WEBHOOK",
+		Short: "Remove a webhook",
+		Long:  `Rm removes a webhook. Events that have not been delivered to it are dropped.`,
+		Args:  argCount(1, 1, "the id of a webhook"),
+		RunE:  func(cmd *cobra.Command, args []string) error { return m.removeHook(cmd.Context(), args[0]) },
+	}
+}
+
+func (m *Main) removeHook(ctx context.Context, id string) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	h, err := c.DeleteWebhook(ctx, id)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct{ Webhook client.Webhook }{h})
+	}
+	_, err = fmt.Fprintf(m.Stdout, "Webhook %s is removed.\n", h.WebhookID)
+	return err
+}

@@ -1,0 +1,377 @@
+package hooks
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// APIConfig is what the operations on webhooks need.
+type APIConfig struct {
+	Store   *store.Store
+	Keys    Keys
+	Region  string // of ARNs
+	Account string // twelve digits
+
+	Now func() time.Time // time.Now when nil
+}
+
+// API are the operations on webhooks. They are Slipway's own: App Runner's
+// events are subscribed to in EventBridge.
+type API struct{ cfg APIConfig }
+
+const (
+	maxWebhooks   = 100 // each has connections of its own
+	maxURL        = 2048
+	keyPrefix     = "whsec_" // of a key in base64, as Standard Webhooks writes it
+	newKey        = 32       // bytes of a key that we make
+	minKey        = 24
+	maxKey        = 64
+	maxDeliveries = 100 // a page
+)
+
+// NewAPI checks cfg and returns the operations.
+func NewAPI(cfg APIConfig) (*API, error) {
+	if cfg.Store == nil || cfg.Keys == nil || cfg.Region == "" || cfg.Account == "" {
+		return nil, errors.New("hooks: store, keys, region and account are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &API{cfg}, nil
+}
+
+// Service returns the operations for the gateway.
+func (a *API) Service() gateway.Service {
+	return gateway.Service{
+		SigningName: "apprunner",
+		ContentType: "application/x-amz-json-1.0",
+		Internal:    "InternalServiceErrorException",
+		Operations: map[string]gateway.Operation{
+			"Slipway.CreateWebhook":         gateway.Handle("CreateWebhook", nil, true, a.create).Needing(gateway.NeedsAction).Hiding("Secret"),
+			"Slipway.DescribeWebhook":       gateway.Handle("DescribeWebhook", nil, false, a.describe).Needing(gateway.NeedsOf(a.needs)),
+			"Slipway.ListWebhooks":          gateway.Handle("ListWebhooks", nil, false, a.list).Needing(gateway.NeedsAction),
+			"Slipway.ListWebhookDeliveries": gateway.Handle("ListWebhookDeliveries", nil, false, a.deliveries).Needing(gateway.NeedsOf(a.needsDeliveries)),
+			"Slipway.TestWebhook":           gateway.Handle("TestWebhook", nil, true, a.test).Needing(gateway.NeedsOf(a.needs)),
+			"Slipway.DeleteWebhook":         gateway.Handle("DeleteWebhook", nil, true, a.remove).Needing(gateway.NeedsOf(a.needs)),
+		},
+	}
+}
+
+// CreateWebhookInput is the input of CreateWebhook.
+type CreateWebhookInput struct {
+	URL         *string             `json:"Url"` // required
+	ServiceName *string             // of the service whose events to send, which need not exist; all when absent
+	Types       []slipway.EventType // detail-types to send; all when absent
+	Secret      *string             // "whsec_" and the key in base64; made when absent
+}
+
+// CreateWebhookOutput is its output.
+type CreateWebhookOutput struct {
+	Webhook *Webhook
+	Secret  *string // what verifies signatures; shown this once
+}
+
+// Webhook describes a webhook.
+type Webhook struct {
+	WebhookID   string `json:"WebhookId"`
+	WebhookArn  string
+	URL         string `json:"Url"`
+	ServiceName *string
+	Types       []slipway.EventType
+	CreatedAt   time.Time
+	Pending     *int // events that are not through; absent from CreateWebhook and DeleteWebhook
+}
+
+// WebhookInput names a webhook: the input of DescribeWebhook, TestWebhook and
+// DeleteWebhook.
+type WebhookInput struct {
+	WebhookID *string `json:"WebhookId"` // required
+}
+
+// WebhookOutput is the output of DescribeWebhook and DeleteWebhook.
+type WebhookOutput struct{ Webhook *Webhook }
+
+// ListWebhooksInput is the input of ListWebhooks.
+type ListWebhooksInput struct{}
+
+// ListWebhooksOutput is its output, oldest webhook first.
+type ListWebhooksOutput struct{ Webhooks []Webhook }
+
+// TestWebhookOutput is the output of TestWebhook, whose delivery shows what
+// became of it.
+type TestWebhookOutput struct {
+	EventID string `json:"EventId"`
+}
+
+// ListWebhookDeliveriesInput is the input of ListWebhookDeliveries.
+type ListWebhookDeliveriesInput struct {
+	WebhookID  *string `json:"WebhookId"` // required
+	MaxResults *int32  // 1 to 100, 100 when absent
+	NextToken  *string
+}
+
+// ListWebhookDeliveriesOutput is its output, newest event first.
+type ListWebhookDeliveriesOutput struct {
+	Deliveries []Delivery
+	NextToken  *string
+}
+
+// Delivery describes a delivery.
+type Delivery struct {
+	EventID       string `json:"EventId"`
+	Type          slipway.EventType
+	ServiceName   *string
+	State         slipway.DeliveryState
+	CreatedAt     time.Time
+	Attempts      int
+	LastAttemptAt *time.Time
+	NextAttemptAt *time.Time // while it is due
+	EndedAt       *time.Time
+	StatusCode    *int    // of the last attempt's answer
+	Problem       *string // why the last attempt failed
+	Event         string  // as it is sent
+}
+
+// create makes a webhook. Only the answer shows its key.
+func (a *API) create(ctx context.Context, _ gateway.Caller, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
+	h := slipway.Webhook{
+		ID: slipway.NewLabel(), URL: value(in.URL), Service: value(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
+	}
+	key, err := parseKey(in.Secret)
+	if err := errors.Join(checkURL(h.URL), checkName(h.Service), checkTypes(h.Types), err); err != nil {
+		return nil, err
+	}
+	h.Secret = a.cfg.Keys.Seal(owner(h.ID), key)
+	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		list, err := tx.Webhooks()
+		if err != nil {
+			return err
+		}
+		if len(list) >= maxWebhooks {
+			return slipway.Errorf(slipway.QuotaExceeded, "There are %d webhooks already; %d are allowed.", len(list), maxWebhooks)
+		}
+		return tx.InsertWebhook(h)
+	})
+	secret := keyPrefix + base64.StdEncoding.EncodeToString(key)
+	v := a.shown(h, nil)
+	return &CreateWebhookOutput{Webhook: &v, Secret: &secret}, err
+}
+
+func checkURL(text string) error {
+	u, err := url.Parse(text)
+	switch {
+	case text == "":
+		return slipway.Errorf(slipway.InvalidRequest, "Url is required.")
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return slipway.Errorf(slipway.InvalidRequest, "Url is %q; it must be https://host/path or http://host/path.", text)
+	case len(text) > maxURL:
+		return slipway.Errorf(slipway.InvalidRequest, "Url has %d bytes; at most %d are allowed.", len(text), maxURL)
+	case u.User != nil || u.Fragment != "":
+		return slipway.Errorf(slipway.InvalidRequest, "Url must have neither a user nor a fragment; receivers verify the signature.")
+	}
+	return nil
+}
+
+// nameForm is the model's pattern of service names, anchored.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{3,39}$`)
+
+func checkName(name string) error {
+	if name != "" && !nameForm.MatchString(name) {
+		return slipway.Errorf(slipway.InvalidRequest, "ServiceName is %q; it must be the name of a service, not its ARN.", name)
+	}
+	return nil
+}
+
+func checkTypes(types []slipway.EventType) error {
+	known := slipway.EventTypes()
+	for _, t := range types {
+		if !slices.Contains(known, t) {
+			return slipway.Errorf(slipway.InvalidRequest, "Types has %q; allowed are %q.", t, known)
+		}
+	}
+	return nil
+}
+
+// parseKey reads a signing key, or makes one of nothing.
+func parseKey(secret *string) ([]byte, error) {
+	if secret == nil {
+		key := make([]byte, newKey)
+		rand.Read(key)
+		return key, nil
+	}
+	text, ok := strings.CutPrefix(*secret, keyPrefix)
+	key, err := base64.StdEncoding.DecodeString(text)
+	if !ok || err != nil || len(key) < minKey || len(key) > maxKey {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "Secret must be %s and %d to %d bytes in base64, as Standard Webhooks has it.", keyPrefix, minKey, maxKey)
+	}
+	return key, nil
+}
+
+func (a *API) describe(ctx context.Context, _ gateway.Caller, in *WebhookInput) (out *WebhookOutput, err error) {
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		h, err := webhook(tx, in.WebhookID)
+		if err != nil {
+			return err
+		}
+		n, err := tx.CountDeliveries(h.ID)
+		v := a.shown(h, &n)
+		out = &WebhookOutput{&v}
+		return err
+	})
+	return out, err
+}
+
+func (a *API) list(ctx context.Context, _ gateway.Caller, _ *ListWebhooksInput) (*ListWebhooksOutput, error) {
+	out := &ListWebhooksOutput{Webhooks: []Webhook{}}
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.Webhooks()
+		if err != nil {
+			return err
+		}
+		for _, h := range list {
+			n, err := tx.CountDeliveries(h.ID)
+			if err != nil {
+				return err
+			}
+			out.Webhooks = append(out.Webhooks, a.shown(h, &n))
+		}
+		return nil
+	})
+	return out, err
+}
+
+// remove deletes a webhook and forgets what it has not been sent.
+func (a *API) remove(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*WebhookOutput, error) {
+	var h slipway.Webhook
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if h, err = webhook(tx, in.WebhookID); err != nil {
+			return err
+		}
+		return tx.DeleteWebhook(h.ID)
+	})
+	v := a.shown(h, nil)
+	return &WebhookOutput{&v}, err
+}
+
+// test sends an event to one webhook, whatever that wants.
+func (a *API) test(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*TestWebhookOutput, error) {
+	var e slipway.BusEvent
+	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		h, err := webhook(tx, in.WebhookID)
+		if err != nil {
+			return err
+		}
+		if e, err = slipway.NewTestEvent(a.cfg.Account, a.cfg.Region, a.arn(h.ID), a.cfg.Now()); err != nil {
+			return err
+		}
+		return tx.InsertDelivery(h.ID, e)
+	})
+	return &TestWebhookOutput{e.ID}, err
+}
+
+func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookDeliveriesInput) (*ListWebhookDeliveriesOutput, error) {
+	n := int32(maxDeliveries)
+	if in.MaxResults != nil {
+		n = *in.MaxResults
+	}
+	if n < 1 || n > maxDeliveries {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "MaxResults is %d; it must be from 1 to %d.", n, maxDeliveries)
+	}
+	p := page.New(&n, "ListWebhookDeliveries", value(in.WebhookID))
+	after, err := p.After(in.NextToken, 1)
+	if err != nil {
+		return nil, err
+	}
+	before, err := strconv.ParseInt("0"+after[0], 10, 64)
+	if err != nil {
+		return nil, page.ErrToken
+	}
+	out := &ListWebhookDeliveriesOutput{Deliveries: []Delivery{}}
+	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		h, err := webhook(tx, in.WebhookID)
+		if err != nil {
+			return err
+		}
+		list, err := tx.Deliveries(h.ID, before, p.Limit())
+		list, out.NextToken = page.Cut(p, list, func(d slipway.Delivery) []string { return []string{strconv.FormatInt(d.Event.Seq, 10)} })
+		for _, d := range list {
+			out.Deliveries = append(out.Deliveries, shownDelivery(d))
+		}
+		return err
+	})
+	return out, err
+}
+
+// needs are the permissions of a call about one webhook.
+func (a *API) needs(_ *store.Tx, in *WebhookInput) ([]gateway.Need, error) {
+	return []gateway.Need{{Resource: a.arn(value(in.WebhookID))}}, nil
+}
+
+func (a *API) needsDeliveries(_ *store.Tx, in *ListWebhookDeliveriesInput) ([]gateway.Need, error) {
+	return []gateway.Need{{Resource: a.arn(value(in.WebhookID))}}, nil
+}
+
+// webhook finds the webhook of an input.
+func webhook(tx *store.Tx, id *string) (slipway.Webhook, error) {
+	if value(id) == "" {
+		return slipway.Webhook{}, slipway.Errorf(slipway.InvalidRequest, "WebhookId is required.")
+	}
+	h, err := tx.Webhook(*id)
+	if errors.Is(err, store.ErrNotFound) {
+		err = slipway.Errorf(slipway.NotFound, "There is no webhook %q.", *id)
+	}
+	return h, err
+}
+
+func (a *API) arn(id string) string {
+	return slipway.ARN{Region: a.cfg.Region, Account: a.cfg.Account, Type: "webhook", Parts: []string{id}}.String()
+}
+
+func (a *API) shown(h slipway.Webhook, pending *int) Webhook {
+	return Webhook{
+		WebhookID: h.ID, WebhookArn: a.arn(h.ID), URL: h.URL, ServiceName: some(h.Service), Types: h.Types,
+		CreatedAt: h.CreatedAt, Pending: pending,
+	}
+}
+
+func shownDelivery(d slipway.Delivery) Delivery {
+	v := Delivery{
+		EventID: d.Event.ID, Type: d.Event.Type, ServiceName: some(d.Event.Service), State: d.State, CreatedAt: d.Event.At,
+		Attempts: d.Attempts, LastAttemptAt: some(d.LastAt), EndedAt: some(d.EndedAt),
+		StatusCode: some(d.Status), Problem: some(d.Problem), Event: string(d.Event.Body),
+	}
+	if d.State == slipway.DeliveryDue {
+		v.NextAttemptAt = &d.NextAt
+	}
+	return v
+}
+
+// some is a pointer to v, nil to nothing.
+func some[T comparable](v T) *T {
+	var none T
+	if v == none {
+		return nil
+	}
+	return &v
+}
+
+// value is what p points to, or zero.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
