@@ -82,25 +82,30 @@ type runner interface {
 }
 
 // newServer opens and wires everything and starts nothing.
-func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (s *server, err error) {
-	s = &server{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: prometheus.NewRegistry(), up: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if err := s.dirs.make(); err != nil {
+func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (*server, error) {
+	s := &server{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: prometheus.NewRegistry(), up: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		s.close()
 		return nil, err
+	}
+	s.observe()
+	return s, nil
+}
+
+// open opens and wires the parts. After an error close closes those that it
+// came to.
+func (s *server) open(ctx context.Context) error {
+	if err := s.dirs.make(); err != nil {
+		return err
 	}
 	for _, step := range []func(context.Context) error{
 		s.lockData, s.openStore, s.openKeys, s.listen, s.openImages, s.openLogs, s.openRuntime, s.wireTraffic, s.wireDomains, s.wireOperations, s.wireAPI,
 	} {
 		if err := step(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	s.observe()
-	return s, nil
+	return nil
 }
 
 // close closes what newServer opened, last things first.
