@@ -41,6 +41,7 @@ type fakeServer struct {
 	*httptest.Server
 
 	mu          sync.Mutex
+	domains     map[string][]*fakeDomain // by service ARN
 	services    []*types.Service
 	operations  map[string][]*fakeOperation // by service ARN, oldest first
 	scalings    []types.AutoScalingConfiguration
@@ -220,6 +221,8 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 		return nil, wire.NewException("InvalidStateException", "Service cannot be changed in the current state: OPERATION_IN_PROGRESS.")
 	}
 	switch operation {
+	case "AssociateCustomDomain", "DescribeCustomDomains", "DisassociateCustomDomain":
+		return f.callDomain(s, operation, body)
 	case "PauseService":
 		if s.Status == types.ServiceStatusPaused {
 			return &apprunner.PauseServiceOutput{Service: s}, nil

@@ -148,6 +148,7 @@ func (m *Main) commands() []*cobra.Command {
 		newPauseCommand(m),
 		newResumeCommand(m),
 		newRmCommand(m),
+		newDomainCommand(m),
 	}
 	server := []*cobra.Command{
 		newServeCommand(m),

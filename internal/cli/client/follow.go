@@ -36,30 +36,44 @@ type Sight struct {
 // with every look at it. An operation that has failed is no error here.
 func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see func(Sight)) (types.OperationSummary, error) {
 	f := follower{client: c, arn: serviceARN, id: operationID, group: ServiceLogGroup(serviceARN)}
+	var last types.OperationSummary
+	err := poll(ctx, func(err error) { see(Sight{Away: err}) }, func() (bool, error) {
+		sight, err := f.look(ctx)
+		if err != nil {
+			return false, err
+		}
+		last = sight.Operation
+		see(sight)
+		return !Live(last.Status), nil
+	})
+	return last, err
+}
+
+// poll looks, ever less often, until that is done or fails. A server that is
+// away for a while is told of and no failure.
+func poll(ctx context.Context, away func(error), look func() (done bool, err error)) error {
 	var awaySince time.Time
 	wait := pollFirst
 	for {
-		sight, err := f.look(ctx)
+		done, err := look()
 		switch {
 		case ctx.Err() != nil:
-			return types.OperationSummary{}, context.Cause(ctx)
+			return context.Cause(ctx)
+		case err == nil && done:
+			return nil
 		case err == nil:
 			awaySince = time.Time{}
-			see(sight)
-			if !Live(sight.Operation.Status) {
-				return sight.Operation, nil
-			}
 		case !Unreachable(err):
-			return types.OperationSummary{}, err
+			return err
 		case awaySince.IsZero():
 			awaySince = time.Now()
-			see(Sight{Away: err})
+			away(err)
 		case time.Since(awaySince) > patience:
-			return types.OperationSummary{}, err
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return types.OperationSummary{}, context.Cause(ctx)
+			return context.Cause(ctx)
 		case <-time.After(wait):
 		}
 		wait = min(wait*3/2, pollLast)

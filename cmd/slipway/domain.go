@@ -1,0 +1,366 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+func newDomainCommand(m *Main) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "domain",
+		Short: "Serve a service at names of your own",
+		Long: `Domain works with the custom domains of services. A domain is served once it is
+proved to be yours, by records that you add to its DNS; names below localhost
+need no proof.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newDomainAddCommand(m), newDomainLsCommand(m), newDomainRmCommand(m))
+	return cmd
+}
+
+// domainCommand is a verb on one domain of one service.
+type domainCommand struct {
+	m    *Main
+	www  bool
+	wait bool
+}
+
+func newDomainAddCommand(m *Main) *cobra.Command {
+	d := domainCommand{m: m}
+	cmd := &cobra.Command{
+		Use:   "add SERVICE DOMAIN",
+		Short: "Associate a domain with a service",
+		Long: `Add associates a domain with a service and shows the DNS records to make: those
+that prove it to be yours, and those that lead its requests here. DOMAIN is a
+root domain (example.com), one below it (shop.example.com), or the wildcard
+directly below a root ('*.example.com').
+
+The server looks for the records by itself, for up to 72 hours; a second command
+is not needed. A root domain can't be a CNAME in DNS: give it your provider's
+kind of alias, or this server's address. With --wait the command stays until the
+domain is served. With --json it prints what AssociateCustomDomain answers, with
+the domain as it is by then.`,
+		Example:           "  slipway domain add shop shop.example.com\n  slipway domain add shop shop.localhost --wait",
+		Args:              argCount(2, 2, "the name of a service and a domain"),
+		ValidArgsFunction: m.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return d.add(cmd.Context(), args[0], args[1]) },
+	}
+	cmd.Flags().BoolVar(&d.www, "www", false, "mean www.DOMAIN, too")
+	cmd.Flags().BoolVar(&d.wait, "wait", false, "wait until the domain is served")
+	return cmd
+}
+
+func (d *domainCommand) add(ctx context.Context, service, name string) error {
+	c, arn, err := d.service(ctx, service)
+	if err != nil {
+		return err
+	}
+	out, err := c.API.AssociateCustomDomain(ctx, &apprunner.AssociateCustomDomainInput{
+		ServiceArn: &arn, DomainName: &name, EnableWWWSubdomain: &d.www,
+	})
+	if err != nil {
+		return named(c.Target.Explain(err), serviceName(arn))
+	}
+	p := d.m.progress()
+	p.Say(term.Plain, "Associating %s with %s", name, serviceName(arn))
+	settled := []slipway.DomainStatus{slipway.DomainActive, slipway.DomainFailed}
+	out.CustomDomain, err = d.await(ctx, c, p, arn, name, append(settled, slipway.DomainPending, slipway.DomainBinding))
+	if err != nil {
+		return err
+	}
+	if !d.m.json {
+		if err := d.m.printDomain(*out.CustomDomain, targetsOf(out.DNSTarget, out.VpcDNSTargets)); err != nil {
+			return err
+		}
+	}
+	if d.wait {
+		if out.CustomDomain, err = d.await(ctx, c, p, arn, name, settled); err != nil {
+			return err
+		}
+	}
+	return d.report(out, name)
+}
+
+// report says how far a domain came that was added.
+func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name string) error {
+	if d.m.json {
+		if err := d.m.printJSON(apiJSON{out}); err != nil {
+			return err
+		}
+	}
+	switch slipway.DomainStatus(out.CustomDomain.Status) {
+	case slipway.DomainActive:
+		if !d.m.json {
+			fmt.Fprintf(d.m.Stdout, "%s %s\n", name, d.m.outStyle().Dress(term.Good, "is active"))
+		}
+	case slipway.DomainFailed:
+		return &client.Problem{
+			Text: name + " was not proved in time: its records were not in DNS",
+			Hint: "Remove it with `slipway domain rm`, make the records, and add it again.",
+		}
+	}
+	return nil
+}
+
+// service returns a client and the ARN of a service.
+func (d *domainCommand) service(ctx context.Context, nameOrARN string) (*client.Client, string, error) {
+	c, err := d.m.connect(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	arn, err := c.ServiceARN(ctx, nameOrARN)
+	return c, arn, err
+}
+
+// gone is the status of a domain that is not there.
+const gone slipway.DomainStatus = ""
+
+// await waits for a domain to come to one of the states, showing the one that
+// it is in.
+func (d *domainCommand) await(ctx context.Context, c *client.Client, p *term.Progress, arn, name string, states []slipway.DomainStatus) (*types.CustomDomain, error) {
+	defer p.Clear()
+	begun := d.m.Now()
+	domain, err := c.AwaitDomain(ctx, arn, name,
+		func(v *types.CustomDomain) bool {
+			return v == nil || slices.Contains(states, slipway.DomainStatus(v.Status))
+		},
+		func(v *types.CustomDomain, away error) {
+			switch {
+			case away != nil:
+				p.Status("The server does not answer; it goes on when it is back.")
+			case v != nil:
+				p.Status("%10s  %s", term.Took(d.m.Now().Sub(begun)), v.Status)
+			}
+		})
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, &client.Problem{
+			Text: "stopped waiting; the server goes on",
+			Hint: fmt.Sprintf("`slipway domain ls %s` shows how far it is.", serviceName(arn)),
+			Err:  context.Canceled,
+		}
+	case err == nil && domain == nil && !slices.Contains(states, gone):
+		return nil, &client.Problem{Text: name + " was disassociated meanwhile"}
+	}
+	return domain, err
+}
+
+func newDomainRmCommand(m *Main) *cobra.Command {
+	d := domainCommand{m: m}
+	cmd := &cobra.Command{
+		Use:   "rm SERVICE DOMAIN",
+		Short: "Disassociate a domain from a service",
+		Long: `Rm ends that a service is served at a domain, with its www name if it has one.
+Its records in DNS are of no use afterwards, unless it is to be added again: it
+gets the same ones. With --json it prints what DisassociateCustomDomain answers.`,
+		Example:           "  slipway domain rm shop shop.example.com",
+		Args:              argCount(2, 2, "the name of a service and a domain"),
+		ValidArgsFunction: m.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return d.remove(cmd.Context(), args[0], args[1]) },
+	}
+	cmd.Flags().BoolVar(&d.wait, "wait", true, "wait until the domain is gone")
+	return cmd
+}
+
+func (d *domainCommand) remove(ctx context.Context, service, name string) error {
+	c, arn, err := d.service(ctx, service)
+	if err != nil {
+		return err
+	}
+	out, err := c.API.DisassociateCustomDomain(ctx, &apprunner.DisassociateCustomDomainInput{ServiceArn: &arn, DomainName: &name})
+	if err != nil {
+		return named(c.Target.Explain(err), serviceName(arn))
+	}
+	if d.wait {
+		if _, err := d.await(ctx, c, d.m.progress(), arn, name, []slipway.DomainStatus{gone}); err != nil {
+			return err
+		}
+	}
+	if d.m.json {
+		return d.m.printJSON(apiJSON{out})
+	}
+	_, err = fmt.Fprintf(d.m.Stdout, "%s is disassociated from %s\n", name, serviceName(arn))
+	return err
+}
+
+func newDomainLsCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls [SERVICE]",
+		Aliases: []string{"list"},
+		Short:   "List custom domains",
+		Long: `Ls lists the custom domains of a service with the DNS records of those that are
+not served yet, or, without SERVICE, the domains of all services. With --json it
+prints a list of what DescribeCustomDomains answers for each service, all pages
+in one.`,
+		Example:           "  slipway domain ls shop",
+		Args:              argCount(0, 1, "the name of a service"),
+		ValidArgsFunction: m.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return m.listDomains(cmd.Context(), args) },
+	}
+}
+
+func (m *Main) listDomains(ctx context.Context, services []string) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	arns, err := servicesMeant(ctx, c, services)
+	if err != nil {
+		return err
+	}
+	list := []apprunner.DescribeCustomDomainsOutput{}
+	for _, arn := range arns {
+		out, err := c.Domains(ctx, arn)
+		if client.NotFound(err) && len(services) == 0 {
+			continue // deleted since it was listed
+		}
+		if err != nil {
+			return err
+		}
+		list = append(list, *out)
+	}
+	if m.json {
+		return m.printJSON(struct{ Services []apiJSON }{apiList(list)})
+	}
+	return m.printDomains(list, len(services) > 0)
+}
+
+// servicesMeant returns the ARNs of the services that are named, of all when
+// none is.
+func servicesMeant(ctx context.Context, c *client.Client, names []string) (arns []string, err error) {
+	if len(names) == 0 {
+		all, err := c.Services(ctx)
+		for _, s := range all {
+			arns = append(arns, aws.ToString(s.ServiceArn))
+		}
+		return arns, err
+	}
+	for _, n := range names {
+		arn, err := c.ServiceARN(ctx, n)
+		if err != nil {
+			return nil, err
+		}
+		arns = append(arns, arn)
+	}
+	return arns, nil
+}
+
+func (m *Main) printDomains(list []apprunner.DescribeCustomDomainsOutput, records bool) error {
+	t := term.Table{Head: []string{"DOMAIN", "STATUS", "WWW", "SERVICE"}}
+	for _, s := range list {
+		for _, d := range s.CustomDomains {
+			www := "no"
+			if aws.ToBool(d.EnableWWWSubdomain) {
+				www = "yes"
+			}
+			t.Add(
+				term.Cell{Text: aws.ToString(d.DomainName)},
+				term.Cell{Text: string(d.Status), Tone: domainTone(d)},
+				term.Cell{Text: www},
+				term.Cell{Text: serviceName(aws.ToString(s.ServiceArn))},
+			)
+		}
+	}
+	if t.Len() == 0 {
+		m.progress().Say(term.Plain, "No custom domains yet. `slipway domain add SERVICE DOMAIN` makes one.")
+		return nil
+	}
+	if err := t.Write(m.Stdout, m.outStyle()); err != nil || !records {
+		return err
+	}
+	for _, d := range list[0].CustomDomains {
+		if slipway.DomainStatus(d.Status) == slipway.DomainActive {
+			continue
+		}
+		fmt.Fprintln(m.Stdout)
+		if err := m.printDomain(d, targetsOf(list[0].DNSTarget, list[0].VpcDNSTargets)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func domainTone(d types.CustomDomain) term.Tone {
+	switch slipway.DomainStatus(d.Status) {
+	case slipway.DomainActive:
+		return term.Good
+	case slipway.DomainFailed:
+		return term.Bad
+	case slipway.DomainDeleting:
+		return term.Faint
+	}
+	return term.Warn
+}
+
+// dnsTarget is what a domain's name is to be an alias of.
+type dnsTarget struct {
+	host string
+	vpc  string // where that holds; "" for everywhere
+}
+
+// targetsOf are the targets of a service's domains: a private one is reached by
+// way of its VPC ingress connections alone.
+func targetsOf(public *string, private []types.VpcDNSTarget) (list []dnsTarget) {
+	for _, t := range private {
+		list = append(list, dnsTarget{aws.ToString(t.DomainName), aws.ToString(t.VpcId)})
+	}
+	if len(list) == 0 {
+		list = append(list, dnsTarget{host: aws.ToString(public)})
+	}
+	return list
+}
+
+// printDomain tells how far a domain is and which records it needs in DNS.
+func (m *Main) printDomain(d types.CustomDomain, targets []dnsTarget) error {
+	name := aws.ToString(d.DomainName)
+	if slipway.DomainStatus(d.Status) == slipway.DomainPending {
+		fmt.Fprintf(m.Stdout, "%s waits for these records in DNS:\n", name)
+	} else {
+		fmt.Fprintf(m.Stdout, "%s is %s; these are its records in DNS:\n", name, d.Status)
+	}
+	t := term.Table{Head: []string{"TYPE", "NAME", "VALUE", "FOR"}, Indent: "  "}
+	for _, r := range d.CertificateValidationRecords {
+		t.Add(
+			term.Cell{Text: aws.ToString(r.Type)},
+			term.Cell{Text: aws.ToString(r.Name)},
+			term.Cell{Text: aws.ToString(r.Value)},
+			term.Cell{Text: "proof: " + string(r.Status), Tone: recordTone(r.Status)},
+		)
+	}
+	for _, h := range (slipway.CustomDomain{Name: name, WWW: aws.ToBool(d.EnableWWWSubdomain)}).Hosts() {
+		for _, to := range targets {
+			use := "requests"
+			if to.vpc != "" {
+				use += " in " + to.vpc
+			}
+			t.Add(term.Cell{Text: "CNAME"}, term.Cell{Text: h + "."}, term.Cell{Text: to.host + "."}, term.Cell{Text: use})
+		}
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func recordTone(s types.CertificateValidationRecordStatus) term.Tone {
+	switch s {
+	case types.CertificateValidationRecordStatusSuccess:
+		return term.Good
+	case types.CertificateValidationRecordStatusFailed:
+		return term.Bad
+	}
+	return term.Warn
+}
