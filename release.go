@@ -15,7 +15,8 @@ type Release struct {
 	Process  Process
 	Port     int // TCP port the application listens on, 1-65535
 
-	Tracing     bool // its instances have a collector of traces
+	Tracing     bool     // its instances have a collector of traces
+	Networks    []string // names of the only ones that instances reach; empty: the internet
 	Resources   Resources
 	HealthCheck HealthCheck
 	Scaling     Scaling

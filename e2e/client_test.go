@@ -48,6 +48,7 @@ type spec struct {
 	scaling string // ARN of an auto scaling configuration
 	health  *types.HealthCheckConfiguration
 	memory  string
+	network *types.NetworkConfiguration
 }
 
 func (p spec) source() *types.SourceConfiguration {
@@ -88,6 +89,7 @@ func (s *server) create(name string, p spec) (*types.Service, string) {
 		SourceConfiguration:         p.source(),
 		AutoScalingConfigurationArn: optional(p.scaling),
 		HealthCheckConfiguration:    p.health,
+		NetworkConfiguration:        p.network,
 		InstanceConfiguration:       &types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String(cmp.Or(p.memory, "512"))},
 	})
 	if err != nil {

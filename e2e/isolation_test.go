@@ -36,7 +36,7 @@ func hostileImage(t testing.TB) v1.Image {
 func TestIsolation(t *testing.T) {
 	t.Parallel()
 	host, outside := newNetwork(t), newNetwork(t)
-	connect(t, host, "198.51.100.1/24", outside, "198.51.100.2/24")
+	connect(t, "up0", host, "198.51.100.1/24", outside, "198.51.100.2/24")
 	host.route(t, "198.51.100.2")
 	outside.address(t, "lo", "169.254.169.254/32")
 	outside.serve(t, "198.51.100.2:80", "the internet")

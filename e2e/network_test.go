@@ -110,17 +110,17 @@ func (n *network) serve(t testing.TB, address, text string) {
 	t.Cleanup(func() { s.Close() })
 }
 
-// connect joins two namespaces by a cable and gives each end its address, in
-// CIDR form.
-func connect(t testing.TB, a *network, addrA string, b *network, addrB string) {
+// connect joins two namespaces by a cable, whose ends have the same name, and
+// gives each end its address, in CIDR form.
+func connect(t testing.TB, cable string, a *network, addrA string, b *network, addrB string) {
 	t.Helper()
 	a.configure(t, func(h *netlink.Handle) error {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name = "up0"
-		return h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: "up0", PeerNamespace: netlink.NsFd(int(b.file.Fd()))})
+		attrs.Name = cable
+		return h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: cable, PeerNamespace: netlink.NsFd(int(b.file.Fd()))})
 	})
-	a.address(t, "up0", addrA)
-	b.address(t, "up0", addrB)
+	a.address(t, cable, addrA)
+	b.address(t, cable, addrB)
 }
 
 // address gives a link another address and brings it up.

@@ -80,21 +80,17 @@ func prepare() (*ring.Writer, error) {
 // settle enters the root file system, of which nobody knows yet what will run
 // in it.
 func settle() (*networkFiles, error) {
-	body, fd, err := receive(handoff.KindRoot)
+	_, fd, err := receive(handoff.KindRoot)
 	if err == errGone {
 		return nil, err
 	}
 	if err != nil {
 		return nil, doing("receive the root file system", err)
 	}
-	root, err := handoff.ParseRoot(body)
-	if err != nil {
-		return nil, doing("read the root message", err)
-	}
 	if err := enterRoot(fd); err != nil {
 		return nil, err
 	}
-	return makeNetworkFiles(root.Resolv)
+	return makeNetworkFiles()
 }
 
 // fail records and says why the application does not run.

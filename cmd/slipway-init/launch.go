@@ -23,7 +23,7 @@ func launch(o *handoff.Order, files *networkFiles) (*application, error) {
 	if err := unix.Sethostname([]byte(o.Hostname)); err != nil {
 		return nil, doing("set the host name", err)
 	}
-	if err := files.name(o); err != nil {
+	if err := files.fill(o); err != nil {
 		return nil, err
 	}
 	who, err := findUser(o.User)

@@ -49,13 +49,13 @@ func moveInto(root int, dir string) error {
 	return unix.MoveMount(unix.AT_FDCWD, "/"+dir, fd, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// networkFiles are /etc/hosts and /etc/hostname, open and empty until the
-// instance has a name.
-type networkFiles struct{ hosts, hostname int }
+// networkFiles are /etc/hosts, /etc/hostname and /etc/resolv.conf, open and
+// empty until it is known whose they are.
+type networkFiles struct{ hosts, hostname, resolv int }
 
-// makeNetworkFiles replaces /etc/hosts, /etc/hostname and /etc/resolv.conf.
-// From here on links in the image are harmless: all of them end in it.
-func makeNetworkFiles(resolv string) (*networkFiles, error) {
+// makeNetworkFiles replaces what the image has of these files. From here on
+// links in the image are harmless: all of them end in it.
+func makeNetworkFiles() (*networkFiles, error) {
 	var fds [3]int
 	for i, path := range [...]string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} {
 		fd, err := replaceFile(path)
@@ -64,13 +64,16 @@ func makeNetworkFiles(resolv string) (*networkFiles, error) {
 		}
 		fds[i] = fd
 	}
-	return &networkFiles{fds[0], fds[1]}, doing("write /etc/resolv.conf", writeAndClose(fds[2], resolv))
+	return &networkFiles{fds[0], fds[1], fds[2]}, nil
 }
 
-// name writes the instance's name into the files and closes them.
-func (f *networkFiles) name(o *handoff.Order) error {
+// fill writes what an order says into the files and closes them.
+func (f *networkFiles) fill(o *handoff.Order) error {
 	if err := writeAndClose(f.hosts, o.Hosts); err != nil {
 		return doing("write /etc/hosts", err)
+	}
+	if err := writeAndClose(f.resolv, o.Resolv); err != nil {
+		return doing("write /etc/resolv.conf", err)
 	}
 	return doing("write /etc/hostname", writeAndClose(f.hostname, o.Hostname+"\n"))
 }

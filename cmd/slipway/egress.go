@@ -25,6 +25,12 @@ func (w wayOut) Attach(ctx context.Context, sandbox string, netns *os.File) (emb
 	return embedded.Link{Addr: l.Addr, Resolv: l.Resolv}, err
 }
 
+// Confine implements embedded.Egress.
+func (w wayOut) Confine(ctx context.Context, sandbox string, networks []string) (embedded.Link, error) {
+	l, err := w.Network.Confine(ctx, sandbox, networks)
+	return embedded.Link{Addr: l.Addr, Resolv: l.Resolv}, err
+}
+
 // prefixes is how many networks for instances the address space reserved for
 // measurements is cut into: several servers on one machine take different ones.
 const prefixes = 32
@@ -63,7 +69,7 @@ func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
 }
 
 func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error) {
-	cfg := egress.Config{Name: networkName(d), Log: log}
+	cfg := egress.Config{Name: networkName(d), Zones: c.Networks, Log: log}
 	var err error
 	if cfg.Resolvers, err = nameServers("resolvers", c.Resolvers); err != nil {
 		return cfg, err

@@ -303,7 +303,8 @@ func (s *server) wireAPI(ctx context.Context) error {
 	}
 	apprunner, err := api.New(api.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Domain: s.cfg.Domain,
-		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas, Provider: hosts, Vault: s.keys,
+		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: s.cfg.Networks.subnets(),
+		Provider: hosts, Vault: s.keys,
 	})
 	if err != nil {
 		return err

@@ -71,6 +71,9 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err != nil {
 		return operation.Fatal(err)
 	}
+	if r.Networks, err = networks(tx, spec); err != nil {
+		return err
+	}
 	r.ID, r.ServiceID, r.Operation = slipway.NewID(), op.ServiceID, op.ID
 	if err := p.trace(tx, op, now, v.Service, spec, &r); err != nil {
 		return err
@@ -97,6 +100,23 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		return err
 	}
 	return save(op, st)
+}
+
+// networks are those that the instances of the specification reach by way of
+// its VPC connector: its subnets.
+func networks(tx *store.Tx, spec slipway.Spec) ([]string, error) {
+	arn := spec.VPCConnectorARN()
+	if arn == "" {
+		return nil, nil
+	}
+	c, err := tx.VPCConnector(arn)
+	if err == nil && len(c.Subnets) == 0 {
+		err = errors.New("it has no subnets") // which would mean no bounds at all
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read VPC connector %s: %w", arn, err)
+	}
+	return c.Subnets, nil
 }
 
 // prune forgets releases that stopped and have no instance left. The active one

@@ -106,6 +106,7 @@ func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) erro
 		Port:      r.Port,
 		Resources: r.Resources,
 		Tracing:   r.Tracing,
+		Networks:  r.Networks,
 	})
 }
 

@@ -92,6 +92,11 @@ type Spec struct {
 	Resources slipway.Resources
 	Tracing   bool  // the instance finds a collector of traces on its localhost, where the driver has one
 	Disk      int64 // bytes its writable layer may hold; 0: the driver's default
+
+	// Networks are the only ones outside that it reaches, by the names that the
+	// driver was configured with; Ensure fails for others. Empty: whatever
+	// instances may reach.
+	Networks []string
 }
 
 // Observed is one instance as the driver sees it.

@@ -11,6 +11,7 @@ type releaseSettings struct {
 	ImageRef    string
 	Process     slipway.Process
 	Port        int
+	Networks    []string
 	Resources   slipway.Resources
 	HealthCheck slipway.HealthCheck
 	Scaling     slipway.Scaling
@@ -22,14 +23,14 @@ const releaseColumns = `id, service_id, operation_id, image, settings, desired, 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var set releaseSettings
 	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt})
-	r.ImageRef, r.Process, r.Port = set.ImageRef, set.Process, set.Port
+	r.ImageRef, r.Process, r.Port, r.Networks = set.ImageRef, set.Process, set.Port, set.Networks
 	r.Resources, r.HealthCheck, r.Scaling, r.Tracing = set.Resources, set.HealthCheck, set.Scaling, set.Tracing
 	return r, err
 }
 
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
-	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Resources, r.HealthCheck, r.Scaling, r.Tracing})
+	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Networks, r.Resources, r.HealthCheck, r.Scaling, r.Tracing})
 	if err != nil {
 		return err
 	}

@@ -36,11 +36,16 @@ type Egress interface {
 	// Attach gives the network namespace of a sandbox an address and a route.
 	Attach(ctx context.Context, sandbox string, netns *os.File) (Link, error)
 
+	// Confine lets a sandbox, in which nothing runs yet, reach the networks of
+	// these names alone. It fails for names that it does not know.
+	Confine(ctx context.Context, sandbox string, networks []string) (Link, error)
+
 	// Detach takes back what Attach gave. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error
 
-	// Sweep detaches all sandboxes but those to keep.
-	Sweep(ctx context.Context, keep map[string]bool) error
+	// Sweep detaches all sandboxes but those to keep, which are given with the
+	// networks that they were confined to, if any.
+	Sweep(ctx context.Context, keep map[string][]string) error
 }
 
 // Link is a sandbox's way out.

@@ -99,6 +99,9 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	if err := s.resize(ctx, size); err != nil {
 		return nil, err
 	}
+	if err := s.confine(ctx, want.Networks); err != nil {
+		return nil, err
+	}
 	in := &instance{
 		id:  want.ID,
 		dir: d.yard.path(dirInstances, want.ID),
@@ -112,6 +115,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 			Port:       want.Port,
 			Tracing:    want.Tracing,
 			Addr:       s.link.Addr.Addr(),
+			Networks:   want.Networks,
 			CreatedAt:  time.Now(),
 		},
 		group: s.group,

@@ -50,8 +50,7 @@ func (s *sandbox) furnish(f *furniture) error {
 		return err
 	}
 	defer root.Close()
-	message := handoff.Root{Resolv: string(s.link.Resolv)}
-	if err := s.send(handoff.KindRoot, message.Append(nil), root); err != nil {
+	if err := s.send(handoff.KindRoot, nil, root); err != nil {
 		return err
 	}
 	s.furniture = f

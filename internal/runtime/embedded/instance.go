@@ -34,6 +34,7 @@ type spec struct {
 	Port       int        `json:"port,omitempty"`
 	Tracing    bool       `json:"tracing,omitempty"`
 	Addr       netip.Addr `json:"addr,omitzero"`
+	Networks   []string   `json:"networks,omitempty"`
 	CreatedAt  time.Time  `json:"createdAt"`
 }
 

@@ -14,9 +14,9 @@ import (
 // load finds what earlier drivers left in the directory: it knows their
 // instances from then on, and has the rest removed.
 func (d *Driver) load(ctx context.Context) error {
-	keep := map[string]bool{}
+	keep := map[string][]string{} // sandboxes, and their networks
 	for id := range d.entries(dirInstances) {
-		sandbox, err := d.loadInstance(id)
+		spec, err := d.loadInstance(id)
 		if errors.Is(err, errNeverBegun) {
 			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
 				return err
@@ -30,9 +30,9 @@ func (d *Driver) load(ctx context.Context) error {
 			}
 			continue
 		}
-		keep[sandbox] = true
-		d.pool.use(d.instance(id).spec.Image)
-		d.yard.slots.mark(slotOf(sandbox))
+		keep[spec.Sandbox] = spec.Networks
+		d.pool.use(spec.Image)
+		d.yard.slots.mark(slotOf(spec.Sandbox))
 	}
 	for name := range d.entries(dirBlank) {
 		if err := d.yard.discardDir(d.yard.path(dirBlank, name), name); err != nil {
@@ -67,7 +67,7 @@ func (d *Driver) entries(dir string) func(func(string) bool) {
 
 // sweep has all sandboxes removed that are not to be kept, whatever is left of
 // them: a directory in the trash, a cgroup, a disk.
-func (d *Driver) sweep(keep map[string]bool) error {
+func (d *Driver) sweep(keep map[string][]string) error {
 	groups, err := d.slice.Names()
 	if err != nil {
 		return fmt.Errorf("list cgroups: %w", err)
@@ -82,7 +82,7 @@ func (d *Driver) sweep(keep map[string]bool) error {
 	}
 	swept := map[string]bool{}
 	for _, name := range stray {
-		if keep[name] || swept[name] {
+		if _, kept := keep[name]; kept || swept[name] {
 			continue
 		}
 		swept[name] = true
@@ -99,38 +99,38 @@ func (d *Driver) sweep(keep map[string]bool) error {
 // the call that was to start it has not returned and will be made again.
 var errNeverBegun = errors.New("it was never started")
 
-// loadInstance takes over an instance and returns its sandbox's name.
-func (d *Driver) loadInstance(id string) (sandbox string, err error) {
+// loadInstance takes over an instance and returns its specification.
+func (d *Driver) loadInstance(id string) (spec, error) {
 	dir := d.yard.path(dirInstances, id)
-	spec, err := readSpec(dir)
+	s, err := readSpec(dir)
 	if err != nil {
-		return "", err
+		return s, err
 	}
-	if slotOf(spec.Sandbox) < 0 {
-		return "", fmt.Errorf("its sandbox has the name %q", spec.Sandbox)
+	if slotOf(s.Sandbox) < 0 {
+		return s, fmt.Errorf("its sandbox has the name %q", s.Sandbox)
 	}
-	in := &instance{id: id, dir: dir, spec: spec, group: d.slice.Group(spec.Sandbox), done: make(chan struct{})}
+	in := &instance{id: id, dir: dir, spec: s, group: d.slice.Group(s.Sandbox), done: make(chan struct{})}
 	if started, ended, err := in.status(); err != nil {
-		return "", err
+		return s, err
 	} else if started == nil && ended == nil {
-		return "", errNeverBegun
+		return s, errNeverBegun
 	}
 	in.process, err = findInit(in.group)
 	if err != nil {
-		return "", err
+		return s, err
 	}
 	d.mu.Lock()
 	d.instances[id] = in
 	d.mu.Unlock()
 	if in.process == nil {
 		d.conclude(in, reasonRestart)
-		return spec.Sandbox, nil
+		return s, nil
 	}
 	// Serving goes on without them: that it can't be traced is no reason to end it.
 	if err := d.collect(in, in.process.netns); err != nil {
 		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
 	}
-	return spec.Sandbox, d.poller.add(in.process.pidfd, func() { d.ended(in) })
+	return s, d.poller.add(in.process.pidfd, func() { d.ended(in) })
 }
 
 // findInit returns the first process of the sandbox in a cgroup, nil if there

@@ -69,6 +69,7 @@ func (d *Driver) order(want runtime.Spec, link Link) *handoff.Order {
 		Dir:      want.Process.Dir,
 		User:     want.Process.User,
 		Hosts:    hosts(hostname, link),
+		Resolv:   string(link.Resolv),
 		Caps:     capabilityBits(),
 		Filter:   d.filter,
 	}

@@ -226,6 +226,16 @@ func (s *sandbox) resize(ctx context.Context, size int64) error {
 	return s.layOut(ctx, size, s.yard.firstID(slotOf(s.name)))
 }
 
+// confine lets the sandbox reach these networks alone; none: what all do. An
+// isolated one reaches nothing in any case.
+func (s *sandbox) confine(ctx context.Context, networks []string) (err error) {
+	if s.yard.egress == nil || len(networks) == 0 {
+		return nil
+	}
+	s.link, err = s.yard.egress.Confine(ctx, s.name, networks)
+	return err
+}
+
 // send sends the init a message, and a file beside it unless that is nil.
 func (s *sandbox) send(kind handoff.Kind, body []byte, file *os.File) error {
 	b := append(handoff.AppendHeader(make([]byte, 0, handoff.HeaderSize+len(body)), kind, len(body)), body...)

@@ -20,6 +20,10 @@
 //   - what Config.Deny names. The networks behind the host are reachable unless
 //     named there: a database beside the host is what many services need.
 //
+// A sandbox that was confined (Network.Confine) reaches the zones it was
+// confined to, by the devices they name, and their name servers, and nothing
+// else of the above.
+//
 // A refused TCP connection is reset and others are answered by ICMP, so that an
 // application (say, an SDK looking for the metadata service) learns at once.
 // Packets with a source address other than the leased one, with IP options, or
@@ -42,7 +46,11 @@
 // One nftables table ("slipway-egress", family inet) holds all rules. They match
 // interface names by prefix, so an instance needs no rule of its own, and only
 // the leased address can leave a link because the reverse path of any other is
-// not that link. The table is replaced in one transaction at each Setup, and
+// not that link. Confined links are told apart by their device group, which is a
+// hash of the zones' names: it is with the device, so a daemon that died leaves
+// them confined, and the next one has only to be told which names a group stands
+// for. Until then what such a link begins is dropped, without an answer, so that
+// it comes again. The table is replaced in one transaction at each Setup, and
 // checked by Run: somebody's "nft flush ruleset" leaves instances without rules
 // until the next check, about a second later.
 //

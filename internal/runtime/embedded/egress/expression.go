@@ -37,6 +37,23 @@ func notTo(devices string) []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1}, differs([]byte(devices))}
 }
 
+// notToDevice matches packets that leave by another device than the one named.
+func notToDevice(name string) []expr.Any {
+	whole := make([]byte, unix.IFNAMSIZ)
+	copy(whole, name)
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: 1}, differs(whole)}
+}
+
+// inGroup matches packets by the group of the device they came from, and
+// inSomeGroup those from a device in any but the one that devices begin in.
+func inGroup(g uint32) []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFGROUP, Register: 1}, equals(native(g))}
+}
+
+func inSomeGroup() []expr.Any {
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyIIFGROUP, Register: 1}, differs(native(0))}
+}
+
 // notIPv4 matches all other packets.
 func notIPv4() []expr.Any {
 	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, differs([]byte{unix.NFPROTO_IPV4})}

@@ -189,16 +189,22 @@ func (w *world) removeGateway(p plan) error {
 	return nil
 }
 
-// links returns the network's links: holders by lease.
-func (w *world) links(p plan) (map[uint32]string, error) {
+// foundLink is a link as its device tells.
+type foundLink struct {
+	holder string // "" for none
+	group  uint32 // 0 for one that is not confined
+}
+
+// links returns the network's links by lease.
+func (w *world) links(p plan) (map[uint32]foundLink, error) {
 	all, err := list(w.route.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list the host's devices: %w", err)
 	}
-	links := map[uint32]string{}
+	links := map[uint32]foundLink{}
 	for _, l := range all {
 		if lease, ok := p.leaseOf(l.Attrs().Name); ok {
-			links[lease] = l.Attrs().Alias
+			links[lease] = foundLink{l.Attrs().Alias, l.Attrs().Group}
 		}
 	}
 	return links, nil

@@ -26,6 +26,7 @@ type leases struct {
 type lease struct {
 	holder string    // sandbox; "" for a link found without one
 	here   bool      // attached by this process: no sweep may take it
+	group  uint32    // of the class that its link is confined to; 0 for none
 	ended  time.Time // when its holder let go; zero while it is held
 }
 
@@ -68,23 +69,24 @@ func (l *leases) assign(n uint32, holder string, now time.Time) (old uint32, had
 	} else {
 		had = false
 	}
-	if was := l.states[n]; was.holder != holder && l.held[was.holder] == n {
+	was := l.states[n]
+	if was.holder != holder && l.held[was.holder] == n {
 		delete(l.held, was.holder)
 	}
 	l.held[holder] = n
-	l.states[n] = lease{holder: holder, here: true}
+	l.states[n] = lease{holder: holder, here: true, group: was.group}
 	return old, had
 }
 
 // found notes a link of an earlier process. Without a holder it belongs to
 // nobody.
-func (l *leases) found(n uint32, holder string) {
+func (l *leases) found(n uint32, holder string, group uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, known := l.states[n]; known {
 		return
 	}
-	l.states[n] = lease{holder: holder}
+	l.states[n] = lease{holder: holder, group: group}
 	if holder != "" {
 		l.held[holder] = n
 	}
@@ -94,6 +96,36 @@ func (l *leases) found(n uint32, holder string) {
 			l.next = firstLease
 		}
 	}
+}
+
+// of returns the holder's lease.
+func (l *leases) of(holder string) (uint32, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, ok := l.held[holder]
+	return n, ok
+}
+
+// confine notes the group of a lease's link.
+func (l *leases) confine(n, group uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.states[n]
+	s.group = group
+	l.states[n] = s
+}
+
+// groups returns the groups of the links in use.
+func (l *leases) groups() map[uint32]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	used := map[uint32]bool{}
+	for _, s := range l.states {
+		if s.ended.IsZero() {
+			used[s.group] = true
+		}
+	}
+	return used
 }
 
 // end takes the lease from its holder.
@@ -149,12 +181,13 @@ func (l *leases) scarce() bool {
 
 // strays ends and returns the leases that an earlier process left and whose
 // holder is not to be kept.
-func (l *leases) strays(keep map[string]bool, now time.Time) []uint32 {
+func (l *leases) strays(keep map[string][]string, now time.Time) []uint32 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var numbers []uint32
 	for n, s := range l.states {
-		if s.here || !s.ended.IsZero() || s.holder != "" && keep[s.holder] && l.held[s.holder] == n {
+		_, kept := keep[s.holder]
+		if s.here || !s.ended.IsZero() || s.holder != "" && kept && l.held[s.holder] == n {
 			continue
 		}
 		if l.held[s.holder] == n {

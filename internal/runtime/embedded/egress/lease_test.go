@@ -53,20 +53,20 @@ func TestLeasesFound(t *testing.T) {
 	t.Parallel()
 	l := newLeases(mustPlan(t, "slipway", "198.18.0.0/28"))
 	now := time.Now()
-	l.found(3, "kept")
-	l.found(4, "lost")
-	l.found(14, "") // made by a daemon that died before it named it
+	l.found(3, "kept", 0)
+	l.found(4, "lost", 0)
+	l.found(14, "", 0) // made by a daemon that died before it named it
 	n, err := l.take("new")
 	check(t, err)
 	if n != 2 {
 		t.Errorf("after the last lease comes %d, want the first", n)
 	}
-	strays := l.strays(map[string]bool{"kept": true}, now)
+	strays := l.strays(map[string][]string{"kept": nil}, now)
 	slices.Sort(strays)
 	if want := []uint32{4, 14}; !slices.Equal(strays, want) {
 		t.Errorf("strays %v, want %v", strays, want)
 	}
-	if again := l.strays(map[string]bool{"kept": true}, now); len(again) != 0 {
+	if again := l.strays(map[string][]string{"kept": nil}, now); len(again) != 0 {
 		t.Errorf("strays %v were found twice", again)
 	}
 	if _, had := l.end("lost", now); had {

@@ -103,12 +103,16 @@ func (n *Network) Detach(_ context.Context, sandbox string) error {
 }
 
 // Sweep deletes the links that an earlier process left to other sandboxes than
-// those to keep. Links attached by this process are Detach's to take. It waits
-// for the kernel to delete them.
-func (n *Network) Sweep(ctx context.Context, keep map[string]bool) error {
+// those to keep, which are given with the zones that they were confined to.
+// Links attached by this process are Detach's to take. It waits for the kernel
+// to delete them.
+func (n *Network) Sweep(ctx context.Context, keep map[string][]string) error {
 	w := n.world.Load()
 	if w == nil {
 		return fmt.Errorf("sweep network %s: %w", n.plan.name, errNotSetUp)
+	}
+	if err := n.recognise(w, keep); err != nil {
+		return fmt.Errorf("sweep network %s: %w", n.plan.name, err)
 	}
 	if err := n.bury(ctx, w, n.leases.strays(keep, time.Now())); err != nil {
 		return fmt.Errorf("sweep network %s: %w", n.plan.name, err)

@@ -57,6 +57,8 @@ type Config struct {
 	// Deny are IPv4 destinations that instances may not reach in addition to
 	// those that they never may.
 	Deny []netip.Prefix
+	// Zones are what sandboxes can be confined to, by name.
+	Zones map[string]Zone
 
 	// MaxConnections is how many connections one instance may have at once, as
 	// the host's conntrack table counts them. 0: DefaultMaxConnections, or an
@@ -82,6 +84,7 @@ type Network struct {
 	world atomic.Pointer[world] // nil until Setup succeeded
 
 	mu        sync.Mutex // guards what follows: one Setup, check or Teardown at a time
+	classes   []class    // that have rules
 	table     table
 	installed policy
 	checked   uint32 // generation of the host's rules when last found right
@@ -109,6 +112,11 @@ func New(cfg Config) (*Network, error) {
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	for name, z := range cfg.Zones {
+		if err := z.check(p); err != nil {
+			return nil, fmt.Errorf("network %s: %w", name, err)
+		}
 	}
 	return &Network{
 		cfg:    cfg,
@@ -213,8 +221,8 @@ func (n *Network) setup(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for lease, sandbox := range links {
-		n.leases.found(lease, sandbox)
+	for lease, l := range links {
+		n.leases.found(lease, l.holder, l.group)
 	}
 	n.world.Store(next)
 	return nil
@@ -272,7 +280,7 @@ func (n *Network) policy(w *world) policy {
 		flows = defaultFlows()
 	}
 	p := policy{
-		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny,
+		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, classes: n.classes,
 		flows: uint32(flows), rate: uint32(n.cfg.MaxNewConnections),
 	}
 	p.dnsUDP, p.dnsTCP = n.forwarder.ports()

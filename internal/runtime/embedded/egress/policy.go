@@ -31,6 +31,7 @@ type policy struct {
 	resolvers []netip.Addr   // name servers that instances ask directly
 	ports     []uint16       // TCP ports of the host that they may reach
 	denied    []netip.Prefix // destinations refused besides forbidden
+	classes   []class        // of links that reach zones alone
 	flows     uint32         // connections that one instance may have
 	rate      uint32         // connections that it may begin a second
 	dnsUDP    uint16         // the forwarder's ports at the gateway
@@ -39,7 +40,7 @@ type policy struct {
 
 func (p policy) equal(q policy) bool {
 	return slices.Equal(p.resolvers, q.resolvers) && slices.Equal(p.ports, q.ports) && slices.Equal(p.denied, q.denied) &&
-		p.plan == q.plan && p.flows == q.flows && p.rate == q.rate && p.dnsUDP == q.dnsUDP && p.dnsTCP == q.dnsTCP
+		slices.EqualFunc(p.classes, q.classes, class.equal) && p.plan == q.plan && p.flows == q.flows && p.rate == q.rate && p.dnsUDP == q.dnsUDP && p.dnsTCP == q.dnsTCP
 }
 
 // chain is a chain to be made, with its rules.
@@ -54,6 +55,13 @@ type chain struct {
 // sets are what the rules look things up in, or count in.
 type sets struct {
 	protocols, resolvers, denied, ports, flows, rate *nftables.Set
+	classes                                          map[uint32]classSets // by group
+}
+
+// filledSet is a set and what it has.
+type filledSet struct {
+	set  *nftables.Set
+	keys []nftables.SetElement
 }
 
 const (
@@ -67,13 +75,24 @@ const (
 // tracking and so keeps forged packets out of it; judge answers refused packets,
 // and the answers' own connection state has to be known for them to get back.
 func (p policy) chains(s sets) []chain {
+	chains := []chain{
+		{name: "refuse", rules: p.refuse()},
+		{name: "admit", rules: p.admit(s)},
+		{name: "confined", rules: p.confined()},
+		{name: "judge", rules: p.judge(s)},
+		{name: "verify", rules: p.verify(s)},
+	}
+	for _, c := range p.classes {
+		chains = append(chains, chain{name: c.named("reach"), rules: p.reach(c, s)}, chain{name: c.named("leave"), rules: c.leave(s)})
+	}
+	return append(chains, p.hooks()...)
+}
+
+// hooks are the chains by which the kernel gets to the others.
+func (p policy) hooks() []chain {
 	devices := p.plan.devices()
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
 	return []chain{
-		{name: "refuse", rules: p.refuse()},
-		{name: "admit", rules: p.admit(s)},
-		{name: "judge", rules: p.judge(s)},
-		{name: "verify", rules: p.verify(s)},
 		{
 			name: "arriving", kind: filter,
 			hook: nftables.ChainHookPrerouting, priority: nftables.ChainPriorityRaw,
@@ -92,11 +111,11 @@ func (p policy) chains(s sets) []chain {
 		{
 			name: "forward", kind: filter,
 			hook: nftables.ChainHookForward, priority: nftables.ChainPriorityFilter,
-			rules: [][]expr.Any{
+			rules: append([][]expr.Any{
 				rule(to(devices), from(devices), gotoChain("refuse")), // another instance, after translation
 				rule(to(devices), state(established|related), accept()),
 				rule(to(devices), drop()),
-			},
+			}, p.exits()...),
 		},
 		{
 			name: "output", kind: filter,
@@ -113,6 +132,17 @@ func (p policy) chains(s sets) []chain {
 			rules: [][]expr.Any{rule(notTo(devices), sourceIn(p.plan.prefix), masquerade())},
 		},
 	}
+}
+
+// exits sends what leaves by a device of its own to be looked at.
+func (p policy) exits() [][]expr.Any {
+	var rules [][]expr.Any
+	for _, c := range p.classes {
+		if len(c.exits) > 0 {
+			rules = append(rules, rule(from(p.plan.devices()), inGroup(c.group), gotoChain(c.named("leave"))))
+		}
+	}
+	return rules
 }
 
 // refuse answers and drops.
@@ -155,12 +185,10 @@ func (p policy) judge(s sets) [][]expr.Any {
 		rule(state(established), accept()),
 		rule(state(related), protocol(unix.IPPROTO_ICMP), accept()),
 		rule(notState(fresh), drop()), // would leave untranslated
+		rule(inSomeGroup(), gotoChain("confined")),
 	}
 	for _, transport := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
-		rules = append(rules,
-			rule(destinationIs(p.plan.gateway()), protocol(transport), port(dnsPort), gotoChain("admit")),
-			rule(destinationInSet(s.resolvers), protocol(transport), port(dnsPort), gotoChain("admit")),
-		)
+		rules = append(rules, p.queries(s, transport)...)
 	}
 	return append(rules,
 		rule(destinationInSet(s.denied), gotoChain("refuse")),
@@ -169,6 +197,14 @@ func (p policy) judge(s sets) [][]expr.Any {
 		rule(destinationNotType(unix.RTN_UNICAST), gotoChain("refuse")),
 		gotoChain("admit"),
 	)
+}
+
+// queries admits DNS to the name servers that all instances have.
+func (p policy) queries(s sets, transport byte) [][]expr.Any {
+	return [][]expr.Any{
+		rule(destinationIs(p.plan.gateway()), protocol(transport), port(dnsPort), gotoChain("admit")),
+		rule(destinationInSet(s.resolvers), protocol(transport), port(dnsPort), gotoChain("admit")),
+	}
 }
 
 // resolve sends queries for the gateway on to wherever the forwarder listens:
@@ -195,16 +231,19 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 			HasTimeout: true, Timeout: rateMemory,
 		},
 	}
-	elements := []struct {
-		set  *nftables.Set
-		keys []nftables.SetElement
-	}{
+	elements := []filledSet{
 		{s.protocols, []nftables.SetElement{{Key: []byte{unix.IPPROTO_TCP}}, {Key: []byte{unix.IPPROTO_UDP}}, {Key: []byte{unix.IPPROTO_ICMP}}}},
 		{s.resolvers, keys(p.resolvers, netip.Addr.AsSlice)},
 		{s.denied, intervals(slices.Concat(forbidden, p.denied))},
 		{s.ports, keys(p.ports, binaryutil.BigEndian.PutUint16)},
 		{s.flows, nil},
 		{s.rate, nil},
+	}
+	s.classes = map[uint32]classSets{}
+	for _, k := range p.classes {
+		own, filled := k.makeSets(t)
+		s.classes[k.group] = own
+		elements = append(elements, filled...)
 	}
 	for _, e := range elements {
 		if err := c.AddSet(e.set, e.keys); err != nil {

@@ -19,6 +19,7 @@ func order() handoff.Order {
 		Dir:      "/srv",
 		User:     "web:log",
 		Hosts:    "127.0.0.1 localhost\n",
+		Resolv:   "nameserver 192.0.2.1\n",
 		Caps:     1<<40 | 3,
 		Filter:   bytes.Repeat([]byte{6, 0, 0, 0, 0, 0, 255, 127}, 4),
 	}
@@ -43,11 +44,6 @@ func TestMessagesSurvive(t *testing.T) {
 	if diff := cmp.Diff(s, gotStage); diff != "" || err != nil {
 		t.Errorf("stage: %v\n%s", err, diff)
 	}
-	root := handoff.Root{Resolv: strings.Repeat("nameserver 192.0.2.1\n", 3)}
-	gotRoot, err := handoff.ParseRoot(root.Append(nil))
-	if gotRoot != root || err != nil {
-		t.Errorf("root: %+v, %v", gotRoot, err)
-	}
 	spawn := handoff.Spawn{FirstID: 1 << 30, IDs: 65536, IntoCgroup: true}
 	gotSpawn, err := handoff.ParseSpawn(spawn.Append(nil))
 	if gotSpawn != spawn || err != nil {
@@ -67,14 +63,13 @@ func TestMessagesSurvive(t *testing.T) {
 // TestTruncated cuts messages short, and makes them longer, everywhere.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
-	o, s, r := order(), stage(), handoff.Root{Resolv: "nameserver 192.0.2.1\n"}
+	o, s := order(), stage()
 	for name, m := range map[string]struct {
 		whole []byte
 		parse func([]byte) error
 	}{
 		"order": {o.Append(nil), func(b []byte) error { _, err := handoff.ParseOrder(b); return err }},
 		"stage": {s.Append(nil), func(b []byte) error { _, err := handoff.ParseStage(b); return err }},
-		"root":  {r.Append(nil), func(b []byte) error { _, err := handoff.ParseRoot(b); return err }},
 	} {
 		for n := range len(m.whole) {
 			if m.parse(m.whole[:n]) == nil {
@@ -166,9 +161,6 @@ func FuzzParse(f *testing.F) {
 			if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
 				t.Errorf("stage %x changed: %v %s", b, err, diff)
 			}
-		}
-		if r, err := handoff.ParseRoot(b); err == nil && !bytes.Equal(r.Append(nil), b) {
-			t.Errorf("root %x changed", b)
 		}
 		handoff.ParseStatus(b)
 		handoff.ParseHeader(b)

@@ -5,7 +5,7 @@ type Kind byte
 
 const (
 	KindStage   Kind = 'S' // daemon to init: make the sandbox ready for any image
-	KindRoot    Kind = 'T' // daemon to init, with the root file system's mount: enter it
+	KindRoot    Kind = 'T' // daemon to init, no body, with the root file system's mount: enter it
 	KindReady   Kind = 'R' // init to daemon: done, waiting for what is next
 	KindOrder   Kind = 'O' // daemon to init: run this
 	KindStarted Kind = 'G' // init to daemon: the application runs
@@ -69,22 +69,6 @@ func ParseStage(b []byte) (Stage, error) {
 	return s, d.end()
 }
 
-// Root goes with the root file system that a staged sandbox gets, which comes
-// beside it as a descriptor of a detached mount.
-type Root struct {
-	Resolv string // contents of /etc/resolv.conf
-}
-
-// Append appends the encoded body.
-func (r *Root) Append(b []byte) []byte { return appendString(b, r.Resolv) }
-
-// ParseRoot decodes a body that Append made.
-func ParseRoot(b []byte) (Root, error) {
-	d := decoder{b: b}
-	r := Root{Resolv: d.string()}
-	return r, d.end()
-}
-
 // Order is what to run in a sandbox that has its root file system.
 type Order struct {
 	Hostname string
@@ -94,7 +78,8 @@ type Order struct {
 	Dir  string // absolute; made if it is missing
 	User string // as in an image's config
 
-	Hosts string // contents of /etc/hosts
+	Hosts  string // contents of /etc/hosts
+	Resolv string // contents of /etc/resolv.conf
 
 	Caps   uint64 // capabilities the application may have, bit n for number n
 	Filter []byte // seccomp program: the kernel's struct sock_filter, one after another
@@ -108,6 +93,7 @@ func (o *Order) Append(b []byte) []byte {
 	b = appendString(b, o.Dir)
 	b = appendString(b, o.User)
 	b = appendString(b, o.Hosts)
+	b = appendString(b, o.Resolv)
 	b = appendUint64(b, o.Caps)
 	return appendString(b, string(o.Filter))
 }
@@ -122,6 +108,7 @@ func ParseOrder(b []byte) (Order, error) {
 		Dir:      d.string(),
 		User:     d.string(),
 		Hosts:    d.string(),
+		Resolv:   d.string(),
 		Caps:     d.uint64(),
 		Filter:   []byte(d.string()),
 	}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
+)
+
+// definitions calls define for each NAME=ITEM[,ITEM...] of a flag's value.
+// Several are apart by semicolons or blanks, for an environment variable is one
+// value.
+func definitions(value string, define func(name string, items []string) error) error {
+	for _, d := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("; \t\n", r) }) {
+		name, items, ok := strings.Cut(d, "=")
+		if !ok || name == "" || items == "" {
+			return fmt.Errorf("%q is not a name, =, and what it means", d)
+		}
+		if err := define(name, strings.Split(items, ",")); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+var errTwice = errors.New("it is defined twice; give all that belongs to it at once")
+
+// networks are the networks that the subnets of VPC connectors lead to, by
+// subnet.
+type networks map[string]egress.Zone
+
+var _ pflag.Value = networks{}
+
+// Set implements pflag.Value.
+func (n networks) Set(value string) error {
+	return definitions(value, func(subnet string, items []string) error {
+		if _, twice := n[subnet]; twice {
+			return errTwice
+		}
+		var z egress.Zone
+		for _, item := range items {
+			if err := addToZone(&z, item); err != nil {
+				return err
+			}
+		}
+		if len(z.Prefixes) == 0 {
+			return errors.New("it has no prefix, like 10.20.0.0/16")
+		}
+		n[subnet] = z
+		return nil
+	})
+}
+
+// String implements pflag.Value: there is no default.
+func (n networks) String() string { return "" }
+
+// Type implements pflag.Value.
+func (n networks) Type() string { return "network" }
+
+// subnets are those that have networks.
+func (n networks) subnets() []string { return slices.Sorted(maps.Keys(n)) }
+
+func addToZone(z *egress.Zone, item string) error {
+	key, value, option := strings.Cut(item, "=")
+	switch {
+	case !option:
+		prefix, err := netip.ParsePrefix(item)
+		if err != nil || !prefix.Addr().Is4() {
+			return fmt.Errorf("%q is no IPv4 prefix like 10.20.0.0/16, nor via=DEVICE, nor dns=ADDRESS", item)
+		}
+		if prefix != prefix.Masked() {
+			return fmt.Errorf("%s has bits beyond its length; %s has not", prefix, prefix.Masked())
+		}
+		z.Prefixes = append(z.Prefixes, prefix)
+	case key == "via" && z.Via == "" && value != "":
+		z.Via = value
+	case key == "dns" && value == "none":
+		z.NoDNS = true
+	case key == "dns":
+		addr, err := netip.ParseAddr(value)
+		if err != nil {
+			return fmt.Errorf("dns is %q; it must be an IPv4 address, or none", value)
+		}
+		z.Resolvers = append(z.Resolvers, addr)
+	default:
+		return fmt.Errorf("%q is neither a prefix, nor the one via=DEVICE, nor a dns=ADDRESS", item)
+	}
+	return nil
+}

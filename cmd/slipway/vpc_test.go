@@ -1,0 +1,86 @@
+package main
+
+import (
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
+)
+
+// serveConfigOf is what a server is told by these flags.
+func serveConfigOf(t *testing.T, getenv func(string) string, args ...string) (*serveConfig, error) {
+	t.Helper()
+	m := &Main{Getenv: getenv}
+	cmd, c := m.serveCommand()
+	if err := cmd.ParseFlags(args); err != nil {
+		return c, err
+	}
+	return c, c.fromEnvironment(cmd.Flags(), getenv)
+}
+
+func TestNetworks(t *testing.T) {
+	t.Parallel()
+	want := networks{
+		"subnet-a": {Prefixes: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("10.30.0.0/16")}, Via: "wg0"},
+		"subnet-b": {Prefixes: []netip.Prefix{netip.MustParsePrefix("10.40.0.0/24")}, Resolvers: []netip.Addr{netip.MustParseAddr("10.40.0.2"), netip.MustParseAddr("10.40.0.3")}},
+		"subnet-c": {Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, NoDNS: true},
+	}
+	a, b, c := "subnet-a=10.20.0.0/16,10.30.0.0/16,via=wg0", "subnet-b=10.40.0.0/24,dns=10.40.0.2,dns=10.40.0.3", "subnet-c=0.0.0.0/0,dns=none"
+	nothing := func(string) string { return "" }
+	environment := func(name string) string {
+		if name == "SLIPWAY_NETWORK" {
+			return a + ";" + b + "\n  " + c
+		}
+		return ""
+	}
+	for name, got := range map[string]func() (*serveConfig, error){
+		"flags": func() (*serveConfig, error) {
+			return serveConfigOf(t, nothing, "--network", a, "--network", b, "--network="+c)
+		},
+		"one flag":    func() (*serveConfig, error) { return serveConfigOf(t, nothing, "--network", a+" "+b+";"+c) },
+		"environment": func() (*serveConfig, error) { return serveConfigOf(t, environment) },
+	} {
+		conf, err := got()
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if d := cmp.Diff(want, conf.Networks, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+		if d := cmp.Diff([]string{"subnet-a", "subnet-b", "subnet-c"}, conf.Networks.subnets()); d != "" {
+			t.Errorf("%s: subnets (-want +got):\n%s", name, d)
+		}
+	}
+	if _, err := egress.New(egress.Config{Zones: want, Log: slog.New(slog.DiscardHandler)}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNetworksRefused(t *testing.T) {
+	t.Parallel()
+	for value, message := range map[string]string{
+		"subnet-a":                               `"subnet-a" is not a name, =, and what it means`,
+		"=10.0.0.0/8":                            "is not a name",
+		"subnet-a=":                              "is not a name",
+		"subnet-a=10.20.0.1/16":                  "subnet-a: 10.20.0.1/16 has bits beyond its length; 10.20.0.0/16 has not",
+		"subnet-a=fd00::/8":                      `subnet-a: "fd00::/8" is no IPv4 prefix`,
+		"subnet-a=10.0.0.1":                      "is no IPv4 prefix",
+		"subnet-a=via=wg0":                       "subnet-a: it has no prefix",
+		"subnet-a=10.0.0.0/8,via=a,via=b":        `subnet-a: "via=b" is neither`,
+		"subnet-a=10.0.0.0/8,mtu=1":              `"mtu=1" is neither`,
+		"subnet-a=10.0.0.0/8,dns=here":           `dns is "here"; it must be an IPv4 address, or none`,
+		"subnet-a=10.0.0.0/8,":                   `"" is no IPv4 prefix`,
+		"subnet-a=10.0.0.0/8;subnet-a=0.0.0.0/0": "subnet-a: it is defined twice",
+	} {
+		_, err := serveConfigOf(t, func(string) string { return "" }, "--network", value)
+		if err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), "--network") {
+			t.Errorf("%s: %v, want an error with %q", value, err, message)
+		}
+	}
+}

@@ -1,0 +1,281 @@
+package egress
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+)
+
+// Zone is a part of the outside that sandboxes can be confined to.
+type Zone struct {
+	Prefixes []netip.Prefix // IPv4, at least one
+
+	// Via is the host's device by which the zone is reached: what the host's
+	// routes would send elsewhere is refused. "": any.
+	Via string
+
+	// Resolvers are the name servers of sandboxes confined to the zone, which
+	// they reach wherever these are. Empty: those of all sandboxes, unless NoDNS.
+	Resolvers []netip.Addr
+	NoDNS     bool
+}
+
+func (z Zone) check(p plan) error {
+	if len(z.Prefixes) == 0 {
+		return errors.New("a prefix is needed")
+	}
+	for _, q := range z.Prefixes {
+		if !q.IsValid() || !q.Addr().Is4() || q != q.Masked() {
+			return fmt.Errorf("prefix %s: an IPv4 prefix without bits beyond its length is needed", q)
+		}
+	}
+	if len(z.Via) >= unix.IFNAMSIZ {
+		return fmt.Errorf("device %q: a name has at most %d characters", z.Via, unix.IFNAMSIZ-1)
+	}
+	if len(z.Resolvers) > maxResolvers || len(z.Resolvers) > 0 && z.NoDNS {
+		return fmt.Errorf("name servers %v: at most %d are used, or none at all", z.Resolvers, maxResolvers)
+	}
+	for _, r := range z.Resolvers {
+		if r := split([]netip.AddrPort{netip.AddrPortFrom(r, dnsPort)}); len(r.direct) == 0 || p.prefix.Contains(r.direct[0]) {
+			return fmt.Errorf("name server %s: an IPv4 address that sandboxes can reach is needed", r.upstream[0].Addr())
+		}
+	}
+	return nil
+}
+
+// class is what the sandboxes confined to the same zones have in common. The
+// links of its sandboxes are in a device group of its own: that is how the
+// rules know them, also after the daemon has died.
+type class struct {
+	group     uint32
+	prefixes  []netip.Prefix
+	exits     []Zone       // those with a device
+	shared    bool         // they ask whom all sandboxes ask
+	resolvers []netip.Addr // name servers of their own
+}
+
+func (c class) equal(d class) bool {
+	return c.group == d.group && c.shared == d.shared && slices.Equal(c.prefixes, d.prefixes) && slices.Equal(c.resolvers, d.resolvers) &&
+		slices.EqualFunc(c.exits, d.exits, func(x, y Zone) bool { return x.Via == y.Via && slices.Equal(x.Prefixes, y.Prefixes) })
+}
+
+// classOf returns the class of sandboxes confined to the zones of these names.
+// Those that are missing of them lead nowhere.
+func classOf(zones map[string]Zone, names []string) (c class, missing []string) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	c.group = groupOf(names)
+	silent := true
+	for _, name := range names {
+		z, ok := zones[name]
+		if !ok {
+			missing = append(missing, name)
+			continue
+		}
+		c.prefixes = append(c.prefixes, z.Prefixes...)
+		if z.Via != "" {
+			c.exits = append(c.exits, z)
+		}
+		for _, r := range z.Resolvers {
+			if len(c.resolvers) < maxResolvers && !slices.Contains(c.resolvers, r) {
+				c.resolvers = append(c.resolvers, r)
+			}
+		}
+		silent = silent && z.NoDNS
+	}
+	c.shared = len(c.resolvers) == 0 && !silent
+	return c, missing
+}
+
+// groupOf is the device group of a class: the same in every process, and none
+// of the small numbers that people give.
+func groupOf(names []string) uint32 {
+	h := fnv.New32a()
+	for _, n := range names {
+		var size [4]byte
+		binary.BigEndian.PutUint32(size[:], uint32(len(n)))
+		h.Write(size[:])
+		h.Write([]byte(n))
+	}
+	return h.Sum32() | 1<<31
+}
+
+// named returns what belongs to the class: chains and sets.
+func (c class) named(what string) string { return what + "-" + strconv.FormatUint(uint64(c.group), 16) }
+
+// file returns the contents of /etc/resolv.conf in the class's sandboxes.
+func (c class) file(r resolvers, gateway netip.Addr) []byte {
+	if c.shared {
+		return r.file(gateway)
+	}
+	if len(c.resolvers) == 0 {
+		return []byte("# This instance's networks have no name server.\n")
+	}
+	return resolvers{direct: c.resolvers}.file(gateway)
+}
+
+// Confine lets a sandbox reach the zones of these names, with their name
+// servers, and nothing else. It is for sandboxes in which nothing runs yet: what
+// they have open stays open. Confined again, a sandbox loses the zones of before.
+func (n *Network) Confine(_ context.Context, sandbox string, zones []string) (Link, error) {
+	link, err := n.confine(sandbox, zones)
+	if err != nil {
+		return Link{}, fmt.Errorf("confine %s in network %s: %w", sandbox, n.plan.name, err)
+	}
+	return link, nil
+}
+
+func (n *Network) confine(sandbox string, zones []string) (Link, error) {
+	c, missing := classOf(n.cfg.Zones, zones)
+	if len(zones) == 0 || len(missing) > 0 {
+		return Link{}, fmt.Errorf("the networks %q are not configured", missing)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := n.world.Load()
+	if w == nil {
+		return Link{}, errNotSetUp
+	}
+	lease, ok := n.leases.of(sandbox)
+	if !ok {
+		return Link{}, errors.New("it is not attached")
+	}
+	if err := n.know(w, []class{c}); err != nil {
+		return Link{}, err
+	}
+	device := n.plan.device(lease)
+	outer, err := w.route.LinkByName(device)
+	if err == nil {
+		err = w.route.LinkSetGroup(outer, int(c.group))
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("link %s: put it into its group: %w", device, err)
+	}
+	n.leases.confine(lease, c.group)
+	return Link{
+		Addr:   netip.PrefixFrom(n.plan.address(lease), 32),
+		Resolv: c.file(w.resolvers, n.plan.gateway()),
+	}, nil
+}
+
+// recognise makes the classes of sandboxes known that an earlier process has
+// confined: their links are in their groups.
+func (n *Network) recognise(w *world, sandboxes map[string][]string) error {
+	var classes []class
+	for sandbox, zones := range sandboxes {
+		if len(zones) == 0 {
+			continue
+		}
+		c, missing := classOf(n.cfg.Zones, zones)
+		if len(missing) > 0 {
+			n.log.Warn("an instance is confined to networks that are not configured any more", "sandbox", sandbox, "missing", missing)
+		}
+		classes = append(classes, c)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.know(w, classes)
+}
+
+// know gives classes their rules, and forgets the classes that no link is of.
+// The caller holds mu.
+func (n *Network) know(w *world, classes []class) error {
+	next := slices.Clone(n.classes)
+	for _, c := range classes {
+		i := slices.IndexFunc(next, func(k class) bool { return k.group == c.group })
+		if i < 0 {
+			next = append(next, c)
+		} else if !next[i].equal(c) {
+			return fmt.Errorf("two sets of networks have the group %#x", c.group) // once in two thousand million
+		}
+	}
+	if len(next) == len(n.classes) {
+		return nil
+	}
+	used := n.leases.groups()
+	next = slices.DeleteFunc(next, func(k class) bool {
+		return !used[k.group] && !slices.ContainsFunc(classes, k.equal)
+	})
+	before := n.classes
+	n.classes = next
+	if err := n.enforce(w); err != nil {
+		n.classes = before
+		return err
+	}
+	return nil
+}
+
+// classSets are the sets of a class.
+type classSets struct {
+	prefixes, resolvers *nftables.Set
+	exits               []*nftables.Set
+}
+
+// makeSets describes the class's sets and what they have.
+func (c class) makeSets(t *nftables.Table) (classSets, []filledSet) {
+	addresses := func(name string, interval bool) *nftables.Set {
+		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr, Interval: interval}
+	}
+	s := classSets{prefixes: addresses(c.named("zone"), true), resolvers: addresses(c.named("dns"), false)}
+	filled := []filledSet{
+		{s.prefixes, intervals(c.prefixes)},
+		{s.resolvers, keys(c.resolvers, netip.Addr.AsSlice)},
+	}
+	for i, z := range c.exits {
+		e := addresses(c.named("exit"+strconv.Itoa(i)), true)
+		s.exits = append(s.exits, e)
+		filled = append(filled, filledSet{e, intervals(z.Prefixes)})
+	}
+	return s, filled
+}
+
+// confined sends the links in a group to the rules of their class. Those of a
+// class that is not known, for the daemon has just been started, wait: their
+// packets are dropped without an answer, and sent again.
+func (p policy) confined() [][]expr.Any {
+	var rules [][]expr.Any
+	for _, c := range p.classes {
+		rules = append(rules, rule(inGroup(c.group), gotoChain(c.named("reach"))))
+	}
+	return append(rules, drop())
+}
+
+// reach decides by destination, for a class.
+func (p policy) reach(c class, s sets) [][]expr.Any {
+	own := s.classes[c.group]
+	var rules [][]expr.Any
+	for _, transport := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
+		if c.shared {
+			rules = append(rules, p.queries(s, transport)...)
+		}
+		rules = append(rules, rule(destinationInSet(own.resolvers), protocol(transport), port(dnsPort), gotoChain("admit")))
+	}
+	return append(rules,
+		rule(destinationInSet(s.denied), gotoChain("refuse")),
+		rule(destinationType(unix.RTN_LOCAL), destinationInSet(own.prefixes), protocol(unix.IPPROTO_TCP), portInSet(s.ports), gotoChain("admit")),
+		rule(destinationIn(p.plan.prefix), gotoChain("refuse")),
+		rule(destinationNotType(unix.RTN_UNICAST), gotoChain("refuse")),
+		rule(destinationInSet(own.prefixes), gotoChain("admit")),
+		gotoChain("refuse"),
+	)
+}
+
+// leave refuses what would leave the host by another device than that of its
+// zone. Unlike reach it looks at every packet, as routes may change.
+func (c class) leave(s sets) [][]expr.Any {
+	var rules [][]expr.Any
+	for i, z := range c.exits {
+		rules = append(rules, rule(destinationInSet(s.classes[c.group].exits[i]), notToDevice(z.Via), gotoChain("refuse")))
+	}
+	return rules
+}
