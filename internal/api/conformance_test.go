@@ -3,77 +3,64 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/openslipway/slipway/internal/wire"
+	"github.com/openslipway/slipway/internal/wire/modeltest"
 )
 
-// TestConformance walks the inputs of every operation that is answered. For each
-// constraint of the model it makes a call that breaks this one alone, which must
-// be refused in words that name the member, and calls at its bounds, which no
+// widened holds the patterns that are not enforced, by shape, and why. It is
+// the whole of what is accepted here that the model refuses.
+var widened = map[string]string{
+	"ImageIdentifier": "images come from any registry, not from ECR alone; the reference's form is checked",
+}
+
+// narrowed holds the members, as structure and name, that are required here and
+// not in the model, and why.
+var narrowed = map[string]string{"Tag.Key": "a tag without a key is none"}
+
+// TestConformance is made from the service model as it runs. It walks the
+// inputs of all operations. For each constraint it makes calls that break this
+// one, which must be refused by the modelled exception in words that name the
+// member and what it breaks and nothing else, and calls at its bounds, which no
 // constraint may refuse.
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	arn := b.create("shop")
-	bases := map[string]string{
-		"CreateService":                           `{"ServiceName":"cart",` + image + `}`,
-		"CreateAutoScalingConfiguration":          `{"AutoScalingConfigurationName":"fast"}`,
-		"DescribeAutoScalingConfiguration":        scalingBody(defaultScaling),
-		"DeleteAutoScalingConfiguration":          scalingBody(scalingARN("none")),
-		"UpdateDefaultAutoScalingConfiguration":   scalingBody(defaultScaling),
-		"ListServicesForAutoScalingConfiguration": scalingBody(defaultScaling),
-		"ListServices":                            `{}`,
-		"ListAutoScalingConfigurations":           `{}`,
-		"CreateVpcConnector":                      `{"VpcConnectorName":"private","Subnets":["subnet-1"]}`,
-		"DescribeVpcConnector":                    connectorBody(connectorARN("none", "1", "x")),
-		"DeleteVpcConnector":                      connectorBody(connectorARN("none", "1", "x")),
-		"ListVpcConnectors":                       `{}`,
-		"CreateVpcIngressConnection":              `{"ServiceArn":"` + arn + `","VpcIngressConnectionName":"door","IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"vpce-1"}}`,
-		"DescribeVpcIngressConnection":            ingressBody(ingressARN("none", "x")),
-		"UpdateVpcIngressConnection":              ingressBody(ingressARN("none", "x"), `"IngressVpcConfiguration":{}`),
-		"DeleteVpcIngressConnection":              ingressBody(ingressARN("none", "x")),
-		"ListVpcIngressConnections":               `{}`,
-		"CreateConnection":                        `{"ConnectionName":"code","ProviderType":"GITHUB"}`,
-		"ListConnections":                         `{}`,
-		"DeleteConnection":                        connectionBody(prefix + "connection/none"),
-		"CreateObservabilityConfiguration":        `{"ObservabilityConfigurationName":"traces"}`,
-		"DescribeObservabilityConfiguration":      observabilityBody(defaultObservability),
-		"ListObservabilityConfigurations":         `{}`,
-		"DeleteObservabilityConfiguration":        observabilityBody(observabilityARN("none")),
-		"TagResource":                             `{"ResourceArn":"` + arn + `","Tags":[]}`,
-		"UntagResource":                           `{"ResourceArn":"` + arn + `","TagKeys":[]}`,
-		"ListTagsForResource":                     `{"ResourceArn":"` + arn + `"}`,
+	model := modeltest.Load(t)
+	if len(model.Operations) != 37 {
+		t.Fatalf("the model has %d operations, not 37", len(model.Operations))
 	}
-	for _, op := range []string{"DescribeService", "UpdateService", "DeleteService", "PauseService", "ResumeService", "StartDeployment", "ListOperations", "DescribeCustomDomains"} {
-		bases[op] = arnBody(arn)
-	}
-	for _, op := range []string{"AssociateCustomDomain", "DisassociateCustomDomain"} {
-		bases[op] = domainBody(arn, "example.com")
-	}
-	cases := 0
-	for operation, base := range bases {
-		model, ok := wire.OperationNamed(operation)
-		if !ok {
-			t.Fatalf("the model has no operation %s", operation)
-		}
-		walk(model.Input, nil, func(p path) {
-			for _, c := range p.cases() {
-				cases++
-				b.try(operation, p.put(parse(t, base), c.value), p.name(), c)
-			}
+	kinds := map[string]int{}
+	for _, name := range slices.Sorted(maps.Keys(model.Operations)) {
+		op := model.Operations[name]
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			walk(op.Input, nil, func(p path) {
+				for _, c := range p.cases() {
+					kinds[c.kind]++
+					b.try(op, p, c)
+				}
+			})
 		})
 	}
-	if cases < 400 {
-		t.Errorf("only %d cases: the walk misses constraints", cases)
+	t.Logf("cases: %v", kinds)
+	for kind, least := range map[string]int{"required": 100, "type": 150, "length": 100, "range": 35, "pattern": 100, "enum": 15, "bound": 300} {
+		if kinds[kind] < least {
+			t.Errorf("only %d cases of kind %s, at least %d expected: the walk misses constraints", kinds[kind], kind, least)
+		}
 	}
 }
 
 // step is one member, element or entry on the way into an input.
 type step struct {
 	name     string // of a member; "" for an element or entry
-	shape    *wire.Shape
+	shape    *modeltest.Shape
 	required bool
 	key      bool // the entry's key is meant, not its value
 }
@@ -81,20 +68,20 @@ type step struct {
 type path []step
 
 // walk calls f for every place in a shape that can hold a value.
-func walk(s *wire.Shape, p path, f func(path)) {
+func walk(s *modeltest.Shape, p path, f func(path)) {
 	extend := func(n step) {
 		next := append(append(path{}, p...), n)
 		f(next)
 		walk(n.shape, next, f)
 	}
-	switch s.Kind {
-	case wire.Structure:
+	switch s.Type {
+	case "structure":
 		for _, m := range s.Members {
 			extend(step{name: m.Name, shape: m.Shape, required: m.Required})
 		}
-	case wire.List:
+	case "list":
 		extend(step{shape: s.Elem})
-	case wire.Map:
+	case "map":
 		extend(step{shape: s.Key, key: true})
 		extend(step{shape: s.Elem})
 	}
@@ -105,7 +92,7 @@ func walk(s *wire.Shape, p path, f func(path)) {
 func (p path) name() string {
 	var parts []string
 	for i, s := range p {
-		if i > 0 && p[i-1].shape.Kind == wire.Map {
+		if i > 0 && p[i-1].shape.Type == "map" {
 			break
 		}
 		if s.name == "" {
@@ -117,124 +104,259 @@ func (p path) name() string {
 	return strings.Join(parts, ".")
 }
 
-// try is one value at a path: constraint is what it breaks, "" for nothing.
+// try is one value at a path.
 type try struct {
-	value      any
-	constraint string
+	kind   string // "required", "type", "length", "range", "pattern", "enum", or "bound" for one that breaks nothing
+	value  any
+	breaks []string // constraints in the words of messages; for kind "type" none
 }
 
 type absent struct{}
 
+const notNull = "Member must not be null"
+
 // cases are the values to try at the end of the path.
 func (p path) cases() []try {
 	last := p[len(p)-1]
+	if len(p) > 1 && narrowed[p[len(p)-2].shape.Name+"."+last.name] != "" {
+		last.required = true
+	}
 	var list []try
 	if last.required {
-		list = append(list, try{absent{}, "Member must not be null"}, try{nil, "Member must not be null"})
+		list = append(list, try{"required", absent{}, []string{notNull}})
 	}
-	if last.name == "" && !last.key {
-		list = append(list, try{nil, "Member must not be null"})
+	if last.required || last.name == "" && !last.key { // an element can't be null
+		list = append(list, try{"required", nil, []string{notNull}})
+	} else if !last.key {
+		list = append(list, try{"bound", nil, nil}) // null is absent
 	}
-	switch last.shape.Kind {
-	case wire.Integer:
+	if !last.key { // keys are always strings
+		for _, v := range wrongTypes[last.shape.Type] {
+			list = append(list, try{"type", v, nil})
+		}
+	}
+	switch last.shape.Type {
+	case "integer":
 		list = append(list, integers(last.shape)...)
-	case wire.String:
-		list = append(list, lengths(last.shape)...)
+	case "boolean":
+		list = append(list, try{"bound", true, nil}, try{"bound", false, nil})
+	case "string":
+		list = append(list, texts(last.shape)...)
 	}
 	return list
 }
 
-func integers(s *wire.Shape) (list []try) {
-	if s.HasMin {
-		list = append(list, try{s.Min, ""}, try{s.Min - 1, fmt.Sprintf("Member must have value greater than or equal to %d", s.Min)})
+var wrongTypes = map[string][]any{
+	"structure": {"x", 1, []any{}},
+	"list":      {"x", 1, map[string]any{}},
+	"map":       {"x", 1, []any{}},
+	"string":    {1, true, map[string]any{}, []any{}},
+	"integer":   {"1", true, 1.5, map[string]any{}},
+	"boolean":   {"true", 1, []any{}},
+}
+
+func integers(s *modeltest.Shape) (list []try) {
+	for _, n := range []*int{s.Min, s.Max} {
+		if n == nil {
+			continue
+		}
+		for _, v := range []int{*n - 1, *n, *n + 1} {
+			list = append(list, judged(s, v, "range"))
+		}
 	}
-	if s.HasMax {
-		list = append(list, try{s.Max, ""}, try{s.Max + 1, fmt.Sprintf("Member must have value less than or equal to %d", s.Max)})
+	if s.Max == nil {
+		list = append(list, judged(s, 1<<31-1, "range"))
 	}
 	return list
 }
 
-func lengths(s *wire.Shape) (list []try) {
+// judged is a case of a value with all that it breaks; kind is what that is
+// thought to be.
+func judged(s *modeltest.Shape, value any, kind string) try {
+	breaks := breaches(s, value)
+	if len(breaks) == 0 {
+		kind = "bound"
+	}
+	return try{kind, value, breaks}
+}
+
+// breaches lists the constraints that a value breaks.
+func breaches(s *modeltest.Shape, value any) (list []string) {
+	switch v := value.(type) {
+	case int:
+		if s.Min != nil && v < *s.Min {
+			list = append(list, fmt.Sprintf("Member must have value greater than or equal to %d", *s.Min))
+		}
+		if s.Max != nil && v > *s.Max {
+			list = append(list, fmt.Sprintf("Member must have value less than or equal to %d", *s.Max))
+		}
+	case string:
+		if s.Enum != nil {
+			if !slices.Contains(s.Enum, v) {
+				list = append(list, "Member must satisfy enum value set: ["+strings.Join(s.Enum, ", ")+"]")
+			}
+			return list
+		}
+		if s.Min != nil && utf8.RuneCountInString(v) < *s.Min { // that the pattern asks for more, too, is no news
+			return []string{fmt.Sprintf("Member must have length greater than or equal to %d", *s.Min)}
+		}
+		if s.Max != nil && utf8.RuneCountInString(v) > *s.Max {
+			list = append(list, fmt.Sprintf("Member must have length less than or equal to %d", *s.Max))
+		}
+		if !s.Matches(v) && widened[s.Name] == "" {
+			list = append(list, "Member must satisfy regular expression pattern: "+s.Pattern)
+		}
+	}
+	return list
+}
+
+// texts are strings at the bounds of a shape's length and pattern, on both
+// sides.
+func texts(s *modeltest.Shape) (list []try) {
 	if s.Enum != nil {
 		for _, v := range s.Enum {
-			list = append(list, try{v, ""})
+			list = append(list, judged(s, v, "enum"))
 		}
-		return append(list, try{"OTHER", "Member must satisfy enum value set: [" + strings.Join(s.Enum, ", ") + "]"})
+		return append(list, judged(s, "OTHER", "enum"), judged(s, "", "enum"), judged(s, strings.ToLower(s.Enum[0]), "enum"))
 	}
-	if s.HasMin && s.Min > 0 {
-		list = append(list, try{text(s, s.Min-1), fmt.Sprintf("Member must have length greater than or equal to %d", s.Min)})
+	good := matching(s)
+	shortest := slices.MinFunc(good, func(a, b string) int { return len(a) - len(b) })
+	if s.Min != nil && *s.Min > 0 {
+		list = append(list, judged(s, shortest[:min(len(shortest), *s.Min-1)], "length"))
 	}
-	if s.HasMax {
-		list = append(list, try{text(s, s.Max+1), fmt.Sprintf("Member must have length less than or equal to %d", s.Max)})
-	}
-	for _, v := range legal(s) {
-		list = append(list, try{v, ""})
-	}
-	if s.Pattern != nil {
-		wrong, ok := mismatches[s.Name]
-		if !ok {
-			panic("no text that the pattern of " + s.Name + " refuses: add one")
+	if s.Max != nil {
+		list = append(list, judged(s, grown(s, *s.Max+1), "length"))
+		if longest := grown(s, *s.Max); s.Matches(longest) {
+			list = append(list, judged(s, longest, "length"))
 		}
-		list = append(list, try{wrong, "Member must satisfy regular expression pattern: " + s.Pattern.Text})
+		if s.Pattern == ".*" { // characters count, not bytes
+			list = append(list, judged(s, strings.Repeat("é", *s.Max), "length"), judged(s, strings.Repeat("\n", *s.Max), "length"))
+		}
+	}
+	for _, v := range good {
+		list = append(list, judged(s, v, "pattern"))
+	}
+	for _, v := range mismatching(s, good) {
+		list = append(list, judged(s, v, "pattern"))
 	}
 	return list
 }
 
-// mismatches are of a legal length and break the pattern of their shape alone.
-var mismatches = map[string]string{
-	"AppRunnerResourceArn":           "arn:aws:apprunner:us-east-1:12:service/x",
-	"AutoScalingConfigurationName":   "-fast",
-	"ConnectionName":                 "-code",
-	"ObservabilityConfigurationName": "-traces",
-	"ServiceName":                    "my shop",
-	"DomainName":                     "example_com",
-	"VpcConnectorName":               "-private",
-	"VpcIngressConnectionName":       "-private",
-	"RoleArn":                        "arn:aws:iam::000000000000:user/someone",
-	"KmsKeyArn":                      "arn:aws:kms:us-east-1:000000000000:alias/x",
-	"TagKey":                         "aws:key",
-	"Cpu":                            "25600",
-	"Memory":                         "12288M",
-	"BuildCommand":                   "a\nb",
-	"StartCommand":                   "a\rb",
-	"SourceDirectory":                "/a\x00b",
-}
-
-// beginnings make a text match its shape's pattern however it goes on.
-var beginnings = map[string]string{
-	"AppRunnerResourceArn": prefix + "service/",
-	"RoleArn":              "arn:aws:iam::000000000000:role/",
-}
-
-// text is a text of n characters that matches the shape's pattern, where one
-// of this length can.
-func text(s *wire.Shape, n int) string {
-	begin := beginnings[s.Name]
+// grown is a text of n characters that goes on where its beginning matches.
+func grown(s *modeltest.Shape, n int) string {
+	begin := slices.MinFunc(matching(s), func(a, b string) int { return len(a) - len(b) })
 	return begin[:min(n, len(begin))] + strings.Repeat("a", max(0, n-len(begin)))
 }
 
-// legal are texts at the shape's bounds that match its pattern.
-func legal(s *wire.Shape) []any {
-	switch s.Name {
-	case "Cpu":
-		return []any{"256", "0.25 vCPU"} // the shortest and the longest
-	case "Memory":
-		return []any{"512", "0.5 GB"}
-	case "KmsKeyArn":
-		return []any{"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}
+// matching returns some texts that the shape's length and pattern allow, among
+// them one of the shortest and some of many lengths. They are always the same.
+func matching(s *modeltest.Shape) []string {
+	if s.Pattern == "" || s.Pattern == ".*" {
+		n := 1
+		if s.Min != nil {
+			n = *s.Min
+		}
+		return []string{strings.Repeat("a", n), strings.Repeat("b", n+1)}
 	}
-	var list []any
-	if s.HasMin && s.Min >= len(beginnings[s.Name])+1 {
-		list = append(list, text(s, s.Min))
+	pattern := strings.TrimPrefix(s.Pattern, "^(?!aws:)")
+	for _, count := range []string{"{1,1011}", "{1,1000}"} {
+		pattern = strings.ReplaceAll(pattern, count, "{1,40}")
 	}
-	if s.HasMax {
-		list = append(list, text(s, s.Max))
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		panic(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	found := map[string]bool{}
+	for i := 0; i < 4000 && len(found) < 12; i++ {
+		v := generate(re.Simplify(), random, i == 0)
+		if s.Fits(v) && s.Matches(v) {
+			found[v] = true
+		}
+	}
+	if len(found) == 0 {
+		panic("no text found that the pattern of " + s.Name + " allows")
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// generate returns a text that an expression matches: the shortest, or one by
+// chance. Where any character will do it takes one of ASCII.
+func generate(re *syntax.Regexp, random *rand.Rand, shortest bool) string {
+	var b strings.Builder
+	repeat := func(least, most int) {
+		n := least
+		if !shortest {
+			n += random.IntN(most - least + 1)
+		}
+		for range n {
+			b.WriteString(generate(re.Sub[0], random, shortest))
+		}
+	}
+	switch re.Op {
+	case syntax.OpLiteral:
+		b.WriteString(string(re.Rune))
+	case syntax.OpCharClass:
+		b.WriteRune(pick(re.Rune, random))
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		b.WriteRune(rune('a' + random.IntN(26)))
+	case syntax.OpCapture:
+		b.WriteString(generate(re.Sub[0], random, shortest))
+	case syntax.OpConcat:
+		for _, sub := range re.Sub {
+			b.WriteString(generate(sub, random, shortest))
+		}
+	case syntax.OpAlternate:
+		b.WriteString(generate(re.Sub[random.IntN(len(re.Sub))], random, shortest))
+	case syntax.OpStar:
+		repeat(0, 3)
+	case syntax.OpPlus:
+		repeat(1, 4)
+	case syntax.OpQuest:
+		repeat(0, 1)
+	}
+	return b.String()
+}
+
+// pick returns a printable ASCII character of a class given as ranges.
+func pick(ranges []rune, random *rand.Rand) rune {
+	var all []rune
+	for i := 0; i < len(ranges); i += 2 {
+		for r := max(ranges[i], '!'); r <= min(ranges[i+1], '~'); r++ {
+			all = append(all, r)
+		}
+	}
+	return all[random.IntN(len(all))]
+}
+
+// mismatching returns texts of a legal length that the pattern refuses: good
+// ones with a character changed, or with another beginning.
+func mismatching(s *modeltest.Shape, good []string) (list []string) {
+	if s.Pattern == "" || s.Pattern == ".*" {
+		return nil
+	}
+	seen := map[rune]bool{}
+	for _, v := range good {
+		for _, c := range " \n\r\x00é-_:/@A0" {
+			for at := range len(v) {
+				wrong := v[:at] + string(c) + v[at+1:]
+				if !seen[c] && s.Fits(wrong) && !s.Matches(wrong) {
+					seen[c] = true
+					list = append(list, wrong)
+				}
+			}
+		}
+	}
+	if wrong := "aws:" + good[0]; s.Fits(wrong) && !s.Matches(wrong) {
+		list = append(list, wrong)
+	}
+	if len(list) == 0 {
+		panic("no text found that the pattern of " + s.Name + " refuses")
 	}
 	return list
 }
 
-// put returns the document with the value at the path; what is missing on the
-// way is made with all that it requires.
+// put returns the least legal document with the value at the path.
 func (p path) put(doc map[string]any, value any) string {
 	var at any = doc
 	set := func(any) {}
@@ -281,57 +403,90 @@ func enter(container any, replace func(any), s step) (set func(any), value any) 
 }
 
 // sample is a small legal value of a shape.
-func sample(s *wire.Shape) any {
-	switch s.Kind {
-	case wire.Structure:
+func sample(s *modeltest.Shape) any {
+	switch s.Type {
+	case "structure":
 		object := map[string]any{}
 		for _, m := range s.Members {
-			if m.Required {
+			if m.Required || narrowed[s.Name+"."+m.Name] != "" {
 				object[m.Name] = sample(m.Shape)
 			}
 		}
-		if s.Name == "Tag" { // a tag needs a key, though the model does not say so
-			object["Key"] = "k"
-		}
 		return object
-	case wire.List:
+	case "list":
 		return []any{}
-	case wire.Map:
+	case "map":
 		return map[string]any{}
-	case wire.Integer:
-		return s.Min
-	case wire.Boolean:
+	case "integer":
+		return 1
+	case "boolean":
 		return true
 	}
 	if s.Enum != nil {
 		return s.Enum[0]
 	}
-	if l := legal(s); l != nil && len(l[0].(string)) < 100 {
-		return l[0]
-	}
-	return text(s, max(s.Min, len(beginnings[s.Name])+1))
+	return matching(s)[0]
 }
 
-func (b *bench) try(operation, body, member string, c try) {
+func (b *bench) try(op *modeltest.Operation, p path, c try) {
 	b.Helper()
-	w := b.Send(b.Request("AppRunner."+operation, body))
+	body := p.put(sample(op.Input).(map[string]any), c.value)
+	w := b.Send(b.Request("AppRunner."+op.Name, body))
 	message, _ := w.Doc["Message"].(string)
-	if c.constraint == "" {
-		if w.Code >= 500 || strings.Contains(message, "validation error") {
-			b.Errorf("%s, at a bound of %s: %d %.300s\nbody: %.300s", operation, member, w.Code, w.Body, body)
+	fail := func(why string) {
+		b.Helper()
+		b.Errorf("%s at %s: %s: %d %.500s\nbody: %.300s", c.kind, p.name(), why, w.Code, w.Body, body)
+	}
+	name, _ := w.Doc["__type"].(string)
+	switch {
+	case w.Code >= 500 || w.Code != 200 && !slices.Contains(op.Exceptions, name) && name != "SerializationException":
+		fail("answers what the model does not permit")
+	case c.kind == "type":
+		if w.Code != 400 || name != "SerializationException" || !strings.HasSuffix(message, "(member "+p.name()+")") {
+			fail("is not refused as a member of the wrong type")
 		}
+	case len(c.breaks) == 0:
+		if name == "SerializationException" || strings.Contains(message, "validation error") {
+			fail("is legal and refused")
+		}
+	default:
+		b.broken(c, p.name(), w.Code, name, message, fail)
+	}
+}
+
+// broken checks the refusal of a value that breaks constraints.
+func (b *bench) broken(c try, member string, code int, exception, message string, fail func(string)) {
+	b.Helper()
+	count := fmt.Sprintf("%d validation errors detected: ", len(c.breaks))
+	if len(c.breaks) == 1 {
+		count = "1 validation error detected: "
+	}
+	if code != 400 || exception != "InvalidRequestException" || !strings.HasPrefix(message, count) {
+		fail(fmt.Sprintf("is not refused for %q alone", c.breaks))
 		return
 	}
-	ok := w.Code == 400 && w.Doc["__type"] == "InvalidRequestException" &&
-		(strings.HasPrefix(message, "1 validation error detected: ") || strings.HasPrefix(message, "2 validation errors detected: "))
-	cut := strings.HasSuffix(message, "...") // at the model's limit of messages
-	if !ok || !strings.Contains(message, " at '"+member+"' failed to satisfy constraint: ") || !strings.Contains(message, c.constraint) && !cut {
-		b.Errorf("%s without %q at %s: %d %.400s\nbody: %.300s", operation, c.constraint, member, w.Code, w.Body, body)
+	if !strings.Contains(message, " at '"+member+"' failed to satisfy constraint: ") {
+		fail("the member is not named")
+	}
+	for _, text := range c.breaks {
+		if !strings.Contains(message, text) && !strings.HasSuffix(message, "...") { // cut at the model's own limit of messages
+			fail(fmt.Sprintf("%q is not named", text))
+		}
 	}
 }
 
-// Every operation of the model is answered, but for those named here; nothing
-// panics without a body.
+// What is widened is accepted, and by its own rule.
+func TestWidened(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	create := func(image string) string {
+		return `{"ServiceName":"shop","SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"` + image + `","ImageRepositoryType":"ECR"}}}`
+	}
+	b.ok("CreateService", create("registry.example:5000/team/shop@sha256:"+strings.Repeat("0", 64)))
+	b.refused("CreateService", create("Not An Image"), "InvalidRequestException", "is not an image reference")
+}
+
+// Every operation of the model is answered; nothing panics without a body.
 func TestEveryOperation(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

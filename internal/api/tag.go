@@ -34,11 +34,7 @@ var settings = map[string]setting{}
 func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
 	tags := make([]slipway.Tag, 0, len(in))
 	seen := map[string]bool{}
-	for i, t := range in {
-		if t.Key == nil {
-			return nil, slipway.Errorf(slipway.InvalidRequest,
-				"1 validation error detected: Value null at 'tags.%d.member.key' failed to satisfy constraint: Member must not be null", i+1)
-		}
+	for _, t := range in {
 		key, value := *t.Key, aws.ToString(t.Value)
 		if seen[key] {
 			return nil, slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", key)

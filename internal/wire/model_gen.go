@@ -717,7 +717,7 @@ var shapeString = &Shape{Name: "String", Kind: String, Min: 0, HasMin: true, Max
 var shapeStringList = &Shape{Name: "StringList", Kind: List, Elem: shapeString}
 
 var shapeTag = &Shape{Name: "Tag", Kind: Structure, Members: []Member{
-	{Name: "Key", Shape: shapeTagKey},
+	{Name: "Key", Shape: shapeTagKey, Required: true},
 	{Name: "Value", Shape: shapeTagValue},
 }}
 

@@ -25,6 +25,10 @@ import (
 // every registry; package api checks image references itself.
 var widened = map[string]bool{"ImageIdentifier": true}
 
+// narrowed lists the members that the table requires and the model does not: a
+// tag without a key is none.
+var narrowed = map[string]bool{"Tag.Key": true}
+
 // rewritten gives patterns that Go's regular expressions refuse (counts above
 // 1000, look-ahead) or compile to needlessly large programs, in an equal form.
 // The counts left out are implied by the same shapes' lengths.
@@ -174,7 +178,7 @@ func variable(name string) string { return "shape" + name }
 func (m model) writeShape(w *bytes.Buffer, name string) error {
 	s := m.Shapes[name]
 	fmt.Fprintf(w, "var %s = &Shape{Name: %q, Kind: %s", variable(name), name, kind(s.Type))
-	if err := m.writeMembers(w, s); err != nil {
+	if err := m.writeMembers(w, name, s); err != nil {
 		return err
 	}
 	if r := cmp.Or(s.Member, s.Value); r != nil {
@@ -200,7 +204,7 @@ func (m model) writeShape(w *bytes.Buffer, name string) error {
 	return nil
 }
 
-func (m model) writeMembers(w *bytes.Buffer, s shape) error {
+func (m model) writeMembers(w *bytes.Buffer, name string, s shape) error {
 	members, err := s.members()
 	if err != nil || len(members) == 0 {
 		return err
@@ -208,7 +212,7 @@ func (m model) writeMembers(w *bytes.Buffer, s shape) error {
 	w.WriteString(", Members: []Member{\n")
 	for _, mem := range members {
 		fmt.Fprintf(w, "{Name: %q, Shape: %s", mem.name, variable(mem.shape))
-		if slices.Contains(s.Required, mem.name) {
+		if slices.Contains(s.Required, mem.name) || narrowed[name+"."+mem.name] {
 			w.WriteString(", Required: true")
 		}
 		w.WriteString("},\n")

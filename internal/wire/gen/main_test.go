@@ -1,28 +1,18 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-// modelFile is where the model lies beside a checkout that has it.
-const modelFile = "../../../../shared/spec/apprunner-2020-05-15.service-2.json"
+	"github.com/openslipway/slipway/internal/wire/modeltest"
+)
 
 func TestTableIsWhatTheModelSays(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(modelFile)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("%s is not here, so the checked-in table can't be compared with it", modelFile)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := generate(text)
+	want, err := generate(modeltest.Text(t))
 	if err != nil {
 		t.Fatal(err)
 	}
