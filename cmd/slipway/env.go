@@ -17,7 +17,8 @@ func newEnvCommand(m *Main) *cobra.Command {
 		Short: "Print what points AWS clients at the server",
 		Long: `Env prints shell commands that make the AWS CLI, the AWS SDKs and Terraform in
 this shell use the server for App Runner and for its logs. Other AWS services
-keep their endpoints.
+keep their endpoints. A key in the environment that the server does not know is
+put aside for the one in its data directory.
 
 The AWS CLI knows AWS_ENDPOINT_URL_APPRUNNER since 2.13 (1.29); an older one, as
 in Debian 12, needs --endpoint-url, for which an alias is printed as a comment.`,
@@ -36,7 +37,7 @@ func (m *Main) environment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := client.Connect(ctx, t)
+	c, err := client.ConnectKnown(ctx, t)
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,11 @@ func TestEnv(t *testing.T) {
 	s.run("env")
 	s.run("env", "--json")
 	writeKeys(t, s.env["SLIPWAY_DATA_DIR"])
+	s.run("env")
+	known := s.env["AWS_ACCESS_KEY_ID"]
+	s.env["AWS_ACCESS_KEY_ID"] = "AKIAFORAWS"
+	s.run("env")
+	s.env["AWS_ACCESS_KEY_ID"] = known
 	s.env["AWS_PROFILE"] = "work"
 	s.run("env", "--credentials", s.env["SLIPWAY_DATA_DIR"]+"/credentials")
 	delete(s.env, "AWS_ACCESS_KEY_ID")

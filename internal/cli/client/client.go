@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/smithy-go"
 )
 
 // callTimeout bounds one API call, from dialling to the last byte. Every call
@@ -43,6 +44,34 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 	case err != nil:
 		return nil, err
 	}
+	return t.as(id), nil
+}
+
+// ConnectKnown is Connect for a key that the server knows. The environment's
+// may be meant for AWS: when the server says that it does not know it, that of
+// the data directory is used, if there is one.
+func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
+	c, err := Connect(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	own, ok := t.ownFile()
+	if !ok || c.Identity.File == own {
+		return c, nil
+	}
+	_, err = c.API.ListServices(ctx, &apprunner.ListServicesInput{MaxResults: aws.Int32(1)})
+	if api, ok := errors.AsType[smithy.APIError](err); !ok || api.ErrorCode() != "UnrecognizedClientException" {
+		return c, nil // an error of another kind is for the caller's own calls to meet
+	}
+	id, err := t.fromFile(ctx, own, "the server's data directory")
+	if err != nil {
+		return nil, err
+	}
+	return t.as(id), nil
+}
+
+// as returns a client with this identity.
+func (t Target) as(id Identity) *Client {
 	hc := &http.Client{Timeout: callTimeout}
 	api := apprunner.New(apprunner.Options{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
@@ -55,7 +84,7 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 		endpoint: t.Endpoint.String(), region: id.Region, service: "apprunner", contentType: "application/x-amz-json-1.0",
 		keys: id.Provider, http: hc,
 	}
-	return &Client{Target: t, Identity: id, API: api, Logs: newLogs(own), Registry: newRegistry(t, id), own: own}, nil
+	return &Client{Target: t, Identity: id, API: api, Logs: newLogs(own), Registry: newRegistry(t, id), own: own}
 }
 
 // Probe returns nil when a server answers at the target, and otherwise an error

@@ -51,11 +51,18 @@ func (t Target) Identity(ctx context.Context) (Identity, error) {
 	if f := t.getenv("AWS_SHARED_CREDENTIALS_FILE"); f != "" {
 		return t.fromFile(ctx, f, "the file that AWS_SHARED_CREDENTIALS_FILE names")
 	}
-	own := filepath.Join(t.DataDir, CredentialsFile)
-	if _, err := os.Stat(own); err == nil && t.Local() {
+	if own, ok := t.ownFile(); ok {
 		return t.fromFile(ctx, own, "the server's data directory")
 	}
 	return t.fromStandardPlaces(ctx)
+}
+
+// ownFile returns the credentials file that a server on this machine left in
+// its data directory, if it is there and the target on this machine.
+func (t Target) ownFile() (string, bool) {
+	own := filepath.Join(t.DataDir, CredentialsFile)
+	_, err := os.Stat(own)
+	return own, err == nil && t.Local()
 }
 
 func (t Target) fromFile(ctx context.Context, file, from string) (Identity, error) {
