@@ -105,7 +105,10 @@ func (s *server) known(ctx context.Context, n int) ([]string, error) {
 			if err != nil || len(out.OperationSummaryList) != 1 {
 				return true, errors.Join(err, errors.New("the creation is not listed"))
 			}
-			return out.OperationSummaryList[0].Status == types.OperationStatusFailed, fmt.Errorf("operation %s has not failed", op)
+			if out.OperationSummaryList[0].Status != types.OperationStatusFailed {
+				return false, fmt.Errorf("operation %s has not failed", op)
+			}
+			return true, nil
 		})
 	})
 	return arns, err
