@@ -1,10 +1,12 @@
 package api_test
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
 )
 
 // BenchmarkDescribeService is one signed read.
@@ -41,5 +43,22 @@ func BenchmarkResumeService(b *testing.B) {
 		}
 		t.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
 		b.StartTimer()
+	}
+}
+
+// BenchmarkListServices is one signed read of a page of twenty.
+func BenchmarkListServices(b *testing.B) {
+	t := newBench(b, func(c *api.Config) { c.Quotas.Services = -1 })
+	for i := range 1000 {
+		t.create(fmt.Sprintf("shop-%d", i))
+	}
+	for b.Loop() {
+		b.StopTimer()
+		r := t.Request("AppRunner.ListServices", `{"MaxResults":20}`)
+		b.StartTimer()
+		w := httptest.NewRecorder()
+		if t.Gateway.ServeHTTP(w, r); w.Code != 200 {
+			b.Fatal(w.Body)
+		}
 	}
 }
