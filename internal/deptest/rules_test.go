@@ -25,6 +25,9 @@ var imports = map[string][]string{
 
 	"codehost": {},
 
+	// The page about compatibility: a table, and the model's table it goes by.
+	"compat": {"wire"},
+
 	"operation": {"store"},
 	"deploy":    {"store", "operation", "source", "build"},
 	"source":    {"image"},
