@@ -20,6 +20,12 @@ type Config struct {
 	// ours, not the client's.
 	Authenticate func(ctx context.Context, user, password string) (bool, error)
 
+	// Permit tells whether the one who sent an authenticated request may do the
+	// action, by ECR's name for it ("ecr:PutImage"), to the repository, "" for
+	// all of them. refusal is a sentence for the client, "" when it may; an
+	// error is ours. nil permits everything.
+	Permit func(r *http.Request, action, repository string) (refusal string, err error)
+
 	// Pushed is called when a tag has been given a manifest, before the client
 	// is told. May be nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
@@ -96,7 +102,27 @@ func (g *Registry) authenticate(r *http.Request) error {
 }
 
 // methods maps a request's method to what answers it.
-type methods map[string]func(*call) error
+type methods map[string]answer
+
+// answer answers a request of those who may do the action.
+type answer struct {
+	action string
+	serve  func(*call) error
+}
+
+// The actions of ECR, which policies name.
+const (
+	mayDescribe = "ecr:DescribeRepositories"
+	mayList     = "ecr:ListImages"
+	mayRead     = "ecr:BatchGetImage"
+	mayProbe    = "ecr:BatchCheckLayerAvailability"
+	mayDownload = "ecr:GetDownloadUrlForLayer"
+	mayBegin    = "ecr:InitiateLayerUpload"
+	mayContinue = "ecr:UploadLayerPart"
+	mayFinish   = "ecr:CompleteLayerUpload"
+	mayPut      = "ecr:PutImage"
+	mayRemove   = "ecr:BatchDeleteImage"
+)
 
 // routes are tried in order. A repository's name may hold any of these words,
 // so a path is cut at the last one; where two fit, the first listed is meant.
@@ -106,16 +132,28 @@ var routes = []struct {
 	methods methods
 }{
 	{"/blobs/uploads/", false, methods{
-		"POST": (*call).startUpload, "GET": (*call).uploadStatus, "PATCH": (*call).appendUpload,
-		"PUT": (*call).finishUpload, "DELETE": (*call).cancelUpload,
+		"POST": {mayBegin, (*call).startUpload}, "GET": {mayContinue, (*call).uploadStatus}, "PATCH": {mayContinue, (*call).appendUpload},
+		"PUT": {mayFinish, (*call).finishUpload}, "DELETE": {mayContinue, (*call).cancelUpload},
 	}},
-	{"/blobs/uploads", true, methods{"POST": (*call).startUpload}},
-	{"/blobs/", false, methods{"GET": (*call).getBlob, "HEAD": (*call).getBlob, "DELETE": (*call).deleteBlob}},
+	{"/blobs/uploads", true, methods{"POST": {mayBegin, (*call).startUpload}}},
+	{"/blobs/", false, methods{"GET": {mayDownload, (*call).getBlob}, "HEAD": {mayProbe, (*call).getBlob}, "DELETE": {mayRemove, (*call).deleteBlob}}},
 	{"/manifests/", false, methods{
-		"GET": (*call).getManifest, "HEAD": (*call).getManifest, "PUT": (*call).putManifest, "DELETE": (*call).deleteManifest,
+		"GET": {mayRead, (*call).getManifest}, "HEAD": {mayRead, (*call).getManifest}, "PUT": {mayPut, (*call).putManifest}, "DELETE": {mayRemove, (*call).deleteManifest},
 	}},
-	{"/referrers/", false, methods{"GET": (*call).listReferrers}},
-	{"/tags/list", true, methods{"GET": (*call).listTags}},
+	{"/referrers/", false, methods{"GET": {mayRead, (*call).listReferrers}}},
+	{"/tags/list", true, methods{"GET": {mayList, (*call).listTags}}},
+}
+
+// permit returns nil if the action may be done to the call's repository.
+func (c *call) permit(action string) error {
+	if c.cfg.Permit == nil {
+		return nil
+	}
+	refusal, err := c.cfg.Permit(c.r, action, c.repo)
+	if err == nil && refusal != "" {
+		err = &fault{http.StatusForbidden, "DENIED", refusal}
+	}
+	return err
 }
 
 func (c *call) serve() error {
@@ -127,6 +165,9 @@ func (c *call) serve() error {
 	case "":
 		return c.json(http.StatusOK, struct{}{})
 	case "_catalog":
+		if err := c.permit(mayDescribe); err != nil {
+			return err
+		}
 		return c.listRepositories()
 	}
 	for _, route := range routes {
@@ -141,11 +182,14 @@ func (c *call) serve() error {
 		if err := image.CheckRepository(c.repo); err != nil {
 			return &fault{http.StatusBadRequest, "NAME_INVALID", err.Error()}
 		}
-		f := route.methods[c.r.Method]
-		if f == nil {
+		a, ok := route.methods[c.r.Method]
+		if !ok {
 			return &fault{http.StatusMethodNotAllowed, "UNSUPPORTED", "The method " + c.r.Method + " is not allowed here."}
 		}
-		return f(c)
+		if err := c.permit(a.action); err != nil {
+			return err
+		}
+		return a.serve(c)
 	}
 	return errUnknownPath
 }
