@@ -15,7 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
 // serveAPI serves the API, the registry, health and metrics until ctx ends.
@@ -70,23 +72,40 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 }
 
 // authenticator checks the registry's users: access keys, with the secret as
-// password.
-type authenticator struct{ store *store.Store }
+// password, and what policies let them do. Temporary credentials are none: a
+// password leaves no room for their token.
+type authenticator struct {
+	gateway *gateway.Gateway
+	arn     func(repository string) string
+}
 
 func (a authenticator) check(ctx context.Context, user, password string) (bool, error) {
-	var secret string
-	err := a.store.View(ctx, func(tx *store.Tx) error {
-		k, err := tx.AccessKey(user)
-		secret = k.Secret
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) {
-		return false, nil
+	_, key, ok, err := a.gateway.Caller(ctx, user)
+	if err != nil || !ok || key.Token != "" {
+		return false, err
 	}
+	return subtle.ConstantTimeCompare([]byte(key.Secret), []byte(password)) == 1, nil
+}
+
+// permit decides by policies, as the API does.
+func (a authenticator) permit(r *http.Request, action, repository string) (string, error) {
+	user, _, _ := r.BasicAuth()
+	caller, _, ok, err := a.gateway.Caller(r.Context(), user)
 	if err != nil {
-		return false, fmt.Errorf("look up access key: %w", err)
+		return "", err
 	}
-	return secret != "" && subtle.ConstantTimeCompare([]byte(secret), []byte(password)) == 1, nil
+	if !ok { // it was deleted just now
+		return "The access key is not there any more.", nil
+	}
+	resource := "*"
+	if repository != "" {
+		resource = a.arn(repository)
+	}
+	err = a.gateway.Permit(r.Context(), caller.From(r), gateway.Need{Action: action, Resource: resource})
+	if denied, ok := errors.AsType[*wire.Exception](err); ok {
+		return denied.Message, nil
+	}
+	return "", err
 }
 
 // callMetrics counts API calls.

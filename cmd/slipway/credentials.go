@@ -2,36 +2,36 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// rootUser owns the first access key.
-const rootUser = "root"
-
-// ensureRootKey makes the first access key if there is none, and writes it to
-// the credentials file if that is missing or says something else.
-func ensureRootKey(ctx context.Context, s *store.Store, path, region string) error {
+// ensureRootKey makes the first access key if there is none, and writes the
+// oldest active one to the credentials file if that says something else.
+func ensureRootKey(ctx context.Context, s *store.Store, keys iam.Keys, path, region string) error {
 	var key slipway.AccessKey
 	err := s.Update(ctx, func(tx *store.Tx) error {
-		keys, err := tx.AccessKeys(rootUser)
+		all, err := tx.AccessKeys(gateway.Root)
 		if err != nil {
 			return err
 		}
-		if len(keys) > 0 {
-			key = keys[0]
-			return nil
+		if at := slices.IndexFunc(all, func(k slipway.AccessKey) bool { return !k.Inactive }); at >= 0 {
+			key = all[at]
+			key.Secret, err = keys.Unseal(key.ID, key.Secret)
+			return err
 		}
-		key = newAccessKey(rootUser)
-		return tx.InsertAccessKey(key)
+		key = iam.NewAccessKey(gateway.Root, time.Now())
+		sealed := key
+		sealed.Secret = keys.Seal(key.ID, key.Secret)
+		return tx.InsertAccessKey(sealed)
 	})
 	if err != nil {
 		return fmt.Errorf("make the root access key: %w", err)
@@ -41,18 +41,6 @@ func ensureRootKey(ctx context.Context, s *store.Store, path, region string) err
 		return nil
 	}
 	return writeFile(path, []byte(want), 0o600)
-}
-
-// newAccessKey makes a pair in the form of AWS's: clients check its length.
-func newAccessKey(user string) slipway.AccessKey {
-	var secret [30]byte
-	rand.Read(secret[:])
-	return slipway.AccessKey{
-		ID:        "AKIA" + strings.ToUpper(rand.Text()[:16]),
-		Secret:    base64.StdEncoding.EncodeToString(secret[:]),
-		User:      user,
-		CreatedAt: time.Now(),
-	}
 }
 
 // writeFile writes a file whole or not at all.

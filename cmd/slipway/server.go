@@ -25,6 +25,7 @@ import (
 	"github.com/openslipway/slipway/internal/fleet"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/operation"
@@ -141,16 +142,22 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("take over from the last server: %w", err)
 	}
-	return ensureRootKey(ctx, s.store, s.dirs.credentials(), s.cfg.Region)
+	return nil
 }
 
-// openKeys opens what secrets are sealed with.
+// openKeys opens what secrets are sealed with, and makes the first access key.
 func (s *server) openKeys(ctx context.Context) (err error) {
 	s.keys, err = seal.Open(ctx, seal.Config{
 		Store: s.store, File: cmp.Or(s.cfg.KeyFile, s.dirs.masterKey()), Passphrase: s.cfg.KeyPassphrase, Log: s.log.With("part", "keys"),
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	return ensureRootKey(ctx, s.store, s.accessKeys(), s.dirs.credentials(), s.cfg.Region)
 }
+
+// accessKeys seals the secrets of access keys.
+func (s *server) accessKeys() iam.Keys { return iam.Keys{Vault: s.keys} }
 
 func (s *server) listen(ctx context.Context) error {
 	for _, l := range []struct {
@@ -319,9 +326,15 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	identities, err := iam.New(iam.Config{Store: s.store, Account: s.cfg.Account, Keys: s.accessKeys()})
+	if err != nil {
+		return err
+	}
 	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
-		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Services: []gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service()},
+		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account,
+		Services: []gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS()},
+		Policies: identities.Policies, Unseal: s.accessKeys().Unseal,
 		Log: s.log.With("part", "api"), Observe: calls.observe,
 	})
 	if err != nil {
@@ -330,11 +343,15 @@ func (s *server) wireAPI(ctx context.Context) error {
 	return apprunner.Bootstrap(ctx)
 }
 
-// registryHandler is our image registry. Access keys are its users.
+// registryHandler is our image registry. Access keys are its users, and policies
+// for ECR's actions hold.
 func (s *server) registryHandler() (http.Handler, error) {
+	users := authenticator{s.gateway, func(repository string) string {
+		return "arn:aws:ecr:" + s.cfg.Region + ":" + s.cfg.Account + ":repository/" + repository
+	}}
 	return registry.New(registry.Config{
 		Images: s.images, Log: s.log.With("part", "registry"),
-		Authenticate: authenticator{s.store}.check,
+		Authenticate: users.check, Permit: users.permit,
 		Pushed: func(ctx context.Context, repository, tag, _ string) error {
 			return s.auto.Pushed(ctx, repository, tag)
 		},

@@ -12,6 +12,7 @@ var imports = map[string][]string{
 	"page": {},
 
 	"iam/policy": {},
+	"iam":        {"gateway", "wire", "store", "iam/policy"},
 
 	"store": {"wire"},
 	"seal":  {"store"},

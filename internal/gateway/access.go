@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +18,9 @@ import (
 
 // Root is the user who may do everything and to whom no policy applies.
 const Root = "root"
+
+// Self, as the resource of a [Need], stands for the ARN of the caller.
+const Self = "self"
 
 // Caller is who makes a call, and from where.
 type Caller struct {
@@ -31,10 +36,21 @@ type Caller struct {
 	Secure              bool // the connection is encrypted
 }
 
+// From returns the caller as the sender of a request. The endpoint stands behind
+// no proxy whose word about addresses it would take.
+func (c Caller) From(r *http.Request) Caller {
+	c.SourceIP = ""
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		c.SourceIP = host
+	}
+	c.UserAgent, c.Secure = r.UserAgent(), r.TLS != nil
+	return c
+}
+
 // Need is a permission that a call needs: to do an action to a resource.
 type Need struct {
 	Action   string         // "apprunner:DeleteService"; "" for the operation's own
-	Resource string         // an ARN, or "*" where the action knows no resource
+	Resource string         // an ARN, [Self], or "*" where the action knows no resource
 	Context  policy.Context // condition keys of the call, beside the global ones
 
 	// DenyOnly is for a resource that the call refers to: it needs no permission
@@ -79,11 +95,9 @@ func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k sigv4.K
 		if err != nil {
 			return err
 		}
-		secret := found.Secret
-		if g.cfg.Unseal != nil {
-			if secret, err = g.cfg.Unseal(secret); err != nil {
-				return fmt.Errorf("unseal access key %s: %w", keyID, err)
-			}
+		secret, err := g.secret(found)
+		if err != nil {
+			return err
 		}
 		ok = true
 		k = sigv4.Key{Secret: secret, Token: found.Token, Expires: found.ExpiresAt}
@@ -98,6 +112,18 @@ func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k sigv4.K
 		return nil
 	})
 	return c, k, ok, err
+}
+
+// secret returns the secret of credentials as it signs.
+func (g *Gateway) secret(c store.Credentials) (string, error) {
+	if g.cfg.Unseal == nil {
+		return c.Secret, nil
+	}
+	secret, err := g.cfg.Unseal(c.ID, c.Secret)
+	if err != nil {
+		return "", fmt.Errorf("unseal access key %s: %w", c.ID, err)
+	}
+	return secret, nil
 }
 
 // UserARN returns the ARN of a user.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -128,6 +127,9 @@ func (c *call) needs(tx *store.Tx) ([]Need, error) {
 		if needs[i].Action == "" {
 			needs[i].Action = c.target.service.SigningName + ":" + c.target.Name
 		}
+		if needs[i].Resource == Self {
+			needs[i].Resource = c.caller.ARN
+		}
 	}
 	return needs, err
 }
@@ -139,16 +141,6 @@ func (g *Gateway) lookup(c *Caller) sigv4.Lookup {
 		*c = who
 		return key, ok, err
 	}
-}
-
-// sourceIP is the address from which a request came. The endpoint stands behind
-// no proxy whose word it would take.
-func sourceIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return ""
-	}
-	return host
 }
 
 // exception words an error for the caller. Our own failures say nothing of

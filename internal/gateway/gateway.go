@@ -21,9 +21,9 @@ type Config struct {
 	// Policies are what users but root may do; nil is nothing.
 	Policies Policies
 
-	// Unseal opens an access key's secret as the store holds it; nil when it
-	// holds secrets as they are.
-	Unseal func(sealed string) (string, error)
+	// Unseal opens the secret of an access key as the store holds it; nil when
+	// it holds secrets as they are.
+	Unseal func(keyID, sealed string) (string, error)
 
 	Audit Auditor // nil when nothing keeps records
 

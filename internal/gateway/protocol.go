@@ -90,8 +90,7 @@ func (g *Gateway) verify(r *http.Request, c *call) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	who.SourceIP, who.UserAgent, who.Secure = sourceIP(r), r.UserAgent(), r.TLS != nil
-	c.caller = who
+	c.caller = who.From(r)
 	return body, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -243,6 +244,8 @@ func (w xmlWriter) value(name string, v reflect.Value) error {
 			}
 			return nil
 		})
+	case reflect.Map:
+		return w.entries(name, v)
 	case reflect.Struct:
 		if t, ok := v.Interface().(time.Time); ok {
 			return w.text(name, t.UTC().Format(queryTime))
@@ -257,6 +260,29 @@ func (w xmlWriter) value(name string, v reflect.Value) error {
 		})
 	}
 	return fmt.Errorf("a %s, which the query protocol does not know", v.Type())
+}
+
+// entries writes a map with texts as keys.
+func (w xmlWriter) entries(name string, v reflect.Value) error {
+	if v.IsNil() {
+		return nil
+	}
+	keys := v.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	return w.named(name, func() error {
+		for _, key := range keys {
+			err := w.named("entry", func() error {
+				if err := w.text("key", key.String()); err != nil {
+					return err
+				}
+				return w.value("value", v.MapIndex(key))
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // exported returns the fields of a struct that are members of its shape.

@@ -99,6 +99,10 @@ func TestMarshalQuery(t *testing.T) {
 			"CreateAccessKey", &iam.CreateAccessKeyOutput{AccessKey: &types.AccessKey{Status: types.StatusTypeActive}},
 			`<CreateAccessKeyResult><AccessKey><Status>Active</Status></AccessKey></CreateAccessKeyResult>`,
 		},
+		{
+			"Simulate", &types.EvaluationResult{EvalDecisionDetails: map[string]types.PolicyEvaluationDecisionType{"b": "allowed", "a": "implicitDeny"}},
+			`<SimulateResult><EvalDecisionDetails><entry><key>a</key><value>implicitDeny</value></entry><entry><key>b</key><value>allowed</value></entry></EvalDecisionDetails></SimulateResult>`,
+		},
 	} {
 		got, err := wire.MarshalQuery("urn:x", c.operation, "id", c.out)
 		want := `<` + c.operation + `Response xmlns="urn:x">` + c.want + `<ResponseMetadata><RequestId>id</RequestId></ResponseMetadata></` + c.operation + `Response>`

@@ -1,0 +1,115 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// attachments adds the operations that let managed policies apply to users.
+func (i *IAM) attachments(m map[string]gateway.Operation) {
+	add(m, "AttachUserPolicy", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Need, error) {
+		return i.attachNeeds(tx, in.UserName, in.PolicyArn), nil
+	}), i.attach)
+	add(m, "DetachUserPolicy", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.DetachUserPolicyInput) ([]gateway.Need, error) {
+		return i.attachNeeds(tx, in.UserName, in.PolicyArn), nil
+	}), i.detach)
+	add(m, "ListAttachedUserPolicies", false, onUser(i, func(in *iam.ListAttachedUserPoliciesInput) *string { return in.UserName }), i.listAttached)
+	add(m, "ListEntitiesForPolicy", false, onPolicy(func(in *iam.ListEntitiesForPolicyInput) *string { return in.PolicyArn }), i.listEntities)
+}
+
+// attachNeeds: besides the user, the policy may be a condition.
+func (i *IAM) attachNeeds(tx *store.Tx, user, arn *string) []gateway.Need {
+	keys := policy.NewContext()
+	keys.Set("iam:PolicyARN", aws.ToString(arn))
+	return []gateway.Need{{Resource: i.userARN(tx, user), Context: keys}}
+}
+
+func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPolicyInput) (*iam.AttachUserPolicyOutput, error) {
+	return &iam.AttachUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		p, err := i.policy(tx, in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		have, err := tx.AttachedPolicies(u.Name)
+		if err != nil {
+			return err
+		}
+		if len(have) >= maxAttached && !slices.Contains(have, p.ARN) {
+			return quota("Cannot exceed quota for PoliciesPerUser: %d", maxAttached)
+		}
+		return tx.AttachPolicy(u.Name, p.ARN)
+	})
+}
+
+func (i *IAM) detach(ctx context.Context, _ gateway.Caller, in *iam.DetachUserPolicyInput) (*iam.DetachUserPolicyOutput, error) {
+	return &iam.DetachUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		arn, err := required("policyArn", in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		err = tx.DetachPolicy(u.Name, arn)
+		if errors.Is(err, store.ErrNotFound) {
+			return noSuchEntity("Policy %s was not found.", arn)
+		}
+		return err
+	})
+}
+
+func (i *IAM) listAttached(ctx context.Context, _ gateway.Caller, in *iam.ListAttachedUserPoliciesInput) (*iam.ListAttachedUserPoliciesOutput, error) {
+	out := iam.ListAttachedUserPoliciesOutput{AttachedPolicies: []types.AttachedPolicy{}}
+	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+		arns, err := tx.AttachedPolicies(u.Name)
+		if err != nil {
+			return err
+		}
+		arns, out.Marker, err = cut(arns, in.Marker, in.MaxItems, func(arn string) string { return arn })
+		out.IsTruncated = out.Marker != nil
+		if err != nil {
+			return err
+		}
+		for _, arn := range arns {
+			p, err := i.policy(tx, &arn)
+			if err != nil {
+				return err
+			}
+			out.AttachedPolicies = append(out.AttachedPolicies, types.AttachedPolicy{PolicyArn: &p.ARN, PolicyName: &p.Name})
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func (i *IAM) listEntities(ctx context.Context, _ gateway.Caller, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
+	out := iam.ListEntitiesForPolicyOutput{PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{}, PolicyUsers: []types.PolicyUser{}}
+	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		p, err := i.policy(tx, in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		names, err := tx.PolicyUsers(p.ARN)
+		if err != nil {
+			return err
+		}
+		names, out.Marker, err = cut(names, in.Marker, in.MaxItems, func(name string) string { return name })
+		out.IsTruncated = out.Marker != nil
+		for _, name := range names {
+			u, err := i.user(tx, name)
+			if err != nil {
+				return err
+			}
+			out.PolicyUsers = append(out.PolicyUsers, types.PolicyUser{UserName: &u.Name, UserId: &u.ID})
+		}
+		return err
+	})
+	return &out, err
+}

@@ -1,0 +1,118 @@
+package iam
+
+import (
+	"encoding/base64"
+	"regexp"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/openslipway/slipway"
+)
+
+// The limits of IAM, as numbers of characters where nothing else is said.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const (
+	maxUserName        = 64
+	maxPolicyName      = 128
+	maxPath            = 512
+	maxManagedDocument = 6144 // white space not counted
+	maxInlineDocuments = 2048 // of one user, white space not counted
+	maxRawDocument     = 131072
+	maxVersions        = 5
+	maxAttached        = 10
+	maxTags            = 50
+
+	// maxKeys is more than IAM's two, so that each of several programs can have
+	// its own.
+	maxKeys = 10
+)
+
+var (
+	nameForm = regexp.MustCompile(`^[\w+=,.@-]+$`)
+	pathForm = regexp.MustCompile(`^(/|/[!-~]+/)$`)
+	textForm = regexp.MustCompile(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
+)
+
+// required returns the value of a member that must be there.
+func required(member string, v *string) (string, error) {
+	if aws.ToString(v) == "" {
+		return "", invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
+	}
+	return *v, nil
+}
+
+// checkedName returns a name, which must be there and be of IAM's form.
+func checkedName(member string, v *string, most int) (string, error) {
+	name, err := required(member, v)
+	switch {
+	case err != nil:
+		return "", err
+	case utf8.RuneCountInString(name) > most:
+		return "", invalid("1 validation error detected: Value at '%s' failed to satisfy constraint: Member must have length less than or equal to %d", member, most)
+	case !nameForm.MatchString(name):
+		return "", invalid("The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-", member)
+	}
+	return name, nil
+}
+
+// checkedPath returns a path, by default "/".
+func checkedPath(member string, v *string) (string, error) {
+	path := aws.ToString(v)
+	if path == "" {
+		return "/", nil
+	}
+	if len(path) > maxPath || !pathForm.MatchString(path) {
+		return "", invalid("The specified value for %s is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters.", member)
+	}
+	return path, nil
+}
+
+// checkedTags returns the tags of a call.
+func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
+	seen := map[string]bool{}
+	tags := make([]slipway.Tag, 0, len(in))
+	for _, t := range in {
+		key := aws.ToString(t.Key)
+		switch {
+		case key == "" || len(key) > 128 || len(aws.ToString(t.Value)) > 256:
+			return nil, invalid("A tag must have a key of 1 to 128 characters and a value of at most 256.")
+		case seen[key]:
+			return nil, invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		}
+		seen[key] = true
+		tags = append(tags, slipway.Tag{Key: key, Value: aws.ToString(t.Value)})
+	}
+	if len(tags) > maxTags {
+		return nil, quota("The number of tags has reached the maximum limit of %d.", maxTags)
+	}
+	return tags, nil
+}
+
+// cut cuts a sorted list to the page that a call asks for: what comes after the
+// marker's name, at most max entries, 100 by default.
+func cut[T any](list []T, marker *string, max *int32, name func(T) string) (page []T, next *string, err error) {
+	limit := 100
+	if max != nil {
+		limit = int(*max)
+	}
+	if limit < 1 || limit > 1000 {
+		return nil, nil, invalid("1 validation error detected: Value '%d' at 'maxItems' failed to satisfy constraint: Member must have value between 1 and 1000", limit)
+	}
+	after, err := base64.RawURLEncoding.DecodeString(aws.ToString(marker))
+	if err != nil {
+		return nil, nil, invalid("Invalid Marker.")
+	}
+	page = []T{}
+	for _, e := range list {
+		switch {
+		case name(e) <= string(after) && len(after) > 0:
+		case len(page) == limit:
+			return page, aws.String(base64.RawURLEncoding.EncodeToString([]byte(name(page[limit-1])))), nil
+		default:
+			page = append(page, e)
+		}
+	}
+	return page, nil, nil
+}

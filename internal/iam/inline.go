@@ -1,0 +1,104 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// inline adds the operations on the policies that are part of users.
+func (i *IAM) inline(m map[string]gateway.Operation) {
+	add(m, "PutUserPolicy", true, onUser(i, func(in *iam.PutUserPolicyInput) *string { return in.UserName }), i.putInline)
+	add(m, "GetUserPolicy", false, onUser(i, func(in *iam.GetUserPolicyInput) *string { return in.UserName }), i.getInline)
+	add(m, "ListUserPolicies", false, onUser(i, func(in *iam.ListUserPoliciesInput) *string { return in.UserName }), i.listInline)
+	add(m, "DeleteUserPolicy", true, onUser(i, func(in *iam.DeleteUserPolicyInput) *string { return in.UserName }), i.deleteInline)
+}
+
+func (i *IAM) putInline(ctx context.Context, _ gateway.Caller, in *iam.PutUserPolicyInput) (*iam.PutUserPolicyOutput, error) {
+	name, err := checkedName("policyName", in.PolicyName, maxPolicyName)
+	if err != nil {
+		return nil, err
+	}
+	document, err := checkedDocument(in.PolicyDocument)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.PutUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		have, err := tx.InlinePolicies(u.Name)
+		if err != nil {
+			return err
+		}
+		size := weight(document)
+		for _, p := range have {
+			if p.Name != name {
+				size += weight(p.Document)
+			}
+		}
+		if size > maxInlineDocuments {
+			return quota("Maximum policy size of %d bytes exceeded for user %s", maxInlineDocuments, u.Name)
+		}
+		return tx.PutInlinePolicy(u.Name, slipway.InlinePolicy{Name: name, Document: document})
+	})
+}
+
+func (i *IAM) getInline(ctx context.Context, _ gateway.Caller, in *iam.GetUserPolicyInput) (*iam.GetUserPolicyOutput, error) {
+	name, err := required("policyName", in.PolicyName)
+	if err != nil {
+		return nil, err
+	}
+	var out iam.GetUserPolicyOutput
+	err = i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+		have, err := tx.InlinePolicies(u.Name)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(have, func(p slipway.InlinePolicy) bool { return p.Name == name })
+		if at < 0 {
+			return noInline(name)
+		}
+		out.UserName, out.PolicyName, out.PolicyDocument = &u.Name, &name, encoded(have[at].Document)
+		return nil
+	})
+	return &out, err
+}
+
+func noInline(name string) error {
+	return noSuchEntity("The user policy with name %.128s cannot be found.", name)
+}
+
+func (i *IAM) listInline(ctx context.Context, _ gateway.Caller, in *iam.ListUserPoliciesInput) (*iam.ListUserPoliciesOutput, error) {
+	out := iam.ListUserPoliciesOutput{PolicyNames: []string{}}
+	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+		have, err := tx.InlinePolicies(u.Name)
+		if err != nil {
+			return err
+		}
+		have, out.Marker, err = cut(have, in.Marker, in.MaxItems, func(p slipway.InlinePolicy) string { return p.Name })
+		out.IsTruncated = out.Marker != nil
+		for _, p := range have {
+			out.PolicyNames = append(out.PolicyNames, p.Name)
+		}
+		return err
+	})
+	return &out, err
+}
+
+func (i *IAM) deleteInline(ctx context.Context, _ gateway.Caller, in *iam.DeleteUserPolicyInput) (*iam.DeleteUserPolicyOutput, error) {
+	name, err := required("policyName", in.PolicyName)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.DeleteUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		err := tx.DeleteInlinePolicy(u.Name, name)
+		if errors.Is(err, store.ErrNotFound) {
+			return noInline(name)
+		}
+		return err
+	})
+}

@@ -1,0 +1,267 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+func (i *IAM) users(m map[string]gateway.Operation) {
+	add(m, "CreateUser", true, gateway.NeedsOf(i.createUserNeeds), i.createUser)
+	add(m, "GetUser", false, onUser(i, func(in *iam.GetUserInput) *string { return in.UserName }), i.getUser)
+	add(m, "ListUsers", false, gateway.NeedsAction, i.listUsers)
+	add(m, "DeleteUser", true, onUser(i, func(in *iam.DeleteUserInput) *string { return in.UserName }), i.deleteUser)
+	add(m, "TagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
+	}), i.tagUser)
+	add(m, "UntagUser", true, onUser(i, func(in *iam.UntagUserInput) *string { return in.UserName }), i.untagUser)
+	add(m, "ListUserTags", false, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName }), i.listUserTags)
+	// Terraform asks for groups before it deletes a user.
+	add(m, "ListGroupsForUser", false, onUser(i, func(in *iam.ListGroupsForUserInput) *string { return in.UserName }), i.listGroups)
+}
+
+// onUser are the needs of an operation on a user, the caller where the input
+// names none.
+func onUser[I any](i *IAM, name func(*I) *string) gateway.Needs {
+	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: i.userARN(tx, name(in))}}, nil
+	})
+}
+
+// userARN returns the ARN of a user with their path, if there is one.
+func (i *IAM) userARN(tx *store.Tx, name *string) string {
+	if aws.ToString(name) == "" {
+		return gateway.Self
+	}
+	path := "/"
+	if u, err := tx.User(*name); err == nil {
+		path = u.Path
+	}
+	return gateway.UserARN(i.cfg.Account, path, *name)
+}
+
+func tagKeys(tags []types.Tag) policy.Context {
+	c := policy.NewContext()
+	for _, t := range tags {
+		c.Add("aws:TagKeys", aws.ToString(t.Key))
+		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return c
+}
+
+func (i *IAM) createUserNeeds(_ *store.Tx, in *iam.CreateUserInput) ([]gateway.Need, error) {
+	path := aws.ToString(in.Path)
+	if path == "" {
+		path = "/"
+	}
+	n := gateway.Need{Resource: gateway.UserARN(i.cfg.Account, path, aws.ToString(in.UserName)), Context: tagKeys(in.Tags)}
+	if len(in.Tags) == 0 {
+		return []gateway.Need{n}, nil
+	}
+	return []gateway.Need{n, {Action: "iam:TagUser", Resource: n.Resource, Context: n.Context}}, nil
+}
+
+// user returns the user of a name.
+func (i *IAM) user(tx *store.Tx, name string) (slipway.User, error) {
+	u, err := tx.User(name)
+	if errors.Is(err, store.ErrNotFound) {
+		return u, noSuchEntity("The user with name %s cannot be found.", name)
+	}
+	return u, err
+}
+
+func (i *IAM) arnOf(u slipway.User) string { return gateway.UserARN(i.cfg.Account, u.Path, u.Name) }
+
+func (i *IAM) view(u slipway.User, tags []slipway.Tag) *types.User {
+	return &types.User{Arn: aws.String(i.arnOf(u)), UserId: &u.ID, UserName: &u.Name, Path: &u.Path, CreateDate: &u.CreatedAt, Tags: viewTags(tags)}
+}
+
+func viewTags(tags []slipway.Tag) (list []types.Tag) {
+	for _, t := range tags {
+		list = append(list, types.Tag{Key: &t.Key, Value: &t.Value})
+	}
+	return list
+}
+
+func (i *IAM) createUser(ctx context.Context, _ gateway.Caller, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
+	name, err := checkedName("userName", in.UserName, maxUserName)
+	if err != nil {
+		return nil, err
+	}
+	path, err := checkedPath("path", in.Path)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := checkedTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	if in.PermissionsBoundary != nil {
+		return nil, invalid("Permissions boundaries are not supported.")
+	}
+	if strings.EqualFold(name, gateway.Root) { // whose keys are found by this name
+		return nil, exists("User with name %s already exists.", name)
+	}
+	u := slipway.User{Name: name, ID: newID("AIDA", 17), Path: path, CreatedAt: i.now()}
+	err = i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.InsertUser(u); errors.Is(err, store.ErrNameTaken) {
+			return exists("User with name %s already exists.", name)
+		} else if err != nil {
+			return err
+		}
+		return tx.SetTags(i.arnOf(u), tags)
+	})
+	return &iam.CreateUserOutput{User: i.view(u, tags)}, err
+}
+
+func (i *IAM) getUser(ctx context.Context, c gateway.Caller, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
+	var out iam.GetUserOutput
+	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		name := aws.ToString(in.UserName)
+		if name == "" && c.User == gateway.Root {
+			var err error
+			out.User, err = i.rootUser(tx)
+			return err
+		}
+		if name == "" {
+			name = c.User
+		}
+		u, err := i.user(tx, name)
+		if err != nil {
+			return err
+		}
+		tags, err := tx.Tags(i.arnOf(u))
+		out.User = i.view(u, tags)
+		return err
+	})
+	return &out, err
+}
+
+// rootUser is the root user as IAM shows it, as old as its first key.
+func (i *IAM) rootUser(tx *store.Tx) (*types.User, error) {
+	u := &types.User{Arn: aws.String("arn:aws:iam::" + i.cfg.Account + ":root"), UserId: &i.cfg.Account, UserName: aws.String(gateway.Root), Path: aws.String("/")}
+	keys, err := tx.AccessKeys(gateway.Root)
+	if len(keys) > 0 {
+		u.CreateDate = &keys[0].CreatedAt
+	}
+	return u, err
+}
+
+func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+	out := iam.ListUsersOutput{Users: []types.User{}}
+	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		all, err := tx.Users("", -1)
+		if err != nil {
+			return err
+		}
+		var list []slipway.User
+		for _, u := range all {
+			if strings.HasPrefix(u.Path, aws.ToString(in.PathPrefix)) {
+				list = append(list, u)
+			}
+		}
+		list, out.Marker, err = cut(list, in.Marker, in.MaxItems, func(u slipway.User) string { return u.Name })
+		out.IsTruncated = out.Marker != nil
+		for _, u := range list {
+			out.Users = append(out.Users, *i.view(u, nil))
+		}
+		return err
+	})
+	return &out, err
+}
+
+func (i *IAM) deleteUser(ctx context.Context, _ gateway.Caller, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
+	name, err := required("userName", in.UserName)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.DeleteUserOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		u, err := i.user(tx, name)
+		if err != nil {
+			return err
+		}
+		keys, err := tx.AccessKeys(name)
+		if err != nil {
+			return err
+		}
+		attached, err := tx.AttachedPolicies(name)
+		if err != nil {
+			return err
+		}
+		inline, err := tx.InlinePolicies(name)
+		if err != nil {
+			return err
+		}
+		switch {
+		case len(keys) > 0:
+			return inUse("Cannot delete entity, must delete access keys first.")
+		case len(attached) > 0:
+			return inUse("Cannot delete entity, must detach all policies first.")
+		case len(inline) > 0:
+			return inUse("Cannot delete entity, must delete policies first.")
+		}
+		return tx.DeleteUser(name, i.arnOf(u))
+	})
+}
+
+// aboutUser runs f with the user whom a call names.
+func (i *IAM) aboutUser(ctx context.Context, name *string, run func(context.Context, func(*store.Tx) error) error, f func(*store.Tx, slipway.User) error) error {
+	wanted, err := required("userName", name)
+	if err != nil {
+		return err
+	}
+	return run(ctx, func(tx *store.Tx) error {
+		u, err := i.user(tx, wanted)
+		if err != nil {
+			return err
+		}
+		return f(tx, u)
+	})
+}
+
+func (i *IAM) tagUser(ctx context.Context, _ gateway.Caller, in *iam.TagUserInput) (*iam.TagUserOutput, error) {
+	tags, err := checkedTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.TagUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		if err := tx.SetTags(i.arnOf(u), tags); err != nil {
+			return err
+		}
+		n, err := tx.CountTags(i.arnOf(u))
+		if err == nil && n > maxTags {
+			err = quota("The number of tags has reached the maximum limit of %d.", maxTags)
+		}
+		return err
+	})
+}
+
+func (i *IAM) untagUser(ctx context.Context, _ gateway.Caller, in *iam.UntagUserInput) (*iam.UntagUserOutput, error) {
+	return &iam.UntagUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		return tx.DeleteTags(i.arnOf(u), in.TagKeys)
+	})
+}
+
+func (i *IAM) listUserTags(ctx context.Context, _ gateway.Caller, in *iam.ListUserTagsInput) (*iam.ListUserTagsOutput, error) {
+	out := iam.ListUserTagsOutput{Tags: []types.Tag{}}
+	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+		tags, err := tx.Tags(i.arnOf(u))
+		out.Tags = append(out.Tags, viewTags(tags)...)
+		return err
+	})
+	return &out, err
+}
+
+func (i *IAM) listGroups(ctx context.Context, _ gateway.Caller, in *iam.ListGroupsForUserInput) (*iam.ListGroupsForUserOutput, error) {
+	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(*store.Tx, slipway.User) error { return nil })
+	return &iam.ListGroupsForUserOutput{Groups: []types.Group{}}, err
+}
