@@ -348,6 +348,9 @@ func (d *Driver) Prepare(ctx context.Context, image string) error {
 		return err
 	}
 	defer done()
+	if d.pool.has(image) {
+		return nil
+	}
 	if _, err := d.layers(ctx, image); err != nil {
 		return fmt.Errorf("prepare image %s: %w", image, err)
 	}

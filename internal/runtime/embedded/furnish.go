@@ -38,8 +38,10 @@ func (y *yard) furniture(image string, layers []string) (*furniture, error) {
 	return f, nil
 }
 
-func (f *furniture) equal(g *furniture) bool {
-	return f.image == g.image && slices.Equal(f.inodes, g.inodes)
+// intact reports whether the layers are still there.
+func (y *yard) intact(f *furniture) bool {
+	now, err := y.furniture(f.image, f.layers)
+	return err == nil && slices.Equal(now.inodes, f.inodes)
 }
 
 // furnish assembles the root file system and sends it to the init, which enters
