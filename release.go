@@ -3,8 +3,8 @@ package slipway
 import "time"
 
 // Release is one deployed version of a service: an image pinned by digest
-// with everything needed to run it. Only Desired and Size change after it is
-// made.
+// with everything needed to run it. Only Desired, Size and, at a resume,
+// Secrets change after it is made.
 type Release struct {
 	ID        string
 	ServiceID string
@@ -13,7 +13,8 @@ type Release struct {
 	Image    string // manifest digest in the local image store, "sha256:..."
 	ImageRef string // the reference the user gave, for people
 	Process  Process
-	Port     int // TCP port the application listens on, 1-65535
+	Secrets  []byte // sealed variables of Process that Env lacks; see internal/secrets
+	Port     int    // TCP port the application listens on, 1-65535
 
 	Tracing     bool     // its instances have a collector of traces
 	Networks    []string // names of the only ones that instances reach; empty: the internet

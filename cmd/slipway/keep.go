@@ -47,7 +47,8 @@ func (k keeper) run(ctx context.Context) error {
 
 func (k keeper) pass(ctx context.Context) error {
 	var gone, used []string
-	before := time.Now().Add(-keepDeleted)
+	now := time.Now()
+	before := now.Add(-keepDeleted)
 	err := k.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
@@ -57,7 +58,7 @@ func (k keeper) pass(ctx context.Context) error {
 		}
 		if err = errors.Join(
 			tx.ForgetAutoScalings(before), tx.ForgetObservabilities(before),
-			tx.ForgetVPCConnectors(before), tx.ForgetVPCIngresses(before),
+			tx.PurgeSecrets(now), tx.ForgetVPCConnectors(before), tx.ForgetVPCIngresses(before),
 		); err != nil {
 			return err
 		}

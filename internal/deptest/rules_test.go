@@ -14,8 +14,15 @@ var imports = map[string][]string{
 	"iam/policy": {},
 	"iam":        {"gateway", "wire", "store", "iam/policy"},
 
-	"store": {"wire"},
-	"seal":  {"store"},
+	"store":         {"wire"},
+	"seal":          {"store"},
+	"seal/sealtest": {"seal", "store"},
+
+	// Secrets: found and sealed in one package for the services and deployments.
+	"secrets":        {"store", "seal"},
+	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets"},
+	"masterkey":      {"gateway", "seal"},
+	"ssm":            {"gateway", "wire", "store", "seal", "secrets"},
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "sigv4", "iam/policy"},
@@ -30,7 +37,7 @@ var imports = map[string][]string{
 	"compat": {"wire"},
 
 	"operation": {"store"},
-	"deploy":    {"store", "operation", "source", "build"},
+	"deploy":    {"store", "secrets", "operation", "source", "build"},
 	"source":    {"image"},
 	"build":     {"image"},
 

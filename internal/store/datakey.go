@@ -43,6 +43,10 @@ func (c sealed) Scan(v any) (err error) {
 	if !ok {
 		return fmt.Errorf("a column of ciphertext is %T in the database, not text", v)
 	}
+	*c.b = nil
+	if s == "" {
+		return nil
+	}
 	*c.b, err = base64.StdEncoding.DecodeString(s)
 	return err
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/base64"
 	"fmt"
 
 	"github.com/openslipway/slipway"
@@ -18,11 +19,11 @@ type releaseSettings struct {
 	Tracing     bool
 }
 
-const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at`
+const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets`
 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var set releaseSettings
-	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt})
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets})
 	r.ImageRef, r.Process, r.Port, r.Networks = set.ImageRef, set.Process, set.Port, set.Networks
 	r.Resources, r.HealthCheck, r.Scaling, r.Tracing = set.Resources, set.HealthCheck, set.Scaling, set.Tracing
 	return r, err
@@ -35,8 +36,8 @@ func (tx *Tx) InsertRelease(r slipway.Release) error {
 		return err
 	}
 	tx.touch(r.ServiceID, Releases)
-	if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, set, string(r.Desired), r.Size, nanos(r.CreatedAt)); err != nil {
+	if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, set, string(r.Desired), r.Size, nanos(r.CreatedAt), base64.StdEncoding.EncodeToString(r.Secrets)); err != nil {
 		return fmt.Errorf("insert release %s: %w", r.ID, err)
 	}
 	return nil
@@ -68,6 +69,11 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 func (tx *Tx) SetSize(r slipway.Release, size int) error {
 	tx.touch(r.ServiceID, Releases)
 	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
+}
+
+// SetReleaseSecrets replaces the sealed secrets of a release.
+func (tx *Tx) SetReleaseSecrets(id string, secrets []byte) error {
+	return mustAffect(tx.exec(`UPDATE release SET secrets = $1 WHERE id = $2`, base64.StdEncoding.EncodeToString(secrets), id))
 }
 
 // DeleteRelease removes a release that nothing refers to any more.

@@ -38,6 +38,8 @@ var statuses = map[string]int{
 	"RequestEntityTooLargeException":      http.StatusRequestEntityTooLarge,
 	"RequestTimeoutException":             http.StatusRequestTimeout,
 	"InternalFailure":                     http.StatusInternalServerError,
+	"InternalServiceError":                http.StatusInternalServerError,
+	"InternalServerError":                 http.StatusInternalServerError,
 	"ServiceUnavailable":                  http.StatusServiceUnavailable,
 
 	// Of the query protocol, and IAM's own.

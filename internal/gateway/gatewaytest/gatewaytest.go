@@ -78,6 +78,7 @@ func (l *Log) String() string {
 type Bench struct {
 	testing.TB
 	Gateway *gateway.Gateway
+	Dir     string // of the database
 	Store   *store.Store
 	Key     slipway.AccessKey // signs the calls
 	Token   string            // session token of the key, "" for none
@@ -90,13 +91,14 @@ type Bench struct {
 // New returns a bench on an empty database.
 func New(t testing.TB) *Bench {
 	t.Helper()
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
+	dir := t.TempDir()
+	s, err := store.Open(t.Context(), filepath.Join(dir, "slipway.db"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	b := &Bench{
-		TB: t, Store: s, Clock: &Clock{now: T0}, Logged: &Log{},
+		TB: t, Dir: dir, Store: s, Clock: &Clock{now: T0}, Logged: &Log{},
 		Key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: T0},
 	}
 	b.Update(func(tx *store.Tx) error { return tx.InsertAccessKey(b.Key) })

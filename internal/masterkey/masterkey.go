@@ -1,0 +1,45 @@
+// Package masterkey is the operations on the key that secrets are kept under:
+// to describe it and to replace it while the server runs. They are Slipway's
+// own, for `slipway key`; the key itself is internal/seal's.
+package masterkey
+
+import (
+	"context"
+	"time"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/seal"
+)
+
+// Input is the input of both operations: they take nothing.
+type Input struct{}
+
+// Output describes the master key.
+type Output struct {
+	PublicKey string    // in the form of age
+	Since     time.Time // when it became the master key
+	DataKeys  int       // that are wrapped with it
+	Encrypted bool      // its file is, with a passphrase
+}
+
+// Service returns the operations for the gateway.
+func Service(keys *seal.Keyring) gateway.Service {
+	describe := func(context.Context, gateway.Caller, *Input) (*Output, error) { return output(keys.Master()), nil }
+	rotate := func(ctx context.Context, _ gateway.Caller, _ *Input) (*Output, error) {
+		m, err := keys.Rotate(context.WithoutCancel(ctx)) // it is not to end half way because a caller does
+		return output(m), err
+	}
+	return gateway.Service{
+		SigningName: "apprunner",
+		ContentType: "application/x-amz-json-1.0",
+		Internal:    "InternalServiceErrorException",
+		Operations: map[string]gateway.Operation{
+			"Slipway.DescribeMasterKey": gateway.Handle("DescribeMasterKey", nil, false, describe).Needing(gateway.NeedsAction),
+			"Slipway.RotateMasterKey":   gateway.Handle("RotateMasterKey", nil, true, rotate).Needing(gateway.NeedsAction),
+		},
+	}
+}
+
+func output(m seal.Master) *Output {
+	return &Output{PublicKey: m.Public, Since: m.Since, DataKeys: m.DataKeys, Encrypted: m.Encrypted}
+}

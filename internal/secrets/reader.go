@@ -1,0 +1,178 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Reader reads what RuntimeEnvironmentSecrets refer to.
+type Reader struct {
+	Store *store.Store
+	Vault *Vault
+	AWS   Remote // nil when references to AWS can't be followed
+}
+
+// Remote is secrets and parameters that are kept elsewhere.
+type Remote interface {
+	// Secret returns the value of a secret's version. Its error is a missing
+	// error where trying again is no use.
+	Secret(ctx context.Context, r slipway.SecretReference) ([]byte, error)
+
+	// Parameter returns the decrypted value of a parameter.
+	Parameter(ctx context.Context, r slipway.SecretReference) (string, error)
+}
+
+// missing is why a value can't be had, in words for people.
+type missing string
+
+func (m missing) Error() string { return string(m) }
+
+// Read returns the values of environment variables, by name, for references by
+// name. Each secret is read once, however many variables have a part of it. An
+// error for the user names the variable and the reference.
+func (r *Reader) Read(ctx context.Context, references map[string]string) (map[string]string, error) {
+	read := map[slipway.SecretReference][]byte{}
+	values := make(map[string]string, len(references))
+	for _, name := range slices.Sorted(maps.Keys(references)) {
+		value, err := r.read(ctx, references[name], read)
+		if m, ok := errors.AsType[missing](err); ok {
+			return nil, slipway.Errorf(slipway.InvalidRequest, "The secret for environment variable %s could not be read from %s: %s", name, references[name], m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the secret for environment variable %s could not be read from %s: %w", name, references[name], err)
+		}
+		values[name] = value
+	}
+	return values, nil
+}
+
+func (r *Reader) read(ctx context.Context, text string, read map[slipway.SecretReference][]byte) (string, error) {
+	ref, err := slipway.ParseSecretReference(text)
+	if err != nil {
+		return "", missing(err.Error())
+	}
+	whole := ref
+	whole.JSONKey = ""
+	value, ok := read[whole]
+	if !ok {
+		if value, err = r.value(ctx, whole); err != nil {
+			return "", err
+		}
+		read[whole] = value
+	}
+	if ref.JSONKey != "" {
+		if value, err = member(value, ref.JSONKey); err != nil {
+			return "", err
+		}
+	}
+	if strings.IndexByte(string(value), 0) >= 0 {
+		return "", missing("its value has a zero byte, which no environment variable can hold.")
+	}
+	return string(value), nil
+}
+
+// value reads from here what belongs here, and from AWS what does not, or is
+// not found here: a server may have been given the account number of its
+// owner's.
+func (r *Reader) value(ctx context.Context, ref slipway.SecretReference) ([]byte, error) {
+	here := ref.Region == "" || ref.Region == r.Vault.Region && ref.Account == r.Vault.Account
+	if !here && r.AWS == nil {
+		return nil, missing(fmt.Sprintf("it is in account %s, region %s, and this server keeps those of account %s, region %s, alone; with --aws-secrets it reads others from AWS.",
+			ref.Account, ref.Region, r.Vault.Account, r.Vault.Region))
+	}
+	if here {
+		value, err := r.own(ctx, ref)
+		if _, ok := errors.AsType[missing](err); !ok || r.AWS == nil {
+			return value, err
+		}
+	}
+	if ref.Secret != "" {
+		return r.AWS.Secret(ctx, ref)
+	}
+	value, err := r.AWS.Parameter(ctx, ref)
+	return []byte(value), err
+}
+
+func (r *Reader) own(ctx context.Context, ref slipway.SecretReference) (value []byte, err error) {
+	err = r.Store.View(ctx, func(tx *store.Tx) error {
+		if ref.Secret != "" {
+			value, err = r.ownSecret(tx, ref)
+		} else {
+			value, err = r.ownParameter(tx, ref)
+		}
+		return err
+	})
+	return value, err
+}
+
+func (r *Reader) ownSecret(tx *store.Tx, ref slipway.SecretReference) ([]byte, error) {
+	s, err := r.Vault.Secret(tx, ref.Secret)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, missing("Secrets Manager can't find the specified secret.")
+	case err != nil:
+		return nil, err
+	case !s.DeletedAt.IsZero():
+		return nil, missing("the secret was marked for deletion.")
+	}
+	w, err := r.Vault.Version(tx, s.ARN, ref.VersionID, ref.Stage)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, missing("Secrets Manager can't find the specified secret value.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Vault.OpenSecret(w)
+}
+
+func (r *Reader) ownParameter(tx *store.Tx, ref slipway.SecretReference) ([]byte, error) {
+	selector := ref.Parameter
+	if ref.Region != "" {
+		selector = r.Vault.ParameterARN(ref.Parameter)
+	}
+	if ref.Version != 0 {
+		selector = fmt.Sprintf("%s:%d", selector, ref.Version)
+	}
+	p, err := r.Vault.Parameter(tx, selector)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, missing("Parameter Store has no parameter of this name.")
+	case errors.Is(err, ErrNoVersion):
+		return nil, missing("the parameter has no such version.")
+	case err != nil:
+		return nil, err
+	}
+	value, err := r.Vault.OpenParameter(p)
+	return []byte(value), err
+}
+
+// member returns a member of a secret that is a JSON object: a text as it is,
+// anything else as JSON. Its error does not tell what the secret is.
+func member(secret []byte, key string) ([]byte, error) {
+	var object map[string]jsontext.Value
+	if err := json.Unmarshal(secret, &object); err != nil || object == nil {
+		return nil, missing("its value is not a JSON object, so that it has no key " + key + ".")
+	}
+	v, ok := object[key]
+	if !ok {
+		return nil, missing("its value has no key " + key + ".")
+	}
+	if v.Kind() != '"' {
+		return v, nil
+	}
+	var text string
+	if err := json.Unmarshal(v, &text); err != nil {
+		return nil, missing("its key " + key + " has no readable value.")
+	}
+	return []byte(text), nil
+}

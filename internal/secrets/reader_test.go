@@ -1,0 +1,203 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/seal/sealtest"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const (
+	region, account = "us-east-1", "000000000000"
+	versionID       = "11111111-1111-1111-1111-111111111111"
+	foreign         = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:theirs-AbCdEf"
+)
+
+// newReader returns a reader of a store with a secret and two parameters.
+func newReader(t *testing.T) (r *secrets.Reader, arn string) {
+	t.Helper()
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	v := &secrets.Vault{Keys: sealtest.New(t, s), Region: region, Account: account}
+	arn = v.SecretARN("db", "AbCdEf")
+	now := time.Unix(1_800_000_000, 0)
+	err = s.Update(t.Context(), func(tx *store.Tx) error {
+		current := slipway.SecretVersion{SecretARN: arn, ID: versionID, Stages: []string{secrets.Current}, CreatedAt: now}
+		previous := slipway.SecretVersion{SecretARN: arn, ID: strings.ReplaceAll(versionID, "1", "0"), Stages: []string{secrets.Previous}, Binary: true, CreatedAt: now}
+		v.SealSecret(&current, []byte(`{"user":"shop","port":5432,"tls":true,"none":null}`))
+		v.SealSecret(&previous, []byte("a\x00b"))
+		nested := slipway.Parameter{Name: "/prod/token", Version: 1, CreatedAt: now}
+		plain := slipway.Parameter{Name: "/token", Version: 1, CreatedAt: now}
+		v.SealParameter(&nested, "t1")
+		v.SealParameter(&plain, "t2")
+		gone := slipway.Secret{ARN: v.SecretARN("gone", "AbCdEf"), Name: "gone", CreatedAt: now, DeletedAt: now, PurgeAt: now.Add(time.Hour)}
+		return errors.Join(
+			tx.InsertSecret(slipway.Secret{ARN: arn, Name: "db", CreatedAt: now}), tx.PutSecretVersion(current), tx.PutSecretVersion(previous),
+			tx.InsertSecret(gone), tx.InsertParameter(nested), tx.InsertParameter(plain),
+		)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &secrets.Reader{Store: s, Vault: v}, arn
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	r, arn := newReader(t)
+	got, err := r.Read(t.Context(), map[string]string{
+		"ALL": arn, "PARTIAL": strings.TrimSuffix(arn, "-AbCdEf") + ":user::", "PORT_": arn + ":port::", "TLS": arn + ":tls:AWSCURRENT:",
+		"VERSION": arn + ":user::" + versionID, "TOKEN": "/prod/token", "ARN": "arn:aws:ssm:us-east-1:000000000000:parameter/prod/token",
+		"SHORT": "arn:aws:ssm:us-east-1:000000000000:parameter/token", "ONE": "/token:1",
+	})
+	want := map[string]string{
+		"ALL": `{"user":"shop","port":5432,"tls":true,"none":null}`, "PARTIAL": "shop", "PORT_": "5432", "TLS": "true",
+		"VERSION": "shop", "TOKEN": "t1", "ARN": "t1", "SHORT": "t2", "ONE": "t2",
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	t.Parallel()
+	r, arn := newReader(t)
+	for ref, why := range map[string]string{
+		arn + ":password::":                    "has no key password",
+		arn + "::AWSPENDING:":                  "can't find the specified secret value",
+		arn + ":user:AWSPREVIOUS:" + versionID: "can't find the specified secret value",
+		arn + "::AWSPREVIOUS:":                 "zero byte",
+		arn + "x":                              "can't find the specified secret",
+		r.Vault.SecretARN("gone", "AbCdEf"):    "marked for deletion",
+		"/token:2":                             "no such version",
+		"/missing":                             "no parameter of this name",
+		foreign:                                "--aws-secrets",
+		"no reference":                         "must be the ARN",
+	} {
+		_, err := r.Read(t.Context(), map[string]string{"DB_PASSWORD": ref, "OK": "/token"})
+		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), why) ||
+			!strings.Contains(err.Error(), "DB_PASSWORD") || !strings.Contains(err.Error(), ref) || strings.Contains(err.Error(), "shop") {
+			t.Errorf("%s: %v, want %q", ref, err, why)
+		}
+	}
+	// A value that was moved from another row is our failure, not the user's.
+	err := r.Store.Update(t.Context(), func(tx *store.Tx) error {
+		p, err := tx.Parameter("/prod/token")
+		p.Name, p.Version = "/token", 2
+		return errors.Join(err, tx.InsertParameter(p))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(t.Context(), map[string]string{"T": "/token"}); err == nil || slipway.CodeOf(err) != "" {
+		t.Errorf("a moved value: %v", err)
+	}
+}
+
+// fakeAWS answers as Secrets Manager and Parameter Store do, and counts.
+type fakeAWS struct {
+	calls map[string]int
+	down  bool
+}
+
+func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	target := r.Header.Get("X-Amz-Target")
+	f.calls[target]++
+	answer := func(status int, format string, args ...any) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.WriteHeader(status)
+		fmt.Fprintf(w, format, args...)
+	}
+	body := make([]byte, 4096)
+	n, _ := r.Body.Read(body)
+	text := string(body[:n])
+	scope := r.Header.Get("Authorization")
+	switch {
+	case f.down:
+		answer(500, `{"__type":"InternalServiceError","Message":"down"}`)
+	case target == "secretsmanager.GetSecretValue" && strings.Contains(text, foreign) && strings.Contains(scope, "/eu-west-1/"):
+		answer(200, `{"ARN":%q,"SecretString":"{\"a\":\"1\",\"b\":\"2\"}"}`, foreign)
+	case target == "secretsmanager.GetSecretValue":
+		answer(400, `{"__type":"ResourceNotFoundException","Message":"Secrets Manager can't find the specified secret."}`)
+	case target == "AmazonSSM.GetParameters" && strings.Contains(text, `"arn:aws:ssm:eu-west-1:123456789012:parameter/p"`) && strings.Contains(text, `"WithDecryption":true`):
+		answer(200, `{"Parameters":[{"Name":"p","Value":"theirs"}],"InvalidParameters":[]}`)
+	case target == "AmazonSSM.GetParameters":
+		answer(200, `{"Parameters":[],"InvalidParameters":["x"]}`)
+	default:
+		answer(400, `{"__type":"AccessDeniedException","Message":"no"}`)
+	}
+}
+
+func TestReadFromAWS(t *testing.T) {
+	t.Parallel()
+	r, arn := newReader(t)
+	fake := &fakeAWS{calls: map[string]int{}}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	r.AWS = secrets.AWS{Config: aws.Config{
+		Region: region, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", ""),
+		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+	}}
+	got, err := r.Read(t.Context(), map[string]string{
+		"A": foreign + ":a::", "B": foreign + ":b::", "P": "arn:aws:ssm:eu-west-1:123456789012:parameter/p", "OWN": arn + ":user::",
+	})
+	if diff := cmp.Diff(map[string]string{"A": "1", "B": "2", "P": "theirs", "OWN": "shop"}, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	if n := fake.calls["secretsmanager.GetSecretValue"]; n != 1 {
+		t.Errorf("one secret was read %d times", n)
+	}
+	// What is not here may be there: the account may be the same.
+	for _, ref := range []string{"/missing", arn + "x", strings.Replace(foreign, "theirs", "other", 1)} {
+		_, err := r.Read(t.Context(), map[string]string{"X": ref})
+		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "X could not be read from "+ref) {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+	fake.down = true
+	if _, err := r.Read(t.Context(), map[string]string{"X": foreign}); err == nil || slipway.CodeOf(err) != "" || !strings.Contains(err.Error(), "X") {
+		t.Errorf("trouble at AWS: %v, want one that passes", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Read(ctx, map[string]string{"X": foreign}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	t.Parallel()
+	r, _ := newReader(t)
+	k := r.Vault.Keys
+	rel := slipway.Release{ID: "r1", Process: slipway.Process{Env: []string{"A=image", "B=b", "C"}}}
+	sealed, err := secrets.SealEnvironment(k, secrets.ReleaseOwner("r1"), map[string]string{"A": "x=y\nz", "D": ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rel.Secrets = sealed
+	got, err := secrets.Environment(k, rel)
+	if diff := cmp.Diff([]string{"B=b", "C", "A=x=y\nz", "D="}, got); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	rel.ID = "r2"
+	if _, err := secrets.Environment(k, rel); err == nil {
+		t.Error("the secrets of another release were taken")
+	}
+}

@@ -1,0 +1,56 @@
+package secretsmanager
+
+import (
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// on are the needs of an operation on the secret that a SecretId means.
+func on[I any](m *Manager, id func(*I) *string) gateway.Needs {
+	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
+		arn, err := m.resource(tx, aws.ToString(id(in)))
+		return []gateway.Need{{Resource: arn}}, err
+	})
+}
+
+// resource returns the ARN of a secret. One that does not exist has that which
+// its name would begin with, so that who may not know is not told.
+func (m *Manager) resource(tx *store.Tx, id string) (string, error) {
+	s, err := m.vault.Secret(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return m.vault.SecretARN(id, ""), nil
+	}
+	return s.ARN, err
+}
+
+// needsNew are the needs of making a secret.
+func (m *Manager) needsNew() gateway.Needs {
+	return gateway.NeedsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: m.vault.SecretARN(aws.ToString(in.Name), "")}}, nil
+	})
+}
+
+// needsBatch are the needs of a batch: to read each of its secrets, which with
+// filters may be any.
+func (m *Manager) needsBatch() gateway.Needs {
+	const read = "secretsmanager:GetSecretValue"
+	return gateway.NeedsOf(func(tx *store.Tx, in *sdk.BatchGetSecretValueInput) ([]gateway.Need, error) {
+		needs := []gateway.Need{{Resource: "*"}}
+		if len(in.Filters) > 0 {
+			needs = append(needs, gateway.Need{Action: read, Resource: m.vault.SecretARN("*", "")})
+		}
+		for _, id := range in.SecretIdList {
+			arn, err := m.resource(tx, id)
+			if err != nil {
+				return nil, err
+			}
+			needs = append(needs, gateway.Need{Action: read, Resource: arn})
+		}
+		return needs, nil
+	})
+}

@@ -1,0 +1,298 @@
+package secretsmanager
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// mostResults is the most entries of a page, and the number without a wish.
+const mostResults = 100
+
+func pager(most *int32, operation string, parameters ...string) (page.Pager, error) {
+	n := int32(mostResults)
+	if most != nil {
+		if *most < 1 || *most > mostResults {
+			return page.Pager{}, wire.NewException("ValidationException", fmt.Sprintf(
+				"1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *most, mostResults))
+		}
+		n = *most
+	}
+	return page.New(&n, operation, parameters...), nil
+}
+
+// instant reads where a page begins.
+func instant(p page.Pager, token *string) (time.Time, string, error) {
+	key, err := p.After(token, 2)
+	if err == nil {
+		var at time.Time
+		var id string
+		if at, id, err = page.ParseInstantKey(key); err == nil {
+			return at, id, nil
+		}
+	}
+	return time.Time{}, "", wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
+}
+
+func cut[T any](p page.Pager, list []T, key func(T) (time.Time, string)) ([]T, *string) {
+	return page.Cut(p, list, func(v T) []string { return page.InstantKey(key(v)) })
+}
+
+func comesAfter(at time.Time, id string, after time.Time, afterID string) bool {
+	return cmp.Or(at.Compare(after), cmp.Compare(id, afterID)) > 0
+}
+
+// entry is all that is said of a secret but its value.
+func (m *Manager) entry(tx *store.Tx, s slipway.Secret) (types.SecretListEntry, error) {
+	e := types.SecretListEntry{
+		ARN: &s.ARN, Name: &s.Name, CreatedDate: &s.CreatedAt, LastChangedDate: &s.ChangedAt,
+		SecretVersionsToStages: map[string][]string{}, Tags: []types.Tag{},
+	}
+	for _, c := range []struct {
+		to   **string
+		text string
+	}{{&e.Description, s.Description}, {&e.KmsKeyId, s.KMSKey}} {
+		if c.text != "" {
+			*c.to = &c.text
+		}
+	}
+	if !s.AccessedAt.IsZero() {
+		e.LastAccessedDate = &s.AccessedAt
+	}
+	if !s.DeletedAt.IsZero() {
+		e.DeletedDate = &s.DeletedAt
+	}
+	tags, err := tx.Tags(s.ARN)
+	if err != nil {
+		return e, err
+	}
+	for _, t := range tags {
+		e.Tags = append(e.Tags, types.Tag{Key: &t.Key, Value: &t.Value})
+	}
+	versions, err := tx.SecretVersions(s.ARN)
+	for _, w := range versions {
+		if len(w.Stages) > 0 {
+			e.SecretVersionsToStages[w.ID] = w.Stages
+		}
+	}
+	return e, err
+}
+
+func (m *Manager) listSecrets(ctx context.Context, _ gateway.Caller, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
+	if err := checkFilters(in.Filters); err != nil {
+		return nil, err
+	}
+	wish, err := json.Marshal([]any{in.Filters, in.IncludePlannedDeletion, in.SortBy, in.SortOrder})
+	if err != nil {
+		return nil, err
+	}
+	p, err := pager(in.MaxResults, "ListSecrets", string(wish))
+	if err != nil {
+		return nil, err
+	}
+	out := sdk.ListSecretsOutput{SecretList: []types.SecretListEntry{}}
+	err = m.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := m.filtered(tx, in.Filters, aws.ToBool(in.IncludePlannedDeletion))
+		if err != nil {
+			return err
+		}
+		out.SecretList, out.NextToken, err = sorted(p, list, in)
+		return err
+	})
+	return &out, err
+}
+
+// filtered returns the entries that pass the filters, oldest first.
+func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) ([]types.SecretListEntry, error) {
+	secrets, err := tx.Secrets(time.Time{}, "", 0)
+	if err != nil {
+		return nil, err
+	}
+	list := []types.SecretListEntry{}
+	for _, s := range secrets {
+		if !s.DeletedAt.IsZero() && (!deleted || !m.cfg.Now().Before(s.PurgeAt)) {
+			continue
+		}
+		e, err := m.entry(tx, s)
+		if err != nil {
+			return nil, err
+		}
+		if passes(e, filters) {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// sorted cuts a page from the entries in the order of the wish.
+func sorted(p page.Pager, list []types.SecretListEntry, in *sdk.ListSecretsInput) ([]types.SecretListEntry, *string, error) {
+	key := func(e types.SecretListEntry) []string { return []string{sortKey(e, in.SortBy), *e.ARN} }
+	order := slices.Compare[[]string]
+	if in.SortOrder == types.SortOrderTypeDesc {
+		order = func(a, b []string) int { return slices.Compare(b, a) }
+	}
+	after, err := p.After(in.NextToken, 2)
+	if err != nil {
+		return nil, nil, wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
+	}
+	slices.SortFunc(list, func(a, b types.SecretListEntry) int { return order(key(a), key(b)) })
+	if in.NextToken != nil && *in.NextToken != "" {
+		list = slices.DeleteFunc(list, func(e types.SecretListEntry) bool { return order(key(e), after) <= 0 })
+	}
+	list, next := page.Cut(p, list, key)
+	return list, next, nil
+}
+
+// sortKey is a text that sorts as the entry is to.
+func sortKey(e types.SecretListEntry, by types.SortByType) string {
+	at := func(t *time.Time) string { return fmt.Sprintf("%020d", aws.ToTime(t).UnixNano()) }
+	switch by {
+	case types.SortByTypeName:
+		return *e.Name
+	case types.SortByTypeLastChangedDate:
+		return at(e.LastChangedDate)
+	case types.SortByTypeLastAccessedDate:
+		if e.LastAccessedDate == nil {
+			return ""
+		}
+		return at(e.LastAccessedDate)
+	}
+	return at(e.CreatedDate)
+}
+
+func checkFilters(filters []types.Filter) error {
+	for _, f := range filters {
+		if !slices.Contains(f.Key.Values(), f.Key) || len(f.Values) == 0 {
+			return invalidParameter("Filters: each needs a Key of description, name, tag-key, tag-value, primary-region, owning-service or all, and Values.")
+		}
+	}
+	return nil
+}
+
+// passes reports whether an entry passes every filter: one of its values must be
+// the beginning of a text (of a word, for all but names and tags, without regard
+// to case), or must not when it begins with an exclamation mark.
+func passes(e types.SecretListEntry, filters []types.Filter) bool {
+	for _, f := range filters {
+		ok := slices.ContainsFunc(f.Values, func(v string) bool {
+			if rest, not := strings.CutPrefix(v, "!"); not {
+				return !matches(e, f.Key, rest)
+			}
+			return matches(e, f.Key, v)
+		})
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func matches(e types.SecretListEntry, key types.FilterNameStringType, value string) bool {
+	var keys, values []string
+	for _, t := range e.Tags {
+		keys, values = append(keys, *t.Key), append(values, *t.Value)
+	}
+	begins := func(s string) bool { return strings.HasPrefix(s, value) }
+	switch key {
+	case types.FilterNameStringTypeName:
+		return begins(*e.Name)
+	case types.FilterNameStringTypeDescription:
+		return anyWord(aws.ToString(e.Description), value)
+	case types.FilterNameStringTypeTagKey:
+		return slices.ContainsFunc(keys, begins)
+	case types.FilterNameStringTypeTagValue:
+		return slices.ContainsFunc(values, begins)
+	case types.FilterNameStringTypeAll:
+		return anyWord(strings.Join(append(append(keys, values...), *e.Name, aws.ToString(e.Description)), " "), value)
+	}
+	return false // one region alone, and no owning services
+}
+
+// anyWord reports whether each word of value begins a word of text.
+func anyWord(text, value string) bool {
+	split := func(s string) []string {
+		return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return strings.ContainsRune(" -/_+=.@!", r) })
+	}
+	words := split(text)
+	for _, v := range split(value) {
+		if !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, v) }) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *Manager) batchGetSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.BatchGetSecretValueInput) (*sdk.BatchGetSecretValueOutput, error) {
+	if (len(in.SecretIdList) == 0) == (len(in.Filters) == 0) {
+		return nil, invalidParameter("Either 'SecretIdList' or 'Filters' must be provided, but not both.")
+	}
+	if err := checkFilters(in.Filters); err != nil {
+		return nil, err
+	}
+	if len(in.SecretIdList) > 20 {
+		return nil, invalidParameter("SecretIdList can have at most 20 entries.")
+	}
+	ids := in.SecretIdList
+	out := sdk.BatchGetSecretValueOutput{SecretValues: []types.SecretValueEntry{}, Errors: []types.APIErrorType{}}
+	list := &sdk.ListSecretsInput{Filters: in.Filters, MaxResults: in.MaxResults, NextToken: in.NextToken}
+	err := m.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		if len(in.Filters) > 0 {
+			p, err := pager(in.MaxResults, "BatchGetSecretValue", fmt.Sprint(in.Filters))
+			if err != nil {
+				return err
+			}
+			entries, err := m.filtered(tx, in.Filters, false)
+			if err != nil {
+				return err
+			}
+			if entries, out.NextToken, err = sorted(p, entries, list); err != nil {
+				return err
+			}
+			for _, e := range entries {
+				ids = append(ids, *e.ARN)
+			}
+		}
+		for _, id := range ids {
+			if err := m.appendValue(tx, id, &out); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return &out, err
+}
+
+// appendValue adds a secret's value, or why there is none, to a batch.
+func (m *Manager) appendValue(tx *store.Tx, id string, out *sdk.BatchGetSecretValueOutput) error {
+	s, w, err := m.version(tx, &id, nil, nil)
+	var shown *sdk.GetSecretValueOutput
+	if err == nil {
+		shown, err = m.show(s, w)
+	}
+	if x, ok := err.(*wire.Exception); ok {
+		out.Errors = append(out.Errors, types.APIErrorType{SecretId: &id, ErrorCode: &x.Name, Message: &x.Message})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	out.SecretValues = append(out.SecretValues, types.SecretValueEntry{
+		ARN: shown.ARN, Name: shown.Name, VersionId: shown.VersionId, VersionStages: shown.VersionStages,
+		CreatedDate: shown.CreatedDate, SecretString: shown.SecretString, SecretBinary: shown.SecretBinary,
+	})
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package secretsmanager answers the operations of AWS Secrets Manager that
+// programs and Terraform use to keep secrets, over what internal/secrets knows
+// of them. RuntimeEnvironmentSecrets of services name these secrets.
+//
+// It does not rotate secrets (RotateSecret), replicate them to other regions or
+// use KMS keys: a key that is named is kept as a name, and all values are sealed
+// by internal/seal. Values are in no log and no error.
+//
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/
+package secretsmanager
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// Config is what the operations need.
+type Config struct {
+	Store *store.Store
+	Vault *secrets.Vault
+	Now   func() time.Time // time.Now when nil
+}
+
+// Manager is Secrets Manager's operations.
+type Manager struct {
+	cfg   Config
+	vault *secrets.Vault
+}
+
+// New checks cfg and returns the operations.
+func New(cfg Config) (*Manager, error) {
+	if cfg.Store == nil || cfg.Vault == nil {
+		return nil, errors.New("secretsmanager: store and vault are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Manager{cfg, cfg.Vault}, nil
+}
+
+// Service returns the operations for the gateway.
+func (m *Manager) Service() gateway.Service {
+	ops := map[string]gateway.Operation{}
+	add(ops, "CreateSecret", true, m.createSecret, m.needsNew())
+	add(ops, "DescribeSecret", false, m.describeSecret, on(m, func(in *sdk.DescribeSecretInput) *string { return in.SecretId }))
+	add(ops, "ListSecrets", false, m.listSecrets, gateway.NeedsAction)
+	add(ops, "UpdateSecret", true, m.updateSecret, on(m, func(in *sdk.UpdateSecretInput) *string { return in.SecretId }))
+	add(ops, "DeleteSecret", true, m.deleteSecret, on(m, func(in *sdk.DeleteSecretInput) *string { return in.SecretId }))
+	add(ops, "RestoreSecret", true, m.restoreSecret, on(m, func(in *sdk.RestoreSecretInput) *string { return in.SecretId }))
+
+	add(ops, "PutSecretValue", true, m.putSecretValue, on(m, func(in *sdk.PutSecretValueInput) *string { return in.SecretId }))
+	add(ops, "GetSecretValue", false, m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId }))
+	add(ops, "BatchGetSecretValue", false, m.batchGetSecretValue, m.needsBatch())
+	add(ops, "ListSecretVersionIds", false, m.listSecretVersionIDs, on(m, func(in *sdk.ListSecretVersionIdsInput) *string { return in.SecretId }))
+	add(ops, "UpdateSecretVersionStage", true, m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId }))
+	add(ops, "GetRandomPassword", false, m.getRandomPassword, gateway.NeedsAction)
+
+	add(ops, "TagResource", true, m.tagResource, on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }))
+	add(ops, "UntagResource", true, m.untagResource, on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }))
+	add(ops, "GetResourcePolicy", false, m.getResourcePolicy, on(m, func(in *sdk.GetResourcePolicyInput) *string { return in.SecretId }))
+	add(ops, "PutResourcePolicy", true, m.putResourcePolicy, on(m, func(in *sdk.PutResourcePolicyInput) *string { return in.SecretId }))
+	add(ops, "DeleteResourcePolicy", true, m.deleteResourcePolicy, on(m, func(in *sdk.DeleteResourcePolicyInput) *string { return in.SecretId }))
+	return gateway.Service{
+		SigningName: "secretsmanager",
+		ContentType: "application/x-amz-json-1.1",
+		Internal:    "InternalServiceError",
+		Operations:  ops,
+	}
+}
+
+func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
+	m["secretsmanager."+name] = gateway.Handle(name, nil, changes, h).Needing(n).Hiding("SecretString", "SecretBinary")
+}
+
+// now is the time for records, in the milliseconds that the wire has.
+func (m *Manager) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+// Exceptions in the words of Secrets Manager.
+var (
+	errNoSecret = wire.NewException("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+	errDeleted  = wire.NewException("InvalidRequestException",
+		"You can't perform this operation on the secret because it was marked for deletion.")
+)
+
+func invalidParameter(text string) error { return wire.NewException("InvalidParameterException", text) }
+
+func invalidRequest(text string) error { return wire.NewException("InvalidRequestException", text) }
+
+func required(member string) error {
+	return wire.NewException("ValidationException",
+		"1 validation error detected: Value null at '"+member+"' failed to satisfy constraint: Member must not be null")
+}
+
+// find returns the secret that a SecretId means, also one that is to be deleted.
+func (m *Manager) find(tx *store.Tx, id *string) (slipway.Secret, error) {
+	if id == nil {
+		return slipway.Secret{}, required("secretId")
+	}
+	if n := len(*id); n == 0 || n > 2048 {
+		return slipway.Secret{}, wire.NewException("ValidationException",
+			"1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must have length between 1 and 2048")
+	}
+	s, err := m.vault.Secret(tx, *id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && !s.PurgeAt.IsZero() && !m.cfg.Now().Before(s.PurgeAt) {
+		return s, errNoSecret
+	}
+	return s, err
+}
+
+// findLiving returns the secret that a SecretId means, unless it is to be
+// deleted.
+func (m *Manager) findLiving(tx *store.Tx, id *string) (slipway.Secret, error) {
+	s, err := m.find(tx, id)
+	if err == nil && !s.DeletedAt.IsZero() {
+		err = errDeleted
+	}
+	return s, err
+}

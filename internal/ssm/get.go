@@ -1,0 +1,261 @@
+package ssm
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/seal"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// mostNames is the most names of GetParameters and DeleteParameters.
+const mostNames = 10
+
+func checkNames(names []string) error {
+	switch {
+	case len(names) == 0:
+		return required("names")
+	case len(names) > mostNames:
+		return invalid("1 validation error detected: Value at 'names' failed to satisfy constraint: Member must have length less than or equal to %d", mostNames)
+	}
+	for i, n := range names {
+		if slices.Contains(names[:i], n) {
+			return invalid("Parameters must have unique names.")
+		}
+	}
+	return nil
+}
+
+// value returns a parameter's value. That of a SecureString is ciphertext unless
+// it is to be decrypted.
+func (p *Parameters) value(v slipway.Parameter, decrypt *bool) (string, error) {
+	if v.Type == string(types.ParameterTypeSecureString) && !aws.ToBool(decrypt) {
+		return base64.StdEncoding.EncodeToString(v.Sealed), nil
+	}
+	text, err := p.vault.OpenParameter(v)
+	if errors.Is(err, seal.ErrSealed) {
+		err = wire.NewException("InvalidKeyId", "The parameter's value can't be decrypted.")
+	}
+	return text, err
+}
+
+func (p *Parameters) show(v slipway.Parameter, decrypt *bool) (types.Parameter, error) {
+	text, err := p.value(v, decrypt)
+	return types.Parameter{
+		ARN: aws.String(p.vault.ParameterARN(v.Name)), Name: &v.Name, Type: types.ParameterType(v.Type), DataType: &v.DataType,
+		Value: &text, Version: v.Version, LastModifiedDate: &v.CreatedAt,
+	}, err
+}
+
+// selected shows what a selector means, which may be an ARN or have a version.
+func (p *Parameters) selected(tx *store.Tx, selector *string, decrypt *bool) (types.Parameter, error) {
+	v, err := p.find(tx, selector)
+	if err != nil {
+		return types.Parameter{}, err
+	}
+	out, err := p.show(v, decrypt)
+	rest := strings.TrimPrefix(*selector, *out.ARN)
+	if _, version, ok := strings.Cut(rest, ":"); ok {
+		out.Selector = aws.String(":" + version)
+	}
+	return out, err
+}
+
+func (p *Parameters) getParameter(ctx context.Context, _ gateway.Caller, in *sdk.GetParameterInput) (*sdk.GetParameterOutput, error) {
+	var out sdk.GetParameterOutput
+	err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := p.selected(tx, in.Name, in.WithDecryption)
+		out.Parameter = &v
+		return err
+	})
+	return &out, err
+}
+
+func (p *Parameters) getParameters(ctx context.Context, _ gateway.Caller, in *sdk.GetParametersInput) (*sdk.GetParametersOutput, error) {
+	if err := checkNames(in.Names); err != nil {
+		return nil, err
+	}
+	out := sdk.GetParametersOutput{Parameters: []types.Parameter{}, InvalidParameters: []string{}}
+	err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		for _, name := range in.Names {
+			v, err := p.selected(tx, &name, in.WithDecryption)
+			if _, refused := errors.AsType[*wire.Exception](err); refused {
+				out.InvalidParameters = append(out.InvalidParameters, name)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out.Parameters = append(out.Parameters, v)
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func (p *Parameters) getParametersByPath(ctx context.Context, _ gateway.Caller, in *sdk.GetParametersByPathInput) (*sdk.GetParametersByPathOutput, error) {
+	path := aws.ToString(in.Path)
+	if in.Path == nil {
+		return nil, required("path")
+	}
+	if !strings.HasPrefix(path, "/") || !nameForm.MatchString(path) {
+		return nil, invalid("The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash \"/\". It can't be prefixed with \"aws\" or \"ssm\" (case-insensitive).")
+	}
+	filters, err := newFilters(in.ParameterFilters, "Type", "KeyId", "Label")
+	if err != nil {
+		return nil, err
+	}
+	recursive := aws.ToBool(in.Recursive)
+	pages, err := pager(in.MaxResults, 10, "GetParametersByPath", path, strconv.FormatBool(recursive), fmt.Sprint(filters))
+	if err != nil {
+		return nil, err
+	}
+	key, err := after(pages, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := sdk.GetParametersByPathOutput{Parameters: []types.Parameter{}}
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		prefix := strings.TrimSuffix(path, "/") + "/"
+		list, next, err := p.list(tx, pages, prefix, key, func(v slipway.Parameter, tags []slipway.Tag) bool {
+			return (recursive || !strings.Contains(v.Name[len(prefix):], "/")) && filters.pass(v, tags)
+		})
+		if err != nil {
+			return err
+		}
+		out.NextToken = next
+		for _, v := range list {
+			shown, err := p.show(v, in.WithDecryption)
+			if err != nil {
+				return err
+			}
+			out.Parameters = append(out.Parameters, shown)
+		}
+		return nil
+	})
+	return &out, err
+}
+
+// list cuts a page from the latest versions whose names begin with prefix and
+// that are wanted.
+func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool) ([]slipway.Parameter, *string, error) {
+	all, err := tx.Parameters(prefix, afterName, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	var list []slipway.Parameter
+	for _, v := range all {
+		tags, err := tx.Tags(p.vault.ParameterARN(v.Name))
+		if err != nil {
+			return nil, nil, err
+		}
+		if wanted(v, tags) {
+			list = append(list, v)
+		}
+		if len(list) == pages.Limit() {
+			break
+		}
+	}
+	list, next := page.Cut(pages, list, func(v slipway.Parameter) []string { return []string{v.Name} })
+	return list, next, nil
+}
+
+func (p *Parameters) describeParameters(ctx context.Context, _ gateway.Caller, in *sdk.DescribeParametersInput) (*sdk.DescribeParametersOutput, error) {
+	if len(in.Filters) > 0 && len(in.ParameterFilters) > 0 {
+		return nil, invalid("You can use either Filters or ParameterFilters in a single request.")
+	}
+	filters, err := newFilters(append(in.ParameterFilters, upgrade(in.Filters)...), "Name", "Type", "KeyId", "Path", "Tier", "DataType", "Label")
+	if err != nil {
+		return nil, err
+	}
+	wish, err := json.Marshal(filters)
+	if err != nil {
+		return nil, err
+	}
+	pages, err := pager(in.MaxResults, 50, "DescribeParameters", string(wish))
+	if err != nil {
+		return nil, err
+	}
+	key, err := after(pages, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	out := sdk.DescribeParametersOutput{Parameters: []types.ParameterMetadata{}}
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, next, err := p.list(tx, pages, "", key, filters.pass)
+		out.NextToken = next
+		for _, v := range list {
+			out.Parameters = append(out.Parameters, p.metadata(v))
+		}
+		return err
+	})
+	return &out, err
+}
+
+func (p *Parameters) metadata(v slipway.Parameter) types.ParameterMetadata {
+	return types.ParameterMetadata{
+		ARN: aws.String(p.vault.ParameterARN(v.Name)), Name: &v.Name, Type: types.ParameterType(v.Type), DataType: &v.DataType,
+		Tier: types.ParameterTier(v.Tier), Version: v.Version, LastModifiedDate: &v.CreatedAt, LastModifiedUser: &v.User,
+		Description: optional(v.Description), KeyId: optional(v.KeyID), AllowedPattern: optional(v.Pattern),
+		Policies: []types.ParameterInlinePolicy{},
+	}
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func (p *Parameters) getParameterHistory(ctx context.Context, _ gateway.Caller, in *sdk.GetParameterHistoryInput) (*sdk.GetParameterHistoryOutput, error) {
+	pages, err := pager(in.MaxResults, 50, "GetParameterHistory", aws.ToString(in.Name))
+	if err != nil {
+		return nil, err
+	}
+	key, err := after(pages, in.NextToken)
+	if err != nil {
+		return nil, err
+	}
+	last, _ := strconv.ParseInt(key, 10, 64) // "" on the first page: 0
+	out := sdk.GetParameterHistoryOutput{Parameters: []types.ParameterHistory{}}
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := p.find(tx, in.Name)
+		if err != nil {
+			return err
+		}
+		list, err := tx.ParameterHistory(v.Name, last, pages.Limit())
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(pages, list, func(v slipway.Parameter) []string { return []string{strconv.FormatInt(v.Version, 10)} })
+		for _, v := range list {
+			text, err := p.value(v, in.WithDecryption)
+			if err != nil {
+				return err
+			}
+			m := p.metadata(v)
+			out.Parameters = append(out.Parameters, types.ParameterHistory{
+				Name: m.Name, Type: m.Type, DataType: m.DataType, Tier: m.Tier, Version: m.Version, Value: &text,
+				LastModifiedDate: m.LastModifiedDate, LastModifiedUser: m.LastModifiedUser, Description: m.Description,
+				KeyId: m.KeyId, AllowedPattern: m.AllowedPattern, Policies: m.Policies, Labels: []string{},
+			})
+		}
+		return nil
+	})
+	return &out, err
+}

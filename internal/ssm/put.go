@@ -1,0 +1,221 @@
+package ssm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// Limits of Parameter Store.
+const (
+	maxName        = 1011 // characters, with the beginning of the ARN
+	maxLevels      = 15
+	maxStandard    = 4096 // bytes of a value
+	maxAdvanced    = 8192
+	maxDescription = 1024
+	maxPattern     = 1024
+	maxVersions    = 100 // of a parameter; the oldest goes
+)
+
+var nameForm = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
+
+func checkName(name string) error {
+	trimmed := strings.ToLower(strings.TrimPrefix(name, "/"))
+	switch {
+	case name == "" || len(name) > maxName:
+		return invalid("Parameter name: must have from 1 to %d characters.", maxName)
+	case !nameForm.MatchString(name):
+		return invalid(`Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_`)
+	case strings.HasPrefix(trimmed, "aws") || strings.HasPrefix(trimmed, "ssm"):
+		return invalid(`Parameter name: can't be prefixed with "aws" or "ssm" (case-insensitive).`)
+	case strings.Contains(name, "/") && !strings.HasPrefix(name, "/"):
+		return invalid("Parameter name must be a fully qualified name.")
+	case strings.Contains(name, "//") || strings.HasSuffix(name, "/"):
+		return invalid("Parameter name: a sub-path can't be empty.")
+	case strings.Count(name, "/") > maxLevels:
+		return wire.NewException("HierarchyLevelLimitExceededException", "A parameter hierarchy can have at most 15 levels.")
+	}
+	return nil
+}
+
+func (p *Parameters) putParameter(ctx context.Context, caller gateway.Caller, in *sdk.PutParameterInput) (*sdk.PutParameterOutput, error) {
+	if err := checkPut(in); err != nil {
+		return nil, err
+	}
+	tags, err := newTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	var out sdk.PutParameterOutput
+	err = p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		next := slipway.Parameter{Name: *in.Name, Version: 1, CreatedAt: p.now()}
+		have, err := tx.Parameter(*in.Name)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			if in.Type == "" {
+				return invalid("A parameter type is required when you create a parameter.")
+			}
+		case err != nil:
+			return err
+		case !aws.ToBool(in.Overwrite):
+			return wire.NewException("ParameterAlreadyExists",
+				"The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+		default:
+			next.Version = have.Version + 1
+		}
+		if next.ParameterSettings, err = settings(have.ParameterSettings, in); err != nil {
+			return err
+		}
+		next.User = caller.ARN
+		p.vault.SealParameter(&next, *in.Value)
+		out.Tier, out.Version = types.ParameterTier(next.Tier), next.Version
+		return errors.Join(
+			tx.InsertParameter(next),
+			tx.ForgetParameterVersions(next.Name, next.Version-maxVersions),
+			tx.SetTags(p.vault.ParameterARN(next.Name), tags),
+		)
+	})
+	return &out, err
+}
+
+// checkPut refuses what no parameter could be.
+func checkPut(in *sdk.PutParameterInput) error {
+	switch {
+	case in.Name == nil:
+		return required("name")
+	case in.Value == nil:
+		return required("value")
+	case *in.Value == "":
+		return invalid("1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1")
+	case len([]rune(aws.ToString(in.Description))) > maxDescription:
+		return invalid("1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to %d", maxDescription)
+	case in.Type != "" && !known(in.Type):
+		return invalid("1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [SecureString, StringList, String]", in.Type)
+	case in.Tier != "" && !known(in.Tier):
+		return invalid("1 validation error detected: Value '%s' at 'tier' failed to satisfy constraint: Member must satisfy enum value set: [Standard, Advanced, Intelligent-Tiering]", in.Tier)
+	case aws.ToBool(in.Overwrite) && len(in.Tags) > 0:
+		return invalid("Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
+	case aws.ToString(in.Policies) != "" && *in.Policies != "[]" && *in.Policies != "[{}]":
+		return wire.NewException("UnsupportedFeatureRequiredException", "Policies: this server keeps no parameter policies.")
+	case in.DataType != nil && *in.DataType != "text":
+		return invalid("DataType is %.64q; this server keeps the data type text alone.", *in.DataType)
+	}
+	return checkName(*in.Name)
+}
+
+func known[E interface {
+	~string
+	Values() []E
+}](value E) bool {
+	for _, v := range value.Values() {
+		if v == value {
+			return true
+		}
+	}
+	return false
+}
+
+// settings works out what a new version says, over what the last one said, and
+// checks the value against it.
+func settings(have slipway.ParameterSettings, in *sdk.PutParameterInput) (slipway.ParameterSettings, error) {
+	s := slipway.ParameterSettings{
+		Type:        cmp.Or(string(in.Type), have.Type),
+		Description: have.Description,
+		Pattern:     aws.ToString(in.AllowedPattern),
+		DataType:    "text",
+	}
+	if in.Description != nil {
+		s.Description = *in.Description
+	}
+	switch {
+	case s.Type == string(types.ParameterTypeSecureString):
+		s.KeyID = cmp.Or(aws.ToString(in.KeyId), have.KeyID, "alias/aws/ssm")
+	case in.KeyId != nil:
+		return s, invalid("KeyId is not required for the parameter type %s.", s.Type)
+	}
+	var err error
+	if s.Tier, err = tier(cmp.Or(string(in.Tier), have.Tier, string(types.ParameterTierStandard)), len(*in.Value)); err != nil {
+		return s, err
+	}
+	return s, checkPattern(s.Pattern, *in.Value)
+}
+
+// tier returns the tier that a value of a size is kept in. An advanced parameter
+// can't become a standard one.
+func tier(wish string, size int) (string, error) {
+	if wish == string(types.ParameterTierIntelligentTiering) {
+		wish = string(types.ParameterTierStandard)
+		if size > maxStandard {
+			wish = string(types.ParameterTierAdvanced)
+		}
+	}
+	switch {
+	case size > maxAdvanced:
+		return "", invalid("Advanced tier parameters support a maximum parameter value of %d characters.", maxAdvanced)
+	case size > maxStandard && wish == string(types.ParameterTierStandard):
+		return "", invalid("Standard tier parameters support a maximum parameter value of %d characters. To create a larger parameter value, upgrade the parameter to use the advanced-parameter tier.", maxStandard)
+	}
+	return wish, nil
+}
+
+func checkPattern(pattern, value string) error {
+	if pattern == "" {
+		return nil
+	}
+	r, err := regexp.Compile(`^(?:` + pattern + `)$`)
+	if err != nil || len(pattern) > maxPattern {
+		return wire.NewException("InvalidAllowedPatternException", "The allowed pattern is not a valid regular expression.")
+	}
+	if !r.MatchString(value) {
+		return wire.NewException("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: "+pattern)
+	}
+	return nil
+}
+
+func (p *Parameters) deleteParameter(ctx context.Context, _ gateway.Caller, in *sdk.DeleteParameterInput) (*sdk.DeleteParameterOutput, error) {
+	if in.Name == nil {
+		return nil, required("name")
+	}
+	return &sdk.DeleteParameterOutput{}, p.cfg.Store.Update(ctx, func(tx *store.Tx) error { return p.delete(tx, *in.Name) })
+}
+
+func (p *Parameters) delete(tx *store.Tx, name string) error {
+	v, err := p.find(tx, &name)
+	if err != nil {
+		return err
+	}
+	return tx.DeleteParameter(v.Name, p.vault.ParameterARN(v.Name))
+}
+
+func (p *Parameters) deleteParameters(ctx context.Context, _ gateway.Caller, in *sdk.DeleteParametersInput) (*sdk.DeleteParametersOutput, error) {
+	if err := checkNames(in.Names); err != nil {
+		return nil, err
+	}
+	out := sdk.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
+	err := p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, name := range in.Names {
+			err := p.delete(tx, name)
+			if _, refused := errors.AsType[*wire.Exception](err); refused {
+				out.InvalidParameters = append(out.InvalidParameters, name)
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out.DeletedParameters = append(out.DeletedParameters, name)
+		}
+		return nil
+	})
+	return &out, err
+}

@@ -1,0 +1,162 @@
+// Package ssm answers the operations of AWS Systems Manager's Parameter Store
+// that programs and Terraform use to keep parameters, over what internal/secrets
+// knows of them. RuntimeEnvironmentSecrets of services name these parameters.
+//
+// Nothing else of Systems Manager is there; of Parameter Store, labels, policies
+// (expiration) and sharing are not. Values of every type are sealed by
+// internal/seal: a KMS key that is named is kept as a name. Values are in no log
+// and no error.
+//
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/
+package ssm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// Config is what the operations need.
+type Config struct {
+	Store *store.Store
+	Vault *secrets.Vault
+	Now   func() time.Time // time.Now when nil
+}
+
+// Parameters is Parameter Store's operations.
+type Parameters struct {
+	cfg   Config
+	vault *secrets.Vault
+}
+
+// New checks cfg and returns the operations.
+func New(cfg Config) (*Parameters, error) {
+	if cfg.Store == nil || cfg.Vault == nil {
+		return nil, errors.New("ssm: store and vault are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Parameters{cfg, cfg.Vault}, nil
+}
+
+// Service returns the operations for the gateway.
+func (p *Parameters) Service() gateway.Service {
+	ops := map[string]gateway.Operation{}
+	add(ops, "PutParameter", true, p.putParameter, on(p, func(in *sdk.PutParameterInput) []string { return only(in.Name) }))
+	add(ops, "GetParameter", false, p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) }))
+	add(ops, "GetParameters", false, p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names }))
+	add(ops, "GetParametersByPath", false, p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
+		return []string{strings.TrimSuffix(aws.ToString(in.Path), "/") + "/"}
+	}))
+	add(ops, "GetParameterHistory", false, p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) }))
+	add(ops, "DescribeParameters", false, p.describeParameters, gateway.NeedsAction)
+	add(ops, "DeleteParameter", true, p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) }))
+	add(ops, "DeleteParameters", true, p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names }))
+
+	add(ops, "AddTagsToResource", true, p.addTags, on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }))
+	add(ops, "RemoveTagsFromResource", true, p.removeTags, on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }))
+	add(ops, "ListTagsForResource", false, p.listTags, on(p, func(in *sdk.ListTagsForResourceInput) []string { return only(in.ResourceId) }))
+	return gateway.Service{
+		SigningName: "ssm",
+		ContentType: "application/x-amz-json-1.1",
+		Internal:    "InternalServerError",
+		Operations:  ops,
+	}
+}
+
+func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
+	m["AmazonSSM."+name] = gateway.Handle(name, nil, changes, h).Needing(n).Hiding("Value")
+}
+
+// on are the needs of an operation on parameters, which are given by names, ARNs
+// or these with versions.
+func on[I any](p *Parameters, of func(*I) []string) gateway.Needs {
+	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+		var needs []gateway.Need
+		for _, selector := range of(in) {
+			arn := p.vault.ParameterARN(selector)
+			if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
+				arn = arn[:i]
+			}
+			needs = append(needs, gateway.Need{Resource: arn})
+		}
+		if needs == nil {
+			return gateway.NeedsAction(nil, in)
+		}
+		return needs, nil
+	})
+}
+
+func only(id *string) []string { return []string{aws.ToString(id)} }
+
+// now is the time for records, in the milliseconds that the wire has.
+func (p *Parameters) now() time.Time { return p.cfg.Now().UTC().Truncate(time.Millisecond) }
+
+func invalid(format string, args ...any) error {
+	return wire.NewException("ValidationException", fmt.Sprintf(format, args...))
+}
+
+func required(member string) error {
+	return invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
+}
+
+// ParameterNotFound has no text at AWS either.
+var errNoParameter = wire.NewException("ParameterNotFound", "")
+
+// find returns the version of a parameter that a name, an ARN or one of these
+// with a version means.
+func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, error) {
+	if selector == nil {
+		return slipway.Parameter{}, required("name")
+	}
+	v, err := p.vault.Parameter(tx, *selector)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return v, errNoParameter
+	case errors.Is(err, secrets.ErrNoVersion):
+		name, version, _ := cutLast(*selector)
+		return v, wire.NewException("ParameterVersionNotFound", fmt.Sprintf(
+			"Systems Manager could not find version %s of %s. Verify the version and try again.", version, name))
+	}
+	return v, err
+}
+
+func cutLast(selector string) (name, version string, ok bool) {
+	i := strings.LastIndexByte(selector, ':')
+	if i < 0 {
+		return selector, "", false
+	}
+	return selector[:i], selector[i+1:], true
+}
+
+// pager returns the pager of a list whose pages have at most most entries.
+func pager(wish *int32, most int32, operation string, parameters ...string) (page.Pager, error) {
+	if wish == nil {
+		wish = &most
+	}
+	if *wish < 1 || *wish > most {
+		return page.Pager{}, invalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *wish, most)
+	}
+	return page.New(wish, operation, parameters...), nil
+}
+
+func after(p page.Pager, token *string) (string, error) {
+	key, err := p.After(token, 1)
+	if err != nil {
+		return "", wire.NewException("InvalidNextToken", "The specified token isn't valid.")
+	}
+	return key[0], nil
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/openslipway/slipway"
+)
+
+const parameterColumns = `name, version, latest, settings, sealed, created_at`
+
+func scanParameter(s scanner) (p slipway.Parameter, err error) {
+	err = s.Scan(&p.Name, &p.Version, &p.Latest, document{&p.ParameterSettings}, sealed{&p.Sealed}, instant{&p.CreatedAt})
+	return p, err
+}
+
+// InsertParameter adds a version of a parameter and makes it the latest one.
+func (tx *Tx) InsertParameter(p slipway.Parameter) error {
+	settings, err := text(p.ParameterSettings)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(`UPDATE parameter SET latest = 0 WHERE name = $1 AND latest = 1`, p.Name); err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO parameter (`+parameterColumns+`) VALUES ($1, $2, 1, $3, $4, $5)`,
+		p.Name, p.Version, settings, base64.StdEncoding.EncodeToString(p.Sealed), nanos(p.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert version %d of parameter %s: %w", p.Version, p.Name, err)
+	}
+	return nil
+}
+
+// Parameter returns the latest version of a parameter.
+func (tx *Tx) Parameter(name string) (slipway.Parameter, error) {
+	return one(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter WHERE name = $1 AND latest = 1`, name)
+}
+
+// ParameterVersion returns one version of a parameter.
+func (tx *Tx) ParameterVersion(name string, version int64) (slipway.Parameter, error) {
+	return one(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter WHERE name = $1 AND version = $2`, name, version)
+}
+
+// Parameters returns the latest versions of the parameters whose names begin
+// with prefix, by name, from the one after the cursor on; limit 0 means all.
+func (tx *Tx) Parameters(prefix, afterName string, limit int) ([]slipway.Parameter, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter
+		WHERE latest = 1 AND name > $1 AND substr(name, 1, $2) = $3 ORDER BY name LIMIT $4`,
+		afterName, len(prefix), prefix, limit)
+}
+
+// ParameterHistory returns the versions of a parameter after the given one,
+// oldest first; limit 0 means all.
+func (tx *Tx) ParameterHistory(name string, after int64, limit int) ([]slipway.Parameter, error) {
+	if limit == 0 {
+		limit = -1
+	}
+	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter WHERE name = $1 AND version > $2
+		ORDER BY version LIMIT $3`, name, after, limit)
+}
+
+// ForgetParameterVersions removes the versions of a parameter up to one.
+func (tx *Tx) ForgetParameterVersions(name string, version int64) error {
+	_, err := tx.exec(`DELETE FROM parameter WHERE name = $1 AND version <= $2 AND latest = 0`, name, version)
+	return err
+}
+
+// DeleteParameter removes a parameter with all of its versions, and its tags,
+// which are those of arn. It returns ErrNotFound when there is none.
+func (tx *Tx) DeleteParameter(name, arn string) error {
+	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+		return err
+	}
+	return mustAffect(tx.exec(`DELETE FROM parameter WHERE name = $1`, name))
+}

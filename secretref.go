@@ -1,0 +1,105 @@
+package slipway
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// SecretReference is what a value in RuntimeEnvironmentSecrets says: a secret of
+// Secrets Manager, or a parameter of Parameter Store.
+type SecretReference struct {
+	Region, Account string // of the ARN; "" when the reference is a name
+
+	// Secret is the ARN of a secret, complete or without the six characters that
+	// end it; "" when the reference means a parameter. The rest says which part
+	// of which version is meant, "" being the whole value of AWSCURRENT.
+	Secret                    string
+	JSONKey, Stage, VersionID string
+
+	// Parameter is the name of a parameter. One from an ARN has no leading slash
+	// when it has no other: both names have that ARN.
+	Parameter string
+	Version   int64 // 0 for the latest
+}
+
+var (
+	secretResource = regexp.MustCompile(`^[a-zA-Z0-9/_+=.@!-]{1,519}$`)
+	stageForm      = regexp.MustCompile(`^[a-zA-Z0-9_+=.@!/-]{0,256}$`)
+	versionForm    = regexp.MustCompile(`^[a-zA-Z0-9-]{32,64}$`)
+	parameterForm  = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$|^(/[a-zA-Z0-9_.-]+)+$`)
+	regionPart     = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
+	accountPart    = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+// ParseSecretReference reads a reference in one of App Runner's forms:
+//
+//	arn:aws:secretsmanager:<region>:<account>:secret:<name>
+//	arn:aws:secretsmanager:<region>:<account>:secret:<name>:<json key>:<version stage>:<version id>
+//	arn:aws:ssm:<region>:<account>:parameter/<name>
+//	<parameter name>
+//
+// where each of the three parts may be empty and a parameter may be followed by
+// ":<version>". Its error does not repeat the reference, which may be a secret
+// that somebody put in the wrong place.
+//
+// https://docs.aws.amazon.com/apprunner/latest/dg/env-variable-manage.html
+func ParseSecretReference(text string) (SecretReference, error) {
+	if !strings.HasPrefix(text, "arn:") {
+		return parameterReference(SecretReference{}, text)
+	}
+	f := strings.SplitN(text, ":", 6)
+	if len(f) != 6 || !strings.HasPrefix(f[1], "aws") || !regionPart.MatchString(f[3]) || !accountPart.MatchString(f[4]) {
+		return SecretReference{}, errReference
+	}
+	r := SecretReference{Region: f[3], Account: f[4]}
+	switch f[2] {
+	case "secretsmanager":
+		return secretReference(r, strings.Join(f[:5], ":"), f[5])
+	case "ssm":
+		name, ok := strings.CutPrefix(f[5], "parameter/")
+		if !ok {
+			return SecretReference{}, errReference
+		}
+		if strings.Contains(name, "/") {
+			name = "/" + name
+		}
+		return parameterReference(r, name)
+	}
+	return SecretReference{}, errReference
+}
+
+var errReference = Errorf(InvalidRequest, "It must be the ARN of a Secrets Manager secret "+
+	"(arn:aws:secretsmanager:<region>:<account>:secret:<name>, with :<json key>:<version stage>:<version id> or without), "+
+	"or the name or the ARN of an SSM parameter.")
+
+func secretReference(r SecretReference, prefix, resource string) (SecretReference, error) {
+	f := strings.Split(resource, ":")
+	if len(f) != 2 && len(f) != 5 || f[0] != "secret" || !secretResource.MatchString(f[1]) {
+		return SecretReference{}, errReference
+	}
+	r.Secret = prefix + ":secret:" + f[1]
+	if len(f) == 5 {
+		r.JSONKey, r.Stage, r.VersionID = f[2], f[3], f[4]
+	}
+	if !stageForm.MatchString(r.Stage) || r.VersionID != "" && !versionForm.MatchString(r.VersionID) {
+		return SecretReference{}, errReference
+	}
+	return r, nil
+}
+
+func parameterReference(r SecretReference, text string) (SecretReference, error) {
+	name, version, ok := strings.Cut(text, ":")
+	if ok {
+		n, err := strconv.ParseInt(version, 10, 64)
+		if err != nil || n < 1 || version != strconv.FormatInt(n, 10) {
+			return SecretReference{}, errReference
+		}
+		r.Version = n
+	}
+	if len(name) > 1011 || !parameterForm.MatchString(name) {
+		return SecretReference{}, errReference
+	}
+	r.Parameter = name
+	return r, nil
+}
