@@ -39,6 +39,7 @@ type serveConfig struct {
 	DNS            []string // name servers that prove custom domains
 	TrustedDomains []string // at and below which custom domains need no proof
 
+	AWSSecrets  bool          // references may lead to AWS
 	HealthLimit time.Duration // for an instance to become healthy in a deployment
 	Isolated    bool          // instances reach nothing outside
 	Resolvers   []string      // DNS servers for instances
@@ -128,6 +129,7 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least level logged: debug, info, warn or error")
 	f.StringVar(&c.KeyFile, "key-file", "", "`file` with the master key that secrets are encrypted under (default: master.key in the data directory, made on first start)")
 	f.StringVar(&c.KeyPassphraseFile, "key-passphrase-file", "", "`file` with a passphrase that the key file is encrypted with (or env SLIPWAY_KEY_PASSPHRASE)")
+	f.BoolVar(&c.AWSSecrets, "aws-secrets", false, "read secrets of services that are not kept here from AWS, with the AWS credentials of the server's environment")
 	f.DurationVar(&c.HealthLimit, "health-limit", c.HealthLimit, "how long new instances may take to pass their health check")
 	f.BoolVar(&c.Isolated, "isolated", false, "give instances no network but the requests they answer")
 	f.StringSliceVar(&c.Resolvers, "resolvers", nil, "DNS `servers` for instances (default: this host's)")

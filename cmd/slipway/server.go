@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
@@ -28,13 +29,17 @@ import (
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/masterkey"
 	"github.com/openslipway/slipway/internal/operation"
 	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 	"github.com/openslipway/slipway/internal/scale"
 	"github.com/openslipway/slipway/internal/seal"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/secretsmanager"
 	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/ssm"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -61,6 +66,7 @@ type server struct {
 
 	store     *store.Store
 	keys      *seal.Keyring
+	secrets   *secrets.Reader
 	images    *image.Store
 	logs      *logs.Store
 	collector *logs.Collector
@@ -145,13 +151,22 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	return nil
 }
 
-// openKeys opens what secrets are sealed with, and makes the first access key.
+// openKeys opens what secrets are sealed with and what reads them, and makes the
+// first access key.
 func (s *server) openKeys(ctx context.Context) (err error) {
 	s.keys, err = seal.Open(ctx, seal.Config{
 		Store: s.store, File: cmp.Or(s.cfg.KeyFile, s.dirs.masterKey()), Passphrase: s.cfg.KeyPassphrase, Log: s.log.With("part", "keys"),
 	})
 	if err != nil {
 		return err
+	}
+	s.secrets = &secrets.Reader{Store: s.store, Vault: &secrets.Vault{Keys: s.keys, Region: s.cfg.Region, Account: s.cfg.Account}}
+	if s.cfg.AWSSecrets {
+		conf, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.cfg.Region))
+		if err != nil {
+			return fmt.Errorf("--aws-secrets: read the AWS configuration: %w", err)
+		}
+		s.secrets.AWS = secrets.AWS{Config: conf}
 	}
 	return ensureRootKey(ctx, s.store, s.accessKeys(), s.dirs.credentials(), s.cfg.Region)
 }
@@ -246,7 +261,8 @@ func (s *server) wireTraffic(context.Context) (err error) {
 		trusted = append(trusted, prefix)
 	}
 	s.fleet, err = fleet.New(fleet.Config{
-		Store: s.store, Driver: s.driver, Logs: s.collector, Log: s.log.With("part", "fleet"),
+		Environment: func(r slipway.Release) ([]string, error) { return secrets.Environment(s.keys, r) },
+		Store:       s.store, Driver: s.driver, Logs: s.collector, Log: s.log.With("part", "fleet"),
 	})
 	if err != nil {
 		return err
@@ -281,7 +297,7 @@ func (s *server) wireDomains(context.Context) error {
 
 func (s *server) wireOperations(context.Context) error {
 	plans, err := deploy.New(deploy.Config{
-		Store: s.store, Resolver: source.Resolver{Images: s.images}, Region: s.cfg.Region,
+		Store: s.store, Resolver: source.Resolver{Images: s.images}, Secrets: s.secrets, Region: s.cfg.Region,
 		Tracing: s.cfg.OTLPEndpoint != "", HealthLimit: s.cfg.HealthLimit, Log: s.log.With("part", "deploy"),
 	})
 	if err != nil {
@@ -330,10 +346,14 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	kept, err := s.secretServices()
+	if err != nil {
+		return err
+	}
 	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account,
-		Services: []gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS()},
+		Services: append([]gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS()}, kept...),
 		Policies: identities.Policies, Unseal: s.accessKeys().Unseal,
 		Log: s.log.With("part", "api"), Observe: calls.observe,
 	})
@@ -341,6 +361,20 @@ func (s *server) wireAPI(ctx context.Context) error {
 		return err
 	}
 	return apprunner.Bootstrap(ctx)
+}
+
+// secretServices are the services that keep secrets, and the operations on the
+// key they are kept under.
+func (s *server) secretServices() ([]gateway.Service, error) {
+	manager, err := secretsmanager.New(secretsmanager.Config{Store: s.store, Vault: s.secrets.Vault})
+	if err != nil {
+		return nil, err
+	}
+	parameters, err := ssm.New(ssm.Config{Store: s.store, Vault: s.secrets.Vault})
+	if err != nil {
+		return nil, err
+	}
+	return []gateway.Service{manager.Service(), parameters.Service(), masterkey.Service(s.keys)}, nil
 }
 
 // registryHandler is our image registry. Access keys are its users, and policies

@@ -129,6 +129,9 @@ func checkEnvironment(c *types.ImageConfiguration) error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.RuntimeEnvironmentSecrets)) {
+		if _, err := slipway.ParseSecretReference(c.RuntimeEnvironmentSecrets[key]); err != nil {
+			return slipway.Errorf(slipway.InvalidRequest, "RuntimeEnvironmentSecrets: the value of %.100q is no reference. %v", key, err)
+		}
 		if _, ok := c.RuntimeEnvironmentVariables[key]; ok {
 			return slipway.Errorf(slipway.InvalidRequest,
 				"%.100q is in both RuntimeEnvironmentVariables and RuntimeEnvironmentSecrets.", key)

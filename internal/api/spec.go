@@ -41,6 +41,17 @@ func defaults() slipway.Spec {
 	}
 }
 
+// checkRole asks for the instance role that App Runner reads secrets with. Here
+// it opens nothing, but what is accepted here has to be accepted there. The
+// wording is App Runner's (terraform-aws-app-runner, pull request 5).
+func checkRole(spec slipway.Spec) error {
+	r := spec.Source.ImageRepository
+	if r == nil || r.ImageConfiguration == nil || len(r.ImageConfiguration.RuntimeEnvironmentSecrets) == 0 || aws.ToString(spec.Instance.InstanceRoleArn) != "" {
+		return nil
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
+}
+
 // apply returns the specification with the change made, or says what is wrong
 // with the result.
 func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, error) {
@@ -55,6 +66,9 @@ func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, er
 		return spec, err
 	}
 	if spec.Network, err = applyNetwork(spec.Network, c.network); err != nil {
+		return spec, err
+	}
+	if err := checkRole(spec); err != nil {
 		return spec, err
 	}
 	spec.Observability, err = a.applyObservability(tx, spec.Observability, c.observability)

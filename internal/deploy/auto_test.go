@@ -30,7 +30,7 @@ func TestPushDeploysFollowersOnce(t *testing.T) {
 		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, log)
 		running.Go(func() { world{st, log}.run(ctx) })
 		running.Go(func() { auto.Run(ctx) })
-		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, "a", nil)
+		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
 
 		spec := specOf("one")

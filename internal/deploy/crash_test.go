@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -193,6 +195,15 @@ var stories = []story{
 		{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
+	{"secrets", []chapter{
+		{slipway.CreateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		{
+			slipway.UpdateService, "secret:/gone", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "secret:/token",
+			"The secret for environment variable TOKEN could not be read from /gone: Parameter Store has no parameter of this name.",
+		},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+	}},
 	{"failed updates keep the old version", []chapter{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{
@@ -242,9 +253,11 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 
 		k := &killer{at: killAt, dead: make(chan struct{})}
 		res := &resolver{tries: map[string]int{}}
+		read := newReader(t, st)
+		putToken(t, read, "t")
 		first, die := context.WithCancel(ctx)
 		defer die()
-		ended := start(t, &running, first, st, res, "first", k.checkpoint)
+		ended := start(t, &running, first, st, res, read, "first", k.checkpoint)
 		running.Go(func() {
 			select {
 			case <-ctx.Done():
@@ -253,7 +266,7 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 				<-ended
 				time.Sleep(time.Second) // the time a restart takes
 				if err := st.Update(ctx, (*store.Tx).FreeLeases); err == nil {
-					start(t, &running, ctx, st, res, "second", nil)
+					start(t, &running, ctx, st, res, read, "second", nil)
 				}
 			}
 		})
@@ -268,11 +281,11 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 }
 
 func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,
-	owner string, checkpoint func(slipway.Operation, string) error,
+	read *secrets.Reader, owner string, checkpoint func(slipway.Operation, string) error,
 ) (ended chan struct{}) {
 	ended = make(chan struct{})
 	log := slog.New(slog.DiscardHandler)
-	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Region: "us-east-1", Log: log})
+	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Secrets: read, Region: "us-east-1", Log: log})
 	if err != nil {
 		t.Error(err)
 		return ended
@@ -306,10 +319,14 @@ func create(t *testing.T, st *store.Store) string {
 }
 
 func specOf(image string) slipway.Spec {
+	conf := &types.ImageConfiguration{}
+	if ref, ok := strings.CutPrefix(image, "secret:"); ok {
+		conf.RuntimeEnvironmentSecrets = map[string]string{"TOKEN": ref}
+	}
 	return slipway.Spec{
 		AutoScalingConfigurationARN: "asc",
 		Instance:                    types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")},
-		Source:                      types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: &image}},
+		Source:                      types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: &image, ImageConfiguration: conf}},
 	}
 }
 

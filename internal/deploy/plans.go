@@ -10,6 +10,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -26,11 +27,13 @@ type Resolver interface {
 type Config struct {
 	Store    *store.Store
 	Resolver Resolver
+	Secrets  *secrets.Reader // nil: services can't have secrets
 	Region   string
 	Tracing  bool // instances have a collector of traces at collectorEndpoint
 	Log      *slog.Logger
 
 	ResolveLimit time.Duration // 30 minutes when 0: to fetch an image
+	SecretsLimit time.Duration // 2 minutes when 0: to read secrets
 	HealthLimit  time.Duration // 5 minutes when 0, as App Runner: to become healthy
 	DrainLimit   time.Duration // 2 minutes when 0: the longest a request may take
 	StopLimit    time.Duration // 5 minutes when 0: until every instance is gone
@@ -50,6 +53,7 @@ func New(cfg Config) (*Plans, error) {
 		value time.Duration
 	}{
 		{&cfg.ResolveLimit, 30 * time.Minute},
+		{&cfg.SecretsLimit, 2 * time.Minute},
 		{&cfg.HealthLimit, 5 * time.Minute},
 		{&cfg.DrainLimit, 2 * time.Minute},
 		{&cfg.StopLimit, 5 * time.Minute},
@@ -83,6 +87,7 @@ func (p *Plans) deployment() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
 			{Name: "resolve", Work: p.resolve, Limit: p.cfg.ResolveLimit},
+			{Name: "secrets", Work: p.secrets, Skip: p.withoutSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "release", Edit: p.release},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
 			{Name: "route", Edit: p.route},
@@ -114,10 +119,12 @@ func (p *Plans) pause() operation.Plan {
 	}
 }
 
-// resume starts the release that served before the pause.
+// resume starts the release that served before the pause, with its secrets as
+// they are now.
 func (p *Plans) resume() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
+			{Name: "secrets", Work: p.secrets, Skip: p.withoutSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "start", Edit: p.start},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
 		},

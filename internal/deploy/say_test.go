@@ -131,7 +131,7 @@ func lines(t *testing.T, c chapter) (events, own []string) {
 		defer running.Wait()
 		defer stop()
 		running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(ctx) })
-		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, "a", nil)
+		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
 		first := chapter{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}
 		first.tell(t, st, id)

@@ -28,11 +28,6 @@ func settle(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, regio
 	if r.Port, err = port(aws.ToString(conf.Port)); err != nil {
 		return r, err
 	}
-	if len(conf.RuntimeEnvironmentSecrets) > 0 {
-		name := slices.Sorted(maps.Keys(conf.RuntimeEnvironmentSecrets))[0]
-		return r, slipway.Errorf(slipway.InvalidRequest,
-			"The secret for environment variable %s could not be read: this server keeps no secrets yet.", name)
-	}
 	if r.Process, err = process(a, conf, r.Port, region); err != nil {
 		return r, err
 	}

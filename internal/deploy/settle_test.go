@@ -48,7 +48,6 @@ func TestSettle(t *testing.T) {
 		{name: "open quote", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String(`sh -c "oops`)}, err: slipway.InvalidRequest},
 		{name: "port 0", image: artifact, conf: types.ImageConfiguration{Port: aws.String("0")}, err: slipway.InvalidRequest},
 		{name: "port too high", image: artifact, conf: types.ImageConfiguration{Port: aws.String("65536")}, err: slipway.InvalidRequest},
-		{name: "secret", image: artifact, conf: types.ImageConfiguration{RuntimeEnvironmentSecrets: map[string]string{"DB": "arn"}}, err: slipway.InvalidRequest},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -13,6 +13,7 @@ import (
 type state struct {
 	Artifact *source.Artifact `json:",omitempty"`
 	Release  string           `json:",omitempty"` // the one being deployed
+	Secrets  []byte           `json:",omitempty"` // sealed values that were read and are not the release's yet
 	Previous string           `json:",omitempty"` // the one that served when the operation began
 	Spec     *slipway.Spec    `json:",omitempty"` // the service's before the route step
 

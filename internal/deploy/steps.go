@@ -86,6 +86,9 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		}
 		r.Size = min(max(r.Size, prev.Size), max(asc.Scaling.MaxSize, asc.Scaling.MinSize))
 	}
+	if r.Secrets, err = p.secretsFor(op, &st, r.ID); err != nil {
+		return err
+	}
 	st.Release = r.ID
 	if err := p.prune(tx, v); err != nil {
 		return err
@@ -405,6 +408,9 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 		return err
 	}
 	if err := tx.SetWanted(op.ServiceID, slipway.WantedRunning, now); err != nil {
+		return err
+	}
+	if err := p.renew(tx, op); err != nil {
 		return err
 	}
 	r, err := tx.Release(v.ActiveRelease)

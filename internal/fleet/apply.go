@@ -97,12 +97,18 @@ func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) erro
 	if err := f.driver.Prepare(ctx, r.Image); err != nil {
 		return fmt.Errorf("prepare image %s: %w", r.Image, err)
 	}
+	env, err := f.cfg.Environment(r)
+	if err != nil {
+		return err
+	}
+	process := r.Process
+	process.Env = env
 	return f.driver.Ensure(ctx, runtime.Spec{
 		ID:        m.id,
 		Service:   m.service,
 		Release:   m.release,
 		Image:     r.Image,
-		Process:   r.Process,
+		Process:   process,
 		Port:      r.Port,
 		Resources: r.Resources,
 		Tracing:   r.Tracing,

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -60,6 +61,10 @@ type Config struct {
 	Images ImageCollector
 	Log    *slog.Logger
 	Limits Limits
+
+	// Environment returns the environment that a release's process is started
+	// with; nil for the one in the release.
+	Environment func(slipway.Release) ([]string, error)
 }
 
 // Fleet makes the driver's world follow the store's releases. One fleet at a
@@ -88,6 +93,9 @@ type Fleet struct {
 func New(cfg Config) (*Fleet, error) {
 	if cfg.Store == nil || cfg.Driver == nil || cfg.Log == nil {
 		return nil, errors.New("fleet: store, driver and log are required")
+	}
+	if cfg.Environment == nil {
+		cfg.Environment = func(r slipway.Release) ([]string, error) { return r.Process.Env, nil }
 	}
 	if cfg.Logs == nil {
 		cfg.Logs = noLogs{}

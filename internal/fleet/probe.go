@@ -61,8 +61,6 @@ type checker struct {
 	failing bool // and failed its threshold since
 	report  func(healthReport)
 	ended   func() // the instance's process seems to be gone
-
-	door runtime.Door // nil for none
 }
 
 // run checks until ctx ends.
@@ -90,13 +88,8 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 	hint, hintAt := "", c.created.Add(hintAfter)
 	naps := newNapper()
 	defer naps.close()
-	c.knock(ctx)
-	defer c.leaveDoor()
 	for ctx.Err() == nil {
-		if gap == longestGap {
-			c.leaveDoor() // seldom it need not be cheap: a dial tells more
-		}
-		err := c.look(ctx)
+		err := c.once(ctx)
 		now := time.Now()
 		switch {
 		case err == nil:
@@ -154,37 +147,6 @@ func (c *checker) watch(ctx context.Context, passed time.Time) {
 			c.report(healthReport{passed: passed, failing: true, problem: c.describe(err)})
 		}
 	}
-}
-
-// knock takes the instance's door, where its driver has doors: there it shows
-// cheaply that nobody listens yet.
-func (c *checker) knock(ctx context.Context) {
-	if k, ok := c.driver.(runtime.Knocker); ok {
-		c.door, _ = k.Knock(ctx, c.id, c.port) // once tells what is wrong
-	}
-}
-
-func (c *checker) leaveDoor() {
-	if c.door != nil {
-		c.door.Close()
-		c.door = nil
-	}
-}
-
-// look is once that does not go in where the door is closed.
-func (c *checker) look(ctx context.Context) error {
-	if c.door == nil {
-		return c.once(ctx)
-	}
-	open, err := c.door.Open()
-	if !open && err == nil {
-		return syscall.ECONNREFUSED
-	}
-	c.leaveDoor()
-	if open && !c.check.HTTP {
-		return nil
-	}
-	return c.once(ctx)
 }
 
 func (c *checker) isGone(err error) bool {

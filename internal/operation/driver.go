@@ -182,12 +182,25 @@ func (d *driver) run(tx *store.Tx, plan Plan, op *slipway.Operation, stop **Step
 				return moved, nil
 			}
 		default:
-			*stop = &step
-			return moved, nil
+			skip, err := skipped(step, tx, op)
+			if err != nil {
+				return moved, &failure{step: step.Name, err: err}
+			}
+			if !skip {
+				*stop = &step
+				return moved, nil
+			}
 		}
 		enter(plan, op, i+1, now)
 		moved = true
 	}
+}
+
+func skipped(step Step, tx *store.Tx, op *slipway.Operation) (bool, error) {
+	if step.Skip == nil {
+		return false, nil
+	}
+	return step.Skip(tx, op)
 }
 
 // enter makes the i-th step of the current list the one op is at. Past the last

@@ -42,6 +42,10 @@ type Step struct {
 	// need of it goes into op.State.
 	Work func(ctx context.Context, op *slipway.Operation) error
 
+	// Skip, where it is set, says in the transaction before Work whether there
+	// is nothing to do: then the work costs no checkpoint.
+	Skip func(tx *store.Tx, op *slipway.Operation) (bool, error)
+
 	// Wait asks observed rows a question and writes nothing. While the answer
 	// is no, waiting says what is missing, for people.
 	Wait func(tx *store.Tx, op *slipway.Operation, now time.Time) (done bool, waiting string, err error)

@@ -80,21 +80,6 @@ type Stopper interface {
 	Stop(ctx context.Context, id string, grace time.Duration) error
 }
 
-// Knocker is a driver that can find out whether anybody listens in an instance
-// at less cost than by Dial, for those who ask often.
-type Knocker interface {
-	// Knock returns a door to knock at. It fails as Dial does.
-	Knock(ctx context.Context, id string, port int) (Door, error)
-}
-
-// Door is a port inside an instance. One goroutine uses it at a time.
-type Door interface {
-	// Open reports whether a connection came about; it is closed again. It does
-	// not wait. An error means that only Dial can tell.
-	Open() (bool, error)
-	Close() error
-}
-
 // Spec is all a driver needs to run one instance.
 type Spec struct {
 	ID      string // 32 hexadecimal digits: also directory, cgroup and host name

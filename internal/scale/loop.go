@@ -103,16 +103,15 @@ func (s *Scaler) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-watch.C:
+			s.try(ctx, "read services", s.read(ctx, watch.Take()))
 		case <-resync.C:
 			s.try(ctx, "read all services", s.readAll(ctx))
 		case <-s.nudge:
-			urgent := s.takeUrgent()
-			s.try(ctx, "read services", s.read(ctx, watch.Take()))
-			for _, id := range urgent {
+			for _, id := range s.takeUrgent() {
 				s.decide(ctx, id, true)
 			}
 		case <-tick.C:
-			s.try(ctx, "read services", s.read(ctx, watch.Take()))
 			for id := range s.targets {
 				s.decide(ctx, id, false)
 			}
@@ -150,13 +149,8 @@ func (s *Scaler) readAll(ctx context.Context) error {
 	return s.read(ctx, ids)
 }
 
-// read brings the targets of these services up to date. What was touched is
-// read when there is something to decide: an operation touches its service
-// several times in a moment.
+// read brings the targets of these services up to date.
 func (s *Scaler) read(ctx context.Context, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
 	return s.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		for _, id := range ids {
 			r, ok, err := serving(tx, id)

@@ -348,9 +348,6 @@ func (d *Driver) Prepare(ctx context.Context, image string) error {
 		return err
 	}
 	defer done()
-	if d.pool.has(image) {
-		return nil
-	}
 	if _, err := d.layers(ctx, image); err != nil {
 		return fmt.Errorf("prepare image %s: %w", image, err)
 	}

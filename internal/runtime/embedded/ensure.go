@@ -55,11 +55,19 @@ func validate(want runtime.Spec) error {
 
 // start makes an instance. The caller holds the id's lock.
 func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
+	layers, err := d.layers(ctx, want.Image)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", want.Image, err)
+	}
+	furniture, err := d.yard.furniture(want.Image, layers)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", want.Image, err)
+	}
 	size := want.Disk
 	if size == 0 {
 		size = d.cfg.Disk
 	}
-	s, f, err := d.sandboxFor(ctx, want, size)
+	s, err := d.pool.take(ctx, furniture, size)
 	if err != nil {
 		return err
 	}
@@ -71,7 +79,7 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	// Before the application runs, which may take a port only when it is free.
 	err = d.collect(in, s.process.netns)
 	if err == nil {
-		err = d.launch(ctx, s, in, want, f)
+		err = d.launch(ctx, s, in, want, furniture)
 	}
 	if err == nil {
 		err = d.keep(s, in)
@@ -84,23 +92,6 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	}
 	go s.detach()
 	return nil
-}
-
-// sandboxFor returns a sandbox and the furniture that it has or is to be given.
-func (d *Driver) sandboxFor(ctx context.Context, want runtime.Spec, size int64) (*sandbox, *furniture, error) {
-	if s := d.pool.takeFurnished(want.Image, size, limits(want.Resources)); s != nil {
-		return s, s.furniture, nil
-	}
-	layers, err := d.layers(ctx, want.Image)
-	if err != nil {
-		return nil, nil, fmt.Errorf("image %s: %w", want.Image, err)
-	}
-	f, err := d.yard.furniture(want.Image, layers)
-	if err != nil {
-		return nil, nil, fmt.Errorf("image %s: %w", want.Image, err)
-	}
-	s, err := d.pool.take(ctx)
-	return s, f, err
 }
 
 // adopt makes a blank sandbox an instance that has yet to be started.
@@ -133,7 +124,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	if err := in.spec.write(s.dir); err != nil {
 		return nil, fmt.Errorf("write down the instance: %w", err)
 	}
-	if err := s.limit(limits(want.Resources)); err != nil {
+	if err := s.group.SetLimits(limits(want.Resources)); err != nil {
 		return nil, err
 	}
 	// From here on it is this instance, also for a daemon that comes after.

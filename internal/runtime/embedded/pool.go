@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
 )
 
 // pool keeps sandboxes ready: blank ones for any image, and as many furnished
@@ -27,15 +25,8 @@ type pool struct {
 	mu        sync.Mutex // guards what follows
 	blanks    []*sandbox
 	furnished []*sandbox
-	recent    []recent  // the image in use last first; at most size
+	recent    []string  // images, the one in use last first; at most size
 	last      time.Time // when a sandbox was taken most recently
-}
-
-// recent is an image in use lately, and the limits of its last instance, which
-// are likely to be those of the next.
-type recent struct {
-	image  string
-	limits cgroup.Limits
 }
 
 const (
@@ -97,27 +88,21 @@ func (p *pool) due(now time.Time) (wait time.Duration, missing func(context.Cont
 	if len(p.blanks) < p.size {
 		return wait, p.add
 	}
-	if r, ok := p.unfurnished(); ok {
-		return wait, func(ctx context.Context) error { return p.furnish(ctx, r) }
+	if image, ok := p.unfurnished(); ok {
+		return wait, func(ctx context.Context) error { return p.furnish(ctx, image) }
 	}
 	return 0, nil
 }
 
 // unfurnished returns the most recent image that has fewer sandboxes than its
 // share. The caller holds mu.
-func (p *pool) unfurnished() (r recent, ok bool) {
-	for i, r := range p.recent {
-		if p.count(r.image) < p.share(i) {
-			return r, true
+func (p *pool) unfurnished() (image string, ok bool) {
+	for i, image := range p.recent {
+		if p.count(image) < p.share(i) {
+			return image, true
 		}
 	}
-	return r, false
-}
-
-// find returns the place of an image among the recent ones, -1 if it has none.
-// The caller holds mu.
-func (p *pool) find(image string) int {
-	return slices.IndexFunc(p.recent, func(r recent) bool { return r.image == image })
+	return "", false
 }
 
 // share is how many sandboxes are furnished with the i-th of the recent images:
@@ -168,17 +153,17 @@ func (p *pool) add(ctx context.Context) error {
 
 // furnish gives a blank sandbox an image. One that cannot be given is not tried
 // again until it is asked for: who asks is told why.
-func (p *pool) furnish(ctx context.Context, r recent) error {
+func (p *pool) furnish(ctx context.Context, image string) error {
 	s := p.forFurnishing()
 	if s == nil {
 		return nil
 	}
-	if err := p.furnishWith(ctx, s, r); err != nil {
+	if err := p.furnishWith(ctx, s, image); err != nil {
 		p.discard(s)
 		if ctx.Err() == nil {
-			p.log.Debug("cannot furnish a sandbox ahead of time", "image", r.image, "err", err)
+			p.log.Debug("cannot furnish a sandbox ahead of time", "image", image, "err", err)
 		}
-		p.forget(r.image)
+		p.forget(image)
 		return nil
 	}
 	p.mu.Lock()
@@ -187,16 +172,13 @@ func (p *pool) furnish(ctx context.Context, r recent) error {
 	return nil
 }
 
-func (p *pool) furnishWith(ctx context.Context, s *sandbox, r recent) error {
-	layers, err := p.layers(ctx, r.image)
+func (p *pool) furnishWith(ctx context.Context, s *sandbox, image string) error {
+	layers, err := p.layers(ctx, image)
 	if err != nil {
 		return err
 	}
-	f, err := p.yard.furniture(r.image, layers)
+	f, err := p.yard.furniture(image, layers)
 	if err != nil {
-		return err
-	}
-	if err := s.limit(r.limits); err != nil {
 		return err
 	}
 	if err := s.furnish(f); err != nil {
@@ -211,7 +193,7 @@ func (p *pool) forFurnishing() *sandbox {
 	p.mu.Lock()
 	var surplus *sandbox
 	for i, s := range p.furnished {
-		if at := p.find(s.furniture.image); at < 0 || p.count(s.furniture.image) > p.share(at) {
+		if at := slices.Index(p.recent, s.furniture.image); at < 0 || p.count(s.furniture.image) > p.share(at) {
 			surplus, p.furnished = s, slices.Delete(p.furnished, i, i+1)
 			break
 		}
@@ -238,19 +220,13 @@ func first(list *[]*sandbox) *sandbox {
 func (p *pool) use(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := recent{image: image}
-	if at := p.find(image); at >= 0 {
-		r = p.recent[at]
-	}
-	p.used(r)
+	p.used(image)
 }
 
-// used notes which image is in use. The caller holds mu.
-func (p *pool) used(r recent) {
-	if at := p.find(r.image); at >= 0 {
-		p.recent = slices.Delete(p.recent, at, at+1)
-	}
-	if p.recent = slices.Insert(p.recent, 0, r); len(p.recent) > p.size {
+// used is use. The caller holds mu.
+func (p *pool) used(image string) {
+	p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == image })
+	if p.recent = slices.Insert(p.recent, 0, image); len(p.recent) > p.size {
 		p.recent = p.recent[:p.size]
 	}
 	select {
@@ -263,14 +239,7 @@ func (p *pool) used(r recent) {
 func (p *pool) forget(image string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.drop(image)
-}
-
-// drop is forget. The caller holds mu.
-func (p *pool) drop(image string) {
-	if at := p.find(image); at >= 0 {
-		p.recent = slices.Delete(p.recent, at, at+1)
-	}
+	p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == image })
 }
 
 // review ends the furnished sandboxes whose layers are gone, or are others.
@@ -284,11 +253,12 @@ func (p *pool) stale() (gone []*sandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.furnished = slices.DeleteFunc(p.furnished, func(s *sandbox) bool {
-		if p.yard.intact(s.furniture) {
+		now, err := p.yard.furniture(s.furniture.image, s.furniture.layers)
+		if err == nil && now.equal(s.furniture) {
 			return false
 		}
 		gone = append(gone, s)
-		p.drop(s.furniture.image)
+		p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == s.furniture.image })
 		return true
 	})
 	return gone
@@ -306,53 +276,34 @@ func (p *pool) build(ctx context.Context) (*sandbox, error) {
 	return s, nil
 }
 
-// has reports whether a sandbox is furnished with the image as it is now.
-func (p *pool) has(image string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.furnished, func(s *sandbox) bool { return s.furniture.image == image && p.yard.intact(s.furniture) })
-}
-
-// takeFurnished returns a sandbox furnished with the image, as it is now, with a
-// disk of the size; nil if there is none. The limits are those of the instance
-// that it is for.
-func (p *pool) takeFurnished(image string, size int64, l cgroup.Limits) *sandbox {
-	fits := func(s *sandbox) bool {
-		return s.furniture.image == image && s.disk == size && p.yard.intact(s.furniture)
-	}
-	return p.living(func() *sandbox {
-		p.last = time.Now()
-		p.used(recent{image, l})
-		if at := slices.IndexFunc(p.furnished, fits); at >= 0 {
-			s := p.furnished[at]
-			p.furnished = slices.Delete(p.furnished, at, at+1)
-			return s
-		}
-		return nil
-	})
-}
-
-// take returns a blank sandbox: a ready one, or else a new one.
-func (p *pool) take(ctx context.Context) (*sandbox, error) {
-	if s := p.living(func() *sandbox { return first(&p.blanks) }); s != nil {
-		return s, nil
-	}
-	return p.build(ctx)
-}
-
-// living calls take, which holds mu, until it returns a sandbox that lives, or
-// nil.
-func (p *pool) living(take func() *sandbox) *sandbox {
+// take returns a sandbox: one furnished as wanted that has a disk of the size,
+// or else a blank one, or else a new one.
+func (p *pool) take(ctx context.Context, want *furniture, size int64) (*sandbox, error) {
 	for {
-		p.mu.Lock()
-		s := take()
-		p.mu.Unlock()
-		if s == nil || !s.process.dead() {
-			return s
+		s := p.pop(want, size)
+		if s == nil {
+			return p.build(ctx)
+		}
+		if !s.process.dead() {
+			return s, nil
 		}
 		p.log.Warn("a blank sandbox has died", "sandbox", s.name)
 		p.discard(s)
 	}
+}
+
+func (p *pool) pop(want *furniture, size int64) *sandbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Now()
+	p.used(want.image)
+	for i, s := range p.furnished {
+		if s.furniture.equal(want) && s.disk == size {
+			p.furnished = slices.Delete(p.furnished, i, i+1)
+			return s
+		}
+	}
+	return first(&p.blanks)
 }
 
 // discard ends a blank sandbox.

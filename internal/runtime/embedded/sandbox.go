@@ -32,8 +32,7 @@ type sandbox struct {
 	disk   int64 // size in bytes
 	link   Link
 
-	furniture *furniture    // nil until the sandbox has a root file system
-	limits    cgroup.Limits // those set
+	furniture *furniture // nil until the sandbox has a root file system
 }
 
 // Files of a sandbox, and of the instance it becomes, in its directory.
@@ -235,15 +234,6 @@ func (s *sandbox) confine(ctx context.Context, networks []string) (err error) {
 	}
 	s.link, err = s.yard.egress.Confine(ctx, s.name, networks)
 	return err
-}
-
-// limit sets the sandbox's limits, unless they are set.
-func (s *sandbox) limit(l cgroup.Limits) error {
-	if l == s.limits {
-		return nil
-	}
-	s.limits = l
-	return s.group.SetLimits(l)
 }
 
 // send sends the init a message, and a file beside it unless that is nil.

@@ -1,0 +1,136 @@
+package deploy_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/seal/sealtest"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+func newReader(t *testing.T, st *store.Store) *secrets.Reader {
+	t.Helper()
+	return &secrets.Reader{Store: st, Vault: &secrets.Vault{Keys: sealtest.New(t, st), Region: "us-east-1", Account: "000000000000"}}
+}
+
+// putToken gives the parameter /token a value.
+func putToken(t *testing.T, r *secrets.Reader, value string) {
+	t.Helper()
+	err := r.Store.Update(t.Context(), func(tx *store.Tx) error {
+		p := slipway.Parameter{Name: "/token", CreatedAt: time.Now()}
+		if have, err := tx.Parameter("/token"); err == nil {
+			p.Version = have.Version
+		}
+		p.Version++
+		r.Vault.SealParameter(&p, value)
+		return tx.InsertParameter(p)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A release has the values of its deployment, whatever becomes of the secret;
+// the next deployment and the next resume read anew. Nothing in the database
+// tells them.
+func TestSecretsAreReadOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		st, err := store.Open(t.Context(), filepath.Join(dir, "slipway.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		read := newReader(t, st)
+		running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(ctx) })
+		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
+		id := create(t, st)
+
+		token := func() string {
+			t.Helper()
+			var env []string
+			err := st.View(ctx, func(tx *store.Tx) error {
+				v, err := tx.Service(id)
+				if err != nil {
+					return err
+				}
+				r, err := tx.Release(v.ActiveRelease)
+				if err == nil {
+					env, err = secrets.Environment(read.Vault.Keys, r)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := slices.IndexFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "TOKEN=") })
+			if i < 0 {
+				return ""
+			}
+			return env[i]
+		}
+		const image = "secret:/token"
+		for i, c := range []struct {
+			chapter
+			value string // put before
+			want  string
+		}{
+			{chapter{slipway.CreateService, image, slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-one", "TOKEN=plain-one"},
+			{chapter{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-two", "TOKEN=plain-two"},
+			{chapter{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""}, "plain-three", "TOKEN=plain-two"},
+			{chapter{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-four", "TOKEN=plain-four"},
+			{chapter{slipway.UpdateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}, "plain-five", ""},
+		} {
+			putToken(t, read, c.value)
+			c.tell(t, st, id)
+			if got := token(); got != c.want {
+				t.Errorf("%d. %s: the release has %q, want %q", i, c.kind, got, c.want)
+			}
+		}
+		checkNoPlaintext(t, st, dir, id, "plain-")
+	})
+}
+
+// checkNoPlaintext looks for a text in the files of the database and in what the
+// operations keep.
+func checkNoPlaintext(t *testing.T, st *store.Store, dir, service, needle string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	for _, file := range files {
+		if b, err := os.ReadFile(file); err != nil || bytes.Contains(b, []byte(needle)) {
+			t.Errorf("%s holds a secret in clear: %v", file, err)
+		}
+	}
+	err = st.View(t.Context(), func(tx *store.Tx) error {
+		ops, err := tx.OperationsOf(service, time.Time{}, "", 0)
+		for _, op := range ops {
+			var state struct{ Secrets []byte }
+			if json.Unmarshal(op.State, &state) == nil && state.Secrets != nil {
+				t.Errorf("%s keeps secrets that the release has", op.Kind)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
