@@ -19,6 +19,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/audit"
 	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/deploy"
@@ -80,6 +81,7 @@ type server struct {
 	domains   *domain.Keeper
 	hooks     *hooks.Hooks
 	gateway   *gateway.Gateway
+	trail     *audit.Trail
 	metrics   *prometheus.Registry
 }
 
@@ -350,11 +352,17 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.trail, err = audit.New(audit.Config{Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Log: s.log.With("part", "audit")})
+	if err != nil {
+		return err
+	}
 	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account,
-		Services: append([]gateway.Service{apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS()}, kept...),
-		Policies: identities.Policies, Unseal: s.accessKeys().Unseal,
+		Services: append([]gateway.Service{
+			apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS(), s.trail.Service(),
+		}, kept...),
+		Policies: identities.Policies, Unseal: s.accessKeys().Unseal, Audit: s.trail,
 		Log: s.log.With("part", "api"), Observe: calls.observe,
 	})
 	if err != nil {
@@ -399,7 +407,7 @@ func (s *server) run(ctx context.Context) error {
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
 	inner, inside := errgroup.WithContext(loops)
-	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto, s.domains, s.hooks}
+	parts := []runner{s.driver, s.logs, s.collector, s.fleet, s.router, s.scale, s.engine, s.auto, s.domains, s.hooks, s.trail}
 	if s.egress != nil {
 		parts = append(parts, s.egress)
 	}

@@ -13,6 +13,7 @@ var imports = map[string][]string{
 
 	"iam/policy": {},
 	"iam":        {"gateway", "wire", "store", "iam/policy"},
+	"audit":      {"gateway", "wire", "store"},
 
 	"store":         {"wire"},
 	"seal":          {"store"},

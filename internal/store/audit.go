@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -130,12 +131,26 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 // ForgetAudit removes the records before a time, and the oldest beyond a number
 // of them.
 func (tx *Tx) ForgetAudit(before time.Time, most int) error {
-	if _, err := tx.exec(`DELETE FROM audit WHERE at < $1`, nanos(before)); err != nil {
+	if err := tx.forgetAudit(`at < $1`, nanos(before)); err != nil {
 		return err
 	}
-	if _, err := tx.exec(`DELETE FROM audit WHERE id IN (SELECT id FROM audit ORDER BY at DESC, id DESC LIMIT 1000000000 OFFSET $1)`, most); err != nil {
+	last, err := one(tx, func(s scanner) (r slipway.AuditRecord, err error) {
+		err = s.Scan(instant{&r.At}, &r.ID)
+		return r, err
+	}, `SELECT at, id FROM audit ORDER BY at DESC, id DESC LIMIT 1 OFFSET $1`, most)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	_, err := tx.exec(`DELETE FROM audit_resource WHERE audit_id NOT IN (SELECT id FROM audit)`)
+	return tx.forgetAudit(`at < $1 OR at = $1 AND id <= $2`, nanos(last.At), last.ID)
+}
+
+func (tx *Tx) forgetAudit(which string, args ...any) error {
+	if _, err := tx.exec(`DELETE FROM audit_resource WHERE audit_id IN (SELECT id FROM audit WHERE `+which+`)`, args...); err != nil {
+		return err
+	}
+	_, err := tx.exec(`DELETE FROM audit WHERE `+which, args...)
 	return err
 }

@@ -1,0 +1,155 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// Service returns CloudTrail's operation for the gateway.
+func (t *Trail) Service() gateway.Service {
+	lookup := gateway.Handle("LookupEvents", nil, false, t.lookupEvents).Needing(gateway.NeedsAction)
+	return gateway.Service{
+		SigningName: "cloudtrail", ContentType: "application/x-amz-json-1.1", Internal: "InternalFailure",
+		Operations: map[string]gateway.Operation{
+			"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents": lookup,
+			"CloudTrail_20131101.LookupEvents":                                    lookup, // some SDKs leave out the package
+		},
+	}
+}
+
+type lookupInput struct {
+	LookupAttributes []struct{ AttributeKey, AttributeValue string }
+	StartTime        *float64 // seconds since 1970, inclusive as EndTime
+	EndTime          *float64
+	EventCategory    *string
+	MaxResults       *int32
+	NextToken        *string
+}
+
+type lookupOutput struct {
+	Events    []event
+	NextToken *string
+}
+
+// event is a record in an answer.
+type event struct {
+	EventID         string `json:"EventId"`
+	EventName       string
+	ReadOnly        string
+	AccessKeyID     string `json:"AccessKeyId"`
+	EventTime       time.Time
+	EventSource     string
+	Username        string
+	Resources       []named
+	CloudTrailEvent string
+}
+
+type named struct{ ResourceType, ResourceName string }
+
+// mostEvents is the largest page, and the usual one.
+const mostEvents = 50
+
+func (t *Trail) lookupEvents(ctx context.Context, _ gateway.Caller, in *lookupInput) (*lookupOutput, error) {
+	q, key, none, err := query(in)
+	if err != nil {
+		return nil, err
+	}
+	most := int32(mostEvents)
+	if in.MaxResults != nil {
+		most = *in.MaxResults
+	}
+	if most < 1 || most > mostEvents {
+		return nil, wire.NewException("InvalidMaxResultsException", fmt.Sprintf("MaxResults is %d; it must be 1 to %d.", most, mostEvents))
+	}
+	p := page.New(&most, "LookupEvents", key)
+	after, err := p.After(in.NextToken, 2)
+	if err != nil {
+		return nil, wire.NewException("InvalidNextTokenException", "NextToken is not one that LookupEvents returned for the same attributes and times.")
+	}
+	out := &lookupOutput{Events: []event{}}
+	if none {
+		return out, nil
+	}
+	if q.BeforeAt, q.BeforeID, err = page.ParseInstantKey(after); err != nil {
+		return nil, wire.NewException("InvalidNextTokenException", "NextToken cannot be read.")
+	}
+	q.Limit = p.Limit()
+	if err := t.Flush(ctx); err != nil { // a caller finds what it just did
+		return nil, err
+	}
+	err = t.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, err := tx.Audit(q)
+		if err != nil {
+			return err
+		}
+		list, out.NextToken = page.Cut(p, list, func(r slipway.AuditRecord) []string { return page.InstantKey(r.At, r.ID) })
+		for _, r := range list {
+			out.Events = append(out.Events, view(r))
+		}
+		return nil
+	})
+	return out, err
+}
+
+func view(r slipway.AuditRecord) event {
+	e := event{
+		EventID: r.ID, EventName: r.Name, ReadOnly: "false", AccessKeyID: r.KeyID, EventTime: r.At, EventSource: r.Source,
+		Username: r.User, Resources: []named{}, CloudTrailEvent: r.Record,
+	}
+	for _, res := range r.Resources {
+		e.Resources = append(e.Resources, named{res.Type, res.Name})
+	}
+	return e
+}
+
+// query turns a call into one of the store. key tells apart the queries whose
+// pages must not be mixed; none means that nothing can be found.
+func query(in *lookupInput) (q store.AuditQuery, key string, none bool, err error) {
+	refuse := func(name, format string, args ...any) (store.AuditQuery, string, bool, error) {
+		return q, "", false, wire.NewException(name, fmt.Sprintf(format, args...))
+	}
+	if len(in.LookupAttributes) > 1 {
+		return refuse("InvalidLookupAttributesException", "You can specify only one lookup attribute.")
+	}
+	for _, a := range in.LookupAttributes {
+		field := map[string]*string{
+			"EventId": &q.ID, "EventName": &q.Name, "EventSource": &q.Source, "Username": &q.User, "AccessKeyId": &q.KeyID,
+			"ResourceName": &q.ResourceName, "ResourceType": &q.ResourceType,
+		}[a.AttributeKey]
+		switch {
+		case a.AttributeKey == "ReadOnly":
+			none = a.AttributeValue == "true" // reading calls are not recorded
+		case field == nil:
+			return refuse("InvalidLookupAttributesException",
+				"AttributeKey is %.32q; it must be AccessKeyId, EventId, EventName, EventSource, ReadOnly, ResourceName, ResourceType or Username.", a.AttributeKey)
+		case a.AttributeValue == "":
+			return refuse("InvalidLookupAttributesException", "The attribute %s must have a value.", a.AttributeKey)
+		default:
+			*field = a.AttributeValue
+		}
+		key = a.AttributeKey + "=" + a.AttributeValue
+	}
+	q.From, q.To = seconds(in.StartTime), seconds(in.EndTime)
+	if !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
+		return refuse("InvalidTimeRangeException", "StartTime must not be after EndTime.")
+	}
+	none = none || in.EventCategory != nil && *in.EventCategory != "management"
+	return q, fmt.Sprintf("%s %d %d", key, q.From.Unix(), q.To.Unix()), none, nil
+}
+
+// seconds is a time as the wire has it, zero when it is not there.
+func seconds(v *float64) time.Time {
+	if v == nil || math.Abs(*v) > 1e11 {
+		return time.Time{}
+	}
+	whole, part := math.Modf(*v)
+	return time.Unix(int64(whole), int64(part*1e9)).UTC()
+}

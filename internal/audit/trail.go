@@ -1,0 +1,158 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Config is what the trail needs.
+type Config struct {
+	Store   *store.Store
+	Region  string
+	Account string
+	Log     *slog.Logger
+
+	Keep time.Duration // 90 days when 0
+	Most int           // records; 100,000 when 0
+
+	Now func() time.Time // time.Now when nil
+}
+
+// Trail keeps the records. It is a gateway.Auditor.
+type Trail struct {
+	cfg   Config
+	nudge chan struct{}
+
+	mu      sync.Mutex // guards waiting
+	waiting []slipway.AuditRecord
+
+	writing sync.Mutex // held while records are written, so that they stay in order
+}
+
+var _ gateway.Auditor = (*Trail)(nil)
+
+const (
+	delay    = 100 * time.Millisecond // of an outcome, at most
+	backlog  = 1000                   // outcomes that wait, at most
+	tidiness = 10 * time.Minute       // between removals of what is old
+)
+
+// New checks cfg and returns the trail.
+func New(cfg Config) (*Trail, error) {
+	if cfg.Store == nil || cfg.Log == nil || cfg.Region == "" || cfg.Account == "" {
+		return nil, errors.New("audit: store, log, region and account are required")
+	}
+	if cfg.Keep == 0 {
+		cfg.Keep = 90 * 24 * time.Hour
+	}
+	if cfg.Most == 0 {
+		cfg.Most = 100_000
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Trail{cfg: cfg, nudge: make(chan struct{}, 1)}, nil
+}
+
+// Begun writes the record of a call without its outcome.
+func (t *Trail) Begun(tx *store.Tx, c gateway.Call) error {
+	r, err := t.record(c)
+	if err != nil {
+		return err
+	}
+	return tx.PutAudit(r)
+}
+
+// Ended writes the record of a call with its outcome, or has it written soon
+// where nothing depends on it.
+func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
+	r, err := t.record(c)
+	if err != nil {
+		t.cfg.Log.Error("make an audit record", "request", c.ID, "operation", c.Operation.Name, "err", err)
+		return
+	}
+	t.mu.Lock()
+	t.waiting = append(t.waiting, r)
+	n := len(t.waiting)
+	t.mu.Unlock()
+	mayHaveChanged := c.Exception == nil || c.Exception.Status >= http.StatusInternalServerError
+	if !c.Recorded && mayHaveChanged || n >= backlog {
+		if err := t.Flush(ctx); err != nil {
+			t.cfg.Log.Error("write an audit record", "request", c.ID, "operation", c.Operation.Name, "err", err)
+		}
+		return
+	}
+	select {
+	case t.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Flush writes what waits to be written.
+func (t *Trail) Flush(ctx context.Context) error {
+	t.writing.Lock()
+	defer t.writing.Unlock()
+	t.mu.Lock()
+	list := t.waiting
+	t.waiting = nil
+	t.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	err := t.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		for _, r := range list {
+			if err := tx.PutAudit(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.mu.Lock()
+		t.waiting = append(list, t.waiting...)
+		if over := len(t.waiting) - 2*backlog; over > 0 { // a disk that stays full must not fill memory
+			t.waiting = t.waiting[over:]
+		}
+		t.mu.Unlock()
+	}
+	return err
+}
+
+// Run writes outcomes and removes old records until ctx ends; then it writes
+// what is left.
+func (t *Trail) Run(ctx context.Context) error {
+	tidy := time.NewTicker(tidiness)
+	defer tidy.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return t.Flush(context.WithoutCancel(ctx))
+		case <-t.nudge:
+			select { // let others join
+			case <-time.After(delay):
+			case <-ctx.Done():
+			}
+			if err := t.Flush(context.WithoutCancel(ctx)); err != nil {
+				t.cfg.Log.Error("write audit records", "err", err)
+			}
+		case <-tidy.C:
+			if err := t.tidy(ctx); err != nil && ctx.Err() == nil {
+				t.cfg.Log.Error("remove old audit records", "err", err)
+			}
+		}
+	}
+}
+
+func (t *Trail) tidy(ctx context.Context) error {
+	return t.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		return tx.ForgetAudit(t.cfg.Now().Add(-t.cfg.Keep), t.cfg.Most)
+	})
+}
