@@ -179,11 +179,16 @@ func (s *server) size(name string, concurrency, least, most int32) string {
 
 // request sends a GET to a service by its host name and returns the answer.
 func (s *server) request(svc *types.Service, path string, header ...string) (int, string, error) {
-	req, err := http.NewRequest(http.MethodGet, "http://"+s.hostPort()+path, nil)
+	return s.get(s.hostPort(), *svc.ServiceUrl, path, header...)
+}
+
+// get sends a GET for a host to an address and returns the answer.
+func (s *server) get(addr, host, path string, header ...string) (int, string, error) {
+	req, err := http.NewRequest(http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	req.Host = *svc.ServiceUrl
+	req.Host = host
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}

@@ -26,6 +26,8 @@ type ready struct {
 	Registry    string `json:"registry"`
 	Credentials string `json:"credentials"`
 	PID         int    `json:"pid"`
+
+	Endpoints map[string]string `json:"endpoints"`
 }
 
 // server is a `slipway serve` of a test's own. Its data directory and ports

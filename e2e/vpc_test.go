@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -134,4 +136,142 @@ func (s *server) refusesEgress(svc *types.Service, connector string) {
 	if err != nil {
 		s.t.Errorf("DeleteVpcConnector: %v", err)
 	}
+}
+
+// private is the network configuration of a service that is not public, or of
+// one that is.
+func private(yes bool) *types.NetworkConfiguration {
+	return &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: !yes}}
+}
+
+// ingress waits until a connection has a status and returns it.
+func (s *server) ingress(arn string, want types.VpcIngressConnectionStatus) *types.VpcIngressConnection {
+	s.t.Helper()
+	var c *types.VpcIngressConnection
+	eventually(s.t, "the VPC ingress connection is "+string(want), func() (bool, string) {
+		out, err := s.client().DescribeVpcIngressConnection(s.t.Context(), &apprunner.DescribeVpcIngressConnectionInput{VpcIngressConnectionArn: &arn})
+		if err != nil {
+			return false, err.Error()
+		}
+		c = out.VpcIngressConnection
+		return c.Status == want, string(c.Status)
+	})
+	return c
+}
+
+// lead leads a connection through another endpoint.
+func (s *server) lead(arn, vpc, endpoint string, want types.VpcIngressConnectionStatus) *types.VpcIngressConnection {
+	s.t.Helper()
+	out, err := s.client().UpdateVpcIngressConnection(s.t.Context(), &apprunner.UpdateVpcIngressConnectionInput{
+		VpcIngressConnectionArn: &arn, IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: &vpc, VpcEndpointId: &endpoint},
+	})
+	if err != nil {
+		s.t.Fatalf("UpdateVpcIngressConnection: %v", err)
+	}
+	if out.VpcIngressConnection.Status != types.VpcIngressConnectionStatusPendingUpdate {
+		s.t.Errorf("UpdateVpcIngressConnection shows the status %s", out.VpcIngressConnection.Status)
+	}
+	return s.ingress(arn, want)
+}
+
+// answers waits until an address answers a host's requests with a code; what
+// changed reaches the router a moment after its commit.
+func (s *server) answers(addr, host string, want int) {
+	s.t.Helper()
+	eventually(s.t, fmt.Sprintf("%s answers %d for %s", addr, want, host), func() (bool, string) {
+		code, body, err := s.get(addr, host, "/")
+		return err == nil && code == want, fmt.Sprint(code, " ", body, " ", err)
+	})
+}
+
+// TestVPCIngress reaches a private service by the endpoints of a VPC, and by
+// nothing else.
+func TestVPCIngress(t *testing.T) {
+	t.Parallel()
+	one, two := freeAddr(t), freeAddr(t)
+	s := serve(t, "--vpc-endpoint", "vpce-1="+one, "--vpc-endpoint", "vpce-2="+two+",vpc=vpc-2")
+	if s.Endpoints["vpce-1"] != one || s.Endpoints["vpce-2"] != two {
+		t.Errorf("the ready file has the endpoints %v", s.Endpoints)
+	}
+	image := s.push(web(t, "1"), "web:1")
+	open := s.runningService("open", spec{image: image})
+	shop := s.runningService("shop", spec{image: image, network: private(true)})
+	if shop.ServiceUrl != nil {
+		t.Errorf("a private service has the URL %s", *shop.ServiceUrl)
+	}
+	domains, err := s.client().DescribeCustomDomains(t.Context(), &apprunner.DescribeCustomDomainsInput{ServiceArn: shop.ServiceArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	public := *domains.DNSTarget // would be its host if it were public
+	s.answers(s.hostPort(), public, http.StatusNotFound)
+
+	made, err := s.client().CreateVpcIngressConnection(t.Context(), &apprunner.CreateVpcIngressConnectionInput{
+		ServiceArn: shop.ServiceArn, VpcIngressConnectionName: aws.String("door"),
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arn, host := *made.VpcIngressConnection.VpcIngressConnectionArn, *made.VpcIngressConnection.DomainName
+	if made.VpcIngressConnection.Status != types.VpcIngressConnectionStatusPendingCreation {
+		t.Errorf("CreateVpcIngressConnection shows the status %s", made.VpcIngressConnection.Status)
+	}
+	if _, port, _ := net.SplitHostPort(one); !strings.HasSuffix(host, ":"+port) {
+		t.Errorf("the domain name %s has not the port of %s", host, one)
+	}
+	s.ingress(arn, types.VpcIngressConnectionStatusAvailable)
+	served := func(at string, elsewhere ...string) {
+		t.Helper()
+		s.answers(at, host, http.StatusOK)
+		for _, addr := range elsewhere {
+			s.answers(addr, host, http.StatusNotFound)
+			s.answers(addr, public, http.StatusNotFound)
+		}
+		for _, addr := range []string{one, two} {
+			s.answers(addr, *open.ServiceUrl, http.StatusNotFound)
+		}
+		s.answers(s.hostPort(), *open.ServiceUrl, http.StatusOK)
+	}
+	served(one, two, s.hostPort())
+
+	s.lead(arn, "vpc-1", "vpce-2", types.VpcIngressConnectionStatusFailedUpdate) // which is in vpc-2
+	served(one, two, s.hostPort())
+	s.kill()
+	s.start()
+	served(one, two, s.hostPort())
+	c := s.lead(arn, "vpc-2", "vpce-2", types.VpcIngressConnectionStatusAvailable)
+	host = *c.DomainName
+	served(two, one, s.hostPort())
+
+	update := func(n *types.NetworkConfiguration) {
+		t.Helper()
+		out, err := s.client().UpdateService(t.Context(), &apprunner.UpdateServiceInput{ServiceArn: shop.ServiceArn, NetworkConfiguration: n})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.succeeds(shop, *out.OperationId)
+	}
+	update(private(false))
+	s.answers(s.hostPort(), public, http.StatusOK)
+	s.answers(two, host, http.StatusNotFound)
+	update(private(true))
+	served(two, one, s.hostPort())
+
+	paused, err := s.client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: shop.ServiceArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.succeeds(shop, *paused.OperationId)
+	s.answers(two, host, http.StatusServiceUnavailable)
+
+	_, err = s.client().DeleteService(t.Context(), &apprunner.DeleteServiceInput{ServiceArn: shop.ServiceArn})
+	if e, ok := errors.AsType[*types.InvalidRequestException](err); !ok || !strings.Contains(aws.ToString(e.Message), arn) {
+		t.Errorf("DeleteService of a connected service: %v", err)
+	}
+	if _, err := s.client().DeleteVpcIngressConnection(t.Context(), &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}); err != nil {
+		t.Fatal(err)
+	}
+	s.ingress(arn, types.VpcIngressConnectionStatusDeleted)
+	s.answers(two, host, http.StatusNotFound)
 }

@@ -14,6 +14,8 @@ type ready struct {
 	Registry    string `json:"registry"`    // host:port of the image registry, as in image names
 	Credentials string `json:"credentials"` // path of the credentials file
 	PID         int    `json:"pid"`
+
+	Endpoints map[string]string `json:"endpoints"` // host:port of VPC endpoints, by id
 }
 
 func newReady(api, http net.Addr, d dirs) ready {
@@ -24,6 +26,7 @@ func newReady(api, http net.Addr, d dirs) ready {
 		Registry:    apiHost,
 		Credentials: d.credentials(),
 		PID:         os.Getpid(),
+		Endpoints:   map[string]string{},
 	}
 }
 

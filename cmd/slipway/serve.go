@@ -51,7 +51,8 @@ type serveConfig struct {
 	Quotas      []string      // name=number
 	GitHub      string        // URL of its API
 	Bitbucket   string
-	Networks    networks // that VPC connectors lead to
+	Networks    networks  // that VPC connectors lead to
+	Endpoints   endpoints // VPC endpoints
 
 	OTLPEndpoint     string // URL of a collector of traces that speaks gRPC
 	OTLPHTTPEndpoint string // URL of one that speaks HTTP
@@ -120,7 +121,7 @@ func defaultServe() serveConfig {
 
 func (c *serveConfig) bind(f *pflag.FlagSet) {
 	*c = defaultServe()
-	c.Networks = networks{}
+	c.Networks, c.Endpoints = networks{}, endpoints{}
 	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/), /healthz and /metrics")
 	f.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "address at which the services answer")
 	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
@@ -145,6 +146,7 @@ func (c *serveConfig) bind(f *pflag.FlagSet) {
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "`URL` of the collector (OTLP over gRPC) for the traces of services with observability, as http://127.0.0.1:4317")
 	f.StringVar(&c.OTLPHTTPEndpoint, "otlp-http-endpoint", "", "`URL` of the same collector for OTLP over HTTP, as http://127.0.0.1:4318")
 	f.StringVar(&c.Bitbucket, "bitbucket-api", codehost.DefaultBitbucket, "`URL` of Bitbucket's API")
+	f.Var(c.Endpoints, "vpc-endpoint", "`endpoint=host:port[,vpc=id]`: where a VPC endpoint listens for the private services whose ingress connections name it; repeatable")
 	f.Var(c.Networks, "network", "`subnet=prefix[,prefix...][,via=device][,dns=address]`: what a subnet of VPC connectors leads to; repeatable")
 }
 

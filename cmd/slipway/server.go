@@ -29,6 +29,7 @@ import (
 	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/masterkey"
 	"github.com/openslipway/slipway/internal/operation"
@@ -79,6 +80,7 @@ type server struct {
 	engine    *operation.Engine
 	auto      *deploy.Auto
 	domains   *domain.Keeper
+	ingress   *ingress.Ingress
 	hooks     *hooks.Hooks
 	gateway   *gateway.Gateway
 	trail     *audit.Trail
@@ -277,6 +279,12 @@ func (s *server) wireTraffic(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.ingress, err = ingress.New(ingress.Config{
+		Store: s.store, Server: s.router, Endpoints: s.cfg.Endpoints, Log: s.log.With("part", "ingress"),
+	})
+	if err != nil {
+		return err
+	}
 	s.scale, err = scale.New(scale.Config{Store: s.store, Demand: s.router, Log: s.log.With("part", "scale")})
 	return err
 }
@@ -328,7 +336,7 @@ func (s *server) wireAPI(ctx context.Context) error {
 	}
 	apprunner, err := api.New(api.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account, Domain: s.cfg.Domain,
-		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: s.cfg.Networks.subnets(),
+		URLPort: s.httpListener.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: s.cfg.Networks.subnets(), EndpointPort: s.ingress.Port,
 		Provider: hosts, Vault: s.keys,
 	})
 	if err != nil {
@@ -420,6 +428,7 @@ func (s *server) run(ctx context.Context) error {
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return s.serveAPI(fctx) })
 	front.Go(func() error { return s.router.Serve(fctx, s.httpListener) })
+	front.Go(func() error { return s.ingress.Run(fctx) })
 	front.Go(func() error { return s.announce(fctx) })
 	front.Go(func() error { // a part that fails ends the server
 		select {
@@ -464,9 +473,17 @@ func (s *server) announce(ctx context.Context) error {
 		}
 		return err
 	}
+	select {
+	case <-s.ingress.Ready():
+	case <-ctx.Done():
+		return nil
+	}
 	s.serving.Store(true)
 	close(s.up)
 	r := newReady(s.apiListener.Addr(), s.httpListener.Addr(), s.dirs)
+	for id, addr := range s.ingress.Addrs() {
+		r.Endpoints[id] = reachable(addr)
+	}
 	s.log.Info("serving", "api", r.API, "http", r.HTTP, "credentials", r.Credentials)
 	if s.cfg.ReadyFile == "" {
 		return nil

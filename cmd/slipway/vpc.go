@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 
+	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
@@ -93,3 +95,36 @@ func addToZone(z *egress.Zone, item string) error {
 	}
 	return nil
 }
+
+// endpoints are VPC endpoints by id.
+type endpoints map[string]ingress.Endpoint
+
+var _ pflag.Value = endpoints{}
+
+// Set implements pflag.Value.
+func (e endpoints) Set(value string) error {
+	return definitions(value, func(id string, items []string) error {
+		if _, twice := e[id]; twice {
+			return errTwice
+		}
+		if _, _, err := net.SplitHostPort(items[0]); err != nil {
+			return fmt.Errorf("%q is no address like 10.0.0.5:8080", items[0])
+		}
+		d := ingress.Endpoint{Addr: items[0]}
+		for _, item := range items[1:] {
+			key, value, _ := strings.Cut(item, "=")
+			if key != "vpc" || value == "" || d.VPC != "" {
+				return fmt.Errorf("%q is not the one vpc=ID", item)
+			}
+			d.VPC = value
+		}
+		e[id] = d
+		return nil
+	})
+}
+
+// String implements pflag.Value: there is no default.
+func (e endpoints) String() string { return "" }
+
+// Type implements pflag.Value.
+func (e endpoints) Type() string { return "endpoint" }

@@ -84,3 +84,36 @@ func TestNetworksRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	want := endpoints{"vpce-1": {Addr: "10.0.0.5:8080", VPC: "vpc-0a"}, "vpce-2": {Addr: "[fd00::5]:0"}}
+	conf, err := serveConfigOf(t, func(string) string { return "" }, "--vpc-endpoint", "vpce-1=10.0.0.5:8080,vpc=vpc-0a", "--vpc-endpoint", "vpce-2=[fd00::5]:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, conf.Endpoints); d != "" {
+		t.Errorf("by flags (-want +got):\n%s", d)
+	}
+	conf, err = serveConfigOf(t, func(name string) string {
+		return map[string]string{"SLIPWAY_VPC_ENDPOINT": "vpce-1=10.0.0.5:8080,vpc=vpc-0a; vpce-2=[fd00::5]:0"}[name]
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, conf.Endpoints); d != "" {
+		t.Errorf("by the environment (-want +got):\n%s", d)
+	}
+	for value, message := range map[string]string{
+		"vpce-1":                        "is not a name, =, and what it means",
+		"vpce-1=10.0.0.5":               `vpce-1: "10.0.0.5" is no address like 10.0.0.5:8080`,
+		"vpce-1=10.0.0.5:1,vpc=":        `"vpc=" is not the one vpc=ID`,
+		"vpce-1=10.0.0.5:1,vpc=a,vpc=b": `"vpc=b" is not the one vpc=ID`,
+		"vpce-1=10.0.0.5:1,tls=on":      `"tls=on" is not the one vpc=ID`,
+		"vpce-1=10.0.0.5:1;vpce-1=:0":   "vpce-1: it is defined twice",
+	} {
+		if _, err := serveConfigOf(t, func(string) string { return "" }, "--vpc-endpoint", value); err == nil || !strings.Contains(err.Error(), message) {
+			t.Errorf("%s: %v, want an error with %q", value, err, message)
+		}
+	}
+}

@@ -47,6 +47,9 @@ var imports = map[string][]string{
 	"router": {"store", "cert"},
 	"cert":   {"store"},
 
+	// The router serves its listeners, by an interface of its own.
+	"ingress": {"store"},
+
 	// Custom domains are proved by DNS and served by the router: both go by rows.
 	"domain":         {"store"},
 	"domain/dnstest": {},

@@ -117,6 +117,9 @@ func (x *exchange) appendLine(b []byte, took time.Duration) []byte {
 	if x.instance != nil {
 		text("instance", x.instance.id)
 	}
+	if x.entry != "" {
+		text("endpoint", x.entry)
+	}
 	path, _, _ := strings.Cut(x.req.RequestURI, "?")
 	text("client", x.peer.ip)
 	text("method", x.req.Method)

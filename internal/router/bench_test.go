@@ -40,7 +40,7 @@ func BenchmarkProxy(b *testing.B) {
 			answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size)
 			r := newRouter(Config{Dialer: instant{[]byte(answer)}, Log: slog.New(slog.DiscardHandler)})
 			r.apply([]route{{
-				service: "svc", hosts: []string{testHost}, maxConcurrency: 200,
+				service: "svc", places: public(testHost), maxConcurrency: 200,
 				instances: []endpoint{{id: "a", open: true}, {id: "b", open: true}},
 			}}, 1)
 			l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,8 +14,8 @@ import (
 
 func TestWildcardsYieldToNames(t *testing.T) {
 	t.Parallel()
-	root := &service{id: "root", hosts: []string{"root.slipway.test", "*.example.com", "example.com"}}
-	shop := &service{id: "shop", hosts: []string{"shop.slipway.test", "shop.example.com"}}
+	root := &service{id: "root", places: public("root.slipway.test", "*.example.com", "example.com")}
+	shop := &service{id: "shop", places: public("shop.slipway.test", "shop.example.com")}
 	both := newTable().with([]*service{root, shop}, nil)
 	for host, want := range map[string]*service{
 		"shop.slipway.test":   shop,
@@ -35,22 +35,22 @@ func TestWildcardsYieldToNames(t *testing.T) {
 		"shop.example.com.":   nil, // not in normal form
 		"www.shop.slipway.de": nil,
 	} {
-		if got := both.find(host); got != want {
+		if got := both.find(place{host: host}); got != want {
 			t.Errorf("%s: %v, want %v", host, got, want)
 		}
 	}
-	root.hosts = root.hosts[:1]
-	if got := both.with([]*service{root}, nil).find("blog.example.com"); got != nil {
+	root.places = root.places[:1]
+	if got := both.with([]*service{root}, nil).find(place{host: "blog.example.com"}); got != nil {
 		t.Errorf("without its wildcard: %v", got)
 	}
-	if got := both.with(nil, []*service{shop}).find("shop.example.com"); got != root {
+	if got := both.with(nil, []*service{shop}).find(place{host: "shop.example.com"}); got != root {
 		t.Errorf("with the name's service gone: %v, want the wildcard's", got)
 	}
 }
 
 func TestFindDoesNotAllocate(t *testing.T) {
-	tab := newTable().with([]*service{{id: "a", hosts: []string{"*.example.com"}}}, nil)
-	if n := testing.AllocsPerRun(100, func() { tab.find("shop.example.com") }); n != 0 {
+	tab := newTable().with([]*service{{id: "a", places: public("*.example.com")}}, nil)
+	if n := testing.AllocsPerRun(100, func() { tab.find(place{host: "shop.example.com"}) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
@@ -105,13 +105,13 @@ func TestCustomDomains(t *testing.T) {
 // A domain may move from one service to another.
 func TestDomainMoves(t *testing.T) {
 	t.Parallel()
-	from := &service{id: "from", hosts: []string{"example.com", "*.example.com"}}
+	from := &service{id: "from", places: public("example.com", "*.example.com")}
 	to := &service{id: "to"}
 	first := newTable().with([]*service{from, to}, nil)
-	from.hosts, to.hosts = nil, []string{"example.com", "*.example.com"}
+	from.places, to.places = nil, public("example.com", "*.example.com")
 	for _, moved := range [][]*service{{from, to}, {to, from}} {
 		tab := first.with(moved, nil)
-		if tab.find("example.com") != to || tab.find("a.example.com") != to {
+		if tab.find(place{host: "example.com"}) != to || tab.find(place{host: "a.example.com"}) != to {
 			t.Errorf("the domain is not found at the service that it moved to")
 		}
 	}
@@ -121,11 +121,11 @@ func TestPrivateServiceHasNoPublicDomain(t *testing.T) {
 	t.Parallel()
 	r := store.Route{Hosts: []string{"example.com"}}
 	r.Service.Label = "shop"
-	if got := routeOf(r, "test").hosts; !slices.Equal(got, []string{"shop.test", "example.com"}) {
+	if got := routeOf(r, "test").places; !slices.Equal(got, public("shop.test", "example.com")) {
 		t.Errorf("of a public service: %v", got)
 	}
 	r.Service.Spec.Network.IngressConfiguration = &types.IngressConfiguration{}
-	if got := routeOf(r, "test").hosts; len(got) != 0 {
+	if got := routeOf(r, "test").places; len(got) != 0 {
 		t.Errorf("of a private service: %v", got)
 	}
 }

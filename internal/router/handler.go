@@ -13,6 +13,7 @@ var errLimit = errors.New("request took too long")
 // exchange is one request and its response.
 type exchange struct {
 	router  *Router
+	entry   string // see place
 	w       http.ResponseWriter
 	req     *http.Request
 	control *http.ResponseController
@@ -37,8 +38,10 @@ type exchange struct {
 
 // ServeHTTP takes a request to its service. Connections should come by way of
 // Serve: it puts a guard in front of them.
-func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	x := &exchange{router: r, w: w, req: req, control: http.NewResponseController(w), start: time.Now(), protocol: upgradeOf(req)}
+func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handle(w, req, "") }
+
+func (r *Router) handle(w http.ResponseWriter, req *http.Request, entry string) {
+	x := &exchange{router: r, entry: entry, w: w, req: req, control: http.NewResponseController(w), start: time.Now(), protocol: upgradeOf(req)}
 	if g, ok := req.Context().Value(guardKey{}).(*guard); ok {
 		x.guard, x.peer = g, g.peer
 	}
@@ -60,7 +63,7 @@ func (x *exchange) serve() {
 		x.answer(pageBadRequest)
 		return
 	}
-	if x.service = x.router.table.Load().find(host); x.service == nil {
+	if x.service = x.router.table.Load().find(place{x.entry, host}); x.service == nil {
 		x.answer(pageNotFound)
 		return
 	}

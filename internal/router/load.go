@@ -229,10 +229,7 @@ func routeOf(r store.Route, suffix string) route {
 		name:    r.Service.Name,
 		state:   stateOf(r.Service),
 	}
-	// A private service has no public host name: here it is unknown.
-	if r.Service.Spec.Public() {
-		rt.hosts = append([]string{strings.ToLower(r.Service.Label + "." + suffix)}, r.Hosts...)
-	}
+	rt.places = placesOf(r, suffix)
 	releases := make(map[string]slipway.Release, len(r.Releases))
 	for _, rel := range r.Releases {
 		releases[rel.ID] = rel
@@ -254,6 +251,28 @@ func routeOf(r store.Route, suffix string) route {
 		})
 	}
 	return rt
+}
+
+// placesOf returns where a service is found. A public one answers at the public
+// listener alone; a private one at the endpoints of its VPC ingress connections,
+// by their own names, and by those of its custom domains.
+func placesOf(r store.Route, suffix string) (list []place) {
+	add := func(entry, label string) {
+		list = append(list, place{entry, strings.ToLower(label + "." + suffix)})
+		for _, h := range r.Hosts {
+			list = append(list, place{entry, h})
+		}
+	}
+	if r.Service.Spec.Public() {
+		add("", r.Service.Label)
+		return list
+	}
+	for _, c := range r.Ingresses {
+		if c.Serving != "" && c.RemovedAt.IsZero() {
+			add(c.Serving, c.Label)
+		}
+	}
+	return list
 }
 
 // stateOf says how a service's requests are met. One that is being created is

@@ -89,7 +89,7 @@ func (b *followed) host() string { return b.service.Label + ".us-east-1.slipway.
 
 // open returns the ids of the instances that take requests.
 func (b *followed) open() (ids []string) {
-	s := b.router.table.Load().byHost[b.host()]
+	s := b.router.table.Load().byHost[place{host: b.host()}]
 	if s == nil {
 		return nil
 	}
@@ -101,7 +101,7 @@ func (b *followed) open() (ids []string) {
 
 func (b *followed) claim() *instance {
 	b.t.Helper()
-	i, err := b.router.table.Load().byHost[b.host()].gate.acquire(b.t.Context(), false)
+	i, err := b.router.table.Load().byHost[place{host: b.host()}].gate.acquire(b.t.Context(), false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestTableFollowsTheStore(t *testing.T) {
 				t.Errorf("%s: open instances (-want +got):\n%s", s.name, d)
 			}
 		}
-		if r := b.router.table.Load().byHost[b.host()].gate.view.Load(); r.limit != 2 {
+		if r := b.router.table.Load().byHost[place{host: b.host()}].gate.view.Load(); r.limit != 2 {
 			t.Errorf("limit %d, want the release's MaxConcurrency", r.limit)
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetWanted(b.service.ID, slipway.WantedDeleted, t0) })
@@ -234,7 +234,7 @@ func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 		if x2 == x {
 			t.Fatal("a draining instance got a request")
 		}
-		gate := b.router.table.Load().byHost[b.host()].gate
+		gate := b.router.table.Load().byHost[place{host: b.host()}].gate
 		gate.release(x)
 		synctest.Wait()
 		if !b.drained(x.id) {
@@ -265,7 +265,7 @@ func TestGoneInstanceStillCounts(t *testing.T) {
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
 		b.run()
 		i := b.claim()
-		gate := b.router.table.Load().byHost[b.host()].gate
+		gate := b.router.table.Load().byHost[place{host: b.host()}].gate
 		b.put("a", "rel", slipway.InstanceEnded)
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
 		if b.drained("rel") {
@@ -304,7 +304,7 @@ func TestDrainIsReportedAgain(t *testing.T) {
 		if b.drained("rel") {
 			t.Error("reported with a request in flight, after it ran again")
 		}
-		b.router.table.Load().byHost[b.host()].gate.release(i)
+		b.router.table.Load().byHost[place{host: b.host()}].gate.release(i)
 		synctest.Wait()
 		if !b.drained("rel") {
 			t.Error("not reported again")
@@ -395,17 +395,17 @@ func TestRouterShowsThatItLives(t *testing.T) {
 
 func TestTableSharesWhatDidNotChange(t *testing.T) {
 	t.Parallel()
-	a := &service{id: "a", hosts: []string{"a.test", "www.a.test"}}
-	b := &service{id: "b", hosts: []string{"b.test"}}
+	a := &service{id: "a", places: public("a.test", "www.a.test")}
+	b := &service{id: "b", places: public("b.test")}
 	empty := newTable()
 	one := empty.with([]*service{a, b}, nil)
-	if len(empty.byHost) != 0 || one.byHost["www.a.test"] != a || one.byHost["b.test"] != b || one.byID["b"] != b {
+	if len(empty.byHost) != 0 || one.byHost[place{host: "www.a.test"}] != a || one.byHost[place{host: "b.test"}] != b || one.byID["b"] != b {
 		t.Errorf("tables %v and %v", empty, one)
 	}
 	if one.with(nil, nil) != one {
 		t.Error("copied although nothing changed")
 	}
-	a.hosts = []string{"a.test"}
+	a.places = public("a.test")
 	two := one.with([]*service{a}, []*service{b})
 	if d := cmp.Diff([]int{1, 1, 3, 2}, []int{len(two.byHost), len(two.byID), len(one.byHost), len(one.byID)}); d != "" {
 		t.Errorf("tables of wrong size (-want +got):\n%s", d)
@@ -459,7 +459,7 @@ func TestApplyScales(t *testing.T) {
 	r := newRouter(Config{Dialer: &world{}, Log: slog.New(slog.DiscardHandler)})
 	var routes []route
 	for n := range 1000 {
-		routes = append(routes, route{service: fmt.Sprint("s", n), hosts: []string{fmt.Sprintf("s%d.test", n)}, maxConcurrency: 1})
+		routes = append(routes, route{service: fmt.Sprint("s", n), places: public(fmt.Sprintf("s%d.test", n)), maxConcurrency: 1})
 	}
 	r.apply(routes, 1)
 	first := r.table.Load()
@@ -468,7 +468,7 @@ func TestApplyScales(t *testing.T) {
 	if r.table.Load() != first {
 		t.Error("an instance's coming copied the whole table")
 	}
-	if n := len(first.byHost["s7.test"].gate.view.Load().instances); n != 1 {
+	if n := len(first.byHost[place{host: "s7.test"}].gate.view.Load().instances); n != 1 {
 		t.Errorf("%d instances, want 1", n)
 	}
 }

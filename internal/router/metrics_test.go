@@ -14,8 +14,8 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newRouter(Config{})
 	r.apply([]route{
-		{service: "svc", name: "shop", hosts: []string{"a.test"}, maxConcurrency: 1, instances: []endpoint{{id: "i", open: true}}},
-		{service: "quiet", name: "quiet", hosts: []string{"b.test"}},
+		{service: "svc", name: "shop", places: public("a.test"), maxConcurrency: 1, instances: []endpoint{{id: "i", open: true}}},
+		{service: "quiet", name: "quiet", places: public("b.test")},
 	}, 1)
 	s := r.table.Load().byID["svc"]
 	mustAcquire(t, s.gate)

@@ -2,27 +2,78 @@ package router
 
 import (
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func TestPrivateServiceHasNoPublicHost(t *testing.T) {
+// public are the places of hosts at the public listener.
+func public(hosts ...string) []place {
+	list := make([]place, len(hosts))
+	for i, h := range hosts {
+		list[i] = place{host: h}
+	}
+	return list
+}
+
+// A public service is found at the public listener and a private one at the
+// endpoints that serve it, and neither where the other is.
+func TestPlaces(t *testing.T) {
 	t.Parallel()
+	connections := []slipway.VPCIngressConnection{
+		{Label: "Door", Endpoint: "vpce-2", Serving: "vpce-1"}, // an update that has not come to pass
+		{Label: "closed", Endpoint: "vpce-1", Failure: "not configured"},
+		{Label: "removed", Endpoint: "vpce-1", Serving: "vpce-1", RemovedAt: time.Unix(1, 0)},
+		{Label: "other", Endpoint: "vpce-3", Serving: "vpce-3"},
+	}
+	both := []place{
+		{"vpce-1", "door.test"},
+		{"vpce-1", "example.com"},
+		{"vpce-1", "*.example.com"},
+		{"vpce-3", "other.test"},
+		{"vpce-3", "example.com"},
+		{"vpce-3", "*.example.com"},
+	}
 	for _, c := range []struct {
-		ingress *types.IngressConfiguration
-		hosts   int
+		ingress     *types.IngressConfiguration
+		connections []slipway.VPCIngressConnection
+		want        []place
 	}{
-		{nil, 1},
-		{&types.IngressConfiguration{IsPubliclyAccessible: true}, 1},
-		{&types.IngressConfiguration{}, 0},
+		{nil, connections, public("shop.test", "example.com", "*.example.com")},
+		{&types.IngressConfiguration{IsPubliclyAccessible: true}, nil, public("shop.test", "example.com", "*.example.com")},
+		{&types.IngressConfiguration{}, nil, nil},
+		{&types.IngressConfiguration{}, connections, both},
 	} {
-		r := store.Route{Service: store.ServiceView{Service: slipway.Service{Label: "shop", ActiveRelease: "r", Wanted: slipway.WantedRunning}}}
+		r := store.Route{
+			Service:   store.ServiceView{Service: slipway.Service{Label: "Shop", ActiveRelease: "r", Wanted: slipway.WantedRunning}},
+			Ingresses: c.connections, Hosts: []string{"example.com", "*.example.com"},
+		}
 		r.Service.Spec.Network.IngressConfiguration = c.ingress
-		if got := routeOf(r, "us-east-1.slipway.localhost"); len(got.hosts) != c.hosts {
-			t.Errorf("ingress %+v: hosts %v, want %d", c.ingress, got.hosts, c.hosts)
+		if d := cmp.Diff(c.want, routeOf(r, "test").places, cmp.AllowUnexported(place{})); d != "" {
+			t.Errorf("ingress %+v with %d connections (-want +got):\n%s", c.ingress, len(c.connections), d)
+		}
+	}
+}
+
+// The same name leads to different services, or to none, by different entries.
+func TestEntries(t *testing.T) {
+	t.Parallel()
+	a := &service{id: "a", places: []place{{"vpce-1", "shop.test"}, {"vpce-1", "*.shop.test"}}}
+	b := &service{id: "b", places: []place{{"", "shop.test"}}}
+	tab := newTable().with([]*service{a, b}, nil)
+	for p, want := range map[place]*service{
+		{"vpce-1", "shop.test"}:     a,
+		{"vpce-1", "www.shop.test"}: a,
+		{"", "shop.test"}:           b,
+		{"", "www.shop.test"}:       nil,
+		{"vpce-2", "shop.test"}:     nil,
+	} {
+		if got := tab.find(p); got != want {
+			t.Errorf("%v leads to %v, want %v", p, got, want)
 		}
 	}
 }

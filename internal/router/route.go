@@ -5,14 +5,20 @@ import "slices"
 // route is what the router must know of one service: the table's input. Only
 // load.go makes them from what the store holds.
 type route struct {
-	service string   // id
-	name    string   // for metrics
-	hosts   []string // in normal form; wildcards begin with "*."
+	service string // id
+	name    string // for metrics
+	places  []place
 	state   state
 
 	maxConcurrency int // requests at once on each instance
 	instances      []endpoint
 	leaving        []string // ids of releases that are to have nothing in flight
+}
+
+// place is where requests of a service come in.
+type place struct {
+	entry string // id of a VPC endpoint; "" for the public listener
+	host  string // in normal form; wildcards begin with "*."
 }
 
 // targets returns the ids of the releases and instances that are to have

@@ -136,14 +136,22 @@ type guardKey struct{}
 // Run has loaded the table, and ends when ctx does: then it accepts no more,
 // gives the requests in flight and open WebSockets ShutdownTimeout to end, cuts
 // those that do not, and returns nil.
-func (r *Router) Serve(ctx context.Context, l net.Listener) error {
+func (r *Router) Serve(ctx context.Context, l net.Listener) error { return r.serve(ctx, l, r) }
+
+// ServeEndpoint is Serve for the listener of a VPC endpoint: there the private
+// services answer whose VPC ingress connections lead through it, and no others.
+func (r *Router) ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error {
+	return r.serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handle(w, req, endpoint) }))
+}
+
+func (r *Router) serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	select {
 	case <-r.loaded:
 	case <-ctx.Done():
 		return l.Close()
 	}
 	ts := &tunnels{}
-	srv := r.server()
+	srv := r.server(h)
 	served := make(chan error, 1)
 	go func() {
 		served <- srv.Serve(guarded{Listener: l, trusted: r.cfg.Trusted, headTime: r.cfg.HeadTimeout, tunnels: ts})
@@ -166,12 +174,12 @@ func (r *Router) Serve(ctx context.Context, l net.Listener) error {
 
 // server returns the net/http server of one listener. Its own time-outs only
 // back ours up: a head's is the guard's, a request's its context's.
-func (r *Router) server() *http.Server {
+func (r *Router) server(h http.Handler) *http.Server {
 	backstop := r.cfg.RequestTimeout + 5*time.Second
 	var http1 http.Protocols
 	http1.SetHTTP1(true)
 	return &http.Server{
-		Handler:                      r,
+		Handler:                      h,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is for applications
 		ReadHeaderTimeout:            r.cfg.IdleTimeout,
 		ReadTimeout:                  backstop,

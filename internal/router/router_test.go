@@ -52,7 +52,7 @@ func newWorld(t *testing.T, configure func(*Config)) *world {
 		configure(&cfg)
 	}
 	w.router = newRouter(cfg)
-	w.route = route{service: "svc", name: "shop", hosts: []string{testHost}, maxConcurrency: 100}
+	w.route = route{service: "svc", name: "shop", places: public(testHost), maxConcurrency: 100}
 	w.apply(func(*route) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

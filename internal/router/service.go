@@ -17,7 +17,7 @@ type service struct {
 	stats    stats
 	meter    meter
 
-	hosts     []string
+	places    []place
 	instances map[string]*instance // by id; gone ones too while they have requests
 	leaving   map[string]bool      // releases and instances that must empty: whether that was reported
 }
@@ -40,11 +40,11 @@ type queueLimits struct {
 
 func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 
-// update makes the service as the route says and reports whether its hosts
+// update makes the service as the route says and reports whether its places
 // changed. create returns a new instance.
 func (s *service) update(rt route, q queueLimits, create func(endpoint) *instance) (moved bool) {
-	moved = !slices.Equal(s.hosts, rt.hosts)
-	s.hosts = rt.hosts
+	moved = !slices.Equal(s.places, rt.places)
+	s.places = rt.places
 	v := &view{limit: int64(rt.maxConcurrency), refuse: rt.state.refusal()}
 	for _, i := range s.instances {
 		i.gone = true

@@ -8,23 +8,23 @@ import (
 
 // table finds services. It is never changed once it is published.
 type table struct {
-	byHost   map[string]*service
-	byParent map[string]*service // wildcards: what follows their "*."
+	byHost   map[place]*service
+	byParent map[place]*service // wildcards: what follows their "*."
 	byID     map[string]*service
 }
 
 func newTable() *table {
-	return &table{byHost: map[string]*service{}, byParent: map[string]*service{}, byID: map[string]*service{}}
+	return &table{byHost: map[place]*service{}, byParent: map[place]*service{}, byID: map[string]*service{}}
 }
 
-// find returns the service of a host in normal form, nil when there is none. A
-// wildcard stands for one label, and only where no name says more.
-func (t *table) find(host string) *service {
-	if s := t.byHost[host]; s != nil {
+// find returns the service at a place, nil when there is none. A wildcard stands
+// for one label, and only where no name says more.
+func (t *table) find(p place) *service {
+	if s := t.byHost[p]; s != nil {
 		return s
 	}
-	_, parent, _ := strings.Cut(host, ".")
-	return t.byParent[parent]
+	_, p.host, _ = strings.Cut(p.host, ".")
+	return t.byParent[p]
 }
 
 // with returns a table in which the moved services, new ones among them, are
@@ -37,18 +37,18 @@ func (t *table) with(moved, gone []*service) *table {
 	n := &table{byHost: maps.Clone(t.byHost), byParent: maps.Clone(t.byParent), byID: maps.Clone(t.byID)}
 	for _, s := range slices.Concat(moved, gone) {
 		if n.byID[s.id] == s {
-			maps.DeleteFunc(n.byHost, func(_ string, of *service) bool { return of == s })
-			maps.DeleteFunc(n.byParent, func(_ string, of *service) bool { return of == s })
+			maps.DeleteFunc(n.byHost, func(_ place, of *service) bool { return of == s })
+			maps.DeleteFunc(n.byParent, func(_ place, of *service) bool { return of == s })
 			delete(n.byID, s.id)
 		}
 	}
 	for _, s := range moved {
 		n.byID[s.id] = s
-		for _, h := range s.hosts {
-			if parent, ok := strings.CutPrefix(h, "*."); ok {
-				n.byParent[parent] = s
+		for _, p := range s.places {
+			if parent, ok := strings.CutPrefix(p.host, "*."); ok {
+				n.byParent[place{p.entry, parent}] = s
 			} else {
-				n.byHost[h] = s
+				n.byHost[p] = s
 			}
 		}
 	}

@@ -1,0 +1,224 @@
+package ingress
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Server answers the requests that come in by an endpoint. ServeEndpoint closes
+// the listener; it ends when ctx does, and returns nil then.
+type Server interface {
+	ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error
+}
+
+// Endpoint is a VPC endpoint of the configuration.
+type Endpoint struct {
+	Addr string // host:port to listen at
+	VPC  string // the id of the only VPC it serves; "" for any
+}
+
+// Config is what an Ingress needs.
+type Config struct {
+	Store     *store.Store
+	Server    Server
+	Endpoints map[string]Endpoint // by id
+	Log       *slog.Logger
+
+	Retry time.Duration // between attempts to open a listener (5 s)
+}
+
+// Ingress keeps endpoints open and connections up to date.
+type Ingress struct {
+	cfg   Config
+	first chan struct{} // closed after the first pass
+	ended chan struct{} // nudged when a listener ended by itself
+
+	mu        sync.Mutex // guards what follows
+	listeners map[string]net.Listener
+	problems  map[string]string // why others are not open
+}
+
+// New returns an Ingress. It opens nothing before Run.
+func New(cfg Config) (*Ingress, error) {
+	if cfg.Store == nil || cfg.Server == nil || cfg.Log == nil {
+		return nil, errors.New("ingress: Store, Server and Log are required")
+	}
+	cfg.Retry = cmp.Or(cfg.Retry, 5*time.Second)
+	return &Ingress{
+		cfg: cfg, first: make(chan struct{}), ended: make(chan struct{}, 1),
+		listeners: map[string]net.Listener{}, problems: map[string]string{},
+	}, nil
+}
+
+// Run keeps endpoints open and connections up to date until ctx ends; then it
+// waits for the requests that came in by them, and returns nil.
+func (g *Ingress) Run(ctx context.Context) error {
+	watch := g.cfg.Store.Watch(store.Ingresses)
+	defer watch.Close()
+	var serving errgroup.Group
+	tick := time.NewTicker(g.cfg.Retry)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		g.open(ctx, &serving)
+		if err := g.settle(ctx); err != nil && ctx.Err() == nil {
+			g.cfg.Log.Error("VPC ingress connections not brought up to date", "err", err)
+		} else {
+			g.ready()
+		}
+		select {
+		case <-ctx.Done():
+		case <-g.ended:
+		case <-tick.C:
+		case <-watch.C:
+			watch.Take() // every pass looks at all
+		}
+	}
+	return serving.Wait()
+}
+
+func (g *Ingress) ready() {
+	select {
+	case <-g.first:
+	default:
+		close(g.first)
+	}
+}
+
+// Ready is closed once every endpoint was tried to be opened and every
+// connection looked at.
+func (g *Ingress) Ready() <-chan struct{} { return g.first }
+
+// Addrs returns the addresses of the endpoints that are open.
+func (g *Ingress) Addrs() map[string]net.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	addrs := make(map[string]net.Addr, len(g.listeners))
+	for id, l := range g.listeners {
+		addrs[id] = l.Addr()
+	}
+	return addrs
+}
+
+// Port returns the TCP port of an endpoint that is open, 0 for any other.
+func (g *Ingress) Port(endpoint string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if l := g.listeners[endpoint]; l != nil {
+		return l.Addr().(*net.TCPAddr).Port
+	}
+	return 0
+}
+
+// open opens the endpoints that are not open.
+func (g *Ingress) open(ctx context.Context, serving *errgroup.Group) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for id, e := range g.cfg.Endpoints {
+		if g.listeners[id] != nil {
+			continue
+		}
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", e.Addr)
+		if err != nil {
+			g.fail(id, fmt.Sprintf("VPC endpoint %s can't listen: %v", id, err))
+			continue
+		}
+		delete(g.problems, id)
+		g.listeners[id] = l
+		g.cfg.Log.Info("VPC endpoint open", "endpoint", id, "addr", l.Addr().String())
+		serving.Go(func() error { return g.serve(ctx, id, l) })
+	}
+}
+
+// fail notes why an endpoint is not open, and says so once. The caller holds mu.
+func (g *Ingress) fail(id, problem string) {
+	if g.problems[id] != problem {
+		g.cfg.Log.Error("VPC endpoint not open", "endpoint", id, "problem", problem)
+	}
+	g.problems[id] = problem
+}
+
+// serve has the router serve a listener. One that ends by itself is opened
+// again by the next pass.
+func (g *Ingress) serve(ctx context.Context, id string, l net.Listener) error {
+	err := g.cfg.Server.ServeEndpoint(ctx, l, id)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.listeners, id)
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	g.fail(id, fmt.Sprintf("VPC endpoint %s was closed: %v", id, err))
+	select {
+	case g.ended <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// doors are the endpoints as they are.
+func (g *Ingress) doors() map[string]door {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	doors := make(map[string]door, len(g.cfg.Endpoints))
+	for id, e := range g.cfg.Endpoints {
+		doors[id] = door{vpc: e.VPC, problem: g.problems[id]}
+	}
+	return doors
+}
+
+// settle writes what is of every connection where that has changed.
+func (g *Ingress) settle(ctx context.Context) error {
+	doors := g.doors()
+	changes := func(tx *store.Tx) (list []slipway.VPCIngressConnection, err error) {
+		all, err := tx.VPCIngresses("", "", time.Time{}, "", 0)
+		for _, c := range all {
+			if next := decide(c, doors, time.Now()); next != c {
+				list = append(list, next)
+			}
+		}
+		return list, err
+	}
+	var due []slipway.VPCIngressConnection
+	err := g.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = changes(tx); return err })
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	err = g.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if due, err = changes(tx); err != nil { // again: the API may have been faster
+			return err
+		}
+		for _, c := range due {
+			if err := tx.SeeVPCIngress(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, c := range due {
+		g.report(c)
+	}
+	return nil
+}
+
+func (g *Ingress) report(c slipway.VPCIngressConnection) {
+	level := slog.LevelInfo
+	if c.Failure != "" && c.DeletedAt.IsZero() {
+		level = slog.LevelWarn // the API has no member for the reason
+	}
+	g.cfg.Log.Log(context.Background(), level, "VPC ingress connection", "arn", c.ARN, "status", c.Status(), "failure", c.Failure)
+}
