@@ -25,7 +25,9 @@ type terraform struct {
 	env []string
 }
 
-func newTerraform(t testing.TB, s *server, image string) *terraform {
+// newTerraform lays out a directory with main.tf and further files of
+// testdata/terraform.
+func newTerraform(t testing.TB, s *server, image string, further ...string) *terraform {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("no terraform")
@@ -40,12 +42,15 @@ func newTerraform(t testing.TB, s *server, image string) *terraform {
 		t.Skip("no Terraform AWS provider in a local mirror (TF_PLUGIN_MIRROR names one)")
 	}
 	dir := t.TempDir()
-	main, err := os.ReadFile("testdata/terraform/main.tf")
-	if err != nil {
-		t.Fatal(err)
+	files := map[string]string{"cli.tfrc": fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)}
+	for _, name := range append(further, "main.tf") {
+		body, err := os.ReadFile(filepath.Join("testdata", "terraform", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = string(body)
 	}
-	config := fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)
-	for name, body := range map[string]string{"main.tf": string(main), "cli.tfrc": config} {
+	for name, body := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o600); err != nil {
 			t.Fatal(err)
 		}
