@@ -8,6 +8,7 @@ import (
 	"regexp/syntax"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
@@ -248,9 +249,20 @@ func grown(s *modeltest.Shape, n int) string {
 	return begin[:min(n, len(begin))] + strings.Repeat("a", max(0, n-len(begin)))
 }
 
-// matching returns some texts that the shape's length and pattern allow, among
-// them one of the shortest and some of many lengths. They are always the same.
+// matched remembers what matching returned, by shape: finding it takes long.
+var matched sync.Map
+
 func matching(s *modeltest.Shape) []string {
+	list, ok := matched.Load(s.Name)
+	if !ok {
+		list, _ = matched.LoadOrStore(s.Name, findMatching(s))
+	}
+	return list.([]string)
+}
+
+// findMatching returns some texts that the shape's length and pattern allow, among
+// them one of the shortest and some of many lengths. They are always the same.
+func findMatching(s *modeltest.Shape) []string {
 	if s.Pattern == "" || s.Pattern == ".*" {
 		n := 1
 		if s.Min != nil {
@@ -266,10 +278,11 @@ func matching(s *modeltest.Shape) []string {
 	if err != nil {
 		panic(err)
 	}
+	simple := re.Simplify()
 	random := rand.New(rand.NewPCG(1, 2))
 	found := map[string]bool{}
 	for i := 0; i < 4000 && len(found) < 12; i++ {
-		v := generate(re.Simplify(), random, i == 0)
+		v := generate(simple, random, i == 0)
 		if s.Fits(v) && s.Matches(v) {
 			found[v] = true
 		}

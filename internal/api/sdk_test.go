@@ -2,34 +2,18 @@ package api_test
 
 import (
 	"errors"
-	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 )
-
-// client is Go's SDK, talking over real HTTP to the bench's API.
-func (b *bench) client() *apprunner.Client {
-	b.Helper()
-	srv := httptest.NewServer(b.Gateway)
-	b.Cleanup(srv.Close)
-	return apprunner.New(apprunner.Options{
-		Region:       region,
-		BaseEndpoint: &srv.URL,
-		Credentials:  credentials.NewStaticCredentialsProvider(b.Key.ID, b.Key.Secret, ""),
-		HTTPClient:   srv.Client(),
-		Retryer:      aws.NopRetryer{},
-	})
-}
 
 // realTime takes the bench's clock away: clients sign with the real time.
 func realTime(c *api.Config) { c.Now = time.Now }

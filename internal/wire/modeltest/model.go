@@ -42,6 +42,9 @@ type Shape struct {
 	Min, Max  *int
 	Pattern   string
 	Enum      []string
+
+	pattern   *regexp.Regexp // of the whole value; nil for none
+	forbidden string         // what the value must not begin with
 }
 
 // Member is a member of a structure.
@@ -126,6 +129,7 @@ func parse(t testing.TB, text []byte) *Model {
 		}
 		from := r.Shapes[at.Shape]
 		s := &Shape{Name: at.Shape, Type: from.Type, Min: from.Min, Max: from.Max, Pattern: from.Pattern, Enum: from.Enum}
+		s.compile()
 		shapes[at.Shape] = s
 		for _, name := range keys(t, from.Members) {
 			var members map[string]ref
@@ -175,19 +179,27 @@ func keys(t testing.TB, object json.RawMessage) (names []string) {
 	return names
 }
 
+// compile makes the pattern ready. ".*" stands for any text, line breaks
+// included.
+func (s *Shape) compile() {
+	if s.Pattern == "" || s.Pattern == ".*" {
+		return
+	}
+	text := s.Pattern
+	if rest, ok := strings.CutPrefix(text, "^(?!aws:)"); ok { // Go has no look-ahead
+		text, s.forbidden = rest, "aws:"
+	}
+	text = strings.ReplaceAll(text, "{1,1011}", "+") // nor counts above 1000
+	s.pattern = regexp.MustCompile(`^(?:` + text + `)$`)
+}
+
 // Matches reports whether the whole of a text matches the shape's pattern; true
 // where there is none.
 func (s *Shape) Matches(text string) bool {
-	if s.Pattern == "" || s.Pattern == ".*" { // which stands for any text, line breaks included
+	if s.pattern == nil {
 		return true
 	}
-	pattern, forbidden := s.Pattern, ""
-	if rest, ok := strings.CutPrefix(pattern, "^(?!aws:)"); ok { // Go has no look-ahead
-		pattern, forbidden = rest, "aws:"
-	}
-	pattern = strings.ReplaceAll(pattern, "{1,1011}", "+") // nor counts above 1000
-	ok := regexp.MustCompile(`^(?:` + pattern + `)$`).MatchString(text)
-	return ok && (forbidden == "" || !strings.HasPrefix(text, forbidden))
+	return s.pattern.MatchString(text) && (s.forbidden == "" || !strings.HasPrefix(text, s.forbidden))
 }
 
 // Fits reports whether a text has a length that the shape allows.

@@ -1,0 +1,274 @@
+package api_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
+)
+
+// paginator is one of Go's SDK.
+type paginator[O any] interface {
+	HasMorePages() bool
+	NextPage(ctx context.Context, options ...func(*apprunner.Options)) (*O, error)
+}
+
+// crowd is a list that is walked while entries come and go: how to add an entry
+// of a name, which returns how the list shows it, and to take one away, nil where
+// entries can't go.
+type crowd struct {
+	add    func(name string) (entry string)
+	remove func(entry string)
+	walk   func(seen func(entries []string)) // calls seen after each page
+}
+
+const stayers = 250
+
+// Each of the paginators of Go's SDK walks 250 entries exactly once while before
+// each page an entry is added and another one, which may be the last that was
+// seen, is deleted.
+func TestPaginators(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T, *bench, *apprunner.Client) crowd{
+		"ListServices":                            serviceCrowd,
+		"ListOperations":                          operationCrowd,
+		"ListAutoScalingConfigurations":           scalingCrowd,
+		"ListServicesForAutoScalingConfiguration": userCrowd,
+		"ListConnections":                         connectionCrowd,
+		"ListObservabilityConfigurations":         observabilityCrowd,
+		"ListVpcConnectors":                       connectorCrowd,
+		"ListVpcIngressConnections":               ingressCrowd,
+		"DescribeCustomDomains":                   domainCrowd,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, realTime, func(c *api.Config) {
+				for _, q := range api.QuotaNames() {
+					if err := c.Quotas.Set(q, -1); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			b.Clock.Advance(time.Since(t0))
+			walkCrowd(t, open(t, b, b.client()))
+		})
+	}
+}
+
+// walkCrowd fills a list with those that stay, and among them those that will
+// go, and walks it.
+func walkCrowd(t *testing.T, c crowd) {
+	t.Helper()
+	var stay, going []string
+	for i := range stayers {
+		stay = append(stay, c.add(fmt.Sprintf("stay-%03d", i)))
+		if i%5 == 0 && c.remove != nil {
+			going = append(going, c.add(fmt.Sprintf("gone-%03d", i)))
+		}
+	}
+	seen := map[string]int{}
+	pages := 0
+	c.walk(func(entries []string) {
+		pages++
+		for _, e := range entries {
+			seen[e]++
+		}
+		// One that comes before all others by name, and one that comes after.
+		c.add(fmt.Sprintf("alpha-%03d", pages))
+		c.add(fmt.Sprintf("zebra-%03d", pages))
+		if c.remove == nil || len(going) == 0 {
+			return
+		}
+		victim := len(going) - 1 // one that is still to come
+		if i := slices.IndexFunc(entries, func(e string) bool { return slices.Contains(going, e) }); i >= 0 {
+			victim = slices.Index(going, entries[i]) // one of this very page
+		}
+		c.remove(going[victim])
+		going = slices.Delete(going, victim, victim+1)
+	})
+	for _, e := range stay {
+		if seen[e] != 1 {
+			t.Errorf("%s was seen %d times", e, seen[e])
+		}
+	}
+	for e, n := range seen {
+		if n > 1 {
+			t.Errorf("%s was seen %d times", e, n)
+		}
+	}
+	if pages < stayers/20 {
+		t.Errorf("%d entries came in %d pages", len(seen), pages)
+	}
+}
+
+// walkPages walks the pages of a paginator.
+func walkPages[O any](t *testing.T, p paginator[O], entries func(*O) []string, seen func([]string)) {
+	t.Helper()
+	for p.HasMorePages() {
+		page, err := p.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen(entries(page))
+	}
+}
+
+// each returns a text of each element.
+func each[E any](list []E, text func(E) *string) []string {
+	var texts []string
+	for _, e := range list {
+		texts = append(texts, *text(e))
+	}
+	return texts
+}
+
+const pageOf = 11
+
+func (b *bench) addService(members ...string) func(string) string {
+	return func(name string) string {
+		b.Helper()
+		return b.create(name, members...)
+	}
+}
+
+func (b *bench) removeService(arn string) {
+	b.Helper()
+	b.ok("DeleteService", arnBody(arn))
+	b.end(arn, slipway.OperationSucceeded, slipway.StatusDeleted)
+}
+
+func serviceCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	return crowd{b.addService(), b.removeService, func(seen func([]string)) {
+		p := apprunner.NewListServicesPaginator(c, &apprunner.ListServicesInput{MaxResults: aws.Int32(pageOf)})
+		walkPages(t, p, func(o *apprunner.ListServicesOutput) []string {
+			return each(o.ServiceSummaryList, func(s types.ServiceSummary) *string { return s.ServiceArn })
+		}, seen)
+	}}
+}
+
+func userCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	arn := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
+	b.create("other") // uses the default
+	return crowd{b.addService(`"AutoScalingConfigurationArn":"` + arn + `"`), b.removeService, func(seen func([]string)) {
+		p := apprunner.NewListServicesForAutoScalingConfigurationPaginator(c,
+			&apprunner.ListServicesForAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn, MaxResults: aws.Int32(pageOf)})
+		walkPages(t, p, func(o *apprunner.ListServicesForAutoScalingConfigurationOutput) []string { return o.ServiceArnList }, seen)
+	}}
+}
+
+// operationCrowd has entries that never go.
+func operationCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	arn := b.create("shop")
+	add := func(string) string {
+		id := b.ok("StartDeployment", arnBody(arn))["OperationId"].(string)
+		b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
+		return id
+	}
+	return crowd{add, nil, func(seen func([]string)) {
+		p := apprunner.NewListOperationsPaginator(c, &apprunner.ListOperationsInput{ServiceArn: &arn, MaxResults: aws.Int32(pageOf)})
+		walkPages(t, p, func(o *apprunner.ListOperationsOutput) []string {
+			return each(o.OperationSummaryList, func(s types.OperationSummary) *string { return s.Id })
+		}, seen)
+	}}
+}
+
+func scalingCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	return crowd{
+		func(name string) string { return b.scaling(name)["AutoScalingConfigurationArn"].(string) },
+		func(arn string) { b.ok("DeleteAutoScalingConfiguration", scalingBody(arn)) },
+		func(seen func([]string)) {
+			p := apprunner.NewListAutoScalingConfigurationsPaginator(c, &apprunner.ListAutoScalingConfigurationsInput{MaxResults: aws.Int32(pageOf)})
+			walkPages(t, p, func(o *apprunner.ListAutoScalingConfigurationsOutput) []string {
+				return each(o.AutoScalingConfigurationSummaryList, func(s types.AutoScalingConfigurationSummary) *string { return s.AutoScalingConfigurationArn })
+			}, seen)
+		},
+	}
+}
+
+func observabilityCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	return crowd{
+		func(name string) string { return b.observability(name)["ObservabilityConfigurationArn"].(string) },
+		func(arn string) { b.ok("DeleteObservabilityConfiguration", observabilityBody(arn)) },
+		func(seen func([]string)) {
+			p := apprunner.NewListObservabilityConfigurationsPaginator(c, &apprunner.ListObservabilityConfigurationsInput{MaxResults: aws.Int32(pageOf)})
+			walkPages(t, p, func(o *apprunner.ListObservabilityConfigurationsOutput) []string {
+				return each(o.ObservabilityConfigurationSummaryList, func(s types.ObservabilityConfigurationSummary) *string { return s.ObservabilityConfigurationArn })
+			}, seen)
+		},
+	}
+}
+
+func connectionCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	return crowd{
+		func(name string) string { return b.connect(name)["ConnectionArn"].(string) },
+		func(arn string) { b.ok("DeleteConnection", connectionBody(arn)) },
+		func(seen func([]string)) {
+			p := apprunner.NewListConnectionsPaginator(c, &apprunner.ListConnectionsInput{MaxResults: aws.Int32(pageOf)})
+			walkPages(t, p, func(o *apprunner.ListConnectionsOutput) []string {
+				return each(o.ConnectionSummaryList, func(s types.ConnectionSummary) *string { return s.ConnectionArn })
+			}, seen)
+		},
+	}
+}
+
+func connectorCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	return crowd{
+		func(name string) string {
+			return at(t, b.ok("CreateVpcConnector", `{"VpcConnectorName":"`+name+`","Subnets":["subnet-1"]}`), "VpcConnector", "VpcConnectorArn").(string)
+		},
+		func(arn string) { b.ok("DeleteVpcConnector", connectorBody(arn)) },
+		func(seen func([]string)) {
+			p := apprunner.NewListVpcConnectorsPaginator(c, &apprunner.ListVpcConnectorsInput{MaxResults: aws.Int32(pageOf)})
+			walkPages(t, p, func(o *apprunner.ListVpcConnectorsOutput) []string {
+				return each(o.VpcConnectors, func(v types.VpcConnector) *string { return v.VpcConnectorArn })
+			}, seen)
+		},
+	}
+}
+
+func ingressCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	service := b.create("shop", private)
+	return crowd{
+		func(name string) string {
+			return at(t, b.ok("CreateVpcIngressConnection", newIngress(name, service, "vpce-1")), "VpcIngressConnection", "VpcIngressConnectionArn").(string)
+		},
+		func(arn string) {
+			b.see(arn, "")
+			b.ok("DeleteVpcIngressConnection", ingressBody(arn))
+			b.see(arn, "")
+		},
+		func(seen func([]string)) {
+			p := apprunner.NewListVpcIngressConnectionsPaginator(c, &apprunner.ListVpcIngressConnectionsInput{MaxResults: aws.Int32(pageOf)})
+			walkPages(t, p, func(o *apprunner.ListVpcIngressConnectionsOutput) []string {
+				return each(o.VpcIngressConnectionSummaryList, func(v types.VpcIngressConnectionSummary) *string { return v.VpcIngressConnectionArn })
+			}, seen)
+		},
+	}
+}
+
+func domainCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
+	arn := b.create("shop")
+	domain := func(name string) string { return strings.ReplaceAll(name, "-", "") + ".example.com" }
+	return crowd{
+		func(name string) string {
+			b.ok("AssociateCustomDomain", domainBody(arn, domain(name), noWWW))
+			return domain(name)
+		},
+		func(name string) { b.ok("DisassociateCustomDomain", domainBody(arn, name)) },
+		func(seen func([]string)) {
+			p := apprunner.NewDescribeCustomDomainsPaginator(c, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn, MaxResults: aws.Int32(5)})
+			walkPages(t, p, func(o *apprunner.DescribeCustomDomainsOutput) []string {
+				return each(o.CustomDomains, func(d types.CustomDomain) *string { return d.DomainName })
+			}, seen)
+		},
+	}
+}
