@@ -100,29 +100,42 @@ func (s *Store) lookUp(repo, reference string) (v1.Descriptor, error) {
 		}
 		reference = string(b)
 	}
-	h, err := parseDigest(reference)
+	e, err := s.readEntry(repo, reference)
+	return e.Descriptor, err
+}
+
+// readEntry returns what a repository keeps of a manifest.
+func (s *Store) readEntry(repo, digest string) (e entry, err error) {
+	h, err := parseDigest(digest)
 	if err != nil {
-		return v1.Descriptor{}, err
+		return e, err
 	}
-	b, err := os.ReadFile(s.repositoryPath(repo, manifestDir, h.Hex))
+	path := s.repositoryPath(repo, manifestDir, h.Hex)
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return v1.Descriptor{}, missing
+		return e, fmt.Errorf("%s@%s: %w", repo, digest, ErrNotFound)
 	}
 	if err != nil {
-		return v1.Descriptor{}, err
+		return e, err
 	}
-	var d v1.Descriptor
-	if err := json.Unmarshal(b, &d); err != nil {
-		return v1.Descriptor{}, fmt.Errorf("read descriptor of %s in %s: %w", h, repo, err)
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, fmt.Errorf("read descriptor of %s in %s: %w", h, repo, err)
 	}
-	return d, nil
+	if e.PushedAt.IsZero() { // written before this was kept
+		fi, err := os.Stat(path)
+		if err != nil {
+			return e, err
+		}
+		e.PushedAt = fi.ModTime().UTC()
+	}
+	return e, nil
 }
 
 // PutManifest stores a manifest in a repository under a tag, or under its
 // digest alone. It refuses, with an *slipway.Error, what is no manifest, and
 // with ErrDigest what has another digest than reference says. Everything the
 // manifest refers to must be in the store: otherwise the error wraps
-// ErrNotFound.
+// ErrNotFound. It wraps ErrImmutable when the tag must stay where it is.
 func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType string, body []byte) (Manifest, error) {
 	if err := CheckRepository(repo); err != nil {
 		return Manifest{}, err
@@ -218,12 +231,15 @@ func (s *Store) holdAll(l *lease, m *manifest) error {
 func (s *Store) link(repo, tag string, d v1.Descriptor, m *manifest) error {
 	s.repositories.Lock()
 	defer s.repositories.Unlock()
+	if err := s.mayTag(repo, tag, d.Digest); err != nil {
+		return err
+	}
 	if m.Subject != nil {
 		if err := s.linkReferrer(repo, d, m); err != nil {
 			return err
 		}
 	}
-	if err := s.writeJSON(s.repositoryPath(repo, manifestDir, d.Digest.Hex), d); err != nil {
+	if err := s.writeJSON(s.repositoryPath(repo, manifestDir, d.Digest.Hex), entry{d, s.since(repo, d.Digest)}); err != nil {
 		return err
 	}
 	if tag == "" {

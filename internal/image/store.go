@@ -44,6 +44,9 @@ type Config struct {
 	// always may.
 	Insecure []string
 
+	// Immutable tells whether a tag that has a manifest must keep it. Nil: none.
+	Immutable func(repository, tag string) (bool, error)
+
 	Limits Limits
 }
 

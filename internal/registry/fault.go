@@ -19,7 +19,7 @@ type fault struct {
 func (f *fault) Error() string { return f.code + ": " + f.message }
 
 var (
-	errUnauthorized  = &fault{http.StatusUnauthorized, "UNAUTHORIZED", "Log in with an access key's id as user and its secret as password."}
+	errUnauthorized  = &fault{http.StatusUnauthorized, "UNAUTHORIZED", "Log in with an access key's id as user and its secret as password, or with a token of GetAuthorizationToken."}
 	errUnknownPath   = &fault{http.StatusNotFound, "UNSUPPORTED", "There is nothing at this path."}
 	errUnknownUpload = &fault{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "There is no such upload; it may have been given up. Start again."}
 	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are under way."}
@@ -41,6 +41,8 @@ func translated(err error, missing string) *fault {
 		return &fault{http.StatusNotFound, missing, err.Error()}
 	case errors.Is(err, image.ErrDigest):
 		return &fault{http.StatusBadRequest, "DIGEST_INVALID", err.Error()}
+	case errors.Is(err, image.ErrImmutable):
+		return &fault{http.StatusBadRequest, "TAG_INVALID", err.Error() + ": it cannot be given another image."}
 	case errors.Is(err, image.ErrInUse):
 		return &fault{http.StatusMethodNotAllowed, "DENIED", err.Error()}
 	}

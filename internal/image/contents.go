@@ -1,0 +1,200 @@
+package image
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/openslipway/slipway"
+)
+
+// ErrImmutable is wrapped by refusals to give a tag another manifest.
+var ErrImmutable = errors.New("the tag is immutable")
+
+// entry is what a repository keeps of a manifest.
+type entry struct {
+	v1.Descriptor
+	PushedAt time.Time `json:"pushedAt,omitzero"`
+}
+
+// Content is a manifest of a repository.
+type Content struct {
+	Digest       string
+	MediaType    string
+	ArtifactType string    // of the configuration, where there is one
+	Tags         []string  // in order
+	Size         int64     // bytes of configuration and layers as pushed; of an index, of its largest manifest
+	PushedAt     time.Time // when it first came into the repository
+	Children     []string  // digests of an index's manifests
+}
+
+// IsDigest reports whether text is a digest as the store has them.
+func IsDigest(text string) bool {
+	_, err := parseDigest(text)
+	return err == nil
+}
+
+// DigestOf returns the digest of a manifest.
+func DigestOf(manifest []byte) string { return hashOf(manifest).String() }
+
+// Contents returns the manifests of a repository by digest, tagged or not.
+// ErrNotFound if there is no such repository.
+func (s *Store) Contents(repo string) ([]Content, error) {
+	tags, err := s.Tags(repo)
+	if err != nil {
+		return nil, err
+	}
+	byDigest := map[string][]string{}
+	for _, tag := range tags {
+		b, err := os.ReadFile(s.repositoryPath(repo, tagDir, tag))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		byDigest[string(b)] = append(byDigest[string(b)], tag)
+	}
+	names, err := readDir(s.repositoryPath(repo, manifestDir))
+	if err != nil {
+		return nil, err
+	}
+	var list []Content
+	for _, hex := range names {
+		c, err := s.content(repo, "sha256:"+hex)
+		if errors.Is(err, ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		c.Tags = byDigest[c.Digest]
+		list = append(list, c)
+	}
+	return list, nil
+}
+
+func (s *Store) content(repo, digest string) (Content, error) {
+	e, err := s.readEntry(repo, digest)
+	if err != nil {
+		return Content{}, err
+	}
+	m, err := s.readManifest(e.Digest)
+	if err != nil {
+		return Content{}, err
+	}
+	c := Content{Digest: digest, MediaType: string(e.MediaType), ArtifactType: m.ArtifactType, PushedAt: e.PushedAt}
+	if m.Config != nil {
+		c.ArtifactType = cmp.Or(c.ArtifactType, string(m.Config.MediaType))
+	}
+	if c.Size, err = s.weigh(m); err != nil {
+		return Content{}, err
+	}
+	for _, d := range m.Manifests {
+		c.Children = append(c.Children, d.Digest.String())
+	}
+	return c, nil
+}
+
+// weigh returns the size of what a manifest is made of.
+func (s *Store) weigh(m *manifest) (size int64, err error) {
+	if m.Config != nil {
+		size = m.Config.Size
+	}
+	for _, d := range m.Layers {
+		size += d.Size
+	}
+	for _, d := range m.Manifests {
+		child, err := s.readManifest(d.Digest)
+		if errors.Is(err, ErrNotFound) || slipway.CodeOf(err) != "" || err == nil && child.MediaType.IsIndex() {
+			continue // not here, or an index of indexes
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := s.weigh(child)
+		if err != nil {
+			return 0, err
+		}
+		size = max(size, n)
+	}
+	return size, nil
+}
+
+// DeleteRepository removes a repository with all that is in it. It is no error
+// that there is none.
+func (s *Store) DeleteRepository(repo string) error {
+	list, err := s.Contents(repo)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		if err := s.DeleteManifest(repo, c.Digest); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
+
+// mayTag refuses to move a tag that must stay. The caller has s.repositories.
+func (s *Store) mayTag(repo, tag string, h v1.Hash) error {
+	if s.cfg.Immutable == nil || tag == "" {
+		return nil
+	}
+	b, err := os.ReadFile(s.repositoryPath(repo, tagDir, tag))
+	if errors.Is(err, os.ErrNotExist) || err == nil && string(b) == h.String() {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	immutable, err := s.cfg.Immutable(repo, tag)
+	if err == nil && immutable {
+		err = fmt.Errorf("%s:%s: %w", repo, tag, ErrImmutable)
+	}
+	return err
+}
+
+// since returns when a manifest came into the repository, now when it comes
+// now. The caller has s.repositories.
+func (s *Store) since(repo string, h v1.Hash) time.Time {
+	if e, err := s.readEntry(repo, h.String()); err == nil {
+		return e.PushedAt
+	}
+	return time.Now().UTC()
+}
+
+// Untag removes tags of a repository and manifests that thereby have none. It
+// is no error that some are not there.
+func (s *Store) Untag(repo string, tags ...string) error {
+	list, err := s.Contents(repo)
+	if err != nil {
+		return err
+	}
+	for _, c := range list {
+		gone := slices.DeleteFunc(slices.Clone(c.Tags), func(t string) bool { return !slices.Contains(tags, t) })
+		if len(gone) == 0 {
+			continue
+		}
+		if len(gone) == len(c.Tags) {
+			err = s.DeleteManifest(repo, c.Digest)
+		}
+		for _, t := range gone {
+			if len(gone) < len(c.Tags) && err == nil {
+				err = s.DeleteTag(repo, t)
+			}
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+	}
+	return nil
+}
