@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -71,31 +72,41 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// authenticator checks the registry's users: access keys, with the secret as
-// password, and what policies let them do. Temporary credentials are none: a
-// password leaves no room for their token.
+// authenticator checks the registry's users: AWS with a token of ECR's API, or
+// access keys with the secret as password, and what policies let them do.
+// Temporary credentials need a token of ECR's: the password leaves no room for
+// their own.
 type authenticator struct {
 	gateway *gateway.Gateway
+	tokens  *ecr.Tokens
 	arn     func(repository string) string
 }
 
 func (a authenticator) check(ctx context.Context, user, password string) (bool, error) {
-	_, key, ok, err := a.gateway.Caller(ctx, user)
-	if err != nil || !ok || key.Token != "" {
-		return false, err
+	_, ok, err := a.caller(ctx, user, password)
+	return ok, err
+}
+
+func (a authenticator) caller(ctx context.Context, user, password string) (gateway.Caller, bool, error) {
+	if user == ecr.TokenUser {
+		return a.tokens.Check(ctx, password)
 	}
-	return subtle.ConstantTimeCompare([]byte(key.Secret), []byte(password)) == 1, nil
+	caller, key, ok, err := a.gateway.Caller(ctx, user)
+	if err != nil || !ok || key.Token != "" {
+		return gateway.Caller{}, false, err
+	}
+	return caller, subtle.ConstantTimeCompare([]byte(key.Secret), []byte(password)) == 1, nil
 }
 
 // permit decides by policies, as the API does.
 func (a authenticator) permit(r *http.Request, action, repository string) (string, error) {
-	user, _, _ := r.BasicAuth()
-	caller, _, ok, err := a.gateway.Caller(r.Context(), user)
+	user, password, _ := r.BasicAuth()
+	caller, ok, err := a.caller(r.Context(), user, password)
 	if err != nil {
 		return "", err
 	}
-	if !ok { // it was deleted just now
-		return "The access key is not there any more.", nil
+	if !ok { // it was deleted, or ended, just now
+		return "The credentials are no longer good.", nil
 	}
 	resource := "*"
 	if repository != "" {

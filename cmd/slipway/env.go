@@ -16,7 +16,7 @@ func newEnvCommand(m *Main) *cobra.Command {
 		Use:   "env",
 		Short: "Print what points AWS clients at the server",
 		Long: `Env prints shell commands that make the AWS CLI, the AWS SDKs and Terraform in
-this shell use the server for App Runner and for its logs. Other AWS services
+this shell use the server for App Runner, its logs and ECR. Other AWS services
 keep their endpoints. A key in the environment that the server does not know is
 put aside for the one in its data directory.
 
@@ -60,6 +60,7 @@ func (m *Main) variables(c *client.Client) []variable {
 		{"SLIPWAY_ENDPOINT", endpoint},
 		{"AWS_ENDPOINT_URL_APPRUNNER", endpoint},
 		{"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", endpoint},
+		{"AWS_ENDPOINT_URL_ECR", endpoint},
 		{"AWS_REGION", c.Identity.Region},
 		{"AWS_DEFAULT_REGION", c.Identity.Region}, // boto3 reads this one only
 	}

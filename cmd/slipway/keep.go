@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/store"
@@ -25,6 +26,7 @@ const (
 type keeper struct {
 	store  *store.Store
 	images *image.Store
+	ecr    *ecr.ECR
 	logs   *logs.Store
 	log    *slog.Logger
 }
@@ -72,6 +74,13 @@ func (k keeper) pass(ctx context.Context) error {
 		if err := k.logs.Remove(id); err != nil {
 			return fmt.Errorf("remove the logs of service %s: %w", id, err)
 		}
+	}
+	expired, err := k.ecr.Expire(ctx)
+	if expired > 0 {
+		k.log.Info("images expired by lifecycle policies", "images", expired)
+	}
+	if err != nil {
+		return err
 	}
 	freed, err := k.images.Collect(ctx, used, keepImages)
 	if err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/domain"
+	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/fleet"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/hooks"
@@ -40,6 +41,7 @@ import (
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/secretsmanager"
+	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/ssm"
 	"github.com/openslipway/slipway/internal/store"
@@ -84,6 +86,8 @@ type server struct {
 	hooks     *hooks.Hooks
 	gateway   *gateway.Gateway
 	trail     *audit.Trail
+	ecr       *ecr.ECR
+	tokens    *ecr.Tokens
 	metrics   *prometheus.Registry
 }
 
@@ -199,6 +203,7 @@ func (s *server) openImages(context.Context) (err error) {
 	cfg := image.Config{
 		Dir: s.dirs.images(), Log: s.log.With("part", "images"), Insecure: s.cfg.Insecure,
 		LocalHosts: s.registryHosts,
+		Immutable:  func(repository, tag string) (bool, error) { return ecr.Immutable(s.store, repository, tag) },
 	}
 	for _, a := range s.cfg.Aliases {
 		from, to, ok := strings.Cut(a, "=")
@@ -352,6 +357,9 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.wireECR(); err != nil {
+		return err
+	}
 	identities, err := iam.New(iam.Config{Store: s.store, Account: s.cfg.Account, Keys: s.accessKeys()})
 	if err != nil {
 		return err
@@ -368,7 +376,7 @@ func (s *server) wireAPI(ctx context.Context) error {
 	s.gateway, err = gateway.New(gateway.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account,
 		Services: append([]gateway.Service{
-			apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS(), s.trail.Service(),
+			apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS(), s.trail.Service(), s.ecr.Service(),
 		}, kept...),
 		Policies: identities.Policies, Unseal: s.accessKeys().Unseal, Audit: s.trail,
 		Log: s.log.With("part", "api"), Observe: calls.observe,
@@ -393,19 +401,32 @@ func (s *server) secretServices() ([]gateway.Service, error) {
 	return []gateway.Service{manager.Service(), parameters.Service(), masterkey.Service(s.keys)}, nil
 }
 
+// wireECR wires the calls about the registry's images, and the tokens that log in there.
+func (s *server) wireECR() (err error) {
+	s.tokens = &ecr.Tokens{Caller: func(ctx context.Context, id string) (gateway.Caller, sigv4.Key, bool, error) {
+		return s.gateway.Caller(ctx, id)
+	}}
+	s.ecr, err = ecr.New(ecr.Config{
+		Store: s.store, Images: s.images, Tokens: s.tokens, Region: s.cfg.Region, Account: s.cfg.Account,
+		Endpoint: "http://" + reachable(s.apiListener.Addr()), Pushed: s.pushed,
+	})
+	return err
+}
+
 // registryHandler is our image registry. Access keys are its users, and policies
 // for ECR's actions hold.
 func (s *server) registryHandler() (http.Handler, error) {
-	users := authenticator{s.gateway, func(repository string) string {
-		return "arn:aws:ecr:" + s.cfg.Region + ":" + s.cfg.Account + ":repository/" + repository
-	}}
+	users := authenticator{s.gateway, s.tokens, s.ecr.ARN}
 	return registry.New(registry.Config{
 		Images: s.images, Log: s.log.With("part", "registry"),
 		Authenticate: users.check, Permit: users.permit,
-		Pushed: func(ctx context.Context, repository, tag, _ string) error {
-			return s.auto.Pushed(ctx, repository, tag)
-		},
+		Pushed: s.pushed,
 	})
+}
+
+// pushed deploys to the services that follow a tag which has a new image.
+func (s *server) pushed(ctx context.Context, repository, tag, _ string) error {
+	return s.auto.Pushed(ctx, repository, tag)
 }
 
 // run runs every part until ctx ends or one of them fails. The order of ending
@@ -422,7 +443,7 @@ func (s *server) run(ctx context.Context) error {
 	for _, p := range parts {
 		inner.Go(func() error { return p.Run(inside) })
 	}
-	keep := keeper{s.store, s.images, s.logs, s.log.With("part", "keeper")}
+	keep := keeper{s.store, s.images, s.ecr, s.logs, s.log.With("part", "keeper")}
 	inner.Go(func() error { return keep.run(inside) })
 
 	front, fctx := errgroup.WithContext(ctx)

@@ -41,6 +41,7 @@ var statuses = map[string]int{
 	"InternalServiceError":                http.StatusInternalServerError,
 	"InternalServerError":                 http.StatusInternalServerError,
 	"ServiceUnavailable":                  http.StatusServiceUnavailable,
+	"ServerException":                     http.StatusInternalServerError, // ECR's
 
 	// Of the query protocol, and IAM's own.
 	"MissingAuthenticationToken": http.StatusForbidden,

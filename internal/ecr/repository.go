@@ -1,0 +1,380 @@
+package ecr
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// repository describes a repository.
+type repository struct {
+	ARN        string      `json:"repositoryArn"`
+	RegistryID string      `json:"registryId"`
+	Name       string      `json:"repositoryName"`
+	URI        string      `json:"repositoryUri"`
+	CreatedAt  time.Time   `json:"createdAt"`
+	Mutability string      `json:"imageTagMutability"`
+	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
+	Scanning   scanning    `json:"imageScanningConfiguration"`
+	Encryption encryption  `json:"encryptionConfiguration"`
+}
+
+type exclusion struct {
+	Type   string `json:"filterType"`
+	Filter string `json:"filter"`
+}
+
+type scanning struct {
+	OnPush bool `json:"scanOnPush"`
+}
+
+type encryption struct {
+	Type   string  `json:"encryptionType"`
+	KMSKey *string `json:"kmsKey"`
+}
+
+// shown describes r. Its URI is ECR's, which App Runner's API and Terraform
+// demand of an image: the server takes it for its own registry.
+func (e *ECR) shown(r slipway.Repository) repository {
+	v := repository{
+		ARN: e.ARN(r.Name), RegistryID: e.cfg.Account, Name: r.Name,
+		URI:        e.cfg.Account + ".dkr.ecr." + e.cfg.Region + ".amazonaws.com/" + r.Name,
+		CreatedAt:  r.CreatedAt,
+		Mutability: cmp.Or(r.Mutability, slipway.TagsMutable),
+		Scanning:   scanning{r.ScanOnPush},
+		Encryption: encryption{Type: cmp.Or(r.Encryption, "AES256"), KMSKey: some(r.KMSKey)},
+	}
+	for _, f := range r.Exclusions {
+		v.Exclusions = append(v.Exclusions, exclusion{"WILDCARD", f})
+	}
+	return v
+}
+
+// find returns the repository of a call.
+func (e *ECR) find(tx *store.Tx, p place) (slipway.Repository, error) {
+	name := value(p.RepositoryName)
+	if err := checkName(name); err != nil {
+		return slipway.Repository{}, err
+	}
+	missing := exception("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'",
+		name, cmp.Or(value(p.RegistryID), e.cfg.Account))
+	if p.RegistryID != nil && *p.RegistryID != e.cfg.Account {
+		return slipway.Repository{}, missing
+	}
+	r, err := tx.Repository(name)
+	if !errors.Is(err, store.ErrNotFound) {
+		return r, err
+	}
+	r, err = e.pushed(name)
+	if errors.Is(err, image.ErrNotFound) {
+		err = missing
+	}
+	return r, err
+}
+
+// pushed describes a repository that was pushed to without being created.
+func (e *ECR) pushed(name string) (slipway.Repository, error) {
+	list, err := e.cfg.Images.Contents(name)
+	if err == nil && len(list) == 0 {
+		err = image.ErrNotFound
+	}
+	if err != nil {
+		return slipway.Repository{}, err
+	}
+	first := slices.MinFunc(list, func(a, b image.Content) int { return a.PushedAt.Compare(b.PushedAt) })
+	return slipway.Repository{Name: name, CreatedAt: first.PushedAt}, nil
+}
+
+// change edits what is set of the repository of a call.
+func (e *ECR) change(ctx context.Context, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
+	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		if r, err = e.find(tx, p); err != nil {
+			return err
+		}
+		if err := edit(&r); err != nil {
+			return err
+		}
+		return tx.PutRepository(r)
+	})
+	return r, err
+}
+
+// read returns the repository of a call.
+func (e *ECR) read(ctx context.Context, p place) (r slipway.Repository, err error) {
+	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { r, err = e.find(tx, p); return err })
+	return r, err
+}
+
+func checkName(name string) error {
+	if len(name) < 2 || image.CheckRepository(name) != nil {
+		return invalid("repositoryName", "must satisfy regular expression '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*' and have 2 to 256 characters")
+	}
+	return nil
+}
+
+type createRepositoryInput struct {
+	place
+	Tags       []tag       `json:"tags"`
+	Mutability *string     `json:"imageTagMutability"`
+	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
+	Scanning   *scanning   `json:"imageScanningConfiguration"`
+	Encryption *encryption `json:"encryptionConfiguration"`
+}
+
+type repositoryOutput struct {
+	Repository repository `json:"repository"`
+}
+
+// createRepository makes a repository. One that was pushed to before it was
+// created becomes the one that is asked for.
+func (e *ECR) createRepository(ctx context.Context, _ gateway.Caller, in *createRepositoryInput) (*repositoryOutput, error) {
+	r := slipway.Repository{Name: value(in.RepositoryName), CreatedAt: e.cfg.Now()}
+	if err := checkName(r.Name); err != nil {
+		return nil, err
+	}
+	if in.RegistryID != nil && *in.RegistryID != e.cfg.Account {
+		return nil, invalid("registryId", "must be %s", e.cfg.Account)
+	}
+	if err := setMutability(&r, cmp.Or(value(in.Mutability), slipway.TagsMutable), in.Exclusions); err != nil {
+		return nil, err
+	}
+	if in.Scanning != nil {
+		r.ScanOnPush = in.Scanning.OnPush
+	}
+	if c := in.Encryption; c != nil {
+		if !slices.Contains([]string{"AES256", "KMS", "KMS_DSSE"}, c.Type) {
+			return nil, invalid("encryptionConfiguration.encryptionType", "must be AES256, KMS or KMS_DSSE")
+		}
+		r.Encryption, r.KMSKey = c.Type, value(c.KMSKey)
+	}
+	err := e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		err := tx.InsertRepository(r)
+		if errors.Is(err, store.ErrNameTaken) {
+			return exception("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", r.Name, e.cfg.Account)
+		}
+		if err != nil {
+			return err
+		}
+		return setTags(tx, e.ARN(r.Name), in.Tags)
+	})
+	return &repositoryOutput{e.shown(r)}, err
+}
+
+// setMutability sets whether tags may move.
+func setMutability(r *slipway.Repository, mutability string, exclusions []exclusion) error {
+	known := []string{slipway.TagsMutable, slipway.TagsImmutable, slipway.TagsMutableWithExclusion, slipway.TagsImmutableWithExclusion}
+	if !slices.Contains(known, mutability) {
+		return invalid("imageTagMutability", "must be one of %s", strings.Join(known, ", "))
+	}
+	if strings.HasSuffix(mutability, "_WITH_EXCLUSION") != (len(exclusions) > 0) || len(exclusions) > 5 {
+		return invalid("imageTagMutabilityExclusionFilters", "must have 1 to 5 filters with %s and %s alone", known[2], known[3])
+	}
+	r.Mutability, r.Exclusions = mutability, nil
+	for _, f := range exclusions {
+		if f.Type != "WILDCARD" || f.Filter == "" || len(f.Filter) > 128 || strings.Count(f.Filter, "*") > 2 {
+			return invalid("imageTagMutabilityExclusionFilters", "must be of type WILDCARD with a filter of 1 to 128 characters and at most 2 wildcards")
+		}
+		r.Exclusions = append(r.Exclusions, f.Filter)
+	}
+	return nil
+}
+
+type describeRepositoriesInput struct {
+	RegistryID *string  `json:"registryId"`
+	Names      []string `json:"repositoryNames"` // all when absent
+	MaxResults *int32   `json:"maxResults"`
+	NextToken  *string  `json:"nextToken"`
+}
+
+type describeRepositoriesOutput struct {
+	Repositories []repository `json:"repositories"`
+	NextToken    *string      `json:"nextToken"`
+}
+
+// describing are the permissions of DescribeRepositories.
+func (e *ECR) describing(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.Need, error) {
+	if len(in.Names) == 0 {
+		return []gateway.Need{{Resource: e.ARN("*")}}, nil
+	}
+	var needs []gateway.Need
+	for _, name := range in.Names {
+		needs = append(needs, gateway.Need{Resource: e.ARN(name)})
+	}
+	return needs, nil
+}
+
+func (e *ECR) describeRepositories(ctx context.Context, _ gateway.Caller, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {
+	out := &describeRepositoriesOutput{Repositories: []repository{}}
+	if len(in.Names) > 0 {
+		if in.MaxResults != nil || in.NextToken != nil || len(in.Names) > 100 {
+			return nil, invalid("repositoryNames", "must have at most 100 names, without maxResults and nextToken")
+		}
+		err := e.cfg.Store.View(ctx, func(tx *store.Tx) error {
+			for _, name := range in.Names {
+				r, err := e.find(tx, place{in.RegistryID, &name})
+				if err != nil {
+					return err
+				}
+				out.Repositories = append(out.Repositories, e.shown(r))
+			}
+			return nil
+		})
+		return out, err
+	}
+	p, key, err := pager(in.MaxResults, in.NextToken, 1, "DescribeRepositories")
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.repositories(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i, found := slices.BinarySearchFunc(list, key[0], func(r slipway.Repository, name string) int { return cmp.Compare(r.Name, name) })
+	if found {
+		i++
+	}
+	list, out.NextToken = page.Cut(p, list[i:], func(r slipway.Repository) []string { return []string{r.Name} })
+	for _, r := range list {
+		out.Repositories = append(out.Repositories, e.shown(r))
+	}
+	return out, nil
+}
+
+// repositories returns all repositories by name: those that were created and
+// those that were pushed to.
+func (e *ECR) repositories(ctx context.Context) (list []slipway.Repository, err error) {
+	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { list, err = tx.Repositories(); return err })
+	if err != nil {
+		return nil, err
+	}
+	names, err := e.cfg.Images.Repositories()
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, r := range list {
+		known[r.Name] = true
+	}
+	for _, name := range names {
+		if known[name] {
+			continue
+		}
+		r, err := e.pushed(name)
+		if errors.Is(err, image.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b slipway.Repository) int { return cmp.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// pager returns the pager of a list, 100 entries a page by default, and the key
+// to begin after.
+func pager(maxResults *int32, next *string, parts int, operation string, parameters ...string) (page.Pager, []string, error) {
+	n := int32(100)
+	if maxResults != nil {
+		n = *maxResults
+	}
+	if n < 1 || n > 1000 {
+		return page.Pager{}, nil, invalid("maxResults", "must be from 1 to 1000")
+	}
+	p := page.New(&n, operation, parameters...)
+	key, err := p.After(next, parts)
+	if err != nil {
+		return p, nil, invalid("nextToken", "must be one that this operation returned for the same parameters")
+	}
+	return p, key, nil
+}
+
+type deleteRepositoryInput struct {
+	place
+	Force bool `json:"force"` // with its images
+}
+
+func (e *ECR) deleteRepository(ctx context.Context, _ gateway.Caller, in *deleteRepositoryInput) (*repositoryOutput, error) {
+	r, err := e.read(ctx, in.place)
+	if err != nil {
+		return nil, err
+	}
+	list, err := e.cfg.Images.Contents(r.Name)
+	if err != nil && !errors.Is(err, image.ErrNotFound) {
+		return nil, err
+	}
+	if len(list) > 0 && !in.Force {
+		return nil, exception("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, e.cfg.Account)
+	}
+	// Images first: what a crash leaves is a repository with fewer of them.
+	if err := e.cfg.Images.DeleteRepository(r.Name); err != nil {
+		return nil, err
+	}
+	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		arn := e.ARN(r.Name)
+		tags, err := tx.Tags(arn)
+		if err != nil {
+			return err
+		}
+		var keys []string
+		for _, t := range tags {
+			keys = append(keys, t.Key)
+		}
+		return errors.Join(tx.DeleteTags(arn, keys), tx.DeleteRepository(r.Name))
+	})
+	return &repositoryOutput{e.shown(r)}, err
+}
+
+type putImageTagMutabilityInput struct {
+	place
+	Mutability *string     `json:"imageTagMutability"`
+	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
+}
+
+type putImageTagMutabilityOutput struct {
+	RegistryID string      `json:"registryId"`
+	Name       string      `json:"repositoryName"`
+	Mutability string      `json:"imageTagMutability"`
+	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
+}
+
+func (e *ECR) putImageTagMutability(ctx context.Context, _ gateway.Caller, in *putImageTagMutabilityInput) (*putImageTagMutabilityOutput, error) {
+	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+		return setMutability(r, value(in.Mutability), in.Exclusions)
+	})
+	v := e.shown(r)
+	return &putImageTagMutabilityOutput{v.RegistryID, v.Name, v.Mutability, v.Exclusions}, err
+}
+
+type putImageScanningConfigurationInput struct {
+	place
+	Scanning *scanning `json:"imageScanningConfiguration"`
+}
+
+type putImageScanningConfigurationOutput struct {
+	RegistryID string   `json:"registryId"`
+	Name       string   `json:"repositoryName"`
+	Scanning   scanning `json:"imageScanningConfiguration"`
+}
+
+// putImageScanningConfiguration keeps the setting; nothing is scanned.
+func (e *ECR) putImageScanningConfiguration(ctx context.Context, _ gateway.Caller, in *putImageScanningConfigurationInput) (*putImageScanningConfigurationOutput, error) {
+	if in.Scanning == nil {
+		return nil, invalid("imageScanningConfiguration", "must not be null")
+	}
+	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+		r.ScanOnPush = in.Scanning.OnPush
+		return nil
+	})
+	return &putImageScanningConfigurationOutput{e.cfg.Account, r.Name, scanning{r.ScanOnPush}}, err
+}

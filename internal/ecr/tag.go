@@ -1,0 +1,108 @@
+package ecr
+
+import (
+	"context"
+	"strings"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// tag is a tag of a repository, not of an image.
+type tag struct {
+	Key   string
+	Value string
+}
+
+// maxTags is how many tags a resource may have.
+const maxTags = 50
+
+// setTags adds tags to a repository.
+func setTags(tx *store.Tx, arn string, tags []tag) error {
+	var list []slipway.Tag
+	for _, t := range tags {
+		if t.Key == "" || len(t.Key) > 128 || len(t.Value) > 256 || strings.HasPrefix(t.Key, "aws:") {
+			return exception("InvalidTagParameterException", "Tag %q: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256", t.Key)
+		}
+		list = append(list, slipway.Tag(t))
+	}
+	if err := tx.SetTags(arn, list); err != nil {
+		return err
+	}
+	n, err := tx.CountTags(arn)
+	if err == nil && n > maxTags {
+		err = exception("TooManyTagsException", "The resource would have %d tags; at most %d are allowed", n, maxTags)
+	}
+	return err
+}
+
+// named is the input of calls that name a repository by its ARN.
+type named struct {
+	ARN *string `json:"resourceArn"`
+}
+
+func (n named) resource() string { return value(n.ARN) }
+
+// place returns the repository that the ARN names.
+func (e *ECR) place(n named) (place, error) {
+	name, ok := strings.CutPrefix(value(n.ARN), e.ARN(""))
+	if !ok {
+		return place{}, invalid("resourceArn", "must be the ARN of a repository, as %s", e.ARN("NAME"))
+	}
+	return place{RepositoryName: &name}, nil
+}
+
+type tagResourceInput struct {
+	named
+	Tags []tag `json:"tags"`
+}
+
+type untagResourceInput struct {
+	named
+	Keys []string `json:"tagKeys"`
+}
+
+type listTagsForResourceInput struct{ named }
+
+type listTagsForResourceOutput struct {
+	Tags []tag `json:"tags"`
+}
+
+// tagged runs f in a transaction in which the repository exists.
+func (e *ECR) tagged(n named, tx *store.Tx, f func(arn string) error) error {
+	p, err := e.place(n)
+	if err != nil {
+		return err
+	}
+	if _, err := e.find(tx, p); err != nil {
+		return err
+	}
+	return f(*n.ARN)
+}
+
+func (e *ECR) tagResource(ctx context.Context, _ gateway.Caller, in *tagResourceInput) (*struct{}, error) {
+	return &struct{}{}, e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		return e.tagged(in.named, tx, func(arn string) error { return setTags(tx, arn, in.Tags) })
+	})
+}
+
+func (e *ECR) untagResource(ctx context.Context, _ gateway.Caller, in *untagResourceInput) (*struct{}, error) {
+	return &struct{}{}, e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		return e.tagged(in.named, tx, func(arn string) error { return tx.DeleteTags(arn, in.Keys) })
+	})
+}
+
+func (e *ECR) listTagsForResource(ctx context.Context, _ gateway.Caller, in *listTagsForResourceInput) (*listTagsForResourceOutput, error) {
+	out := &listTagsForResourceOutput{Tags: []tag{}}
+	err := e.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		return e.tagged(in.named, tx, func(arn string) error {
+			list, err := tx.Tags(arn)
+			for _, t := range list {
+				out.Tags = append(out.Tags, tag(t))
+			}
+			return err
+		})
+	})
+	return out, err
+}

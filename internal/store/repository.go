@@ -1,0 +1,59 @@
+package store
+
+import (
+	"fmt"
+
+	"github.com/openslipway/slipway"
+)
+
+func scanRepository(s scanner) (r slipway.Repository, err error) {
+	var name string
+	err = s.Scan(&name, document{&r}, instant{&r.CreatedAt})
+	r.Name = name
+	return r, err
+}
+
+// InsertRepository adds a repository. It returns ErrNameTaken when there is one
+// of its name.
+func (tx *Tx) InsertRepository(r slipway.Repository) error {
+	settings, err := text(r)
+	if err != nil {
+		return err
+	}
+	n, err := tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`,
+		r.Name, settings, nanos(r.CreatedAt))
+	if err != nil {
+		return fmt.Errorf("insert repository %s: %w", r.Name, err)
+	}
+	if n == 0 {
+		return ErrNameTaken
+	}
+	return nil
+}
+
+// PutRepository changes what is set of a repository, which need not have a row.
+func (tx *Tx) PutRepository(r slipway.Repository) error {
+	settings, err := text(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET settings = excluded.settings`, r.Name, settings, nanos(r.CreatedAt))
+	return err
+}
+
+// Repository returns a repository that has a row.
+func (tx *Tx) Repository(name string) (slipway.Repository, error) {
+	return one(tx, scanRepository, `SELECT name, settings, created_at FROM repository WHERE name = $1`, name)
+}
+
+// Repositories returns the repositories that have a row, by name.
+func (tx *Tx) Repositories() ([]slipway.Repository, error) {
+	return all(tx, scanRepository, `SELECT name, settings, created_at FROM repository ORDER BY name`)
+}
+
+// DeleteRepository removes a repository's row, if it has one.
+func (tx *Tx) DeleteRepository(name string) error {
+	_, err := tx.exec(`DELETE FROM repository WHERE name = $1`, name)
+	return err
+}
