@@ -24,6 +24,8 @@ type call struct {
 	caller Caller
 	began  time.Time
 
+	control *http.ResponseController // of the connection
+
 	body       []byte // of AWS JSON
 	in, out    any
 	understood bool     // in is decoded whole
@@ -40,7 +42,10 @@ type target struct {
 // ServeHTTP answers one call.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
-	c := &call{id: requestID(), began: began, target: target{service: g.cfg.Services[0]}} // for errors before the target is known
+	c := &call{
+		id: requestID(), began: began, control: http.NewResponseController(w),
+		target: target{service: g.cfg.Services[0]}, // for errors before the target is known
+	}
 	h := w.Header()
 	h.Set("X-Amzn-Requestid", c.id)
 	// SDKs correct their clock by this header when a signature is refused.
@@ -76,9 +81,14 @@ func (g *Gateway) answer(r *http.Request, c *call) (body []byte, err error) {
 			body, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
+	// Whoever stops half-way must not hold the connection: neither here nor where
+	// net/http passes over a body that was refused. A writer without deadlines is
+	// a test's.
+	_ = c.control.SetReadDeadline(time.Now().Add(g.cfg.BodyWithin))
 	if err := g.receive(r, c); err != nil {
 		return nil, err
 	}
+	_ = c.control.SetReadDeadline(time.Time{}) // what follows may take its time
 	c.understood = true
 	if err := g.allow(r.Context(), c); err != nil {
 		return nil, err

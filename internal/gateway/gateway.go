@@ -29,6 +29,9 @@ type Config struct {
 
 	Now func() time.Time // time.Now when nil
 
+	// BodyWithin is how long a request's body may take to arrive, 30 s when 0.
+	BodyWithin time.Duration
+
 	// Observe, if not nil, is called after each call with the name of its
 	// operation ("" for an unknown one) and of its exception ("" for success).
 	Observe func(operation, exception string, took time.Duration)
@@ -54,6 +57,9 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.BodyWithin == 0 {
+		cfg.BodyWithin = 30 * time.Second
 	}
 	g := &Gateway{
 		cfg:      cfg,

@@ -1,9 +1,14 @@
 package gateway_test
 
 import (
+	"bufio"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
@@ -72,6 +77,32 @@ func TestHeaders(t *testing.T) {
 }
 
 // A signature holds for the service it names alone.
+// A body that does not come is not waited for without end.
+func TestSlowBody(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *gateway.Config) { c.BodyWithin = 50 * time.Millisecond })
+	s := httptest.NewServer(b.Gateway)
+	defer s.Close()
+	r := b.Request("One.Echo", `{"Text":"x"}`)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var head strings.Builder
+	r.Header.Write(&head)
+	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 12\r\n%s\r\n{\"Text", r.Host, head.String())
+	answer, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, _ := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), "RequestTimeoutException") {
+		t.Errorf("got %s %s, want 408 RequestTimeoutException", answer.Status, text)
+	}
+}
+
 func TestScope(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
