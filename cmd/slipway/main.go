@@ -153,6 +153,8 @@ func (m *Main) commands() []*cobra.Command {
 	server := []*cobra.Command{
 		newServeCommand(m),
 		newImageCommand(m),
+		newSecretCommand(m),
+		newKeyCommand(m),
 		newConnectionCommand(m),
 		newHooksCommand(m),
 		newEnvCommand(m),

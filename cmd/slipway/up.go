@@ -27,6 +27,7 @@ type upCommand struct {
 	port         string
 	env          []string
 	envFiles     []string
+	secrets      []string
 	unset        []string
 	cpu, memory  string
 	startCommand string
@@ -74,6 +75,7 @@ func (up *upCommand) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one the image exposes, else 8080)")
 	f.StringArrayVarP(&up.env, "env", "e", nil, "set the variable `NAME=value`, or NAME to the value it has here; repeatable")
 	f.StringArrayVar(&up.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
+	f.StringArrayVar(&up.secrets, "secret", nil, "set the variable to a secret's value at each deployment: `NAME=SECRET`, the name or ARN of a secret (see slipway secret) or parameter; repeatable")
 	f.StringArrayVar(&up.unset, "unset-env", nil, "remove the variable `NAME` from the service; repeatable")
 	f.StringVar(&up.cpu, "cpu", "", "CPU of an instance: `vCPU` 0.25, 0.5, 1, 2 or 4 (default 1)")
 	f.StringVar(&up.memory, "memory", "", "memory of an instance: `GB` 0.5, 1, 2, 3, 4, 6, 8, 10 or 12 (default 2)")
@@ -87,6 +89,9 @@ func (up *upCommand) addFlags(f *pflag.FlagSet) {
 func (up *upCommand) run(cmd *cobra.Command, source string) error {
 	env, err := readVariables(up.envFiles, up.env, up.m.Getenv)
 	if err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	if err := checkSecrets(up.secrets); err != nil {
 		return usageError(cmd, "%v", err)
 	}
 	for flag, value := range map[string]int32{"min": up.sizes.least, "max": up.sizes.most, "concurrency": up.sizes.concurrency} {
@@ -145,6 +150,14 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 		up.name = defaultServiceName(img.title)
 	}
 	w := up.wish(img, env)
+	if w.secrets, err = secretReferences(ctx, c, up.secrets); err != nil {
+		return err
+	}
+	if len(w.secrets) > 0 {
+		if w.role, err = roleFor(ctx, c); err != nil {
+			return err
+		}
+	}
 	found, _, err := c.FindService(ctx, up.name)
 	if err != nil {
 		return err
@@ -217,7 +230,7 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 	op := started{name: up.name, arn: arn, service: svc}
 	in := w.update(svc)
 	switch {
-	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@"):
+	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@") && len(w.secrets) == 0:
 		p.Say(term.Plain, "Service %s runs %s already", up.name, shortImage(w.image))
 		return up.finish(ctx, c, op, p)
 	case in == nil && svc.Status == types.ServiceStatusRunning:

@@ -20,9 +20,11 @@ type wish struct {
 	port         *string
 	startCommand *string
 	set          map[string]string // environment variables
-	unset        []string          // their names
+	secrets      map[string]string // references of variables
+	unset        []string          // names of variables
 
 	cpu, memory *string
+	role        string // of instances, where the service needs one and has none
 	healthPath  *string
 	scaling     *string // ARN
 }
@@ -32,7 +34,7 @@ func (w wish) create(name string) *apprunner.CreateServiceInput {
 	return &apprunner.CreateServiceInput{
 		ServiceName:                 aws.String(name),
 		SourceConfiguration:         w.source(nil),
-		InstanceConfiguration:       w.instance(),
+		InstanceConfiguration:       w.instance(nil),
 		HealthCheckConfiguration:    w.health(),
 		AutoScalingConfigurationArn: w.scaling,
 	}
@@ -46,7 +48,7 @@ func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
 	if source := w.source(svc.SourceConfiguration); !reflect.DeepEqual(deployed(source), deployed(svc.SourceConfiguration)) {
 		in.SourceConfiguration, same = source, false
 	}
-	if i := w.instance(); i != nil && !sameInstance(i, svc.InstanceConfiguration) {
+	if i := w.instance(svc.InstanceConfiguration); i != nil && !sameInstance(i, svc.InstanceConfiguration) {
 		in.InstanceConfiguration, same = i, false
 	}
 	if h := w.health(); h != nil && !sameHealth(h, svc.HealthCheckConfiguration) {
@@ -79,14 +81,9 @@ func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration 
 	if w.startCommand != nil {
 		cfg.StartCommand = w.startCommand
 	}
-	if len(w.set) > 0 || len(w.unset) > 0 {
-		env := map[string]string{}
-		maps.Copy(env, cfg.RuntimeEnvironmentVariables)
-		for _, name := range w.unset {
-			delete(env, name)
-		}
-		maps.Copy(env, w.set)
-		cfg.RuntimeEnvironmentVariables = env
+	if len(w.set) > 0 || len(w.unset) > 0 || len(w.secrets) > 0 {
+		cfg.RuntimeEnvironmentVariables = w.merged(cfg.RuntimeEnvironmentVariables, w.set, w.secrets)
+		cfg.RuntimeEnvironmentSecrets = w.merged(cfg.RuntimeEnvironmentSecrets, w.secrets, w.set)
 	}
 	source.ImageRepository = &types.ImageRepository{
 		ImageIdentifier:     aws.String(w.image),
@@ -96,11 +93,35 @@ func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration 
 	return source
 }
 
-func (w wish) instance() *types.InstanceConfiguration {
-	if w.cpu == nil && w.memory == nil {
+// merged returns variables of one kind with those set that are wished, and
+// without those that are unset or are to be of the other kind.
+func (w wish) merged(old, set, other map[string]string) map[string]string {
+	if len(old) == 0 && len(set) == 0 {
+		return old
+	}
+	env := map[string]string{}
+	maps.Copy(env, old)
+	for _, name := range w.unset {
+		delete(env, name)
+	}
+	for name := range other {
+		delete(env, name)
+	}
+	maps.Copy(env, set)
+	return env
+}
+
+// instance returns what is wished of an instance, nil for nothing. The role is
+// only for a service that has none.
+func (w wish) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
+	in := &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
+	if w.role != "" && (old == nil || aws.ToString(old.InstanceRoleArn) == "") {
+		in.InstanceRoleArn = &w.role
+	}
+	if *in == (types.InstanceConfiguration{}) {
 		return nil
 	}
-	return &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
+	return in
 }
 
 func (w wish) health() *types.HealthCheckConfiguration {
@@ -114,16 +135,17 @@ func (w wish) health() *types.HealthCheckConfiguration {
 func deployed(s *types.SourceConfiguration) any {
 	type image struct {
 		identifier, kind, port, start string
-		env                           map[string]string
+		env, secrets                  map[string]string
 	}
 	if s == nil || s.ImageRepository == nil {
 		return image{}
 	}
 	r := s.ImageRepository
-	c := image{identifier: aws.ToString(r.ImageIdentifier), kind: string(r.ImageRepositoryType), env: map[string]string{}}
+	c := image{identifier: aws.ToString(r.ImageIdentifier), kind: string(r.ImageRepositoryType), env: map[string]string{}, secrets: map[string]string{}}
 	if cfg := r.ImageConfiguration; cfg != nil {
 		c.port, c.start = aws.ToString(cfg.Port), aws.ToString(cfg.StartCommand)
 		maps.Copy(c.env, cfg.RuntimeEnvironmentVariables)
+		maps.Copy(c.secrets, cfg.RuntimeEnvironmentSecrets)
 	}
 	return c
 }
@@ -132,7 +154,7 @@ func sameInstance(want, have *types.InstanceConfiguration) bool {
 	if have == nil {
 		return false
 	}
-	return (want.Cpu == nil || cpuForPeople(*want.Cpu) == cpuForPeople(aws.ToString(have.Cpu))) &&
+	return want.InstanceRoleArn == nil && (want.Cpu == nil || cpuForPeople(*want.Cpu) == cpuForPeople(aws.ToString(have.Cpu))) &&
 		(want.Memory == nil || memoryForPeople(*want.Memory) == memoryForPeople(aws.ToString(have.Memory)))
 }
 
