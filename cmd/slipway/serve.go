@@ -103,7 +103,11 @@ them again. Each flag is also an environment variable: SLIPWAY_API_ADDR is
 			if err := c.check(); err != nil {
 				return usageError(cmd, "%v", err)
 			}
-			return serve(cmd.Context(), *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+			err = serve(cmd.Context(), *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+			if err != nil { // a server's own: what is said of calls to one does not fit
+				return &client.Problem{Text: err.Error(), Err: err}
+			}
+			return nil
 		},
 	}
 	c.bind(cmd.Flags())
