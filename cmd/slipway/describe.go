@@ -46,6 +46,7 @@ const mask = "********"
 type details struct {
 	scaling *types.AutoScalingConfiguration
 	tags    []types.Tag
+	domains []types.CustomDomain
 	last    *types.OperationSummary
 }
 
@@ -85,6 +86,13 @@ func (d *describeCommand) details(ctx context.Context, c *client.Client, svc *ty
 	}
 	if tags != nil {
 		more.tags = tags.Tags
+	}
+	domains, err := c.Domains(ctx, aws.ToString(svc.ServiceArn))
+	if err != nil && !client.NotFound(err) {
+		return more, err
+	}
+	if domains != nil {
+		more.domains = domains.CustomDomains
 	}
 	more.last, err = c.Operation(ctx, aws.ToString(svc.ServiceArn), "")
 	return more, err
@@ -169,11 +177,15 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	for _, t := range more.tags {
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
+	domains := map[string]string{}
+	for _, v := range more.domains {
+		domains[aws.ToString(v.DomainName)] = string(v.Status)
+	}
 	env, secrets := sourceVariables(svc.SourceConfiguration)
 	for _, part := range []struct {
 		title  string
 		values map[string]string
-	}{{"Environment", env}, {"Secrets", secrets}, {"Tags", tags}} {
+	}{{"Domains", domains}, {"Environment", env}, {"Secrets", secrets}, {"Tags", tags}} {
 		if err := d.printMap(part.title, part.values, st); err != nil {
 			return err
 		}

@@ -27,9 +27,6 @@ func (f *fakeServer) callDomain(s *types.Service, operation string, body []byte)
 	if err != nil {
 		return nil, err
 	}
-	if f.domains == nil {
-		f.domains = map[string][]*fakeDomain{}
-	}
 	arn := *s.ServiceArn
 	target, _, _ := strings.Cut(*s.ServiceUrl, ":")
 	none := []types.VpcDNSTarget{}

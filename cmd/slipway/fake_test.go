@@ -78,7 +78,7 @@ type fakeLine struct {
 
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	f := &fakeServer{operations: map[string][]*fakeOperation{}}
+	f := &fakeServer{operations: map[string][]*fakeOperation{}, domains: map[string][]*fakeDomain{}}
 	f.scalings = []types.AutoScalingConfiguration{fakeScaling("DefaultConfiguration", 100, 1, 25, "00000000000000000000000000000001")}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	mux := http.NewServeMux()
@@ -216,12 +216,14 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 		return &apprunner.DescribeServiceOutput{Service: s}, nil
 	case "ListOperations":
 		return f.listOperations(s), nil
+	case "DescribeCustomDomains":
+		return f.callDomain(s, operation, body)
 	}
 	if s.Status == types.ServiceStatusOperationInProgress {
 		return nil, wire.NewException("InvalidStateException", "Service cannot be changed in the current state: OPERATION_IN_PROGRESS.")
 	}
 	switch operation {
-	case "AssociateCustomDomain", "DescribeCustomDomains", "DisassociateCustomDomain":
+	case "AssociateCustomDomain", "DisassociateCustomDomain":
 		return f.callDomain(s, operation, body)
 	case "PauseService":
 		if s.Status == types.ServiceStatusPaused {

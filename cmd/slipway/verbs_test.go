@@ -32,6 +32,8 @@ func TestDescribe(t *testing.T) {
 	shop.SourceConfiguration.ImageRepository.ImageConfiguration.StartCommand = aws.String("serve --fast")
 	shop.HealthCheckConfiguration.Protocol, shop.HealthCheckConfiguration.Path = types.HealthCheckProtocolHttp, aws.String("/health")
 	s.server.tags = []types.Tag{{Key: aws.String("team"), Value: aws.String("sales")}}
+	s.server.addDomain(*shop.ServiceArn, "shop.localhost", false)
+	s.server.addDomain(*shop.ServiceArn, "shop.example.com", true)
 	s.server.begin(shop, types.OperationTypeUpdateService, "deployment", types.ServiceStatusRunning)
 	s.run("describe", "shop")
 	s.run("describe", *shop.ServiceArn, "--show-values")
