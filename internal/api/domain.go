@@ -38,7 +38,9 @@ func (a *API) associateCustomDomain(ctx context.Context, _ gateway.Caller, in *a
 			return err
 		}
 		d.ServiceID, d.Records = v.ID, validationRecords(seed, d)
-		if err := tx.InsertCustomDomain(d); err != nil {
+		if err := tx.InsertCustomDomain(d); errors.Is(err, store.ErrHostTaken) {
+			return slipway.Errorf(slipway.InvalidRequest, "%s is already associated with another service.", d.Name)
+		} else if err != nil {
 			return err
 		}
 		out.ServiceArn, out.DNSTarget, out.CustomDomain = &v.ARN, aws.String(a.host(v)), customDomain(d)

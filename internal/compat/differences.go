@@ -44,8 +44,8 @@ var differences = []Difference{
 	},
 	{
 		"Validation records", "Custom domains are validated for their certificates by ACM.",
-		"The same form of CNAME records proves a domain; names below `localhost` and `--trusted-domain` need none.",
-		"A domain is to be nobody else's, with or without a certificate.",
+		"The same form of CNAME records proves a domain; names below `localhost` and `--trusted-domain` need none. CAA records do not matter, and a domain whose records go later stays served.",
+		"A domain is to be nobody else's, with or without a certificate; CAA records and renewal are about certificates.",
 	},
 	{
 		"VPCs", "Subnets, security groups and endpoints are those of the account.",
