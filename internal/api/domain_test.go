@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,6 +229,32 @@ func TestDomainIsTaken(t *testing.T) {
 	b.refused("DisassociateCustomDomain", domainBody(shop, "www.example.com"), "ResourceNotFoundException",
 		"No custom domain www.example.com found for the provided service")
 	b.ok("AssociateCustomDomain", domainBody(blog, "example.net", noWWW))
+}
+
+// Of many who ask for one domain at once one gets it, and all others are told
+// whose it is.
+func TestDomainRace(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	arns := []string{b.create("shop"), b.create("blog"), b.create("cart")}
+	var got atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 32 {
+		wg.Go(func() {
+			name := []string{"example.com", "www.example.com"}[i%2]
+			switch w := b.call("AssociateCustomDomain", domainBody(arns[i%3], name)); {
+			case w.Code == 200:
+				got.Add(1)
+			case w.Doc["__type"] != "InvalidRequestException" || !strings.Contains(w.Doc["Message"].(string), " is already associated with "):
+				t.Errorf("%d %s", w.Code, w.Body)
+			}
+		})
+	}
+	wg.Wait()
+	left := len(b.domains(arns[0])) + len(b.domains(arns[1])) + len(b.domains(arns[2]))
+	if got.Load() != 1 || left != 1 {
+		t.Errorf("%d calls succeeded and %d domains are there, want 1", got.Load(), left)
+	}
 }
 
 func TestFiveDomains(t *testing.T) {
