@@ -26,12 +26,16 @@ const (
 	ServiceStatusChange EventType = "AppRunner Service Status Change"
 	// OperationStatusChange is sent when an operation has begun or ended.
 	OperationStatusChange EventType = "AppRunner Service Operation Status Change"
+	// DomainValidationUpdate is sent when a custom domain has got on.
+	DomainValidationUpdate EventType = "AppRunner Custom Domain Validation Status Update"
 	// WebhookTest is sent to a webhook to try it. App Runner has no such event.
 	WebhookTest EventType = "Slipway Webhook Test"
 )
 
 // EventTypes are the types of events that services make.
-func EventTypes() []EventType { return []EventType{ServiceStatusChange, OperationStatusChange} }
+func EventTypes() []EventType {
+	return []EventType{ServiceStatusChange, OperationStatusChange, DomainValidationUpdate}
+}
 
 // busEvent is the envelope that EventBridge gives every event.
 type busEvent struct {
@@ -84,6 +88,30 @@ func NewOperationEvent(s Service, status, message string, failed bool, at time.T
 		d.Severity = "ERROR"
 	}
 	return newBusEvent(s, OperationStatusChange, at, d)
+}
+
+type domainDetail struct {
+	Domain   string       `json:"domainName"`
+	Previous DomainStatus `json:"previousDomainStatus"`
+	Current  DomainStatus `json:"currentDomainStatus"`
+	Name     string       `json:"serviceName"`
+	ID       string       `json:"serviceId"`
+	Message  string       `json:"message"`
+	Severity string       `json:"severity"`
+}
+
+// NewDomainEvent returns the event that a custom domain of the service came to
+// its state from another. What the detail of App Runner's has is not
+// documented; this one is like that of a service's status.
+func NewDomainEvent(s Service, d CustomDomain, from DomainStatus) (BusEvent, error) {
+	detail := domainDetail{
+		Domain: d.Name, Previous: from, Current: d.State, Name: s.Name, ID: s.ID,
+		Message: fmt.Sprintf("Custom domain %s is set to %s.", d.Name, d.State), Severity: "INFO",
+	}
+	if d.State == DomainFailed {
+		detail.Severity = "ERROR"
+	}
+	return newBusEvent(s, DomainValidationUpdate, d.Since, detail)
 }
 
 func newBusEvent(s Service, kind EventType, at time.Time, detail any) (BusEvent, error) {

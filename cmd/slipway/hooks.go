@@ -18,8 +18,8 @@ func newHooksCommand(m *Main) *cobra.Command {
 		Use:   "hooks",
 		Short: "Send events to webhooks",
 		Long: `Hooks sets up webhooks: addresses to which the server posts App Runner's
-EventBridge events, as they are there, when a service's status changes and when
-an operation begins or ends.
+EventBridge events, as they are there, when a service's status changes, when an
+operation begins or ends, and when a custom domain gets on.
 
 Requests are signed as Standard Webhooks (https://www.standardwebhooks.com) has
 it. The events of a service arrive in order; one that the receiver does not
@@ -45,6 +45,7 @@ requests to any address that it can reach.`,
 var eventWords = map[string]slipway.EventType{
 	"status":    slipway.ServiceStatusChange,
 	"operation": slipway.OperationStatusChange,
+	"domain":    slipway.DomainValidationUpdate,
 }
 
 // wordOf is the word for a type of event, or the type itself.
@@ -83,7 +84,7 @@ input instead of being made.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&add.service, "service", "", "`name` of the service whose events to send, now or later (default: all)")
-	f.StringSliceVar(&add.types, "type", nil, "`type` of events to send: status or operation (default: all)")
+	f.StringSliceVar(&add.types, "type", nil, "`type` of events to send: status, operation or domain (default: all)")
 	f.BoolVar(&add.stdin, "secret-stdin", false, "read the secret from standard input")
 	return cmd
 }
@@ -93,7 +94,7 @@ func (add *hooksAdd) run(cmd *cobra.Command, url string) error {
 	for _, word := range add.types {
 		t, ok := eventWords[word]
 		if !ok {
-			return usageError(cmd, "--type is %q; it must be status or operation", word)
+			return usageError(cmd, "--type is %q; it must be status, operation or domain", word)
 		}
 		types = append(types, string(t))
 	}

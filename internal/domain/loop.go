@@ -113,7 +113,7 @@ func (k *Keeper) settleDue(ctx context.Context) (next time.Time, err error) {
 			if gone {
 				save = tx.DeleteCustomDomain
 			}
-			if err := save(after); err != nil {
+			if err := errors.Join(save(after), publish(tx, d, after)); err != nil {
 				return fmt.Errorf("%s: %w", d.Name, err)
 			}
 			steps = append(steps, step{d, after, gone})
@@ -148,7 +148,7 @@ func (k *Keeper) proveDue(ctx context.Context) (next time.Time, err error) {
 			if errors.Is(err, store.ErrNotFound) {
 				continue // it was asked to go meanwhile
 			}
-			if err != nil {
+			if err := errors.Join(err, publish(tx, d, after)); err != nil {
 				return fmt.Errorf("%s: %w", d.Name, err)
 			}
 			steps = append(steps, step{d, after, false})

@@ -73,7 +73,7 @@ func inBubble(t *testing.T, f func(b *bench)) {
 		defer s.Close()
 		b := &bench{T: t, store: s, dns: &fakeDNS{records: map[string]string{}}}
 		b.update(func(tx *store.Tx) error {
-			return tx.InsertService(slipway.Service{ID: "shop", Name: "shop", ARN: "arn", Label: "l", Wanted: slipway.WantedRunning})
+			return tx.InsertService(slipway.Service{ID: "shop", Name: "shop", ARN: "arn:aws:apprunner:us-east-1:000000000000:service/shop/1", Label: "l", Wanted: slipway.WantedRunning})
 		})
 		f(b)
 	})

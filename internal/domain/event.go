@@ -1,0 +1,28 @@
+package domain
+
+import (
+	"errors"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// publish puts the event of a domain's next state where webhooks find it, in
+// the transaction of the change.
+func publish(tx *store.Tx, before, after slipway.CustomDomain) error {
+	if before.State == after.State {
+		return nil
+	}
+	s, err := tx.Service(after.ServiceID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it was forgotten, and its domains go
+	}
+	if err != nil {
+		return err
+	}
+	e, err := slipway.NewDomainEvent(s.Service, after, before.State)
+	if err != nil {
+		return err
+	}
+	return tx.InsertBusEvent(e)
+}
