@@ -157,16 +157,21 @@ func sourceJSON(t testing.TB, image, greeting string) string {
 // says what it expects.
 func TestBoto3(t *testing.T) {
 	t.Parallel()
+	s := serve(t)
+	s.boto3("life.py", s.API, s.hostPort(), s.push(web(t, "1"), "boto:latest"))
+}
+
+// boto3 runs a script that uses Debian's boto3 and fails the test when it fails.
+func (s *server) boto3(script string, args ...string) {
+	s.t.Helper()
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
-		t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
+		s.t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
 	}
-	s := serve(t)
-	image := s.push(web(t, "1"), "boto:latest")
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "life.py"), s.API, s.hostPort(), image)
+	cmd := exec.CommandContext(s.t.Context(), python, append([]string{filepath.Join("testdata", script)}, args...)...)
 	cmd.Env = append(s.clientEnv(), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stderr = os.Stderr
 	if out, err := cmd.Output(); err != nil {
-		t.Fatalf("life.py: %v\n%s", err, out)
+		s.t.Fatalf("%s: %v\n%s", script, err, out)
 	}
 }

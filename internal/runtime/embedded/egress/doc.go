@@ -17,8 +17,9 @@
 //   - loopback, link-local (169.254.0.0/16, hence the metadata services of AWS,
 //     Google Cloud, Azure and others), multicast, broadcast and reserved
 //     addresses, and the metadata addresses of clouds that use others;
-//   - what Config.Deny names. The networks behind the host are reachable unless
-//     named there: a database beside the host is what many services need.
+//   - what Config.Deny names, and the private prefixes of Config.Zones. Other
+//     networks behind the host are reachable: a database beside the host is what
+//     many services need.
 //
 // A sandbox that was confined (Network.Confine) reaches the zones it was
 // confined to, by the devices they name, and their name servers, and nothing

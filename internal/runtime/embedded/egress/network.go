@@ -57,7 +57,8 @@ type Config struct {
 	// Deny are IPv4 destinations that instances may not reach in addition to
 	// those that they never may.
 	Deny []netip.Prefix
-	// Zones are what sandboxes can be confined to, by name.
+	// Zones are what sandboxes can be confined to, by name. The private
+	// prefixes among them (RFC 1918, RFC 6598) only these sandboxes reach.
 	Zones map[string]Zone
 
 	// MaxConnections is how many connections one instance may have at once, as
@@ -79,6 +80,7 @@ type Network struct {
 	cfg    Config
 	log    *slog.Logger
 	plan   plan
+	zoned  []netip.Prefix // private prefixes of the zones
 	leases *leases
 
 	world atomic.Pointer[world] // nil until Setup succeeded
@@ -122,6 +124,7 @@ func New(cfg Config) (*Network, error) {
 		cfg:    cfg,
 		log:    cfg.Log.With("network", p.name),
 		plan:   p,
+		zoned:  privatePrefixes(cfg.Zones),
 		leases: newLeases(p),
 		table:  table{name: p.table()},
 		warned: map[string]bool{},
@@ -280,7 +283,7 @@ func (n *Network) policy(w *world) policy {
 		flows = defaultFlows()
 	}
 	p := policy{
-		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, classes: n.classes,
+		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, zoned: n.zoned, classes: n.classes,
 		flows: uint32(flows), rate: uint32(n.cfg.MaxNewConnections),
 	}
 	p.dnsUDP, p.dnsTCP = n.forwarder.ports()

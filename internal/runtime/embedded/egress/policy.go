@@ -31,6 +31,7 @@ type policy struct {
 	resolvers []netip.Addr   // name servers that instances ask directly
 	ports     []uint16       // TCP ports of the host that they may reach
 	denied    []netip.Prefix // destinations refused besides forbidden
+	zoned     []netip.Prefix // what only links confined to it reach
 	classes   []class        // of links that reach zones alone
 	flows     uint32         // connections that one instance may have
 	rate      uint32         // connections that it may begin a second
@@ -39,7 +40,7 @@ type policy struct {
 }
 
 func (p policy) equal(q policy) bool {
-	return slices.Equal(p.resolvers, q.resolvers) && slices.Equal(p.ports, q.ports) && slices.Equal(p.denied, q.denied) &&
+	return slices.Equal(p.resolvers, q.resolvers) && slices.Equal(p.ports, q.ports) && slices.Equal(p.denied, q.denied) && slices.Equal(p.zoned, q.zoned) &&
 		slices.EqualFunc(p.classes, q.classes, class.equal) && p.plan == q.plan && p.flows == q.flows && p.rate == q.rate && p.dnsUDP == q.dnsUDP && p.dnsTCP == q.dnsTCP
 }
 
@@ -54,8 +55,8 @@ type chain struct {
 
 // sets are what the rules look things up in, or count in.
 type sets struct {
-	protocols, resolvers, denied, ports, flows, rate *nftables.Set
-	classes                                          map[uint32]classSets // by group
+	protocols, resolvers, denied, zoned, ports, flows, rate *nftables.Set
+	classes                                                 map[uint32]classSets // by group
 }
 
 // filledSet is a set and what it has.
@@ -192,6 +193,7 @@ func (p policy) judge(s sets) [][]expr.Any {
 	}
 	return append(rules,
 		rule(destinationInSet(s.denied), gotoChain("refuse")),
+		rule(destinationInSet(s.zoned), gotoChain("refuse")),
 		rule(destinationType(unix.RTN_LOCAL), protocol(unix.IPPROTO_TCP), portInSet(s.ports), gotoChain("admit")),
 		rule(destinationIn(p.plan.prefix), gotoChain("refuse")),
 		rule(destinationNotType(unix.RTN_UNICAST), gotoChain("refuse")),
@@ -224,6 +226,7 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 		protocols: &nftables.Set{Table: t, Name: "protocols", KeyType: nftables.TypeInetProto, Constant: true},
 		resolvers: &nftables.Set{Table: t, Name: "resolvers", KeyType: nftables.TypeIPAddr},
 		denied:    &nftables.Set{Table: t, Name: "denied", KeyType: nftables.TypeIPAddr, Interval: true},
+		zoned:     &nftables.Set{Table: t, Name: "zoned", KeyType: nftables.TypeIPAddr, Interval: true},
 		ports:     &nftables.Set{Table: t, Name: "ports", KeyType: nftables.TypeInetService},
 		flows:     &nftables.Set{Table: t, Name: "flows", KeyType: nftables.TypeIPAddr, Dynamic: true, Size: places},
 		rate: &nftables.Set{
@@ -235,6 +238,7 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 		{s.protocols, []nftables.SetElement{{Key: []byte{unix.IPPROTO_TCP}}, {Key: []byte{unix.IPPROTO_UDP}}, {Key: []byte{unix.IPPROTO_ICMP}}}},
 		{s.resolvers, keys(p.resolvers, netip.Addr.AsSlice)},
 		{s.denied, intervals(slices.Concat(forbidden, p.denied))},
+		{s.zoned, intervals(p.zoned)},
 		{s.ports, keys(p.ports, binaryutil.BigEndian.PutUint16)},
 		{s.flows, nil},
 		{s.rate, nil},

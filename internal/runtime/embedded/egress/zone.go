@@ -52,6 +52,29 @@ func (z Zone) check(p plan) error {
 	return nil
 }
 
+// private are the addresses that no internet has (RFC 1918, RFC 6598).
+var private = []netip.Prefix{
+	netip.MustParsePrefix("10.0.0.0/8"),
+	netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"),
+}
+
+// privatePrefixes returns the prefixes of zones that are wholly private, in
+// order. Others, the whole internet say, are not the zones' alone.
+func privatePrefixes(zones map[string]Zone) []netip.Prefix {
+	var list []netip.Prefix
+	for _, z := range zones {
+		for _, p := range z.Prefixes {
+			if slices.ContainsFunc(private, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }) {
+				list = append(list, p)
+			}
+		}
+	}
+	slices.SortFunc(list, netip.Prefix.Compare)
+	return slices.Compact(list)
+}
+
 // class is what the sandboxes confined to the same zones have in common. The
 // links of its sandboxes are in a device group of its own: that is how the
 // rules know them, also after the daemon has died.

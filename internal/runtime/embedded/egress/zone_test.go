@@ -119,7 +119,8 @@ func TestConfined(t *testing.T) {
 	silent, all := confine(t, n, "silent", "silent"), confine(t, n, "all", "all")
 	serveTCP(t, listenIn(t, free.netns, "0.0.0.0:80"))
 
-	free.reaches(outsideAddr+":80", farAddr+":80", nearAddr+":80", nearOther+":80", hostAddr+":8443")
+	free.reaches(outsideAddr+":80", farAddr+":80", nearOther+":80", hostAddr+":8443")
+	free.refused(nearAddr + ":80") // private, and of a zone
 	near.reaches(nearAddr+":80", nearGateway+":8443")
 	near.refused(outsideAddr+":80", farAddr+":80", nearOther+":80", hostAddr+":8443", "203.0.113.64:80")
 	far.reaches(farAddr + ":80")
@@ -200,7 +201,7 @@ func TestConfinedRecovery(t *testing.T) {
 	third := newNetwork(t, Config{})
 	check(t, third.Sweep(t.Context(), map[string][]string{"s": {"near"}, "free": nil}))
 	s.refused(nearAddr+":80", farAddr+":80")
-	free.reaches(nearAddr + ":80")
+	free.reaches(nearAddr + ":80") // of no zone any more
 }
 
 func TestConfinedVia(t *testing.T) {
@@ -264,6 +265,23 @@ func TestConfinedClasses(t *testing.T) {
 		}
 	}
 	first.reaches(outsideAddr + ":80") // as before
+}
+
+func TestPrivatePrefixes(t *testing.T) {
+	t.Parallel()
+	prefixes := func(list ...string) (p []netip.Prefix) {
+		for _, s := range list {
+			p = append(p, netip.MustParsePrefix(s))
+		}
+		return p
+	}
+	got := privatePrefixes(map[string]Zone{
+		"a": {Prefixes: prefixes("10.20.0.0/16", "0.0.0.0/0", "192.168.4.0/24", "8.0.0.0/5")},
+		"b": {Prefixes: prefixes("203.0.113.0/24", "100.64.0.0/10", "10.20.0.0/16", "172.0.0.0/8")},
+	})
+	if want := prefixes("10.20.0.0/16", "100.64.0.0/10", "192.168.4.0/24"); !slices.Equal(got, want) {
+		t.Errorf("private are %v, want %v", got, want)
+	}
 }
 
 func TestZoneChecked(t *testing.T) {
