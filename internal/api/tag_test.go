@@ -24,7 +24,10 @@ func TestTags(t *testing.T) {
 	scaling := b.scaling("fast", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["AutoScalingConfigurationArn"].(string)
 	connection := b.connect("code", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ConnectionArn"].(string)
 	observability := b.observability("traces", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ObservabilityConfigurationArn"].(string)
-	for _, arn := range []string{service, scaling, connection, observability} {
+	connector := at(t, b.ok("CreateVpcConnector", `{"VpcConnectorName":"office","Subnets":["subnet-1"],"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]}`), "VpcConnector", "VpcConnectorArn").(string)
+	ingress := at(t, b.ok("CreateVpcIngressConnection", newIngress("door", b.create("inner", private), "vpce-1", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)),
+		"VpcIngressConnection", "VpcIngressConnectionArn").(string)
+	for _, arn := range []string{service, scaling, connection, observability, connector, ingress} {
 		if d := cmp.Diff([]string{"z=1", "a="}, b.tags(arn)); d != "" {
 			t.Errorf("%s: tags of the creation (-want +got):\n%s", arn, d)
 		}
