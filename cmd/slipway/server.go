@@ -462,7 +462,8 @@ func (s *server) run(ctx context.Context) error {
 	err := front.Wait()
 	idle := s.idle()
 	stopLoops()
-	if ierr := inner.Wait(); err == nil || errors.Is(err, context.Canceled) {
+	// A part that failed is why the front did, whatever that says.
+	if ierr := inner.Wait(); ierr != nil && !errors.Is(ierr, context.Canceled) || err == nil || errors.Is(err, context.Canceled) {
 		err = ierr
 	}
 	if idle && s.egress != nil {

@@ -51,7 +51,9 @@ func (t Target) Explain(err error) *Problem {
 }
 
 // Unreachable reports whether err says that nothing answers at the address,
-// as opposed to an answer that is an error.
+// as opposed to an answer that is an error. Errors of files, and those of
+// listening for others, are not of this kind, though they come from the same
+// system calls.
 func Unreachable(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false
@@ -62,8 +64,8 @@ func Unreachable(err error) bool {
 	if _, ok := errors.AsType[*url.Error](err); ok {
 		return true
 	}
-	_, ok := errors.AsType[net.Error](err)
-	return ok
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op != "listen"
 }
 
 func (t Target) unreachable(err error) *Problem {

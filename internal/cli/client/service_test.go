@@ -2,7 +2,11 @@ package client
 
 import (
 	"errors"
+	"io/fs"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -87,6 +91,8 @@ func TestExplain(t *testing.T) {
 		{reply(404, `{"__type":"UnknownOperationException"}`), "does not know this call", "older"},
 		{reply(500, `{"__type":"InternalServiceErrorException"}`), "InternalServiceErrorException", "req-1"},
 		{errors.New("plain"), "plain", ""},
+		{&fs.PathError{Op: "open", Path: "/x", Err: syscall.EACCES}, "permission denied", ""},
+		{&net.OpError{Op: "listen", Net: "tcp", Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}, "listen tcp: bind: address already in use", ""},
 	} {
 		p := target.Explain(tc.err)
 		if !strings.Contains(p.Text, tc.text) || !strings.Contains(p.Hint, tc.hint) {
