@@ -16,9 +16,10 @@ func newEnvCommand(m *Main) *cobra.Command {
 		Use:   "env",
 		Short: "Print what points AWS clients at the server",
 		Long: `Env prints shell commands that make the AWS CLI, the AWS SDKs and Terraform in
-this shell use the server for App Runner, its logs, ECR, secrets and parameters.
-Other AWS services keep their endpoints. A key in the environment that the server
-does not know is put aside for the one in its data directory.
+this shell use the server for App Runner and what else it answers: logs, ECR,
+secrets, parameters, IAM, STS and CloudTrail. Other AWS services keep their
+endpoints. A key in the environment that the server does not know is put aside
+for the one in its data directory.
 
 The AWS CLI knows AWS_ENDPOINT_URL_APPRUNNER since 2.13 (1.29); an older one, as
 in Debian 12, needs --endpoint-url, for which an alias is printed as a comment.`,
@@ -59,10 +60,13 @@ func (m *Main) variables(c *client.Client) []variable {
 	vars := []variable{
 		{"SLIPWAY_ENDPOINT", endpoint},
 		{"AWS_ENDPOINT_URL_APPRUNNER", endpoint},
+		{"AWS_ENDPOINT_URL_CLOUDTRAIL", endpoint},
 		{"AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", endpoint},
 		{"AWS_ENDPOINT_URL_ECR", endpoint},
+		{"AWS_ENDPOINT_URL_IAM", endpoint},
 		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", endpoint},
 		{"AWS_ENDPOINT_URL_SSM", endpoint},
+		{"AWS_ENDPOINT_URL_STS", endpoint},
 		{"AWS_REGION", c.Identity.Region},
 		{"AWS_DEFAULT_REGION", c.Identity.Region}, // boto3 reads this one only
 	}

@@ -157,6 +157,8 @@ func (m *Main) commands() []*cobra.Command {
 		newKeyCommand(m),
 		newConnectionCommand(m),
 		newHooksCommand(m),
+		newIAMCommand(m),
+		newAuditCommand(m),
 		newEnvCommand(m),
 		newVersionCommand(m),
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
 )
@@ -26,6 +27,7 @@ type Client struct {
 	// API is App Runner's own. Its calls are sent once: a create must not be
 	// repeated blindly, and those who wait repeat their questions anyway.
 	API      *apprunner.Client
+	IAM      *iam.Client
 	Secrets  *secretsmanager.Client
 	Logs     *Logs
 	Registry *Registry
@@ -82,6 +84,13 @@ func (t Target) as(id Identity) *Client {
 		HTTPClient:   hc,
 		Retryer:      aws.NopRetryer{},
 	})
+	identities := iam.New(iam.Options{
+		BaseEndpoint: aws.String(t.Endpoint.String()),
+		Region:       id.Region,
+		Credentials:  id.Provider,
+		HTTPClient:   hc,
+		Retryer:      aws.NopRetryer{},
+	})
 	secrets := secretsmanager.New(secretsmanager.Options{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
 		Region:       id.Region,
@@ -93,7 +102,10 @@ func (t Target) as(id Identity) *Client {
 		endpoint: t.Endpoint.String(), region: id.Region, service: "apprunner", contentType: "application/x-amz-json-1.0",
 		keys: id.Provider, http: hc,
 	}
-	return &Client{Target: t, Identity: id, API: api, Secrets: secrets, Logs: newLogs(own), Registry: newRegistry(t, id), own: own}
+	return &Client{
+		Target: t, Identity: id, API: api, IAM: identities, Secrets: secrets,
+		Logs: newLogs(own), Registry: newRegistry(t, id), own: own,
+	}
 }
 
 // Probe returns nil when a server answers at the target, and otherwise an error

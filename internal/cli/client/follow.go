@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/openslipway/slipway"
 )
@@ -111,6 +112,7 @@ type follower struct {
 	group   string
 	stream  string // "" until found
 	token   string // where to read the stream on
+	blind   bool   // we may follow the operation and not read its lines
 }
 
 // look asks for the operation first and for its log second, so that a sight of
@@ -123,7 +125,13 @@ func (f *follower) look(ctx context.Context) (Sight, error) {
 	if op == nil {
 		return Sight{}, &Problem{Text: fmt.Sprintf("the service has no operation %s", f.id)}
 	}
+	if f.blind {
+		return Sight{Operation: *op}, nil
+	}
 	lines, err := f.lines(ctx)
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "AccessDeniedException" {
+		f.blind, err = true, nil
+	}
 	if err != nil {
 		return Sight{}, err
 	}

@@ -84,20 +84,20 @@ func (t Target) explainAPI(api smithy.APIError, err error) *Problem {
 	code, text := api.ErrorCode(), strings.TrimSuffix(api.ErrorMessage(), ".")
 	p := &Problem{Text: text, Err: err}
 	switch code {
-	case "UnrecognizedClientException", "MissingAuthenticationTokenException":
+	case "UnrecognizedClientException", "MissingAuthenticationTokenException", "InvalidClientTokenId", "MissingAuthenticationToken":
 		p.Text = "the server at " + t.Endpoint.String() + " does not know our access key"
 		p.Hint = t.identityHint()
 	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException":
 		p.Text = "the server refused our signature: " + text
 		p.Hint = "Check the region (--region or SLIPWAY_REGION must be the server's) and the clock. " + t.identityHint()
-	case "AccessDeniedException":
+	case "AccessDeniedException", "AccessDenied":
 		p.Hint = t.identityHint()
-	case "UnknownOperationException":
+	case "UnknownOperationException", "InvalidAction":
 		p.Text = "the server at " + t.Endpoint.String() + " does not know this call"
 		p.Hint = "It may be older than this program, or no Slipway server."
 	case "ServiceQuotaExceededException":
 		p.Hint = "Remove what is no longer needed, or raise the limit where the server runs."
-	case "InternalServiceErrorException", "InternalFailure":
+	case "InternalServiceErrorException", "InternalFailure", "ServiceFailure":
 		if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.ServiceRequestID() != "" {
 			p.Hint = "The request's id is " + r.ServiceRequestID() + "."
 		}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+type auditCommand struct {
+	m        *Main
+	follow   bool
+	lines    int
+	since    string
+	user     string
+	name     string
+	resource string
+}
+
+func newAuditCommand(m *Main) *cobra.Command {
+	a := auditCommand{m: m}
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Show who changed what",
+		Long: `Audit shows the calls that changed something or tried to: who made them, when,
+from where, on what and with what outcome. Secrets are not in the records, which
+are kept for 90 days; calls that only read are not recorded.
+
+With --json every line is the whole record in the form of AWS CloudTrail. "aws
+cloudtrail lookup-events" reads the same.`,
+		Example: `  slipway audit -f
+  slipway audit --since 2h --user ann
+  slipway audit --json --name DeleteService`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&a.follow, "follow", "f", false, "go on with new calls until Ctrl-C")
+	f.IntVarP(&a.lines, "lines", "n", 50, "`number` of the last calls to show, at most 10000")
+	f.StringVar(&a.since, "since", "", "show all calls since a `time`: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
+	f.StringVar(&a.user, "user", "", "only the calls of the user of this `name`")
+	f.StringVar(&a.name, "name", "", "only the calls of this `operation`, as DeleteService")
+	f.StringVar(&a.resource, "resource", "", "only the calls on the resource of this `ARN`")
+	return cmd
+}
+
+// maxLines is the most that is shown at once.
+const maxLines = 10_000
+
+func (a *auditCommand) run(cmd *cobra.Command) error {
+	ctx := cmd.Context()
+	if a.lines < 1 || a.lines > maxLines {
+		return usageError(cmd, "--lines is %d; it must be 1 to %d", a.lines, maxLines)
+	}
+	filter, err := a.filter(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := a.m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	limit := a.lines
+	if a.since != "" && !cmd.Flags().Changed("lines") {
+		limit = maxLines
+	}
+	list, err := c.AuditEvents(ctx, filter, limit)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	if err := a.print(list, seen); err != nil {
+		return err
+	}
+	if len(list) == 0 && !a.follow {
+		a.m.progress().Say(term.Plain, "No calls are recorded.")
+	}
+	if !a.follow {
+		return nil
+	}
+	return a.watch(ctx, c, filter, seen)
+}
+
+// filter turns the flags into a lookup, which takes one attribute at most.
+func (a *auditCommand) filter(cmd *cobra.Command) (f client.AuditFilter, err error) {
+	for _, by := range []struct{ attribute, value string }{{"Username", a.user}, {"EventName", a.name}, {"ResourceName", a.resource}} {
+		if by.value == "" {
+			continue
+		}
+		if f.Attribute != "" {
+			return f, usageError(cmd, "only one of --user, --name and --resource can be given")
+		}
+		f.Attribute, f.Value = by.attribute, by.value
+	}
+	if a.since == "" {
+		return f, nil
+	}
+	if f.Since, err = parseSince(a.since, a.m.Now()); err != nil {
+		return f, usageError(cmd, "--since: %v", err)
+	}
+	return f, nil
+}
+
+// watch prints new calls. It looks a little back each time, since a call is
+// recorded under the time at which it began.
+func (a *auditCommand) watch(ctx context.Context, c *client.Client, f client.AuditFilter, seen map[string]bool) error {
+	const back = time.Minute
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	from := a.m.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		f.Since = from.Add(-back)
+		from = a.m.Now()
+		list, err := c.AuditEvents(ctx, f, maxLines)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil && !client.Unreachable(err) {
+			return err
+		}
+		if err := a.print(list, seen); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) error {
+	style := a.m.outStyle()
+	for _, e := range list {
+		if seen[e.EventID] {
+			continue
+		}
+		seen[e.EventID] = true
+		if a.m.json {
+			if _, err := fmt.Fprintln(a.m.Stdout, e.CloudTrailEvent); err != nil {
+				return err
+			}
+			continue
+		}
+		r, err := e.Record()
+		if err != nil {
+			return fmt.Errorf("read the record of %s: %w", e.EventID, err)
+		}
+		outcome := style.Dress(term.Good, "ok")
+		if r.ErrorCode != "" {
+			outcome = style.Dress(term.Bad, r.ErrorCode)
+		}
+		line := fmt.Sprintf("%s  %s  %s  %s  %s", e.EventTime.Time().Local().Format(time.DateTime), term.Printable(e.Username), r.SourceIPAddress, e.EventName, outcome)
+		for _, res := range r.Resources {
+			line += "  " + term.Printable(res.ARN)
+		}
+		if _, err := fmt.Fprintln(a.m.Stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+func newPolicyPutCommand(m *Main) *cobra.Command {
+	user := ""
+	cmd := &cobra.Command{
+		Use:   "put NAME FILE",
+		Short: "Make a policy, or change its document",
+		Long: `Put makes a managed policy of a document, or gives the policy of this name another
+one: as a new version, of which the last five are kept. With --user the policy is
+a part of that user. FILE is - for standard input.`,
+		Example: `  slipway iam policy put deployers deployers.json
+  slipway iam policy put own-keys - --user ann < own-keys.json`,
+		Args: argCount(2, 2, "the name of a policy and a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.putPolicy(cmd.Context(), user, args[0], args[1])
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "`name` of the user whose policy it is")
+	return cmd
+}
+
+func (m *Main) putPolicy(ctx context.Context, user, name, file string) error {
+	document, err := m.readDocument(file)
+	if err != nil {
+		return err
+	}
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if user == "" {
+		arn, err := c.PutPolicy(ctx, name, document)
+		if err != nil {
+			return err
+		}
+		if m.json {
+			return m.printJSON(struct{ PolicyArn string }{arn})
+		}
+		m.progress().Say(term.Plain, "Put policy %s", arn)
+		return nil
+	}
+	if _, err := c.IAM.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: &user, PolicyName: &name, PolicyDocument: &document}); err != nil {
+		return c.Target.Explain(err)
+	}
+	m.progress().Say(term.Plain, "Put policy %s of user %s", name, user)
+	return nil
+}
+
+// maxPolicyFile bounds a policy's file in bytes; IAM's own limits are far below.
+const maxPolicyFile = 1 << 20
+
+func (m *Main) readDocument(file string) (string, error) {
+	in := m.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return "", &client.Problem{Text: err.Error(), Misuse: true}
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPolicyFile))
+	return string(text), err
+}
+
+func newPolicyLsCommand(m *Main) *cobra.Command {
+	user := ""
+	cmd := &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List policies",
+		Long: `Ls lists the managed policies, those that AWS provides among them; with --user the
+policies of one user, attached ones and the user's own.`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if user != "" {
+				return m.listPoliciesOf(cmd.Context(), user)
+			}
+			return m.listPolicies(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "`name` of the user whose policies to list")
+	return cmd
+}
+
+func (m *Main) listPolicies(ctx context.Context) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := c.Policies(ctx)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct{ Policies []apiJSON }{apiList(list)})
+	}
+	t := term.Table{Head: []string{"NAME", "ARN", "VERSION", "USERS"}}
+	for _, p := range list {
+		t.Add(term.Cell{Text: aws.ToString(p.PolicyName)}, term.Cell{Text: aws.ToString(p.Arn)},
+			term.Cell{Text: aws.ToString(p.DefaultVersionId)}, term.Cell{Text: fmt.Sprint(aws.ToInt32(p.AttachmentCount))})
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func (m *Main) listPoliciesOf(ctx context.Context, user string) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	attached, err := c.IAM.ListAttachedUserPolicies(ctx, &iam.ListAttachedUserPoliciesInput{UserName: &user})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	own, err := c.IAM.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: &user})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	if m.json {
+		return m.printJSON(struct {
+			AttachedPolicies []apiJSON
+			PolicyNames      []string
+		}{apiList(attached.AttachedPolicies), own.PolicyNames})
+	}
+	t := term.Table{Head: []string{"NAME", "ARN"}}
+	for _, p := range attached.AttachedPolicies {
+		t.Add(term.Cell{Text: aws.ToString(p.PolicyName)}, term.Cell{Text: aws.ToString(p.PolicyArn)})
+	}
+	for _, name := range own.PolicyNames {
+		t.Add(term.Cell{Text: name}, term.Cell{Text: "the user's own", Tone: term.Faint})
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func newPolicyShowCommand(m *Main) *cobra.Command {
+	user := ""
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Print a policy's document",
+		Long:  "Show prints the document of a managed policy, named by its name or ARN, or with\n--user of a policy of that user.",
+		Args:  argCount(1, 1, "the name or ARN of a policy"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := m.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			text, err := c.PolicyDocument(cmd.Context(), user, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(m.Stdout, strings.TrimRight(text, "\n"))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "`name` of the user whose policy it is")
+	return cmd
+}
+
+func newPolicyRmCommand(m *Main) *cobra.Command {
+	user, force := "", false
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Remove a policy",
+		Long: `Rm removes a managed policy with its versions; with --force it is detached from
+its users first. With --user it removes a policy of that user.`,
+		Args: argCount(1, 1, "the name or ARN of a policy"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return m.removePolicy(cmd.Context(), user, args[0], force)
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "`name` of the user whose policy it is")
+	cmd.Flags().BoolVar(&force, "force", false, "detach the policy from its users first")
+	return cmd
+}
+
+func (m *Main) removePolicy(ctx context.Context, user, name string, force bool) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if user != "" {
+		if _, err := c.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &name}); err != nil {
+			return c.Target.Explain(err)
+		}
+		m.progress().Say(term.Plain, "Removed policy %s of user %s", name, user)
+		return nil
+	}
+	arn, err := c.PolicyARN(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := c.DeletePolicy(ctx, arn, force); err != nil {
+		return err
+	}
+	m.progress().Say(term.Plain, "Removed policy %s", *arn)
+	return nil
+}
+
+// newPolicyAttachCommand is attach or detach.
+func newPolicyAttachCommand(m *Main, attach bool) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "attach USER POLICY",
+		Short:   "Let a managed policy apply to a user",
+		Long:    "Attach lets a managed policy, named by its name or ARN, apply to a user.",
+		Example: "  slipway iam policy attach ann AWSAppRunnerFullAccess",
+		Args:    argCount(2, 2, "the name of a user and the name or ARN of a policy"),
+	}
+	done := "Attached %s to %s"
+	if !attach {
+		done = "Detached %s from %s"
+		cmd.Use, cmd.Short, cmd.Example = "detach USER POLICY", "Let a managed policy apply no longer", ""
+		cmd.Long = "Detach lets a managed policy, named by its name or ARN, no longer apply to a user."
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		ctx := cmd.Context()
+		c, err := m.connect(ctx)
+		if err != nil {
+			return err
+		}
+		arn, err := c.PolicyARN(ctx, args[1])
+		if err != nil {
+			return err
+		}
+		if attach {
+			_, err = c.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &args[0], PolicyArn: arn})
+		} else {
+			_, err = c.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: &args[0], PolicyArn: arn})
+		}
+		if err != nil {
+			return c.Target.Explain(err)
+		}
+		m.progress().Say(term.Plain, done, *arn, args[0])
+		return nil
+	}
+	return cmd
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+type simulateCommand struct {
+	m       *Main
+	context []string
+}
+
+func newSimulateCommand(m *Main) *cobra.Command {
+	s := simulateCommand{m: m}
+	cmd := &cobra.Command{
+		Use:   "simulate USER ACTION [RESOURCE...]",
+		Short: "Explain whether a user may do something",
+		Long: `Simulate decides as the server would whether a user may do an action to resources,
+and says which statement of which policy decides. Without a resource it asks
+about "*". The tags of resources are known; condition keys of a request, such as
+aws:SourceIp, are those that --context gives. A key with several values is given
+several times.`,
+		Example: `  slipway iam simulate ann apprunner:ListServices
+  slipway iam simulate ann apprunner:DeleteService arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c
+  slipway iam simulate ann apprunner:CreateService --context aws:SourceIp=10.1.2.3`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) < 2 {
+				return usageError(cmd, "%s needs the name of a user and an action", verb(cmd))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return s.run(cmd, args[0], args[1], args[2:]) },
+	}
+	cmd.Flags().StringArrayVar(&s.context, "context", nil, "a condition key of the request and its value, as `key=value`; may be repeated")
+	return cmd
+}
+
+func (s *simulateCommand) run(cmd *cobra.Command, user, action string, resources []string) error {
+	ctx, m := cmd.Context(), s.m
+	entries, err := s.entries(cmd)
+	if err != nil {
+		return err
+	}
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	u, err := c.IAM.GetUser(ctx, &iam.GetUserInput{UserName: &user})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	out, err := c.IAM.SimulatePrincipalPolicy(ctx, &iam.SimulatePrincipalPolicyInput{
+		PolicySourceArn: u.User.Arn, ActionNames: []string{action}, ResourceArns: resources, ContextEntries: entries,
+	})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	if m.json {
+		return m.printJSON(apiJSON{out})
+	}
+	for _, r := range out.EvaluationResults {
+		fmt.Fprintf(m.Stdout, "%s %s: %s\n", aws.ToString(r.EvalActionName), aws.ToString(r.EvalResourceName), s.explain(r))
+	}
+	return nil
+}
+
+// explain words a decision.
+func (s *simulateCommand) explain(r types.EvaluationResult) string {
+	style := s.m.outStyle()
+	text := style.Dress(term.Bad, "refused") + ", no policy allows it"
+	switch r.EvalDecision {
+	case types.PolicyEvaluationDecisionTypeAllowed:
+		text = style.Dress(term.Good, "allowed")
+	case types.PolicyEvaluationDecisionTypeExplicitDeny:
+		text = style.Dress(term.Bad, "denied")
+	}
+	for _, m := range r.MatchedStatements {
+		text += " by policy " + aws.ToString(m.SourcePolicyId)
+		if m.StartPosition != nil {
+			text += fmt.Sprintf(", the statement at line %d", m.StartPosition.Line)
+		}
+	}
+	return text
+}
+
+func (s *simulateCommand) entries(cmd *cobra.Command) ([]types.ContextEntry, error) {
+	var list []types.ContextEntry
+	at := map[string]int{}
+	for _, text := range s.context {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, usageError(cmd, "--context is %q; it must be key=value", text)
+		}
+		if i, again := at[key]; again {
+			list[i].ContextKeyValues = append(list[i].ContextKeyValues, value)
+			list[i].ContextKeyType = types.ContextKeyTypeEnumStringList
+			continue
+		}
+		at[key] = len(list)
+		list = append(list, types.ContextEntry{ContextKeyName: &key, ContextKeyType: types.ContextKeyTypeEnumString, ContextKeyValues: []string{value}})
+	}
+	return list, nil
+}

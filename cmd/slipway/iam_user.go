@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/spf13/cobra"
+
+	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
+)
+
+type userAdd struct {
+	m        *Main
+	policies []string
+	key      bool
+}
+
+func newUserAddCommand(m *Main) *cobra.Command {
+	add := userAdd{m: m}
+	cmd := &cobra.Command{
+		Use:   "add NAME",
+		Short: "Add a user",
+		Long: `Add makes a user, who may do nothing until a policy allows it. With --policy
+managed policies are attached, and with --key an access key is made and printed
+as a profile for an AWS credentials file: its secret is shown this once.`,
+		Example: "  slipway iam user add ann --policy AWSAppRunnerReadOnlyAccess --key > ann.credentials",
+		Args:    argCount(1, 1, "the name of a user"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return add.run(cmd.Context(), args[0]) },
+	}
+	f := cmd.Flags()
+	f.StringArrayVar(&add.policies, "policy", nil, "`name` or ARN of a managed policy to attach; may be repeated")
+	f.BoolVar(&add.key, "key", false, "make an access key")
+	return cmd
+}
+
+func (add *userAdd) run(ctx context.Context, name string) error {
+	m := add.m
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	var arns []*string
+	for _, p := range add.policies {
+		arn, err := c.PolicyARN(ctx, p)
+		if err != nil {
+			return err
+		}
+		arns = append(arns, arn)
+	}
+	out, err := c.IAM.CreateUser(ctx, &iam.CreateUserInput{UserName: &name})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	for _, arn := range arns {
+		if _, err := c.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: &name, PolicyArn: arn}); err != nil {
+			return c.Target.Explain(err)
+		}
+	}
+	if add.key {
+		return m.addKey(ctx, c, name)
+	}
+	if m.json {
+		return m.printJSON(apiJSON{out})
+	}
+	m.progress().Say(term.Plain, "Added user %s", name)
+	return nil
+}
+
+func newUserLsCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Aliases: []string{"list"},
+		Short:   "List users",
+		Long: `Ls lists the users by name. The root user is not among them. With --json it prints
+what ListUsers answers, all pages in one.`,
+		Args: argCount(0, 0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.listUsers(cmd.Context()) },
+	}
+}
+
+func (m *Main) listUsers(ctx context.Context) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	users, err := c.Users(ctx)
+	if err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(struct{ Users []apiJSON }{apiList(users)})
+	}
+	if len(users) == 0 {
+		m.progress().Say(term.Plain, "No users yet. `slipway iam user add NAME` makes one.")
+		return nil
+	}
+	t := term.Table{Head: []string{"NAME", "ID", "CREATED"}}
+	for _, u := range users {
+		t.Add(term.Cell{Text: aws.ToString(u.UserName)}, term.Cell{Text: aws.ToString(u.UserId)}, term.Cell{Text: term.Ago(m.Now(), aws.ToTime(u.CreateDate))})
+	}
+	return t.Write(m.Stdout, m.outStyle())
+}
+
+func newUserRmCommand(m *Main) *cobra.Command {
+	force := false
+	cmd := &cobra.Command{
+		Use:   "rm NAME",
+		Short: "Remove a user",
+		Long: `Rm removes a user who has no access keys and no policies any more; with --force
+these are removed first. Temporary credentials of the user end with them.`,
+		Args: argCount(1, 1, "the name of a user"),
+		RunE: func(cmd *cobra.Command, args []string) error { return m.removeUser(cmd.Context(), args[0], force) },
+	}
+	cmd.Flags().BoolVar(&force, "force", false, "remove the user's access keys and policies first")
+	return cmd
+}
+
+func (m *Main) removeUser(ctx context.Context, name string, force bool) error {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	if force {
+		if err := c.EmptyUser(ctx, name); err != nil {
+			return err
+		}
+	}
+	if _, err := c.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name}); err != nil {
+		p := c.Target.Explain(err)
+		if !force {
+			p.Hint = "--force removes the user's access keys and policies, too."
+		}
+		return p
+	}
+	m.progress().Say(term.Plain, "Removed user %s", name)
+	return nil
+}
+
+// addKey makes an access key and prints it.
+func (m *Main) addKey(ctx context.Context, c *client.Client, user string) error {
+	owner, err := c.KeyOwner(ctx, user)
+	if err != nil {
+		return err
+	}
+	out, err := c.IAM.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: owner})
+	if err != nil {
+		return c.Target.Explain(err)
+	}
+	if m.json {
+		return m.printJSON(apiJSON{out})
+	}
+	k := out.AccessKey
+	_, err = fmt.Fprintf(m.Stdout, "[%s]\naws_access_key_id = %s\naws_secret_access_key = %s\nregion = %s\n", user, *k.AccessKeyId, *k.SecretAccessKey, c.Identity.Region)
+	return err
+}
