@@ -25,7 +25,8 @@ const readers = 4
 type Store struct {
 	db      *sql.DB
 	writer  chan *conn // holds the writing connection while nobody writes
-	reader  chan *conn // the reading ones; the same channel as writer in memory
+	reader  chan *conn // the reading ones that nobody uses; the same channel as writer in memory
+	unread  chan bool  // one entry for each reading connection that was not needed yet
 	journal journal
 	watch   watchers
 }
@@ -100,15 +101,36 @@ func (s *Store) connect(ctx context.Context, memory bool) error {
 		s.reader = s.writer
 		return nil
 	}
-	s.reader = make(chan *conn, readers)
+	s.reader, s.unread = make(chan *conn, readers), make(chan bool, readers)
 	for range readers {
-		c, err := newConn(ctx, s.db)
-		if err != nil {
-			return err
-		}
-		s.reader <- c
+		s.unread <- true
 	}
 	return nil
+}
+
+// forReading takes a connection to read with. Each is opened when all others are
+// in use: a connection takes milliseconds and memory.
+func (s *Store) forReading(ctx context.Context) (*conn, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case c := <-s.reader:
+		return c, nil
+	default:
+	}
+	select {
+	case c := <-s.reader:
+		return c, nil
+	case <-s.unread:
+		c, err := newConn(ctx, s.db)
+		if err != nil {
+			s.unread <- true
+		}
+		return c, err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Close waits for running transactions and closes the database.
@@ -117,8 +139,11 @@ func (s *Store) Close() error {
 	w.close()
 	if s.reader != s.writer {
 		for range readers {
-			c := <-s.reader
-			c.close()
+			select {
+			case c := <-s.reader:
+				c.close()
+			case <-s.unread:
+			}
 		}
 	}
 	return errors.Join(s.journal.close(), s.db.Close())
@@ -127,7 +152,7 @@ func (s *Store) Close() error {
 // View runs f in a read transaction: all its queries see one state. f must not
 // keep tx.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	c, err := take(ctx, s.reader)
+	c, err := s.forReading(ctx)
 	if err != nil {
 		return err
 	}
