@@ -17,6 +17,7 @@ type report struct {
 	starts   map[string][]time.Duration
 	versions []string
 	missing  []string
+	noise    noise
 
 	scaledOut []time.Duration
 	crowd     []time.Duration // until each of the resumed services answered
@@ -31,9 +32,17 @@ type report struct {
 
 // atRest is a server that has nothing to do.
 type atRest struct {
-	what    string
-	memory  int64 // resident bytes
-	started time.Duration
+	what     string
+	services int
+	memory   int64 // resident bytes
+	started  time.Duration
+}
+
+// order makes the ways stand in this order.
+func (r *report) order(ways []starter) {
+	for _, w := range ways {
+		r.ways = append(r.ways, w.name())
+	}
 }
 
 func (r *report) started(way string, took time.Duration) {
@@ -62,16 +71,19 @@ func (r *report) page() string {
 Written by `+"`make bench`"+`. Compare ratios: milliseconds belong to the machine,
 which was: %s.
 
+%s
+
 ## From the call to the first answer
 
-The same static binary, a small HTTP server, is started in each way, in turns,
-%d times. The time ends with the first 200. Slipway's starts with the API call
-and holds everything: the signature, the transaction, the operation's steps, the
-sandbox and the route. runc is spared a network namespace.
+The same static binary, a small HTTP server, is started in each way, in turns
+and in changing order, %d times, the machine being left alone for a quarter of a
+second before each. The time ends with the first 200. Slipway's starts with the
+API call and holds everything: the signature, the transaction, the operation's
+steps, the sandbox and the route. runc is spared a network namespace.
 
 | way | median ms | 10%% - 90%% | above bare exec | times bare exec |
 |---|---|---|---|---|
-`, machine(r.versions), r.rounds)
+`, machine(r.versions), r.noise.text(), r.rounds)
 	base := quantile(r.starts[r.ways[0]], 0.5)
 	for _, way := range r.ways {
 		all := r.starts[way]
@@ -120,8 +132,19 @@ The server is started anew and left alone for %v.
 		fmt.Fprintf(b, "| %s | %.1f | %s |\n", s.what, mib(s.memory), ms(s.started))
 	}
 	if len(r.rests) > 1 {
-		fmt.Fprintf(b, "\nThe init that keeps an instance occupies %.2f MiB (proportional set size, median) beside\nthe application.\n", mib(r.init))
+		fmt.Fprintf(b, "\nThe init that keeps an instance occupies %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
+		first, second := r.rests[0], r.rests[1]
+		fmt.Fprintf(b, "; the server itself %.0f KiB more for each running service", perService(first, second))
+		if len(r.rests) > 2 {
+			fmt.Fprintf(b, "\nand %.0f KiB for each paused one", perService(second, r.rests[2]))
+		}
+		b.WriteString(".\n")
 	}
+}
+
+// perService is what each of the services that b has and a has not takes, in KiB.
+func perService(a, b atRest) float64 {
+	return float64(b.memory-a.memory) / 1024 / float64(max(b.services-a.services, 1))
 }
 
 func (r *report) apiCalls(b *strings.Builder) {

@@ -19,7 +19,8 @@ func TestPage(t *testing.T) {
 	r.crowd, r.crowded = []time.Duration{time.Second, 3 * time.Second}, 3*time.Second
 	r.scaledOut = []time.Duration{12 * time.Millisecond}
 	r.init = 3 << 19
-	r.rests = []atRest{{"no services", 30 << 20, 50 * time.Millisecond}, {"1 service", 31 << 20, 60 * time.Millisecond}}
+	r.rests = []atRest{{"no services", 0, 30 << 20, 50 * time.Millisecond}, {"4 services", 4, 31 << 20, 60 * time.Millisecond}}
+	r.noise = noise{busy: 30, all: 200}
 	page := r.page()
 	for _, want := range []string{
 		"| bare exec | 3.00 | 2.00 - 4.00 | 0.00 | 1.0 |",
@@ -30,6 +31,8 @@ func TestPage(t *testing.T) {
 		"| ... until all answered | 3000.00 | 500.0 |",
 		"| no services | 30.0 | 50.00 |",
 		"occupies 1.50 MiB",
+		"the server itself 256 KiB more for each running service.",
+		"**Noisy.** Between the measurements 15% of the machine was busy",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q:\n%s", want, page)
@@ -47,5 +50,18 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := quantile(nil, 0.5); got != 0 {
 		t.Errorf("quantile of nothing is %v", got)
+	}
+}
+
+func TestParseTicks(t *testing.T) {
+	t.Parallel()
+	got, err := parseTicks("cpu  10 1 20 300 40 2 3 4 5 6\ncpu0 1 2 3\n")
+	if want := (noise{busy: 40, all: 380}); got != want || err != nil {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "intr 1 2 3 4 5 6 7 8 9", "cpu a b c d e f g h i"} {
+		if _, err := parseTicks(bad); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
 	}
 }

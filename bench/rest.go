@@ -31,14 +31,14 @@ func measureRest(ctx context.Context, l *lab, r *report) error {
 
 func rest(ctx context.Context, s *server, l *lab, r *report) error {
 	some := min(100, l.services/2)
-	if err := r.restart(ctx, s, "no services"); err != nil {
+	if err := r.restart(ctx, s, 0, "no services"); err != nil {
 		return err
 	}
 	running, err := s.many(ctx, "running", some, false)
 	if err != nil {
 		return err
 	}
-	if err := r.restart(ctx, s, fmt.Sprintf("%d services, each with an instance", some)); err != nil {
+	if err := r.restart(ctx, s, some, fmt.Sprintf("%d services, each with an instance", some)); err != nil {
 		return err
 	}
 	if err := r.instances(s.dir, len(running)); err != nil {
@@ -47,12 +47,12 @@ func rest(ctx context.Context, s *server, l *lab, r *report) error {
 	if _, err := s.many(ctx, "paused", l.services-some, true); err != nil {
 		return err
 	}
-	return r.restart(ctx, s, fmt.Sprintf("%d services, %d of them with an instance", l.services, some))
+	return r.restart(ctx, s, l.services, fmt.Sprintf("%d services, %d of them with an instance", l.services, some))
 }
 
 // restart starts the server anew, so that its memory is that of rest and not
 // of the work that made its services, and notes both.
-func (r *report) restart(ctx context.Context, s *server, what string) error {
+func (r *report) restart(ctx context.Context, s *server, services int, what string) error {
 	if err := s.stop(); err != nil {
 		return err
 	}
@@ -66,7 +66,7 @@ func (r *report) restart(ctx context.Context, s *server, what string) error {
 	case <-time.After(settle):
 	}
 	memory, err := status(s.cmd.Process.Pid, "VmRSS")
-	r.rests = append(r.rests, atRest{what: what, memory: memory, started: took})
+	r.rests = append(r.rests, atRest{what: what, services: services, memory: memory, started: took})
 	return err
 }
 

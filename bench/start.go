@@ -179,48 +179,6 @@ func (r *runc) stop(ctx context.Context) error {
 	return nil
 }
 
-// docker starts the binary with Docker, its port published on the loopback.
-type docker struct {
-	port int
-}
-
-const dockerImage = "slipway-bench"
-
-func newDocker(ctx context.Context, l *lab) (*docker, error) {
-	dir := filepath.Join(l.dir, "docker")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(l.binary)
-	if err != nil {
-		return nil, err
-	}
-	text := "FROM scratch\nCOPY app /app\nENTRYPOINT [\"/app\"]\n"
-	err = errors.Join(os.WriteFile(filepath.Join(dir, "app"), b, 0o755), os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(text), 0o644))
-	if err != nil {
-		return nil, err
-	}
-	if out, err := exec.CommandContext(ctx, "docker", "build", "-q", "-t", dockerImage, dir).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("docker build: %w\n%s", err, out)
-	}
-	return &docker{freePort()}, nil
-}
-
-func (d *docker) name() string { return "Docker" }
-
-func (d *docker) start(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, "docker", "run", "-d", "--name", dockerImage, "-e", "PORT=8080",
-		"-p", fmt.Sprintf("127.0.0.1:%d:8080", d.port), dockerImage).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("docker run: %w\n%s", err, out)
-	}
-	return answers(ctx, d.port)
-}
-
-func (d *docker) stop(ctx context.Context) error {
-	return exec.CommandContext(ctx, "docker", "rm", "--force", dockerImage).Run()
-}
-
 // freePort returns a port that was free a moment ago.
 func freePort() int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -237,14 +195,17 @@ func measureStarts(ctx context.Context, l *lab, r *report) error {
 	if err != nil {
 		return err
 	}
-	ways, err := starters(ctx, l, s, r)
+	e, err := findEngine(ctx, l.dir)
 	if err == nil {
-		err = takeTurns(ctx, l.rounds, ways, r)
+		var ways []starter
+		if ways, err = starters(ctx, l, s, e, r); err == nil {
+			err = takeTurns(ctx, l.rounds, ways, r)
+		}
 	}
-	return errors.Join(err, s.close())
+	return errors.Join(err, s.close(), e.close())
 }
 
-func starters(ctx context.Context, l *lab, s *server, r *report) ([]starter, error) {
+func starters(ctx context.Context, l *lab, s *server, e *engine, r *report) ([]starter, error) {
 	paused, err := s.running(ctx, "paused", "")
 	if err != nil {
 		return nil, err
@@ -263,23 +224,32 @@ func starters(ctx context.Context, l *lab, s *server, r *report) ([]starter, err
 		}
 		ways = append(ways, way)
 	}
-	if out, err := exec.Command("docker", "version", "--format", "{{.Server.Version}}").Output(); err != nil {
-		r.absent("Docker", "no engine answers")
-	} else {
-		r.version("Docker", out)
-		way, err := newDocker(ctx, l)
-		if err != nil {
-			return nil, err
-		}
-		ways = append(ways, way)
+	if e == nil {
+		r.absent("Docker", "no engine answers, and there is no dockerd to start")
+		return ways, nil
 	}
-	return ways, nil
+	out, err := e.run(ctx, nil, "version", "--format", "{{.Server.Version}}")
+	if err != nil {
+		return nil, err
+	}
+	r.version("Docker", out)
+	way, err := newDocker(ctx, l, e)
+	return append(ways, way), err
 }
 
-// takeTurns runs the rounds; the first warms caches and does not count.
+// takeTurns runs the rounds; the first warms caches and does not count. Every
+// second round goes backwards, so that nobody always follows the same.
 func takeTurns(ctx context.Context, rounds int, ways []starter, r *report) error {
+	r.order(ways)
 	for round := range rounds + 1 {
-		for _, way := range ways {
+		for i := range ways {
+			if round%2 == 1 {
+				i = len(ways) - 1 - i
+			}
+			way := ways[i]
+			if err := r.noise.lull(ctx); err != nil {
+				return err
+			}
 			began := time.Now()
 			if err := way.start(ctx); err != nil {
 				return fmt.Errorf("%s: %w", way.name(), err)

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// noise is how busy the machine was while nothing was measured: with others'
+// work, and what little a server does at rest.
+type noise struct{ busy, all int64 } // in ticks of all processors
+
+const (
+	// settled is how long the machine is left alone after something was
+	// stopped and before something else is started: nobody's clean-up, and no
+	// sandbox that Slipway makes ahead, shall be another's delay.
+	settled = 150 * time.Millisecond
+
+	// listened is how long, after that, others' work is measured.
+	listened = 100 * time.Millisecond
+
+	// noisy is the share of the machine above which figures are marked.
+	noisy = 0.1
+)
+
+// lull waits until what was stopped has settled, and listens.
+func (n *noise) lull(ctx context.Context) error {
+	if err := idle(ctx, settled); err != nil {
+		return err
+	}
+	before, err := ticks()
+	if err == nil {
+		err = idle(ctx, listened)
+	}
+	if err != nil {
+		return err
+	}
+	after, err := ticks()
+	n.busy += after.busy - before.busy
+	n.all += after.all - before.all
+	return err
+}
+
+func idle(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// share is the part of the machine that was busy.
+func (n noise) share() float64 {
+	if n.all == 0 {
+		return 0
+	}
+	return float64(n.busy) / float64(n.all)
+}
+
+// text is what the page says of it.
+func (n noise) text() string {
+	text := fmt.Sprintf("Between the measurements %.0f%% of the machine was busy with other work.", 100*n.share())
+	if n.share() > noisy {
+		text = "**Noisy.** " + text + " That slows everything here, and not evenly."
+	}
+	return text
+}
+
+// ticks reads what the processors have done since the machine's start.
+func ticks() (noise, error) {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return noise{}, err
+	}
+	return parseTicks(string(b))
+}
+
+// parseTicks reads the line of all processors: user, nice, system, idle, iowait,
+// irq, softirq, steal; guests are in user and nice.
+func parseTicks(stat string) (n noise, err error) {
+	line, _, _ := strings.Cut(stat, "\n")
+	f := strings.Fields(line)
+	if len(f) < 9 || f[0] != "cpu" {
+		return n, errors.New("/proc/stat does not begin with all processors")
+	}
+	for i, s := range f[1:9] {
+		t, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return n, fmt.Errorf("/proc/stat: %w", err)
+		}
+		n.all += t
+		if i != 3 && i != 4 { // idle, iowait
+			n.busy += t
+		}
+	}
+	return n, nil
+}
