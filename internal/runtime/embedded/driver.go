@@ -233,7 +233,7 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 		return fmt.Errorf("watch processes: %w", err)
 	}
 	defer d.poller.close()
-	if d.yard, err = openYard(ctx, d.cfg, d.slice); err != nil {
+	if d.yard, err = openYard(d.cfg, d.slice); err != nil {
 		return err
 	}
 	defer d.yard.close()

@@ -46,7 +46,7 @@ const (
 	dirMount     = "mount" // mounted upon, in the workshop alone
 )
 
-func openYard(ctx context.Context, cfg Config, slice *cgroup.Slice) (*yard, error) {
+func openYard(cfg Config, slice *cgroup.Slice) (*yard, error) {
 	y := &yard{
 		dir:      cfg.Dir,
 		layerDir: cfg.LayerDir,
@@ -67,7 +67,7 @@ func openYard(ctx context.Context, cfg Config, slice *cgroup.Slice) (*yard, erro
 		return nil, err
 	}
 	var err error
-	if y.disks, err = disk.Open(ctx, y.path(dirDisks), cfg.Disks, cfg.Log); err != nil {
+	if y.disks, err = disk.Open(y.path(dirDisks), cfg.Disks, cfg.Log); err != nil {
 		return nil, err
 	}
 	y.shop = newWorkshop(y.path(dirMount))

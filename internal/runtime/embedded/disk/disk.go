@@ -2,7 +2,7 @@
 // layer of its root file system.
 //
 // The bound is the kernel's, not a watcher's. There are three ways to it, and
-// Open takes the first that works where the data directory is:
+// the first that works where the data directory is gets chosen:
 //
 //   - Quota: a directory under a project quota. It costs nothing, but the file
 //     system must have been mounted with project quotas (xfs and ext4 can).
@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,8 +46,13 @@ const (
 
 // Pool makes disks.
 type Pool struct {
-	dir  string
-	kind maker
+	want   Kind // "" for any
+	log    *slog.Logger
+	quotas *quotas // the kind of which something may be left
+	others []maker
+
+	mu     sync.Mutex // guards chosen
+	chosen maker      // nil before the first disk
 }
 
 // maker makes disks of one kind. The root of a disk made is empty and belongs
@@ -55,28 +61,38 @@ type maker interface {
 	kind() Kind
 	// make returns a detached mount of size bytes.
 	make(ctx context.Context, name string, size int64) (*os.File, error)
-	// remove removes what is left when the mount is gone.
-	remove(name string) error
-	// names returns the disks of which something is left.
-	names() ([]string, error)
 }
 
-// Open chooses a kind for disks below dir, which is made if it is missing.
-// want restricts the choice to one kind unless it is empty.
-func Open(ctx context.Context, dir string, want Kind, log *slog.Logger) (*Pool, error) {
+// Open returns a pool of disks below dir, which is made if it is missing. want
+// restricts the choice to one kind unless it is empty. What works is tried with
+// the first disk, as that takes a while.
+func Open(dir string, want Kind, log *slog.Logger) (*Pool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a directory for disks: %w", err)
 	}
+	return &Pool{want: want, log: log, quotas: &quotas{dir: dir}, others: []maker{&images{dir: dir}, &memory{}}}, nil
+}
+
+// choose returns the kind of all disks.
+func (p *Pool) choose(ctx context.Context) (maker, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.chosen != nil {
+		return p.chosen, nil
+	}
 	var refusals []error
-	for _, m := range []maker{&quotas{dir: dir}, &images{dir: dir}, &memory{}} {
-		if want != "" && m.kind() != want {
+	for _, m := range append([]maker{p.quotas}, p.others...) {
+		if p.want != "" && m.kind() != p.want {
 			continue
 		}
-		p := &Pool{dir, m}
-		err := p.try(ctx)
+		err := p.try(ctx, m)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
 		if err == nil {
-			log.Debug("chose how to bound disk space", "kind", m.kind(), "refused", errors.Join(refusals...))
-			return p, nil
+			p.log.Debug("chose how to bound disk space", "kind", m.kind(), "refused", errors.Join(refusals...))
+			p.chosen = m
+			return m, nil
 		}
 		refusals = append(refusals, fmt.Errorf("%s: %w", m.kind(), err))
 	}
@@ -84,26 +100,31 @@ func Open(ctx context.Context, dir string, want Kind, log *slog.Logger) (*Pool, 
 }
 
 // try makes a disk and removes it.
-func (p *Pool) try(ctx context.Context) error {
+func (p *Pool) try(ctx context.Context, m maker) error {
 	const size = 16 << 20
 	name := fmt.Sprintf("try-%d", os.Getpid())
-	f, err := p.Make(ctx, name, size, 0)
+	f, err := p.make(ctx, m, name, size, 0)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f.Close(), p.Remove(name))
 }
 
-// Kind says how space is bounded.
-func (p *Pool) Kind() Kind { return p.kind.kind() }
-
 // Make makes a disk of size bytes and returns it as a detached mount, with
 // directories Upper and Work that belong to the host's user and group owner.
 // The name must be new.
 func (p *Pool) Make(ctx context.Context, name string, size int64, owner int) (*os.File, error) {
-	f, err := p.kind.make(ctx, name, size)
+	m, err := p.choose(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("make a disk of %d bytes (%s): %w", size, p.Kind(), err)
+		return nil, err
+	}
+	return p.make(ctx, m, name, size, owner)
+}
+
+func (p *Pool) make(ctx context.Context, m maker, name string, size int64, owner int) (*os.File, error) {
+	f, err := m.make(ctx, name, size)
+	if err != nil {
+		return nil, fmt.Errorf("make a disk of %d bytes (%s): %w", size, m.kind(), err)
 	}
 	if err := furnish(f, owner); err != nil {
 		return nil, errors.Join(fmt.Errorf("furnish a disk: %w", err), f.Close(), p.Remove(name))
@@ -128,14 +149,14 @@ func furnish(f *os.File, owner int) error {
 // Remove removes what is left of a disk that nobody has mounted any more. One
 // that does not exist is removed already.
 func (p *Pool) Remove(name string) error {
-	if err := p.kind.remove(name); err != nil {
+	if err := p.quotas.remove(name); err != nil {
 		return fmt.Errorf("remove disk %s: %w", name, err)
 	}
 	return nil
 }
 
 // Names returns the disks of which something is left in the directory.
-func (p *Pool) Names() ([]string, error) { return p.kind.names() }
+func (p *Pool) Names() ([]string, error) { return p.quotas.names() }
 
 // memory keeps disks in memory.
 type memory struct{}
@@ -145,10 +166,6 @@ func (*memory) kind() Kind { return Memory }
 func (*memory) make(_ context.Context, _ string, size int64) (*os.File, error) {
 	return mount("tmpfs", map[string]string{"size": fmt.Sprint(size), "mode": "0755"})
 }
-
-func (*memory) remove(string) error { return nil }
-
-func (*memory) names() ([]string, error) { return nil, nil }
 
 // mount returns a new file system as a detached mount. An option without a
 // value is a flag.

@@ -57,10 +57,6 @@ func (m *images) make(ctx context.Context, _ string, size int64) (*os.File, erro
 	return mount("ext4", map[string]string{"source": path, "noinit_itable": "", "nobarrier": ""})
 }
 
-func (*images) remove(string) error { return nil }
-
-func (*images) names() ([]string, error) { return nil, nil }
-
 // unnamed makes a file that is gone, and its space free, once it is closed
 // everywhere.
 func unnamed(dir string) (*os.File, error) {

@@ -65,6 +65,7 @@ func (q *quotas) bind(path string, project uint32, size int64) (*os.File, error)
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// remove removes what is left when the mount is gone. It may be of another kind.
 func (q *quotas) remove(name string) error {
 	path := filepath.Join(q.dir, name)
 	attr, err := attributes(path)
@@ -83,6 +84,7 @@ func (q *quotas) remove(name string) error {
 	return setLimit(q.dir, attr.project, 0)
 }
 
+// names returns the disks of which something is left.
 func (q *quotas) names() ([]string, error) { return entries(q.dir) }
 
 // project returns an id that no directory has.
