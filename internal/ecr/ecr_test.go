@@ -516,3 +516,29 @@ func FuzzToken(f *testing.F) {
 		}
 	})
 }
+
+// Users other than root need a permission on the repository, by ECR's names.
+func TestPermissions(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.push("one", "shop:v1")
+	key := slipway.AccessKey{ID: "AKIANOTHING", Secret: "secret", User: "ann", CreatedAt: b.Clock.Now()}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.InsertUser(slipway.User{Name: "ann", ID: "AIDA1", Path: "/", CreatedAt: b.Clock.Now()}), tx.InsertAccessKey(key))
+	})
+	ann := b.As(key, "")
+	shop := b.ecr.ARN("shop")
+	for _, c := range []struct{ operation, body, resource string }{
+		{"GetAuthorizationToken", `{}`, "*"},
+		{"DescribeRegistry", `{}`, "*"},
+		{"CreateRepository", `{"repositoryName": "new"}`, b.ecr.ARN("new")},
+		{"DescribeRepositories", `{}`, b.ecr.ARN("*")},
+		{"DescribeRepositories", `{"repositoryNames": ["shop"]}`, shop},
+		{"DeleteRepository", `{"repositoryName": "shop", "force": true}`, shop},
+		{"BatchGetImage", `{"repositoryName": "shop", "imageIds": [{"imageTag": "v1"}]}`, shop},
+		{"PutLifecyclePolicy", `{"repositoryName": "shop"}`, shop},
+		{"TagResource", `{"resourceArn": "` + shop + `", "tags": []}`, shop},
+	} {
+		ann.Refused(target+c.operation, c.body, "AccessDeniedException", "ecr:"+c.operation+" on resource: "+c.resource+" because")
+	}
+}
