@@ -313,6 +313,12 @@ func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err != nil {
 		return operation.Fatal(err)
 	}
+	if len(st.Secrets) > 0 { // read for a release that was never made
+		st.Secrets = nil
+		if err := save(op, st); err != nil {
+			return operation.Fatal(err)
+		}
+	}
 	if st.Release != "" {
 		r, err := tx.Release(st.Release)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
