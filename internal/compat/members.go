@@ -57,7 +57,7 @@ var members = map[string]string{
 	"ImageConfiguration.Port":                             "Where requests and health checks go; default 8080. Set as PORT.",
 	"ImageConfiguration.StartCommand":                     "Replaces the image's entry point and command; split into words, without a shell.",
 	"ImageConfiguration.RuntimeEnvironmentVariables":      "Set over the image's own. PORT is reserved.",
-	"ImageConfiguration.RuntimeEnvironmentSecrets":        "Kept and shown; resolved at each deployment, which fails naming the variable whose secret can't be read.",
+	"ImageConfiguration.RuntimeEnvironmentSecrets":        "Kept and shown as references; read at each deployment and resume from the secrets kept here, or from AWS with --aws-secrets. One that can't be read fails the deployment, which names the variable. As with App Runner an InstanceRoleArn is required; here it opens nothing.",
 	"AuthenticationConfiguration.ConnectionArn":           "For code repositories: it must exist and be AVAILABLE. Refused for images.",
 	"AccessRoleArn":                                       "Kept and shown; images are pulled with the server's own credentials.",
 	"Cpu":                                                 "A limit of each instance, in App Runner's pairs with Memory; answered in units.",

@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -88,6 +89,9 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(cfg.File); err == nil && info.Mode().Perm()&0o077 != 0 && cfg.Passphrase == "" {
+		cfg.Log.Warn("others than the server's user may read the key file", "file", cfg.File, "mode", info.Mode().Perm().String())
 	}
 	if err := k.use(masters, rows); err != nil {
 		return nil, err

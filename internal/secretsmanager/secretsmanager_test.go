@@ -14,7 +14,6 @@ import (
 
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
-	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/seal/sealtest"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/secretsmanager"
@@ -22,19 +21,19 @@ import (
 
 type bench struct {
 	*gatewaytest.Bench
-	keys *seal.Keyring
+	service gateway.Service
 }
 
 func newBench(t *testing.T) bench {
 	b := bench{Bench: gatewaytest.New(t)}
-	b.keys = sealtest.New(t, b.Store)
 	m, err := secretsmanager.New(secretsmanager.Config{
-		Store: b.Store, Vault: &secrets.Vault{Keys: b.keys, Region: gatewaytest.Region, Account: gatewaytest.Account}, Now: b.Clock.Now,
+		Store: b.Store, Vault: &secrets.Vault{Keys: sealtest.New(t, b.Store), Region: gatewaytest.Region, Account: gatewaytest.Account}, Now: b.Clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Open([]gateway.Service{m.Service()})
+	b.service = m.Service()
+	b.Open([]gateway.Service{b.service})
 	return b
 }
 

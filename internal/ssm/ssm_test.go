@@ -19,17 +19,21 @@ import (
 	"github.com/openslipway/slipway/internal/ssm"
 )
 
-type bench struct{ *gatewaytest.Bench }
+type bench struct {
+	*gatewaytest.Bench
+	service gateway.Service
+}
 
 func newBench(t *testing.T) bench {
-	b := bench{gatewaytest.New(t)}
+	b := bench{Bench: gatewaytest.New(t)}
 	p, err := ssm.New(ssm.Config{
 		Store: b.Store, Vault: &secrets.Vault{Keys: sealtest.New(t, b.Store), Region: gatewaytest.Region, Account: gatewaytest.Account}, Now: b.Clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Open([]gateway.Service{p.Service()})
+	b.service = p.Service()
+	b.Open([]gateway.Service{b.service})
 	return b
 }
 

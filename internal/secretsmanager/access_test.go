@@ -1,0 +1,48 @@
+package secretsmanager_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// However a call names a secret, its permissions are about the whole ARN, and a
+// secret that is not there is not told from one that may not be read.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	arn := b.ok("CreateSecret", `{"Name":"prod/db"}`)["ARN"].(string)
+	const none, get = "arn:aws:secretsmanager:us-east-1:000000000000:secret:none", "secretsmanager:GetSecretValue"
+	for _, c := range []struct {
+		operation string
+		in        any
+		want      []string // actions where they are not the operation's, and resources
+	}{
+		{"GetSecretValue", &sdk.GetSecretValueInput{SecretId: aws.String("prod/db")}, []string{" " + arn}},
+		{"GetSecretValue", &sdk.GetSecretValueInput{SecretId: aws.String(arn[:len(arn)-7])}, []string{" " + arn}},
+		{"DeleteSecret", &sdk.DeleteSecretInput{SecretId: &arn}, []string{" " + arn}},
+		{"PutSecretValue", &sdk.PutSecretValueInput{SecretId: aws.String("none")}, []string{" " + none}},
+		{"PutSecretValue", &sdk.PutSecretValueInput{}, []string{" arn:aws:secretsmanager:us-east-1:000000000000:secret:"}},
+		{"CreateSecret", &sdk.CreateSecretInput{Name: aws.String("none")}, []string{" " + none}},
+		{"ListSecrets", &sdk.ListSecretsInput{}, []string{" *"}},
+		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{SecretIdList: []string{"prod/db", "none"}}, []string{" *", get + " " + arn, get + " " + none}},
+		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", get + " arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}},
+	} {
+		var got []string
+		err := b.Store.View(t.Context(), func(tx *store.Tx) error {
+			needs, err := b.service.Operations["secretsmanager."+c.operation].Needs(tx, c.in)
+			for _, n := range needs {
+				got = append(got, n.Action+" "+n.Resource)
+			}
+			return err
+		})
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, %v; want %q", c.operation, got, err, c.want)
+		}
+	}
+}

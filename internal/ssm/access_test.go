@@ -1,0 +1,45 @@
+package ssm_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// However a call names parameters, its permissions are about their ARNs.
+func TestNeeds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	const arn = "arn:aws:ssm:us-east-1:000000000000:parameter/"
+	for _, c := range []struct {
+		operation string
+		in        any
+		want      []string
+	}{
+		{"GetParameter", &sdk.GetParameterInput{Name: aws.String("/a/b:3")}, []string{arn + "a/b"}},
+		{"GetParameter", &sdk.GetParameterInput{Name: aws.String(arn + "a/b:3")}, []string{arn + "a/b"}},
+		{"PutParameter", &sdk.PutParameterInput{Name: aws.String("a")}, []string{arn + "a"}},
+		{"PutParameter", &sdk.PutParameterInput{}, []string{arn}},
+		{"GetParameters", &sdk.GetParametersInput{Names: []string{"a", "/b"}}, []string{arn + "a", arn + "b"}},
+		{"GetParameters", &sdk.GetParametersInput{}, []string{"*"}},
+		{"GetParametersByPath", &sdk.GetParametersByPathInput{Path: aws.String("/a")}, []string{arn + "a/"}},
+		{"ListTagsForResource", &sdk.ListTagsForResourceInput{ResourceId: aws.String("/a/b")}, []string{arn + "a/b"}},
+		{"DescribeParameters", &sdk.DescribeParametersInput{}, []string{"*"}},
+	} {
+		var got []string
+		err := b.Store.View(t.Context(), func(tx *store.Tx) error {
+			needs, err := b.service.Operations["AmazonSSM."+c.operation].Needs(tx, c.in)
+			for _, n := range needs {
+				got = append(got, n.Resource)
+			}
+			return err
+		})
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, %v; want %q", c.operation, got, err, c.want)
+		}
+	}
+}
