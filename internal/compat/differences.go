@@ -33,6 +33,16 @@ var differences = []Difference{
 		"Traces belong where their owner looks at them.",
 	},
 	{
+		"Events", "Status changes are events on EventBridge's bus, delivered at best effort.",
+		"The same events are posted to webhooks (`slipway hooks`): signed, at least once, in order for each service. A new service's first has no `previousServiceStatus`, and those of custom domains, whose fields are not documented, are like those of services. See [events.md](events.md).",
+		"There is no EventBridge beside the server.",
+	},
+	{
+		"ECR", "Images are pushed to repositories that were created, and stay until they are deleted.",
+		"The server's registry takes a push to any name, and answers ECR's calls about it. Images without a tag go after an hour unless a service runs them. See [ecr.md](ecr.md).",
+		"It is a registry for one machine first.",
+	},
+	{
 		"Dual stack", "`DUAL_STACK` services answer by IPv6.",
 		"`IpAddressType` is kept and shown. The listeners' addresses (`--http-addr`) decide, and instances reach out by IPv4 alone.",
 		"One listener serves all services.",

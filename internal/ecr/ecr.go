@@ -108,30 +108,25 @@ type place struct {
 	RepositoryName *string `json:"repositoryName"`
 }
 
-func (p place) at() place { return p }
-
-// placed is an input that embeds place.
-type placed interface{ at() place }
+func (p place) at() string { return value(p.RepositoryName) }
 
 // onRepository makes an operation on one repository.
-func onRepository[I any, O any](e *ECR, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
+func onRepository[I, O any, P interface {
+	*I
+	at() string
+}](e *ECR, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
 	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		p, ok := any(in).(placed)
-		if !ok {
-			return nil, fmt.Errorf("ecr: %T names no repository", in)
-		}
-		return []gateway.Need{{Resource: e.ARN(value(p.at().RepositoryName))}}, nil
+		return []gateway.Need{{Resource: e.ARN(P(in).at())}}, nil
 	}))
 }
 
 // onARN makes an operation on what an ARN names.
-func onARN[I any, O any](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
+func onARN[I, O any, P interface {
+	*I
+	resource() string
+}](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
 	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		r, ok := any(in).(interface{ resource() string })
-		if !ok {
-			return nil, fmt.Errorf("ecr: %T names no resource", in)
-		}
-		return []gateway.Need{{Resource: r.resource()}}, nil
+		return []gateway.Need{{Resource: P(in).resource()}}, nil
 	}))
 }
 
