@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
@@ -134,6 +135,16 @@ func newCallMetrics(reg *prometheus.Registry) callMetrics {
 
 func (m callMetrics) observe(operation, exception string, took time.Duration) {
 	m.took.WithLabelValues(operation, exception).Observe(took.Seconds())
+}
+
+// countAttempts counts attempts to deliver events to webhooks.
+func countAttempts(reg *prometheus.Registry) func(slipway.DeliveryState) {
+	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "slipway_webhook_attempts_total",
+		Help: "Attempts to deliver an event to a webhook, by what it left: DELIVERED, DEAD (given up) or DUE (to be tried again).",
+	}, []string{"state"})
+	reg.MustRegister(attempts)
+	return func(s slipway.DeliveryState) { attempts.WithLabelValues(string(s)).Inc() }
 }
 
 // observe registers what /metrics shows.

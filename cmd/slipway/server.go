@@ -325,7 +325,9 @@ func (s *server) wireOperations(context.Context) error {
 		return err
 	}
 	s.auto = deploy.NewAuto(s.store, s.images.Local, s.log.With("part", "deploy"))
-	s.hooks, err = hooks.New(hooks.Config{Store: s.store, Keys: s.keys, Log: s.log.With("part", "hooks")})
+	s.hooks, err = hooks.New(hooks.Config{
+		Store: s.store, Keys: s.keys, Log: s.log.With("part", "hooks"), Observe: countAttempts(s.metrics),
+	})
 	return err
 }
 

@@ -24,6 +24,10 @@ type Config struct {
 	// Transport sends the requests; a transport of our own when nil.
 	Transport http.RoundTripper
 
+	// Observe, if not nil, is called after each attempt with what it left of the
+	// delivery: DELIVERED, DEAD, or DUE for another attempt.
+	Observe func(state slipway.DeliveryState)
+
 	Timeout  time.Duration // of one attempt, 15 s when 0
 	Attempts int           // to one webhook at once, 4 when 0
 }
@@ -56,6 +60,9 @@ func New(cfg Config) (*Hooks, error) {
 	}
 	if cfg.Attempts == 0 {
 		cfg.Attempts = 4
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(slipway.DeliveryState) {}
 	}
 	if cfg.Transport == nil {
 		cfg.Transport = &http.Transport{
@@ -165,6 +172,7 @@ func (h *Hooks) attempt(ctx context.Context, p parcel) {
 		return // broken off: nobody knows what the receiver made of it
 	}
 	d := after(p.delivery, r, time.Now(), rand.Float64())
+	h.cfg.Observe(d.State)
 	log := h.cfg.Log.With("webhook", d.WebhookID, "event", d.Event.ID, "service", d.Event.ServiceID,
 		"attempt", d.Attempts, "status", d.Status, "took", time.Since(began))
 	// Unsynced: what a loss of power takes of it is sent again.

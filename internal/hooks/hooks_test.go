@@ -43,6 +43,7 @@ type receivers struct {
 	seen   map[string]int      // requests
 	most   map[string]int      // at once
 	now    map[string]int
+	states map[slipway.DeliveryState]int                                            // of attempts
 	answer func(host, id string, n int) (status int, header http.Header, err error) // to the n-th request of the host
 }
 
@@ -103,16 +104,23 @@ func inBubble(t *testing.T, f func(b *bench)) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		b := &bench{T: t, store: s, r: &receivers{got: map[string][]string{}, seen: map[string]int{}, most: map[string]int{}, now: map[string]int{}}}
+		b := &bench{T: t, store: s, r: &receivers{got: map[string][]string{}, seen: map[string]int{}, most: map[string]int{}, now: map[string]int{}, states: map[slipway.DeliveryState]int{}}}
 		defer b.wg.Wait()
 		f(b)
 	})
 }
 
+// observe counts attempts.
+func (b *bench) observe(s slipway.DeliveryState) {
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	b.r.states[s]++
+}
+
 // run starts a Hooks; stop ends it and waits for that.
 func (b *bench) run() (stop func()) {
 	b.Helper()
-	h, err := hooks.New(hooks.Config{Store: b.store, Keys: keys{}, Log: slog.New(slog.DiscardHandler), Transport: b.r})
+	h, err := hooks.New(hooks.Config{Store: b.store, Keys: keys{}, Log: slog.New(slog.DiscardHandler), Transport: b.r, Observe: b.observe})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -253,6 +261,11 @@ func TestDeadReceiver(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if list = b.deliveries("dead"); list[1].State != slipway.DeliveryDead {
 			t.Errorf("a day later: %+v", list[1])
+		}
+		b.r.mu.Lock()
+		defer b.r.mu.Unlock()
+		if n := list[0].Attempts + list[1].Attempts; b.r.states[slipway.DeliveryDead] != 2 || b.r.states[slipway.DeliveryDue] != n-2 {
+			t.Errorf("%d attempts were observed as %v", n, b.r.states)
 		}
 	})
 }
