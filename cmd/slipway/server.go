@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -447,6 +448,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	keep := keeper{s.store, s.images, s.ecr, s.logs, s.log.With("part", "keeper")}
 	inner.Go(func() error { return keep.run(inside) })
+	inner.Go(func() error { s.shrink(inside); return nil })
 
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return s.serveAPI(fctx) })
@@ -487,6 +489,22 @@ func (s *server) idle() bool {
 	defer cancel()
 	list, err := s.driver.List(ctx)
 	return err == nil && len(list) == 0
+}
+
+// shrink gives back, once the server has served for a moment, the memory that
+// only its start took: the Go runtime would keep most of it for minutes, and
+// some for ever.
+func (s *server) shrink(ctx context.Context) {
+	select {
+	case <-s.up:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-time.After(5 * time.Second):
+		debug.FreeOSMemory()
+	case <-ctx.Done():
+	}
 }
 
 // announce says where the server is once it serves.

@@ -148,8 +148,7 @@ func New(cfg Config) (*Driver, error) {
 	}
 	cfg.setDefaults()
 	if cfg.Init == nil {
-		var err error
-		if cfg.Init, err = builtInit(); err != nil {
+		if err := checkInit(); err != nil {
 			return nil, err
 		}
 	}

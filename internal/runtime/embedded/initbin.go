@@ -4,6 +4,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,17 +16,26 @@ import (
 //go:embed initbin
 var initFiles embed.FS
 
-func builtInit() ([]byte, error) {
-	b, err := initFiles.ReadFile("initbin/slipway-init")
-	if err != nil {
-		return nil, errors.New("this program was built without its init: run `make init`, then build it again")
+const initFile = "initbin/slipway-init"
+
+// checkInit reports whether the init is built in. It is read when it is started:
+// a copy would stay in memory for as long as the daemon.
+func checkInit() error {
+	if _, err := fs.Stat(initFiles, initFile); err != nil {
+		return errors.New("this program was built without its init: run `make init`, then build it again")
 	}
-	return b, nil
+	return nil
 }
 
-// programFile returns a program as a file in memory that can be executed and
-// no longer be changed.
+// programFile returns a program, nil for the one built in, as a file in memory
+// that can be executed and no longer be changed.
 func programFile(program []byte) (*os.File, error) {
+	if program == nil {
+		var err error
+		if program, err = initFiles.ReadFile(initFile); err != nil {
+			return nil, err
+		}
+	}
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate("slipway-init", flags|unix.MFD_EXEC)
 	if err == unix.EINVAL { // before Linux 6.3, where all can be executed

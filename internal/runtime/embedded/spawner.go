@@ -23,7 +23,7 @@ import (
 // started when it is first needed and again should it have died. It ends when
 // the daemon does.
 type spawner struct {
-	program []byte
+	program []byte // nil: the one built in
 	log     *slog.Logger
 
 	mu   sync.Mutex // guards what follows, and serialises requests
