@@ -47,6 +47,7 @@ type details struct {
 	scaling *types.AutoScalingConfiguration
 	tags    []types.Tag
 	domains []types.CustomDomain
+	inside  []types.VpcDNSTarget // names in VPCs
 	last    *types.OperationSummary
 }
 
@@ -92,7 +93,7 @@ func (d *describeCommand) details(ctx context.Context, c *client.Client, svc *ty
 		return more, err
 	}
 	if domains != nil {
-		more.domains = domains.CustomDomains
+		more.domains, more.inside = domains.CustomDomains, domains.VpcDNSTargets
 	}
 	more.last, err = c.Operation(ctx, aws.ToString(svc.ServiceArn), "")
 	return more, err
@@ -160,6 +161,7 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	s.toned("Service", aws.ToString(svc.ServiceName), term.Strong)
 	s.toned("Status", string(svc.Status), statusTone(string(svc.Status)))
 	s.line("URL", serviceURL(aws.ToString(svc.ServiceUrl)))
+	describeNetwork(&s, svc.NetworkConfiguration, more.inside)
 	s.line("ARN", aws.ToString(svc.ServiceArn))
 	s.line("Created", when(now, svc.CreatedAt))
 	s.line("Updated", when(now, svc.UpdatedAt))
@@ -191,6 +193,23 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 		}
 	}
 	return nil
+}
+
+// describeNetwork tells of a service's network what is not the same for most.
+func describeNetwork(s *sheet, n *types.NetworkConfiguration, inside []types.VpcDNSTarget) {
+	if n == nil {
+		return
+	}
+	if i := n.IngressConfiguration; i != nil && !i.IsPubliclyAccessible {
+		access := "private, without a VPC ingress connection"
+		for _, t := range inside {
+			access = fmt.Sprintf("private, in %s as %s", aws.ToString(t.VpcId), aws.ToString(t.DomainName))
+		}
+		s.line("Access", access)
+	}
+	if e := n.EgressConfiguration; e != nil && e.VpcConnectorArn != nil {
+		s.line("Egress", "VPC connector "+resourceName(*e.VpcConnectorArn))
+	}
 }
 
 func (d *describeCommand) printMap(title string, values map[string]string, st term.Style) error {

@@ -75,10 +75,10 @@ func (d *domainCommand) add(ctx context.Context, service, name string) error {
 		ServiceArn: &arn, DomainName: &name, EnableWWWSubdomain: &d.www,
 	})
 	if err != nil {
-		return named(c.Target.Explain(err), serviceName(arn))
+		return named(c.Target.Explain(err), resourceName(arn))
 	}
 	p := d.m.progress()
-	p.Say(term.Plain, "Associating %s with %s", name, serviceName(arn))
+	p.Say(term.Plain, "Associating %s with %s", name, resourceName(arn))
 	settled := []slipway.DomainStatus{slipway.DomainActive, slipway.DomainFailed}
 	out.CustomDomain, err = d.await(ctx, c, p, arn, name, append(settled, slipway.DomainPending, slipway.DomainBinding))
 	if err != nil {
@@ -152,7 +152,7 @@ func (d *domainCommand) await(ctx context.Context, c *client.Client, p *term.Pro
 	case err != nil && ctx.Err() != nil:
 		return nil, &client.Problem{
 			Text: "stopped waiting; the server goes on",
-			Hint: fmt.Sprintf("`slipway domain ls %s` shows how far it is.", serviceName(arn)),
+			Hint: fmt.Sprintf("`slipway domain ls %s` shows how far it is.", resourceName(arn)),
 			Err:  context.Canceled,
 		}
 	case err == nil && domain == nil && !slices.Contains(states, gone):
@@ -185,7 +185,7 @@ func (d *domainCommand) remove(ctx context.Context, service, name string) error 
 	}
 	out, err := c.API.DisassociateCustomDomain(ctx, &apprunner.DisassociateCustomDomainInput{ServiceArn: &arn, DomainName: &name})
 	if err != nil {
-		return named(c.Target.Explain(err), serviceName(arn))
+		return named(c.Target.Explain(err), resourceName(arn))
 	}
 	if d.wait {
 		if _, err := d.await(ctx, c, d.m.progress(), arn, name, []slipway.DomainStatus{gone}); err != nil {
@@ -195,7 +195,7 @@ func (d *domainCommand) remove(ctx context.Context, service, name string) error 
 	if d.m.json {
 		return d.m.printJSON(apiJSON{out})
 	}
-	_, err = fmt.Fprintf(d.m.Stdout, "%s is disassociated from %s\n", name, serviceName(arn))
+	_, err = fmt.Fprintf(d.m.Stdout, "%s is disassociated from %s\n", name, resourceName(arn))
 	return err
 }
 
@@ -273,7 +273,7 @@ func (m *Main) printDomains(list []apprunner.DescribeCustomDomainsOutput, record
 				term.Cell{Text: aws.ToString(d.DomainName)},
 				term.Cell{Text: string(d.Status), Tone: domainTone(d)},
 				term.Cell{Text: www},
-				term.Cell{Text: serviceName(aws.ToString(s.ServiceArn))},
+				term.Cell{Text: resourceName(aws.ToString(s.ServiceArn))},
 			)
 		}
 	}

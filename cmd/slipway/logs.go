@@ -75,7 +75,7 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 	}
 	l.style = l.m.outStyle()
 	var cur client.Cursor
-	if err := l.print(ctx, c, sel, since, &cur, serviceName(arn)); err != nil {
+	if err := l.print(ctx, c, sel, since, &cur, resourceName(arn)); err != nil {
 		return err
 	}
 	if !l.follow {
@@ -134,9 +134,9 @@ func (l *logsCommand) selection(ctx context.Context, c *client.Client, arn strin
 	case l.events:
 		return client.Selection{Group: service, Streams: []string{"events"}}, nil
 	case l.deployment != "":
-		return l.one(ctx, c, service, l.deployment, "operation", "`slipway ops "+serviceName(arn)+"` lists them.")
+		return l.one(ctx, c, service, l.deployment, "operation", "`slipway ops "+resourceName(arn)+"` lists them.")
 	case l.instance != "":
-		return l.one(ctx, c, application, l.instance, "instance", "`slipway logs "+serviceName(arn)+"` shows them all.")
+		return l.one(ctx, c, application, l.instance, "instance", "`slipway logs "+resourceName(arn)+"` shows them all.")
 	}
 	return client.Selection{Group: application}, nil
 }

@@ -168,7 +168,7 @@ func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch
 	if err != nil {
 		return err
 	}
-	op := started{arn: arn, name: serviceName(arn)}
+	op := started{arn: arn, name: resourceName(arn)}
 	if op.id, op.service, err = ch.start(ctx, c, arn); err != nil {
 		return named(c.Target.Explain(err), op.name)
 	}
@@ -214,8 +214,8 @@ func (m *Main) finishEarly(op started, ch change) error {
 	return nil
 }
 
-// serviceName returns the name within a service's ARN.
-func serviceName(arn string) string {
+// resourceName returns the name within an ARN.
+func resourceName(arn string) string {
 	parts := strings.Split(arn, "/")
 	if len(parts) < 2 {
 		return arn

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/openslipway/slipway/internal/cli/term"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
@@ -81,6 +85,33 @@ func TestNetworksRefused(t *testing.T) {
 		_, err := serveConfigOf(t, func(string) string { return "" }, "--network", value)
 		if err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), "--network") {
 			t.Errorf("%s: %v, want an error with %q", value, err, message)
+		}
+	}
+}
+
+func TestDescribeNetwork(t *testing.T) {
+	t.Parallel()
+	door := types.VpcDNSTarget{VpcId: aws.String("vpc-1"), DomainName: aws.String("door.test")}
+	connector := aws.String("arn:aws:apprunner:us-east-1:000000000000:vpcconnector/near/1/0123")
+	for _, c := range []struct {
+		network *types.NetworkConfiguration
+		inside  []types.VpcDNSTarget
+		want    string
+	}{
+		{nil, nil, ""},
+		{&types.NetworkConfiguration{
+			EgressConfiguration: &types.EgressConfiguration{EgressType: types.EgressTypeDefault}, IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: true},
+		}, nil, ""},
+		{&types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}, nil, "Access  private, without a VPC ingress connection\n"},
+		{&types.NetworkConfiguration{
+			EgressConfiguration: &types.EgressConfiguration{EgressType: types.EgressTypeVpc, VpcConnectorArn: connector}, IngressConfiguration: &types.IngressConfiguration{},
+		}, []types.VpcDNSTarget{door}, "Access  private, in vpc-1 as door.test\nEgress  VPC connector near\n"},
+	} {
+		var s sheet
+		var b bytes.Buffer
+		describeNetwork(&s, c.network, c.inside)
+		if err := s.Write(&b, term.Style{}); err != nil || b.String() != c.want {
+			t.Errorf("%q (%v), want %q", b.String(), err, c.want)
 		}
 	}
 }
