@@ -205,6 +205,41 @@ func TestLocalhostNeedsNoProof(t *testing.T) {
 	s.hostAnswers("shop.localhost", 404)
 }
 
+// TestPrivateCustomDomain reaches a private service by a domain of its own: at
+// the VPC endpoint that leads to it, and nowhere else.
+func TestPrivateCustomDomain(t *testing.T) {
+	t.Parallel()
+	door := freeAddr(t)
+	s := serve(t, "--vpc-endpoint", "vpce-1="+door)
+	svc := s.runningService("private", spec{image: s.push(web(t, "1"), "private:latest"), network: private(true)})
+	made, err := s.client().CreateVpcIngressConnection(t.Context(), &apprunner.CreateVpcIngressConnectionInput{
+		ServiceArn: svc.ServiceArn, VpcIngressConnectionName: aws.String("door"),
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := s.ingress(*made.VpcIngressConnection.VpcIngressConnectionArn, types.VpcIngressConnectionStatusAvailable)
+	out, err := s.client().AssociateCustomDomain(t.Context(), &apprunner.AssociateCustomDomainInput{
+		ServiceArn: svc.ServiceArn, DomainName: aws.String("private.localhost"), EnableWWWSubdomain: aws.Bool(false),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, _, _ := strings.Cut(*c.DomainName, ":")
+	if len(out.VpcDNSTargets) != 1 || *out.VpcDNSTargets[0].DomainName != host || *out.VpcDNSTargets[0].VpcId != "vpc-1" {
+		t.Errorf("the domain's targets are %v, want %s in vpc-1", out.VpcDNSTargets, host)
+	}
+	s.domainGets(svc, "private.localhost", domainActive)
+	s.answers(door, "private.localhost", 200)
+	s.answers(s.hostPort(), "private.localhost", 404)
+
+	if _, err := s.client().DeleteVpcIngressConnection(t.Context(), &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: c.VpcIngressConnectionArn}); err != nil {
+		t.Fatal(err)
+	}
+	s.ingress(*c.VpcIngressConnectionArn, types.VpcIngressConnectionStatusDeleted)
+}
+
 // TestCustomDomainAWSCLI does it with the AWS CLI.
 func TestCustomDomainAWSCLI(t *testing.T) {
 	t.Parallel()
