@@ -70,6 +70,13 @@ func TestTerraformConfigurations(t *testing.T) {
 		}
 	}
 
+	// The provider forgets its default without putting another in its place, and
+	// the default can't be deleted, here as on App Runner.
+	if _, err := s.client().UpdateDefaultAutoScalingConfiguration(t.Context(), &apprunner.UpdateDefaultAutoScalingConfigurationInput{
+		AutoScalingConfigurationArn: aws.String("arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/DefaultConfiguration"),
+	}); err != nil {
+		t.Fatal(err)
+	}
 	f.run(0, "one", "destroy", "-auto-approve", "-input=false", "-no-color")
 	s.assertConfigurationsGone()
 }
