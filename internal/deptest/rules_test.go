@@ -21,9 +21,9 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
-	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets"},
+	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets", "iam/policy"},
 	"masterkey":      {"gateway", "seal"},
-	"ssm":            {"gateway", "wire", "store", "seal", "secrets"},
+	"ssm":            {"gateway", "wire", "store", "seal", "secrets", "iam/policy"},
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "sigv4", "iam/policy"},

@@ -74,6 +74,18 @@ func NeedsOf[I any](f func(tx *store.Tx, in *I) ([]Need, error)) Needs {
 	}
 }
 
+// NeedsWith adds to needs the condition keys that a function says of one type of
+// input.
+func NeedsWith[I any](n Needs, of func(in *I) policy.Context) Needs {
+	return NeedsOf(func(tx *store.Tx, in *I) ([]Need, error) {
+		list, err := n(tx, in)
+		for i := range list {
+			list[i].Context = of(in)
+		}
+		return list, err
+	})
+}
+
 // NeedsNothing are the needs of what every caller may do.
 func NeedsNothing(*store.Tx, any) ([]Need, error) { return nil, nil }
 

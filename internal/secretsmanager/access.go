@@ -5,8 +5,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -16,6 +18,16 @@ func on[I any](m *Manager, id func(*I) *string) gateway.Needs {
 		arn, err := m.resource(tx, aws.ToString(id(in)))
 		return []gateway.Need{{Resource: arn}}, err
 	})
+}
+
+// tagKeys are the condition keys of a call that sets tags.
+func tagKeys(tags []types.Tag) policy.Context {
+	c := policy.NewContext()
+	for _, t := range tags {
+		c.Add("aws:TagKeys", aws.ToString(t.Key))
+		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return c
 }
 
 // resource returns the ARN of a secret. One that does not exist has that which
@@ -31,7 +43,9 @@ func (m *Manager) resource(tx *store.Tx, id string) (string, error) {
 // needsNew are the needs of making a secret.
 func (m *Manager) needsNew() gateway.Needs {
 	return gateway.NeedsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: m.vault.SecretARN(aws.ToString(in.Name), "")}}, nil
+		c := tagKeys(in.Tags)
+		c.Set("secretsmanager:Name", aws.ToString(in.Name))
+		return []gateway.Need{{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}}, nil
 	})
 }
 

@@ -45,4 +45,16 @@ func TestNeeds(t *testing.T) {
 			t.Errorf("%s: %q, %v; want %q", c.operation, got, err, c.want)
 		}
 	}
+	err := b.Store.View(t.Context(), func(tx *store.Tx) error {
+		needs, err := b.service.Operations["secretsmanager.TagResource"].Needs(tx, &sdk.TagResourceInput{SecretId: &arn, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+		for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
+			if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
+				t.Errorf("condition key %s is %q, want %q", key, got, want)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -64,8 +65,12 @@ func (m *Manager) Service() gateway.Service {
 	add(ops, "UpdateSecretVersionStage", true, m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId }))
 	add(ops, "GetRandomPassword", false, m.getRandomPassword, gateway.NeedsAction)
 
-	add(ops, "TagResource", true, m.tagResource, on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }))
-	add(ops, "UntagResource", true, m.untagResource, on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }))
+	add(ops, "TagResource", true, m.tagResource, gateway.NeedsWith(on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }), func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) }))
+	add(ops, "UntagResource", true, m.untagResource, gateway.NeedsWith(on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }), func(in *sdk.UntagResourceInput) policy.Context {
+		c := policy.NewContext()
+		c.Set("aws:TagKeys", in.TagKeys...)
+		return c
+	}))
 	add(ops, "GetResourcePolicy", false, m.getResourcePolicy, on(m, func(in *sdk.GetResourcePolicyInput) *string { return in.SecretId }))
 	add(ops, "PutResourcePolicy", true, m.putResourcePolicy, on(m, func(in *sdk.PutResourcePolicyInput) *string { return in.SecretId }))
 	add(ops, "DeleteResourcePolicy", true, m.deleteResourcePolicy, on(m, func(in *sdk.DeleteResourcePolicyInput) *string { return in.SecretId }))

@@ -22,6 +22,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -55,7 +56,7 @@ func New(cfg Config) (*Parameters, error) {
 // Service returns the operations for the gateway.
 func (p *Parameters) Service() gateway.Service {
 	ops := map[string]gateway.Operation{}
-	add(ops, "PutParameter", true, p.putParameter, on(p, func(in *sdk.PutParameterInput) []string { return only(in.Name) }))
+	add(ops, "PutParameter", true, p.putParameter, gateway.NeedsWith(on(p, func(in *sdk.PutParameterInput) []string { return only(in.Name) }), func(in *sdk.PutParameterInput) policy.Context { return tagKeys(in.Tags) }))
 	add(ops, "GetParameter", false, p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) }))
 	add(ops, "GetParameters", false, p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names }))
 	add(ops, "GetParametersByPath", false, p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
@@ -66,8 +67,12 @@ func (p *Parameters) Service() gateway.Service {
 	add(ops, "DeleteParameter", true, p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) }))
 	add(ops, "DeleteParameters", true, p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names }))
 
-	add(ops, "AddTagsToResource", true, p.addTags, on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }))
-	add(ops, "RemoveTagsFromResource", true, p.removeTags, on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }))
+	add(ops, "AddTagsToResource", true, p.addTags, gateway.NeedsWith(on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) }))
+	add(ops, "RemoveTagsFromResource", true, p.removeTags, gateway.NeedsWith(on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
+		c := policy.NewContext()
+		c.Set("aws:TagKeys", in.TagKeys...)
+		return c
+	}))
 	add(ops, "ListTagsForResource", false, p.listTags, on(p, func(in *sdk.ListTagsForResourceInput) []string { return only(in.ResourceId) }))
 	return gateway.Service{
 		SigningName: "ssm",
@@ -80,27 +85,6 @@ func (p *Parameters) Service() gateway.Service {
 func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
 	m["AmazonSSM."+name] = gateway.Handle(name, nil, changes, h).Needing(n).Hiding("Value")
 }
-
-// on are the needs of an operation on parameters, which are given by names, ARNs
-// or these with versions.
-func on[I any](p *Parameters, of func(*I) []string) gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		var needs []gateway.Need
-		for _, selector := range of(in) {
-			arn := p.vault.ParameterARN(selector)
-			if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
-				arn = arn[:i]
-			}
-			needs = append(needs, gateway.Need{Resource: arn})
-		}
-		if needs == nil {
-			return gateway.NeedsAction(nil, in)
-		}
-		return needs, nil
-	})
-}
-
-func only(id *string) []string { return []string{aws.ToString(id)} }
 
 // now is the time for records, in the milliseconds that the wire has.
 func (p *Parameters) now() time.Time { return p.cfg.Now().UTC().Truncate(time.Millisecond) }

@@ -1,0 +1,43 @@
+package ssm
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// on are the needs of an operation on parameters, which are given by names, ARNs
+// or these with versions.
+func on[I any](p *Parameters, of func(*I) []string) gateway.Needs {
+	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+		var needs []gateway.Need
+		for _, selector := range of(in) {
+			arn := p.vault.ParameterARN(selector)
+			if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
+				arn = arn[:i]
+			}
+			needs = append(needs, gateway.Need{Resource: arn})
+		}
+		if needs == nil {
+			return gateway.NeedsAction(nil, in)
+		}
+		return needs, nil
+	})
+}
+
+func only(id *string) []string { return []string{aws.ToString(id)} }
+
+// tagKeys are the condition keys of a call that sets tags.
+func tagKeys(tags []types.Tag) policy.Context {
+	c := policy.NewContext()
+	for _, t := range tags {
+		c.Add("aws:TagKeys", aws.ToString(t.Key))
+		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return c
+}
