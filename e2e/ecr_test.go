@@ -174,15 +174,17 @@ func TestTerraformECR(t *testing.T) {
 		t.Errorf("outputs %v", out)
 	}
 	f.plan(0, "IMMUTABLE")
-	f.plan(2, "MUTABLE")
 	f.apply("MUTABLE")
-	f.plan(0, "MUTABLE")
 
-	for resource, id := range map[string]string{"aws_ecr_repository.shop": "team/shop", "aws_ecr_lifecycle_policy.shop": "team/shop", "aws_ecr_repository_policy.shop": "team/shop"} {
-		f.run(0, "MUTABLE", "state", "rm", resource)
-		f.run(0, "MUTABLE", "import", "-input=false", "-no-color", resource, id)
+	f.run(0, "MUTABLE", "state", "rm", "aws_ecr_repository.shop", "aws_ecr_lifecycle_policy.shop", "aws_ecr_repository_policy.shop")
+	imports := ""
+	for _, kind := range []string{"aws_ecr_repository", "aws_ecr_lifecycle_policy", "aws_ecr_repository_policy"} {
+		imports += "import {\n  to = " + kind + ".shop\n  id = \"team/shop\"\n}\n"
 	}
-	f.apply("MUTABLE") // force_delete is not imported
+	if err := os.WriteFile(filepath.Join(f.dir, "import.tf"), []byte(imports), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.apply("MUTABLE")
 	f.plan(0, "MUTABLE")
 	s.push(web(t, "2"), "team/shop:v2")
 	f.run(0, "MUTABLE", "destroy", "-auto-approve", "-input=false", "-no-color")
