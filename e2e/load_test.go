@@ -45,6 +45,9 @@ func newLoad(s *server, svc *types.Service) *load {
 func (l *load) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	for range 2 {
+		wg.Go(func() { l.linger(ctx) })
+	}
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for {
@@ -53,13 +56,23 @@ func (l *load) run(ctx context.Context) {
 			return
 		case <-tick.C:
 			l.sent.Add(1)
-			wg.Go(func() { l.note(l.one()) })
+			wg.Go(func() { l.note(l.one(l.work.Load())) })
 		}
 	}
 }
 
-func (l *load) one() (reply, error) {
-	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s/?ms=%d", l.s.hostPort(), l.work.Load()), nil)
+// linger sends one request of two seconds after the other until ctx ends, so
+// that an instance that is taken away hardly ever has nothing to do.
+func (l *load) linger(ctx context.Context) {
+	for ctx.Err() == nil {
+		l.sent.Add(1)
+		l.note(l.one(2000))
+	}
+}
+
+// one sends a request that the app works on for that many milliseconds.
+func (l *load) one(ms int64) (reply, error) {
+	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s/?ms=%d", l.s.hostPort(), ms), nil)
 	if err != nil {
 		return reply{}, err
 	}
@@ -109,7 +122,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	client, ctx := s.client(), t.Context()
 	image := s.push(web(t, "1"), "web:latest")
 	one := map[string]string{"GREETING": "one"}
-	svc := s.runningService("steady", spec{image: image, env: one, scaling: s.size("few-requests", 5, 1, 4), health: quick()})
+	svc := s.runningService("steady", spec{image: image, env: one, scaling: s.size("few-requests", 8, 1, 4), health: quick()})
 
 	l := newLoad(s, svc)
 	loading, stop := context.WithCancel(ctx)
@@ -134,7 +147,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	s.succeeds(svc, *deployment.OperationId)
 	l.passes(requests / 10)
 
-	l.work.Store(60) // 250 a second for 60 ms each are 15 at once, of 5 an instance
+	l.work.Store(100) // 250 a second for 100 ms each are 25 at once, of 8 an instance
 	s.runs(svc, "scale-out", func(n int) bool { return n >= 3 })
 	l.passes(requests / 10)
 	l.work.Store(0)
