@@ -24,7 +24,10 @@ type reply struct {
 }
 
 // client returns the Go SDK's client for the server, as its users make one.
-func (s *server) client() *apprunner.Client {
+func (s *server) client() *apprunner.Client { return apprunner.NewFromConfig(s.sdk()) }
+
+// sdk is the configuration of the Go SDK for the server.
+func (s *server) sdk() aws.Config {
 	s.t.Helper()
 	cfg, err := config.LoadDefaultConfig(context.Background(),
 		config.WithSharedCredentialsFiles([]string{s.Credentials}),
@@ -36,13 +39,14 @@ func (s *server) client() *apprunner.Client {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return apprunner.NewFromConfig(cfg)
+	return cfg
 }
 
 // spec is what tests vary of a service; all else is the API's default.
 type spec struct {
 	image   string // as in ECR: see ecr
 	env     map[string]string
+	secrets map[string]string // references
 	port    string
 	start   string
 	scaling string // ARN of an auto scaling configuration
@@ -60,10 +64,19 @@ func (p spec) source() *types.SourceConfiguration {
 			ImageConfiguration: &types.ImageConfiguration{
 				Port:                        aws.String(cmp.Or(p.port, "8080")),
 				RuntimeEnvironmentVariables: p.env,
+				RuntimeEnvironmentSecrets:   p.secrets,
 				StartCommand:                optional(p.start),
 			},
 		},
 	}
+}
+
+func (p spec) instance() *types.InstanceConfiguration {
+	in := &types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String(cmp.Or(p.memory, "512"))}
+	if len(p.secrets) > 0 { // which a service needs a role for
+		in.InstanceRoleArn = aws.String("arn:aws:iam::000000000000:role/web")
+	}
+	return in
 }
 
 func optional(s string) *string {
@@ -90,7 +103,7 @@ func (s *server) create(name string, p spec) (*types.Service, string) {
 		AutoScalingConfigurationArn: optional(p.scaling),
 		HealthCheckConfiguration:    p.health,
 		NetworkConfiguration:        p.network,
-		InstanceConfiguration:       &types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String(cmp.Or(p.memory, "512"))},
+		InstanceConfiguration:       p.instance(),
 	})
 	if err != nil {
 		s.t.Fatalf("CreateService %s: %v", name, err)

@@ -37,6 +37,7 @@ type server struct {
 	bin  string
 	dir  string // data directory
 	args []string
+	env  []string // of the process; nil for the test's own
 	ready
 	output *output
 	net    *network // where its process runs; nil is the machine's own
@@ -119,6 +120,7 @@ func (s *server) start() {
 	}
 	cmd := exec.Command(s.bin, s.args...)
 	cmd.Stdout, cmd.Stderr = s.output, s.output
+	cmd.Env = s.env
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := s.net.within(cmd.Start); err != nil {
 		s.t.Fatal(err)
@@ -277,6 +279,13 @@ func (o *output) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
+}
+
+// contains reports whether the text was ever written.
+func (o *output) contains(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Contains(o.b.Bytes(), []byte(text))
 }
 
 // String returns the last 16 KiB.
