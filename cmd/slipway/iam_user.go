@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/spf13/cobra"
 
 	"github.com/openslipway/slipway/internal/cli/client"
@@ -130,7 +132,7 @@ func (m *Main) removeUser(ctx context.Context, name string, force bool) error {
 	}
 	if _, err := c.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name}); err != nil {
 		p := c.Target.Explain(err)
-		if !force {
+		if _, inUse := errors.AsType[*types.DeleteConflictException](err); inUse {
 			p.Hint = "--force removes the user's access keys and policies, too."
 		}
 		return p
