@@ -51,7 +51,10 @@ func findEngine(ctx context.Context, dir string) (*engine, error) {
 	if err := e.own.Start(); err != nil {
 		return nil, err
 	}
-	err = poll(ctx, 100*time.Millisecond, func() (bool, error) { return e.answers(ctx), errors.New("the engine does not answer") })
+	err = poll(ctx, 100*time.Millisecond, func() (bool, error) {
+		_, err := e.run(ctx, nil, "version")
+		return err == nil, err
+	})
 	if err != nil {
 		return nil, errors.Join(err, e.close(), errors.New(log.String()))
 	}
