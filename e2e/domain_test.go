@@ -73,7 +73,12 @@ func (s *server) associate(svc *types.Service, name string, www bool) {
 func (s *server) activate(svc *types.Service, dns *dnstest.Server, name string, www bool) {
 	s.t.Helper()
 	s.associate(svc, name, www)
-	publish(dns, s.domainGets(svc, name, domainPending))
+	// Records may be there from another domain: then it is pending for a moment.
+	eventually(s.t, "the records of "+name+" are told", func() (bool, string) {
+		d := s.domain(svc, name)
+		publish(dns, d)
+		return len(d.CertificateValidationRecords) > 0, string(d.Status)
+	})
 	s.domainGets(svc, name, domainActive)
 }
 
