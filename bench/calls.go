@@ -63,6 +63,16 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 		arn := arns[int(n.Add(1))*7919%len(arns)]
 		return c.call(ctx, "DescribeService", map[string]any{"ServiceArn": arn})
 	}
+	// The steady rate comes first, or it would meet what the volleys left behind:
+	// garbage, and a log that is being moved into the database.
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(volley):
+	}
+	if r.steady, err = pace(ctx, describe); err != nil {
+		return err
+	}
 	for _, v := range []struct {
 		what string
 		call func(context.Context) error
@@ -83,9 +93,6 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 		}
 		took.what = v.what
 		r.calls = append(r.calls, took)
-	}
-	if r.steady, err = pace(ctx, describe); err != nil {
-		return err
 	}
 	r.callsMemory, err = status(s.cmd.Process.Pid, "VmRSS")
 	return err
