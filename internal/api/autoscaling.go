@@ -170,11 +170,7 @@ func (a *API) listServicesForAutoScaling(ctx context.Context, _ gateway.Caller, 
 			return err
 		}
 		p := page.New(in.MaxResults, "ListServicesForAutoScalingConfiguration", *in.AutoScalingConfigurationArn)
-		key, err := p.After(in.NextToken, 2)
-		if err != nil {
-			return err
-		}
-		at, id, err := page.ParseInstantKey(key)
+		at, id, err := p.AfterInstant(in.NextToken)
 		if err != nil {
 			return err
 		}

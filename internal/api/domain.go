@@ -136,11 +136,7 @@ func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *a
 			return err
 		}
 		p := page.New(in.MaxResults, "DescribeCustomDomains", v.ID)
-		key, err := p.After(in.NextToken, 2)
-		if err != nil {
-			return err
-		}
-		at, id, err := page.ParseInstantKey(key)
+		at, id, err := p.AfterInstant(in.NextToken)
 		if err != nil {
 			return err
 		}

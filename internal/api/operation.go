@@ -21,11 +21,7 @@ func (a *API) listOperations(ctx context.Context, _ gateway.Caller, in *apprunne
 			return err
 		}
 		p := page.New(in.MaxResults, "ListOperations", v.ID)
-		key, err := p.After(in.NextToken, 2)
-		if err != nil {
-			return err
-		}
-		at, id, err := page.ParseInstantKey(key)
+		at, id, err := p.AfterInstant(in.NextToken)
 		if err != nil {
 			return err
 		}

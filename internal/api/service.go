@@ -113,11 +113,7 @@ func (a *API) describeService(ctx context.Context, _ gateway.Caller, in *apprunn
 
 func (a *API) listServices(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
 	p := page.New(in.MaxResults, "ListServices")
-	key, err := p.After(in.NextToken, 2)
-	if err != nil {
-		return nil, err
-	}
-	at, id, err := page.ParseInstantKey(key)
+	at, id, err := p.AfterInstant(in.NextToken)
 	if err != nil {
 		return nil, err
 	}

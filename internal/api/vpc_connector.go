@@ -118,11 +118,7 @@ func (a *API) describeVPCConnector(ctx context.Context, _ gateway.Caller, in *ap
 // listVPCConnectors lists the active connectors, oldest first.
 func (a *API) listVPCConnectors(ctx context.Context, _ gateway.Caller, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
 	p := page.New(in.MaxResults, "ListVpcConnectors")
-	key, err := p.After(in.NextToken, 2)
-	if err != nil {
-		return nil, err
-	}
-	at, arn, err := page.ParseInstantKey(key)
+	at, arn, err := p.AfterInstant(in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -167,19 +163,26 @@ func (a *API) deleteVPCConnector(ctx context.Context, _ gateway.Caller, in *appr
 // findVPCConnector returns the connector that a full ARN names, an inactive one
 // too.
 func findVPCConnector(tx *store.Tx, text string) (slipway.VPCConnector, error) {
+	return findNamed(text, tx.VPCConnector, noVPCConnector, vpcConnectorType, 3,
+		"full ARN of a VPC connector (arn:aws:apprunner:<region>:<account>:vpcconnector/<name>/<revision>/<id>)")
+}
+
+// findNamed reads what an ARN names that must be of the type and have so many
+// parts after it; is says in words what it must be.
+func findNamed[T any](text string, read func(arn string) (T, error), missing func(arn string) error, kind string, parts int, is string) (T, error) {
+	var none T
 	arn, err := slipway.ParseARN(text)
-	if err == nil && (arn.Type != vpcConnectorType || len(arn.Parts) != 3) {
-		err = slipway.Errorf(slipway.InvalidRequest, "%s is not the full ARN of a VPC connector "+
-			"(arn:aws:apprunner:<region>:<account>:vpcconnector/<name>/<revision>/<id>).", text)
-	}
 	if err != nil {
-		return slipway.VPCConnector{}, err
+		return none, err
 	}
-	c, err := tx.VPCConnector(text)
+	if arn.Type != kind || len(arn.Parts) != parts {
+		return none, slipway.Errorf(slipway.InvalidRequest, "%s is not the %s.", text, is)
+	}
+	v, err := read(text)
 	if errors.Is(err, store.ErrNotFound) {
-		err = noVPCConnector(text)
+		err = missing(text)
 	}
-	return c, err
+	return v, err
 }
 
 // findActiveVPCConnector is findVPCConnector for calls that use the connector.

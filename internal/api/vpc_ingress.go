@@ -151,11 +151,7 @@ func (a *API) listVPCIngresses(ctx context.Context, _ gateway.Caller, in *apprun
 	}
 	arn, endpoint := aws.ToString(filter.ServiceArn), aws.ToString(filter.VpcEndpointId)
 	p := page.New(in.MaxResults, "ListVpcIngressConnections", arn, endpoint)
-	key, err := p.After(in.NextToken, 2)
-	if err != nil {
-		return nil, err
-	}
-	at, after, err := page.ParseInstantKey(key)
+	at, after, err := p.AfterInstant(in.NextToken)
 	if err != nil {
 		return nil, err
 	}
@@ -232,19 +228,8 @@ func (a *API) changeVPCIngress(ctx context.Context, arn, verb string,
 
 // findVPCIngress returns the connection that an ARN names, a deleted one too.
 func findVPCIngress(tx *store.Tx, text string) (slipway.VPCIngressConnection, error) {
-	arn, err := slipway.ParseARN(text)
-	if err == nil && (arn.Type != vpcIngressType || len(arn.Parts) != 2) {
-		err = slipway.Errorf(slipway.InvalidRequest, "%s is not the ARN of a VPC ingress connection "+
-			"(arn:aws:apprunner:<region>:<account>:vpcingressconnection/<name>/<id>).", text)
-	}
-	if err != nil {
-		return slipway.VPCIngressConnection{}, err
-	}
-	c, err := tx.VPCIngress(text)
-	if errors.Is(err, store.ErrNotFound) {
-		err = noVPCIngress(text)
-	}
-	return c, err
+	return findNamed(text, tx.VPCIngress, noVPCIngress, vpcIngressType, 2,
+		"ARN of a VPC ingress connection (arn:aws:apprunner:<region>:<account>:vpcingressconnection/<name>/<id>)")
 }
 
 // findLivingVPCIngress is findVPCIngress for calls that change the connection.

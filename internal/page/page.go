@@ -99,6 +99,16 @@ func InstantKey(at time.Time, id string) []string {
 	return []string{strconv.FormatInt(at.UnixNano(), 10), id}
 }
 
+// AfterInstant is After for a list whose keys are InstantKeys; both results are
+// zero for the first page. Its error is ErrToken.
+func (p Pager) AfterInstant(next *string) (time.Time, string, error) {
+	key, err := p.After(next, 2)
+	if err != nil {
+		return time.Time{}, "", err
+	}
+	return ParseInstantKey(key)
+}
+
 // ParseInstantKey reads what InstantKey wrote; both results are zero for the
 // first page. Its error is ErrToken.
 func ParseInstantKey(key []string) (time.Time, string, error) {
