@@ -82,6 +82,9 @@ func (c configurations[T]) admit(tx *store.Tx, name string, revisions int) error
 		}
 		return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d revisions of %s %s.", c.revisions, c.noun, name)
 	}
+	if c.names < 0 {
+		return nil // no limit: nothing to count
+	}
 	all, err := c.list(tx, "", "", 0)
 	if err != nil {
 		return err
