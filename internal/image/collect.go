@@ -57,7 +57,7 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 // reach is what the roots lead to.
 type reach struct {
 	blobs  map[v1.Hash]bool
-	layers map[v1.Hash]bool // diff ids
+	layers map[v1.Hash]bool // by names of their directories
 }
 
 // roots returns the manifests that stay on their own account: kept, tagged, or
@@ -205,8 +205,9 @@ func (s *Store) markLayers(r *reach, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range cf.RootFS.DiffIDs {
+	for i, d := range cf.RootFS.DiffIDs {
 		r.layers[d] = true
+		r.layers[pileID(cf.RootFS.DiffIDs[:i+1])] = true
 	}
 	return nil
 }

@@ -14,7 +14,7 @@
 //	repositories/<name>/_manifests/<hex>         descriptor of a manifest of the repository
 //	repositories/<name>/_referrers/<hex>/<hex>   descriptor of a manifest whose subject is the former
 //	images/<hex>                      what is remembered of an image by manifest digest
-//	layers/<hex>/fs                   a layer unpacked, by diff id
+//	layers/<hex>/fs                   a layer unpacked, by diff id; one that needed those below it, by theirs too
 //	tmp/                              whatever is not finished
 //	lock                              held by the process that has the store open
 //

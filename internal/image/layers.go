@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,30 +47,102 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	}
 	l := s.leases.open()
 	defer l.release()
+	pile, err := s.pile(l, img.Layers)
+	if err != nil {
+		return nil, err
+	}
 	g, gctx := errgroup.WithContext(ctx)
-	var dirs []string
-	for _, layer := range slices.Backward(img.Layers) {
-		id, err := parseDigest(layer.DiffID)
-		if err != nil {
-			return nil, err
-		}
-		dir := s.layerPath(id) + "/fs"
-		if slices.Contains(dirs, dir) {
-			continue
-		}
-		dirs = append(dirs, dir)
-		l.hold(layerKey(id))
-		g.Go(func() error { return s.ensureLayer(gctx, l, layer, id) })
+	for i := range pile {
+		g.Go(func() error { return s.ensureLayer(gctx, l, pile[:i], pile[i]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, s.explain(err)
 	}
+	var dirs []string
+	for _, p := range slices.Backward(pile) {
+		if !slices.Contains(dirs, p.dir) {
+			dirs = append(dirs, p.dir)
+		}
+	}
 	return dirs, nil
 }
 
-// ensureLayer makes the layer's directory be there, once for all who ask at
-// the same time.
-func (s *Store) ensureLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash) error {
+// piled is a layer in its place in an image.
+type piled struct {
+	Layer
+	// What a layer unpacks to may depend on those below it: see
+	// [unpack.ErrNeedsBelow]. One that does not is under its diff id and may
+	// lie in any image, another under that of the whole pile.
+	alone, onTop v1.Hash
+
+	ready chan struct{} // closed when dir is set, and holds the layer
+	dir   string
+}
+
+// pile returns an image's layers, lowest first, protected by l.
+func (s *Store) pile(l *lease, layers []Layer) ([]*piled, error) {
+	var pile []*piled
+	var ids []v1.Hash
+	for _, layer := range layers {
+		id, err := parseDigest(layer.DiffID)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, id)
+		p := &piled{Layer: layer, alone: id, onTop: pileID(ids), ready: make(chan struct{})}
+		l.hold(layerKey(p.alone))
+		l.hold(layerKey(p.onTop))
+		pile = append(pile, p)
+	}
+	return pile, nil
+}
+
+// pileID identifies a layer on those below it, by diff ids from the lowest.
+func pileID(ids []v1.Hash) v1.Hash {
+	var b bytes.Buffer
+	for _, id := range ids {
+		b.WriteString(id.String() + "\n")
+	}
+	return hashOf(b.Bytes())
+}
+
+// ensureLayer makes the directory of p, which lies on below, be there.
+func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*piled, p *piled) error {
+	id, err := s.unpackedAs(ctx, l, below, p)
+	if err != nil {
+		return err
+	}
+	p.dir = s.layerPath(id) + "/fs"
+	close(p.ready)
+	return nil
+}
+
+// unpackedAs unpacks p unless it is and returns under which name.
+func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*piled, p *piled) (v1.Hash, error) {
+	for _, id := range []v1.Hash{p.alone, p.onTop} {
+		if ok, err := touch(s.layerPath(id)); ok || err != nil {
+			return id, err
+		}
+	}
+	err := s.ensureUnpacked(ctx, l, p.Layer, p.alone, unpack.Below{})
+	if !errors.Is(err, unpack.ErrNeedsBelow) {
+		return p.alone, err
+	}
+	known := unpack.Below{Known: true}
+	for _, b := range slices.Backward(below) {
+		select {
+		case <-ctx.Done():
+			return p.onTop, context.Cause(ctx)
+		case <-b.ready:
+			known.Dirs = append(known.Dirs, b.dir)
+		}
+	}
+	return p.onTop, s.ensureUnpacked(ctx, l, p.Layer, p.onTop, known)
+}
+
+// ensureUnpacked unpacks a layer to where id says, once for all who ask at the
+// same time.
+func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) error {
 	return s.flights.do(ctx, layerKey(id), func() error {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
 			return err
@@ -78,13 +151,13 @@ func (s *Store) ensureLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 			return context.Cause(ctx)
 		}
 		defer s.unpacks.Release(1)
-		return s.unpackLayer(ctx, l, layer, id)
+		return s.unpackLayer(ctx, l, layer, id, below)
 	})
 }
 
 // unpackLayer unpacks a layer aside and renames it into place. Nothing of it
 // is synced: see the package's comment.
-func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash) (err error) {
+func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) (err error) {
 	h, err := parseDigest(layer.Digest)
 	if err != nil {
 		return err
@@ -111,7 +184,7 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 		return err
 	}
 	start := time.Now()
-	stats, err := s.unpackInto(ctx, blob, layer, tmp+"/fs")
+	stats, err := s.unpackInto(ctx, blob, layer, tmp+"/fs", below)
 	if err != nil {
 		return err
 	}
@@ -126,9 +199,9 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 	return os.Rename(tmp, s.layerPath(id))
 }
 
-func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir string) (unpack.Stats, error) {
+func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir string, below unpack.Below) (unpack.Stats, error) {
 	limits := unpack.Limits{Bytes: s.limits.LayerBytes, Entries: s.limits.Entries, Ratio: s.limits.Ratio, Slack: slack}
-	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, limits, s.log)
+	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, below, limits, s.log)
 	if errors.Is(err, unpack.ErrCorrupt) {
 		// Gone, it will be fetched again; here, it would fail for ever.
 		s.log.Error("removing a damaged blob", "digest", layer.Digest, "err", err)

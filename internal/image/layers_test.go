@@ -101,7 +101,7 @@ func TestLayersRepeated(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	s := open(t)
-	a, b := Layer(t, Text("x", "a"), Text("d/f", "a")), Layer(t, Text(".wh.x", ""), Text("d", "b"))
+	a, b := Layer(t, Text("x", "a"), Dir("d/", 0), Text("d/f", "a")), Layer(t, Text(".wh.x", ""), Text("d", "b"))
 	img := put(t, s, "a:1", Image(t, Options{}, a, b, a))
 	dirs := layers(t, s, img.Digest)
 	if len(dirs) != 2 {
@@ -112,6 +112,77 @@ func TestLayersRepeated(t *testing.T) {
 		if got, err := os.ReadFile(filepath.Join(at, f)); err != nil || string(got) != "a" {
 			t.Errorf("%s holds %q, %v", f, got, err)
 		}
+	}
+}
+
+// Two images have the same layer on different ones: what it takes from below
+// is each's own, and goes with its image.
+func TestLayersThatNeedThoseBelow(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	dir := t.TempDir()
+	s := openIn(t, dir)
+	top := Layer(t, Hardlink("bin/again", "bin/tool"), Text("tmp/mine", "x"))
+	digests := map[string]string{}
+	for _, body := range []string{"one", "two"} {
+		base := Layer(t, Dir("bin/", 0o711), Text("bin/tool", body), Dir("tmp/", 0o1777))
+		digests[body] = put(t, s, body+":1", Image(t, Options{}, base, top)).Digest
+	}
+	for body, digest := range digests {
+		at := mountOverlay(t, layers(t, s, digest))
+		if b, err := os.ReadFile(at + "/bin/again"); err != nil || string(b) != body {
+			t.Errorf("%s: bin/again holds %q, %v", body, b, err)
+		}
+		tool, err1 := os.Stat(at + "/bin/tool")
+		again, err2 := os.Stat(at + "/bin/again")
+		if err1 != nil || err2 != nil || !os.SameFile(tool, again) {
+			t.Errorf("%s: bin/tool and bin/again are not the same file: %v, %v", body, err1, err2)
+		}
+		for name, want := range map[string]os.FileMode{"bin": 0o711 | os.ModeDir, "tmp": 0o777 | os.ModeSticky | os.ModeDir} {
+			if fi, err := os.Stat(filepath.Join(at, name)); err != nil || fi.Mode() != want {
+				t.Errorf("%s: %s has mode %v, want %v", body, name, fi.Mode(), want)
+			}
+		}
+	}
+	wantEmpty(t, dir)
+
+	if _, err := s.Collect(t.Context(), []string{digests["one"], digests["two"]}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := names(t, filepath.Join(dir, "layers")); len(n) != 4 {
+		t.Errorf("layers %v, want both bases and both tops", n)
+	}
+	if err := s.DeleteTag("two", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DeleteManifest("two", digests["two"]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Collect(t.Context(), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := names(t, filepath.Join(dir, "layers")); len(n) != 2 {
+		t.Errorf("layers %v, want one base and its top", n)
+	}
+}
+
+// Layers wait for those below them, also when there are more than may be
+// unpacked at a time, and give up with them.
+func TestLayersAboveABadOne(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	s := open(t)
+	pile := []v1.Layer{Layer(t, Dir("d/", 0), Text("d/0", "0")), Layer(t, Text("../x", ""))}
+	for i := range 20 {
+		pile = append(pile, Layer(t, Hardlink(fmt.Sprintf("d/%d", i+1), fmt.Sprintf("d/%d", i))))
+	}
+	bad := put(t, s, "bad:1", Image(t, Options{}, pile...))
+	_, err := s.Layers(t.Context(), bad.Digest)
+	wantUser(t, err, slipway.InvalidRequest, `"../x"`)
+	good := put(t, s, "good:1", Image(t, Options{}, slices.Delete(pile, 1, 2)...))
+	at := mountOverlay(t, layers(t, s, good.Digest))
+	if b, err := os.ReadFile(at + "/d/20"); err != nil || string(b) != "0" {
+		t.Errorf("d/20 holds %q, %v", b, err)
 	}
 }
 

@@ -7,15 +7,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const paxXattr = "SCHILY.xattr."
+const (
+	paxXattr = "SCHILY.xattr."
+	maxXattr = 64 << 10 // bytes of a value, XATTR_SIZE_MAX
+)
+
+// keptXattr reports whether an attribute is one to keep: user.overlay.* is what
+// overlayfs obeys when mounted with userxattr.
+func keptXattr(name string) bool {
+	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
+}
 
 // attributes sets the entry's extended attributes in the user namespace. They
 // are a convenience: a file system that cannot hold one leaves it out.
 func (t *tree) attributes(h *tar.Header, fd int) {
 	for record, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(record, paxXattr)
-		// user.overlay.* is what overlayfs obeys when mounted with userxattr.
-		if !ok || !strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.") {
+		if !ok || !keptXattr(name) {
 			continue
 		}
 		if err := unix.Fsetxattr(fd, name, []byte(value), 0); err != nil {

@@ -86,17 +86,25 @@ func contained(t *testing.T, b []byte) {
 		t.Fatal(err)
 	}
 	// Wrong digests: the error comes only after all has been written.
-	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, target, fuzzLimits, slog.New(slog.DiscardHandler))
+	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, target, unpack.Below{Known: true}, fuzzLimits, slog.New(slog.DiscardHandler))
+	// And what was written serves as the layer below.
+	above := filepath.Join(base, "above")
+	if err := os.Mkdir(above, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, above, unpack.Below{Known: true, Dirs: []string{target}}, fuzzLimits, slog.New(slog.DiscardHandler))
 
 	after, err := os.Lstat(canary)
 	if err != nil || after.Mode() != before.Mode() || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || !os.SameFile(before, after) {
 		t.Fatalf("canary was %v, is %v, %v", before, after, err)
 	}
 	left, err := os.ReadDir(base)
-	if err != nil || len(left) != 2 {
+	if err != nil || len(left) != 3 {
 		t.Fatalf("beside the target: %v, %v", left, err)
 	}
-	if err := os.RemoveAll(target); err != nil {
-		t.Fatalf("cannot be removed: %v", err)
+	for _, dir := range []string{target, above} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatalf("cannot be removed: %v", err)
+		}
 	}
 }

@@ -77,12 +77,19 @@ func (t *tree) parent(dir string) (int, error) {
 		return -1, err
 	}
 	defer unix.Close(above)
-	return t.implied(above, base)
+	return t.implied(above, dir, base)
 }
 
-// implied makes and opens a directory that only the names below it tell of.
-func (t *tree) implied(above int, base string) (int, error) {
+// implied makes and opens a directory that only the names in it tell of.
+func (t *tree) implied(above int, dir, base string) (int, error) {
+	if !t.below.Known {
+		return -1, ErrNeedsBelow
+	}
 	if err := t.count(); err != nil {
+		return -1, err
+	}
+	known, err := t.lookDir(dir)
+	if err != nil {
 		return -1, err
 	}
 	var st unix.Stat_t
@@ -92,7 +99,7 @@ func (t *tree) implied(above int, base string) (int, error) {
 			return -1, err
 		}
 	}
-	err := unix.Mkdirat(above, base, 0o755)
+	err = unix.Mkdirat(above, base, 0o755)
 	if errors.Is(err, unix.EEXIST) {
 		return -1, unix.ENOTDIR // a file, or a symbolic link to nowhere
 	}
@@ -106,6 +113,9 @@ func (t *tree) implied(above int, base string) (int, error) {
 	err = unix.Fchmod(fd, 0o755) // whatever the umask
 	if err == nil && hidden {
 		err = setOpaque(fd)
+	}
+	if err == nil && known != nil {
+		err = t.inherit(known, fd)
 	}
 	if err != nil {
 		unix.Close(fd)

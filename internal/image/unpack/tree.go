@@ -2,6 +2,7 @@ package unpack
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -21,12 +22,16 @@ const (
 
 // tree is a directory being filled from a layer.
 type tree struct {
-	root   int // O_PATH descriptor
+	ctx    context.Context //nolint:containedctx // lives for one Layer call
+	dir    string          // of the root
+	root   int             // O_PATH descriptor
+	below  Below
 	limits Limits
 	log    *slog.Logger
 	buf    []byte
 	stats  Stats
-	dirs   []dirTime // to be set last, since making entries changes them
+	dirs   []dirTime      // to be set last, since making entries changes them
+	lifted map[place]bool // files of the layers below: see lift
 }
 
 type dirTime struct {
@@ -89,6 +94,9 @@ func clean(name string) (string, error) {
 // make makes an ordinary entry called base in the directory parent.
 func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) error {
 	isDir := h.Typeflag == tar.TypeDir
+	if err := t.settle(parent, base); err != nil {
+		return err
+	}
 	kept, opaque, err := t.giveWay(parent, base, isDir)
 	if err != nil {
 		return err
@@ -207,32 +215,64 @@ func (t *tree) symlink(h *tar.Header, parent int, base string) error {
 	return finish(h, parent, base)
 }
 
+// hardlink makes another name of a file. A file that only the layers below
+// have is copied into this one first.
 func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 	target, err := clean(h.Linkname)
 	if err != nil {
 		return refuse(h.Name, `is a hard link to %q, which contains ".." or is too long`, h.Linkname)
 	}
+	err = t.link(h, target, parent, base)
+	if !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if !t.below.Known {
+		return ErrNeedsBelow
+	}
+	f, err := t.look(target)
+	if errors.Is(err, unix.ENOENT) || err == nil && f.path == "" {
+		return refuse(h.Name, "is a hard link to %q, which neither the layer nor those below it have", h.Linkname)
+	}
+	if err != nil {
+		return err
+	}
+	if !linkable(&f.stat) {
+		return refuse(h.Name, "is a hard link to %q, which is not a file", h.Linkname)
+	}
+	if f.layer > 0 {
+		if err := t.lift(f); err != nil {
+			return err
+		}
+	}
+	return t.link(h, f.path, parent, base)
+}
+
+// link makes base in parent another name of a file of this layer. The error is
+// ENOENT where it has none of that name.
+func (t *tree) link(h *tar.Header, target string, parent int, base string) error {
 	dir, tbase := path.Split(target)
 	tparent, err := t.open(strings.TrimSuffix(dir, "/"))
-	if errors.Is(err, unix.ENOENT) {
-		return refuse(h.Name, "is a hard link to %q, which the layer does not have", h.Linkname)
-	}
 	if err != nil {
 		return err
 	}
 	defer unix.Close(tparent)
 	var st unix.Stat_t
 	err = unix.Fstatat(tparent, tbase, &st, unix.AT_SYMLINK_NOFOLLOW)
-	if errors.Is(err, unix.ENOENT) || err == nil && isWhiteout(&st) {
-		return refuse(h.Name, "is a hard link to %q, which the layer does not have", h.Linkname)
+	if err == nil && isWhiteout(&st) {
+		err = unix.ENOENT
 	}
 	if err != nil {
 		return err
 	}
-	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFLNK && kind != unix.S_IFIFO {
+	if !linkable(&st) {
 		return refuse(h.Name, "is a hard link to %q, which is not a file", h.Linkname)
 	}
 	return unix.Linkat(tparent, tbase, parent, base, 0)
+}
+
+func linkable(st *unix.Stat_t) bool {
+	kind := st.Mode & unix.S_IFMT
+	return kind == unix.S_IFREG || kind == unix.S_IFLNK || kind == unix.S_IFIFO
 }
 
 func isDevice(h *tar.Header) bool { return h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock }

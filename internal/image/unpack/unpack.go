@@ -12,7 +12,8 @@
 //     owner, mode (setuid and setgid bits included) and modification time of
 //     the entry. Owners above 65535 are refused, since that is how many an
 //     instance's user namespace maps.
-//   - Hard links may name regular files and symbolic links of the same layer.
+//   - Hard links may name regular files, symbolic links and fifos, also of the
+//     layers below: such a file is copied up first, as overlayfs would.
 //   - Device nodes under /dev are left out with a log line, because root file
 //     systems of distributions have some and an instance gets its own /dev;
 //     anywhere else they are refused.
@@ -22,8 +23,10 @@
 //   - ".wh.name" becomes overlayfs's whiteout, a character device 0/0, and
 //     ".wh..wh..opq" the attribute trusted.overlay.opaque of its directory.
 //     Other names that begin with ".wh..wh." are AUFS's own and left out.
-//   - Directories that the tar does not have but its entries need are made
-//     with mode 0755 and owner root, as Docker does.
+//   - Directories that the tar does not have but its entries need are made as
+//     the layers below have them, since overlayfs shows the uppermost one's
+//     owner and mode; where they have none, with mode 0755 and owner root, as
+//     Docker does.
 //
 // Names are taken relative to the layer's root, also absolute ones; ".." in a
 // name is refused. Symbolic links in the way to an entry are followed as a
@@ -72,12 +75,13 @@ type Stats struct {
 }
 
 // Layer unpacks the layer that r yields, a tar that may be compressed with
-// gzip or zstd, into the empty directory dir. It reads r to its end and
-// verifies both digests. After an error dir holds an unspecified part of the
-// layer, nothing has been written elsewhere, and the caller removes it.
+// gzip or zstd, into the empty directory dir, which will lie on those of below.
+// It reads r to its end and verifies both digests. After an error dir holds an
+// unspecified part of the layer, nothing has been written elsewhere, and the
+// caller removes it.
 //
 // A layer's own faults are *slipway.Error.
-func Layer(ctx context.Context, r io.Reader, want Digests, dir string, limits Limits, log *slog.Logger) (Stats, error) {
+func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Below, limits Limits, log *slog.Logger) (Stats, error) {
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Stats{}, fmt.Errorf("open %s: %w", dir, err)
@@ -92,7 +96,10 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, limits Li
 	defer done()
 	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), allow: func(out int64) error { return limits.allow(out, blob.n) }}
 
-	t := &tree{root: root, limits: limits, log: log, buf: make([]byte, 256<<10)}
+	t := &tree{
+		ctx: ctx, dir: dir, root: root, below: below, limits: limits, log: log,
+		buf: make([]byte, 256<<10), lifted: map[place]bool{},
+	}
 	if err := t.unpack(diff); err != nil {
 		return t.stats, unreadable(err, blob, diff.n, want)
 	}
@@ -131,7 +138,7 @@ func isFormat(err error) bool {
 	if _, ok := errors.AsType[unix.Errno](err); ok {
 		return false
 	}
-	return slipway.CodeOf(err) == "" && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return slipway.CodeOf(err) == "" && !errors.Is(err, ErrNeedsBelow) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // unpack makes every entry of the tar.
@@ -169,9 +176,9 @@ func (t *tree) count() error {
 // blame.
 func (t *tree) explain(h *tar.Header, err error) error {
 	switch {
-	case slipway.CodeOf(err) != "":
+	case slipway.CodeOf(err) != "", errors.Is(err, ErrNeedsBelow):
 		return err
-	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EMLINK):
+	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EMLINK), errors.Is(err, unix.EEXIST):
 		return refuse(h.Name, "cannot be made: %v", err)
 	}
 	return fmt.Errorf("unpack %q: %w", h.Name, err)

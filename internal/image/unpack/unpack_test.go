@@ -46,7 +46,7 @@ func unpackTar(t testing.TB, b []byte, l unpack.Limits) (string, unpack.Stats, e
 	needRoot(t)
 	dir := t.TempDir()
 	d := unpack.Digests{Blob: digest(b), Diff: digest(b)}
-	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, l, slog.New(slog.DiscardHandler))
+	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, l, slog.New(slog.DiscardHandler))
 	return dir, st, err
 }
 
@@ -211,11 +211,11 @@ func TestRefused(t *testing.T) {
 		{"forged whiteout", []File{forged}, "device node (0, 0)"},
 		{"device through a link", []File{Dir("dev/", 0), Symlink("d", "dev"), {Header: tar.Header{Name: "d/sda", Typeflag: tar.TypeBlock}}}, "device node"},
 		{"hard link out", []File{Hardlink("a", "../../etc/passwd")}, `hard link to "../../etc/passwd"`},
-		{"hard link to nothing", []File{Hardlink("a", "/etc/passwd")}, "which the layer does not have"},
-		{"hard link to itself", []File{Text("a", ""), Hardlink("a", "a")}, "which the layer does not have"},
+		{"hard link to nothing", []File{Hardlink("a", "/etc/passwd")}, "which neither the layer nor those below it have"},
+		{"hard link to itself", []File{Text("a", ""), Hardlink("a", "a")}, "which neither the layer nor those below it have"},
 		{"hard link to a directory", []File{Dir("d/", 0), Hardlink("a", "d")}, "not a file"},
-		{"hard link to a whiteout", []File{Text(".wh.b", ""), Hardlink("a", "b")}, "which the layer does not have"},
-		{"hard link through a link out", []File{Symlink("l", "/etc"), Hardlink("a", "l/passwd")}, "which the layer does not have"},
+		{"hard link to a whiteout", []File{Text(".wh.b", ""), Hardlink("a", "b")}, "which neither the layer nor those below it have"},
+		{"hard link through a link out", []File{Symlink("l", "/etc"), Hardlink("a", "l/passwd")}, "which neither the layer nor those below it have"},
 		{"empty whiteout", []File{Text(".wh.", "")}, "whiteout of no name"},
 		{"whiteout of ..", []File{Text("a/.wh...", "")}, "whiteout of no name"},
 		{"file as a directory", []File{Text("a", ""), Text("a/b", "")}, "not a directory"},
@@ -266,7 +266,7 @@ func TestNoEscape(t *testing.T) {
 		}
 		b := Tar(t, files...)
 		d := unpack.Digests{Blob: digest(b), Diff: digest(b)}
-		_, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, testLimits, slog.New(slog.DiscardHandler))
+		_, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
 		if err != nil && slipway.CodeOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -354,7 +354,7 @@ func TestRatio(t *testing.T) {
 	l := unpack.Limits{Bytes: 1 << 40, Entries: 10, Ratio: 100, Slack: 1 << 20}
 	needRoot(t)
 	b := gzipZeros(t, 16<<20)
-	_, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, t.TempDir(), l, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, l, slog.New(slog.DiscardHandler))
 	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "100 times") {
 		t.Errorf("error %v for %d bytes that become 16 MiB", err, len(b))
 	}
@@ -389,7 +389,7 @@ func TestCompression(t *testing.T) {
 	skippable := append([]byte{0x51, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, zst...)
 	for name, b := range map[string][]byte{"none": plain, "gzip": gz.Bytes(), "zstd": zst, "zstd behind a skippable frame": skippable} {
 		dir := t.TempDir()
-		st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(plain)}, dir, testLimits, slog.New(slog.DiscardHandler))
+		st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(plain)}, dir, unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -423,12 +423,12 @@ func TestCorrupt(t *testing.T) {
 		{"empty", nil, right},
 	}
 	for _, tt := range tests {
-		_, err := unpack.Layer(t.Context(), bytes.NewReader(tt.b), tt.want, t.TempDir(), testLimits, slog.New(slog.DiscardHandler))
+		_, err := unpack.Layer(t.Context(), bytes.NewReader(tt.b), tt.want, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
 		if !errors.Is(err, unpack.ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", tt.name, err)
 		}
 	}
-	_, err := unpack.Layer(t.Context(), bytes.NewReader(gz.Bytes()), unpack.Digests{Blob: right.Blob, Diff: digest(nil)}, t.TempDir(), testLimits, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(t.Context(), bytes.NewReader(gz.Bytes()), unpack.Digests{Blob: right.Blob, Diff: digest(nil)}, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
 	if errors.Is(err, unpack.ErrCorrupt) || slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), right.Diff) {
 		t.Errorf("wrong diff id: %v", err)
 	}
@@ -480,7 +480,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := Tar(t, Text("a", ""))
-	_, err := unpack.Layer(ctx, bytes.NewReader(b), unpack.Digests{}, t.TempDir(), testLimits, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(ctx, bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}

@@ -12,6 +12,8 @@ const (
 	whiteoutPrefix = ".wh."
 	whiteoutMeta   = ".wh..wh."
 	whiteoutOpaque = ".wh..wh..opq"
+
+	opaqueXattr = "trusted.overlay.opaque"
 )
 
 // whiteoutDir reports whether an entry in dir is AUFS's own.
@@ -28,17 +30,55 @@ func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 			return err
 		}
 		defer unix.Close(fd)
+		if err := t.unlift(fd, func(place) bool { return true }); err != nil {
+			return err
+		}
 		return setOpaque(fd)
 	}
 	name := strings.TrimPrefix(base, whiteoutPrefix)
 	if name == "" || name == "." || name == ".." {
 		return refuse(h.Name, "is a whiteout of no name")
 	}
+	if err := t.unlift(parent, func(p place) bool { return p.base == name }); err != nil {
+		return err
+	}
 	err := unix.Mknodat(parent, name, unix.S_IFCHR, 0)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
 	return t.shadow(parent, name)
+}
+
+// unlift removes files of the layers below that are in the directory parent
+// only for the sake of their other names.
+func (t *tree) unlift(parent int, which func(place) bool) error {
+	if len(t.lifted) == 0 {
+		return nil
+	}
+	here, err := placeOf(parent, "")
+	if err != nil {
+		return err
+	}
+	for p := range t.lifted {
+		if p.dir != here.dir || !which(p) {
+			continue
+		}
+		delete(t.lifted, p)
+		if err := unix.Unlinkat(parent, p.base, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle keeps what takes a lifted file's place from being taken for one.
+func (t *tree) settle(parent int, base string) error {
+	if len(t.lifted) == 0 {
+		return nil
+	}
+	at, err := placeOf(parent, base)
+	delete(t.lifted, at)
+	return err
 }
 
 // shadow is a whiteout of a name that this layer has as well. A whiteout is
@@ -57,7 +97,7 @@ func (t *tree) shadow(parent int, name string) error {
 }
 
 func setOpaque(fd int) error {
-	return unix.Fsetxattr(fd, "trusted.overlay.opaque", []byte("y"), 0)
+	return unix.Fsetxattr(fd, opaqueXattr, []byte("y"), 0)
 }
 
 func isWhiteout(st *unix.Stat_t) bool {
