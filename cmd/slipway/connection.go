@@ -20,20 +20,9 @@ import (
 )
 
 func newConnectionCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "connection",
-		Short: "Connect the server to GitHub and Bitbucket",
-		Long: `Connection works with the connections through which services reach their source
+	cmd := group("connection", "Connect the server to GitHub and Bitbucket", `Connection works with the connections through which services reach their source
 code: one is made, by any client of App Runner's API, and then completed here,
-with a token that the provider knows.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+with a token that the provider knows.`)
 	cmd.AddCommand(newConnectionLsCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionRmCommand(m))
 	return cmd
 }

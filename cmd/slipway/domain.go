@@ -16,20 +16,9 @@ import (
 )
 
 func newDomainCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "domain",
-		Short: "Serve a service at names of your own",
-		Long: `Domain works with the custom domains of services. A domain is served once it is
+	cmd := group("domain", "Serve a service at names of your own", `Domain works with the custom domains of services. A domain is served once it is
 proved to be yours, by records that you add to its DNS; names below localhost
-need no proof.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+need no proof.`)
 	cmd.AddCommand(newDomainAddCommand(m), newDomainLsCommand(m), newDomainRmCommand(m))
 	return cmd
 }

@@ -14,10 +14,7 @@ import (
 )
 
 func newHooksCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "hooks",
-		Short: "Send events to webhooks",
-		Long: `Hooks sets up webhooks: addresses to which the server posts App Runner's
+	cmd := group("hooks", "Send events to webhooks", `Hooks sets up webhooks: addresses to which the server posts App Runner's
 EventBridge events, as they are there, when a service's status changes, when an
 operation begins or ends, and when a custom domain gets on.
 
@@ -28,15 +25,7 @@ those behind it, for this webhook alone. An event may come twice, with the same
 webhook-id. Redirects are not followed, and 410 Gone ends the delivery at once.
 
 The server sends from where it runs: whoever may make webhooks makes it send
-requests to any address that it can reach.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+requests to any address that it can reach.`)
 	cmd.AddCommand(newHooksAddCommand(m), newHooksLsCommand(m), newHooksShowCommand(m), newHooksTestCommand(m), newHooksRmCommand(m))
 	return cmd
 }

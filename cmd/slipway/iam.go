@@ -22,17 +22,3 @@ provides, such as AWSAppRunnerReadOnlyAccess, can be attached, too.`)
 	cmd.AddCommand(user, key, policy, newSimulateCommand(m))
 	return cmd
 }
-
-// group is a command of commands.
-func group(use, short, long string) *cobra.Command {
-	return &cobra.Command{
-		Use: use, Short: short, Long: long,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-}

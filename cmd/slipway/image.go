@@ -17,20 +17,9 @@ import (
 )
 
 func newImageCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "image",
-		Short: "Import and list images of the server's registry",
-		Long: `Image works with the registry that is part of the server. Any other client may
+	cmd := group("image", "Import and list images of the server's registry", `Image works with the registry that is part of the server. Any other client may
 push to it as well: it is at the endpoint's host and port, the user is the access
-key's id and the password its secret.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+key's id and the password its secret.`)
 	cmd.AddCommand(newImageImportCommand(m), newImageLsCommand(m))
 	return cmd
 }

@@ -11,10 +11,7 @@ import (
 )
 
 func newKeyCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "key",
-		Short: "Show and rotate the key that secrets are encrypted under",
-		Long: `Key works with the server's master key. Secrets, credentials and what services
+	cmd := group("key", "Show and rotate the key that secrets are encrypted under", `Key works with the server's master key. Secrets, credentials and what services
 got of them are encrypted with data keys in the database, and these with the
 master key, in the file master.key of the data directory or where the server's
 --key-file says. Without it they are lost: keep a copy with each copy of the
@@ -23,15 +20,7 @@ database.
 The file is an identity file of age (https://age-encryption.org): age-keygen -y
 shows its public key. With a passphrase it is encrypted as age does it; to change
 the passphrase, stop the server (services run on), decrypt the file with age -d
-and encrypt it again with age -p -a.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+and encrypt it again with age -p -a.`)
 	cmd.AddCommand(newKeyShowCommand(m), newKeyRotateCommand(m))
 	return cmd
 }

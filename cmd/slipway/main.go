@@ -91,10 +91,7 @@ func (m *Main) Run(ctx context.Context, args []string) int {
 }
 
 func (m *Main) newRoot() *cobra.Command {
-	root := &cobra.Command{
-		Use:   "slipway",
-		Short: "Run web services from container images",
-		Long: `Slipway runs web services from container images, as AWS App Runner did: one
+	root := group("slipway", "Run web services from container images", `Slipway runs web services from container images, as AWS App Runner did: one
 command, a URL, health checks, scaling, pause and resume.
 
 Services are named by their name or their ARN. What a command says goes to
@@ -104,21 +101,12 @@ seconds since 1970.
 
 The exit code is 0 when all went well, 1 when the operation failed, was rolled
 back or could not be asked for, 2 when the command line is wrong, and 130 after
-Ctrl-C, which ends the waiting but never an operation.`,
-		Example: `  slipway up ./image.tar --name shop --env GREETING=hello
+Ctrl-C, which ends the waiting but never an operation.`)
+	root.Example = `  slipway up ./image.tar --name shop --env GREETING=hello
   slipway ls
   slipway logs -f shop
-  slipway pause shop`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
+  slipway pause shop`
+	root.SilenceUsage, root.SilenceErrors = true, true
 	root.SetIn(m.Stdin)
 	root.SetOut(m.Stdout)
 	root.SetErr(m.Stderr)
@@ -220,6 +208,20 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		text += "; did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return usageError(cmd, "%s", text)
+}
+
+// group is a command of commands: alone it shows its help.
+func group(use, short, long string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Long: long,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 }
 
 // verb returns a command's name as it is typed after the program's.

@@ -17,21 +17,10 @@ import (
 )
 
 func newSecretCommand(m *Main) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "secret",
-		Short: "Keep secrets for services",
-		Long: `Secret works with the secrets that the server keeps, encrypted, for the
+	cmd := group("secret", "Keep secrets for services", `Secret works with the secrets that the server keeps, encrypted, for the
 RuntimeEnvironmentSecrets of services. They are those of AWS Secrets Manager: its
 clients see the same. A service reads them when it is deployed or resumed, so
-that a new value reaches it with the next deployment.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return unknownCommand(cmd, args[0])
-			}
-			return nil
-		},
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+that a new value reaches it with the next deployment.`)
 	cmd.AddCommand(newSecretPutCommand(m), newSecretGetCommand(m), newSecretLsCommand(m), newSecretRmCommand(m))
 	return cmd
 }
