@@ -12,27 +12,15 @@ import (
 )
 
 func newDeployCommand(m *Main) *cobra.Command {
-	var wait bool
-	cmd := &cobra.Command{
+	return m.changeCommand(deploying, &cobra.Command{
 		Use:   "deploy SERVICE",
 		Short: "Deploy a service's image again",
 		Long: `Deploy pulls the image that a service names once more and replaces all instances
 with new ones, after these are healthy. A tag that has moved brings what it
 means now; an image named by digest, as up does it, is the same again. To deploy
 another image, use up.`,
-		Example:           "  slipway deploy shop",
-		Args:              argCount(1, 1, "the name of a service"),
-		ValidArgsFunction: m.completeService,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return m.apply(cmd.Context(), c, args[0], deploying, wait)
-		},
-	}
-	addWaitFlag(cmd, &wait)
-	return cmd
+		Example: "  slipway deploy shop",
+	})
 }
 
 var deploying = change{

@@ -162,6 +162,21 @@ type change struct {
 	start func(ctx context.Context, c *client.Client, arn string) (operationID string, s *types.Service, err error)
 }
 
+// changeCommand completes a command that applies the change to a service.
+func (m *Main) changeCommand(ch change, cmd *cobra.Command) *cobra.Command {
+	wait := false
+	cmd.Args, cmd.ValidArgsFunction = argCount(1, 1, "the name of a service"), m.completeService
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := m.connect(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return m.apply(cmd.Context(), c, args[0], ch, wait)
+	}
+	addWaitFlag(cmd, &wait)
+	return cmd
+}
+
 // apply starts the change and, if asked, waits for its end.
 func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch change, wait bool) error {
 	arn, err := c.ServiceARN(ctx, nameOrARN)

@@ -12,26 +12,14 @@ import (
 )
 
 func newPauseCommand(m *Main) *cobra.Command {
-	var wait bool
-	cmd := &cobra.Command{
+	return m.changeCommand(pausing, &cobra.Command{
 		Use:   "pause SERVICE",
 		Short: "Stop a service's instances and keep all else",
 		Long: `Pause stops all instances of a service. Its URL, configuration and image stay;
 requests are answered with 503 until it is resumed. What instances wrote to
 their disks is gone.`,
-		Example:           "  slipway pause shop",
-		Args:              argCount(1, 1, "the name of a service"),
-		ValidArgsFunction: m.completeService,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return m.apply(cmd.Context(), c, args[0], pausing, wait)
-		},
-	}
-	addWaitFlag(cmd, &wait)
-	return cmd
+		Example: "  slipway pause shop",
+	})
 }
 
 var pausing = change{

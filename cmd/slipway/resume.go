@@ -12,25 +12,13 @@ import (
 )
 
 func newResumeCommand(m *Main) *cobra.Command {
-	var wait bool
-	cmd := &cobra.Command{
+	return m.changeCommand(resuming, &cobra.Command{
 		Use:   "resume SERVICE",
 		Short: "Start a paused service again",
 		Long: `Resume starts the version that a paused service ran last, without pulling its
 image anew, at the URL it had.`,
-		Example:           "  slipway resume shop",
-		Args:              argCount(1, 1, "the name of a service"),
-		ValidArgsFunction: m.completeService,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := m.connect(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return m.apply(cmd.Context(), c, args[0], resuming, wait)
-		},
-	}
-	addWaitFlag(cmd, &wait)
-	return cmd
+		Example: "  slipway resume shop",
+	})
 }
 
 var resuming = change{
