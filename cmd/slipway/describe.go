@@ -201,11 +201,12 @@ func describeNetwork(s *sheet, n *types.NetworkConfiguration, inside []types.Vpc
 		return
 	}
 	if i := n.IngressConfiguration; i != nil && !i.IsPubliclyAccessible {
-		access := "private, without a VPC ingress connection"
-		for _, t := range inside {
-			access = fmt.Sprintf("private, in %s as %s", aws.ToString(t.VpcId), aws.ToString(t.DomainName))
+		if len(inside) == 0 {
+			s.line("Access", "private, without a VPC ingress connection")
 		}
-		s.line("Access", access)
+		for _, t := range inside {
+			s.line("Access", fmt.Sprintf("private, in %s as %s", aws.ToString(t.VpcId), aws.ToString(t.DomainName)))
+		}
 	}
 	if e := n.EgressConfiguration; e != nil && e.VpcConnectorArn != nil {
 		s.line("Egress", "VPC connector "+resourceName(*e.VpcConnectorArn))

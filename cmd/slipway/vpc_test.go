@@ -92,6 +92,7 @@ func TestNetworksRefused(t *testing.T) {
 func TestDescribeNetwork(t *testing.T) {
 	t.Parallel()
 	door := types.VpcDNSTarget{VpcId: aws.String("vpc-1"), DomainName: aws.String("door.test")}
+	gate := types.VpcDNSTarget{VpcId: aws.String("vpc-2"), DomainName: aws.String("gate.test")}
 	connector := aws.String("arn:aws:apprunner:us-east-1:000000000000:vpcconnector/near/1/0123")
 	for _, c := range []struct {
 		network *types.NetworkConfiguration
@@ -106,6 +107,11 @@ func TestDescribeNetwork(t *testing.T) {
 		{&types.NetworkConfiguration{
 			EgressConfiguration: &types.EgressConfiguration{EgressType: types.EgressTypeVpc, VpcConnectorArn: connector}, IngressConfiguration: &types.IngressConfiguration{},
 		}, []types.VpcDNSTarget{door}, "Access  private, in vpc-1 as door.test\nEgress  VPC connector near\n"},
+		{
+			&types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}},
+			[]types.VpcDNSTarget{door, gate},
+			"Access  private, in vpc-1 as door.test\nAccess  private, in vpc-2 as gate.test\n",
+		},
 	} {
 		var s sheet
 		var b bytes.Buffer
