@@ -124,7 +124,10 @@ func (up *upCommand) server(ctx context.Context) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := client.Probe(ctx, t); err == nil || !client.Unreachable(err) || !t.Local() || up.m.StartServer == nil {
+	if !t.Local() || up.m.StartServer == nil {
+		return nil, nil
+	}
+	if err := client.Probe(ctx, t); err == nil || !client.Unreachable(err) {
 		return nil, nil
 	}
 	up.m.progress().Say(term.Plain, "No server answers at %s: starting one.", t.Endpoint)
