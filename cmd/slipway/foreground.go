@@ -28,8 +28,9 @@ func (m *Main) startServer(ctx context.Context, want ServerOptions) (*Server, er
 	}
 	done := make(chan error, 1)
 	go func() {
-		defer s.close()
-		done <- s.run(ctx)
+		err := s.run(ctx)
+		s.close() // before the program may end
+		done <- err
 	}()
 	select {
 	case err := <-done:
