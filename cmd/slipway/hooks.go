@@ -286,27 +286,19 @@ func (m *Main) testHook(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var failed error
-	if d.State != string(slipway.DeliveryDelivered) {
-		failed = &client.Problem{
-			Text: fmt.Sprintf("event %s did not arrive: %s", d.EventID, d.Problem),
-			Hint: fmt.Sprintf("`slipway hooks show %s` shows how it goes on.", id),
-		}
-		if d.State == string(slipway.DeliveryHeld) {
-			failed.(*client.Problem).Text = fmt.Sprintf("event %s waits for an earlier test that did not arrive", d.EventID)
-		}
-	}
 	if m.json {
-		if err := m.printJSON(struct{ Delivery client.WebhookDelivery }{d}); err != nil {
-			return err
-		}
-		return failed
-	}
-	if failed == nil {
+		err = m.printJSON(struct{ Delivery client.WebhookDelivery }{d})
+	} else if d.State == string(slipway.DeliveryDelivered) {
 		_, err = fmt.Fprintf(m.Stdout, "Event %s arrived: %s.\n", d.EventID, deliveryOutcome(d))
+	}
+	if err != nil || d.State == string(slipway.DeliveryDelivered) {
 		return err
 	}
-	return failed
+	text := fmt.Sprintf("event %s did not arrive: %s", d.EventID, d.Problem)
+	if d.State == string(slipway.DeliveryHeld) {
+		text = fmt.Sprintf("event %s waits for an earlier test that did not arrive", d.EventID)
+	}
+	return &client.Problem{Text: text, Hint: fmt.Sprintf("`slipway hooks show %s` shows how it goes on.", id)}
 }
 
 func newHooksRmCommand(m *Main) *cobra.Command {

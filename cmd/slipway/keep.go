@@ -55,7 +55,7 @@ func (k keeper) pass(ctx context.Context) error {
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
 		}
-		if err = tx.ForgetDeliveries(time.Now().Add(-keepSent)); err != nil {
+		if err = tx.ForgetDeliveries(now.Add(-keepSent)); err != nil {
 			return err
 		}
 		if err = errors.Join(

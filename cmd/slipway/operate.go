@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -53,14 +54,10 @@ func addWaitFlag(cmd *cobra.Command, wait *bool) {
 // progress returns where to show work: nowhere with --json.
 func (m *Main) progress() *term.Progress {
 	if m.json {
-		return term.NewProgress(discard{}, term.Style{})
+		return term.NewProgress(io.Discard, term.Style{})
 	}
 	return term.NewProgress(m.Stderr, m.errStyle())
 }
-
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // await follows an operation to its end, showing its steps, and reads the
 // service again. An operation that ended badly is no error.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -72,8 +73,6 @@ func (c *Client) AuditEvents(ctx context.Context, f AuditFilter, limit int) ([]A
 		in.NextToken = out.NextToken
 	}
 	list = list[:min(limit, len(list))]
-	for i, j := 0, len(list)-1; i < j; i, j = i+1, j-1 {
-		list[i], list[j] = list[j], list[i]
-	}
+	slices.Reverse(list)
 	return list, nil
 }

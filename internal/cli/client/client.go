@@ -77,33 +77,19 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 // as returns a client with this identity.
 func (t Target) as(id Identity) *Client {
 	hc := &http.Client{Timeout: callTimeout}
-	api := apprunner.New(apprunner.Options{
+	cfg := aws.Config{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
 		Region:       id.Region,
 		Credentials:  id.Provider,
 		HTTPClient:   hc,
-		Retryer:      aws.NopRetryer{},
-	})
-	identities := iam.New(iam.Options{
-		BaseEndpoint: aws.String(t.Endpoint.String()),
-		Region:       id.Region,
-		Credentials:  id.Provider,
-		HTTPClient:   hc,
-		Retryer:      aws.NopRetryer{},
-	})
-	secrets := secretsmanager.New(secretsmanager.Options{
-		BaseEndpoint: aws.String(t.Endpoint.String()),
-		Region:       id.Region,
-		Credentials:  id.Provider,
-		HTTPClient:   hc,
-		Retryer:      aws.NopRetryer{},
-	})
+		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+	}
 	own := caller{
 		endpoint: t.Endpoint.String(), region: id.Region, service: "apprunner", contentType: "application/x-amz-json-1.0",
 		keys: id.Provider, http: hc,
 	}
 	return &Client{
-		Target: t, Identity: id, API: api, IAM: identities, Secrets: secrets,
+		Target: t, Identity: id, API: apprunner.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
 		Logs: newLogs(own), Registry: newRegistry(t, id), own: own,
 	}
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func (t Target) fromFile(ctx context.Context, file, from string) (Identity, erro
 		}, nil
 	}
 	return Identity{}, &Problem{
-		Text: fmt.Sprintf("%s has no access key in its profile %q", abs, first(t.getenv("AWS_PROFILE"), defaultProfile)),
+		Text: fmt.Sprintf("%s has no access key in its profile %q", abs, cmp.Or(t.getenv("AWS_PROFILE"), defaultProfile)),
 		Hint: "It is " + from + ". AWS_PROFILE chooses the profile; it must have aws_access_key_id and aws_secret_access_key.",
 	}
 }
@@ -118,7 +119,7 @@ func (t Target) fromStandardPlaces(ctx context.Context) (Identity, error) {
 }
 
 func (t Target) regionOr(named string) string {
-	return first(t.region, named, t.getenv("AWS_REGION"), t.getenv("AWS_DEFAULT_REGION"), defaultRegion)
+	return cmp.Or(t.region, named, t.getenv("AWS_REGION"), t.getenv("AWS_DEFAULT_REGION"), defaultRegion)
 }
 
 func readable(file string) error {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/url"
@@ -38,12 +39,12 @@ type Target struct {
 // mistake.
 func (s Settings) Resolve(getenv func(string) string) (Target, error) {
 	t := Target{
-		region:      first(s.Region, getenv("SLIPWAY_REGION")),
-		credentials: first(s.Credentials, getenv("SLIPWAY_CREDENTIALS")),
+		region:      cmp.Or(s.Region, getenv("SLIPWAY_REGION")),
+		credentials: cmp.Or(s.Credentials, getenv("SLIPWAY_CREDENTIALS")),
 		getenv:      getenv,
 	}
 	var err error
-	if t.Endpoint, err = parseEndpoint(first(s.Endpoint, getenv("SLIPWAY_ENDPOINT"), DefaultEndpoint)); err != nil {
+	if t.Endpoint, err = parseEndpoint(cmp.Or(s.Endpoint, getenv("SLIPWAY_ENDPOINT"), DefaultEndpoint)); err != nil {
 		return Target{}, err
 	}
 	if t.DataDir, err = DataDir(s.DataDir, getenv); err != nil {
@@ -56,7 +57,7 @@ func (s Settings) Resolve(getenv func(string) string) (Target, error) {
 // flag's value, else SLIPWAY_DATA_DIR, else /var/lib/slipway for root, else
 // slipway in the XDG data directory. It need not exist.
 func DataDir(flag string, getenv func(string) string) (string, error) {
-	dir := first(flag, getenv("SLIPWAY_DATA_DIR"))
+	dir := cmp.Or(flag, getenv("SLIPWAY_DATA_DIR"))
 	switch {
 	case dir != "":
 	case os.Geteuid() == 0:
@@ -111,14 +112,4 @@ func parseEndpoint(s string) (*url.URL, error) {
 	}
 	u.Path = ""
 	return u, nil
-}
-
-// first returns the first of its arguments that is not empty.
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
