@@ -161,7 +161,7 @@ func (f *Fleet) remove(ctx context.Context, r removal) {
 		for delay := time.Second; ; delay = min(2*delay, longestRetry) {
 			err := f.removeOnce(ctx, m.id, wasDead)
 			if err == nil {
-				f.mail.send(func() { f.freed = true; f.vanish(m) })
+				f.mail.send(func() { f.vanish(m) })
 				return
 			}
 			if ctx.Err() != nil {

@@ -23,13 +23,6 @@ type LogCollector interface {
 	Finish(ctx context.Context, instance string) error
 }
 
-// ImageCollector removes images that nothing uses.
-type ImageCollector interface {
-	// Collect removes images that are not in inUse, which holds manifest
-	// digests. One that was only just made ready may not be in it yet.
-	Collect(ctx context.Context, inUse []string) error
-}
-
 // Limits are how long things may take. Zero ones are replaced by defaults.
 type Limits struct {
 	StartWithin  time.Duration // from the decision to start an instance to its health; 6 minutes: a deployment gives up before
@@ -37,7 +30,6 @@ type Limits struct {
 	Grace        time.Duration // from stop signal to SIGKILL; 10 s
 	RouterSilent time.Duration // a router not heard of for so long is gone; 10 s
 	FullPass     time.Duration // between looks at everything; 5 s
-	CollectEvery time.Duration // between collections of unused images; 10 minutes
 
 	visibleAfter time.Duration // age at which a starting instance gets a row; 1 s
 }
@@ -48,17 +40,15 @@ func (l Limits) withDefaults() Limits {
 	l.Grace = cmp.Or(l.Grace, 10*time.Second)
 	l.RouterSilent = cmp.Or(l.RouterSilent, 10*time.Second)
 	l.FullPass = cmp.Or(l.FullPass, 5*time.Second)
-	l.CollectEvery = cmp.Or(l.CollectEvery, 10*time.Minute)
 	l.visibleAfter = cmp.Or(l.visibleAfter, time.Second)
 	return l
 }
 
-// Config is what a fleet needs. Logs and Images may be nil.
+// Config is what a fleet needs. Logs may be nil.
 type Config struct {
 	Store  *store.Store
 	Driver runtime.Driver
 	Logs   LogCollector
-	Images ImageCollector
 	Log    *slog.Logger
 	Limits Limits
 
@@ -86,7 +76,6 @@ type Fleet struct {
 	dirty     map[string]bool               // services to look at; true: a row changes for sure
 	wakes     map[string]time.Time          // services to look at later
 	world     world
-	freed     bool // something was removed since images were collected
 }
 
 // New checks cfg and returns a fleet; it does nothing before Run.
@@ -112,7 +101,6 @@ func New(cfg Config) (*Fleet, error) {
 		slots:     map[string]chan struct{}{},
 		dirty:     map[string]bool{},
 		wakes:     map[string]time.Time{},
-		freed:     true,
 	}, nil
 }
 
@@ -125,8 +113,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 	f.watchDriver(ctx)
 	full := time.NewTicker(f.limits.FullPass)
 	defer full.Stop()
-	images := time.NewTicker(f.limits.CollectEvery)
-	defer images.Stop()
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 
@@ -146,8 +132,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 		case <-full.C:
 			f.world.everything = true
 			f.look(ctx)
-		case <-images.C:
-			f.collectImages(ctx)
 		}
 		f.mail.open()
 	}
@@ -185,26 +169,6 @@ func (f *Fleet) watchDriver(ctx context.Context) {
 				f.log.Warn("watch the driver", "err", err) // full passes go on without it
 				pause(ctx, f.limits.FullPass)
 			}
-		}
-	})
-}
-
-// collectImages removes unused images if anything was removed since the last
-// time.
-func (f *Fleet) collectImages(ctx context.Context) {
-	if f.cfg.Images == nil || !f.freed {
-		return
-	}
-	f.freed = false
-	f.workers.Go(func() {
-		var inUse []string
-		err := f.store.View(ctx, func(tx *store.Tx) (err error) { inUse, err = tx.ImagesInUse(); return err })
-		if err == nil {
-			err = f.cfg.Images.Collect(ctx, inUse)
-		}
-		if err != nil && ctx.Err() == nil {
-			f.log.Error("collect unused images", "err", err)
-			f.mail.send(func() { f.freed = true })
 		}
 	})
 }
