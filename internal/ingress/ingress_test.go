@@ -262,8 +262,10 @@ func TestReopens(t *testing.T) {
 	s.ingress.mu.Unlock()
 	first.Close()
 	s.eventually("the endpoint is opened again", func() bool {
-		addr := s.ingress.Addrs()["vpce-1"]
-		return addr != nil && addr.String() != first.Addr().String()
+		s.ingress.mu.Lock()
+		defer s.ingress.mu.Unlock()
+		l := s.ingress.listeners["vpce-1"]
+		return l != nil && l != first
 	})
 	s.becomes("door", slipway.IngressAvailable)
 }
