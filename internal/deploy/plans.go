@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -48,21 +49,12 @@ func New(cfg Config) (*Plans, error) {
 	if cfg.Store == nil || cfg.Resolver == nil || cfg.Log == nil {
 		return nil, errors.New("deploy: store, resolver and log are required")
 	}
-	for _, d := range []struct {
-		limit *time.Duration
-		value time.Duration
-	}{
-		{&cfg.ResolveLimit, 30 * time.Minute},
-		{&cfg.SecretsLimit, 2 * time.Minute},
-		{&cfg.HealthLimit, 5 * time.Minute},
-		{&cfg.DrainLimit, 2 * time.Minute},
-		{&cfg.StopLimit, 5 * time.Minute},
-		{&cfg.RouterSilent, 10 * time.Second},
-	} {
-		if *d.limit == 0 {
-			*d.limit = d.value
-		}
-	}
+	cfg.ResolveLimit = cmp.Or(cfg.ResolveLimit, 30*time.Minute)
+	cfg.SecretsLimit = cmp.Or(cfg.SecretsLimit, 2*time.Minute)
+	cfg.HealthLimit = cmp.Or(cfg.HealthLimit, 5*time.Minute)
+	cfg.DrainLimit = cmp.Or(cfg.DrainLimit, 2*time.Minute)
+	cfg.StopLimit = cmp.Or(cfg.StopLimit, 5*time.Minute)
+	cfg.RouterSilent = cmp.Or(cfg.RouterSilent, 10*time.Second)
 	return &Plans{cfg}, nil
 }
 

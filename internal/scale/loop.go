@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -51,19 +52,10 @@ func New(cfg Config) (*Scaler, error) {
 	if cfg.Store == nil || cfg.Demand == nil || cfg.Log == nil {
 		return nil, errors.New("scale: store, demand and log are required")
 	}
-	for _, d := range []struct {
-		limit *time.Duration
-		value time.Duration
-	}{
-		{&cfg.Interval, 2 * time.Second},
-		{&cfg.Stable, time.Minute},
-		{&cfg.Pace, 10 * time.Second},
-		{&cfg.Resync, time.Minute},
-	} {
-		if *d.limit == 0 {
-			*d.limit = d.value
-		}
-	}
+	cfg.Interval = cmp.Or(cfg.Interval, 2*time.Second)
+	cfg.Stable = cmp.Or(cfg.Stable, time.Minute)
+	cfg.Pace = cmp.Or(cfg.Pace, 10*time.Second)
+	cfg.Resync = cmp.Or(cfg.Resync, time.Minute)
 	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
 }
 
