@@ -75,44 +75,40 @@ type AuditQuery struct {
 
 // Audit returns records, newest first.
 func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
-	var where []string
-	var args []any
-	add := func(condition string, values ...any) {
-		for _, v := range values {
-			args = append(args, v)
-			condition = strings.Replace(condition, "?", "$"+strconv.Itoa(len(args)), 1)
-		}
-		where = append(where, condition)
+	where, args := []string{"1 = 1"}, []any{}
+	arg := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
 	}
-	for _, c := range []struct{ column, value string }{
-		{"id", q.ID}, {"name", q.Name}, {"source", q.Source}, {"username", q.User}, {"key_id", q.KeyID},
+	for _, c := range []struct{ condition, value string }{
+		{"id = ", q.ID},
+		{"name = ", q.Name},
+		{"source = ", q.Source},
+		{"username = ", q.User},
+		{"key_id = ", q.KeyID},
+		{"id IN (SELECT audit_id FROM audit_resource WHERE name = ", q.ResourceName},
+		// Of a type there may be many: they are asked for from the newest record on.
+		{"EXISTS (SELECT 1 FROM audit_resource WHERE audit_id = audit.id AND type = ", q.ResourceType},
 	} {
 		if c.value != "" {
-			add(c.column+" = ?", c.value)
+			where = append(where, c.condition+arg(c.value)+strings.Repeat(")", strings.Count(c.condition, "(")))
 		}
 	}
-	if q.ResourceName != "" {
-		add("id IN (SELECT audit_id FROM audit_resource WHERE name = ?)", q.ResourceName)
-	}
-	if q.ResourceType != "" {
-		add("id IN (SELECT audit_id FROM audit_resource WHERE type = ?)", q.ResourceType)
-	}
 	if !q.From.IsZero() {
-		add("at >= ?", nanos(q.From))
+		where = append(where, "at >= "+arg(nanos(q.From)))
 	}
 	if !q.To.IsZero() {
-		add("at <= ?", nanos(q.To))
+		where = append(where, "at <= "+arg(nanos(q.To)))
 	}
 	if q.BeforeID != "" {
-		add("(at < ? OR at = ? AND id < ?)", nanos(q.BeforeAt), nanos(q.BeforeAt), q.BeforeID)
+		at := arg(nanos(q.BeforeAt)) // one and the same, or SQLite finds no range of the index in it
+		where = append(where, "(at < "+at+" OR (at = "+at+" AND id < "+arg(q.BeforeID)+"))")
 	}
-	where = append(where, "1 = 1")
-	args = append(args, q.Limit)
 	list, err := all(tx, func(s scanner) (r slipway.AuditRecord, err error) {
 		err = s.Scan(&r.ID, instant{&r.At}, &r.Name, &r.Source, &r.User, &r.KeyID, &r.Record)
 		return r, err
 	}, `SELECT id, at, name, source, username, key_id, record FROM audit
-		WHERE `+strings.Join(where, " AND ")+` ORDER BY at DESC, id DESC LIMIT $`+strconv.Itoa(len(args)), args...)
+		WHERE `+strings.Join(where, " AND ")+` ORDER BY at DESC, id DESC LIMIT `+arg(q.Limit), args...)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,8 @@ func (tx *Tx) DefaultAutoScaling() (slipway.AutoScaling, error) {
 
 // AutoScalings returns active revisions: see activeRevisions.
 func (tx *Tx) AutoScalings(name, afterName string, afterRevision int) ([]slipway.AutoScaling, error) {
-	return all(tx, scanAutoScaling, `SELECT `+autoScalingColumns+` FROM autoscaling `+activeRevisions, name, afterName, afterRevision)
+	query, args := activeRevisions(autoScalingColumns, `autoscaling`, name, afterName, afterRevision)
+	return all(tx, scanAutoScaling, query, args...)
 }
 
 // SaveAutoScaling writes the members of a that change: latest, default, active

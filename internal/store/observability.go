@@ -32,7 +32,8 @@ func (tx *Tx) Observability(arn string) (slipway.Observability, error) {
 
 // Observabilities returns active revisions: see activeRevisions.
 func (tx *Tx) Observabilities(name, afterName string, afterRevision int) ([]slipway.Observability, error) {
-	return all(tx, scanObservability, `SELECT `+observabilityColumns+` FROM observability `+activeRevisions, name, afterName, afterRevision)
+	query, args := activeRevisions(observabilityColumns, `observability`, name, afterName, afterRevision)
+	return all(tx, scanObservability, query, args...)
 }
 
 // SaveObservability writes the members of o that change: latest, active and the

@@ -48,8 +48,8 @@ func (tx *Tx) Parameters(prefix, afterName string, limit int) ([]slipway.Paramet
 		limit = -1
 	}
 	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter
-		WHERE latest = 1 AND name > $1 AND substr(name, 1, $2) = $3 ORDER BY name LIMIT $4`,
-		afterName, len(prefix), prefix, limit)
+		WHERE latest = 1 AND name >= $1 AND name < $2 AND name <> $3 ORDER BY name LIMIT $4`,
+		max(prefix, afterName), prefix+"\x7f", afterName, limit) // names are printable ASCII
 }
 
 // ParameterHistory returns the versions of a parameter after the given one,

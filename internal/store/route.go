@@ -106,6 +106,6 @@ func (tx *Tx) Drained(target string, alive time.Time) (bool, error) {
 }
 
 func (tx *Tx) forgetDrained(target string) error {
-	_, err := tx.exec(`DELETE FROM drained WHERE target = $1`, target)
+	_, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router) AND target = $1`, target)
 	return err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -51,10 +52,16 @@ func (tx *Tx) VPCIngresses(serviceID, endpoint string, afterTime time.Time, afte
 	if limit == 0 {
 		limit = -1
 	}
-	return all(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection WHERE deleted_at = 0
-		AND ($1 = '' OR service_id = $1) AND ($2 = '' OR endpoint = $2)
-		AND (created_at > $3 OR (created_at = $3 AND arn > $4))
-		ORDER BY created_at, arn LIMIT $5`, serviceID, endpoint, nanos(afterTime), afterARN, limit)
+	args := []any{nanos(afterTime), afterARN, limit}
+	where := `deleted_at = 0 AND (created_at > $1 OR (created_at = $1 AND arn > $2))`
+	for _, c := range []struct{ column, value string }{{`service_id`, serviceID}, {`endpoint`, endpoint}} {
+		if c.value != "" {
+			args = append(args, c.value)
+			where += ` AND ` + c.column + ` = $` + strconv.Itoa(len(args))
+		}
+	}
+	return all(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection
+		WHERE `+where+` ORDER BY created_at, arn LIMIT $3`, args...)
 }
 
 // ChangeVPCIngress writes what should be of a connection: VPC, Endpoint,
