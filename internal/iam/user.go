@@ -159,7 +159,7 @@ func (i *IAM) rootUser(tx *store.Tx) (*types.User, error) {
 func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
 	out := iam.ListUsersOutput{Users: []types.User{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		all, err := tx.Users("", -1)
+		all, err := tx.Users()
 		if err != nil {
 			return err
 		}

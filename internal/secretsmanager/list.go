@@ -118,7 +118,7 @@ func (m *Manager) listSecrets(ctx context.Context, _ gateway.Caller, in *sdk.Lis
 
 // filtered returns the entries that pass the filters, oldest first.
 func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) ([]types.SecretListEntry, error) {
-	secrets, err := tx.Secrets(time.Time{}, "", 0)
+	secrets, err := tx.Secrets()
 	if err != nil {
 		return nil, err
 	}

@@ -15,9 +15,8 @@ func scanAccessKey(s scanner) (k slipway.AccessKey, err error) {
 
 // InsertAccessKey adds a pair of credentials.
 func (tx *Tx) InsertAccessKey(k slipway.AccessKey) error {
-	_, err := tx.exec(`INSERT INTO access_key (`+accessKeyColumns+`) VALUES ($1, $2, $3, $4, $5)`,
-		k.ID, k.Secret, k.User, k.Inactive, nanos(k.CreatedAt))
-	return err
+	return tx.insert("access key "+k.ID, `INSERT INTO access_key (`+accessKeyColumns+`) VALUES ($1, $2, $3, $4, $5)`,
+		k.ID, k.Secret, k.User, bit(k.Inactive), nanos(k.CreatedAt))
 }
 
 // AccessKey returns the pair of this id, also an inactive one.
@@ -33,7 +32,7 @@ func (tx *Tx) AccessKeys(user string) ([]slipway.AccessKey, error) {
 
 // SetAccessKeyInactive allows or forbids the use of a pair.
 func (tx *Tx) SetAccessKeyInactive(id string, inactive bool) error {
-	return mustAffect(tx.exec(`UPDATE access_key SET inactive = $1 WHERE id = $2`, inactive, id))
+	return mustAffect(tx.exec(`UPDATE access_key SET inactive = $1 WHERE id = $2`, bit(inactive), id))
 }
 
 // DeleteAccessKey removes a pair.
@@ -68,7 +67,6 @@ func (tx *Tx) InsertSession(s slipway.Session, then time.Time) error {
 	if _, err := tx.exec(`DELETE FROM session WHERE expires_at < $1`, nanos(then)); err != nil {
 		return err
 	}
-	_, err := tx.exec(`INSERT INTO session (id, secret, token, username, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+	return tx.insert("session "+s.ID, `INSERT INTO session (id, secret, token, username, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
 		s.ID, s.Secret, s.Token, s.User, nanos(s.CreatedAt), nanos(s.ExpiresAt))
-	return err
 }

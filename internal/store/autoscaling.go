@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -18,12 +17,9 @@ func scanAutoScaling(s scanner) (a slipway.AutoScaling, err error) {
 // InsertAutoScaling adds a revision of a configuration. The caller has chosen
 // the revision number in this transaction.
 func (tx *Tx) InsertAutoScaling(a slipway.AutoScaling) error {
-	_, err := tx.exec(`INSERT INTO autoscaling (`+autoScalingColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+	return tx.insert("auto scaling configuration "+a.ARN, `INSERT INTO autoscaling (`+autoScalingColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		append(configurationValues(a.Configuration), a.Scaling.MaxConcurrency, a.Scaling.MinSize, a.Scaling.MaxSize, bit(a.Default))...)
-	if err != nil {
-		return fmt.Errorf("insert auto scaling configuration %s: %w", a.ARN, err)
-	}
-	return nil
 }
 
 // AutoScaling returns a revision by its full ARN, deleted ones too.

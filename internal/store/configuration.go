@@ -22,10 +22,3 @@ func configurationFields(c *slipway.Configuration) []any {
 func configurationValues(c slipway.Configuration) []any {
 	return []any{c.ARN, c.Name, c.Revision, bit(c.Latest), bit(c.Active), nanos(c.CreatedAt), nanos(c.DeletedAt)}
 }
-
-func bit(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}

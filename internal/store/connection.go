@@ -1,35 +1,19 @@
 package store
 
-import (
-	"encoding/base64"
-	"fmt"
-
-	"github.com/openslipway/slipway"
-)
+import "github.com/openslipway/slipway"
 
 const connectionColumns = `arn, name, provider, status, credential, created_at`
 
 func scanConnection(s scanner) (c slipway.Connection, err error) {
-	var credential string
-	if err := s.Scan(&c.ARN, &c.Name, &c.Provider, &c.Status, &credential, instant{&c.CreatedAt}); err != nil {
-		return c, err
-	}
-	c.Credential, err = base64.StdEncoding.DecodeString(credential)
+	err = s.Scan(&c.ARN, &c.Name, &c.Provider, &c.Status, sealed{&c.Credential}, instant{&c.CreatedAt})
 	return c, err
 }
 
 // InsertConnection adds a connection. It returns ErrNameTaken when there is one
 // of this name.
 func (tx *Tx) InsertConnection(c slipway.Connection) error {
-	n, err := tx.exec(`INSERT INTO connection (`+connectionColumns+`) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (name) DO NOTHING`, c.ARN, c.Name, c.Provider, string(c.Status), base64.StdEncoding.EncodeToString(c.Credential), nanos(c.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert connection %s: %w", c.ARN, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
-	}
-	return nil
+	return tx.insert("connection "+c.ARN, `INSERT INTO connection (`+connectionColumns+`) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (name) DO NOTHING`, c.ARN, c.Name, c.Provider, string(c.Status), sealed{&c.Credential}, nanos(c.CreatedAt))
 }
 
 // ConnectionByName returns the connection of this name.
@@ -40,11 +24,8 @@ func (tx *Tx) ConnectionByName(name string) (slipway.Connection, error) {
 // Connections returns connections by name, from the one after the cursor on;
 // limit 0 means all.
 func (tx *Tx) Connections(afterName string, limit int) ([]slipway.Connection, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	return all(tx, scanConnection, `SELECT `+connectionColumns+` FROM connection WHERE name > $1 ORDER BY name LIMIT $2`,
-		afterName, limit)
+		afterName, atMost(limit))
 }
 
 // CountConnections counts the connections.
@@ -53,7 +34,7 @@ func (tx *Tx) CountConnections() (int, error) { return tx.count(`SELECT count(*)
 // SaveConnection writes the members of c that change: its status and credential.
 func (tx *Tx) SaveConnection(c slipway.Connection) error {
 	return mustAffect(tx.exec(`UPDATE connection SET status = $1, credential = $2 WHERE arn = $3`,
-		string(c.Status), base64.StdEncoding.EncodeToString(c.Credential), c.ARN))
+		string(c.Status), sealed{&c.Credential}, c.ARN))
 }
 
 // DeleteConnection removes a connection with its tags and its credential.

@@ -1,11 +1,6 @@
 package store
 
-import (
-	"encoding/base64"
-	"fmt"
-
-	"github.com/openslipway/slipway"
-)
+import "github.com/openslipway/slipway"
 
 const dataKeyColumns = `id, master, wrapped, created_at`
 
@@ -16,12 +11,8 @@ func scanDataKey(s scanner) (k slipway.DataKey, err error) {
 
 // InsertDataKey adds a data key.
 func (tx *Tx) InsertDataKey(k slipway.DataKey) error {
-	_, err := tx.exec(`INSERT INTO data_key (`+dataKeyColumns+`) VALUES ($1, $2, $3, $4)`,
-		k.ID, k.Master, base64.StdEncoding.EncodeToString(k.Wrapped), nanos(k.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert data key %s: %w", k.ID, err)
-	}
-	return nil
+	return tx.insert("data key "+k.ID, `INSERT INTO data_key (`+dataKeyColumns+`) VALUES ($1, $2, $3, $4)`,
+		k.ID, k.Master, sealed{&k.Wrapped}, nanos(k.CreatedAt))
 }
 
 // DataKeys returns all data keys, oldest first.
@@ -32,21 +23,5 @@ func (tx *Tx) DataKeys() ([]slipway.DataKey, error) {
 // RewrapDataKey replaces the wrapping of a data key.
 func (tx *Tx) RewrapDataKey(k slipway.DataKey) error {
 	return mustAffect(tx.exec(`UPDATE data_key SET master = $1, wrapped = $2 WHERE id = $3`,
-		k.Master, base64.StdEncoding.EncodeToString(k.Wrapped), k.ID))
-}
-
-// sealed scans a column of ciphertext, which is base64.
-type sealed struct{ b *[]byte }
-
-func (c sealed) Scan(v any) (err error) {
-	s, ok := v.(string)
-	if !ok {
-		return fmt.Errorf("a column of ciphertext is %T in the database, not text", v)
-	}
-	*c.b = nil
-	if s == "" {
-		return nil
-	}
-	*c.b, err = base64.StdEncoding.DecodeString(s)
-	return err
+		k.Master, sealed{&k.Wrapped}, k.ID))
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -96,11 +97,8 @@ func (tx *Tx) SaveDelivery(d slipway.Delivery) error {
 // Deliveries returns the webhook's deliveries with events before the one of
 // the given Seq, newest first, at most limit; 0 means from the newest.
 func (tx *Tx) Deliveries(webhookID string, before int64, limit int) ([]slipway.Delivery, error) {
-	if before == 0 {
-		before = 1<<63 - 1
-	}
 	return all(tx, scanDelivery, deliveries+`WHERE d.webhook_id = $1 AND d.seq < $2 ORDER BY d.seq DESC LIMIT $3`,
-		webhookID, before, limit)
+		webhookID, cmp.Or(before, unbounded), limit)
 }
 
 // CountDeliveries counts the webhook's deliveries that have not ended.

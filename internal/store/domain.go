@@ -23,10 +23,6 @@ func scanDomain(s scanner) (d slipway.CustomDomain, err error) {
 // InsertCustomDomain adds a domain. It returns ErrHostTaken when one of its
 // hosts belongs to another, of whatever service.
 func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
-	records, err := text(d.Records)
-	if err != nil {
-		return err
-	}
 	for _, h := range d.Hosts() {
 		n, err := tx.exec(`INSERT INTO custom_domain_host (host, domain_id) VALUES ($1, $2) ON CONFLICT (host) DO NOTHING`, h, d.ID)
 		if err != nil {
@@ -37,13 +33,9 @@ func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
 		}
 	}
 	tx.touch(d.ServiceID, Domains)
-	_, err = tx.exec(`INSERT INTO custom_domain (id, service_id, name, www, records, created_at, removed_at, state, since, due_at)
-		VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)`,
-		d.ID, d.ServiceID, d.Name, bit(d.WWW), records, nanos(d.CreatedAt), string(d.State), nanos(d.Since), nanos(d.DueAt))
-	if err != nil {
-		return fmt.Errorf("insert custom domain %s: %w", d.Name, err)
-	}
-	return nil
+	return tx.insert("custom domain "+d.Name, `INSERT INTO custom_domain (id, service_id, name, www, records, created_at,
+		removed_at, state, since, due_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)`,
+		d.ID, d.ServiceID, d.Name, bit(d.WWW), document{d.Records}, nanos(d.CreatedAt), string(d.State), nanos(d.Since), nanos(d.DueAt))
 }
 
 // CustomDomainOfHost returns the domain that a host name, in lower case,
@@ -65,12 +57,9 @@ func (tx *Tx) CustomDomain(serviceID, name string) (slipway.CustomDomain, error)
 // CustomDomains returns a service's domains in the order of their association,
 // from the one after the cursor (afterTime, afterID) on; limit 0 means all.
 func (tx *Tx) CustomDomains(serviceID string, afterTime time.Time, afterID string, limit int) ([]slipway.CustomDomain, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	return all(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d WHERE d.service_id = $1
 		AND (d.created_at > $2 OR (d.created_at = $2 AND d.id > $3))
-		ORDER BY d.created_at, d.id LIMIT $4`, serviceID, nanos(afterTime), afterID, limit)
+		ORDER BY d.created_at, d.id LIMIT $4`, serviceID, nanos(afterTime), afterID, atMost(limit))
 }
 
 // CountCustomDomains counts a service's domains that are to stay.
@@ -129,16 +118,12 @@ func (tx *Tx) dueDomains(which string, now time.Time, limit int) (list []slipway
 // ErrNotFound when the domain was asked to go since d was read: what is decided
 // of it then is another thing.
 func (tx *Tx) SaveCustomDomain(d slipway.CustomDomain) error {
-	records, err := text(d.Records)
-	if err != nil {
-		return err
-	}
 	tx.touch(d.ServiceID, Domains)
 	if d.State == slipway.DomainActive {
 		tx.touch(d.ServiceID, Routes)
 	}
 	return mustAffect(tx.exec(`UPDATE custom_domain SET records = $1, state = $2, since = $3, due_at = $4 WHERE id = $5 AND removed_at = $6`,
-		records, string(d.State), nanos(d.Since), nanos(d.DueAt), d.ID, nanos(d.RemovedAt)))
+		document{d.Records}, string(d.State), nanos(d.Since), nanos(d.DueAt), d.ID, nanos(d.RemovedAt)))
 }
 
 // DeleteCustomDomain removes a domain and frees its hosts.
@@ -152,16 +137,6 @@ func (tx *Tx) DeleteCustomDomain(d slipway.CustomDomain) error {
 
 // activeHosts returns the host names of a service's active domains.
 func (tx *Tx) activeHosts(serviceID string) ([]string, error) {
-	return all(tx, func(s scanner) (h string, err error) { err = s.Scan(&h); return },
-		`SELECT h.host FROM custom_domain d JOIN custom_domain_host h ON h.domain_id = d.id
+	return all(tx, scanValue[string], `SELECT h.host FROM custom_domain d JOIN custom_domain_host h ON h.domain_id = d.id
 		WHERE d.service_id = $1 AND d.state = 'active' AND d.removed_at = 0 ORDER BY h.host`, serviceID)
-}
-
-// Seed returns the random text of this name, which is fresh where there was
-// none.
-func (tx *Tx) Seed(name, fresh string) (string, error) {
-	if _, err := tx.exec(`INSERT INTO seed (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh); err != nil {
-		return "", err
-	}
-	return one(tx, func(s scanner) (v string, err error) { err = s.Scan(&v); return }, `SELECT value FROM seed WHERE name = $1`, name)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -36,15 +37,8 @@ func (tx *Tx) InsertEvent(e slipway.Event) error {
 // in [since, until), oldest first, at most limit; zero times and limit 0 mean
 // no bound.
 func (tx *Tx) Events(serviceID, stream string, afterID int64, since, until time.Time, limit int) ([]slipway.Event, error) {
-	if limit == 0 {
-		limit = -1
-	}
-	end := nanos(until)
-	if end == 0 {
-		end = 1<<63 - 1
-	}
 	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream = $2 AND id > $3
-		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), end, limit)
+		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), cmp.Or(nanos(until), unbounded), atMost(limit))
 }
 
 // EventStream is one of a service's streams of events.

@@ -18,9 +18,9 @@ func scanPolicy(s scanner) (p slipway.ManagedPolicy, err error) {
 // ErrNameTaken means that there is one whose name differs in letter case at
 // most.
 func (tx *Tx) InsertPolicy(p slipway.ManagedPolicy, document string) error {
-	err := inserted(tx.exec(`INSERT INTO iam_policy (`+policyColumns+`, folded, last_version)
+	err := tx.insert("policy "+p.ARN, `INSERT INTO iam_policy (`+policyColumns+`, folded, last_version)
 		VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, 0) ON CONFLICT DO NOTHING`,
-		p.ARN, p.ID, p.Name, p.Path, p.Description, nanos(p.CreatedAt), strings.ToLower(p.Name)))
+		p.ARN, p.ID, p.Name, p.Path, p.Description, nanos(p.CreatedAt), strings.ToLower(p.Name))
 	if err != nil {
 		return err
 	}
@@ -52,8 +52,7 @@ func (tx *Tx) DeletePolicy(arn string) error {
 // InsertPolicyVersion adds a document to a managed policy and returns its
 // number.
 func (tx *Tx) InsertPolicyVersion(arn, document string, at time.Time) (int, error) {
-	n, err := one(tx, func(s scanner) (n int, err error) { err = s.Scan(&n); return },
-		`UPDATE iam_policy SET last_version = last_version + 1, updated_at = $1 WHERE arn = $2 RETURNING last_version`, nanos(at), arn)
+	n, err := one(tx, scanValue[int], `UPDATE iam_policy SET last_version = last_version + 1, updated_at = $1 WHERE arn = $2 RETURNING last_version`, nanos(at), arn)
 	if err != nil {
 		return 0, err
 	}
@@ -91,20 +90,15 @@ func (tx *Tx) DetachPolicy(user, arn string) error {
 	return mustAffect(tx.exec(`DELETE FROM iam_attachment WHERE username = $1 AND arn = $2`, user, arn))
 }
 
-func scanString(s scanner) (v string, err error) {
-	err = s.Scan(&v)
-	return v, err
-}
-
 // AttachedPolicies returns the ARNs of a user's managed policies.
 func (tx *Tx) AttachedPolicies(user string) ([]string, error) {
-	return all(tx, scanString, `SELECT arn FROM iam_attachment WHERE username = $1 ORDER BY arn`, user)
+	return all(tx, scanValue[string], `SELECT arn FROM iam_attachment WHERE username = $1 ORDER BY arn`, user)
 }
 
 // PolicyUsers returns the names of the users to whom a managed policy is
 // attached.
 func (tx *Tx) PolicyUsers(arn string) ([]string, error) {
-	return all(tx, scanString, `SELECT username FROM iam_attachment WHERE arn = $1 ORDER BY username`, arn)
+	return all(tx, scanValue[string], `SELECT username FROM iam_attachment WHERE arn = $1 ORDER BY username`, arn)
 }
 
 // DocumentsOf returns the documents of a user's inline policies and of the

@@ -16,17 +16,8 @@ func scanUser(s scanner) (u slipway.User, err error) {
 // InsertUser adds a user. ErrNameTaken means that there is one whose name
 // differs in letter case at most.
 func (tx *Tx) InsertUser(u slipway.User) error {
-	return inserted(tx.exec(`INSERT INTO iam_user (`+userColumns+`, folded) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
-		u.Name, u.ID, u.Path, nanos(u.CreatedAt), strings.ToLower(u.Name)))
-}
-
-// inserted turns a row that was not added, for one of its keys is taken, into
-// ErrNameTaken.
-func inserted(n int64, err error) error {
-	if err == nil && n == 0 {
-		return ErrNameTaken
-	}
-	return err
+	return tx.insert("user "+u.Name, `INSERT INTO iam_user (`+userColumns+`, folded) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		u.Name, u.ID, u.Path, nanos(u.CreatedAt), strings.ToLower(u.Name))
 }
 
 // User returns the user of this name.
@@ -34,12 +25,9 @@ func (tx *Tx) User(name string) (slipway.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name = $1`, name)
 }
 
-// Users returns users by name, from the one after a name on; limit -1 is all.
-func (tx *Tx) Users(after string, limit int) ([]slipway.User, error) {
-	if limit < 0 {
-		return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name > $1 ORDER BY name`, after)
-	}
-	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name > $1 ORDER BY name LIMIT $2`, after, limit)
+// Users returns all users by name.
+func (tx *Tx) Users() ([]slipway.User, error) {
+	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user ORDER BY name`)
 }
 
 // DeleteUser removes a user with their sessions and tags. What else they have

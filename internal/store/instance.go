@@ -17,15 +17,11 @@ func scanInstance(s scanner) (i slipway.Instance, err error) {
 // PutInstance inserts or replaces the facts about an instance. Routers are told
 // whatever changed: only the fleet calls it, when something did.
 func (tx *Tx) PutInstance(i slipway.Instance) error {
-	exit, err := text(i.Exit)
-	if err != nil {
-		return err
-	}
 	tx.touch(i.ServiceID, Instances|Routes)
 	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, exit = excluded.exit, problem = excluded.problem,
 		ready_at = excluded.ready_at, ended_at = excluded.ended_at`,
-		i.ID, i.ServiceID, i.ReleaseID, string(i.State), exit, i.Problem, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
+		i.ID, i.ServiceID, i.ReleaseID, string(i.State), document{i.Exit}, i.Problem, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
 		return fmt.Errorf("put instance %s: %w", i.ID, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -17,12 +16,8 @@ func scanObservability(s scanner) (o slipway.Observability, err error) {
 // InsertObservability adds a revision of a configuration. The caller has chosen
 // the revision number in this transaction.
 func (tx *Tx) InsertObservability(o slipway.Observability) error {
-	_, err := tx.exec(`INSERT INTO observability (`+observabilityColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		append(configurationValues(o.Configuration), o.TraceVendor)...)
-	if err != nil {
-		return fmt.Errorf("insert observability configuration %s: %w", o.ARN, err)
-	}
-	return nil
+	return tx.insert("observability configuration "+o.ARN, `INSERT INTO observability (`+observabilityColumns+`)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, append(configurationValues(o.Configuration), o.TraceVendor)...)
 }
 
 // Observability returns a revision by its full ARN, deleted ones too.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -29,15 +30,11 @@ func scanOperation(s scanner) (o slipway.Operation, err error) {
 // CreatedAt of o are kept. It returns ErrOperationLive when the service has a
 // live one: the unique index is the only lock there is.
 func (tx *Tx) InsertOperation(o slipway.Operation) error {
-	input, err := text(o.Input)
-	if err != nil {
-		return err
-	}
 	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, status, step, state, cause,
 		cancel, attempt, deadline, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
 		VALUES ($1, $2, $3, $4, 'PENDING', '', '', '', '', 0, 0, '', 0, 0, $5, $5, $5, 0)
 		ON CONFLICT (service_id) WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') DO NOTHING`,
-		o.ID, o.ServiceID, string(o.Kind), input, nanos(o.CreatedAt))
+		o.ID, o.ServiceID, string(o.Kind), document{o.Input}, nanos(o.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("insert operation %s: %w", o.ID, err)
 	}
@@ -60,16 +57,9 @@ func (tx *Tx) Operation(id string) (slipway.Operation, error) {
 // than the cursor (beforeTime, beforeID) on; a zero cursor begins at the
 // newest, limit 0 means all.
 func (tx *Tx) OperationsOf(serviceID string, beforeTime time.Time, beforeID string, limit int) ([]slipway.Operation, error) {
-	if limit == 0 {
-		limit = -1
-	}
-	before := nanos(beforeTime)
-	if before == 0 {
-		before = 1<<63 - 1
-	}
 	return all(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE service_id = $1
 		AND (created_at < $2 OR (created_at = $2 AND id < $3))
-		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, before, beforeID, limit)
+		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), unbounded), beforeID, atMost(limit))
 }
 
 // CancelOperation asks a live operation to stop, for a reason.
@@ -99,8 +89,7 @@ func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operat
 // RenewLease keeps the operation with its owner until the given time. It
 // returns the reason to cancel it, if there is one, or ErrLeaseLost.
 func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (cancel string, err error) {
-	cancel, err = one(tx, func(s scanner) (c string, err error) { err = s.Scan(&c); return },
-		`UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
+	cancel, err = one(tx, scanValue[string], `UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
 		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence)
 	if errors.Is(err, ErrNotFound) {
 		err = ErrLeaseLost

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/base64"
 	"fmt"
 
 	"github.com/openslipway/slipway"
@@ -16,19 +15,12 @@ func scanParameter(s scanner) (p slipway.Parameter, err error) {
 
 // InsertParameter adds a version of a parameter and makes it the latest one.
 func (tx *Tx) InsertParameter(p slipway.Parameter) error {
-	settings, err := text(p.ParameterSettings)
-	if err != nil {
-		return err
-	}
 	if _, err := tx.exec(`UPDATE parameter SET latest = 0 WHERE name = $1 AND latest = 1`, p.Name); err != nil {
 		return err
 	}
-	_, err = tx.exec(`INSERT INTO parameter (`+parameterColumns+`) VALUES ($1, $2, 1, $3, $4, $5)`,
-		p.Name, p.Version, settings, base64.StdEncoding.EncodeToString(p.Sealed), nanos(p.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert version %d of parameter %s: %w", p.Version, p.Name, err)
-	}
-	return nil
+	return tx.insert(fmt.Sprintf("version %d of parameter %s", p.Version, p.Name),
+		`INSERT INTO parameter (`+parameterColumns+`) VALUES ($1, $2, 1, $3, $4, $5)`,
+		p.Name, p.Version, document{p.ParameterSettings}, sealed{&p.Sealed}, nanos(p.CreatedAt))
 }
 
 // Parameter returns the latest version of a parameter.
@@ -44,22 +36,16 @@ func (tx *Tx) ParameterVersion(name string, version int64) (slipway.Parameter, e
 // Parameters returns the latest versions of the parameters whose names begin
 // with prefix, by name, from the one after the cursor on; limit 0 means all.
 func (tx *Tx) Parameters(prefix, afterName string, limit int) ([]slipway.Parameter, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter
 		WHERE latest = 1 AND name >= $1 AND name < $2 AND name <> $3 ORDER BY name LIMIT $4`,
-		max(prefix, afterName), prefix+"\x7f", afterName, limit) // names are printable ASCII
+		max(prefix, afterName), prefix+"\x7f", afterName, atMost(limit)) // names are printable ASCII
 }
 
 // ParameterHistory returns the versions of a parameter after the given one,
 // oldest first; limit 0 means all.
 func (tx *Tx) ParameterHistory(name string, after int64, limit int) ([]slipway.Parameter, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter WHERE name = $1 AND version > $2
-		ORDER BY version LIMIT $3`, name, after, limit)
+		ORDER BY version LIMIT $3`, name, after, atMost(limit))
 }
 
 // ForgetParameterVersions removes the versions of a parameter up to one.

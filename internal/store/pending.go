@@ -13,8 +13,7 @@ func (tx *Tx) PutPendingDeployment(serviceID string, now time.Time) error {
 
 // PendingDeployments returns the services noted, longest waiting first.
 func (tx *Tx) PendingDeployments() ([]string, error) {
-	return all(tx, func(s scanner) (id string, err error) { err = s.Scan(&id); return },
-		`SELECT service_id FROM pending_deployment ORDER BY at, service_id`)
+	return all(tx, scanValue[string], `SELECT service_id FROM pending_deployment ORDER BY at, service_id`)
 }
 
 // DeletePendingDeployment drops the note.

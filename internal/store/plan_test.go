@@ -29,9 +29,10 @@ var scans = []struct{ step, statement, why string }{
 	{"SCAN data_key", "", "one for each rotation of the master key"},
 	{"SCAN pending_deployment", "", "services with a push while they deploy"},
 
+	{"SCAN iam_user", "ORDER BY name", "the list is of all: IAM's paths are chosen from it"},
 	{"SCAN iam_policy", "ORDER BY name", "the list is of all: IAM's paths and scopes are chosen from it"},
 	{"SCAN repository", "ORDER BY name", "the list is of all, mixed with those that were only pushed to"},
-	{"SCAN secret", "ORDER BY created_at", "the list is of all: Secrets Manager's filters and orders are chosen from it"},
+	{"SCAN secret", "ORDER BY created_at, arn", "the list is of all: Secrets Manager's filters and orders are chosen from it"},
 	{"SCAN audit USING INDEX audit_order", "LIMIT", "from the newest on to a full page; there are 100,000 at most"},
 
 	{"SCAN connection USING COVERING INDEX", "count(*)", "of the entries of an index, at a creation"},

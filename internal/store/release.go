@@ -1,11 +1,6 @@
 package store
 
-import (
-	"encoding/base64"
-	"fmt"
-
-	"github.com/openslipway/slipway"
-)
+import "github.com/openslipway/slipway"
 
 // releaseSettings are the parts of a release that never change.
 type releaseSettings struct {
@@ -31,16 +26,10 @@ func scanRelease(s scanner) (r slipway.Release, err error) {
 
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
-	set, err := text(releaseSettings{r.ImageRef, r.Process, r.Port, r.Networks, r.Resources, r.HealthCheck, r.Scaling, r.Tracing})
-	if err != nil {
-		return err
-	}
+	set := releaseSettings{r.ImageRef, r.Process, r.Port, r.Networks, r.Resources, r.HealthCheck, r.Scaling, r.Tracing}
 	tx.touch(r.ServiceID, Releases)
-	if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, set, string(r.Desired), r.Size, nanos(r.CreatedAt), base64.StdEncoding.EncodeToString(r.Secrets)); err != nil {
-		return fmt.Errorf("insert release %s: %w", r.ID, err)
-	}
-	return nil
+	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, document{set}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})
 }
 
 // Release returns a release by id.
@@ -73,7 +62,7 @@ func (tx *Tx) SetSize(r slipway.Release, size int) error {
 
 // SetReleaseSecrets replaces the sealed secrets of a release.
 func (tx *Tx) SetReleaseSecrets(id string, secrets []byte) error {
-	return mustAffect(tx.exec(`UPDATE release SET secrets = $1 WHERE id = $2`, base64.StdEncoding.EncodeToString(secrets), id))
+	return mustAffect(tx.exec(`UPDATE release SET secrets = $1 WHERE id = $2`, sealed{&secrets}, id))
 }
 
 // DeleteRelease removes a release that nothing refers to any more.
@@ -88,6 +77,5 @@ func (tx *Tx) DeleteRelease(r slipway.Release) error {
 
 // ImagesInUse returns the digests of the images of all releases.
 func (tx *Tx) ImagesInUse() ([]string, error) {
-	return all(tx, func(s scanner) (d string, err error) { err = s.Scan(&d); return },
-		`SELECT DISTINCT image FROM release`)
+	return all(tx, scanValue[string], `SELECT DISTINCT image FROM release`)
 }

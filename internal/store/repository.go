@@ -1,10 +1,6 @@
 package store
 
-import (
-	"fmt"
-
-	"github.com/openslipway/slipway"
-)
+import "github.com/openslipway/slipway"
 
 func scanRepository(s scanner) (r slipway.Repository, err error) {
 	var name string
@@ -16,29 +12,14 @@ func scanRepository(s scanner) (r slipway.Repository, err error) {
 // InsertRepository adds a repository. It returns ErrNameTaken when there is one
 // of its name.
 func (tx *Tx) InsertRepository(r slipway.Repository) error {
-	settings, err := text(r)
-	if err != nil {
-		return err
-	}
-	n, err := tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING`,
-		r.Name, settings, nanos(r.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert repository %s: %w", r.Name, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
-	}
-	return nil
+	return tx.insert("repository "+r.Name, `INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO NOTHING`, r.Name, document{r}, nanos(r.CreatedAt))
 }
 
 // PutRepository changes what is set of a repository, which need not have a row.
 func (tx *Tx) PutRepository(r slipway.Repository) error {
-	settings, err := text(r)
-	if err != nil {
-		return err
-	}
-	_, err = tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
-		ON CONFLICT (name) DO UPDATE SET settings = excluded.settings`, r.Name, settings, nanos(r.CreatedAt))
+	_, err := tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
+		ON CONFLICT (name) DO UPDATE SET settings = excluded.settings`, r.Name, document{r}, nanos(r.CreatedAt))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -72,10 +73,7 @@ func (tx *Tx) SeeRouter(id string, version int64, now time.Time) error {
 // ForgetRouters removes the routers not seen since t, and what they reported.
 // A zero t removes all: for a single process at start.
 func (tx *Tx) ForgetRouters(t time.Time) error {
-	before := nanos(t)
-	if before == 0 {
-		before = 1<<63 - 1
-	}
+	before := cmp.Or(nanos(t), unbounded)
 	if _, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router WHERE seen_at < $1)`, before); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/base64"
 	"fmt"
 	"time"
 
@@ -19,16 +18,9 @@ func scanSecret(s scanner) (v slipway.Secret, err error) {
 // InsertSecret adds a secret. It returns ErrNameTaken when there is one of this
 // name.
 func (tx *Tx) InsertSecret(v slipway.Secret) error {
-	n, err := tx.exec(`INSERT INTO secret (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+	return tx.insert("secret "+v.ARN, `INSERT INTO secret (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (name) DO NOTHING`, v.ARN, v.Name, v.Description, v.KMSKey, v.Policy, nanos(v.CreatedAt), nanos(v.ChangedAt),
 		nanos(v.AccessedAt), nanos(v.DeletedAt), nanos(v.PurgeAt))
-	if err != nil {
-		return fmt.Errorf("insert secret %s: %w", v.ARN, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
-	}
-	return nil
 }
 
 // Secret returns the secret of this ARN.
@@ -41,14 +33,9 @@ func (tx *Tx) SecretByName(name string) (slipway.Secret, error) {
 	return one(tx, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE name = $1`, name)
 }
 
-// Secrets returns secrets in order of creation, from the one after the cursor
-// on; limit 0 means all.
-func (tx *Tx) Secrets(after time.Time, afterARN string, limit int) ([]slipway.Secret, error) {
-	if limit == 0 {
-		limit = -1
-	}
-	return all(tx, scanSecret, `SELECT `+secretColumns+` FROM secret
-		WHERE created_at > $1 OR (created_at = $1 AND arn > $2) ORDER BY created_at, arn LIMIT $3`, nanos(after), afterARN, limit)
+// Secrets returns all secrets in order of creation.
+func (tx *Tx) Secrets() ([]slipway.Secret, error) {
+	return all(tx, scanSecret, `SELECT `+secretColumns+` FROM secret ORDER BY created_at, arn`)
 }
 
 // SaveSecret writes the members of v that change.
@@ -96,17 +83,9 @@ func scanSecretVersion(s scanner) (v slipway.SecretVersion, err error) {
 // PutSecretVersion adds a version, or writes the stages and the time of access
 // of one that exists.
 func (tx *Tx) PutSecretVersion(v slipway.SecretVersion) error {
-	stages, err := text(v.Stages)
-	if err != nil {
-		return err
-	}
-	binary := 0
-	if v.Binary {
-		binary = 1
-	}
-	_, err = tx.exec(`INSERT INTO secret_version (`+secretVersionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
+	_, err := tx.exec(`INSERT INTO secret_version (`+secretVersionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (secret_arn, id) DO UPDATE SET stages = excluded.stages, accessed_at = excluded.accessed_at`,
-		v.SecretARN, v.ID, stages, binary, base64.StdEncoding.EncodeToString(v.Sealed), nanos(v.CreatedAt), nanos(v.AccessedAt))
+		v.SecretARN, v.ID, document{v.Stages}, bit(v.Binary), sealed{&v.Sealed}, nanos(v.CreatedAt), nanos(v.AccessedAt))
 	if err != nil {
 		return fmt.Errorf("put version %s of secret %s: %w", v.ID, v.SecretARN, err)
 	}

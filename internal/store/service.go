@@ -1,15 +1,11 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
 )
-
-// ErrNameTaken is returned when a service that is not deleted has the name.
-var ErrNameTaken = errors.New("name is taken")
 
 // ServiceView is a service with its live operation, read together.
 type ServiceView struct {
@@ -96,21 +92,14 @@ func (tx *Tx) view(where string, args ...any) (ServiceView, error) {
 // InsertService adds a new service. It returns ErrNameTaken when a service that
 // is not deleted has its name.
 func (tx *Tx) InsertService(v slipway.Service) error {
-	spec, err := text(v.Spec)
-	if err != nil {
-		return err
-	}
-	n, err := tx.exec(`INSERT INTO service (id, name, arn, label, spec, wanted, status, active_release,
+	err := tx.insert("service "+v.ID, `INSERT INTO service (id, name, arn, label, spec, wanted, status, active_release,
 		route_version, created_at, updated_at, deleted_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, 0)
 		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
-		v.ID, v.Name, v.ARN, v.Label, spec, string(v.Wanted), string(v.Status),
+		v.ID, v.Name, v.ARN, v.Label, document{v.Spec}, string(v.Wanted), string(v.Status),
 		v.ActiveRelease, nanos(v.CreatedAt), nanos(v.UpdatedAt))
 	if err != nil {
-		return fmt.Errorf("insert service %s: %w", v.ID, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
+		return err
 	}
 	tx.touch(v.ID, Routes)
 	return tx.refer(v.ID, v.Spec)
@@ -129,12 +118,9 @@ func (tx *Tx) ServiceByName(name string) (ServiceView, error) {
 // Services returns services that are not deleted, oldest first, from the one
 // after the cursor (afterTime, afterID) on; limit 0 means all.
 func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND (s.created_at > $1 OR (s.created_at = $1 AND s.id > $2))
-		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID, limit)
+		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID, atMost(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -150,13 +136,10 @@ func (tx *Tx) CountServices() (int, error) {
 // specification or the one that their live operation is to deploy, in the order
 // of creation, after the cursor; limit 0 means all.
 func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND EXISTS (SELECT 1 FROM reference r WHERE r.arn = $1 AND r.holder IN (s.id, o.id))
 		AND (s.created_at > $2 OR (s.created_at = $2 AND s.id > $3))
-		ORDER BY s.created_at, s.id LIMIT $4`, arn, nanos(afterTime), afterID, limit)
+		ORDER BY s.created_at, s.id LIMIT $4`, arn, nanos(afterTime), afterID, atMost(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -165,15 +148,11 @@ func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, lim
 
 // SetSpec makes spec the service's specification.
 func (tx *Tx) SetSpec(id string, spec slipway.Spec, now time.Time) error {
-	s, err := text(spec)
-	if err != nil {
-		return err
-	}
 	tx.touch(id, Routes)
 	if err := tx.refer(id, spec); err != nil {
 		return err
 	}
-	return mustAffect(tx.exec(`UPDATE service SET spec = $1, updated_at = $2 WHERE id = $3`, s, nanos(now), id))
+	return mustAffect(tx.exec(`UPDATE service SET spec = $1, updated_at = $2 WHERE id = $3`, document{spec}, nanos(now), id))
 }
 
 // SetWanted says what the service is to be brought to.
@@ -206,8 +185,7 @@ func (tx *Tx) SetActiveRelease(id, releaseID string) error {
 // ForgetServices removes every trace of the services deleted before t and
 // returns their ids.
 func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
-	ids, err := all(tx, func(s scanner) (id string, err error) { err = s.Scan(&id); return },
-		`SELECT id FROM service WHERE deleted_at <> 0 AND deleted_at < $1`, nanos(t))
+	ids, err := all(tx, scanValue[string], `SELECT id FROM service WHERE deleted_at <> 0 AND deleted_at < $1`, nanos(t))
 	if err != nil {
 		return nil, err
 	}

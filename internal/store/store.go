@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net/url"
 	"strings"
-	"sync"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // registers the "sqlite" driver
@@ -257,10 +256,4 @@ func (c *conn) close() {
 		st.Close()
 	}
 	c.c.Close()
-}
-
-// watchers hands touched services to their subscribers.
-type watchers struct {
-	mu   sync.Mutex // guards list
-	list map[*Watch]struct{}
 }

@@ -1,16 +1,24 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
 // ErrNotFound is returned by methods that read one row when there is none.
 var ErrNotFound = errors.New("not found")
+
+// ErrNameTaken is wrapped by methods that insert what has a unique name, when
+// there is one of that name.
+var ErrNameTaken = errors.New("name is taken")
 
 // Tx is a transaction. Its methods are grouped by table, one file each.
 type Tx struct {
@@ -105,7 +113,25 @@ func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any
 }
 
 func (tx *Tx) count(query string, args ...any) (int, error) {
-	return one(tx, func(s scanner) (n int, err error) { err = s.Scan(&n); return }, query, args...)
+	return one(tx, scanValue[int], query, args...)
+}
+
+// scanValue scans a query's only column.
+func scanValue[T any](s scanner) (v T, err error) {
+	err = s.Scan(&v)
+	return v, err
+}
+
+// insert adds one row. Where its ON CONFLICT leaves it out, that is ErrNameTaken.
+func (tx *Tx) insert(what, query string, args ...any) error {
+	n, err := tx.exec(query, args...)
+	if err == nil && n == 0 {
+		err = ErrNameTaken
+	}
+	if err != nil {
+		return fmt.Errorf("insert %s: %w", what, err)
+	}
+	return nil
 }
 
 // mustAffect turns "no row" into ErrNotFound.
@@ -114,6 +140,19 @@ func mustAffect(n int64, err error) error {
 		return ErrNotFound
 	}
 	return err
+}
+
+// unbounded is a bound that nothing exceeds.
+const unbounded int64 = math.MaxInt64
+
+// atMost is the LIMIT of a list; 0 means all.
+func atMost(limit int) int64 { return cmp.Or(int64(limit), unbounded) }
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func nanos(t time.Time) int64 {
@@ -138,7 +177,7 @@ func (i instant) Scan(v any) error {
 	return nil
 }
 
-// document scans a JSON column into v.
+// document is v in a JSON column, to be scanned or written.
 type document struct{ v any }
 
 func (d document) Scan(v any) error {
@@ -151,7 +190,26 @@ func (d document) Scan(v any) error {
 	return fmt.Errorf("a JSON column is %T in the database, not text", v)
 }
 
-func text(v any) (string, error) {
-	b, err := json.Marshal(v)
+func (d document) Value() (driver.Value, error) {
+	b, err := json.Marshal(d.v)
 	return string(b), err
+}
+
+// sealed is a column of ciphertext, which is base64, to be scanned or written.
+type sealed struct{ b *[]byte }
+
+func (c sealed) Scan(v any) (err error) {
+	s, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("a column of ciphertext is %T in the database, not text", v)
+	}
+	*c.b = nil
+	if s != "" {
+		*c.b, err = base64.StdEncoding.DecodeString(s)
+	}
+	return err
+}
+
+func (c sealed) Value() (driver.Value, error) {
+	return base64.StdEncoding.EncodeToString(*c.b), nil
 }

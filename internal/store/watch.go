@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // Topic is a set of things about a service that may change.
 type Topic uint8
@@ -15,6 +18,12 @@ const (
 	Events                       // an event waits for delivery to a webhook
 	Domains                      // a custom domain was asked for, got further, or went
 )
+
+// watchers hands touched services to their subscribers.
+type watchers struct {
+	mu   sync.Mutex // guards list
+	list map[*Watch]struct{}
+}
 
 // Watch tells which services were touched. C is nudged after a commit; Take
 // then says which. A nudge may be spurious and several commits may share one,

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/base64"
 	"fmt"
 
 	"github.com/openslipway/slipway"
@@ -10,26 +9,14 @@ import (
 const webhookColumns = `id, url, service, types, secret, created_at`
 
 func scanWebhook(s scanner) (h slipway.Webhook, err error) {
-	var secret string
-	if err := s.Scan(&h.ID, &h.URL, &h.Service, document{&h.Types}, &secret, instant{&h.CreatedAt}); err != nil {
-		return h, err
-	}
-	h.Secret, err = base64.StdEncoding.DecodeString(secret)
+	err = s.Scan(&h.ID, &h.URL, &h.Service, document{&h.Types}, sealed{&h.Secret}, instant{&h.CreatedAt})
 	return h, err
 }
 
 // InsertWebhook adds a webhook. It gets the events from now on.
 func (tx *Tx) InsertWebhook(h slipway.Webhook) error {
-	types, err := text(h.Types)
-	if err != nil {
-		return err
-	}
-	_, err = tx.exec(`INSERT INTO webhook (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-		h.ID, h.URL, h.Service, types, base64.StdEncoding.EncodeToString(h.Secret), nanos(h.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert webhook %s: %w", h.ID, err)
-	}
-	return nil
+	return tx.insert("webhook "+h.ID, `INSERT INTO webhook (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
+		h.ID, h.URL, h.Service, document{h.Types}, sealed{&h.Secret}, nanos(h.CreatedAt))
 }
 
 // Webhook returns a webhook.

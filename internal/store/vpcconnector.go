@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -17,23 +16,9 @@ func scanVPCConnector(s scanner) (c slipway.VPCConnector, err error) {
 // InsertVPCConnector adds a new connector. It returns ErrNameTaken when an
 // active one has its name.
 func (tx *Tx) InsertVPCConnector(c slipway.VPCConnector) error {
-	subnets, err := text(c.Subnets)
-	if err != nil {
-		return err
-	}
-	groups, err := text(c.SecurityGroups)
-	if err != nil {
-		return err
-	}
-	n, err := tx.exec(`INSERT INTO vpc_connector (`+vpcConnectorColumns+`) VALUES ($1, $2, $3, $4, $5, 0)
-		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`, c.ARN, c.Name, subnets, groups, nanos(c.CreatedAt))
-	if err != nil {
-		return fmt.Errorf("insert VPC connector %s: %w", c.ARN, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
-	}
-	return nil
+	return tx.insert("VPC connector "+c.ARN, `INSERT INTO vpc_connector (`+vpcConnectorColumns+`) VALUES ($1, $2, $3, $4, $5, 0)
+		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
+		c.ARN, c.Name, document{c.Subnets}, document{c.SecurityGroups}, nanos(c.CreatedAt))
 }
 
 // VPCConnector returns a connector by its full ARN, deleted ones too.
@@ -44,12 +29,9 @@ func (tx *Tx) VPCConnector(arn string) (slipway.VPCConnector, error) {
 // VPCConnectors returns the active connectors, oldest first, from the one after
 // the cursor (afterTime, afterARN) on; limit 0 means all.
 func (tx *Tx) VPCConnectors(afterTime time.Time, afterARN string, limit int) ([]slipway.VPCConnector, error) {
-	if limit == 0 {
-		limit = -1
-	}
 	return all(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE deleted_at = 0
 		AND (created_at > $1 OR (created_at = $1 AND arn > $2))
-		ORDER BY created_at, arn LIMIT $3`, nanos(afterTime), afterARN, limit)
+		ORDER BY created_at, arn LIMIT $3`, nanos(afterTime), afterARN, atMost(limit))
 }
 
 // CountVPCConnectors counts the active connectors.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 
@@ -20,14 +19,11 @@ func scanVPCIngress(s scanner) (c slipway.VPCIngressConnection, err error) {
 // InsertVPCIngress adds a new connection, of which nothing is yet. It returns
 // ErrNameTaken when one that is not deleted has its name.
 func (tx *Tx) InsertVPCIngress(c slipway.VPCIngressConnection) error {
-	n, err := tx.exec(`INSERT INTO vpc_ingress_connection (`+vpcIngressColumns+`)
+	err := tx.insert("VPC ingress connection "+c.ARN, `INSERT INTO vpc_ingress_connection (`+vpcIngressColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '', '', 0, $8, 0) ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
 		c.ARN, c.Name, c.ServiceID, c.Label, c.VPC, c.Endpoint, c.Version, nanos(c.CreatedAt))
 	if err != nil {
-		return fmt.Errorf("insert VPC ingress connection %s: %w", c.ARN, err)
-	}
-	if n == 0 {
-		return ErrNameTaken
+		return err
 	}
 	tx.touch(c.ServiceID, Ingresses|Routes)
 	return nil
@@ -49,10 +45,7 @@ func (tx *Tx) VPCIngressesOf(serviceID string) ([]slipway.VPCIngressConnection, 
 // one endpoint where these are not "", oldest first, from the one after the
 // cursor (afterTime, afterARN) on; limit 0 means all.
 func (tx *Tx) VPCIngresses(serviceID, endpoint string, afterTime time.Time, afterARN string, limit int) ([]slipway.VPCIngressConnection, error) {
-	if limit == 0 {
-		limit = -1
-	}
-	args := []any{nanos(afterTime), afterARN, limit}
+	args := []any{nanos(afterTime), afterARN, atMost(limit)}
 	where := `deleted_at = 0 AND (created_at > $1 OR (created_at = $1 AND arn > $2))`
 	for _, c := range []struct{ column, value string }{{`service_id`, serviceID}, {`endpoint`, endpoint}} {
 		if c.value != "" {

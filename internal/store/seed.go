@@ -1,0 +1,10 @@
+package store
+
+// Seed returns the random text of this name, which is fresh where there was
+// none.
+func (tx *Tx) Seed(name, fresh string) (string, error) {
+	if _, err := tx.exec(`INSERT INTO seed (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh); err != nil {
+		return "", err
+	}
+	return one(tx, scanValue[string], `SELECT value FROM seed WHERE name = $1`, name)
+}
