@@ -120,7 +120,7 @@ func (x *exchange) appendLine(b []byte, took time.Duration) []byte {
 	if x.entry != "" {
 		text("endpoint", x.entry)
 	}
-	path, _, _ := strings.Cut(x.req.RequestURI, "?")
+	path, _, _ := strings.Cut(requestTarget(x.req), "?")
 	text("client", x.peer.ip)
 	text("method", x.req.Method)
 	text("host", x.req.Host)

@@ -1,13 +1,16 @@
 package router
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,6 +31,10 @@ const (
 // handler of one it refused; the status follows. No client can send it: a
 // target of this form does not pass the guard.
 const refusedTarget = "refused:"
+
+// foreignTarget begins what stands for a target that net/http would refuse, in
+// hexadecimal digits. No client can send it either.
+const foreignTarget = "foreign:"
 
 // guard is a client's connection that lets only strictly framed requests
 // through. It follows each message to its end, checks every head before
@@ -227,6 +234,12 @@ func (g *guard) pass(end int) {
 		g.refuse(status)
 		return
 	}
+	if h.foreign != "" {
+		old := len(g.buf)
+		at := g.a + bytes.IndexByte(g.buf[g.a:], ' ') + 1
+		g.buf = slices.Replace(g.buf, at, at+len(h.foreign), []byte(foreignTarget+hex.EncodeToString([]byte(h.foreign)))...)
+		end += len(g.buf) - old
+	}
 	g.a += end
 	g.head = headScanner{}
 	switch {
@@ -297,6 +310,16 @@ func refusedStatus(target string) int {
 		return http.StatusBadRequest
 	}
 	return n
+}
+
+// requestTarget returns a request's target as its client sent it.
+func requestTarget(req *http.Request) string {
+	if digits, ok := strings.CutPrefix(req.RequestURI, foreignTarget); ok {
+		if b, err := hex.DecodeString(digits); err == nil {
+			return string(b)
+		}
+	}
+	return req.RequestURI
 }
 
 // limitHead starts or ends the time a head may take.

@@ -36,7 +36,7 @@ func TestRefusedRequests(t *testing.T) {
 		{"large head", "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("a", maxHead) + "\r\n\r\n", 431, "header_too_large"},
 		{"expectation", "GET / HTTP/1.1\r\nHost: shop.test\r\nExpect: tea\r\n\r\n", 417, "expectation_failed"},
 		{"our own target", "GET refused:200 HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400, "bad_request"},
-		{"TLS", "\x16\x03\x01\x02\x00\x01\x00\n", 400, "bad_request"},
+		{"TLS without a line's end", "\x16\x03\x01\x02\x00\x01\x00", 400, "bad_request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := w.dial()
@@ -50,6 +50,25 @@ func TestRefusedRequests(t *testing.T) {
 				t.Errorf("then comes %q", rest)
 			}
 		})
+	}
+}
+
+// Requests in one piece, of which the guard rewrites some, stay in order.
+func TestForeignTargetsInAPipeline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	got := w.addScript("a", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	long := "/" + strings.Repeat("%", 6000)
+	cl := w.dial()
+	cl.send("POST " + long + " HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: nowhere.test\r\n\r\n")
+	if resp, _ := cl.response("POST"); resp.StatusCode != 200 {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	if in := <-got; !strings.HasPrefix(in, "POST "+long+" HTTP/1.1\r\n") || !strings.HasSuffix(in, "\r\nabc") {
+		t.Errorf("the instance got %.40q...", in)
+	}
+	if resp, _ := cl.response("GET"); resp.StatusCode != 404 {
+		t.Errorf("then status %d, want 404", resp.StatusCode)
 	}
 }
 

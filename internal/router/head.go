@@ -18,6 +18,10 @@ type head struct {
 	length  int64 // of the body; 0 when chunked
 	chunked bool
 	upgrade bool // asks for another protocol: no request follows it
+
+	// foreign is the target where net/http would refuse it and applications
+	// may not, for a '%' that begins no escape; "" otherwise.
+	foreign string
 }
 
 // headScanner finds the end of a request head that arrives in pieces. It
@@ -33,6 +37,10 @@ type headScanner struct {
 // find returns the length of the head that b begins with, 0 when b has not all
 // of it, or the status to refuse it with. b must begin with what it was before.
 func (s *headScanner) find(b []byte) (end, status int) {
+	// No line may ever end of what is no HTTP at all, such as TLS.
+	if len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !isToken(b[:1]) {
+		return 0, http.StatusBadRequest
+	}
 	for {
 		i := bytes.IndexByte(b[s.pos:], '\n')
 		if i < 0 {
@@ -228,7 +236,13 @@ func (p *headParser) check() (status int) {
 }
 
 func (p *headParser) checkTarget(host string) (status int) {
-	if p.target[0] == '/' || p.target == "*" && p.method == http.MethodOptions {
+	if p.target[0] == '/' {
+		if path, _, _ := strings.Cut(p.target, "?"); badEscape(path) {
+			p.foreign = p.target
+		}
+		return 0
+	}
+	if p.target == "*" && p.method == http.MethodOptions {
 		return 0
 	}
 	authority, _, ok := cutAbsolute(p.target)
@@ -240,6 +254,19 @@ func (p *headParser) checkTarget(host string) (status int) {
 		return http.StatusBadRequest
 	}
 	return 0
+}
+
+// badEscape reports whether a '%' in path is not followed by two digits.
+func badEscape(path string) bool {
+	for {
+		i := strings.IndexByte(path, '%')
+		if i < 0 {
+			return false
+		}
+		if path = path[i+1:]; len(path) < 2 || !isHex(path[0]) || !isHex(path[1]) {
+			return true
+		}
+	}
 }
 
 // cutAbsolute splits a target in absolute form into its authority and what

@@ -95,7 +95,7 @@ func (x *exchange) proxy() {
 
 // outgoing returns the request for an instance.
 func (x *exchange) outgoing() (*http.Request, error) {
-	u, err := target(x.req.RequestURI)
+	u, err := target(requestTarget(x.req))
 	if err != nil {
 		return nil, err
 	}

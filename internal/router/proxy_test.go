@@ -22,6 +22,7 @@ func TestRequestReachesInstanceUnchanged(t *testing.T) {
 		{"root", "/", "/"},
 		{"dots and slashes", "/a/../b//c/.", "/a/../b//c/."},
 		{"escapes", "/%2e%2E/%2F%7e?%41=%zz", "/%2e%2E/%2F%7e?%41=%zz"},
+		{"what begins no escape", "/50%-off/100%?a=%", "/50%-off/100%?a=%"},
 		{"characters a URL must escape", "/{a}|b^\"<>?{x}=[y]|`", "/{a}|b^\"<>?{x}=[y]|`"},
 		{"empty query", "/a?", "/a?"},
 		{"semicolons", "/a;b?c;d&e;f=g", "/a;b?c;d&e;f=g"},
@@ -62,10 +63,12 @@ func TestTargetThatCannotBePassedOn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	w.add("a", text("no"))
-	c := w.dial()
-	c.send("GET //a{b} HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-	if resp, _ := c.response("GET"); resp.StatusCode != 400 {
-		t.Errorf("status %d, want 400", resp.StatusCode)
+	for _, target := range []string{"//a{b}", "//100%", "foreign:2f", "http://shop.test/100%"} {
+		c := w.dial()
+		c.send("GET " + target + " HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		if resp, _ := c.response("GET"); resp.StatusCode != 400 {
+			t.Errorf("%s: status %d, want 400", target, resp.StatusCode)
+		}
 	}
 }
 
