@@ -72,10 +72,24 @@ func (l *Logs) Head(ctx context.Context, group, stream, token string) (lines []L
 }
 
 // Tail returns the last n lines of one stream, oldest first. A stream that does
-// not exist is empty.
+// not exist is empty. It takes as many calls as it must: an answer holds no more
+// than 10,000 lines and 1 MiB.
 func (l *Logs) Tail(ctx context.Context, group, stream string, n int) ([]LogEvent, error) {
-	out, err := l.get(ctx, getEvents{Group: group, Stream: stream, Limit: min(n, 10_000)})
-	return out.Events, err
+	var lines []LogEvent
+	in := getEvents{Group: group, Stream: stream}
+	for len(lines) < n {
+		in.Limit = min(n-len(lines), 10_000)
+		out, err := l.get(ctx, in)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(out.Events, lines...)
+		if len(out.Events) == 0 || out.Previous == "" || out.Previous == in.Token {
+			break
+		}
+		in.Token = out.Previous
+	}
+	return lines, nil
 }
 
 type getEvents struct {
@@ -87,8 +101,9 @@ type getEvents struct {
 }
 
 type gotEvents struct {
-	Events []LogEvent `json:"events"`
-	Next   string     `json:"nextForwardToken"`
+	Events   []LogEvent `json:"events"`
+	Next     string     `json:"nextForwardToken"`
+	Previous string     `json:"nextBackwardToken"`
 }
 
 func (l *Logs) get(ctx context.Context, in getEvents) (gotEvents, error) {

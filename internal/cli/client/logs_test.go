@@ -60,6 +60,39 @@ func TestLogsErrors(t *testing.T) {
 	}
 }
 
+// An answer may hold fewer lines than were asked for, though there are more.
+func TestTailPages(t *testing.T) {
+	t.Parallel()
+	pages := map[any]string{
+		nil:   `{"events":[{"timestamp":4,"message":"d"},{"timestamp":5,"message":"e"}],"nextBackwardToken":"b/2"}`,
+		"b/2": `{"events":[{"timestamp":3,"message":"c"}],"nextBackwardToken":"b/1"}`,
+		"b/1": `{"events":[{"timestamp":1,"message":"a"},{"timestamp":2,"message":"b"}],"nextBackwardToken":"b/0"}`,
+		"b/0": `{"events":[],"nextBackwardToken":"b/0"}`,
+	}
+	var limits []any
+	c := newTestClient(t, calls{"GetLogEvents": func(in map[string]any) any {
+		limits = append(limits, in["limit"])
+		return pages[in["nextToken"]]
+	}})
+	for n, want := range map[int]string{3: "cde", 2: "de", 100: "abcde"} {
+		got, err := c.Logs.Tail(t.Context(), "g", "s", n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := ""
+		for _, e := range got {
+			text += e.Message
+		}
+		if text != want {
+			t.Errorf("the last %d lines are %q, want %q", n, text, want)
+		}
+		if last := limits[len(limits)-1]; last == float64(0) || limits[0] != float64(n) {
+			t.Errorf("%d lines were asked for with limits %v", n, limits)
+		}
+		limits = nil
+	}
+}
+
 // FuzzLogsError feeds replies that no server should send.
 func FuzzLogsError(f *testing.F) {
 	f.Add(400, []byte(`{"__type":"a#b","message":"c"}`))
