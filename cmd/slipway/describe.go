@@ -240,7 +240,9 @@ func describeSource(s *sheet, source *types.SourceConfiguration) {
 	}
 	if image := source.ImageRepository; image != nil {
 		s.line("Image", imageForPeople(aws.ToString(image.ImageIdentifier)))
-		if cfg := image.ImageConfiguration; cfg != nil {
+		if cfg := image.ImageConfiguration; cfg == nil {
+			s.line("Port", "8080")
+		} else {
 			s.line("Port", aws.ToString(cfg.Port))
 			s.line("Start command", aws.ToString(cfg.StartCommand))
 		}

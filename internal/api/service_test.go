@@ -45,7 +45,7 @@ func TestCreateServiceReply(t *testing.T) {
 		"ServiceName": "shop", "ServiceId": "`+id+`", "ServiceArn": "`+prefix+`service/shop/`+id+`", "ServiceUrl": "`+url+`",
 		"CreatedAt": 1800000000.123, "UpdatedAt": 1800000000.123, "Status": "OPERATION_IN_PROGRESS",
 		"SourceConfiguration": {"AutoDeploymentsEnabled": false, "ImageRepository": {
-			"ImageIdentifier": "public.ecr.aws/nginx/nginx:latest", "ImageRepositoryType": "ECR_PUBLIC", "ImageConfiguration": {"Port": "8080"}}},
+			"ImageIdentifier": "public.ecr.aws/nginx/nginx:latest", "ImageRepositoryType": "ECR_PUBLIC"}},
 		"InstanceConfiguration": {"Cpu": "1024", "Memory": "2048"},
 		"HealthCheckConfiguration": {"Protocol": "TCP", "Path": "/", "Interval": 5, "Timeout": 2, "HealthyThreshold": 1, "UnhealthyThreshold": 5},
 		"AutoScalingConfigurationSummary": {"AutoScalingConfigurationArn": "`+defaultScaling+`",
@@ -84,11 +84,12 @@ func TestCreateServiceMembers(t *testing.T) {
 		"own ECR":                  {`"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"000000000000.dkr.ecr.us-east-1.amazonaws.com/app:1","ImageRepositoryType":"ECR"}}`, "SourceConfiguration.AutoDeploymentsEnabled", `true`},
 		"other account's ECR":      {`"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"111122223333.dkr.ecr.us-east-1.amazonaws.com/app:1","ImageRepositoryType":"ECR"}}`, "SourceConfiguration.AutoDeploymentsEnabled", `false`},
 		"access role":              {source(`,"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/pull"}`), "SourceConfiguration.AuthenticationConfiguration", `{"AccessRoleArn":"arn:aws:iam::000000000000:role/pull"}`},
-		"empty credentials":        {`"SourceConfiguration":{"AuthenticationConfiguration":{},"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC"}}`, "SourceConfiguration", `{"AutoDeploymentsEnabled":false,"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC","ImageConfiguration":{"Port":"8080"}}}`},
+		"empty credentials":        {`"SourceConfiguration":{"AuthenticationConfiguration":{},"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC"}}`, "SourceConfiguration", `{"AutoDeploymentsEnabled":false,"ImageRepository":{"ImageIdentifier":"app","ImageRepositoryType":"ECR_PUBLIC"}}`},
 		"image configuration": {
 			conf(`"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}`) + `,"InstanceConfiguration":{"InstanceRoleArn":"arn:aws:iam::000000000000:role/run"}`, repository,
 			`{"Port":"80","StartCommand":"serve --at '0.0.0.0:80'","RuntimeEnvironmentVariables":{"A":"1","B":""},"RuntimeEnvironmentSecrets":{"C":"arn:aws:ssm:us-east-1:000000000000:parameter/c"}}`,
 		},
+		"no members":       {conf(``), repository, `{"Port":"8080"}`},
 		"empty maps":       {conf(`"RuntimeEnvironmentVariables":{},"RuntimeEnvironmentSecrets":{}`), repository, `{"Port":"8080"}`},
 		"sizes in words":   {image + `,"InstanceConfiguration":{"Cpu":"4 vCPU","Memory":"12 GB"}`, "InstanceConfiguration", `{"Cpu":"4096","Memory":"12288"}`},
 		"mixed spellings":  {image + `,"InstanceConfiguration":{"Cpu":"256","Memory":"0.5 GB"}`, "InstanceConfiguration", `{"Cpu":"256","Memory":"512"}`},

@@ -60,14 +60,17 @@ func (a *API) deploysItself(r *types.ImageRepository) bool {
 	return r.ImageRepositoryType == types.ImageRepositoryTypeEcr && (ecr == "" || account == a.cfg.Account)
 }
 
+// applyImage leaves out the ImageConfiguration of a service that never had one:
+// Terraform's resource would take it away again at every plan, as the only
+// member of its kind that it does not expect the service to fill in.
 func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
-	image := types.ImageRepository{
-		ImageIdentifier:     in.ImageIdentifier,
-		ImageRepositoryType: in.ImageRepositoryType,
-		ImageConfiguration:  &types.ImageConfiguration{Port: aws.String("8080")},
-	}
-	if r != nil && r.ImageConfiguration != nil {
-		*image.ImageConfiguration = *r.ImageConfiguration
+	image := types.ImageRepository{ImageIdentifier: in.ImageIdentifier, ImageRepositoryType: in.ImageRepositoryType}
+	switch {
+	case r != nil && r.ImageConfiguration != nil:
+		conf := *r.ImageConfiguration
+		image.ImageConfiguration = &conf
+	case in.ImageConfiguration != nil:
+		image.ImageConfiguration = &types.ImageConfiguration{Port: aws.String("8080")}
 	}
 	// The model's pattern admits ECR's names alone; here any registry will do.
 	if _, err := name.ParseReference(aws.ToString(in.ImageIdentifier)); err != nil {

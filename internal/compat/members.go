@@ -53,7 +53,7 @@ var members = map[string]string{
 	"CodeConfigurationValues.RuntimeEnvironmentSecrets":   "Part of a CodeRepository, which is refused.",
 	"ImageIdentifier":                                     "Any image reference; one of ECR's form means the server's registry.",
 	"ImageRepositoryType":                                 "ECR or ECR_PUBLIC; it decides about credentials and automatic deployments alone.",
-	"ImageConfiguration":                                  "Given in part, the rest stays; the maps are replaced as a whole.",
+	"ImageConfiguration":                                  "Given in part, the rest stays; the maps are replaced as a whole. A service that was never given one shows none.",
 	"ImageConfiguration.Port":                             "Where requests and health checks go; default 8080. Set as PORT.",
 	"ImageConfiguration.StartCommand":                     "Replaces the image's entry point and command; split into words, without a shell.",
 	"ImageConfiguration.RuntimeEnvironmentVariables":      "Set over the image's own. PORT is reserved.",

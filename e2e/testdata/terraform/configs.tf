@@ -45,10 +45,6 @@ resource "aws_apprunner_service" "observed" {
     image_repository {
       image_identifier      = var.image
       image_repository_type = "ECR"
-
-      image_configuration {
-        port = "8080"
-      }
     }
   }
 
