@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -25,22 +26,34 @@ func (r *Router) Demand(serviceID string) (inFlight, waiting int, integral float
 	return int(f), int(w), s.meter.sample(time.Now(), float64(f+w)), true
 }
 
-// sample takes all services' demand regularly until ctx ends.
+// demanded has a service's demand sampled until it rests.
+func (r *Router) demanded(s *service) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.awake = append(r.awake, s)
+}
+
+// sample takes the demand of services that have some regularly until ctx ends.
+// Of many services most rest: they cost nothing.
 func (r *Router) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
+	var busy []*service
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			for _, s := range r.table.Load().byID {
+			r.mu.Lock()
+			busy = append(busy, r.awake...)
+			clear(r.awake)
+			r.awake = r.awake[:0]
+			r.mu.Unlock()
+			busy = slices.DeleteFunc(busy, func(s *service) bool {
 				f, w := s.gate.demand()
-				if f+w == 0 && s.meter.quiet.Load() {
-					continue // as most of many services are: nothing is added
-				}
 				s.meter.sample(now, float64(f+w))
-			}
+				return f+w == 0 && s.gate.rested()
+			})
 		}
 	}
 }

@@ -29,9 +29,11 @@ type gate struct {
 	view    atomic.Pointer[view]
 	next    atomic.Uint32 // where the next search starts
 	waiting atomic.Int64  // length of queue, for readers without the lock
+	sampled atomic.Bool   // demand is being sampled
 
-	onWait func() // a request waits: called without the lock, must not block
-	onIdle func() // a closed instance has nothing in flight any more: likewise
+	onWait   func() // a request waits: called without the lock, must not block
+	onIdle   func() // a closed instance has nothing in flight any more: likewise
+	onDemand func() // there is demand that is not sampled yet: likewise
 
 	mu    sync.Mutex // guards queue; view changes only under it
 	queue list.List  // of *waiter, the longest waiting first
@@ -53,8 +55,8 @@ type waiter struct {
 	err   error
 }
 
-func newGate(onWait, onIdle func()) *gate {
-	g := &gate{onWait: onWait, onIdle: onIdle}
+func newGate(onWait, onIdle, onDemand func()) *gate {
+	g := &gate{onWait: onWait, onIdle: onIdle, onDemand: onDemand}
 	g.view.Store(&view{})
 	return g
 }
@@ -71,6 +73,7 @@ func (g *gate) acquire(ctx context.Context, again bool) (*instance, error) {
 	}
 	if again || g.waiting.Load() == 0 { // else it would overtake those who wait
 		if i := v.claim(g.next.Add(1)); i != nil {
+			g.demanded()
 			return i, nil
 		}
 	}
@@ -78,6 +81,7 @@ func (g *gate) acquire(ctx context.Context, again bool) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
+	g.demanded()
 	if elem != nil {
 		g.onWait()
 	}
@@ -200,6 +204,22 @@ func (g *gate) demand() (inFlight, waiting int64) {
 		inFlight += i.inFlight()
 	}
 	return inFlight, g.waiting.Load()
+}
+
+// demanded has demand sampled, now that it has risen. rested looks in the
+// opposite order, so that one of the two sees the other.
+func (g *gate) demanded() {
+	if !g.sampled.Load() && g.sampled.CompareAndSwap(false, true) {
+		g.onDemand()
+	}
+}
+
+// rested ends the sampling of demand that was seen to be none, and reports
+// whether it did: not if there is some again that nobody else will have sampled.
+func (g *gate) rested() bool {
+	g.sampled.Store(false)
+	f, w := g.demand()
+	return f+w == 0 || !g.sampled.CompareAndSwap(false, true)
 }
 
 // scanAll is the number of instances up to which all are compared. Of more,

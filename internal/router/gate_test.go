@@ -15,7 +15,7 @@ import (
 
 // newTestGate returns a gate with n open instances of limit slots each.
 func newTestGate(n int, limit int64) (*gate, []*instance) {
-	g := newGate(func() {}, func() {})
+	g := newGate(func() {}, func() {}, func() {})
 	var list []*instance
 	for i := range n {
 		list = append(list, &instance{id: fmt.Sprint("i", i)})
@@ -177,7 +177,7 @@ func TestWaitersGetNewInstances(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		nudged := 0
-		g := newGate(func() { nudged++ }, func() {})
+		g := newGate(func() { nudged++ }, func() {}, func() {})
 		g.set(&view{limit: 2, queue: 10})
 		var served atomic.Int32
 		for range 5 {
@@ -244,7 +244,7 @@ func TestClosedInstanceIsNotClaimedFromAnOldView(t *testing.T) {
 func TestClosedInstanceTellsWhenItIsIdle(t *testing.T) {
 	t.Parallel()
 	idle := 0
-	g := newGate(func() {}, func() { idle++ })
+	g := newGate(func() {}, func() { idle++ }, func() {})
 	i := &instance{id: "a"}
 	g.set(&view{limit: 2, queue: 1, instances: []*instance{i}})
 	mustAcquire(t, g)
@@ -376,5 +376,31 @@ func BenchmarkGate(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// Whoever samples demand stops when there is none, and is told of the next
+// however the two meet.
+func TestDemandIsNotOverlooked(t *testing.T) {
+	t.Parallel()
+	for range 2000 {
+		var told atomic.Int32
+		g := newGate(func() {}, func() {}, func() { told.Add(1) })
+		g.set(&view{limit: 2, instances: []*instance{{id: "a"}}})
+		g.release(mustAcquire(t, g)) // is sampled from now on
+		var rested atomic.Bool
+		var both sync.WaitGroup
+		both.Go(func() { mustAcquire(t, g) })
+		both.Go(func() {
+			f, w := g.demand()
+			rested.Store(f+w == 0 && g.rested())
+		})
+		both.Wait()
+		if !g.sampled.Load() {
+			t.Fatal("there is demand, and nobody samples it")
+		}
+		if want := map[bool]int32{false: 1, true: 2}[rested.Load()]; told.Load() != want {
+			t.Fatalf("told %d times, want %d: rested is %v", told.Load(), want, rested.Load())
+		}
 	}
 }

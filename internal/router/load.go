@@ -85,7 +85,7 @@ func (r *Router) apply(routes []route, version int64) {
 	for _, rt := range routes {
 		s := r.services[rt.service]
 		if s == nil {
-			s = newService(rt, func() { r.waits(rt.service) }, r.stir)
+			s = newService(rt, func() { r.waits(rt.service) }, r.stir, r.demanded)
 			r.services[rt.service] = s
 		}
 		r.unsettled[s] = true

@@ -82,8 +82,9 @@ type Router struct {
 	loaded chan struct{} // closed when there is a first table
 	idle   chan struct{} // nudged when a closed instance became idle
 
-	mu      sync.Mutex // guards stirred
+	mu      sync.Mutex // guards stirred and awake
 	stirred []*service // of which something became empty since the loop looked
+	awake   []*service // whose demand is to be sampled from the next tick on
 
 	// The loading loop's own.
 	version   int64               // of the table

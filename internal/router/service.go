@@ -4,7 +4,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -22,13 +21,13 @@ type service struct {
 	leaving   map[string]bool      // releases and instances that must empty: whether that was reported
 }
 
-func newService(rt route, onWait func(), onIdle func(*service)) *service {
+func newService(rt route, onWait func(), onIdle, onDemand func(*service)) *service {
 	s := &service{
 		id: rt.service, name: rt.name,
 		instances: map[string]*instance{},
 		leaving:   map[string]bool{},
 	}
-	s.gate = newGate(onWait, func() { onIdle(s) })
+	s.gate = newGate(onWait, func() { onIdle(s) }, func() { onDemand(s) })
 	return s
 }
 
@@ -133,9 +132,7 @@ func (s *service) busy(target string) bool {
 
 // meter integrates a service's demand over time.
 type meter struct {
-	quiet atomic.Bool // the last sample was of no demand
-
-	mu   sync.Mutex // guards the rest
+	mu   sync.Mutex // guards all
 	at   time.Time  // of the last sample; zero before the first
 	last float64    // demand then
 	area float64    // integral of demand until then, in request-seconds
@@ -149,6 +146,5 @@ func (m *meter) sample(now time.Time, demand float64) float64 {
 		m.area += m.last * d.Seconds()
 	}
 	m.at, m.last = now, demand
-	m.quiet.Store(demand == 0)
 	return m.area
 }
