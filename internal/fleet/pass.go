@@ -128,12 +128,12 @@ func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 	if !f.world.everything {
 		return ids, nil
 	}
-	for id := range f.byService { // strays may be of a service that is forgotten
+	for id := range f.byService { // strays too
 		ids[id] = true
 	}
-	services, err := tx.Services(time.Time{}, "", 0)
-	for _, s := range services {
-		ids[s.ID] = true
+	services, err := tx.ServicesAtWork()
+	for _, id := range services {
+		ids[id] = true
 	}
 	return ids, err
 }

@@ -119,14 +119,7 @@ func (s *Scaler) try(ctx context.Context, doing string, err error) {
 
 func (s *Scaler) readAll(ctx context.Context) error {
 	var ids []string
-	err := s.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := tx.Services(time.Time{}, "", 0)
-		for _, v := range list {
-			ids = append(ids, v.ID)
-		}
-		return err
-	})
-	if err != nil {
+	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, err = tx.ServicesAtWork(); return err }); err != nil {
 		return err
 	}
 	known := make(map[string]bool, len(ids))

@@ -35,6 +35,9 @@ var scans = []struct{ step, statement, why string }{
 	{"SCAN secret", "ORDER BY created_at, arn", "the list is of all: Secrets Manager's filters and orders are chosen from it"},
 	{"SCAN audit USING INDEX audit_order", "LIMIT", "from the newest on to a full page; there are 100,000 at most"},
 
+	{"SCAN release USING COVERING INDEX release_at_work", "UNION", "all entries are asked for"},
+	{"SCAN instance USING COVERING INDEX", "UNION", "all entries are asked for"},
+
 	{"SCAN connection USING COVERING INDEX", "count(*)", "of the entries of an index, at a creation"},
 	{"SCAN service USING COVERING INDEX", "count(*)", "of the entries of an index, at a creation"},
 	{"SCAN vpc_connector USING COVERING INDEX", "count(*)", "of the entries of an index, at a creation"},

@@ -42,6 +42,13 @@ func (tx *Tx) ReleasesOf(serviceID string) ([]slipway.Release, error) {
 	return all(tx, scanRelease, `SELECT `+releaseColumns+` FROM release WHERE service_id = $1 ORDER BY created_at, id`, serviceID)
 }
 
+// ServicesAtWork returns the ids of the services of which instances are to live,
+// or are known.
+func (tx *Tx) ServicesAtWork() ([]string, error) {
+	return all(tx, scanValue[string], `SELECT service_id FROM release WHERE desired <> 'stop'
+		UNION SELECT service_id FROM instance`)
+}
+
 // SetDesired says what the release's instances are to do. A release that is to
 // run again is no longer empty in any router's eyes.
 func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -406,4 +407,36 @@ func TestOddPaths(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestServicesAtWork(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	run := slipway.Release{ID: "rel-run", ServiceID: "run", Desired: slipway.DesiredRun}
+	left := slipway.Instance{ID: "i", ServiceID: "left", ReleaseID: "rel-left", State: slipway.InstanceEnded}
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(
+			tx.InsertRelease(run),
+			tx.InsertRelease(slipway.Release{ID: "rel-old", ServiceID: "run", Desired: slipway.DesiredStop}),
+			tx.InsertRelease(slipway.Release{ID: "rel-drain", ServiceID: "drain", Desired: slipway.DesiredDrain}),
+			tx.InsertRelease(slipway.Release{ID: "rel-rest", ServiceID: "rest", Desired: slipway.DesiredStop}),
+			tx.InsertRelease(slipway.Release{ID: "rel-left", ServiceID: "left", Desired: slipway.DesiredStop}),
+			tx.PutInstance(left))
+	})
+	expect := func(want ...string) {
+		t.Helper()
+		var got []string
+		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { got, err = tx.ServicesAtWork(); return err }); err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("at work are %v, want %v", got, want)
+		}
+	}
+	expect("drain", "left", "run")
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.SetDesired(run, slipway.DesiredStop), tx.DeleteInstance(left))
+	})
+	expect("drain")
 }
