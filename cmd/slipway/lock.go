@@ -8,9 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir makes this process the only server of a data directory. The lock goes
-// with the process, however it ends.
-func lockDir(d dirs) (*os.File, error) {
+// lockDir makes this process the only server of a data directory until unlock,
+// which returns nil or why the file did not close. The lock goes with the
+// process, however it ends.
+func lockDir(d dirs) (unlock func() error, err error) {
 	f, err := os.OpenFile(d.lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
@@ -24,5 +25,9 @@ func lockDir(d dirs) (*os.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	return f, nil
+	return func() error {
+		// Closing is not enough: a child that is being forked just now has a copy
+		// until it executes its program.
+		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+	}, nil
 }

@@ -137,9 +137,9 @@ func (s *server) close() {
 func (s *server) onClose(f func() error) { s.closer = append(s.closer, f) }
 
 func (s *server) lockData(context.Context) error {
-	f, err := lockDir(s.dirs)
+	unlock, err := lockDir(s.dirs)
 	if err == nil {
-		s.onClose(f.Close)
+		s.onClose(unlock)
 	}
 	return err
 }

@@ -22,11 +22,11 @@ func TestServerThatCannotStart(t *testing.T) {
 	if err := inUse.make(); err != nil {
 		t.Fatal(err)
 	}
-	held, err := lockDir(inUse)
+	unlock, err := lockDir(inUse)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer held.Close()
+	defer unlock()
 	for range 2 { // the second finds nothing of the first in its way
 		for _, c := range []struct {
 			name, dir string
