@@ -18,7 +18,7 @@
 //     there and back, on net/http.
 //   - gate.go: who gets which instance and who waits. No I/O.
 //   - table.go, service.go, load.go, drain.go: what the store says.
-//   - demand.go, metrics.go, accesslog.go, page.go: what others see of it.
+//   - demand.go, metrics.go, page.go: what others see of it.
 //
 // net/http costs several times what the rest does, so it is kept to the second
 // layer: head.go, chunk.go, gate.go and all below know nothing of it.

@@ -31,9 +31,8 @@ type exchange struct {
 
 	announced map[string]bool // trailer fields of the response
 	status    int
-	sent      int64         // bytes of the response's body
-	waited    time.Duration // for a slot
-	aborted   bool          // the connection cannot be used any more
+	sent      int64 // bytes of the response's body
+	aborted   bool  // the connection cannot be used any more
 }
 
 // ServeHTTP takes a request to its service. Connections should come by way of
@@ -70,14 +69,10 @@ func (x *exchange) serve() {
 	x.proxy()
 }
 
-// finish counts and logs the request.
+// finish counts the request.
 func (x *exchange) finish() {
-	took := time.Since(x.start)
 	if x.service != nil {
-		x.service.stats.add(x.status, took)
-	}
-	if l := x.router.cfg.AccessLog; l != nil {
-		l.add(x, took)
+		x.service.stats.add(x.status, time.Since(x.start))
 	}
 }
 

@@ -148,9 +148,7 @@ func target(raw string) (*url.URL, error) {
 // attempt sends the request to one instance and passes its answer on. It
 // reports whether the request is to be tried once more.
 func (x *exchange) attempt(ctx context.Context, out *http.Request, again bool) bool {
-	begin := time.Now()
 	i, err := x.service.gate.acquire(ctx, again)
-	x.waited += time.Since(begin)
 	if err != nil {
 		x.fail(ctx, err)
 		return false

@@ -36,9 +36,6 @@ type Config struct {
 	// an instance. It must not block. Nil is allowed.
 	OnWait func(serviceID string)
 
-	// AccessLog gets a line for each request; nil for none. Run writes it.
-	AccessLog *AccessLog
-
 	// Defaults follow in parentheses.
 
 	Scheme          string        // what applications are told in X-Forwarded-Proto ("http")
@@ -124,9 +121,6 @@ func (r *Router) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { r.follow(ctx) })
 	parts.Go(func() { r.sample(ctx) })
-	if r.cfg.AccessLog != nil {
-		parts.Go(func() { r.cfg.AccessLog.run(ctx) })
-	}
 	parts.Wait()
 	return nil
 }

@@ -37,7 +37,7 @@ func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
 	if err := writeSwitch(brw.Writer, resp); err != nil {
 		return
 	}
-	x.sent = t.run()
+	t.run()
 }
 
 // writeSwitch writes the head of a 101 response.
@@ -59,9 +59,8 @@ type tunnel struct {
 	idle time.Duration // without a byte either way that ends it; 0 for no limit
 }
 
-// run passes bytes until both ends have closed or one has failed. It returns
-// how many went to the client.
-func (t *tunnel) run() (sent int64) {
+// run passes bytes until both ends have closed or one has failed.
+func (t *tunnel) run() {
 	alive := func() {}
 	if t.idle > 0 {
 		timer := time.AfterFunc(t.idle, t.close)
@@ -69,25 +68,23 @@ func (t *tunnel) run() (sent int64) {
 		alive = func() { timer.Reset(t.idle) }
 	}
 	var ways sync.WaitGroup
-	ways.Go(func() { sent = t.pass(t.down, t.up, alive) })
+	ways.Go(func() { t.pass(t.down, t.up, alive) })
 	ways.Go(func() { t.pass(t.up, t.from, alive) })
 	ways.Wait()
-	return sent
 }
 
 // pass copies one way. The end of what comes is passed on as such; a failure
 // ends both ways.
-func (t *tunnel) pass(to io.Writer, from io.Reader, alive func()) (n int64) {
+func (t *tunnel) pass(to io.Writer, from io.Reader, alive func()) {
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	for {
-		k, err := from.Read(buf[:])
+		n, err := from.Read(buf[:])
 		alive()
-		if k > 0 {
-			w, werr := to.Write(buf[:k])
-			if n += int64(w); werr != nil {
+		if n > 0 {
+			if _, werr := to.Write(buf[:n]); werr != nil {
 				t.close()
-				return n
+				return
 			}
 		}
 		if err == nil {
@@ -97,7 +94,7 @@ func (t *tunnel) pass(to io.Writer, from io.Reader, alive func()) (n int64) {
 		if err != io.EOF || !ok || half.CloseWrite() != nil {
 			t.close()
 		}
-		return n
+		return
 	}
 }
 

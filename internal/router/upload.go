@@ -30,7 +30,6 @@ type upload struct {
 	refused bool       // a response has begun that is none
 	ended   bool       // it was read to its end
 	err     error      // why reading it failed
-	read    int64      // bytes read
 }
 
 // newUpload returns the request's body, nil when it has none.
@@ -79,7 +78,6 @@ func (h *handle) Read(p []byte) (int, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.read += int64(n)
 	switch {
 	case err == io.EOF || err == nil && h.left == 0:
 		h.end()
@@ -170,16 +168,6 @@ func (u *upload) failure() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.err
-}
-
-// size returns the bytes read so far.
-func (u *upload) size() int64 {
-	if u == nil {
-		return 0
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.read
 }
 
 // stop ends the upload, once, if it has not ended by itself, with cut, which
