@@ -181,19 +181,16 @@ func (s *Store) Untag(repo string, tags ...string) error {
 	}
 	for _, c := range list {
 		gone := slices.DeleteFunc(slices.Clone(c.Tags), func(t string) bool { return !slices.Contains(tags, t) })
-		if len(gone) == 0 {
+		if len(gone) > 0 && len(gone) == len(c.Tags) {
+			if err := s.DeleteManifest(repo, c.Digest); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
+			}
 			continue
 		}
-		if len(gone) == len(c.Tags) {
-			err = s.DeleteManifest(repo, c.Digest)
-		}
 		for _, t := range gone {
-			if len(gone) < len(c.Tags) && err == nil {
-				err = s.DeleteTag(repo, t)
+			if err := s.DeleteTag(repo, t); err != nil && !errors.Is(err, ErrNotFound) {
+				return err
 			}
-		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
-			return err
 		}
 	}
 	return nil

@@ -4,9 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -155,7 +157,7 @@ func TestImportSeveral(t *testing.T) {
 
 	layer := Tar(t, Text("a", "1"))
 	diff := Digest(t, digester(layer))
-	config := `{"architecture":"` + arch() + `","os":"linux","rootfs":{"type":"layers","diff_ids":["` + diff + `","` + diff + `"]}}`
+	config := `{"architecture":"` + runtime.GOARCH + `","os":"linux","rootfs":{"type":"layers","diff_ids":["` + diff + `","` + diff + `"]}}`
 	old := Tar(t, Text("c.json", config), Dir("1/", 0), File{Header: tar.Header{Name: "1/layer.tar"}, Body: layer}, Symlink("2/layer.tar", "../1/layer.tar"),
 		Text("manifest.json", `[{"Config":"c.json","RepoTags":["old:1","old:2"],"Layers":["1/layer.tar","2/layer.tar"]}]`))
 	got, err = s.Import(t.Context(), bytes.NewReader(old), "")
@@ -232,7 +234,7 @@ func TestImportRefused(t *testing.T) {
 	out := Tar(t, Symlink("c.json", "../../../../etc/passwd"), Text("manifest.json", `[{"Config":"c.json","RepoTags":["a:1"],"Layers":[]}]`))
 	tests := []struct {
 		what string
-		do   func(*image.Store) ([]image.Image, error)
+		do   func(context.Context, *image.Store) ([]image.Image, error)
 		code slipway.Code
 		text string
 	}{
@@ -253,7 +255,7 @@ func TestImportRefused(t *testing.T) {
 	for _, tt := range tests {
 		dir := t.TempDir()
 		s := openIn(t, dir)
-		_, err := tt.do(s)
+		_, err := tt.do(t.Context(), s)
 		if slipway.CodeOf(err) != tt.code || !strings.Contains(err.Error(), tt.text) {
 			t.Errorf("%s: %v, want %s with %q", tt.what, err, tt.code, tt.text)
 		}
@@ -267,14 +269,14 @@ func TestImportRefused(t *testing.T) {
 	}
 }
 
-func file(path, as string) func(*image.Store) ([]image.Image, error) {
-	return func(s *image.Store) ([]image.Image, error) {
-		return s.ImportFile(noCtx, path, as)
+func file(path, as string) func(context.Context, *image.Store) ([]image.Image, error) {
+	return func(ctx context.Context, s *image.Store) ([]image.Image, error) {
+		return s.ImportFile(ctx, path, as)
 	}
 }
 
-func stream(b []byte) func(*image.Store) ([]image.Image, error) {
-	return func(s *image.Store) ([]image.Image, error) {
-		return s.Import(noCtx, bytes.NewReader(b), "")
+func stream(b []byte) func(context.Context, *image.Store) ([]image.Image, error) {
+	return func(ctx context.Context, s *image.Store) ([]image.Image, error) {
+		return s.Import(ctx, bytes.NewReader(b), "")
 	}
 }

@@ -284,14 +284,12 @@ func (p *pull) get(ctx context.Context, src *source, d v1.Descriptor) error {
 		return err
 	}
 	done := 0
-	if !isConfigOf(d) {
+	if !d.MediaType.IsConfig() {
 		done = 1
 	}
 	p.count(d.Size-counted, done)
 	return nil
 }
-
-func isConfigOf(d v1.Descriptor) bool { return d.MediaType.IsConfig() }
 
 // begin sets the pull's whole extent.
 func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
@@ -301,7 +299,7 @@ func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
 	p.progress.LayersDone = len(m.Layers)
 	for _, d := range missing {
 		p.progress.Total += d.Size
-		if !isConfigOf(d) {
+		if !d.MediaType.IsConfig() {
 			p.progress.LayersDone--
 		}
 	}

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -166,7 +167,7 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 		return Manifest{}, err
 	}
 	d := v1.Descriptor{MediaType: m.MediaType, Digest: h, Size: int64(len(body))}
-	if err := s.ingest(ctx, l, d, strings.NewReader(string(body))); err != nil {
+	if err := s.ingest(ctx, l, d, bytes.NewReader(body)); err != nil {
 		return Manifest{}, err
 	}
 	if err := s.link(repo, tag, d, m); err != nil {

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -140,24 +141,15 @@ func (s *Store) Close() error {
 }
 
 func (l Limits) withDefaults() Limits {
-	set := func(v *int64, d int64) {
-		if *v == 0 {
-			*v = d
-		}
+	return Limits{
+		ImageBytes: cmp.Or(l.ImageBytes, 10<<30),
+		Layers:     cmp.Or(l.Layers, 200),
+		LayerBytes: cmp.Or(l.LayerBytes, 20<<30),
+		Entries:    cmp.Or(l.Entries, 1_000_000),
+		Ratio:      cmp.Or(l.Ratio, 200),
+		Downloads:  cmp.Or(l.Downloads, 6),
+		Unpacks:    cmp.Or(l.Unpacks, min(4, runtime.NumCPU())),
 	}
-	setInt := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	set(&l.ImageBytes, 10<<30)
-	setInt(&l.Layers, 200)
-	set(&l.LayerBytes, 20<<30)
-	setInt(&l.Entries, 1_000_000)
-	set(&l.Ratio, 200)
-	setInt(&l.Downloads, 6)
-	setInt(&l.Unpacks, min(4, runtime.NumCPU()))
-	return l
 }
 
 // path returns the path of the slash-separated name in the store.

@@ -2,13 +2,11 @@ package image_test
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -239,13 +237,8 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: %v", what, errors.Join(ctx.Err()))
+			t.Fatalf("%s: %v", what, ctx.Err())
 		case <-tick.C:
 		}
 	}
 }
-
-// noCtx is for table entries that are made before a test's context is theirs.
-var noCtx = context.Background()
-
-func arch() string { return runtime.GOARCH }
