@@ -12,8 +12,7 @@
 // mounts what every instance needs and waits. When it is handed a root file
 // system and an order, it enters the one and carries out the other: it starts
 // the application, writes its output to files, buries orphans and records how
-// it ended. From then on it talks to nobody, so the
-// daemon may come and go.
+// it ended. From then on it talks to nobody, so the daemon may come and go.
 //
 // One init runs for each instance, so it is kept small: no package os or fmt,
 // no goroutines of its own, no allocation once the application runs. It must

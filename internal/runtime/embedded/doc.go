@@ -14,10 +14,13 @@
 // workshop: the image's layers, read-only and mapped to the sandbox's ids,
 // under the disk) and an order (package handoff). The init enters the one,
 // gives up every privilege that Docker's default withholds, and executes the
-// other. The pool gives the images in use last to sandboxes ahead of time, too
-// (type furniture): the next instance is likely to be of one of them. Then it stays, outside of the daemon's control and cgroup: it writes
+// other. Then it stays, outside of the daemon's control and cgroup: it writes
 // the application's output to files of bounded size (package ring), buries
 // orphans, and records how the application ended.
+//
+// The pool gives blank sandboxes the root file systems of the images used last
+// ahead of time, too (type furniture): the next instance is likely to be of one
+// of them.
 //
 // # What is true
 //

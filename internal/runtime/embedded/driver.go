@@ -133,6 +133,7 @@ var (
 	_ runtime.Driver  = (*Driver)(nil)
 	_ runtime.Watcher = (*Driver)(nil)
 	_ runtime.Statser = (*Driver)(nil)
+	_ runtime.Stopper = (*Driver)(nil)
 )
 
 // New returns a driver on a directory. It reads the machine and starts nothing.

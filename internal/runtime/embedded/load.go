@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -17,14 +18,10 @@ func (d *Driver) load(ctx context.Context) error {
 	keep := map[string][]string{} // sandboxes, and their networks
 	for id := range d.entries(dirInstances) {
 		spec, err := d.loadInstance(id)
-		if errors.Is(err, errNeverBegun) {
-			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
-				return err
-			}
-			continue
-		}
 		if err != nil {
-			d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
+			if !errors.Is(err, errNeverBegun) {
+				d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
+			}
 			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
 				return err
 			}
@@ -51,7 +48,7 @@ func (d *Driver) load(ctx context.Context) error {
 }
 
 // entries yields the names in one of the driver's directories.
-func (d *Driver) entries(dir string) func(func(string) bool) {
+func (d *Driver) entries(dir string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		list, err := os.ReadDir(d.yard.path(dir))
 		if err != nil {

@@ -16,21 +16,13 @@ func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) err
 		return err
 	}
 	defer done()
-	// An instance being started is one to remove.
-	unlock, err := d.starting.lock(ctx, id)
-	if err != nil {
+	in, err := d.stop(ctx, id, grace)
+	if in == nil || err != nil {
 		return err
 	}
-	in := d.instance(id)
-	unlock()
-	if in == nil {
-		return nil
-	}
-	if err := d.stop(ctx, in, grace); err != nil {
-		return fmt.Errorf("stop instance %s: %w", id, err)
-	}
 	// Not under the lock while it was stopping: others may want it dead sooner.
-	if unlock, err = d.starting.lock(ctx, id); err != nil {
+	unlock, err := d.starting.lock(ctx, id)
+	if err != nil {
 		return err
 	}
 	defer unlock()
@@ -47,36 +39,42 @@ func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) err
 	return nil
 }
 
-// Stop stops an instance as Remove does and keeps it known, so that its exit and
-// its last output can still be read. An unknown id is success.
+// Stop implements runtime.Stopper.
 func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error {
 	ctx, done, err := d.begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
+	_, err = d.stop(ctx, id, grace)
+	return err
+}
+
+// stop ends an instance and returns it, nil if there is none.
+func (d *Driver) stop(ctx context.Context, id string, grace time.Duration) (*instance, error) {
+	// An instance being started is one to stop.
 	unlock, err := d.starting.lock(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in := d.instance(id)
 	unlock()
 	if in == nil {
-		return nil
+		return nil, nil
 	}
-	if err := d.stop(ctx, in, grace); err != nil {
-		return fmt.Errorf("stop instance %s: %w", id, err)
+	if err := d.terminate(ctx, in, grace); err != nil {
+		return nil, fmt.Errorf("stop instance %s: %w", id, err)
 	}
-	return nil
+	return in, nil
 }
 
 // lastWords is how long an init has, once its application has been killed, to
 // save the output and write down the end.
 const lastWords = 2 * time.Second
 
-// stop asks the application to end, kills it once grace is over, and waits
+// terminate asks the application to end, kills it once grace is over, and waits
 // until nothing of the instance lives.
-func (d *Driver) stop(ctx context.Context, in *instance, grace time.Duration) error {
+func (d *Driver) terminate(ctx context.Context, in *instance, grace time.Duration) error {
 	if grace > 0 {
 		d.signal(in, stopSignal(in.spec.StopSignal))
 		if over, err := in.await(ctx, grace); over || err != nil {

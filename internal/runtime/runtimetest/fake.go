@@ -53,6 +53,7 @@ var (
 	_ runtime.Driver  = (*Fake)(nil)
 	_ runtime.Watcher = (*Fake)(nil)
 	_ runtime.Statser = (*Fake)(nil)
+	_ runtime.Stopper = (*Fake)(nil)
 )
 
 // NewFake returns a driver on w. Several may share a world.
@@ -143,7 +144,7 @@ func (f *Fake) Remove(ctx context.Context, id string, grace time.Duration) error
 	return f.call(Remove, func() error { return f.world.remove(ctx, id, grace) })
 }
 
-// Stop ends an instance as Remove does, but leaves it known with its output.
+// Stop implements runtime.Stopper.
 func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
 	return f.call(Stop, func() error { return f.world.stop(ctx, id, grace) })
 }

@@ -185,13 +185,8 @@ func testRemoveCutShort(b *bench) {
 	}
 }
 
-// stopper is a driver that can stop an instance without forgetting it.
-type stopper interface {
-	Stop(ctx context.Context, id string, grace time.Duration) error
-}
-
 func testStop(b *bench) {
-	d, ok := b.driver.(stopper)
+	d, ok := b.driver.(runtime.Stopper)
 	if !ok {
 		b.Skip("this driver stops instances only to remove them")
 	}
