@@ -84,8 +84,6 @@ func (f *forwarder) close() {
 func (f *forwarder) serve(ctx context.Context) error {
 	defer f.close()
 	g, ctx := errgroup.WithContext(ctx)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { f.answer(ctx, w, q) })
 	servers := []*dns.Server{
 		{PacketConn: f.udp, Handler: handler, UDPSize: upstreamUDPSize},

@@ -136,10 +136,10 @@ func TestForwardToTheNext(t *testing.T) {
 		reply.Question[0].Name = "other.example."
 		_ = w.WriteMsg(reply)
 	})
-	closed, err := net.ListenPacket("udp", "127.0.0.1:0")
+	connected, err := net.Dial("udp", "127.0.0.1:9") // takes no datagrams from elsewhere
 	check(t, err)
-	dead := addrPort(closed.LocalAddr())
-	closed.Close()
+	defer connected.Close()
+	dead := addrPort(connected.LocalAddr())
 
 	f := running(t, wrong, dead, upstream(t, answers))
 	for _, network := range []string{"udp", "tcp"} {

@@ -1,11 +1,11 @@
 package egress
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -53,7 +53,7 @@ func legacyDrops() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("list the tables of iptables-legacy: %w", err)
 	}
-	if !slices.Contains(bytesFields(names), iptablesTable) {
+	if !slices.Contains(strings.Fields(string(names)), iptablesTable) {
 		return false, nil
 	}
 	info, entries, err := readLegacy(iptablesTable)
@@ -65,14 +65,6 @@ func legacyDrops() (bool, error) {
 	}
 	verdict, ok := legacyVerdict(entries, info.Underflow[hookForward])
 	return ok && verdict == legacyDrop, nil
-}
-
-func bytesFields(b []byte) []string {
-	var fields []string
-	for _, f := range bytes.Fields(b) {
-		fields = append(fields, string(f))
-	}
-	return fields
 }
 
 // readLegacy returns a table as the kernel has it.

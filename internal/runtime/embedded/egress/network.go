@@ -316,7 +316,7 @@ func (n *Network) teardown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{err}
+	var errs []error
 	for lease := range links {
 		if err := ctx.Err(); err != nil {
 			return err // the rules stay as long as there is a link

@@ -1,6 +1,8 @@
 package egress
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -107,9 +109,9 @@ func generation() (uint32, error) {
 		}
 		for _, a := range attrs {
 			if a.Attr.Type == unix.NFTA_GEN_ID && len(a.Value) == 4 {
-				return uint32(a.Value[0])<<24 | uint32(a.Value[1])<<16 | uint32(a.Value[2])<<8 | uint32(a.Value[3]), nil
+				return binary.BigEndian.Uint32(a.Value), nil
 			}
 		}
 	}
-	return 0, fmt.Errorf("ask for nftables' generation: no answer")
+	return 0, errors.New("ask for nftables' generation: no answer")
 }
