@@ -151,7 +151,6 @@ func TestKilled(t *testing.T) {
 	steady := probe("print hello", "listen 127.0.0.1:80 hello", "signals")
 	failed := probe()
 	failed.Process.Argv = []string{"/no/such/app"}
-	// These two go on once the daemon is dead: a file of the host says when.
 	flooding := probe("print begun", "flood 100000000", "exit 3")
 	ending := probe("print begun", "signals")
 	removed := probe("sleep")
@@ -286,7 +285,6 @@ func TestKilledOften(t *testing.T) {
 	for range 6 {
 		specs = append(specs, probe("print hello", "signals"))
 	}
-	pids := map[string]int{}
 	for round := range 20 {
 		victim := startDaemon(t, dir)
 		for i, s := range specs {
@@ -300,10 +298,10 @@ func TestKilledOften(t *testing.T) {
 		<-timer.C // the moment of death is what is random here
 		victim.kill()
 		if round%4 == 3 {
-			understood(t, dir, specs, pids)
+			understood(t, dir, specs)
 		}
 	}
-	understood(t, dir, specs, pids)
+	understood(t, dir, specs)
 	cfg := config(t)
 	cfg.Dir = dir
 	d, drop := openUntil(t, cfg)
@@ -318,7 +316,7 @@ func TestKilledOften(t *testing.T) {
 
 // understood opens a driver where daemons were killed, has it start all
 // specifications, and checks that each runs once.
-func understood(t *testing.T, dir string, specs []runtime.Spec, _ map[string]int) {
+func understood(t *testing.T, dir string, specs []runtime.Spec) {
 	t.Helper()
 	cfg := config(t)
 	cfg.Dir, cfg.Pool = dir, -1
