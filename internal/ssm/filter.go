@@ -94,9 +94,19 @@ func (f filter) pass(p slipway.Parameter, tags []slipway.Tag) bool {
 		case "Contains":
 			return strings.Contains(text, v)
 		case "Recursive", "OneLevel":
-			rest, below := strings.CutPrefix(text, strings.TrimSuffix(v, "/")+"/")
-			return below && (f.Option == "Recursive" || !strings.Contains(rest, "/"))
+			return below(text, v, f.Option == "Recursive")
 		}
 		return text == v
 	})
+}
+
+// below reports whether a parameter is in the hierarchy under a path, at any
+// depth or directly. A name without a slash is at the root, as in AWS
+// (https://github.com/getmoto/moto/issues/1700).
+func below(name, path string, recursive bool) bool {
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(path, "/")+"/")
+	return ok && (recursive || !strings.Contains(rest, "/"))
 }

@@ -130,9 +130,8 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ gateway.Caller, 
 	}
 	out := sdk.GetParametersByPathOutput{Parameters: []types.Parameter{}}
 	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		prefix := strings.TrimSuffix(path, "/") + "/"
-		list, next, err := p.list(tx, pages, prefix, key, func(v slipway.Parameter, tags []slipway.Tag) bool {
-			return (recursive || !strings.Contains(v.Name[len(prefix):], "/")) && filters.pass(v, tags)
+		list, next, err := p.list(tx, pages, strings.TrimSuffix(path, "/"), key, func(v slipway.Parameter, tags []slipway.Tag) bool {
+			return below(v.Name, path, recursive) && filters.pass(v, tags)
 		})
 		if err != nil {
 			return err

@@ -171,13 +171,15 @@ func TestPaths(t *testing.T) {
 	}{
 		{"GetParametersByPath", `,"Path":"/a"`, []string{"/a/1", "/a/2"}},
 		{"GetParametersByPath", `,"Path":"/a/","Recursive":true`, []string{"/a/1", "/a/2", "/a/b/3", "/a/b/c/4"}},
-		{"GetParametersByPath", `,"Path":"/","Recursive":true`, []string{"/a/1", "/a/2", "/a/b/3", "/a/b/c/4", "/ab/5"}},
+		{"GetParametersByPath", `,"Path":"/","Recursive":true`, []string{"/a/1", "/a/2", "/a/b/3", "/a/b/c/4", "/ab/5", "a6"}},
+		{"GetParametersByPath", `,"Path":"/"`, []string{"a6"}},
 		{"GetParametersByPath", `,"Path":"/a","ParameterFilters":[{"Key":"Type","Values":["SecureString"]}]`, []string{"/a/2"}},
 		{"GetParametersByPath", `,"Path":"/none"`, nil},
 		{"DescribeParameters", ``, []string{"/a/1", "/a/2", "/a/b/3", "/a/b/c/4", "/ab/5", "a6"}},
 		{"DescribeParameters", `,"ParameterFilters":[{"Key":"Name","Option":"BeginsWith","Values":["/a/b","a"]}]`, []string{"/a/b/3", "/a/b/c/4", "a6"}},
 		{"DescribeParameters", `,"ParameterFilters":[{"Key":"Name","Option":"Contains","Values":["b/"]}]`, []string{"/a/b/3", "/a/b/c/4", "/ab/5"}},
 		{"DescribeParameters", `,"ParameterFilters":[{"Key":"Path","Values":["/a"]}]`, []string{"/a/1", "/a/2"}},
+		{"DescribeParameters", `,"ParameterFilters":[{"Key":"Path","Values":["/"]}]`, []string{"a6"}},
 		{"DescribeParameters", `,"ParameterFilters":[{"Key":"tag:n","Values":["3","6"]}]`, []string{"/a/b/3", "a6"}},
 		{"DescribeParameters", `,"Filters":[{"Key":"Type","Values":["Secure"]}]`, []string{"/a/2"}},
 	} {
