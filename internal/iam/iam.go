@@ -45,6 +45,7 @@ func (i *IAM) Service() gateway.Service {
 	i.users(m)
 	i.keys(m)
 	i.managed(m)
+	i.policyTags(m)
 	i.versions(m)
 	i.attachments(m)
 	i.inline(m)

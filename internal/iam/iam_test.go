@@ -291,6 +291,71 @@ func TestRootKeys(t *testing.T) {
 	refused(t, err, "InvalidClientTokenId", "")
 }
 
+func TestPolicyTags(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx := t.Context()
+	tags := func(key, value string) []types.Tag { return []types.Tag{{Key: &key, Value: &value}} }
+	document := aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}}`)
+	out, err := b.iam.CreatePolicy(ctx, &awsiam.CreatePolicyInput{PolicyName: aws.String("look"), PolicyDocument: document, Tags: tags("k", "v")})
+	must(t, err)
+	arn := out.Policy.Arn
+	must(t, second(b.iam.TagPolicy(ctx, &awsiam.TagPolicyInput{PolicyArn: arn, Tags: tags("l", "w")})))
+	must(t, second(b.iam.UntagPolicy(ctx, &awsiam.UntagPolicyInput{PolicyArn: arn, TagKeys: []string{"k", "none"}})))
+	list, err := b.iam.ListPolicyTags(ctx, &awsiam.ListPolicyTagsInput{PolicyArn: arn})
+	if err != nil || len(list.Tags) != 1 || *list.Tags[0].Key != "l" || *list.Tags[0].Value != "w" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	got, err := b.iam.GetPolicy(ctx, &awsiam.GetPolicyInput{PolicyArn: arn})
+	if err != nil || len(got.Policy.Tags) != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	var many []types.Tag
+	for i := range 50 {
+		many = append(many, tags(fmt.Sprint(i), "")...)
+	}
+	refused(t, second(b.iam.TagPolicy(ctx, &awsiam.TagPolicyInput{PolicyArn: arn, Tags: many})), "LimitExceeded", "maximum limit of 50")
+	for code, arn := range map[string]string{
+		"NoSuchEntity": "arn:aws:iam::000000000000:policy/none", "ValidationError": "arn:aws:iam::aws:policy/AdministratorAccess",
+	} {
+		refused(t, second(b.iam.TagPolicy(ctx, &awsiam.TagPolicyInput{PolicyArn: &arn, Tags: tags("l", "w")})), code, "")
+		refused(t, second(b.iam.UntagPolicy(ctx, &awsiam.UntagPolicyInput{PolicyArn: &arn, TagKeys: []string{"l"}})), code, "")
+	}
+}
+
+// Who may tag with some keys only, and make policies without tags.
+func TestTagKeys(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ctx := t.Context()
+	ann := b.user("ann", `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":["iam:TagPolicy","iam:UntagPolicy","iam:UntagUser"],"Resource":"*","Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":["mine"]}}},
+		{"Effect":"Allow","Action":"iam:CreatePolicy","Resource":"*"}]}`)
+	document := aws.String(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:ListUsers","Resource":"*"}}`)
+	create := func(name, key string) (*string, error) {
+		in := awsiam.CreatePolicyInput{PolicyName: &name, PolicyDocument: document}
+		if key != "" {
+			in.Tags = []types.Tag{{Key: &key, Value: aws.String("v")}}
+		}
+		out, err := ann.CreatePolicy(ctx, &in)
+		if err != nil {
+			return nil, err
+		}
+		return out.Policy.Arn, nil
+	}
+	arn, err := create("plain", "")
+	must(t, err)
+	must(t, second(create("tagged", "mine")))
+	refused(t, second(create("other", "yours")), "AccessDenied", "iam:TagPolicy on resource: arn:aws:iam::000000000000:policy/other")
+	for key, check := range map[string]func(error){
+		"mine": func(err error) { t.Helper(); must(t, err) }, "yours": func(err error) { t.Helper(); refused(t, err, "AccessDenied", "") },
+	} {
+		check(second(ann.TagPolicy(ctx, &awsiam.TagPolicyInput{PolicyArn: arn, Tags: []types.Tag{{Key: &key, Value: aws.String("v")}}})))
+		check(second(ann.UntagPolicy(ctx, &awsiam.UntagPolicyInput{PolicyArn: arn, TagKeys: []string{key}})))
+		check(second(ann.UntagUser(ctx, &awsiam.UntagUserInput{UserName: aws.String("ann"), TagKeys: []string{key}})))
+	}
+}
+
 func TestManagedPolicies(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

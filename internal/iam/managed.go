@@ -19,7 +19,7 @@ import (
 // managed adds the operations on managed policies.
 func (i *IAM) managed(m map[string]gateway.Operation) {
 	add(m, "CreatePolicy", true, gateway.NeedsOf(func(_ *store.Tx, in *iam.CreatePolicyInput) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), Context: tagKeys(in.Tags)}}, nil
+		return needsTagged("iam:TagPolicy", i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), in.Tags), nil
 	}), i.createPolicy)
 	add(m, "GetPolicy", false, onPolicy(func(in *iam.GetPolicyInput) *string { return in.PolicyArn }), i.getPolicy)
 	add(m, "ListPolicies", false, gateway.NeedsAction, i.listPolicies)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -23,7 +22,9 @@ func (i *IAM) users(m map[string]gateway.Operation) {
 	add(m, "TagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Need, error) {
 		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
 	}), i.tagUser)
-	add(m, "UntagUser", true, onUser(i, func(in *iam.UntagUserInput) *string { return in.UserName }), i.untagUser)
+	add(m, "UntagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Need, error) {
+		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
+	}), i.untagUser)
 	add(m, "ListUserTags", false, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName }), i.listUserTags)
 	// Terraform asks for groups before it deletes a user.
 	add(m, "ListGroupsForUser", false, onUser(i, func(in *iam.ListGroupsForUserInput) *string { return in.UserName }), i.listGroups)
@@ -49,25 +50,12 @@ func (i *IAM) userARN(tx *store.Tx, name *string) string {
 	return gateway.UserARN(i.cfg.Account, path, *name)
 }
 
-func tagKeys(tags []types.Tag) policy.Context {
-	c := policy.NewContext()
-	for _, t := range tags {
-		c.Add("aws:TagKeys", aws.ToString(t.Key))
-		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-	}
-	return c
-}
-
 func (i *IAM) createUserNeeds(_ *store.Tx, in *iam.CreateUserInput) ([]gateway.Need, error) {
 	path := aws.ToString(in.Path)
 	if path == "" {
 		path = "/"
 	}
-	n := gateway.Need{Resource: gateway.UserARN(i.cfg.Account, path, aws.ToString(in.UserName)), Context: tagKeys(in.Tags)}
-	if len(in.Tags) == 0 {
-		return []gateway.Need{n}, nil
-	}
-	return []gateway.Need{n, {Action: "iam:TagUser", Resource: n.Resource, Context: n.Context}}, nil
+	return needsTagged("iam:TagUser", gateway.UserARN(i.cfg.Account, path, aws.ToString(in.UserName)), in.Tags), nil
 }
 
 // user returns the user of a name.
@@ -83,13 +71,6 @@ func (i *IAM) arnOf(u slipway.User) string { return gateway.UserARN(i.cfg.Accoun
 
 func (i *IAM) view(u slipway.User, tags []slipway.Tag) *types.User {
 	return &types.User{Arn: aws.String(i.arnOf(u)), UserId: &u.ID, UserName: &u.Name, Path: &u.Path, CreateDate: &u.CreatedAt, Tags: viewTags(tags)}
-}
-
-func viewTags(tags []slipway.Tag) (list []types.Tag) {
-	for _, t := range tags {
-		list = append(list, types.Tag{Key: &t.Key, Value: &t.Value})
-	}
-	return list
 }
 
 func (i *IAM) createUser(ctx context.Context, _ gateway.Caller, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
@@ -234,14 +215,7 @@ func (i *IAM) tagUser(ctx context.Context, _ gateway.Caller, in *iam.TagUserInpu
 		return nil, err
 	}
 	return &iam.TagUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
-		if err := tx.SetTags(i.arnOf(u), tags); err != nil {
-			return err
-		}
-		n, err := tx.CountTags(i.arnOf(u))
-		if err == nil && n > maxTags {
-			err = quota("The number of tags has reached the maximum limit of %d.", maxTags)
-		}
-		return err
+		return tag(tx, i.arnOf(u), tags)
 	})
 }
 

@@ -1,0 +1,107 @@
+package iam
+
+import (
+	"context"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// policyTags adds the operations on the tags of managed policies.
+func (i *IAM) policyTags(m map[string]gateway.Operation) {
+	add(m, "TagPolicy", true, gateway.NeedsWith(onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }),
+		func(in *iam.TagPolicyInput) policy.Context { return tagKeys(in.Tags) }), i.tagPolicy)
+	add(m, "UntagPolicy", true, gateway.NeedsWith(onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }),
+		func(in *iam.UntagPolicyInput) policy.Context { return untagKeys(in.TagKeys) }), i.untagPolicy)
+	add(m, "ListPolicyTags", false, onPolicy(func(in *iam.ListPolicyTagsInput) *string { return in.PolicyArn }), i.listPolicyTags)
+}
+
+// needsTagged are the needs of a call that makes a resource with tags: setting
+// them is an action of its own.
+func needsTagged(action, arn string, tags []types.Tag) []gateway.Need {
+	needs := []gateway.Need{{Resource: arn, Context: tagKeys(tags)}}
+	if len(tags) > 0 {
+		needs = append(needs, gateway.Need{Action: action, Resource: arn, Context: tagKeys(tags)})
+	}
+	return needs
+}
+
+// tagKeys are the condition keys of a call that sets tags.
+func tagKeys(tags []types.Tag) policy.Context {
+	c := policy.NewContext()
+	for _, t := range tags {
+		c.Add("aws:TagKeys", aws.ToString(t.Key))
+		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
+	}
+	return c
+}
+
+// untagKeys are the condition keys of a call that removes tags.
+func untagKeys(keys []string) policy.Context {
+	c := policy.NewContext()
+	c.Set("aws:TagKeys", keys...)
+	return c
+}
+
+func viewTags(tags []slipway.Tag) (list []types.Tag) {
+	for _, t := range tags {
+		list = append(list, types.Tag{Key: &t.Key, Value: &t.Value})
+	}
+	return list
+}
+
+// tag adds tags to a user or a policy, or overwrites their values.
+func tag(tx *store.Tx, arn string, tags []slipway.Tag) error {
+	if err := tx.SetTags(arn, tags); err != nil {
+		return err
+	}
+	n, err := tx.CountTags(arn)
+	if err == nil && n > maxTags {
+		err = quota("The number of tags has reached the maximum limit of %d.", maxTags) // takes back what was set
+	}
+	return err
+}
+
+func (i *IAM) tagPolicy(ctx context.Context, _ gateway.Caller, in *iam.TagPolicyInput) (*iam.TagPolicyOutput, error) {
+	tags, err := checkedTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	return &iam.TagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		p, err := i.ownPolicy(tx, in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		return tag(tx, p.ARN, tags)
+	})
+}
+
+func (i *IAM) untagPolicy(ctx context.Context, _ gateway.Caller, in *iam.UntagPolicyInput) (*iam.UntagPolicyOutput, error) {
+	return &iam.UntagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+		p, err := i.ownPolicy(tx, in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		return tx.DeleteTags(p.ARN, in.TagKeys)
+	})
+}
+
+func (i *IAM) listPolicyTags(ctx context.Context, _ gateway.Caller, in *iam.ListPolicyTagsInput) (*iam.ListPolicyTagsOutput, error) {
+	out := iam.ListPolicyTagsOutput{Tags: []types.Tag{}}
+	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		p, err := i.policy(tx, in.PolicyArn)
+		if err != nil {
+			return err
+		}
+		tags, err := tx.Tags(p.ARN)
+		out.Tags = append(out.Tags, viewTags(tags)...)
+		return err
+	})
+	return &out, err
+}
