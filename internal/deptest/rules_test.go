@@ -31,7 +31,7 @@ var imports = map[string][]string{
 	"api":                 {"gateway", "wire", "store", "iam/policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 	"hooks":               {"gateway", "store"},
-	"ecr":                 {"gateway", "wire", "store", "sigv4", "image"},
+	"ecr":                 {"gateway", "wire", "store", "sigv4", "image", "iam/policy"},
 
 	"codehost": {},
 

@@ -116,7 +116,7 @@ func onRepository[I, O any, P interface {
 	at() string
 }](e *ECR, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
 	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: e.ARN(P(in).at())}}, nil
+		return []gateway.Need{{Resource: e.ARN(P(in).at()), Context: conditions(in)}}, nil
 	}))
 }
 
@@ -126,7 +126,7 @@ func onARN[I, O any, P interface {
 	resource() string
 }](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
 	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: P(in).resource()}}, nil
+		return []gateway.Need{{Resource: P(in).resource(), Context: conditions(in)}}, nil
 	}))
 }
 

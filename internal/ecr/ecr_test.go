@@ -22,6 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
+	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/image/imagetest"
 	"github.com/openslipway/slipway/internal/sigv4"
@@ -540,5 +541,35 @@ func TestPermissions(t *testing.T) {
 		{"TagResource", `{"resourceArn": "` + shop + `", "tags": []}`, shop},
 	} {
 		ann.Refused(target+c.operation, c.body, "AccessDeniedException", "ecr:"+c.operation+" on resource: "+c.resource+" because")
+	}
+}
+
+// Who may set and remove tags with some keys only.
+func TestTagPermissions(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	may, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"ecr:CreateRepository","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/team":"a"}}},
+		{"Effect":"Allow","Action":["ecr:TagResource","ecr:UntagResource"],"Resource":"*","Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":"team"}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Open([]gateway.Service{b.ecr.Service()}, func(c *gateway.Config) {
+		c.Policies = func(*store.Tx, string) ([]policy.Policy, error) { return []policy.Policy{{Document: may}}, nil }
+	})
+	key := slipway.AccessKey{ID: "AKIAANN", Secret: "secret", User: "ann", CreatedAt: b.Clock.Now()}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.InsertUser(slipway.User{Name: "ann", ID: "AIDA1", Path: "/", CreatedAt: b.Clock.Now()}), tx.InsertAccessKey(key))
+	})
+	ann, shop := b.As(key, ""), b.ecr.ARN("shop")
+	ann.OK(target+"CreateRepository", `{"repositoryName":"shop","tags":[{"Key":"team","Value":"a"}]}`)
+	ann.OK(target+"TagResource", `{"resourceArn":"`+shop+`","tags":[{"Key":"team","Value":"b"}]}`)
+	ann.OK(target+"UntagResource", `{"resourceArn":"`+shop+`","tagKeys":["team"]}`)
+	for operation, body := range map[string]string{
+		"CreateRepository": `{"repositoryName":"other","tags":[{"Key":"team","Value":"b"}]}`,
+		"TagResource":      `{"resourceArn":"` + shop + `","tags":[{"Key":"owner","Value":"a"}]}`,
+		"UntagResource":    `{"resourceArn":"` + shop + `","tagKeys":["owner"]}`,
+	} {
+		ann.Refused(target+operation, body, "AccessDeniedException", "ecr:"+operation+" on resource: ")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -67,6 +68,27 @@ type listTagsForResourceInput struct{ named }
 
 type listTagsForResourceOutput struct {
 	Tags []tag `json:"tags"`
+}
+
+// conditions are the condition keys of a call: those of the tags that it sets or
+// removes.
+func conditions(in any) policy.Context {
+	c := policy.NewContext()
+	set := func(tags []tag) {
+		for _, t := range tags {
+			c.Add("aws:TagKeys", t.Key)
+			c.Add("aws:RequestTag/"+t.Key, t.Value)
+		}
+	}
+	switch in := in.(type) {
+	case *createRepositoryInput:
+		set(in.Tags)
+	case *tagResourceInput:
+		set(in.Tags)
+	case *untagResourceInput:
+		c.Set("aws:TagKeys", in.Keys...)
+	}
+	return c
 }
 
 // tagged runs f in a transaction in which the repository exists.
