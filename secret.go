@@ -35,7 +35,7 @@ type SecretVersion struct {
 	Binary    bool     // the value is bytes, else text
 	Sealed    []byte
 
-	CreatedAt, AccessedAt time.Time
+	CreatedAt time.Time
 }
 
 // Parameter is one version of a parameter of Parameter Store.

@@ -1,9 +1,9 @@
 package secretsmanager
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,6 +20,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
+var errToken = wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
+
 // mostResults is the most entries of a page, and the number without a wish.
 const mostResults = 100
 
@@ -35,33 +37,9 @@ func pager(most *int32, operation string, parameters ...string) (page.Pager, err
 	return page.New(&n, operation, parameters...), nil
 }
 
-// instant reads where a page begins.
-func instant(p page.Pager, token *string) (time.Time, string, error) {
-	key, err := p.After(token, 2)
-	if err == nil {
-		var at time.Time
-		var id string
-		if at, id, err = page.ParseInstantKey(key); err == nil {
-			return at, id, nil
-		}
-	}
-	return time.Time{}, "", wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
-}
-
-func cut[T any](p page.Pager, list []T, key func(T) (time.Time, string)) ([]T, *string) {
-	return page.Cut(p, list, func(v T) []string { return page.InstantKey(key(v)) })
-}
-
-func comesAfter(at time.Time, id string, after time.Time, afterID string) bool {
-	return cmp.Or(at.Compare(after), cmp.Compare(id, afterID)) > 0
-}
-
-// entry is all that is said of a secret but its value.
-func (m *Manager) entry(tx *store.Tx, s slipway.Secret) (types.SecretListEntry, error) {
-	e := types.SecretListEntry{
-		ARN: &s.ARN, Name: &s.Name, CreatedDate: &s.CreatedAt, LastChangedDate: &s.ChangedAt,
-		SecretVersionsToStages: map[string][]string{}, Tags: []types.Tag{},
-	}
+// entry is all that is said of a secret but its versions.
+func entry(tx *store.Tx, s slipway.Secret) (types.SecretListEntry, error) {
+	e := types.SecretListEntry{ARN: &s.ARN, Name: &s.Name, CreatedDate: &s.CreatedAt, LastChangedDate: &s.ChangedAt, Tags: []types.Tag{}}
 	for _, c := range []struct {
 		to   **string
 		text string
@@ -77,19 +55,22 @@ func (m *Manager) entry(tx *store.Tx, s slipway.Secret) (types.SecretListEntry, 
 		e.DeletedDate = &s.DeletedAt
 	}
 	tags, err := tx.Tags(s.ARN)
-	if err != nil {
-		return e, err
-	}
 	for _, t := range tags {
 		e.Tags = append(e.Tags, types.Tag{Key: &t.Key, Value: &t.Value})
 	}
-	versions, err := tx.SecretVersions(s.ARN)
+	return e, err
+}
+
+// staged returns the stages of a secret's versions that have any, by their ids.
+func staged(tx *store.Tx, arn string) (map[string][]string, error) {
+	versions, err := tx.SecretVersions(arn)
+	stages := map[string][]string{}
 	for _, w := range versions {
 		if len(w.Stages) > 0 {
-			e.SecretVersionsToStages[w.ID] = w.Stages
+			stages[w.ID] = w.Stages
 		}
 	}
-	return e, err
+	return stages, err
 }
 
 func (m *Manager) listSecrets(ctx context.Context, _ gateway.Caller, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
@@ -110,8 +91,15 @@ func (m *Manager) listSecrets(ctx context.Context, _ gateway.Caller, in *sdk.Lis
 		if err != nil {
 			return err
 		}
-		out.SecretList, out.NextToken, err = sorted(p, list, in)
-		return err
+		if out.SecretList, out.NextToken, err = sorted(p, list, in); err != nil {
+			return err
+		}
+		for i, e := range out.SecretList {
+			if out.SecretList[i].SecretVersionsToStages, err = staged(tx, *e.ARN); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	return &out, err
 }
@@ -127,7 +115,7 @@ func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) (
 		if !s.DeletedAt.IsZero() && (!deleted || !m.cfg.Now().Before(s.PurgeAt)) {
 			continue
 		}
-		e, err := m.entry(tx, s)
+		e, err := entry(tx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -147,7 +135,7 @@ func sorted(p page.Pager, list []types.SecretListEntry, in *sdk.ListSecretsInput
 	}
 	after, err := p.After(in.NextToken, 2)
 	if err != nil {
-		return nil, nil, wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
+		return nil, nil, errToken
 	}
 	slices.SortFunc(list, func(a, b types.SecretListEntry) int { return order(key(a), key(b)) })
 	if in.NextToken != nil && *in.NextToken != "" {
@@ -283,7 +271,7 @@ func (m *Manager) appendValue(tx *store.Tx, id string, out *sdk.BatchGetSecretVa
 	if err == nil {
 		shown, err = m.show(s, w)
 	}
-	if x, ok := err.(*wire.Exception); ok {
+	if x, ok := errors.AsType[*wire.Exception](err); ok {
 		out.Errors = append(out.Errors, types.APIErrorType{SecretId: &id, ErrorCode: &x.Name, Message: &x.Message})
 		return nil
 	}

@@ -31,9 +31,9 @@ func (m *Manager) getRandomPassword(_ context.Context, _ gateway.Caller, in *sdk
 	if length < 1 || length > maxPassword || each && length < int64(len(sets)) {
 		return nil, invalidParameter(fmt.Sprintf("PasswordLength is %d; it must be from %d to %d.", length, len(sets), maxPassword))
 	}
-	b := make([]byte, length)
+	b, all := make([]byte, length), strings.Join(sets, "")
 	for i := range b {
-		set := strings.Join(sets, "")
+		set := all
 		if each && i < len(sets) {
 			set = sets[i]
 		}

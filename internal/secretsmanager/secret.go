@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -53,8 +54,8 @@ func checkTexts(description, key *string) error {
 }
 
 func (m *Manager) createSecret(ctx context.Context, _ gateway.Caller, in *sdk.CreateSecretInput) (*sdk.CreateSecretOutput, error) {
-	if err := errors.Join(checkName(in.Name), checkTexts(in.Description, in.KmsKeyId)); err != nil {
-		return nil, first(err)
+	if err := cmp.Or(checkName(in.Name), checkTexts(in.Description, in.KmsKeyId)); err != nil {
+		return nil, err
 	}
 	if len(in.AddReplicaRegions) > 0 {
 		return nil, invalidParameter("AddReplicaRegions: this server keeps secrets of one region, " + m.vault.Region + ".")
@@ -122,14 +123,6 @@ func (m *Manager) insert(tx *store.Tx, s slipway.Secret, version string, v *valu
 	return s, wire.NewException("ResourceExistsException", "The operation failed because the secret "+s.Name+" already exists.")
 }
 
-// first returns the first of joined errors.
-func first(err error) error {
-	if list, ok := err.(interface{ Unwrap() []error }); ok {
-		return list.Unwrap()[0]
-	}
-	return err
-}
-
 func (m *Manager) describeSecret(ctx context.Context, _ gateway.Caller, in *sdk.DescribeSecretInput) (*sdk.DescribeSecretOutput, error) {
 	var out *sdk.DescribeSecretOutput
 	err := m.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -137,11 +130,15 @@ func (m *Manager) describeSecret(ctx context.Context, _ gateway.Caller, in *sdk.
 		if err != nil {
 			return err
 		}
-		e, err := m.entry(tx, s)
+		e, err := entry(tx, s)
+		if err != nil {
+			return err
+		}
+		stages, err := staged(tx, s.ARN)
 		out = &sdk.DescribeSecretOutput{
 			ARN: e.ARN, Name: e.Name, Description: e.Description, KmsKeyId: e.KmsKeyId,
 			CreatedDate: e.CreatedDate, LastChangedDate: e.LastChangedDate, LastAccessedDate: e.LastAccessedDate, DeletedDate: e.DeletedDate,
-			Tags: e.Tags, VersionIdsToStages: e.SecretVersionsToStages,
+			Tags: e.Tags, VersionIdsToStages: stages,
 		}
 		return err
 	})

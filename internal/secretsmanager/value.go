@@ -1,6 +1,7 @@
 package secretsmanager
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -61,19 +63,13 @@ func valueOf(text *string, bytes []byte) (*value, error) {
 // calls one, which SDKs make up themselves.
 func versionID(token *string) (string, error) {
 	if token == nil {
-		return requestToken(), nil
+		return slipway.NewUUID(), nil
 	}
 	if n := len(*token); n < 32 || n > 64 {
 		return "", wire.NewException("ValidationException",
 			"1 validation error detected: Value at 'clientRequestToken' failed to satisfy constraint: Member must have length between 32 and 64")
 	}
 	return *token, nil
-}
-
-// requestToken returns a UUID with dashes.
-func requestToken() string {
-	id := slipway.NewID()
-	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
 
 // put adds a version with its stages. A version of this id that is there already
@@ -88,14 +84,14 @@ func (m *Manager) put(tx *store.Tx, s slipway.Secret, id string, v value, stages
 	}
 	w := slipway.SecretVersion{SecretARN: s.ARN, ID: id, Binary: v.binary, CreatedAt: now}
 	m.vault.SealSecret(&w, v.bytes)
-	list = append(list, w)
+	next := append(slices.Clone(list), w)
 	for _, stage := range stages {
-		list = moveStage(list, stage, id)
+		next = moveStage(next, stage, id)
 	}
-	if err := m.save(tx, list); err != nil {
+	if err := save(tx, list, next); err != nil {
 		return w, err
 	}
-	return list[len(list)-1], nil
+	return next[len(next)-1], nil
 }
 
 // same refuses to give a version another value than it has.
@@ -119,19 +115,21 @@ func unsealed(err error) error {
 	return err
 }
 
-// save writes versions whose stages changed and removes old deprecated ones
-// above the number that is kept. The last of list is the newest.
-func (m *Manager) save(tx *store.Tx, list []slipway.SecretVersion) error {
-	excess := len(list) - maxVersions
-	for _, w := range list {
-		if excess > 0 && len(w.Stages) == 0 {
+// save writes what is new in next, a version at its end or the stages of those
+// that list has too, and removes old deprecated ones above the number that is
+// kept. Both are oldest first.
+func save(tx *store.Tx, list, next []slipway.SecretVersion) error {
+	excess := len(next) - maxVersions
+	for i, w := range next {
+		var err error
+		switch {
+		case excess > 0 && len(w.Stages) == 0:
 			excess--
-			if err := tx.DeleteSecretVersion(w); err != nil {
-				return err
-			}
-			continue
+			err = tx.DeleteSecretVersion(w)
+		case i >= len(list) || !slices.Equal(w.Stages, list[i].Stages):
+			err = tx.PutSecretVersion(w)
 		}
-		if err := tx.PutSecretVersion(w); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -257,8 +255,11 @@ func (m *Manager) getSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.
 func (m *Manager) noteAccess(ctx context.Context, arn string, day time.Time) error {
 	return m.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		s, err := tx.Secret(arn)
-		if err != nil {
+		if errors.Is(err, store.ErrNotFound) {
 			return nil // it was deleted meanwhile
+		}
+		if err != nil {
+			return err
 		}
 		s.AccessedAt = day
 		return tx.SaveSecret(s)
@@ -307,9 +308,9 @@ func (m *Manager) listSecretVersionIDs(ctx context.Context, _ gateway.Caller, in
 	if err != nil {
 		return nil, err
 	}
-	at, after, err := instant(p, in.NextToken)
+	at, after, err := p.AfterInstant(in.NextToken)
 	if err != nil {
-		return nil, err
+		return nil, errToken
 	}
 	out := sdk.ListSecretVersionIdsOutput{Versions: []types.SecretVersionsListEntry{}}
 	err = m.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -319,9 +320,9 @@ func (m *Manager) listSecretVersionIDs(ctx context.Context, _ gateway.Caller, in
 		}
 		list, err := tx.SecretVersions(s.ARN)
 		list = slices.DeleteFunc(list, func(w slipway.SecretVersion) bool {
-			return len(w.Stages) == 0 && !aws.ToBool(in.IncludeDeprecated) || !comesAfter(w.CreatedAt, w.ID, at, after)
+			return len(w.Stages) == 0 && !aws.ToBool(in.IncludeDeprecated) || cmp.Or(w.CreatedAt.Compare(at), cmp.Compare(w.ID, after)) <= 0
 		})
-		list, out.NextToken = cut(p, list, func(w slipway.SecretVersion) (time.Time, string) { return w.CreatedAt, w.ID })
+		list, out.NextToken = page.Cut(p, list, func(w slipway.SecretVersion) []string { return page.InstantKey(w.CreatedAt, w.ID) })
 		out.ARN, out.Name = &s.ARN, &s.Name
 		for _, w := range list {
 			out.Versions = append(out.Versions, types.SecretVersionsListEntry{
@@ -356,7 +357,7 @@ func (m *Manager) updateSecretVersionStage(ctx context.Context, _ gateway.Caller
 		}
 		s.ChangedAt = m.now()
 		out.ARN, out.Name = &s.ARN, &s.Name
-		return errors.Join(m.save(tx, moveStage(list, stage, to)), tx.SaveSecret(s))
+		return errors.Join(save(tx, list, moveStage(list, stage, to)), tx.SaveSecret(s))
 	})
 	return &out, err
 }

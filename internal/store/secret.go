@@ -73,19 +73,18 @@ func (tx *Tx) PurgeSecrets(now time.Time) error {
 	return nil
 }
 
-const secretVersionColumns = `secret_arn, id, stages, is_binary, sealed, created_at, accessed_at`
+const secretVersionColumns = `secret_arn, id, stages, is_binary, sealed, created_at`
 
 func scanSecretVersion(s scanner) (v slipway.SecretVersion, err error) {
-	err = s.Scan(&v.SecretARN, &v.ID, document{&v.Stages}, &v.Binary, sealed{&v.Sealed}, instant{&v.CreatedAt}, instant{&v.AccessedAt})
+	err = s.Scan(&v.SecretARN, &v.ID, document{&v.Stages}, &v.Binary, sealed{&v.Sealed}, instant{&v.CreatedAt})
 	return v, err
 }
 
-// PutSecretVersion adds a version, or writes the stages and the time of access
-// of one that exists.
+// PutSecretVersion adds a version, or writes the stages of one that exists.
 func (tx *Tx) PutSecretVersion(v slipway.SecretVersion) error {
-	_, err := tx.exec(`INSERT INTO secret_version (`+secretVersionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)
-		ON CONFLICT (secret_arn, id) DO UPDATE SET stages = excluded.stages, accessed_at = excluded.accessed_at`,
-		v.SecretARN, v.ID, document{v.Stages}, bit(v.Binary), sealed{&v.Sealed}, nanos(v.CreatedAt), nanos(v.AccessedAt))
+	_, err := tx.exec(`INSERT INTO secret_version (`+secretVersionColumns+`, accessed_at) VALUES ($1, $2, $3, $4, $5, $6, 0)
+		ON CONFLICT (secret_arn, id) DO UPDATE SET stages = excluded.stages`,
+		v.SecretARN, v.ID, document{v.Stages}, bit(v.Binary), sealed{&v.Sealed}, nanos(v.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("put version %s of secret %s: %w", v.ID, v.SecretARN, err)
 	}
