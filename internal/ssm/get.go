@@ -152,22 +152,25 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ gateway.Caller, 
 // list cuts a page from the latest versions whose names begin with prefix and
 // that are wanted.
 func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool) ([]slipway.Parameter, *string, error) {
-	all, err := tx.Parameters(prefix, afterName, 0)
-	if err != nil {
-		return nil, nil, err
-	}
 	var list []slipway.Parameter
-	for _, v := range all {
-		tags, err := tx.Tags(p.vault.ParameterARN(v.Name))
+	for len(list) < pages.Limit() {
+		batch, err := tx.Parameters(prefix, afterName, pages.Limit())
 		if err != nil {
 			return nil, nil, err
 		}
-		if wanted(v, tags) {
-			list = append(list, v)
+		for _, v := range batch {
+			tags, err := tx.Tags(p.vault.ParameterARN(v.Name))
+			if err != nil {
+				return nil, nil, err
+			}
+			if wanted(v, tags) {
+				list = append(list, v)
+			}
 		}
-		if len(list) == pages.Limit() {
+		if len(batch) < pages.Limit() {
 			break
 		}
+		afterName = batch[len(batch)-1].Name
 	}
 	list, next := page.Cut(pages, list, func(v slipway.Parameter) []string { return []string{v.Name} })
 	return list, next, nil

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -100,9 +101,9 @@ func checkPut(in *sdk.PutParameterInput) error {
 		return invalid("1 validation error detected: Value at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1")
 	case len([]rune(aws.ToString(in.Description))) > maxDescription:
 		return invalid("1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to %d", maxDescription)
-	case in.Type != "" && !known(in.Type):
+	case in.Type != "" && !slices.Contains(in.Type.Values(), in.Type):
 		return invalid("1 validation error detected: Value '%s' at 'type' failed to satisfy constraint: Member must satisfy enum value set: [SecureString, StringList, String]", in.Type)
-	case in.Tier != "" && !known(in.Tier):
+	case in.Tier != "" && !slices.Contains(in.Tier.Values(), in.Tier):
 		return invalid("1 validation error detected: Value '%s' at 'tier' failed to satisfy constraint: Member must satisfy enum value set: [Standard, Advanced, Intelligent-Tiering]", in.Tier)
 	case aws.ToBool(in.Overwrite) && len(in.Tags) > 0:
 		return invalid("Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
@@ -112,18 +113,6 @@ func checkPut(in *sdk.PutParameterInput) error {
 		return invalid("DataType is %.64q; this server keeps the data type text alone.", *in.DataType)
 	}
 	return checkName(*in.Name)
-}
-
-func known[E interface {
-	~string
-	Values() []E
-}](value E) bool {
-	for _, v := range value.Values() {
-		if v == value {
-			return true
-		}
-	}
-	return false
 }
 
 // settings works out what a new version says, over what the last one said, and
@@ -169,13 +158,18 @@ func tier(wish string, size int) (string, error) {
 	return wish, nil
 }
 
+var errPattern = wire.NewException("InvalidAllowedPatternException", "The allowed pattern is not a valid regular expression.")
+
 func checkPattern(pattern, value string) error {
 	if pattern == "" {
 		return nil
 	}
+	if len(pattern) > maxPattern {
+		return errPattern
+	}
 	r, err := regexp.Compile(`^(?:` + pattern + `)$`)
-	if err != nil || len(pattern) > maxPattern {
-		return wire.NewException("InvalidAllowedPatternException", "The allowed pattern is not a valid regular expression.")
+	if err != nil {
+		return errPattern
 	}
 	if !r.MatchString(value) {
 		return wire.NewException("ParameterPatternMismatchException", "Parameter value, cannot be validated against allowedPattern: "+pattern)

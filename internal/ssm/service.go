@@ -111,19 +111,12 @@ func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, er
 	case errors.Is(err, store.ErrNotFound):
 		return v, errNoParameter
 	case errors.Is(err, secrets.ErrNoVersion):
-		name, version, _ := cutLast(*selector)
+		i := strings.LastIndexByte(*selector, ':')
+		name, version := (*selector)[:i], (*selector)[i+1:]
 		return v, wire.NewException("ParameterVersionNotFound", fmt.Sprintf(
 			"Systems Manager could not find version %s of %s. Verify the version and try again.", version, name))
 	}
 	return v, err
-}
-
-func cutLast(selector string) (name, version string, ok bool) {
-	i := strings.LastIndexByte(selector, ':')
-	if i < 0 {
-		return selector, "", false
-	}
-	return selector[:i], selector[i+1:], true
 }
 
 // pager returns the pager of a list whose pages have at most most entries.
