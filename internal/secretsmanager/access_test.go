@@ -7,8 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
-
-	"github.com/openslipway/slipway/internal/store"
 )
 
 // However a call names a secret, its permissions are about the whole ARN, and a
@@ -16,7 +14,7 @@ import (
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	arn := b.ok("CreateSecret", `{"Name":"prod/db"}`)["ARN"].(string)
+	arn := b.OK("CreateSecret", `{"Name":"prod/db"}`)["ARN"].(string)
 	const none, get = "arn:aws:secretsmanager:us-east-1:000000000000:secret:none", "secretsmanager:GetSecretValue"
 	for _, c := range []struct {
 		operation string
@@ -34,27 +32,17 @@ func TestNeeds(t *testing.T) {
 		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", get + " arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}},
 	} {
 		var got []string
-		err := b.Store.View(t.Context(), func(tx *store.Tx) error {
-			needs, err := b.service.Operations["secretsmanager."+c.operation].Needs(tx, c.in)
-			for _, n := range needs {
-				got = append(got, n.Action+" "+n.Resource)
-			}
-			return err
-		})
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("%s: %q, %v; want %q", c.operation, got, err, c.want)
+		for _, n := range b.Needs(c.operation, c.in) {
+			got = append(got, n.Action+" "+n.Resource)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.operation, got, c.want)
 		}
 	}
-	err := b.Store.View(t.Context(), func(tx *store.Tx) error {
-		needs, err := b.service.Operations["secretsmanager.TagResource"].Needs(tx, &sdk.TagResourceInput{SecretId: &arn, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
-		for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
-			if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
-				t.Errorf("condition key %s is %q, want %q", key, got, want)
-			}
+	needs := b.Needs("TagResource", &sdk.TagResourceInput{SecretId: &arn, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+	for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
+		if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
+			t.Errorf("condition key %s is %q, want %q", key, got, want)
 		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }

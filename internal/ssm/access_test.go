@@ -7,8 +7,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
-
-	"github.com/openslipway/slipway/internal/store"
 )
 
 // However a call names parameters, its permissions are about their ARNs.
@@ -32,27 +30,17 @@ func TestNeeds(t *testing.T) {
 		{"DescribeParameters", &sdk.DescribeParametersInput{}, []string{"*"}},
 	} {
 		var got []string
-		err := b.Store.View(t.Context(), func(tx *store.Tx) error {
-			needs, err := b.service.Operations["AmazonSSM."+c.operation].Needs(tx, c.in)
-			for _, n := range needs {
-				got = append(got, n.Resource)
-			}
-			return err
-		})
-		if err != nil || !slices.Equal(got, c.want) {
-			t.Errorf("%s: %q, %v; want %q", c.operation, got, err, c.want)
+		for _, n := range b.Needs(c.operation, c.in) {
+			got = append(got, n.Resource)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.operation, got, c.want)
 		}
 	}
-	err := b.Store.View(t.Context(), func(tx *store.Tx) error {
-		needs, err := b.service.Operations["AmazonSSM.PutParameter"].Needs(tx, &sdk.PutParameterInput{Name: aws.String("a"), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
-		for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
-			if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
-				t.Errorf("condition key %s is %q, want %q", key, got, want)
-			}
+	needs := b.Needs("PutParameter", &sdk.PutParameterInput{Name: aws.String("a"), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+	for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
+		if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
+			t.Errorf("condition key %s is %q, want %q", key, got, want)
 		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
 	}
 }

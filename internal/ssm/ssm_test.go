@@ -1,10 +1,6 @@
 package ssm_test
 
 import (
-	"bytes"
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,55 +8,36 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/seal/sealtest"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/ssm"
 )
 
-type bench struct {
-	*gatewaytest.Bench
-	service gateway.Service
-}
+type bench struct{ gatewaytest.Calls }
 
 func newBench(t *testing.T) bench {
-	b := bench{Bench: gatewaytest.New(t)}
+	t.Helper()
+	b := gatewaytest.New(t)
 	p, err := ssm.New(ssm.Config{
 		Store: b.Store, Vault: &secrets.Vault{Keys: sealtest.New(t, b.Store), Region: gatewaytest.Region, Account: gatewaytest.Account}, Now: b.Clock.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.service = p.Service()
-	b.Open([]gateway.Service{b.service})
-	return b
-}
-
-func (b bench) ok(operation, body string, args ...any) map[string]any {
-	b.Helper()
-	return b.OK("AmazonSSM."+operation, fmt.Sprintf(body, args...))
-}
-
-func (b bench) refused(operation, body, exception, text string) {
-	b.Helper()
-	w := b.Call("AmazonSSM."+operation, body)
-	got, _ := w.Doc["Message"].(string)
-	if w.Doc["__type"] != exception || !strings.Contains(got, text) {
-		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", operation, body, w.Code, w.Body, exception, text)
-	}
+	return bench{b.Serve(p.Service(), "AmazonSSM.")}
 }
 
 // parameter returns what GetParameter says, decrypted.
 func (b bench) parameter(name string) map[string]any {
 	b.Helper()
-	return b.ok("GetParameter", `{"Name":%q,"WithDecryption":true}`, name)["Parameter"].(map[string]any)
+	return b.OK("GetParameter", `{"Name":%q,"WithDecryption":true}`, name)["Parameter"].(map[string]any)
 }
 
 func TestLife(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	made := b.ok("PutParameter", `{"Name":"/prod/db","Value":"one","Type":"SecureString","Description":"of the shop","Tags":[{"Key":"team","Value":"a"}]}`)
+	made := b.OK("PutParameter", `{"Name":"/prod/db","Value":"one","Type":"SecureString","Description":"of the shop","Tags":[{"Key":"team","Value":"a"}]}`)
 	if diff := cmp.Diff(map[string]any{"Version": 1.0, "Tier": "Standard"}, made); diff != "" {
 		t.Error(diff)
 	}
@@ -71,12 +48,12 @@ func TestLife(t *testing.T) {
 	if diff := cmp.Diff(want, b.parameter("/prod/db")); diff != "" {
 		t.Error(diff)
 	}
-	if got := b.ok("GetParameter", `{"Name":"/prod/db"}`)["Parameter"].(map[string]any)["Value"].(string); got == "one" || len(got) < 40 {
+	if got := b.OK("GetParameter", `{"Name":"/prod/db"}`)["Parameter"].(map[string]any)["Value"].(string); got == "one" || len(got) < 40 {
 		t.Errorf("without decryption: %q", got)
 	}
-	b.refused("PutParameter", `{"Name":"/prod/db","Value":"two","Type":"SecureString"}`, "ParameterAlreadyExists", "set the overwrite option")
+	b.Refused("PutParameter", `{"Name":"/prod/db","Value":"two","Type":"SecureString"}`, "ParameterAlreadyExists", "set the overwrite option")
 	b.Clock.Advance(time.Minute)
-	if got := b.ok("PutParameter", `{"Name":"/prod/db","Value":"two","Overwrite":true}`)["Version"]; got != 2.0 {
+	if got := b.OK("PutParameter", `{"Name":"/prod/db","Value":"two","Overwrite":true}`)["Version"]; got != 2.0 {
 		t.Errorf("version %v", got)
 	}
 	for selector, want := range map[string]string{
@@ -92,11 +69,11 @@ func TestLife(t *testing.T) {
 			t.Errorf("%s: %v", selector, got)
 		}
 	}
-	history := b.ok("GetParameterHistory", `{"Name":"/prod/db","WithDecryption":true}`)["Parameters"].([]any)
+	history := b.OK("GetParameterHistory", `{"Name":"/prod/db","WithDecryption":true}`)["Parameters"].([]any)
 	if len(history) != 2 || history[0].(map[string]any)["Value"] != "one" || history[1].(map[string]any)["Description"] != "of the shop" {
 		t.Errorf("history: %v", history)
 	}
-	meta := b.ok("DescribeParameters", `{"ParameterFilters":[{"Key":"Name","Values":["/prod/db"]}]}`)["Parameters"].([]any)
+	meta := b.OK("DescribeParameters", `{"ParameterFilters":[{"Key":"Name","Values":["/prod/db"]}]}`)["Parameters"].([]any)
 	wantMeta := []any{map[string]any{
 		"ARN": want["ARN"], "Name": "/prod/db", "Type": "SecureString", "Version": 2.0, "DataType": "text", "Tier": "Standard",
 		"KeyId": "alias/aws/ssm", "Description": "of the shop", "Policies": []any{},
@@ -106,19 +83,19 @@ func TestLife(t *testing.T) {
 		t.Error(diff)
 	}
 
-	b.ok("AddTagsToResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db","Tags":[{"Key":"l","Value":"2"}]}`)
-	b.ok("RemoveTagsFromResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db","TagKeys":["team"]}`)
-	tags := b.ok("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`)["TagList"]
+	b.OK("AddTagsToResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db","Tags":[{"Key":"l","Value":"2"}]}`)
+	b.OK("RemoveTagsFromResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db","TagKeys":["team"]}`)
+	tags := b.OK("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`)["TagList"]
 	if diff := cmp.Diff([]any{map[string]any{"Key": "l", "Value": "2"}}, tags); diff != "" {
 		t.Error(diff)
 	}
-	b.ok("DeleteParameter", `{"Name":"/prod/db"}`)
-	b.refused("GetParameter", `{"Name":"/prod/db"}`, "ParameterNotFound", "")
-	b.refused("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`, "InvalidResourceId", "")
-	if got := b.ok("PutParameter", `{"Name":"/prod/db","Value":"three","Type":"String"}`)["Version"]; got != 1.0 {
+	b.OK("DeleteParameter", `{"Name":"/prod/db"}`)
+	b.Refused("GetParameter", `{"Name":"/prod/db"}`, "ParameterNotFound", "")
+	b.Refused("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`, "InvalidResourceId", "")
+	if got := b.OK("PutParameter", `{"Name":"/prod/db","Value":"three","Type":"String"}`)["Version"]; got != 1.0 {
 		t.Errorf("made again: version %v", got)
 	}
-	if got := b.ok("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`)["TagList"].([]any); len(got) != 0 {
+	if got := b.OK("ListTagsForResource", `{"ResourceType":"Parameter","ResourceId":"/prod/db"}`)["TagList"].([]any); len(got) != 0 {
 		t.Errorf("old tags are back: %v", got)
 	}
 }
@@ -127,16 +104,16 @@ func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for _, name := range []string{"a", "b"} {
-		b.ok("PutParameter", `{"Name":%q,"Value":%q,"Type":"String"}`, name, name)
+		b.OK("PutParameter", `{"Name":%q,"Value":%q,"Type":"String"}`, name, name)
 	}
-	got := b.ok("GetParameters", `{"Names":["a","missing","a:9","b:1"]}`)
+	got := b.OK("GetParameters", `{"Names":["a","missing","a:9","b:1"]}`)
 	if n := len(got["Parameters"].([]any)); n != 2 {
 		t.Errorf("%v", got)
 	}
 	if diff := cmp.Diff([]any{"missing", "a:9"}, got["InvalidParameters"]); diff != "" {
 		t.Error(diff)
 	}
-	got = b.ok("DeleteParameters", `{"Names":["a","missing"]}`)
+	got = b.OK("DeleteParameters", `{"Names":["a","missing"]}`)
 	if diff := cmp.Diff(map[string]any{"DeletedParameters": []any{"a"}, "InvalidParameters": []any{"missing"}}, got); diff != "" {
 		t.Error(diff)
 	}
@@ -150,13 +127,13 @@ func TestPaths(t *testing.T) {
 		if strings.HasSuffix(name, "2") {
 			kind = "SecureString"
 		}
-		b.ok("PutParameter", `{"Name":%q,"Value":"x","Type":%q,"Tags":[{"Key":"n","Value":%q}]}`, name, kind, name[len(name)-1:])
+		b.OK("PutParameter", `{"Name":%q,"Value":"x","Type":%q,"Tags":[{"Key":"n","Value":%q}]}`, name, kind, name[len(name)-1:])
 	}
 	names := func(operation, body string) (list []string) {
 		t.Helper()
 		next := ""
 		for {
-			doc := b.ok(operation, `{"MaxResults":2,"NextToken":%q%s}`, next, body)
+			doc := b.OK(operation, `{"MaxResults":2,"NextToken":%q%s}`, next, body)
 			for _, p := range doc["Parameters"].([]any) {
 				list = append(list, p.(map[string]any)["Name"].(string))
 			}
@@ -192,7 +169,7 @@ func TestPaths(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.ok("PutParameter", `{"Name":"a","Value":"x","Type":"String"}`)
+	b.OK("PutParameter", `{"Name":"a","Value":"x","Type":"String"}`)
 	put := func(members string) string { return `{"Name":"b","Value":"x","Type":"String",` + members + `}` }
 	for _, c := range []struct{ operation, body, exception, text string }{
 		{"PutParameter", `{}`, "ValidationException", "'name'"},
@@ -222,9 +199,9 @@ func TestRefusals(t *testing.T) {
 		{"DeleteParameter", `{"Name":"b"}`, "ParameterNotFound", ""},
 		{"ListTagsForResource", `{"ResourceType":"Document","ResourceId":"a"}`, "InvalidResourceType", ""},
 	} {
-		b.refused(c.operation, c.body, c.exception, c.text)
+		b.Refused(c.operation, c.body, c.exception, c.text)
 	}
-	if got := b.ok("PutParameter", `{"Name":"b","Type":"String","Tier":"Intelligent-Tiering","Value":"%s"}`, strings.Repeat("x", 4097))["Tier"]; got != "Advanced" {
+	if got := b.OK("PutParameter", `{"Name":"b","Type":"String","Tier":"Intelligent-Tiering","Value":"%s"}`, strings.Repeat("x", 4097))["Tier"]; got != "Advanced" {
 		t.Errorf("tier %v", got)
 	}
 }
@@ -233,12 +210,12 @@ func TestOldVersionsGo(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 103 {
-		b.ok("PutParameter", `{"Name":"a","Value":"%d","Type":"String","Overwrite":true}`, i)
+		b.OK("PutParameter", `{"Name":"a","Value":"%d","Type":"String","Overwrite":true}`, i)
 	}
 	var versions []float64
 	next := ""
 	for {
-		doc := b.ok("GetParameterHistory", `{"Name":"a","NextToken":%q}`, next)
+		doc := b.OK("GetParameterHistory", `{"Name":"a","NextToken":%q}`, next)
 		for _, p := range doc["Parameters"].([]any) {
 			versions = append(versions, p.(map[string]any)["Version"].(float64))
 		}
@@ -255,20 +232,9 @@ func TestValuesAreSealed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	const value = "correct-horse-battery"
-	b.ok("PutParameter", `{"Name":"a","Value":%q,"Type":"SecureString"}`, value)
-	b.ok("PutParameter", `{"Name":"b","Value":%q,"Type":"String"}`, value)
-	b.refused("PutParameter", `{"Name":"c","Value":"`+value+`","Type":"String","AllowedPattern":"x"}`, "ParameterPatternMismatchException", "")
+	b.OK("PutParameter", `{"Name":"a","Value":%q,"Type":"SecureString"}`, value)
+	b.OK("PutParameter", `{"Name":"b","Value":%q,"Type":"String"}`, value)
+	b.Refused("PutParameter", `{"Name":"c","Value":"`+value+`","Type":"String","AllowedPattern":"x"}`, "ParameterPatternMismatchException", "")
 	b.parameter("a")
-	if strings.Contains(b.Logged.String(), value) {
-		t.Error("the log holds the value")
-	}
-	list, err := filepath.Glob(filepath.Join(b.Dir, "*"))
-	if err != nil || len(list) == 0 {
-		t.Fatalf("no files: %v", err)
-	}
-	for _, file := range list {
-		if text, err := os.ReadFile(file); err != nil || bytes.Contains(text, []byte(value)) {
-			t.Errorf("%s holds the value: %v", file, err)
-		}
-	}
+	b.Hides(value)
 }

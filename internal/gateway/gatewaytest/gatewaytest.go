@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -123,6 +124,23 @@ func (b *Bench) Open(services []gateway.Service, options ...func(*gateway.Config
 	for _, s := range services {
 		for target := range s.Operations {
 			b.signing[target] = s.SigningName
+		}
+	}
+}
+
+// Hides checks that neither the log nor a file of the database holds the text.
+func (b *Bench) Hides(text string) {
+	b.Helper()
+	if strings.Contains(b.Logged.String(), text) {
+		b.Errorf("the log holds %q", text)
+	}
+	files, err := filepath.Glob(filepath.Join(b.Dir, "*"))
+	if err != nil || len(files) == 0 {
+		b.Fatalf("no files in %s: %v", b.Dir, err)
+	}
+	for _, file := range files {
+		if content, err := os.ReadFile(file); err != nil || bytes.Contains(content, []byte(text)) {
+			b.Errorf("%s holds %q: %v", file, text, err)
 		}
 	}
 }

@@ -1,0 +1,49 @@
+package gatewaytest
+
+import (
+	"fmt"
+
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Calls is a bench with one service, whose operations are called by their names.
+type Calls struct {
+	*Bench
+	service gateway.Service
+	prefix  string
+}
+
+// Serve opens the gateway for one service, whose targets are the prefix and an
+// operation's name.
+func (b *Bench) Serve(s gateway.Service, prefix string) Calls {
+	b.Helper()
+	b.Open([]gateway.Service{s})
+	return Calls{b, s, prefix}
+}
+
+// OK makes a call that must succeed, with a body of a format and its arguments.
+func (c Calls) OK(operation, body string, args ...any) map[string]any {
+	c.Helper()
+	return c.Bench.OK(c.prefix+operation, fmt.Sprintf(body, args...))
+}
+
+// Refused makes a call that must fail with the exception and a message that
+// contains the text.
+func (c Calls) Refused(operation, body, exception, message string) {
+	c.Helper()
+	c.Bench.Refused(c.prefix+operation, body, exception, message)
+}
+
+// Needs returns the permissions that a call with the input needs.
+func (c Calls) Needs(operation string, in any) (needs []gateway.Need) {
+	c.Helper()
+	err := c.Store.View(c.Context(), func(tx *store.Tx) (err error) {
+		needs, err = c.service.Operations[c.prefix+operation].Needs(tx, in)
+		return err
+	})
+	if err != nil {
+		c.Fatalf("the needs of %s: %v", operation, err)
+	}
+	return needs
+}
