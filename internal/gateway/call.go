@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -43,7 +42,7 @@ type target struct {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	began := g.cfg.Now()
 	c := &call{
-		id: requestID(), began: began, control: http.NewResponseController(w),
+		id: slipway.NewUUID(), began: began, control: http.NewResponseController(w),
 		target: target{service: g.cfg.Services[0]}, // for errors before the target is known
 	}
 	h := w.Header()
@@ -216,10 +215,4 @@ func (g *Gateway) report(ctx context.Context, c *call, e *wire.Exception, err er
 	if g.cfg.Observe != nil {
 		g.cfg.Observe(c.target.Name, name, took)
 	}
-}
-
-// requestID returns a UUID with dashes.
-func requestID() string {
-	id := slipway.NewID()
-	return strings.Join([]string{id[:8], id[8:12], id[12:16], id[16:20], id[20:]}, "-")
 }

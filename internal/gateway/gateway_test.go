@@ -76,7 +76,6 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// A signature holds for the service it names alone.
 // A body that does not come is not waited for without end.
 func TestSlowBody(t *testing.T) {
 	t.Parallel()
@@ -103,6 +102,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// A signature holds for the service it names alone.
 func TestScope(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -147,15 +147,25 @@ func TestObserve(t *testing.T) {
 
 func TestNewRefuses(t *testing.T) {
 	t.Parallel()
-	if _, err := gateway.New(gateway.Config{}); err == nil {
-		t.Error("an empty configuration was accepted")
-	}
 	b := newBench(t)
 	one := service("one", "", "One.Echo")
-	if _, err := gateway.New(gateway.Config{
-		Store: b.Store, Region: gatewaytest.Region, Services: []gateway.Service{one, one}, Log: nil,
-	}); err == nil {
-		t.Error("a configuration without a log was accepted")
+	whole := gateway.Config{
+		Store: b.Store, Region: gatewaytest.Region, Account: gatewaytest.Account, Services: []gateway.Service{one}, Log: discard(),
+	}
+	if _, err := gateway.New(whole); err != nil {
+		t.Errorf("refused: %v", err)
+	}
+	for want, without := range map[string]func(*gateway.Config){
+		"store, region, account, services and log": func(c *gateway.Config) { c.Log = nil },
+		"region, account":                          func(c *gateway.Config) { c.Account = "" },
+		"services and":                             func(c *gateway.Config) { c.Services = nil },
+		"two services answer One.Echo":             func(c *gateway.Config) { c.Services = []gateway.Service{one, service("two", "", "One.Echo")} },
+	} {
+		cfg := whole
+		without(&cfg)
+		if _, err := gateway.New(cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }
 
