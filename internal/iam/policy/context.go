@@ -37,8 +37,7 @@ func (c Context) With(more Context) Context {
 
 // Lookup returns the key's values, and whether the key is there.
 func (c Context) Lookup(key string) (values []string, ok bool) {
-	v, ok := c.values[strings.ToLower(key)]
-	return v, ok
+	return c.lookup(strings.ToLower(key))
 }
 
 // lookup is Lookup for a key that is in lower case already.

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // Request is one thing that a caller wants to do to one resource.
 type Request struct {
@@ -38,22 +35,6 @@ type Decision struct {
 
 // Allowed reports whether the request may be made.
 func (d Decision) Allowed() bool { return d.Effect == Allow }
-
-// String explains the decision in half a sentence.
-func (d Decision) String() string {
-	if d.Effect == "" {
-		return "no statement allows it"
-	}
-	verb := "allowed"
-	if d.Effect == Deny {
-		verb = "explicitly denied"
-	}
-	where := fmt.Sprintf("statement %d", d.Statement+1)
-	if d.Sid != "" {
-		where += fmt.Sprintf(" (%s)", d.Sid)
-	}
-	return fmt.Sprintf("%s by %s of policy %s", verb, where, d.Policy)
-}
 
 // Decide answers whether the policies together allow the request. Neither the
 // order of the policies nor that of their statements matters to the effect;
