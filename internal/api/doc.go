@@ -10,7 +10,7 @@
 // # Adding an operation
 //
 // Write its handler, a method (ctx, gateway.Caller, *Input) (*Output, error), in
-// the file of its resource, and add a line to the table in operations.go. Return
+// the file of its resource, and add a line to the table in handlers.go. Return
 // *slipway.Error for the caller's mistakes; an exception that the model does not
 // list for the operation becomes an InvalidRequestException, because SDKs know
 // no other. The conformance test then tries every constraint by itself.

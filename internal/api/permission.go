@@ -185,8 +185,9 @@ func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gatewa
 		if aws.ToString(arn) == "" {
 			return
 		}
-		keys.Set("apprunner:"+key, a.full(tx, arn))
-		needs = append(needs, gateway.Need{Resource: a.full(tx, arn), DenyOnly: true})
+		full := a.full(tx, arn)
+		keys.Set("apprunner:"+key, full)
+		needs = append(needs, gateway.Need{Resource: full, DenyOnly: true})
 	}
 	add("AutoScalingConfigurationArn", p.scaling)
 	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {

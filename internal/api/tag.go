@@ -18,17 +18,8 @@ const maxTags = 50
 
 // settingPrefix begins the keys of tags that are settings of Slipway: what App
 // Runner's API has no member for. Unknown ones are refused by name, so that a
-// misspelt setting is not taken for a tag.
+// misspelt setting is not taken for a tag. There are none yet.
 const settingPrefix = "slipway:"
-
-// setting is a tag that means something on one type of resource.
-type setting struct {
-	resource string                   // type of the ARN
-	check    func(value string) error // says what values are allowed
-}
-
-// settings holds the known settings by key. There are none yet.
-var settings = map[string]setting{}
 
 // newTags checks the tags of a call for a resource of the type.
 func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
@@ -40,8 +31,9 @@ func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
 			return nil, slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", key)
 		}
 		seen[key] = true
-		if err := checkSetting(resource, key, value); err != nil {
-			return nil, err
+		if strings.HasPrefix(key, settingPrefix) {
+			return nil, slipway.Errorf(slipway.InvalidRequest,
+				"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", key, resource, settingPrefix)
 		}
 		tags = append(tags, slipway.Tag{Key: key, Value: value})
 	}
@@ -49,18 +41,6 @@ func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
 		return nil, tooManyTags()
 	}
 	return tags, nil
-}
-
-func checkSetting(resource, key, value string) error {
-	if !strings.HasPrefix(key, settingPrefix) {
-		return nil
-	}
-	s, ok := settings[key]
-	if !ok || s.resource != resource {
-		return slipway.Errorf(slipway.InvalidRequest,
-			"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", key, resource, settingPrefix)
-	}
-	return s.check(value)
 }
 
 func tooManyTags() error {
