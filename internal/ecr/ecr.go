@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
@@ -108,7 +110,7 @@ type place struct {
 	RepositoryName *string `json:"repositoryName"`
 }
 
-func (p place) at() string { return value(p.RepositoryName) }
+func (p place) at() string { return aws.ToString(p.RepositoryName) }
 
 // onRepository makes an operation on one repository.
 func onRepository[I, O any, P interface {
@@ -133,14 +135,6 @@ func onARN[I, O any, P interface {
 // ARN returns the ARN of a repository.
 func (e *ECR) ARN(repository string) string {
 	return "arn:aws:ecr:" + e.cfg.Region + ":" + e.cfg.Account + ":repository/" + repository
-}
-
-// value is what p points to, or zero.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }
 
 // some is a pointer to v, nil to nothing.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
@@ -22,7 +24,7 @@ type imageID struct {
 
 // check says what is wrong with an id, as a failure's code and reason.
 func (id imageID) check() (code, reason string) {
-	digest, tag := value(id.Digest), value(id.Tag)
+	digest, tag := aws.ToString(id.Digest), aws.ToString(id.Tag)
 	switch {
 	case digest == "" && tag == "":
 		return "MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null"
@@ -138,7 +140,7 @@ func (e *ECR) listImages(ctx context.Context, _ gateway.Caller, in *listImagesIn
 			}
 		}
 	}
-	out.IDs, out.NextToken = page.Cut(p, out.IDs, func(id imageID) []string { return []string{*id.Digest, value(id.Tag)} })
+	out.IDs, out.NextToken = page.Cut(p, out.IDs, func(id imageID) []string { return []string{*id.Digest, aws.ToString(id.Tag)} })
 	return out, nil
 }
 
@@ -205,7 +207,7 @@ func (e *ECR) named(repo string, list []image.Content, ids []imageID) (named []i
 		i := slices.IndexFunc(list, id.matches)
 		if i < 0 {
 			return nil, exception("ImageNotFoundException", "The image with imageId {imageDigest:'%s', imageTag:'%s'} does not exist within the repository with name '%s' in the registry with id '%s'",
-				cmp.Or(value(id.Digest), "null"), cmp.Or(value(id.Tag), "null"), repo, e.cfg.Account)
+				cmp.Or(aws.ToString(id.Digest), "null"), cmp.Or(aws.ToString(id.Tag), "null"), repo, e.cfg.Account)
 		}
 		if !slices.ContainsFunc(named, func(c image.Content) bool { return c.Digest == list[i].Digest }) {
 			named = append(named, list[i])
@@ -246,7 +248,7 @@ func (e *ECR) batchGetImage(ctx context.Context, _ gateway.Caller, in *batchGetI
 			out.Failures = append(out.Failures, failure{id, code, reason})
 			continue
 		}
-		m, err := e.cfg.Images.Manifest(r.Name, cmp.Or(value(id.Tag), value(id.Digest)))
+		m, err := e.cfg.Images.Manifest(r.Name, cmp.Or(aws.ToString(id.Tag), aws.ToString(id.Digest)))
 		if errors.Is(err, image.ErrNotFound) || err == nil && id.Digest != nil && *id.Digest != m.Digest {
 			out.Failures = append(out.Failures, notFound(id))
 			continue
@@ -323,7 +325,7 @@ func (e *ECR) remove(repo string, id imageID, c image.Content) error {
 // inIndex reports whether an index that is not among the ids has the manifest.
 func inIndex(list []image.Content, digest string, ids []imageID) bool {
 	return slices.ContainsFunc(list, func(c image.Content) bool {
-		goes := slices.ContainsFunc(ids, func(id imageID) bool { return value(id.Digest) == c.Digest })
+		goes := slices.ContainsFunc(ids, func(id imageID) bool { return aws.ToString(id.Digest) == c.Digest })
 		return !goes && slices.Contains(c.Children, digest)
 	})
 }
@@ -346,7 +348,7 @@ func (e *ECR) putImage(ctx context.Context, _ gateway.Caller, in *putImageInput)
 	if err != nil {
 		return nil, err
 	}
-	if value(in.Manifest) == "" {
+	if aws.ToString(in.Manifest) == "" {
 		return nil, invalid("imageManifest", "must not be empty")
 	}
 	body := []byte(*in.Manifest)
@@ -357,12 +359,12 @@ func (e *ECR) putImage(ctx context.Context, _ gateway.Caller, in *putImageInput)
 	there := slices.IndexFunc(list, func(c image.Content) bool { return c.Digest == digest })
 	if there >= 0 && (in.Tag == nil || slices.Contains(list[there].Tags, *in.Tag)) {
 		return nil, exception("ImageAlreadyExistsException", "Image with digest '%s' and tag '%s' already exists in the repository with name '%s' in registry with id '%s'",
-			digest, cmp.Or(value(in.Tag), "null"), r.Name, e.cfg.Account)
+			digest, cmp.Or(aws.ToString(in.Tag), "null"), r.Name, e.cfg.Account)
 	}
-	m, err := e.cfg.Images.PutManifest(ctx, r.Name, cmp.Or(value(in.Tag), digest), value(in.MediaType), body)
+	m, err := e.cfg.Images.PutManifest(ctx, r.Name, cmp.Or(aws.ToString(in.Tag), digest), aws.ToString(in.MediaType), body)
 	switch {
 	case errors.Is(err, image.ErrImmutable):
-		return nil, exception("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", value(in.Tag), r.Name)
+		return nil, exception("ImageTagAlreadyExistsException", "The image tag '%s' already exists in the '%s' repository and cannot be overwritten because the tag is immutable.", aws.ToString(in.Tag), r.Name)
 	case errors.Is(err, image.ErrNotFound):
 		return nil, exception("LayersNotFoundException", "The manifest refers to what is not in the registry: %v", err)
 	case err != nil:

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 )
@@ -29,7 +31,7 @@ const maxPolicy = 10_240
 
 func (e *ECR) setRepositoryPolicy(ctx context.Context, _ gateway.Caller, in *setRepositoryPolicyInput) (*repositoryPolicyOutput, error) {
 	var doc struct{ Statement any }
-	text := value(in.Text)
+	text := aws.ToString(in.Text)
 	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Statement == nil || len(text) > maxPolicy {
 		return nil, invalid("PolicyText", "Invalid repository policy provided: it must be a JSON policy document with a Statement, of at most %d bytes", maxPolicy)
 	}
@@ -77,7 +79,7 @@ type lifecyclePolicyOutput struct {
 }
 
 func (e *ECR) putLifecyclePolicy(ctx context.Context, _ gateway.Caller, in *putLifecyclePolicyInput) (*lifecyclePolicyOutput, error) {
-	text := value(in.Text)
+	text := aws.ToString(in.Text)
 	if _, err := parseLifecycle(text); err != nil {
 		return nil, invalid("LifecyclePolicyText", "Lifecycle policy validation failure: %v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
@@ -59,26 +61,51 @@ func (e *ECR) shown(r slipway.Repository) repository {
 	return v
 }
 
-// find returns the repository of a call.
-func (e *ECR) find(tx *store.Tx, p place) (slipway.Repository, error) {
-	name := value(p.RepositoryName)
+// transaction is how the store runs one: View or Update.
+type transaction func(context.Context, func(*store.Tx) error) error
+
+// errNoRow ends a transaction about a repository that has no row.
+var errNoRow = errors.New("the repository has no row")
+
+// with runs f in a transaction with the repository of a call. One that was
+// pushed to without being created has no row, but files of the image store: they
+// are read between two transactions, as no other must wait for that.
+func (e *ECR) with(ctx context.Context, p place, run transaction, f func(*store.Tx, slipway.Repository) error) error {
+	name := p.at()
 	if err := checkName(name); err != nil {
-		return slipway.Repository{}, err
+		return err
 	}
 	missing := exception("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'",
-		name, cmp.Or(value(p.RegistryID), e.cfg.Account))
+		name, cmp.Or(aws.ToString(p.RegistryID), e.cfg.Account))
 	if p.RegistryID != nil && *p.RegistryID != e.cfg.Account {
-		return slipway.Repository{}, missing
+		return missing
 	}
-	r, err := tx.Repository(name)
-	if !errors.Is(err, store.ErrNotFound) {
-		return r, err
+	var pushed slipway.Repository
+	try := func() error {
+		return run(ctx, func(tx *store.Tx) error {
+			r, err := tx.Repository(name)
+			if errors.Is(err, store.ErrNotFound) {
+				if pushed.Name == "" {
+					return errNoRow
+				}
+				r, err = pushed, nil
+			}
+			if err != nil {
+				return err
+			}
+			return f(tx, r)
+		})
 	}
-	r, err = e.pushed(name)
-	if errors.Is(err, image.ErrNotFound) {
-		err = missing
+	err := try()
+	if !errors.Is(err, errNoRow) {
+		return err
 	}
-	return r, err
+	if pushed, err = e.pushed(name); errors.Is(err, image.ErrNotFound) {
+		return missing
+	} else if err != nil {
+		return err
+	}
+	return try()
 }
 
 // pushed describes a repository that was pushed to without being created.
@@ -96,10 +123,8 @@ func (e *ECR) pushed(name string) (slipway.Repository, error) {
 
 // change edits what is set of the repository of a call.
 func (e *ECR) change(ctx context.Context, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
-	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		if r, err = e.find(tx, p); err != nil {
-			return err
-		}
+	err = e.with(ctx, p, e.cfg.Store.Update, func(tx *store.Tx, have slipway.Repository) error {
+		r = have
 		if err := edit(&r); err != nil {
 			return err
 		}
@@ -110,7 +135,7 @@ func (e *ECR) change(ctx context.Context, p place, edit func(*slipway.Repository
 
 // read returns the repository of a call.
 func (e *ECR) read(ctx context.Context, p place) (r slipway.Repository, err error) {
-	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { r, err = e.find(tx, p); return err })
+	err = e.with(ctx, p, e.cfg.Store.View, func(_ *store.Tx, have slipway.Repository) error { r = have; return nil })
 	return r, err
 }
 
@@ -137,14 +162,14 @@ type repositoryOutput struct {
 // createRepository makes a repository. One that was pushed to before it was
 // created becomes the one that is asked for.
 func (e *ECR) createRepository(ctx context.Context, _ gateway.Caller, in *createRepositoryInput) (*repositoryOutput, error) {
-	r := slipway.Repository{Name: value(in.RepositoryName), CreatedAt: e.cfg.Now()}
+	r := slipway.Repository{Name: aws.ToString(in.RepositoryName), CreatedAt: e.cfg.Now()}
 	if err := checkName(r.Name); err != nil {
 		return nil, err
 	}
 	if in.RegistryID != nil && *in.RegistryID != e.cfg.Account {
 		return nil, invalid("registryId", "must be %s", e.cfg.Account)
 	}
-	if err := setMutability(&r, cmp.Or(value(in.Mutability), slipway.TagsMutable), in.Exclusions); err != nil {
+	if err := setMutability(&r, cmp.Or(aws.ToString(in.Mutability), slipway.TagsMutable), in.Exclusions); err != nil {
 		return nil, err
 	}
 	if in.Scanning != nil {
@@ -154,7 +179,7 @@ func (e *ECR) createRepository(ctx context.Context, _ gateway.Caller, in *create
 		if !slices.Contains([]string{"AES256", "KMS", "KMS_DSSE"}, c.Type) {
 			return nil, invalid("encryptionConfiguration.encryptionType", "must be AES256, KMS or KMS_DSSE")
 		}
-		r.Encryption, r.KMSKey = c.Type, value(c.KMSKey)
+		r.Encryption, r.KMSKey = c.Type, aws.ToString(c.KMSKey)
 	}
 	err := e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		err := tx.InsertRepository(r)
@@ -218,67 +243,60 @@ func (e *ECR) describeRepositories(ctx context.Context, _ gateway.Caller, in *de
 		if in.MaxResults != nil || in.NextToken != nil || len(in.Names) > 100 {
 			return nil, invalid("repositoryNames", "must have at most 100 names, without maxResults and nextToken")
 		}
-		err := e.cfg.Store.View(ctx, func(tx *store.Tx) error {
-			for _, name := range in.Names {
-				r, err := e.find(tx, place{in.RegistryID, &name})
-				if err != nil {
-					return err
-				}
-				out.Repositories = append(out.Repositories, e.shown(r))
+		for _, name := range in.Names {
+			r, err := e.read(ctx, place{in.RegistryID, &name})
+			if err != nil {
+				return nil, err
 			}
-			return nil
-		})
-		return out, err
+			out.Repositories = append(out.Repositories, e.shown(r))
+		}
+		return out, nil
 	}
 	p, key, err := pager(in.MaxResults, in.NextToken, 1, "DescribeRepositories")
 	if err != nil {
 		return nil, err
 	}
-	list, err := e.repositories(ctx)
+	created, names, err := e.repositories(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i, found := slices.BinarySearchFunc(list, key[0], func(r slipway.Repository, name string) int { return cmp.Compare(r.Name, name) })
+	i, found := slices.BinarySearch(names, key[0])
 	if found {
 		i++
 	}
-	list, out.NextToken = page.Cut(p, list[i:], func(r slipway.Repository) []string { return []string{r.Name} })
-	for _, r := range list {
+	names, out.NextToken = page.Cut(p, names[i:], func(name string) []string { return []string{name} })
+	for _, name := range names {
+		r, ok := created[name]
+		if !ok {
+			if r, err = e.pushed(name); errors.Is(err, image.ErrNotFound) {
+				continue // deleted meanwhile
+			} else if err != nil {
+				return nil, err
+			}
+		}
 		out.Repositories = append(out.Repositories, e.shown(r))
 	}
 	return out, nil
 }
 
-// repositories returns all repositories by name: those that were created and
-// those that were pushed to.
-func (e *ECR) repositories(ctx context.Context) (list []slipway.Repository, err error) {
+// repositories returns the repositories that were created, by name, and the
+// sorted names of all: of those that were only pushed to, too.
+func (e *ECR) repositories(ctx context.Context) (created map[string]slipway.Repository, names []string, err error) {
+	var list []slipway.Repository
 	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { list, err = tx.Repositories(); return err })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	names, err := e.cfg.Images.Repositories()
-	if err != nil {
-		return nil, err
+	if names, err = e.cfg.Images.Repositories(); err != nil {
+		return nil, nil, err
 	}
-	known := map[string]bool{}
+	created = make(map[string]slipway.Repository, len(list))
 	for _, r := range list {
-		known[r.Name] = true
+		created[r.Name] = r
+		names = append(names, r.Name)
 	}
-	for _, name := range names {
-		if known[name] {
-			continue
-		}
-		r, err := e.pushed(name)
-		if errors.Is(err, image.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r)
-	}
-	slices.SortFunc(list, func(a, b slipway.Repository) int { return cmp.Compare(a.Name, b.Name) })
-	return list, nil
+	slices.Sort(names)
+	return created, slices.Compact(names), nil
 }
 
 // pager returns the pager of a list, 100 entries a page by default, and the key
@@ -321,16 +339,7 @@ func (e *ECR) deleteRepository(ctx context.Context, _ gateway.Caller, in *delete
 		return nil, err
 	}
 	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		arn := e.ARN(r.Name)
-		tags, err := tx.Tags(arn)
-		if err != nil {
-			return err
-		}
-		var keys []string
-		for _, t := range tags {
-			keys = append(keys, t.Key)
-		}
-		return errors.Join(tx.DeleteTags(arn, keys), tx.DeleteRepository(r.Name))
+		return tx.DeleteRepository(r.Name, e.ARN(r.Name))
 	})
 	return &repositoryOutput{e.shown(r)}, err
 }
@@ -350,7 +359,7 @@ type putImageTagMutabilityOutput struct {
 
 func (e *ECR) putImageTagMutability(ctx context.Context, _ gateway.Caller, in *putImageTagMutabilityInput) (*putImageTagMutabilityOutput, error) {
 	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
-		return setMutability(r, value(in.Mutability), in.Exclusions)
+		return setMutability(r, aws.ToString(in.Mutability), in.Exclusions)
 	})
 	v := e.shown(r)
 	return &putImageTagMutabilityOutput{v.RegistryID, v.Name, v.Mutability, v.Exclusions}, err

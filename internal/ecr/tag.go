@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/iam/policy"
@@ -43,11 +45,11 @@ type named struct {
 	ARN *string `json:"resourceArn"`
 }
 
-func (n named) resource() string { return value(n.ARN) }
+func (n named) resource() string { return aws.ToString(n.ARN) }
 
 // place returns the repository that the ARN names.
 func (e *ECR) place(n named) (place, error) {
-	name, ok := strings.CutPrefix(value(n.ARN), e.ARN(""))
+	name, ok := strings.CutPrefix(aws.ToString(n.ARN), e.ARN(""))
 	if !ok {
 		return place{}, invalid("resourceArn", "must be the ARN of a repository, as %s", e.ARN("NAME"))
 	}
@@ -92,39 +94,30 @@ func conditions(in any) policy.Context {
 }
 
 // tagged runs f in a transaction in which the repository exists.
-func (e *ECR) tagged(n named, tx *store.Tx, f func(arn string) error) error {
+func (e *ECR) tagged(ctx context.Context, n named, run transaction, f func(tx *store.Tx, arn string) error) error {
 	p, err := e.place(n)
 	if err != nil {
 		return err
 	}
-	if _, err := e.find(tx, p); err != nil {
-		return err
-	}
-	return f(*n.ARN)
+	return e.with(ctx, p, run, func(tx *store.Tx, _ slipway.Repository) error { return f(tx, *n.ARN) })
 }
 
 func (e *ECR) tagResource(ctx context.Context, _ gateway.Caller, in *tagResourceInput) (*struct{}, error) {
-	return &struct{}{}, e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		return e.tagged(in.named, tx, func(arn string) error { return setTags(tx, arn, in.Tags) })
-	})
+	return &struct{}{}, e.tagged(ctx, in.named, e.cfg.Store.Update, func(tx *store.Tx, arn string) error { return setTags(tx, arn, in.Tags) })
 }
 
 func (e *ECR) untagResource(ctx context.Context, _ gateway.Caller, in *untagResourceInput) (*struct{}, error) {
-	return &struct{}{}, e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		return e.tagged(in.named, tx, func(arn string) error { return tx.DeleteTags(arn, in.Keys) })
-	})
+	return &struct{}{}, e.tagged(ctx, in.named, e.cfg.Store.Update, func(tx *store.Tx, arn string) error { return tx.DeleteTags(arn, in.Keys) })
 }
 
 func (e *ECR) listTagsForResource(ctx context.Context, _ gateway.Caller, in *listTagsForResourceInput) (*listTagsForResourceOutput, error) {
 	out := &listTagsForResourceOutput{Tags: []tag{}}
-	err := e.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		return e.tagged(in.named, tx, func(arn string) error {
-			list, err := tx.Tags(arn)
-			for _, t := range list {
-				out.Tags = append(out.Tags, tag(t))
-			}
-			return err
-		})
+	err := e.tagged(ctx, in.named, e.cfg.Store.View, func(tx *store.Tx, arn string) error {
+		list, err := tx.Tags(arn)
+		for _, t := range list {
+			out.Tags = append(out.Tags, tag(t))
+		}
+		return err
 	})
 	return out, err
 }

@@ -33,8 +33,12 @@ func (tx *Tx) Repositories() ([]slipway.Repository, error) {
 	return all(tx, scanRepository, `SELECT name, settings, created_at FROM repository ORDER BY name`)
 }
 
-// DeleteRepository removes a repository's row, if it has one.
-func (tx *Tx) DeleteRepository(name string) error {
+// DeleteRepository removes a repository's row, if it has one, and its tags,
+// which are those of arn.
+func (tx *Tx) DeleteRepository(name, arn string) error {
+	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+		return err
+	}
 	_, err := tx.exec(`DELETE FROM repository WHERE name = $1`, name)
 	return err
 }
