@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/page"
@@ -148,7 +150,7 @@ type Delivery struct {
 // create makes a webhook. Only the answer shows its key.
 func (a *API) create(ctx context.Context, _ gateway.Caller, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
 	h := slipway.Webhook{
-		ID: slipway.NewLabel(), URL: value(in.URL), Service: value(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
+		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
 	}
 	key, err := parseKey(in.Secret)
 	if err := errors.Join(checkURL(h.URL), checkName(h.Service), checkTypes(h.Types), err); err != nil {
@@ -290,7 +292,7 @@ func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookD
 	if n < 1 || n > maxDeliveries {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "MaxResults is %d; it must be from 1 to %d.", n, maxDeliveries)
 	}
-	p := page.New(&n, "ListWebhookDeliveries", value(in.WebhookID))
+	p := page.New(&n, "ListWebhookDeliveries", aws.ToString(in.WebhookID))
 	after, err := p.After(in.NextToken, 1)
 	if err != nil {
 		return nil, err
@@ -317,16 +319,16 @@ func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookD
 
 // needs are the permissions of a call about one webhook.
 func (a *API) needs(_ *store.Tx, in *WebhookInput) ([]gateway.Need, error) {
-	return []gateway.Need{{Resource: a.arn(value(in.WebhookID))}}, nil
+	return []gateway.Need{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
 }
 
 func (a *API) needsDeliveries(_ *store.Tx, in *ListWebhookDeliveriesInput) ([]gateway.Need, error) {
-	return []gateway.Need{{Resource: a.arn(value(in.WebhookID))}}, nil
+	return []gateway.Need{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
 }
 
 // webhook finds the webhook of an input.
 func webhook(tx *store.Tx, id *string) (slipway.Webhook, error) {
-	if value(id) == "" {
+	if aws.ToString(id) == "" {
 		return slipway.Webhook{}, slipway.Errorf(slipway.InvalidRequest, "WebhookId is required.")
 	}
 	h, err := tx.Webhook(*id)
@@ -366,12 +368,4 @@ func some[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-// value is what p points to, or zero.
-func value[T any](p *T) (v T) {
-	if p != nil {
-		v = *p
-	}
-	return v
 }

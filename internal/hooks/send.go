@@ -25,7 +25,7 @@ const maxAnswer = 64 << 10
 func post(ctx context.Context, c *http.Client, to string, e slipway.BusEvent, key []byte, now time.Time) result {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, bytes.NewReader(e.Body))
 	if err != nil {
-		return result{problem: err.Error()}
+		return result{problem: reason(ctx, err)}
 	}
 	stamp := strconv.FormatInt(now.Unix(), 10)
 	req.Header = http.Header{

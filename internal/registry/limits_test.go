@@ -2,14 +2,11 @@ package registry_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,28 +17,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sys/unix"
 
-	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/registry"
 )
-
-// openWith is open with limits of the test's.
-func openWith(t *testing.T, dir string, cfg registry.Config) *place {
-	t.Helper()
-	p := &place{t: t, dir: dir}
-	var err error
-	if p.images, err = image.Open(image.Config{Dir: dir, Log: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	cfg.Images, cfg.Log = p.images, slog.New(slog.DiscardHandler)
-	cfg.Authenticate = func(context.Context, string, string) (bool, error) { return true, nil }
-	h, err := registry.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.srv = httptest.NewServer(h)
-	t.Cleanup(p.close)
-	return p
-}
 
 func (p *place) begin() string {
 	p.t.Helper()

@@ -47,22 +47,27 @@ type place struct {
 
 func open(t *testing.T, dir string) *place {
 	t.Helper()
+	return openWith(t, dir, registry.Config{})
+}
+
+// openWith is open with limits of the test's.
+func openWith(t *testing.T, dir string, cfg registry.Config) *place {
+	t.Helper()
 	p := &place{t: t, dir: dir}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	var err error
 	if p.images, err = image.Open(image.Config{Dir: dir, Log: log}); err != nil {
 		t.Fatal(err)
 	}
-	h, err := registry.New(registry.Config{
-		Images: p.images, Log: log,
-		Authenticate: func(_ context.Context, u, pw string) (bool, error) { return u == user && pw == secret, nil },
-		Pushed: func(_ context.Context, repo, tag, digest string) error {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.pushed = append(p.pushed, repo+":"+tag+"@"+digest)
-			return nil
-		},
-	})
+	cfg.Images, cfg.Log = p.images, log
+	cfg.Authenticate = func(_ context.Context, u, pw string) (bool, error) { return u == user && pw == secret, nil }
+	cfg.Pushed = func(_ context.Context, repo, tag, digest string) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.pushed = append(p.pushed, repo+":"+tag+"@"+digest)
+		return nil
+	}
+	h, err := registry.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

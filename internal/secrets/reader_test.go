@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -125,9 +126,8 @@ func (f *fakeAWS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
 		fmt.Fprintf(w, format, args...)
 	}
-	body := make([]byte, 4096)
-	n, _ := r.Body.Read(body)
-	text := string(body[:n])
+	body, _ := io.ReadAll(r.Body)
+	text := string(body)
 	scope := r.Header.Get("Authorization")
 	switch {
 	case f.down:
