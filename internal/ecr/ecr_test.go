@@ -128,6 +128,13 @@ func TestRepositoryLife(t *testing.T) {
 	if _, err := c.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: arn, TagKeys: []string{"team", "none"}}); err != nil {
 		t.Error(err)
 	}
+	long := types.Tag{Key: aws.String(strings.Repeat("é", 128)), Value: aws.String(strings.Repeat("é", 256))}
+	if _, err := c.TagResource(ctx, &sdk.TagResourceInput{ResourceArn: arn, Tags: []types.Tag{long}}); err != nil {
+		t.Errorf("the longest tag: %v", err)
+	}
+	if _, err := c.UntagResource(ctx, &sdk.UntagResourceInput{ResourceArn: arn, TagKeys: []string{*long.Key}}); err != nil {
+		t.Error(err)
+	}
 	tags, err := c.ListTagsForResource(ctx, &sdk.ListTagsForResourceInput{ResourceArn: arn})
 	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Key != "env" {
 		t.Errorf("tags %+v, %v", tags, err)

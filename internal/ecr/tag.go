@@ -3,6 +3,7 @@ package ecr
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -25,7 +26,7 @@ const maxTags = 50
 func setTags(tx *store.Tx, arn string, tags []tag) error {
 	var list []slipway.Tag
 	for _, t := range tags {
-		if t.Key == "" || len(t.Key) > 128 || len(t.Value) > 256 || strings.HasPrefix(t.Key, "aws:") {
+		if t.Key == "" || utf8.RuneCountInString(t.Key) > 128 || utf8.RuneCountInString(t.Value) > 256 || strings.HasPrefix(t.Key, "aws:") {
 			return exception("InvalidTagParameterException", "Tag %q: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256", t.Key)
 		}
 		list = append(list, slipway.Tag(t))

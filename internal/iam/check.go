@@ -3,6 +3,7 @@ package iam
 import (
 	"encoding/base64"
 	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,15 +75,16 @@ func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
 	seen := map[string]bool{}
 	tags := make([]slipway.Tag, 0, len(in))
 	for _, t := range in {
-		key := aws.ToString(t.Key)
+		key, value := aws.ToString(t.Key), aws.ToString(t.Value)
+		folded := strings.ToLower(key)
 		switch {
-		case key == "" || len(key) > 128 || len(aws.ToString(t.Value)) > 256:
+		case key == "" || utf8.RuneCountInString(key) > 128 || utf8.RuneCountInString(value) > 256:
 			return nil, invalid("A tag must have a key of 1 to 128 characters and a value of at most 256.")
-		case seen[key]:
+		case seen[folded]:
 			return nil, invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
-		seen[key] = true
-		tags = append(tags, slipway.Tag{Key: key, Value: aws.ToString(t.Value)})
+		seen[folded] = true
+		tags = append(tags, slipway.Tag{Key: key, Value: value})
 	}
 	if len(tags) > maxTags {
 		return nil, quota("The number of tags has reached the maximum limit of %d.", maxTags)

@@ -175,6 +175,16 @@ func TestUsers(t *testing.T) {
 	if err != nil || len(tags.Tags) != 1 || *tags.Tags[0].Key != "l" {
 		t.Errorf("%+v, %v", tags, err)
 	}
+	longest := []types.Tag{{Key: aws.String(strings.Repeat("é", 128)), Value: aws.String(strings.Repeat("é", 256))}}
+	must(t, second(b.iam.TagUser(ctx, &awsiam.TagUserInput{UserName: aws.String("ann"), Tags: longest})))
+	for _, keys := range [][]string{{strings.Repeat("é", 129)}, {"team", "Team"}} {
+		var list []types.Tag
+		for _, k := range keys {
+			list = append(list, types.Tag{Key: &k, Value: aws.String("")})
+		}
+		_, err = b.iam.TagUser(ctx, &awsiam.TagUserInput{UserName: aws.String("ann"), Tags: list})
+		refused(t, err, "ValidationError", "ag")
+	}
 	groups, err := b.iam.ListGroupsForUser(ctx, &awsiam.ListGroupsForUserInput{UserName: aws.String("ann")})
 	if err != nil || groups.Groups == nil {
 		t.Errorf("%+v, %v", groups, err)
@@ -360,6 +370,11 @@ func TestManagedPolicies(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ctx := t.Context()
+	longest := strings.Repeat("é", 1000)
+	must(t, second(b.iam.CreatePolicy(ctx, &awsiam.CreatePolicyInput{PolicyName: aws.String("described"), PolicyDocument: aws.String(allowAll), Description: &longest})))
+	longest += "é"
+	_, err := b.iam.CreatePolicy(ctx, &awsiam.CreatePolicyInput{PolicyName: aws.String("longer"), PolicyDocument: aws.String(allowAll), Description: &longest})
+	refused(t, err, "ValidationError", "less than or equal to 1000")
 	document := "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": {\"Effect\": \"Allow\", \"Action\": \"iam:ListUsers\", \"Resource\": \"*\"}\n}"
 	out, err := b.iam.CreatePolicy(ctx, &awsiam.CreatePolicyInput{PolicyName: aws.String("look"), Path: aws.String("/p/"), PolicyDocument: &document, Description: aws.String("d é")})
 	must(t, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -113,7 +114,7 @@ func (i *IAM) createPolicy(ctx context.Context, _ gateway.Caller, in *iam.Create
 	if err != nil {
 		return nil, err
 	}
-	if len(aws.ToString(in.Description)) > 1000 {
+	if utf8.RuneCountInString(aws.ToString(in.Description)) > 1000 {
 		return nil, invalid("1 validation error detected: Value at 'description' failed to satisfy constraint: Member must have length less than or equal to 1000")
 	}
 	p := slipway.ManagedPolicy{
