@@ -14,7 +14,8 @@ import (
 
 const (
 	maxOwner = 65535
-	maxPath  = 4096 // bytes
+	nobody   = 65534 // user and group
+	maxPath  = 4096  // bytes
 	// maxDepth bounds the directories above an entry, so that whoever removes
 	// the tree recursively holds no more descriptors than that.
 	maxDepth = 256
@@ -52,9 +53,7 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 	if isDevice(h) {
 		return t.device(h, name)
 	}
-	if h.Uid < 0 || h.Uid > maxOwner || h.Gid < 0 || h.Gid > maxOwner {
-		return refuse(h.Name, "belongs to user %d and group %d: at most %d can be run", h.Uid, h.Gid, maxOwner)
-	}
+	t.adopt(h)
 	if name == "." {
 		return t.rootEntry(h)
 	}
@@ -67,6 +66,22 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 		return t.whiteout(h, parent, base)
 	}
 	return t.make(h, r, parent, name, base)
+}
+
+// adopt gives an entry of an owner that instances do not have to nobody: to
+// root it would lend privileges, and left alone not even root could change it.
+func (t *tree) adopt(h *tar.Header) {
+	has := func(id int) bool { return id >= 0 && id <= maxOwner }
+	if has(h.Uid) && has(h.Gid) {
+		return
+	}
+	t.log.Debug("gave an entry of a layer to nobody", "name", h.Name, "uid", h.Uid, "gid", h.Gid)
+	if !has(h.Uid) {
+		h.Uid = nobody
+	}
+	if !has(h.Gid) {
+		h.Gid = nobody
+	}
 }
 
 // clean returns the entry's name relative to the root, "." for the root

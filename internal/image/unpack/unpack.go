@@ -10,8 +10,8 @@
 //
 //   - Regular files, directories, symbolic links and fifos are made with the
 //     owner, mode (setuid and setgid bits included) and modification time of
-//     the entry. Owners above 65535 are refused, since that is how many an
-//     instance's user namespace maps.
+//     the entry. What belongs to owners above 65535, which an instance's user
+//     namespace does not have, is nobody's (65534).
 //   - Hard links may name regular files, symbolic links and fifos, also of the
 //     layers below: such a file is copied up first, as overlayfs would.
 //   - Device nodes under /dev are left out with a log line, because root file
