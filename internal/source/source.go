@@ -48,8 +48,12 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 	}
 	// Unpacked here, so that what is wrong with a layer fails the deployment
 	// with its reason, and starting an instance never waits for a disk.
-	if _, err := r.Images.Layers(ctx, img.Digest); err != nil {
+	layers, err := r.Images.Layers(ctx, img.Digest)
+	if err != nil {
 		return Artifact{}, worded("unpack "+ref, err)
+	}
+	if len(layers) == 0 {
+		return Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image %s has no layers: there is nothing in it to run.", ref)
 	}
 	return Artifact{Digest: img.Digest, Ref: ref, Config: img.Config}, nil
 }

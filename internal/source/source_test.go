@@ -3,11 +3,34 @@ package source
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/image/imagetest"
 )
+
+func TestImageWithoutLayers(t *testing.T) {
+	t.Parallel()
+	s, err := image.Open(image.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Put(t.Context(), "empty:1", imagetest.Image(t, imagetest.Options{Cmd: []string{"/app"}})); err != nil {
+		t.Fatal(err)
+	}
+	from := types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: aws.String("empty:1")}}
+	_, err = Resolver{Images: s}.Resolve(t.Context(), from, func(string) {})
+	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "no layers") {
+		t.Errorf("error %v, want one of the user's that says that there are no layers", err)
+	}
+}
 
 // The deployment gives up at the user's mistakes and tries again at the rest.
 func TestWordedTellsMistakesFromBadDays(t *testing.T) {
