@@ -15,7 +15,7 @@ var imports = map[string][]string{
 	"iam":        {"gateway", "wire", "store", "iam/policy"},
 	"audit":      {"gateway", "wire", "store"},
 
-	"store":         {"wire"},
+	"store":         {},
 	"seal":          {"store"},
 	"seal/sealtest": {"seal", "store"},
 
@@ -27,7 +27,7 @@ var imports = map[string][]string{
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "sigv4", "iam/policy"},
-	"gateway/gatewaytest": {"gateway", "wire", "store"},
+	"gateway/gatewaytest": {"gateway", "store"},
 	"api":                 {"gateway", "wire", "store", "iam/policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 	"hooks":               {"gateway", "store"},
