@@ -131,10 +131,7 @@ func (a *API) future(kind string, name *string) string {
 
 // withTags adds the permission to tag what is made with tags.
 func withTags(n gateway.Need, tags []types.Tag) []gateway.Need {
-	if len(tags) == 0 {
-		return []gateway.Need{n}
-	}
-	return []gateway.Need{n, {Action: "apprunner:TagResource", Resource: n.Resource, Context: n.Context}}
+	return n.WithTagging("apprunner:TagResource", len(tags) > 0)
 }
 
 // tagKeys are the condition keys of tags in a call; without tags there are none.

@@ -52,7 +52,7 @@ func (e *ECR) Service() gateway.Service {
 	m.add("GetAuthorizationToken", operationOf(false, e.getAuthorizationToken).Needing(gateway.NeedsAction).Hiding("authorizationToken"))
 	m.add("DescribeRegistry", operationOf(false, e.describeRegistry).Needing(gateway.NeedsAction))
 
-	m.add("CreateRepository", onRepository(e, true, e.createRepository))
+	m.add("CreateRepository", operationOf(true, e.createRepository).Needing(gateway.NeedsOf(e.creating)))
 	m.add("DescribeRepositories", operationOf(false, e.describeRepositories).Needing(gateway.NeedsOf(e.describing)))
 	m.add("DeleteRepository", onRepository(e, true, e.deleteRepository))
 	m.add("PutImageTagMutability", onRepository(e, true, e.putImageTagMutability))

@@ -579,4 +579,6 @@ func TestTagPermissions(t *testing.T) {
 	} {
 		ann.Refused(target+operation, body, "AccessDeniedException", "ecr:"+operation+" on resource: ")
 	}
+	ann.Refused(target+"CreateRepository", `{"repositoryName":"other","tags":[{"Key":"team","Value":"a"},{"Key":"owner","Value":"a"}]}`,
+		"AccessDeniedException", "ecr:TagResource on resource: "+b.ecr.ARN("other"))
 }

@@ -155,6 +155,12 @@ type createRepositoryInput struct {
 	Encryption *encryption `json:"encryptionConfiguration"`
 }
 
+// creating are the needs of CreateRepository.
+func (e *ECR) creating(_ *store.Tx, in *createRepositoryInput) ([]gateway.Need, error) {
+	n := gateway.Need{Resource: e.ARN(in.at()), Context: conditions(in)}
+	return n.WithTagging("ecr:TagResource", len(in.Tags) > 0), nil
+}
+
 type repositoryOutput struct {
 	Repository repository `json:"repository"`
 }

@@ -58,6 +58,18 @@ type Need struct {
 	DenyOnly bool
 }
 
+// WithTagging returns the need of making a resource and, if that sets tags, also
+// the need of the action that tags what exists: on the same resource, with the
+// same condition keys.
+func (n Need) WithTagging(action string, tagged bool) []Need {
+	if !tagged {
+		return []Need{n}
+	}
+	tagging := n
+	tagging.Action = action
+	return []Need{n, tagging}
+}
+
 // Needs says what permissions a call needs, from its input. The input is
 // decoded and not yet checked against the model's constraints, so any member
 // may be missing. An error is as a handler's.

@@ -25,11 +25,7 @@ func (i *IAM) policyTags(m map[string]gateway.Operation) {
 // needsTagged are the needs of a call that makes a resource with tags: setting
 // them is an action of its own.
 func needsTagged(action, arn string, tags []types.Tag) []gateway.Need {
-	needs := []gateway.Need{{Resource: arn, Context: tagKeys(tags)}}
-	if len(tags) > 0 {
-		needs = append(needs, gateway.Need{Action: action, Resource: arn, Context: tagKeys(tags)})
-	}
-	return needs
+	return gateway.Need{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
 }
 
 // tagKeys are the condition keys of a call that sets tags.

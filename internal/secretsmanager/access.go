@@ -45,7 +45,8 @@ func (m *Manager) needsNew() gateway.Needs {
 	return gateway.NeedsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Need, error) {
 		c := tagKeys(in.Tags)
 		c.Set("secretsmanager:Name", aws.ToString(in.Name))
-		return []gateway.Need{{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}}, nil
+		n := gateway.Need{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}
+		return n.WithTagging("secretsmanager:TagResource", len(in.Tags) > 0), nil
 	})
 }
 

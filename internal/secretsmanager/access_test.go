@@ -27,6 +27,7 @@ func TestNeeds(t *testing.T) {
 		{"PutSecretValue", &sdk.PutSecretValueInput{SecretId: aws.String("none")}, []string{" " + none}},
 		{"PutSecretValue", &sdk.PutSecretValueInput{}, []string{" arn:aws:secretsmanager:us-east-1:000000000000:secret:"}},
 		{"CreateSecret", &sdk.CreateSecretInput{Name: aws.String("none")}, []string{" " + none}},
+		{"CreateSecret", &sdk.CreateSecretInput{Name: aws.String("none"), Tags: []types.Tag{{}}}, []string{" " + none, "secretsmanager:TagResource " + none}},
 		{"ListSecrets", &sdk.ListSecretsInput{}, []string{" *"}},
 		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{SecretIdList: []string{"prod/db", "none"}}, []string{" *", get + " " + arn, get + " " + none}},
 		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", get + " arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}},

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
@@ -17,17 +18,29 @@ func on[I any](p *Parameters, of func(*I) []string) gateway.Needs {
 	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
 		var needs []gateway.Need
 		for _, selector := range of(in) {
-			arn := p.vault.ParameterARN(selector)
-			if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
-				arn = arn[:i]
-			}
-			needs = append(needs, gateway.Need{Resource: arn})
+			needs = append(needs, gateway.Need{Resource: p.resource(selector)})
 		}
 		if needs == nil {
 			return gateway.NeedsAction(nil, in)
 		}
 		return needs, nil
 	})
+}
+
+// resource returns the ARN of the parameter that a selector means, which may be
+// an ARN and may end with a version.
+func (p *Parameters) resource(selector string) string {
+	arn := p.vault.ParameterARN(selector)
+	if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
+		arn = arn[:i]
+	}
+	return arn
+}
+
+// needsPut are the needs of PutParameter, which may set tags.
+func (p *Parameters) needsPut(_ *store.Tx, in *sdk.PutParameterInput) ([]gateway.Need, error) {
+	n := gateway.Need{Resource: p.resource(aws.ToString(in.Name)), Context: tagKeys(in.Tags)}
+	return n.WithTagging("ssm:AddTagsToResource", len(in.Tags) > 0), nil
 }
 
 func only(id *string) []string { return []string{aws.ToString(id)} }

@@ -38,9 +38,14 @@ func TestNeeds(t *testing.T) {
 		}
 	}
 	needs := b.Needs("PutParameter", &sdk.PutParameterInput{Name: aws.String("a"), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+	if len(needs) != 2 || needs[1].Action != "ssm:AddTagsToResource" || needs[1].Resource != arn+"a" {
+		t.Fatalf("a parameter with tags: %+v", needs)
+	}
 	for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
-		if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
-			t.Errorf("condition key %s is %q, want %q", key, got, want)
+		for _, n := range needs {
+			if got, _ := n.Context.Lookup(key); !slices.Equal(got, []string{want}) {
+				t.Errorf("condition key %s is %q, want %q", key, got, want)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func New(cfg Config) (*Parameters, error) {
 // Service returns the operations for the gateway.
 func (p *Parameters) Service() gateway.Service {
 	ops := map[string]gateway.Operation{}
-	add(ops, "PutParameter", true, p.putParameter, gateway.NeedsWith(on(p, func(in *sdk.PutParameterInput) []string { return only(in.Name) }), func(in *sdk.PutParameterInput) policy.Context { return tagKeys(in.Tags) }))
+	add(ops, "PutParameter", true, p.putParameter, gateway.NeedsOf(p.needsPut))
 	add(ops, "GetParameter", false, p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) }))
 	add(ops, "GetParameters", false, p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names }))
 	add(ops, "GetParametersByPath", false, p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
