@@ -2,6 +2,7 @@ package api
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -21,7 +22,7 @@ func (a *API) service(v store.ServiceView) *types.Service {
 		ServiceUrl:                      a.url(v),
 		Status:                          types.ServiceStatus(v.VisibleStatus()),
 		CreatedAt:                       &v.CreatedAt,
-		UpdatedAt:                       aws.Time(v.UpdatedAt),
+		UpdatedAt:                       updatedAt(v),
 		SourceConfiguration:             &spec.Source,
 		InstanceConfiguration:           &spec.Instance,
 		HealthCheckConfiguration:        &spec.HealthCheck,
@@ -30,26 +31,30 @@ func (a *API) service(v store.ServiceView) *types.Service {
 		EncryptionConfiguration:         spec.Encryption,
 		AutoScalingConfigurationSummary: summaryOf(spec.AutoScalingConfigurationARN),
 	}
-	// Asking for an operation changes the status that is shown, not the row.
-	if v.Live != nil && v.Live.CreatedAt.After(v.UpdatedAt) {
-		s.UpdatedAt = aws.Time(v.Live.CreatedAt)
-	}
 	if !v.DeletedAt.IsZero() {
 		s.DeletedAt = &v.DeletedAt
 	}
 	return s
 }
 
+// updatedAt is when the service changed last. Asking for an operation changes
+// the status that is shown, not the row.
+func updatedAt(v store.ServiceView) *time.Time {
+	if v.Live != nil && v.Live.CreatedAt.After(v.UpdatedAt) {
+		return &v.Live.CreatedAt
+	}
+	return &v.UpdatedAt
+}
+
 func (a *API) serviceSummary(v store.ServiceView) types.ServiceSummary {
-	s := a.service(v)
 	return types.ServiceSummary{
-		ServiceName: s.ServiceName,
-		ServiceId:   s.ServiceId,
-		ServiceArn:  s.ServiceArn,
-		ServiceUrl:  s.ServiceUrl,
-		CreatedAt:   s.CreatedAt,
-		UpdatedAt:   s.UpdatedAt,
-		Status:      s.Status,
+		ServiceName: &v.Name,
+		ServiceId:   &v.ID,
+		ServiceArn:  &v.ARN,
+		ServiceUrl:  a.url(v),
+		CreatedAt:   &v.CreatedAt,
+		UpdatedAt:   updatedAt(v),
+		Status:      types.ServiceStatus(v.VisibleStatus()),
 	}
 }
 

@@ -6,11 +6,13 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"time"
+
+	// Its package v1 decodes as encoding/json does, in half the time.
+	"github.com/go-json-experiment/json/v1"
 )
 
 // ErrNotFound is returned by methods that read one row when there is none.
