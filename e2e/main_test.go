@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // root is the module's directory.
@@ -25,6 +28,12 @@ func run(m *testing.M) int {
 	if os.Geteuid() != 0 {
 		fmt.Println("skipped: end-to-end tests start containers and need root")
 		return 0
+	}
+	// Servers outlive tests that are killed. With what whoever started the tests
+	// has open they would hold that too, a lock for instance.
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+		fmt.Fprintln(os.Stderr, "keep descriptors from servers:", err)
+		return 1
 	}
 	build := exec.Command("make", "--no-print-directory", "-s", "-C", root, "build")
 	build.Stdout, build.Stderr = os.Stdout, os.Stderr
