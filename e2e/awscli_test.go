@@ -64,6 +64,14 @@ type answerID struct {
 	OperationID string `json:"OperationId"`
 }
 
+// change calls an operation on a service and follows what it started.
+func (c awsCLI) change(arn, operation string, args ...string) {
+	c.t.Helper()
+	var started answerID
+	c.run(&started, append([]string{operation, "--service-arn", arn}, args...)...)
+	c.finish(arn, started.OperationID)
+}
+
 // finish follows an operation by list-operations until it has succeeded.
 func (c awsCLI) finish(arn, id string) {
 	c.t.Helper()
@@ -105,21 +113,16 @@ func TestAWSCLI(t *testing.T) {
 	c.finish(arn, created.OperationID)
 	s.spread(svc, 3, "one")
 
-	var next answerID
-	c.run(&next, "update-service", "--service-arn", arn, "--source-configuration", sourceJSON(t, image, "two"))
-	c.finish(arn, next.OperationID)
+	c.change(arn, "update-service", "--source-configuration", sourceJSON(t, image, "two"))
 	s.replies(svc, 3, "two")
 
-	c.run(&next, "start-deployment", "--service-arn", arn)
-	c.finish(arn, next.OperationID)
+	c.change(arn, "start-deployment")
 	s.replies(svc, 3, "two")
 
-	c.run(&next, "pause-service", "--service-arn", arn)
-	c.finish(arn, next.OperationID)
+	c.change(arn, "pause-service")
 	s.assertPaused(svc)
 
-	c.run(&next, "resume-service", "--service-arn", arn)
-	c.finish(arn, next.OperationID)
+	c.change(arn, "resume-service")
 	s.spread(svc, 3, "two")
 
 	var tags struct{ Tags []struct{ Key, Value string } }
@@ -128,8 +131,7 @@ func TestAWSCLI(t *testing.T) {
 		t.Errorf("tags %v, want team=web", tags.Tags)
 	}
 
-	c.run(&next, "delete-service", "--service-arn", arn)
-	c.finish(arn, next.OperationID)
+	c.change(arn, "delete-service")
 	s.assertDeleted(svc)
 }
 
@@ -164,6 +166,15 @@ func TestBoto3(t *testing.T) {
 // boto3 runs a script that uses Debian's boto3 and fails the test when it fails.
 func (s *server) boto3(script string, args ...string) {
 	s.t.Helper()
+	if out, err := s.python(script, args...).Output(); err != nil {
+		s.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+}
+
+// python returns the command for a script of testdata that uses Debian's boto3,
+// or skips the test where there is none.
+func (s *server) python(script string, args ...string) *exec.Cmd {
+	s.t.Helper()
 	const python = "/usr/bin/python3"
 	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
 		s.t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
@@ -171,7 +182,5 @@ func (s *server) boto3(script string, args ...string) {
 	cmd := exec.CommandContext(s.t.Context(), python, append([]string{filepath.Join("testdata", script)}, args...)...)
 	cmd.Env = append(s.clientEnv(), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.Stderr = os.Stderr
-	if out, err := cmd.Output(); err != nil {
-		s.t.Fatalf("%s: %v\n%s", script, err, out)
-	}
+	return cmd
 }

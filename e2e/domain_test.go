@@ -4,9 +4,6 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -283,15 +280,9 @@ func TestCustomDomainAWSCLI(t *testing.T) {
 // boto3; the script says what it expects, and asks for records to be published.
 func TestCustomDomainBoto3(t *testing.T) {
 	t.Parallel()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
-		t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
-	}
 	s, dns := serveWithDNS(t)
 	svc := s.runningService("copilot", spec{image: s.push(web(t, "1"), "boto:latest")})
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "domain.py"), s.API, s.hostPort(), *svc.ServiceArn)
-	cmd.Env = append(s.clientEnv(), "PYTHONDONTWRITEBYTECODE=1")
-	cmd.Stderr = os.Stderr
+	cmd := s.python("domain.py", s.API, s.hostPort(), *svc.ServiceArn)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

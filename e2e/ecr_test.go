@@ -150,13 +150,9 @@ func TestPushAndDeploy(t *testing.T) {
 // what it expects.
 func TestBoto3ECR(t *testing.T) {
 	t.Parallel()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
-		t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
-	}
 	s := serve(t)
 	s.push(web(t, "1"), "pushed:v1")
-	s.shell(t).must("", python, filepath.Join("testdata", "ecr.py"), s.API)
+	s.boto3("ecr.py", s.API)
 }
 
 // TestTerraformECR applies repositories with their policies, finds no drift,
@@ -165,7 +161,7 @@ func TestTerraformECR(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	s.push(web(t, "1"), "pushed:v1")
-	f := newTerraformIn(t, s, "testdata/terraform-ecr")
+	f := newTerraformIn(t, s, "", "testdata/terraform-ecr")
 	f.run(0, "", "init", "-input=false", "-no-color")
 	f.apply("IMMUTABLE")
 	out := f.outputs()
@@ -191,18 +187,4 @@ func TestTerraformECR(t *testing.T) {
 	if out := s.shell(t).aws("describe-repositories", "--query", "repositories[].repositoryName", "--output", "text"); strings.TrimSpace(out) != "pushed" {
 		t.Errorf("left are %q", out)
 	}
-}
-
-// newTerraformIn returns Terraform with the files of a directory.
-func newTerraformIn(t testing.TB, s *server, dir string) *terraform {
-	t.Helper()
-	f := newTerraform(t, s, "")
-	main, err := os.ReadFile(filepath.Join(dir, "main.tf"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(f.dir, "main.tf"), main, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return f
 }

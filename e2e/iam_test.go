@@ -24,14 +24,7 @@ import (
 func TestIAMTerraform(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "--isolated", "--warm", "0")
-	f := newTerraform(t, s, "")
-	main, err := os.ReadFile("testdata/terraform-iam/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(f.dir, "main.tf"), main, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f := newTerraformIn(t, s, "", "testdata/terraform-iam")
 	const update, remove = "apprunner:UpdateService", "apprunner:DeleteService"
 	f.run(0, "", "init", "-input=false", "-no-color")
 	f.apply(update)

@@ -156,16 +156,8 @@ func TestSecretsAWSCLI(t *testing.T) {
 // expects.
 func TestSecretsBoto3(t *testing.T) {
 	t.Parallel()
-	const python = "/usr/bin/python3"
-	if err := exec.Command(python, "-c", "import boto3").Run(); err != nil {
-		t.Skip("no boto3 for " + python + " (apt-get install python3-boto3)")
-	}
 	s := serve(t)
-	cmd := exec.CommandContext(t.Context(), python, filepath.Join("testdata", "keep.py"), s.API)
-	cmd.Env = append(s.clientEnv(), "PYTHONDONTWRITEBYTECODE=1")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("keep.py: %v\n%s", err, out)
-	}
+	s.boto3("keep.py", s.API)
 }
 
 // TestTerraformSecrets applies a service with a secret and a parameter, finds no
@@ -173,7 +165,7 @@ func TestSecretsBoto3(t *testing.T) {
 func TestTerraformSecrets(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	f := newTerraformIn(t, s, "testdata/terraform-secrets")
+	f := newTerraformIn(t, s, "", "testdata/terraform-secrets")
 	f.env = append(f.env, "TF_VAR_image="+s.push(web(t, "1"), "terraform-secrets:latest"))
 	f.run(0, "", "init", "-input=false", "-no-color")
 	f.apply("one")

@@ -29,6 +29,12 @@ type terraform struct {
 // testdata/terraform.
 func newTerraform(t testing.TB, s *server, image string, further ...string) *terraform {
 	t.Helper()
+	return newTerraformIn(t, s, image, "testdata/terraform", further...)
+}
+
+// newTerraformIn is newTerraform with the files of another directory.
+func newTerraformIn(t testing.TB, s *server, image, from string, further ...string) *terraform {
+	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("no terraform")
 	}
@@ -44,7 +50,7 @@ func newTerraform(t testing.TB, s *server, image string, further ...string) *ter
 	dir := t.TempDir()
 	files := map[string]string{"cli.tfrc": fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)}
 	for _, name := range append(further, "main.tf") {
-		body, err := os.ReadFile(filepath.Join("testdata", "terraform", name))
+		body, err := os.ReadFile(filepath.Join(from, name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,7 +66,7 @@ func newTerraform(t testing.TB, s *server, image string, further ...string) *ter
 		"TF_VAR_endpoint="+s.API, "TF_VAR_image="+image)}
 }
 
-// run runs a command and fails the test unless it exits with one of codes.
+// run runs a command and fails the test unless it exits with code.
 func (f *terraform) run(code int, greeting string, args ...string) string {
 	f.t.Helper()
 	cmd := exec.CommandContext(f.t.Context(), "terraform", args...)

@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,14 +16,7 @@ func TestVPCTerraform(t *testing.T) {
 	t.Parallel()
 	entry := freeAddr(t)
 	s := serve(t, "--network", "subnet-a=10.20.0.0/16", "--network", "subnet-b=10.20.0.0/16", "--vpc-endpoint", "vpce-1="+entry)
-	f := newTerraform(t, s, s.push(web(t, "1"), "terraform:latest"))
-	main, err := os.ReadFile("testdata/terraform-vpc/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(f.dir, "main.tf"), main, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	f := newTerraformIn(t, s, s.push(web(t, "1"), "terraform:latest"), "testdata/terraform-vpc")
 	f.run(0, "", "init", "-input=false", "-no-color")
 	f.apply("one")
 	out := f.outputs()
