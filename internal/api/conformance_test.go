@@ -42,7 +42,7 @@ func TestConformance(t *testing.T) {
 		op := model.Operations[name]
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			walk(op.Input, nil, func(p path) {
+			walk(op.Input, nil, func(p way) {
 				for _, c := range p.cases() {
 					kinds[c.kind]++
 					b.try(op, p, c)
@@ -66,12 +66,12 @@ type step struct {
 	key      bool // the entry's key is meant, not its value
 }
 
-type path []step
+type way []step
 
 // walk calls f for every place in a shape that can hold a value.
-func walk(s *modeltest.Shape, p path, f func(path)) {
+func walk(s *modeltest.Shape, p way, f func(way)) {
 	extend := func(n step) {
-		next := append(append(path{}, p...), n)
+		next := append(append(way{}, p...), n)
 		f(next)
 		walk(n.shape, next, f)
 	}
@@ -90,7 +90,7 @@ func walk(s *modeltest.Shape, p path, f func(path)) {
 
 // name is the path as messages spell it. Maps end it: their entries are
 // sensitive.
-func (p path) name() string {
+func (p way) name() string {
 	var parts []string
 	for i, s := range p {
 		if i > 0 && p[i-1].shape.Type == "map" {
@@ -117,7 +117,7 @@ type absent struct{}
 const notNull = "Member must not be null"
 
 // cases are the values to try at the end of the path.
-func (p path) cases() []try {
+func (p way) cases() []try {
 	last := p[len(p)-1]
 	if len(p) > 1 && narrowed[p[len(p)-2].shape.Name+"."+last.name] != "" {
 		last.required = true
@@ -370,7 +370,7 @@ func mismatching(s *modeltest.Shape, good []string) (list []string) {
 }
 
 // put returns the least legal document with the value at the path.
-func (p path) put(doc map[string]any, value any) string {
+func (p way) put(doc map[string]any, value any) string {
 	var at any = doc
 	set := func(any) {}
 	for i, s := range p {
@@ -441,7 +441,7 @@ func sample(s *modeltest.Shape) any {
 	return matching(s)[0]
 }
 
-func (b *bench) try(op *modeltest.Operation, p path, c try) {
+func (b *bench) try(op *modeltest.Operation, p way, c try) {
 	b.Helper()
 	body := p.put(sample(op.Input).(map[string]any), c.value)
 	w := b.Send(b.Request("AppRunner."+op.Name, body))

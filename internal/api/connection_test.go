@@ -127,9 +127,7 @@ func TestConnectionLife(t *testing.T) {
 	if list := b.ok("ListConnections", "{}")["ConnectionSummaryList"].([]any); len(list) != 0 {
 		t.Errorf("after its deletion %v is listed", list)
 	}
-	for _, op := range []string{"DeleteConnection"} {
-		b.refused(op, connectionBody(arn), "ResourceNotFoundException", "Connection not found: "+arn)
-	}
+	b.refused("DeleteConnection", connectionBody(arn), "ResourceNotFoundException", "Connection not found: "+arn)
 	b.refused("ListTagsForResource", `{"ResourceArn":"`+arn+`"}`, "ResourceNotFoundException", "Connection not found: "+arn)
 	again := b.connect("code")
 	if again["ConnectionArn"] == arn || again["Status"] != "PENDING_HANDSHAKE" || b.tags(again["ConnectionArn"].(string)) != nil || b.credential("code") != "" {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -175,7 +176,7 @@ func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status)
 	b.Helper()
 	now := b.Clock.Now()
 	b.Update(func(tx *store.Tx) error {
-		v, err := tx.Service(arn[strings.LastIndex(arn, "/")+1:])
+		v, err := tx.Service(path.Base(arn))
 		if err != nil {
 			return err
 		}
@@ -197,7 +198,7 @@ func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status)
 func (b *bench) refer(service, connection string) {
 	b.Helper()
 	b.Update(func(tx *store.Tx) error {
-		v, err := tx.Service(service[strings.LastIndex(service, "/")+1:])
+		v, err := tx.Service(path.Base(service))
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -53,7 +54,7 @@ func TestStates(t *testing.T) {
 				if st == slipway.StatusOperationInProgress {
 					b.ok("StartDeployment", arnBody(arn))
 				} else {
-					b.Update(func(tx *store.Tx) error { return tx.SetStatus(arn[strings.LastIndex(arn, "/")+1:], st, t0) })
+					b.Update(func(tx *store.Tx) error { return tx.SetStatus(path.Base(arn), st, t0) })
 				}
 				for _, read := range []string{"DescribeService", "ListOperations", "DescribeCustomDomains"} {
 					b.ok(read, arnBody(arn))

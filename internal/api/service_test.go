@@ -3,6 +3,7 @@ package api_test
 import (
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 	"sync"
 	"testing"
@@ -261,7 +262,7 @@ func TestFindService(t *testing.T) {
 	if got := at(t, b.ok("DescribeService", arnBody(short)), "Service", "ServiceArn"); got != arn {
 		t.Errorf("%s finds %s, want %s", short, got, arn)
 	}
-	id := arn[strings.LastIndex(arn, "/")+1:]
+	id := path.Base(arn)
 	for _, wrong := range []string{
 		prefix + "service/cart/" + id,
 		prefix + "service/cart",

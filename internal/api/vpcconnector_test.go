@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,30 +146,23 @@ func TestVPCConnectorQuota(t *testing.T) {
 func TestVPCConnectorPages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *api.Config) { c.Quotas.VPCConnectors = -1 })
-	want := map[string]int{}
+	var want []string
 	for i := range 30 {
 		if i%4 == 0 { // others of the same instant
 			b.Clock.Advance(time.Second)
 		}
-		want[b.connector(fmt.Sprintf("kept-%d", i))] = 1
+		want = append(want, b.connector(fmt.Sprintf("kept-%d", i)))
 	}
-	got, next := map[string]int{}, ""
-	for n := 0; ; n++ {
-		doc := b.ok("ListVpcConnectors", `{"MaxResults":4`+next+`}`)
-		for _, c := range doc["VpcConnectors"].([]any) {
-			got[c.(map[string]any)["VpcConnectorArn"].(string)]++
-		}
-		token, more := doc["NextToken"].(string)
-		if !more {
-			break
-		}
-		next = `,"NextToken":"` + token + `"`
+	n := 0
+	got := b.list("ListVpcConnectors", "VpcConnectors", 4, "", member("VpcConnectorArn"), func() {
 		b.Clock.Advance(time.Second)
-		passing := b.connector(fmt.Sprintf("passing-%d", n))
-		b.ok("DeleteVpcConnector", connectorBody(passing))
-	}
+		b.ok("DeleteVpcConnector", connectorBody(b.connector(fmt.Sprintf("passing-%d", n))))
+		n++
+	})
+	slices.Sort(want)
+	slices.Sort(got)
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("how often each came (-want +got):\n%s", d)
+		t.Errorf("connectors, by name (-want +got):\n%s", d)
 	}
 	b.refused("ListVpcConnectors", `{"NextToken":"x"}`, "InvalidRequestException", "NextToken is not one")
 }

@@ -212,25 +212,6 @@ func TestListVPCIngresses(t *testing.T) {
 		b.Clock.Advance(time.Duration(i%2) * time.Second)
 		all[b.ingress(fmt.Sprintf("door-%d", i), service, endpoint)] = service
 	}
-	walk := func(filter string) map[string]string {
-		got, next := map[string]string{}, ""
-		for n := 0; ; n++ {
-			doc := b.ok("ListVpcIngressConnections", `{"MaxResults":2`+filter+next+`}`)
-			for _, c := range doc["VpcIngressConnectionSummaryList"].([]any) {
-				c := c.(map[string]any)
-				arn := c["VpcIngressConnectionArn"].(string)
-				if _, twice := got[arn]; twice || len(c) != 2 {
-					t.Errorf("%s comes twice or has more than its names: %v", arn, c)
-				}
-				got[arn] = c["ServiceArn"].(string)
-			}
-			token, more := doc["NextToken"].(string)
-			if !more {
-				return got
-			}
-			next = `,"NextToken":"` + token + `"`
-		}
-	}
 	for filter, count := range map[string]int{
 		``:             12,
 		`,"Filter":{}`: 12,
@@ -241,7 +222,15 @@ func TestListVPCIngresses(t *testing.T) {
 		`,"Filter":{"ServiceArn":"` + noService + `"}`:                        0,
 		`,"Filter":{"ServiceArn":"` + cart + `","VpcEndpointId":"vpce-none"}`: 0,
 	} {
-		got := walk(filter)
+		got := map[string]string{}
+		b.list("ListVpcIngressConnections", "VpcIngressConnectionSummaryList", 2, filter, func(c any) string {
+			arn := member("VpcIngressConnectionArn")(c)
+			if _, twice := got[arn]; twice || len(c.(map[string]any)) != 2 {
+				t.Errorf("%s comes twice or has more than its names: %v", arn, c)
+			}
+			got[arn] = member("ServiceArn")(c)
+			return arn
+		}, nil)
 		if len(got) != count {
 			t.Errorf("%s: %d connections, want %d", filter, len(got), count)
 		}
