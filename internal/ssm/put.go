@@ -108,7 +108,7 @@ func checkPut(in *sdk.PutParameterInput) error {
 	case aws.ToBool(in.Overwrite) && len(in.Tags) > 0:
 		return invalid("Invalid request: tags and overwrite can't be used together. To create a parameter with tags, please remove overwrite flag. To update tags for an existing parameter, please use AddTagsToResource or RemoveTagsFromResource.")
 	case aws.ToString(in.Policies) != "" && *in.Policies != "[]" && *in.Policies != "[{}]":
-		return wire.NewException("UnsupportedFeatureRequiredException", "Policies: this server keeps no parameter policies.")
+		return wire.NewException("InvalidPolicyTypeException", "Policies: this server keeps no parameter policies.")
 	case in.DataType != nil && *in.DataType != "text":
 		return invalid("DataType is %.64q; this server keeps the data type text alone.", *in.DataType)
 	}

@@ -177,6 +177,7 @@ func TestRefusals(t *testing.T) {
 		{"PutParameter", `{"Name":"b","Value":"x"}`, "ValidationException", "type is required"},
 		{"PutParameter", `{"Name":"b","Value":"","Type":"String"}`, "ValidationException", "'value'"},
 		{"PutParameter", `{"Name":"b","Value":"x","Type":"Strings"}`, "ValidationException", "enum value set"},
+		{"PutParameter", put(`"Policies":"[{\"Type\":\"Expiration\"}]"`), "InvalidPolicyTypeException", "no parameter policies"},
 		{"PutParameter", `{"Name":"b c","Value":"x","Type":"String"}`, "ValidationException", "Parameter name"},
 		{"PutParameter", `{"Name":"b/c","Value":"x","Type":"String"}`, "ValidationException", "fully qualified"},
 		{"PutParameter", `{"Name":"/aws/c","Value":"x","Type":"String"}`, "ValidationException", "aws"},
