@@ -30,9 +30,14 @@ const (
 	maxKeys = 10
 )
 
+// tagPattern is IAM's, of keys and values of tags. What it leaves out, XML can't
+// always carry.
+const tagPattern = `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`
+
 var (
 	nameForm = regexp.MustCompile(`^[\w+=,.@-]+$`)
 	pathForm = regexp.MustCompile(`^(/|/[!-~]+/)$`)
+	tagForm  = regexp.MustCompile(`^` + tagPattern + `$`)
 	textForm = regexp.MustCompile(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
 )
 
@@ -74,12 +79,16 @@ func checkedPath(member string, v *string) (string, error) {
 func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
 	seen := map[string]bool{}
 	tags := make([]slipway.Tag, 0, len(in))
-	for _, t := range in {
+	for i, t := range in {
 		key, value := aws.ToString(t.Key), aws.ToString(t.Value)
 		folded := strings.ToLower(key)
 		switch {
 		case key == "" || utf8.RuneCountInString(key) > 128 || utf8.RuneCountInString(value) > 256:
 			return nil, invalid("A tag must have a key of 1 to 128 characters and a value of at most 256.")
+		case !tagForm.MatchString(key):
+			return nil, malformedTag(i, "key")
+		case !tagForm.MatchString(value):
+			return nil, malformedTag(i, "value")
 		case seen[folded]:
 			return nil, invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 		}
@@ -90,6 +99,11 @@ func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
 		return nil, quota("The number of tags has reached the maximum limit of %d.", maxTags)
 	}
 	return tags, nil
+}
+
+func malformedTag(i int, part string) error {
+	return invalid("1 validation error detected: Value at 'tags.%d.member.%s' failed to satisfy constraint: "+
+		"Member must satisfy regular expression pattern: %s", i+1, part, tagPattern)
 }
 
 // cut cuts a sorted list to the page that a call asks for: what comes after the

@@ -333,6 +333,33 @@ func TestPolicyTags(t *testing.T) {
 	}
 }
 
+func TestTagForm(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.user("ann", "")
+	set := func(keysAndValues ...string) error {
+		in := awsiam.TagUserInput{UserName: aws.String("ann")}
+		for i := 0; i < len(keysAndValues); i += 2 {
+			in.Tags = append(in.Tags, types.Tag{Key: &keysAndValues[i], Value: &keysAndValues[i+1]})
+		}
+		return second(b.iam.TagUser(t.Context(), &in))
+	}
+	must(t, set("a b_.:/=+-@", "漢 é 1", strings.Repeat("é", 128), strings.Repeat("é", 256)))
+	for _, c := range []struct {
+		tags []string
+		want string
+	}{
+		{[]string{"a\x01", ""}, "'tags.1.member.key' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\p{L}"},
+		{[]string{"a", "", "b", "<b>"}, "'tags.2.member.value' failed"},
+		{[]string{"a", "x\ny"}, "'tags.1.member.value' failed"},
+		{[]string{"Team", "x", "team", "y"}, "Tag keys are case insensitive"},
+		{[]string{"", "x"}, "a key of 1 to 128 characters"},
+		{[]string{"a", strings.Repeat("é", 257)}, "a value of at most 256"},
+	} {
+		refused(t, set(c.tags...), "ValidationError", c.want)
+	}
+}
+
 // Who may tag with some keys only, and make policies without tags.
 func TestTagKeys(t *testing.T) {
 	t.Parallel()
