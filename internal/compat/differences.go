@@ -83,6 +83,11 @@ var differences = []Difference{
 		"Long enough for every client that waits for a deletion.",
 	},
 	{
+		"Logs", "Log groups are CloudWatch Logs' and stay when their service is deleted.",
+		"Only the calls that read them are answered. A deleted service's groups are not listed; by their names they can be read for an hour.",
+		"They are the server's files, which are to go with the service.",
+	},
+	{
 		"Short ARNs", "Documented for configurations alone.",
 		"Services and connections are found by ARNs that end with the name, too.",
 		"An example of the API reference does so, and names are unique.",
