@@ -70,24 +70,21 @@ func (k keeper) pass(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("forget deleted resources: %w", err)
 	}
+	// What fails must not keep the rest from going: no later pass hears of the
+	// services, and the disk may be full.
+	var errs []error
 	for _, id := range gone {
-		if err := k.logs.Remove(id); err != nil {
-			return fmt.Errorf("remove the logs of service %s: %w", id, err)
-		}
+		errs = append(errs, k.logs.Remove(id))
 	}
 	expired, err := k.ecr.Expire(ctx)
+	errs = append(errs, err)
 	if expired > 0 {
 		k.log.Info("images expired by lifecycle policies", "images", expired)
 	}
-	if err != nil {
-		return err
-	}
 	freed, err := k.images.Collect(ctx, used, keepImages)
-	if err != nil {
-		return fmt.Errorf("collect images: %w", err)
-	}
+	errs = append(errs, err)
 	if freed.Bytes > 0 || freed.Images > 0 {
 		k.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)
 	}
-	return nil
+	return errors.Join(errs...)
 }
