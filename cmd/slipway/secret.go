@@ -246,8 +246,12 @@ func (rm *secretRm) run(cmd *cobra.Command, id string) error {
 		return err
 	}
 	if rm.restore {
-		if err := c.RestoreSecret(ctx, id); err != nil {
+		out, err := c.RestoreSecret(ctx, id)
+		if err != nil {
 			return err
+		}
+		if rm.m.json {
+			return rm.m.printJSON(apiJSON{out})
 		}
 		rm.m.progress().Say(term.Good, "Secret %s is restored", id)
 		return nil

@@ -92,9 +92,9 @@ func (c *Client) DeleteSecret(ctx context.Context, id string, now bool, days int
 }
 
 // RestoreSecret takes a deletion back.
-func (c *Client) RestoreSecret(ctx context.Context, id string) error {
-	_, err := c.Secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &id})
-	return c.noSecret(id, err)
+func (c *Client) RestoreSecret(ctx context.Context, id string) (*secretsmanager.RestoreSecretOutput, error) {
+	out, err := c.Secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &id})
+	return out, c.noSecret(id, err)
 }
 
 func (c *Client) noSecret(id string, err error) error {
