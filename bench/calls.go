@@ -65,10 +65,8 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 	}
 	// The steady rate comes first, or it would meet what the volleys left behind:
 	// garbage, and a log that is being moved into the database.
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(volley):
+	if err := idle(ctx, volley); err != nil {
+		return err
 	}
 	if r.steady, err = pace(ctx, describe); err != nil {
 		return err

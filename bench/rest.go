@@ -60,10 +60,8 @@ func (r *report) restart(ctx context.Context, s *server, services int, what stri
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-time.After(settle):
+	if err := idle(ctx, settle); err != nil {
+		return err
 	}
 	memory, err := status(s.cmd.Process.Pid, "VmRSS")
 	r.rests = append(r.rests, atRest{what: what, services: services, memory: memory, started: took})
