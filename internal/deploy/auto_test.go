@@ -1,9 +1,7 @@
 package deploy_test
 
 import (
-	"context"
 	"log/slog"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,20 +15,11 @@ import (
 
 func TestPushDeploysFollowersOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		defer running.Wait()
-		defer stop()
-		log := slog.New(slog.DiscardHandler)
-		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, log)
-		running.Go(func() { world{st, log}.run(ctx) })
+		ctx := t.Context()
+		st, running := stage(t, ":memory:")
+		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, slog.New(slog.DiscardHandler))
 		running.Go(func() { auto.Run(ctx) })
-		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
+		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
 
 		spec := specOf("one")

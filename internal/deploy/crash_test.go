@@ -239,25 +239,15 @@ func TestEveryStoryAtEveryPointOfDeath(t *testing.T) {
 
 func play(t *testing.T, s story, killAt int) (points []string) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		defer running.Wait()
-		defer stop()
-		log := slog.New(slog.DiscardHandler)
-		running.Go(func() { world{st, log}.run(ctx) })
-
+		ctx := t.Context()
+		st, running := stage(t, ":memory:")
 		k := &killer{at: killAt, dead: make(chan struct{})}
 		res := &resolver{tries: map[string]int{}}
 		read := newReader(t, st)
 		putToken(t, read, "t")
 		first, die := context.WithCancel(ctx)
 		defer die()
-		ended := start(t, &running, first, st, res, read, "first", k.checkpoint)
+		ended := start(t, running, first, st, res, read, "first", k.checkpoint)
 		running.Go(func() {
 			select {
 			case <-ctx.Done():
@@ -266,7 +256,7 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 				<-ended
 				time.Sleep(time.Second) // the time a restart takes
 				if err := st.Update(ctx, (*store.Tx).FreeLeases); err == nil {
-					start(t, &running, ctx, st, res, read, "second", nil)
+					start(t, running, ctx, st, res, read, "second", nil)
 				}
 			}
 		})
@@ -278,6 +268,23 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 		checkEvents(t, st, s)
 	})
 	return points
+}
+
+// stage opens a store and runs the world on it until the test ends, as all that
+// is added to running.
+func stage(t *testing.T, path string) (st *store.Store, running *sync.WaitGroup) {
+	t.Helper()
+	st, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	running = new(sync.WaitGroup)
+	t.Cleanup(func() {
+		running.Wait()
+		st.Close()
+	})
+	running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(t.Context()) })
+	return st, running
 }
 
 func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,

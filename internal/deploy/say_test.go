@@ -1,11 +1,8 @@
 package deploy_test
 
 import (
-	"context"
-	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,22 +118,14 @@ func TestLines(t *testing.T) {
 // lines creates a service, lets a chapter follow and returns what was written.
 func lines(t *testing.T, c chapter) (events, own []string) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		defer running.Wait()
-		defer stop()
-		running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(ctx) })
-		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
+		ctx := t.Context()
+		st, running := stage(t, ":memory:")
+		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
 		first := chapter{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}
 		first.tell(t, st, id)
 		c.tell(t, st, id)
-		err = st.View(ctx, func(tx *store.Tx) error {
+		err := st.View(ctx, func(tx *store.Tx) error {
 			ops, err := tx.OperationsOf(id, time.Time{}, "", 0)
 			if err != nil {
 				return err

@@ -2,14 +2,11 @@ package deploy_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,18 +45,10 @@ func putToken(t *testing.T, r *secrets.Reader, value string) {
 func TestSecretsAreReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		st, err := store.Open(t.Context(), filepath.Join(dir, "slipway.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
-		ctx, stop := context.WithCancel(t.Context())
-		var running sync.WaitGroup
-		defer running.Wait()
-		defer stop()
+		ctx := t.Context()
+		st, running := stage(t, filepath.Join(dir, "slipway.db"))
 		read := newReader(t, st)
-		running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(ctx) })
-		start(t, &running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
+		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
 		id := create(t, st)
 
 		token := func() string {
