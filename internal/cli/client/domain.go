@@ -32,7 +32,7 @@ func (c *Client) Domains(ctx context.Context, serviceARN string) (*apprunner.Des
 func (c *Client) AwaitDomain(ctx context.Context, serviceARN, name string,
 	wanted func(*types.CustomDomain) bool, see func(d *types.CustomDomain, away error),
 ) (last *types.CustomDomain, err error) {
-	err = poll(ctx, func(err error) { see(nil, err) }, func() (bool, error) {
+	err = poll(ctx, pollFirst, pollLast, func(err error) { see(nil, err) }, func() (bool, error) {
 		all, err := c.Domains(ctx, serviceARN)
 		if err != nil && !NotFound(err) {
 			return false, err

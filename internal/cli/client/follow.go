@@ -38,7 +38,7 @@ type Sight struct {
 func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see func(Sight)) (types.OperationSummary, error) {
 	f := follower{client: c, arn: serviceARN, id: operationID, group: ServiceLogGroup(serviceARN)}
 	var last types.OperationSummary
-	err := poll(ctx, func(err error) { see(Sight{Away: err}) }, func() (bool, error) {
+	err := poll(ctx, pollFirst, pollLast, func(err error) { see(Sight{Away: err}) }, func() (bool, error) {
 		sight, err := f.look(ctx)
 		if err != nil {
 			return false, err
@@ -50,12 +50,11 @@ func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see
 	return last, err
 }
 
-// poll looks, ever less often, until that is done or fails. A server that is
-// away for a while is told of and no failure.
-func poll(ctx context.Context, away func(error), look func() (done bool, err error)) error {
+// poll looks, after a wait that grows from first to last, until that is done or
+// fails. A server that is away for a while is told of and no failure.
+func poll(ctx context.Context, first, last time.Duration, away func(error), look func() (done bool, err error)) error {
 	var awaySince time.Time
-	wait := pollFirst
-	for {
+	for wait := first; ; wait = min(wait*3/2, last) {
 		done, err := look()
 		switch {
 		case ctx.Err() != nil:
@@ -77,7 +76,6 @@ func poll(ctx context.Context, away func(error), look func() (done bool, err err
 			return context.Cause(ctx)
 		case <-time.After(wait):
 		}
-		wait = min(wait*3/2, pollLast)
 	}
 }
 

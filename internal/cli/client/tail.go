@@ -117,28 +117,11 @@ func (c *Cursor) unseen(start int64, lines []LogEvent, see func(LogEvent) error)
 // begins at since. A server that is away for a while is waited for; away is
 // told each time it begins to be.
 func (l *Logs) Follow(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error, away func(error)) error {
-	var awaySince time.Time
-	for {
-		err := l.more(ctx, sel, cur, since, see)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			awaySince = time.Time{}
-		case !Unreachable(err):
-			return err
-		case awaySince.IsZero():
-			awaySince = time.Now()
-			away(err)
-		case time.Since(awaySince) > patience:
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(followEvery):
-		}
+	err := poll(ctx, followEvery, followEvery, away, func() (bool, error) { return false, l.more(ctx, sel, cur, since, see) })
+	if ctx.Err() != nil {
+		return nil
 	}
+	return err
 }
 
 func (l *Logs) more(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error) error {
