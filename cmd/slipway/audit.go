@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -72,8 +73,7 @@ func (a *auditCommand) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	seen := map[string]bool{}
-	if err := a.print(list, seen); err != nil {
+	if err := a.print(list, nil); err != nil {
 		return err
 	}
 	if len(list) == 0 && !a.follow {
@@ -82,7 +82,7 @@ func (a *auditCommand) run(cmd *cobra.Command) error {
 	if !a.follow {
 		return nil
 	}
-	return a.watch(ctx, c, filter, seen)
+	return a.watch(ctx, c, filter, list)
 }
 
 // filter turns the flags into a lookup, which takes one attribute at most.
@@ -105,41 +105,67 @@ func (a *auditCommand) filter(cmd *cobra.Command) (f client.AuditFilter, err err
 	return f, nil
 }
 
-// watch prints new calls. It looks a little back each time, since a call is
-// recorded under the time at which it began.
-func (a *auditCommand) watch(ctx context.Context, c *client.Client, f client.AuditFilter, seen map[string]bool) error {
+// watch prints the calls that come after those of list. It looks a little back
+// each time, since a call is recorded under the time at which it began.
+func (a *auditCommand) watch(ctx context.Context, c *client.Client, f client.AuditFilter, list []client.AuditEvent) error {
 	const back = time.Minute
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	from := a.m.Now()
+	last := newest(list)
+	f.Since = time.Time{}
+	var seen map[string]bool // what the last look found; nil before the first
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		f.Since = from.Add(-back)
-		from = a.m.Now()
-		list, err := c.AuditEvents(ctx, f, maxLines)
-		if ctx.Err() != nil {
-			return nil
+		if last.EventID != "" {
+			f.Since = last.EventTime.Time().Add(-back)
 		}
-		if err != nil && !client.Unreachable(err) {
+		list, err := c.AuditEvents(ctx, f, maxLines)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case client.Unreachable(err):
+			continue
+		case err != nil:
 			return err
+		}
+		if seen == nil { // older than the lines that were asked for
+			i := slices.IndexFunc(list, func(e client.AuditEvent) bool { return e.EventID == last.EventID })
+			seen = ids(list[:i+1])
 		}
 		if err := a.print(list, seen); err != nil {
 			return err
 		}
+		seen, last = ids(list), newest(list)
 	}
 }
 
+// newest returns the last event of a list, the zero value if there is none.
+func newest(list []client.AuditEvent) (last client.AuditEvent) {
+	if len(list) > 0 {
+		last = list[len(list)-1]
+	}
+	return last
+}
+
+func ids(list []client.AuditEvent) map[string]bool {
+	set := make(map[string]bool, len(list))
+	for _, e := range list {
+		set[e.EventID] = true
+	}
+	return set
+}
+
+// print prints the events that were not seen.
 func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) error {
 	style := a.m.outStyle()
 	for _, e := range list {
 		if seen[e.EventID] {
 			continue
 		}
-		seen[e.EventID] = true
 		if a.m.json {
 			if _, err := fmt.Fprintln(a.m.Stdout, e.CloudTrailEvent); err != nil {
 				return err
