@@ -35,7 +35,7 @@ var members = map[string]string{
 	"Service.ObservabilityConfiguration":                  "Absent when it was never given.",
 	"CodeRepository":                                      "Refused, after its connection is checked: builds are not there yet.",
 	"ImageRepository":                                     "What runs.",
-	"AutoDeploymentsEnabled":                              "A push to the server's registry deploys. Default true, for public images and other accounts' false.",
+	"AutoDeploymentsEnabled":                              "A push to the server's registry deploys. Default true, for public images and other accounts' false. True, which App Runner refuses for ECR_PUBLIC, is kept there: it means something for images of the server's registry alone.",
 	"AuthenticationConfiguration":                         "Not shown for ECR_PUBLIC, for which a role is refused.",
 	"RepositoryUrl":                                       "Part of a CodeRepository, which is refused.",
 	"SourceCodeVersion":                                   "Part of a CodeRepository, which is refused.",
