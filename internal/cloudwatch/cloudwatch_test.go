@@ -396,7 +396,6 @@ func TestFilterLogEvents(t *testing.T) {
 		`"limit":100`:                                  {"GET /cart 200", "GET /shop 500", "a \uFFFD byte\x1b[31m", "POST /cart 500"},
 		`"logStreamNames":["instance/b"]`:              {"GET /shop 500", "a \uFFFD byte\x1b[31m"},
 		`"logStreamNames":["instance/a","instance/c"]`: {"GET /cart 200", "POST /cart 500"},
-		`"logStreamNames":["instance/z"]`:              {},
 		`"logStreamNamePrefix":"instance/a"`:           {"GET /cart 200"},
 		`"filterPattern":"500"`:                        {"GET /shop 500", "POST /cart 500"},
 		`"filterPattern":"GET 500"`:                    {"GET /shop 500"},
@@ -502,6 +501,7 @@ func TestLogsRefuse(t *testing.T) {
 		}
 	}
 	b.logsRefused("GetLogEvents", b.in("service", `"logStreamName":"none"`), missing, "The specified log stream does not exist.")
+	b.logsRefused("FilterLogEvents", b.in("service", `"logStreamNames":["events","none"]`), missing, "The specified log stream does not exist.")
 	const invalid = "InvalidParameterException"
 	for _, c := range []struct{ operation, body, message string }{
 		{"DescribeLogStreams", `{}`, "Value null at 'logGroupName'"},

@@ -54,6 +54,11 @@ func (l *Logs) filterLogEvents(ctx context.Context, _ gateway.Caller, in *filter
 	if err != nil {
 		return nil, err
 	}
+	if len(in.Streams) > 0 {
+		if err := g.mustHave(ctx, in.Streams...); err != nil { // as CloudWatch Logs: github.com/percona/rds_exporter/issues/81
+			return nil, err
+		}
+	}
 	p := logPager(limit, "FilterLogEvents", g.arn, strings.Join(in.Streams, "\n"), value(in.Prefix), value(in.Pattern),
 		strconv.FormatInt(value(in.Start), 10), strconv.FormatInt(value(in.End), 10))
 	from, err := filterPosition(p, in.Token)

@@ -3,7 +3,6 @@ package cloudwatch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -93,12 +92,8 @@ func (l *Logs) getLogEvents(ctx context.Context, _ gateway.Caller, in *getLogEve
 	if err != nil {
 		return nil, err
 	}
-	streams, err := g.output.Streams(ctx, g.service)
-	if err != nil {
+	if err := g.mustHave(ctx, *in.Stream); err != nil {
 		return nil, err
-	}
-	if !slices.ContainsFunc(streams, func(s OutputStream) bool { return s.Name == *in.Stream }) {
-		return nil, errNoLogStream
 	}
 	r := streamReader{g.output, OutputQuery{Service: g.service, Stream: *in.Stream, Since: instant(in.Start), Until: instant(in.End)}, limit}
 	from, forward := position{}, value(in.FromHead)

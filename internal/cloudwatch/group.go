@@ -63,6 +63,20 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 	return g, err
 }
 
+// mustHave refuses names of streams that the group does not have.
+func (g logGroup) mustHave(ctx context.Context, names ...string) error {
+	streams, err := g.output.Streams(ctx, g.service)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if !slices.ContainsFunc(streams, func(s OutputStream) bool { return s.Name == name }) {
+			return errNoLogStream
+		}
+	}
+	return nil
+}
+
 var (
 	errNoLogGroup  = wire.NewException("ResourceNotFoundException", "The specified log group does not exist.")
 	errNoLogStream = wire.NewException("ResourceNotFoundException", "The specified log stream does not exist.")
