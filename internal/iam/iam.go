@@ -43,6 +43,7 @@ func (i *IAM) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Second) }
 func (i *IAM) Service() gateway.Service {
 	m := map[string]gateway.Operation{}
 	i.users(m)
+	i.absent(m)
 	i.keys(m)
 	i.managed(m)
 	i.policyTags(m)

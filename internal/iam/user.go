@@ -26,8 +26,6 @@ func (i *IAM) users(m map[string]gateway.Operation) {
 		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
 	}), i.untagUser)
 	add(m, "ListUserTags", false, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName }), i.listUserTags)
-	// Terraform asks for groups before it deletes a user.
-	add(m, "ListGroupsForUser", false, onUser(i, func(in *iam.ListGroupsForUserInput) *string { return in.UserName }), i.listGroups)
 }
 
 // onUser are the needs of an operation on a user, the caller where the input
@@ -233,9 +231,4 @@ func (i *IAM) listUserTags(ctx context.Context, _ gateway.Caller, in *iam.ListUs
 		return err
 	})
 	return &out, err
-}
-
-func (i *IAM) listGroups(ctx context.Context, _ gateway.Caller, in *iam.ListGroupsForUserInput) (*iam.ListGroupsForUserOutput, error) {
-	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(*store.Tx, slipway.User) error { return nil })
-	return &iam.ListGroupsForUserOutput{Groups: []types.Group{}}, err
 }

@@ -17,9 +17,10 @@ provider "aws" {
 data "aws_caller_identity" "me" {}
 
 resource "aws_iam_user" "ci" {
-  name = "ci"
-  path = "/robots/"
-  tags = { team = "web" }
+  name          = "ci"
+  path          = "/robots/"
+  force_destroy = true
+  tags          = { team = "web" }
 }
 resource "aws_iam_access_key" "ci" { user = aws_iam_user.ci.name }
 resource "aws_iam_user_policy" "own" {
