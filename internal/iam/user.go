@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -18,6 +19,7 @@ func (i *IAM) users(m map[string]gateway.Operation) {
 	add(m, "CreateUser", true, gateway.NeedsOf(i.createUserNeeds), i.createUser)
 	add(m, "GetUser", false, onUser(i, func(in *iam.GetUserInput) *string { return in.UserName }), i.getUser)
 	add(m, "ListUsers", false, gateway.NeedsAction, i.listUsers)
+	add(m, "UpdateUser", true, gateway.NeedsOf(i.updateUserNeeds), i.updateUser)
 	add(m, "DeleteUser", true, onUser(i, func(in *iam.DeleteUserInput) *string { return in.UserName }), i.deleteUser)
 	add(m, "TagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Need, error) {
 		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
@@ -156,6 +158,46 @@ func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsers
 		return err
 	})
 	return &out, err
+}
+
+// updateUserNeeds are those of the user there is and of the one there will be.
+func (i *IAM) updateUserNeeds(tx *store.Tx, in *iam.UpdateUserInput) ([]gateway.Need, error) {
+	u, err := tx.User(aws.ToString(in.UserName))
+	if errors.Is(err, store.ErrNotFound) {
+		return []gateway.Need{{Resource: i.userARN(tx, in.UserName)}}, nil
+	}
+	return []gateway.Need{{Resource: i.arnOf(u)}, {Resource: i.arnOf(updated(u, in))}}, err
+}
+
+// updated is a user as an update leaves them.
+func updated(u slipway.User, in *iam.UpdateUserInput) slipway.User {
+	u.Name = cmp.Or(aws.ToString(in.NewUserName), u.Name)
+	u.Path = cmp.Or(aws.ToString(in.NewPath), u.Path)
+	return u
+}
+
+// updateUser renames or moves a user. Keys, sessions and policies stay theirs.
+func (i *IAM) updateUser(ctx context.Context, _ gateway.Caller, in *iam.UpdateUserInput) (*iam.UpdateUserOutput, error) {
+	if in.NewUserName != nil {
+		name, err := checkedName("newUserName", in.NewUserName, maxUserName)
+		if err != nil {
+			return nil, err
+		}
+		if strings.EqualFold(name, gateway.Root) {
+			return nil, exists("User with name %s already exists.", name)
+		}
+	}
+	if _, err := checkedPath("newPath", in.NewPath); err != nil {
+		return nil, err
+	}
+	return &iam.UpdateUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+		to := updated(u, in)
+		err := tx.UpdateUser(u.Name, to, i.arnOf(u), i.arnOf(to))
+		if errors.Is(err, store.ErrNameTaken) {
+			return exists("User with name %s already exists.", to.Name)
+		}
+		return err
+	})
 }
 
 func (i *IAM) deleteUser(ctx context.Context, _ gateway.Caller, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {

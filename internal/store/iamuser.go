@@ -30,6 +30,29 @@ func (tx *Tx) Users() ([]slipway.User, error) {
 	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user ORDER BY name`)
 }
 
+// UpdateUser gives the user called name another name and path, and what is kept
+// by their name or ARN with them. ErrNameTaken is as of InsertUser.
+func (tx *Tx) UpdateUser(name string, to slipway.User, arn, newARN string) error {
+	taken, err := one(tx, scanValue[int], `SELECT COUNT(*) FROM iam_user WHERE folded = $1 AND name <> $2`, strings.ToLower(to.Name), name)
+	if err != nil {
+		return err
+	}
+	if taken > 0 {
+		return ErrNameTaken
+	}
+	if err := mustAffect(tx.exec(`UPDATE iam_user SET name = $1, folded = $2, path = $3 WHERE name = $4`,
+		to.Name, strings.ToLower(to.Name), to.Path, name)); err != nil {
+		return err
+	}
+	for _, table := range []string{"access_key", "session", "iam_attachment", "iam_inline_policy"} {
+		if _, err := tx.exec(`UPDATE `+table+` SET username = $1 WHERE username = $2`, to.Name, name); err != nil {
+			return err
+		}
+	}
+	_, err = tx.exec(`UPDATE tag SET arn = $1 WHERE arn = $2`, newARN, arn)
+	return err
+}
+
 // DeleteUser removes a user with their sessions and tags. What else they have
 // is the caller's to remove first.
 func (tx *Tx) DeleteUser(name, arn string) error {

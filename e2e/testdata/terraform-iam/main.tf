@@ -18,7 +18,7 @@ data "aws_caller_identity" "me" {}
 
 resource "aws_iam_user" "ci" {
   name          = "ci"
-  path          = "/robots/"
+  path          = "/robots/${substr(var.greeting, 10, -1)}/"
   force_destroy = true
   tags          = { team = "web" }
 }
