@@ -76,7 +76,7 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 
 // as returns a client with this identity.
 func (t Target) as(id Identity) *Client {
-	hc := &http.Client{Timeout: callTimeout}
+	hc := &http.Client{Timeout: callTimeout, Transport: whole{http.DefaultTransport}}
 	cfg := aws.Config{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
 		Region:       id.Region,
