@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway/internal/sdkhttp"
 )
 
 // reply is what the test app answers.
@@ -34,7 +36,7 @@ func (s *server) sdk() aws.Config {
 		config.WithSharedConfigFiles([]string{}),
 		config.WithRegion("us-east-1"),
 		config.WithBaseEndpoint(s.API),
-		config.WithHTTPClient(s.http),
+		config.WithHTTPClient(&http.Client{Timeout: within, Transport: sdkhttp.Transport(s.http.Transport)}),
 	)
 	if err != nil {
 		s.t.Fatal(err)

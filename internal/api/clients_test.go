@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/smithy-go"
 
+	"github.com/openslipway/slipway/internal/sdkhttp"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
@@ -260,7 +262,7 @@ func (b *bench) client() *apprunner.Client {
 		Region:       region,
 		BaseEndpoint: &srv.URL,
 		Credentials:  credentials.NewStaticCredentialsProvider(b.Key.ID, b.Key.Secret, ""),
-		HTTPClient:   srv.Client(),
+		HTTPClient:   &http.Client{Transport: sdkhttp.Transport(srv.Client().Transport)},
 		Retryer:      aws.NopRetryer{},
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/image/imagetest"
+	"github.com/openslipway/slipway/internal/sdkhttp"
 	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -77,7 +79,7 @@ func (b *bench) client() *sdk.Client {
 	srv := httptest.NewServer(b.Gateway)
 	b.Cleanup(srv.Close)
 	return sdk.New(sdk.Options{
-		Region: gatewaytest.Region, BaseEndpoint: &srv.URL, HTTPClient: srv.Client(), Retryer: aws.NopRetryer{},
+		Region: gatewaytest.Region, BaseEndpoint: &srv.URL, HTTPClient: &http.Client{Transport: sdkhttp.Transport(srv.Client().Transport)}, Retryer: aws.NopRetryer{},
 		Credentials: credentials.NewStaticCredentialsProvider(b.Key.ID, b.Key.Secret, ""),
 	})
 }

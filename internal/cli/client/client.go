@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go"
+
+	"github.com/openslipway/slipway/internal/sdkhttp"
 )
 
 // callTimeout bounds one API call, from dialling to the last byte. Every call
@@ -76,7 +78,7 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 
 // as returns a client with this identity.
 func (t Target) as(id Identity) *Client {
-	hc := &http.Client{Timeout: callTimeout, Transport: whole{http.DefaultTransport}}
+	hc := &http.Client{Timeout: callTimeout, Transport: sdkhttp.Transport(http.DefaultTransport)}
 	cfg := aws.Config{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
 		Region:       id.Region,

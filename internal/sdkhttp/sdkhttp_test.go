@@ -1,4 +1,4 @@
-package client
+package sdkhttp
 
 import (
 	"errors"
@@ -45,7 +45,7 @@ func TestBodyMayBeClosedEarly(t *testing.T) {
 		}
 		return &http.Response{StatusCode: http.StatusOK}, nil
 	})
-	if _, err := (whole{base}).RoundTrip(req); err != nil {
+	if _, err := Transport(base).RoundTrip(req); err != nil {
 		t.Error(err)
 	}
 }
