@@ -17,10 +17,13 @@ provider "aws" {
 data "aws_caller_identity" "me" {}
 
 resource "aws_iam_user" "ci" {
-  name          = "ci"
-  path          = "/robots/${substr(var.greeting, 10, -1)}/"
+  name = "ci"
+  path = "/robots/${substr(var.greeting, 10, -1)}/"
+  tags = { team = "web" }
+}
+resource "aws_iam_user" "bot" {
+  name          = "bot"
   force_destroy = true
-  tags          = { team = "web" }
 }
 resource "aws_iam_access_key" "ci" { user = aws_iam_user.ci.name }
 resource "aws_iam_user_policy" "own" {
@@ -34,6 +37,7 @@ resource "aws_iam_user_policy" "own" {
 resource "aws_iam_policy" "deploy" {
   name        = "deploy"
   description = "what deployments need"
+  tags        = { action = var.greeting }
   policy = jsonencode({
     Version   = "2012-10-17"
     Statement = [{ Effect = "Allow", Action = [var.greeting], Resource = "arn:aws:apprunner:*:${data.aws_caller_identity.me.account_id}:service/*" }]
