@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -50,6 +53,10 @@ import (
 
 // serve runs a server until ctx ends.
 func serve(ctx context.Context, c serveConfig, log *slog.Logger) error {
+	// Whoever reads the log may go, a journal that restarts for instance: then
+	// writing it fails, which by default would end the server. What it starts
+	// keeps that default, as it would not if the signal were ignored.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	s, err := newServer(ctx, c, log)
 	if err != nil {
 		return err
