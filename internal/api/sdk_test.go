@@ -2,6 +2,9 @@ package api_test
 
 import (
 	"errors"
+	"net"
+	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,5 +124,53 @@ func TestSDKClockSkew(t *testing.T) {
 	})
 	if err != nil || len(out.ServiceSummaryList) != 0 {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// losing loses the reply to the first attempt at each call.
+type losing struct {
+	base http.RoundTripper
+	lost map[string]bool // by the SDK's id of the call
+}
+
+func (l losing) RoundTrip(r *http.Request) (*http.Response, error) {
+	reply, err := l.base.RoundTrip(r)
+	id := r.Header.Get("Amz-Sdk-Invocation-Id")
+	if err != nil || l.lost[id] {
+		return reply, err
+	}
+	l.lost[id] = true
+	reply.Body.Close()
+	return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
+}
+
+// A call whose reply was lost is made again by the SDK, and is one call.
+func TestLostReplies(t *testing.T) {
+	t.Parallel()
+	b, c := newSDKBench(t)
+	lossy := func(o *apprunner.Options) {
+		o.HTTPClient = &http.Client{Transport: losing{o.HTTPClient.(*http.Client).Transport, map[string]bool{}}}
+		o.Retryer = retry.NewStandard(func(r *retry.StandardOptions) {
+			r.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
+		})
+	}
+	for revision := range int32(2) {
+		out, err := c.CreateAutoScalingConfiguration(t.Context(), &apprunner.CreateAutoScalingConfigurationInput{AutoScalingConfigurationName: aws.String("fast")}, lossy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := *out.AutoScalingConfiguration.AutoScalingConfigurationRevision; got != revision+1 {
+			t.Errorf("revision %d, want %d", got, revision+1)
+		}
+	}
+	arn := b.create("shop")
+	op, err := c.PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: &arn}, lossy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
+	list, err := c.ListOperations(t.Context(), &apprunner.ListOperationsInput{ServiceArn: &arn}, lossy)
+	if err != nil || len(list.OperationSummaryList) != 2 || *list.OperationSummaryList[0].Id != *op.OperationId {
+		t.Errorf("%+v, %v; want %s on top of two", list, err, *op.OperationId)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,14 +298,23 @@ func TestQueryErrors(t *testing.T) {
 }
 
 // record is an auditor that remembers.
-type record struct{ begun, ended []gateway.Call }
+type record struct {
+	mu           sync.Mutex // guards all
+	begun, ended []gateway.Call
+}
 
 func (r *record) Begun(_ *store.Tx, c gateway.Call) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.begun = append(r.begun, c)
 	return nil
 }
 
-func (r *record) Ended(_ context.Context, c gateway.Call) { r.ended = append(r.ended, c) }
+func (r *record) Ended(_ context.Context, c gateway.Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, c)
+}
 
 func TestAudit(t *testing.T) {
 	t.Parallel()
@@ -331,7 +341,7 @@ func TestAudit(t *testing.T) {
 	r.Header.Del("Authorization")
 	b.Send(r)
 	if len(kept.begun)+len(kept.ended) > 0 {
-		t.Fatalf("recorded: %+v", kept)
+		t.Fatalf("recorded: %+v, %+v", kept.begun, kept.ended)
 	}
 	id := b.Call("One.Change", `{"Text":"arn:x"}`).Header().Get("X-Amzn-Requestid")
 	b.Call("One.Change", `{"Text":"fail"}`)

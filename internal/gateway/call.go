@@ -30,6 +30,10 @@ type call struct {
 	understood bool     // in is decoded whole
 	resources  []string // that its permissions are about
 	recorded   bool     // the audit record of its beginning was written
+
+	attempt  attemptID
+	again    bool // an attempt at it was made before
+	repeated bool // which succeeded, and whose reply this is
 }
 
 // target is an operation and the service it belongs to.
@@ -56,7 +60,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e = exception(err, c.target)
 		status, body = e.Status, c.fault(e)
 	}
-	if g.watched(c) {
+	if g.watched(c) && !c.repeated {
 		record := c.audited()
 		record.Exception = e
 		if e == nil {
@@ -97,10 +101,12 @@ func (g *Gateway) answer(r *http.Request, c *call) (body []byte, err error) {
 			return nil, err
 		}
 	}
-	if c.out, err = c.target.serve(g.withRecord(r.Context(), c), c.caller, c.in); err != nil {
-		return nil, err
-	}
-	return c.encode(c.out)
+	return g.attempts.do(r.Context(), c, func() (body []byte, err error) {
+		if c.out, err = c.target.serve(g.withRecord(r.Context(), c), c.caller, c.in); err != nil {
+			return nil, err
+		}
+		return c.encode(c.out)
+	})
 }
 
 // allow checks that the caller may make the call, and notes what resources it
@@ -200,6 +206,9 @@ func (g *Gateway) report(ctx context.Context, c *call, e *wire.Exception, err er
 	}
 	if c.target.Changes {
 		level = slog.LevelInfo
+	}
+	if c.repeated {
+		attrs = append(attrs, slog.Bool("repeated", true))
 	}
 	if e != nil {
 		name = e.Name

@@ -43,6 +43,7 @@ type Gateway struct {
 	verifier *sigv4.Verifier
 	targets  map[string]target  // of AWS JSON, by X-Amz-Target
 	forms    map[string]Service // of the query protocol, by signing name
+	attempts attempts
 }
 
 // maxBody bounds a request's body in bytes. It leaves room for some twenty
@@ -66,6 +67,7 @@ func New(cfg Config) (*Gateway, error) {
 		verifier: &sigv4.Verifier{MaxBody: maxBody, Now: cfg.Now},
 		targets:  map[string]target{},
 		forms:    map[string]Service{},
+		attempts: attempts{known: map[attemptID]*attempt{}},
 	}
 	for _, s := range cfg.Services {
 		for _, o := range s.Operations {

@@ -91,6 +91,7 @@ func (g *Gateway) verify(r *http.Request, c *call) ([]byte, error) {
 		return nil, err
 	}
 	c.caller = who.From(r)
+	c.attempt, c.again = attemptOf(r.Header, who.KeyID, body)
 	return body, nil
 }
 

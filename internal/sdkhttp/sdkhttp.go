@@ -17,8 +17,7 @@ import (
 // not have read its end by then, and what smithy-go's body returns when it is
 // read after that is an error, by which net/http closes the connection while
 // the reply is read (smithy-go 1.28, safeWriteToReadCloser). On one busy machine
-// that fails a call in some hundreds; the SDK then makes it again, which is no
-// way out for calls that create something.
+// that fails a call in some hundreds, and the SDK makes it again.
 func Transport(base http.RoundTripper) http.RoundTripper { return whole{base} }
 
 type whole struct{ base http.RoundTripper }
