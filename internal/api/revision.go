@@ -201,15 +201,20 @@ func (c configurations[T]) deactivate(tx *store.Tx, r T) (T, error) {
 		return r, err
 	}
 	b := c.base(&r)
-	used, err := tx.InUse(b.ARN)
-	if err != nil {
+	if err := refuseUsed(tx, b.ARN); err != nil {
 		return r, err
-	}
-	if used {
-		return r, slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", b.ARN)
 	}
 	b.Active, b.Latest, b.DeletedAt = false, false, c.api.now()
 	return r, c.save(tx, r)
+}
+
+// refuseUsed refuses to delete what a service uses.
+func refuseUsed(tx *store.Tx, arn string) error {
+	used, err := tx.InUse(arn)
+	if err == nil && used {
+		err = slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", arn)
+	}
+	return err
 }
 
 // revisionList is what a call asks of a list of revisions.

@@ -146,12 +146,8 @@ func (a *API) deleteVPCConnector(ctx context.Context, _ gateway.Caller, in *appr
 		if err != nil {
 			return err
 		}
-		used, err := tx.InUse(c.ARN)
-		if err != nil {
+		if err := refuseUsed(tx, c.ARN); err != nil {
 			return err
-		}
-		if used {
-			return slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: a service uses it.", c.ARN)
 		}
 		c.DeletedAt = a.now()
 		out.VpcConnector = vpcConnector(c)
