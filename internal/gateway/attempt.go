@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -33,24 +34,24 @@ type attempts struct {
 type attemptID [sha256.Size]byte
 
 type attempt struct {
-	over chan struct{} // closed when the rest is set
-	body []byte
-	ok   bool
+	over   chan struct{} // closed when the rest is set
+	body   []byte
+	failed bool // or cannot be remembered: the next attempt is the call
 }
 
 // attemptOf returns the call's id, and whether this is not its first attempt.
-func attemptOf(h http.Header, keyID string, body []byte) (id attemptID, again bool) {
-	invocation := h.Get("Amz-Sdk-Invocation-Id")
+func attemptOf(r *http.Request, c *call) (id attemptID, again bool) {
+	invocation := r.Header.Get("Amz-Sdk-Invocation-Id")
 	if invocation == "" {
 		return id, false
 	}
 	sum := sha256.New()
-	for _, part := range []string{keyID, h.Get("X-Amz-Target"), invocation} {
+	for _, part := range []string{c.caller.KeyID, r.Header.Get("X-Amz-Target"), invocation} {
 		sum.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
-	sum.Write(body)
+	sum.Write(c.body)
 	sum.Sum(id[:0])
-	for part := range strings.SplitSeq(h.Get("Amz-Sdk-Request"), ";") {
+	for part := range strings.SplitSeq(r.Header.Get("Amz-Sdk-Request"), ";") {
 		if number, ok := strings.CutPrefix(strings.TrimSpace(part), "attempt="); ok {
 			n, err := strconv.Atoi(number)
 			again = err == nil && n > 1
@@ -61,36 +62,42 @@ func attemptOf(h http.Header, keyID string, body []byte) (id attemptID, again bo
 
 // do returns the reply of the attempt before, if there was one that succeeds,
 // else what f returns.
-func (a *attempts) do(ctx context.Context, c *call, f func() ([]byte, error)) ([]byte, error) {
-	if c.attempt == (attemptID{}) || !c.target.Changes {
+func (a *attempts) do(r *http.Request, c *call, f func() ([]byte, error)) ([]byte, error) {
+	if !c.target.Changes {
 		return f()
 	}
-	mine, before := a.next(c)
-	for ; before != nil; mine, before = a.next(c) {
+	id, again := attemptOf(r, c)
+	if id == (attemptID{}) {
+		return f()
+	}
+	mine, before := a.next(id, again)
+	for ; before != nil; mine, before = a.next(id, again) {
 		select {
 		case <-before.over:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
+		case <-r.Context().Done():
+			return nil, context.Cause(r.Context())
 		}
-		if before.ok {
+		if !before.failed {
 			c.repeated = true
 			return before.body, nil
 		}
 	}
-	defer a.end(c.attempt, mine)
-	body, err := f()
-	if err == nil && len(body) <= maxRemembered {
-		mine.body, mine.ok = body, true
-	}
+	var body []byte
+	err := errPanicked
+	defer func() { a.end(mine, body, err) }()
+	body, err = f()
 	return body, err
 }
 
+// errPanicked is how an attempt ends that does not return.
+var errPanicked = errors.New("the attempt panicked")
+
 // next returns the attempt before, or else the one that is to be made now.
-func (a *attempts) next(c *call) (mine, before *attempt) {
+func (a *attempts) next(id attemptID, again bool) (mine, before *attempt) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	before = a.known[c.attempt]
-	if before != nil && c.again {
+	before = a.known[id]
+	if again && before != nil && !before.failed {
 		return nil, before
 	}
 	if before == nil {
@@ -98,20 +105,19 @@ func (a *attempts) next(c *call) (mine, before *attempt) {
 			delete(a.known, a.order[0])
 			a.order = a.order[1:]
 		}
-		a.order = append(a.order, c.attempt)
+		a.order = append(a.order, id)
 	}
 	mine = &attempt{over: make(chan struct{})}
-	a.known[c.attempt] = mine
+	a.known[id] = mine
 	return mine, nil
 }
 
-// end lets those go on that wait, also after a panic. A failure is not
-// remembered: the next attempt may do better.
-func (a *attempts) end(id attemptID, mine *attempt) {
+// end lets those go on that wait.
+func (a *attempts) end(mine *attempt, body []byte, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.known[id] == mine && !mine.ok {
-		delete(a.known, id)
+	if mine.failed = err != nil || len(body) > maxRemembered; !mine.failed {
+		mine.body = body
 	}
 	close(mine.over)
 }

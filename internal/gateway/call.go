@@ -25,15 +25,12 @@ type call struct {
 
 	control *http.ResponseController // of the connection
 
-	body       []byte // of AWS JSON
+	body       []byte
 	in, out    any
 	understood bool     // in is decoded whole
 	resources  []string // that its permissions are about
 	recorded   bool     // the audit record of its beginning was written
-
-	attempt  attemptID
-	again    bool // an attempt at it was made before
-	repeated bool // which succeeded, and whose reply this is
+	repeated   bool     // the reply is that of an attempt before
 }
 
 // target is an operation and the service it belongs to.
@@ -101,7 +98,7 @@ func (g *Gateway) answer(r *http.Request, c *call) (body []byte, err error) {
 			return nil, err
 		}
 	}
-	return g.attempts.do(r.Context(), c, func() (body []byte, err error) {
+	return g.attempts.do(r, c, func() (body []byte, err error) {
 		if c.out, err = c.target.serve(g.withRecord(r.Context(), c), c.caller, c.in); err != nil {
 			return nil, err
 		}

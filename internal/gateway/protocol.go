@@ -35,12 +35,11 @@ func (g *Gateway) receive(r *http.Request, c *call) error {
 		return wire.NewException("UnknownOperationException", fmt.Sprintf("X-Amz-Target %.100q names no operation that this server answers.", name))
 	}
 	c.target = t
-	body, err := g.verify(r, c)
-	if err != nil {
+	if err := g.verify(r, c); err != nil {
 		return err
 	}
-	c.body, c.in = body, t.input()
-	return wire.Unmarshal(body, c.in)
+	c.in = t.input()
+	return wire.Unmarshal(c.body, c.in)
 }
 
 // receiveForm is receive for the query protocol, whose operation is known only
@@ -56,11 +55,10 @@ func (g *Gateway) receiveForm(r *http.Request, c *call) error {
 			return wire.NewException("InvalidAction", fmt.Sprintf("The service %.64q does not answer forms here.", claimed))
 		}
 	}
-	body, err := g.verify(r, c)
-	if err != nil {
+	if err := g.verify(r, c); err != nil {
 		return err
 	}
-	form, err := url.ParseQuery(string(body))
+	form, err := url.ParseQuery(string(c.body))
 	if err != nil {
 		return wire.NewException(wire.MalformedInput, "The request body is not a form.")
 	}
@@ -79,8 +77,8 @@ func (g *Gateway) receiveForm(r *http.Request, c *call) error {
 // formReply is the content type of answers in the query protocol.
 const formReply = "text/xml"
 
-// verify checks the signature and notes the caller; it returns the body.
-func (g *Gateway) verify(r *http.Request, c *call) ([]byte, error) {
+// verify checks the signature and notes the caller and the body.
+func (g *Gateway) verify(r *http.Request, c *call) error {
 	scope := sigv4.Scope{Service: c.target.service.SigningName, Regions: []string{g.cfg.Region}}
 	if c.target.service.Global {
 		scope.Regions = append(scope.Regions, "us-east-1")
@@ -88,11 +86,10 @@ func (g *Gateway) verify(r *http.Request, c *call) ([]byte, error) {
 	var who Caller
 	body, err := g.verifier.Verify(r, scope, g.lookup(&who))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	c.caller = who.From(r)
-	c.attempt, c.again = attemptOf(r.Header, who.KeyID, body)
-	return body, nil
+	c.caller, c.body = who.From(r), body
+	return nil
 }
 
 // encode writes the answer to a call.
