@@ -28,6 +28,7 @@ type memory struct {
 	service string
 	lines   []cloudwatch.OutputLine
 	err     error
+	read    func() // called after lines were read; nil for nothing
 }
 
 func (m *memory) Streams(_ context.Context, service string) ([]cloudwatch.OutputStream, error) {
@@ -69,6 +70,9 @@ func (m *memory) Read(_ context.Context, q cloudwatch.OutputQuery) iter.Seq2[clo
 			if !yield(l, nil) {
 				return
 			}
+		}
+		if m.read != nil {
+			m.read()
 		}
 	}
 }
@@ -588,4 +592,21 @@ func awsVersion2(t *testing.T) string {
 	}
 	t.Skip("version 2 of the AWS command line (Debian: awscli) is not installed")
 	return ""
+}
+
+// Lines that are removed while they are read leave a token that goes on.
+func TestLinesGoWhileRead(t *testing.T) {
+	t.Parallel()
+	b := newLogBench(t)
+	b.output.add("instance/a", 0, "first")
+	b.output.add("instance/a", 1, "second")
+	b.output.read = func() { b.output.lines = b.output.lines[1:]; b.output.read = nil }
+	page := b.logs("GetLogEvents", b.in("application", `"logStreamName":"instance/a"`))
+	if n := len(page["events"].([]any)); n != 2 {
+		t.Errorf("%d lines, want the 2 there were", n)
+	}
+	older := b.logs("GetLogEvents", b.in("application", `"logStreamName":"instance/a"`, `"nextToken":"`+page["nextBackwardToken"].(string)+`"`))
+	if n := len(older["events"].([]any)); n != 0 {
+		t.Errorf("%d lines before them", n)
+	}
 }

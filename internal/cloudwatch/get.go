@@ -203,7 +203,8 @@ func (r streamReader) last(ctx context.Context, beginning position) (*getLogEven
 	return out, err
 }
 
-// before returns the position of the first of lines, which end at until.
+// before returns the position of the first of lines, which end at until. Lines
+// may have been removed since they were read: then none come before them.
 func (r streamReader) before(ctx context.Context, lines []OutputLine, until position) (position, error) {
 	p := position{at: lines[0].At.UnixNano()}
 	for _, l := range lines {
@@ -223,6 +224,7 @@ func (r streamReader) before(ctx context.Context, lines []OutputLine, until posi
 		}
 		p.n++
 	}
+	p.n = max(p.n, 0)
 	return p, nil
 }
 
