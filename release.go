@@ -12,35 +12,15 @@ type Release struct {
 
 	Image    string // manifest digest in the local image store, "sha256:..."
 	ImageRef string // the reference the user gave, for people
-	Process  Process
 	Secrets  []byte // sealed variables of Process that Env lacks; see internal/secrets
-	Port     int    // TCP port the application listens on, 1-65535
 
-	Tracing     bool     // its instances have a collector of traces
-	Networks    []string // names of the only ones that instances reach; empty: the internet
-	Resources   Resources
+	Workload
 	HealthCheck HealthCheck
 	Scaling     Scaling
 
 	Desired   Desired
 	Size      int // instances wanted while Desired is DesiredRun
 	CreatedAt time.Time
-}
-
-// Process is what runs in an instance. Env never reaches a log.
-type Process struct {
-	Argv []string // at least one element
-	Env  []string // "NAME=value"
-	Dir  string   // absolute
-	User string   // as in an image's config: "", "uid", "name", "uid:gid", "name:group"
-
-	StopSignal string // "SIGTERM" when empty
-}
-
-// Resources are an instance's limits.
-type Resources struct {
-	CPU    int // units: 1024 are one core
-	Memory int // MiB
 }
 
 // HealthCheck is a service's health check with defaults filled in.

@@ -101,19 +101,9 @@ func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) erro
 	if err != nil {
 		return err
 	}
-	process := r.Process
-	process.Env = env
-	return f.driver.Ensure(ctx, runtime.Spec{
-		ID:        m.id,
-		Service:   m.service,
-		Release:   m.release,
-		Image:     r.Image,
-		Process:   process,
-		Port:      r.Port,
-		Resources: r.Resources,
-		Tracing:   r.Tracing,
-		Networks:  r.Networks,
-	})
+	workload := r.Workload
+	workload.Process.Env = env
+	return f.driver.Ensure(ctx, runtime.Spec{ID: m.id, Service: m.service, Release: m.release, Image: r.Image, Workload: workload})
 }
 
 // made notes that the instance exists. Nothing needs to be planned for it.

@@ -43,7 +43,7 @@ func BenchmarkStart(b *testing.B) {
 				for n := range resting + 1 {
 					id := fmt.Sprintf("%032d", n)
 					r = slipway.Release{
-						ID: id, ServiceID: id, Image: image, Port: 8080, Desired: slipway.DesiredStop, Size: 1,
+						ID: id, ServiceID: id, Image: image, Workload: slipway.Workload{Port: 8080}, Desired: slipway.DesiredStop, Size: 1,
 						HealthCheck: slipway.HealthCheck{Interval: time.Minute, Timeout: time.Second, HealthyThreshold: 1, UnhealthyThreshold: 1},
 					}
 					if err := tx.InsertService(slipway.Service{ID: id, Name: id, ARN: id, Label: id}); err != nil {

@@ -121,7 +121,7 @@ func (l *lab) release(size int, change func(*slipway.Release)) slipway.Release {
 	l.Helper()
 	id := slipway.NewID()
 	r := slipway.Release{
-		ID: slipway.NewID(), ServiceID: id, Image: image, Port: 8080,
+		ID: slipway.NewID(), ServiceID: id, Image: image, Workload: slipway.Workload{Port: 8080},
 		HealthCheck: slipway.HealthCheck{Path: "/", Interval: 5 * time.Second, Timeout: 2 * time.Second, HealthyThreshold: 1, UnhealthyThreshold: 5},
 		Desired:     slipway.DesiredRun, Size: size, CreatedAt: time.Now(),
 	}

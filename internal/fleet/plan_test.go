@@ -16,7 +16,7 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func testRelease(size int) slipway.Release {
 	return slipway.Release{
-		ID: "r", ServiceID: "s", Port: 80, Desired: slipway.DesiredRun, Size: size,
+		ID: "r", ServiceID: "s", Workload: slipway.Workload{Port: 80}, Desired: slipway.DesiredRun, Size: size,
 		HealthCheck: slipway.HealthCheck{UnhealthyThreshold: 3},
 	}
 }

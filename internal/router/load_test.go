@@ -62,7 +62,7 @@ func (b *followed) update(f func(*store.Tx) error) {
 
 func (b *followed) release(id string) slipway.Release {
 	r := slipway.Release{
-		ID: id, ServiceID: b.service.ID, Desired: slipway.DesiredRun, Size: 1, Port: 8080,
+		ID: id, ServiceID: b.service.ID, Desired: slipway.DesiredRun, Size: 1, Workload: slipway.Workload{Port: 8080},
 		Scaling: slipway.Scaling{MaxConcurrency: 2, MinSize: 1, MaxSize: 5}, CreatedAt: t0,
 	}
 	b.update(func(tx *store.Tx) error { return tx.InsertRelease(r) })

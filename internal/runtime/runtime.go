@@ -86,17 +86,12 @@ type Spec struct {
 	Service string // labels, returned by List
 	Release string
 
-	Image     string // manifest digest, prepared before
-	Process   slipway.Process
-	Port      int
-	Resources slipway.Resources
-	Tracing   bool  // the instance finds a collector of traces on its localhost, where the driver has one
-	Disk      int64 // bytes its writable layer may hold; 0: the driver's default
+	Image string // manifest digest, prepared before
+	Disk  int64  // bytes its writable layer may hold; 0: the driver's default
 
-	// Networks are the only ones outside that it reaches, by the names that the
-	// driver was configured with; Ensure fails for others. Empty: whatever
-	// instances may reach.
-	Networks []string
+	// Workload's Networks are names that the driver was configured with: Ensure
+	// fails for others. Tracing has an effect where the driver has a collector.
+	slipway.Workload
 }
 
 // Observed is one instance as the driver sees it.

@@ -186,7 +186,7 @@ func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	r, _ := newReader(t)
 	k := r.Vault.Keys
-	rel := slipway.Release{ID: "r1", Process: slipway.Process{Env: []string{"A=image", "B=b", "C"}}}
+	rel := slipway.Release{ID: "r1", Workload: slipway.Workload{Process: slipway.Process{Env: []string{"A=image", "B=b", "C"}}}}
 	sealed, err := secrets.SealEnvironment(k, secrets.ReleaseOwner("r1"), map[string]string{"A": "x=y\nz", "D": ""})
 	if err != nil {
 		t.Fatal(err)

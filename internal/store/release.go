@@ -2,34 +2,31 @@ package store
 
 import "github.com/openslipway/slipway"
 
-// releaseSettings are the parts of a release that never change.
-type releaseSettings struct {
-	ImageRef    string
-	Process     slipway.Process
-	Port        int
-	Networks    []string
-	Resources   slipway.Resources
+// releaseDocument is the part of a release that never changes: one JSON value.
+// The fields of its workload are stored beside the others, not below a name of
+// their own, as they were before Workload was a type.
+type releaseDocument struct {
+	ImageRef string
+	slipway.Workload
 	HealthCheck slipway.HealthCheck
 	Scaling     slipway.Scaling
-	Tracing     bool
 }
 
 const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets`
 
 func scanRelease(s scanner) (r slipway.Release, err error) {
-	var set releaseSettings
-	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&set}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets})
-	r.ImageRef, r.Process, r.Port, r.Networks = set.ImageRef, set.Process, set.Port, set.Networks
-	r.Resources, r.HealthCheck, r.Scaling, r.Tracing = set.Resources, set.HealthCheck, set.Scaling, set.Tracing
+	var d releaseDocument
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets})
+	r.ImageRef, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Workload, d.HealthCheck, d.Scaling
 	return r, err
 }
 
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
-	set := releaseSettings{r.ImageRef, r.Process, r.Port, r.Networks, r.Resources, r.HealthCheck, r.Scaling, r.Tracing}
+	d := releaseDocument{ImageRef: r.ImageRef, Workload: r.Workload, HealthCheck: r.HealthCheck, Scaling: r.Scaling}
 	tx.touch(r.ServiceID, Releases)
 	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, document{set}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})
+		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})
 }
 
 // Release returns a release by id.

@@ -105,11 +105,13 @@ func benchConfig(b *testing.B) embedded.Config {
 
 func programSpec() runtime.Spec {
 	return runtime.Spec{
-		ID:        slipway.NewID(),
-		Image:     imageProgram,
-		Process:   slipway.Process{Argv: runtimetest.Program{}.Argv(), Env: []string{"PORT=8080"}, Dir: "/"},
-		Port:      8080,
-		Resources: slipway.Resources{CPU: 2048, Memory: 256},
+		ID:    slipway.NewID(),
+		Image: imageProgram,
+		Workload: slipway.Workload{
+			Process:   slipway.Process{Argv: runtimetest.Program{}.Argv(), Env: []string{"PORT=8080"}, Dir: "/"},
+			Port:      8080,
+			Resources: slipway.Resources{CPU: 2048, Memory: 256},
+		},
 	}
 }
 

@@ -56,11 +56,13 @@ func probe(deeds ...string) runtime.Spec {
 		Service: "service",
 		Release: "release",
 		Image:   imageProbe,
-		Process: slipway.Process{
-			Argv: append([]string{"/bin/probe"}, strings.Fields(strings.Join(deeds, " -- "))...),
-			Dir:  "/",
+		Workload: slipway.Workload{
+			Process: slipway.Process{
+				Argv: append([]string{"/bin/probe"}, strings.Fields(strings.Join(deeds, " -- "))...),
+				Dir:  "/",
+			},
+			Resources: slipway.Resources{CPU: 1024, Memory: 256},
 		},
-		Resources: slipway.Resources{CPU: 1024, Memory: 256},
 	}
 }
 

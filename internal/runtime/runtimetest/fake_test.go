@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/runtimetest"
 )
@@ -59,7 +60,7 @@ func TestFakeTimesInBubble(t *testing.T) {
 			},
 		})
 		begin := time.Now()
-		if err := f.Ensure(t.Context(), runtime.Spec{ID: "a", Image: image, Port: 80}); err != nil {
+		if err := f.Ensure(t.Context(), runtime.Spec{ID: "a", Image: image, Workload: slipway.Workload{Port: 80}}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(begin); took != time.Second {
@@ -112,7 +113,9 @@ func TestFakeFailpoints(t *testing.T) {
 		w, f := newBubble(t, runtimetest.Image{})
 		ctx := t.Context()
 		boom := errors.New("boom")
-		spec := func(id string) runtime.Spec { return runtime.Spec{ID: id, Image: image, Port: 80} }
+		spec := func(id string) runtime.Spec {
+			return runtime.Spec{ID: id, Image: image, Workload: slipway.Workload{Port: 80}}
+		}
 
 		f.Break(runtimetest.Failpoint{Method: runtimetest.Ensure, Call: 2, Err: boom})
 		if err := f.Ensure(ctx, spec("a")); err != nil {

@@ -114,13 +114,15 @@ func (b *bench) spec(p Program) runtime.Spec {
 		Service: slipway.NewID(),
 		Release: slipway.NewID(),
 		Image:   b.harness.Image,
-		Process: slipway.Process{
-			Argv: p.Argv(),
-			Env:  []string{"PORT=" + strconv.Itoa(port), "COLOUR=dark blue"},
-			Dir:  "/",
+		Workload: slipway.Workload{
+			Process: slipway.Process{
+				Argv: p.Argv(),
+				Env:  []string{"PORT=" + strconv.Itoa(port), "COLOUR=dark blue"},
+				Dir:  "/",
+			},
+			Port:      port,
+			Resources: slipway.Resources{CPU: 1024, Memory: 256},
 		},
-		Port:      port,
-		Resources: slipway.Resources{CPU: 1024, Memory: 256},
 	}
 	b.started = append(b.started, s.ID)
 	return s
