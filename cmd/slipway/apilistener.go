@@ -113,7 +113,7 @@ func (a authenticator) permit(r *http.Request, action, repository string) (strin
 	if repository != "" {
 		resource = a.arn(repository)
 	}
-	err = a.gateway.Permit(r.Context(), caller.From(r), gateway.Need{Action: action, Resource: resource})
+	err = a.gateway.Permit(r.Context(), caller.From(r), gateway.Permission{Action: action, Resource: resource})
 	if denied, ok := errors.AsType[*wire.Exception](err); ok {
 		return denied.Message, nil
 	}

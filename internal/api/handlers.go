@@ -22,9 +22,9 @@ func (a *API) Service() gateway.Service {
 // with the permissions it needs.
 func (a *API) operations() map[string]gateway.Operation {
 	m := a.handlers()
-	needs := a.permissions()
+	required := a.permissions()
 	for target, o := range m {
-		m[target] = o.Needing(needs[o.Name])
+		m[target] = o.Requiring(required[o.Name])
 	}
 	return m
 }
@@ -61,7 +61,7 @@ func (a *API) handlers() map[string]gateway.Operation {
 	add(m, "CreateConnection", a.createConnection)
 	add(m, "ListConnections", a.listConnections)
 	add(m, "DeleteConnection", a.deleteConnection)
-	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection).Hiding("Token")
+	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection).Redacting("Token")
 
 	add(m, "CreateObservabilityConfiguration", a.createObservability)
 	add(m, "DescribeObservabilityConfiguration", a.describeObservability)

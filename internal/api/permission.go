@@ -17,13 +17,13 @@ const passedTo = "apprunner.amazonaws.com"
 // permissions says for every operation, by name, what permissions it needs:
 // which resources it acts on and what its condition keys are.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapprunner.html
-func (a *API) permissions() map[string]gateway.Needs {
-	return map[string]gateway.Needs{
-		"CreateService":   gateway.NeedsOf(a.createServiceNeeds),
+func (a *API) permissions() map[string]gateway.RequiredPermissions {
+	return map[string]gateway.RequiredPermissions{
+		"CreateService":   gateway.PermissionsOf(a.createServicePermissions),
 		"DescribeService": on(a, func(in *apprunner.DescribeServiceInput) *string { return in.ServiceArn }),
-		"ListServices":    gateway.NeedsAction,
-		"UpdateService":   gateway.NeedsOf(a.updateServiceNeeds),
-		"DeleteService":   gateway.NeedsOf(a.deleteServiceNeeds),
+		"ListServices":    gateway.OwnAction,
+		"UpdateService":   gateway.PermissionsOf(a.updateServicePermissions),
+		"DeleteService":   gateway.PermissionsOf(a.deleteServicePermissions),
 		"PauseService":    on(a, func(in *apprunner.PauseServiceInput) *string { return in.ServiceArn }),
 		"ResumeService":   on(a, func(in *apprunner.ResumeServiceInput) *string { return in.ServiceArn }),
 		"StartDeployment": on(a, func(in *apprunner.StartDeploymentInput) *string { return in.ServiceArn }),
@@ -39,7 +39,7 @@ func (a *API) permissions() map[string]gateway.Needs {
 		"DescribeAutoScalingConfiguration": on(a, func(in *apprunner.DescribeAutoScalingConfigurationInput) *string {
 			return in.AutoScalingConfigurationArn
 		}),
-		"ListAutoScalingConfigurations":  gateway.NeedsAction,
+		"ListAutoScalingConfigurations":  gateway.OwnAction,
 		"DeleteAutoScalingConfiguration": on(a, func(in *apprunner.DeleteAutoScalingConfigurationInput) *string { return in.AutoScalingConfigurationArn }),
 		"UpdateDefaultAutoScalingConfiguration": on(a, func(in *apprunner.UpdateDefaultAutoScalingConfigurationInput) *string {
 			return in.AutoScalingConfigurationArn
@@ -54,58 +54,58 @@ func (a *API) permissions() map[string]gateway.Needs {
 		"DescribeObservabilityConfiguration": on(a, func(in *apprunner.DescribeObservabilityConfigurationInput) *string {
 			return in.ObservabilityConfigurationArn
 		}),
-		"ListObservabilityConfigurations": gateway.NeedsAction,
+		"ListObservabilityConfigurations": gateway.OwnAction,
 		"DeleteObservabilityConfiguration": on(a, func(in *apprunner.DeleteObservabilityConfigurationInput) *string {
 			return in.ObservabilityConfigurationArn
 		}),
 
 		"CreateConnection": creates(a, "connection", func(in *apprunner.CreateConnectionInput) (*string, []types.Tag) { return in.ConnectionName, in.Tags }),
-		"ListConnections":  gateway.NeedsAction,
+		"ListConnections":  gateway.OwnAction,
 		"DeleteConnection": on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn }),
 		// App Runner's console completes a connection under the permission to
 		// create one.
-		"CompleteConnection": gateway.NeedsOf(func(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Need, error) {
-			return []gateway.Need{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
+		"CompleteConnection": gateway.PermissionsOf(func(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Permission, error) {
+			return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
 		}),
 
 		"CreateVpcConnector": creates(a, "vpcconnector", func(in *apprunner.CreateVpcConnectorInput) (*string, []types.Tag) {
 			return in.VpcConnectorName, in.Tags
 		}),
 		"DescribeVpcConnector": on(a, func(in *apprunner.DescribeVpcConnectorInput) *string { return in.VpcConnectorArn }),
-		"ListVpcConnectors":    gateway.NeedsAction,
+		"ListVpcConnectors":    gateway.OwnAction,
 		"DeleteVpcConnector":   on(a, func(in *apprunner.DeleteVpcConnectorInput) *string { return in.VpcConnectorArn }),
 
-		"CreateVpcIngressConnection":   gateway.NeedsOf(a.createVPCIngressNeeds),
+		"CreateVpcIngressConnection":   gateway.PermissionsOf(a.createVPCIngressPermissions),
 		"DescribeVpcIngressConnection": on(a, func(in *apprunner.DescribeVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
-		"ListVpcIngressConnections":    gateway.NeedsAction,
-		"UpdateVpcIngressConnection":   gateway.NeedsOf(a.updateVPCIngressNeeds),
+		"ListVpcIngressConnections":    gateway.OwnAction,
+		"UpdateVpcIngressConnection":   gateway.PermissionsOf(a.updateVPCIngressPermissions),
 		"DeleteVpcIngressConnection":   on(a, func(in *apprunner.DeleteVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
 
 		"ListTagsForResource": on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn }),
-		"TagResource": gateway.NeedsOf(func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Need, error) {
-			return []gateway.Need{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
+		"TagResource": gateway.PermissionsOf(func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
+			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
 		}),
-		"UntagResource": gateway.NeedsOf(func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Need, error) {
+		"UntagResource": gateway.PermissionsOf(func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
 			c := policy.NewContext()
 			c.Set("aws:TagKeys", in.TagKeys...)
-			return []gateway.Need{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
+			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
 		}),
 	}
 }
 
-// on are the needs of an operation on the one resource whose ARN its input has.
-func on[I any](a *API, arn func(*I) *string) gateway.Needs {
-	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: a.full(tx, arn(in))}}, nil
+// on are the permissions required by an operation on the one resource whose ARN its input has.
+func on[I any](a *API, arn func(*I) *string) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: a.full(tx, arn(in))}}, nil
 	})
 }
 
-// creates are the needs of an operation that makes a resource with a name and
+// creates are the permissions required by an operation that makes a resource with a name and
 // tags.
-func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		name, tags := of(in)
-		return withTags(gateway.Need{Resource: a.future(kind, name), Context: tagKeys(tags)}, tags), nil
+		return withTags(gateway.Permission{Resource: a.future(kind, name), Context: tagKeys(tags)}, tags), nil
 	})
 }
 
@@ -130,7 +130,7 @@ func (a *API) future(kind string, name *string) string {
 }
 
 // withTags adds the permission to tag what is made with tags.
-func withTags(n gateway.Need, tags []types.Tag) []gateway.Need {
+func withTags(n gateway.Permission, tags []types.Tag) []gateway.Permission {
 	return n.WithTagging("apprunner:TagResource", len(tags) > 0)
 }
 
@@ -144,24 +144,24 @@ func tagKeys(tags []types.Tag) policy.Context {
 	return c
 }
 
-func (a *API) createServiceNeeds(tx *store.Tx, in *apprunner.CreateServiceInput) ([]gateway.Need, error) {
+func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
 	keys, others := a.references(tx, parts)
-	needs := withTags(gateway.Need{Resource: a.future("service", in.ServiceName), Context: tagKeys(in.Tags).With(keys)}, in.Tags)
-	return append(append(needs, others...), roles(parts)...), nil
+	required := withTags(gateway.Permission{Resource: a.future("service", in.ServiceName), Context: tagKeys(in.Tags).With(keys)}, in.Tags)
+	return append(append(required, others...), roles(parts)...), nil
 }
 
-func (a *API) updateServiceNeeds(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Need, error) {
+func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
 	keys, others := a.references(tx, parts)
-	needs := append([]gateway.Need{{Resource: a.full(tx, in.ServiceArn), Context: keys}}, others...)
-	return append(needs, roles(parts)...), nil
+	required := append([]gateway.Permission{{Resource: a.full(tx, in.ServiceArn), Context: keys}}, others...)
+	return append(required, roles(parts)...), nil
 }
 
-// deleteServiceNeeds: with a service go its custom domains.
-func (a *API) deleteServiceNeeds(tx *store.Tx, in *apprunner.DeleteServiceInput) ([]gateway.Need, error) {
+// deleteServicePermissions: with a service go its custom domains.
+func (a *API) deleteServicePermissions(tx *store.Tx, in *apprunner.DeleteServiceInput) ([]gateway.Permission, error) {
 	arn := a.full(tx, in.ServiceArn)
-	return []gateway.Need{{Resource: arn}, {Action: "apprunner:DisassociateCustomDomain", Resource: arn}}, nil
+	return []gateway.Permission{{Resource: arn}, {Action: "apprunner:DisassociateCustomDomain", Resource: arn}}, nil
 }
 
 // serviceParts is what a call says of a service, where permissions depend on it.
@@ -175,16 +175,16 @@ type serviceParts struct {
 
 // references returns the condition keys of the resources that a service refers
 // to, and the resources themselves, for statements that deny their use.
-func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gateway.Need) {
+func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gateway.Permission) {
 	keys := policy.NewContext()
-	var needs []gateway.Need
+	var required []gateway.Permission
 	add := func(key string, arn *string) {
 		if aws.ToString(arn) == "" {
 			return
 		}
 		full := a.full(tx, arn)
 		keys.Set("apprunner:"+key, full)
-		needs = append(needs, gateway.Need{Resource: full, DenyOnly: true})
+		required = append(required, gateway.Permission{Resource: full, DenyOnly: true})
 	}
 	add("AutoScalingConfigurationArn", p.scaling)
 	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {
@@ -196,17 +196,17 @@ func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gatewa
 	if n := p.network; n != nil && n.EgressConfiguration != nil {
 		add("VpcConnectorArn", n.EgressConfiguration.VpcConnectorArn)
 	}
-	return keys, needs
+	return keys, required
 }
 
 // roles are the permissions to hand over the roles that a call names.
-func roles(p serviceParts) []gateway.Need {
+func roles(p serviceParts) []gateway.Permission {
 	keys := policy.NewContext()
 	keys.Set("iam:PassedToService", passedTo)
-	var needs []gateway.Need
+	var required []gateway.Permission
 	add := func(arn *string) {
 		if aws.ToString(arn) != "" {
-			needs = append(needs, gateway.Need{Action: "iam:PassRole", Resource: *arn, Context: keys})
+			required = append(required, gateway.Permission{Action: "iam:PassRole", Resource: *arn, Context: keys})
 		}
 	}
 	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {
@@ -215,22 +215,22 @@ func roles(p serviceParts) []gateway.Need {
 	if p.instance != nil {
 		add(p.instance.InstanceRoleArn)
 	}
-	return needs
+	return required
 }
 
-func (a *API) createVPCIngressNeeds(tx *store.Tx, in *apprunner.CreateVpcIngressConnectionInput) ([]gateway.Need, error) {
+func (a *API) createVPCIngressPermissions(tx *store.Tx, in *apprunner.CreateVpcIngressConnectionInput) ([]gateway.Permission, error) {
 	keys := tagKeys(in.Tags).With(endpointKeys(in.IngressVpcConfiguration))
-	n := gateway.Need{Resource: a.future("vpcingressconnection", in.VpcIngressConnectionName), Context: keys}
+	n := gateway.Permission{Resource: a.future("vpcingressconnection", in.VpcIngressConnectionName), Context: keys}
 	if aws.ToString(in.ServiceArn) == "" {
 		return withTags(n, in.Tags), nil
 	}
 	service := a.full(tx, in.ServiceArn)
 	keys.Set("apprunner:ServiceArn", service)
-	return append(withTags(n, in.Tags), gateway.Need{Resource: service, Context: keys, DenyOnly: true}), nil
+	return append(withTags(n, in.Tags), gateway.Permission{Resource: service, Context: keys, DenyOnly: true}), nil
 }
 
-func (a *API) updateVPCIngressNeeds(tx *store.Tx, in *apprunner.UpdateVpcIngressConnectionInput) ([]gateway.Need, error) {
-	return []gateway.Need{{Resource: a.full(tx, in.VpcIngressConnectionArn), Context: endpointKeys(in.IngressVpcConfiguration)}}, nil
+func (a *API) updateVPCIngressPermissions(tx *store.Tx, in *apprunner.UpdateVpcIngressConnectionInput) ([]gateway.Permission, error) {
+	return []gateway.Permission{{Resource: a.full(tx, in.VpcIngressConnectionArn), Context: endpointKeys(in.IngressVpcConfiguration)}}, nil
 }
 
 func endpointKeys(c *types.IngressVpcConfiguration) policy.Context {

@@ -98,7 +98,7 @@ func canned(least bool) (gateway.Service, map[string]map[string]any) {
 		holds[name] = document(output).(map[string]any)
 		answer := output.Interface()
 		s.Operations["AppRunner."+name] = gateway.Handle(name, nil, false,
-			func(context.Context, gateway.Caller, *struct{}) (*any, error) { return &answer, nil }).Needing(gateway.NeedsNothing)
+			func(context.Context, gateway.Caller, *struct{}) (*any, error) { return &answer, nil }).Requiring(gateway.NoPermission)
 	}
 	return s, holds
 }

@@ -56,15 +56,15 @@ func newBench(t *testing.T) *bench {
 			}
 			return nil
 		})
-	}).Needing(gateway.NeedsOf(func(*store.Tx, *apprunner.CreateServiceInput) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: "arn:aws:apprunner:us-east-1:000000000000:service/shop/*"}}, nil
+	}).Requiring(gateway.PermissionsOf(func(*store.Tx, *apprunner.CreateServiceInput) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: "arn:aws:apprunner:us-east-1:000000000000:service/shop/*"}}, nil
 	}))
 	keep := gateway.Handle("CreateSecret", nil, true, func(_ context.Context, _ gateway.Caller, in *secretInput) (*secretInput, error) {
 		if in.Name == "fail" {
 			return nil, errors.New("broken")
 		}
 		return in, nil
-	}).Needing(gateway.NeedsAction).Hiding("Note")
+	}).Requiring(gateway.OwnAction).Redacting("Note")
 	b.Open([]gateway.Service{
 		{SigningName: "apprunner", ContentType: "x", Internal: "InternalFailure", Operations: map[string]gateway.Operation{"AppRunner.CreateService": create}},
 		{SigningName: "secretsmanager", ContentType: "x", Internal: "InternalFailure", Operations: map[string]gateway.Operation{"secretsmanager.CreateSecret": keep}},

@@ -15,7 +15,7 @@ import (
 
 // Service returns CloudTrail's operation for the gateway.
 func (t *Trail) Service() gateway.Service {
-	lookup := gateway.Handle("LookupEvents", nil, false, t.lookupEvents).Needing(gateway.NeedsAction)
+	lookup := gateway.Handle("LookupEvents", nil, false, t.lookupEvents).Requiring(gateway.OwnAction)
 	return gateway.Service{
 		SigningName: "cloudtrail", ContentType: "application/x-amz-json-1.1", Internal: "InternalFailure",
 		Operations: map[string]gateway.Operation{

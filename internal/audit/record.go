@@ -147,7 +147,7 @@ func document(v any, o gateway.Operation, input bool) (any, error) {
 	if len(text) > maxPart {
 		return map[string]any{"omitted": true, "originalSize": len(text), "reason": "too large"}, nil
 	}
-	return masker(o.Hidden).object(shape, doc), nil
+	return masker(o.Redact).object(shape, doc), nil
 }
 
 // masker hides secrets. It holds the names of members to hide beside those that

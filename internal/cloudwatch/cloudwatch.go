@@ -52,21 +52,21 @@ func (l *Logs) Service() gateway.Service {
 	}
 }
 
-func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
-	m["Logs_20140328."+name] = gateway.Handle(name, nil, false, h).Needing(n)
+func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
+	m["Logs_20140328."+name] = gateway.Handle(name, nil, false, h).Requiring(n)
 }
 
-// on are the needs of an operation on a group, given by name or ARN, or on one
+// on are the permissions required by an operation on a group, given by name or ARN, or on one
 // of its streams. Policies see a group as all of its streams:
 // arn:aws:logs:<region>:<account>:log-group:<group>:log-stream:<stream>, where
 // what the call does not name is empty.
-func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		group, identifier, stream := of(in)
 		name := value(group)
 		if id := value(identifier); id != "" {
 			name = strings.TrimSuffix(strings.TrimPrefix(id, l.logARN("")), ":*")
 		}
-		return []gateway.Need{{Resource: l.logARN(name) + ":log-stream:" + value(stream)}}, nil
+		return []gateway.Permission{{Resource: l.logARN(name) + ":log-stream:" + value(stream)}}, nil
 	})
 }

@@ -49,11 +49,11 @@ func New(cfg Config) (*ECR, error) {
 // Service returns the operations for the gateway.
 func (e *ECR) Service() gateway.Service {
 	m := operations{}
-	m.add("GetAuthorizationToken", operationOf(false, e.getAuthorizationToken).Needing(gateway.NeedsAction).Hiding("authorizationToken"))
-	m.add("DescribeRegistry", operationOf(false, e.describeRegistry).Needing(gateway.NeedsAction))
+	m.add("GetAuthorizationToken", operationOf(false, e.getAuthorizationToken).Requiring(gateway.OwnAction).Redacting("authorizationToken"))
+	m.add("DescribeRegistry", operationOf(false, e.describeRegistry).Requiring(gateway.OwnAction))
 
-	m.add("CreateRepository", operationOf(true, e.createRepository).Needing(gateway.NeedsOf(e.creating)))
-	m.add("DescribeRepositories", operationOf(false, e.describeRepositories).Needing(gateway.NeedsOf(e.describing)))
+	m.add("CreateRepository", operationOf(true, e.createRepository).Requiring(gateway.PermissionsOf(e.creating)))
+	m.add("DescribeRepositories", operationOf(false, e.describeRepositories).Requiring(gateway.PermissionsOf(e.describing)))
 	m.add("DeleteRepository", onRepository(e, true, e.deleteRepository))
 	m.add("PutImageTagMutability", onRepository(e, true, e.putImageTagMutability))
 	m.add("PutImageScanningConfiguration", onRepository(e, true, e.putImageScanningConfiguration))
@@ -117,8 +117,8 @@ func onRepository[I, O any, P interface {
 	*I
 	at() string
 }](e *ECR, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
-	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: e.ARN(P(in).at()), Context: conditions(in)}}, nil
+	return operationOf(changes, h).Requiring(gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: e.ARN(P(in).at()), Context: conditions(in)}}, nil
 	}))
 }
 
@@ -127,8 +127,8 @@ func onARN[I, O any, P interface {
 	*I
 	resource() string
 }](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
-	return operationOf(changes, h).Needing(gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: P(in).resource(), Context: conditions(in)}}, nil
+	return operationOf(changes, h).Requiring(gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: P(in).resource(), Context: conditions(in)}}, nil
 	}))
 }
 

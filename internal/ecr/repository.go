@@ -155,9 +155,9 @@ type createRepositoryInput struct {
 	Encryption *encryption `json:"encryptionConfiguration"`
 }
 
-// creating are the needs of CreateRepository.
-func (e *ECR) creating(_ *store.Tx, in *createRepositoryInput) ([]gateway.Need, error) {
-	n := gateway.Need{Resource: e.ARN(in.at()), Context: conditions(in)}
+// creating are the permissions required by CreateRepository.
+func (e *ECR) creating(_ *store.Tx, in *createRepositoryInput) ([]gateway.Permission, error) {
+	n := gateway.Permission{Resource: e.ARN(in.at()), Context: conditions(in)}
 	return n.WithTagging("ecr:TagResource", len(in.Tags) > 0), nil
 }
 
@@ -232,15 +232,15 @@ type describeRepositoriesOutput struct {
 }
 
 // describing are the permissions of DescribeRepositories.
-func (e *ECR) describing(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.Need, error) {
+func (e *ECR) describing(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.Permission, error) {
 	if len(in.Names) == 0 {
-		return []gateway.Need{{Resource: e.ARN("*")}}, nil
+		return []gateway.Permission{{Resource: e.ARN("*")}}, nil
 	}
-	var needs []gateway.Need
+	var required []gateway.Permission
 	for _, name := range in.Names {
-		needs = append(needs, gateway.Need{Resource: e.ARN(name)})
+		required = append(required, gateway.Permission{Resource: e.ARN(name)})
 	}
-	return needs, nil
+	return required, nil
 }
 
 func (e *ECR) describeRepositories(ctx context.Context, _ gateway.Caller, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {

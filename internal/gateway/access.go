@@ -19,7 +19,7 @@ import (
 // Root is the user who may do everything and to whom no policy applies.
 const Root = "root"
 
-// Self, as the resource of a [Need], stands for the ARN of the caller.
+// Self, as the resource of a [Permission], stands for the ARN of the caller.
 const Self = "self"
 
 // Caller is who makes a call, and from where.
@@ -47,8 +47,8 @@ func (c Caller) From(r *http.Request) Caller {
 	return c
 }
 
-// Need is a permission that a call needs: to do an action to a resource.
-type Need struct {
+// Permission is what a call requires: that the caller may do an action on a resource.
+type Permission struct {
 	Action   string         // "apprunner:DeleteService"; "" for the operation's own
 	Resource string         // an ARN, [Self], or "*" where the action knows no resource
 	Context  policy.Context // condition keys of the call, beside the global ones
@@ -58,38 +58,38 @@ type Need struct {
 	DenyOnly bool
 }
 
-// WithTagging returns the need of making a resource and, if that sets tags, also
-// the need of the action that tags what exists: on the same resource, with the
+// WithTagging returns the permission for making a resource and, if that sets tags, also
+// the permission for the action that tags what exists: on the same resource, with the
 // same condition keys.
-func (n Need) WithTagging(action string, tagged bool) []Need {
+func (n Permission) WithTagging(action string, tagged bool) []Permission {
 	if !tagged {
-		return []Need{n}
+		return []Permission{n}
 	}
 	tagging := n
 	tagging.Action = action
-	return []Need{n, tagging}
+	return []Permission{n, tagging}
 }
 
-// Needs says what permissions a call needs, from its input. The input is
+// RequiredPermissions returns the permissions that a call requires, from its input. The input is
 // decoded and not yet checked against the model's constraints, so any member
 // may be missing. An error is as a handler's.
-type Needs func(tx *store.Tx, in any) ([]Need, error)
+type RequiredPermissions func(tx *store.Tx, in any) ([]Permission, error)
 
-// NeedsOf makes Needs of a function for one type of input.
-func NeedsOf[I any](f func(tx *store.Tx, in *I) ([]Need, error)) Needs {
-	return func(tx *store.Tx, in any) ([]Need, error) {
+// PermissionsOf makes RequiredPermissions of a function for one type of input.
+func PermissionsOf[I any](f func(tx *store.Tx, in *I) ([]Permission, error)) RequiredPermissions {
+	return func(tx *store.Tx, in any) ([]Permission, error) {
 		typed, ok := in.(*I)
 		if !ok {
-			return nil, fmt.Errorf("the needs of a call with %T are asked for with %T", new(I), in)
+			return nil, fmt.Errorf("the permissions of a call with %T are asked for with %T", new(I), in)
 		}
 		return f(tx, typed)
 	}
 }
 
-// NeedsWith adds to needs the condition keys that a function says of one type of
+// PermissionsWith adds to permissions the condition keys that a function says of one type of
 // input.
-func NeedsWith[I any](n Needs, of func(in *I) policy.Context) Needs {
-	return NeedsOf(func(tx *store.Tx, in *I) ([]Need, error) {
+func PermissionsWith[I any](n RequiredPermissions, of func(in *I) policy.Context) RequiredPermissions {
+	return PermissionsOf(func(tx *store.Tx, in *I) ([]Permission, error) {
 		list, err := n(tx, in)
 		for i := range list {
 			list[i].Context = of(in)
@@ -98,12 +98,12 @@ func NeedsWith[I any](n Needs, of func(in *I) policy.Context) Needs {
 	})
 }
 
-// NeedsNothing are the needs of what every caller may do.
-func NeedsNothing(*store.Tx, any) ([]Need, error) { return nil, nil }
+// NoPermission are the permissions required by what every caller may do.
+func NoPermission(*store.Tx, any) ([]Permission, error) { return nil, nil }
 
-// NeedsAction are the needs of an operation that acts on no resource of its
+// OwnAction are the permissions required by an operation that acts on no resource of its
 // own: its action on "*".
-func NeedsAction(*store.Tx, any) ([]Need, error) { return []Need{{Resource: "*"}}, nil }
+func OwnAction(*store.Tx, any) ([]Permission, error) { return []Permission{{Resource: "*"}}, nil }
 
 // Policies returns the identity-based policies of a user.
 type Policies func(tx *store.Tx, user string) ([]policy.Policy, error)
@@ -157,15 +157,15 @@ func UserARN(account, path, name string) string {
 
 // Permit returns nil if the caller has all permissions, and otherwise an
 // AccessDeniedException that names the first one missing.
-func (g *Gateway) Permit(ctx context.Context, c Caller, needs ...Need) error {
+func (g *Gateway) Permit(ctx context.Context, c Caller, required ...Permission) error {
 	if c.User == Root {
 		return nil
 	}
-	return g.cfg.Store.View(ctx, func(tx *store.Tx) error { return g.permit(tx, c, needs) })
+	return g.cfg.Store.View(ctx, func(tx *store.Tx) error { return g.permit(tx, c, required) })
 }
 
-func (g *Gateway) permit(tx *store.Tx, c Caller, needs []Need) error {
-	if len(needs) == 0 {
+func (g *Gateway) permit(tx *store.Tx, c Caller, required []Permission) error {
+	if len(required) == 0 {
 		return nil
 	}
 	var policies []policy.Policy
@@ -183,7 +183,7 @@ func (g *Gateway) permit(tx *store.Tx, c Caller, needs []Need) error {
 	for _, t := range tags {
 		global.Add("aws:PrincipalTag/"+t.Key, t.Value)
 	}
-	for _, n := range needs {
+	for _, n := range required {
 		keys := global.With(n.Context)
 		if err := addResource(tx, keys, n.Resource); err != nil {
 			return err
@@ -197,7 +197,7 @@ func (g *Gateway) permit(tx *store.Tx, c Caller, needs []Need) error {
 }
 
 // denied words a refusal as IAM does.
-func denied(c Caller, n Need, d policy.Decision) error {
+func denied(c Caller, n Permission, d policy.Decision) error {
 	why := fmt.Sprintf("because no identity-based policy allows the %s action", n.Action)
 	if d.Effect == policy.Deny {
 		why = "with an explicit deny in an identity-based policy"

@@ -21,10 +21,10 @@ import (
 const thing = "arn:aws:one:us-east-1:000000000000:thing/a"
 
 // limited is a bench with a user ann, a key of hers, and policies by user name.
-func limited(t *testing.T, needs gateway.Needs, documents map[string][]string) (root, ann *gatewaytest.Bench) {
+func limited(t *testing.T, required gateway.RequiredPermissions, documents map[string][]string) (root, ann *gatewaytest.Bench) {
 	t.Helper()
 	s := service("one", "application/x-amz-json-1.0", "One.Echo")
-	s.Operations["One.Echo"] = s.Operations["One.Echo"].Needing(needs)
+	s.Operations["One.Echo"] = s.Operations["One.Echo"].Requiring(required)
 	b := gatewaytest.New(t)
 	b.Open([]gateway.Service{s}, func(c *gateway.Config) {
 		c.Policies = func(_ *store.Tx, user string) (list []policy.Policy, err error) {
@@ -54,11 +54,11 @@ func document(elements string) string {
 	return `{"Version":"2012-10-17","Statement":[` + elements + `]}`
 }
 
-// onText are needs on the resource that the input names.
-var onText = gateway.NeedsOf(func(_ *store.Tx, in *echo) ([]gateway.Need, error) {
+// onText requires permission on the resource that the input names.
+var onText = gateway.PermissionsOf(func(_ *store.Tx, in *echo) ([]gateway.Permission, error) {
 	c := policy.NewContext()
 	c.Set("one:Text", in.Text)
-	return []gateway.Need{{Resource: in.Text, Context: c}}, nil
+	return []gateway.Permission{{Resource: in.Text, Context: c}}, nil
 })
 
 func TestPermission(t *testing.T) {
@@ -110,19 +110,19 @@ func TestPermission(t *testing.T) {
 	}
 }
 
-// Several needs: all must be met, and one that is only referred to is met
+// Several permissions: all must be met, and one that is only referred to is met
 // unless it is denied.
-func TestSeveralNeeds(t *testing.T) {
+func TestSeveralPermissions(t *testing.T) {
 	t.Parallel()
-	needs := gateway.NeedsOf(func(*store.Tx, *echo) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: thing}, {Action: "iam:PassRole", Resource: "arn:aws:iam::0:role/r"}, {Resource: "arn:aws:one:::ref", DenyOnly: true}}, nil
+	required := gateway.PermissionsOf(func(*store.Tx, *echo) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: thing}, {Action: "iam:PassRole", Resource: "arn:aws:iam::0:role/r"}, {Resource: "arn:aws:one:::ref", DenyOnly: true}}, nil
 	})
 	for statements, want := range map[string]string{
 		`{"Effect":"Allow","Action":"one:*","Resource":"arn:aws:one:*:*:thing/*"}`:                                                                                                                 "iam:PassRole on resource: arn:aws:iam::0:role/r because",
 		`{"Effect":"Allow","Action":["one:*","iam:PassRole"],"Resource":["arn:aws:one:*:*:thing/*","arn:aws:iam::0:role/*"]}`:                                                                      "",
 		`{"Effect":"Allow","Action":["one:*","iam:PassRole"],"Resource":["arn:aws:one:*:*:thing/*","arn:aws:iam::0:role/*"]},{"Effect":"Deny","Action":"one:Echo","Resource":"arn:aws:one:::ref"}`: "one:Echo on resource: arn:aws:one:::ref with an explicit deny",
 	} {
-		_, ann := limited(t, needs, map[string][]string{"ann": {document(statements)}})
+		_, ann := limited(t, required, map[string][]string{"ann": {document(statements)}})
 		w := ann.Call("One.Echo", `{}`)
 		if text, _ := w.Doc["Message"].(string); (w.Code == http.StatusOK) != (want == "") || !strings.Contains(text, want) {
 			t.Errorf("%s: %d %s, want %q", statements, w.Code, w.Body, want)
@@ -130,9 +130,9 @@ func TestSeveralNeeds(t *testing.T) {
 	}
 }
 
-func TestNeedsNothing(t *testing.T) {
+func TestNoPermission(t *testing.T) {
 	t.Parallel()
-	_, ann := limited(t, gateway.NeedsNothing, map[string][]string{"ann": {document(`{"Effect":"Deny","Action":"*","Resource":"*"}`)}})
+	_, ann := limited(t, gateway.NoPermission, map[string][]string{"ann": {document(`{"Effect":"Deny","Action":"*","Resource":"*"}`)}})
 	if w := ann.Call("One.Echo", `{}`); w.Code != http.StatusOK {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -152,11 +152,11 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 }
 
-// Every operation declares its needs; one that does not is taken by no gateway.
-func TestUndeclaredNeeds(t *testing.T) {
+// Every operation declares its permissions; one that does not is taken by no gateway.
+func TestUndeclaredPermissions(t *testing.T) {
 	t.Parallel()
 	s := service("one", "x", "One.Echo")
-	s.Operations["One.Echo"] = s.Operations["One.Echo"].Needing(nil)
+	s.Operations["One.Echo"] = s.Operations["One.Echo"].Requiring(nil)
 	b := newBench(t)
 	_, err := gateway.New(gateway.Config{
 		Store: b.Store, Region: "r", Account: "a", Services: []gateway.Service{s}, Log: discard(),
@@ -169,7 +169,7 @@ func TestUndeclaredNeeds(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{"ann": {document(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"ann"}}}`)}}
-	root, ann := limited(t, gateway.NeedsAction, allowed)
+	root, ann := limited(t, gateway.OwnAction, allowed)
 	session := slipway.Session{ID: "ASIAANN", Secret: "s", Token: "t", User: "ann", CreatedAt: gatewaytest.T0, ExpiresAt: gatewaytest.T0.Add(time.Hour)}
 	root.Update(func(tx *store.Tx) error { return tx.InsertSession(session, gatewaytest.T0) })
 	temporary := ann.As(slipway.AccessKey{ID: "ASIAANN", Secret: "s"}, "t")
@@ -218,7 +218,7 @@ func queryBench(t *testing.T) *gatewaytest.Bench {
 						return nil, errors.New("hush")
 					}
 					return in, nil
-				}).Needing(gateway.NeedsAction),
+				}).Requiring(gateway.OwnAction),
 			},
 		},
 	})
@@ -329,7 +329,7 @@ func TestAudit(t *testing.T) {
 				return nil
 			})
 			return in, err
-		}).Needing(onText)
+		}).Requiring(onText)
 	}
 	b.Open([]gateway.Service{{
 		SigningName: "one", ContentType: "x", Internal: "InternalFailure",

@@ -36,7 +36,7 @@ func newCounter(t *testing.T) *counter {
 				return nil, slipway.Errorf(slipway.InvalidRequest, "no: %d", n)
 			}
 			return &echo{fmt.Sprint(n)}, nil
-		}).Needing(gateway.NeedsAction)
+		}).Requiring(gateway.OwnAction)
 	}
 	c.Open([]gateway.Service{{
 		SigningName: "one", ContentType: "x", Internal: "InternalFailure",

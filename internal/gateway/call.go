@@ -113,14 +113,14 @@ func (g *Gateway) allow(ctx context.Context, c *call) error {
 		return nil
 	}
 	return g.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		needs, err := c.needs(tx)
+		required, err := c.required(tx)
 		if err != nil {
 			if c.caller.User == Root {
 				return nil // the operation words what is wrong with its input
 			}
 			return err
 		}
-		for _, n := range needs {
+		for _, n := range required {
 			if n.Resource != "*" {
 				c.resources = append(c.resources, n.Resource)
 			}
@@ -128,22 +128,22 @@ func (g *Gateway) allow(ctx context.Context, c *call) error {
 		if c.caller.User == Root {
 			return nil
 		}
-		return g.permit(tx, c.caller, needs)
+		return g.permit(tx, c.caller, required)
 	})
 }
 
-// needs returns the permissions that the call needs.
-func (c *call) needs(tx *store.Tx) ([]Need, error) {
-	needs, err := c.target.Needs(tx, c.in)
-	for i := range needs {
-		if needs[i].Action == "" {
-			needs[i].Action = c.target.service.SigningName + ":" + c.target.Name
+// required returns the permissions that the call needs.
+func (c *call) required(tx *store.Tx) ([]Permission, error) {
+	required, err := c.target.RequiredPermissions(tx, c.in)
+	for i := range required {
+		if required[i].Action == "" {
+			required[i].Action = c.target.service.SigningName + ":" + c.target.Name
 		}
-		if needs[i].Resource == Self {
-			needs[i].Resource = c.caller.ARN
+		if required[i].Resource == Self {
+			required[i].Resource = c.caller.ARN
 		}
 	}
-	return needs, err
+	return required, err
 }
 
 // lookup returns a lookup of access keys that notes in c whose key it found.

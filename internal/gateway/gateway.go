@@ -71,8 +71,8 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	for _, s := range cfg.Services {
 		for _, o := range s.Operations {
-			if o.Needs == nil {
-				return nil, fmt.Errorf("gateway: %s of %s does not declare what permissions it needs; see Operation.Needing", o.Name, s.SigningName)
+			if o.RequiredPermissions == nil {
+				return nil, fmt.Errorf("gateway: %s of %s does not declare what permissions it needs; see Operation.Requiring", o.Name, s.SigningName)
 			}
 		}
 		if s.query() {

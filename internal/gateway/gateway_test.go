@@ -31,7 +31,7 @@ func service(signingName, contentType, target string) gateway.Service {
 					panic("hush")
 				}
 				return in, nil
-			}).Needing(gateway.NeedsAction),
+			}).Requiring(gateway.OwnAction),
 		},
 	}
 }

@@ -38,13 +38,13 @@ type Operation struct {
 	Model   *wire.Operation // nil when the service has no model here
 	Changes bool            // it may change something, so it is worth a line in the log and an audit record
 
-	// Needs says what permissions a call needs. The gateway takes no operation
+	// RequiredPermissions says what permissions a call requires. The gateway takes no operation
 	// without.
-	Needs Needs
+	RequiredPermissions RequiredPermissions
 
-	// Hidden are the members, of input or output and at any depth, whose values
+	// Redact names the members, of input or output and at any depth, whose values
 	// audit records hide, beside those that the model calls sensitive.
-	Hidden []string
+	Redact []string
 
 	input func() any
 	serve func(ctx context.Context, c Caller, in any) (any, error)
@@ -62,15 +62,15 @@ func Handle[I, O any](name string, model *wire.Operation, changes bool, h func(c
 	}
 }
 
-// Needing returns the operation with a declaration of what permissions it
+// Requiring returns the operation with a declaration of what permissions it
 // needs.
-func (o Operation) Needing(n Needs) Operation {
-	o.Needs = n
+func (o Operation) Requiring(n RequiredPermissions) Operation {
+	o.RequiredPermissions = n
 	return o
 }
 
-// Hiding returns the operation with members that audit records hide.
-func (o Operation) Hiding(members ...string) Operation {
-	o.Hidden = members
+// Redacting returns the operation with members that audit records hide.
+func (o Operation) Redacting(members ...string) Operation {
+	o.Redact = members
 	return o
 }

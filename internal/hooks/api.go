@@ -62,12 +62,12 @@ func (a *API) Service() gateway.Service {
 		ContentType: "application/x-amz-json-1.0",
 		Internal:    "InternalServiceErrorException",
 		Operations: map[string]gateway.Operation{
-			"Slipway.CreateWebhook":         gateway.Handle("CreateWebhook", nil, true, a.create).Needing(gateway.NeedsAction).Hiding("Secret"),
-			"Slipway.DescribeWebhook":       gateway.Handle("DescribeWebhook", nil, false, a.describe).Needing(gateway.NeedsOf(a.needs)),
-			"Slipway.ListWebhooks":          gateway.Handle("ListWebhooks", nil, false, a.list).Needing(gateway.NeedsAction),
-			"Slipway.ListWebhookDeliveries": gateway.Handle("ListWebhookDeliveries", nil, false, a.deliveries).Needing(gateway.NeedsOf(a.needsDeliveries)),
-			"Slipway.TestWebhook":           gateway.Handle("TestWebhook", nil, true, a.test).Needing(gateway.NeedsOf(a.needs)),
-			"Slipway.DeleteWebhook":         gateway.Handle("DeleteWebhook", nil, true, a.remove).Needing(gateway.NeedsOf(a.needs)),
+			"Slipway.CreateWebhook":         gateway.Handle("CreateWebhook", nil, true, a.create).Requiring(gateway.OwnAction).Redacting("Secret"),
+			"Slipway.DescribeWebhook":       gateway.Handle("DescribeWebhook", nil, false, a.describe).Requiring(gateway.PermissionsOf(a.required)),
+			"Slipway.ListWebhooks":          gateway.Handle("ListWebhooks", nil, false, a.list).Requiring(gateway.OwnAction),
+			"Slipway.ListWebhookDeliveries": gateway.Handle("ListWebhookDeliveries", nil, false, a.deliveries).Requiring(gateway.PermissionsOf(a.deliveriesPermissions)),
+			"Slipway.TestWebhook":           gateway.Handle("TestWebhook", nil, true, a.test).Requiring(gateway.PermissionsOf(a.required)),
+			"Slipway.DeleteWebhook":         gateway.Handle("DeleteWebhook", nil, true, a.remove).Requiring(gateway.PermissionsOf(a.required)),
 		},
 	}
 }
@@ -317,13 +317,13 @@ func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookD
 	return out, err
 }
 
-// needs are the permissions of a call about one webhook.
-func (a *API) needs(_ *store.Tx, in *WebhookInput) ([]gateway.Need, error) {
-	return []gateway.Need{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
+// required returns the permissions of a call about one webhook.
+func (a *API) required(_ *store.Tx, in *WebhookInput) ([]gateway.Permission, error) {
+	return []gateway.Permission{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
 }
 
-func (a *API) needsDeliveries(_ *store.Tx, in *ListWebhookDeliveriesInput) ([]gateway.Need, error) {
-	return []gateway.Need{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
+func (a *API) deliveriesPermissions(_ *store.Tx, in *ListWebhookDeliveriesInput) ([]gateway.Permission, error) {
+	return []gateway.Permission{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
 }
 
 // webhook finds the webhook of an input.

@@ -26,7 +26,7 @@ func (i *IAM) absent(m map[string]gateway.Operation) {
 		iam.ListSigningCertificatesOutput{Certificates: []types.SigningCertificate{}})
 	none(i, m, "ListServiceSpecificCredentials", func(in *iam.ListServiceSpecificCredentialsInput) *string { return in.UserName },
 		iam.ListServiceSpecificCredentialsOutput{ServiceSpecificCredentials: []types.ServiceSpecificCredentialMetadata{}})
-	add(m, "ListVirtualMFADevices", false, gateway.NeedsAction,
+	add(m, "ListVirtualMFADevices", false, gateway.OwnAction,
 		func(context.Context, gateway.Caller, *iam.ListVirtualMFADevicesInput) (*iam.ListVirtualMFADevicesOutput, error) {
 			return &iam.ListVirtualMFADevicesOutput{VirtualMFADevices: []types.VirtualMFADevice{}}, nil
 		})

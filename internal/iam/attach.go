@@ -17,21 +17,21 @@ import (
 
 // attachments adds the operations that let managed policies apply to users.
 func (i *IAM) attachments(m map[string]gateway.Operation) {
-	add(m, "AttachUserPolicy", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Need, error) {
-		return i.attachNeeds(tx, in.UserName, in.PolicyArn), nil
+	add(m, "AttachUserPolicy", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Permission, error) {
+		return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
 	}), i.attach)
-	add(m, "DetachUserPolicy", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.DetachUserPolicyInput) ([]gateway.Need, error) {
-		return i.attachNeeds(tx, in.UserName, in.PolicyArn), nil
+	add(m, "DetachUserPolicy", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.DetachUserPolicyInput) ([]gateway.Permission, error) {
+		return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
 	}), i.detach)
 	add(m, "ListAttachedUserPolicies", false, onUser(i, func(in *iam.ListAttachedUserPoliciesInput) *string { return in.UserName }), i.listAttached)
 	add(m, "ListEntitiesForPolicy", false, onPolicy(func(in *iam.ListEntitiesForPolicyInput) *string { return in.PolicyArn }), i.listEntities)
 }
 
-// attachNeeds: besides the user, the policy may be a condition.
-func (i *IAM) attachNeeds(tx *store.Tx, user, arn *string) []gateway.Need {
+// attachPermissions: besides the user, the policy may be a condition.
+func (i *IAM) attachPermissions(tx *store.Tx, user, arn *string) []gateway.Permission {
 	keys := policy.NewContext()
 	keys.Set("iam:PolicyARN", aws.ToString(arn))
-	return []gateway.Need{{Resource: i.userARN(tx, user), Context: keys}}
+	return []gateway.Permission{{Resource: i.userARN(tx, user), Context: keys}}
 }
 
 func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPolicyInput) (*iam.AttachUserPolicyOutput, error) {

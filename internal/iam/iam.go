@@ -59,8 +59,8 @@ func (i *IAM) Service() gateway.Service {
 }
 
 // add adds an operation. changes tells whether it may change something.
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, n gateway.Needs, h func(context.Context, gateway.Caller, *I) (*O, error)) {
-	m[name] = gateway.Handle(name, nil, changes, h).Needing(n)
+func add[I, O any](m map[string]gateway.Operation, name string, changes bool, n gateway.RequiredPermissions, h func(context.Context, gateway.Caller, *I) (*O, error)) {
+	m[name] = gateway.Handle(name, nil, changes, h).Requiring(n)
 }
 
 // The faults of callers that several operations have.

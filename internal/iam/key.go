@@ -78,7 +78,7 @@ func newSecret() string {
 
 func (i *IAM) keys(m map[string]gateway.Operation) {
 	add(m, "CreateAccessKey", true, onUser(i, func(in *iam.CreateAccessKeyInput) *string { return in.UserName }), i.createKey)
-	m["CreateAccessKey"] = m["CreateAccessKey"].Hiding("SecretAccessKey")
+	m["CreateAccessKey"] = m["CreateAccessKey"].Redacting("SecretAccessKey")
 	add(m, "ListAccessKeys", false, onUser(i, func(in *iam.ListAccessKeysInput) *string { return in.UserName }), i.listKeys)
 	add(m, "UpdateAccessKey", true, onUser(i, func(in *iam.UpdateAccessKeyInput) *string { return in.UserName }), i.updateKey)
 	add(m, "DeleteAccessKey", true, onUser(i, func(in *iam.DeleteAccessKeyInput) *string { return in.UserName }), i.deleteKey)

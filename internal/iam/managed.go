@@ -19,11 +19,11 @@ import (
 
 // managed adds the operations on managed policies.
 func (i *IAM) managed(m map[string]gateway.Operation) {
-	add(m, "CreatePolicy", true, gateway.NeedsOf(func(_ *store.Tx, in *iam.CreatePolicyInput) ([]gateway.Need, error) {
-		return needsTagged("iam:TagPolicy", i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), in.Tags), nil
+	add(m, "CreatePolicy", true, gateway.PermissionsOf(func(_ *store.Tx, in *iam.CreatePolicyInput) ([]gateway.Permission, error) {
+		return permissionsToCreate("iam:TagPolicy", i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), in.Tags), nil
 	}), i.createPolicy)
 	add(m, "GetPolicy", false, onPolicy(func(in *iam.GetPolicyInput) *string { return in.PolicyArn }), i.getPolicy)
-	add(m, "ListPolicies", false, gateway.NeedsAction, i.listPolicies)
+	add(m, "ListPolicies", false, gateway.OwnAction, i.listPolicies)
 	add(m, "DeletePolicy", true, onPolicy(func(in *iam.DeletePolicyInput) *string { return in.PolicyArn }), i.deletePolicy)
 }
 
@@ -36,13 +36,13 @@ func (i *IAM) versions(m map[string]gateway.Operation) {
 	add(m, "DeletePolicyVersion", true, onPolicy(func(in *iam.DeletePolicyVersionInput) *string { return in.PolicyArn }), i.deleteVersion)
 }
 
-// onPolicy are the needs of an operation on a managed policy.
-func onPolicy[I any](arn func(*I) *string) gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
+// onPolicy are the permissions required by an operation on a managed policy.
+func onPolicy[I any](arn func(*I) *string) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		if v := aws.ToString(arn(in)); v != "" {
-			return []gateway.Need{{Resource: v}}, nil
+			return []gateway.Permission{{Resource: v}}, nil
 		}
-		return []gateway.Need{{Resource: "*"}}, nil
+		return []gateway.Permission{{Resource: "*"}}, nil
 	})
 }
 

@@ -16,11 +16,11 @@ import (
 
 // simulations adds the operation that explains decisions.
 func (i *IAM) simulations(m map[string]gateway.Operation) {
-	add(m, "SimulatePrincipalPolicy", false, gateway.NeedsOf(func(_ *store.Tx, in *iam.SimulatePrincipalPolicyInput) ([]gateway.Need, error) {
+	add(m, "SimulatePrincipalPolicy", false, gateway.PermissionsOf(func(_ *store.Tx, in *iam.SimulatePrincipalPolicyInput) ([]gateway.Permission, error) {
 		if in.PolicySourceArn == nil {
-			return []gateway.Need{{Resource: "*"}}, nil
+			return []gateway.Permission{{Resource: "*"}}, nil
 		}
-		return []gateway.Need{{Resource: *in.PolicySourceArn}}, nil
+		return []gateway.Permission{{Resource: *in.PolicySourceArn}}, nil
 	}), i.simulate)
 }
 

@@ -20,9 +20,9 @@ import (
 // permission, as with AWS.
 func (i *IAM) STS() gateway.Service {
 	m := map[string]gateway.Operation{}
-	add(m, "GetCallerIdentity", false, gateway.NeedsNothing, i.getCallerIdentity)
-	add(m, "GetSessionToken", true, gateway.NeedsNothing, i.getSessionToken)
-	m["GetSessionToken"] = m["GetSessionToken"].Hiding("SecretAccessKey", "SessionToken")
+	add(m, "GetCallerIdentity", false, gateway.NoPermission, i.getCallerIdentity)
+	add(m, "GetSessionToken", true, gateway.NoPermission, i.getSessionToken)
+	m["GetSessionToken"] = m["GetSessionToken"].Redacting("SecretAccessKey", "SessionToken")
 	return gateway.Service{
 		SigningName: "sts", ContentType: "text/xml", Internal: "InternalFailure",
 		Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Global: true,

@@ -15,17 +15,17 @@ import (
 
 // policyTags adds the operations on the tags of managed policies.
 func (i *IAM) policyTags(m map[string]gateway.Operation) {
-	add(m, "TagPolicy", true, gateway.NeedsWith(onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }),
+	add(m, "TagPolicy", true, gateway.PermissionsWith(onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }),
 		func(in *iam.TagPolicyInput) policy.Context { return tagKeys(in.Tags) }), i.tagPolicy)
-	add(m, "UntagPolicy", true, gateway.NeedsWith(onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }),
+	add(m, "UntagPolicy", true, gateway.PermissionsWith(onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }),
 		func(in *iam.UntagPolicyInput) policy.Context { return untagKeys(in.TagKeys) }), i.untagPolicy)
 	add(m, "ListPolicyTags", false, onPolicy(func(in *iam.ListPolicyTagsInput) *string { return in.PolicyArn }), i.listPolicyTags)
 }
 
-// needsTagged are the needs of a call that makes a resource with tags: setting
+// permissionsToCreate are the permissions required by a call that makes a resource with tags: setting
 // them is an action of its own.
-func needsTagged(action, arn string, tags []types.Tag) []gateway.Need {
-	return gateway.Need{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
+func permissionsToCreate(action, arn string, tags []types.Tag) []gateway.Permission {
+	return gateway.Permission{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
 }
 
 // tagKeys are the condition keys of a call that sets tags.

@@ -16,25 +16,25 @@ import (
 )
 
 func (i *IAM) users(m map[string]gateway.Operation) {
-	add(m, "CreateUser", true, gateway.NeedsOf(i.createUserNeeds), i.createUser)
+	add(m, "CreateUser", true, gateway.PermissionsOf(i.createUserPermissions), i.createUser)
 	add(m, "GetUser", false, onUser(i, func(in *iam.GetUserInput) *string { return in.UserName }), i.getUser)
-	add(m, "ListUsers", false, gateway.NeedsAction, i.listUsers)
-	add(m, "UpdateUser", true, gateway.NeedsOf(i.updateUserNeeds), i.updateUser)
+	add(m, "ListUsers", false, gateway.OwnAction, i.listUsers)
+	add(m, "UpdateUser", true, gateway.PermissionsOf(i.updateUserPermissions), i.updateUser)
 	add(m, "DeleteUser", true, onUser(i, func(in *iam.DeleteUserInput) *string { return in.UserName }), i.deleteUser)
-	add(m, "TagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
+	add(m, "TagUser", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
 	}), i.tagUser)
-	add(m, "UntagUser", true, gateway.NeedsOf(func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
+	add(m, "UntagUser", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
 	}), i.untagUser)
 	add(m, "ListUserTags", false, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName }), i.listUserTags)
 }
 
-// onUser are the needs of an operation on a user, the caller where the input
+// onUser are the permissions required by an operation on a user, the caller where the input
 // names none.
-func onUser[I any](i *IAM, name func(*I) *string) gateway.Needs {
-	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
-		return []gateway.Need{{Resource: i.userARN(tx, name(in))}}, nil
+func onUser[I any](i *IAM, name func(*I) *string) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: i.userARN(tx, name(in))}}, nil
 	})
 }
 
@@ -50,12 +50,12 @@ func (i *IAM) userARN(tx *store.Tx, name *string) string {
 	return gateway.UserARN(i.cfg.Account, path, *name)
 }
 
-func (i *IAM) createUserNeeds(_ *store.Tx, in *iam.CreateUserInput) ([]gateway.Need, error) {
+func (i *IAM) createUserPermissions(_ *store.Tx, in *iam.CreateUserInput) ([]gateway.Permission, error) {
 	path := aws.ToString(in.Path)
 	if path == "" {
 		path = "/"
 	}
-	return needsTagged("iam:TagUser", gateway.UserARN(i.cfg.Account, path, aws.ToString(in.UserName)), in.Tags), nil
+	return permissionsToCreate("iam:TagUser", gateway.UserARN(i.cfg.Account, path, aws.ToString(in.UserName)), in.Tags), nil
 }
 
 // user returns the user of a name.
@@ -160,13 +160,13 @@ func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsers
 	return &out, err
 }
 
-// updateUserNeeds are those of the user there is and of the one there will be.
-func (i *IAM) updateUserNeeds(tx *store.Tx, in *iam.UpdateUserInput) ([]gateway.Need, error) {
+// updateUserPermissions are those of the user there is and of the one there will be.
+func (i *IAM) updateUserPermissions(tx *store.Tx, in *iam.UpdateUserInput) ([]gateway.Permission, error) {
 	u, err := tx.User(aws.ToString(in.UserName))
 	if errors.Is(err, store.ErrNotFound) {
-		return []gateway.Need{{Resource: i.userARN(tx, in.UserName)}}, nil
+		return []gateway.Permission{{Resource: i.userARN(tx, in.UserName)}}, nil
 	}
-	return []gateway.Need{{Resource: i.arnOf(u)}, {Resource: i.arnOf(updated(u, in))}}, err
+	return []gateway.Permission{{Resource: i.arnOf(u)}, {Resource: i.arnOf(updated(u, in))}}, err
 }
 
 // updated is a user as an update leaves them.

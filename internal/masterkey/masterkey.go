@@ -34,8 +34,8 @@ func Service(keys *seal.Keyring) gateway.Service {
 		ContentType: "application/x-amz-json-1.0",
 		Internal:    "InternalServiceErrorException",
 		Operations: map[string]gateway.Operation{
-			"Slipway.DescribeMasterKey": gateway.Handle("DescribeMasterKey", nil, false, describe).Needing(gateway.NeedsAction),
-			"Slipway.RotateMasterKey":   gateway.Handle("RotateMasterKey", nil, true, rotate).Needing(gateway.NeedsAction),
+			"Slipway.DescribeMasterKey": gateway.Handle("DescribeMasterKey", nil, false, describe).Requiring(gateway.OwnAction),
+			"Slipway.RotateMasterKey":   gateway.Handle("RotateMasterKey", nil, true, rotate).Requiring(gateway.OwnAction),
 		},
 	}
 }

@@ -12,11 +12,11 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// on are the needs of an operation on the secret that a SecretId means.
-func on[I any](m *Manager, id func(*I) *string) gateway.Needs {
-	return gateway.NeedsOf(func(tx *store.Tx, in *I) ([]gateway.Need, error) {
+// on are the permissions required by an operation on the secret that a SecretId means.
+func on[I any](m *Manager, id func(*I) *string) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		arn, err := m.resource(tx, aws.ToString(id(in)))
-		return []gateway.Need{{Resource: arn}}, err
+		return []gateway.Permission{{Resource: arn}}, err
 	})
 }
 
@@ -40,32 +40,32 @@ func (m *Manager) resource(tx *store.Tx, id string) (string, error) {
 	return s.ARN, err
 }
 
-// needsNew are the needs of making a secret.
-func (m *Manager) needsNew() gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Need, error) {
+// createSecretPermissions are the permissions required by making a secret.
+func (m *Manager) createSecretPermissions() gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Permission, error) {
 		c := tagKeys(in.Tags)
 		c.Set("secretsmanager:Name", aws.ToString(in.Name))
-		n := gateway.Need{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}
+		n := gateway.Permission{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}
 		return n.WithTagging("secretsmanager:TagResource", len(in.Tags) > 0), nil
 	})
 }
 
-// needsBatch are the needs of a batch: to read each of its secrets, which with
+// batchPermissions are the permissions required by a batch: to read each of its secrets, which with
 // filters may be any.
-func (m *Manager) needsBatch() gateway.Needs {
+func (m *Manager) batchPermissions() gateway.RequiredPermissions {
 	const read = "secretsmanager:GetSecretValue"
-	return gateway.NeedsOf(func(tx *store.Tx, in *sdk.BatchGetSecretValueInput) ([]gateway.Need, error) {
-		needs := []gateway.Need{{Resource: "*"}}
+	return gateway.PermissionsOf(func(tx *store.Tx, in *sdk.BatchGetSecretValueInput) ([]gateway.Permission, error) {
+		required := []gateway.Permission{{Resource: "*"}}
 		if len(in.Filters) > 0 {
-			needs = append(needs, gateway.Need{Action: read, Resource: m.vault.SecretARN("*", "")})
+			required = append(required, gateway.Permission{Action: read, Resource: m.vault.SecretARN("*", "")})
 		}
 		for _, id := range in.SecretIdList {
 			arn, err := m.resource(tx, id)
 			if err != nil {
 				return nil, err
 			}
-			needs = append(needs, gateway.Need{Action: read, Resource: arn})
+			required = append(required, gateway.Permission{Action: read, Resource: arn})
 		}
-		return needs, nil
+		return required, nil
 	})
 }

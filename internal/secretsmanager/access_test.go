@@ -33,16 +33,16 @@ func TestNeeds(t *testing.T) {
 		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", get + " arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}},
 	} {
 		var got []string
-		for _, n := range b.Needs(c.operation, c.in) {
+		for _, n := range b.RequiredPermissions(c.operation, c.in) {
 			got = append(got, n.Action+" "+n.Resource)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.operation, got, c.want)
 		}
 	}
-	needs := b.Needs("TagResource", &sdk.TagResourceInput{SecretId: &arn, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+	required := b.RequiredPermissions("TagResource", &sdk.TagResourceInput{SecretId: &arn, Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
 	for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
-		if got, _ := needs[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
+		if got, _ := required[0].Context.Lookup(key); !slices.Equal(got, []string{want}) {
 			t.Errorf("condition key %s is %q, want %q", key, got, want)
 		}
 	}

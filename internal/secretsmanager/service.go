@@ -51,22 +51,22 @@ func New(cfg Config) (*Manager, error) {
 // Service returns the operations for the gateway.
 func (m *Manager) Service() gateway.Service {
 	ops := map[string]gateway.Operation{}
-	add(ops, "CreateSecret", true, m.createSecret, m.needsNew())
+	add(ops, "CreateSecret", true, m.createSecret, m.createSecretPermissions())
 	add(ops, "DescribeSecret", false, m.describeSecret, on(m, func(in *sdk.DescribeSecretInput) *string { return in.SecretId }))
-	add(ops, "ListSecrets", false, m.listSecrets, gateway.NeedsAction)
+	add(ops, "ListSecrets", false, m.listSecrets, gateway.OwnAction)
 	add(ops, "UpdateSecret", true, m.updateSecret, on(m, func(in *sdk.UpdateSecretInput) *string { return in.SecretId }))
 	add(ops, "DeleteSecret", true, m.deleteSecret, on(m, func(in *sdk.DeleteSecretInput) *string { return in.SecretId }))
 	add(ops, "RestoreSecret", true, m.restoreSecret, on(m, func(in *sdk.RestoreSecretInput) *string { return in.SecretId }))
 
 	add(ops, "PutSecretValue", true, m.putSecretValue, on(m, func(in *sdk.PutSecretValueInput) *string { return in.SecretId }))
 	add(ops, "GetSecretValue", false, m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId }))
-	add(ops, "BatchGetSecretValue", false, m.batchGetSecretValue, m.needsBatch())
+	add(ops, "BatchGetSecretValue", false, m.batchGetSecretValue, m.batchPermissions())
 	add(ops, "ListSecretVersionIds", false, m.listSecretVersionIDs, on(m, func(in *sdk.ListSecretVersionIdsInput) *string { return in.SecretId }))
 	add(ops, "UpdateSecretVersionStage", true, m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId }))
-	add(ops, "GetRandomPassword", false, m.getRandomPassword, gateway.NeedsAction)
+	add(ops, "GetRandomPassword", false, m.getRandomPassword, gateway.OwnAction)
 
-	add(ops, "TagResource", true, m.tagResource, gateway.NeedsWith(on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }), func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) }))
-	add(ops, "UntagResource", true, m.untagResource, gateway.NeedsWith(on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }), func(in *sdk.UntagResourceInput) policy.Context {
+	add(ops, "TagResource", true, m.tagResource, gateway.PermissionsWith(on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }), func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) }))
+	add(ops, "UntagResource", true, m.untagResource, gateway.PermissionsWith(on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }), func(in *sdk.UntagResourceInput) policy.Context {
 		c := policy.NewContext()
 		c.Set("aws:TagKeys", in.TagKeys...)
 		return c
@@ -82,8 +82,8 @@ func (m *Manager) Service() gateway.Service {
 	}
 }
 
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
-	m["secretsmanager."+name] = gateway.Handle(name, nil, changes, h).Needing(n).Hiding("SecretString", "SecretBinary")
+func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
+	m["secretsmanager."+name] = gateway.Handle(name, nil, changes, h).Requiring(n).Redacting("SecretString", "SecretBinary")
 }
 
 // now is the time for records, in the milliseconds that the wire has.

@@ -12,18 +12,18 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// on are the needs of an operation on parameters, which are given by names, ARNs
+// on are the permissions required by an operation on parameters, which are given by names, ARNs
 // or these with versions.
-func on[I any](p *Parameters, of func(*I) []string) gateway.Needs {
-	return gateway.NeedsOf(func(_ *store.Tx, in *I) ([]gateway.Need, error) {
-		var needs []gateway.Need
+func on[I any](p *Parameters, of func(*I) []string) gateway.RequiredPermissions {
+	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		var required []gateway.Permission
 		for _, selector := range of(in) {
-			needs = append(needs, gateway.Need{Resource: p.resource(selector)})
+			required = append(required, gateway.Permission{Resource: p.resource(selector)})
 		}
-		if needs == nil {
-			return gateway.NeedsAction(nil, in)
+		if required == nil {
+			return gateway.OwnAction(nil, in)
 		}
-		return needs, nil
+		return required, nil
 	})
 }
 
@@ -37,9 +37,9 @@ func (p *Parameters) resource(selector string) string {
 	return arn
 }
 
-// needsPut are the needs of PutParameter, which may set tags.
-func (p *Parameters) needsPut(_ *store.Tx, in *sdk.PutParameterInput) ([]gateway.Need, error) {
-	n := gateway.Need{Resource: p.resource(aws.ToString(in.Name)), Context: tagKeys(in.Tags)}
+// putParameterPermissions are the permissions required by PutParameter, which may set tags.
+func (p *Parameters) putParameterPermissions(_ *store.Tx, in *sdk.PutParameterInput) ([]gateway.Permission, error) {
+	n := gateway.Permission{Resource: p.resource(aws.ToString(in.Name)), Context: tagKeys(in.Tags)}
 	return n.WithTagging("ssm:AddTagsToResource", len(in.Tags) > 0), nil
 }
 

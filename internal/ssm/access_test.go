@@ -30,19 +30,19 @@ func TestNeeds(t *testing.T) {
 		{"DescribeParameters", &sdk.DescribeParametersInput{}, []string{"*"}},
 	} {
 		var got []string
-		for _, n := range b.Needs(c.operation, c.in) {
+		for _, n := range b.RequiredPermissions(c.operation, c.in) {
 			got = append(got, n.Resource)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", c.operation, got, c.want)
 		}
 	}
-	needs := b.Needs("PutParameter", &sdk.PutParameterInput{Name: aws.String("a"), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
-	if len(needs) != 2 || needs[1].Action != "ssm:AddTagsToResource" || needs[1].Resource != arn+"a" {
-		t.Fatalf("a parameter with tags: %+v", needs)
+	required := b.RequiredPermissions("PutParameter", &sdk.PutParameterInput{Name: aws.String("a"), Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}})
+	if len(required) != 2 || required[1].Action != "ssm:AddTagsToResource" || required[1].Resource != arn+"a" {
+		t.Fatalf("a parameter with tags: %+v", required)
 	}
 	for key, want := range map[string]string{"aws:RequestTag/team": "a", "aws:TagKeys": "team"} {
-		for _, n := range needs {
+		for _, n := range required {
 			if got, _ := n.Context.Lookup(key); !slices.Equal(got, []string{want}) {
 				t.Errorf("condition key %s is %q, want %q", key, got, want)
 			}

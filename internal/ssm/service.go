@@ -56,19 +56,19 @@ func New(cfg Config) (*Parameters, error) {
 // Service returns the operations for the gateway.
 func (p *Parameters) Service() gateway.Service {
 	ops := map[string]gateway.Operation{}
-	add(ops, "PutParameter", true, p.putParameter, gateway.NeedsOf(p.needsPut))
+	add(ops, "PutParameter", true, p.putParameter, gateway.PermissionsOf(p.putParameterPermissions))
 	add(ops, "GetParameter", false, p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) }))
 	add(ops, "GetParameters", false, p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names }))
 	add(ops, "GetParametersByPath", false, p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
 		return []string{strings.TrimSuffix(aws.ToString(in.Path), "/") + "/"}
 	}))
 	add(ops, "GetParameterHistory", false, p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) }))
-	add(ops, "DescribeParameters", false, p.describeParameters, gateway.NeedsAction)
+	add(ops, "DescribeParameters", false, p.describeParameters, gateway.OwnAction)
 	add(ops, "DeleteParameter", true, p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) }))
 	add(ops, "DeleteParameters", true, p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names }))
 
-	add(ops, "AddTagsToResource", true, p.addTags, gateway.NeedsWith(on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) }))
-	add(ops, "RemoveTagsFromResource", true, p.removeTags, gateway.NeedsWith(on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
+	add(ops, "AddTagsToResource", true, p.addTags, gateway.PermissionsWith(on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) }))
+	add(ops, "RemoveTagsFromResource", true, p.removeTags, gateway.PermissionsWith(on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
 		c := policy.NewContext()
 		c.Set("aws:TagKeys", in.TagKeys...)
 		return c
@@ -82,8 +82,8 @@ func (p *Parameters) Service() gateway.Service {
 	}
 }
 
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.Needs) {
-	m["AmazonSSM."+name] = gateway.Handle(name, nil, changes, h).Needing(n).Hiding("Value")
+func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
+	m["AmazonSSM."+name] = gateway.Handle(name, nil, changes, h).Requiring(n).Redacting("Value")
 }
 
 // now is the time for records, in the milliseconds that the wire has.

@@ -35,15 +35,15 @@ func (c Calls) Refused(operation, body, exception, message string) {
 	c.Bench.Refused(c.prefix+operation, body, exception, message)
 }
 
-// Needs returns the permissions that a call with the input needs.
-func (c Calls) Needs(operation string, in any) (needs []gateway.Need) {
+// RequiredPermissions returns the permissions that a call with the input needs.
+func (c Calls) RequiredPermissions(operation string, in any) (required []gateway.Permission) {
 	c.Helper()
 	err := c.Store.View(c.Context(), func(tx *store.Tx) (err error) {
-		needs, err = c.service.Operations[c.prefix+operation].Needs(tx, in)
+		required, err = c.service.Operations[c.prefix+operation].RequiredPermissions(tx, in)
 		return err
 	})
 	if err != nil {
-		c.Fatalf("the needs of %s: %v", operation, err)
+		c.Fatalf("the permissions of %s: %v", operation, err)
 	}
-	return needs
+	return required
 }
