@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
 

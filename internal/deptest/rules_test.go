@@ -12,9 +12,9 @@ var imports = map[string][]string{
 	"page":    {},
 	"sdkhttp": {},
 
-	"iam/policy": {},
-	"iam":        {"gateway", "wire", "store", "iam/policy"},
-	"audit":      {"gateway", "wire", "store"},
+	"policy": {},
+	"iam":    {"gateway", "wire", "store", "policy"},
+	"audit":  {"gateway", "wire", "store"},
 
 	"store":         {},
 	"seal":          {"store"},
@@ -22,17 +22,17 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
-	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets", "iam/policy"},
+	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets", "policy"},
 	"masterkey":      {"gateway", "seal"},
-	"ssm":            {"gateway", "wire", "store", "seal", "secrets", "iam/policy"},
+	"ssm":            {"gateway", "wire", "store", "seal", "secrets", "policy"},
 
 	// The endpoint, and the services behind it.
-	"gateway":             {"wire", "store", "sigv4", "iam/policy"},
+	"gateway":             {"wire", "store", "sigv4", "policy"},
 	"gateway/gatewaytest": {"gateway", "store"},
-	"api":                 {"gateway", "wire", "store", "iam/policy"},
+	"api":                 {"gateway", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 	"hooks":               {"gateway", "store"},
-	"ecr":                 {"gateway", "wire", "store", "sigv4", "image", "iam/policy"},
+	"ecr":                 {"gateway", "wire", "store", "sigv4", "image", "policy"},
 
 	"codehost": {},
 

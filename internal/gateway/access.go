@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"

@@ -22,8 +22,8 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/iam/policy"
 	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/policy"
 )
 
 func mustParse(t testing.TB, doc string) *policy.Document {

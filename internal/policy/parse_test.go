@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/policy"
 )
 
 // statement completes a statement that allows everything with other elements.

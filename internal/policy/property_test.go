@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/openslipway/slipway/internal/iam/policy"
+	"github.com/openslipway/slipway/internal/policy"
 )
 
 // generators of policies and requests over a small world, so that they meet.
