@@ -15,7 +15,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// attachments adds the operations that let managed policies apply to users.
+// attachments adds the operations that attach managed policies to users.
 func (i *IAM) attachments(m map[string]gateway.Operation) {
 	add(m, "AttachUserPolicy", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Permission, error) {
 		return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
@@ -35,7 +35,7 @@ func (i *IAM) attachPermissions(tx *store.Tx, user, arn *string) []gateway.Permi
 }
 
 func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPolicyInput) (*iam.AttachUserPolicyOutput, error) {
-	return &iam.AttachUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.AttachUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		p, err := i.policy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -52,7 +52,7 @@ func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPo
 }
 
 func (i *IAM) detach(ctx context.Context, _ gateway.Caller, in *iam.DetachUserPolicyInput) (*iam.DetachUserPolicyOutput, error) {
-	return &iam.DetachUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.DetachUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		arn, err := required("policyArn", in.PolicyArn)
 		if err != nil {
 			return err
@@ -67,12 +67,12 @@ func (i *IAM) detach(ctx context.Context, _ gateway.Caller, in *iam.DetachUserPo
 
 func (i *IAM) listAttached(ctx context.Context, _ gateway.Caller, in *iam.ListAttachedUserPoliciesInput) (*iam.ListAttachedUserPoliciesOutput, error) {
 	out := iam.ListAttachedUserPoliciesOutput{AttachedPolicies: []types.AttachedPolicy{}}
-	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		arns, err := tx.AttachedPolicies(u.Name)
 		if err != nil {
 			return err
 		}
-		arns, out.Marker, err = cut(arns, in.Marker, in.MaxItems, func(arn string) string { return arn })
+		arns, out.Marker, err = paginate(arns, in.Marker, in.MaxItems, func(arn string) string { return arn })
 		out.IsTruncated = out.Marker != nil
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (i *IAM) listEntities(ctx context.Context, _ gateway.Caller, in *iam.ListEn
 		if err != nil {
 			return err
 		}
-		names, out.Marker, err = cut(names, in.Marker, in.MaxItems, func(name string) string { return name })
+		names, out.Marker, err = paginate(names, in.Marker, in.MaxItems, func(name string) string { return name })
 		out.IsTruncated = out.Marker != nil
 		for _, name := range names {
 			u, err := i.user(tx, name)

@@ -25,13 +25,13 @@ const (
 	maxAttached        = 10
 	maxTags            = 50
 
-	// maxKeys is more than IAM's two, so that each of several programs can have
-	// its own.
+	// maxKeys is higher than IAM's limit of two, so that each of several programs
+	// can have a key of its own.
 	maxKeys = 10
 )
 
-// tagPattern is IAM's, of keys and values of tags. What it leaves out, XML can't
-// always carry.
+// tagPattern is IAM's pattern for the keys and values of tags. XML cannot carry
+// every character that it excludes.
 const tagPattern = `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`
 
 var (
@@ -41,7 +41,7 @@ var (
 	textForm = regexp.MustCompile(`^[\x{0009}\x{000A}\x{000D}\x{0020}-\x{00FF}]+$`)
 )
 
-// required returns the value of a member that must be there.
+// required returns the value of a required member.
 func required(member string, v *string) (string, error) {
 	if aws.ToString(v) == "" {
 		return "", invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
@@ -49,7 +49,7 @@ func required(member string, v *string) (string, error) {
 	return *v, nil
 }
 
-// checkedName returns a name, which must be there and be of IAM's form.
+// checkedName returns a required name after checking IAM's syntax.
 func checkedName(member string, v *string, most int) (string, error) {
 	name, err := required(member, v)
 	switch {
@@ -106,9 +106,9 @@ func malformedTag(i int, part string) error {
 		"Member must satisfy regular expression pattern: %s", i+1, part, tagPattern)
 }
 
-// cut cuts a sorted list to the page that a call asks for: what comes after the
+// paginate returns the requested page of a sorted list: what comes after the
 // marker's name, at most max entries, 100 by default.
-func cut[T any](list []T, marker *string, max *int32, name func(T) string) (page []T, next *string, err error) {
+func paginate[T any](list []T, marker *string, max *int32, name func(T) string) (page []T, next *string, err error) {
 	limit := 100
 	if max != nil {
 		limit = int(*max)

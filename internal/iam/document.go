@@ -14,7 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// checkedDocument returns a policy document that can be read.
+// checkedDocument returns a policy document after parsing it.
 func checkedDocument(v *string) (string, error) {
 	text, err := required("policyDocument", v)
 	switch {
@@ -31,8 +31,9 @@ func checkedDocument(v *string) (string, error) {
 	return text, nil
 }
 
-// weight is a document's size as IAM counts it: without white space.
-func weight(text string) int {
+// sizeOf returns a document's size in characters as IAM counts it: without white
+// space.
+func sizeOf(text string) int {
 	n := 0
 	for _, r := range text {
 		if !unicode.IsSpace(r) {
@@ -42,19 +43,19 @@ func weight(text string) int {
 	return n
 }
 
-// encoded is a document as IAM's answers have it: percent-encoded.
+// encoded returns a document percent-encoded, as IAM returns it.
 func encoded(document string) *string {
 	return aws.String(strings.ReplaceAll(url.QueryEscape(document), "+", "%20"))
 }
 
-// documents remembers parsed documents by their text.
+// documents caches parsed documents by their text.
 type documents struct {
 	mu     sync.Mutex // guards parsed
 	parsed map[string]*policy.Document
 }
 
-// maxDocuments bounds what is remembered; a server with more policies parses
-// some anew.
+// maxDocuments bounds the cache; a server with more policies parses some of them
+// again.
 const maxDocuments = 1000
 
 func (d *documents) parse(text string) (*policy.Document, error) {
@@ -81,8 +82,8 @@ type source struct {
 	managed bool
 }
 
-// sources returns the policies that apply to a user. One that cannot be read is
-// an error: leaving it out could leave out a denial.
+// sources returns the policies that apply to a user. A policy that cannot be
+// parsed is an error: skipping it could skip a Deny.
 func (i *IAM) sources(tx *store.Tx, user string) ([]source, error) {
 	stored, err := tx.DocumentsOf(user)
 	if err != nil {
@@ -107,7 +108,7 @@ func (i *IAM) sources(tx *store.Tx, user string) ([]source, error) {
 		return nil, err
 	}
 	for _, arn := range arns {
-		if p, ok := providedPolicy(arn); ok {
+		if p, ok := awsManagedPolicy(arn); ok {
 			if err := add(arn, p.document, true); err != nil {
 				return nil, err
 			}

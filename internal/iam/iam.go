@@ -43,7 +43,7 @@ func (i *IAM) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Second) }
 func (i *IAM) Service() gateway.Service {
 	m := map[string]gateway.Operation{}
 	i.users(m)
-	i.absent(m)
+	i.stubs(m)
 	i.keys(m)
 	i.managed(m)
 	i.policyTags(m)

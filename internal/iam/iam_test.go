@@ -479,13 +479,13 @@ func TestProvidedPolicies(t *testing.T) {
 		must(t, err)
 		text, err := url.PathUnescape(*v.PolicyVersion.Document)
 		must(t, err)
-		// What is provided can also be put.
+		// AWS-managed policies can be attached.
 		must(t, second(b.iam.CreatePolicy(ctx, &awsiam.CreatePolicyInput{PolicyName: p.PolicyName, PolicyDocument: &text})))
 		_, err = b.iam.CreatePolicyVersion(ctx, &awsiam.CreatePolicyVersionInput{PolicyArn: p.Arn, PolicyDocument: &text})
-		refused(t, err, "ValidationError", "is provided and cannot be changed")
+		refused(t, err, "ValidationError", "is managed by AWS and cannot be changed")
 	}
 	if len(list.Policies) != 3 {
-		t.Errorf("%d policies are provided", len(list.Policies))
+		t.Errorf("%d policies are AWS-managed", len(list.Policies))
 	}
 	own, err := b.iam.ListPolicies(ctx, &awsiam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal})
 	if err != nil || len(own.Policies) != 3 {

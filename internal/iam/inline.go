@@ -12,7 +12,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// inline adds the operations on the policies that are part of users.
+// inline adds the operations on inline policies of users.
 func (i *IAM) inline(m map[string]gateway.Operation) {
 	add(m, "PutUserPolicy", true, onUser(i, func(in *iam.PutUserPolicyInput) *string { return in.UserName }), i.putInline)
 	add(m, "GetUserPolicy", false, onUser(i, func(in *iam.GetUserPolicyInput) *string { return in.UserName }), i.getInline)
@@ -29,15 +29,15 @@ func (i *IAM) putInline(ctx context.Context, _ gateway.Caller, in *iam.PutUserPo
 	if err != nil {
 		return nil, err
 	}
-	return &iam.PutUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.PutUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		have, err := tx.InlinePolicies(u.Name)
 		if err != nil {
 			return err
 		}
-		size := weight(document)
+		size := sizeOf(document)
 		for _, p := range have {
 			if p.Name != name {
-				size += weight(p.Document)
+				size += sizeOf(p.Document)
 			}
 		}
 		if size > maxInlineDocuments {
@@ -53,7 +53,7 @@ func (i *IAM) getInline(ctx context.Context, _ gateway.Caller, in *iam.GetUserPo
 		return nil, err
 	}
 	var out iam.GetUserPolicyOutput
-	err = i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+	err = i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		have, err := tx.InlinePolicies(u.Name)
 		if err != nil {
 			return err
@@ -74,12 +74,12 @@ func noInline(name string) error {
 
 func (i *IAM) listInline(ctx context.Context, _ gateway.Caller, in *iam.ListUserPoliciesInput) (*iam.ListUserPoliciesOutput, error) {
 	out := iam.ListUserPoliciesOutput{PolicyNames: []string{}}
-	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		have, err := tx.InlinePolicies(u.Name)
 		if err != nil {
 			return err
 		}
-		have, out.Marker, err = cut(have, in.Marker, in.MaxItems, func(p slipway.InlinePolicy) string { return p.Name })
+		have, out.Marker, err = paginate(have, in.Marker, in.MaxItems, func(p slipway.InlinePolicy) string { return p.Name })
 		out.IsTruncated = out.Marker != nil
 		for _, p := range have {
 			out.PolicyNames = append(out.PolicyNames, p.Name)
@@ -94,7 +94,7 @@ func (i *IAM) deleteInline(ctx context.Context, _ gateway.Caller, in *iam.Delete
 	if err != nil {
 		return nil, err
 	}
-	return &iam.DeleteUserPolicyOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.DeleteUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		err := tx.DeleteInlinePolicy(u.Name, name)
 		if errors.Is(err, store.ErrNotFound) {
 			return noInline(name)

@@ -18,32 +18,32 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Vault keeps secrets from whoever reads the database. What it seals can be
-// opened with the same context alone.
+// Vault protects secrets from readers of the database. A sealed secret opens only
+// with the context that it was sealed with.
 type Vault interface {
 	Seal(context string, secret []byte) []byte
 	Open(context string, sealed []byte) ([]byte, error)
 }
 
-// Keys seals and opens the secrets of access keys, which must be known to check
-// a signature. Without a vault they are stored as they are.
+// Keys seals and opens the secrets of access keys: verifying a signature takes
+// the secret itself. Without a vault, secrets are stored in plain text.
 type Keys struct{ Vault Vault }
 
-// sealedMark begins a sealed secret in the store. A secret without is one from
+// sealedMark begins a sealed secret in the store. A secret without it was stored
 // before there was a vault.
 const sealedMark = "sealed:"
 
-func about(id string) string { return "secret of access key " + id }
+func sealContext(id string) string { return "secret of access key " + id }
 
-// Seal returns the secret of a key as it is to be stored.
+// Seal returns the secret of a key in the form that is stored.
 func (k Keys) Seal(id, secret string) string {
 	if k.Vault == nil {
 		return secret
 	}
-	return sealedMark + base64.StdEncoding.EncodeToString(k.Vault.Seal(about(id), []byte(secret)))
+	return sealedMark + base64.StdEncoding.EncodeToString(k.Vault.Seal(sealContext(id), []byte(secret)))
 }
 
-// Unseal returns the secret of a key as it signs.
+// Unseal returns the plain secret of a stored key.
 func (k Keys) Unseal(id, stored string) (string, error) {
 	text, sealed := strings.CutPrefix(stored, sealedMark)
 	if !sealed {
@@ -56,17 +56,17 @@ func (k Keys) Unseal(id, stored string) (string, error) {
 	if k.Vault == nil {
 		return "", errors.New("the secret is sealed and there is nothing to open it with")
 	}
-	secret, err := k.Vault.Open(about(id), b)
+	secret, err := k.Vault.Open(sealContext(id), b)
 	return string(secret), err
 }
 
-// NewAccessKey makes a pair in the form of AWS's: clients check its length.
+// NewAccessKey makes an access key with AWS's lengths, which clients check.
 func NewAccessKey(user string, now time.Time) slipway.AccessKey {
 	return slipway.AccessKey{ID: newID("AKIA", 16), Secret: newSecret(), User: user, CreatedAt: now}
 }
 
-// newID returns an identifier of n random letters and digits behind a prefix
-// that tells what it is of.
+// newID returns an identifier: a prefix for the kind of resource and n random
+// letters and digits.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
 func newID(prefix string, n int) string { return prefix + rand.Text()[:n] }
 
@@ -84,8 +84,8 @@ func (i *IAM) keys(m map[string]gateway.Operation) {
 	add(m, "DeleteAccessKey", true, onUser(i, func(in *iam.DeleteAccessKeyInput) *string { return in.UserName }), i.deleteKey)
 }
 
-// owner returns the name of the user whom a call about keys is about: the
-// caller where it names nobody.
+// owner returns the name of the user whose keys a call is about: the caller when
+// the input names no user.
 func (i *IAM) owner(tx *store.Tx, c gateway.Caller, name *string) (string, error) {
 	if aws.ToString(name) == "" {
 		return c.User, nil
@@ -94,8 +94,8 @@ func (i *IAM) owner(tx *store.Tx, c gateway.Caller, name *string) (string, error
 	return u.Name, err
 }
 
-// shown is the user's name in answers; the root user has none.
-func shown(user string) *string {
+// displayName returns the user's name in replies; the root user has none.
+func displayName(user string) *string {
 	if user == gateway.Root {
 		return nil
 	}
@@ -118,7 +118,7 @@ func (i *IAM) createKey(ctx context.Context, c gateway.Caller, in *iam.CreateAcc
 		}
 		k := NewAccessKey(user, i.now())
 		out.AccessKey = &types.AccessKey{
-			AccessKeyId: &k.ID, SecretAccessKey: aws.String(k.Secret), Status: types.StatusTypeActive, UserName: shown(user), CreateDate: &k.CreatedAt,
+			AccessKeyId: &k.ID, SecretAccessKey: aws.String(k.Secret), Status: types.StatusTypeActive, UserName: displayName(user), CreateDate: &k.CreatedAt,
 		}
 		k.Secret = i.cfg.Keys.Seal(k.ID, k.Secret)
 		return tx.InsertAccessKey(k)
@@ -138,12 +138,12 @@ func (i *IAM) listKeys(ctx context.Context, c gateway.Caller, in *iam.ListAccess
 			return err
 		}
 		slices.SortFunc(keys, func(a, b slipway.AccessKey) int { return strings.Compare(a.ID, b.ID) })
-		keys, out.Marker, err = cut(keys, in.Marker, in.MaxItems, func(k slipway.AccessKey) string { return k.ID })
+		keys, out.Marker, err = paginate(keys, in.Marker, in.MaxItems, func(k slipway.AccessKey) string { return k.ID })
 		out.IsTruncated = out.Marker != nil
 		out.AccessKeyMetadata = []types.AccessKeyMetadata{}
 		for _, k := range keys {
 			out.AccessKeyMetadata = append(out.AccessKeyMetadata, types.AccessKeyMetadata{
-				AccessKeyId: &k.ID, Status: status(k), UserName: shown(user), CreateDate: &k.CreatedAt,
+				AccessKeyId: &k.ID, Status: status(k), UserName: displayName(user), CreateDate: &k.CreatedAt,
 			})
 		}
 		return err
@@ -185,7 +185,7 @@ func (i *IAM) updateKey(ctx context.Context, c gateway.Caller, in *iam.UpdateAcc
 			return err
 		}
 		if in.Status == types.StatusTypeInactive {
-			if err := keepsRoot(tx, k); err != nil {
+			if err := refuseLastRootKey(tx, k); err != nil {
 				return err
 			}
 		}
@@ -199,16 +199,16 @@ func (i *IAM) deleteKey(ctx context.Context, c gateway.Caller, in *iam.DeleteAcc
 		if err != nil {
 			return err
 		}
-		if err := keepsRoot(tx, k); err != nil {
+		if err := refuseLastRootKey(tx, k); err != nil {
 			return err
 		}
 		return tx.DeleteAccessKey(k.ID)
 	})
 }
 
-// keepsRoot refuses to take the root user's last active key: unlike AWS's, ours
-// has no console to come back through.
-func keepsRoot(tx *store.Tx, k slipway.AccessKey) error {
+// refuseLastRootKey refuses to remove the root user's last active key: unlike
+// AWS, there is no console to log in to without one.
+func refuseLastRootKey(tx *store.Tx, k slipway.AccessKey) error {
 	if k.User != gateway.Root {
 		return nil
 	}

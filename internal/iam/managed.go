@@ -53,13 +53,13 @@ func (i *IAM) policyARN(path, name string) string {
 	return "arn:aws:iam::" + i.cfg.Account + ":policy" + path + name
 }
 
-// policy returns the managed policy of an ARN, also a provided one.
+// policy returns the managed policy of an ARN, including an AWS-managed one.
 func (i *IAM) policy(tx *store.Tx, v *string) (slipway.ManagedPolicy, error) {
 	arn, err := required("policyArn", v)
 	if err != nil {
 		return slipway.ManagedPolicy{}, err
 	}
-	if p, ok := providedPolicy(arn); ok {
+	if p, ok := awsManagedPolicy(arn); ok {
 		return p.ManagedPolicy, nil
 	}
 	p, err := tx.Policy(arn)
@@ -69,11 +69,11 @@ func (i *IAM) policy(tx *store.Tx, v *string) (slipway.ManagedPolicy, error) {
 	return p, err
 }
 
-// ownPolicy is policy for calls that change it.
-func (i *IAM) ownPolicy(tx *store.Tx, arn *string) (slipway.ManagedPolicy, error) {
+// customerPolicy is policy for calls that change it; AWS-managed ones are refused.
+func (i *IAM) customerPolicy(tx *store.Tx, arn *string) (slipway.ManagedPolicy, error) {
 	p, err := i.policy(tx, arn)
-	if err == nil && strings.HasPrefix(p.ARN, providedPrefix) {
-		return p, invalid("Policy %s is provided and cannot be changed.", p.ARN)
+	if err == nil && strings.HasPrefix(p.ARN, awsManagedPrefix) {
+		return p, invalid("Policy %s is managed by AWS and cannot be changed.", p.ARN)
 	}
 	return p, err
 }
@@ -140,7 +140,7 @@ func (i *IAM) createPolicy(ctx context.Context, _ gateway.Caller, in *iam.Create
 // checkedManaged is checkedDocument with the limit of managed policies.
 func checkedManaged(v *string) (string, error) {
 	document, err := checkedDocument(v)
-	if err == nil && weight(document) > maxManagedDocument {
+	if err == nil && sizeOf(document) > maxManagedDocument {
 		err = quota("Cannot exceed quota for PolicySize: %d", maxManagedDocument)
 	}
 	return document, err
@@ -164,7 +164,7 @@ func (i *IAM) listPolicies(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		var list []slipway.ManagedPolicy
 		if in.Scope != types.PolicyScopeTypeLocal {
-			for _, p := range providedPolicies() {
+			for _, p := range awsManagedPolicies() {
 				list = append(list, p.ManagedPolicy)
 			}
 		}
@@ -188,7 +188,7 @@ func (i *IAM) listPolicies(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 		}
 		slices.SortFunc(views, func(a, b types.Policy) int { return strings.Compare(*a.Arn, *b.Arn) })
 		var err error
-		out.Policies, out.Marker, err = cut(views, in.Marker, in.MaxItems, func(p types.Policy) string { return *p.Arn })
+		out.Policies, out.Marker, err = paginate(views, in.Marker, in.MaxItems, func(p types.Policy) string { return *p.Arn })
 		out.IsTruncated = out.Marker != nil
 		return err
 	})
@@ -197,7 +197,7 @@ func (i *IAM) listPolicies(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 
 func (i *IAM) deletePolicy(ctx context.Context, _ gateway.Caller, in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
 	return &iam.DeletePolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}
@@ -225,7 +225,7 @@ func (i *IAM) createVersion(ctx context.Context, _ gateway.Caller, in *iam.Creat
 	}
 	var out iam.CreatePolicyVersionOutput
 	err = i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}
@@ -250,9 +250,9 @@ func (i *IAM) createVersion(ctx context.Context, _ gateway.Caller, in *iam.Creat
 	return &out, err
 }
 
-// documentsOf returns the versions of a managed policy, also of a provided one.
+// documentsOf returns the versions of a managed policy, including an AWS-managed one.
 func documentsOf(tx *store.Tx, p slipway.ManagedPolicy) ([]slipway.PolicyVersion, error) {
-	if own, ok := providedPolicy(p.ARN); ok {
+	if own, ok := awsManagedPolicy(p.ARN); ok {
 		return []slipway.PolicyVersion{{Version: 1, Document: own.document, CreatedAt: p.CreatedAt}}, nil
 	}
 	return tx.PolicyVersions(p.ARN)
@@ -312,7 +312,7 @@ func (i *IAM) listVersions(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 
 func (i *IAM) setDefaultVersion(ctx context.Context, _ gateway.Caller, in *iam.SetDefaultPolicyVersionInput) (*iam.SetDefaultPolicyVersionOutput, error) {
 	return &iam.SetDefaultPolicyVersionOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}
@@ -326,7 +326,7 @@ func (i *IAM) setDefaultVersion(ctx context.Context, _ gateway.Caller, in *iam.S
 
 func (i *IAM) deleteVersion(ctx context.Context, _ gateway.Caller, in *iam.DeletePolicyVersionInput) (*iam.DeletePolicyVersionOutput, error) {
 	return &iam.DeletePolicyVersionOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}

@@ -159,7 +159,7 @@ func evaluate(tx *store.Tx, r policy.Request, sources []source) (types.Evaluatio
 func matched(s source, d policy.Decision) types.Statement {
 	kind := types.PolicySourceTypeUser
 	switch {
-	case strings.HasPrefix(s.Name, providedPrefix):
+	case strings.HasPrefix(s.Name, awsManagedPrefix):
 		kind = types.PolicySourceTypeAwsManaged
 	case s.managed:
 		kind = types.PolicySourceTypeUserManaged

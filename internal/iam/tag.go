@@ -70,7 +70,7 @@ func (i *IAM) tagPolicy(ctx context.Context, _ gateway.Caller, in *iam.TagPolicy
 		return nil, err
 	}
 	return &iam.TagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func (i *IAM) tagPolicy(ctx context.Context, _ gateway.Caller, in *iam.TagPolicy
 
 func (i *IAM) untagPolicy(ctx context.Context, _ gateway.Caller, in *iam.UntagPolicyInput) (*iam.UntagPolicyOutput, error) {
 	return &iam.UntagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		p, err := i.ownPolicy(tx, in.PolicyArn)
+		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,7 @@ func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsers
 				list = append(list, u)
 			}
 		}
-		list, out.Marker, err = cut(list, in.Marker, in.MaxItems, func(u slipway.User) string { return u.Name })
+		list, out.Marker, err = paginate(list, in.Marker, in.MaxItems, func(u slipway.User) string { return u.Name })
 		out.IsTruncated = out.Marker != nil
 		for _, u := range list {
 			out.Users = append(out.Users, *i.view(u, nil))
@@ -190,7 +190,7 @@ func (i *IAM) updateUser(ctx context.Context, _ gateway.Caller, in *iam.UpdateUs
 	if _, err := checkedPath("newPath", in.NewPath); err != nil {
 		return nil, err
 	}
-	return &iam.UpdateUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.UpdateUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		to := updated(u, in)
 		err := tx.UpdateUser(u.Name, to, i.arnOf(u), i.arnOf(to))
 		if errors.Is(err, store.ErrNameTaken) {
@@ -234,8 +234,8 @@ func (i *IAM) deleteUser(ctx context.Context, _ gateway.Caller, in *iam.DeleteUs
 	})
 }
 
-// aboutUser runs f with the user whom a call names.
-func (i *IAM) aboutUser(ctx context.Context, name *string, run func(context.Context, func(*store.Tx) error) error, f func(*store.Tx, slipway.User) error) error {
+// withUser runs f in a transaction with the user that the input names.
+func (i *IAM) withUser(ctx context.Context, name *string, run func(context.Context, func(*store.Tx) error) error, f func(*store.Tx, slipway.User) error) error {
 	wanted, err := required("userName", name)
 	if err != nil {
 		return err
@@ -254,20 +254,20 @@ func (i *IAM) tagUser(ctx context.Context, _ gateway.Caller, in *iam.TagUserInpu
 	if err != nil {
 		return nil, err
 	}
-	return &iam.TagUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.TagUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		return tag(tx, i.arnOf(u), tags)
 	})
 }
 
 func (i *IAM) untagUser(ctx context.Context, _ gateway.Caller, in *iam.UntagUserInput) (*iam.UntagUserOutput, error) {
-	return &iam.UntagUserOutput{}, i.aboutUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.UntagUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
 		return tx.DeleteTags(i.arnOf(u), in.TagKeys)
 	})
 }
 
 func (i *IAM) listUserTags(ctx context.Context, _ gateway.Caller, in *iam.ListUserTagsInput) (*iam.ListUserTagsOutput, error) {
 	out := iam.ListUserTagsOutput{Tags: []types.Tag{}}
-	err := i.aboutUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
+	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		tags, err := tx.Tags(i.arnOf(u))
 		out.Tags = append(out.Tags, viewTags(tags)...)
 		return err
