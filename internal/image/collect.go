@@ -36,7 +36,7 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 	defer s.collect.Unlock()
 	defer s.leases.begin()()
 	c := &collection{s: s, before: time.Now().Add(-minAge)}
-	if err := s.settleLayers(); err != nil {
+	if err := s.syncLayers(); err != nil {
 		return c.freed, err
 	}
 	roots, err := s.roots(keep, minAge)
@@ -207,7 +207,7 @@ func (s *Store) markLayers(r *reach, m *manifest) error {
 	}
 	for i, d := range cf.RootFS.DiffIDs {
 		r.layers[d] = true
-		r.layers[pileID(cf.RootFS.DiffIDs[:i+1])] = true
+		r.layers[stackIDOf(cf.RootFS.DiffIDs[:i+1])] = true
 	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (s *Store) content(repo, digest string) (Content, error) {
 	if m.Config != nil {
 		c.ArtifactType = cmp.Or(c.ArtifactType, string(m.Config.MediaType))
 	}
-	if c.Size, err = s.weigh(m); err != nil {
+	if c.Size, err = s.contentSize(m); err != nil {
 		return Content{}, err
 	}
 	for _, d := range m.Manifests {
@@ -101,8 +101,8 @@ func (s *Store) content(repo, digest string) (Content, error) {
 	return c, nil
 }
 
-// weigh returns the size of what a manifest is made of.
-func (s *Store) weigh(m *manifest) (size int64, err error) {
+// contentSize returns the size of what a manifest is made of.
+func (s *Store) contentSize(m *manifest) (size int64, err error) {
 	if m.Config != nil {
 		size = m.Config.Size
 	}
@@ -117,7 +117,7 @@ func (s *Store) weigh(m *manifest) (size int64, err error) {
 		if err != nil {
 			return 0, err
 		}
-		n, err := s.weigh(child)
+		n, err := s.contentSize(child)
 		if err != nil {
 			return 0, err
 		}

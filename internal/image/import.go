@@ -59,7 +59,7 @@ func (s *Store) importBundle(ctx context.Context, b bundle, name string) ([]Imag
 			return nil, err
 		}
 	}
-	im := &imports{s: s, b: b, l: s.leases.open(), name: name, part: map[v1.Hash]bool{}}
+	im := &imports{s: s, b: b, l: s.leases.open(), name: name, incomplete: map[v1.Hash]bool{}}
 	defer im.l.release()
 	// Docker writes both since version 25; the layout says more.
 	images, err := im.layout(ctx)
@@ -77,11 +77,11 @@ func (s *Store) importBundle(ctx context.Context, b bundle, name string) ([]Imag
 
 // imports is one call of Import.
 type imports struct {
-	s    *Store
-	b    bundle
-	l    *lease
-	name string           // for the only image; "" if images bring theirs
-	part map[v1.Hash]bool // manifests that are not whole
+	s          *Store
+	b          bundle
+	l          *lease
+	name       string           // for the only image; "" if images bring theirs
+	incomplete map[v1.Hash]bool // manifests that are not whole
 }
 
 func (im *imports) read(name string) ([]byte, error) {
@@ -120,7 +120,7 @@ func (im *imports) layout(ctx context.Context) ([]Image, error) {
 		if err := im.linkChildren(name, m, 0); err != nil {
 			return images, err
 		}
-		img, err := im.s.adopt(name, d, m)
+		img, err := im.s.tagStored(name, d, m)
 		if err != nil {
 			return images, err
 		}
@@ -184,7 +184,7 @@ func (im *imports) tree(ctx context.Context, d v1.Descriptor, depth int) (*manif
 		for _, child := range m.Manifests {
 			_, err := im.tree(ctx, child, depth+1)
 			if errors.Is(err, fs.ErrNotExist) {
-				im.part[child.Digest] = true
+				im.incomplete[child.Digest] = true
 			} else if err != nil {
 				return nil, err
 			}
@@ -207,7 +207,7 @@ func (im *imports) linkChildren(name string, m *manifest, depth int) error {
 		return err
 	}
 	for _, d := range m.Manifests {
-		if im.part[d.Digest] {
+		if im.incomplete[d.Digest] {
 			continue
 		}
 		child, err := im.s.readManifest(d.Digest)
@@ -259,7 +259,7 @@ func (im *imports) saved(ctx context.Context) ([]Image, error) {
 			return images, err
 		}
 		for _, n := range names {
-			img, err := im.s.adopt(n, d, m)
+			img, err := im.s.tagStored(n, d, m)
 			if err != nil {
 				return images, err
 			}

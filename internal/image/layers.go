@@ -47,19 +47,19 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	}
 	l := s.leases.open()
 	defer l.release()
-	pile, err := s.pile(l, img.Layers)
+	stack, err := s.stack(l, img.Layers)
 	if err != nil {
 		return nil, err
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for i := range pile {
-		g.Go(func() error { return s.ensureLayer(gctx, l, pile[:i], pile[i]) })
+	for i := range stack {
+		g.Go(func() error { return s.ensureLayer(gctx, l, stack[:i], stack[i]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, s.explain(err)
 	}
 	var dirs []string
-	for _, p := range slices.Backward(pile) {
+	for _, p := range slices.Backward(stack) {
 		if !slices.Contains(dirs, p.dir) {
 			dirs = append(dirs, p.dir)
 		}
@@ -67,21 +67,21 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	return dirs, nil
 }
 
-// piled is a layer in its place in an image.
-type piled struct {
+// stackedLayer is a layer in its place in an image.
+type stackedLayer struct {
 	Layer
 	// What a layer unpacks to may depend on those below it: see
 	// [unpack.ErrNeedsBelow]. One that does not is under its diff id and may
 	// lie in any image, another under that of the whole pile.
-	alone, onTop v1.Hash
+	ownID, stackID v1.Hash
 
 	ready chan struct{} // closed when dir is set, and holds the layer
 	dir   string
 }
 
-// pile returns an image's layers, lowest first, protected by l.
-func (s *Store) pile(l *lease, layers []Layer) ([]*piled, error) {
-	var pile []*piled
+// stack returns an image's layers, lowest first, protected by l.
+func (s *Store) stack(l *lease, layers []Layer) ([]*stackedLayer, error) {
+	var stack []*stackedLayer
 	var ids []v1.Hash
 	for _, layer := range layers {
 		id, err := parseDigest(layer.DiffID)
@@ -89,16 +89,16 @@ func (s *Store) pile(l *lease, layers []Layer) ([]*piled, error) {
 			return nil, err
 		}
 		ids = append(ids, id)
-		p := &piled{Layer: layer, alone: id, onTop: pileID(ids), ready: make(chan struct{})}
-		l.hold(layerKey(p.alone))
-		l.hold(layerKey(p.onTop))
-		pile = append(pile, p)
+		p := &stackedLayer{Layer: layer, ownID: id, stackID: stackIDOf(ids), ready: make(chan struct{})}
+		l.hold(layerKey(p.ownID))
+		l.hold(layerKey(p.stackID))
+		stack = append(stack, p)
 	}
-	return pile, nil
+	return stack, nil
 }
 
-// pileID identifies a layer on those below it, by diff ids from the lowest.
-func pileID(ids []v1.Hash) v1.Hash {
+// stackIDOf identifies a layer on those below it, by diff ids from the lowest.
+func stackIDOf(ids []v1.Hash) v1.Hash {
 	var b bytes.Buffer
 	for _, id := range ids {
 		b.WriteString(id.String() + "\n")
@@ -107,7 +107,7 @@ func pileID(ids []v1.Hash) v1.Hash {
 }
 
 // ensureLayer makes the directory of p, which lies on below, be there.
-func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*piled, p *piled) error {
+func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) error {
 	id, err := s.unpackedAs(ctx, l, below, p)
 	if err != nil {
 		return err
@@ -118,26 +118,26 @@ func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*piled, p *pi
 }
 
 // unpackedAs unpacks p unless it is and returns under which name.
-func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*piled, p *piled) (v1.Hash, error) {
-	for _, id := range []v1.Hash{p.alone, p.onTop} {
+func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) (v1.Hash, error) {
+	for _, id := range []v1.Hash{p.ownID, p.stackID} {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
 			return id, err
 		}
 	}
-	err := s.ensureUnpacked(ctx, l, p.Layer, p.alone, unpack.Below{})
+	err := s.ensureUnpacked(ctx, l, p.Layer, p.ownID, unpack.Below{})
 	if !errors.Is(err, unpack.ErrNeedsBelow) {
-		return p.alone, err
+		return p.ownID, err
 	}
 	known := unpack.Below{Known: true}
 	for _, b := range slices.Backward(below) {
 		select {
 		case <-ctx.Done():
-			return p.onTop, context.Cause(ctx)
+			return p.stackID, context.Cause(ctx)
 		case <-b.ready:
 			known.Dirs = append(known.Dirs, b.dir)
 		}
 	}
-	return p.onTop, s.ensureUnpacked(ctx, l, p.Layer, p.onTop, known)
+	return p.stackID, s.ensureUnpacked(ctx, l, p.Layer, p.stackID, known)
 }
 
 // ensureUnpacked unpacks a layer to where id says, once for all who ask at the
@@ -257,9 +257,9 @@ func (s *Store) sweepLayers() error {
 	return nil
 }
 
-// settleLayers syncs the layers unpacked since the last time, so that they
+// syncLayers syncs the layers unpacked since the last time, so that they
 // outlive the machine's next boot.
-func (s *Store) settleLayers() error {
+func (s *Store) syncLayers() error {
 	names, err := readDir(s.path("layers"))
 	if err != nil {
 		return err

@@ -172,14 +172,14 @@ func TestLayersAboveABadOne(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	s := open(t)
-	pile := []v1.Layer{Layer(t, Dir("d/", 0), Text("d/0", "0")), Layer(t, Text("../x", ""))}
+	stack := []v1.Layer{Layer(t, Dir("d/", 0), Text("d/0", "0")), Layer(t, Text("../x", ""))}
 	for i := range 20 {
-		pile = append(pile, Layer(t, Hardlink(fmt.Sprintf("d/%d", i+1), fmt.Sprintf("d/%d", i))))
+		stack = append(stack, Layer(t, Hardlink(fmt.Sprintf("d/%d", i+1), fmt.Sprintf("d/%d", i))))
 	}
-	bad := put(t, s, "bad:1", Image(t, Options{}, pile...))
+	bad := put(t, s, "bad:1", Image(t, Options{}, stack...))
 	_, err := s.Layers(t.Context(), bad.Digest)
 	wantUser(t, err, slipway.InvalidRequest, `"../x"`)
-	good := put(t, s, "good:1", Image(t, Options{}, slices.Delete(pile, 1, 2)...))
+	good := put(t, s, "good:1", Image(t, Options{}, slices.Delete(stack, 1, 2)...))
 	at := mountOverlay(t, layers(t, s, good.Digest))
 	if b, err := os.ReadFile(at + "/d/20"); err != nil || string(b) != "0" {
 		t.Errorf("d/20 holds %q, %v", b, err)

@@ -64,7 +64,7 @@ type pull struct {
 
 	mu       sync.Mutex // guards progress and calls of report
 	progress Progress
-	told     int64 // Bytes at the last report
+	reported int64 // Bytes at the last report
 	report   func(Progress)
 }
 
@@ -78,8 +78,8 @@ func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
 		if err != nil {
 			return v1.Hash{}, record{}, err
 		}
-		h, whole, err := p.whole(d.Digest)
-		if err == nil && !whole {
+		h, complete, err := p.complete(d.Digest)
+		if err == nil && !complete {
 			err = slipway.Errorf(slipway.InvalidRequest, "The image %q is not whole in this server's registry: push it again.", p.t.text)
 		}
 		return h, record{Local: true}, err
@@ -111,9 +111,9 @@ func (p *pull) notFound() error {
 	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry %s. Push or import it first.", p.t.text, has)
 }
 
-// whole returns the image for our platform that h is or leads to, and whether
+// complete returns the image for our platform that h is or leads to, and whether
 // all of it is in the store. What it finds stays while p.l lasts.
-func (p *pull) whole(h v1.Hash) (v1.Hash, bool, error) {
+func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 	p.l.hold(blobKey(h))
 	leaf, err := p.s.descend(p.t.text, h)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
@@ -169,8 +169,8 @@ func (p *pull) fromRegistry(ctx context.Context) (v1.Hash, string, error) {
 		return v1.Hash{}, "", err
 	}
 	if known {
-		h, whole, err := p.whole(top)
-		if whole || err != nil {
+		h, complete, err := p.complete(top)
+		if complete || err != nil {
 			return h, indexOf(top, h), err
 		}
 	}
@@ -231,7 +231,7 @@ func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
 	if err != nil {
 		return err
 	}
-	if err := p.room(missing); err != nil {
+	if err := p.checkSpace(missing); err != nil {
 		return err
 	}
 	p.begin(m, missing)
@@ -254,8 +254,8 @@ func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
 	return g.Wait()
 }
 
-// room refuses a pull that the disk cannot hold before anything is fetched.
-func (p *pull) room(missing []v1.Descriptor) error {
+// checkSpace refuses a pull that the disk cannot hold before anything is fetched.
+func (p *pull) checkSpace(missing []v1.Descriptor) error {
 	var need int64
 	for _, d := range missing {
 		need += d.Size
@@ -303,7 +303,7 @@ func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
 			p.progress.LayersDone--
 		}
 	}
-	p.tell()
+	p.reportNow()
 }
 
 // count adds to the progress, and tells of it at each layer and each MiB.
@@ -312,14 +312,14 @@ func (p *pull) count(n int64, layers int) {
 	defer p.mu.Unlock()
 	p.progress.Bytes += n
 	p.progress.LayersDone += layers
-	if layers > 0 || p.progress.Bytes-p.told >= 1<<20 {
-		p.tell()
+	if layers > 0 || p.progress.Bytes-p.reported >= 1<<20 {
+		p.reportNow()
 	}
 }
 
-// tell reports the progress. The caller has p.mu.
-func (p *pull) tell() {
-	p.told = p.progress.Bytes
+// reportNow reports the progress. The caller has p.mu.
+func (p *pull) reportNow() {
+	p.reported = p.progress.Bytes
 	if p.report != nil {
 		p.report(p.progress)
 	}

@@ -52,7 +52,7 @@ func (s *Store) Put(ctx context.Context, name string, img v1.Image) (Image, erro
 	if err := s.ingest(ctx, l, d, bytes.NewReader(raw)); err != nil {
 		return Image{}, err
 	}
-	return s.adopt(name, d, m)
+	return s.tagStored(name, d, m)
 }
 
 func rawManifest(img v1.Image) ([]byte, *manifest, error) {
@@ -82,9 +82,9 @@ func (s *Store) putLayer(ctx context.Context, l *lease, d v1.Descriptor, layer v
 	})
 }
 
-// adopt names a stored manifest or index in the local registry, "" for no
+// tagStored names a stored manifest or index in the local registry, "" for no
 // name, and returns the image that it leads to. The caller holds all of it.
-func (s *Store) adopt(name string, d v1.Descriptor, m *manifest) (Image, error) {
+func (s *Store) tagStored(name string, d v1.Descriptor, m *manifest) (Image, error) {
 	ref := ""
 	if name != "" {
 		repo, tag, err := localName(name)

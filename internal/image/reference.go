@@ -143,7 +143,7 @@ func (s *Store) resolve(text string) (target, error) {
 	}
 	if r.host == "" {
 		if to, local, ok := r.aliased(r.repo, s.cfg.Aliases); ok {
-			return s.lead(to, local)
+			return s.locate(to, local)
 		}
 		t := target{local: r.localNames(), remote: true}
 		t.reference, _, _ = r.aliased(r.onHub(), s.cfg.Aliases)
@@ -153,11 +153,11 @@ func (s *Store) resolve(text string) (target, error) {
 		return t, nil
 	}
 	to, local, _ := r.aliased(r.fullName(), s.cfg.Aliases)
-	return s.lead(to, local)
+	return s.locate(to, local)
 }
 
-// lead decides where a reference leads after the aliases.
-func (s *Store) lead(r reference, local bool) (target, error) {
+// locate decides where a reference leads after the aliases.
+func (s *Store) locate(r reference, local bool) (target, error) {
 	if local || ecrHost.MatchString(r.host) || s.isLocalHost(r.host) {
 		return target{reference: r, local: []string{r.repo}}, CheckRepository(r.repo)
 	}

@@ -112,7 +112,7 @@ func (c *source) blob(ctx context.Context, l *lease, d v1.Descriptor, count func
 	for try := 1; ; try++ {
 		var got int64
 		err := c.download(ctx, l, d, func(n int64) { got += n; count(n) })
-		if err == nil || ctx.Err() != nil || try == tries || !mayPass(err) {
+		if err == nil || ctx.Err() != nil || try == tries || !retryable(err) {
 			return c.explain(ctx, err)
 		}
 		count(-got)
@@ -145,8 +145,8 @@ func (c *source) download(ctx context.Context, l *lease, d v1.Descriptor, count 
 	return err
 }
 
-// mayPass reports whether a download's error may be gone at the next try.
-func mayPass(err error) bool {
+// retryable reports whether a download's error may be gone at the next try.
+func retryable(err error) bool {
 	if te, ok := errors.AsType[*rtransport.Error](err); ok {
 		return te.Temporary()
 	}
@@ -197,7 +197,7 @@ func (c *source) explain(ctx context.Context, err error) error {
 	if ce, ok := errors.AsType[*credentialError](err); ok {
 		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the server's Docker configuration file gives no usable credentials for %s: %v.", c.t.text, ce.host, ce.err)
 	}
-	if isPlain(err) {
+	if needsPlainHTTP(err) {
 		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s does not speak HTTPS, or leads to a place that does not. List it among the insecure registries if that is intended.", c.t.text, c.t.host)
 	}
 	if isCertificate(err) {
@@ -212,10 +212,10 @@ func (c *source) explain(ctx context.Context, err error) error {
 	return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: what the registry %s sent cannot be used: %v.", c.t.text, c.t.host, err)
 }
 
-// isPlain reports whether a registry, or what it redirects to, is only to be
+// needsPlainHTTP reports whether a registry, or what it redirects to, is only to be
 // had without TLS. Of an address of a private network that does not answer at
 // all the client tries that too.
-func isPlain(err error) bool {
+func needsPlainHTTP(err error) bool {
 	if oe, ok := errors.AsType[*net.OpError](err); ok && oe.Op == "dial" {
 		return false
 	}

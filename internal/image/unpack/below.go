@@ -45,14 +45,14 @@ type level struct {
 	layers []int // those that are seen in it, uppermost first
 }
 
-// look finds name in the layer being unpacked over those below as overlayfs
+// lookup finds name in the layer being unpacked over those below as overlayfs
 // will show them: as a process in a chroot there would, which follows no
 // symbolic link at the end. The error is ENOENT where there is nothing.
 //
 // It goes by full paths and not by descriptors, of which there would be a
 // layer's for each directory. Layers are at rest, nobody else reaches them, and
 // every directory in the way has been seen to be one.
-func (t *tree) look(name string) (*found, error) {
+func (t *tree) lookup(name string) (*found, error) {
 	dirs := append([]string{t.dir}, t.below.Dirs...)
 	root := level{layers: make([]int, len(dirs))}
 	for i := range dirs {
@@ -146,10 +146,10 @@ func isOpaque(path string) (bool, error) {
 	return err == nil && string(v[:n]) == "y", err
 }
 
-// lift copies a file of a layer below into this one, under its own name, so
+// copyUp copies a file of a layer below into this one, under its own name, so
 // that more names can be made for it here. Overlayfs does the same when a
 // process links to a file of a lower layer.
-func (t *tree) lift(f *found) error {
+func (t *tree) copyUp(f *found) error {
 	if err := t.count(); err != nil {
 		return err
 	}
@@ -170,13 +170,13 @@ func (t *tree) lift(f *found) error {
 			return err
 		}
 		defer file.Close()
-		content = patient{file, t.ctx}
+		content = contextReader{file, t.ctx}
 	}
 	if err := t.make(h, content, parent, f.path, base); err != nil {
 		return err
 	}
-	at, err := placeOf(parent, base)
-	t.lifted[at] = true
+	at, err := entryKeyOf(parent, base)
+	t.copiedUp[at] = true
 	return err
 }
 
@@ -190,9 +190,9 @@ func (t *tree) inherit(f *found, fd int) error {
 	return t.finishDir(h, fd, f.path)
 }
 
-// lookDir returns the directory that a name means, nil where it means none.
-func (t *tree) lookDir(name string) (*found, error) {
-	f, err := t.look(name)
+// lookupDir returns the directory that a name means, nil where it means none.
+func (t *tree) lookupDir(name string) (*found, error) {
+	f, err := t.lookup(name)
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return nil, nil
@@ -256,25 +256,25 @@ func xattrs(path string) (map[string]string, error) {
 	return records, nil
 }
 
-// place is a name in this layer, whichever way leads to it.
-type place struct {
+// entryKey is a name in this layer, whichever way leads to it.
+type entryKey struct {
 	dir  uint64 // inode
 	base string
 }
 
-func placeOf(parent int, base string) (place, error) {
+func entryKeyOf(parent int, base string) (entryKey, error) {
 	var st unix.Stat_t
 	err := unix.Fstat(parent, &st)
-	return place{st.Ino, base}, err
+	return entryKey{st.Ino, base}, err
 }
 
-// patient reads until its context ends.
-type patient struct {
+// contextReader reads until its context ends.
+type contextReader struct {
 	io.Reader
 	ctx context.Context //nolint:containedctx // lives for one copy
 }
 
-func (p patient) Read(b []byte) (int, error) {
+func (p contextReader) Read(b []byte) (int, error) {
 	if p.ctx.Err() != nil {
 		return 0, context.Cause(p.ctx)
 	}

@@ -28,8 +28,8 @@ func unpackOn(t testing.TB, below unpack.Below, l unpack.Limits, files ...File) 
 	return dir, st, err
 }
 
-// pile unpacks layers, lowest first.
-func pile(t testing.TB, layers ...[]File) unpack.Below {
+// stack unpacks layers, lowest first.
+func stack(t testing.TB, layers ...[]File) unpack.Below {
 	t.Helper()
 	below := unpack.Below{Known: true}
 	for _, files := range layers {
@@ -59,7 +59,7 @@ func TestOnLayersBelow(t *testing.T) {
 		Dir("tmp/", 0o1777), Symlink("usr/loop", "loop"), Dir("opt/", 0o700), Text("opt/a", "old"), Text("opt/b", "old"),
 	}
 	change := []File{Dir("opt/", 0o755), Text("opt/.wh..wh..opq", ""), Text("opt/a", "new"), Dir("usr/", 0o711), Text("usr/.wh.pipe", "")}
-	below := pile(t, base, change)
+	below := stack(t, base, change)
 	const perl = `4751 12:34 file "camel"`
 	tests := []struct {
 		name  string
@@ -125,7 +125,7 @@ func TestOnLayersBelow(t *testing.T) {
 
 func TestLiftedFile(t *testing.T) {
 	t.Parallel()
-	below := pile(t, []File{Dir("d/", 0o755), owned("d/f", strings.Repeat("x", 300_000))})
+	below := stack(t, []File{Dir("d/", 0o755), owned("d/f", strings.Repeat("x", 300_000))})
 	dir, st, err := unpackOn(t, below, testLimits, Hardlink("d/g", "d/f"))
 	if err != nil {
 		t.Fatal(err)
@@ -178,12 +178,12 @@ func TestNeedsBelow(t *testing.T) {
 
 func TestBoundsBelow(t *testing.T) {
 	t.Parallel()
-	below := pile(t, []File{Text("a", strings.Repeat("x", 1000)), Text("b", strings.Repeat("x", 1000))})
+	below := stack(t, []File{Text("a", strings.Repeat("x", 1000)), Text("b", strings.Repeat("x", 1000))})
 	limits := unpack.Limits{Bytes: 8000, Entries: 3, Ratio: 100, Slack: 8000}
 	if _, _, err := unpackOn(t, below, limits, Hardlink("c", "a"), Hardlink("d", "b")); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "3 entries") {
 		t.Errorf("error %v, want one of too many entries", err)
 	}
-	big := pile(t, []File{Text("a", strings.Repeat("x", 9000))})
+	big := stack(t, []File{Text("a", strings.Repeat("x", 9000))})
 	if _, _, err := unpackOn(t, big, limits, Hardlink("c", "a")); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "8000 bytes") {
 		t.Errorf("error %v, want one of too many bytes", err)
 	}
@@ -198,7 +198,7 @@ func TestNoEscapeBelow(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := filepath.Dir(secret)
-	below := pile(t, []File{
+	below := stack(t, []File{
 		Symlink("abs", out), Symlink("rel", strings.Repeat("../", 30)+out), Symlink("proc", "/proc/self/cwd"), Symlink("file", secret), Dir("d/", 0), Symlink("d/up", ".."),
 	})
 	for _, target := range []string{"abs/secret", "rel/secret", "proc/secret", "d/up/abs/secret", "d/up/d/up/rel/secret", "file/x"} {

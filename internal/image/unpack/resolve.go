@@ -88,7 +88,7 @@ func (t *tree) implied(above int, dir, base string) (int, error) {
 	if err := t.count(); err != nil {
 		return -1, err
 	}
-	known, err := t.lookDir(dir)
+	known, err := t.lookupDir(dir)
 	if err != nil {
 		return -1, err
 	}

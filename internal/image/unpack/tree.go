@@ -23,16 +23,16 @@ const (
 
 // tree is a directory being filled from a layer.
 type tree struct {
-	ctx    context.Context //nolint:containedctx // lives for one Layer call
-	dir    string          // of the root
-	root   int             // O_PATH descriptor
-	below  Below
-	limits Limits
-	log    *slog.Logger
-	buf    []byte
-	stats  Stats
-	dirs   []dirTime      // to be set last, since making entries changes them
-	lifted map[place]bool // files of the layers below: see lift
+	ctx      context.Context //nolint:containedctx // lives for one Layer call
+	dir      string          // of the root
+	root     int             // O_PATH descriptor
+	below    Below
+	limits   Limits
+	log      *slog.Logger
+	buf      []byte
+	stats    Stats
+	dirs     []dirTime         // to be set last, since making entries changes them
+	copiedUp map[entryKey]bool // files of the layers below: see copyUp
 }
 
 type dirTime struct {
@@ -53,7 +53,7 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 	if isDevice(h) {
 		return t.device(h, name)
 	}
-	t.adopt(h)
+	t.mapOwner(h)
 	if name == "." {
 		return t.rootEntry(h)
 	}
@@ -68,9 +68,9 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 	return t.make(h, r, parent, name, base)
 }
 
-// adopt gives an entry of an owner that instances do not have to nobody: to
+// mapOwner gives an entry of an owner that instances do not have to nobody: to
 // root it would lend privileges, and left alone not even root could change it.
-func (t *tree) adopt(h *tar.Header) {
+func (t *tree) mapOwner(h *tar.Header) {
 	has := func(id int) bool { return id >= 0 && id <= maxOwner }
 	if has(h.Uid) && has(h.Gid) {
 		return
@@ -109,10 +109,10 @@ func clean(name string) (string, error) {
 // make makes an ordinary entry called base in the directory parent.
 func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) error {
 	isDir := h.Typeflag == tar.TypeDir
-	if err := t.settle(parent, base); err != nil {
+	if err := t.forgetCopy(parent, base); err != nil {
 		return err
 	}
-	kept, opaque, err := t.giveWay(parent, base, isDir)
+	kept, opaque, err := t.replaceExisting(parent, base, isDir)
 	if err != nil {
 		return err
 	}
@@ -134,10 +134,10 @@ func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) e
 	return refuse(h.Name, "is of the unknown type %q", string(h.Typeflag))
 }
 
-// giveWay removes what an earlier entry put at base. A directory stays for
+// replaceExisting removes what an earlier entry put at base. A directory stays for
 // another directory (kept). A directory that takes a whiteout's place must
 // itself hide what lies below (opaque).
-func (t *tree) giveWay(parent int, base string, isDir bool) (kept, opaque bool, err error) {
+func (t *tree) replaceExisting(parent int, base string, isDir bool) (kept, opaque bool, err error) {
 	var st unix.Stat_t
 	err = unix.Fstatat(parent, base, &st, unix.AT_SYMLINK_NOFOLLOW)
 	if errors.Is(err, unix.ENOENT) {
@@ -244,7 +244,7 @@ func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 	if !t.below.Known {
 		return ErrNeedsBelow
 	}
-	f, err := t.look(target)
+	f, err := t.lookup(target)
 	if errors.Is(err, unix.ENOENT) || err == nil && f.path == "" {
 		return refuse(h.Name, "is a hard link to %q, which neither the layer nor those below it have", h.Linkname)
 	}
@@ -255,7 +255,7 @@ func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 		return refuse(h.Name, "is a hard link to %q, which is not a file", h.Linkname)
 	}
 	if f.layer > 0 {
-		if err := t.lift(f); err != nil {
+		if err := t.copyUp(f); err != nil {
 			return err
 		}
 	}

@@ -98,7 +98,7 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 
 	t := &tree{
 		ctx: ctx, dir: dir, root: root, below: below, limits: limits, log: log,
-		buf: make([]byte, 256<<10), lifted: map[place]bool{},
+		buf: make([]byte, 256<<10), copiedUp: map[entryKey]bool{},
 	}
 	if err := t.unpack(diff); err != nil {
 		return t.stats, unreadable(err, blob, diff.n, want)

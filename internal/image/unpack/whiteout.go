@@ -30,7 +30,7 @@ func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 			return err
 		}
 		defer unix.Close(fd)
-		if err := t.unlift(fd, func(place) bool { return true }); err != nil {
+		if err := t.removeCopies(fd, func(entryKey) bool { return true }); err != nil {
 			return err
 		}
 		return setOpaque(fd)
@@ -39,31 +39,31 @@ func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 	if name == "" || name == "." || name == ".." {
 		return refuse(h.Name, "is a whiteout of no name")
 	}
-	if err := t.unlift(parent, func(p place) bool { return p.base == name }); err != nil {
+	if err := t.removeCopies(parent, func(p entryKey) bool { return p.base == name }); err != nil {
 		return err
 	}
 	err := unix.Mknodat(parent, name, unix.S_IFCHR, 0)
 	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	return t.shadow(parent, name)
+	return t.hideBelow(parent, name)
 }
 
-// unlift removes files of the layers below that are in the directory parent
+// removeCopies removes files of the layers below that are in the directory parent
 // only for the sake of their other names.
-func (t *tree) unlift(parent int, which func(place) bool) error {
-	if len(t.lifted) == 0 {
+func (t *tree) removeCopies(parent int, which func(entryKey) bool) error {
+	if len(t.copiedUp) == 0 {
 		return nil
 	}
-	here, err := placeOf(parent, "")
+	here, err := entryKeyOf(parent, "")
 	if err != nil {
 		return err
 	}
-	for p := range t.lifted {
+	for p := range t.copiedUp {
 		if p.dir != here.dir || !which(p) {
 			continue
 		}
-		delete(t.lifted, p)
+		delete(t.copiedUp, p)
 		if err := unix.Unlinkat(parent, p.base, 0); err != nil {
 			return err
 		}
@@ -71,20 +71,20 @@ func (t *tree) unlift(parent int, which func(place) bool) error {
 	return nil
 }
 
-// settle keeps what takes a lifted file's place from being taken for one.
-func (t *tree) settle(parent int, base string) error {
-	if len(t.lifted) == 0 {
+// forgetCopy keeps what takes a lifted file's place from being taken for one.
+func (t *tree) forgetCopy(parent int, base string) error {
+	if len(t.copiedUp) == 0 {
 		return nil
 	}
-	at, err := placeOf(parent, base)
-	delete(t.lifted, at)
+	at, err := entryKeyOf(parent, base)
+	delete(t.copiedUp, at)
 	return err
 }
 
-// shadow is a whiteout of a name that this layer has as well. A whiteout is
+// hideBelow is a whiteout of a name that this layer has as well. A whiteout is
 // about lower layers alone, in whichever order the tar has the two: a file
 // hides them anyway, a directory must be told to.
-func (t *tree) shadow(parent int, name string) error {
+func (t *tree) hideBelow(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil
