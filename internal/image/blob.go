@@ -14,11 +14,11 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrDigest is wrapped by errors about content that is not what its digest
-// says.
+// ErrDigest is wrapped by errors about content whose digest differs from the
+// one it came under.
 var ErrDigest = errors.New("content does not match its digest")
 
-// ErrInUse is wrapped by refusals to delete what a manifest refers to.
+// ErrInUse is wrapped by refusals to delete a blob that a manifest refers to.
 var ErrInUse = errors.New("in use")
 
 // parseDigest accepts "sha256:" and 64 lower-case hexadecimal digits. Such a
@@ -51,8 +51,8 @@ func (s *Store) openBlob(h v1.Hash) (*os.File, error) {
 	return f, err
 }
 
-// BlobSize returns a blob's size in bytes. Who asks is about to refer to it,
-// so a collection takes it for used now.
+// BlobSize returns a blob's size in bytes. It counts as a use for garbage
+// collection, since the caller is about to reference the blob.
 func (s *Store) BlobSize(digest string) (int64, error) {
 	h, err := parseDigest(digest)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Store) BlobSize(digest string) (int64, error) {
 	return size, err
 }
 
-// useBlob returns the size of a blob, if it is there, and marks it as used.
+// useBlob returns the size of a blob, if it exists, and marks it as used.
 func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
 	path := s.blobPath(h)
 	if ok, err = touch(path); err != nil || !ok {
@@ -81,15 +81,15 @@ func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
 	return fi.Size(), true, nil
 }
 
-// present reports whether a blob of that size is there, and keeps it there
-// while l lasts.
+// present reports whether a blob of that size exists, and protects it while l
+// lasts.
 func (s *Store) present(l *lease, d v1.Descriptor) (bool, error) {
 	l.hold(blobKey(d.Digest))
 	size, ok, err := s.useBlob(d.Digest)
 	return ok && size == d.Size, err
 }
 
-// readBlob returns a small blob whole, verified.
+// readBlob reads a small blob into memory and verifies its digest.
 func (s *Store) readBlob(h v1.Hash) ([]byte, error) {
 	f, err := s.openBlob(h)
 	if err != nil {
@@ -109,9 +109,9 @@ func (s *Store) readBlob(h v1.Hash) ([]byte, error) {
 	return b, nil
 }
 
-// ingest stores what r yields as the blob d, unless it is there already. A
-// negative size means unknown. Content with another size or digest is refused
-// with ErrDigest and leaves nothing.
+// ingest stores what r yields as the blob d, unless the store has it already. A
+// negative size means unknown. Content of another size or digest is refused
+// with ErrDigest and leaves nothing behind.
 func (s *Store) ingest(ctx context.Context, l *lease, d v1.Descriptor, r io.Reader) error {
 	if ok, err := s.present(l, d); ok || err != nil {
 		return err
@@ -133,13 +133,13 @@ func (s *Store) ingest(ctx context.Context, l *lease, d v1.Descriptor, r io.Read
 	return u.Commit(d.Digest.String())
 }
 
-// DeleteBlob removes a blob that no manifest refers to; ErrInUse otherwise.
+// DeleteBlob removes a blob. ErrInUse if a manifest refers to it.
 func (s *Store) DeleteBlob(ctx context.Context, digest string) error {
 	h, err := parseDigest(digest)
 	if err != nil {
 		return err
 	}
-	// As in a collection, so that a manifest pushed meanwhile counts.
+	// Lock as a collection does, so that a manifest pushed meanwhile counts.
 	s.collect.Lock()
 	defer s.collect.Unlock()
 	defer s.leases.begin()()

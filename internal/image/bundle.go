@@ -25,16 +25,17 @@ const (
 	maxHops    = 8      // links from a member to its content
 )
 
-// bundle is what an import reads: files by slash-separated name. Missing ones
-// are fs.ErrNotExist.
+// bundle is the source of an import: files by slash-separated name. A missing
+// file is fs.ErrNotExist.
 type bundle interface {
 	open(name string) (io.ReadCloser, error)
-	// store makes the file the blob d, whose digest and size may be unknown:
-	// then what they are is found out. It also returns the file's first bytes.
+	// store makes the file the blob d. Digest and size may be unknown; then
+	// store sets them. It also returns the file's first bytes.
 	store(ctx context.Context, l *lease, name string, d *v1.Descriptor) (head []byte, err error)
 }
 
-// directory is an OCI layout's, opened so that links cannot lead out of it.
+// directory is an OCI layout in a directory, opened so that links cannot lead
+// out of it.
 type directory struct {
 	s    *Store
 	root *os.Root
@@ -54,9 +55,9 @@ func (d directory) store(ctx context.Context, l *lease, name string, want *v1.De
 	return nil, d.s.ingest(ctx, l, *want, f)
 }
 
-// archive is a tar, read once and kept as uploads: its order is not ours to
-// choose and it may come from a pipe. Names in it are only looked up, never
-// used as names of files.
+// archive is a tar, read once and kept as uploads: it may come from a pipe,
+// with its members in any order. Names in it are only looked up, never used as
+// file names.
 type archive struct {
 	s     *Store
 	files map[string]*Upload
@@ -69,14 +70,15 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader) (*archive, error) 
 	if err := a.read(ctx, r); err != nil {
 		a.close()
 		if isBroken(err) {
-			err = slipway.Errorf(slipway.InvalidRequest, "The file is not a saved image: it is no readable tar (%v).", err)
+			err = slipway.Errorf(slipway.InvalidRequest, "The file is not a saved image: it is not a readable tar (%v).", err)
 		}
 		return nil, err
 	}
 	return a, nil
 }
 
-// isBroken reports whether err says that what was read is no tar, or no gzip.
+// isBroken reports whether err says that the input is not a tar or not valid
+// gzip.
 func isBroken(err error) bool {
 	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	return corrupt || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
@@ -135,7 +137,7 @@ func (a *archive) member(ctx context.Context, h *tar.Header, r io.Reader) error 
 	return nil
 }
 
-// find returns the content of a name. It may have been stored by now.
+// find returns the content of a name, which may be stored already.
 func (a *archive) find(name string) (*Upload, error) {
 	at := path.Clean("/" + name)[1:]
 	for range maxHops {
@@ -190,7 +192,8 @@ func (a *archive) close() {
 	}
 }
 
-// isDir reports whether an import's path is a directory, an OCI layout's.
+// isDir reports whether an import's path is a directory, that is, an OCI
+// layout.
 func isDir(name string) (bool, error) {
 	fi, err := os.Stat(name)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -15,22 +15,22 @@ import (
 
 // Freed tells what a collection removed.
 type Freed struct {
-	Images    int // forgotten
-	Manifests int // untagged ones of repositories
+	Images    int // records removed
+	Manifests int // untagged manifests of repositories
 	Blobs     int
-	Layers    int   // unpacked
+	Layers    int   // unpacked layers
 	Bytes     int64 // of the blobs and the files in the layers
 }
 
-// Collect removes what nobody needs: content that neither a tag of the local
-// registry nor an image in keep leads to, and unpacked layers of no such
-// image. Keep holds manifest digests.
+// Collect removes unreferenced content: blobs that are reachable neither from a
+// tag of the local registry nor from an image in keep, and unpacked layers of
+// no such image. keep holds manifest digests.
 //
-// Whatever was made, pushed or asked for less than minAge ago stays, since the
-// one who did may not have referred to it yet: minAge should be longer than
-// the slowest push and than a deployment takes from Pull to the row that makes
-// its digest part of keep. What pulls and pushes of this process work on stays
-// whatever its age.
+// Content that was made, pushed or requested less than minAge ago stays, since
+// its user may not reference it yet. So minAge should be longer than the
+// slowest push, and longer than a deployment takes from Pull to the row that
+// puts its digest into keep. Content that pulls and pushes of this process are
+// working on stays at any age.
 func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration) (Freed, error) {
 	s.collect.Lock()
 	defer s.collect.Unlock()
@@ -54,14 +54,14 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 	return c.freed, nil
 }
 
-// reach is what the roots lead to.
+// reach is what is reachable from the roots.
 type reach struct {
 	blobs  map[v1.Hash]bool
 	layers map[v1.Hash]bool // by names of their directories
 }
 
-// roots returns the manifests that stay on their own account: kept, tagged, or
-// younger than minAge.
+// roots returns the manifests that collection starts from: those in keep,
+// tagged, or younger than minAge.
 func (s *Store) roots(keep []string, minAge time.Duration) ([]v1.Hash, error) {
 	var roots []v1.Hash
 	for _, d := range keep {
@@ -129,8 +129,8 @@ func youngRoots(dir string, before time.Time, roots *[]v1.Hash) error {
 	return nil
 }
 
-// mark follows the roots down to their blobs and layers, and from each
-// manifest to those that have it as their subject.
+// mark follows the roots to their blobs and layers, and from each manifest to
+// the manifests whose subject it is.
 func (s *Store) mark(ctx context.Context, roots []v1.Hash) (*reach, error) {
 	r := &reach{blobs: map[v1.Hash]bool{}, layers: map[v1.Hash]bool{}}
 	about, err := s.referrers()
@@ -157,7 +157,8 @@ func (s *Store) mark(ctx context.Context, roots []v1.Hash) (*reach, error) {
 	return r, nil
 }
 
-// markManifest marks what one manifest needs and returns those it leads to.
+// markManifest marks what one manifest references and returns the manifests it
+// leads to.
 func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 	r.blobs[h] = true
 	m, err := s.readManifest(h)
@@ -169,7 +170,7 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err // better keep all than lose what it leads to
+		return nil, err // rather keep everything than lose what it leads to
 	}
 	var more []v1.Hash
 	for _, d := range m.Manifests {
@@ -200,7 +201,7 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 func (s *Store) markLayers(r *reach, m *manifest) error {
 	cf, err := s.readConfig(m.Config.Digest.String(), m)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) || slipway.CodeOf(err) != "" {
-		return nil // cannot be run, so it has no unpacked layers
+		return nil // can't run, so it has no unpacked layers
 	}
 	if err != nil {
 		return err
@@ -212,7 +213,8 @@ func (s *Store) markLayers(r *reach, m *manifest) error {
 	return nil
 }
 
-// referrers returns the manifests about each subject, over all repositories.
+// referrers returns, for each subject, the manifests about it, over all
+// repositories.
 func (s *Store) referrers() (map[v1.Hash][]v1.Hash, error) {
 	about := map[v1.Hash][]v1.Hash{}
 	repos, err := s.Repositories()

@@ -22,7 +22,7 @@ func collect(t testing.TB, s *image.Store, minAge time.Duration, keep ...string)
 	return freed
 }
 
-// has reports whether an image is there whole, as a driver would need it.
+// has reports whether the store has an image completely, as a driver needs it.
 func has(t testing.TB, s *image.Store, digest string) bool {
 	t.Helper()
 	img, err := s.Get(digest)
@@ -90,7 +90,7 @@ func TestCollectLayers(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
-// An index keeps the images it lists, and a subject what is about it.
+// An index keeps the images it lists, and a subject keeps its referrers.
 func TestCollectTrees(t *testing.T) {
 	t.Parallel()
 	s := open(t, func(c *image.Config) { c.Platform = "linux/amd64" })
@@ -110,7 +110,7 @@ func TestCollectTrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	freed := collect(t, s, 0, Digest(t, amd))
-	if freed.Manifests != 2 { // the index and the other platform's
+	if freed.Manifests != 2 { // the index and the image for the other platform
 		t.Errorf("freed %+v", freed)
 	}
 	if !has(t, s, Digest(t, amd)) {
@@ -125,8 +125,8 @@ func TestCollectTrees(t *testing.T) {
 	}
 }
 
-// The index an image was pulled by stays with it, so that the next pull needs
-// no more than a digest.
+// The index that an image was pulled by stays with it, so that the next pull
+// needs only a digest.
 func TestCollectKeepsIndex(t *testing.T) {
 	t.Parallel()
 	s, up := open(t), newUpstream(t)
@@ -140,7 +140,7 @@ func TestCollectKeepsIndex(t *testing.T) {
 	}
 }
 
-// Collections while pulls run take nothing from under them.
+// Collections during pulls remove nothing that the pulls need.
 func TestCollectWhilePulling(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

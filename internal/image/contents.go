@@ -13,10 +13,10 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrImmutable is wrapped by refusals to give a tag another manifest.
+// ErrImmutable is wrapped by refusals to move an immutable tag.
 var ErrImmutable = errors.New("the tag is immutable")
 
-// entry is what a repository keeps of a manifest.
+// entry is what a repository records about a manifest.
 type entry struct {
 	v1.Descriptor
 	PushedAt time.Time `json:"pushedAt,omitzero"`
@@ -26,14 +26,14 @@ type entry struct {
 type Content struct {
 	Digest       string
 	MediaType    string
-	ArtifactType string    // of the configuration, where there is one
+	ArtifactType string    // of the configuration, if any
 	Tags         []string  // in order
 	Size         int64     // bytes of configuration and layers as pushed; of an index, of its largest manifest
-	PushedAt     time.Time // when it first came into the repository
+	PushedAt     time.Time // when it was first pushed to the repository
 	Children     []string  // digests of an index's manifests
 }
 
-// IsDigest reports whether text is a digest as the store has them.
+// IsDigest reports whether text is a digest in the store's form.
 func IsDigest(text string) bool {
 	_, err := parseDigest(text)
 	return err == nil
@@ -101,7 +101,7 @@ func (s *Store) content(repo, digest string) (Content, error) {
 	return c, nil
 }
 
-// contentSize returns the size of what a manifest is made of.
+// contentSize returns the total size of a manifest's configuration and layers.
 func (s *Store) contentSize(m *manifest) (size int64, err error) {
 	if m.Config != nil {
 		size = m.Config.Size
@@ -112,7 +112,7 @@ func (s *Store) contentSize(m *manifest) (size int64, err error) {
 	for _, d := range m.Manifests {
 		child, err := s.readManifest(d.Digest)
 		if errors.Is(err, ErrNotFound) || slipway.CodeOf(err) != "" || err == nil && child.MediaType.IsIndex() {
-			continue // not here, or an index of indexes
+			continue // not in the store, or an index of indexes
 		}
 		if err != nil {
 			return 0, err
@@ -126,8 +126,8 @@ func (s *Store) contentSize(m *manifest) (size int64, err error) {
 	return size, nil
 }
 
-// DeleteRepository removes a repository with all that is in it. It is no error
-// that there is none.
+// DeleteRepository removes a repository and everything in it. A repository that
+// does not exist is no error.
 func (s *Store) DeleteRepository(repo string) error {
 	list, err := s.Contents(repo)
 	if errors.Is(err, ErrNotFound) {
@@ -144,7 +144,7 @@ func (s *Store) DeleteRepository(repo string) error {
 	return nil
 }
 
-// mayTag refuses to move a tag that must stay. The caller has s.repositories.
+// mayTag refuses to move an immutable tag. The caller holds s.repositories.
 func (s *Store) mayTag(repo, tag string, h v1.Hash) error {
 	if s.cfg.Immutable == nil || tag == "" {
 		return nil
@@ -163,8 +163,8 @@ func (s *Store) mayTag(repo, tag string, h v1.Hash) error {
 	return err
 }
 
-// since returns when a manifest came into the repository, now when it comes
-// now. The caller has s.repositories.
+// since returns when a manifest was first pushed to the repository: now, if it
+// is being pushed now. The caller holds s.repositories.
 func (s *Store) since(repo string, h v1.Hash) time.Time {
 	if e, err := s.readEntry(repo, h.String()); err == nil {
 		return e.PushedAt
@@ -172,8 +172,8 @@ func (s *Store) since(repo string, h v1.Hash) time.Time {
 	return time.Now().UTC()
 }
 
-// Untag removes tags of a repository and manifests that thereby have none. It
-// is no error that some are not there.
+// Untag removes tags of a repository, and manifests that are left without a
+// tag. Tags that do not exist are no error.
 func (s *Store) Untag(repo string, tags ...string) error {
 	list, err := s.Contents(repo)
 	if err != nil {

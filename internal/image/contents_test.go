@@ -58,7 +58,7 @@ func TestContents(t *testing.T) {
 	if tags, err := s.Tags("shop"); err != nil || !slices.Equal(tags, []string{"v1"}) {
 		t.Errorf("tags %v, %v", tags, err)
 	}
-	for range 2 { // the second finds nothing
+	for range 2 { // the second run finds nothing to remove
 		if err := s.DeleteRepository("shop"); err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,8 @@ func TestContents(t *testing.T) {
 	}
 }
 
-// An entry from before the time of the push was kept has that of its file.
+// An entry written before PushedAt was recorded has its file's modification
+// time.
 func TestContentsOfOldEntry(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

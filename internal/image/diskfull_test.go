@@ -30,14 +30,14 @@ func smallDisk(t *testing.T, size string) string {
 	return dir
 }
 
-// noise returns n bytes that no compression makes fewer than half of.
+// noise returns n bytes that no compression halves.
 func noise(n int) string {
 	b := make([]byte, n/2)
 	rand.Read(b)
 	return hex.EncodeToString(b)
 }
 
-// wantNothing fails unless the store is as good as new.
+// wantNothing fails unless the store is empty.
 func wantNothing(t *testing.T, dir string) {
 	t.Helper()
 	wantEmpty(t, dir)
@@ -48,7 +48,7 @@ func wantNothing(t *testing.T, dir string) {
 	}
 }
 
-// A pull that cannot fit is refused before a byte of it is fetched.
+// A pull that can't fit is refused before any of it is fetched.
 func TestPullWithoutRoom(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "8m")
@@ -62,7 +62,8 @@ func TestPullWithoutRoom(t *testing.T) {
 	wantNothing(t, dir)
 }
 
-// A disk that fills up on the way leaves nothing behind and no doubt.
+// A disk that fills up during a pull leaves nothing behind, and the error says
+// so.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "2m")
@@ -95,7 +96,7 @@ func TestDiskFull(t *testing.T) {
 	wantNothing(t, dir)
 }
 
-// The blob fits, what it unpacks to does not.
+// The blob fits, but not what it unpacks to.
 func TestLayersDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "2m")

@@ -1,11 +1,10 @@
-// Package image is the local store of container images: content addressed
+// Package image is the local store of container images: content-addressed
 // blobs, the repositories of this server's own registry, and unpacked layers.
-// It pulls from other registries, imports from files, and collects what nobody
-// needs.
+// It pulls from other registries, imports from files, and collects garbage.
 //
-// It does not speak the registry's protocol to clients (internal/registry does,
-// over this store), builds nothing and runs nothing. The deployment pulls, the
-// drivers ask for layers, the registry reads and writes content.
+// It does not speak the registry protocol to clients (internal/registry does,
+// over this store), builds nothing and runs nothing. Deployments pull, drivers
+// ask for layers, the registry reads and writes content.
 //
 // # On disk
 //
@@ -19,10 +18,10 @@
 //	lock                              held by the process that has the store open
 //
 // Blobs are named as in an OCI layout. Everything is written under tmp and
-// renamed when complete, so that a name always means the whole thing, and tmp
-// is emptied when the store is opened. Blobs and the small files are synced
-// before they get their name. Unpacked layers are not, since that would wait
-// for hundreds of megabytes of writing just when somebody waits for a
-// deployment: each says under which boot of the machine it was made until a
-// collection has synced it, and one of an earlier boot is unpacked again.
+// renamed when complete, so that a name always stands for complete content; tmp
+// is emptied when the store is opened. Blobs and small files are synced before
+// they get their name. Unpacked layers are not: syncing hundreds of megabytes
+// would delay a deployment. Each unpacked layer records the boot of the machine
+// it was made in until a collection has synced it; one of an earlier boot is
+// unpacked again.
 package image

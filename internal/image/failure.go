@@ -9,11 +9,11 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrUnavailable is wrapped by errors that may be gone at the next try: a
-// registry that cannot be reached, is out of order or asks for patience.
+// ErrUnavailable is wrapped by errors that a retry may resolve: a registry that
+// is unreachable, failing, or limiting requests.
 var ErrUnavailable = errors.New("registry unavailable")
 
-// failure tells the user what went wrong, and the log why.
+// failure holds the message for the user and the cause for the log.
 type failure struct {
 	user  error // *slipway.Error
 	cause error
@@ -27,7 +27,8 @@ func fail(cause error, code slipway.Code, format string, args ...any) error {
 	return &failure{user: slipway.Errorf(code, format, args...), cause: cause}
 }
 
-// explain puts a full disk into words for the user; other errors stay.
+// explain turns "no space left" into a message for the user; it returns other
+// errors unchanged.
 func (s *Store) explain(err error) error {
 	if slipway.CodeOf(err) != "" || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
@@ -36,16 +37,16 @@ func (s *Store) explain(err error) error {
 	return fail(err, slipway.QuotaExceeded, "The server's disk is full: %s of %s are free. Remove images or services that are not needed, or enlarge the disk.", bytesText(free), s.dir)
 }
 
-// free returns the bytes available to us on the store's file system.
+// free returns the bytes available to this process on the store's file system.
 func (s *Store) free() (int64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(s.dir, &st); err != nil {
 		return 0, fmt.Errorf("statfs %s: %w", s.dir, err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide elsewhere
+	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide on other architectures
 }
 
-// bytesText returns a size for people, "12.3 MB".
+// bytesText formats a size for people, "12.3 MB".
 func bytesText(n int64) string {
 	const units = "kMGTPE"
 	if n < 1000 {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// writeFile puts content at path, whole and durable, in place of what was
-// there. The directory must exist.
+// writeFile replaces the file at path with content, atomically and durably. The
+// directory must exist.
 func (s *Store) writeFile(path string, content []byte) error {
 	f, err := os.CreateTemp(s.path("tmp"), "file-*")
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Store) writeFile(path string, content []byte) error {
 	return nil
 }
 
-// syncDir makes the names in a directory durable.
+// syncDir makes a directory's entries durable.
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
@@ -46,7 +46,7 @@ func syncDir(path string) error {
 	return d.Sync()
 }
 
-// exists reports whether there is something at path.
+// exists reports whether path exists.
 func exists(path string) (bool, error) {
 	_, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -55,7 +55,7 @@ func exists(path string) (bool, error) {
 	return err == nil, err
 }
 
-// touch marks the file as used now, if it is there, and reports whether it is.
+// touch marks the file as used now and reports whether it exists.
 func touch(path string) (bool, error) {
 	now := time.Now()
 	err := os.Chtimes(path, now, now)
@@ -65,7 +65,7 @@ func touch(path string) (bool, error) {
 	return err == nil, err
 }
 
-// readDir returns the names in a directory in order, none if it is absent.
+// readDir returns the names in a directory in order, none if it does not exist.
 func readDir(path string) ([]string, error) {
 	entries, err := os.ReadDir(path)
 	if errors.Is(err, fs.ErrNotExist) {

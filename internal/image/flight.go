@@ -5,7 +5,9 @@ import (
 	"sync"
 )
 
-// flights lets concurrent callers share one run of the same work.
+// flights lets concurrent callers share one run of the same work. Unlike
+// singleflight, a run that its caller's context ended is repeated for the
+// others.
 type flights struct {
 	mu sync.Mutex // guards m
 	m  map[string]*flight
@@ -14,12 +16,12 @@ type flights struct {
 type flight struct {
 	done      chan struct{}
 	err       error
-	abandoned bool // its caller gave up: says nothing about the work
+	abandoned bool // its caller's context ended: the work itself did not fail
 }
 
 // do runs f, or waits for another caller's run under the same key and returns
-// its error. When that caller's context ended before the work did, the next
-// one starts it afresh: nobody fails by another's cancellation.
+// its error. If that caller's context ends first, the next waiting caller runs
+// f: one caller's cancellation never fails another.
 func (fs *flights) do(ctx context.Context, key string, f func() error) error {
 	for {
 		if err := ctx.Err(); err != nil {

@@ -13,8 +13,8 @@ import (
 	. "github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// FuzzNames gives the store names from outside. Whatever they are, they are
-// refused as the user's or lead to nothing outside the store.
+// FuzzNames gives the store foreign names. Each is refused as the user's
+// mistake or stays inside the store.
 func FuzzNames(f *testing.F) {
 	for _, s := range []string{"a", "a/b:c", "../a", "a/../../b", "_tags", "a/_tags", "127.0.0.1:8070/a/../..", "000000000000.dkr.ecr.us-east-1.amazonaws.com/..:x", "a@sha256:" + strings.Repeat("0", 64)} {
 		f.Add(s, s)
@@ -44,8 +44,8 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// FuzzReference takes references apart. What is found to be local has names
-// that are fit for files.
+// FuzzReference parses references. What is found to be local has names that are
+// safe as file names.
 func FuzzReference(f *testing.F) {
 	for _, s := range []string{"a", "a/b:c", "../a", "a/../../b", "127.0.0.1:8070/a/..:x", "public.ecr.aws/x/../../y", "docker.io/a", "a:-", "a:..", "000000000000.dkr.ecr.us-east-1.amazonaws.com/a:b", "a@sha256:" + strings.Repeat("0", 64)} {
 		f.Add(s)
@@ -65,7 +65,7 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
-// FuzzManifest gives the store manifests from outside.
+// FuzzManifest gives the store foreign manifests.
 func FuzzManifest(f *testing.F) {
 	s := open(f)
 	x := blob(f, s, "x")
@@ -88,7 +88,7 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
-// FuzzImport gives the store archives from outside.
+// FuzzImport gives the store foreign archives.
 func FuzzImport(f *testing.F) {
 	img := small(f, "a")
 	f.Add(read(f, SaveTar(f, img, "a:1")))

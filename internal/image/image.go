@@ -13,23 +13,23 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Image is an image of the store that is complete and for our platform.
+// Image is a complete image in the store, for the store's platform.
 type Image struct {
 	Digest string // of its manifest, "sha256:..."
-	Ref    string // under which it came last, for people; "" when it had no name
+	Ref    string // reference it last came under, for people; "" when it had none
 	Config RunConfig
 	Size   int64 // bytes of configuration and layers as stored
 	Layers []Layer
 }
 
-// RunConfig is what an image says about running it.
+// RunConfig is how an image's configuration says to run it.
 type RunConfig struct {
 	Entrypoint, Cmd []string
 	Env             []string // "NAME=value"
 	Dir             string   // working directory
 	User            string   // "", "uid", "name", "uid:gid", "name:group"
-	Ports           []string // exposed ones in order, "8080/tcp"
-	StopSignal      string   // "SIGTERM", "15"; "" when it does not say
+	Ports           []string // exposed ports in order, "8080/tcp"
+	StopSignal      string   // "SIGTERM", "15"; "" when the configuration sets none
 	Labels          map[string]string
 }
 
@@ -40,8 +40,8 @@ type Layer struct {
 	Size   int64  // bytes as stored
 }
 
-// Get returns the image with that manifest digest. ErrNotFound says that it is
-// not in the store, or not whole.
+// Get returns the image with that manifest digest. ErrNotFound if the store
+// does not have it, or not completely.
 func (s *Store) Get(digest string) (Image, error) {
 	h, err := parseDigest(digest)
 	if err != nil {
@@ -79,8 +79,8 @@ func (s *Store) describe(h v1.Hash, ref string) (Image, error) {
 	return img, nil
 }
 
-// readConfig returns an image's configuration, checked against its manifest
-// and our platform.
+// readConfig returns an image's configuration, checked against its manifest and
+// the store's platform.
 func (s *Store) readConfig(ref string, m *manifest) (*v1.ConfigFile, error) {
 	b, err := s.readBlob(m.Config.Digest)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Store) readConfig(ref string, m *manifest) (*v1.ConfigFile, error) {
 		return nil, err
 	}
 	if len(cf.RootFS.DiffIDs) != len(m.Layers) {
-		return nil, slipway.Errorf(slipway.InvalidRequest, "The image %q has %d layers, but its configuration speaks of %d.", ref, len(m.Layers), len(cf.RootFS.DiffIDs))
+		return nil, slipway.Errorf(slipway.InvalidRequest, "The image %q has %d layers, but its configuration lists %d.", ref, len(m.Layers), len(cf.RootFS.DiffIDs))
 	}
 	for _, d := range cf.RootFS.DiffIDs {
 		if d.Algorithm != "sha256" {
@@ -121,9 +121,8 @@ func configOf(cf *v1.ConfigFile) RunConfig {
 	return c
 }
 
-// List returns the images that have a name: those of the local registry's tags
-// that can be run here, as "repository:tag", and those pulled under other
-// names.
+// List returns the named images: runnable tags of the local registry, as
+// "repository:tag", and images pulled under other references.
 func (s *Store) List() ([]Image, error) {
 	images, err := s.tagged()
 	if err != nil {
@@ -154,7 +153,7 @@ func (s *Store) List() ([]Image, error) {
 	return images, nil
 }
 
-// tagged returns the images behind the local registry's tags.
+// tagged returns the images that the local registry's tags point to.
 func (s *Store) tagged() ([]Image, error) {
 	repos, err := s.Repositories()
 	if err != nil {
@@ -193,8 +192,7 @@ func (s *Store) localImage(repo, tag string) (Image, error) {
 	return s.describe(h, ref)
 }
 
-// descend returns the image for our platform that h is or, as an index, leads
-// to.
+// descend returns h, or the image for the store's platform if h is an index.
 func (s *Store) descend(ref string, h v1.Hash) (v1.Hash, error) {
 	for range maxNesting {
 		m, err := s.readManifest(h)
@@ -213,19 +211,19 @@ func (s *Store) descend(ref string, h v1.Hash) (v1.Hash, error) {
 // maxNesting bounds indexes in indexes.
 const maxNesting = 4
 
-// record is what is remembered of an image. Its file's time says when the
-// image was last asked for.
+// record is what the store remembers about an image. Its file's modification
+// time is the image's last use.
 type record struct {
 	Ref   string `json:"ref,omitempty"`
 	Local bool   `json:"local,omitempty"` // Ref is one of the local registry's
-	// Index is the digest under which the image's registry knows it, when that
-	// is an index: what a later pull compares.
+	// Index is the digest of the index that the image's registry served it
+	// from, if any. A later pull compares it.
 	Index string `json:"index,omitempty"`
 }
 
 func (s *Store) recordPath(h v1.Hash) string { return s.path("images/" + h.Hex) }
 
-// readRecord returns what is remembered of an image, nothing if it is unknown.
+// readRecord returns an image's record, the zero record if it has none.
 func (s *Store) readRecord(h v1.Hash) (record, error) {
 	var r record
 	b, err := os.ReadFile(s.recordPath(h))
@@ -241,7 +239,7 @@ func (s *Store) readRecord(h v1.Hash) (record, error) {
 	return r, nil
 }
 
-// remember records an image and that it was asked for now.
+// remember records an image and marks it as used now.
 func (s *Store) remember(h v1.Hash, r record) error {
 	if old, err := s.readRecord(h); err == nil && old == r {
 		if ok, err := touch(s.recordPath(h)); ok || err != nil {

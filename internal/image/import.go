@@ -40,10 +40,10 @@ func (s *Store) ImportFile(ctx context.Context, path, name string) ([]Image, err
 	return s.importBundle(ctx, directory{s, root}, name)
 }
 
-// Import puts the images that r yields into the local registry: what `docker
-// save` writes, or a tar of an OCI layout, gzipped or not. They keep the names
-// they have there, without a registry's host; name, if not empty, is that of
-// the only one instead.
+// Import stores the images that r yields in the local registry. r is the output
+// of `docker save` or a tar of an OCI layout, gzipped or not. Images keep their
+// names in it, without a registry's host; a non-empty name replaces the name of
+// the only image.
 func (s *Store) Import(ctx context.Context, r io.Reader, name string) ([]Image, error) {
 	a, err := s.readArchive(ctx, r)
 	if err != nil {
@@ -61,14 +61,14 @@ func (s *Store) importBundle(ctx context.Context, b bundle, name string) ([]Imag
 	}
 	im := &imports{s: s, b: b, l: s.leases.open(), name: name, incomplete: map[v1.Hash]bool{}}
 	defer im.l.release()
-	// Docker writes both since version 25; the layout says more.
+	// Docker writes both since version 25; the layout holds more.
 	images, err := im.layout(ctx)
 	if errors.Is(err, fs.ErrNotExist) && len(images) == 0 {
 		images, err = im.saved(ctx)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		err = fail(err, slipway.InvalidRequest, "This is not a saved image, or not all of it: %v.", err)
+		err = fail(err, slipway.InvalidRequest, "This is not a saved image, or it is incomplete: %v.", err)
 	case errors.Is(err, ErrDigest):
 		err = fail(err, slipway.InvalidRequest, "The saved image is damaged: %v.", err)
 	}
@@ -80,8 +80,8 @@ type imports struct {
 	s          *Store
 	b          bundle
 	l          *lease
-	name       string           // for the only image; "" if images bring theirs
-	incomplete map[v1.Hash]bool // manifests that are not whole
+	name       string           // for the only image; "" if images bring their names
+	incomplete map[v1.Hash]bool // incomplete manifests
 }
 
 func (im *imports) read(name string) ([]byte, error) {
@@ -93,7 +93,7 @@ func (im *imports) read(name string) ([]byte, error) {
 	return readAll(r, name)
 }
 
-// layout imports an OCI layout. The error is fs.ErrNotExist if it is none.
+// layout imports an OCI layout. The error is fs.ErrNotExist if there is none.
 func (im *imports) layout(ctx context.Context) ([]Image, error) {
 	raw, err := im.read("index.json")
 	if err != nil {
@@ -129,9 +129,8 @@ func (im *imports) layout(ctx context.Context) ([]Image, error) {
 	return images, nil
 }
 
-// entries returns what to import of a layout's index: all that has names, or
-// for an import that brings a name the only one, or the only one that can be
-// run here.
+// entries returns what to import of a layout's index: every named entry; or, if
+// the import sets the name, the only entry, or the only one that can run here.
 func (im *imports) entries(index *manifest) ([]v1.Descriptor, error) {
 	all := index.Manifests
 	if len(all) == 0 {
@@ -142,7 +141,7 @@ func (im *imports) entries(index *manifest) ([]v1.Descriptor, error) {
 	}
 	d, err := pick(im.name, index, im.s.platform)
 	if err != nil {
-		return nil, slipway.Errorf(slipway.InvalidRequest, "The OCI layout holds %d images, not one to call %q.", len(all), im.name)
+		return nil, slipway.Errorf(slipway.InvalidRequest, "The OCI layout holds %d images; the name %q needs exactly one.", len(all), im.name)
 	}
 	return []v1.Descriptor{d}, nil
 }
@@ -155,15 +154,15 @@ func (im *imports) nameOf(d v1.Descriptor) (string, error) {
 	if n := d.Annotations["io.containerd.image.name"]; n != "" {
 		return n, nil
 	}
-	// Tools disagree whether this is a whole name or a tag alone.
+	// Tools disagree on whether this is a full reference or only a tag.
 	if n := d.Annotations["org.opencontainers.image.ref.name"]; strings.ContainsAny(n, ":/") {
 		return n, nil
 	}
-	return "", slipway.Errorf(slipway.InvalidRequest, "The image %s in the OCI layout has no name: give one.", d.Digest)
+	return "", slipway.Errorf(slipway.InvalidRequest, "The image %s in the OCI layout has no name: pass one.", d.Digest)
 }
 
-// tree stores a manifest of the layout with all below it. Of an index, images
-// that the layout does not have whole are passed over: it may list platforms
+// tree stores a manifest of the layout with everything below it. Of an index,
+// images that the layout holds incompletely are skipped: it may list platforms
 // that nobody pulled.
 func (im *imports) tree(ctx context.Context, d v1.Descriptor, depth int) (*manifest, error) {
 	if depth == maxNesting {
@@ -199,8 +198,8 @@ func (im *imports) tree(ctx context.Context, d v1.Descriptor, depth int) (*manif
 	return m, nil
 }
 
-// linkChildren makes the manifests that an index lists, as far as they are
-// here, the repository's too, so that they can be had by digest.
+// linkChildren adds the manifests that an index lists, if the store has them,
+// to the repository, so that they can be pulled by digest.
 func (im *imports) linkChildren(name string, m *manifest, depth int) error {
 	repo, _, err := localName(name)
 	if err != nil || depth == maxNesting {
@@ -232,7 +231,7 @@ type savedImage struct {
 	Layers   []string
 }
 
-// saved imports what `docker save` writes.
+// saved imports the output of `docker save`.
 func (im *imports) saved(ctx context.Context) ([]Image, error) {
 	raw, err := im.read("manifest.json")
 	if err != nil {
@@ -243,7 +242,7 @@ func (im *imports) saved(ctx context.Context) ([]Image, error) {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "The saved image has an unreadable manifest.json: %v.", err)
 	}
 	if len(list) == 0 || im.name != "" && len(list) > 1 {
-		return nil, slipway.Errorf(slipway.InvalidRequest, "The file holds %d images, not one to call %q.", len(list), im.name)
+		return nil, slipway.Errorf(slipway.InvalidRequest, "The file holds %d images; the name %q needs exactly one.", len(list), im.name)
 	}
 	var images []Image
 	for _, si := range list {
@@ -252,7 +251,7 @@ func (im *imports) saved(ctx context.Context) ([]Image, error) {
 			names = []string{im.name}
 		}
 		if len(names) == 0 {
-			return images, slipway.Errorf(slipway.InvalidRequest, "The saved image %s has no name: give one.", si.Config)
+			return images, slipway.Errorf(slipway.InvalidRequest, "The saved image %s has no name: pass one.", si.Config)
 		}
 		d, m, err := im.savedManifest(ctx, si)
 		if err != nil {
@@ -270,8 +269,8 @@ func (im *imports) saved(ctx context.Context) ([]Image, error) {
 }
 
 // savedManifest stores a saved image's content and makes the manifest that
-// `docker save` leaves out. Layers stay as they are, most often uncompressed:
-// disk is cheaper here than the time to compress them.
+// `docker save` leaves out. Layers are stored as they come, usually
+// uncompressed: here disk is cheaper than the time to compress.
 func (im *imports) savedManifest(ctx context.Context, si savedImage) (v1.Descriptor, *manifest, error) {
 	config := v1.Descriptor{}
 	if _, err := im.b.store(ctx, im.l, si.Config, &config); err != nil {
@@ -303,8 +302,9 @@ func (im *imports) savedManifest(ctx context.Context, si savedImage) (v1.Descrip
 	return d, m, im.s.ingest(ctx, im.l, d, bytes.NewReader(raw))
 }
 
-// checkSaved refuses a saved image whose uncompressed layers are not those its
-// configuration names; of others unpacking tells.
+// checkSaved refuses a saved image whose uncompressed layers differ from those
+// its configuration lists. Compressed layers are checked when they are
+// unpacked.
 func (im *imports) checkSaved(name string, m *manifest) error {
 	if err := im.s.checkContainer(name, m); err != nil {
 		return err

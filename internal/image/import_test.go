@@ -129,8 +129,8 @@ func TestImportDirectory(t *testing.T) {
 	}
 }
 
-// `docker save` of several images, with layers they share behind links as old
-// versions of Docker write them.
+// `docker save` of several images, with shared layers behind symbolic links, as
+// old versions of Docker write them.
 func TestImportSeveral(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -184,7 +184,7 @@ func TestImportIndex(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := s.Manifest("multi", Digest(t, arm)); err == nil {
-		t.Error("an image that is not whole can be had by digest")
+		t.Error("an image that is incomplete can be pulled by digest")
 	}
 	other := open(t, func(c *image.Config) { c.Platform = "linux/riscv64" })
 	_, err = other.ImportFile(t.Context(), dir, "")
@@ -243,14 +243,14 @@ func TestImportRefused(t *testing.T) {
 		{"bad name", file(damaged, "A B"), slipway.InvalidRequest, "not the name of an image"},
 		{"digest for a name", file(damaged, "a@sha256:"+strings.Repeat("0", 64)), slipway.InvalidRequest, "needs a tag"},
 		{"damaged", file(damaged, ""), slipway.InvalidRequest, "damaged"},
-		{"partial", file(partial, ""), slipway.InvalidRequest, "not all of it"},
+		{"partial", file(partial, ""), slipway.InvalidRequest, "it is incomplete"},
 		{"no name", file(SaveLayout(t, img, ""), ""), slipway.InvalidRequest, "no name"},
-		{"junk", stream([]byte(strings.Repeat("junk", 1000))), slipway.InvalidRequest, "no readable tar"},
+		{"junk", stream([]byte(strings.Repeat("junk", 1000))), slipway.InvalidRequest, "not a readable tar"},
 		{"empty", stream(nil), slipway.InvalidRequest, "not a saved image"},
 		{"cut", stream(saved[:len(saved)/2]), slipway.InvalidRequest, ""},
-		{"cut gzip", stream(gzipped(t, saved)[:200]), slipway.InvalidRequest, "no readable tar"},
+		{"cut gzip", stream(gzipped(t, saved)[:200]), slipway.InvalidRequest, "not a readable tar"},
 		{"other layer than promised", stream(liar), slipway.InvalidRequest, "damaged"},
-		{"link out", stream(out), slipway.InvalidRequest, "not all of it"},
+		{"link out", stream(out), slipway.InvalidRequest, "it is incomplete"},
 	}
 	for _, tt := range tests {
 		dir := t.TempDir()

@@ -18,15 +18,15 @@ import (
 	"github.com/openslipway/slipway/internal/image/unpack"
 )
 
-// slack is how far a layer may expand whatever its ratio.
+// slack is how many bytes a layer may expand to whatever its ratio.
 const slack = 1 << 30
 
-// layerNote is kept beside an unpacked layer.
+// layerNote is the metadata file of an unpacked layer.
 type layerNote struct {
 	Bytes   int64 `json:"bytes"` // of its files
 	Entries int   `json:"entries"`
-	// Boot is the machine's boot under which the layer was unpacked, "" once
-	// it has been synced to the disk.
+	// Boot is the machine's boot in which the layer was unpacked, "" once the
+	// layer has been synced.
 	Boot string `json:"boot,omitempty"`
 }
 
@@ -34,12 +34,13 @@ func (s *Store) layerPath(diffID v1.Hash) string { return s.path("layers/" + dif
 func (s *Store) notePath(diffID v1.Hash) string  { return s.layerPath(diffID) + "/note.json" }
 
 // Layers returns the directories of the image's layers, top first, as overlayfs
-// wants its lower directories, and unpacks those that are not yet. They are
-// shared between images, must not be changed, and stay until a collection that
-// is not told to keep the image.
+// wants its lower directories, and unpacks the missing ones. Images share them.
+// Callers must not change them. They stay until a collection whose keep lacks
+// the image.
 //
-// A layer that an image has twice is returned where it is uppermost: overlayfs
-// takes no directory twice, and what the lower one holds is hidden anyway.
+// A layer that occurs twice in an image is returned at its uppermost place:
+// overlayfs refuses a directory given twice, and the lower occurrence is hidden
+// anyway.
 func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	img, err := s.Get(digest)
 	if err != nil {
@@ -67,15 +68,16 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	return dirs, nil
 }
 
-// stackedLayer is a layer in its place in an image.
+// stackedLayer is a layer at its place in an image.
 type stackedLayer struct {
 	Layer
-	// What a layer unpacks to may depend on those below it: see
-	// [unpack.ErrNeedsBelow]. One that does not is under its diff id and may
-	// lie in any image, another under that of the whole pile.
+	// What a layer unpacks to may depend on the layers below: see
+	// [unpack.ErrNeedsBelow]. A layer that does not depend on them is stored
+	// under its diff id and serves any image; one that does is stored under the
+	// id of the whole stack.
 	ownID, stackID v1.Hash
 
-	ready chan struct{} // closed when dir is set, and holds the layer
+	ready chan struct{} // closed when dir is set
 	dir   string
 }
 
@@ -97,7 +99,7 @@ func (s *Store) stack(l *lease, layers []Layer) ([]*stackedLayer, error) {
 	return stack, nil
 }
 
-// stackIDOf identifies a layer on those below it, by diff ids from the lowest.
+// stackIDOf identifies a stack of layers by its diff ids, lowest first.
 func stackIDOf(ids []v1.Hash) v1.Hash {
 	var b bytes.Buffer
 	for _, id := range ids {
@@ -106,7 +108,8 @@ func stackIDOf(ids []v1.Hash) v1.Hash {
 	return hashOf(b.Bytes())
 }
 
-// ensureLayer makes the directory of p, which lies on below, be there.
+// ensureLayer unpacks p, which lies on below, if needed, and sets its
+// directory.
 func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) error {
 	id, err := s.unpackedAs(ctx, l, below, p)
 	if err != nil {
@@ -117,7 +120,7 @@ func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer
 	return nil
 }
 
-// unpackedAs unpacks p unless it is and returns under which name.
+// unpackedAs unpacks p if needed and returns the id it is stored under.
 func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) (v1.Hash, error) {
 	for _, id := range []v1.Hash{p.ownID, p.stackID} {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
@@ -140,8 +143,7 @@ func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*stackedLayer,
 	return p.stackID, s.ensureUnpacked(ctx, l, p.Layer, p.stackID, known)
 }
 
-// ensureUnpacked unpacks a layer to where id says, once for all who ask at the
-// same time.
+// ensureUnpacked unpacks a layer under id. Concurrent callers share one run.
 func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) error {
 	return s.flights.do(ctx, layerKey(id), func() error {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
@@ -155,8 +157,8 @@ func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1
 	})
 }
 
-// unpackLayer unpacks a layer aside and renames it into place. Nothing of it
-// is synced: see the package's comment.
+// unpackLayer unpacks a layer in tmp and renames it into place. It syncs
+// nothing: see the package comment.
 func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) (err error) {
 	h, err := parseDigest(layer.Digest)
 	if err != nil {
@@ -203,7 +205,8 @@ func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir 
 	limits := unpack.Limits{Bytes: s.limits.LayerBytes, Entries: s.limits.Entries, Ratio: s.limits.Ratio, Slack: slack}
 	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, below, limits, s.log)
 	if errors.Is(err, unpack.ErrCorrupt) {
-		// Gone, it will be fetched again; here, it would fail for ever.
+		// If it is removed, the next pull fetches it; if it stayed, every
+		// attempt would fail.
 		s.log.Error("removing a damaged blob", "digest", layer.Digest, "err", err)
 		err = errors.Join(err, os.Remove(blob.Name()))
 	}
@@ -224,8 +227,8 @@ func (s *Store) readLayerNote(id v1.Hash) (layerNote, error) {
 	return n, nil
 }
 
-// setLayerAside takes a layer out of use and returns where it is now, for the
-// caller to remove.
+// setLayerAside renames a layer out of use and returns its new path, which the
+// caller removes.
 func (s *Store) setLayerAside(id v1.Hash) (string, error) {
 	aside, err := os.MkdirTemp(s.path("tmp"), "gone-*")
 	if err != nil {
@@ -234,8 +237,8 @@ func (s *Store) setLayerAside(id v1.Hash) (string, error) {
 	return aside, os.Rename(s.layerPath(id), aside+"/layer")
 }
 
-// sweepLayers sets aside layers that an earlier boot left unsynced, or without
-// a readable note.
+// sweepLayers sets aside layers that an earlier boot left unsynced, and layers
+// without a readable note.
 func (s *Store) sweepLayers() error {
 	names, err := readDir(s.path("layers"))
 	if err != nil {
@@ -257,8 +260,8 @@ func (s *Store) sweepLayers() error {
 	return nil
 }
 
-// syncLayers syncs the layers unpacked since the last time, so that they
-// outlive the machine's next boot.
+// syncLayers syncs the layers unpacked since the last call, so that they
+// survive a reboot.
 func (s *Store) syncLayers() error {
 	names, err := readDir(s.path("layers"))
 	if err != nil {
@@ -299,7 +302,7 @@ func (s *Store) rewriteNote(id v1.Hash, note layerNote) error {
 	return os.Chtimes(s.layerPath(id), fi.ModTime(), fi.ModTime())
 }
 
-// syncAll writes everything on the store's file system to the disk.
+// syncAll syncs the store's file system.
 func (s *Store) syncAll() error {
 	d, err := os.Open(s.path("layers"))
 	if err != nil {

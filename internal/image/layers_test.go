@@ -56,11 +56,11 @@ func names(t testing.TB, dir string) []string {
 	return got
 }
 
-// mountOverlay mounts the layers read-only and returns where.
+// mountOverlay mounts the layers read-only and returns the mount point.
 func mountOverlay(t *testing.T, dirs []string) string {
 	t.Helper()
 	at := t.TempDir()
-	if len(dirs) == 1 { // overlayfs wants two
+	if len(dirs) == 1 { // overlayfs requires two
 		dirs = append(dirs, t.TempDir())
 	}
 	if err := unix.Mount("overlay", at, "overlay", unix.MS_RDONLY, "lowerdir="+strings.Join(dirs, ":")); err != nil {
@@ -95,8 +95,8 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-// Overlayfs takes no directory twice, and dropping the lower one must not
-// change what is seen.
+// Overlayfs refuses a directory given twice, and dropping the lower one must
+// not change the result.
 func TestLayersRepeated(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -115,8 +115,8 @@ func TestLayersRepeated(t *testing.T) {
 	}
 }
 
-// Two images have the same layer on different ones: what it takes from below
-// is each's own, and goes with its image.
+// Two images have the same layer on different layers below: each image has its
+// own result, which is removed with the image.
 func TestLayersThatNeedThoseBelow(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -166,8 +166,8 @@ func TestLayersThatNeedThoseBelow(t *testing.T) {
 	}
 }
 
-// Layers wait for those below them, also when there are more than may be
-// unpacked at a time, and give up with them.
+// Layers wait for the layers below them, also when there are more than may be
+// unpacked at once, and fail with them.
 func TestLayersAboveABadOne(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -243,7 +243,7 @@ func TestLayersErrors(t *testing.T) {
 	}
 }
 
-// A blob that rots on the disk is discarded, so that it is fetched again.
+// A blob that was damaged on the disk is removed, so that it is fetched again.
 func TestLayersDamaged(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -267,7 +267,7 @@ func TestLayersDamaged(t *testing.T) {
 	layers(t, s, img.Digest)
 }
 
-// After the machine went down only what had been synced is trusted.
+// After a reboot only synced layers are trusted.
 func TestLayersOfEarlierBoot(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -311,7 +311,7 @@ func TestLayerOfUnsupportedType(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	_, err := s.Put(t.Context(), "a:1", Image(t, Options{}, static.NewLayer([]byte("x"), types.DockerForeignLayer)))
-	wantUser(t, err, slipway.InvalidRequest, "cannot be run here")
+	wantUser(t, err, slipway.InvalidRequest, "cannot run here")
 }
 
 // BenchmarkLayers unpacks a layer of 2,000 files and 100 MB.

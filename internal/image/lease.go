@@ -6,13 +6,12 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// leases name what must survive a collection because somebody works on it: a
-// pull's blobs while no manifest refers to them yet, a manifest's tree while
-// it is being tagged.
+// leases protect content that is in use from collection: a pull's blobs before
+// a manifest refers to them, the blobs of a manifest that is being tagged.
 //
-// A collection decides by what it read at its beginning, so leases that end
-// while it runs stay until its end: what they protected may have become
-// reachable since.
+// A collection decides by what it read when it began. So a lease that ends
+// during a collection is kept until the collection ends: what it protected may
+// have become reachable meanwhile.
 type leases struct {
 	mu         sync.Mutex // guards all below
 	held       map[string]int
@@ -20,7 +19,7 @@ type leases struct {
 	lingering  []string
 }
 
-// lease is one worker's part of the leases.
+// lease is one worker's set of protected keys.
 type lease struct {
 	of *leases
 
@@ -30,7 +29,8 @@ type lease struct {
 
 func (ls *leases) open() *lease { return &lease{of: ls} }
 
-// hold protects from now on, before the caller looks whether it is there.
+// hold protects key from now on. Call it before checking that the content
+// exists.
 func (l *lease) hold(key string) {
 	l.mu.Lock()
 	l.keys = append(l.keys, key)
@@ -60,7 +60,7 @@ func (l *lease) release() {
 	l.of.drop(keys)
 }
 
-// drop takes one hold off each key. The caller has ls.mu.
+// drop releases one hold on each key. The caller holds ls.mu.
 func (ls *leases) drop(keys []string) {
 	for _, k := range keys {
 		if ls.held[k]--; ls.held[k] == 0 {
@@ -69,7 +69,7 @@ func (ls *leases) drop(keys []string) {
 	}
 }
 
-// begin starts a collection; the caller calls the returned function at its end.
+// begin starts a collection; the caller calls end when it is done.
 func (ls *leases) begin() (end func()) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
@@ -83,8 +83,8 @@ func (ls *leases) begin() (end func()) {
 	}
 }
 
-// unless calls remove if nobody holds key, and keeps everybody from holding it
-// meanwhile. It reports whether it called.
+// unless calls remove if nobody holds key, and blocks new holds on it
+// meanwhile. It reports whether it called remove.
 func (ls *leases) unless(key string, remove func() error) (bool, error) {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()

@@ -10,15 +10,16 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// MaxManifest is the largest manifest, and the largest configuration of an
-// image, in bytes. It is what registries commonly accept.
+// MaxManifest is the largest size of a manifest and of an image's
+// configuration, in bytes. Registries commonly use the same limit.
 const MaxManifest = 4 << 20
 
-// dockerLayerZstd is what Docker writes; the OCI type of it is in types.
+// dockerLayerZstd is the media type that Docker writes; package types has only
+// OCI's.
 const dockerLayerZstd types.MediaType = "application/vnd.docker.image.rootfs.diff.tar.zstd"
 
-// manifest is an image manifest or an index, in OCI's form or Docker's, which
-// agree in all we need.
+// manifest is an image manifest or an index, in OCI's or Docker's form, which
+// agree in all fields used here.
 type manifest struct {
 	SchemaVersion int               `json:"schemaVersion"`
 	MediaType     types.MediaType   `json:"mediaType"`
@@ -30,7 +31,7 @@ type manifest struct {
 	Annotations   map[string]string `json:"annotations"`
 }
 
-// parseManifest reads a manifest that came under mediaType, "" when unknown.
+// parseManifest parses a manifest that came with mediaType, "" if unknown.
 func parseManifest(b []byte, mediaType types.MediaType) (*manifest, error) {
 	var m manifest
 	if mediaType.IsSchema1() {
@@ -54,7 +55,7 @@ func parseManifest(b []byte, mediaType types.MediaType) (*manifest, error) {
 	return &m, m.check(mediaType)
 }
 
-// check refuses what two readers could take for different things.
+// check refuses a manifest that two readers could interpret differently.
 func (m *manifest) check(mediaType types.MediaType) error {
 	switch {
 	case m.SchemaVersion != 2:
@@ -85,10 +86,10 @@ func (m *manifest) check(mediaType types.MediaType) error {
 }
 
 func errSchema1() error {
-	return slipway.Errorf(slipway.InvalidRequest, "The image has a manifest of Docker's schema 1, which was given up in 2017. Push it again with a current tool.")
+	return slipway.Errorf(slipway.InvalidRequest, "The image has a manifest of Docker's schema 1, which was deprecated in 2017. Push it again with a current tool.")
 }
 
-// descriptors returns all the manifest is made of, not its subject.
+// descriptors returns everything the manifest consists of, without its subject.
 func (m *manifest) descriptors() []v1.Descriptor {
 	var ds []v1.Descriptor
 	if m.Config != nil {
@@ -98,13 +99,13 @@ func (m *manifest) descriptors() []v1.Descriptor {
 	return append(ds, m.Manifests...)
 }
 
-// isContainer reports whether the manifest is that of an image one can run,
-// rather than of an artifact.
+// isContainer reports whether the manifest is that of a runnable image and not
+// of another artifact.
 func (m *manifest) isContainer() bool {
 	return m.MediaType.IsImage() && m.Config != nil && m.Config.MediaType.IsConfig()
 }
 
-// checkContainer refuses what is no image for us to run, before its layers are
+// checkContainer refuses an image that can't run here, before its layers are
 // fetched.
 func (s *Store) checkContainer(ref string, m *manifest) error {
 	if !m.isContainer() {
@@ -120,7 +121,7 @@ func (s *Store) checkContainer(ref string, m *manifest) error {
 	var total int64
 	for _, d := range m.Layers {
 		if !d.MediaType.IsDistributable() || !d.MediaType.IsLayer() && d.MediaType != dockerLayerZstd {
-			return slipway.Errorf(slipway.InvalidRequest, "The image %q has a layer of type %q, which cannot be run here.", ref, d.MediaType)
+			return slipway.Errorf(slipway.InvalidRequest, "The image %q has a layer of type %q, which cannot run here.", ref, d.MediaType)
 		}
 		if total += d.Size; total < d.Size || total > s.limits.ImageBytes {
 			return slipway.Errorf(slipway.InvalidRequest, "The image %q is larger than the %s allowed.", ref, bytesText(s.limits.ImageBytes))

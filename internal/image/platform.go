@@ -9,8 +9,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// pick returns the manifest of an index to run on platform p. Among variants
-// it takes p's own, else the one that asks least of the processor.
+// pick returns the manifest of an index to run on platform p. Among variants it
+// takes p's own, otherwise the one that requires least of the processor.
 func pick(ref string, index *manifest, p v1.Platform) (v1.Descriptor, error) {
 	var fit []v1.Descriptor
 	for _, d := range index.Manifests {
@@ -20,7 +20,7 @@ func pick(ref string, index *manifest, p v1.Platform) (v1.Descriptor, error) {
 	}
 	if len(fit) == 0 {
 		if bare := unlabelled(index); len(bare) == 1 {
-			return bare[0], nil // its configuration will tell
+			return bare[0], nil // its configuration names the platform
 		}
 		return v1.Descriptor{}, slipway.Errorf(slipway.InvalidRequest, "The image %q is not available for %s: it has %s.", ref, p.String(), offered(index))
 	}
@@ -29,7 +29,7 @@ func pick(ref string, index *manifest, p v1.Platform) (v1.Descriptor, error) {
 	}), nil
 }
 
-// unlabelled returns the manifests of an index that do not say their platform.
+// unlabelled returns the manifests of an index that name no platform.
 func unlabelled(index *manifest) []v1.Descriptor {
 	var ds []v1.Descriptor
 	for _, d := range index.Manifests {
@@ -51,7 +51,7 @@ func rank(have *v1.Platform, want v1.Platform) string {
 	return "2" + have.Variant
 }
 
-// offered lists an index's platforms for people.
+// offered lists an index's platforms for an error message.
 func offered(index *manifest) string {
 	var names []string
 	for _, d := range index.Manifests {
@@ -73,8 +73,8 @@ func offered(index *manifest) string {
 	return strings.Join(names, ", ")
 }
 
-// checkPlatform refuses an image made for another platform. Images that do not
-// say are taken for ours, as other runtimes do.
+// checkPlatform refuses an image made for another platform. An image that names
+// none is taken for p, as other runtimes do.
 func checkPlatform(ref string, cf *v1.ConfigFile, p v1.Platform) error {
 	if (cf.OS == "" || cf.OS == p.OS) && (cf.Architecture == "" || cf.Architecture == p.Architecture) {
 		return nil

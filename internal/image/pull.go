@@ -14,29 +14,29 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// reserve is what a pull leaves free on the disk.
+// reserve is the number of bytes that a pull leaves free on the disk.
 const reserve = 64 << 20
 
-// Progress tells how far a pull is. Bytes can fall when a download is begun
-// again.
+// Progress is how far a pull has come. Bytes can go down when a download is
+// restarted.
 type Progress struct {
 	Layers, LayersDone int
-	Bytes, Total       int64 // of what was missing at the beginning
+	Bytes, Total       int64 // of the blobs missing at the start
 }
 
-// Pull makes the image that ref names present, whole, and returns it with the
-// digest of its manifest for our platform. The digest is what stays the same;
-// ref is looked up afresh at each call.
+// Pull makes the image that ref names completely present and returns it with
+// the digest of its manifest for the store's platform. Each call resolves ref
+// anew; the digest stays valid.
 //
 // References to this server's registry, among them every
-// <account>.dkr.ecr.<region>.amazonaws.com/..., are looked up there. Those
-// without a registry are too, and only when it does not have them at Docker
-// Hub. All others are pulled from their registry; of an image that is here
-// already only the manifest's digest is asked for.
+// <account>.dkr.ecr.<region>.amazonaws.com/..., are looked up there. References
+// without a registry are looked up there first, then at Docker Hub. All others
+// are pulled from their registry; if the image is already here, Pull only asks
+// that registry for the manifest's digest.
 //
-// Progress, if not nil, is called from time to time, never concurrently. Errors
-// that the user can do something about are *slipway.Error; those that may be
-// gone at another try also wrap ErrUnavailable.
+// progress, if not nil, is called from time to time, never concurrently. Errors
+// that the user can act on are *slipway.Error; errors that a retry may resolve
+// also wrap ErrUnavailable.
 func (s *Store) Pull(ctx context.Context, ref string, progress func(Progress)) (Image, error) {
 	t, err := s.resolve(ref)
 	if err != nil {
@@ -68,7 +68,8 @@ type pull struct {
 	report   func(Progress)
 }
 
-// find returns the manifest of the image for our platform, all of it present.
+// find returns the manifest of the image for the store's platform, completely
+// present.
 func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
 	for _, repo := range p.t.local {
 		d, err := p.s.lookUp(repo, p.t.identifier())
@@ -80,7 +81,7 @@ func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
 		}
 		h, complete, err := p.complete(d.Digest)
 		if err == nil && !complete {
-			err = slipway.Errorf(slipway.InvalidRequest, "The image %q is not whole in this server's registry: push it again.", p.t.text)
+			err = slipway.Errorf(slipway.InvalidRequest, "The image %q is incomplete in this server's registry: push it again.", p.t.text)
 		}
 		return h, record{Local: true}, err
 	}
@@ -111,8 +112,9 @@ func (p *pull) notFound() error {
 	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry %s. Push or import it first.", p.t.text, has)
 }
 
-// complete returns the image for our platform that h is or leads to, and whether
-// all of it is in the store. What it finds stays while p.l lasts.
+// complete returns h, or the image for the store's platform that h leads to,
+// and whether the store has all of it. What it finds is protected while p.l
+// lasts.
 func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 	p.l.hold(blobKey(h))
 	leaf, err := p.s.descend(p.t.text, h)
@@ -137,7 +139,7 @@ func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 	return leaf, len(missing) == 0, err
 }
 
-// missing returns the blobs of an image that are not in the store, each once.
+// missing returns the blobs of an image that the store lacks, each once.
 func (p *pull) missing(m *manifest) ([]v1.Descriptor, error) {
 	var ds []v1.Descriptor
 	seen := map[v1.Hash]bool{}
@@ -158,7 +160,7 @@ func (p *pull) missing(m *manifest) ([]v1.Descriptor, error) {
 }
 
 // fromRegistry pulls from another registry. It returns the image's manifest
-// and, if the reference names an index, that one's digest.
+// and, if the reference names an index, the index's digest.
 func (p *pull) fromRegistry(ctx context.Context) (v1.Hash, string, error) {
 	src, err := p.s.source(p.t)
 	if err != nil {
@@ -176,7 +178,7 @@ func (p *pull) fromRegistry(ctx context.Context) (v1.Hash, string, error) {
 	}
 	want := p.t.identifier()
 	if known {
-		want = top.String() // and not what the tag is moved to meanwhile
+		want = top.String() // pin it: the tag may be moved meanwhile
 	}
 	return p.fetch(ctx, src, want)
 }
@@ -188,8 +190,8 @@ func indexOf(top, leaf v1.Hash) string {
 	return top.String()
 }
 
-// fetch gets what is missing of an image, its manifest last, so that a
-// manifest in the store is one of a whole image but for damage.
+// fetch downloads what is missing of an image, its manifest last: a manifest in
+// the store means a complete image, unless blobs were damaged.
 func (p *pull) fetch(ctx context.Context, src *source, want string) (v1.Hash, string, error) {
 	index := ""
 	for range maxNesting {
@@ -221,8 +223,8 @@ func (p *pull) fetch(ctx context.Context, src *source, want string) (v1.Hash, st
 	return v1.Hash{}, "", slipway.Errorf(slipway.InvalidRequest, "The image %q is an index in more than %d others.", p.t.text, maxNesting)
 }
 
-// content fetches an image's configuration, which may show that the rest is of
-// no use to us, and then its layers.
+// content fetches an image's configuration, which may show that the image can't
+// run here, and then its layers.
 func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
 	if err := p.s.checkContainer(p.t.text, m); err != nil {
 		return err
@@ -254,7 +256,8 @@ func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
 	return g.Wait()
 }
 
-// checkSpace refuses a pull that the disk cannot hold before anything is fetched.
+// checkSpace refuses a pull that the disk has no room for, before anything is
+// fetched.
 func (p *pull) checkSpace(missing []v1.Descriptor) error {
 	var need int64
 	for _, d := range missing {
@@ -264,10 +267,10 @@ func (p *pull) checkSpace(missing []v1.Descriptor) error {
 	if err != nil || need == 0 || free-need >= reserve {
 		return err
 	}
-	return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: the image %q needs %s, and %s are free in %s.", p.t.text, bytesText(need+reserve), bytesText(free), p.s.dir)
+	return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: the image %q needs %s, but only %s are free in %s.", p.t.text, bytesText(need+reserve), bytesText(free), p.s.dir)
 }
 
-// get fetches one blob, unless another pull does: then it waits for that.
+// get fetches one blob, or waits for another pull that is fetching it.
 func (p *pull) get(ctx context.Context, src *source, d v1.Descriptor) error {
 	var counted int64
 	err := p.s.flights.do(ctx, blobKey(d.Digest), func() error {
@@ -291,7 +294,7 @@ func (p *pull) get(ctx context.Context, src *source, d v1.Descriptor) error {
 	return nil
 }
 
-// begin sets the pull's whole extent.
+// begin sets the totals of the pull's progress.
 func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -306,7 +309,7 @@ func (p *pull) begin(m *manifest, missing []v1.Descriptor) {
 	p.reportNow()
 }
 
-// count adds to the progress, and tells of it at each layer and each MiB.
+// count adds to the progress and reports it at each layer and each MiB.
 func (p *pull) count(n int64, layers int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -317,7 +320,7 @@ func (p *pull) count(n int64, layers int) {
 	}
 }
 
-// reportNow reports the progress. The caller has p.mu.
+// reportNow reports the progress. The caller holds p.mu.
 func (p *pull) reportNow() {
 	p.reported = p.progress.Bytes
 	if p.report != nil {

@@ -58,7 +58,7 @@ func TestPull(t *testing.T) {
 	}
 }
 
-// Of an image that is here already only the digest is asked for.
+// For an image that is here already, Pull only asks for the digest.
 func TestPullAgain(t *testing.T) {
 	t.Parallel()
 	s, up := open(t), newUpstream(t)
@@ -89,7 +89,7 @@ func TestPullMovedTag(t *testing.T) {
 	}
 }
 
-// A registry that answers HEAD badly is asked for the manifest itself.
+// A registry that answers HEAD badly is asked for the manifest.
 func TestPullWithoutHead(t *testing.T) {
 	t.Parallel()
 	s, up := open(t), newUpstream(t)
@@ -132,12 +132,12 @@ func TestPullTogether(t *testing.T) {
 			}
 		}
 	}
-	if blobs != 5 { // a shared layer, two own, two configurations
+	if blobs != 5 { // a shared layer, two layers of their own, two configurations
 		t.Errorf("%d blobs fetched, want 5", blobs)
 	}
 }
 
-// Who waits for another's download goes on when the other gives up.
+// A pull that waits for another's download goes on when the other is cancelled.
 func TestPullSurvivesAnotherCancel(t *testing.T) {
 	t.Parallel()
 	s, up := open(t), newUpstream(t)
@@ -273,7 +273,7 @@ func TestPullErrors(t *testing.T) {
 
 func TestPullUnreachable(t *testing.T) {
 	t.Parallel()
-	const host = "127.0.0.1:1" // where nobody listens
+	const host = "127.0.0.1:1" // nothing listens there
 	_, err := open(t).Pull(t.Context(), host+"/hello:1", nil)
 	wantUser(t, err, slipway.InvalidRequest, host+"/hello:1", "cannot be reached", "refused")
 	if !errors.Is(err, image.ErrUnavailable) {
@@ -302,7 +302,8 @@ func TestPullArtifact(t *testing.T) {
 	wantUser(t, err, slipway.InvalidRequest, "not a container image", "vnd.cncf.helm.config")
 }
 
-// A download that breaks off is begun again; one that always does is given up.
+// A download that breaks off is started again; if it always does, the pull
+// fails.
 func TestPullBrokenOff(t *testing.T) {
 	t.Parallel()
 	for _, broken := range []int32{1, 100} {

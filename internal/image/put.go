@@ -13,8 +13,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Put stores an image made in this process, and tags it in the local registry
-// as name ("repository:tag"; "" for no name).
+// Put stores an image made in this process and tags it in the local registry as
+// name ("repository:tag"; "" for no name).
 func (s *Store) Put(ctx context.Context, name string, img v1.Image) (Image, error) {
 	l := s.leases.open()
 	defer l.release()
@@ -40,7 +40,7 @@ func (s *Store) Put(ctx context.Context, name string, img v1.Image) (Image, erro
 		return Image{}, fmt.Errorf("put image %s: %d layers, %d in its manifest", name, len(layers), len(m.Layers))
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(s.limits.Unpacks) // compressing is as much work as its opposite
+	g.SetLimit(s.limits.Unpacks) // compressing costs as much as unpacking
 	for i, d := range m.Layers {
 		g.Go(func() error { return s.putLayer(gctx, l, d, layers[i]) })
 	}
@@ -82,8 +82,9 @@ func (s *Store) putLayer(ctx context.Context, l *lease, d v1.Descriptor, layer v
 	})
 }
 
-// tagStored names a stored manifest or index in the local registry, "" for no
-// name, and returns the image that it leads to. The caller holds all of it.
+// tagStored tags a stored manifest or index in the local registry, "" for no
+// tag, and returns the image that it leads to. The caller holds a lease on all
+// of it.
 func (s *Store) tagStored(name string, d v1.Descriptor, m *manifest) (Image, error) {
 	ref := ""
 	if name != "" {
@@ -118,7 +119,7 @@ func savedLayer(head []byte) types.MediaType {
 	return types.OCIUncompressedLayer
 }
 
-// readAll reads a small file of an import whole.
+// readAll reads a small file of an import into memory.
 func readAll(r io.Reader, name string) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, MaxManifest+1))
 	if err != nil {

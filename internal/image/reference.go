@@ -12,26 +12,26 @@ import (
 
 const (
 	dockerHub = "docker.io"
-	// localAlias begins an alias's target that is our own registry. No
-	// registry can have the name: it has neither dot nor port.
+	// localAlias begins an alias's target that is this server's own registry.
+	// No other registry can have the name: it has neither a dot nor a port.
 	localAlias = "local"
 )
 
 // ecrHost is the host of a private ECR registry, of any account and region.
 var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|on\.aws)$`)
 
-// reference is a name of an image, taken apart.
+// reference is a parsed image reference.
 type reference struct {
 	text   string // as the user wrote it
 	host   string // "" when it names no registry
 	repo   string
-	tag    string // "" with a digest
+	tag    string // "" if there is a digest
 	digest string
 }
 
-// parseReference takes a reference apart as Docker does: what comes before the
-// first slash is a host if it has a dot or a port or is "localhost", and the
-// tag is "latest" where neither tag nor digest is given.
+// parseReference parses a reference as Docker does: what comes before the first
+// slash is a host if it has a dot or a port or is "localhost", and the tag is
+// "latest" if there is neither tag nor digest.
 func parseReference(text string) (reference, error) {
 	parsed, err := name.ParseReference(text)
 	if err != nil {
@@ -70,7 +70,7 @@ func (r reference) identifier() string {
 }
 
 // onHub returns the name with Docker Hub's host and, for official images, its
-// directory: "docker.io/library/redis" for "redis".
+// namespace: "docker.io/library/redis" for "redis".
 func (r reference) onHub() string {
 	repo := r.repo
 	if !strings.Contains(repo, "/") {
@@ -79,8 +79,8 @@ func (r reference) onHub() string {
 	return dockerHub + "/" + repo
 }
 
-// fullName returns the repository's name with its host, Docker Hub's in the
-// form that tells official images.
+// fullName returns the repository's name with its host. Docker Hub's is in the
+// form that marks official images.
 func (r reference) fullName() string {
 	switch r.host {
 	case "", dockerHub, "index." + dockerHub:
@@ -89,8 +89,9 @@ func (r reference) fullName() string {
 	return r.host + "/" + r.repo
 }
 
-// aliased returns the reference that the best alias for the repository's name
-// makes of r, and whether that is in our own registry; false if none matches.
+// aliased applies the best alias for the repository's name to r. local says
+// whether the result is in this server's registry; ok is false if no alias
+// matches.
 func (r reference) aliased(name string, aliases []Alias) (out reference, local, ok bool) {
 	best, to := -1, ""
 	for _, a := range aliases {
@@ -115,27 +116,27 @@ func (r reference) aliased(name string, aliases []Alias) (out reference, local, 
 	return r, false, true
 }
 
-// isHost reports whether what comes before a name's first slash is a host.
+// isHost reports whether the part before a name's first slash is a host.
 func isHost(first string) bool { return strings.ContainsAny(first, ".:") || first == "localhost" }
 
-// under reports whether a repository's name is from or lies under it, and
-// returns what follows.
+// under reports whether a repository's name equals from or lies under it, and
+// returns the rest.
 func under(repo, from string) (rest string, ok bool) {
 	rest, ok = strings.CutPrefix(repo, from)
 	return rest, ok && (rest == "" || rest[0] == '/' || strings.HasSuffix(from, "/"))
 }
 
-// target is where a reference leads.
+// target is what a reference resolves to.
 type target struct {
 	reference
-	// local are the names of the repository in our own registry, in the order
-	// to try them.
+	// local are the candidate repositories in this server's registry, in the
+	// order to try them.
 	local []string
-	// remote says to ask the registry of host when local has it not.
+	// remote says to ask the registry of host if no local repository matches.
 	remote bool
 }
 
-// resolve decides where a reference leads, by its form alone.
+// resolve decides by a reference's form where to look it up.
 func (s *Store) resolve(text string) (target, error) {
 	r, err := parseReference(text)
 	if err != nil {
@@ -156,7 +157,7 @@ func (s *Store) resolve(text string) (target, error) {
 	return s.locate(to, local)
 }
 
-// locate decides where a reference leads after the aliases.
+// locate decides where to look a reference up after aliases are applied.
 func (s *Store) locate(r reference, local bool) (target, error) {
 	if local || ecrHost.MatchString(r.host) || s.isLocalHost(r.host) {
 		return target{reference: r, local: []string{r.repo}}, CheckRepository(r.repo)
@@ -164,8 +165,8 @@ func (s *Store) locate(r reference, local bool) (target, error) {
 	return target{reference: r, remote: true}, nil
 }
 
-// localNames returns the repositories of our own registry that a name without
-// a host may mean.
+// localNames returns the repositories of this server's registry that a name
+// without a host may mean.
 func (r reference) localNames() []string {
 	if official, ok := strings.CutPrefix(r.repo, "library/"); ok {
 		return []string{r.repo, official}
@@ -180,15 +181,16 @@ func (s *Store) isLocalHost(host string) bool {
 	return host != "" && s.cfg.LocalHosts != nil && slices.Contains(s.cfg.LocalHosts(), host)
 }
 
-// localName returns the repository and tag of our own registry under which an
-// image called text is imported: those of the name, without a registry's host.
+// localName returns the repository and tag of this server's registry that an
+// image called text is imported under: those of the name, without a registry's
+// host.
 func localName(text string) (repo, tag string, err error) {
 	r, err := parseReference(text)
 	if err != nil {
 		return "", "", err
 	}
 	if r.digest != "" {
-		return "", "", slipway.Errorf(slipway.InvalidRequest, "%q has a digest where an imported image needs a tag.", text)
+		return "", "", slipway.Errorf(slipway.InvalidRequest, "%q has a digest; an imported image needs a tag.", text)
 	}
 	repo = r.repo
 	if r.host == dockerHub {

@@ -8,8 +8,8 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// Where a name leads is told by which of three images comes: one in the local
-// registry, one of an upstream's, and one there under library/.
+// Which of three images comes shows what a name resolves to: one in the local
+// registry, one in an upstream registry, and one there under library/.
 func TestPullFrom(t *testing.T) {
 	t.Parallel()
 	up := newUpstream(t)

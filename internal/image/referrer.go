@@ -11,7 +11,7 @@ import (
 )
 
 // linkReferrer records that d, whose content is m, is about m's subject. The
-// record is the descriptor that the referrers list shows. The caller has
+// record is the descriptor that the referrers list shows. The caller holds
 // s.repositories.
 func (s *Store) linkReferrer(repo string, d v1.Descriptor, m *manifest) error {
 	d.Annotations = m.Annotations
@@ -22,7 +22,7 @@ func (s *Store) linkReferrer(repo string, d v1.Descriptor, m *manifest) error {
 	return s.writeJSON(s.repositoryPath(repo, referrersDir, m.Subject.Digest.Hex, d.Digest.Hex), d)
 }
 
-// unlinkReferrer forgets such a record. The caller has s.repositories.
+// unlinkReferrer removes such a record. The caller holds s.repositories.
 func (s *Store) unlinkReferrer(repo string, subject, referrer v1.Hash) error {
 	dir := s.repositoryPath(repo, referrersDir, subject.Hex)
 	if err := os.Remove(dir + "/" + referrer.Hex); err != nil && !errors.Is(err, fs.ErrNotExist) {

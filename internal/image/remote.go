@@ -22,7 +22,7 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// tries is how often a download that breaks off is begun.
+// tries is how often a download is started in all.
 const tries = 3
 
 var errStalled = errors.New("nothing was received for a minute")
@@ -56,8 +56,8 @@ func (s *Store) source(t target) (*source, error) {
 	return &source{s, t, repo, p}, nil
 }
 
-// head returns the digest that the reference has at the registry now, false if
-// the registry does not tell without sending the manifest.
+// head returns the digest that the registry has for the reference now, false if
+// the registry does not say so without sending the manifest.
 func (c *source) head(ctx context.Context) (v1.Hash, bool, error) {
 	if c.t.digest != "" {
 		h, err := parseDigest(c.t.digest)
@@ -71,7 +71,7 @@ func (c *source) head(ctx context.Context) (v1.Hash, bool, error) {
 	if ctx.Err() != nil || isNetwork(err) || refused && te.Temporary() {
 		return v1.Hash{}, false, c.explain(ctx, err)
 	}
-	// The whole request will work, or have an answer that says why not.
+	// The full request will work, or its answer will say why not.
 	return v1.Hash{}, false, nil
 }
 
@@ -96,8 +96,8 @@ func (c *source) manifest(ctx context.Context, identifier string) ([]byte, *mani
 	return d.Manifest, m, nil
 }
 
-// lenient passes over content types that say nothing: some servers of static
-// files call every manifest JSON.
+// lenient ignores content types that carry no information: some static file
+// servers serve every manifest as JSON.
 func lenient(mediaType string) types.MediaType {
 	mt := types.MediaType(strings.TrimSpace(mediaType))
 	if mt.IsImage() || mt.IsIndex() || mt.IsSchema1() {
@@ -106,7 +106,7 @@ func lenient(mediaType string) types.MediaType {
 	return ""
 }
 
-// blob fetches a blob into the store. A download that breaks off is begun
+// blob fetches a blob into the store. A download that breaks off is started
 // again.
 func (c *source) blob(ctx context.Context, l *lease, d v1.Descriptor, count func(int64)) error {
 	for try := 1; ; try++ {
@@ -116,7 +116,7 @@ func (c *source) blob(ctx context.Context, l *lease, d v1.Descriptor, count func
 			return c.explain(ctx, err)
 		}
 		count(-got)
-		c.s.log.Warn("a download broke off and is begun again", "ref", c.t.text, "blob", d.Digest.String(), "err", err)
+		c.s.log.Warn("a download broke off and is started again", "ref", c.t.text, "blob", d.Digest.String(), "err", err)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Duration(try) * 500 * time.Millisecond):
@@ -145,7 +145,7 @@ func (c *source) download(ctx context.Context, l *lease, d v1.Descriptor, count 
 	return err
 }
 
-// retryable reports whether a download's error may be gone at the next try.
+// retryable reports whether a retry may resolve a download's error.
 func retryable(err error) bool {
 	if te, ok := errors.AsType[*rtransport.Error](err); ok {
 		return te.Temporary()
@@ -153,7 +153,8 @@ func retryable(err error) bool {
 	return isNetwork(err)
 }
 
-// isNetwork reports whether err is about reaching a registry or hearing it out.
+// isNetwork reports whether err is about connecting to a registry or reading
+// its answer.
 func isNetwork(err error) bool {
 	_, request := errors.AsType[*url.Error](err)
 	_, network := errors.AsType[*net.OpError](err)
@@ -161,8 +162,8 @@ func isNetwork(err error) bool {
 	return request || network || body
 }
 
-// bodyError is what ended a download before its end, or showed there that it
-// was not the right one.
+// bodyError is an error of reading a download's body: it broke off, or its
+// digest is wrong.
 type bodyError struct{ err error }
 
 func (e *bodyError) Error() string { return "the download broke off: " + e.err.Error() }
@@ -182,8 +183,8 @@ func (c *countReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// explain puts a registry's refusal, or its silence, into words that the user
-// can act upon.
+// explain turns a registry's refusal or failure into a message that the user
+// can act on.
 func (c *source) explain(ctx context.Context, err error) error {
 	if err == nil || slipway.CodeOf(err) != "" {
 		return err
@@ -198,7 +199,7 @@ func (c *source) explain(ctx context.Context, err error) error {
 		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the server's Docker configuration file gives no usable credentials for %s: %v.", c.t.text, ce.host, ce.err)
 	}
 	if needsPlainHTTP(err) {
-		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s does not speak HTTPS, or leads to a place that does not. List it among the insecure registries if that is intended.", c.t.text, c.t.host)
+		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s does not speak HTTPS, or redirects to a host that does not. List it among the insecure registries if that is intended.", c.t.text, c.t.host)
 	}
 	if isCertificate(err) {
 		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the certificate of the registry %s is not trusted: %v.", c.t.text, c.t.host, err)
@@ -209,12 +210,12 @@ func (c *source) explain(ctx context.Context, err error) error {
 	if _, ours := errors.AsType[*fs.PathError](err); ours {
 		return fmt.Errorf("pull %s: %w", c.t.text, err)
 	}
-	return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: what the registry %s sent cannot be used: %v.", c.t.text, c.t.host, err)
+	return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s sent an answer that cannot be used: %v.", c.t.text, c.t.host, err)
 }
 
-// needsPlainHTTP reports whether a registry, or what it redirects to, is only to be
-// had without TLS. Of an address of a private network that does not answer at
-// all the client tries that too.
+// needsPlainHTTP reports whether a registry, or what it redirects to, only
+// works without TLS. The client library also tries plain HTTP at a private
+// address that does not answer at all.
 func needsPlainHTTP(err error) bool {
 	if oe, ok := errors.AsType[*net.OpError](err); ok && oe.Op == "dial" {
 		return false
@@ -245,12 +246,12 @@ func (c *source) explainAnswer(te *rtransport.Error) error {
 	case te.StatusCode == http.StatusTooManyRequests:
 		return fail(errors.Join(ErrUnavailable, te), slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s limits how much may be pulled. Try later, or log in to it.", c.t.text, c.t.host)
 	case te.StatusCode >= 500:
-		return fail(errors.Join(ErrUnavailable, te), slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s is out of order: %s.", c.t.text, c.t.host, diagnosis(te))
+		return fail(errors.Join(ErrUnavailable, te), slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s is failing: %s.", c.t.text, c.t.host, diagnosis(te))
 	}
 	return fail(te, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s refused: %s.", c.t.text, c.t.host, diagnosis(te))
 }
 
-// diagnosis is what the registry said, cut to a length for people.
+// diagnosis is what the registry said, cut to a readable length.
 func diagnosis(te *rtransport.Error) string {
 	text := fmt.Sprintf("status %d", te.StatusCode)
 	for _, d := range te.Errors {

@@ -19,9 +19,9 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// The distribution specification's grammar. No name or tag it allows is ".",
-// ".." or begins with an underscore, so that they are safe as file names and
-// never collide with the directories tags, manifests and referrers.
+// The distribution specification's grammar. It allows no name or tag that is
+// "." or ".." or begins with an underscore, so both are safe as file names and
+// never collide with the directories _tags, _manifests and _referrers.
 var (
 	repositoryName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
@@ -35,7 +35,7 @@ const (
 	maxRepositoryName = 255
 )
 
-// CheckRepository refuses what cannot be a repository's name.
+// CheckRepository refuses a text that is not a repository name.
 func CheckRepository(name string) error {
 	if len(name) <= maxRepositoryName && repositoryName.MatchString(name) {
 		return nil
@@ -43,12 +43,12 @@ func CheckRepository(name string) error {
 	return slipway.Errorf(slipway.InvalidRequest, "%q is not a repository name: it has at most %d lower-case letters and digits, separated by single dots, underscores, dashes or slashes.", name, maxRepositoryName)
 }
 
-// CheckTag refuses what cannot be a tag.
+// CheckTag refuses a text that is not a tag.
 func CheckTag(tag string) error {
 	if tagName.MatchString(tag) {
 		return nil
 	}
-	return slipway.Errorf(slipway.InvalidRequest, "%q is not a tag: it has at most 128 letters, digits, underscores, dots and dashes, and begins with none of the latter two.", tag)
+	return slipway.Errorf(slipway.InvalidRequest, "%q is not a tag: it has at most 128 letters, digits, underscores, dots and dashes, and does not begin with a dot or a dash.", tag)
 }
 
 // Manifest is a manifest of a repository.
@@ -56,7 +56,7 @@ type Manifest struct {
 	Digest    string
 	MediaType string
 	Body      []byte
-	Subject   string // digest of the manifest that this one is about, or ""
+	Subject   string // digest of the manifest that this one is about; "" for none
 }
 
 func (s *Store) repositoryPath(repo string, elem ...string) string {
@@ -64,8 +64,8 @@ func (s *Store) repositoryPath(repo string, elem ...string) string {
 }
 
 // Manifest returns a manifest of a repository by tag or digest, without its
-// Subject, and takes it for used now. ErrNotFound says that the repository, or
-// the manifest in it, does not exist.
+// Subject. It counts as a use for garbage collection. ErrNotFound if the
+// repository, or the manifest in it, does not exist.
 func (s *Store) Manifest(repo, reference string) (Manifest, error) {
 	d, err := s.lookUp(repo, reference)
 	if err != nil {
@@ -75,7 +75,7 @@ func (s *Store) Manifest(repo, reference string) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	// Clients look before they push, and leave out what is there.
+	// Clients look before they push and leave out what exists.
 	if _, err := touch(s.repositoryPath(repo, manifestDir, d.Digest.Hex)); err != nil {
 		return Manifest{}, err
 	}
@@ -105,7 +105,7 @@ func (s *Store) lookUp(repo, reference string) (v1.Descriptor, error) {
 	return e.Descriptor, err
 }
 
-// readEntry returns what a repository keeps of a manifest.
+// readEntry returns what a repository records about a manifest.
 func (s *Store) readEntry(repo, digest string) (e entry, err error) {
 	h, err := parseDigest(digest)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *Store) readEntry(repo, digest string) (e entry, err error) {
 	if err := json.Unmarshal(b, &e); err != nil {
 		return e, fmt.Errorf("read descriptor of %s in %s: %w", h, repo, err)
 	}
-	if e.PushedAt.IsZero() { // written before this was kept
+	if e.PushedAt.IsZero() { // written before PushedAt was recorded
 		fi, err := os.Stat(path)
 		if err != nil {
 			return e, err
@@ -133,10 +133,10 @@ func (s *Store) readEntry(repo, digest string) (e entry, err error) {
 }
 
 // PutManifest stores a manifest in a repository under a tag, or under its
-// digest alone. It refuses, with an *slipway.Error, what is no manifest, and
-// with ErrDigest what has another digest than reference says. Everything the
-// manifest refers to must be in the store: otherwise the error wraps
-// ErrNotFound. It wraps ErrImmutable when the tag must stay where it is.
+// digest only. It refuses an invalid manifest with an *slipway.Error, and one
+// whose digest differs from reference with ErrDigest. Everything the manifest
+// refers to must be in the store: otherwise the error wraps ErrNotFound. The
+// error wraps ErrImmutable if the tag can't be moved.
 func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType string, body []byte) (Manifest, error) {
 	if err := CheckRepository(repo); err != nil {
 		return Manifest{}, err
@@ -180,8 +180,8 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 	return put, nil
 }
 
-// requireAll holds everything that m refers to, down to the layers, and
-// returns ErrNotFound if some of it is missing. Non-distributable layers live
+// requireAll protects everything that m refers to, down to the layers, and
+// returns ErrNotFound if some of it is missing. Non-distributable layers are
 // elsewhere by definition.
 func (s *Store) requireAll(l *lease, m *manifest) error {
 	for _, d := range m.descriptors() {
@@ -199,9 +199,9 @@ func (s *Store) requireAll(l *lease, m *manifest) error {
 	return s.holdAll(l, m)
 }
 
-// holdAll holds all below m as far as it is there. Its children were complete
-// when they were pushed; they are only kept from a collection that runs
-// meanwhile.
+// holdAll protects everything below m that the store has. Children were
+// complete when they were pushed; this only keeps them from a collection that
+// runs meanwhile.
 func (s *Store) holdAll(l *lease, m *manifest) error {
 	seen := map[v1.Hash]bool{}
 	for todo := []*manifest{m}; len(todo) > 0; {
@@ -227,8 +227,8 @@ func (s *Store) holdAll(l *lease, m *manifest) error {
 	return nil
 }
 
-// link makes a stored manifest one of the repository's, and tag point to it
-// unless that is empty.
+// link adds a stored manifest to the repository and points tag to it, unless
+// tag is empty.
 func (s *Store) link(repo, tag string, d v1.Descriptor, m *manifest) error {
 	s.repositories.Lock()
 	defer s.repositories.Unlock()
@@ -263,7 +263,7 @@ func (s *Store) writeJSON(path string, v any) error {
 	return s.writeFile(path, b)
 }
 
-// mkdir makes a directory with those above it, durable.
+// mkdir makes a directory and its parents, durably.
 func (s *Store) mkdir(path string) error {
 	if ok, err := exists(path); ok || err != nil {
 		return err
@@ -277,8 +277,8 @@ func (s *Store) mkdir(path string) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// DeleteTag removes a tag and leaves its manifest. ErrNotFound if it is not
-// there.
+// DeleteTag removes a tag and keeps its manifest. ErrNotFound if the tag does
+// not exist.
 func (s *Store) DeleteTag(repo, tag string) error {
 	if err := errors.Join(CheckRepository(repo), CheckTag(tag)); err != nil {
 		return err
@@ -296,8 +296,8 @@ func (s *Store) DeleteTag(repo, tag string) error {
 }
 
 // DeleteManifest removes a manifest from a repository with all its tags there.
-// Its content goes with the next collection, unless somebody else refers to
-// it. ErrNotFound if it is not there.
+// The next collection removes its content, unless something else refers to it.
+// ErrNotFound if it does not exist.
 func (s *Store) DeleteManifest(repo, digest string) error {
 	h, err := parseDigest(digest)
 	if err := errors.Join(CheckRepository(repo), err); err != nil {
@@ -325,7 +325,7 @@ func (s *Store) DeleteManifest(repo, digest string) error {
 	return s.unlink(repo, h)
 }
 
-// unlink removes an untagged manifest from a repository. The caller has
+// unlink removes an untagged manifest from a repository. The caller holds
 // s.repositories.
 func (s *Store) unlink(repo string, h v1.Hash) error {
 	if m, err := s.readManifest(h); err == nil && m.Subject != nil {
@@ -339,8 +339,8 @@ func (s *Store) unlink(repo string, h v1.Hash) error {
 	return s.prune(repo)
 }
 
-// prune removes the repository's empty directories, and those of its name. The
-// caller has s.repositories.
+// prune removes a repository's empty directories, and the empty directories of
+// its name. The caller holds s.repositories.
 func (s *Store) prune(repo string) error {
 	for _, d := range []string{tagDir, manifestDir, referrersDir} {
 		os.Remove(s.repositoryPath(repo, d)) // fails unless it is empty

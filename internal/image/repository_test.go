@@ -237,7 +237,7 @@ func TestDeleteBlobInUse(t *testing.T) {
 	}
 }
 
-// A damaged copy is replaced, not trusted for its name.
+// A damaged copy is replaced, not trusted by its name.
 func TestUploadRepairs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -253,8 +253,8 @@ func TestUploadRepairs(t *testing.T) {
 	}
 }
 
-// Tags, deletions and collections at once: every push that was acknowledged is
-// there whole.
+// Tags, deletions and collections run at once: every acknowledged push is
+// complete afterwards.
 func TestRepositoryTogether(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -17,49 +17,49 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotFound is wrapped by errors about content the store does not have.
+// ErrNotFound is wrapped by errors about content that the store does not have.
 var ErrNotFound = errors.New("not in the image store")
 
 // Config is what a Store needs. Dir and Log are required.
 type Config struct {
-	Dir string // made if absent, readable by its owner alone
+	Dir string // made if missing, readable by its owner only
 	Log *slog.Logger
 
-	// Platform is the one to take from images for several, as "linux/amd64";
-	// this machine's when empty.
+	// Platform, such as "linux/amd64", is the one to choose from images for
+	// several; this machine's if empty.
 	Platform string
 
-	// LocalHosts returns the names ("127.0.0.1:8070") under which references
-	// mean this server's own registry. May be nil.
+	// LocalHosts returns the hosts ("127.0.0.1:8070") that mean this server's
+	// own registry. May be nil.
 	LocalHosts func() []string
 
-	// Aliases rename repositories before anything is looked up.
+	// Aliases replace repository names before any lookup.
 	Aliases []Alias
 
-	// Credentials are for registries by host ("ghcr.io", "docker.io"). Others
-	// are asked of Keychain: the Docker configuration file when nil.
+	// Credentials are by registry host ("ghcr.io", "docker.io"). For other
+	// hosts Keychain is asked; nil means the Docker configuration file.
 	Credentials map[string]Credential
 	Keychain    authn.Keychain
 
-	// Insecure are hosts that may be spoken to without TLS. Loopback addresses
+	// Insecure are hosts that may be used without TLS. Loopback addresses
 	// always may.
 	Insecure []string
 
-	// Immutable tells whether a tag that has a manifest must keep it. Nil: none.
+	// Immutable tells whether an existing tag must not be moved. Nil: no tag.
 	Immutable func(repository, tag string) (bool, error)
 
 	Limits Limits
 }
 
 // Alias maps repositories to others. From matches a whole repository name with
-// its host ("public.ecr.aws/nginx/nginx", "docker.io/library/redis"), or any
-// under it ("public.ecr.aws"). To takes From's place; it is this server's
-// registry when it begins with "local/". The longest match wins and only one
-// is applied. Names without a host match as they are, and as Docker Hub's when
-// the local registry does not have them.
+// its host ("public.ecr.aws/nginx/nginx", "docker.io/library/redis"), or all
+// names under it ("public.ecr.aws"). To replaces From; it is this server's
+// registry if it begins with "local/". Only the longest match is applied. Names
+// without a host match as written, and as Docker Hub's if the local registry
+// does not have them.
 type Alias struct{ From, To string }
 
-// Credential is what a registry is told.
+// Credential is what to log in to a registry with.
 type Credential struct{ User, Password string }
 
 // Limits bound an image. Zero values mean the defaults.
@@ -88,16 +88,16 @@ type Store struct {
 	unpacks   *semaphore.Weighted
 	flights   flights
 	leases    leases
-	collect   sync.Mutex // one collection at a time
+	collect   sync.Mutex // held during a collection
 
-	// repositories guards the files below repositories/, so that what is
-	// decided by reading some of them still holds when others are written.
+	// repositories guards the files below repositories/, so that a decision
+	// made by reading some of them still holds when others are written.
 	repositories sync.Mutex
 }
 
-// Open opens the store in cfg.Dir, alone: a second Open of the directory, by
-// whichever process, fails until Close. What an earlier process left
-// unfinished is removed.
+// Open opens the store in cfg.Dir exclusively: a second Open of the directory,
+// by any process, fails until Close. Open removes what an earlier process left
+// unfinished.
 func Open(cfg Config) (*Store, error) {
 	s := &Store{dir: cfg.Dir, log: cfg.Log, cfg: cfg, limits: cfg.Limits.withDefaults()}
 	if cfg.Platform == "" {
@@ -152,7 +152,7 @@ func (l Limits) withDefaults() Limits {
 	}
 }
 
-// path returns the path of the slash-separated name in the store.
+// path returns the path of a slash-separated name in the store.
 func (s *Store) path(name string) string { return filepath.Join(s.dir, filepath.FromSlash(name)) }
 
 // acquire takes the store's lock, which ends with the process.
@@ -173,7 +173,7 @@ func (s *Store) acquire() error {
 }
 
 // sweep removes what an earlier process did not finish, and unpacked layers
-// that may not have reached the disk before the machine went down.
+// that may not have reached the disk before the machine stopped.
 func (s *Store) sweep() error {
 	if err := s.sweepLayers(); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (s *Store) sweep() error {
 		}
 	}
 	if len(left) > 0 {
-		s.log.Info("swept unfinished work out of the image store", "count", len(left))
+		s.log.Info("removed unfinished files from the image store", "count", len(left))
 	}
 	return nil
 }

@@ -23,13 +23,13 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// anonymous keeps tests from reading whatever Docker configuration the user
-// who runs them has.
+// anonymous keeps tests from reading the Docker configuration of the user who
+// runs them.
 type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
 
-// open opens a store in a directory of its own. Edit changes the configuration.
+// open opens a store in a directory of its own. edit changes the configuration.
 func open(t testing.TB, edit ...func(*image.Config)) *image.Store {
 	t.Helper()
 	return openIn(t, t.TempDir(), edit...)
@@ -56,8 +56,8 @@ func needRoot(t testing.TB) {
 	}
 }
 
-// upstream is somebody else's registry, on loopback. It counts requests and
-// can be told to misbehave.
+// upstream is another registry, on loopback. It counts requests and can be told
+// to misbehave.
 type upstream struct {
 	host string
 
@@ -84,14 +84,15 @@ func newUpstream(t testing.TB) *upstream {
 	return u
 }
 
-// onRequest makes hook see each request first; it returns whether it answered.
+// onRequest makes hook see each request first; hook returns whether it
+// answered.
 func (u *upstream) onRequest(hook func(w http.ResponseWriter, r *http.Request) bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.hook = hook
 }
 
-// forget starts the count of requests afresh.
+// forget resets the count of requests.
 func (u *upstream) forget() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -131,7 +132,7 @@ func (u *upstream) pushIndex(t testing.TB, idx v1.ImageIndex, ref string) string
 	return u.host + "/" + ref
 }
 
-// small returns an image of one file, told apart by text.
+// small returns an image of one file with that text.
 func small(t testing.TB, text string) v1.Image {
 	t.Helper()
 	return imagetest.Image(t, imagetest.Options{Entrypoint: []string{"/" + text}}, imagetest.Layer(t, imagetest.Text(text, text)))
@@ -147,7 +148,8 @@ func mustPull(t testing.TB, s *image.Store, ref string) image.Image {
 	return img
 }
 
-// wantUser fails unless err is the user's, with that code and all the texts.
+// wantUser fails unless err is a *slipway.Error with that code and all the
+// texts.
 func wantUser(t testing.TB, err error, code slipway.Code, texts ...string) {
 	t.Helper()
 	if slipway.CodeOf(err) != code {
@@ -161,7 +163,7 @@ func wantUser(t testing.TB, err error, code slipway.Code, texts ...string) {
 	}
 }
 
-// wantEmpty fails unless the store's directory for unfinished work is empty.
+// wantEmpty fails unless the store's tmp directory is empty.
 func wantEmpty(t testing.TB, dir string) {
 	t.Helper()
 	left, err := os.ReadDir(filepath.Join(dir, "tmp"))
@@ -211,7 +213,7 @@ func TestOpenSweeps(t *testing.T) {
 	wantEmpty(t, dir)
 }
 
-// What a process has stored, the next one has.
+// The next process has what this one stored.
 func TestReopen(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -227,7 +229,7 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-// eventually polls until ok, or fails the test.
+// eventually polls until ok returns true, or fails the test.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -10,16 +10,16 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// collection removes what one marking did not reach.
+// collection removes what one marking pass did not reach.
 type collection struct {
 	s      *Store
 	reach  *reach
-	before time.Time // what was used later stays
+	before time.Time // content used later stays
 	freed  Freed
 }
 
-// each calls f for every entry of dir that was last used before the
-// collection's limit, with the digest that is its name.
+// each calls f for every entry of dir whose last use is before the collection's
+// limit, with the digest in its name.
 func (c *collection) each(ctx context.Context, dir string, f func(h v1.Hash, path string) error) error {
 	names, err := readDir(dir)
 	if err != nil {
@@ -36,8 +36,8 @@ func (c *collection) each(ctx context.Context, dir string, f func(h v1.Hash, pat
 	return nil
 }
 
-// drop calls remove unless the file at path was used lately or its key is
-// held. Both are asked last, since both may change while a collection runs.
+// drop calls remove unless the file at path was used lately or its key is held.
+// It checks both last, since both may change during a collection.
 func (c *collection) drop(key, path string, remove func(size int64) error) error {
 	_, err := c.s.leases.unless(key, func() error {
 		fi, err := os.Lstat(path)

@@ -16,20 +16,22 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 )
 
-// How long a registry may take. Downloads have no limit in all, but must go on.
+// Limits on a registry's answers. A download has no total limit, but must make
+// progress.
 const (
 	dialLimit   = 10 * time.Second
 	headerLimit = 60 * time.Second
 	stallLimit  = 60 * time.Second
 )
 
-// plainHTTPError refuses to speak to a registry without TLS.
+// plainHTTPError is the refusal to speak to a registry without TLS.
 type plainHTTPError struct{ host string }
 
 func (e *plainHTTPError) Error() string { return "plain HTTP to " + e.host + " is not allowed" }
 
-// transport is how registries are spoken to: with TLS, except those on this
-// machine and those the configuration names, and with bounded manifests.
+// transport speaks to registries: with TLS, except on this machine and to the
+// hosts that the configuration lists, and with a limit on the size of
+// manifests.
 type transport struct {
 	*http.Transport
 	insecure []string
@@ -54,7 +56,7 @@ func newTransport(insecure []string) (*transport, error) {
 }
 
 // refuseLinkLocal keeps a registry's name or redirect from leading to a cloud
-// machine's metadata service, which lives among these addresses.
+// machine's metadata service, which has a link-local address.
 func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err == nil && ap.Addr().Unmap().IsLinkLocalUnicast() {
@@ -86,7 +88,7 @@ func (t *transport) mayBePlain(u *url.URL) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// mayBePlain reports whether host may be asked without TLS.
+// mayBePlain reports whether host may be used without TLS.
 func (s *Store) mayBePlain(host string) bool {
 	return s.client.mayBePlain(&url.URL{Host: host})
 }
@@ -131,7 +133,7 @@ type credentialError struct {
 func (e *credentialError) Error() string { return "credentials for " + e.host + ": " + e.err.Error() }
 func (e *credentialError) Unwrap() error { return e.err }
 
-// stallReader reads from a body that cancel ends when nothing has come for
+// stallReader reads from a body and calls cancel when nothing arrives for
 // stallLimit.
 type stallReader struct {
 	r     io.Reader

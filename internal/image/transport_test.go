@@ -25,7 +25,7 @@ func TestPlainHTTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whatever the name, this server is dialled.
+	// Every name leads to this server.
 	tr.Proxy = nil
 	dial := tr.DialContext
 	tr.DialContext = nil
@@ -72,7 +72,7 @@ func TestStalledDownloadIsCancelled(t *testing.T) {
 		r, w := io.Pipe()
 		stall := newStallReader(r, func() { w.CloseWithError(errStalled) })
 		go func() {
-			for range 5 { // slow is not still
+			for range 5 { // slow, but not stalled
 				time.Sleep(stallLimit - time.Second)
 				w.Write([]byte("x"))
 			}

@@ -14,14 +14,14 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// Upload is content on its way to become a blob. It is written to a temporary
-// file and hashed as it comes. It must not be used concurrently.
+// Upload is content that will become a blob. It is written to a temporary file
+// and hashed as it arrives. It must not be used concurrently.
 type Upload struct {
 	s    *Store
 	path string
 	sum  hash.Hash
 	size int64
-	head []byte // the first bytes, which tell compression
+	head []byte // the first bytes, which show the compression
 	done bool
 }
 
@@ -44,10 +44,10 @@ func (u *Upload) Size() int64 { return u.size }
 // Digest returns the digest of the bytes written so far.
 func (u *Upload) Digest() string { return "sha256:" + hex.EncodeToString(u.sum.Sum(nil)) }
 
-// Append writes what r yields after what is there and returns how much that
-// was, also when reading or writing ended with an error: the upload can go on
-// from Size then. The file is open only during the call, so that idle uploads
-// cost no descriptor.
+// Append writes what r yields to the end of the upload and returns the number
+// of bytes written. It does so after an error of reading or writing, too: the
+// upload can go on from Size. The file is open only during the call, so that
+// idle uploads cost no descriptor.
 func (u *Upload) Append(ctx context.Context, r io.Reader) (int64, error) {
 	f, err := os.OpenFile(u.path, os.O_WRONLY, 0)
 	if err != nil {
@@ -73,7 +73,7 @@ type uploadWriter struct {
 	f *os.File
 }
 
-// Write keeps hash, size and file in step, also when the disk is full.
+// Write keeps hash, size and file consistent, also when the disk is full.
 func (w *uploadWriter) Write(p []byte) (int, error) {
 	n, err := w.f.Write(p)
 	w.u.sum.Write(p[:n])
@@ -97,8 +97,8 @@ func (c *contextReader) Read(p []byte) (int, error) {
 	return c.r.Read(p)
 }
 
-// Commit makes the upload the blob with that digest, durable when it returns.
-// ErrDigest means it is not the one; the upload stays then.
+// Commit makes the upload the blob with that digest, durably. It returns
+// ErrDigest, and keeps the upload, if the content has another digest.
 func (u *Upload) Commit(digest string) error {
 	h, err := parseDigest(digest)
 	if err != nil {
@@ -109,8 +109,8 @@ func (u *Upload) Commit(digest string) error {
 	}
 	l := u.s.leases.open()
 	defer l.release()
-	// One that is there is taken for good only at the right size: any other
-	// is damage, which this upload repairs.
+	// An existing blob counts only if its size is right: any other is damaged,
+	// and this upload repairs it.
 	ok, err := u.s.present(l, v1.Descriptor{Digest: h, Size: u.size})
 	if err != nil {
 		return err

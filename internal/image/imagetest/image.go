@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// Options are an image's configuration. The zero value is an image without
+// Options are an image's configuration. The zero value is an image without an
 // entrypoint for this machine's platform.
 type Options struct {
 	Entrypoint []string
@@ -25,8 +25,8 @@ type Options struct {
 
 	Platform string // "linux/<this machine's architecture>" when empty
 
-	// Files go into a layer of their own, above those of Image and below the
-	// program of Build.
+	// Files go into a layer of their own, above the layers of Image and below
+	// the program of Build.
 	Files []File
 }
 

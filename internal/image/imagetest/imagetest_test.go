@@ -53,7 +53,7 @@ func TestBuild(t *testing.T) {
 	}
 }
 
-// A binary that needed a loader would not start in an image without one.
+// A binary that needs a loader would not start in an image without one.
 func TestProgramIsStatic(t *testing.T) {
 	t.Parallel()
 	path := imagetest.Program(t, "./testdata/hello")

@@ -40,7 +40,7 @@ func Symlink(name, target string) File {
 	return File{Header: tar.Header{Name: name, Typeflag: tar.TypeSymlink, Linkname: target, Mode: 0o777}}
 }
 
-// Hardlink is a second name of target.
+// Hardlink is a second name for target.
 func Hardlink(name, target string) File {
 	return File{Header: tar.Header{Name: name, Typeflag: tar.TypeLink, Linkname: target}}
 }

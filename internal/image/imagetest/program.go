@@ -11,18 +11,18 @@ import (
 
 // Build compiles the main package pkg (an import path, or a directory relative
 // to the test's such as "./testdata/hello") and returns an image that runs it
-// as /app. Beside it there are /tmp, and an /etc/passwd and /etc/group that
-// know root, app (1000) and nobody (65534). Entrypoint is /app unless given.
+// as /app. The image also has /tmp, and an /etc/passwd and /etc/group with
+// root, app (1000) and nobody (65534). Entrypoint is /app unless given.
 //
-// Linking takes some 0.3 s: tests that need several images of one program
-// compile it once with Program and use Run.
+// Linking takes some 0.3 s: a test that needs several images of one program
+// compiles it once with Program and uses Run.
 func Build(tb testing.TB, pkg string, o Options) v1.Image {
 	tb.Helper()
 	return Run(tb, Program(tb, pkg), o)
 }
 
 // Program compiles the main package pkg, static and without debug information,
-// and returns the path of the binary. It is removed with the test.
+// and returns the path of the binary. The test's cleanup removes it.
 func Program(tb testing.TB, pkg string) string {
 	tb.Helper()
 	out := filepath.Join(tb.TempDir(), "app")
@@ -34,7 +34,7 @@ func Program(tb testing.TB, pkg string) string {
 	return out
 }
 
-// Run returns the image that Build would for an already compiled program.
+// Run returns the image that Build would return, for a compiled program.
 func Run(tb testing.TB, binary string, o Options) v1.Image {
 	tb.Helper()
 	body, err := os.ReadFile(binary)

@@ -23,8 +23,8 @@ func SaveTar(tb testing.TB, img v1.Image, ref string) string {
 	return path
 }
 
-// SaveLayout writes the image as an OCI layout with ref ("hello:latest") as
-// its name, "" for none, and returns the directory.
+// SaveLayout writes the image as an OCI layout named ref ("hello:latest"; ""
+// for no name) and returns the directory.
 func SaveLayout(tb testing.TB, img v1.Image, ref string) string {
 	tb.Helper()
 	dir := filepath.Join(tb.TempDir(), "layout")

@@ -12,14 +12,14 @@ const (
 	maxXattr = 64 << 10 // bytes of a value, XATTR_SIZE_MAX
 )
 
-// keptXattr reports whether an attribute is one to keep: user.overlay.* is what
-// overlayfs obeys when mounted with userxattr.
+// keptXattr reports whether to keep an extended attribute. user.overlay.* is
+// left out: overlayfs obeys it when mounted with userxattr.
 func keptXattr(name string) bool {
 	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
 }
 
 // attributes sets the entry's extended attributes in the user namespace. They
-// are a convenience: a file system that cannot hold one leaves it out.
+// are optional: a file system that does not support one leaves it out.
 func (t *tree) attributes(h *tar.Header, fd int) {
 	for record, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(record, paxXattr)
@@ -32,14 +32,14 @@ func (t *tree) attributes(h *tar.Header, fd int) {
 	}
 }
 
-// finish gives an entry that cannot be opened its owner, mode and time.
+// finish sets owner, mode and time of an entry that can't be opened.
 func finish(h *tar.Header, parent int, base string) error {
 	if err := unix.Fchownat(parent, base, h.Uid, h.Gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
 	if h.Typeflag != tar.TypeSymlink {
-		// Just made by mknodat in a directory nobody else can reach, so base
-		// is no symbolic link that fchmodat could follow.
+		// mknodat has just made it in a directory that nobody else can reach,
+		// so base is not a symbolic link that fchmodat could follow.
 		if err := unix.Fchmodat(parent, base, mode(h), 0); err != nil {
 			return err
 		}

@@ -13,25 +13,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNeedsBelow is returned for a layer that cannot be unpacked before those
-// below it: it has a hard link to a file of theirs, or tells of a directory
-// only by what is in it, whose owner and mode are then theirs.
+// ErrNeedsBelow is returned for a layer that can't be unpacked before the
+// layers below it: it has a hard link to one of their files, or has entries in
+// a directory that it does not declare, whose owner and mode then come from
+// below.
 var ErrNeedsBelow = errors.New("layer needs those below it")
 
-// Below are the layers that a layer lies on.
+// Below are the layers below the one being unpacked.
 type Below struct {
-	// Known says whether Dirs are there. Without them a layer that needs them
-	// fails with ErrNeedsBelow; one that does not is the same on any others.
+	// Known says whether Dirs is set. Without it a layer that needs the layers
+	// below fails with ErrNeedsBelow; a layer that does not need them unpacks
+	// to the same on any others.
 	Known bool
-	Dirs  []string // unpacked by this package and at rest, uppermost first
+	Dirs  []string // unpacked by this package and no longer changing, uppermost first
 }
 
 // maxSymlinks is the kernel's own limit for one name.
 const maxSymlinks = 40
 
-// found is what a name means where all layers are seen as one.
+// found is what a name resolves to in the merged layers.
 type found struct {
-	path  string // from the root, without symbolic links in the way
+	path  string // from the root, without symbolic links
 	layer int    // index of the uppermost layer that has it
 	full  string // path on this machine
 	stat  unix.Stat_t
@@ -42,16 +44,16 @@ func (f *found) kind() uint32 { return f.stat.Mode & unix.S_IFMT }
 // level is a directory of the merged layers.
 type level struct {
 	path   string
-	layers []int // those that are seen in it, uppermost first
+	layers []int // the layers that contribute to it, uppermost first
 }
 
-// lookup finds name in the layer being unpacked over those below as overlayfs
-// will show them: as a process in a chroot there would, which follows no
-// symbolic link at the end. The error is ENOENT where there is nothing.
+// lookup finds name in the layer being unpacked merged with those below, as
+// overlayfs will show them and as a process in a chroot there would, without
+// following a symbolic link at the end. ENOENT if there is nothing.
 //
-// It goes by full paths and not by descriptors, of which there would be a
-// layer's for each directory. Layers are at rest, nobody else reaches them, and
-// every directory in the way has been seen to be one.
+// It uses full paths, not descriptors, since each directory would need one per
+// layer. That is safe: the layers no longer change, nobody else reaches them,
+// and every parent has been checked to be a directory.
 func (t *tree) lookup(name string) (*found, error) {
 	dirs := append([]string{t.dir}, t.below.Dirs...)
 	root := level{layers: make([]int, len(dirs))}
@@ -100,7 +102,7 @@ func (t *tree) lookup(name string) (*found, error) {
 	return nil, unix.ENOENT // the root, or a way that ends in a directory
 }
 
-// step finds base in the directory at. If it is a directory, next is it.
+// step finds base in the directory at. If it is a directory, next is its level.
 func step(dirs []string, at level, base string) (next level, f *found, err error) {
 	next.path = strings.TrimPrefix(at.path+"/"+base, "/")
 	for _, i := range at.layers {
@@ -120,7 +122,7 @@ func step(dirs []string, at level, base string) (next level, f *found, err error
 			f = &found{path: next.path, layer: i, full: full, stat: st}
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			break // seen alone, or hidden by the directory above it
+			break // not merged: a file, or hidden by the directory above
 		}
 		next.layers = append(next.layers, i)
 		opaque, err := isOpaque(full)
@@ -146,8 +148,8 @@ func isOpaque(path string) (bool, error) {
 	return err == nil && string(v[:n]) == "y", err
 }
 
-// copyUp copies a file of a layer below into this one, under its own name, so
-// that more names can be made for it here. Overlayfs does the same when a
+// copyUp copies a file of a lower layer into this one, under its own name, so
+// that hard links to it can be made here. Overlayfs does the same when a
 // process links to a file of a lower layer.
 func (t *tree) copyUp(f *found) error {
 	if err := t.count(); err != nil {
@@ -180,8 +182,8 @@ func (t *tree) copyUp(f *found) error {
 	return err
 }
 
-// inherit gives a directory that only names below it tell of what the layers
-// below know about it.
+// inherit gives an undeclared directory the attributes that it has in the
+// layers below.
 func (t *tree) inherit(f *found, fd int) error {
 	h, err := f.header()
 	if err != nil {
@@ -190,7 +192,7 @@ func (t *tree) inherit(f *found, fd int) error {
 	return t.finishDir(h, fd, f.path)
 }
 
-// lookupDir returns the directory that a name means, nil where it means none.
+// lookupDir returns the directory that a name resolves to, nil if none.
 func (t *tree) lookupDir(name string) (*found, error) {
 	f, err := t.lookup(name)
 	switch {
@@ -204,7 +206,7 @@ func (t *tree) lookupDir(name string) (*found, error) {
 	return f, nil
 }
 
-// header describes f as the entry that made it.
+// header describes f as a tar entry.
 func (f *found) header() (*tar.Header, error) {
 	h := &tar.Header{
 		Name:    f.path,
@@ -256,7 +258,7 @@ func xattrs(path string) (map[string]string, error) {
 	return records, nil
 }
 
-// entryKey is a name in this layer, whichever way leads to it.
+// entryKey is a name in this layer, independent of the path that leads to it.
 type entryKey struct {
 	dir  uint64 // inode
 	base string

@@ -18,7 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/image/unpack"
 )
 
-// unpackOn unpacks a layer on those below it, uppermost first.
+// unpackOn unpacks a layer on the layers below it, uppermost first.
 func unpackOn(t testing.TB, below unpack.Below, l unpack.Limits, files ...File) (string, unpack.Stats, error) {
 	t.Helper()
 	needRoot(t)
@@ -42,7 +42,8 @@ func stack(t testing.TB, layers ...[]File) unpack.Below {
 	return below
 }
 
-// owned is a file of somebody, with attributes of which one must not spread.
+// owned is a file with an owner and with attributes, one of which must not be
+// copied.
 func owned(name, body string) File {
 	f := Text(name, body)
 	f.Uid, f.Gid, f.Mode = 12, 34, 0o4751
@@ -151,8 +152,8 @@ func TestLiftedFile(t *testing.T) {
 	}
 }
 
-// A layer that needs nothing from below is unpacked without, so that images
-// share it; any other says so.
+// A layer that needs nothing from below is unpacked without it, so that images
+// share it; any other says that it needs it.
 func TestNeedsBelow(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -189,7 +190,7 @@ func TestBoundsBelow(t *testing.T) {
 	}
 }
 
-// Links of the layers below must lead out no more than one's own.
+// Links in the layers below must not lead outside either.
 func TestNoEscapeBelow(t *testing.T) {
 	t.Parallel()
 	needRoot(t)

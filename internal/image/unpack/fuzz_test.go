@@ -15,7 +15,7 @@ import (
 
 var fuzzLimits = unpack.Limits{Bytes: 1 << 20, Entries: 200, Ratio: 200, Slack: 1 << 20}
 
-// FuzzLayer feeds bytes as they come.
+// FuzzLayer unpacks random bytes.
 func FuzzLayer(f *testing.F) {
 	f.Add(Tar(f, Dir("a/", 0), Text("a/b", "x"), Symlink("c", "../a"), Hardlink("d", "a/b"), Text(".wh.e", "")))
 	f.Add([]byte{0x1f, 0x8b, 8, 0})
@@ -23,7 +23,7 @@ func FuzzLayer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) { contained(t, b) })
 }
 
-// FuzzEntries reads its input as a list of well-formed entries with nasty
+// FuzzEntries reads its input as a list of well-formed entries with hostile
 // names, which random bytes would hardly ever be.
 func FuzzEntries(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 2, 3, 2, 8, 0, 0, 9, 1})
@@ -70,7 +70,7 @@ func writeNasty(w *tar.Writer, kind, name, arg byte) {
 	}
 }
 
-// contained unpacks b and fails when anything beside the target changed.
+// contained unpacks b and fails if anything beside the target changed.
 func contained(t *testing.T, b []byte) {
 	needRoot(t)
 	base := t.TempDir()
@@ -85,9 +85,9 @@ func contained(t *testing.T, b []byte) {
 	if err := os.Mkdir(target, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// Wrong digests: the error comes only after all has been written.
+	// Wrong digests: the error comes only after everything was written.
 	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, target, unpack.Below{Known: true}, fuzzLimits, slog.New(slog.DiscardHandler))
-	// And what was written serves as the layer below.
+	// The result also serves as the layer below.
 	above := filepath.Join(base, "above")
 	if err := os.Mkdir(above, 0o755); err != nil {
 		t.Fatal(err)

@@ -14,12 +14,12 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// maxWindow bounds the decoder's memory. It is what the zstd tool itself
-// accepts without being asked for more.
+// maxWindow bounds the decoder's memory. The zstd tool accepts the same by
+// default.
 const maxWindow = 128 << 20
 
-// allow returns an error when out uncompressed bytes from in compressed ones
-// are more than a layer may have.
+// allow returns an error if a layer may not expand from in compressed to out
+// uncompressed bytes.
 func (l Limits) allow(out, in int64) error {
 	if out > l.Bytes {
 		return slipway.Errorf(slipway.InvalidRequest, "A layer of the image is larger than the %d bytes allowed when unpacked.", l.Bytes)
@@ -31,7 +31,7 @@ func (l Limits) allow(out, in int64) error {
 }
 
 // meter counts and hashes what is read through it, and stops when its context
-// ends or allow says so.
+// ends or allow refuses.
 type meter struct {
 	r     io.Reader
 	ctx   context.Context //nolint:containedctx // lives for one Layer call
@@ -55,12 +55,12 @@ func (m *meter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// digest is that of what was read so far.
+// digest is the digest of what was read so far.
 func (m *meter) digest() string { return "sha256:" + hex.EncodeToString(m.sum.Sum(nil)) }
 
-// decompress returns r's content without its compression, which it tells by
-// the first bytes: media types are often wrong. The caller calls the function
-// when done.
+// decompress returns r's content uncompressed. It detects the compression by
+// the first bytes, since media types are often wrong. The caller calls the
+// returned function when done.
 func decompress(r io.Reader) (io.Reader, func(), error) {
 	b := bufio.NewReaderSize(r, 128<<10)
 	magic, err := b.Peek(4)

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// open opens the directory dir, "" for the root, as a process in a chroot
-// there would find it.
+// open opens the directory dir, "" for the root, resolving symbolic links as a
+// process in a chroot there would.
 func (t *tree) open(dir string) (int, error) {
 	if dir == "" {
 		dir = "."
@@ -28,7 +28,7 @@ func (t *tree) open(dir string) (int, error) {
 	if fd, err = t.openat2(dir, &how); err != nil {
 		return -1, err
 	}
-	// Links that lead to links can stack directories deeper than any name.
+	// Chains of links can stack directories deeper than any name.
 	if err := t.checkDepth(fd); err != nil {
 		unix.Close(fd)
 		return -1, err
@@ -39,7 +39,7 @@ func (t *tree) open(dir string) (int, error) {
 func (t *tree) openat2(dir string, how *unix.OpenHow) (int, error) {
 	for {
 		fd, err := unix.Openat2(t.root, dir, how)
-		// EAGAIN: something was renamed meanwhile anywhere on the machine.
+		// EAGAIN: something was renamed meanwhile, anywhere on the machine.
 		if err != unix.EINTR && err != unix.EAGAIN {
 			return fd, err
 		}
@@ -61,8 +61,8 @@ func (t *tree) checkDepth(fd int) error {
 	return nil
 }
 
-// parent opens the directory dir and makes it, and those above it, where the
-// tar has not.
+// parent opens the directory dir and makes it, and its parents, if the tar has
+// not declared them.
 func (t *tree) parent(dir string) (int, error) {
 	fd, err := t.open(dir)
 	if dir == "" || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENOTDIR) {
@@ -80,7 +80,7 @@ func (t *tree) parent(dir string) (int, error) {
 	return t.implied(above, dir, base)
 }
 
-// implied makes and opens a directory that only the names in it tell of.
+// implied makes and opens a directory that the tar has not declared.
 func (t *tree) implied(above int, dir, base string) (int, error) {
 	if !t.below.Known {
 		return -1, ErrNeedsBelow
@@ -101,7 +101,7 @@ func (t *tree) implied(above int, dir, base string) (int, error) {
 	}
 	err = unix.Mkdirat(above, base, 0o755)
 	if errors.Is(err, unix.EEXIST) {
-		return -1, unix.ENOTDIR // a file, or a symbolic link to nowhere
+		return -1, unix.ENOTDIR // a file or a dangling symbolic link
 	}
 	if err != nil {
 		return -1, err
@@ -110,7 +110,7 @@ func (t *tree) implied(above int, dir, base string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	err = unix.Fchmod(fd, 0o755) // whatever the umask
+	err = unix.Fchmod(fd, 0o755) // independent of the umask
 	if err == nil && hidden {
 		err = setOpaque(fd)
 	}
@@ -124,7 +124,8 @@ func (t *tree) implied(above int, dir, base string) (int, error) {
 	return fd, nil
 }
 
-// removeAll removes base in parent with all below it, following nothing.
+// removeAll removes base in parent with everything below it, following no
+// links.
 func removeAll(parent int, base string) error {
 	err := unix.Unlinkat(parent, base, unix.AT_REMOVEDIR)
 	if !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.EEXIST) {
@@ -149,7 +150,7 @@ func removeAll(parent int, base string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := d.Seek(0, io.SeekStart); err != nil { // names shift as they go
+		if _, err := d.Seek(0, io.SeekStart); err != nil { // entries shift as others are removed
 			return err
 		}
 	}
@@ -163,8 +164,8 @@ func removeEntry(parent int, base string) error {
 	return err
 }
 
-// fdWriter writes to a descriptor; a file per entry need not be an os.File,
-// which costs an allocation and a finaliser.
+// fdWriter writes to a descriptor. An os.File per entry would cost an
+// allocation and a finalizer each.
 type fdWriter int
 
 func (w fdWriter) Write(p []byte) (int, error) {

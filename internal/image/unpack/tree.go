@@ -16,12 +16,12 @@ const (
 	maxOwner = 65535
 	nobody   = 65534 // user and group
 	maxPath  = 4096  // bytes
-	// maxDepth bounds the directories above an entry, so that whoever removes
-	// the tree recursively holds no more descriptors than that.
+	// maxDepth bounds the directories above an entry, and so the descriptors
+	// that a recursive removal of the tree holds.
 	maxDepth = 256
 )
 
-// tree is a directory being filled from a layer.
+// tree is a directory that a layer is unpacked into.
 type tree struct {
 	ctx      context.Context //nolint:containedctx // lives for one Layer call
 	dir      string          // of the root
@@ -31,8 +31,8 @@ type tree struct {
 	log      *slog.Logger
 	buf      []byte
 	stats    Stats
-	dirs     []dirTime         // to be set last, since making entries changes them
-	copiedUp map[entryKey]bool // files of the layers below: see copyUp
+	dirs     []dirTime         // set at the end, since making entries changes them
+	copiedUp map[entryKey]bool // files copied up from lower layers: see copyUp
 }
 
 type dirTime struct {
@@ -68,8 +68,9 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 	return t.make(h, r, parent, name, base)
 }
 
-// mapOwner gives an entry of an owner that instances do not have to nobody: to
-// root it would lend privileges, and left alone not even root could change it.
+// mapOwner gives an entry to nobody if its owner does not exist in instances.
+// Root as the owner would lend privileges; an unmapped owner could not even be
+// changed by root.
 func (t *tree) mapOwner(h *tar.Header) {
 	has := func(id int) bool { return id >= 0 && id <= maxOwner }
 	if has(h.Uid) && has(h.Gid) {
@@ -84,8 +85,7 @@ func (t *tree) mapOwner(h *tar.Header) {
 	}
 }
 
-// clean returns the entry's name relative to the root, "." for the root
-// itself.
+// clean returns the entry's name relative to the root, "." for the root itself.
 func clean(name string) (string, error) {
 	for part := range strings.SplitSeq(name, "/") {
 		if part == ".." {
@@ -117,7 +117,7 @@ func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) e
 		return err
 	}
 	switch h.Typeflag {
-	case tar.TypeReg, '\x00', tar.TypeGNUSparse, tar.TypeCont: // old tars have a zero byte for a regular file
+	case tar.TypeReg, '\x00', tar.TypeGNUSparse, tar.TypeCont: // old tars mark a regular file with a zero byte
 		return t.file(h, r, parent, base)
 	case tar.TypeDir:
 		return t.directory(h, parent, name, base, kept, opaque)
@@ -134,8 +134,8 @@ func (t *tree) make(h *tar.Header, r io.Reader, parent int, name, base string) e
 	return refuse(h.Name, "is of the unknown type %q", string(h.Typeflag))
 }
 
-// replaceExisting removes what an earlier entry put at base. A directory stays for
-// another directory (kept). A directory that takes a whiteout's place must
+// replaceExisting removes what an earlier entry made at base. A directory stays
+// for another directory (kept). A directory that replaces a whiteout must
 // itself hide what lies below (opaque).
 func (t *tree) replaceExisting(parent int, base string, isDir bool) (kept, opaque bool, err error) {
 	var st unix.Stat_t
@@ -198,7 +198,7 @@ func (t *tree) directory(h *tar.Header, parent int, name, base string, kept, opa
 	return t.finishDir(h, fd, name)
 }
 
-// rootEntry gives the layer's root directory its attributes.
+// rootEntry sets the attributes of the layer's root directory.
 func (t *tree) rootEntry(h *tar.Header) error {
 	if h.Typeflag != tar.TypeDir {
 		return refuse(h.Name, "names the root directory but is not a directory")
@@ -230,8 +230,8 @@ func (t *tree) symlink(h *tar.Header, parent int, base string) error {
 	return finish(h, parent, base)
 }
 
-// hardlink makes another name of a file. A file that only the layers below
-// have is copied into this one first.
+// hardlink makes another name of a file. A file that only lower layers have is
+// copied up first.
 func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 	target, err := clean(h.Linkname)
 	if err != nil {
@@ -262,8 +262,8 @@ func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 	return t.link(h, f.path, parent, base)
 }
 
-// link makes base in parent another name of a file of this layer. The error is
-// ENOENT where it has none of that name.
+// link makes base in parent another name of a file of this layer. ENOENT if
+// this layer has no such file.
 func (t *tree) link(h *tar.Header, target string, parent int, base string) error {
 	dir, tbase := path.Split(target)
 	tparent, err := t.open(strings.TrimSuffix(dir, "/"))
@@ -292,17 +292,17 @@ func linkable(st *unix.Stat_t) bool {
 
 func isDevice(h *tar.Header) bool { return h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock }
 
-// device leaves out a device node under /dev and refuses any other.
+// device skips a device node under /dev and refuses any other.
 func (t *tree) device(h *tar.Header, name string) error {
 	if !strings.HasPrefix(name, "dev/") {
-		return refuse(h.Name, "is a device node (%d, %d): only those in /dev are tolerated, and left out", h.Devmajor, h.Devminor)
+		return refuse(h.Name, "is a device node (%d, %d): only those in /dev are accepted, and skipped", h.Devmajor, h.Devminor)
 	}
 	t.log.Debug("left a device node out of a layer", "name", name, "major", h.Devmajor, "minor", h.Devminor)
 	return nil
 }
 
-// setTimes sets the directories' modification times, after all that changes
-// them. Directories that later entries replaced are passed over.
+// setTimes sets the directories' modification times after everything that
+// changes them. Directories that later entries replaced are skipped.
 func (t *tree) setTimes() error {
 	for _, d := range t.dirs {
 		dir, base := path.Split(d.name)

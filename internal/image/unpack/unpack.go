@@ -1,37 +1,38 @@
-// Package unpack turns one layer of an image, a tar from a stranger, into a
+// Package unpack turns one layer of an image, an untrusted tar, into a
 // directory that overlayfs takes as a lower layer.
 //
 // It decides what a layer may contain and guarantees that nothing is written
-// outside the directory; where directories live, who else uses them and when
-// they go is package image's. It is called with a layer's bytes and never
-// fetches any.
+// outside the directory. Package image decides where directories are, who
+// shares them and when they are removed. This package is given a layer's bytes
+// and never fetches any.
 //
-// What becomes of the entries:
+// How entries are unpacked:
 //
 //   - Regular files, directories, symbolic links and fifos are made with the
 //     owner, mode (setuid and setgid bits included) and modification time of
-//     the entry. What belongs to owners above 65535, which an instance's user
-//     namespace does not have, is nobody's (65534).
-//   - Hard links may name regular files, symbolic links and fifos, also of the
-//     layers below: such a file is copied up first, as overlayfs would.
-//   - Device nodes under /dev are left out with a log line, because root file
-//     systems of distributions have some and an instance gets its own /dev;
-//     anywhere else they are refused.
-//   - Extended attributes in the user namespace are kept, all others left out:
-//     security.capability has no effect under no_new_privs, and trusted.* is
-//     how overlayfs itself is told things.
+//     the entry. An owner above 65535 does not exist in an instance's user
+//     namespace and becomes nobody (65534).
+//   - Hard links may name regular files, symbolic links and fifos, also of
+//     lower layers: such a file is copied up first, as overlayfs does it.
+//   - Device nodes under /dev are skipped with a log line: distributions' root
+//     file systems have some, and an instance gets its own /dev. Anywhere else
+//     they are refused.
+//   - Extended attributes in the user namespace are kept, all others skipped:
+//     security.capability has no effect under no_new_privs, and trusted.*
+//     controls overlayfs itself.
 //   - ".wh.name" becomes overlayfs's whiteout, a character device 0/0, and
 //     ".wh..wh..opq" the attribute trusted.overlay.opaque of its directory.
-//     Other names that begin with ".wh..wh." are AUFS's own and left out.
-//   - Directories that the tar does not have but its entries need are made as
-//     the layers below have them, since overlayfs shows the uppermost one's
-//     owner and mode; where they have none, with mode 0755 and owner root, as
-//     Docker does.
+//     Other names that begin with ".wh..wh." are AUFS's own and skipped.
+//   - A directory that the tar does not declare but its entries need gets the
+//     owner and mode that it has in the layers below, since overlayfs shows the
+//     uppermost one's; without one below, mode 0755 and owner root, as Docker
+//     does it.
 //
-// Names are taken relative to the layer's root, also absolute ones; ".." in a
-// name is refused. Symbolic links in the way to an entry are followed as a
-// process in a chroot would follow them (openat2 with RESOLVE_IN_ROOT), so
-// that neither "..", absolute targets nor a link swapped in half-way lead out.
+// Names, absolute ones too, are taken relative to the layer's root; ".." in a
+// name is refused. Symbolic links on the path of an entry are followed as a
+// process in a chroot would follow them (openat2 with RESOLVE_IN_ROOT). So
+// neither "..", nor absolute targets, nor a link swapped during the operation
+// leads outside.
 //
 // Unpacking needs root: whiteouts are device nodes and owners differ.
 package unpack
@@ -50,37 +51,38 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrCorrupt is returned for a layer whose stored bytes are not those that its
-// digest promises: the copy is bad, not the image.
+// ErrCorrupt is returned for a layer whose stored bytes differ from its digest:
+// the copy is damaged, not the image.
 var ErrCorrupt = errors.New("layer does not match its digest")
 
-// Limits bound what a layer may cost. All are required.
+// Limits bound a layer's cost. All are required.
 type Limits struct {
 	Bytes   int64 // of the uncompressed tar, and of its files together
 	Entries int   // files, directories and links
 	Ratio   int64 // uncompressed bytes for each compressed one, beyond Slack
-	Slack   int64 // bytes free of Ratio: gzip shrinks a file of zeros a thousandfold, which is no attack by itself
+	Slack   int64 // bytes exempt from Ratio: gzip shrinks a file of zeros a thousandfold, which is no attack by itself
 }
 
-// Digests are what a layer's bytes must hash to, "sha256:" and 64 digits.
+// Digests are the digests that a layer's bytes must have, "sha256:" and 64
+// hexadecimal digits.
 type Digests struct {
 	Blob string // as stored, compressed or not
 	Diff string // uncompressed
 }
 
-// Stats tell what a layer unpacked to.
+// Stats are the size of an unpacked layer.
 type Stats struct {
 	Bytes   int64 // of regular files, holes counted in full
 	Entries int
 }
 
-// Layer unpacks the layer that r yields, a tar that may be compressed with
-// gzip or zstd, into the empty directory dir, which will lie on those of below.
+// Layer unpacks the layer that r yields, a tar that may be compressed with gzip
+// or zstd, into the empty directory dir, which will lie on the layers of below.
 // It reads r to its end and verifies both digests. After an error dir holds an
 // unspecified part of the layer, nothing has been written elsewhere, and the
-// caller removes it.
+// caller removes dir.
 //
-// A layer's own faults are *slipway.Error.
+// An invalid layer is an *slipway.Error.
 func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Below, limits Limits, log *slog.Logger) (Stats, error) {
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -103,7 +105,7 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 	if err := t.unpack(diff); err != nil {
 		return t.stats, unreadable(err, blob, diff.n, want)
 	}
-	// What follows the tar's end still belongs to both digests.
+	// What follows the tar's end still counts for both digests.
 	for _, m := range []*meter{diff, blob} {
 		if _, err := io.CopyBuffer(io.Discard, onlyReader{m}, t.buf); err != nil {
 			return t.stats, unreadable(err, blob, diff.n, want)
@@ -114,14 +116,13 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 	}
 	if got := diff.digest(); got != want.Diff {
 		return t.stats, slipway.Errorf(slipway.InvalidRequest,
-			"Layer %s of the image unpacks to %s where the image's configuration says %s.", want.Blob, got, want.Diff)
+			"Layer %s of the image unpacks to %s, but the image's configuration says %s.", want.Blob, got, want.Diff)
 	}
 	return t.stats, nil
 }
 
-// unreadable says why the tar could not be read: bytes that are not the
-// promised ones, when the rest of the blob shows that, are the likelier cause
-// of a broken tar than a broken tool that made it.
+// unreadable says why the tar could not be read. If the rest of the blob shows
+// a wrong digest, damage is the likelier cause than a broken tool.
 func unreadable(err error, blob *meter, at int64, want Digests) error {
 	if !isFormat(err) || blob.ctx.Err() != nil {
 		return err
@@ -132,7 +133,7 @@ func unreadable(err error, blob *meter, at int64, want Digests) error {
 	return slipway.Errorf(slipway.InvalidRequest, "Layer %s is not a readable tar: %v (after %d bytes).", want.Blob, err, at)
 }
 
-// isFormat reports whether err is about the bytes read, not about writing
+// isFormat reports whether err is about the bytes read, and not about writing
 // them, a limit, or the entry's meaning.
 func isFormat(err error) bool {
 	if _, ok := errors.AsType[unix.Errno](err); ok {
@@ -164,7 +165,7 @@ func (t *tree) unpack(r io.Reader) error {
 	}
 }
 
-// count takes one more entry into account.
+// count counts one more entry against the limits.
 func (t *tree) count() error {
 	if t.stats.Entries++; t.stats.Entries > t.limits.Entries {
 		return slipway.Errorf(slipway.InvalidRequest, "A layer of the image has more than the %d entries allowed.", t.limits.Entries)
@@ -172,19 +173,18 @@ func (t *tree) count() error {
 	return nil
 }
 
-// explain adds the entry to err, in words for the user where the entry is to
-// blame.
+// explain adds the entry to err, as an *slipway.Error if the entry is at fault.
 func (t *tree) explain(h *tar.Header, err error) error {
 	switch {
 	case slipway.CodeOf(err) != "", errors.Is(err, ErrNeedsBelow):
 		return err
 	case errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EINVAL), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.EMLINK), errors.Is(err, unix.EEXIST):
-		return refuse(h.Name, "cannot be made: %v", err)
+		return refuse(h.Name, "can't be made: %v", err)
 	}
 	return fmt.Errorf("unpack %q: %w", h.Name, err)
 }
 
-// refuse is the error for an entry that a layer must not have.
+// refuse is the error for an entry that a layer may not have.
 func refuse(name, format string, args ...any) error {
 	if len(name) > 200 {
 		name = name[:200] + "..."
@@ -192,5 +192,5 @@ func refuse(name, format string, args ...any) error {
 	return slipway.Errorf(slipway.InvalidRequest, "A layer of the image has the entry %q, which %s.", name, fmt.Sprintf(format, args...))
 }
 
-// onlyReader hides every method but Read, so that io.Copy uses our buffer.
+// onlyReader hides every method except Read, so that io.Copy uses our buffer.
 type onlyReader struct{ io.Reader }

@@ -56,7 +56,7 @@ func unpackFiles(t testing.TB, files ...File) (string, error) {
 	return dir, err
 }
 
-// ls describes all below dir: "path kind mode uid:gid rest".
+// ls describes everything below dir: "path kind mode uid:gid rest".
 func ls(t testing.TB, dir string) []string {
 	t.Helper()
 	var got []string
@@ -215,8 +215,8 @@ func TestRefused(t *testing.T) {
 		{"hard link to a directory", []File{Dir("d/", 0), Hardlink("a", "d")}, "not a file"},
 		{"hard link to a whiteout", []File{Text(".wh.b", ""), Hardlink("a", "b")}, "which neither the layer nor those below it have"},
 		{"hard link through a link out", []File{Symlink("l", "/etc"), Hardlink("a", "l/passwd")}, "which neither the layer nor those below it have"},
-		{"empty whiteout", []File{Text(".wh.", "")}, "whiteout of no name"},
-		{"whiteout of ..", []File{Text("a/.wh...", "")}, "whiteout of no name"},
+		{"empty whiteout", []File{Text(".wh.", "")}, "whiteout without a name"},
+		{"whiteout of ..", []File{Text("a/.wh...", "")}, "whiteout without a name"},
 		{"file as a directory", []File{Text("a", ""), Text("a/b", "")}, "not a directory"},
 		{"dangling link as a directory", []File{Symlink("a", "nowhere"), Text("a/b", "")}, "not a directory"},
 		{"loop of links", []File{Symlink("a", "b"), Symlink("b", "a"), Text("a/b", "")}, "too many levels"},
@@ -236,7 +236,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A process in a chroot could not leave it either by these; here nothing
+// A process in a chroot could not leave it by these links either; here nothing
 // outside may change, and what is written must land inside.
 func TestNoEscape(t *testing.T) {
 	t.Parallel()
@@ -282,7 +282,7 @@ func TestNoEscape(t *testing.T) {
 }
 
 // Symbolic links to ever deeper directories would otherwise build a tree that
-// cannot be removed without as many descriptors.
+// can't be removed without as many descriptors.
 func TestDepthThroughLinks(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", 100)
@@ -325,7 +325,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A small tar may promise a file of any size, all of it a hole.
+// A small tar may declare a file of any size that is one hole.
 func TestSparseBomb(t *testing.T) {
 	t.Parallel()
 	// A GNU sparse header as `tar --sparse` writes for an empty file of 1 TiB.
@@ -359,8 +359,8 @@ func TestRatio(t *testing.T) {
 	}
 }
 
-// gzipZeros is the end of a tar followed by n zeros: nothing to write, yet
-// much to read.
+// gzipZeros is the end of a tar followed by n zeros: nothing to write, but much
+// to read.
 func gzipZeros(t *testing.T, n int) []byte {
 	t.Helper()
 	var one bytes.Buffer
@@ -431,7 +431,7 @@ func TestCorrupt(t *testing.T) {
 	if errors.Is(err, unpack.ErrCorrupt) || slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), right.Diff) {
 		t.Errorf("wrong diff id: %v", err)
 	}
-	// Right digests of something that is no tar are the maker's fault.
+	// Matching digests of a blob that is not a tar are the image's fault.
 	junk := []byte(strings.Repeat("junk", 1000))
 	_, _, err = unpackTar(t, junk, testLimits)
 	if errors.Is(err, unpack.ErrCorrupt) || slipway.CodeOf(err) != slipway.InvalidRequest {
@@ -469,7 +469,7 @@ func TestTimesAndAttributes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := string(buf[:n]); got != "user.kind\x00" {
-		t.Errorf("extended attributes %q, want user.kind alone", got)
+		t.Errorf("extended attributes %q, want only user.kind", got)
 	}
 }
 

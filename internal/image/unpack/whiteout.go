@@ -16,13 +16,13 @@ const (
 	opaqueXattr = "trusted.overlay.opaque"
 )
 
-// whiteoutDir reports whether an entry in dir is AUFS's own.
+// whiteoutDir reports whether dir is inside an AUFS metadata directory.
 func whiteoutDir(dir string) bool {
 	return strings.HasPrefix(dir, whiteoutMeta) || strings.Contains(dir, "/"+whiteoutMeta)
 }
 
-// whiteout makes the entry ".wh.<name>" in parent hide <name> of the layers
-// below, or all of them.
+// whiteout handles the entry ".wh.<name>" in parent: it hides <name> of the
+// layers below, or all their entries.
 func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 	if base == whiteoutOpaque {
 		fd, err := unix.Openat(parent, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -37,7 +37,7 @@ func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 	}
 	name := strings.TrimPrefix(base, whiteoutPrefix)
 	if name == "" || name == "." || name == ".." {
-		return refuse(h.Name, "is a whiteout of no name")
+		return refuse(h.Name, "is a whiteout without a name")
 	}
 	if err := t.removeCopies(parent, func(p entryKey) bool { return p.base == name }); err != nil {
 		return err
@@ -49,8 +49,8 @@ func (t *tree) whiteout(h *tar.Header, parent int, base string) error {
 	return t.hideBelow(parent, name)
 }
 
-// removeCopies removes files of the layers below that are in the directory parent
-// only for the sake of their other names.
+// removeCopies removes files copied up from lower layers that are in the
+// directory parent only for the sake of their other names.
 func (t *tree) removeCopies(parent int, which func(entryKey) bool) error {
 	if len(t.copiedUp) == 0 {
 		return nil
@@ -71,7 +71,8 @@ func (t *tree) removeCopies(parent int, which func(entryKey) bool) error {
 	return nil
 }
 
-// forgetCopy keeps what takes a lifted file's place from being taken for one.
+// forgetCopy forgets that base was copied up: an entry of this layer replaces
+// it.
 func (t *tree) forgetCopy(parent int, base string) error {
 	if len(t.copiedUp) == 0 {
 		return nil
@@ -81,9 +82,9 @@ func (t *tree) forgetCopy(parent int, base string) error {
 	return err
 }
 
-// hideBelow is a whiteout of a name that this layer has as well. A whiteout is
-// about lower layers alone, in whichever order the tar has the two: a file
-// hides them anyway, a directory must be told to.
+// hideBelow is a whiteout of a name that this layer has as well. A whiteout
+// hides only lower layers, in whichever order the tar has the two. A file hides
+// them anyway; a directory must be made opaque.
 func (t *tree) hideBelow(parent int, name string) error {
 	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
