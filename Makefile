@@ -22,8 +22,8 @@ build: init ## build bin/slipway, one static file
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/slipway ./cmd/slipway
 
-# The instances' first process. slipway embeds it, so it is built before
-# anything else is compiled, vetted or tested.
+# The first process of an instance. A slipway built without it is its own init:
+# instances then start more slowly and each takes some megabytes more.
 init: ## build the init that slipway embeds
 	@mkdir -p $(dir $(INIT))
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init
@@ -38,6 +38,7 @@ hello:
 
 test: unit e2e ## vet, all tests with the race detector, then end to end
 
+# With the init built: a race detector in each instance's init would find nothing.
 unit: init
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
@@ -49,10 +50,10 @@ unit: init
 e2e: build ## the real binary with real clients (as root)
 	$(GO) test -count=1 -parallel 4 -timeout 20m ./e2e
 
-fuzz: init ## fuzz the parsers that strangers reach first, a minute each
+fuzz: ## fuzz the parsers that strangers reach first, a minute each
 	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)
 
-lint: init ## vet, staticcheck and gofumpt
+lint: ## vet, staticcheck and gofumpt
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); \

@@ -21,6 +21,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
+	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
 )
 
 // The program's exit codes.
@@ -32,6 +33,11 @@ const (
 )
 
 func main() {
+	// Started by a server of this program, as the first process of a sandbox:
+	// only in programs that do not embed the small slipway-init.
+	if sandboxinit.Wanted(os.Args) {
+		sandboxinit.Main()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	m := &Main{
 		Stdin:  os.Stdin,

@@ -22,9 +22,14 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/openslipway/slipway/internal/image/imagetest"
+	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
 )
 
 func TestMain(m *testing.M) {
+	// The test binary is the server's program, and may be its own init.
+	if sandboxinit.Wanted(os.Args) {
+		sandboxinit.Main()
+	}
 	testscript.Main(m, map[string]func(){"slipway": main})
 }
 

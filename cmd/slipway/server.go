@@ -245,6 +245,7 @@ func (s *server) openLogs(context.Context) (err error) {
 func (s *server) openRuntime(ctx context.Context) (err error) {
 	cfg := embedded.Config{
 		Dir: s.dirs.instances(), Images: s.images, LayerDir: s.dirs.images(), Log: s.log.With("part", "runtime"), Pool: s.cfg.Warm,
+		SelfInit: true, // see main
 	}
 	if s.cfg.Warm == 0 {
 		cfg.Pool = -1

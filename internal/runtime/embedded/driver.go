@@ -74,9 +74,13 @@ type Config struct {
 	FirstID   int
 	Sandboxes int
 
-	// Init is the program of the instances' first process. nil: the one built
-	// into this program.
+	// Init is the program of the instances' first process. nil: the one that
+	// `make init` built, which this program embeds.
 	Init []byte
+	// SelfInit says that this program may serve as the init where none is
+	// embedded: its main function first asks sandboxinit.Wanted. Instances then
+	// start more slowly, and each takes some megabytes more.
+	SelfInit bool
 }
 
 const (
@@ -148,10 +152,8 @@ func New(cfg Config) (*Driver, error) {
 		return nil, err
 	}
 	cfg.setDefaults()
-	if cfg.Init == nil {
-		if err := checkInit(); err != nil {
-			return nil, err
-		}
+	if err := cfg.checkInit(); err != nil {
+		return nil, err
 	}
 	var err error
 	if cfg.Dir, err = filepath.Abs(cfg.Dir); err != nil {

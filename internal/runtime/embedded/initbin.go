@@ -10,32 +10,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// initFiles has the instances' first process in it, if it was built before
-// this package.
+// initFiles has cmd/slipway-init in it, if that was built before this package.
 //
 //go:embed initbin
 var initFiles embed.FS
 
 const initFile = "initbin/slipway-init"
 
-// checkInit reports whether the init is built in. It is read when it is started:
-// a copy would stay in memory for as long as the daemon.
-func checkInit() error {
+// checkInit reports whether there is a program to start sandboxes with. The one
+// embedded is read when it is started: a copy would stay in memory for as long
+// as the daemon.
+func (c *Config) checkInit() error {
+	if c.Init != nil || c.SelfInit {
+		return nil
+	}
 	if _, err := fs.Stat(initFiles, initFile); err != nil {
-		return errors.New("this program was built without its init: run `make init`, then build it again")
+		return errors.New("this program embeds no init and cannot serve as one: run `make init`, then build it again")
 	}
 	return nil
 }
 
-// programFile returns a program, nil for the one built in, as a file in memory
-// that can be executed and no longer be changed.
-func programFile(program []byte) (*os.File, error) {
-	if program == nil {
-		var err error
-		if program, err = initFiles.ReadFile(initFile); err != nil {
-			return nil, err
-		}
+// initProgram opens the program that sandboxes are started with: the given one,
+// the embedded one, or the running program, in this order.
+func initProgram(given []byte) (*os.File, error) {
+	if given != nil {
+		return programFile(given)
 	}
+	embedded, err := initFiles.ReadFile(initFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.Open("/proc/self/exe") // checkInit has seen that it may
+	}
+	if err != nil {
+		return nil, err
+	}
+	return programFile(embedded)
+}
+
+// programFile returns a program as a file in memory that can be executed and no
+// longer be changed.
+func programFile(program []byte) (*os.File, error) {
 	const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
 	fd, err := unix.MemfdCreate("slipway-init", flags|unix.MFD_EXEC)
 	if err == unix.EINVAL { // before Linux 6.3, where all can be executed

@@ -17,13 +17,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
+	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
 )
 
 // spawner is the process that starts inits, seen from the daemon. It is
 // started when it is first needed and again should it have died. It ends when
 // the daemon does.
 type spawner struct {
-	program []byte // nil: the one built in
+	program []byte // see Config.Init
 	log     *slog.Logger
 
 	mu   sync.Mutex // guards what follows, and serialises requests
@@ -102,7 +103,7 @@ func receivedFile(oob []byte, name string) (*os.File, error) {
 
 // start starts the process. The caller holds mu.
 func (s *spawner) start() error {
-	program, err := programFile(s.program)
+	program, err := initProgram(s.program)
 	if err != nil {
 		return err
 	}
@@ -113,7 +114,7 @@ func (s *spawner) start() error {
 	}
 	defer theirs.Close()
 	cmd := exec.Command("/proc/self/fd/" + strconv.Itoa(int(program.Fd())))
-	cmd.Args = []string{"slipway-spawner"}
+	cmd.Args = []string{sandboxinit.SpawnerName}
 	cmd.Dir = "/"
 	cmd.Env = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=1"}
 	cmd.ExtraFiles = []*os.File{theirs} // handoff.FDControl

@@ -1,4 +1,4 @@
-package main
+package sandboxinit
 
 import (
 	"syscall"
@@ -9,7 +9,7 @@ import (
 )
 
 // initPath is where the nest keeps this program.
-const initPath = "/slipway-init"
+const initPath = "/" + initName
 
 // initEnv is the environment of inits. They allocate a little while they set
 // up and nothing afterwards: collecting that garbage would cost more memory
@@ -32,11 +32,16 @@ func runSpawner() error {
 	limitResources() // inits inherit what is set here
 	// When the host runs out of memory, rather an instance than the daemon.
 	writeFile("/proc/self/oom_score_adj", "200")
-	if err := buildNest(); err != nil {
+	libs, err := findLibraries()
+	if err != nil {
+		return doing("find the program's libraries", err)
+	}
+	if err := buildNest(libs); err != nil {
 		return doing("build the spawner's mount namespace", err)
 	}
+	env := libs.env(initEnv)
 	for {
-		if err := serve(); err == errGone {
+		if err := serve(env); err == errGone {
 			return nil
 		} else if err != nil {
 			return err
@@ -44,8 +49,8 @@ func runSpawner() error {
 	}
 }
 
-// serve answers one request.
-func serve() error {
+// serve answers one request for an init with this environment.
+func serve(env []string) error {
 	b := make([]byte, 64)
 	oob := make([]byte, unix.CmsgSpace(5*4))
 	n, oobn, _, _, err := unix.Recvmsg(handoff.FDControl, b, oob, unix.MSG_CMSG_CLOEXEC)
@@ -66,7 +71,7 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	answer, pidfd := spawn(request, fds)
+	answer, pidfd := spawn(request, fds, env)
 	for _, fd := range fds {
 		unix.Close(fd)
 	}
@@ -85,7 +90,7 @@ func serve() error {
 }
 
 // spawn starts an init. It returns its pidfd, or -1 and the error in words.
-func spawn(request handoff.Spawn, fds []int) (handoff.Spawned, int) {
+func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int) {
 	want := 4
 	if request.IntoCgroup {
 		want = 5
@@ -97,7 +102,7 @@ func spawn(request handoff.Spawn, fds []int) (handoff.Spawned, int) {
 	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(request.FirstID), Size: int(request.IDs)}}
 	attr := &syscall.ProcAttr{
 		Dir: "/",
-		Env: initEnv,
+		Env: env,
 		// Standard input is the nest's /dev/null.
 		Files: []uintptr{0, 0, 0, uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2]), uintptr(fds[3])},
 		Sys: &syscall.SysProcAttr{
@@ -115,7 +120,7 @@ func spawn(request handoff.Spawn, fds []int) (handoff.Spawned, int) {
 	if request.IntoCgroup {
 		attr.Sys.CgroupFD = fds[4]
 	}
-	pid, err := syscall.ForkExec(initPath, []string{"slipway-init"}, attr)
+	pid, err := syscall.ForkExec(initPath, []string{initName}, attr)
 	if err != nil {
 		return handoff.Spawned{Err: err.Error()}, -1
 	}

@@ -1,4 +1,4 @@
-package main
+package sandboxinit
 
 import (
 	"golang.org/x/sys/unix"

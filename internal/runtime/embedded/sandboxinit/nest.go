@@ -1,6 +1,8 @@
-package main
+package sandboxinit
 
 import (
+	"strconv"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -13,19 +15,19 @@ var devices = [...]string{"null", "zero", "full", "random", "urandom", "tty"}
 // there in full, or else the kernel refuses a sandbox mounts of its own.
 //
 // What a sandbox inherits is this and nothing else, whatever an init may
-// leave undone.
-func buildNest() error {
+// leave undone. The program's libraries, if it has any, are bound too.
+func buildNest(libs *libraries) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return doing("make mounts private", err)
 	}
-	nest, err := newTmpfs("16m")
+	nest, err := newNest()
 	if err != nil {
-		return doing("make a tmpfs", err)
-	}
-	if err := copyProgram(nest); err != nil {
-		return doing("copy the program", err)
+		return err
 	}
 	if err := bindHost(nest); err != nil {
+		return err
+	}
+	if err := libs.bind(nest); err != nil {
 		return err
 	}
 	if err := unix.MoveMount(nest, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
@@ -39,6 +41,25 @@ func buildNest() error {
 		return doing("make the nest read-only", err)
 	}
 	return openNull()
+}
+
+// newNest returns a detached tmpfs with the running program in it.
+func newNest() (fd int, err error) {
+	program, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, doing("open the program", err)
+	}
+	defer unix.Close(program)
+	var st unix.Stat_t
+	if err := unix.Fstat(program, &st); err != nil {
+		return -1, doing("open the program", err)
+	}
+	const rest = 1 << 20 // more than the directories take
+	nest, err := newTmpfs(strconv.FormatInt(st.Size+rest, 10))
+	if err != nil {
+		return -1, doing("make a tmpfs", err)
+	}
+	return nest, doing("copy the program", copyProgram(nest, program))
 }
 
 // newTmpfs returns a detached tmpfs. The descriptor is good for openat.
@@ -59,16 +80,10 @@ func newTmpfs(size string) (fd int, err error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// copyProgram copies the running program into the nest. Inits may execute but
-// not read it: from such a program the kernel makes a process that belongs to
-// the host's user namespace for whoever wants to trace it or look into its
-// /proc entry, and never was anything else.
-func copyProgram(nest int) error {
-	from, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(from)
+// copyProgram copies the program into the nest. Inits may execute but not read
+// it. The kernel lets only the host's user namespace trace a process of such a
+// program, or look into its /proc entry, from the process's first moment.
+func copyProgram(nest, from int) error {
 	to, err := unix.Openat(nest, initPath[1:], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o111)
 	if err != nil {
 		return err
