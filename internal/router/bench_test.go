@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// instant is a Dialer of instances that answer each request with the same
-// bytes, at next to no cost: what is measured is the router.
+// instant is a Dialer of instances that answer each request with the same bytes
+// at almost no cost, so that the benchmark measures the router.
 type instant struct{ answer []byte }
 
 func (d instant) Dial(context.Context, string, int) (net.Conn, error) {
@@ -32,15 +32,15 @@ func (d instant) Dial(context.Context, string, int) (net.Conn, error) {
 	return a, nil
 }
 
-// BenchmarkProxy is a request's way through the router, client's socket
-// included, over connections that are kept.
+// BenchmarkProxy measures a request through the router on kept connections,
+// including the socket of the client.
 func BenchmarkProxy(b *testing.B) {
 	for _, size := range []int{100, 10_000, 1_000_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size)
 			r := newRouter(Config{Dialer: instant{[]byte(answer)}, Log: slog.New(slog.DiscardHandler)})
 			r.apply([]route{{
-				service: "svc", places: public(testHost), maxConcurrency: 200,
+				service: "svc", keys: public(testHost), maxConcurrency: 200,
 				instances: []endpoint{{id: "a", open: true}, {id: "b", open: true}},
 			}}, 1)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -89,7 +89,7 @@ func load(b *testing.B, pb *testing.PB, addr string, size int) {
 	}
 }
 
-// BenchmarkHead is what the guard adds to a request.
+// BenchmarkHead measures what the guard adds to a request.
 func BenchmarkHead(b *testing.B) {
 	in := []byte("GET /path?query HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html\r\n" +
 		"Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nCookie: session=0123456789abcdef\r\nConnection: keep-alive\r\n\r\n")

@@ -2,22 +2,22 @@ package router
 
 import "errors"
 
-// errChunk is returned for a chunked body that is not framed as RFC 9112 says.
+// errChunk is returned for a chunked body whose framing breaks RFC 9112.
 var errChunk = errors.New("malformed chunked body")
 
 // Limits of a chunked body's framing.
 const (
-	maxChunkDigits = 15      // of a chunk's size: less than 2^60 bytes
-	maxChunkExt    = 256     // bytes of a chunk's extensions
-	maxTrailer     = 4 << 10 // bytes of the trailer section
+	maxChunkDigits = 15      // in a chunk size, which is therefore less than 2^60 bytes
+	maxChunkExt    = 256     // bytes in the extensions of one chunk
+	maxTrailer     = 4 << 10 // bytes in the trailer section
 )
 
-// chunkScanner follows the framing of a chunked body that arrives in pieces
-// and finds its end. The zero value is ready for a body's first byte.
+// chunkScanner parses the framing of a chunked body that arrives in pieces and
+// finds its end. The zero value is ready for the first byte of a body.
 type chunkScanner struct {
 	state chunkState
-	left  int64 // of the chunk's size or data
-	count int   // bytes of the current digits, extension or trailer section
+	left  int64 // bytes left in the chunk; while the size is read, the size so far
+	count int   // bytes of the current size, extension or trailer section
 }
 
 type chunkState uint8
@@ -37,9 +37,9 @@ const (
 	chunkDone
 )
 
-// feed takes the next bytes of the body and returns how many of them belong to
-// it. done reports that the body is complete; err is errChunk, after which the
-// scanner must not be used.
+// feed parses the next bytes of the body and returns how many of them belong to
+// it. done reports that the body is complete. err is errChunk; the scanner must
+// not be used after an error.
 func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
 	for n < len(b) && c.state != chunkDone {
 		if c.state == chunkData {
@@ -58,8 +58,8 @@ func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
 	return n, c.state == chunkDone, nil
 }
 
-// step takes one byte that is not chunk data and reports whether it may stand
-// there.
+// step parses one byte that is not chunk data and reports whether the grammar
+// allows it.
 func (c *chunkScanner) step(b byte) bool {
 	switch c.state {
 	case chunkSize:

@@ -51,8 +51,8 @@ func TestChunks(t *testing.T) {
 	}
 }
 
-// Whatever passes, net/http's reader understands, and the body ends where we
-// say; and pieces make no difference.
+// Everything that passes is understood by net/http's reader and ends at the
+// same place, however it is split.
 func FuzzChunks(f *testing.F) {
 	for _, s := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\nGET", "3;a=b\r\nabc\r\n0\r\nX: y\r\n\r\n", "f\r\n", "3\nabc\n0\n\n"} {
 		f.Add([]byte(s), uint8(1))

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// tracked is an instance that may be removed once nothing is in flight on it.
+// tracked is an instance that may be removed once it has nothing in flight.
 type tracked struct {
 	*httptest.Server
 	busy atomic.Int64
-	over *atomic.Int64 // counts requests above limit
+	over *atomic.Int64 // counts requests above the limit
 }
 
 const churnLimit = 5
@@ -35,12 +35,13 @@ func newTracked(over *atomic.Int64) *tracked {
 	return i
 }
 
-// Ten thousand requests while instances come, drain and go: each is answered,
-// none meets an instance that is gone, and none is over the limit.
+// Ten thousand requests while instances start, drain and end: each request is
+// answered, none reaches an instance that is gone, and no instance exceeds its
+// limit.
 func TestNoRequestIsLostInChurn(t *testing.T) {
 	t.Parallel()
 	const requests, clients = 10_000, 20
-	w := newWorld(t, func(c *Config) { c.QueueLeast = clients })
+	w := newFixture(t, func(c *Config) { c.QueueLeast = clients })
 	w.apply(func(r *route) { r.maxConcurrency = churnLimit })
 	var over atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
@@ -82,9 +83,9 @@ func TestNoRequestIsLostInChurn(t *testing.T) {
 	}
 }
 
-// churn replaces instances until ctx ends: one more, then the oldest drains,
-// ends and is gone. For a moment there may be none at all.
-func (w *world) churn(ctx context.Context, over *atomic.Int64) {
+// churn replaces instances until ctx ends: it adds one, drains the oldest and
+// removes it. At times there is none at all.
+func (w *fixture) churn(ctx context.Context, over *atomic.Int64) {
 	instances := map[string]*tracked{}
 	defer func() {
 		for _, i := range instances {
@@ -111,14 +112,13 @@ func (w *world) churn(ctx context.Context, over *atomic.Int64) {
 	}
 }
 
-// retire drains the oldest instance and removes it once the router says that
-// it is empty.
-func (w *world) retire(instances map[string]*tracked) {
+// retire drains the oldest instance and removes it once it is idle.
+func (w *fixture) retire(instances map[string]*tracked) {
 	var id string
 	w.apply(func(r *route) {
 		for n := range r.instances {
 			if r.instances[n].open {
-				r.instances[n].open, r.instances[n].leaving = false, true
+				r.instances[n].open, r.instances[n].draining = false, true
 				id = r.instances[n].id
 				return
 			}
@@ -127,7 +127,7 @@ func (w *world) retire(instances map[string]*tracked) {
 	if id == "" {
 		return
 	}
-	eventually(w.t, id+" is empty", func() bool { return !w.busy(id) })
+	eventually(w.t, id+" has drained", func() bool { return !w.busy(id) })
 	if n := instances[id].busy.Load(); n > 0 {
 		// Its handler may still be returning; it must not be serving.
 		eventually(w.t, id+" is idle", func() bool { return instances[id].busy.Load() == 0 })
@@ -147,7 +147,7 @@ func (w *world) retire(instances map[string]*tracked) {
 // Scaling in lets requests finish, however long they take.
 func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	release := make(chan struct{})
 	w.add("old", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		io.WriteString(rw, "begin ")
@@ -158,7 +158,7 @@ func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	resp := c.head("GET")
-	w.apply(func(r *route) { r.instances[0].open, r.instances[0].leaving = false, true })
+	w.apply(func(r *route) { r.instances[0].open, r.instances[0].draining = false, true })
 	w.add("new", text("new"))
 	for range 5 {
 		if _, body := w.get("/"); body != "new" {
@@ -166,7 +166,7 @@ func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 		}
 	}
 	if !w.busy("old") {
-		t.Error("the draining instance counts as empty with a request in flight")
+		t.Error("the draining instance counts as drained with a request in flight")
 	}
 	close(release)
 	if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "begin end" {
@@ -181,7 +181,7 @@ func TestShutdown(t *testing.T) {
 	t.Parallel()
 	t.Run("lets requests finish", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, nil)
+		w := newFixture(t, nil)
 		release := make(chan struct{})
 		w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 			<-release
@@ -205,7 +205,7 @@ func TestShutdown(t *testing.T) {
 	})
 	t.Run("cuts what does not", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, func(c *Config) { c.ShutdownTimeout = 50 * time.Millisecond })
+		w := newFixture(t, func(c *Config) { c.ShutdownTimeout = 50 * time.Millisecond })
 		w.addRaw("a", echo)
 		tunnel := w.dial()
 		tunnel.send(upgrade)

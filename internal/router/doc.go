@@ -1,25 +1,26 @@
-// Package router takes requests from clients to instances: host name to
-// service, service to one of its instances, never more than its release's
-// MaxConcurrency on each. Requests that find no free instance wait; those for
-// a paused or unknown service are answered at once.
+// Package router proxies requests from clients to instances. It looks up the
+// service by host name and picks an instance, without exceeding MaxConcurrency
+// of the service's release on any instance. Requests that find no free slot
+// wait. Requests for a paused or unknown service are answered at once.
 //
-// It decides nothing about services: what exists and may take requests is read
-// from the store (load.go alone knows it) and lands in an immutable table. It
-// starts no instance either: it tells whoever scales that requests wait, and
-// says when a release or instance that is to go has nothing in flight.
+// The router decides nothing about services. Only load.go reads the store; it
+// builds an immutable table of the services and of the instances that may take
+// requests. The router starts no instances either: it calls OnWait when a
+// request waits, and reports to the store when a release or instance that must
+// drain has nothing in flight.
 //
 // # Layers
 //
 // From the wire inwards:
 //
-//   - guard.go, head.go, chunk.go: what bytes may pass as a request. The guard
-//     sits in front of net/http and refuses what that would repair.
-//   - handler.go, proxy.go, upload.go, tunnel.go, header.go: one request's way
-//     there and back, on net/http.
-//   - gate.go: who gets which instance and who waits. No I/O.
-//   - table.go, service.go, load.go, drain.go: what the store says.
+//   - guard.go, head.go, chunk.go: which bytes may pass as a request. The guard
+//     sits in front of net/http and refuses what net/http would repair.
+//   - handler.go, proxy.go, upload.go, tunnel.go, header.go: one request and its
+//     response, on net/http.
+//   - gate.go: which request gets which instance, and which waits. No I/O.
+//   - table.go, service.go, load.go: what the store says.
 //   - demand.go, metrics.go, page.go: what others see of it.
 //
-// net/http costs several times what the rest does, so it is kept to the second
-// layer: head.go, chunk.go, gate.go and all below know nothing of it.
+// Of the first layer guard.go, and of the others the second, use net/http;
+// head.go uses only its names of statuses.
 package router

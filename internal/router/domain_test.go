@@ -14,8 +14,8 @@ import (
 
 func TestWildcardsYieldToNames(t *testing.T) {
 	t.Parallel()
-	root := &service{id: "root", places: public("root.slipway.test", "*.example.com", "example.com")}
-	shop := &service{id: "shop", places: public("shop.slipway.test", "shop.example.com")}
+	root := &service{id: "root", keys: public("root.slipway.test", "*.example.com", "example.com")}
+	shop := &service{id: "shop", keys: public("shop.slipway.test", "shop.example.com")}
 	both := newTable().with([]*service{root, shop}, nil)
 	for host, want := range map[string]*service{
 		"shop.slipway.test":   shop,
@@ -23,40 +23,40 @@ func TestWildcardsYieldToNames(t *testing.T) {
 		"blog.example.com":    root,
 		"_x.example.com":      root,
 		"shop.example.com":    shop,
-		"a.shop.example.com":  nil, // a wildcard stands for one label
+		"a.shop.example.com":  nil, // a wildcard matches one label
 		"a.b.example.com":     nil,
 		"example.com.evil":    nil,
 		"evilexample.com":     nil,
 		"com":                 nil,
-		"*.example.com":       root, // what no request's host can be
+		"*.example.com":       root, // no request can have this host
 		"blog.slipway.test":   nil,
 		"[2001:db8::1]":       nil,
 		"192.0.2.1":           nil,
 		"shop.example.com.":   nil, // not in normal form
 		"www.shop.slipway.de": nil,
 	} {
-		if got := both.find(place{host: host}); got != want {
+		if got := both.find(routeKey{host: host}); got != want {
 			t.Errorf("%s: %v, want %v", host, got, want)
 		}
 	}
-	root.places = root.places[:1]
-	if got := both.with([]*service{root}, nil).find(place{host: "blog.example.com"}); got != nil {
+	root.keys = root.keys[:1]
+	if got := both.with([]*service{root}, nil).find(routeKey{host: "blog.example.com"}); got != nil {
 		t.Errorf("without its wildcard: %v", got)
 	}
-	if got := both.with(nil, []*service{shop}).find(place{host: "shop.example.com"}); got != root {
+	if got := both.with(nil, []*service{shop}).find(routeKey{host: "shop.example.com"}); got != root {
 		t.Errorf("with the name's service gone: %v, want the wildcard's", got)
 	}
 }
 
 func TestFindDoesNotAllocate(t *testing.T) {
-	tab := newTable().with([]*service{{id: "a", places: public("*.example.com")}}, nil)
-	if n := testing.AllocsPerRun(100, func() { tab.find(place{host: "shop.example.com"}) }); n != 0 {
+	tab := newTable().with([]*service{{id: "a", keys: public("*.example.com")}}, nil)
+	if n := testing.AllocsPerRun(100, func() { tab.find(routeKey{host: "shop.example.com"}) }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
 
 // domain adds a domain to the service in a state.
-func (b *followed) domain(name string, www bool, state slipway.DomainStatus) slipway.CustomDomain {
+func (b *storeFixture) domain(name string, www bool, state slipway.DomainStatus) slipway.CustomDomain {
 	b.t.Helper()
 	d := slipway.CustomDomain{ID: slipway.NewID(), ServiceID: b.service.ID, Name: name, WWW: www, CreatedAt: t0, State: state}
 	b.update(func(tx *store.Tx) error {
@@ -68,11 +68,11 @@ func (b *followed) domain(name string, www bool, state slipway.DomainStatus) sli
 	return d
 }
 
-// Active domains are answered as the service's URL is, all others as unknown.
+// Active domains are answered like the service URL, all others as unknown.
 func TestCustomDomains(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		b.run()
 		b.release("rel")
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
@@ -105,13 +105,13 @@ func TestCustomDomains(t *testing.T) {
 // A domain may move from one service to another.
 func TestDomainMoves(t *testing.T) {
 	t.Parallel()
-	from := &service{id: "from", places: public("example.com", "*.example.com")}
+	from := &service{id: "from", keys: public("example.com", "*.example.com")}
 	to := &service{id: "to"}
 	first := newTable().with([]*service{from, to}, nil)
-	from.places, to.places = nil, public("example.com", "*.example.com")
+	from.keys, to.keys = nil, public("example.com", "*.example.com")
 	for _, moved := range [][]*service{{from, to}, {to, from}} {
 		tab := first.with(moved, nil)
-		if tab.find(place{host: "example.com"}) != to || tab.find(place{host: "a.example.com"}) != to {
+		if tab.find(routeKey{host: "example.com"}) != to || tab.find(routeKey{host: "a.example.com"}) != to {
 			t.Errorf("the domain is not found at the service that it moved to")
 		}
 	}
@@ -121,11 +121,11 @@ func TestPrivateServiceHasNoPublicDomain(t *testing.T) {
 	t.Parallel()
 	r := store.Route{Hosts: []string{"example.com"}}
 	r.Service.Label = "shop"
-	if got := routeOf(r, "test").places; !slices.Equal(got, public("shop.test", "example.com")) {
+	if got := routeOf(r, "test").keys; !slices.Equal(got, public("shop.test", "example.com")) {
 		t.Errorf("of a public service: %v", got)
 	}
 	r.Service.Spec.Network.IngressConfiguration = &types.IngressConfiguration{}
-	if got := routeOf(r, "test").places; len(got) != 0 {
+	if got := routeOf(r, "test").keys; len(got) != 0 {
 		t.Errorf("of a private service: %v", got)
 	}
 }

@@ -10,40 +10,41 @@ import (
 	"time"
 )
 
-// What acquire returns when no instance is to be had.
+// Errors of acquire.
 var (
-	errPaused    = errors.New("service is paused")
-	errUnborn    = errors.New("service has no version that runs")
-	errDeleted   = errors.New("service is deleted")
-	errQueueFull = errors.New("too many requests wait")
+	errPaused      = errors.New("service is paused")
+	errNotDeployed = errors.New("service has no running version")
+	errDeleted     = errors.New("service is deleted")
+	errQueueFull   = errors.New("too many requests are waiting")
 )
 
-// gate gives each request of a service a slot on one of its instances, or lets
-// it wait for one in the order of arrival.
+// gate gives each request of a service a slot on one of its instances. Requests
+// that find no free slot wait in order of arrival.
 //
-// Claiming a free slot takes no lock. The lock is for those who wait, and two
-// rules keep one from being forgotten: who waits raises waiting before it looks
-// for a slot once more, and who gives a slot back does so before it looks at
-// waiting. Whatever the order of the two, at least one sees the other.
+// Claiming a free slot takes no lock; the lock protects the queue of waiters.
+// Two rules ensure that no waiter is forgotten. A waiter increments waiting
+// before its last look for a slot. A releaser frees the slot before it reads
+// waiting. Whatever the order of the two, at least one of them sees the other.
 type gate struct {
 	view    atomic.Pointer[view]
-	next    atomic.Uint32 // where the next search starts
-	waiting atomic.Int64  // length of queue, for readers without the lock
+	next    atomic.Uint32 // index where the next search starts
+	waiting atomic.Int64  // length of queue, readable without the lock
 	sampled atomic.Bool   // demand is being sampled
 
-	onWait   func() // a request waits: called without the lock, must not block
-	onIdle   func() // a closed instance has nothing in flight any more: likewise
-	onDemand func() // there is demand that is not sampled yet: likewise
+	onWait   func() // called when a request starts to wait; without the lock, must not block
+	onIdle   func() // called when a closed instance has no more requests in flight; likewise
+	onDemand func() // called when there is demand and nobody samples it; likewise
 
-	mu    sync.Mutex // guards queue; view changes only under it
-	queue list.List  // of *waiter, the longest waiting first
+	mu    sync.Mutex // guards queue; view is only replaced while it is held
+	queue list.List  // of *waiter, longest waiting first
 }
 
-// view is what requests are to go by, replaced as a whole.
+// view is the state that requests are admitted by. It is immutable and replaced
+// as a whole.
 type view struct {
-	refuse    error // the answer to every request; nil to serve them
-	limit     int64 // requests at once on each instance
-	queue     int   // requests that may wait
+	refuse    error // returned for every request; nil to serve them
+	limit     int64 // concurrent requests on each instance
+	queue     int   // maximum number of waiting requests
 	instances []*instance
 }
 
@@ -61,27 +62,27 @@ func newGate(onWait, onIdle, onDemand func()) *gate {
 	return g
 }
 
-// acquire returns an instance with a slot taken on it, which release must give
-// back. It waits for one until ctx ends (then its cause is returned); it
-// returns errPaused, errUnborn, errDeleted or errQueueFull at once. A request
-// that comes again, because its first instance could not be reached, goes
-// before all that wait.
-func (g *gate) acquire(ctx context.Context, again bool) (*instance, error) {
+// acquire claims a slot on an instance, which the caller must give back with
+// release. It waits for a slot until ctx ends and then returns the cause. It
+// returns errPaused, errNotDeployed, errDeleted or errQueueFull at once.
+// isRetry says that an earlier instance could not be reached: such a request
+// goes to the front of the queue.
+func (g *gate) acquire(ctx context.Context, isRetry bool) (*instance, error) {
 	v := g.view.Load()
 	if v.refuse != nil {
 		return nil, v.refuse
 	}
-	if again || g.waiting.Load() == 0 { // else it would overtake those who wait
+	if isRetry || g.waiting.Load() == 0 { // otherwise it would overtake the waiters
 		if i := v.claim(g.next.Add(1)); i != nil {
-			g.demanded()
+			g.startSampling()
 			return i, nil
 		}
 	}
-	w, elem, err := g.enqueue(again)
+	w, elem, err := g.enqueue(isRetry)
 	if err != nil {
 		return nil, err
 	}
-	g.demanded()
+	g.startSampling()
 	if elem != nil {
 		g.onWait()
 	}
@@ -93,19 +94,19 @@ func (g *gate) acquire(ctx context.Context, again bool) (*instance, error) {
 	}
 }
 
-// enqueue adds a waiter; elem is nil when it needs not wait after all.
-func (g *gate) enqueue(again bool) (w *waiter, elem *list.Element, err error) {
+// enqueue adds a waiter to the queue. elem is nil if it got a slot at once.
+func (g *gate) enqueue(isRetry bool) (w *waiter, elem *list.Element, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	v := g.view.Load()
 	if v.refuse != nil {
 		return nil, nil, v.refuse
 	}
-	if g.queue.Len() >= v.queue && !again {
+	if g.queue.Len() >= v.queue && !isRetry {
 		return nil, nil, errQueueFull
 	}
 	w = &waiter{ready: make(chan struct{})}
-	if again {
+	if isRetry {
 		elem = g.queue.PushFront(w)
 	} else {
 		elem = g.queue.PushBack(w)
@@ -118,8 +119,8 @@ func (g *gate) enqueue(again bool) (w *waiter, elem *list.Element, err error) {
 	return w, elem, nil
 }
 
-// giveUp takes a waiter whose context ended out of the queue. A slot that it
-// was given meanwhile goes to the next.
+// giveUp removes a waiter whose context has ended. If it was given a slot in
+// the meantime, the slot goes to the next waiter.
 func (g *gate) giveUp(ctx context.Context, w *waiter, elem *list.Element) (*instance, error) {
 	g.mu.Lock()
 	select {
@@ -135,9 +136,9 @@ func (g *gate) giveUp(ctx context.Context, w *waiter, elem *list.Element) (*inst
 	return nil, context.Cause(ctx)
 }
 
-// release gives a slot back and hands it to the request that waits longest.
+// release gives a slot back and hands it to the longest waiting request.
 func (g *gate) release(i *instance) {
-	idle := i.leave()
+	idle := i.releaseSlot()
 	if g.waiting.Load() > 0 {
 		g.kick()
 	}
@@ -146,14 +147,14 @@ func (g *gate) release(i *instance) {
 	}
 }
 
-// kick hands out free slots.
+// kick hands free slots to waiters.
 func (g *gate) kick() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dispatch()
 }
 
-// dispatch gives free slots to those who wait. mu is held.
+// dispatch hands free slots to waiters. mu is held.
 func (g *gate) dispatch() {
 	v := g.view.Load()
 	for e := g.queue.Front(); e != nil; e = g.queue.Front() {
@@ -169,7 +170,7 @@ func (g *gate) dispatch() {
 	}
 }
 
-// set makes v what requests go by from now on.
+// set replaces the view.
 func (g *gate) set(v *view) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -177,28 +178,29 @@ func (g *gate) set(v *view) {
 	g.dispatch()
 }
 
-// distrust keeps requests away for a moment from an instance that could not be
-// reached: having nothing in flight it would else attract them all.
-func (g *gate) distrust(i *instance) {
+// eject keeps requests away for a short time from an instance that could not be
+// reached. Without it an unreachable instance, which has nothing in flight,
+// would attract every request.
+func (g *gate) eject(i *instance) {
 	n := i.failures.Add(1)
-	if i.suspect.Swap(true) {
+	if i.ejected.Swap(true) {
 		return
 	}
-	time.AfterFunc(pause(n), func() {
-		i.suspect.Store(false)
+	time.AfterFunc(ejectionTime(n), func() {
+		i.ejected.Store(false)
 		g.kick()
 	})
 }
 
-// trust ends a row of failures.
-func (g *gate) trust(i *instance) {
+// resetFailures ends the series of consecutive failures of an instance.
+func (g *gate) resetFailures(i *instance) {
 	if i.failures.Load() != 0 {
 		i.failures.Store(0)
 	}
 }
 
-// demand returns the requests in flight on instances that take new ones, and
-// those that wait.
+// demand returns the requests in flight on instances that accept new ones, and
+// the requests that wait.
 func (g *gate) demand() (inFlight, waiting int64) {
 	for _, i := range g.view.Load().instances {
 		inFlight += i.inFlight()
@@ -206,28 +208,30 @@ func (g *gate) demand() (inFlight, waiting int64) {
 	return inFlight, g.waiting.Load()
 }
 
-// demanded has demand sampled, now that it has risen. rested looks in the
-// opposite order, so that one of the two sees the other.
-func (g *gate) demanded() {
+// startSampling has the demand sampled, now that there is some. It reads and
+// writes in the opposite order of stopSampling, so that one of them sees the
+// other.
+func (g *gate) startSampling() {
 	if !g.sampled.Load() && g.sampled.CompareAndSwap(false, true) {
 		g.onDemand()
 	}
 }
 
-// rested ends the sampling of demand that was seen to be none, and reports
-// whether it did: not if there is some again that nobody else will have sampled.
-func (g *gate) rested() bool {
+// stopSampling ends the sampling after demand fell to zero and reports whether
+// it did. It does not if new demand has appeared that nobody else will sample.
+func (g *gate) stopSampling() bool {
 	g.sampled.Store(false)
 	f, w := g.demand()
 	return f+w == 0 || !g.sampled.CompareAndSwap(false, true)
 }
 
-// scanAll is the number of instances up to which all are compared. Of more,
-// two are picked at random: nearly as even, and claiming stays cheap.
+// scanAll is the number of instances up to which all are compared. With more,
+// two are picked at random, which is nearly as even and keeps claiming cheap.
 const scanAll = 8
 
-// claim takes a slot on the least loaded instance, if any has one. Of equally
-// loaded ones the first from start on gets it, so that they take turns.
+// claim takes a slot on the least loaded instance that has one free. Ties go to
+// the first instance from index start on, so that equally loaded instances take
+// turns.
 func (v *view) claim(start uint32) *instance {
 	n := uint32(len(v.instances))
 	if n == 0 {
@@ -250,14 +254,14 @@ func (v *view) claim(start uint32) *instance {
 		if best.claim(v.limit) {
 			return best
 		}
-		// Others filled it meanwhile: look again.
+		// Another request took the last slot: search again.
 	}
 }
 
-// least returns the less loaded of two instances, of those that have a free
-// slot and are not suspect; a may be nil. The first wins when they are equal.
+// least returns the less loaded of two instances, ignoring those that are full
+// or ejected. a may be nil. a wins a tie.
 func (v *view) least(a, b *instance) *instance {
-	free := func(i *instance) bool { return i != nil && i.load.Load() < v.limit && !i.suspect.Load() }
+	free := func(i *instance) bool { return i != nil && i.load.Load() < v.limit && !i.ejected.Load() }
 	switch {
 	case !free(b):
 		if !free(a) {

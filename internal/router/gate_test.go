@@ -60,8 +60,8 @@ func TestIdleInstancesTakeTurns(t *testing.T) {
 	}
 }
 
-// Above eight instances two random choices have to do: every one is used, all
-// slots are found, and the spread stays small.
+// With more than eight instances the two random choices still use every
+// instance, find every slot, and spread evenly.
 func TestManyInstancesFillEvenly(t *testing.T) {
 	t.Parallel()
 	g, list := newTestGate(50, 20)
@@ -108,20 +108,20 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 	})
 }
 
-func TestAgainGoesFirst(t *testing.T) {
+func TestRetryGoesFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newTestGate(1, 1)
 		first := mustAcquire(t, g)
 		var order []bool
-		for _, again := range []bool{false, true} {
+		for _, isRetry := range []bool{false, true} {
 			go func() {
-				i, err := g.acquire(t.Context(), again)
+				i, err := g.acquire(t.Context(), isRetry)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				order = append(order, again)
+				order = append(order, isRetry)
 				g.release(i)
 			}()
 			synctest.Wait()
@@ -129,7 +129,7 @@ func TestAgainGoesFirst(t *testing.T) {
 		g.release(first)
 		synctest.Wait()
 		if !slices.Equal(order, []bool{true, false}) {
-			t.Errorf("served in the order %v, want the repeated one first", order)
+			t.Errorf("served in the order %v, want the retry first", order)
 		}
 	})
 }
@@ -260,42 +260,42 @@ func TestClosedInstanceTellsWhenItIsIdle(t *testing.T) {
 	}
 }
 
-func TestSuspectIsLeftAloneForAMoment(t *testing.T) {
+func TestEjectedInstanceGetsNoRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, list := newTestGate(2, 10)
-		g.distrust(list[0])
+		g.eject(list[0])
 		for range 5 {
 			if i := mustAcquire(t, g); i != list[1] {
 				t.Fatalf("claimed %s, which could not be reached", i.id)
 			}
 		}
-		g.distrust(list[1])
+		g.eject(list[1])
 		start := time.Now()
 		mustAcquire(t, g)
-		if d := time.Since(start); d != firstPause {
-			t.Errorf("waited %v for one to be tried again, want %v", d, firstPause)
+		if d := time.Since(start); d != minEjection {
+			t.Errorf("waited %v for one to be tried again, want %v", d, minEjection)
 		}
 	})
 }
 
-func TestPauseGrows(t *testing.T) {
+func TestEjectionTimeGrows(t *testing.T) {
 	t.Parallel()
 	last := time.Duration(0)
 	for n := int32(1); n < 100; n++ {
-		p := pause(n)
-		if p < last || p < firstPause || p > lastPause {
-			t.Fatalf("pause(%d) = %v after %v", n, p, last)
+		p := ejectionTime(n)
+		if p < last || p < minEjection || p > maxEjection {
+			t.Fatalf("ejectionTime(%d) = %v after %v", n, p, last)
 		}
 		last = p
 	}
-	if last != lastPause {
-		t.Errorf("never reaches %v", lastPause)
+	if last != maxEjection {
+		t.Errorf("never reaches %v", maxEjection)
 	}
 }
 
-// Many requests, instances that come and go, impatient clients: the limit
-// always holds, every slot comes back and nobody waits for ever.
+// With many requests, changing instances and clients that leave, the limit
+// holds, every slot comes back and nobody waits forever.
 func TestGateUnderChurn(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3, 20} {
@@ -379,28 +379,28 @@ func BenchmarkGate(b *testing.B) {
 	}
 }
 
-// Whoever samples demand stops when there is none, and is told of the next
-// however the two meet.
+// Sampling stops without demand and starts with the next, however the two
+// coincide.
 func TestDemandIsNotOverlooked(t *testing.T) {
 	t.Parallel()
 	for range 2000 {
 		var told atomic.Int32
 		g := newGate(func() {}, func() {}, func() { told.Add(1) })
 		g.set(&view{limit: 2, instances: []*instance{{id: "a"}}})
-		g.release(mustAcquire(t, g)) // is sampled from now on
-		var rested atomic.Bool
+		g.release(mustAcquire(t, g)) // sampled from now on
+		var stopped atomic.Bool
 		var both sync.WaitGroup
 		both.Go(func() { mustAcquire(t, g) })
 		both.Go(func() {
 			f, w := g.demand()
-			rested.Store(f+w == 0 && g.rested())
+			stopped.Store(f+w == 0 && g.stopSampling())
 		})
 		both.Wait()
 		if !g.sampled.Load() {
 			t.Fatal("there is demand, and nobody samples it")
 		}
-		if want := map[bool]int32{false: 1, true: 2}[rested.Load()]; told.Load() != want {
-			t.Fatalf("told %d times, want %d: rested is %v", told.Load(), want, rested.Load())
+		if want := map[bool]int32{false: 1, true: 2}[stopped.Load()]; told.Load() != want {
+			t.Fatalf("told %d times, want %d: stopped is %v", told.Load(), want, stopped.Load())
 		}
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// errCut is what reading a client's connection gives after its upload was cut.
-var errCut = errors.New("upload cut: it was answered before its end")
+// errUploadAborted is returned by reads from a client whose upload was aborted.
+var errUploadAborted = errors.New("upload aborted: the response came before its end")
 
 // Limits of a lingering close.
 const (
@@ -27,43 +27,43 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// refusedTarget begins the target of the request by which the guard tells the
-// handler of one it refused; the status follows. No client can send it: a
-// target of this form does not pass the guard.
+// refusedTarget is the prefix of the request target by which the guard tells
+// the handler about a refused request; the status follows. No client can send
+// it: a target of this form does not pass the guard.
 const refusedTarget = "refused:"
 
-// foreignTarget begins what stands for a target that net/http would refuse, in
-// hexadecimal digits. No client can send it either.
+// foreignTarget is the prefix that replaces a target which net/http would
+// refuse; the target follows in hexadecimal. No client can send it either.
 const foreignTarget = "foreign:"
 
-// guard is a client's connection that lets only strictly framed requests
-// through. It follows each message to its end, checks every head before
-// net/http sees a byte of it, and puts a request for refusedTarget in the place
-// of one that it refuses, after which nothing more is read.
+// guard wraps a client connection and lets only strictly framed requests
+// through. It checks every request head before net/http sees a byte of it and
+// follows each message to its end. It replaces a request that it refuses by one
+// for refusedTarget and reads nothing after it.
 //
-// net/http reads from one goroutine at a time and sets deadlines and closes
+// net/http reads from one goroutine at a time, and sets deadlines and closes
 // from others.
 type guard struct {
 	net.Conn
 	peer     peer
-	headTime time.Duration // for a head, from its first byte
-	tunnels  *tunnels      // of its listener
+	headTime time.Duration // for a request head, from its first byte
+	tunnels  *tunnels      // of the listener
 
-	// The reader's own.
-	buf    []byte // from the pool, nil when empty: [r:a] may be delivered, [a:] is not checked
+	// Used only by the reader.
+	buf    []byte // from the pool, nil when empty: [r:a] may be delivered, [a:] is unchecked
 	r, a   int
 	state  guardState
 	head   headScanner
-	left   int64 // of a body with a length
+	left   int64 // bytes of a body with a known length
 	chunks chunkScanner
-	err    error // what follows the delivered bytes; nil while there is more
+	err    error // returned after the delivered bytes; nil while there is more
 
-	mid   atomic.Bool // the client may be sending what nobody will read
-	isCut atomic.Bool
+	midMessage    atomic.Bool // the client may still be sending bytes that nobody will read
+	uploadAborted atomic.Bool
 
-	mu     sync.Mutex // guards the deadlines
-	asked  time.Time  // read deadline that net/http asked for
-	headBy time.Time  // when the head under way must be there; zero for none
+	mu              sync.Mutex // guards the deadlines
+	netHTTPDeadline time.Time  // read deadline that net/http set
+	headDeadline    time.Time  // when the current head must be complete; zero for no limit
 }
 
 type guardState uint8
@@ -72,19 +72,19 @@ const (
 	guardHead guardState = iota
 	guardLength
 	guardChunks
-	guardRaw     // all bytes pass: the client asked for another protocol
-	guardRefused // no bytes pass
+	guardRaw     // every byte passes: the client asked for another protocol
+	guardRefused // no byte passes
 )
 
-// peer is who is at the other end of a connection.
+// peer is the remote end of a client connection.
 type peer struct {
 	addr    netip.Addr
-	ip      string // addr's text; "" when unknown
-	port    string // of our end
-	trusted bool   // its X-Forwarded headers are believed
+	ip      string // addr as text; empty when unknown
+	port    string // of the local end
+	trusted bool   // its X-Forwarded headers are used
 }
 
-// readers holds guards' buffers.
+// readers pools the buffers of guards.
 var readers = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
 func newPeer(c net.Conn, trusted []netip.Prefix) (p peer) {
@@ -110,8 +110,8 @@ func (g *guard) Read(p []byte) (int, error) {
 		if g.err != nil {
 			return 0, g.err
 		}
-		if g.isCut.Load() {
-			return 0, errCut
+		if g.uploadAborted.Load() {
+			return 0, errUploadAborted
 		}
 		if g.state == guardRefused {
 			return 0, g.discard()
@@ -125,7 +125,7 @@ func (g *guard) Read(p []byte) (int, error) {
 	}
 }
 
-// deliver copies checked bytes and gives an emptied buffer back.
+// deliver copies checked bytes to p and returns an emptied buffer to the pool.
 func (g *guard) deliver(p []byte) int {
 	n := copy(p, g.buf[g.r:g.a])
 	if g.r += n; g.r == len(g.buf) && g.buf != nil {
@@ -138,8 +138,8 @@ func (g *guard) deliver(p []byte) int {
 	return n
 }
 
-// readBody reads into p while nothing is buffered and a body, or another
-// protocol, is due.
+// readBody reads into p without buffering, while a body or another protocol is
+// expected.
 func (g *guard) readBody(p []byte) (int, error) {
 	if g.state == guardLength {
 		p = p[:min(int64(len(p)), g.left)]
@@ -148,9 +148,9 @@ func (g *guard) readBody(p []byte) (int, error) {
 	if n == 0 {
 		return 0, err
 	}
-	mine := g.follow(p[:n])
+	mine := g.consume(p[:n])
 	if mine < n && g.err == nil {
-		g.keep(p[mine:n])
+		g.appendBuf(p[mine:n])
 		g.check()
 	}
 	if mine == 0 {
@@ -159,15 +159,15 @@ func (g *guard) readBody(p []byte) (int, error) {
 	return mine, nil
 }
 
-// readHead waits for more of a head. Between messages it reads into p, so that
-// an idle connection holds no buffer.
+// readHead reads more of a request head. Between messages it reads into p, so
+// that an idle connection holds no buffer.
 func (g *guard) readHead(p []byte) error {
 	if len(g.buf) == 0 {
 		n, err := g.Conn.Read(p)
 		if n == 0 {
 			return err
 		}
-		g.keep(p[:n])
+		g.appendBuf(p[:n])
 	} else {
 		if len(g.buf) == cap(g.buf) {
 			g.buf = append(g.buf, make([]byte, len(g.buf))...)[:len(g.buf)]
@@ -182,17 +182,17 @@ func (g *guard) readHead(p []byte) error {
 	return nil
 }
 
-func (g *guard) keep(b []byte) {
+func (g *guard) appendBuf(b []byte) {
 	if g.buf == nil {
 		g.buf = *readers.Get().(*[]byte)
 	}
 	g.buf = append(g.buf, b...)
 }
 
-// headError turns a head that came too slowly into a refusal.
+// headError turns the timeout of a head into a refusal.
 func (g *guard) headError(err error) error {
 	g.mu.Lock()
-	late := !g.headBy.IsZero() && !time.Now().Before(g.headBy)
+	late := !g.headDeadline.IsZero() && !time.Now().Before(g.headDeadline)
 	g.mu.Unlock()
 	if late && errors.Is(err, os.ErrDeadlineExceeded) {
 		g.refuse(http.StatusRequestTimeout)
@@ -201,31 +201,31 @@ func (g *guard) headError(err error) error {
 	return err
 }
 
-// check looks at buffered bytes as far as that is possible.
+// check checks as many buffered bytes as possible.
 func (g *guard) check() {
 	for g.a < len(g.buf) && g.err == nil && g.state != guardRefused {
 		if g.state != guardHead {
-			g.a += g.follow(g.buf[g.a:])
+			g.a += g.consume(g.buf[g.a:])
 			continue
 		}
-		g.mid.Store(true)
+		g.midMessage.Store(true)
 		end, status := g.head.find(g.buf[g.a:])
 		if status != 0 {
 			g.refuse(status)
 			return
 		}
 		if end == 0 {
-			g.limitHead(true)
+			g.limitHeadTime(true)
 			return
 		}
-		g.pass(end)
+		g.acceptHead(end)
 	}
 }
 
-// pass checks the complete head that the unchecked bytes begin with.
-func (g *guard) pass(end int) {
-	g.limitHead(false)
-	if g.head.blank { // net/http would refuse the empty line
+// acceptHead checks the complete head at the start of the unchecked bytes.
+func (g *guard) acceptHead(end int) {
+	g.limitHeadTime(false)
+	if g.head.leadingBlank { // net/http would refuse the empty line
 		g.buf = append(g.buf[:g.a], g.buf[g.a+len(crlf):]...)
 		end -= len(crlf)
 	}
@@ -234,72 +234,72 @@ func (g *guard) pass(end int) {
 		g.refuse(status)
 		return
 	}
-	if h.foreign != "" {
+	if h.rawTarget != "" {
 		old := len(g.buf)
 		at := g.a + bytes.IndexByte(g.buf[g.a:], ' ') + 1
-		g.buf = slices.Replace(g.buf, at, at+len(h.foreign), []byte(foreignTarget+hex.EncodeToString([]byte(h.foreign)))...)
+		g.buf = slices.Replace(g.buf, at, at+len(h.rawTarget), []byte(foreignTarget+hex.EncodeToString([]byte(h.rawTarget)))...)
 		end += len(g.buf) - old
 	}
 	g.a += end
 	g.head = headScanner{}
 	switch {
 	case h.upgrade:
-		g.enter(guardRaw)
+		g.setState(guardRaw)
 	case h.chunked:
 		g.chunks = chunkScanner{}
-		g.enter(guardChunks)
+		g.setState(guardChunks)
 	case h.length > 0:
 		g.left = h.length
-		g.enter(guardLength)
+		g.setState(guardLength)
 	default:
-		g.enter(guardHead)
+		g.setState(guardHead)
 	}
 }
 
-func (g *guard) enter(s guardState) {
+func (g *guard) setState(s guardState) {
 	g.state = s
-	g.mid.Store(s != guardHead)
+	g.midMessage.Store(s != guardHead)
 }
 
-// follow takes bytes of a body or another protocol and returns how many of
-// them belong to it.
-func (g *guard) follow(b []byte) int {
+// consume advances through a body or another protocol and returns how many
+// bytes of b belong to it.
+func (g *guard) consume(b []byte) int {
 	switch g.state {
 	case guardLength:
 		n := min(int64(len(b)), g.left)
 		if g.left -= n; g.left == 0 {
-			g.enter(guardHead)
+			g.setState(guardHead)
 		}
 		return int(n)
 	case guardChunks:
 		n, done, err := g.chunks.feed(b)
 		if g.err = err; done {
-			g.enter(guardHead)
+			g.setState(guardHead)
 		}
 		return n
 	}
 	return len(b)
 }
 
-// refuse replaces what is not checked by a request for refusedTarget.
+// refuse replaces the unchecked bytes by a request for refusedTarget.
 func (g *guard) refuse(status int) {
-	g.limitHead(false)
+	g.limitHeadTime(false)
 	g.buf = append(g.buf[:g.a], "GET "+refusedTarget+strconv.Itoa(status)+
 		" HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"...)
 	g.a = len(g.buf)
 	g.state = guardRefused
 }
 
-// discard takes what a refused client still sends until it closes, or sends
-// too much. An earlier request may be under way: an error is taken for the end
-// of its client.
+// discard reads what a refused client still sends until it closes or has sent
+// lingerBytes. An earlier request may still be running: net/http takes an error
+// here as the end of its client.
 func (g *guard) discard() error {
 	_, err := io.CopyN(io.Discard, g.Conn, lingerBytes)
 	return cmp.Or(err, io.EOF)
 }
 
-// refusedStatus returns the status of a request by which the guard tells of a
-// refused one, else 0.
+// refusedStatus returns the status of a request for refusedTarget, and 0 for
+// any other.
 func refusedStatus(target string) int {
 	s, ok := strings.CutPrefix(target, refusedTarget)
 	if !ok {
@@ -312,7 +312,7 @@ func refusedStatus(target string) int {
 	return n
 }
 
-// requestTarget returns a request's target as its client sent it.
+// requestTarget returns the target of a request as the client sent it.
 func requestTarget(req *http.Request) string {
 	if digits, ok := strings.CutPrefix(req.RequestURI, foreignTarget); ok {
 		if b, err := hex.DecodeString(digits); err == nil {
@@ -322,27 +322,27 @@ func requestTarget(req *http.Request) string {
 	return req.RequestURI
 }
 
-// limitHead starts or ends the time a head may take.
-func (g *guard) limitHead(on bool) {
+// limitHeadTime starts or stops the timeout of a head.
+func (g *guard) limitHeadTime(on bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if on == !g.headBy.IsZero() {
+	if on == !g.headDeadline.IsZero() {
 		return
 	}
-	g.headBy = time.Time{}
+	g.headDeadline = time.Time{}
 	if on {
-		g.headBy = time.Now().Add(g.headTime)
+		g.headDeadline = time.Now().Add(g.headTime)
 	}
 	g.setDeadline()
 }
 
 // setDeadline applies the earliest of all deadlines. mu is held.
 func (g *guard) setDeadline() error {
-	t := g.asked
-	if !g.headBy.IsZero() && (t.IsZero() || g.headBy.Before(t)) {
-		t = g.headBy
+	t := g.netHTTPDeadline
+	if !g.headDeadline.IsZero() && (t.IsZero() || g.headDeadline.Before(t)) {
+		t = g.headDeadline
 	}
-	if g.isCut.Load() {
+	if g.uploadAborted.Load() {
 		t = time.Unix(1, 0)
 	}
 	return g.Conn.SetReadDeadline(t)
@@ -351,7 +351,7 @@ func (g *guard) setDeadline() error {
 func (g *guard) SetReadDeadline(t time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.asked = t
+	g.netHTTPDeadline = t
 	return g.setDeadline()
 }
 
@@ -359,28 +359,29 @@ func (g *guard) SetDeadline(t time.Time) error {
 	return errors.Join(g.SetReadDeadline(t), g.Conn.SetWriteDeadline(t))
 }
 
-// cut ends the upload under way: reading fails from now on, whether or not a
-// read is waiting. The connection can only be closed afterwards.
-func (g *guard) cut() {
+// abortUpload ends the upload in progress: reads fail from now on, including a
+// read that is waiting. Afterwards the connection can only be closed.
+func (g *guard) abortUpload() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.isCut.Store(true)
+	g.uploadAborted.Store(true)
 	g.setDeadline()
 }
 
-// handOver ends the guard's part in the connection, which has become a tunnel.
-func (g *guard) handOver() { g.mid.Store(false) }
+// becomeTunnel tells the guard that the connection is a tunnel now.
+func (g *guard) becomeTunnel() { g.midMessage.Store(false) }
 
-// reset makes the coming Close tell the client that what it got is not whole:
-// where a response ends with its connection, nothing else does.
-func (g *guard) reset() {
-	g.mid.Store(false)
+// resetOnClose makes Close send a TCP reset. It tells the client that a
+// response is incomplete where the end of the connection is the only end
+// marker.
+func (g *guard) resetOnClose() {
+	g.midMessage.Store(false)
 	if c, ok := g.Conn.(interface{ SetLinger(int) error }); ok {
 		c.SetLinger(0)
 	}
 }
 
-// CloseWrite ends our half of the connection.
+// CloseWrite closes the sending half of the connection.
 func (g *guard) CloseWrite() error {
 	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
@@ -388,11 +389,11 @@ func (g *guard) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection. Where the client may still be sending, that
-// takes up to lingerTime in the background: bytes that meet a closed socket
-// make the kernel throw away the answer that is on its way.
+// Close closes the connection. If the client may still be sending, closing
+// takes up to lingerTime in the background: bytes that arrive at a closed
+// socket make the kernel discard a response that is still on its way.
 func (g *guard) Close() error {
-	if g.mid.Swap(false) && g.CloseWrite() == nil {
+	if g.midMessage.Swap(false) && g.CloseWrite() == nil {
 		go g.linger()
 		return nil
 	}
@@ -405,7 +406,7 @@ func (g *guard) linger() {
 	g.Conn.Close()
 }
 
-// guarded is a listener whose connections are guarded.
+// guarded is a listener that wraps its connections in guards.
 type guarded struct {
 	net.Listener
 	trusted  []netip.Prefix

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// What the guard refuses is answered with a page of ours and ends the
-// connection, and no instance hears of it.
+// A request that the guard refuses gets a page and ends the connection, and
+// never reaches an instance.
 func TestRefusedRequests(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s reached the instance", r.Method, r.URL)
 	}))
@@ -53,10 +53,10 @@ func TestRefusedRequests(t *testing.T) {
 	}
 }
 
-// Requests in one piece, of which the guard rewrites some, stay in order.
-func TestForeignTargetsInAPipeline(t *testing.T) {
+// Pipelined requests, some of which the guard rewrites, stay in order.
+func TestRawTargetsInAPipeline(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	got := w.addScript("a", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	long := "/" + strings.Repeat("%", 6000)
 	cl := w.dial()
@@ -74,7 +74,7 @@ func TestForeignTargetsInAPipeline(t *testing.T) {
 
 func TestLargeHeadsPass(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		io.WriteString(rw, r.Header.Get("X"))
 	}))
@@ -88,7 +88,7 @@ func TestLargeHeadsPass(t *testing.T) {
 	}
 }
 
-// pipe returns a guard and its client.
+// pipe returns a guard and the other end of its connection.
 func pipe(headTime time.Duration) (*guard, net.Conn) {
 	a, b := net.Pipe()
 	return &guard{Conn: a, headTime: headTime, tunnels: &tunnels{}}, b
@@ -110,7 +110,7 @@ func TestSlowHeadIsRefused(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 		}()
-		time.Sleep(time.Minute) // idleness is no part of the head's time
+		time.Sleep(time.Minute) // idle time does not count for the head
 		start := time.Now()
 		b := make([]byte, 1000)
 		n, err := g.Read(b)
@@ -139,7 +139,7 @@ func TestSilentConnectionIsLeftToNetHTTP(t *testing.T) {
 	})
 }
 
-// net/http's deadline, meant to stop a read, must not lose what has arrived.
+// net/http's deadline, which stops a read, must not lose received bytes.
 func TestInterruptedHeadGoesOn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -162,8 +162,8 @@ func TestInterruptedHeadGoesOn(t *testing.T) {
 	})
 }
 
-// However the bytes arrive and however little is asked for, the same comes out,
-// and no more than is right.
+// The output is the same and never too much, however the input is split and
+// however little is read at once.
 func TestGuardInPieces(t *testing.T) {
 	t.Parallel()
 	const good = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" +
@@ -192,7 +192,7 @@ func TestGuardInPieces(t *testing.T) {
 	}
 }
 
-func TestCutStopsReading(t *testing.T) {
+func TestAbortedUploadStopsReading(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, c := pipe(time.Hour)
@@ -202,20 +202,20 @@ func TestCutStopsReading(t *testing.T) {
 		if _, err := g.Read(b); err != nil {
 			t.Fatal(err)
 		}
-		go func() { time.Sleep(time.Second); g.cut() }()
+		go func() { time.Sleep(time.Second); g.abortUpload() }()
 		if _, err := g.Read(b); err == nil {
 			t.Error("a waiting read came back without an error")
 		}
 		g.SetReadDeadline(time.Time{}) // as net/http does after a handler
-		if _, err := g.Read(b); !errors.Is(err, errCut) {
-			t.Errorf("reading on: %v, want errCut", err)
+		if _, err := g.Read(b); !errors.Is(err, errUploadAborted) {
+			t.Errorf("reading on: %v, want errUploadAborted", err)
 		}
 	})
 }
 
 func TestNewPeer(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	c := w.dial()
 	p := newPeer(c, nil)
 	if _, port, _ := net.SplitHostPort(c.LocalAddr().String()); p.ip != "127.0.0.1" || p.port != port || p.trusted {
@@ -228,9 +228,8 @@ func TestNewPeer(t *testing.T) {
 	}
 }
 
-// FuzzGuard looks for bytes that confuse the guard: whatever comes out of it
-// must be requests that net/http reads, of which only the last may be the
-// refusal.
+// FuzzGuard looks for bytes that confuse the guard. Everything it lets through
+// must be requests that net/http can read; only the last may be a refusal.
 func FuzzGuard(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// errLimit is the cause of a request's end by its time limit.
+// errLimit is the cause of a request context that ended by the time limit.
 var errLimit = errors.New("request took too long")
 
 // exchange is one request and its response.
 type exchange struct {
 	router  *Router
-	entry   string // see place
+	entry   string // see routeKey
 	w       http.ResponseWriter
 	req     *http.Request
 	control *http.ResponseController
-	guard   *guard // nil when the connection has none
+	guard   *guard // nil if the connection has none
 	peer    peer
 	id      string
 	start   time.Time
 
-	service  *service  // nil for an unknown host
-	instance *instance // the last one tried
-	body     *upload   // nil when there is none
-	protocol string    // asked to switch to
-	dials    int       // failures to reach an instance
-	breaks   int       // failures after that
+	service        *service  // nil for an unknown host
+	instance       *instance // the last one tried
+	body           *upload   // nil if the request has none
+	protocol       string    // that the client asks to switch to
+	dialFailures   int       // failures to reach an instance
+	brokenAttempts int       // attempts that failed after reaching an instance
 
 	announced map[string]bool // trailer fields of the response
 	status    int
-	sent      int64 // bytes of the response's body
+	sent      int64 // bytes of the response body
 	aborted   bool  // the connection cannot be used any more
 }
 
-// ServeHTTP takes a request to its service. Connections should come by way of
-// Serve: it puts a guard in front of them.
+// ServeHTTP proxies a request to its service. Use Serve for client connections:
+// it puts a guard in front of them.
 func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) { r.handle(w, req, "") }
 
 func (r *Router) handle(w http.ResponseWriter, req *http.Request, entry string) {
@@ -46,9 +46,9 @@ func (r *Router) handle(w http.ResponseWriter, req *http.Request, entry string) 
 	}
 	x.id = requestID(req, x.peer)
 	x.serve()
-	x.finish()
+	x.count()
 	if x.aborted {
-		panic(http.ErrAbortHandler) // net/http's way to end a connection
+		panic(http.ErrAbortHandler) // makes net/http close the connection
 	}
 }
 
@@ -62,21 +62,21 @@ func (x *exchange) serve() {
 		x.answer(pageBadRequest)
 		return
 	}
-	if x.service = x.router.table.Load().find(place{x.entry, host}); x.service == nil {
+	if x.service = x.router.table.Load().find(routeKey{x.entry, host}); x.service == nil {
 		x.answer(pageNotFound)
 		return
 	}
 	x.proxy()
 }
 
-// finish counts the request.
-func (x *exchange) finish() {
+// count counts the request in the metrics.
+func (x *exchange) count() {
 	if x.service != nil {
 		x.service.stats.add(x.status, time.Since(x.start))
 	}
 }
 
-// answer gives one of our own answers.
+// answer sends one of the pages of the router.
 func (x *exchange) answer(id pageID) {
 	p := &pages[id]
 	if x.service == nil {
@@ -85,7 +85,7 @@ func (x *exchange) answer(id pageID) {
 	x.status = p.status
 	h := x.w.Header()
 	h.Set("X-Request-Id", x.id)
-	if x.last() {
+	if x.mustClose() {
 		h.Set("Connection", "close")
 	}
 	if err := p.write(x.w, x.req); err != nil {
@@ -93,36 +93,36 @@ func (x *exchange) answer(id pageID) {
 	}
 }
 
-// last reports whether the connection must end with this response: what the
-// client still sends of its body would be taken for its next request, and what
-// it sends after asking for another protocol has passed the guard unchecked.
-func (x *exchange) last() bool { return !x.body.done() || x.protocol != "" }
+// mustClose reports whether the connection must be closed after this response.
+// Otherwise the rest of an unread body would be parsed as the next request.
+// What follows a protocol upgrade has passed the guard unchecked.
+func (x *exchange) mustClose() bool { return !x.body.done() || x.protocol != "" }
 
-// fail answers a request that got no answer from an instance.
-func (x *exchange) fail(ctx context.Context, err error) {
+// answerError answers a request that got no response from an instance.
+func (x *exchange) answerError(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, errPaused):
 		x.answer(pagePaused)
-	case errors.Is(err, errUnborn):
-		x.answer(pageUnborn)
+	case errors.Is(err, errNotDeployed):
+		x.answer(pageNotDeployed)
 	case errors.Is(err, errDeleted):
 		x.answer(pageNotFound)
 	case errors.Is(err, errQueueFull):
 		x.answer(pageTooMany)
-	case errors.Is(x.body.failure(), errChunk): // which ends the request's context too
+	case errors.Is(x.body.failure(), errChunk): // this also ends the context of the request
 		x.answer(pageBadRequest)
 	case errors.Is(context.Cause(ctx), errLimit):
 		x.answer(pageLimit)
 	case x.req.Context().Err() != nil, x.body.failure() != nil:
 		x.status, x.aborted = statusGone, true
 	default:
-		x.unanswered(err)
+		x.answerFailure(err)
 	}
 }
 
-// unanswered tells apart instances that were not reached from those that gave
-// no valid answer.
-func (x *exchange) unanswered(err error) {
+// answerFailure distinguishes instances that could not be reached from
+// instances whose response was invalid.
+func (x *exchange) answerFailure(err error) {
 	id := pageBadAnswer
 	if _, ok := errors.AsType[*dialError](err); ok {
 		id = pageUnreachable

@@ -8,36 +8,39 @@ import (
 
 // Limits of a request head.
 const (
-	maxHead        = 64 << 10 // bytes in all
-	maxRequestLine = 8 << 10  // bytes of its first line
+	maxHead        = 64 << 10 // bytes
+	maxRequestLine = 8 << 10  // bytes in the request line
 	maxFields      = 200      // header fields
 )
 
-// head is what must be known of a request head to find the end of its message.
+// head is what the framing of a message depends on.
 type head struct {
-	length  int64 // of the body; 0 when chunked
+	length  int64 // of the body; 0 if chunked
 	chunked bool
-	upgrade bool // asks for another protocol: no request follows it
+	upgrade bool // asks for another protocol: no request follows
 
-	// foreign is the target where net/http would refuse it and applications
-	// may not, for a '%' that begins no escape; "" otherwise.
-	foreign string
+	// rawTarget is the request target if net/http would refuse it and an
+	// application may not: it has a '%' that begins no escape. Empty
+	// otherwise.
+	rawTarget string
 }
 
 // headScanner finds the end of a request head that arrives in pieces. It
-// remembers how far it has looked, so that a head sent byte by byte costs no
-// more than one sent at once. The zero value is ready for a head's first byte.
+// remembers how far it has searched, so that a head sent byte by byte costs no
+// more than one sent at once. The zero value is ready for the first byte of a
+// head.
 type headScanner struct {
-	pos   int  // bytes already searched
-	line  int  // start of the current line
-	lines int  // complete lines but the empty ones
-	blank bool // an empty line came first
+	pos          int  // bytes already searched
+	line         int  // start of the current line
+	lines        int  // complete lines, not counting empty ones
+	leadingBlank bool // an empty line came first
 }
 
-// find returns the length of the head that b begins with, 0 when b has not all
-// of it, or the status to refuse it with. b must begin with what it was before.
+// find returns the length of the head at the start of b, 0 if it is incomplete,
+// or the status to refuse it with. b must begin with the bytes of the previous
+// call.
 func (s *headScanner) find(b []byte) (end, status int) {
-	// No line may ever end of what is no HTTP at all, such as TLS.
+	// Bytes that are no HTTP, such as TLS, may never contain a line end.
 	if len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !isToken(b[:1]) {
 		return 0, http.StatusBadRequest
 	}
@@ -57,11 +60,12 @@ func (s *headScanner) find(b []byte) (end, status int) {
 			return s.pos, s.tooLong(0, s.pos)
 		}
 		if length == 0 {
-			// RFC 9112 2.2: an empty line before the request may be ignored.
-			if s.blank {
+			// RFC 9112 2.2: a server should ignore one empty line before the
+			// request.
+			if s.leadingBlank {
 				return 0, http.StatusBadRequest
 			}
-			s.blank = true
+			s.leadingBlank = true
 			continue
 		}
 		if status := s.tooLong(length, s.pos); status != 0 {
@@ -71,7 +75,7 @@ func (s *headScanner) find(b []byte) (end, status int) {
 	}
 }
 
-// tooLong checks the length of the line under way and of the head so far.
+// tooLong checks the length of the current line and of the head so far.
 func (s *headScanner) tooLong(line, all int) (status int) {
 	switch {
 	case s.lines == 0 && line > maxRequestLine:
@@ -82,20 +86,20 @@ func (s *headScanner) tooLong(line, all int) (status int) {
 	return 0
 }
 
-// headParser collects what a head's lines say.
+// headParser collects the facts from the lines of a head.
 type headParser struct {
 	head
 	method, target string
 	minor          byte // of the HTTP version: '0' or '1'
 
-	hosts, lengths, codings, upgrades int // header fields of each kind
+	hosts, lengths, codings, upgrades int // number of header fields of each kind
 	host, protocol                    string
-	connection                        bool // a Connection field names "upgrade"
+	connection                        bool // a Connection field lists "upgrade"
 }
 
-// parseHead reads a whole head, from its request line to its empty line. It
-// takes a part of what RFC 9112 allows, and what it takes every HTTP parser
-// understands in the same way; anything else is refused with the status.
+// parseHead parses a complete head, from its request line to its empty line. It
+// accepts a subset of RFC 9112 that every HTTP parser understands in the same
+// way. Everything else is refused with the returned status.
 func parseHead(b []byte) (head, int) {
 	var p headParser
 	line, rest, _ := bytes.Cut(b, crlf)
@@ -148,8 +152,8 @@ func (p *headParser) requestLine(line []byte) (status int) {
 
 func (p *headParser) field(line []byte) (status int) {
 	colon := bytes.IndexByte(line, ':')
-	// A space before the colon and a folded line (it begins with a space) are
-	// no tokens either.
+	// A space before the colon and a folded line, which begins with a space,
+	// fail as well: a space is no token character.
 	if colon < 0 || !isToken(line[:colon]) {
 		return http.StatusBadRequest
 	}
@@ -215,10 +219,10 @@ func (p *headParser) transferEncoding(value []byte) (status int) {
 	return 0
 }
 
-// check looks at what only the whole head tells.
+// check checks what depends on the whole head.
 func (p *headParser) check() (status int) {
 	if p.lengths > 1 || p.codings > 1 || p.lengths+p.codings > 1 {
-		return http.StatusBadRequest // two opinions on where the message ends
+		return http.StatusBadRequest // ambiguous message length
 	}
 	if p.hosts > 1 || p.hosts == 0 && p.minor != '0' {
 		return http.StatusBadRequest
@@ -238,7 +242,7 @@ func (p *headParser) check() (status int) {
 func (p *headParser) checkTarget(host string) (status int) {
 	if p.target[0] == '/' {
 		if path, _, _ := strings.Cut(p.target, "?"); badEscape(path) {
-			p.foreign = p.target
+			p.rawTarget = p.target
 		}
 		return 0
 	}
@@ -249,14 +253,15 @@ func (p *headParser) checkTarget(host string) (status int) {
 	if !ok {
 		return http.StatusBadRequest
 	}
-	// The header and the target must not name two services.
+	// The Host header and the target must not name different services.
 	if named, ok := normalHost(authority); !ok || p.hosts == 1 && named != host {
 		return http.StatusBadRequest
 	}
 	return 0
 }
 
-// badEscape reports whether a '%' in path is not followed by two digits.
+// badEscape reports whether path has a '%' that is not followed by two
+// hexadecimal digits.
 func badEscape(path string) bool {
 	for {
 		i := strings.IndexByte(path, '%')
@@ -269,8 +274,8 @@ func badEscape(path string) bool {
 	}
 }
 
-// cutAbsolute splits a target in absolute form into its authority and what
-// follows, which is "" or begins with '/' or '?'.
+// cutAbsolute splits a target in absolute form into its authority and the rest,
+// which is empty or begins with '/' or '?'.
 func cutAbsolute(target string) (authority, rest string, ok bool) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if len(target) > len(scheme) && strings.EqualFold(target[:len(scheme)], scheme) {
@@ -284,15 +289,15 @@ func cutAbsolute(target string) (authority, rest string, ok bool) {
 	return "", "", false
 }
 
-// upgradable reports whether a request that names "upgrade" in its Connection
-// field may become a tunnel. An h2c upgrade never does: it is left unanswered,
-// as RFC 9110 7.8 allows, and the request served as it is.
+// upgradable reports whether a request that lists "upgrade" in its Connection
+// field may become a tunnel. An upgrade to h2c never does: the request is
+// served as HTTP/1.1, as RFC 9110 7.8 allows.
 func upgradable(method string, fields int, protocol string, body bool) bool {
 	return method == http.MethodGet && !body && fields == 1 &&
 		isToken([]byte(protocol)) && !strings.EqualFold(protocol, "h2c")
 }
 
-// hasToken reports whether a comma-separated list has the token, whatever its
+// hasToken reports whether a comma-separated list contains the token, ignoring
 // case.
 func hasToken(list, token string) bool {
 	for list != "" {
@@ -305,7 +310,8 @@ func hasToken(list, token string) bool {
 	return false
 }
 
-// isName compares a field name of the right length with one in lower case.
+// isName compares a field name with one in lower case of the same length,
+// ignoring case.
 func isName(b []byte, name string) bool {
 	for i, c := range b {
 		if c|0x20 != name[i] && c != name[i] {
@@ -324,8 +330,8 @@ func isToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// isValue reports whether b may be a field's value: no control characters but
-// the tab.
+// isValue reports whether b is a valid field value: no control characters
+// except tab.
 func isValue(b []byte) bool {
 	for _, c := range b {
 		if c < ' ' && c != '\t' || c == 0x7f {
@@ -335,7 +341,7 @@ func isValue(b []byte) bool {
 	return true
 }
 
-// tokenByte has the characters of RFC 9110's token.
+// tokenByte has the characters of a token in RFC 9110.
 var tokenByte = func() (t [0x80]bool) {
 	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
 		t[c] = true

@@ -16,7 +16,7 @@ func checkHead(b []byte) (h head, end, status int) {
 		return h, 0, status
 	}
 	from := 0
-	if s.blank {
+	if s.leadingBlank {
 		from = len(crlf)
 	}
 	h, status = parseHead(b[from:end])
@@ -118,7 +118,7 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// A head is found at the same place however it is cut into pieces.
+// The end of a head is found however the head is split.
 func TestHeadInPieces(t *testing.T) {
 	t.Parallel()
 	in := []byte("\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
@@ -139,8 +139,8 @@ func TestHeadInPieces(t *testing.T) {
 	}
 }
 
-// Whatever passes, net/http accepts too, and reads the same out of it: there
-// is only one opinion on where a message ends and whom it is for.
+// net/http accepts every head that passes and reads the same facts from it:
+// both agree where a message ends and whom it is for.
 func FuzzHead(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -160,7 +160,7 @@ func FuzzHead(f *testing.F) {
 		in = bytes.TrimPrefix(in, crlf)
 		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
 		if err != nil {
-			// net/http parses the target as a URL, which is for it to refuse.
+			// net/http parses the target as a URL and may refuse it.
 			if strings.Contains(err.Error(), "parse ") {
 				return
 			}

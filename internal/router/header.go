@@ -7,25 +7,25 @@ import (
 	"strings"
 )
 
-// outgoing returns the header that a client's request has towards an instance:
-// without what concerns only the connection it came on and without what only a
-// router may say, with what this router says. protocol is what it asks to
-// switch to, "" for nothing.
-func outgoing(req *http.Request, p peer, scheme, id, protocol string) http.Header {
+// requestHeader returns the header that an instance receives: the header of the
+// client without hop-by-hop fields and without fields that only a router may
+// set, plus the fields that this router sets. protocol is the protocol to
+// switch to, empty for none.
+func requestHeader(req *http.Request, p peer, scheme, id, protocol string) http.Header {
 	h := make(http.Header, len(req.Header)+6)
 	named := req.Header["Connection"]
 	for k, vv := range req.Header {
 		switch {
-		case isHop(k), k == "Expect" && !expectsContinue(req):
-		case isRouters(k):
+		case isHopByHop(k), k == "Expect" && !expectsContinue(req):
+		case isRouterField(k):
 			if p.trusted && !strings.Contains(k, "_") {
 				h[k] = vv
 			}
 		case k == "Te":
-			if listed(vv, "trailers") {
+			if listsToken(vv, "trailers") {
 				h[k] = []string{"trailers"}
 			}
-		case named != nil && listed(named, k):
+		case named != nil && listsToken(named, k):
 		default:
 			h[k] = vv
 		}
@@ -34,16 +34,16 @@ func outgoing(req *http.Request, p peer, scheme, id, protocol string) http.Heade
 		h["Connection"], h["Upgrade"] = []string{"Upgrade"}, []string{protocol}
 	}
 	if _, ok := h["User-Agent"]; !ok {
-		h["User-Agent"] = nil // else net/http names itself
+		h["User-Agent"] = nil // otherwise net/http would set its own
 	}
-	forward(h, req, p, scheme, id)
+	setForwarded(h, req, p, scheme, id)
 	return h
 }
 
-// forward sets the fields in which the router tells the application of the
-// client. A trusted peer has told about the client itself: it is believed and
-// only added to the list of addresses.
-func forward(h http.Header, req *http.Request, p peer, scheme, id string) {
+// setForwarded sets the fields that describe the client to the application. A
+// trusted peer has set them itself: its values are kept, and its address is
+// appended to the list.
+func setForwarded(h http.Header, req *http.Request, p peer, scheme, id string) {
 	v := new([5]string) // one allocation for all values
 	set := func(i int, name, value string, keep bool) {
 		if keep && len(h[name]) > 0 || value == "" {
@@ -63,8 +63,8 @@ func forward(h http.Header, req *http.Request, p peer, scheme, id string) {
 	set(4, "X-Request-Id", id, false)
 }
 
-// requestID returns the id of a request: a new UUID, as App Runner gives even
-// to those that bring one, or what a trusted peer calls it.
+// requestID returns the id of a request. It is a new UUID, even if the client
+// sent an id, as in App Runner; a trusted peer may set it.
 func requestID(req *http.Request, p peer) string {
 	if p.trusted {
 		if v := req.Header["X-Request-Id"]; len(v) == 1 && len(v[0]) > 0 && len(v[0]) <= 128 {
@@ -77,7 +77,7 @@ func requestID(req *http.Request, p peer) string {
 // newUUID returns a random (version 4) UUID.
 func newUUID() string {
 	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand aborts the process instead
+	rand.Read(b[:]) // never fails: crypto/rand aborts the process on an error
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
 	var s [36]byte
 	hex.Encode(s[0:], b[0:4])
@@ -89,9 +89,9 @@ func newUUID() string {
 	return string(s[:])
 }
 
-// isHop reports whether a field, in canonical form, concerns one connection
-// only. Transfer-Encoding and Trailer are in net/http's hands.
-func isHop(k string) bool {
+// isHopByHop reports whether a field, in canonical form, concerns a single
+// connection. net/http handles Transfer-Encoding and Trailer.
+func isHopByHop(k string) bool {
 	switch k {
 	case "Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
 		"Transfer-Encoding", "Trailer", "Upgrade":
@@ -100,10 +100,10 @@ func isHop(k string) bool {
 	return false
 }
 
-// isRouters reports whether an application may take a field, in canonical
-// form, for a router's word. Underscores count as hyphens: many applications
-// see no difference.
-func isRouters(k string) bool {
+// isRouterField reports whether an application may trust a field, in canonical
+// form, to come from a router. An underscore counts as a hyphen, because many
+// applications do not distinguish them.
+func isRouterField(k string) bool {
 	if k[0] != 'X' && k[0] != 'F' {
 		return false
 	}
@@ -115,8 +115,8 @@ func isRouters(k string) bool {
 	return strings.HasPrefix(k, "x-forwarded-")
 }
 
-// listed reports whether lists, the values of one field, have the token.
-func listed(lists []string, token string) bool {
+// listsToken reports whether any of the values of a field lists the token.
+func listsToken(lists []string, token string) bool {
 	for _, l := range lists {
 		if hasToken(l, token) {
 			return true
@@ -129,36 +129,38 @@ func expectsContinue(req *http.Request) bool {
 	return req.ProtoAtLeast(1, 1) && req.ContentLength != 0 && strings.EqualFold(req.Header.Get("Expect"), "100-continue")
 }
 
-// upgradeOf returns the protocol that a request asks to switch to, "" if none.
-// The guard comes to the same answer from the bytes.
+// upgradeOf returns the protocol that a request asks to switch to, or an empty
+// string. The guard derives the same answer from the bytes.
 func upgradeOf(req *http.Request) string {
 	v := req.Header["Upgrade"]
-	if len(v) == 0 || !req.ProtoAtLeast(1, 1) || !listed(req.Header["Connection"], "upgrade") ||
+	if len(v) == 0 || !req.ProtoAtLeast(1, 1) || !listsToken(req.Header["Connection"], "upgrade") ||
 		!upgradable(req.Method, len(v), v[0], req.ContentLength != 0) {
 		return ""
 	}
 	return v[0]
 }
 
-// incoming copies an instance's response header to the client's, without what
-// concerns only the connection it came on.
-func incoming(to, from http.Header) {
+// copyResponseHeader copies the header of an instance's response to the
+// client's response, without hop-by-hop fields.
+func copyResponseHeader(to, from http.Header) {
 	named := from["Connection"]
 	for k, vv := range from {
-		if !isHop(k) && (named == nil || !listed(named, k)) {
+		if !isHopByHop(k) && (named == nil || !listsToken(named, k)) {
 			to[k] = vv
 		}
 	}
-	// Where the application is silent, so are we: net/http would guess.
+	// The application sent no Content-Type, so none is added: net/http would
+	// guess one.
 	if _, ok := to["Content-Type"]; !ok {
 		to["Content-Type"] = nil
 	}
 }
 
-// trailable reports whether a field, in canonical form, may come after a body:
-// nothing that frames, routes, authenticates or was settled by the head.
-func trailable(k string) bool {
-	if isHop(k) || isRouters(k) {
+// allowedInTrailer reports whether a field, in canonical form, may follow a
+// body. Fields for framing, routing or authentication, and those that must be
+// known with the head, may not.
+func allowedInTrailer(k string) bool {
+	if isHopByHop(k) || isRouterField(k) {
 		return false
 	}
 	switch k {

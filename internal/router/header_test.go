@@ -38,7 +38,7 @@ func TestOutgoingHeader(t *testing.T) {
 	for _, c := range []struct {
 		name, fields string
 		trusted      bool
-		want         http.Header // beside ours; a nil value takes one of ours away
+		want         http.Header // in addition to ours; nil removes one of ours
 	}{
 		{"nothing", "", false, nil},
 		{"passed on", "Accept: a\r\nAccept: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own: f\r\nUser-Agent: g\r\n", false, http.Header{
@@ -75,7 +75,7 @@ func TestOutgoingHeader(t *testing.T) {
 		for k, v := range c.want {
 			want[k] = v
 		}
-		got := outgoing(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "")
+		got := requestHeader(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "")
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
@@ -85,7 +85,7 @@ func TestOutgoingHeader(t *testing.T) {
 func TestOutgoingUpgrade(t *testing.T) {
 	t.Parallel()
 	req := parse("Connection: keep-alive, Upgrade, X-Own\r\nUpgrade: websocket\r\nX-Own: a\r\nSec-Websocket-Key: b\r\n")
-	h := outgoing(req, peer{}, "http", "id", upgradeOf(req))
+	h := requestHeader(req, peer{}, "http", "id", upgradeOf(req))
 	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h.Get("X-Own") != "" || h.Get("Sec-Websocket-Key") != "b" {
 		t.Errorf("header %v", h)
 	}
@@ -108,7 +108,7 @@ func TestRequestID(t *testing.T) {
 	for _, c := range []struct {
 		name, fields string
 		trusted      bool
-		want         string // "" for one of ours
+		want         string // empty for a new UUID
 	}{
 		{"none", "", true, ""},
 		{"from anybody", "X-Request-Id: a\r\n", false, ""},
@@ -127,7 +127,7 @@ func TestRequestID(t *testing.T) {
 func TestIncomingHeader(t *testing.T) {
 	t.Parallel()
 	got := http.Header{}
-	incoming(got, http.Header{
+	copyResponseHeader(got, http.Header{
 		"Connection": {"close, X-Hop"}, "Keep-Alive": {"a"}, "X-Hop": {"b"}, "Upgrade": {"c"}, "Proxy-Authenticate": {"d"},
 		"Set-Cookie": {"e", "f"}, "Server": {"g"}, "X-Request-Id": {"h"}, "Content-Length": {"3"},
 	})
@@ -137,12 +137,12 @@ func TestIncomingHeader(t *testing.T) {
 	}
 }
 
-// What the instance sees, through real sockets, from a peer that is trusted
-// and from one that is not.
+// What the instance receives over real sockets from a trusted peer and from an
+// untrusted one.
 func TestForwardedHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	for _, trusted := range []bool{false, true} {
-		w := newWorld(t, func(c *Config) {
+		w := newFixture(t, func(c *Config) {
 			if trusted {
 				c.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 			}
@@ -180,6 +180,6 @@ func BenchmarkOutgoingHeader(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		outgoing(req, peer{ip: "192.0.2.7", port: "8080"}, "http", "id", "")
+		requestHeader(req, peer{ip: "192.0.2.7", port: "8080"}, "http", "id", "")
 	}
 }

@@ -2,12 +2,12 @@ package router
 
 import "strings"
 
-// maxHost is the length of the longest host name DNS knows.
+// maxHost is the length of the longest host name in DNS.
 const maxHost = 253
 
-// normalHost returns the form of a Host header's value by which services are
-// found: lower case, without port and trailing dot. ok is false for a value
-// that can be no host name or address.
+// normalHost returns the normal form of the value of a Host header: lower case,
+// without port and trailing dot. Services are looked up by it. ok is false if
+// the value is no host name or address.
 func normalHost(s string) (host string, ok bool) {
 	if strings.HasPrefix(s, "[") {
 		return normalLiteral(s)
@@ -49,7 +49,7 @@ func normalHost(s string) (host string, ok bool) {
 }
 
 // normalLiteral does the same for an IPv6 address in brackets, which it keeps.
-// No service is found by one; it is only told from rubbish.
+// No service has such a name; the check only rejects malformed values.
 func normalLiteral(s string) (string, bool) {
 	end := strings.IndexByte(s, ']')
 	if end < 0 {
@@ -71,7 +71,7 @@ func normalLiteral(s string) (string, bool) {
 	return strings.ToLower(s), true
 }
 
-// isPort reports whether s may follow a host's colon; nothing may.
+// isPort reports whether s may follow the colon of a host. It may be empty.
 func isPort(s string) bool {
 	if len(s) > 5 {
 		return false

@@ -61,7 +61,7 @@ func TestNormalHostDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// Whatever is accepted is a fixed point, in lower case, and has nothing in it
+// Every accepted value is a fixed point in lower case, and contains nothing
 // that could end a header or begin a path.
 func FuzzNormalHost(f *testing.F) {
 	for _, s := range []string{"shop.example:80", "[::1]:80", "A.b.", "x..y", "a:b:c", "\x00", ""} {

@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// instance is one instance of a service, as long as the router has anything to
-// do with it.
+// instance is one instance of a service, for as long as the router has anything
+// to do with it.
 type instance struct {
 	id, release string
 	port        int
 	transport   *http.Transport // its pooled connections
-	gone        bool            // it no longer lives: the loading loop's
+	gone        bool            // it no longer lives; used only by the loading loop
 
-	_    [64]byte // load is written by every request: it gets a cache line of its own
+	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64
 	_    [56]byte
 
-	suspect  atomic.Bool  // it could not be reached a moment ago
-	failures atomic.Int32 // attempts to reach it that failed in a row
+	ejected  atomic.Bool  // it could not be reached a moment ago
+	failures atomic.Int32 // consecutive failures to reach it
 }
 
-// closedBit is set in an instance's load while it takes no new requests. Being
-// in the same word as the count it makes a proof: once it is set the count can
-// only fall, so when it is 0 nothing is in flight and nothing will be.
+// closedBit is set in the load of an instance while it accepts no new requests.
+// It shares a word with the count, which makes it a proof: once it is set the
+// count can only fall, so when the count is 0 nothing is in flight and nothing
+// will be.
 const closedBit = int64(1) << 62
 
-// claim takes one of limit slots, if one is free and the instance is open.
+// claim takes one of limit slots if one is free and the instance is open.
 func (i *instance) claim(limit int64) bool {
 	for {
 		n := i.load.Load()
@@ -40,11 +41,11 @@ func (i *instance) claim(limit int64) bool {
 	}
 }
 
-// leave gives a slot back and reports whether a closed instance thereby became
-// idle.
-func (i *instance) leave() bool { return i.load.Add(-1) == closedBit }
+// releaseSlot gives a slot back and reports whether a closed instance became
+// idle by it.
+func (i *instance) releaseSlot() bool { return i.load.Add(-1) == closedBit }
 
-// setOpen says whether new requests may be sent there.
+// setOpen sets whether the instance accepts new requests.
 func (i *instance) setOpen(open bool) {
 	if open {
 		i.load.And(^closedBit)
@@ -53,20 +54,20 @@ func (i *instance) setOpen(open bool) {
 	}
 }
 
-// inFlight returns the number of requests on it.
+// inFlight returns the number of requests on the instance.
 func (i *instance) inFlight() int64 { return i.load.Load() &^ closedBit }
 
 // idle reports whether the instance is closed and has nothing in flight.
 func (i *instance) idle() bool { return i.load.Load() == closedBit }
 
-// Pauses after failures to reach an instance.
+// Limits of the time for which an unreachable instance is ejected.
 const (
-	firstPause = 50 * time.Millisecond
-	lastPause  = time.Second
+	minEjection = 50 * time.Millisecond
+	maxEjection = time.Second
 )
 
-// pause is how long to keep away from an instance that could not be reached
-// failures times in a row.
-func pause(failures int32) time.Duration {
-	return min(firstPause<<min(failures-1, 10), lastPause)
+// ejectionTime returns how long to eject an instance after a number of
+// consecutive failures.
+func ejectionTime(failures int32) time.Duration {
+	return min(minEjection<<min(failures-1, 10), maxEjection)
 }

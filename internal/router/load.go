@@ -11,42 +11,43 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// retryEvery is the time between attempts to reach a store that fails.
+// retryEvery is the time between attempts to use a store that fails.
 const retryEvery = time.Second
 
-// follow keeps the table as the store says until ctx ends.
-func (r *Router) follow(ctx context.Context) {
+// syncLoop keeps the table in sync with the store until ctx ends.
+func (r *Router) syncLoop(ctx context.Context) {
 	watch := r.cfg.Store.Watch(store.Routes)
 	defer watch.Close()
 	timer := time.NewTimer(r.cfg.Heartbeat)
 	defer timer.Stop()
-	for beat := true; ; {
-		err := r.pass(ctx, beat)
+	for heartbeat := true; ; {
+		err := r.sync(ctx, heartbeat)
 		if err != nil && ctx.Err() == nil {
 			r.cfg.Log.Error("routes not brought up to date", "err", err)
 			timer.Reset(retryEvery)
-		} else if beat {
+		} else if heartbeat {
 			timer.Reset(r.cfg.Heartbeat)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-timer.C:
-			beat = true
+			heartbeat = true
 		case <-watch.C:
-			watch.Take() // versions tell what changed
-			beat = err != nil
+			watch.Take() // the version tells what changed
+			heartbeat = err != nil
 		case <-r.idle:
-			beat = err != nil
+			heartbeat = err != nil
 		}
 	}
 }
 
-// pass brings the table up to date and reports what has become empty; beat
-// says to leave a sign of life besides. The first sign comes before the first
-// table: who waits for requests to end must know of a router that has any.
-func (r *Router) pass(ctx context.Context, beat bool) error {
-	if beat {
+// sync brings the table up to date and reports what has drained. heartbeat says
+// to write a sign of life first. The first heartbeat precedes the first table:
+// a deployment that waits for requests to end must know of every router that
+// may have some.
+func (r *Router) sync(ctx context.Context, heartbeat bool) error {
+	if heartbeat {
 		if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 			return tx.SeeRouter(r.id, r.version, time.Now())
 		}); err != nil {
@@ -59,7 +60,7 @@ func (r *Router) pass(ctx context.Context, beat bool) error {
 	return r.report(ctx)
 }
 
-// load applies what changed since the table's version.
+// load applies the changes since the version of the table.
 func (r *Router) load(ctx context.Context) error {
 	var changed []store.Route
 	if err := r.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
@@ -78,17 +79,17 @@ func (r *Router) load(ctx context.Context) error {
 	return nil
 }
 
-// apply brings the services and the table to what routes say.
+// apply updates the services and the table from routes.
 func (r *Router) apply(routes []route, version int64) {
 	limits := queueLimits{perSlot: r.cfg.QueuePerSlot, least: r.cfg.QueueLeast}
 	var moved, gone []*service
 	for _, rt := range routes {
 		s := r.services[rt.service]
 		if s == nil {
-			s = newService(rt, func() { r.waits(rt.service) }, r.stir, r.demanded)
+			s = newService(rt, func() { r.waits(rt.service) }, r.wake, r.startSampling)
 			r.services[rt.service] = s
 		}
-		r.unsettled[s] = true
+		r.dirty[s] = true
 		switch changed := s.update(rt, limits, func(e endpoint) *instance { return r.newInstance(e, rt.maxConcurrency) }); {
 		case rt.state == deleted:
 			gone = append(gone, s)
@@ -118,10 +119,10 @@ func (r *Router) waits(serviceID string) {
 	}
 }
 
-// stir makes the loop look at a service of which something became empty.
-func (r *Router) stir(s *service) {
+// wake makes the loop look at a service with an instance that became idle.
+func (r *Router) wake(s *service) {
 	r.mu.Lock()
-	r.stirred = append(r.stirred, s)
+	r.woken = append(r.woken, s)
 	r.mu.Unlock()
 	select {
 	case r.idle <- struct{}{}:
@@ -129,46 +130,46 @@ func (r *Router) stir(s *service) {
 	}
 }
 
-// settle tidies the services that changed or were stirred, forgets those that
-// are gone, and returns what of them has become empty. It looks at no others:
-// most of many services do nothing at most times. One with something left to
-// empty stays unsettled.
-func (r *Router) settle() map[*service][]string {
+// reconcile prunes the services that changed or were woken, forgets those that
+// are gone, and returns the ids in them that have drained. It looks at no other
+// services, because most are idle at most times. A service that still has
+// something to drain stays dirty.
+func (r *Router) reconcile() map[*service][]string {
 	r.mu.Lock()
-	for _, s := range r.stirred {
-		r.unsettled[s] = true
+	for _, s := range r.woken {
+		r.dirty[s] = true
 	}
-	r.stirred = nil
+	r.woken = nil
 	r.mu.Unlock()
-	empty := map[*service][]string{}
-	for s := range r.unsettled {
-		s.tidy()
-		if ids := s.empty(); len(ids) > 0 {
-			empty[s] = ids
+	drained := map[*service][]string{}
+	for s := range r.dirty {
+		s.prune()
+		if ids := s.drained(); len(ids) > 0 {
+			drained[s] = ids
 		}
 		if s.unreported() {
 			continue
 		}
-		delete(r.unsettled, s)
+		delete(r.dirty, s)
 		if len(s.instances) == 0 && r.table.Load().byID[s.id] == nil {
 			delete(r.services, s.id)
 		}
 	}
-	return empty
+	return drained
 }
 
-// report tells the store which releases and instances have become empty. It
-// runs in the loop that applies tables, so what it reports is so in the table
-// that requests go by.
+// report writes to the store which releases and instances have drained. It runs
+// in the loop that applies tables, so a report always matches the table that
+// requests use.
 func (r *Router) report(ctx context.Context) error {
-	empty := r.settle()
-	if len(empty) == 0 {
+	drained := r.reconcile()
+	if len(drained) == 0 {
 		return nil
 	}
 	reported := map[*service][]string{}
 	if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		clear(reported)
-		for s, ids := range empty {
+		for s, ids := range drained {
 			done, err := r.reportOf(tx, s.id, ids)
 			if err != nil {
 				return err
@@ -181,26 +182,26 @@ func (r *Router) report(ctx context.Context) error {
 	}
 	for s, ids := range reported {
 		for _, id := range ids {
-			s.leaving[id] = true
+			s.draining[id] = true
 		}
 	}
 	return nil
 }
 
-// reportOf reports those of a service's releases and instances that must still
-// empty. One that was taken back meanwhile must not be reported: the word would
-// stand when it has to empty another time. The next table will say so.
+// reportOf reports the ids of a service that must still drain. An id that no
+// longer must is skipped: its report would still stand when it has to drain
+// another time. The next table drops it.
 func (r *Router) reportOf(tx *store.Tx, serviceID string, ids []string) (done []string, err error) {
 	now, err := readRoute(tx, serviceID)
 	if errors.Is(err, store.ErrNotFound) {
-		return ids, nil // forgotten: nobody waits any more
+		return ids, nil // the service is forgotten: nobody waits for the report
 	}
 	if err != nil {
 		return nil, err
 	}
-	leaving := routeOf(now, r.cfg.Suffix).targets()
+	draining := routeOf(now, r.cfg.Suffix).targets()
 	for _, id := range ids {
-		if !slices.Contains(leaving, id) {
+		if !slices.Contains(draining, id) {
 			continue
 		}
 		if err := tx.ReportDrained(r.id, serviceID, id); err != nil {
@@ -222,19 +223,19 @@ func readRoute(tx *store.Tx, serviceID string) (r store.Route, err error) {
 	return r, err
 }
 
-// routeOf is what the store's rows mean to the router.
+// routeOf translates the rows of a service to a route.
 func routeOf(r store.Route, suffix string) route {
 	rt := route{
 		service: r.Service.ID,
 		name:    r.Service.Name,
 		state:   stateOf(r.Service),
 	}
-	rt.places = placesOf(r, suffix)
+	rt.keys = keysOf(r, suffix)
 	releases := make(map[string]slipway.Release, len(r.Releases))
 	for _, rel := range r.Releases {
 		releases[rel.ID] = rel
 		if rel.Desired != slipway.DesiredRun {
-			rt.leaving = append(rt.leaving, rel.ID)
+			rt.draining = append(rt.draining, rel.ID)
 		}
 	}
 	active, serves := releases[r.Service.ActiveRelease]
@@ -246,21 +247,21 @@ func routeOf(r store.Route, suffix string) route {
 		}
 		rt.instances = append(rt.instances, endpoint{
 			id: i.ID, release: i.ReleaseID, port: releases[i.ReleaseID].Port,
-			open:    serves && i.ReleaseID == active.ID && i.State == slipway.InstanceReady,
-			leaving: i.State == slipway.InstanceDraining,
+			open:     serves && i.ReleaseID == active.ID && i.State == slipway.InstanceReady,
+			draining: i.State == slipway.InstanceDraining,
 		})
 	}
 	return rt
 }
 
-// placesOf returns where a service is found. A public one answers at the public
-// listener alone; a private one at the endpoints of its VPC ingress connections,
-// by their own names, and by those of its custom domains.
-func placesOf(r store.Route, suffix string) (list []place) {
+// keysOf returns the keys of a service. A public service answers only at the
+// public listener. A private one answers at the endpoints of its VPC ingress
+// connections, by the names of the connections and of its custom domains.
+func keysOf(r store.Route, suffix string) (list []routeKey) {
 	add := func(entry, label string) {
-		list = append(list, place{entry, strings.ToLower(label + "." + suffix)})
+		list = append(list, routeKey{entry, strings.ToLower(label + "." + suffix)})
 		for _, h := range r.Hosts {
-			list = append(list, place{entry, h})
+			list = append(list, routeKey{entry, h})
 		}
 	}
 	if r.Service.Spec.Public() {
@@ -275,14 +276,14 @@ func placesOf(r store.Route, suffix string) (list []place) {
 	return list
 }
 
-// stateOf says how a service's requests are met. One that is being created is
-// running already: its first requests wait for its first instance.
+// stateOf returns how requests of a service are met. A service that is being
+// created counts as running: its first requests wait for the first instance.
 func stateOf(s store.ServiceView) state {
 	switch {
 	case s.Wanted == slipway.WantedDeleted, !s.DeletedAt.IsZero():
 		return deleted
 	case s.Wanted == slipway.WantedPaused && s.Live != nil && s.Live.Kind == slipway.ResumeService && s.Live.Status == slipway.OperationPending:
-		return running // the answer to ResumeService is out: its first requests wait
+		return running // ResumeService has returned: the first requests wait
 	case s.Wanted == slipway.WantedPaused:
 		return paused
 	case s.ActiveRelease != "":
@@ -290,5 +291,5 @@ func stateOf(s store.ServiceView) state {
 	case s.Live != nil && s.Live.Kind == slipway.CreateService && s.Live.Status != slipway.OperationRollbackInProgress:
 		return running
 	}
-	return unborn
+	return notDeployed
 }

@@ -18,23 +18,23 @@ import (
 
 var t0 = time.Unix(1_800_000_000, 0).UTC()
 
-// followed is a store with one service, and a router that follows it inside a
+// storeFixture is a store with one service and a router that follows it, in a
 // synctest bubble.
-type followed struct {
+type storeFixture struct {
 	t       *testing.T
 	store   *store.Store
 	router  *Router
 	service slipway.Service
 }
 
-func newFollowed(t *testing.T) *followed {
+func newStoreFixture(t *testing.T) *storeFixture {
 	s, err := store.Open(t.Context(), ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	b := &followed{t: t, store: s}
-	b.router, err = New(Config{Store: s, Dialer: &world{}, Log: slog.New(slog.DiscardHandler), Suffix: "us-east-1.slipway.test"})
+	b := &storeFixture{t: t, store: s}
+	b.router, err = New(Config{Store: s, Dialer: &fixture{}, Log: slog.New(slog.DiscardHandler), Suffix: "us-east-1.slipway.test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +47,12 @@ func newFollowed(t *testing.T) *followed {
 }
 
 // run follows the store until the test ends.
-func (b *followed) run() {
+func (b *storeFixture) run() {
 	go b.router.Run(b.t.Context())
 	synctest.Wait()
 }
 
-func (b *followed) update(f func(*store.Tx) error) {
+func (b *storeFixture) update(f func(*store.Tx) error) {
 	b.t.Helper()
 	if err := b.store.Update(b.t.Context(), f); err != nil {
 		b.t.Fatal(err)
@@ -60,7 +60,7 @@ func (b *followed) update(f func(*store.Tx) error) {
 	synctest.Wait()
 }
 
-func (b *followed) release(id string) slipway.Release {
+func (b *storeFixture) release(id string) slipway.Release {
 	r := slipway.Release{
 		ID: id, ServiceID: b.service.ID, Desired: slipway.DesiredRun, Size: 1, Workload: slipway.Workload{Port: 8080},
 		Scaling: slipway.Scaling{MaxConcurrency: 2, MinSize: 1, MaxSize: 5}, CreatedAt: t0,
@@ -69,14 +69,14 @@ func (b *followed) release(id string) slipway.Release {
 	return r
 }
 
-func (b *followed) put(id, release string, state slipway.InstanceState) {
+func (b *storeFixture) put(id, release string, state slipway.InstanceState) {
 	b.update(func(tx *store.Tx) error {
 		return tx.PutInstance(slipway.Instance{ID: id, ServiceID: b.service.ID, ReleaseID: release, State: state, CreatedAt: t0})
 	})
 }
 
-// status returns what a request is answered, without an instance to answer it.
-func (b *followed) status(host string) int {
+// status returns the status of the response to a request, without an instance.
+func (b *storeFixture) status(host string) int {
 	b.t.Helper()
 	rec := httptest.NewRecorder()
 	req := httptest.NewRequest("GET", "/", nil)
@@ -85,11 +85,11 @@ func (b *followed) status(host string) int {
 	return rec.Code
 }
 
-func (b *followed) host() string { return b.service.Label + ".us-east-1.slipway.test" }
+func (b *storeFixture) host() string { return b.service.Label + ".us-east-1.slipway.test" }
 
 // open returns the ids of the instances that take requests.
-func (b *followed) open() (ids []string) {
-	s := b.router.table.Load().byHost[place{host: b.host()}]
+func (b *storeFixture) open() (ids []string) {
+	s := b.router.table.Load().byHost[routeKey{host: b.host()}]
 	if s == nil {
 		return nil
 	}
@@ -99,16 +99,16 @@ func (b *followed) open() (ids []string) {
 	return ids
 }
 
-func (b *followed) claim() *instance {
+func (b *storeFixture) claim() *instance {
 	b.t.Helper()
-	i, err := b.router.table.Load().byHost[place{host: b.host()}].gate.acquire(b.t.Context(), false)
+	i, err := b.router.table.Load().byHost[routeKey{host: b.host()}].gate.acquire(b.t.Context(), false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	return i
 }
 
-func (b *followed) drained(target string) (ok bool) {
+func (b *storeFixture) drained(target string) (ok bool) {
 	b.t.Helper()
 	if err := b.store.View(b.t.Context(), func(tx *store.Tx) (err error) {
 		ok, err = tx.Drained(target, time.Time{})
@@ -130,8 +130,8 @@ func TestNewChecksItsConfig(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"nothing":   {},
 		"no dialer": {Store: s, Log: log, Suffix: "a.test"},
-		"no suffix": {Store: s, Log: log, Dialer: &world{}},
-		"no domain": {Store: s, Log: log, Dialer: &world{}, Suffix: "a b"},
+		"no suffix": {Store: s, Log: log, Dialer: &fixture{}},
+		"no domain": {Store: s, Log: log, Dialer: &fixture{}, Suffix: "a b"},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: no error", name)
@@ -142,7 +142,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 func TestTableFollowsTheStore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		rel := b.release("rel")
 		b.run()
 		steps := []struct {
@@ -169,7 +169,7 @@ func TestTableFollowsTheStore(t *testing.T) {
 				t.Errorf("%s: open instances (-want +got):\n%s", s.name, d)
 			}
 		}
-		if r := b.router.table.Load().byHost[place{host: b.host()}].gate.view.Load(); r.limit != 2 {
+		if r := b.router.table.Load().byHost[routeKey{host: b.host()}].gate.view.Load(); r.limit != 2 {
 			t.Errorf("limit %d, want the release's MaxConcurrency", r.limit)
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetWanted(b.service.ID, slipway.WantedDeleted, t0) })
@@ -179,14 +179,14 @@ func TestTableFollowsTheStore(t *testing.T) {
 	})
 }
 
-func put(tx *store.Tx, b *followed, id string, state slipway.InstanceState) error {
+func put(tx *store.Tx, b *storeFixture, id string, state slipway.InstanceState) error {
 	return tx.PutInstance(slipway.Instance{ID: id, ServiceID: b.service.ID, ReleaseID: "rel", State: state, CreatedAt: t0})
 }
 
 func TestAnswersByState(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		b.run()
 		if got := b.status(b.host()); got != 503 {
 			t.Errorf("without any version: %d, want 503", got)
@@ -216,7 +216,7 @@ func TestAnswersByState(t *testing.T) {
 func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		rel := b.release("rel")
 		b.put("a", "rel", slipway.InstanceReady)
 		b.put("b", "rel", slipway.InstanceReady)
@@ -234,11 +234,11 @@ func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 		if x2 == x {
 			t.Fatal("a draining instance got a request")
 		}
-		gate := b.router.table.Load().byHost[place{host: b.host()}].gate
+		gate := b.router.table.Load().byHost[routeKey{host: b.host()}].gate
 		gate.release(x)
 		synctest.Wait()
 		if !b.drained(x.id) {
-			t.Error("an empty instance is not reported")
+			t.Error("a drained instance is not reported")
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
 		gate.release(y)
@@ -249,23 +249,23 @@ func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 		gate.release(x2)
 		synctest.Wait()
 		if !b.drained("rel") {
-			t.Error("an empty release is not reported")
+			t.Error("a drained release is not reported")
 		}
 	})
 }
 
-// An instance that is gone from the store still counts for its release while a
-// request is on it.
+// An instance that is gone from the store counts for its release while it has a
+// request in flight.
 func TestGoneInstanceStillCounts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		rel := b.release("rel")
 		b.put("a", "rel", slipway.InstanceReady)
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
 		b.run()
 		i := b.claim()
-		gate := b.router.table.Load().byHost[place{host: b.host()}].gate
+		gate := b.router.table.Load().byHost[routeKey{host: b.host()}].gate
 		b.put("a", "rel", slipway.InstanceEnded)
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
 		if b.drained("rel") {
@@ -283,12 +283,12 @@ func TestGoneInstanceStillCounts(t *testing.T) {
 	})
 }
 
-// A release that came back and has to go again is reported again, and not by
-// the old word.
+// A release that ran again and drains another time is reported again, not by
+// its old report.
 func TestDrainIsReportedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		rel := b.release("rel")
 		b.put("a", "rel", slipway.InstanceReady)
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
@@ -304,7 +304,7 @@ func TestDrainIsReportedAgain(t *testing.T) {
 		if b.drained("rel") {
 			t.Error("reported with a request in flight, after it ran again")
 		}
-		b.router.table.Load().byHost[place{host: b.host()}].gate.release(i)
+		b.router.table.Load().byHost[routeKey{host: b.host()}].gate.release(i)
 		synctest.Wait()
 		if !b.drained("rel") {
 			t.Error("not reported again")
@@ -312,11 +312,11 @@ func TestDrainIsReportedAgain(t *testing.T) {
 	})
 }
 
-// A word about a release that was taken back just then is not given.
+// A release that was taken back in the meantime is not reported.
 func TestDrainTakenBackIsNotReported(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		b.release("rel") // which is to run
 		b.update(func(tx *store.Tx) error {
 			done, err := b.router.reportOf(tx, b.service.ID, []string{"rel"})
@@ -338,11 +338,11 @@ func TestDrainTakenBackIsNotReported(t *testing.T) {
 	})
 }
 
-// A deleted service leaves nothing behind, even when it was never drained.
+// A deleted service is forgotten, even if it was never drained.
 func TestDeletedServiceIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		rel := b.release("rel")
 		b.put("a", "rel", slipway.InstanceReady)
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
@@ -367,11 +367,11 @@ func TestDeletedServiceIsForgotten(t *testing.T) {
 	})
 }
 
-// The router is known to live before it serves, and goes on telling.
+// The router writes its first heartbeat before it serves, and then regularly.
 func TestRouterShowsThatItLives(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		if !b.drained("rel") {
 			t.Fatal("without a router nothing is in flight")
 		}
@@ -395,17 +395,17 @@ func TestRouterShowsThatItLives(t *testing.T) {
 
 func TestTableSharesWhatDidNotChange(t *testing.T) {
 	t.Parallel()
-	a := &service{id: "a", places: public("a.test", "www.a.test")}
-	b := &service{id: "b", places: public("b.test")}
+	a := &service{id: "a", keys: public("a.test", "www.a.test")}
+	b := &service{id: "b", keys: public("b.test")}
 	empty := newTable()
 	one := empty.with([]*service{a, b}, nil)
-	if len(empty.byHost) != 0 || one.byHost[place{host: "www.a.test"}] != a || one.byHost[place{host: "b.test"}] != b || one.byID["b"] != b {
+	if len(empty.byHost) != 0 || one.byHost[routeKey{host: "www.a.test"}] != a || one.byHost[routeKey{host: "b.test"}] != b || one.byID["b"] != b {
 		t.Errorf("tables %v and %v", empty, one)
 	}
 	if one.with(nil, nil) != one {
 		t.Error("copied although nothing changed")
 	}
-	a.places = public("a.test")
+	a.keys = public("a.test")
 	two := one.with([]*service{a}, []*service{b})
 	if d := cmp.Diff([]int{1, 1, 3, 2}, []int{len(two.byHost), len(two.byID), len(one.byHost), len(one.byID)}); d != "" {
 		t.Errorf("tables of wrong size (-want +got):\n%s", d)
@@ -415,7 +415,7 @@ func TestTableSharesWhatDidNotChange(t *testing.T) {
 func TestDemandIsIntegrated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newFollowed(t)
+		b := newStoreFixture(t)
 		b.release("rel")
 		b.put("a", "rel", slipway.InstanceReady)
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
@@ -456,10 +456,10 @@ func TestDemandIsIntegrated(t *testing.T) {
 
 func TestApplyScales(t *testing.T) {
 	t.Parallel()
-	r := newRouter(Config{Dialer: &world{}, Log: slog.New(slog.DiscardHandler)})
+	r := newRouter(Config{Dialer: &fixture{}, Log: slog.New(slog.DiscardHandler)})
 	var routes []route
 	for n := range 1000 {
-		routes = append(routes, route{service: fmt.Sprint("s", n), places: public(fmt.Sprintf("s%d.test", n)), maxConcurrency: 1})
+		routes = append(routes, route{service: fmt.Sprint("s", n), keys: public(fmt.Sprintf("s%d.test", n)), maxConcurrency: 1})
 	}
 	r.apply(routes, 1)
 	first := r.table.Load()
@@ -468,7 +468,7 @@ func TestApplyScales(t *testing.T) {
 	if r.table.Load() != first {
 		t.Error("an instance's coming copied the whole table")
 	}
-	if n := len(first.byHost[place{host: "s7.test"}].gate.view.Load().instances); n != 1 {
+	if n := len(first.byHost[routeKey{host: "s7.test"}].gate.view.Load().instances); n != 1 {
 		t.Errorf("%d instances, want 1", n)
 	}
 }

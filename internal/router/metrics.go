@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// statusGone is what is logged and counted for a request whose client left
-// before its answer. No client ever sees it.
+// statusGone is logged and counted for a request whose client left before the
+// response. It is never sent.
 const statusGone = 499
 
 // latencies are the upper bounds of the latency histogram's buckets.
@@ -21,15 +21,15 @@ var latencies = [...]time.Duration{
 	10 * time.Second, 30 * time.Second, 60 * time.Second, 120 * time.Second,
 }
 
-// classes are the values of the label class, by index of stats.classes.
+// classes are the values of the class label, in the order of stats.classes.
 var classes = [...]string{"gone", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-// stats counts a service's requests. It is ours rather than prometheus' so
-// that a service without traffic costs no more than these words.
+// stats counts the requests of a service. It is not a prometheus type, so that
+// a service without traffic costs only these words.
 type stats struct {
 	classes [len(classes)]atomic.Uint64
-	buckets [len(latencies) + 1]atomic.Uint64 // each without the ones below
-	took    atomic.Int64                      // nanoseconds, of all requests
+	buckets [len(latencies) + 1]atomic.Uint64 // not cumulative
+	took    atomic.Int64                      // nanoseconds, sum of all requests
 }
 
 func (s *stats) add(status int, took time.Duration) {
@@ -50,13 +50,13 @@ var (
 	requestsDesc = prometheus.NewDesc("slipway_router_requests_total",
 		`Requests answered, by class of status. "gone": the client left first.`, []string{"service", "name", "class"}, nil)
 	latencyDesc = prometheus.NewDesc("slipway_router_request_duration_seconds",
-		"From a request's head to the end of its response, waiting included.", []string{"service", "name"}, nil)
+		"From the head of a request to the end of its response, including the time it waited.", []string{"service", "name"}, nil)
 	inFlightDesc = prometheus.NewDesc("slipway_router_requests_in_flight",
-		"Requests on instances that take new ones.", []string{"service", "name"}, nil)
+		"Requests in flight on instances that accept new ones.", []string{"service", "name"}, nil)
 	waitingDesc = prometheus.NewDesc("slipway_router_requests_waiting",
-		"Requests that wait for an instance.", []string{"service", "name"}, nil)
+		"Requests waiting for an instance.", []string{"service", "name"}, nil)
 	strayDesc = prometheus.NewDesc("slipway_router_stray_requests_total",
-		"Requests that belong to no service, by status: unknown hosts and what is not well-formed.", []string{"status"}, nil)
+		"Requests that belong to no service, by status: unknown hosts and malformed requests.", []string{"status"}, nil)
 )
 
 // Describe implements prometheus.Collector.

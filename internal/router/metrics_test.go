@@ -14,8 +14,8 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newRouter(Config{})
 	r.apply([]route{
-		{service: "svc", name: "shop", places: public("a.test"), maxConcurrency: 1, instances: []endpoint{{id: "i", open: true}}},
-		{service: "quiet", name: "quiet", places: public("b.test")},
+		{service: "svc", name: "shop", keys: public("a.test"), maxConcurrency: 1, instances: []endpoint{{id: "i", open: true}}},
+		{service: "quiet", name: "quiet", keys: public("b.test")},
 	}, 1)
 	s := r.table.Load().byID["svc"]
 	mustAcquire(t, s.gate)
@@ -82,7 +82,7 @@ stray_requests_total{status="404"} 3
 
 func TestRequestsAreCounted(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", text("ok"))
 	w.get("/")
 	c := w.dial()

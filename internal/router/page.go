@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// pageID names an answer that the router gives by itself.
+// pageID identifies a response that the router gives by itself.
 type pageID uint8
 
 const (
@@ -25,21 +25,21 @@ const (
 	pageCoding
 	pageBadAnswer
 	pagePaused
-	pageUnborn
+	pageNotDeployed
 	pageUnreachable
 	pageLimit
 	pageVersion
 	pageCount
 )
 
-// page is such an answer. It is constant: nothing of the request is in it, so
-// nothing can be smuggled into it either.
+// page is such a response. It is constant: it contains nothing of the request,
+// so nothing can be smuggled into it.
 type page struct {
 	status     int
 	code       string // for programs
 	title      string
 	text       string
-	retryAfter string // seconds; "" to say nothing
+	retryAfter string // seconds; empty for no header
 
 	json, html []byte
 }
@@ -56,13 +56,13 @@ var pages = makePages([pageCount]page{
 	pageCoding:      {status: 501, code: "unsupported_coding", title: "Unsupported coding", text: "The only transfer coding that is understood is chunked."},
 	pageBadAnswer:   {status: 502, code: "bad_answer", title: "No valid answer", text: "The service broke off, or what it answered is not HTTP."},
 	pagePaused:      {status: 503, code: "service_paused", title: "This service is paused", text: "It does not answer until its owner resumes it."},
-	pageUnborn:      {status: 503, code: "service_not_deployed", title: "Not deployed", text: "This service has no version that runs. Its last deployment did not succeed."},
+	pageNotDeployed: {status: 503, code: "service_not_deployed", title: "Not deployed", text: "This service has no version that runs. Its last deployment did not succeed."},
 	pageUnreachable: {status: 503, code: "service_unreachable", title: "Service unavailable", text: "No instance of this service could be reached. Try again in a moment.", retryAfter: "1"},
 	pageLimit:       {status: 504, code: "time_limit", title: "Time limit exceeded", text: "This service did not answer within the time a request may take."},
 	pageVersion:     {status: 505, code: "unsupported_version", title: "Unsupported version", text: "The versions of HTTP spoken here are 1.0 and 1.1."},
 })
 
-// pageOf returns the page for a status that the guard refuses with.
+// pageOf returns the page for a status that the guard refuses a request with.
 func pageOf(status int) pageID {
 	for id := range pages {
 		if pages[id].status == status {
@@ -73,14 +73,14 @@ func pageOf(status int) pageID {
 }
 
 const style = `:root{color-scheme:light dark}` +
-	`body{margin:0;min-height:100vh;display:grid;place-items:center;font:1.0625rem/1.6 system-ui,sans-serif;` +
+	`body{margin:0;min-height:100vh;display:grid;routeKey-items:center;font:1.0625rem/1.6 system-ui,sans-serif;` +
 	`background:light-dark(#f6f7f9,#14171c);color:light-dark(#1d2430,#e6e9ee)}` +
 	`main{max-width:34rem;padding:2.5rem 2rem}` +
 	`h1{margin:.25rem 0 .75rem;font-size:1.75rem;line-height:1.25}` +
 	`p{margin:0}` +
 	`.status{font-size:.9375rem;letter-spacing:.04em;color:light-dark(#525c6b,#a3adbb)}`
 
-// policy allows a page its style and nothing else.
+// policy allows a page to use its style and nothing else.
 var policy = func() string {
 	sum := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; frame-ancestors 'none'"
@@ -107,7 +107,7 @@ func makePages(list [pageCount]page) [pageCount]page {
 	return list
 }
 
-// write answers with the page, in HTML for those who prefer it.
+// write sends the page, as HTML to clients that prefer it.
 func (p *page) write(w http.ResponseWriter, req *http.Request) error {
 	h := w.Header()
 	body := p.json
@@ -132,8 +132,8 @@ func (p *page) write(w http.ResponseWriter, req *http.Request) error {
 	return err
 }
 
-// prefersHTML reports whether an Accept header asks for HTML rather than JSON.
-// Who names neither gets JSON: browsers do name HTML.
+// prefersHTML reports whether an Accept header prefers HTML to JSON. A client
+// that names neither gets JSON: browsers name HTML.
 func prefersHTML(accept []string) bool {
 	var asHTML, asJSON float64
 	for _, line := range accept {
@@ -153,7 +153,7 @@ func prefersHTML(accept []string) bool {
 }
 
 // mediaRange splits an item of an Accept header into its type, in lower case,
-// and its weight between 0 and 1; a weight that is no number is 0.
+// and its weight between 0 and 1. An invalid weight counts as 0.
 func mediaRange(item string) (kind string, q float64) {
 	kind, params, _ := strings.Cut(item, ";")
 	q = 1

@@ -92,13 +92,13 @@ func TestStateIsAnsweredAtOnce(t *testing.T) {
 		code   string
 	}{
 		{"paused", paused, testHost, 503, "service_paused"},
-		{"unborn", unborn, testHost, 503, "service_not_deployed"},
+		{"unborn", notDeployed, testHost, 503, "service_not_deployed"},
 		{"deleted", deleted, testHost, 404, "unknown_service"},
 		{"unknown", running, "nobody.test", 404, "unknown_service"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.apply(func(r *route) { r.state = c.state })
 			cl := w.dial()
 			cl.send("GET /secret-path?secret-query HTTP/1.1\r\nHost: " + c.host + "\r\nAccept: text/html\r\nX-Secret: secret-value\r\n\r\n")
@@ -134,7 +134,7 @@ func TestStateIsAnsweredAtOnce(t *testing.T) {
 
 func TestTooManyWaiting(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.QueueLeast = 2 })
+	w := newFixture(t, func(c *Config) { c.QueueLeast = 2 })
 	var cs []*client
 	for range 2 {
 		c := w.dial()

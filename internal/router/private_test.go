@@ -11,26 +11,26 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// public are the places of hosts at the public listener.
-func public(hosts ...string) []place {
-	list := make([]place, len(hosts))
+// public returns the keys of hosts at the public listener.
+func public(hosts ...string) []routeKey {
+	list := make([]routeKey, len(hosts))
 	for i, h := range hosts {
-		list[i] = place{host: h}
+		list[i] = routeKey{host: h}
 	}
 	return list
 }
 
-// A public service is found at the public listener and a private one at the
-// endpoints that serve it, and neither where the other is.
-func TestPlaces(t *testing.T) {
+// A public service is found only at the public listener, a private one only at
+// the endpoints that serve it.
+func TestRouteKeys(t *testing.T) {
 	t.Parallel()
 	connections := []slipway.VPCIngressConnection{
-		{Label: "Door", Endpoint: "vpce-2", Serving: "vpce-1"}, // an update that has not come to pass
+		{Label: "Door", Endpoint: "vpce-2", Serving: "vpce-1"}, // an update that has not been applied
 		{Label: "closed", Endpoint: "vpce-1", Failure: "not configured"},
 		{Label: "removed", Endpoint: "vpce-1", Serving: "vpce-1", RemovedAt: time.Unix(1, 0)},
 		{Label: "other", Endpoint: "vpce-3", Serving: "vpce-3"},
 	}
-	both := []place{
+	both := []routeKey{
 		{"vpce-1", "door.test"},
 		{"vpce-1", "example.com"},
 		{"vpce-1", "*.example.com"},
@@ -41,7 +41,7 @@ func TestPlaces(t *testing.T) {
 	for _, c := range []struct {
 		ingress     *types.IngressConfiguration
 		connections []slipway.VPCIngressConnection
-		want        []place
+		want        []routeKey
 	}{
 		{nil, connections, public("shop.test", "example.com", "*.example.com")},
 		{&types.IngressConfiguration{IsPubliclyAccessible: true}, nil, public("shop.test", "example.com", "*.example.com")},
@@ -53,19 +53,20 @@ func TestPlaces(t *testing.T) {
 			Ingresses: c.connections, Hosts: []string{"example.com", "*.example.com"},
 		}
 		r.Service.Spec.Network.IngressConfiguration = c.ingress
-		if d := cmp.Diff(c.want, routeOf(r, "test").places, cmp.AllowUnexported(place{})); d != "" {
+		if d := cmp.Diff(c.want, routeOf(r, "test").keys, cmp.AllowUnexported(routeKey{})); d != "" {
 			t.Errorf("ingress %+v with %d connections (-want +got):\n%s", c.ingress, len(c.connections), d)
 		}
 	}
 }
 
-// The same name leads to different services, or to none, by different entries.
+// The same name leads to different services, or to none, at different
+// listeners.
 func TestEntries(t *testing.T) {
 	t.Parallel()
-	a := &service{id: "a", places: []place{{"vpce-1", "shop.test"}, {"vpce-1", "*.shop.test"}}}
-	b := &service{id: "b", places: []place{{"", "shop.test"}}}
+	a := &service{id: "a", keys: []routeKey{{"vpce-1", "shop.test"}, {"vpce-1", "*.shop.test"}}}
+	b := &service{id: "b", keys: []routeKey{{"", "shop.test"}}}
 	tab := newTable().with([]*service{a, b}, nil)
-	for p, want := range map[place]*service{
+	for p, want := range map[routeKey]*service{
 		{"vpce-1", "shop.test"}:     a,
 		{"vpce-1", "www.shop.test"}: a,
 		{"", "shop.test"}:           b,

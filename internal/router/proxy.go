@@ -15,29 +15,30 @@ import (
 	"time"
 )
 
-// Dialer reaches instances.
+// Dialer connects to instances.
 type Dialer interface {
 	// Dial opens a connection to the port inside the instance.
 	Dial(ctx context.Context, instance string, port int) (net.Conn, error)
 }
 
-// Limits towards instances.
+// Limits of connections to instances.
 const (
 	dialTime     = 5 * time.Second
-	continueTime = time.Second // for an answer to Expect: 100-continue
-	maxAnswer    = 64 << 10    // bytes of a response's head
+	continueTime = time.Second // to wait for a response to Expect: 100-continue
+	maxAnswer    = 64 << 10    // bytes in the head of a response
 
-	// idleTime is how long a pooled connection may lie unused. It is less than
-	// the keep-alive time of common servers (gunicorn's 2 s is the shortest),
-	// so that ours is the end that closes: a request that meets the other
-	// end's close may be lost. Dialling anew costs microseconds.
+	// idleTime is how long a pooled connection may stay unused. It is shorter
+	// than the keep-alive time of common servers (the shortest is gunicorn's 2
+	// s), so that the router closes first: a request that meets a connection
+	// which the server is closing may be lost. A new connection costs
+	// microseconds.
 	idleTime = 1500 * time.Millisecond
 
 	maxDials  = 4 // attempts to reach an instance
-	maxBreaks = 2 // attempts that may break off after they reached one
+	maxBreaks = 2 // attempts that may fail after reaching an instance
 )
 
-// dialError tells that an instance was not reached: nothing was sent.
+// dialError says that an instance was not reached, so nothing was sent.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
@@ -67,34 +68,36 @@ func newTransport(d Dialer, id string, port, slots int) *http.Transport {
 	}
 }
 
-// proxy takes the request to an instance of its service and back.
+// proxy sends the request to an instance of its service and returns the
+// response.
 func (x *exchange) proxy() {
 	ctx, cancel := context.WithTimeoutCause(x.req.Context(), x.router.cfg.RequestTimeout, errLimit)
 	defer cancel()
 	x.body = newUpload(x.req)
 	if x.body != nil {
-		// In the background, as net/http's transport does not return before it
-		// has read what it was about to read: a stalled upload would hold it.
+		// This runs in the background because net/http's transport returns
+		// only after its current read of the body. A stalled upload would
+		// block it.
 		stopped := make(chan struct{})
-		context.AfterFunc(ctx, func() { x.body.stop(x.cut); close(stopped) })
+		context.AfterFunc(ctx, func() { x.body.stop(x.abortUpload); close(stopped) })
 		defer func() { cancel(); <-stopped }()
 		// The response may begin before the request has ended.
 		if err := x.control.EnableFullDuplex(); err != nil {
-			x.fail(ctx, fmt.Errorf("enable full duplex: %w", err))
+			x.answerError(ctx, fmt.Errorf("enable full duplex: %w", err))
 			return
 		}
 	}
-	out, err := x.outgoing()
+	out, err := x.newRequest()
 	if err != nil {
 		x.answer(pageBadRequest)
 		return
 	}
-	for again := false; x.attempt(ctx, out, again); again = true {
+	for isRetry := false; x.attempt(ctx, out, isRetry); isRetry = true {
 	}
 }
 
-// outgoing returns the request for an instance.
-func (x *exchange) outgoing() (*http.Request, error) {
+// newRequest returns the request for an instance.
+func (x *exchange) newRequest() (*http.Request, error) {
 	u, err := target(requestTarget(x.req))
 	if err != nil {
 		return nil, err
@@ -105,7 +108,7 @@ func (x *exchange) outgoing() (*http.Request, error) {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        outgoing(x.req, x.peer, x.router.cfg.Scheme, x.id, x.protocol),
+		Header:        requestHeader(x.req, x.peer, x.router.cfg.Scheme, x.id, x.protocol),
 		Host:          x.req.Host,
 		ContentLength: x.req.ContentLength,
 	}
@@ -113,14 +116,14 @@ func (x *exchange) outgoing() (*http.Request, error) {
 		out.GetBody = x.body.open
 		out.Trailer = x.body.trailer
 		if x.req.ContentLength < 0 {
-			out.TransferEncoding = []string{"chunked"} // else net/http waits for a first byte
+			out.TransferEncoding = []string{"chunked"} // otherwise net/http waits for the first byte
 		}
 	}
 	return out, nil
 }
 
-// target returns the URL by which net/http sends a request's target byte for
-// byte, in origin form.
+// target returns a URL for which net/http sends exactly the given target, in
+// origin form.
 func target(raw string) (*url.URL, error) {
 	if _, rest, ok := cutAbsolute(raw); ok {
 		if raw = rest; !strings.HasPrefix(raw, "/") {
@@ -131,8 +134,8 @@ func target(raw string) (*url.URL, error) {
 	if !strings.HasPrefix(raw, "//") {
 		return u, nil
 	}
-	// net/http would take an opaque "//" for a host's beginning. Parsed it
-	// stays what it is, unless it has characters that a URL must escape.
+	// net/http would parse an opaque "//" as the start of a host. A parsed URL
+	// keeps it, unless it contains characters that must be escaped.
 	path, query, ok := strings.Cut(raw, "?")
 	p, err := url.PathUnescape(path)
 	if err != nil {
@@ -145,46 +148,46 @@ func target(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// attempt sends the request to one instance and passes its answer on. It
-// reports whether the request is to be tried once more.
-func (x *exchange) attempt(ctx context.Context, out *http.Request, again bool) bool {
-	i, err := x.service.gate.acquire(ctx, again)
+// attempt sends the request to one instance and passes its response on. It
+// reports whether to try again.
+func (x *exchange) attempt(ctx context.Context, out *http.Request, isRetry bool) bool {
+	i, err := x.service.gate.acquire(ctx, isRetry)
 	if err != nil {
-		x.fail(ctx, err)
+		x.answerError(ctx, err)
 		return false
 	}
 	defer x.service.gate.release(i)
 	x.instance = i
 	resp, err := x.send(ctx, i, out)
 	if err == nil {
-		x.service.gate.trust(i)
+		x.service.gate.resetFailures(i)
 		x.respond(ctx, resp)
 		return false
 	}
 	retry := x.mayRetry(ctx, err)
 	if _, ok := errors.AsType[*dialError](err); ok && ctx.Err() == nil {
-		x.service.gate.distrust(i)
-		x.router.cfg.Log.Debug("instance not reached", "service", x.service.id, "instance", i.id, "again", retry, "err", err)
+		x.service.gate.eject(i)
+		x.router.cfg.Log.Debug("instance not reached", "service", x.service.id, "instance", i.id, "retry", retry, "err", err)
 	}
 	if !retry {
-		x.fail(ctx, err)
+		x.answerError(ctx, err)
 	}
 	return retry
 }
 
 // mayRetry counts a failed attempt and reports whether another may follow: no
-// byte of the body has left, and the request cannot have begun to act, or may
-// act twice.
+// byte of the body was sent, and the request either cannot have had an effect
+// or is idempotent.
 func (x *exchange) mayRetry(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || !x.body.fresh() || x.body.failure() != nil {
+	if ctx.Err() != nil || !x.body.replayable() || x.body.failure() != nil {
 		return false
 	}
 	if _, ok := errors.AsType[*dialError](err); ok {
-		x.dials++
-		return x.dials < maxDials
+		x.dialFailures++
+		return x.dialFailures < maxDials
 	}
-	x.breaks++
-	return x.breaks < maxBreaks && idempotent(x.req.Method)
+	x.brokenAttempts++
+	return x.brokenAttempts < maxBreaks && idempotent(x.req.Method)
 }
 
 func idempotent(method string) bool {
@@ -195,7 +198,7 @@ func idempotent(method string) bool {
 	return false
 }
 
-// send makes one attempt at an instance.
+// send makes one attempt on an instance.
 func (x *exchange) send(ctx context.Context, i *instance, out *http.Request) (*http.Response, error) {
 	var interim *interim
 	if x.req.ProtoAtLeast(1, 1) {
@@ -219,10 +222,10 @@ func (x *exchange) send(ctx context.Context, i *instance, out *http.Request) (*h
 	return resp, err
 }
 
-// interim passes 1xx responses on until the final one.
+// interim passes 1xx responses on until the final response.
 type interim struct {
 	body *upload
-	mu   sync.Mutex // the transport may call pass while its caller goes on
+	mu   sync.Mutex // the transport may call pass while its caller continues
 	w    http.ResponseWriter
 }
 
@@ -232,13 +235,13 @@ func (i *interim) pass(code int, header textproto.MIMEHeader) error {
 	i.body.interim(code)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	// net/http says 100 by itself when the body is first read, which the
-	// instance's 100 brings about.
+	// net/http sends 100 by itself when the body is first read, which the 100
+	// of the instance triggers.
 	if i.w == nil || code == http.StatusContinue {
 		return nil
 	}
 	h := i.w.Header()
-	incoming(h, http.Header(header))
+	copyResponseHeader(h, http.Header(header))
 	i.w.WriteHeader(code)
 	clear(h)
 	return nil
@@ -252,10 +255,10 @@ func (i *interim) end() {
 	}
 }
 
-// copyBuffers are as large as a response is read at once.
+// copyBuffers pools the buffers that responses are copied with.
 var copyBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
-// respond passes an instance's answer to the client.
+// respond passes the response of an instance to the client.
 func (x *exchange) respond(ctx context.Context, resp *http.Response) {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -263,19 +266,19 @@ func (x *exchange) respond(ctx context.Context, resp *http.Response) {
 		return
 	}
 	h := x.w.Header()
-	incoming(h, resp.Header)
+	copyResponseHeader(h, resp.Header)
 	x.announce(resp)
-	if x.last() {
+	if x.mustClose() {
 		h.Set("Connection", "close")
 	}
 	x.status = resp.StatusCode
 	x.w.WriteHeader(resp.StatusCode)
 	if err := x.copyBody(resp); err != nil {
-		x.broken(ctx, resp, err)
+		x.abortResponse(ctx, resp, err)
 		return
 	}
 	for k, vv := range resp.Trailer {
-		if !trailable(k) {
+		if !allowedInTrailer(k) {
 			continue
 		}
 		if !x.announced[k] {
@@ -285,23 +288,24 @@ func (x *exchange) respond(ctx context.Context, resp *http.Response) {
 	}
 }
 
-// announce says which fields will follow the body.
+// announce names the trailer fields in the head.
 func (x *exchange) announce(resp *http.Response) {
 	if len(resp.Trailer) == 0 || !x.req.ProtoAtLeast(1, 1) {
 		return
 	}
 	x.announced = make(map[string]bool, len(resp.Trailer))
 	for k := range resp.Trailer {
-		if trailable(k) {
+		if allowedInTrailer(k) {
 			x.announced[k] = true
 			x.w.Header().Add("Trailer", k)
 		}
 	}
 }
 
-// copyBody passes the body on piece by piece as it comes. Only the end of a
-// body of known length is left to be flushed with the end of the response, and
-// the head of a short one to its first piece.
+// copyBody passes the body on piece by piece as it arrives. It flushes after
+// each piece, except the last piece of a body of known length, which net/http
+// flushes with the end of the response. It flushes the head of a long response
+// before the first piece.
 func (x *exchange) copyBody(resp *http.Response) error {
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
@@ -344,24 +348,24 @@ type clientError struct{ err error }
 func (e *clientError) Error() string { return "write to client: " + e.err.Error() }
 func (e *clientError) Unwrap() error { return e.err }
 
-// broken ends a response that cannot be completed, so that the client sees
-// that it is not whole.
-func (x *exchange) broken(ctx context.Context, resp *http.Response, err error) {
+// abortResponse ends a response that cannot be completed in a way that the
+// client sees that it is incomplete.
+func (x *exchange) abortResponse(ctx context.Context, resp *http.Response, err error) {
 	x.aborted = true
 	if _, ok := errors.AsType[*clientError](err); ok || x.req.Context().Err() != nil {
 		return
 	}
 	if resp.ContentLength < 0 && !x.req.ProtoAtLeast(1, 1) && x.guard != nil {
-		x.guard.reset()
+		x.guard.resetOnClose()
 	}
 	x.router.cfg.Log.Debug("response broke off", "service", x.service.id, "instance", x.instance.id,
 		"request", x.id, "sent", x.sent, "err", err, "cause", context.Cause(ctx))
 }
 
 // cut makes reading the request's body fail.
-func (x *exchange) cut() {
+func (x *exchange) abortUpload() {
 	if x.guard != nil {
-		x.guard.cut()
+		x.guard.abortUpload()
 	} else {
 		x.control.SetReadDeadline(time.Unix(1, 0))
 	}

@@ -36,7 +36,7 @@ func TestRequestReachesInstanceUnchanged(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			got := w.addScript("a", "HTTP/1.1 204 No Content\r\n\r\n")
 			cl := w.dial()
 			cl.send("GET " + c.target + " HTTP/1.1\r\nHost: Shop.Test:80\r\n\r\n")
@@ -61,7 +61,7 @@ func TestRequestReachesInstanceUnchanged(t *testing.T) {
 
 func TestTargetThatCannotBePassedOn(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", text("no"))
 	for _, target := range []string{"//a{b}", "//100%", "foreign:2f", "http://shop.test/100%"} {
 		c := w.dial()
@@ -72,11 +72,11 @@ func TestTargetThatCannotBePassedOn(t *testing.T) {
 	}
 }
 
-// Bodies arrive whole and framed as they were sent, both ways, and the
-// connection serves on.
+// Bodies arrive whole and with the framing they were sent with, in both
+// directions, and the connection stays open.
 func TestBodies(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		b, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -111,7 +111,7 @@ func TestBodies(t *testing.T) {
 
 func TestChunkedIsReframed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	got := w.addScript("a", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum, Authorization\r\n\r\n" +
@@ -125,7 +125,7 @@ func TestChunkedIsReframed(t *testing.T) {
 
 func TestResponseTrailers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addScript("a", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"+
 		"3\r\nabc\r\n0\r\nX-Sum: 6\r\nX-Late: 7\r\nSet-Cookie: evil\r\n\r\n")
 	c := w.dial()
@@ -137,7 +137,7 @@ func TestResponseTrailers(t *testing.T) {
 	}
 }
 
-// Responses of every framing, for clients of both versions.
+// Responses of every framing, to clients of both versions.
 func TestResponseFraming(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -165,7 +165,7 @@ func TestResponseFraming(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.addScript("a", c.answer)
 			cl := w.dial()
 			cl.send(c.method + " / HTTP/" + c.version + "\r\nHost: shop.test\r\n\r\n")
@@ -189,7 +189,7 @@ func TestResponseFraming(t *testing.T) {
 	}
 }
 
-// What breaks off must not look complete.
+// A truncated response must not look complete.
 func TestTruncatedResponseIsSeen(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, version, answer string }{
@@ -201,7 +201,7 @@ func TestTruncatedResponseIsSeen(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.addScript("a", c.answer)
 			cl := w.dial()
 			cl.send("GET / HTTP/" + c.version + "\r\nHost: shop.test\r\n\r\n")
@@ -230,7 +230,7 @@ func TestBadAnswers(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.addScript("a", c.answer)
 			cl := w.dial()
 			cl.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n")
@@ -250,12 +250,12 @@ func TestInterimResponses(t *testing.T) {
 	const answer = "HTTP/1.1 100 Continue\r\n\r\n" +
 		"HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\nConnection: X-Hop\r\nX-Hop: 1\r\n\r\n" +
 		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addScript("a", answer)
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	if resp := c.head("GET"); resp.StatusCode != 103 || resp.Header.Get("Link") != "</a.css>" || resp.Header.Get("X-Hop") != "" {
-		t.Errorf("interim response %d %v, want 103 with its link alone", resp.StatusCode, resp.Header)
+		t.Errorf("interim response %d %v, want 103 with only its link", resp.StatusCode, resp.Header)
 	}
 	if resp, body := c.response("GET"); resp.StatusCode != 200 || body != "ok" || resp.Header.Get("Link") != "" {
 		t.Errorf("final response %d %v %q", resp.StatusCode, resp.Header, body)
@@ -269,7 +269,7 @@ func TestInterimResponses(t *testing.T) {
 
 func TestExpectContinueIsTheInstances(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	release := make(chan struct{})
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		req, err := http.ReadRequest(r)
@@ -297,7 +297,7 @@ func TestExpectContinueIsTheInstances(t *testing.T) {
 
 func TestExpectContinueRefusedByInstance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		http.ReadRequest(r)
 		io.WriteString(c, "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
@@ -310,19 +310,19 @@ func TestExpectContinueRefusedByInstance(t *testing.T) {
 	c.rest()
 }
 
-// The instance answers and does not read on: the client gets the answer even
-// though it goes on sending, and the connection ends.
+// An instance answers and stops reading: the client gets the response although
+// it is still sending, and the connection ends.
 func TestEarlyResponse(t *testing.T) {
 	t.Parallel()
 	for _, framing := range []string{"Content-Length: 100000000", "Transfer-Encoding: chunked"} {
 		t.Run(framing, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 				http.ReadRequest(r)
 				io.WriteString(c, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig")
 				c.(*net.TCPConn).CloseWrite()
-				io.Copy(io.Discard, c) // else the reset may overtake the answer
+				io.Copy(io.Discard, c) // otherwise a reset could overtake the response
 			})
 			c := w.dial()
 			c.send("POST / HTTP/1.1\r\nHost: shop.test\r\n" + framing + "\r\n\r\n")
@@ -338,10 +338,10 @@ func TestEarlyResponse(t *testing.T) {
 	}
 }
 
-// Request and response go on at the same time.
+// Request and response are transferred at the same time.
 func TestBothWaysAtOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		req, err := http.ReadRequest(r)
 		if err != nil {
@@ -378,7 +378,7 @@ func TestBothWaysAtOnce(t *testing.T) {
 
 func TestServerSentEvents(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	next := make(chan string)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
@@ -407,7 +407,7 @@ func TestServerSentEvents(t *testing.T) {
 
 func TestPipelining(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		io.Copy(rw, r.Body)
 		io.WriteString(rw, r.URL.Path)
@@ -434,7 +434,7 @@ func TestPipelining(t *testing.T) {
 
 func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", text("ok"))
 	for range 20 {
 		w.get("/")
@@ -446,14 +446,14 @@ func TestConnectionsAreReused(t *testing.T) {
 	}
 }
 
-// An instance that closes its connections between requests costs no request
-// that may be repeated.
+// An instance that closes its connections between requests causes no failed
+// request if the request may be repeated.
 func TestStaleConnectionsAreRetried(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{"GET", "DELETE"} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			var conns atomic.Int32
 			w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 				first := conns.Add(1) == 1
@@ -462,7 +462,7 @@ func TestStaleConnectionsAreRetried(t *testing.T) {
 				}
 				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 				if _, err := http.ReadRequest(r); err != nil || first {
-					return // takes the second request and closes without a word
+					return // reads the second request and closes without a response
 				}
 				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			})
@@ -480,10 +480,10 @@ func TestStaleConnectionsAreRetried(t *testing.T) {
 	}
 }
 
-// A request that may have acted is not sent twice.
+// A request that may have had an effect is not sent twice.
 func TestPostIsNotRepeated(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	var requests atomic.Int32
 	for _, id := range []string{"a", "b"} {
 		w.addRaw(id, func(_ net.Conn, r *bufio.Reader) {
@@ -502,10 +502,10 @@ func TestPostIsNotRepeated(t *testing.T) {
 	}
 }
 
-// Requests go around an instance that cannot be reached, with their bodies.
+// Requests avoid an instance that cannot be reached, and keep their bodies.
 func TestUnreachableInstanceIsGoneAround(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.mu.Lock()
 	w.dialErr["bad"] = errors.New("connection refused")
 	w.mu.Unlock()
@@ -522,7 +522,7 @@ func TestUnreachableInstanceIsGoneAround(t *testing.T) {
 
 func TestNothingReachable(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addAt("bad", "")
 	resp, body := w.get("/")
 	if resp.StatusCode != 503 || !strings.Contains(body, "service_unreachable") || resp.Header.Get("Retry-After") == "" {
@@ -535,11 +535,11 @@ func TestNothingReachable(t *testing.T) {
 	}
 }
 
-// While its only instance is being replaced, a request waits for the new one.
+// A request waits for a new instance while the only one is replaced.
 func TestRequestOutlivesItsInstance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
-	w.addAt("old", "") // its process is gone, which nobody noticed yet
+	w := newFixture(t, nil)
+	w.addAt("old", "") // its process has ended, which nobody has noticed yet
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	eventually(t, "dialled", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.dials["old"] > 0 })
@@ -551,11 +551,11 @@ func TestRequestOutlivesItsInstance(t *testing.T) {
 	}
 }
 
-// withLimit tries a test with longer and longer time limits for requests, until
-// one is long enough for a busy machine to come to the point.
-func withLimit(t *testing.T, try func(w *world) bool) {
+// withLimit runs a test with increasing time limits for requests, until one is
+// long enough for a busy machine.
+func withLimit(t *testing.T, try func(w *fixture) bool) {
 	t.Helper()
-	for limit := 50 * time.Millisecond; !try(newWorld(t, func(c *Config) { c.RequestTimeout = limit })); limit *= 2 {
+	for limit := 50 * time.Millisecond; !try(newFixture(t, func(c *Config) { c.RequestTimeout = limit })); limit *= 2 {
 		if limit > time.Minute {
 			t.Fatal("no time limit is long enough")
 		}
@@ -574,14 +574,14 @@ func TestTimeLimit(t *testing.T) {
 	}
 	t.Run("in the queue", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, short)
+		w := newFixture(t, short)
 		if resp, body := w.get("/"); resp.StatusCode != 504 || !strings.Contains(body, "time_limit") {
 			t.Errorf("%d %q, want 504", resp.StatusCode, body)
 		}
 	})
 	t.Run("before the answer", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, short)
+		w := newFixture(t, short)
 		w.addRaw("a", hang(""))
 		if resp, _ := w.get("/"); resp.StatusCode != 504 {
 			t.Errorf("%d, want 504", resp.StatusCode)
@@ -590,7 +590,7 @@ func TestTimeLimit(t *testing.T) {
 	})
 	t.Run("in the answer", func(t *testing.T) {
 		t.Parallel()
-		withLimit(t, func(w *world) bool {
+		withLimit(t, func(w *fixture) bool {
 			w.addRaw("a", hang("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
 			c := w.dial()
 			c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
@@ -603,7 +603,7 @@ func TestTimeLimit(t *testing.T) {
 	})
 	t.Run("in the request", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, short)
+		w := newFixture(t, short)
 		w.addRaw("a", hang(""))
 		c := w.dial()
 		c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\nabc")
@@ -620,7 +620,7 @@ func TestClientGoneReleasesEverything(t *testing.T) {
 	t.Parallel()
 	t.Run("in the queue", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, nil)
+		w := newFixture(t, nil)
 		c := w.dial()
 		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 		eventually(t, "waits", func() bool { return w.waiting() == 1 })
@@ -629,7 +629,7 @@ func TestClientGoneReleasesEverything(t *testing.T) {
 	})
 	t.Run("at the instance", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, nil)
+		w := newFixture(t, nil)
 		came, gone := make(chan struct{}), make(chan struct{})
 		w.addRaw("a", func(_ net.Conn, r *bufio.Reader) {
 			http.ReadRequest(r)
@@ -648,7 +648,7 @@ func TestClientGoneReleasesEverything(t *testing.T) {
 	})
 	t.Run("in its body", func(t *testing.T) {
 		t.Parallel()
-		w := newWorld(t, nil)
+		w := newFixture(t, nil)
 		w.addRaw("a", func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 		c := w.dial()
 		c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 10\r\n\r\nabc")
@@ -660,7 +660,7 @@ func TestClientGoneReleasesEverything(t *testing.T) {
 
 func TestMalformedChunksInBody(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) })
 	c := w.dial()
 	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\nGET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")

@@ -2,63 +2,63 @@ package router
 
 import "slices"
 
-// route is what the router must know of one service: the table's input. Only
-// load.go makes them from what the store holds.
+// route is everything that the router knows of one service: the input of the
+// table. load.go builds routes from the store.
 type route struct {
 	service string // id
 	name    string // for metrics
-	places  []place
+	keys    []routeKey
 	state   state
 
-	maxConcurrency int // requests at once on each instance
+	maxConcurrency int // concurrent requests on each instance
 	instances      []endpoint
-	leaving        []string // ids of releases that are to have nothing in flight
+	draining       []string // ids of releases that must drain
 }
 
-// place is where requests of a service come in.
-type place struct {
-	entry string // id of a VPC endpoint; "" for the public listener
-	host  string // in normal form; wildcards begin with "*."
+// routeKey is what a service is looked up by.
+type routeKey struct {
+	entry string // the listener: the id of a VPC endpoint, empty for the public listener
+	host  string // in normal form; a wildcard begins with "*."
 }
 
-// targets returns the ids of the releases and instances that are to have
-// nothing in flight.
+// targets returns the ids of the releases and instances that must drain: finish
+// their requests and get no new ones.
 func (r route) targets() []string {
-	ids := slices.Clone(r.leaving)
+	ids := slices.Clone(r.draining)
 	for _, e := range r.instances {
-		if e.leaving {
+		if e.draining {
 			ids = append(ids, e.id)
 		}
 	}
 	return ids
 }
 
-// endpoint is one instance that lives.
+// endpoint is one live instance.
 type endpoint struct {
 	id, release string
 	port        int
-	open        bool // may take new requests
-	leaving     bool // is to have nothing in flight
+	open        bool // accepts new requests
+	draining    bool // must drain
 }
 
-// state tells how a service's requests are met.
+// state says how the requests of a service are met.
 type state uint8
 
 const (
-	running state = iota // by its instances; they wait while there are none
-	paused               // at once, by a page
-	unborn               // likewise: no version of it ever ran
-	deleted              // as if it had never been
+	running     state = iota // requests go to instances, or wait for one
+	paused                   // requests get a page at once
+	notDeployed              // likewise: no version of it has ever run
+	deleted                  // the service is unknown
 )
 
-// refusal is the answer of a service in this state to every request, nil when
-// it serves them.
+// refusal returns the error for every request to a service in this state, nil
+// if it serves them.
 func (s state) refusal() error {
 	switch s {
 	case paused:
 		return errPaused
-	case unborn:
-		return errUnborn
+	case notDeployed:
+		return errNotDeployed
 	case deleted:
 		return errDeleted
 	}

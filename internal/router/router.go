@@ -18,40 +18,40 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what a Router needs. Zero values below "defaults" take those.
+// Config configures a Router. Fields below "defaults" may be zero.
 type Config struct {
 	Store  *store.Store
 	Dialer Dialer
 	Log    *slog.Logger
 
-	// Suffix follows a service's label in its host name, without a leading
-	// dot: "us-east-1.slipway.localhost".
+	// Suffix is appended to the label of a service to form its host name,
+	// without a leading dot: "us-east-1.slipway.localhost".
 	Suffix string
 
 	// Trusted are the addresses of proxies whose X-Forwarded headers and
-	// X-Request-Id are believed. All others' are dropped.
+	// X-Request-Id are used. Those of all other clients are dropped.
 	Trusted []netip.Prefix
 
-	// OnWait is called each time a request of the service begins to wait for
-	// an instance. It must not block. Nil is allowed.
+	// OnWait is called each time a request of the service starts to wait for
+	// an instance. It must not block. It may be nil.
 	OnWait func(serviceID string)
 
-	// Defaults follow in parentheses.
+	// The defaults are in parentheses.
 
-	Scheme          string        // what applications are told in X-Forwarded-Proto ("http")
-	RequestTimeout  time.Duration // from a request's head to the end of its response (120 s, as in App Runner)
-	HeadTimeout     time.Duration // from a head's first byte to its last (30 s)
-	IdleTimeout     time.Duration // of a client's connection between requests (75 s)
-	TunnelIdle      time.Duration // of a WebSocket without a byte either way (1 h)
-	ShutdownTimeout time.Duration // for the requests in flight when Serve's context ends (30 s)
-	Heartbeat       time.Duration // between signs of life in the store (5 s)
+	Scheme          string        // value of X-Forwarded-Proto ("http")
+	RequestTimeout  time.Duration // from the head of a request to the end of its response (120 s, as in App Runner)
+	HeadTimeout     time.Duration // from the first byte of a head to its last (30 s)
+	IdleTimeout     time.Duration // of a client connection between requests (75 s)
+	TunnelIdle      time.Duration // of a WebSocket without a byte in either direction (1 h)
+	ShutdownTimeout time.Duration // for requests in flight when the context of Serve ends (30 s)
+	Heartbeat       time.Duration // between heartbeats in the store (5 s)
 
-	// A service's queue holds QueuePerSlot (10) requests for each that its
-	// instances can take at once, and no less than QueueLeast (1,000). Who is
-	// tenth in line for a slot still gets an answer if requests take under
-	// 12 s; further back waiting turns into time-outs, so 429 is kinder. A
-	// waiting request costs some 20 KB: the least, which is all there is while
-	// no instance runs, holds a service to 20 MB.
+	// The queue of a service holds QueuePerSlot (10) requests for each slot of
+	// its instances, and at least QueueLeast (1,000). The tenth request in
+	// line for a slot is still answered if requests take less than 12 s;
+	// beyond that waiting would end in timeouts, so a 429 is better. A waiting
+	// request costs about 20 KB, so the minimum, which applies while no
+	// instance runs, limits a service to 20 MB.
 	QueuePerSlot int
 	QueueLeast   int
 }
@@ -68,28 +68,28 @@ func (c *Config) setDefaults() {
 	c.QueueLeast = cmp.Or(c.QueueLeast, 1000)
 }
 
-// Router takes requests to services. It is a prometheus.Collector and, for
-// listeners other than Serve's, an http.Handler.
+// Router proxies requests to services. It is a prometheus.Collector and, for
+// listeners other than those of Serve, an http.Handler.
 type Router struct {
 	cfg    Config
-	id     string // of this process's router, new with each start
+	id     string // of the router in this process, new with each start
 	table  atomic.Pointer[table]
-	strays [pageCount]atomic.Uint64 // requests of no service, by page
+	strays [pageCount]atomic.Uint64 // requests without a service, by page
 
-	loaded chan struct{} // closed when there is a first table
-	idle   chan struct{} // nudged when a closed instance became idle
+	loaded chan struct{} // closed after the first table
+	idle   chan struct{} // signalled when a closed instance became idle
 
-	mu      sync.Mutex // guards stirred and awake
-	stirred []*service // of which something became empty since the loop looked
-	awake   []*service // whose demand is to be sampled from the next tick on
+	mu         sync.Mutex // guards woken and sampleNext
+	woken      []*service // services with an instance that became idle since the last look
+	sampleNext []*service // services to sample from the next tick on
 
-	// The loading loop's own.
-	version   int64               // of the table
-	services  map[string]*service // by id; gone ones too until they are empty
-	unsettled map[*service]bool   // changed, stirred, or with something to report
+	// Used only by the loading loop.
+	version  int64               // of the table
+	services map[string]*service // by id; deleted ones stay until they have drained
+	dirty    map[*service]bool   // changed, woken, or with something left to drain
 }
 
-// New returns a router. It does nothing before Run.
+// New returns a router that does nothing before Run.
 func New(cfg Config) (*Router, error) {
 	if cfg.Store == nil || cfg.Dialer == nil || cfg.Log == nil {
 		return nil, errors.New("router: Store, Dialer and Log are required")
@@ -109,17 +109,17 @@ func newRouter(cfg Config) *Router {
 		idle:     make(chan struct{}, 1),
 		services: map[string]*service{},
 
-		unsettled: map[*service]bool{},
+		dirty: map[*service]bool{},
 	}
 	r.table.Store(newTable())
 	return r
 }
 
-// Run keeps the table as the store says, reports what has become empty and
-// samples demand, until ctx ends; then it returns nil.
+// Run keeps the table in sync with the store, reports what has drained and
+// samples demand. It blocks until ctx ends and returns nil.
 func (r *Router) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	parts.Go(func() { r.follow(ctx) })
+	parts.Go(func() { r.syncLoop(ctx) })
 	parts.Go(func() { r.sample(ctx) })
 	parts.Wait()
 	return nil
@@ -127,14 +127,15 @@ func (r *Router) Run(ctx context.Context) error {
 
 type guardKey struct{}
 
-// Serve serves plain HTTP/1 on the listener, which it closes. It begins when
-// Run has loaded the table, and ends when ctx does: then it accepts no more,
-// gives the requests in flight and open WebSockets ShutdownTimeout to end, cuts
-// those that do not, and returns nil.
+// Serve serves HTTP/1 on the listener, which it closes. It starts when Run has
+// loaded the first table and ends with ctx. Then it stops accepting
+// connections, gives the requests in flight and open WebSockets ShutdownTimeout
+// to finish, cuts the rest, and returns nil.
 func (r *Router) Serve(ctx context.Context, l net.Listener) error { return r.serve(ctx, l, r) }
 
-// ServeEndpoint is Serve for the listener of a VPC endpoint: there the private
-// services answer whose VPC ingress connections lead through it, and no others.
+// ServeEndpoint is Serve for the listener of a VPC endpoint. Only private
+// services that have a VPC ingress connection through the endpoint answer
+// there.
 func (r *Router) ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error {
 	return r.serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { r.handle(w, req, endpoint) }))
 }
@@ -167,8 +168,9 @@ func (r *Router) serve(ctx context.Context, l net.Listener, h http.Handler) erro
 	return nil
 }
 
-// server returns the net/http server of one listener. Its own time-outs only
-// back ours up: a head's is the guard's, a request's its context's.
+// server returns the net/http server of one listener. Its timeouts are only a
+// backstop: the guard limits the time of a head, and a context the time of a
+// request.
 func (r *Router) server(h http.Handler) *http.Server {
 	backstop := r.cfg.RequestTimeout + 5*time.Second
 	var http1 http.Protocols

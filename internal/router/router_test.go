@@ -18,9 +18,9 @@ import (
 
 const testHost = "shop.test"
 
-// world is a router, served on a real socket, with one service of as many
-// instances as were added.
-type world struct {
+// fixture is a router on a real socket with one service, which has the
+// instances that were added.
+type fixture struct {
 	t      *testing.T
 	router *Router
 	addr   string // of the router
@@ -38,9 +38,9 @@ type world struct {
 	nudges  int
 }
 
-// newWorld starts a router; configure may be nil.
-func newWorld(t *testing.T, configure func(*Config)) *world {
-	w := &world{
+// newFixture starts a router; configure may be nil.
+func newFixture(t *testing.T, configure func(*Config)) *fixture {
+	w := &fixture{
 		t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
 		conns: map[string]int{}, served: make(chan error, 1),
 	}
@@ -52,7 +52,7 @@ func newWorld(t *testing.T, configure func(*Config)) *world {
 		configure(&cfg)
 	}
 	w.router = newRouter(cfg)
-	w.route = route{service: "svc", name: "shop", places: public(testHost), maxConcurrency: 100}
+	w.route = route{service: "svc", name: "shop", keys: public(testHost), maxConcurrency: 100}
 	w.apply(func(*route) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,8 +71,8 @@ func newWorld(t *testing.T, configure func(*Config)) *world {
 	return w
 }
 
-// Dial reaches an instance at the address of its fake.
-func (w *world) Dial(ctx context.Context, id string, _ int) (net.Conn, error) {
+// Dial connects to the fake of an instance.
+func (w *fixture) Dial(ctx context.Context, id string, _ int) (net.Conn, error) {
 	w.mu.Lock()
 	w.dials[id]++
 	addr, err := w.addrs[id], w.dialErr[id]
@@ -91,13 +91,13 @@ func (w *world) Dial(ctx context.Context, id string, _ int) (net.Conn, error) {
 	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }}, nil
 }
 
-func (w *world) count(id string, d int) {
+func (w *fixture) count(id string, d int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.conns[id] += d
 }
 
-func (w *world) connections(id string) int {
+func (w *fixture) connections(id string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.conns[id]
@@ -115,7 +115,7 @@ func (c *countedConn) Close() error {
 }
 
 // apply changes the service.
-func (w *world) apply(change func(*route)) {
+func (w *fixture) apply(change func(*route)) {
 	w.loop.Lock()
 	defer w.loop.Unlock()
 	change(&w.route)
@@ -125,14 +125,14 @@ func (w *world) apply(change func(*route)) {
 }
 
 // add adds an instance served by h.
-func (w *world) add(id string, h http.Handler) *httptest.Server {
+func (w *fixture) add(id string, h http.Handler) *httptest.Server {
 	s := httptest.NewServer(h)
 	w.t.Cleanup(s.Close)
 	w.addAt(id, s.Listener.Addr().String())
 	return s
 }
 
-func (w *world) addAt(id, addr string) {
+func (w *fixture) addAt(id, addr string) {
 	w.mu.Lock()
 	w.addrs[id] = addr
 	w.mu.Unlock()
@@ -141,8 +141,8 @@ func (w *world) addAt(id, addr string) {
 	})
 }
 
-// addRaw adds an instance each of whose connections is given to serve.
-func (w *world) addRaw(id string, serve func(c net.Conn, r *bufio.Reader)) {
+// addRaw adds an instance whose connections are passed to serve.
+func (w *fixture) addRaw(id string, serve func(c net.Conn, r *bufio.Reader)) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -165,9 +165,9 @@ func (w *world) addRaw(id string, serve func(c net.Conn, r *bufio.Reader)) {
 	w.addAt(id, l.Addr().String())
 }
 
-// addScript adds an instance that reads one request whole on each connection,
-// writes answer and closes. It returns where the requests are sent.
-func (w *world) addScript(id, answer string) <-chan string {
+// addScript adds an instance that reads one whole request on each connection,
+// writes answer and closes. The requests are sent to the returned channel.
+func (w *fixture) addScript(id, answer string) <-chan string {
 	got := make(chan string, 100)
 	w.addRaw(id, func(c net.Conn, r *bufio.Reader) {
 		got <- readMessage(r)
@@ -176,7 +176,7 @@ func (w *world) addScript(id, answer string) <-chan string {
 	return got
 }
 
-// readMessage reads a request as it was framed.
+// readMessage reads a request with its framing.
 func readMessage(r *bufio.Reader) string {
 	var b strings.Builder
 	chunked, length := false, 0
@@ -212,13 +212,13 @@ func readMessage(r *bufio.Reader) string {
 }
 
 // dial connects to the router.
-func (w *world) dial() *client {
+func (w *fixture) dial() *client {
 	c, err := net.Dial("tcp", w.addr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(time.Minute)) // a guard against hanging, not a limit
+	c.SetDeadline(time.Now().Add(time.Minute)) // protects against hanging; not a limit
 	return &client{TCPConn: c.(*net.TCPConn), t: w.t, r: bufio.NewReader(c)}
 }
 
@@ -236,7 +236,7 @@ func (c *client) send(s string) {
 	}
 }
 
-// head reads a response's head.
+// head reads the head of a response.
 func (c *client) head(method string) *http.Response {
 	c.t.Helper()
 	resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
@@ -257,7 +257,7 @@ func (c *client) response(method string) (*http.Response, string) {
 	return resp, string(b)
 }
 
-// rest reads what comes until the router closes.
+// rest reads until the router closes.
 func (c *client) rest() string {
 	c.t.Helper()
 	b, err := io.ReadAll(c.r)
@@ -268,7 +268,7 @@ func (c *client) rest() string {
 }
 
 // get sends a GET request on a connection of its own.
-func (w *world) get(path string) (*http.Response, string) {
+func (w *fixture) get(path string) (*http.Response, string) {
 	w.t.Helper()
 	c := w.dial()
 	defer c.Close()
@@ -292,18 +292,18 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 // busy reports whether the router has requests on the instance.
-func (w *world) busy(id string) bool {
+func (w *fixture) busy(id string) bool {
 	w.loop.Lock()
 	defer w.loop.Unlock()
 	return w.router.services["svc"].busy(id)
 }
 
-func (w *world) inFlight() int {
+func (w *fixture) inFlight() int {
 	f, _, _, _ := w.router.Demand("svc")
 	return f
 }
 
-func (w *world) waiting() int {
+func (w *fixture) waiting() int {
 	_, q, _, _ := w.router.Demand("svc")
 	return q
 }

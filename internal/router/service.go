@@ -8,42 +8,41 @@ import (
 )
 
 // service is one service for as long as the router knows it. Requests use its
-// gate, stats and meter; the other fields belong to the loop that loads the
-// table.
+// gate, stats and meter; the other fields are used only by the loading loop.
 type service struct {
 	id, name string
 	gate     *gate
 	stats    stats
 	meter    meter
 
-	places    []place
-	instances map[string]*instance // by id; gone ones too while they have requests
-	leaving   map[string]bool      // releases and instances that must empty: whether that was reported
+	keys      []routeKey
+	instances map[string]*instance // by id; those that are gone stay while they have requests
+	draining  map[string]bool      // releases and instances that must drain; true once that was reported
 }
 
 func newService(rt route, onWait func(), onIdle, onDemand func(*service)) *service {
 	s := &service{
 		id: rt.service, name: rt.name,
 		instances: map[string]*instance{},
-		leaving:   map[string]bool{},
+		draining:  map[string]bool{},
 	}
 	s.gate = newGate(onWait, func() { onIdle(s) }, func() { onDemand(s) })
 	return s
 }
 
-// queueLimits says how many requests of a service may wait.
+// queueLimits limits the waiting requests of a service.
 type queueLimits struct {
-	perSlot int // for each request its instances can take at once
-	least   int
+	perSlot int // for each slot of its instances
+	least   int // minimum
 }
 
 func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 
-// update makes the service as the route says and reports whether its places
-// changed. create returns a new instance.
+// update applies a route and reports whether the keys of the service changed.
+// create returns a new instance.
 func (s *service) update(rt route, q queueLimits, create func(endpoint) *instance) (moved bool) {
-	moved = !slices.Equal(s.places, rt.places)
-	s.places = rt.places
+	moved = !slices.Equal(s.keys, rt.keys)
+	s.keys = rt.keys
 	v := &view{limit: int64(rt.maxConcurrency), refuse: rt.state.refusal()}
 	for _, i := range s.instances {
 		i.gone = true
@@ -67,14 +66,14 @@ func (s *service) update(rt route, q queueLimits, create func(endpoint) *instanc
 	}
 	v.queue = q.of(rt.maxConcurrency * len(v.instances))
 	s.gate.set(v)
-	s.setLeaving(rt)
-	s.tidy()
+	s.setDraining(rt)
+	s.prune()
 	return moved
 }
 
-// tidy closes the connections that nobody will use again and forgets the gone
-// instances with nothing in flight.
-func (s *service) tidy() {
+// prune closes the pooled connections of idle instances and forgets the idle
+// instances that are gone.
+func (s *service) prune() {
 	for id, i := range s.instances {
 		if !i.idle() {
 			continue
@@ -86,22 +85,22 @@ func (s *service) tidy() {
 	}
 }
 
-// setLeaving takes over what must empty. What no longer must is forgotten, so
-// that it is reported again should it have to another time.
-func (s *service) setLeaving(rt route) {
+// setDraining records what must drain. An id that no longer must is forgotten,
+// so that it is reported again if it must drain another time.
+func (s *service) setDraining(rt route) {
 	targets := rt.targets()
-	maps.DeleteFunc(s.leaving, func(id string, _ bool) bool { return !slices.Contains(targets, id) })
+	maps.DeleteFunc(s.draining, func(id string, _ bool) bool { return !slices.Contains(targets, id) })
 	for _, id := range targets {
-		if _, ok := s.leaving[id]; !ok {
-			s.leaving[id] = false
+		if _, ok := s.draining[id]; !ok {
+			s.draining[id] = false
 		}
 	}
 }
 
-// empty returns the releases and instances that must empty, have nothing in
-// flight and were not reported so.
-func (s *service) empty() (ids []string) {
-	for id, reported := range s.leaving {
+// drained returns the releases and instances that must drain, have nothing in
+// flight, and have not been reported.
+func (s *service) drained() (ids []string) {
+	for id, reported := range s.draining {
 		if !reported && !s.busy(id) {
 			ids = append(ids, id)
 		}
@@ -109,9 +108,9 @@ func (s *service) empty() (ids []string) {
 	return ids
 }
 
-// unreported reports whether something still has to be reported empty.
+// unreported reports whether anything must still be reported as drained.
 func (s *service) unreported() bool {
-	for _, reported := range s.leaving {
+	for _, reported := range s.draining {
 		if !reported {
 			return true
 		}
@@ -119,8 +118,8 @@ func (s *service) unreported() bool {
 	return false
 }
 
-// busy reports whether the release or instance has requests in flight, or
-// could get one.
+// busy reports whether the release or instance has requests in flight or could
+// get one.
 func (s *service) busy(target string) bool {
 	for id, i := range s.instances {
 		if (id == target || i.release == target) && !i.idle() {
@@ -130,7 +129,7 @@ func (s *service) busy(target string) bool {
 	return false
 }
 
-// meter integrates a service's demand over time.
+// meter integrates the demand for a service over time.
 type meter struct {
 	mu   sync.Mutex // guards all
 	at   time.Time  // of the last sample; zero before the first
@@ -138,7 +137,7 @@ type meter struct {
 	area float64    // integral of demand until then, in request-seconds
 }
 
-// sample takes the demand as it is now and returns the integral up to now.
+// sample records the current demand and returns the integral up to now.
 func (m *meter) sample(now time.Time, demand float64) float64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -13,20 +13,21 @@ import (
 	"time"
 )
 
-// tunnel answers an agreed change of protocol and then passes bytes both ways
-// until both ends have closed. The request's time limit has no say in it.
+// tunnel answers an accepted protocol upgrade and then relays bytes in both
+// directions until both ends have closed. The time limit of requests does not
+// apply to it.
 func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
 	up, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok || x.protocol == "" || x.guard == nil || !strings.EqualFold(resp.Header.Get("Upgrade"), x.protocol) {
-		x.fail(ctx, errors.New("instance switched to a protocol that was not asked for"))
+		x.answerError(ctx, errors.New("instance switched to a protocol that was not asked for"))
 		return
 	}
 	conn, brw, err := x.control.Hijack()
 	if err != nil {
-		x.fail(ctx, fmt.Errorf("take over connection: %w", err))
+		x.answerError(ctx, fmt.Errorf("take over connection: %w", err))
 		return
 	}
-	x.guard.handOver()
+	x.guard.becomeTunnel()
 	x.status = resp.StatusCode
 	t := &tunnel{down: conn, from: brw.Reader, up: up, idle: x.router.cfg.TunnelIdle}
 	defer t.close()
@@ -43,7 +44,7 @@ func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
 // writeSwitch writes the head of a 101 response.
 func writeSwitch(w *bufio.Writer, resp *http.Response) error {
 	h := make(http.Header, len(resp.Header))
-	incoming(h, resp.Header)
+	copyResponseHeader(h, resp.Header)
 	h["Connection"], h["Upgrade"] = []string{"Upgrade"}, resp.Header["Upgrade"]
 	fmt.Fprintf(w, "HTTP/1.1 101 %s\r\n", http.StatusText(http.StatusSwitchingProtocols))
 	h.Write(w)
@@ -51,36 +52,36 @@ func writeSwitch(w *bufio.Writer, resp *http.Response) error {
 	return w.Flush() // reports what failed before it too
 }
 
-// tunnel is a connection after its change of protocol.
+// tunnel is a connection after a protocol upgrade.
 type tunnel struct {
 	down net.Conn
-	from io.Reader // what down sends, and sent already
+	from io.Reader // what the client sends, including what was buffered
 	up   io.ReadWriteCloser
-	idle time.Duration // without a byte either way that ends it; 0 for no limit
+	idle time.Duration // without a byte in either direction, after which it is closed; 0 for no limit
 }
 
-// run passes bytes until both ends have closed or one has failed.
+// run relays bytes until both ends have closed or one has failed.
 func (t *tunnel) run() {
-	alive := func() {}
+	touch := func() {}
 	if t.idle > 0 {
 		timer := time.AfterFunc(t.idle, t.close)
 		defer timer.Stop()
-		alive = func() { timer.Reset(t.idle) }
+		touch = func() { timer.Reset(t.idle) }
 	}
-	var ways sync.WaitGroup
-	ways.Go(func() { t.pass(t.down, t.up, alive) })
-	ways.Go(func() { t.pass(t.up, t.from, alive) })
-	ways.Wait()
+	var directions sync.WaitGroup
+	directions.Go(func() { t.relay(t.down, t.up, touch) })
+	directions.Go(func() { t.relay(t.up, t.from, touch) })
+	directions.Wait()
 }
 
-// pass copies one way. The end of what comes is passed on as such; a failure
-// ends both ways.
-func (t *tunnel) pass(to io.Writer, from io.Reader, alive func()) {
+// relay copies in one direction. It passes the end of the input on; a failure
+// closes both ends.
+func (t *tunnel) relay(to io.Writer, from io.Reader, touch func()) {
 	buf := copyBuffers.Get().(*[32 << 10]byte)
 	defer copyBuffers.Put(buf)
 	for {
 		n, err := from.Read(buf[:])
-		alive()
+		touch()
 		if n > 0 {
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				t.close()
@@ -103,7 +104,7 @@ func (t *tunnel) close() {
 	t.up.Close()
 }
 
-// tunnels are the open ones of a listener: net/http no longer knows of them.
+// tunnels are the open tunnels of a listener, which net/http no longer knows.
 type tunnels struct {
 	mu     sync.Mutex // guards the rest
 	open   map[*tunnel]struct{}
@@ -111,7 +112,7 @@ type tunnels struct {
 	empty  chan struct{} // closed when closed and open is empty; nil before closed
 }
 
-// add reports whether the tunnel may begin.
+// add reports whether the tunnel may start.
 func (ts *tunnels) add(t *tunnel) bool {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
@@ -135,7 +136,7 @@ func (ts *tunnels) remove(t *tunnel) {
 	}
 }
 
-// shutdown lets no tunnel begin, waits for the open ones until ctx ends and
+// shutdown refuses new tunnels, waits for the open ones until ctx ends, and
 // then closes them.
 func (ts *tunnels) shutdown(ctx context.Context) {
 	ts.mu.Lock()

@@ -13,7 +13,7 @@ import (
 
 const upgrade = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 
-// echo accepts an upgrade and sends back what comes, until the other end
+// echo accepts an upgrade and sends back what it receives until the other end
 // closes its half.
 func echo(c net.Conn, r *bufio.Reader) {
 	req, err := http.ReadRequest(r)
@@ -35,7 +35,7 @@ func (c *client) expect(want string) {
 
 func TestTunnel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", echo)
 	c := w.dial()
 	c.send(upgrade)
@@ -53,7 +53,7 @@ func TestTunnel(t *testing.T) {
 	big := strings.Repeat("0123456789abcdef", 1<<16)
 	go io.WriteString(c, big)
 	c.expect(big)
-	c.CloseWrite() // half-closing is passed on, the other half stays
+	c.CloseWrite() // the half-close is passed on, the other half stays open
 	if rest := c.rest(); rest != "bye" {
 		t.Errorf("after half-closing comes %q, want bye", rest)
 	}
@@ -63,7 +63,7 @@ func TestTunnel(t *testing.T) {
 
 func TestTunnelOutlivesTheTimeLimit(t *testing.T) {
 	t.Parallel()
-	withLimit(t, func(w *world) bool {
+	withLimit(t, func(w *fixture) bool {
 		w.addRaw("a", echo)
 		c := w.dial()
 		opened := time.Now()
@@ -79,11 +79,11 @@ func TestTunnelOutlivesTheTimeLimit(t *testing.T) {
 	})
 }
 
-// What a client sends right behind its upgrade request is not lost, nor is
-// what the instance sends right behind its 101.
+// Bytes that the client sends right after its upgrade request are not lost, nor
+// are those that the instance sends right after its 101.
 func TestTunnelWithEarlyBytes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err != nil {
 			return
@@ -99,7 +99,7 @@ func TestTunnelWithEarlyBytes(t *testing.T) {
 
 func TestRefusedUpgrade(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) { http.Error(rw, "no", http.StatusForbidden) }))
 	c := w.dial()
 	c.send(upgrade)
@@ -108,8 +108,8 @@ func TestRefusedUpgrade(t *testing.T) {
 	}
 }
 
-// Behind an upgrade request the guard lets everything through: whatever the
-// answer, no second request may be read there.
+// After an upgrade request the guard lets everything through: whatever the
+// response, no second request may be read there.
 func TestNothingFollowsAnUpgradeRequest(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func TestNothingFollowsAnUpgradeRequest(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, nil)
+			w := newFixture(t, nil)
 			w.apply(c.change)
 			cl := w.dial()
 			cl.send(strings.Replace(upgrade, testHost, c.host, 1) + "GET / HTTP/1.1\nHost: shop.test\n\n")
@@ -140,7 +140,7 @@ func TestNothingFollowsAnUpgradeRequest(t *testing.T) {
 
 func TestSwitchToAnotherProtocol(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addScript("a", "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: tea\r\n\r\n")
 	c := w.dial()
 	c.send(upgrade)
@@ -151,12 +151,12 @@ func TestSwitchToAnotherProtocol(t *testing.T) {
 
 func TestH2CUpgradeIsServedAsHTTP1(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(rw, "%q %q", r.Header.Get("Upgrade"), r.Header.Get("Http2-Settings"))
 	}))
 	c := w.dial()
-	for range 2 { // the connection serves on
+	for range 2 { // the connection stays open
 		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAA\r\n\r\n")
 		if resp, body := c.response("GET"); resp.StatusCode != 200 || body != `"" ""` {
 			t.Errorf("%d %s", resp.StatusCode, body)
@@ -166,7 +166,7 @@ func TestH2CUpgradeIsServedAsHTTP1(t *testing.T) {
 
 func TestIdleTunnelEnds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(c *Config) { c.TunnelIdle = 50 * time.Millisecond })
+	w := newFixture(t, func(c *Config) { c.TunnelIdle = 50 * time.Millisecond })
 	w.addRaw("a", echo)
 	c := w.dial()
 	c.send(upgrade)
@@ -179,7 +179,7 @@ func TestIdleTunnelEnds(t *testing.T) {
 
 func TestTunnelEndsWithEitherEnd(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, nil)
+	w := newFixture(t, nil)
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		http.ReadRequest(r)
 		io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")

@@ -7,40 +7,42 @@ import (
 	"sync"
 )
 
-// errBegun is returned where a body would have to be sent from its start again.
-var errBegun = errors.New("request body was begun")
+// errBodyStarted is returned when a body would have to be sent again from its
+// start.
+var errBodyStarted = errors.New("request body was started")
 
-// upload is a request's body on its way to an instance. net/http's transport
-// reads it from a goroutine of its own, which may go on while the response is
-// already there: upload knows how far it came and whether it still goes on.
+// upload is the body of a request on its way to an instance. net/http's
+// transport reads it in a goroutine of its own, which may still run when the
+// response is already there. upload knows how much was read and whether reading
+// continues.
 type upload struct {
 	req  *http.Request
-	left int64 // bytes to come; -1 unknown. The reader's own
+	left int64 // bytes to come, -1 if unknown; used only by the reader
 
 	trailer http.Header // filled at the end of the body
 
 	readers sync.WaitGroup // handles that the transport has not closed
 
-	mu      sync.Mutex // guards what follows
-	turn    *sync.Cond // on mu: refused or revoked changed
-	current *handle    // the only one that may read
-	begun   bool       // a byte may have been taken
-	revoked bool       // none may be taken any more
-	expects bool       // the client waits for a 100 response before it sends
-	refused bool       // a response has begun that is none
-	ended   bool       // it was read to its end
-	err     error      // why reading it failed
+	mu        sync.Mutex // guards what follows
+	changed   *sync.Cond // on mu: responded or revoked changed
+	current   *handle    // the only one that may read
+	started   bool       // a byte may have been read
+	revoked   bool       // reading is no longer allowed
+	expects   bool       // the client sends nothing before a 100 response
+	responded bool       // a response other than 100 has started
+	ended     bool       // the body was read to its end
+	err       error      // why reading it failed
 }
 
-// newUpload returns the request's body, nil when it has none.
+// newUpload returns the body of a request, nil if it has none.
 func newUpload(req *http.Request) *upload {
 	if req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0 {
 		return nil
 	}
 	u := &upload{req: req, left: req.ContentLength, expects: expectsContinue(req)}
-	u.turn = sync.NewCond(&u.mu)
+	u.changed = sync.NewCond(&u.mu)
 	for k := range req.Trailer {
-		if trailable(k) {
+		if allowedInTrailer(k) {
 			if u.trailer == nil {
 				u.trailer = http.Header{}
 			}
@@ -56,12 +58,12 @@ type handle struct {
 	close sync.Once
 }
 
-// open returns a body for one attempt; it fails once a byte has been taken.
+// open returns the body for one attempt. It fails once a byte has been read.
 func (u *upload) open() (io.ReadCloser, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.begun || u.revoked {
-		return nil, errBegun
+	if u.started || u.revoked {
+		return nil, errBodyStarted
 	}
 	u.readers.Add(1)
 	u.current = &handle{upload: u}
@@ -69,7 +71,7 @@ func (u *upload) open() (io.ReadCloser, error) {
 }
 
 func (h *handle) Read(p []byte) (int, error) {
-	if err := h.take(); err != nil {
+	if err := h.beginRead(); err != nil {
 		return 0, err
 	}
 	n, err := h.req.Body.Read(p)
@@ -87,49 +89,50 @@ func (h *handle) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the attempt, not the client's body.
+// Close ends the attempt; the body of the client stays open.
 func (h *handle) Close() error {
 	h.close.Do(h.readers.Done)
 	return nil
 }
 
-// take begins a read, unless that was forbidden meanwhile. Having got a final
-// response instead of 100, net/http's transport would send the body none the
-// less, to keep its connection: but the client's must not be asked for, which
-// reading it does. An error would cost the response, so the transport waits.
-func (h *handle) take() error {
+// beginRead starts a read unless reading was revoked. If a final response
+// arrives instead of 100, net/http's transport would still send the body to
+// keep its connection. But reading the body asks the client to send it, which
+// it must not be. Returning an error would lose the response, so the transport
+// waits.
+func (h *handle) beginRead() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for h.expects && h.refused && !h.revoked {
-		h.turn.Wait()
+	for h.expects && h.responded && !h.revoked {
+		h.changed.Wait()
 	}
 	if h.revoked || h.current != h {
-		return errBegun
+		return errBodyStarted
 	}
-	h.begun = true
+	h.started = true
 	return nil
 }
 
-// answered notes that a response has begun.
+// answered records that a response has started.
 func (u *upload) answered() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.refused = true
+	u.responded = true
 }
 
-// interim notes that the response was not the final one.
+// interim records that the response was not the final one.
 func (u *upload) interim(code int) {
 	if u == nil {
 		return
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.refused = false
+	u.responded = false
 	u.expects = u.expects && code != http.StatusContinue
-	u.turn.Broadcast()
+	u.changed.Broadcast()
 }
 
-// end notes that the body was read to its end. mu is held.
+// end records that the body was read to its end. mu is held.
 func (u *upload) end() {
 	if u.ended {
 		return
@@ -140,7 +143,7 @@ func (u *upload) end() {
 	}
 }
 
-// done reports whether no more of the body is to come. A nil upload is done.
+// done reports whether the body has ended. A nil upload is done.
 func (u *upload) done() bool {
 	if u == nil {
 		return true
@@ -150,17 +153,18 @@ func (u *upload) done() bool {
 	return u.ended
 }
 
-// fresh reports whether the body can still be sent from its start.
-func (u *upload) fresh() bool {
+// replayable reports whether the body can still be sent from its start.
+func (u *upload) replayable() bool {
 	if u == nil {
 		return true
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return !u.begun
+	return !u.started
 }
 
-// failure returns why reading the client's body failed, nil if it did not.
+// failure returns the error of reading the body from the client, nil if there
+// was none.
 func (u *upload) failure() error {
 	if u == nil {
 		return nil
@@ -170,18 +174,18 @@ func (u *upload) failure() error {
 	return u.err
 }
 
-// stop ends the upload, once, if it has not ended by itself, with cut, which
-// makes a waiting read of the client's body fail. Afterwards nobody reads the
-// body any more: net/http forbids that once its handler has returned. The
-// transport's request must have been cancelled.
-func (u *upload) stop(cut func()) {
+// stop ends the upload, once, if it has not ended by itself. It calls abort,
+// which makes a waiting read of the client's body fail. Afterwards nobody reads
+// the body: net/http forbids that once its handler has returned. The request to
+// the instance must have been cancelled.
+func (u *upload) stop(abort func()) {
 	u.mu.Lock()
 	u.revoked = true
 	ended := u.ended
-	u.turn.Broadcast()
+	u.changed.Broadcast()
 	u.mu.Unlock()
 	if !ended {
-		cut()
+		abort()
 	}
 	u.readers.Wait()
 }
