@@ -6,29 +6,31 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Observation is what is known of a service's demand when its size is decided.
+// Observation is what is known about the demand for a service when its size is
+// decided.
 type Observation struct {
-	Known bool // false: no router has told anything yet
+	Known bool // false: no router has reported demand yet
 
-	// Now is how many requests are in flight or wait at this moment.
+	// Now is the number of requests in flight or waiting at this moment.
 	Now int
 
-	// Peak is the highest number of requests at once, averaged over each
-	// interval, of the stable window; Whole says that the window has been
-	// observed from its beginning.
-	Peak  float64
-	Whole bool
+	// Peak is the highest number of concurrent requests, averaged over each
+	// interval, in the stable window. WindowFull says that the whole window
+	// has been observed.
+	Peak       float64
+	WindowFull bool
 
-	// Rested says that the size has not changed for the pace of scaling in.
-	Rested bool
+	// CooldownOver says that the size has not changed for the cooldown of
+	// scaling in.
+	CooldownOver bool
 }
 
-// Decide returns the size a release of the given size should have, and why, in
-// words for a log. It grows at once to what the requests need now, shrinks by
-// one instance at a time when a whole stable window needed fewer, and keeps the
-// size when it knows nothing. The result is always within the bounds, and Decide
-// of its own result changes nothing more in the same observation, but for
-// further shrinking once Rested again.
+// Decide returns the size that a release of the given size should have, and the
+// reason as text for a log. It grows at once to what the current requests need.
+// It shrinks by one instance at a time, when a whole stable window needed
+// fewer. It keeps the size if nothing is known. The result is always within the
+// bounds. Applied to its own result with the same observation, Decide changes
+// nothing, except that it shrinks further once the cooldown is over.
 func Decide(s slipway.Scaling, size int, o Observation) (int, string) {
 	least, most := s.MinSize, max(s.MaxSize, s.MinSize)
 	if size < least {
@@ -44,13 +46,14 @@ func Decide(s slipway.Scaling, size int, o Observation) (int, string) {
 		return min(need, most), fmt.Sprintf("%d requests need %d instances", o.Now, need)
 	}
 	need := max(instances(o.Peak, s.MaxConcurrency), instances(float64(o.Now), s.MaxConcurrency), least)
-	if need < size && o.Whole && o.Rested {
+	if need < size && o.WindowFull && o.CooldownOver {
 		return size - 1, fmt.Sprintf("no more than %.1f requests at once need %d instances", o.Peak, need)
 	}
 	return size, "enough"
 }
 
-// instances is how many it takes to serve the requests at once.
+// instances returns how many instances are needed to serve the requests
+// concurrently.
 func instances(requests float64, each int) int {
 	if each < 1 {
 		each = 1

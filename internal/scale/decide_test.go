@@ -23,12 +23,12 @@ func TestDecide(t *testing.T) {
 		{"just enough", 1, Observation{Known: true, Now: 10}, 1},
 		{"one too many", 1, Observation{Known: true, Now: 11}, 2},
 		{"flood", 1, Observation{Known: true, Now: 1000}, 5},
-		{"quiet, not long enough", 3, Observation{Known: true, Rested: true}, 3},
-		{"quiet, just changed", 3, Observation{Known: true, Whole: true}, 3},
-		{"quiet", 3, Observation{Known: true, Whole: true, Rested: true}, 2},
-		{"quiet but for a peak", 3, Observation{Known: true, Whole: true, Rested: true, Peak: 20.5}, 3},
-		{"quiet until now", 3, Observation{Known: true, Whole: true, Rested: true, Now: 25}, 3},
-		{"quiet at the minimum", 1, Observation{Known: true, Whole: true, Rested: true}, 1},
+		{"quiet, not long enough", 3, Observation{Known: true, CooldownOver: true}, 3},
+		{"quiet, just changed", 3, Observation{Known: true, WindowFull: true}, 3},
+		{"quiet", 3, Observation{Known: true, WindowFull: true, CooldownOver: true}, 2},
+		{"quiet but for a peak", 3, Observation{Known: true, WindowFull: true, CooldownOver: true, Peak: 20.5}, 3},
+		{"quiet until now", 3, Observation{Known: true, WindowFull: true, CooldownOver: true, Now: 25}, 3},
+		{"quiet at the minimum", 1, Observation{Known: true, WindowFull: true, CooldownOver: true}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +47,7 @@ func TestDecideProperties(t *testing.T) {
 		size := rapid.IntRange(0, 60).Draw(t, "size")
 		o := Observation{
 			Known: rapid.Bool().Draw(t, "known"), Now: rapid.IntRange(0, 20_000).Draw(t, "now"),
-			Peak: rapid.Float64Range(0, 20_000).Draw(t, "peak"), Whole: rapid.Bool().Draw(t, "whole"), Rested: rapid.Bool().Draw(t, "rested"),
+			Peak: rapid.Float64Range(0, 20_000).Draw(t, "peak"), WindowFull: rapid.Bool().Draw(t, "whole"), CooldownOver: rapid.Bool().Draw(t, "rested"),
 		}
 		got, _ := Decide(s, size, o)
 		if got < s.MinSize || got > s.MaxSize {
@@ -65,7 +65,7 @@ func TestDecideProperties(t *testing.T) {
 		if again, _ := Decide(s, size, more); again < got {
 			t.Fatalf("%d requests want %d, %d want %d", o.Now, got, more.Now, again)
 		}
-		o.Rested = false // the size has just changed
+		o.CooldownOver = false // the size has just changed
 		if again, why := Decide(s, got, o); again != got && inside {
 			t.Fatalf("decided %d, then %d: %s", got, again, why)
 		}

@@ -12,24 +12,24 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Demand tells how much a service is asked for: see router.Router.Demand.
+// Demand returns the demand for a service: see router.Router.Demand.
 type Demand interface {
 	Demand(serviceID string) (inFlight, waiting int, integral float64, ok bool)
 }
 
-// Config is what a Scaler needs.
+// Config configures a Scaler. Zero durations take the default.
 type Config struct {
 	Store  *store.Store
 	Demand Demand
 	Log    *slog.Logger
 
-	Interval time.Duration // between decisions without a nudge; 2 s
-	Stable   time.Duration // how long fewer instances must have been enough; 1 minute
-	Pace     time.Duration // between two steps of scaling in; 10 s
-	Resync   time.Duration // between readings of all services; 1 minute
+	Interval time.Duration // between decisions without a nudge (2 s)
+	Stable   time.Duration // for which fewer instances must have been enough to scale in (1 minute)
+	Cooldown time.Duration // between two steps of scaling in (10 s)
+	Resync   time.Duration // between reads of all services (1 minute)
 }
 
-// Scaler sets the sizes of the releases that serve.
+// Scaler sets the sizes of active releases.
 type Scaler struct {
 	cfg Config
 
@@ -37,30 +37,30 @@ type Scaler struct {
 	urgent map[string]struct{}
 	nudge  chan struct{}
 
-	targets map[string]*target // by service; Run's alone
+	targets map[string]*target // by service; used only by Run
 }
 
-// target is a release that serves and what was seen of the demand for it.
+// target is an active release and the demand observed for it.
 type target struct {
 	release slipway.Release
 	window  window
 	changed time.Time
 }
 
-// New checks cfg and returns a scaler that does nothing until Run.
+// New returns a scaler that does nothing before Run.
 func New(cfg Config) (*Scaler, error) {
 	if cfg.Store == nil || cfg.Demand == nil || cfg.Log == nil {
 		return nil, errors.New("scale: store, demand and log are required")
 	}
 	cfg.Interval = cmp.Or(cfg.Interval, 2*time.Second)
 	cfg.Stable = cmp.Or(cfg.Stable, time.Minute)
-	cfg.Pace = cmp.Or(cfg.Pace, 10*time.Second)
+	cfg.Cooldown = cmp.Or(cfg.Cooldown, 10*time.Second)
 	cfg.Resync = cmp.Or(cfg.Resync, time.Minute)
 	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
 }
 
-// Nudge makes Run decide the service's size now: a request waits. It does not
-// block.
+// Nudge makes Run decide the size of a service now, because a request waits. It
+// does not block.
 func (s *Scaler) Nudge(serviceID string) {
 	s.mu.Lock()
 	s.urgent[serviceID] = struct{}{}
@@ -82,7 +82,7 @@ func (s *Scaler) takeUrgent() []string {
 	return ids
 }
 
-// Run decides sizes until ctx ends.
+// Run decides sizes until ctx ends and returns nil.
 func (s *Scaler) Run(ctx context.Context) error {
 	watch := s.cfg.Store.Watch(store.Releases | store.Routes)
 	defer watch.Close()
@@ -90,15 +90,15 @@ func (s *Scaler) Run(ctx context.Context) error {
 	defer tick.Stop()
 	resync := time.NewTicker(s.cfg.Resync)
 	defer resync.Stop()
-	s.try(ctx, "read all services", s.readAll(ctx))
+	s.logError(ctx, "read all services", s.readAll(ctx))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-watch.C:
-			s.try(ctx, "read services", s.read(ctx, watch.Take()))
+			s.logError(ctx, "read services", s.read(ctx, watch.Take()))
 		case <-resync.C:
-			s.try(ctx, "read all services", s.readAll(ctx))
+			s.logError(ctx, "read all services", s.readAll(ctx))
 		case <-s.nudge:
 			for _, id := range s.takeUrgent() {
 				s.decide(ctx, id, true)
@@ -111,7 +111,7 @@ func (s *Scaler) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Scaler) try(ctx context.Context, doing string, err error) {
+func (s *Scaler) logError(ctx context.Context, doing string, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.cfg.Log.Error(doing, "err", err)
 	}
@@ -147,7 +147,8 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 			case !ok:
 				delete(s.targets, id)
 			case t == nil || t.release.ID != r.ID:
-				// The demand is the service's: a new release inherits what is known.
+				// Demand belongs to the service: a new release inherits
+				// what was observed.
 				n := &target{release: r, changed: time.Now()}
 				if t != nil {
 					n.window = t.window
@@ -161,8 +162,8 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 	})
 }
 
-// serving returns the release that takes the service's requests, if there is
-// one whose size means anything.
+// serving returns the release that takes the requests of a service. ok is false
+// if there is none whose size matters.
 func serving(tx *store.Tx, serviceID string) (r slipway.Release, ok bool, err error) {
 	v, err := tx.Service(serviceID)
 	if errors.Is(err, store.ErrNotFound) {
@@ -178,8 +179,9 @@ func serving(tx *store.Tx, serviceID string) (r slipway.Release, ok bool, err er
 	return r, err == nil && r.Desired == slipway.DesiredRun, err
 }
 
-// decide observes a service and writes its release's size if it is to change.
-// An urgent decision is about this moment alone and leaves the window as it is.
+// decide observes the demand for a service and writes the size of its release
+// if it must change. An urgent decision concerns only this moment and leaves
+// the window as it is.
 func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	t := s.targets[id]
 	if t == nil {
@@ -192,24 +194,24 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	}
 	o := Observation{
 		Known: known, Now: inFlight + waiting, Peak: t.window.peak(),
-		Whole: t.window.whole(now, s.cfg.Stable), Rested: now.Sub(t.changed) >= s.cfg.Pace,
+		WindowFull: t.window.full(now, s.cfg.Stable), CooldownOver: now.Sub(t.changed) >= s.cfg.Cooldown,
 	}
 	was := t.release.Size
 	size, reason := Decide(t.release.Scaling, was, o)
 	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
-		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "whole", o.Whole, "rested", o.Rested)
+		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver)
 	if size == was {
 		return
 	}
 	if err := s.write(ctx, t.release, size); err != nil {
-		s.try(ctx, "write a release's size", err)
+		s.logError(ctx, "write a release's size", err)
 		return
 	}
 	s.cfg.Log.Info("scaling", "service", id, "release", t.release.ID, "from", was, "to", size, "reason", reason)
 	t.release.Size, t.changed = size, now
 }
 
-// write sets the size, unless the release has ceased to serve meanwhile.
+// write sets the size, unless the release no longer takes the requests.
 func (s *Scaler) write(ctx context.Context, r slipway.Release, size int) error {
 	return s.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		now, ok, err := serving(tx, r.ServiceID)

@@ -2,9 +2,9 @@ package scale
 
 import "time"
 
-// window keeps the average concurrency of each interval of the last stable
-// time. The integral of concurrency over time, in request-seconds, makes the
-// average exact whenever it is asked.
+// window holds the average concurrency of each interval in the stable time. The
+// averages are exact however irregular the observations are, because they are
+// differences of the integral of concurrency over time, in request-seconds.
 type window struct {
 	samples  []sample // oldest first
 	began    time.Time
@@ -17,10 +17,10 @@ type sample struct {
 	average float64
 }
 
-// observe adds the interval since the last call and drops what is older than
+// observe adds the interval since the last call and drops those older than
 // stable.
 func (w *window) observe(now time.Time, integral float64, stable time.Duration) {
-	if w.began.IsZero() || integral < w.integral { // new, or counted anew by a restarted router
+	if w.began.IsZero() || integral < w.integral { // first call, or the router restarted
 		*w = window{began: now, at: now, integral: integral}
 		return
 	}
@@ -37,7 +37,7 @@ func (w *window) observe(now time.Time, integral float64, stable time.Duration) 
 	w.samples = append(w.samples[:0], w.samples[old:]...)
 }
 
-// peak is the highest average in the window.
+// peak returns the highest average in the window.
 func (w *window) peak() float64 {
 	var p float64
 	for _, s := range w.samples {
@@ -46,7 +46,7 @@ func (w *window) peak() float64 {
 	return p
 }
 
-// whole reports whether the service has been observed for the stable time.
-func (w *window) whole(now time.Time, stable time.Duration) bool {
+// full reports whether the service has been observed for the whole stable time.
+func (w *window) full(now time.Time, stable time.Duration) bool {
 	return !w.began.IsZero() && now.Sub(w.began) >= stable
 }

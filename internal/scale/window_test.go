@@ -23,8 +23,8 @@ func TestWindow(t *testing.T) {
 	}
 	check := func(when string, peak float64, whole bool) {
 		t.Helper()
-		if p := w.peak(); p < peak-1e-6 || p > peak+1e-6 || w.whole(now, stable) != whole {
-			t.Errorf("%s: peak %v, whole %v; want %v, %v", when, p, w.whole(now, stable), peak, whole)
+		if p := w.peak(); p < peak-1e-6 || p > peak+1e-6 || w.full(now, stable) != whole {
+			t.Errorf("%s: peak %v, whole %v; want %v, %v", when, p, w.full(now, stable), peak, whole)
 		}
 	}
 	check("empty", 0, false)
@@ -61,7 +61,7 @@ func follow(s slipway.Scaling, size int, intervals int, demand func(i int) float
 		w.observe(now, integral, stable)
 		next, _ := Decide(s, size, Observation{
 			Known: true, Now: int(demand(i)), Peak: w.peak(),
-			Whole: w.whole(now, stable), Rested: now.Sub(changed) >= pace,
+			WindowFull: w.full(now, stable), CooldownOver: now.Sub(changed) >= pace,
 		})
 		if next != size {
 			size, changed = next, now
