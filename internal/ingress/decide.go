@@ -7,20 +7,21 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// door is an endpoint as it is.
-type door struct {
-	vpc     string // the only one that it is in; "" for any
-	problem string // why it does not listen; "" when it does
+// observed is the observed state of an endpoint.
+type observed struct {
+	vpc     string // the only VPC that it serves; empty for any
+	problem string // why it does not listen; empty if it does
 }
 
-// decide returns the connection with what is of it as it should be, given the
-// endpoints. A failed update leaves the connection served where it was.
-func decide(c slipway.VPCIngressConnection, doors map[string]door, now time.Time) slipway.VPCIngressConnection {
+// decide returns the connection with its observed state brought up to date,
+// given the endpoints. A connection whose update failed is still served at its
+// old endpoint.
+func decide(c slipway.VPCIngressConnection, endpoints map[string]observed, now time.Time) slipway.VPCIngressConnection {
 	if !c.RemovedAt.IsZero() {
 		c.Serving, c.DeletedAt = "", now
 		return c
 	}
-	c.Seen, c.Failure = c.Version, problem(c, doors)
+	c.Seen, c.Failure = c.Version, problem(c, endpoints)
 	switch {
 	case c.Failure == "":
 		c.Serving, c.Available = c.Endpoint, true
@@ -30,9 +31,10 @@ func decide(c slipway.VPCIngressConnection, doors map[string]door, now time.Time
 	return c
 }
 
-// problem says why a connection can't be served at its endpoint, "" when it can.
-func problem(c slipway.VPCIngressConnection, doors map[string]door) string {
-	d, ok := doors[c.Endpoint]
+// problem returns why a connection cannot be served at its endpoint, empty if
+// it can.
+func problem(c slipway.VPCIngressConnection, endpoints map[string]observed) string {
+	d, ok := endpoints[c.Endpoint]
 	switch {
 	case !ok:
 		return fmt.Sprintf("VPC endpoint %s is not configured", c.Endpoint)

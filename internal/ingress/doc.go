@@ -1,13 +1,14 @@
-// Package ingress opens the listeners that VPC endpoints stand for and brings
-// VPC ingress connections to what they should be: available where their
-// endpoint listens, gone where they were deleted.
+// Package ingress opens the listeners of VPC endpoints and reconciles VPC ingress
+// connections: a connection is available while its endpoint listens, and deleted
+// once that was requested.
 //
-// It does not route: the router, which it knows as the Server of its listeners,
-// takes requests to the services that connections lead to. The daemon runs it
-// with the endpoints of its configuration.
+// It routes no requests: the router, which it knows as the Server of its
+// listeners, does that. The daemon runs it with the endpoints of its
+// configuration.
 //
-// It is level-triggered. A pass opens what is not open and compares every
-// connection with that; passes follow changes of connections, and time, for an
-// address may come to the host later. It alone writes what is of a connection,
-// the API alone what should be.
+// It is level-triggered. Each pass opens the listeners that are not open and
+// compares every connection with them. A pass follows every change of a
+// connection, and runs regularly, because the host may get an address later. Only
+// this package writes the observed state of a connection, and only the API writes
+// the desired state.
 package ingress

@@ -16,19 +16,19 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Server answers the requests that come in by an endpoint. ServeEndpoint closes
-// the listener; it ends when ctx does, and returns nil then.
+// Server serves the requests of an endpoint. ServeEndpoint closes the listener,
+// ends when ctx does, and then returns nil.
 type Server interface {
 	ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error
 }
 
-// Endpoint is a VPC endpoint of the configuration.
+// Endpoint is a configured VPC endpoint.
 type Endpoint struct {
 	Addr string // host:port to listen at
-	VPC  string // the id of the only VPC it serves; "" for any
+	VPC  string // id of the only VPC it serves; empty for any
 }
 
-// Config is what an Ingress needs.
+// Config configures an Ingress.
 type Config struct {
 	Store     *store.Store
 	Server    Server
@@ -38,18 +38,18 @@ type Config struct {
 	Retry time.Duration // between attempts to open a listener (5 s)
 }
 
-// Ingress keeps endpoints open and connections up to date.
+// Ingress keeps the listeners of endpoints open and connections up to date.
 type Ingress struct {
 	cfg   Config
 	first chan struct{} // closed after the first pass
-	ended chan struct{} // nudged when a listener ended by itself
+	ended chan struct{} // signalled when a listener ended by itself
 
 	mu        sync.Mutex // guards what follows
 	listeners map[string]net.Listener
-	problems  map[string]string // why others are not open
+	problems  map[string]string // why the others are not open
 }
 
-// New returns an Ingress. It opens nothing before Run.
+// New returns an Ingress that opens nothing before Run.
 func New(cfg Config) (*Ingress, error) {
 	if cfg.Store == nil || cfg.Server == nil || cfg.Log == nil {
 		return nil, errors.New("ingress: Store, Server and Log are required")
@@ -61,8 +61,8 @@ func New(cfg Config) (*Ingress, error) {
 	}, nil
 }
 
-// Run keeps endpoints open and connections up to date until ctx ends; then it
-// waits for the requests that came in by them, and returns nil.
+// Run keeps endpoints open and connections up to date until ctx ends. Then it
+// waits for the requests that came in through them and returns nil.
 func (g *Ingress) Run(ctx context.Context) error {
 	watch := g.cfg.Store.Watch(store.Ingresses)
 	defer watch.Close()
@@ -71,23 +71,23 @@ func (g *Ingress) Run(ctx context.Context) error {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		g.open(ctx, &serving)
-		if err := g.settle(ctx); err != nil && ctx.Err() == nil {
+		if err := g.reconcile(ctx); err != nil && ctx.Err() == nil {
 			g.cfg.Log.Error("VPC ingress connections not brought up to date", "err", err)
 		} else {
-			g.ready()
+			g.markReady()
 		}
 		select {
 		case <-ctx.Done():
 		case <-g.ended:
 		case <-tick.C:
 		case <-watch.C:
-			watch.Take() // every pass looks at all
+			watch.Take() // every pass looks at all connections
 		}
 	}
 	return serving.Wait()
 }
 
-func (g *Ingress) ready() {
+func (g *Ingress) markReady() {
 	select {
 	case <-g.first:
 	default:
@@ -95,11 +95,11 @@ func (g *Ingress) ready() {
 	}
 }
 
-// Ready is closed once every endpoint was tried to be opened and every
-// connection looked at.
+// Ready returns a channel that is closed after the first pass over all
+// endpoints and connections.
 func (g *Ingress) Ready() <-chan struct{} { return g.first }
 
-// Addrs returns the addresses of the endpoints that are open.
+// Addrs returns the addresses of the open endpoints, by id.
 func (g *Ingress) Addrs() map[string]net.Addr {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -110,7 +110,7 @@ func (g *Ingress) Addrs() map[string]net.Addr {
 	return addrs
 }
 
-// Port returns the TCP port of an endpoint that is open, 0 for any other.
+// Port returns the TCP port of an open endpoint, 0 if it is not open.
 func (g *Ingress) Port(endpoint string) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -141,7 +141,7 @@ func (g *Ingress) open(ctx context.Context, serving *errgroup.Group) {
 	}
 }
 
-// fail notes why an endpoint is not open, and says so once. The caller holds mu.
+// fail records why an endpoint is not open and logs it once. mu is held.
 func (g *Ingress) fail(id, problem string) {
 	if g.problems[id] != problem {
 		g.cfg.Log.Error("VPC endpoint not open", "endpoint", id, "problem", problem)
@@ -149,8 +149,8 @@ func (g *Ingress) fail(id, problem string) {
 	g.problems[id] = problem
 }
 
-// serve has the router serve a listener. One that ends by itself is opened
-// again by the next pass.
+// serve has the router serve a listener. The next pass reopens a listener that
+// ends by itself.
 func (g *Ingress) serve(ctx context.Context, id string, l net.Listener) error {
 	err := g.cfg.Server.ServeEndpoint(ctx, l, id)
 	g.mu.Lock()
@@ -167,24 +167,24 @@ func (g *Ingress) serve(ctx context.Context, id string, l net.Listener) error {
 	return nil
 }
 
-// doors are the endpoints as they are.
-func (g *Ingress) doors() map[string]door {
+// observe returns the observed state of the endpoints.
+func (g *Ingress) observe() map[string]observed {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	doors := make(map[string]door, len(g.cfg.Endpoints))
+	endpoints := make(map[string]observed, len(g.cfg.Endpoints))
 	for id, e := range g.cfg.Endpoints {
-		doors[id] = door{vpc: e.VPC, problem: g.problems[id]}
+		endpoints[id] = observed{vpc: e.VPC, problem: g.problems[id]}
 	}
-	return doors
+	return endpoints
 }
 
-// settle writes what is of every connection where that has changed.
-func (g *Ingress) settle(ctx context.Context) error {
-	doors := g.doors()
+// reconcile writes the observed state of every connection that has changed.
+func (g *Ingress) reconcile(ctx context.Context) error {
+	endpoints := g.observe()
 	changes := func(tx *store.Tx) (list []slipway.VPCIngressConnection, err error) {
 		all, err := tx.VPCIngresses("", "", time.Time{}, "", 0)
 		for _, c := range all {
-			if next := decide(c, doors, time.Now()); next != c {
+			if next := decide(c, endpoints, time.Now()); next != c {
 				list = append(list, next)
 			}
 		}
@@ -196,7 +196,7 @@ func (g *Ingress) settle(ctx context.Context) error {
 		return err
 	}
 	err = g.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if due, err = changes(tx); err != nil { // again: the API may have been faster
+		if due, err = changes(tx); err != nil { // read again: the API may have changed it
 			return err
 		}
 		for _, c := range due {
@@ -218,7 +218,7 @@ func (g *Ingress) settle(ctx context.Context) error {
 func (g *Ingress) report(c slipway.VPCIngressConnection) {
 	level := slog.LevelInfo
 	if c.Failure != "" && c.DeletedAt.IsZero() {
-		level = slog.LevelWarn // the API has no member for the reason
+		level = slog.LevelWarn // the API has no field for the reason
 	}
 	g.cfg.Log.Log(context.Background(), level, "VPC ingress connection", "arn", c.ARN, "status", c.Status(), "failure", c.Failure)
 }

@@ -21,7 +21,7 @@ var t0 = time.Unix(1_800_000_000, 0).UTC()
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	doors := map[string]door{"open": {}, "bound": {vpc: "vpc-1"}, "shut": {problem: "VPC endpoint shut can't listen: no"}}
+	endpoints := map[string]observed{"open": {}, "bound": {vpc: "vpc-1"}, "shut": {problem: "VPC endpoint shut can't listen: no"}}
 	type fact struct {
 		seen      int
 		failure   string
@@ -60,21 +60,21 @@ func TestDecide(t *testing.T) {
 			fact{1, "VPC endpoint shut can't listen: no", "", true, slipway.IngressFailedUpdate},
 		},
 	} {
-		got := decide(c.in, doors, t0)
+		got := decide(c.in, endpoints, t0)
 		if f := (fact{got.Seen, got.Failure, got.Serving, got.Available, got.Status()}); f != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, f, c.want)
 		}
-		if again := decide(got, doors, t0.Add(time.Hour)); again != got {
+		if again := decide(got, endpoints, t0.Add(time.Hour)); again != got {
 			t.Errorf("%s: the second time it becomes %+v", c.name, again)
 		}
 	}
-	gone := decide(slipway.VPCIngressConnection{Endpoint: "open", Version: 1, Seen: 1, Serving: "open", Available: true, RemovedAt: t0}, doors, t0)
+	gone := decide(slipway.VPCIngressConnection{Endpoint: "open", Version: 1, Seen: 1, Serving: "open", Available: true, RemovedAt: t0}, endpoints, t0)
 	if gone.DeletedAt != t0 || gone.Serving != "" || gone.Status() != slipway.IngressDeleted {
 		t.Errorf("deleted: %+v", gone)
 	}
 }
 
-// greeter answers at endpoints with their ids.
+// greeter answers every request with the id of the endpoint.
 type greeter struct{}
 
 func (greeter) ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error {
@@ -86,8 +86,8 @@ func (greeter) ServeEndpoint(ctx context.Context, l net.Listener, endpoint strin
 	return nil
 }
 
-// stand is a store with one service, and an ingress.
-type stand struct {
+// fixture is a store with one service, and an ingress.
+type fixture struct {
 	*testing.T
 	store   *store.Store
 	ingress *Ingress
@@ -106,14 +106,14 @@ func (l *lockedBuilder) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func newStand(t *testing.T, endpoints map[string]Endpoint) *stand {
+func newFixture(t *testing.T, endpoints map[string]Endpoint) *fixture {
 	t.Helper()
 	st, err := store.Open(t.Context(), ":memory:")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	s := &stand{T: t, store: st, service: slipway.Service{ID: "shop", Name: "shop", ARN: "shop", Label: "shop", CreatedAt: t0}, log: &lockedBuilder{}}
+	s := &fixture{T: t, store: st, service: slipway.Service{ID: "shop", Name: "shop", ARN: "shop", Label: "shop", CreatedAt: t0}, log: &lockedBuilder{}}
 	s.update(func(tx *store.Tx) error { return tx.InsertService(s.service) })
 	s.ingress, err = New(Config{
 		Store: st, Server: greeter{}, Endpoints: endpoints, Retry: 10 * time.Millisecond,
@@ -126,7 +126,7 @@ func newStand(t *testing.T, endpoints map[string]Endpoint) *stand {
 }
 
 // run runs the ingress until the test ends or the returned function is called.
-func (s *stand) run() (stop func()) {
+func (s *fixture) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.ingress.Run(ctx) }()
@@ -141,14 +141,14 @@ func (s *stand) run() (stop func()) {
 	return stop
 }
 
-func (s *stand) update(f func(*store.Tx) error) {
+func (s *fixture) update(f func(*store.Tx) error) {
 	s.Helper()
 	if err := s.store.Update(s.Context(), f); err != nil {
 		s.Fatal(err)
 	}
 }
 
-func (s *stand) connect(name, endpoint string) {
+func (s *fixture) connect(name, endpoint string) {
 	s.Helper()
 	s.update(func(tx *store.Tx) error {
 		return tx.InsertVPCIngress(slipway.VPCIngressConnection{
@@ -157,7 +157,7 @@ func (s *stand) connect(name, endpoint string) {
 	})
 }
 
-func (s *stand) change(name string, f func(*slipway.VPCIngressConnection)) {
+func (s *fixture) change(name string, f func(*slipway.VPCIngressConnection)) {
 	s.Helper()
 	s.update(func(tx *store.Tx) error {
 		c, err := tx.VPCIngress(name)
@@ -170,7 +170,7 @@ func (s *stand) change(name string, f func(*slipway.VPCIngressConnection)) {
 }
 
 // becomes waits until the connection has the status.
-func (s *stand) becomes(name string, want slipway.IngressStatus) {
+func (s *fixture) becomes(name string, want slipway.IngressStatus) {
 	s.Helper()
 	s.eventually(name+" is "+string(want), func() bool {
 		var c slipway.VPCIngressConnection
@@ -179,9 +179,8 @@ func (s *stand) becomes(name string, want slipway.IngressStatus) {
 	})
 }
 
-// eventually waits for what must come true, with a deadline that only a broken
-// program reaches.
-func (s *stand) eventually(what string, holds func() bool) {
+// eventually waits for a condition. Only a broken program reaches its deadline.
+func (s *fixture) eventually(what string, holds func() bool) {
 	s.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	tick := time.NewTicker(time.Millisecond)
@@ -200,7 +199,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newStand(t, map[string]Endpoint{
+	s := newFixture(t, map[string]Endpoint{
 		"vpce-1": {Addr: "127.0.0.1:0"}, "vpce-2": {Addr: "127.0.0.1:0", VPC: "vpc-2"}, "vpce-taken": {Addr: taken.Addr().String()},
 	})
 	s.connect("early", "vpce-1")
@@ -250,13 +249,13 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// A listener that ends by itself comes back.
+// A listener that ends by itself is reopened.
 func TestReopens(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, map[string]Endpoint{"vpce-1": {Addr: "127.0.0.1:0"}})
-	s.connect("door", "vpce-1")
+	s := newFixture(t, map[string]Endpoint{"vpce-1": {Addr: "127.0.0.1:0"}})
+	s.connect("a", "vpce-1")
 	s.run()
-	s.becomes("door", slipway.IngressAvailable)
+	s.becomes("a", slipway.IngressAvailable)
 	s.ingress.mu.Lock()
 	first := s.ingress.listeners["vpce-1"]
 	s.ingress.mu.Unlock()
@@ -267,5 +266,5 @@ func TestReopens(t *testing.T) {
 		l := s.ingress.listeners["vpce-1"]
 		return l != nil && l != first
 	})
-	s.becomes("door", slipway.IngressAvailable)
+	s.becomes("a", slipway.IngressAvailable)
 }
