@@ -89,7 +89,7 @@ type server struct {
 	scale     *scale.Scaler
 	engine    *operation.Engine
 	auto      *deploy.Auto
-	domains   *domain.Keeper
+	domains   *domain.Reconciler
 	ingress   *ingress.Ingress
 	hooks     *hooks.Hooks
 	gateway   *gateway.Gateway

@@ -6,42 +6,44 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// The times that a domain's life has.
+// Times in the life of a domain.
 const (
-	// bindTime is how long binding_certificate shows. Terraform's waiter takes
-	// that state or the one before for the end of an association, active for a
-	// failure, and looks every 10 s.
+	// bindTime is how long a domain is in binding_certificate. Terraform's
+	// waiter polls every 10 s. It takes that state, or the one before, as the
+	// end of an association, and active as a failure.
 	bindTime = 12 * time.Second
-	// lingerTime is how long deleting shows.
+	// lingerTime is how long a domain is in deleting.
 	lingerTime = 2 * time.Second
-	// proofLimit is how long the records may take to appear, as in ACM.
+	// proofLimit is how long the validation records may take to appear, as in
+	// ACM.
 	proofLimit = 72 * time.Hour
 )
 
-// settle says what becomes of a domain at a time when it takes no look at DNS;
-// gone is true when nothing is to be left of it.
-func settle(d slipway.CustomDomain, now time.Time) (next slipway.CustomDomain, gone bool) {
+// advance returns the next state of a domain without looking at DNS. gone is
+// true if the domain must be deleted.
+func advance(d slipway.CustomDomain, now time.Time) (next slipway.CustomDomain, gone bool) {
 	if !d.RemovedAt.IsZero() {
 		d.DueAt = d.RemovedAt.Add(lingerTime)
 		return d, !now.Before(d.DueAt)
 	}
 	switch d.State {
 	case slipway.DomainCreating:
-		return enter(d, slipway.DomainPending, now, now), false
+		return withState(d, slipway.DomainPending, now, now), false
 	case slipway.DomainBinding:
 		if until := d.Since.Add(bindTime); now.Before(until) {
 			d.DueAt = until
 			return d, false
 		}
-		return enter(d, slipway.DomainActive, now, time.Time{}), false
+		return withState(d, slipway.DomainActive, now, time.Time{}), false
 	}
 	d.DueAt = time.Time{}
 	return d, false
 }
 
-// judge says what becomes of a domain whose records were looked up: found tells
-// for each whether it is there. One that was there once counts for good.
-func judge(d slipway.CustomDomain, found []bool, now time.Time) slipway.CustomDomain {
+// validate returns the next state of a domain whose records were looked up.
+// found says for each record whether it exists. A record that existed once
+// counts from then on.
+func validate(d slipway.CustomDomain, found []bool, now time.Time) slipway.CustomDomain {
 	records := make([]slipway.ValidationRecord, len(d.Records))
 	valid := 0
 	for i, r := range d.Records {
@@ -55,11 +57,11 @@ func judge(d slipway.CustomDomain, found []bool, now time.Time) slipway.CustomDo
 	}
 	d.Records = records
 	if valid == len(records) {
-		return enter(d, slipway.DomainBinding, now, now.Add(bindTime))
+		return withState(d, slipway.DomainBinding, now, now.Add(bindTime))
 	}
 	age := now.Sub(d.CreatedAt)
 	if age < proofLimit {
-		d.DueAt = now.Add(patience(age))
+		d.DueAt = now.Add(retryDelay(age))
 		return d
 	}
 	for i := range records {
@@ -67,17 +69,17 @@ func judge(d slipway.CustomDomain, found []bool, now time.Time) slipway.CustomDo
 			records[i].Status = slipway.RecordFailed
 		}
 	}
-	return enter(d, slipway.DomainFailed, now, time.Time{})
+	return withState(d, slipway.DomainFailed, now, time.Time{})
 }
 
-// patience is the time until records are looked up again that have not been
-// there since a domain of this age was asked for: a quarter of that, so that
-// who edits DNS at once sees it at once and who forgot costs little.
-func patience(age time.Duration) time.Duration {
+// retryDelay returns the time until the records of a domain of this age are
+// looked up again. It is a quarter of the age, so that someone who edits DNS
+// sees the result soon, and forgotten domains cost little.
+func retryDelay(age time.Duration) time.Duration {
 	return min(max(age/4, 2*time.Second), 10*time.Minute)
 }
 
-func enter(d slipway.CustomDomain, s slipway.DomainStatus, now, due time.Time) slipway.CustomDomain {
+func withState(d slipway.CustomDomain, s slipway.DomainStatus, now, due time.Time) slipway.CustomDomain {
 	d.State, d.Since, d.DueAt = s, now, due
 	return d
 }

@@ -11,8 +11,8 @@ import (
 
 var t0 = time.Unix(1_800_000_000, 0).UTC()
 
-// asked is a domain as the API leaves it.
-func asked(name string) slipway.CustomDomain {
+// requested is a domain as the API inserts it.
+func requested(name string) slipway.CustomDomain {
 	d := slipway.CustomDomain{
 		ID: slipway.NewID(), ServiceID: "shop", Name: name, CreatedAt: t0,
 		State: slipway.DomainCreating, Since: t0, DueAt: t0,
@@ -26,12 +26,12 @@ func asked(name string) slipway.CustomDomain {
 }
 
 func in(s slipway.DomainStatus, since time.Time) slipway.CustomDomain {
-	d := asked("example.com")
+	d := requested("example.com")
 	d.State, d.Since = s, since
 	return d
 }
 
-func TestSettle(t *testing.T) {
+func TestAdvance(t *testing.T) {
 	t.Parallel()
 	removed := in(slipway.DomainActive, t0)
 	removed.RemovedAt = t0
@@ -40,18 +40,18 @@ func TestSettle(t *testing.T) {
 		d     slipway.CustomDomain
 		after time.Duration // t0
 		state slipway.DomainStatus
-		due   time.Duration // after t0; 0 when it rests
+		due   time.Duration // after t0; 0 if never
 		gone  bool
 	}{
-		{"asked for", in(slipway.DomainCreating, t0), time.Second, slipway.DomainPending, time.Second, false},
+		{"requested", in(slipway.DomainCreating, t0), time.Second, slipway.DomainPending, time.Second, false},
 		{"binding shows", in(slipway.DomainBinding, t0), time.Second, slipway.DomainBinding, bindTime, false},
 		{"and ends", in(slipway.DomainBinding, t0), bindTime, slipway.DomainActive, 0, false},
-		{"active rests", in(slipway.DomainActive, t0), time.Hour, slipway.DomainActive, 0, false},
-		{"failed rests", in(slipway.DomainFailed, t0), time.Hour, slipway.DomainFailed, 0, false},
+		{"active stays", in(slipway.DomainActive, t0), time.Hour, slipway.DomainActive, 0, false},
+		{"failed stays", in(slipway.DomainFailed, t0), time.Hour, slipway.DomainFailed, 0, false},
 		{"deleting shows", removed, time.Second, slipway.DomainActive, lingerTime, false},
 		{"and ends", removed, lingerTime, slipway.DomainActive, lingerTime, true},
 	} {
-		next, gone := settle(c.d, t0.Add(c.after))
+		next, gone := advance(c.d, t0.Add(c.after))
 		due := time.Time{}
 		if c.due != 0 {
 			due = t0.Add(c.due)
@@ -59,13 +59,13 @@ func TestSettle(t *testing.T) {
 		if next.State != c.state || !next.DueAt.Equal(due) || gone != c.gone {
 			t.Errorf("%s: %s, due %v, gone %t; want %s, %v, %t", c.name, next.State, next.DueAt, gone, c.state, due, c.gone)
 		}
-		if again, goneAgain := settle(next, t0.Add(c.after)); next.State != slipway.DomainPending && (goneAgain != gone || cmp.Diff(next, again) != "") {
+		if again, goneAgain := advance(next, t0.Add(c.after)); next.State != slipway.DomainPending && (goneAgain != gone || cmp.Diff(next, again) != "") {
 			t.Errorf("%s: a second look changes it: %s", c.name, cmp.Diff(next, again))
 		}
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestValidate(t *testing.T) {
 	t.Parallel()
 	const p, s, f = slipway.RecordPending, slipway.RecordValid, slipway.RecordFailed
 	first := in(slipway.DomainPending, t0)
@@ -77,7 +77,7 @@ func TestJudge(t *testing.T) {
 		age   time.Duration
 		state slipway.DomainStatus
 		want  []slipway.RecordStatus
-		due   time.Duration // after t0; 0 when it rests
+		due   time.Duration // after t0; 0 if never
 	}{
 		{"nothing there", in(slipway.DomainPending, t0), []bool{false, false}, 0, slipway.DomainPending, []slipway.RecordStatus{p, p}, 2 * time.Second},
 		{"one there", in(slipway.DomainPending, t0), []bool{false, true}, time.Minute, slipway.DomainPending, []slipway.RecordStatus{p, s}, 75 * time.Second},
@@ -89,7 +89,7 @@ func TestJudge(t *testing.T) {
 		{"found at the limit", first, []bool{false, true}, proofLimit, slipway.DomainBinding, []slipway.RecordStatus{s, s}, proofLimit + bindTime},
 	} {
 		before := cmp.Diff(nil, c.d)
-		next := judge(c.d, c.found, t0.Add(c.age))
+		next := validate(c.d, c.found, t0.Add(c.age))
 		due := time.Time{}
 		if c.due != 0 {
 			due = t0.Add(c.due)
@@ -102,20 +102,20 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %s %v, due %v; want %s %v, %v", c.name, next.State, have, next.DueAt, c.state, c.want, due)
 		}
 		if cmp.Diff(nil, c.d) != before {
-			t.Errorf("%s: the row that was judged has changed", c.name)
+			t.Errorf("%s: the input has changed", c.name)
 		}
 	}
 }
 
-// The first looks follow at once, and all of three days' are few.
-func TestPatience(t *testing.T) {
+// The first lookups follow each other quickly, and there are few in three days.
+func TestRetryDelay(t *testing.T) {
 	t.Parallel()
 	looks, inMinute, last := 0, 0, time.Duration(0)
-	for age := time.Duration(0); age < proofLimit; age += patience(age) {
-		if p := patience(age); p < last {
-			t.Fatalf("at %v the patience falls from %v to %v", age, last, p)
+	for age := time.Duration(0); age < proofLimit; age += retryDelay(age) {
+		if p := retryDelay(age); p < last {
+			t.Fatalf("at %v the delay falls from %v to %v", age, last, p)
 		}
-		last = patience(age)
+		last = retryDelay(age)
 		if age < time.Minute {
 			inMinute++
 		}

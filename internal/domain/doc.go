@@ -1,12 +1,13 @@
-// Package domain leads custom domains from being asked for to being served, and
-// away: it looks up in DNS whether the records that prove a domain are there.
+// Package domain takes custom domains through their life cycle, from the request
+// of a user until they are served, and to their deletion. It looks up in DNS
+// whether the validation records of a domain exist.
 //
-// What is to become of a domain is a pure function of its row, the clock and
-// what DNS said (decide.go). Two loops (loop.go) apply it to the rows that are
-// due: one that asks nobody and so never waits, and one that asks DNS, few
-// domains at a time and each ever more seldom. Everything a domain goes through
-// is in its row, so a server that dies at any point goes on from there.
+// The next state of a domain is a pure function of its row, the time and the
+// answer of DNS (decide.go). Two loops (loop.go) apply it to the rows that are
+// due. The first never waits for DNS. The second queries DNS, for a few domains
+// at a time, and for each domain less and less often. The row holds the whole
+// state, so a server that stops at any point continues from there.
 //
-// It routes nothing: the router serves what is active. It issues no
-// certificates either. cmd/slipway runs it.
+// The package routes no requests: the router serves the active domains. It issues
+// no certificates. The daemon runs it.
 package domain

@@ -7,15 +7,15 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// publish puts the event of a domain's next state where webhooks find it, in
-// the transaction of the change.
+// publish stores the event of a state change for webhooks, in the transaction
+// of the change.
 func publish(tx *store.Tx, before, after slipway.CustomDomain) error {
 	if before.State == after.State {
 		return nil
 	}
 	s, err := tx.Service(after.ServiceID)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil // it was forgotten, and its domains go
+		return nil // the service was forgotten, and its domains with it
 	}
 	if err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Every state that a domain comes to is told webhooks, once and in order.
+// Webhooks are told every state change of a domain, once and in order.
 func TestEvents(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		b.update(func(tx *store.Tx) error { return tx.InsertWebhook(slipway.Webhook{ID: "hook"}) })
 		defer b.run()()
 		good, _ := b.associate("example.com"), b.associate("example.org")

@@ -16,57 +16,59 @@ import (
 )
 
 const (
-	settleBatch = 256 // domains in one transaction
-	proofBatch  = 64  // domains looked up before the first of them is written
-	lookups     = 8   // domains looked up at once
-	retryEvery  = 5 * time.Second
-	resyncEvery = time.Minute // a look without a reason, against clocks that jump
+	advanceBatch  = 256 // domains in one transaction
+	validateBatch = 64  // domains looked up before the results are written
+	lookups       = 8   // domains looked up concurrently
+	retryEvery    = 5 * time.Second
+	resyncEvery   = time.Minute // between passes without a reason, in case the clock was set
 )
 
-// Resolver asks DNS.
+// Resolver queries DNS.
 type Resolver interface {
-	// CNAME returns the name that an alias stands for, both with a final dot;
-	// "" when there is no alias of this name. An error means that it is not
+	// CNAME returns the target of the CNAME record of name, both with a final
+	// dot, or an empty string if there is none. An error means that it is not
 	// known.
 	CNAME(ctx context.Context, name string) (target string, err error)
 }
 
-// Config is what the keeper of custom domains needs.
+// Config configures a Reconciler.
 type Config struct {
 	Store    *store.Store
 	Resolver Resolver
 	Log      *slog.Logger
 
-	// Trusted are domains, in lower case, at and below which no proof is asked
-	// for: everybody who may associate a domain with a service may have them.
+	// Trusted are domains, in lower case, that need no proof, nor do the
+	// domains below them: everybody who may associate a domain with a service
+	// may use them.
 	Trusted []string
 }
 
-// Keeper leads custom domains through their lives.
-type Keeper struct {
-	cfg  Config
-	deaf bool // DNS answered nothing the last time; the proving loop's own
+// Reconciler takes custom domains through their life cycle.
+type Reconciler struct {
+	cfg         Config
+	unreachable bool // DNS answered no query of the last pass; used only by the validation loop
 }
 
-// New checks cfg and returns a keeper that does nothing until Run.
-func New(cfg Config) (*Keeper, error) {
+// New returns a reconciler that does nothing before Run.
+func New(cfg Config) (*Reconciler, error) {
 	if cfg.Store == nil || cfg.Resolver == nil || cfg.Log == nil {
 		return nil, errors.New("domain: store, resolver and log are required")
 	}
-	return &Keeper{cfg: cfg}, nil
+	return &Reconciler{cfg: cfg}, nil
 }
 
-// Run works until ctx ends; then it returns nil.
-func (k *Keeper) Run(ctx context.Context) error {
+// Run works until ctx ends and returns nil.
+func (r *Reconciler) Run(ctx context.Context) error {
 	var both errgroup.Group
-	both.Go(func() error { return k.loop(ctx, "settle custom domains", k.settleDue) })
-	both.Go(func() error { return k.loop(ctx, "prove custom domains", k.proveDue) })
+	both.Go(func() error { return r.loop(ctx, "advance custom domains", r.advanceDue) })
+	both.Go(func() error { return r.loop(ctx, "validate custom domains", r.validateDue) })
 	return both.Wait()
 }
 
-// loop makes passes: whenever a domain changed, and when the pass before said.
-func (k *Keeper) loop(ctx context.Context, doing string, pass func(context.Context) (next time.Time, err error)) error {
-	watch := k.cfg.Store.Watch(store.Domains)
+// loop runs pass whenever a domain has changed, and at the time that the last
+// pass returned.
+func (r *Reconciler) loop(ctx context.Context, doing string, pass func(context.Context) (next time.Time, err error)) error {
+	watch := r.cfg.Store.Watch(store.Domains)
 	defer watch.Close()
 	for {
 		next, err := pass(ctx)
@@ -75,7 +77,7 @@ func (k *Keeper) loop(ctx context.Context, doing string, pass func(context.Conte
 			wait = min(wait, time.Until(next))
 		}
 		if err != nil && ctx.Err() == nil {
-			k.cfg.Log.Error(doing, "err", err)
+			r.cfg.Log.Error(doing, "err", err)
 			wait = retryEvery
 		}
 		timer := time.NewTimer(wait)
@@ -85,30 +87,31 @@ func (k *Keeper) loop(ctx context.Context, doing string, pass func(context.Conte
 			return nil
 		case <-timer.C:
 		case <-watch.C:
-			watch.Take() // rows tell what is due
+			watch.Take() // the rows say what is due
 			timer.Stop()
 		}
 	}
 }
 
-// settleDue settles what is due and returns when more is.
-func (k *Keeper) settleDue(ctx context.Context) (next time.Time, err error) {
+// advanceDue advances the domains that are due and returns when the next ones
+// are.
+func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error) {
 	var list []slipway.CustomDomain
 	read := func(tx *store.Tx) (err error) {
-		list, next, err = tx.UnsettledCustomDomains(time.Now(), settleBatch)
+		list, next, err = tx.UnsettledCustomDomains(time.Now(), advanceBatch)
 		return err
 	}
-	if err := k.cfg.Store.View(ctx, read); err != nil || len(list) == 0 {
+	if err := r.cfg.Store.View(ctx, read); err != nil || len(list) == 0 {
 		return next, err
 	}
 	var steps []step
-	err = k.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = r.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		steps = nil
 		if err := read(tx); err != nil {
 			return err
 		}
 		for _, d := range list {
-			after, gone := settle(d, time.Now())
+			after, gone := advance(d, time.Now())
 			save := tx.SaveCustomDomain
 			if gone {
 				save = tx.DeleteCustomDomain
@@ -120,33 +123,33 @@ func (k *Keeper) settleDue(ctx context.Context) (next time.Time, err error) {
 		}
 		return nil
 	})
-	k.report(steps, err)
-	return time.Now(), err // the commit has changed what is next
+	r.report(steps, err)
+	return time.Now(), err // the commit has changed the next time
 }
 
-// proveDue looks up the records of the domains that are due and returns when
-// more are.
-func (k *Keeper) proveDue(ctx context.Context) (next time.Time, err error) {
+// validateDue looks up the records of the domains that are due and returns when
+// the next ones are.
+func (r *Reconciler) validateDue(ctx context.Context) (next time.Time, err error) {
 	var list []slipway.CustomDomain
-	err = k.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
-		list, next, err = tx.UnprovedCustomDomains(time.Now(), proofBatch)
+	err = r.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+		list, next, err = tx.UnprovedCustomDomains(time.Now(), validateBatch)
 		return err
 	})
 	if err != nil || len(list) == 0 {
 		return next, err
 	}
-	found := k.lookUp(ctx, list)
+	found := r.lookUp(ctx, list)
 	if ctx.Err() != nil {
 		return next, nil
 	}
 	var steps []step
-	err = k.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
+	err = r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		steps = nil
 		for i, d := range list {
-			after := judge(d, found[i], time.Now())
+			after := validate(d, found[i], time.Now())
 			err := tx.SaveCustomDomain(after)
 			if errors.Is(err, store.ErrNotFound) {
-				continue // it was asked to go meanwhile
+				continue // its deletion was requested in the meantime
 			}
 			if err := errors.Join(err, publish(tx, d, after)); err != nil {
 				return fmt.Errorf("%s: %w", d.Name, err)
@@ -155,66 +158,67 @@ func (k *Keeper) proveDue(ctx context.Context) (next time.Time, err error) {
 		}
 		return nil
 	})
-	k.report(steps, err)
+	r.report(steps, err)
 	return time.Now(), err
 }
 
-// lookUp tells for each domain which of its records are there.
-func (k *Keeper) lookUp(ctx context.Context, list []slipway.CustomDomain) [][]bool {
+// lookUp returns for each domain which of its records exist.
+func (r *Reconciler) lookUp(ctx context.Context, list []slipway.CustomDomain) [][]bool {
 	found := make([][]bool, len(list))
 	errs := make([]error, len(list))
 	var g errgroup.Group
 	g.SetLimit(lookups)
 	for i, d := range list {
 		g.Go(func() error {
-			found[i], errs[i] = k.look(ctx, d)
+			found[i], errs[i] = r.lookUpOne(ctx, d)
 			return nil
 		})
 	}
 	_ = g.Wait() // none fails
-	k.hear(ctx, errs)
+	r.logReachability(ctx, errs)
 	return found
 }
 
-// look tells which of a domain's records are there. Those that were there once
-// are not asked for again.
-func (k *Keeper) look(ctx context.Context, d slipway.CustomDomain) (found []bool, err error) {
+// lookUpOne returns which records of a domain exist. Records that existed once
+// are not looked up again.
+func (r *Reconciler) lookUpOne(ctx context.Context, d slipway.CustomDomain) (found []bool, err error) {
 	found = make([]bool, len(d.Records))
-	trusted := k.trusts(d.Name)
-	for i, r := range d.Records {
-		if trusted || r.Status == slipway.RecordValid {
+	trusted := r.trusts(d.Name)
+	for i, record := range d.Records {
+		if trusted || record.Status == slipway.RecordValid {
 			found[i] = true
 			continue
 		}
-		target, err := k.cfg.Resolver.CNAME(ctx, r.Name)
+		target, err := r.cfg.Resolver.CNAME(ctx, record.Name)
 		if err != nil {
-			return found, err // the others would fare no better
+			return found, err // the other records would fail as well
 		}
-		found[i] = strings.EqualFold(target, r.Value)
+		found[i] = strings.EqualFold(target, record.Value)
 		if !found[i] {
-			k.cfg.Log.Debug("record not there", "domain", d.Name, "record", r.Name, "want", r.Value, "have", target)
+			r.cfg.Log.Debug("record not found", "domain", d.Name, "record", record.Name, "want", record.Value, "have", target)
 		}
 	}
 	return found, nil
 }
 
-// hear says once that DNS answers nothing, and once that it answers again.
-func (k *Keeper) hear(ctx context.Context, errs []error) {
-	deaf := !slices.Contains(errs, nil)
+// logReachability logs once that DNS is unreachable, and once that it is
+// reachable again.
+func (r *Reconciler) logReachability(ctx context.Context, errs []error) {
+	unreachable := !slices.Contains(errs, nil)
 	switch {
-	case ctx.Err() != nil || deaf == k.deaf:
+	case ctx.Err() != nil || unreachable == r.unreachable:
 		return
-	case deaf:
-		k.cfg.Log.Warn("custom domains can't be proved: DNS does not answer", "err", errs[0])
+	case unreachable:
+		r.cfg.Log.Warn("custom domains can't be validated: DNS does not answer", "err", errs[0])
 	default:
-		k.cfg.Log.Info("DNS answers again")
+		r.cfg.Log.Info("DNS answers again")
 	}
-	k.deaf = deaf
+	r.unreachable = unreachable
 }
 
-func (k *Keeper) trusts(name string) bool {
+func (r *Reconciler) trusts(name string) bool {
 	host := strings.ToLower(name)
-	for _, t := range k.cfg.Trusted {
+	for _, t := range r.cfg.Trusted {
 		if host == t || strings.HasSuffix(host, "."+t) {
 			return true
 		}
@@ -222,27 +226,27 @@ func (k *Keeper) trusts(name string) bool {
 	return false
 }
 
-// step is what became of a domain.
+// step is what changed about a domain.
 type step struct {
 	before, after slipway.CustomDomain
 	gone          bool
 }
 
-// report logs what an operator may want to know of steps, if they were written.
-func (k *Keeper) report(steps []step, err error) {
+// report logs the steps if they were written.
+func (r *Reconciler) report(steps []step, err error) {
 	if err != nil {
 		return
 	}
 	for _, s := range steps {
-		log := k.cfg.Log.With("domain", s.before.Name, "service", s.before.ServiceID)
+		log := r.cfg.Log.With("domain", s.before.Name, "service", s.before.ServiceID)
 		switch {
 		case s.gone:
-			log.Info("custom domain is gone")
+			log.Info("custom domain deleted")
 		case s.before.State == s.after.State:
 		case s.after.State == slipway.DomainFailed:
-			log.Warn("custom domain was not proved in time", "asked", s.before.CreatedAt)
+			log.Warn("custom domain was not validated in time", "requested", s.before.CreatedAt)
 		default:
-			log.Info("custom domain goes on", "state", s.after.State)
+			log.Info("custom domain changed state", "state", s.after.State)
 		}
 	}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// fakeDNS answers from a map, in a bubble where sockets can't be.
+// fakeDNS answers from a map: a synctest bubble allows no sockets.
 type fakeDNS struct {
 	mu      sync.Mutex // guards all
 	records map[string]string
 	err     error
 	takes   time.Duration
 	asked   int
-	now     int // questions at once
+	now     int // concurrent queries
 	most    int
 }
 
@@ -40,7 +40,8 @@ func (f *fakeDNS) CNAME(_ context.Context, name string) (string, error) {
 	return f.records[name], f.err
 }
 
-// counts returns how many questions came, and how many of them at once.
+// counts returns the number of queries, and the highest number of concurrent
+// ones.
 func (f *fakeDNS) counts() (asked, most int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,15 +62,15 @@ func (f *fakeDNS) set(g func()) {
 	g()
 }
 
-// bench is a store, a name server and a keeper in a bubble.
-type bench struct {
+// fixture is a store, a name server and a reconciler in a bubble.
+type fixture struct {
 	*testing.T
 	store *store.Store
 	dns   *fakeDNS
 	log   strings.Builder
 }
 
-func inBubble(t *testing.T, f func(b *bench)) {
+func inBubble(t *testing.T, f func(b *fixture)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +79,7 @@ func inBubble(t *testing.T, f func(b *bench)) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		b := &bench{T: t, store: s, dns: &fakeDNS{records: map[string]string{}}}
+		b := &fixture{T: t, store: s, dns: &fakeDNS{records: map[string]string{}}}
 		b.update(func(tx *store.Tx) error {
 			return tx.InsertService(slipway.Service{ID: "shop", Name: "shop", ARN: "arn:aws:apprunner:us-east-1:000000000000:service/shop/1", Label: "l", Wanted: slipway.WantedRunning})
 		})
@@ -86,23 +87,23 @@ func inBubble(t *testing.T, f func(b *bench)) {
 	})
 }
 
-func (b *bench) update(f func(*store.Tx) error) {
+func (b *fixture) update(f func(*store.Tx) error) {
 	b.Helper()
 	if err := b.store.Update(context.Background(), f); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// run runs a keeper until the returned function is called.
-func (b *bench) run() (stop func()) {
+// run runs a reconciler until the returned function is called.
+func (b *fixture) run() (stop func()) {
 	b.Helper()
-	k, err := New(Config{Store: b.store, Resolver: b.dns, Trusted: []string{"corp.test"}, Log: slog.New(slog.NewTextHandler(&b.log, nil))})
+	r, err := New(Config{Store: b.store, Resolver: b.dns, Trusted: []string{"corp.test"}, Log: slog.New(slog.NewTextHandler(&b.log, nil))})
 	if err != nil {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- k.Run(ctx) }()
+	go func() { done <- r.Run(ctx) }()
 	return func() {
 		b.Helper()
 		cancel()
@@ -113,15 +114,15 @@ func (b *bench) run() (stop func()) {
 }
 
 // associate does what the API does.
-func (b *bench) associate(name string) slipway.CustomDomain {
+func (b *fixture) associate(name string) slipway.CustomDomain {
 	b.Helper()
-	d := asked(name)
+	d := requested(name)
 	d.CreatedAt, d.Since, d.DueAt = time.Now(), time.Now(), time.Now()
 	b.update(func(tx *store.Tx) error { return tx.InsertCustomDomain(d) })
 	return d
 }
 
-func (b *bench) remove(name string) {
+func (b *fixture) remove(name string) {
 	b.Helper()
 	b.update(func(tx *store.Tx) error {
 		d, err := tx.CustomDomain("shop", name)
@@ -129,8 +130,9 @@ func (b *bench) remove(name string) {
 	})
 }
 
-// status is what users see of a domain, "" when there is none.
-func (b *bench) status(name string) (st slipway.DomainStatus) {
+// status returns the status of a domain as users see it, empty if there is
+// none.
+func (b *fixture) status(name string) (st slipway.DomainStatus) {
 	b.Helper()
 	synctest.Wait()
 	err := b.store.View(context.Background(), func(tx *store.Tx) error {
@@ -144,15 +146,15 @@ func (b *bench) status(name string) (st slipway.DomainStatus) {
 	return st
 }
 
-func (b *bench) expect(when, name string, want slipway.DomainStatus) {
+func (b *fixture) expect(when, name string, want slipway.DomainStatus) {
 	b.Helper()
 	if got := b.status(name); got != want {
 		b.Errorf("%s: %s is %q, want %q", when, name, got, want)
 	}
 }
 
-// routed tells which hosts routers are given for the service.
-func (b *bench) routed() (hosts []string) {
+// routed returns the hosts of the service that routers get.
+func (b *fixture) routed() (hosts []string) {
 	b.Helper()
 	synctest.Wait()
 	if err := b.store.View(context.Background(), func(tx *store.Tx) error {
@@ -166,7 +168,7 @@ func (b *bench) routed() (hosts []string) {
 }
 
 func TestLife(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		defer b.run()()
 		d := b.associate("Example.com")
 		b.expect("at once", "example.com", slipway.DomainPending)
@@ -191,9 +193,9 @@ func TestLife(t *testing.T) {
 		b.expect("days after its records went", "example.com", slipway.DomainActive)
 
 		b.remove("example.com")
-		b.expect("asked to go", "example.com", slipway.DomainDeleting)
+		b.expect("deletion requested", "example.com", slipway.DomainDeleting)
 		if got := b.routed(); len(got) != 0 {
-			b.Errorf("asked to go, but %v are routed", got)
+			b.Errorf("deletion requested, but %v are routed", got)
 		}
 		time.Sleep(lingerTime)
 		b.expect("then", "example.com", "")
@@ -202,7 +204,7 @@ func TestLife(t *testing.T) {
 }
 
 func TestLimit(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		defer b.run()()
 		d := b.associate("example.com")
 		b.dns.publish(d.Records[0])
@@ -215,7 +217,7 @@ func TestLimit(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		b.expect("too late", "example.com", slipway.DomainFailed)
 		if asked, _ := b.dns.counts(); asked != before {
-			b.Errorf("a domain that failed is asked for %d times", asked-before)
+			b.Errorf("a domain that failed is queried %d times", asked-before)
 		}
 		b.remove("example.com")
 		time.Sleep(lingerTime)
@@ -224,7 +226,7 @@ func TestLimit(t *testing.T) {
 }
 
 func TestTrusted(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		defer b.run()()
 		for _, name := range []string{"corp.test", "a.Corp.test", "notcorp.test"} {
 			b.associate(name)
@@ -238,16 +240,16 @@ func TestTrusted(t *testing.T) {
 	})
 }
 
-// A keeper that ends at any state is followed by one that goes on, and no
-// limit is extended by it.
+// A reconciler that ends in any state is followed by one that continues, and no
+// limit is extended by that.
 func TestRestarts(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		d := b.associate("example.com")
 		time.Sleep(time.Minute)
 		b.expect("nobody there", "example.com", slipway.DomainCreating)
 		b.run()()
 		stop := b.run()
-		b.expect("first keeper", "example.com", slipway.DomainPending)
+		b.expect("first reconciler", "example.com", slipway.DomainPending)
 		stop()
 		b.dns.publish(d.Records...)
 		time.Sleep(time.Hour)
@@ -270,14 +272,13 @@ func TestRestarts(t *testing.T) {
 		b.associate("example.net")
 		time.Sleep(2 * proofLimit)
 		defer b.run()()
-		b.expect("asked for long ago", "example.net", slipway.DomainFailed)
+		b.expect("requested long ago", "example.net", slipway.DomainFailed)
 	})
 }
 
-// What is decided of a domain while it is looked up must not undo that it was
-// asked to go.
+// The result of a lookup must not undo the request to delete the domain.
 func TestRemovedWhileLookedUp(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		d := b.associate("example.com")
 		b.dns.publish(d.Records...)
 		b.dns.takes = 10 * time.Second
@@ -291,9 +292,9 @@ func TestRemovedWhileLookedUp(t *testing.T) {
 	})
 }
 
-// A service that is deleted takes its domains along.
+// Deleting a service deletes its domains.
 func TestDeletedService(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		defer b.run()()
 		b.associate("example.com")
 		b.associate("example.net")
@@ -305,10 +306,9 @@ func TestDeletedService(t *testing.T) {
 	})
 }
 
-// Thousands of domains whose owners forgot them are little trouble for DNS, and
-// do not keep others waiting.
+// Thousands of forgotten domains cause few queries and do not delay others.
 func TestThousandsPending(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		const n = 500
 		b.dns.takes = 20 * time.Millisecond
 		for i := range n {
@@ -321,10 +321,10 @@ func TestThousandsPending(t *testing.T) {
 		asked, most := b.dns.counts()
 		// Two records each, every ten minutes.
 		if asked -= before; asked < n*2*5 || asked > n*2*7 {
-			b.Errorf("%d questions in an hour about %d domains", asked, n)
+			b.Errorf("%d queries in an hour about %d domains", asked, n)
 		}
 		if most > lookups {
-			b.Errorf("%d questions at once, want at most %d", most, lookups)
+			b.Errorf("%d concurrent queries, want at most %d", most, lookups)
 		}
 		d := b.associate("example.com")
 		b.dns.publish(d.Records...)
@@ -333,10 +333,9 @@ func TestThousandsPending(t *testing.T) {
 	})
 }
 
-// DNS that does not answer is told of once, not by each domain, and decides
-// nothing.
+// An unreachable DNS is logged once, not for each domain, and decides nothing.
 func TestDNSAway(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(b *fixture) {
 		b.dns.err = errors.New("no route")
 		stop := b.run()
 		d := b.associate("example.com")

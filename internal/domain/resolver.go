@@ -16,12 +16,12 @@ const (
 	udpSize = 1232 // bytes: fits any path unfragmented (DNS flag day 2020)
 )
 
-// DNS is a Resolver that asks recursive name servers, one after another until
-// one answers. The question is for the CNAME itself: Go's own net.Resolver would
-// follow it, to a name that does not exist.
+// DNS is a Resolver that queries recursive name servers in order until one
+// answers. It queries the CNAME record itself: net.Resolver would follow it to
+// a name that does not exist.
 type DNS struct {
-	Servers []string // host:port each; those of File when there are none
-	File    string   // a resolv.conf, read for each question, as it changes with the network
+	Servers []string // host:port each; if empty, those of File are used
+	File    string   // a resolv.conf, read for each query because it changes with the network
 }
 
 var _ Resolver = DNS{}
@@ -63,8 +63,8 @@ func (d DNS) servers() ([]string, error) {
 	return servers, nil
 }
 
-// ask puts the question to one server, over TCP when the answer is too long for
-// UDP.
+// ask sends the query to one server, and repeats it over TCP if the answer is
+// too long for UDP.
 func ask(ctx context.Context, server, name string) (*dns.Msg, error) {
 	q := new(dns.Msg)
 	q.SetQuestion(name, dns.TypeCNAME)
@@ -84,7 +84,7 @@ func ask(ctx context.Context, server, name string) (*dns.Msg, error) {
 	return reply, nil
 }
 
-// exchange asks once. It returns when ctx ends.
+// exchange sends the query once. It returns when ctx ends.
 func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
 	c := dns.Client{Net: network, Timeout: askTime}
 	conn, err := c.DialContext(ctx, server)
@@ -97,8 +97,8 @@ func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg
 	return reply, err
 }
 
-// answers reports whether reply is one to q: who forges replies must guess all
-// of it.
+// answers reports whether reply answers q. A forged reply would have to guess
+// all of it.
 func answers(reply, q *dns.Msg) bool {
 	if !reply.Response || len(reply.Question) != 1 {
 		return false

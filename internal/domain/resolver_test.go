@@ -47,7 +47,7 @@ func TestServersInTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead.Close() // nobody listens there: the answer is an ICMP error
+	dead.Close() // nothing listens there: the answer is an ICMP error
 	d := DNS{Servers: []string{dead.LocalAddr().String(), broken.Addr, whole.Addr}}
 	if got, err := d.CNAME(t.Context(), "_a.example.com."); got != "_b." || err != nil {
 		t.Errorf("%q, %v", got, err)
@@ -58,7 +58,7 @@ func TestServersInTurn(t *testing.T) {
 	}
 }
 
-// A reply to another question is none to ours.
+// A reply to a different question is rejected.
 func TestForgedReply(t *testing.T) {
 	t.Parallel()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -80,7 +80,7 @@ func TestForgedReply(t *testing.T) {
 	}
 }
 
-// The system's servers are those of this moment.
+// The file is read for each query.
 func TestSystemServers(t *testing.T) {
 	t.Parallel()
 	d := DNS{File: filepath.Join(t.TempDir(), "resolv.conf")}
@@ -95,7 +95,7 @@ func TestSystemServers(t *testing.T) {
 	}
 }
 
-// A question ends with its context.
+// A query ends with its context.
 func TestQuestionEnds(t *testing.T) {
 	t.Parallel()
 	mute, err := net.ListenPacket("udp", "127.0.0.1:0")

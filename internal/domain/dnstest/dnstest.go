@@ -1,6 +1,6 @@
-// Package dnstest is a name server for tests: authoritative for every name, it
-// knows the CNAMEs that it is told. It listens on a loopback port over UDP and
-// TCP.
+// Package dnstest is a name server for tests. It is authoritative for every name
+// and holds the CNAME records that a test sets. It listens on a loopback port over
+// UDP and TCP.
 package dnstest
 
 import (
@@ -20,11 +20,11 @@ type Server struct {
 	cnames  map[string][]string // by name in lower case, with a final dot
 	failing bool
 	padding int
-	asked   map[string]int // questions, by name
+	asked   map[string]int // queries, by name
 	overTCP int
 }
 
-// New starts a server that knows no name. It ends with the test.
+// New starts a server without records. It ends with the test.
 func New(t testing.TB) *Server {
 	t.Helper()
 	s := &Server{cnames: map[string][]string{}, asked: map[string]int{}}
@@ -53,42 +53,42 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// Set makes name an alias of target, and of nothing else. Both end with a dot.
+// Set makes name an alias of target only. Both end with a dot.
 func (s *Server) Set(name, target string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cnames[strings.ToLower(name)] = []string{target}
 }
 
-// Clear removes every name.
+// Clear removes every record.
 func (s *Server) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.cnames)
 }
 
-// Fail makes the server answer SERVFAIL, or no longer.
+// Fail sets whether the server answers SERVFAIL.
 func (s *Server) Fail(failing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failing = failing
 }
 
-// Pad adds so many records to every answer, which makes it too long for UDP.
+// Pad adds records to every answer, which makes it too long for UDP.
 func (s *Server) Pad(records int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.padding = records
 }
 
-// Asked returns how often a name was asked for.
+// Asked returns the number of queries for a name.
 func (s *Server) Asked(name string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.asked[strings.ToLower(name)]
 }
 
-// OverTCP returns how many questions came over TCP.
+// OverTCP returns the number of queries over TCP.
 func (s *Server) OverTCP() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +111,7 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		}
 		reply.Truncate(size)
 	}
-	_ = w.WriteMsg(reply) // the client may be gone
+	_ = w.WriteMsg(reply) // the client may have left
 }
 
 func (s *Server) answer(q *dns.Msg) *dns.Msg {
