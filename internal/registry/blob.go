@@ -7,8 +7,8 @@ import (
 
 // getBlob answers GET, with ranges, and HEAD.
 func (c *call) getBlob() error {
-	// Who asks whether it is here will leave it out of a push: this keeps it
-	// from the next collection.
+	// A client that finds the blob here leaves it out of its push. BlobSize
+	// keeps the next collection from removing it.
 	if _, err := c.cfg.Images.BlobSize(c.ref); err != nil {
 		return blobError(err)
 	}
@@ -21,7 +21,7 @@ func (c *call) getBlob() error {
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Docker-Content-Digest", c.ref)
 	h.Set("Etag", `"`+c.ref+`"`)
-	// A zero time: content with this digest never changes.
+	// A zero time: content under this digest never changes.
 	http.ServeContent(c.w, c.r, "", time.Time{}, f)
 	return nil
 }
@@ -34,9 +34,9 @@ func (c *call) deleteBlob() error {
 	return nil
 }
 
-// blobError words an error about a blob rather than a manifest.
+// blobError translates an error about a blob, not about a manifest.
 func blobError(err error) error {
-	f := translated(err, "BLOB_UNKNOWN")
+	f := clientFault(err, "BLOB_UNKNOWN")
 	if f == nil {
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestConformance runs the OCI distribution specification's own suite, if it
-// is installed:
+// TestConformance runs the OCI distribution specification's own suite if it is
+// installed:
 //
 //	go install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 //
@@ -31,9 +31,10 @@ func TestConformance(t *testing.T) {
 	cmd.Env = append(os.Environ(),
 		"OCI_REGISTRY="+strings.TrimPrefix(p.srv.URL, "http://"), "OCI_TLS=disabled",
 		"OCI_USERNAME="+user, "OCI_PASSWORD="+secret, "OCI_RESULTS_DIR="+dir,
-		// What the specification leaves open and we do, beyond the defaults.
+		// Options of the specification that the registry implements, beyond the
+		// defaults.
 		"OCI_API_BLOBS_DIGEST_HEADER=true", "OCI_API_MANIFESTS_DIGEST_HEADER=true", "OCI_API_BLOBS_UPLOAD_CANCEL=true",
-		// What it leaves open and we do not: other digests than sha256.
+		// Options that it does not implement: other digests than sha256.
 		"OCI_DATA_SHA512=false",
 	)
 	out, err := cmd.CombinedOutput()

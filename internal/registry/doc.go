@@ -1,7 +1,6 @@
 // Package registry answers the OCI distribution API (/v2/) over the image
-// store: what docker, skopeo, crane and podman push to and pull from.
+// store: docker, skopeo, crane and podman push to it and pull from it.
 //
-// It keeps nothing but the uploads that are under way; content, tags and what
-// belongs together are the store's business (internal/image). Who may use it is
-// asked of a function.
+// It keeps only uploads in progress. Content, tags and references belong to the
+// store (internal/image). Functions of its configuration decide who may use it.
 package registry

@@ -9,7 +9,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// fault is an error of the client, in the distribution API's words.
+// fault is a client's error, as the distribution API words it.
 type fault struct {
 	status  int
 	code    string
@@ -21,15 +21,15 @@ func (f *fault) Error() string { return f.code + ": " + f.message }
 var (
 	errUnauthorized  = &fault{http.StatusUnauthorized, "UNAUTHORIZED", "Log in with an access key's id as user and its secret as password, or with a token of GetAuthorizationToken."}
 	errUnknownPath   = &fault{http.StatusNotFound, "UNSUPPORTED", "There is nothing at this path."}
-	errUnknownUpload = &fault{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "There is no such upload; it may have been given up. Start again."}
-	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are under way."}
+	errUnknownUpload = &fault{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "There is no such upload; it may have expired. Start again."}
+	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are in progress."}
 	errTooLarge      = &fault{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "The blob is larger than this registry allows."}
 	errBroken        = &fault{http.StatusRequestTimeout, "BLOB_UPLOAD_INVALID", "The request's body broke off."}
 )
 
-// translated is err as the client hears of it, or nil when it is ours. missing
-// is the code for what is not in the store.
-func translated(err error, missing string) *fault {
+// clientFault is err as the client sees it, or nil if it is the server's own
+// failure. missing is the code for content that the store does not have.
+func clientFault(err error, missing string) *fault {
 	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
@@ -42,7 +42,7 @@ func translated(err error, missing string) *fault {
 	case errors.Is(err, image.ErrDigest):
 		return &fault{http.StatusBadRequest, "DIGEST_INVALID", err.Error()}
 	case errors.Is(err, image.ErrImmutable):
-		return &fault{http.StatusBadRequest, "TAG_INVALID", err.Error() + ": it cannot be given another image."}
+		return &fault{http.StatusBadRequest, "TAG_INVALID", err.Error() + ": it can't be moved to another image."}
 	case errors.Is(err, image.ErrInUse):
 		return &fault{http.StatusMethodNotAllowed, "DENIED", err.Error()}
 	}
@@ -55,14 +55,14 @@ func translated(err error, missing string) *fault {
 	return nil
 }
 
-// fail writes an error. One of ours is logged with its cause.
+// fail writes an error. The server's own failures are logged with their cause.
 func (g *Registry) fail(w http.ResponseWriter, r *http.Request, err error) {
-	f := translated(err, "MANIFEST_UNKNOWN")
+	f := clientFault(err, "MANIFEST_UNKNOWN")
 	if f == nil {
 		if r.Context().Err() == nil {
 			g.cfg.Log.Error("registry", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		f = &fault{http.StatusInternalServerError, "UNKNOWN", "Something went wrong in the registry; its log says what."}
+		f = &fault{http.StatusInternalServerError, "UNKNOWN", "The registry failed; its log says why."}
 	}
 	type entry struct {
 		Code    string `json:"code"`

@@ -15,8 +15,8 @@ import (
 	"github.com/openslipway/slipway/internal/registry"
 )
 
-// FuzzRequest sends requests of any shape. None may fail for a reason of ours
-// or leave anything beside the store.
+// FuzzRequest sends requests of any shape. None may cause an internal error or
+// leave anything outside the store.
 func FuzzRequest(f *testing.F) {
 	for _, path := range []string{
 		"/v2/", "/v2", "/v2/_catalog?n=1&last=a", "/v2/a/tags/list", "/v2/a/b/manifests/v1", "/v2/a/blobs/" + digestOf("x"),

@@ -20,13 +20,13 @@ import (
 	"github.com/openslipway/slipway/internal/registry"
 )
 
-func (p *place) begin() string {
+func (p *testRegistry) begin() string {
 	p.t.Helper()
 	return p.expect(202, "", "POST", "/v2/shop/blobs/uploads/", "").Header.Get("Location")
 }
 
-// left returns how many files of unfinished work the store has.
-func (p *place) left() int {
+// left returns the number of unfinished files in the store.
+func (p *testRegistry) left() int {
 	p.t.Helper()
 	entries, err := os.ReadDir(filepath.Join(p.dir, "tmp"))
 	if err != nil {
@@ -53,7 +53,7 @@ func TestBlobsAreBounded(t *testing.T) {
 	p.expect(413, "SIZE_INVALID", "PATCH", at, long[:5])
 	p.expect(201, "", "PUT", at+"?digest="+digestOf(long[:9]), long[:3]) // what was refused did no harm
 
-	// Without a length the limit shows only on the way.
+	// Without a length the limit shows only during the transfer.
 	at = p.begin()
 	req, err := http.NewRequestWithContext(t.Context(), "PATCH", p.srv.URL+at, struct{ io.Reader }{strings.NewReader(long)})
 	if err != nil {
@@ -119,8 +119,8 @@ func TestIdleUploadsAreGivenUp(t *testing.T) {
 	}
 }
 
-// dial sends the beginning of a request and leaves the rest to the test.
-func (p *place) dial(head string) net.Conn {
+// dial sends the beginning of a request; the test sends the rest.
+func (p *testRegistry) dial(head string) net.Conn {
 	p.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(p.srv.URL, "http://"))
 	if err != nil {
@@ -134,7 +134,7 @@ func (p *place) dial(head string) net.Conn {
 	return conn
 }
 
-// A client that stops sending loses its connection, not what it has sent.
+// A client that stalls loses its connection, but not what it has sent.
 func TestStalledUploadGoesOn(t *testing.T) {
 	t.Parallel()
 	p := openWith(t, t.TempDir(), registry.Config{Stall: 100 * time.Millisecond})
@@ -158,7 +158,8 @@ func TestStalledUploadGoesOn(t *testing.T) {
 	p.expect(201, "", "PUT", at+"?digest="+digestOf("hello world"), "")
 }
 
-// A client that takes nothing of a large blob does not hold on to it for ever.
+// A client that receives nothing of a large blob does not keep its connection
+// for ever.
 func TestStalledDownloadEnds(t *testing.T) {
 	t.Parallel()
 	p := openWith(t, t.TempDir(), registry.Config{Stall: 100 * time.Millisecond})
@@ -169,7 +170,6 @@ func TestStalledDownloadEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Closing waits for every request: it returns only if this one has ended.
-	// One that is read goes on past the limit, step by step.
 	p.srv.Close()
 	n, err := io.Copy(io.Discard, conn)
 	if n >= int64(len(big)) {
@@ -218,8 +218,8 @@ func TestDeletedBlobsAreNotMissed(t *testing.T) {
 	p.expect(200, "", "HEAD", "/v2/shop/blobs/"+d.String(), "")
 }
 
-// Clients leave out of a push what they find here; a collection in between
-// must not take it.
+// Clients leave out of a push what they find here; a collection in between must
+// not remove it.
 func TestWhatWasLookedForStays(t *testing.T) {
 	t.Parallel()
 	p := open(t, t.TempDir())
@@ -245,8 +245,8 @@ func TestWhatWasLookedForStays(t *testing.T) {
 	}
 }
 
-// age makes everything in the store look last used that long ago.
-func (p *place) age(by time.Duration) {
+// age sets the last use of everything in the store to that long ago.
+func (p *testRegistry) age(by time.Duration) {
 	p.t.Helper()
 	then := time.Now().Add(-by)
 	err := filepath.WalkDir(p.dir, func(path string, e os.DirEntry, err error) error {

@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// maxPage is how many names a page may have when the client asks for more.
+// maxPage is the largest page, in names, whatever the client asks for.
 const maxPage = 10_000
 
 func (c *call) listTags() error {
@@ -48,7 +48,7 @@ func (c *call) listRepositories() error {
 	}{names})
 }
 
-// page cuts the page out of sorted names that n and last ask for, and links the
+// page cuts the page that n and last ask for out of sorted names, and links the
 // next one.
 func (c *call) page(names []string) ([]string, error) {
 	q := c.r.URL.Query()
@@ -63,7 +63,7 @@ func (c *call) page(names []string) ([]string, error) {
 	if text := q.Get("n"); text != "" {
 		var err error
 		if n, err = strconv.Atoi(text); err != nil || n < 0 {
-			return nil, &fault{http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", fmt.Sprintf("n is %q; it must be a number from 0 up.", text)}
+			return nil, &fault{http.StatusBadRequest, "PAGINATION_NUMBER_INVALID", fmt.Sprintf("n is %q; it must be 0 or more.", text)}
 		}
 		n = min(n, maxPage)
 	}

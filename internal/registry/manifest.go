@@ -16,7 +16,8 @@ import (
 
 func (c *call) getManifest() error {
 	if !strings.Contains(c.ref, ":") && image.CheckTag(c.ref) != nil {
-		// The specification wants what can't be a tag to be unknown, not wrong.
+		// The specification says that a text that can't be a tag is unknown,
+		// not invalid.
 		return image.ErrNotFound
 	}
 	m, err := c.cfg.Images.Manifest(c.repo, c.ref)
@@ -45,11 +46,11 @@ func (c *call) putManifest() error {
 	}
 	mediaType, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type"))
 	if err != nil {
-		mediaType = "" // the manifest itself may tell
+		mediaType = "" // the manifest itself may name it
 	}
 	m, err := c.cfg.Images.PutManifest(c.r.Context(), c.repo, c.ref, mediaType, body)
 	if errors.Is(err, image.ErrNotFound) {
-		return &fault{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "The manifest refers to what has not been pushed: " + err.Error()}
+		return &fault{http.StatusNotFound, "MANIFEST_BLOB_UNKNOWN", "The manifest refers to content that has not been pushed: " + err.Error()}
 	}
 	if err != nil {
 		return err

@@ -14,8 +14,8 @@ import (
 	"github.com/openslipway/slipway/internal/registry"
 )
 
-// Every request is for one action of ECR on its repository, and is refused in
-// the words that Permit gives.
+// Every request is one action of ECR on its repository, and is refused with the
+// sentence that Permit returns.
 func TestPermit(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)

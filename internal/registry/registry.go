@@ -11,29 +11,29 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// Config is what the registry needs.
+// Config configures the registry.
 type Config struct {
 	Images *image.Store
 	Log    *slog.Logger
 
-	// Authenticate tells whether these are somebody's credentials. An error is
-	// ours, not the client's.
+	// Authenticate tells whether the credentials are valid. An error is the
+	// server's own failure, not the client's.
 	Authenticate func(ctx context.Context, user, password string) (bool, error)
 
-	// Permit tells whether the one who sent an authenticated request may do the
-	// action, by ECR's name for it ("ecr:PutImage"), to the repository, "" for
-	// all of them. refusal is a sentence for the client, "" when it may; an
-	// error is ours. nil permits everything.
+	// Permit tells whether the sender of an authenticated request may do the
+	// action, by its ECR name ("ecr:PutImage"), to the repository, "" for all
+	// of them. refusal is a sentence for the client, "" to permit; an error is
+	// the server's own failure. nil permits everything.
 	Permit func(r *http.Request, action, repository string) (refusal string, err error)
 
-	// Pushed is called when a tag has been given a manifest, before the client
-	// is told. May be nil.
+	// Pushed is called after a tag was given a manifest, before the client is
+	// answered. May be nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
 
 	MaxBlob int64         // bytes; 10 GiB when 0
-	Uploads int           // under way at once; 256 when 0
-	Idle    time.Duration // after which an upload is given up; 30 minutes when 0
-	Stall   time.Duration // for a client that sends nothing, or takes nothing; 1 minute when 0
+	Uploads int           // in progress at once; 256 when 0
+	Idle    time.Duration // without a request, an upload expires after this; 30 minutes when 0
+	Stall   time.Duration // a client that sends and receives nothing is cut off after this; 1 minute when 0
 }
 
 // Registry is an http.Handler for everything below /v2/.
@@ -62,7 +62,7 @@ func New(cfg Config) (*Registry, error) {
 	return &Registry{cfg: cfg, uploads: uploads{most: cfg.Uploads, idle: cfg.Idle, byID: map[string]*session{}}}, nil
 }
 
-// call is one request, taken apart.
+// call is one parsed request.
 type call struct {
 	*Registry
 	w    http.ResponseWriter
@@ -82,7 +82,7 @@ func (g *Registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{Registry: g, w: w, r: r}
-	end := c.hurry()
+	end := c.guardStalls()
 	defer end()
 	if err := c.serve(); err != nil {
 		g.fail(c.w, r, err)
@@ -101,10 +101,10 @@ func (g *Registry) authenticate(r *http.Request) error {
 	return err
 }
 
-// methods maps a request's method to what answers it.
+// methods maps a request's method to its answer.
 type methods map[string]answer
 
-// answer answers a request of those who may do the action.
+// answer answers a request that is permitted.
 type answer struct {
 	action string
 	serve  func(*call) error
@@ -124,8 +124,9 @@ const (
 	mayRemove   = "ecr:BatchDeleteImage"
 )
 
-// routes are tried in order. A repository's name may hold any of these words,
-// so a path is cut at the last one; where two fit, the first listed is meant.
+// routes are tried in order. A repository's name may contain any of these
+// words, so a path is cut at the last one; if two match, the first in this list
+// wins.
 var routes = []struct {
 	mark    string // between the repository and the reference
 	exact   bool   // no reference follows
@@ -144,7 +145,7 @@ var routes = []struct {
 	{"/tags/list", true, methods{"GET": {mayList, (*call).listTags}}},
 }
 
-// permit returns nil if the action may be done to the call's repository.
+// permit returns nil if the caller may do the action to the call's repository.
 func (c *call) permit(action string) error {
 	if c.cfg.Permit == nil {
 		return nil

@@ -34,8 +34,8 @@ import (
 
 const user, secret = "AKIATEST", "s3cret/+="
 
-// place is a registry on a directory, served over real sockets.
-type place struct {
+// testRegistry is a registry on a directory, served over real sockets.
+type testRegistry struct {
 	t      *testing.T
 	dir    string
 	images *image.Store
@@ -45,15 +45,15 @@ type place struct {
 	pushed []string
 }
 
-func open(t *testing.T, dir string) *place {
+func open(t *testing.T, dir string) *testRegistry {
 	t.Helper()
 	return openWith(t, dir, registry.Config{})
 }
 
-// openWith is open with limits of the test's.
-func openWith(t *testing.T, dir string, cfg registry.Config) *place {
+// openWith is open with the given limits.
+func openWith(t *testing.T, dir string, cfg registry.Config) *testRegistry {
 	t.Helper()
-	p := &place{t: t, dir: dir}
+	p := &testRegistry{t: t, dir: dir}
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	var err error
 	if p.images, err = image.Open(image.Config{Dir: dir, Log: log}); err != nil {
@@ -76,12 +76,12 @@ func openWith(t *testing.T, dir string, cfg registry.Config) *place {
 	return p
 }
 
-func (p *place) close() {
+func (p *testRegistry) close() {
 	p.srv.Close()
 	p.images.Close()
 }
 
-func (p *place) ref(s string) name.Reference {
+func (p *testRegistry) ref(s string) name.Reference {
 	p.t.Helper()
 	r, err := name.ParseReference(strings.TrimPrefix(p.srv.URL, "http://") + "/" + s)
 	if err != nil {
@@ -93,7 +93,7 @@ func (p *place) ref(s string) name.Reference {
 var auth = remote.WithAuth(&authn.Basic{Username: user, Password: secret})
 
 // do sends a request with credentials.
-func (p *place) do(method, path, body string, header ...string) *http.Response {
+func (p *testRegistry) do(method, path, body string, header ...string) *http.Response {
 	p.t.Helper()
 	req, err := http.NewRequestWithContext(p.t.Context(), method, p.srv.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -116,7 +116,7 @@ func (p *place) do(method, path, body string, header ...string) *http.Response {
 	return res
 }
 
-func (p *place) expect(status int, code, method, path, body string, header ...string) *http.Response {
+func (p *testRegistry) expect(status int, code, method, path, body string, header ...string) *http.Response {
 	p.t.Helper()
 	res := p.do(method, path, body, header...)
 	b, _ := io.ReadAll(res.Body)

@@ -14,8 +14,8 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// uploads are those under way. They end with the process, as the specification
-// allows: the client begins again.
+// uploads are the uploads in progress. They end with the process, as the
+// specification allows: the client starts again.
 type uploads struct {
 	most int
 	idle time.Duration
@@ -33,7 +33,7 @@ type session struct {
 	used   time.Time // guarded by uploads.mu
 }
 
-// add keeps a new upload, and first gives up those that idle.
+// add registers a new upload, after it cancelled expired ones.
 func (u *uploads) add(repo string, up *image.Upload) (*session, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,7 +52,8 @@ func (u *uploads) add(repo string, up *image.Upload) (*session, error) {
 	return s, nil
 }
 
-// take returns an upload for one request's use, until it calls release.
+// take returns an upload for one request's exclusive use, until it calls
+// release.
 func (u *uploads) take(repo, id string) (*session, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -80,8 +81,8 @@ func (u *uploads) drop(s *session) {
 	delete(u.byID, s.id)
 }
 
-// startUpload begins an upload, or spares it: by mounting what is there, or by
-// taking the whole blob at once.
+// startUpload begins an upload, or makes one unnecessary: by mounting an
+// existing blob, or by receiving the whole blob in this request.
 func (c *call) startUpload() error {
 	if c.ref != "" {
 		return errUnknownPath
@@ -106,13 +107,14 @@ func (c *call) startUpload() error {
 		return err
 	}
 	if digest := q.Get("digest"); digest != "" {
-		return c.whole(s, digest)
+		return c.receiveBlob(s, digest)
 	}
 	return c.progress(http.StatusAccepted, s)
 }
 
-// whole takes a blob that is the body of the request that begins its upload.
-func (c *call) whole(s *session, digest string) error {
+// receiveBlob receives a blob that is the body of the request that begins its
+// upload.
+func (c *call) receiveBlob(s *session, digest string) error {
 	s.mu.Lock()
 	defer c.uploads.release(s)
 	defer c.uploads.drop(s)
@@ -157,7 +159,7 @@ func (c *call) finishUpload() error {
 	if err := c.write(s); err != nil {
 		return err
 	}
-	// Whatever comes of it, what was sent can't be sent once more.
+	// The body can't be sent twice, so the upload ends whatever the outcome.
 	defer c.uploads.drop(s)
 	defer s.upload.Cancel()
 	return c.commit(s.upload, digest)
@@ -178,8 +180,8 @@ func (c *call) cancelUpload() error {
 var contentRange = regexp.MustCompile(`^(?:bytes )?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?$`)
 
 // write appends the request's body, which must begin where the upload ends and
-// be as long as it says. What came before it broke off stays, and the client
-// may go on from there.
+// have the announced length. If the body breaks off, the part received stays,
+// and the client may continue from there.
 func (c *call) write(s *session) error {
 	size, err := c.chunk(s)
 	if err != nil {
@@ -201,22 +203,22 @@ func (c *call) write(s *session) error {
 	case err != nil:
 		return err
 	case size < 0 && n > room:
-		return c.spoilt(s, errTooLarge)
+		return c.discard(s, errTooLarge)
 	case size >= 0 && n != size:
-		return c.spoilt(s, &fault{http.StatusBadRequest, "SIZE_INVALID", fmt.Sprintf("The chunk has %d bytes or more where %d were announced.", n, size)})
+		return c.discard(s, &fault{http.StatusBadRequest, "SIZE_INVALID", fmt.Sprintf("The chunk has %d bytes or more, but %d were announced.", n, size)})
 	}
 	return nil
 }
 
-// spoilt gives up an upload that holds what does not belong there.
-func (c *call) spoilt(s *session, err error) error {
+// discard cancels an upload that received bytes it should not have.
+func (c *call) discard(s *session, err error) error {
 	s.upload.Cancel()
 	c.uploads.drop(s)
 	return err
 }
 
-// chunk returns the size of the request's body by what its headers say, -1 if
-// they don't.
+// chunk returns the size of the request's body according to its headers, -1 if
+// they do not say.
 func (c *call) chunk(s *session) (int64, error) {
 	text := c.r.Header.Get("Content-Range")
 	if text == "" {
@@ -242,7 +244,7 @@ func (c *call) chunk(s *session) (int64, error) {
 	return size, nil
 }
 
-// bodyReader remembers what was wrong on the client's side of a copy.
+// bodyReader remembers an error of the client's side during a copy.
 type bodyReader struct {
 	r   io.Reader
 	err error

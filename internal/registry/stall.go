@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// step is how much a client may take its time for: 1 MiB.
+// step is the number of bytes that one deadline covers: 1 MiB.
 const step = 1 << 20
 
-// hurry makes the request's body and its answer fail when the client neither
-// sends nor takes anything for the configured time. A whole layer may take as
-// long as it likes. The caller calls end when it has answered.
-func (c *call) hurry() (end func()) {
-	// A ResponseWriter without deadlines, as of tests, goes without.
+// guardStalls makes the request's body and its answer fail if the client
+// neither sends nor receives anything for the configured time. The transfer of
+// a whole layer has no limit. The caller calls end when it has answered.
+func (c *call) guardStalls() (end func()) {
+	// Some ResponseWriters of tests have no deadlines.
 	conn := http.NewResponseController(c.w)
 	c.r.Body = &hurriedBody{c.r.Body, conn, c.cfg.Stall}
-	c.w = &hurriedWriter{c.w, conn, c.cfg.Stall}
+	c.w = &stallWriter{c.w, conn, c.cfg.Stall}
 	return func() { _ = conn.SetWriteDeadline(time.Time{}) }
 }
 
@@ -31,20 +31,19 @@ func (b *hurriedBody) Read(p []byte) (int, error) {
 	return b.ReadCloser.Read(p)
 }
 
-type hurriedWriter struct {
+type stallWriter struct {
 	http.ResponseWriter
 	conn  *http.ResponseController
 	stall time.Duration
 }
 
-func (w *hurriedWriter) Write(p []byte) (int, error) {
+func (w *stallWriter) Write(p []byte) (int, error) {
 	_ = w.conn.SetWriteDeadline(time.Now().Add(w.stall))
 	return w.ResponseWriter.Write(p)
 }
 
-// ReadFrom copies in steps, each of which the kernel can do from the file to
-// the socket by itself.
-func (w *hurriedWriter) ReadFrom(r io.Reader) (int64, error) {
+// ReadFrom copies in steps. The kernel can do each one from file to socket.
+func (w *stallWriter) ReadFrom(r io.Reader) (int64, error) {
 	left := int64(-1) // no limit
 	limited, ok := r.(*io.LimitedReader)
 	if ok {
@@ -70,5 +69,5 @@ func (w *hurriedWriter) ReadFrom(r io.Reader) (int64, error) {
 	return done, nil
 }
 
-// Unwrap lets http.ResponseController through.
-func (w *hurriedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap gives http.ResponseController access to the writer.
+func (w *stallWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
