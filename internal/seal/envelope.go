@@ -11,7 +11,8 @@ import (
 //
 //	version (1 byte, 1) | id of the data key (16 bytes) | nonce (12) | ciphertext | tag (16)
 //
-// where version, id and the context are authenticated with the ciphertext.
+// where version, id and the context are authenticated together with the
+// ciphertext.
 const (
 	version  = 1
 	idSize   = 16
@@ -33,9 +34,9 @@ func parseKeyID(s string) (id keyID, err error) {
 	return keyID(b), nil
 }
 
-// newAEAD returns AES-256-GCM, which draws a nonce for each message. By chance
-// of repetition one key is good for 2^32 of them, far above what a server seals
-// between two rotations.
+// newAEAD returns AES-256-GCM with a random nonce for each message. By the
+// probability of repetition a key may seal 2^32 messages, far more than a
+// server seals between two rotations.
 func newAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -68,7 +69,7 @@ func decode(aead cipher.AEAD, context string, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// associated needs no length between its parts: the header's is fixed.
+// associated needs no length between its parts: the header's length is fixed.
 func associated(header []byte, context string) []byte {
 	return append(append([]byte(nil), header...), context...)
 }

@@ -14,10 +14,10 @@ import (
 	"filippo.io/age/armor"
 )
 
-// keyFile is the file with the master key: an identity file of age, the master
-// key being its first identity. A second one is there only while a rotation is
-// under way. With a passphrase the file is encrypted as `age --passphrase
-// --armor` does it, so that age itself can read it, or change the passphrase.
+// keyFile is the file with the master key: an age identity file whose first
+// identity is the master key. There is a second one only during a rotation.
+// With a passphrase the file is encrypted as `age --passphrase --armor` does
+// it, so that age itself can read it or change the passphrase.
 type keyFile struct {
 	path       string
 	passphrase string
@@ -34,12 +34,12 @@ type master struct {
 
 var errNoKeyFile = errors.New("no key file")
 
-// maxKeyFile bounds the file in bytes. Two keys take some hundreds.
+// maxKeyFile bounds the file in bytes. Two keys need a few hundred.
 const maxKeyFile = 64 << 10
 
-// read returns the master keys, the current one first. Its error is errNoKeyFile
-// when there is no file. A file in clear is encrypted when there is a passphrase
-// now.
+// read returns the master keys, the current one first. Its error is
+// errNoKeyFile if there is no file. If a passphrase is configured and the file
+// is not encrypted, read encrypts it.
 func (f keyFile) read() ([]master, error) {
 	b, err := os.ReadFile(f.path)
 	switch {
@@ -88,8 +88,8 @@ func (f keyFile) decrypt(b []byte, armored bool) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxKeyFile))
 }
 
-// parseMasters reads the lines of an identity file. age's own parser repeats
-// lines that it does not understand in its errors; these must not be logged.
+// parseMasters parses the lines of an identity file. age's own parser repeats
+// lines that it does not understand in its errors; those must not be logged.
 func parseMasters(text string) ([]master, error) {
 	var list []master
 	for n, line := range strings.Split(text, "\n") {
@@ -137,8 +137,7 @@ func (f keyFile) make() ([]master, error) {
 	return []master{m}, f.write([]master{m})
 }
 
-// write puts the master keys into the file, whole and durable, in place of what
-// was there.
+// write replaces the file with the master keys, atomically and durably.
 func (f keyFile) write(masters []master) error {
 	var b bytes.Buffer
 	b.WriteString("# The master key of a Slipway server. Without it the secrets in its database are lost.\n")
@@ -177,7 +176,7 @@ func (f keyFile) encrypt(content []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// replaceFile writes a file whole or not at all; afterwards it is on disk.
+// replaceFile replaces a file with content, atomically and durably.
 func replaceFile(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // with mode 0600
 	if err != nil {

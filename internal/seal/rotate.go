@@ -10,12 +10,12 @@ import (
 
 // Rotate replaces the master key, wraps every data key with the new one and
 // makes a new data key, which seals from now on. Sealing and opening go on
-// meanwhile.
+// during a rotation.
 //
-// It may be cut short anywhere. The file first gets the new key beside the old
-// one, then all data keys are wrapped anew in one transaction, and last the old
-// key is taken from the file: at each moment the file opens what the database
-// holds, and Open goes on from where it ended.
+// It may be interrupted at any point. First the file gets the new key beside
+// the old one; then all data keys are wrapped again in one transaction; last
+// the old key is removed from the file. So at each moment the file opens what
+// the database holds, and Open completes an interrupted rotation.
 func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
 	k.rotation.Lock()
 	defer k.rotation.Unlock()
@@ -31,10 +31,10 @@ func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
 	if err := k.file.write(masters); err != nil {
 		return Master{}, fmt.Errorf("rotate the master key: %w", err)
 	}
-	if err := k.point("both keys in the file"); err != nil {
+	if err := k.checkpoint("both keys in the file"); err != nil {
 		return Master{}, err
 	}
-	if err := k.finish(ctx, masters); err != nil {
+	if err := k.completeRotation(ctx, masters); err != nil {
 		return Master{}, fmt.Errorf("rotate the master key: %w; the next attempt or start ends it", err)
 	}
 	now := k.Master()
@@ -42,29 +42,29 @@ func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
 	return now, nil
 }
 
-// finish wraps with the first master key what is wrapped with others, then takes
-// the others from the file.
-func (k *Keyring) finish(ctx context.Context, masters []master) error {
+// completeRotation wraps all data keys with the first master key, then removes
+// the other master keys from the file.
+func (k *Keyring) completeRotation(ctx context.Context, masters []master) error {
 	if err := k.rewrap(ctx, masters); err != nil {
 		return err
 	}
 	if len(masters) == 1 {
 		return nil
 	}
-	if err := k.point("data keys wrapped anew"); err != nil {
+	if err := k.checkpoint("data keys wrapped anew"); err != nil {
 		return err
 	}
-	// Nothing is lost when the file can't be written (a mounted secret that an
-	// operator rotates by hand is read-only): the old key only stays there.
+	// A key file that can't be written (a read-only mounted secret that an
+	// operator rotates by hand) loses nothing: the old key just stays in it.
 	if err := k.file.write(masters[:1]); err != nil {
-		k.cfg.Log.Warn("master keys that are no longer used stay in the key file", "err", err)
+		k.cfg.Log.Warn("unused master keys stay in the key file", "err", err)
 		return nil
 	}
-	return k.point("old key gone")
+	return k.checkpoint("old key gone")
 }
 
-// rewrap brings all data keys under the first master key. A master key that
-// wraps none yet gets a data key of its own.
+// rewrap wraps all data keys with the first master key. A master key that wraps
+// none yet gets a data key of its own.
 func (k *Keyring) rewrap(ctx context.Context, masters []master) error {
 	m := masters[0]
 	var rows []slipway.DataKey
@@ -102,10 +102,10 @@ func (k *Keyring) rewrap(ctx context.Context, masters []master) error {
 	if err != nil {
 		return err
 	}
-	return k.use(masters, rows)
+	return k.setKeys(masters, rows)
 }
 
-func (k *Keyring) point(name string) error {
+func (k *Keyring) checkpoint(name string) error {
 	if k.cfg.Checkpoint == nil {
 		return nil
 	}

@@ -1,17 +1,17 @@
-// Package seal encrypts what must not be readable to whoever gets hold of the
-// database or of its backup: values of secrets, credentials of connections and
-// of access keys.
+// Package seal encrypts what must not be readable to someone who obtains the
+// database or its backup: values of secrets, credentials of connections and of
+// access keys.
 //
-// It is envelope encryption. Secrets are sealed with data keys (AES-256-GCM);
-// the data keys are rows of the store, wrapped by a master key, which is in a
-// file beside or away from the database ([keyFile], in the format of age).
-// [Keyring.Rotate] replaces the master key and wraps the data keys anew, while
-// everything else goes on; what was sealed before can still be opened.
+// It is envelope encryption. Secrets are sealed with data keys (AES-256-GCM).
+// The data keys are rows of the store, wrapped by a master key. The master key
+// is in a file, beside the database or elsewhere ([keyFile], in age's format).
+// [Keyring.Rotate] replaces the master key and wraps the data keys again,
+// without interrupting anything; what was sealed before can still be opened.
 //
-// It does not keep what it sealed: each owner has that in a table of its own. It
-// does not hide how long a secret is, nor does it protect against who can read
-// the master key or the memory of the server. Whoever keeps a secret calls it:
-// the services behind the gateway, the deployments and the fleet.
+// It does not store what it sealed: each owner has a table for that. It does
+// not hide a secret's length, and it does not protect against someone who can
+// read the master key or the server's memory. Its callers are the packages that
+// keep secrets: the services behind the gateway, deployments and the fleet.
 package seal
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what a keyring needs.
+// Config configures a keyring.
 type Config struct {
 	Store *store.Store
 	File  string // with the master key; made if there are no data keys yet
@@ -40,8 +40,8 @@ type Config struct {
 
 	Now func() time.Time // time.Now when nil
 
-	// Checkpoint, if not nil, is called where a rotation may be cut short by
-	// the death of the process; its error takes the place of that. For tests.
+	// Checkpoint, if not nil, is called at each point where the process may die
+	// during a rotation; its error simulates that. For tests.
 	Checkpoint func(point string) error
 }
 
@@ -54,20 +54,20 @@ type Keyring struct {
 
 	mu     sync.RWMutex // guards keys, newest and master
 	keys   map[keyID]cipher.AEAD
-	newest keyID // seals
+	newest keyID // the key that seals
 	master Master
 }
 
-// Master describes the master key without telling it.
+// Master describes the master key without revealing it.
 type Master struct {
-	Public    string    // its public half in age's form, which names it
+	Public    string    // its public half in age's form, which identifies it
 	Encrypted bool      // the file is encrypted with a passphrase
 	Since     time.Time // when it became the master key
 	DataKeys  int
 }
 
 // Open reads the master key and unwraps the data keys. On the first start it
-// makes both. A rotation that was cut short is brought to its end.
+// makes both. It completes an interrupted rotation.
 func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	if cfg.Store == nil || cfg.File == "" || cfg.Log == nil {
 		return nil, errors.New("seal: store, file and log are required")
@@ -91,12 +91,12 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(cfg.File); err == nil && info.Mode().Perm()&0o077 != 0 && cfg.Passphrase == "" {
-		cfg.Log.Warn("others than the server's user may read the key file", "file", cfg.File, "mode", info.Mode().Perm().String())
+		cfg.Log.Warn("users other than the server's may read the key file", "file", cfg.File, "mode", info.Mode().Perm().String())
 	}
-	if err := k.use(masters, rows); err != nil {
+	if err := k.setKeys(masters, rows); err != nil {
 		return nil, err
 	}
-	if err := k.finish(ctx, masters); err != nil {
+	if err := k.completeRotation(ctx, masters); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -108,8 +108,8 @@ func (k *Keyring) rows(ctx context.Context) (rows []slipway.DataKey, err error) 
 	return rows, err
 }
 
-// use unwraps the data keys and makes them those that the keyring works with.
-func (k *Keyring) use(masters []master, rows []slipway.DataKey) error {
+// setKeys unwraps the data keys and makes them the keyring's.
+func (k *Keyring) setKeys(masters []master, rows []slipway.DataKey) error {
 	keys := map[keyID]cipher.AEAD{}
 	m := Master{Public: masters[0].public, Encrypted: k.cfg.Passphrase != "", DataKeys: len(rows)}
 	var newest keyID
@@ -133,10 +133,10 @@ func (k *Keyring) Master() Master {
 	return k.master
 }
 
-// Seal encrypts a secret. context says what the secret belongs to, such as
-// "connection credential " and an ARN: it is not kept, and who does not give the
-// same again can't open it, so that what is sealed can't be moved from one row
-// to another unnoticed.
+// Seal encrypts a secret. context names what the secret belongs to, such as
+// "connection credential " and an ARN. It is not stored: opening requires the
+// same context, so that a sealed secret can't be moved to another row
+// unnoticed.
 func (k *Keyring) Seal(context string, secret []byte) []byte {
 	k.mu.RLock()
 	id, aead := k.newest, k.keys[k.newest]
@@ -144,9 +144,9 @@ func (k *Keyring) Seal(context string, secret []byte) []byte {
 	return encode(id, aead, context, secret)
 }
 
-// ErrSealed is the error of what can't be opened: it was damaged, sealed in
-// another context, or with keys that are not this keyring's.
-var ErrSealed = errors.New("what is sealed cannot be opened: it was damaged, belongs to something else or was made with another master key")
+// ErrSealed is returned for a secret that can't be opened: it was damaged, or
+// sealed in another context or with another keyring's keys.
+var ErrSealed = errors.New("the sealed value can't be opened: it was damaged, belongs to something else or was sealed under another master key")
 
 // Open decrypts what Seal returned for the same context. Its only error is
 // ErrSealed.

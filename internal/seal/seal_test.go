@@ -16,15 +16,15 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// bench is a database and a key file, which keyrings are opened on one after
+// fixture is a database and a key file, on which keyrings are opened one after
 // another.
-type bench struct {
+type fixture struct {
 	testing.TB
 	dir   string
 	store *store.Store
 }
 
-func newBench(t testing.TB) *bench {
+func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), filepath.Join(dir, "slipway.db"))
@@ -32,12 +32,12 @@ func newBench(t testing.TB) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &bench{t, dir, s}
+	return &fixture{t, dir, s}
 }
 
-func (b *bench) path() string { return filepath.Join(b.dir, "master.key") }
+func (b *fixture) path() string { return filepath.Join(b.dir, "master.key") }
 
-func (b *bench) try(options ...func(*Config)) (*Keyring, error) {
+func (b *fixture) try(options ...func(*Config)) (*Keyring, error) {
 	cfg := Config{Store: b.store, File: b.path(), Log: slog.New(slog.DiscardHandler), workFactor: 10}
 	for _, o := range options {
 		o(&cfg)
@@ -45,7 +45,7 @@ func (b *bench) try(options ...func(*Config)) (*Keyring, error) {
 	return Open(b.Context(), cfg)
 }
 
-func (b *bench) open(options ...func(*Config)) *Keyring {
+func (b *fixture) open(options ...func(*Config)) *Keyring {
 	b.Helper()
 	k, err := b.try(options...)
 	if err != nil {
@@ -54,7 +54,7 @@ func (b *bench) open(options ...func(*Config)) *Keyring {
 	return k
 }
 
-func (b *bench) rows() (rows []slipway.DataKey) {
+func (b *fixture) rows() (rows []slipway.DataKey) {
 	b.Helper()
 	err := b.store.View(b.Context(), func(tx *store.Tx) (err error) { rows, err = tx.DataKeys(); return err })
 	if err != nil {
@@ -63,7 +63,7 @@ func (b *bench) rows() (rows []slipway.DataKey) {
 	return rows
 }
 
-func (b *bench) mustOpen(k *Keyring, context string, sealed []byte, want string) {
+func (b *fixture) mustOpen(k *Keyring, context string, sealed []byte, want string) {
 	b.Helper()
 	if got, err := k.Open(context, sealed); err != nil || string(got) != want {
 		b.Errorf("Open = %q, %v; want %q", got, err, want)
@@ -76,7 +76,7 @@ func passphrase(p string) func(*Config) { return func(c *Config) { c.Passphrase 
 
 func TestSealOpen(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	k := b.open()
 	for _, secret := range []string{"", "hunter2", strings.Repeat("x", 64<<10)} {
 		sealed := k.Seal("a", []byte(secret))
@@ -93,7 +93,7 @@ func TestSealOpen(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	k := b.open()
 	sealed := k.Seal("row 1", []byte("secret"))
 	if _, err := k.Open("row 2", sealed); !errors.Is(err, ErrSealed) {
@@ -111,14 +111,14 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("an envelope cut to %d bytes opens: %v", n, err)
 		}
 	}
-	if _, err := newBench(t).open().Open("row 1", sealed); !errors.Is(err, ErrSealed) {
+	if _, err := newFixture(t).open().Open("row 1", sealed); !errors.Is(err, ErrSealed) {
 		t.Errorf("an envelope of another keyring opens: %v", err)
 	}
 }
 
 func TestKeyFile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	sealed := b.open().Seal("a", []byte("secret"))
 	if i, err := os.Stat(b.path()); err != nil || i.Mode().Perm() != 0o600 {
 		t.Fatalf("the key file: %v, %v", i.Mode(), err)
@@ -176,7 +176,7 @@ func TestKeyFile(t *testing.T) {
 // The rows of two data keys can't be exchanged either.
 func TestWrappingIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	k := b.open()
 	if _, err := k.Rotate(t.Context()); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestWrappingIsBoundToItsRow(t *testing.T) {
 func TestRotate(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"", "correct horse"} {
-		b := newBench(t)
+		b := newFixture(t)
 		k := b.open(passphrase(secret))
 		before, sealed := k.Master(), k.Seal("a", []byte("old"))
 		oldFile, err := os.ReadFile(b.path())
@@ -228,8 +228,8 @@ func TestRotate(t *testing.T) {
 	}
 }
 
-// A rotation that dies anywhere is ended by the next start, and by the next
-// rotation.
+// A rotation that was interrupted at any point is completed by the next start,
+// and by the next rotation.
 func TestRotationAtEveryPointOfDeath(t *testing.T) {
 	t.Parallel()
 	points := []string{"both keys in the file", "data keys wrapped anew", "old key gone"}
@@ -237,7 +237,7 @@ func TestRotationAtEveryPointOfDeath(t *testing.T) {
 		for _, again := range []string{"start", "rotation"} {
 			t.Run(at+", "+again, func(t *testing.T) {
 				t.Parallel()
-				b := newBench(t)
+				b := newFixture(t)
 				seen, killed := 0, errors.New("killed")
 				k := b.open(func(c *Config) {
 					c.Checkpoint = func(point string) error {
@@ -274,10 +274,10 @@ func TestRotationAtEveryPointOfDeath(t *testing.T) {
 	}
 }
 
-// Where the file can't be written, a rotation changes nothing.
+// If the file can't be written, a rotation changes nothing.
 func TestRotationWithoutFile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	k := b.open()
 	before, rows := k.Master(), b.rows()
 	k.file.path = filepath.Join(b.dir, "missing", "master.key")
@@ -291,7 +291,7 @@ func TestRotationWithoutFile(t *testing.T) {
 
 func TestUseWhileRotating(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newFixture(t)
 	k := b.open()
 	var running sync.WaitGroup
 	for n := range 4 {
@@ -314,7 +314,7 @@ func TestUseWhileRotating(t *testing.T) {
 }
 
 func FuzzOpen(f *testing.F) {
-	k := newBench(f).open()
+	k := newFixture(f).open()
 	sealed := k.Seal("a", []byte("secret"))
 	f.Add("a", sealed)
 	f.Add("b", sealed)

@@ -25,8 +25,8 @@ func newDataKey(m master, now time.Time) (slipway.DataKey, error) {
 	return wrap(m, row, id, key)
 }
 
-// wrap encrypts a data key to the master key, together with its id: the
-// wrapping has no associated data that could bind it to its row.
+// wrap encrypts a data key together with its id to the master key: age has no
+// associated data that could bind it to its row.
 func wrap(m master, row slipway.DataKey, id keyID, key []byte) (slipway.DataKey, error) {
 	var b bytes.Buffer
 	w, err := age.Encrypt(&b, m.recipient)
@@ -68,7 +68,7 @@ func unwrapKey(masters []master, row slipway.DataKey) (keyID, []byte, error) {
 		return id, nil, err
 	}
 	if len(plain) != idSize+keySize || !bytes.Equal(plain[:idSize], id[:]) {
-		return id, nil, errors.New("it is the wrapping of another key")
+		return id, nil, errors.New("it wraps another key")
 	}
 	return id, plain[idSize:], nil
 }
