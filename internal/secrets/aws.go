@@ -16,8 +16,8 @@ import (
 )
 
 // AWS reads from Secrets Manager and Parameter Store at AWS, in the region that
-// the reference names, else in that of Config. Who reads is whom the server's
-// credentials name: an instance role is not assumed.
+// the reference names, otherwise in that of Config. It reads with the server's
+// credentials; it does not assume the instance role.
 type AWS struct {
 	Config aws.Config
 }
@@ -42,8 +42,8 @@ func (a AWS) Secret(ctx context.Context, r slipway.SecretReference) ([]byte, err
 	return out.SecretBinary, nil
 }
 
-// Parameter implements Remote. It asks for a list of one, as App Runner does:
-// ssm:GetParameters is what its users' policies allow.
+// Parameter implements Remote. It calls GetParameters with one name, as App
+// Runner does: users' policies allow ssm:GetParameters.
 func (a AWS) Parameter(ctx context.Context, r slipway.SecretReference) (string, error) {
 	c := ssm.NewFromConfig(a.Config, func(o *ssm.Options) { o.Region = cmp.Or(r.Region, o.Region) })
 	name := r.Parameter
@@ -58,13 +58,14 @@ func (a AWS) Parameter(ctx context.Context, r slipway.SecretReference) (string, 
 		return "", refusal(err)
 	}
 	if len(out.Parameters) == 0 || out.Parameters[0].Value == nil {
-		return "", missing("Parameter Store has no such parameter.")
+		return "", unreadable("Parameter Store has no such parameter.")
 	}
 	return *out.Parameters[0].Value, nil
 }
 
-// refusal makes what AWS will answer again and again a missing error. The rest
-// may pass: the network, throttling, trouble at AWS.
+// refusal turns an answer of AWS that a retry would not change into an
+// unreadable error. Other errors may be temporary: the network, throttling, a
+// failure at AWS.
 func refusal(err error) error {
 	e, ok := errors.AsType[smithy.APIError](err)
 	if !ok || e.ErrorFault() == smithy.FaultServer || strings.Contains(e.ErrorCode(), "Throttl") {
@@ -73,5 +74,5 @@ func refusal(err error) error {
 	if e.ErrorFault() == smithy.FaultUnknown && strings.HasPrefix(e.ErrorCode(), "Internal") {
 		return err
 	}
-	return missing(cmp.Or(e.ErrorMessage(), "AWS refused it") + " (" + e.ErrorCode() + ")")
+	return unreadable(cmp.Or(e.ErrorMessage(), "AWS refused it") + " (" + e.ErrorCode() + ")")
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/seal"
 )
 
-// SealEnvironment seals variables by name. owner says what they belong to: an
+// SealEnvironment seals variables by name. owner names what they belong to: an
 // operation or a release.
 func SealEnvironment(k *seal.Keyring, owner string, values map[string]string) ([]byte, error) {
 	b, err := json.Marshal(values)
@@ -36,8 +36,8 @@ func OpenEnvironment(k *seal.Keyring, owner string, sealed []byte) (values map[s
 // ReleaseOwner is the owner of a release's variables.
 func ReleaseOwner(id string) string { return "release " + id }
 
-// Environment returns the environment of a release's process: the one that is
-// written down and the values of its secrets.
+// Environment returns the environment of a release's process: its plain
+// variables and the values of its secrets.
 func Environment(k *seal.Keyring, r slipway.Release) ([]string, error) {
 	if len(r.Secrets) == 0 {
 		return r.Process.Env, nil

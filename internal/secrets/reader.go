@@ -19,33 +19,34 @@ import (
 type Reader struct {
 	Store *store.Store
 	Vault *Vault
-	AWS   Remote // nil when references to AWS can't be followed
+	AWS   Remote // nil if references to AWS are not followed
 }
 
-// Remote is secrets and parameters that are kept elsewhere.
+// Remote has secrets and parameters that are kept elsewhere.
 type Remote interface {
-	// Secret returns the value of a secret's version. Its error is a missing
-	// error where trying again is no use.
+	// Secret returns the value of a secret's version. Its error is an
+	// unreadable error if a retry is pointless.
 	Secret(ctx context.Context, r slipway.SecretReference) ([]byte, error)
 
 	// Parameter returns the decrypted value of a parameter.
 	Parameter(ctx context.Context, r slipway.SecretReference) (string, error)
 }
 
-// missing is why a value can't be had, in words for people.
-type missing string
+// unreadable is a sentence that says why a value can't be read; a retry would
+// not help.
+type unreadable string
 
-func (m missing) Error() string { return string(m) }
+func (m unreadable) Error() string { return string(m) }
 
-// Read returns the values of environment variables, by name, for references by
-// name. Each secret is read once, however many variables have a part of it. An
-// error for the user names the variable and the reference.
+// Read returns the values of environment variables for references, both by the
+// variable's name. Each secret is read once, however many variables use a part
+// of it. An *slipway.Error names the variable and the reference.
 func (r *Reader) Read(ctx context.Context, references map[string]string) (map[string]string, error) {
 	read := map[slipway.SecretReference][]byte{}
 	values := make(map[string]string, len(references))
 	for _, name := range slices.Sorted(maps.Keys(references)) {
 		value, err := r.read(ctx, references[name], read)
-		if m, ok := errors.AsType[missing](err); ok {
+		if m, ok := errors.AsType[unreadable](err); ok {
 			return nil, slipway.Errorf(slipway.InvalidRequest, "The secret for environment variable %s could not be read from %s: %s", name, references[name], m)
 		}
 		if err != nil {
@@ -59,7 +60,7 @@ func (r *Reader) Read(ctx context.Context, references map[string]string) (map[st
 func (r *Reader) read(ctx context.Context, text string, read map[slipway.SecretReference][]byte) (string, error) {
 	ref, err := slipway.ParseSecretReference(text)
 	if err != nil {
-		return "", missing(err.Error())
+		return "", unreadable(err.Error())
 	}
 	whole := ref
 	whole.JSONKey = ""
@@ -76,23 +77,23 @@ func (r *Reader) read(ctx context.Context, text string, read map[slipway.SecretR
 		}
 	}
 	if strings.IndexByte(string(value), 0) >= 0 {
-		return "", missing("its value has a zero byte, which no environment variable can hold.")
+		return "", unreadable("its value has a zero byte, which no environment variable can hold.")
 	}
 	return string(value), nil
 }
 
-// value reads from here what belongs here, and from AWS what does not, or is
-// not found here: a server may have been given the account number of its
-// owner's.
+// value reads from this server what belongs to it. What does not, or is not
+// found here, it reads from AWS: the server may have its owner's account
+// number.
 func (r *Reader) value(ctx context.Context, ref slipway.SecretReference) ([]byte, error) {
 	here := ref.Region == "" || ref.Region == r.Vault.Region && ref.Account == r.Vault.Account
 	if !here && r.AWS == nil {
-		return nil, missing(fmt.Sprintf("it is in account %s, region %s, and this server keeps those of account %s, region %s, alone; with --aws-secrets it reads others from AWS.",
+		return nil, unreadable(fmt.Sprintf("it is in account %s, region %s, but this server only has those of account %s, region %s; with --aws-secrets it reads others from AWS.",
 			ref.Account, ref.Region, r.Vault.Account, r.Vault.Region))
 	}
 	if here {
 		value, err := r.own(ctx, ref)
-		if _, ok := errors.AsType[missing](err); !ok || r.AWS == nil {
+		if _, ok := errors.AsType[unreadable](err); !ok || r.AWS == nil {
 			return value, err
 		}
 	}
@@ -119,15 +120,15 @@ func (r *Reader) ownSecret(tx *store.Tx, ref slipway.SecretReference) ([]byte, e
 	s, err := r.Vault.Secret(tx, ref.Secret)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, missing("Secrets Manager can't find the specified secret.")
+		return nil, unreadable("Secrets Manager can't find the specified secret.")
 	case err != nil:
 		return nil, err
 	case !s.DeletedAt.IsZero():
-		return nil, missing("the secret was marked for deletion.")
+		return nil, unreadable("the secret was marked for deletion.")
 	}
 	w, err := r.Vault.Version(tx, s.ARN, ref.VersionID, ref.Stage)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, missing("Secrets Manager can't find the specified secret value.")
+		return nil, unreadable("Secrets Manager can't find the specified secret value.")
 	}
 	if err != nil {
 		return nil, err
@@ -146,9 +147,9 @@ func (r *Reader) ownParameter(tx *store.Tx, ref slipway.SecretReference) ([]byte
 	p, err := r.Vault.Parameter(tx, selector)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, missing("Parameter Store has no parameter of this name.")
+		return nil, unreadable("Parameter Store has no parameter of this name.")
 	case errors.Is(err, ErrNoVersion):
-		return nil, missing("the parameter has no such version.")
+		return nil, unreadable("the parameter has no such version.")
 	case err != nil:
 		return nil, err
 	}
@@ -156,23 +157,23 @@ func (r *Reader) ownParameter(tx *store.Tx, ref slipway.SecretReference) ([]byte
 	return []byte(value), err
 }
 
-// member returns a member of a secret that is a JSON object: a text as it is,
-// anything else as JSON. Its error does not tell what the secret is.
+// member returns a member of a secret that is a JSON object: a string's text,
+// anything else as JSON. Its error does not reveal the secret.
 func member(secret []byte, key string) ([]byte, error) {
 	var object map[string]jsontext.Value
 	if err := json.Unmarshal(secret, &object); err != nil || object == nil {
-		return nil, missing("its value is not a JSON object, so that it has no key " + key + ".")
+		return nil, unreadable("its value is not a JSON object, so it has no key " + key + ".")
 	}
 	v, ok := object[key]
 	if !ok {
-		return nil, missing("its value has no key " + key + ".")
+		return nil, unreadable("its value has no key " + key + ".")
 	}
 	if v.Kind() != '"' {
 		return v, nil
 	}
 	var text string
 	if err := json.Unmarshal(v, &text); err != nil {
-		return nil, missing("its key " + key + " has no readable value.")
+		return nil, unreadable("its key " + key + " has no readable value.")
 	}
 	return []byte(text), nil
 }

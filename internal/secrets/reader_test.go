@@ -98,7 +98,7 @@ func TestReadRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want %q", ref, err, why)
 		}
 	}
-	// A value that was moved from another row is our failure, not the user's.
+	// A value moved from another row is the server's failure, not the user's.
 	err := r.Store.Update(t.Context(), func(tx *store.Tx) error {
 		p, err := tx.Parameter("/prod/token")
 		p.Name, p.Version = "/token", 2
@@ -112,7 +112,8 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// fakeAWS answers as Secrets Manager and Parameter Store do, and counts.
+// fakeAWS answers as Secrets Manager and Parameter Store do, and counts
+// requests.
 type fakeAWS struct {
 	calls map[string]int
 	down  bool
@@ -164,7 +165,7 @@ func TestReadFromAWS(t *testing.T) {
 	if n := fake.calls["secretsmanager.GetSecretValue"]; n != 1 {
 		t.Errorf("one secret was read %d times", n)
 	}
-	// What is not here may be there: the account may be the same.
+	// What is not found here is read from AWS: the account may be the same.
 	for _, ref := range []string{"/missing", arn + "x", strings.Replace(foreign, "theirs", "other", 1)} {
 		_, err := r.Read(t.Context(), map[string]string{"X": ref})
 		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "X could not be read from "+ref) {

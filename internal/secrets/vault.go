@@ -1,10 +1,9 @@
-// Package secrets knows the secrets and parameters that Slipway keeps: how they
-// are found by the names, ARNs and versions that clients give, and how their
-// values are sealed. Its [Reader] reads what RuntimeEnvironmentSecrets refer to,
-// here or at AWS.
+// Package secrets finds the secrets and parameters that Slipway keeps, by the
+// names, ARNs and versions that clients give, and seals and opens their values.
+// Its [Reader] reads what RuntimeEnvironmentSecrets refer to, here or at AWS.
 //
-// It speaks no wire format: internal/secretsmanager and internal/ssm are the
-// services that put and get, internal/deploy reads at deployments.
+// It speaks no wire format: internal/secretsmanager and internal/ssm answer the
+// calls; internal/deploy reads during deployments.
 package secrets
 
 import (
@@ -25,14 +24,14 @@ type Vault struct {
 	Region, Account string
 }
 
-// Stages that Secrets Manager moves by itself.
+// Staging labels that Secrets Manager moves by itself.
 const (
 	Current  = "AWSCURRENT"
 	Previous = "AWSPREVIOUS"
 )
 
 // SecretARN returns the ARN of a secret, whose last six characters are random;
-// without these it is what the ARN begins with. An ARN is left as it is.
+// without them, its prefix. An ARN is returned unchanged.
 func (v *Vault) SecretARN(name, random string) string {
 	switch {
 	case strings.HasPrefix(name, "arn:"):
@@ -47,8 +46,8 @@ func (v *Vault) secretPrefix() string {
 	return "arn:aws:secretsmanager:" + v.Region + ":" + v.Account + ":secret:"
 }
 
-// Secret finds a secret by its name or its ARN, which may lack the last six
-// characters. Its error is store.ErrNotFound when there is none.
+// Secret finds a secret by its name or its ARN, with or without the last six
+// characters. store.ErrNotFound if there is none.
 func (v *Vault) Secret(tx *store.Tx, id string) (slipway.Secret, error) {
 	if !strings.HasPrefix(id, "arn:") {
 		return tx.SecretByName(id)
@@ -64,9 +63,9 @@ func (v *Vault) Secret(tx *store.Tx, id string) (slipway.Secret, error) {
 	return s, err
 }
 
-// Version finds the version of a secret that has the id, or else the stage,
-// which is AWSCURRENT when it is "". Where both are given both must hold. Its
-// error is store.ErrNotFound when there is none.
+// Version finds the version of a secret by id, or by stage if the id is ""; an
+// empty stage means AWSCURRENT. If both are given, both must match.
+// store.ErrNotFound if there is none.
 func (v *Vault) Version(tx *store.Tx, secretARN, id, stage string) (slipway.SecretVersion, error) {
 	list, err := tx.SecretVersions(secretARN)
 	if err != nil {
@@ -87,7 +86,7 @@ func secretContext(w slipway.SecretVersion) string {
 	return "secret " + w.SecretARN + " version " + w.ID
 }
 
-// SealSecret gives a version its value.
+// SealSecret sets a version's value.
 func (v *Vault) SealSecret(w *slipway.SecretVersion, value []byte) {
 	w.Sealed = v.Keys.Seal(secretContext(*w), value)
 }
@@ -101,7 +100,7 @@ func (v *Vault) OpenSecret(w slipway.SecretVersion) ([]byte, error) {
 	return b, nil
 }
 
-// ParameterARN returns the ARN of a parameter. An ARN is left as it is.
+// ParameterARN returns the ARN of a parameter. An ARN is returned unchanged.
 func (v *Vault) ParameterARN(name string) string {
 	if strings.HasPrefix(name, "arn:") {
 		return name
@@ -113,12 +112,13 @@ func (v *Vault) parameterPrefix() string {
 	return "arn:aws:ssm:" + v.Region + ":" + v.Account + ":parameter/"
 }
 
-// ErrNoVersion is the error of Parameter when the parameter lacks the version.
+// ErrNoVersion is the error of Parameter if the parameter does not have the
+// version.
 var ErrNoVersion = errors.New("no such version")
 
-// Parameter finds a parameter by its name or ARN, with ":" and a version behind
-// it or without. Its error is store.ErrNotFound when there is none of this name
-// and ErrNoVersion when that lacks the version.
+// Parameter finds a parameter by its name or ARN, optionally followed by ":"
+// and a version. store.ErrNotFound if there is no such parameter, ErrNoVersion
+// if it does not have the version.
 func (v *Vault) Parameter(tx *store.Tx, selector string) (slipway.Parameter, error) {
 	name, version, versioned := v.cutVersion(selector)
 	p, err := tx.Parameter(name)
@@ -130,7 +130,7 @@ func (v *Vault) Parameter(tx *store.Tx, selector string) (slipway.Parameter, err
 	}
 	n, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
-		return p, ErrNoVersion // it is a label, of which there are none
+		return p, ErrNoVersion // a label, which Slipway does not have
 	}
 	p, err = tx.ParameterVersion(p.Name, n)
 	if errors.Is(err, store.ErrNotFound) {
@@ -139,8 +139,8 @@ func (v *Vault) Parameter(tx *store.Tx, selector string) (slipway.Parameter, err
 	return p, err
 }
 
-// cutVersion splits a selector. The name of one that is an ARN of somewhere else
-// is "".
+// cutVersion splits a selector. The name is "" if the selector is an ARN of
+// another account or region.
 func (v *Vault) cutVersion(selector string) (name, version string, versioned bool) {
 	if !strings.HasPrefix(selector, "arn:") {
 		return strings.Cut(selector, ":")
@@ -160,7 +160,7 @@ func parameterContext(p slipway.Parameter) string {
 	return "parameter " + p.Name + " version " + strconv.FormatInt(p.Version, 10)
 }
 
-// SealParameter gives a version of a parameter its value.
+// SealParameter sets the value of a parameter's version.
 func (v *Vault) SealParameter(p *slipway.Parameter, value string) {
 	p.Sealed = v.Keys.Seal(parameterContext(*p), []byte(value))
 }
