@@ -14,7 +14,7 @@ const (
 	dateFormat = "20060102"
 )
 
-// authorization is what a request says about its signature.
+// authorization is a request's parsed signature headers.
 type authorization struct {
 	keyID                 string
 	date, region, service string // the credential's scope
@@ -77,8 +77,8 @@ func parseParameters(s string) (a authorization, err error) {
 	a.keyID, a.date, a.region, a.service = c[0], c[1], c[2], c[3]
 	a.signature = p["Signature"]
 	a.signedHeaders = strings.Split(p["SignedHeaders"], ";")
-	// Canonical requests list each header once, sorted: anything else could not
-	// have been signed so, and must not make a header look signed.
+	// Canonical requests list each header once, sorted. Another order can't
+	// have been signed, and must not make a header count as signed.
 	for i, name := range a.signedHeaders {
 		if name == "" || name != strings.ToLower(name) || i > 0 && name <= a.signedHeaders[i-1] {
 			return a, refuse(IncompleteSignature, "SignedHeaders must be distinct lower-case names in alphabetical order.")
@@ -110,8 +110,8 @@ func signingTime(h http.Header) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// mustSign names a header that the request carries and the signature leaves
-// out though it must not: the host, and everything that AWS gives a meaning.
+// mustSign returns a header that the request carries and must sign but does
+// not: the host, and every header that AWS gives a meaning.
 func (a authorization) mustSign(h http.Header) (string, bool) {
 	if !slices.Contains(a.signedHeaders, "host") {
 		return "Host", true
@@ -126,8 +126,7 @@ func (a authorization) mustSign(h http.Header) (string, bool) {
 }
 
 // ClaimedService returns the service that a request says it is signed for, ""
-// when it is not signed. Nothing of it is verified: it serves to find who is to
-// answer.
+// if it is not signed. It is not verified; it only selects who answers.
 func ClaimedService(h http.Header) string {
 	a, err := parse(h)
 	if err != nil {

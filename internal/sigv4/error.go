@@ -8,17 +8,17 @@ type Code string
 // The reasons.
 const (
 	MissingAuthenticationToken Code = "MissingAuthenticationTokenException" // not signed at all
-	IncompleteSignature        Code = "IncompleteSignatureException"        // cannot be read as a signature
+	IncompleteSignature        Code = "IncompleteSignatureException"        // is malformed
 	UnrecognizedClient         Code = "UnrecognizedClientException"         // unknown access key or session token
 	ExpiredToken               Code = "ExpiredTokenException"               // temporary credentials out of date
-	InvalidSignature           Code = "InvalidSignatureException"           // does not fit the request, the scope or the time
+	InvalidSignature           Code = "InvalidSignatureException"           // does not match the request, the scope or the time
 	RequestEntityTooLarge      Code = "RequestEntityTooLargeException"
 	RequestTimeout             Code = "RequestTimeoutException"
 	RequestAborted             Code = "RequestAbortedException" // the body broke off
 )
 
 // Error is a request's fault, in AWS's words. Its message never repeats the
-// Authorization header, which may hold another scheme's secret.
+// Authorization header, which may hold a secret of another scheme.
 type Error struct {
 	Code    Code
 	Message string

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzParse: whatever the headers say, parse refuses with an *Error or returns
-// what was written, whole and unambiguous.
+// FuzzParse: for any headers, parse either refuses with an *Error or returns
+// exactly what was written.
 func FuzzParse(f *testing.F) {
 	const ok = "AWS4-HMAC-SHA256 Credential=K/20150830/us-east-1/apprunner/aws4_request, SignedHeaders=host;x-amz-date, Signature=00"
 	f.Add(ok, "20150830T123600Z", "")

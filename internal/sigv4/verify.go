@@ -19,22 +19,23 @@ import (
 	v4 "github.com/aws/smithy-go/aws-http-auth/v4"
 )
 
-// maxSkew is how far the time of signing may lie from ours, either way.
+// maxSkew is how far the signing time may be from the server's, in both
+// directions.
 const maxSkew = 5 * time.Minute
 
-// Key is what signs: an access key's secret, and for temporary credentials the
-// session token that comes with them.
+// Key is an access key's secret, and the session token of temporary
+// credentials.
 type Key struct {
 	Secret  string
 	Token   string    // "" for a permanent key
 	Expires time.Time // of temporary credentials
 }
 
-// Lookup returns an access key; ok is false when there is no such key, or none
-// that may be used. An error is ours, not the caller's.
+// Lookup returns an access key; ok is false if there is no such key or it is
+// inactive. An error is the server's own failure, not the caller's.
 type Lookup func(ctx context.Context, keyID string) (k Key, ok bool, err error)
 
-// Scope is what a signature must be for.
+// Scope is what a request must be signed for.
 type Scope struct {
 	Service string
 	Regions []string // any of them; the first is the endpoint's
@@ -46,12 +47,12 @@ type Verifier struct {
 	Now     func() time.Time
 }
 
-// Verify checks that the request is signed for the scope by the holder of a
-// key that lookup knows, and returns its whole body. A fault of the request is
-// an *Error; any other error is lookup's.
+// Verify checks that the request is signed for the scope by the holder of a key
+// that lookup knows, and returns its whole body. A fault of the request is an
+// *Error; any other error is lookup's.
 //
-// The body is not read before the key is known to exist, so that strangers
-// can't make the process buffer anything.
+// It reads the body only after it found the key, so that unauthenticated
+// clients can't make the process buffer anything.
 func (v *Verifier) Verify(r *http.Request, scope Scope, lookup Lookup) ([]byte, error) {
 	a, err := parse(r.Header)
 	if err != nil {
@@ -67,8 +68,8 @@ func (v *Verifier) Verify(r *http.Request, scope Scope, lookup Lookup) ([]byte, 
 	if err != nil {
 		return nil, fmt.Errorf("look up access key: %w", err)
 	}
-	// Tokens are compared also where there is no key, so that the time taken
-	// tells nothing.
+	// Tokens are compared even if there is no key, so that timing reveals
+	// nothing.
 	if !hmac.Equal([]byte(key.Token), []byte(r.Header.Get("X-Amz-Security-Token"))) || !ok {
 		return nil, refuse(UnrecognizedClient, "The security token included in the request is invalid.")
 	}
@@ -85,7 +86,7 @@ func (v *Verifier) Verify(r *http.Request, scope Scope, lookup Lookup) ([]byte, 
 	return body, nil
 }
 
-// checkScope checks where and when the signature holds.
+// checkScope checks the signature's service, region and time.
 func (v *Verifier) checkScope(a authorization, scope Scope) error {
 	if !slices.Contains(scope.Regions, a.region) {
 		return refuse(InvalidSignature, "Credential should be scoped to a valid region. The region of this endpoint is '%s'.", scope.Regions[0])
@@ -121,7 +122,7 @@ func (v *Verifier) read(r *http.Request) ([]byte, error) {
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
-		b.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants room to see the end
+		b.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom needs spare capacity to see the end
 	}
 	n, err := b.ReadFrom(io.LimitReader(r.Body, v.MaxBody+1))
 	switch {
@@ -183,8 +184,8 @@ func (e exactly) IsSigned(name string) bool {
 	return ok
 }
 
-// foldSpaces makes one space of several in every value, as the canonical form
-// asks and the signing library does not do.
+// foldSpaces replaces runs of spaces in every value by one, as the canonical
+// form requires and the signing library does not do.
 func foldSpaces(h http.Header) {
 	for _, values := range h {
 		for i, s := range values {

@@ -38,7 +38,7 @@ func scope(service string) sigv4.Scope {
 	return sigv4.Scope{Service: service, Regions: []string{"us-east-1", "aws-global"}}
 }
 
-// The keys: a permanent one, and temporary ones that are good and expired.
+// The keys: a permanent one, and temporary ones, valid and expired.
 func lookup(_ context.Context, id string) (sigv4.Key, bool, error) {
 	k, ok := map[string]sigv4.Key{
 		keyID:         {Secret: secret},
@@ -48,7 +48,7 @@ func lookup(_ context.Context, id string) (sigv4.Key, bool, error) {
 	return k, ok, nil
 }
 
-// call is a request that a client sends; the zero value is a proper one.
+// call is a request of a client; the zero value is a valid one.
 type call struct {
 	body, key, secret, token, region, service string
 	at                                        time.Time
@@ -63,8 +63,8 @@ func either(a, b string) string {
 	return b
 }
 
-// request signs the call with the AWS SDK's signer, which is not the one that
-// the verifier uses.
+// request signs the call with the AWS SDK's signer, which the verifier does not
+// use.
 func (c call) request(t testing.TB) *http.Request {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodPost, "http://localhost:8070/", strings.NewReader(c.body))
@@ -82,7 +82,7 @@ func (c call) request(t testing.TB) *http.Request {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.body) > 0 { // the signer covers it, and a server keeps it among the headers
+	if len(c.body) > 0 { // the signer covers it, and a server keeps it in the headers
 		r.Header.Set("Content-Length", strconv.Itoa(len(c.body)))
 	}
 	if c.after != nil {
