@@ -17,10 +17,10 @@ import (
 
 // Marshal encodes one of the SDK's output structs as AWS JSON 1.0.
 //
-// Times are seconds since 1970 with milliseconds. What the struct leaves unset
-// (nil pointers, lists and maps, empty enumerated values, ResultMetadata) is
-// left out, while false, 0, "" behind a pointer and empty lists are written:
-// some SDKs take a missing member for an absent value.
+// Times are seconds since 1970 with milliseconds. Unset fields (nil pointers,
+// lists and maps, empty enumerated values, ResultMetadata) are left out. false,
+// 0, "" behind a pointer and empty lists are written: some SDKs treat a missing
+// member as absent.
 func Marshal(v any) ([]byte, error) {
 	b, err := json.Marshal(v,
 		json.WithMarshalers(marshalers),
@@ -33,10 +33,10 @@ func Marshal(v any) ([]byte, error) {
 	return dropNulls(b)
 }
 
-// marshalers writes as null whatever dropNulls is to remove.
+// marshalers write null for whatever dropNulls will remove.
 //
-// Option OmitZeroStructFields is not used: it would remove false and 0 of the
-// members that are no pointers (IsPubliclyAccessible, ObservabilityEnabled).
+// Option OmitZeroStructFields is not used: it would also remove false and 0 of
+// members that are not pointers (IsPubliclyAccessible, ObservabilityEnabled).
 var marshalers = json.JoinMarshalers(
 	json.MarshalToFunc(func(e *jsontext.Encoder, _ middleware.Metadata) error {
 		return e.WriteToken(jsontext.Null)
@@ -84,21 +84,20 @@ func dropNulls(b []byte) ([]byte, error) {
 
 // Unmarshal decodes an AWS JSON 1.0 body into one of the SDK's input structs,
 // which v points to. An empty body is an empty object; unknown members are
-// ignored; null means absent. What else is wrong with the text or with a
-// value's type is a SerializationException, whose message never repeats the
-// value.
+// ignored; null means absent. Any other fault of the text or of a value's type
+// is a SerializationException, whose message never repeats the value.
 func Unmarshal(body []byte, v any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(body, v); err != nil {
-		return NewException(SerializationException, complaint(err, reflect.TypeOf(v)))
+		return NewException(SerializationException, describeError(err, reflect.TypeOf(v)))
 	}
 	return nil
 }
 
-// complaint words a decoding error without the values it is about.
-func complaint(err error, into reflect.Type) string {
+// describeError describes a decoding error without the values it is about.
+func describeError(err error, into reflect.Type) string {
 	if s, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		what := "is not valid JSON"
 		if errors.Is(err, jsontext.ErrDuplicateName) {
@@ -117,7 +116,7 @@ func complaint(err error, into reflect.Type) string {
 	return fmt.Sprintf("%s (member %s)", mismatch(s.JSONKind, s.GoType), where)
 }
 
-// mismatch says which JSON value cannot become which type, in the words of AWS.
+// mismatch says which JSON value can't become which type, in AWS's words.
 func mismatch(got jsontext.Kind, want reflect.Type) string {
 	name := typeName(want)
 	switch got {
@@ -157,7 +156,7 @@ func typeName(t reflect.Type) string {
 }
 
 // path turns a JSON pointer into the member path of an error message. It ends
-// at a map: the names in it (of environment variables, for one) are the
+// at a map: a map's keys (names of environment variables, for one) are the
 // caller's data.
 func path(p jsontext.Pointer, t reflect.Type) string {
 	var parts []string

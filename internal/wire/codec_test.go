@@ -67,8 +67,8 @@ func TestMarshal(t *testing.T) {
 	}
 }
 
-// A null that is data, not an unset member, must not break the pass that drops
-// members; strings that look like structure must not either.
+// A null inside a string, not an unset member, must survive dropNulls; so must
+// strings that look like JSON.
 func TestMarshalKeepsStringsAsTheyAre(t *testing.T) {
 	t.Parallel()
 	const text = "null \x00 \" \\ { [ 世界 \u2028"

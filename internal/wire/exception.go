@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Names of the exceptions this package makes itself.
+// Names of the exceptions that this package makes itself.
 const (
 	InvalidRequestException = "InvalidRequestException"
 	SerializationException  = "SerializationException"
@@ -13,7 +13,7 @@ const (
 )
 
 // Exception is an error answer: its name, which SDKs turn into a type or an
-// error code, and a text for people.
+// error code, and a message for people.
 type Exception struct {
 	Name    string // shape name, without a namespace
 	Status  int    // HTTP status
@@ -22,9 +22,9 @@ type Exception struct {
 
 func (e *Exception) Error() string { return e.Name + ": " + e.Message }
 
-// statuses holds the HTTP statuses that are not 400. The model's own: a missing
-// resource is 400, a quota 402. The others are answers given before a request
-// reaches an operation.
+// statuses holds the HTTP statuses other than 400. In App Runner's model a
+// missing resource is 400 and an exceeded quota 402. The others are answers
+// given before a request reaches an operation.
 var statuses = map[string]int{
 	"ServiceQuotaExceededException":       http.StatusPaymentRequired,
 	"InternalServiceErrorException":       http.StatusInternalServerError,
@@ -65,19 +65,19 @@ func NewException(name, message string) *Exception {
 	return &Exception{Name: name, Status: status, Message: message}
 }
 
-// maxMessage is the model's limit of an exception's text, in characters.
+// maxMessage is the model's limit on an exception's message, in characters.
 const maxMessage = 600
 
 // Body returns the exception as AWS JSON: {"__type": ..., "Message": ...}.
 //
 // The member is "Message", as the model spells it for App Runner's exceptions;
-// every SDK reads it in the others too, whatever their letter case.
+// SDKs read it case-insensitively in the others too.
 func (e *Exception) Body() []byte {
 	b, err := Marshal(struct {
 		Type    string `json:"__type"`
 		Message string
 	}{e.Name, shorten(e.Message, maxMessage)})
-	if err != nil { // Marshal refuses nothing in two strings that shorten made valid
+	if err != nil { // can't fail for two strings that shorten made valid
 		panic(err)
 	}
 	return b

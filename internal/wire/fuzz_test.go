@@ -29,9 +29,9 @@ func canonical(t testing.TB, s string) string {
 	return string(b)
 }
 
-// FuzzCodec feeds any bytes to the decoder: it must refuse with an exception or
-// give an input that survives being encoded and decoded again, and the checks
-// must never panic nor answer with anything but an exception.
+// FuzzCodec gives any bytes to the decoder. It must refuse them with an
+// exception or return an input that survives encoding and decoding. The checks
+// must never panic and must answer only with exceptions.
 func FuzzCodec(f *testing.F) {
 	for _, s := range []string{
 		``, `null`, `{}`, `[]`, `{"Tags":[null]}`, `{"Tags":[{"Key":"a","Value":null}]}`,

@@ -47,8 +47,8 @@ func TestModelIsWhole(t *testing.T) {
 	}
 }
 
-// The rewritten patterns leave out a count that another constraint implies:
-// at that constraint's bound both forms must agree.
+// The rewritten patterns leave out a count that another constraint implies: at
+// that constraint's bound both forms must agree.
 func TestRewrittenPatterns(t *testing.T) {
 	t.Parallel()
 	const prefix = "arn:aws:apprunner:us-east-1:000000000000:"

@@ -14,23 +14,24 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// The query protocol of the older services (IAM, STS): a call is a form with
-// the operation in Action, an answer is XML.
+// The query protocol of older services (IAM, STS): a call is a form with the
+// operation in Action, an answer is XML.
 // https://smithy.io/2.0/aws/protocols/aws-query-protocol.html
 
-// queryTime is how times are written: seconds, as IAM and STS do.
+// queryTime is the format of times: to the second, as IAM and STS write them.
 const queryTime = "2006-01-02T15:04:05Z"
 
-// Limits of a form: of the members of a list, and of a field's name in bytes.
-// Both bound the work that a caller can make.
+// Limits of a form: members of a list, and bytes of a field's name. Both bound
+// the work that a caller can cause.
 const (
 	maxMembers = 1000
 	maxField   = 256
 )
 
 // UnmarshalQuery decodes a form into one of the SDK's input structs, which v
-// points to. Unknown fields are ignored; an empty one is an empty value. What
-// has the wrong type is a MalformedInput, whose message never repeats the value.
+// points to. Unknown fields are ignored; an empty field is an empty value. A
+// value of the wrong type is a MalformedInput, whose message never repeats the
+// value.
 func UnmarshalQuery(form url.Values, v any) error {
 	names := map[string]bool{} // every prefix of a field's name up to a dot
 	for name := range form {
@@ -72,7 +73,8 @@ func (q query) structure(prefix string, v reflect.Value) error {
 	return nil
 }
 
-// value decodes the field of this name, or the fields whose names begin so.
+// value decodes the field of this name, or the fields whose names begin with
+// it.
 func (q query) value(name string, v reflect.Value) error {
 	if !q.names[name] {
 		return nil
@@ -106,8 +108,8 @@ func (q query) value(name string, v reflect.Value) error {
 	return fmt.Errorf("decode a form into a %s, which the query protocol does not know", v.Type())
 }
 
-// list decodes <name>.member.1, .2 and so on, up to the first that is missing.
-// <name> alone is the empty list.
+// list decodes <name>.member.1, .2 and so on, up to the first missing one.
+// <name> without members is the empty list.
 func (q query) list(name string, v reflect.Value) error {
 	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
 	for i := 1; ; i++ {
@@ -161,7 +163,7 @@ func MarshalQuery(namespace, operation, requestID string, out any) ([]byte, erro
 	return b.Bytes(), nil
 }
 
-// QueryBody returns the exception as the query protocol has it.
+// QueryBody returns the exception in the query protocol's form.
 func (e *Exception) QueryBody(namespace, requestID string) []byte {
 	var b bytes.Buffer
 	enc := xml.NewEncoder(&b)
@@ -191,7 +193,7 @@ func (e *Exception) QueryBody(namespace, requestID string) []byte {
 	if err == nil {
 		err = enc.Close()
 	}
-	if err != nil { // a buffer takes everything, and shorten made the text valid
+	if err != nil { // a buffer accepts everything, and shorten made the text valid
 		panic(err)
 	}
 	return b.Bytes()
@@ -217,7 +219,7 @@ func (w xmlWriter) text(name, s string) error {
 	return w.named(name, func() error { return w.e.EncodeToken(xml.CharData(s)) })
 }
 
-// value writes a value as an element. What is unset is left out, as in JSON.
+// value writes a value as an element. Unset values are left out, as in JSON.
 func (w xmlWriter) value(name string, v reflect.Value) error {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -227,7 +229,7 @@ func (w xmlWriter) value(name string, v reflect.Value) error {
 		return w.value(name, v.Elem())
 	case reflect.String:
 		if v.Type() != reflect.TypeFor[string]() && v.Len() == 0 {
-			return nil // an enumerated value that is unset
+			return nil // an unset enumerated value
 		}
 		return w.text(name, v.String())
 	case reflect.Bool, reflect.Int32, reflect.Int64:
@@ -262,7 +264,7 @@ func (w xmlWriter) value(name string, v reflect.Value) error {
 	return fmt.Errorf("a %s, which the query protocol does not know", v.Type())
 }
 
-// entries writes a map with texts as keys.
+// entries writes a map with strings as keys.
 func (w xmlWriter) entries(name string, v reflect.Value) error {
 	if v.IsNil() {
 		return nil

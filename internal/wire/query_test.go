@@ -121,7 +121,7 @@ func TestQueryBody(t *testing.T) {
 	}
 }
 
-// FuzzUnmarshalQuery: any form is decoded, or refused as the caller's fault.
+// FuzzUnmarshalQuery: any form is decoded or refused as the caller's fault.
 func FuzzUnmarshalQuery(f *testing.F) {
 	f.Add("UserName=ann&Tags.member.1.Key=k&Tags.member.1.Value=v")
 	f.Add("Tags.member.1=&Tags.member.1.Key.x=1&Tags.=")

@@ -15,7 +15,7 @@ type Kind int
 // The kinds of shapes.
 const (
 	Structure Kind = iota // object with known members
-	List                  // array
+	List                  // object with fixed members
 	Map                   // object with free names
 	String
 	Integer
@@ -24,7 +24,7 @@ const (
 )
 
 // Shape is a type of the service model with its constraints. All shapes are
-// made at compile time and never change.
+// defined at compile time and never change.
 type Shape struct {
 	Name    string
 	Kind    Kind
@@ -50,17 +50,17 @@ type Member struct {
 
 // Pattern is a regular expression over a string's whole value.
 //
-// The model writes some patterns as "^256|512|...$", whose anchors bind, taken
-// literally, to the first and last alternative only, so that "25600" would pass
-// for a Cpu. The service behind the model matches the whole value against the
+// The model writes some patterns as "^256|512|...$". Taken literally, the
+// anchors bind only to the first and last alternative, so that "25600" would be
+// a valid Cpu. The service behind the model matches the whole value against the
 // expression without anchors, and so does Match: "25600" is refused.
 type Pattern struct {
 	Text string // the model's expression, for messages
 
 	match     string // what Match uses in place of Text; "" for Text itself
-	notPrefix string // the value must not begin with it; stands for a look-ahead
+	notPrefix string // the value must not begin with this; it replaces a look-ahead
 
-	once     sync.Once // compiles re at the first use: most processes need few
+	once     sync.Once // compiles on first use: most processes need few
 	compiled *regexp.Regexp
 }
 
@@ -84,11 +84,11 @@ type Operation struct {
 	Name       string
 	Input      *Shape
 	Output     *Shape
-	Exceptions []string // names of those it may answer with, sorted
+	Exceptions []string // names of the exceptions it may answer with, sorted
 }
 
 // Permits reports whether the model lets the operation answer with the
-// exception. SDKs type only those.
+// exception. SDKs have types only for those.
 func (o *Operation) Permits(exception string) bool {
 	_, ok := slices.BinarySearch(o.Exceptions, exception)
 	return ok

@@ -15,14 +15,13 @@ import (
 // input and returns nil or one InvalidRequestException that lists the
 // violations in App Runner's words. Call it after Unmarshal accepted the body.
 //
-// It reads the text rather than the decoded struct, in which an absent element
-// ({"Tags":[null]}) or an absent boolean can no longer be told from an empty
-// one.
+// It reads the text and not the decoded struct, which no longer distinguishes
+// an absent element ({"Tags":[null]}) or an absent boolean from an empty one.
 func (o *Operation) Validate(body []byte) error {
 	var doc any
 	if len(strings.TrimSpace(string(body))) > 0 {
 		if err := json.Unmarshal(body, &doc); err != nil {
-			return NewException(SerializationException, complaint(err, nil))
+			return NewException(SerializationException, describeError(err, nil))
 		}
 	}
 	if doc == nil {
@@ -33,7 +32,7 @@ func (o *Operation) Validate(body []byte) error {
 	return v.exception()
 }
 
-// violations collects what is wrong with a document.
+// violations collects the violations in a document.
 type violations []string
 
 func (v violations) exception() error {
@@ -48,14 +47,14 @@ func (v violations) exception() error {
 		fmt.Sprintf("%d validation error%s detected: %s", len(v), plural, strings.Join(v, "; ")))
 }
 
-// add notes that the value at path breaks a constraint.
+// add records that the value at path breaks a constraint.
 func (v *violations) add(s *Shape, path string, value any, constraint string) {
-	*v = append(*v, fmt.Sprintf("Value%s at '%s' failed to satisfy constraint: %s", repeat(s, value), path, constraint))
+	*v = append(*v, fmt.Sprintf("Value%s at '%s' failed to satisfy constraint: %s", quoteValue(s, value), path, constraint))
 }
 
-// repeat gives the value for a message: nothing where it is sensitive, and the
-// beginning where it is long.
-func repeat(s *Shape, value any) string {
+// quoteValue formats the value for a message: nothing if it is sensitive, the
+// beginning if it is long.
+func quoteValue(s *Shape, value any) string {
 	const most = 128
 	switch x := value.(type) {
 	case nil:
@@ -73,8 +72,8 @@ func repeat(s *Shape, value any) string {
 
 const notNull = "Member must not be null"
 
-// check descends into a value that is not null. Kinds that do not fit are
-// Unmarshal's to refuse and are passed over here.
+// check descends into a value that is not null. A kind that does not match is
+// Unmarshal's to refuse and is skipped here.
 func (v *violations) check(s *Shape, path string, value any) {
 	switch s.Kind {
 	case Structure:
@@ -142,7 +141,7 @@ func (v *violations) checkMap(s *Shape, path string, object map[string]any) {
 	}
 }
 
-// union appends the elements of b that a lacks.
+// union appends the elements of b that are not in a.
 func union(a, b []string) []string {
 	for _, s := range b {
 		if !slices.Contains(a, s) {
@@ -152,7 +151,7 @@ func union(a, b []string) []string {
 	return a
 }
 
-// breaches lists the constraints of a string or integer that the value breaks.
+// breaches lists the constraints that a string or integer breaks.
 func breaches(s *Shape, value any) []string {
 	switch x := value.(type) {
 	case string:
@@ -170,8 +169,8 @@ func breaches(s *Shape, value any) []string {
 	return nil
 }
 
-// stringBreaches reports a text that is too short as that alone: that it does
-// not match the pattern either, which asks for the length once more, is no news.
+// stringBreaches reports only the length of a text that is too short: its
+// pattern requires the same length again.
 func stringBreaches(s *Shape, x string) []string {
 	length := utf8.RuneCountInString(x)
 	if s.HasMin && length < s.Min {
@@ -197,7 +196,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// lowerFirst gives a member's name as App Runner's messages spell it.
+// lowerFirst spells a member's name as App Runner's messages do.
 func lowerFirst(s string) string {
 	if s == "" {
 		return ""

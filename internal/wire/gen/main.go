@@ -21,17 +21,17 @@ import (
 )
 
 // widened lists the shapes whose pattern the table leaves out on purpose.
-// ImageIdentifier's admits the ECR registries only, while Slipway pulls from
+// ImageIdentifier's pattern admits only ECR registries, but Slipway pulls from
 // every registry; package api checks image references itself.
 var widened = map[string]bool{"ImageIdentifier": true}
 
 // narrowed lists the members that the table requires and the model does not: a
-// tag without a key is none.
+// tag without a key is not a tag.
 var narrowed = map[string]bool{"Tag.Key": true}
 
-// rewritten gives patterns that Go's regular expressions refuse (counts above
-// 1000, look-ahead) or compile to needlessly large programs, in an equal form.
-// The counts left out are implied by the same shapes' lengths.
+// rewritten replaces patterns that Go's regular expressions refuse (counts
+// above 1000, look-ahead) or compile to needlessly large programs by equivalent
+// ones. The counts left out are implied by the same shapes' lengths.
 var rewritten = map[string]struct{ match, notPrefix string }{
 	`arn:aws(-[\w]+)*:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[0-9]{12}:(\w|\/|-){1,1011}`: {
 		match: `arn:aws(-[\w]+)*:[a-z0-9-\\.]{0,63}:[a-z0-9-\\.]{0,63}:[0-9]{12}:[\w/-]+`,
@@ -72,8 +72,8 @@ type shape struct {
 
 type member struct{ name, shape string }
 
-// members returns a structure's members in the model's order, which is the
-// order in which violations are reported.
+// members returns a structure's members in the model's order, in which
+// violations are reported.
 func (s shape) members() ([]member, error) {
 	if len(s.Members) == 0 {
 		return nil, nil
@@ -130,8 +130,8 @@ func generate(text []byte) ([]byte, error) {
 	return format.Source(w.Bytes())
 }
 
-// reachable returns the shapes that some input or output contains: the others
-// are exceptions.
+// reachable returns the shapes that inputs and outputs contain: the others are
+// exceptions.
 func (m model) reachable() map[string]bool {
 	seen := map[string]bool{}
 	var visit func(string)
@@ -221,8 +221,8 @@ func (m model) writeMembers(w *bytes.Buffer, name string, s shape) error {
 	return nil
 }
 
-// writePattern leaves out ".*" too: it stands for "any text", line breaks
-// included, and would forbid those if it were taken as an expression.
+// writePattern also leaves out ".*": the model means any text, line breaks
+// included, which the expression would forbid.
 func writePattern(w *bytes.Buffer, name, pattern string) {
 	if pattern == "" || pattern == ".*" || widened[name] {
 		return
