@@ -1,8 +1,8 @@
-// Package codehost speaks to the providers of source code, GitHub and Bitbucket.
-// For now it asks them one thing: whether they accept a token. The API does so
-// before a connection becomes AVAILABLE.
+// Package codehost talks to the providers of source code, GitHub and Bitbucket.
+// So far it asks them only whether they accept a token; the API does so before
+// a connection becomes AVAILABLE.
 //
-// It fetches no code and keeps nothing. A token is in no error of it.
+// It fetches no code and keeps nothing. Its errors never contain a token.
 package codehost
 
 import (
@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// Where the providers' own APIs are.
+// The providers' own APIs.
 const (
 	DefaultGitHub    = "https://api.github.com"
 	DefaultBitbucket = "https://api.bitbucket.org/2.0"
 )
 
-// Config says where the providers' APIs are: GitHub Enterprise Server has its
-// own at https://<host>/api/v3.
+// Config names the providers' APIs. GitHub Enterprise Server has its own at
+// https://<host>/api/v3.
 type Config struct {
 	GitHub    string // URL; "" for DefaultGitHub
 	Bitbucket string // URL; "" for DefaultBitbucket
@@ -36,7 +36,7 @@ type Hosts struct {
 	http *http.Client
 }
 
-// askLimit is how long a provider may take to answer.
+// askLimit bounds the time of a provider's answer.
 const askLimit = 10 * time.Second
 
 // New checks the configuration.
@@ -45,7 +45,7 @@ func New(cfg Config) (*Hosts, error) {
 		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket},
 		http: &http.Client{
 			Timeout: askLimit,
-			// A token goes to the provider and nowhere else.
+			// A token must not be forwarded to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
@@ -62,10 +62,10 @@ func New(cfg Config) (*Hosts, error) {
 	return h, nil
 }
 
-// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it takes a token.
-// refusal is what it says against it, "" when it does; err means that it could
-// not be asked. A Bitbucket token with a colon in it is a user's name and an
-// API token or app password.
+// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it accepts a token.
+// refusal is the provider's reason, "" if it accepts; err means that the
+// provider could not be asked. A Bitbucket token with a colon is a user name
+// and an API token or app password.
 func (h *Hosts) Accepts(ctx context.Context, provider, token string) (refusal string, err error) {
 	base, ok := h.base[provider]
 	if !ok {
@@ -76,28 +76,28 @@ func (h *Hosts) Accepts(ctx context.Context, provider, token string) (refusal st
 		return "", err
 	}
 	if provider == "GITHUB" && a.status == http.StatusForbidden && !a.limited {
-		// The token of an installed GitHub App is nobody's, so it has no user.
+		// The token of an installed GitHub App belongs to no user.
 		if a, err = h.ask(ctx, base+"/installation/repositories?per_page=1", token); err != nil {
 			return "", err
 		}
 	}
 	switch {
 	case a.status == http.StatusOK,
-		// Bitbucket knows it, but it may not read the account: what it may read
-		// is found out when code is fetched.
+		// Bitbucket accepts it, but it may not read the account. What it may
+		// read shows when code is fetched.
 		provider == "BITBUCKET" && a.status == http.StatusForbidden:
 		return "", nil
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && !a.limited:
-		return a.says, nil
+		return a.message, nil
 	}
-	return "", fmt.Errorf("%s answered with status %d: %s", base, a.status, a.says)
+	return "", fmt.Errorf("%s answered with status %d: %s", base, a.status, a.message)
 }
 
 // answer is a provider's answer to a question about a token.
 type answer struct {
 	status  int
-	limited bool   // refused because too much was asked
-	says    string // its words
+	limited bool   // refused by rate limiting
+	message string // the provider's message
 }
 
 func (h *Hosts) ask(ctx context.Context, at, token string) (answer, error) {
@@ -124,13 +124,13 @@ func (h *Hosts) ask(ctx context.Context, at, token string) (answer, error) {
 	return answer{
 		status:  resp.StatusCode,
 		limited: resp.Header.Get("X-RateLimit-Remaining") == "0" || resp.Header.Get("Retry-After") != "",
-		says:    says(body, resp.Status),
+		message: messageOf(body, resp.Status),
 	}, nil
 }
 
-// says finds the message in an error of GitHub ({"message": ...}) or Bitbucket
-// ({"error": {"message": ...}}).
-func says(body []byte, otherwise string) string {
+// messageOf finds the message in an error of GitHub ({"message": ...}) or
+// Bitbucket ({"error": {"message": ...}}).
+func messageOf(body []byte, otherwise string) string {
 	var doc struct {
 		Message string `json:"message"`
 		Error   struct {

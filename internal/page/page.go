@@ -1,9 +1,9 @@
-// Package page cuts lists into pages that are stable: an entry that is there
-// from the first page to the last comes exactly once, whatever is added or
-// removed meanwhile. The handlers of all AWS services here use it.
+// Package page cuts lists into stable pages: an entry that exists from the
+// first page to the last is returned exactly once, whatever is added or removed
+// meanwhile. The handlers of all AWS services here use it.
 //
-// It keeps nothing and reads nothing: a token holds the key of the last entry
-// that was returned, and the caller asks its store for what comes after it.
+// It stores and reads nothing: a token holds the key of the last entry
+// returned, and the caller asks its store for the entries after it.
 package page
 
 import (
@@ -18,14 +18,14 @@ import (
 )
 
 // Pager cuts one list. Its tokens are bound to the list: to the operation and
-// the parameters that choose the entries.
+// the parameters that select the entries.
 type Pager struct {
 	list string // digest of operation and parameters
-	max  int    // entries of a page; 0 for all at once
+	max  int    // entries of a page; 0 for no limit
 }
 
 // New returns the pager of an operation's list with at most max entries a page;
-// nil stands for all at once. parameters are those that choose the entries.
+// nil means no limit. parameters are those that select the entries.
 func New(max *int32, operation string, parameters ...string) Pager {
 	h := sha256.New()
 	for _, s := range append([]string{operation}, parameters...) {
@@ -38,18 +38,18 @@ func New(max *int32, operation string, parameters ...string) Pager {
 	return p
 }
 
-// token is what a NextToken says.
+// token is the content of a NextToken.
 type token struct {
 	List  string   `json:"l"`
 	After []string `json:"a"`
 }
 
-// ErrToken refuses a token that is not one of this list's.
+// ErrToken refuses a token that was not issued for this list.
 var ErrToken = slipway.Errorf(slipway.InvalidRequest,
 	"NextToken is not one that this operation returned for the same parameters.")
 
-// After returns the key, of n parts, that the page is to begin after; all parts
-// are empty for the first page. Its error is ErrToken.
+// After returns the key, of n parts, after which the page begins; all parts are
+// empty for the first page. Its error is ErrToken.
 func (p Pager) After(next *string, n int) ([]string, error) {
 	if next == nil || *next == "" {
 		return make([]string, n), nil
@@ -65,8 +65,8 @@ func (p Pager) After(next *string, n int) ([]string, error) {
 	return t.After, nil
 }
 
-// Limit is how many entries to read: one more than a page holds, which tells
-// whether another follows. 0 means all.
+// Limit is the number of entries to read: one more than a page holds, which
+// shows whether another page follows. 0 means all.
 func (p Pager) Limit() int {
 	if p.max == 0 {
 		return 0
@@ -75,7 +75,7 @@ func (p Pager) Limit() int {
 }
 
 // Cut cuts what was read with the pager's limit to a page and returns the token
-// for the rest, nil when there is none.
+// for the next one, nil if there is none.
 func Cut[T any](p Pager, list []T, key func(T) []string) ([]T, *string) {
 	if p.max == 0 || len(list) <= p.max {
 		return list, nil
@@ -84,7 +84,7 @@ func Cut[T any](p Pager, list []T, key func(T) []string) ([]T, *string) {
 	return list, p.Token(key(list[p.max-1])...)
 }
 
-// Token makes the NextToken of a list that goes on after a key.
+// Token makes the NextToken of a page that begins after a key.
 func (p Pager) Token(after ...string) *string {
 	b, err := json.Marshal(token{p.list, after})
 	if err != nil { // strings always encode
@@ -94,7 +94,7 @@ func (p Pager) Token(after ...string) *string {
 	return &s
 }
 
-// InstantKey is the key of an entry in a list in order of creation, then id.
+// InstantKey is the key of an entry in a list ordered by creation, then id.
 func InstantKey(at time.Time, id string) []string {
 	return []string{strconv.FormatInt(at.UnixNano(), 10), id}
 }

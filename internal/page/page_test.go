@@ -10,7 +10,8 @@ import (
 	"github.com/openslipway/slipway/internal/page"
 )
 
-// Entries that come and go while a list is read neither repeat nor hide others.
+// Entries that are added and removed while a list is read neither repeat nor
+// hide others.
 func TestPages(t *testing.T) {
 	t.Parallel()
 	list := []int{1, 2, 3, 4, 5, 6, 7}

@@ -1,6 +1,6 @@
-// Package sdkhttp carries the calls of AWS's SDK for Go to servers so near that
-// they answer at once. It is for whoever uses the SDK on the server's own
-// machine: the command line's client, and tests. It knows nothing of any service.
+// Package sdkhttp is an HTTP transport for AWS's SDK for Go to servers on the
+// same machine, which answer at once: for the command line's client and for
+// tests. It knows no AWS service.
 package sdkhttp
 
 import (
@@ -10,19 +10,19 @@ import (
 	"net/http"
 )
 
-// Transport returns a transport that has a request's body in memory before it
-// sends anything by base. The bodies of calls are small.
+// Transport returns a transport that reads a request's body into memory before
+// it sends the request by base. The bodies of API calls are small.
 //
-// The SDK closes the body as soon as the reply's head is there. net/http may
-// not have read its end by then, and what smithy-go's body returns when it is
-// read after that is an error, by which net/http closes the connection while
-// the reply is read (smithy-go 1.28, safeWriteToReadCloser). On one busy machine
-// that fails a call in some hundreds, and the SDK makes it again.
-func Transport(base http.RoundTripper) http.RoundTripper { return whole{base} }
+// The SDK closes the body as soon as it has the reply's header. net/http may
+// not have read the body to its end by then. smithy-go's body returns an error
+// when read after that, at which net/http closes the connection while the reply
+// is being read (smithy-go 1.28, safeWriteToReadCloser). On one busy machine
+// one call in some hundreds failed so, and the SDK retried it.
+func Transport(base http.RoundTripper) http.RoundTripper { return bufferBodies{base} }
 
-type whole struct{ base http.RoundTripper }
+type bufferBodies struct{ base http.RoundTripper }
 
-func (w whole) RoundTrip(req *http.Request) (*http.Response, error) {
+func (w bufferBodies) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body == nil || req.Body == http.NoBody {
 		return w.base.RoundTrip(req)
 	}

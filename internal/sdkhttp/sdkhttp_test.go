@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// fussy is a body that is an error to read once it is closed, like smithy-go's.
+// fussy is a body that returns an error when read after it was closed, like
+// smithy-go's.
 type fussy struct {
 	io.Reader
 	closed bool
@@ -33,7 +34,7 @@ func TestBodyMayBeClosedEarly(t *testing.T) {
 	body := &fussy{Reader: strings.NewReader(`{"a":1}`)}
 	req := httptest.NewRequest(http.MethodPost, "http://a/", body)
 	base := roundTripper(func(r *http.Request) (*http.Response, error) {
-		body.Close() // as the SDK does at the reply's head
+		body.Close() // as the SDK does when it has the reply's header
 		for range 2 {
 			b, err := io.ReadAll(r.Body)
 			if err != nil || string(b) != `{"a":1}` || r.ContentLength != 7 {
