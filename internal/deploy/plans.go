@@ -86,11 +86,11 @@ func (p *Plans) deployment() operation.Plan {
 			{Name: "drain", Wait: p.drained},
 			{Name: "retire", Edit: p.retire},
 		},
-		Back:   []operation.Step{{Name: "restore", Edit: p.restore}},
-		Begin:  p.begin,
-		Turn:   p.turn,
-		Finish: p.finish,
-		Failed: failedDeployment,
+		Rollback:     []operation.Step{{Name: "restore", Edit: p.restore}},
+		Begin:        p.begin,
+		OnRollback:   p.turn,
+		Finish:       p.finish,
+		FailedStatus: failedDeployment,
 	}
 }
 
@@ -103,11 +103,11 @@ func (p *Plans) pause() operation.Plan {
 			{Name: "stop", Edit: p.stop},
 			{Name: "stopped", Wait: p.stopped, Limit: p.cfg.StopLimit},
 		},
-		Back:   []operation.Step{{Name: "reroute", Edit: p.start}},
-		Begin:  p.begin,
-		Turn:   p.turn,
-		Finish: p.finish,
-		Failed: failed,
+		Rollback:     []operation.Step{{Name: "reroute", Edit: p.start}},
+		Begin:        p.begin,
+		OnRollback:   p.turn,
+		Finish:       p.finish,
+		FailedStatus: failed,
 	}
 }
 
@@ -120,14 +120,14 @@ func (p *Plans) resume() operation.Plan {
 			{Name: "start", Edit: p.start},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
 		},
-		Back: []operation.Step{
+		Rollback: []operation.Step{
 			{Name: "unroute", Edit: p.unroute(slipway.WantedPaused)},
 			{Name: "stop", Edit: p.stop},
 		},
-		Begin:  p.begin,
-		Turn:   p.turn,
-		Finish: p.finish,
-		Failed: failed,
+		Begin:        p.begin,
+		OnRollback:   p.turn,
+		Finish:       p.finish,
+		FailedStatus: failed,
 	}
 }
 
@@ -142,10 +142,10 @@ func (p *Plans) delete() operation.Plan {
 			{Name: "stopped", Wait: p.stopped, Limit: p.cfg.StopLimit},
 			{Name: "forget", Edit: p.forget},
 		},
-		Begin:  p.begin,
-		Turn:   p.turn,
-		Finish: p.finish,
-		Failed: failed,
+		Begin:        p.begin,
+		OnRollback:   p.turn,
+		Finish:       p.finish,
+		FailedStatus: failed,
 	}
 }
 

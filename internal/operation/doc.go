@@ -1,14 +1,15 @@
-// Package operation is the engine that brings operations to their end: it
-// claims them, takes their steps one after another, saves each one's outcome,
-// retries, keeps deadlines and turns back.
+// Package operation is the engine that executes operations. It claims them,
+// takes their steps in order, saves the outcome of each step, retries, enforces
+// deadlines and rolls back.
 //
-// It knows nothing of what the steps do: a plan per kind of operation is given
-// to it (see internal/deploy). A step either edits rows, in the transaction of
-// its checkpoint and so exactly once; or works outside, at least once; or waits
-// for rows to say something. No step starts or stops anything that runs: steps
-// edit intent and wait for fact, and reconcilers make intent fact. So undoing
-// is one more edit, and there are no compensations.
+// It does not know what the steps do: its caller, the server, gives it a plan
+// for each kind of operation (see internal/deploy). A step either edits rows,
+// exactly once, in the transaction of its checkpoint; or works outside the
+// database, at least once; or waits until rows meet a condition. No step starts
+// or stops an instance: steps edit what is wanted and wait for what is
+// observed, and reconcilers bring the two together. A rollback is therefore one
+// more edit, and there are no compensations.
 //
-// What is on disk after a crash at any point is told in docs/flows.md; the
-// next process claims the operation and goes on from its last checkpoint.
+// docs/flows.md tells what is on disk after a crash at each point. The next
+// process claims the operation and continues from its last checkpoint.
 package operation

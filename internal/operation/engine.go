@@ -12,13 +12,13 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Causes that end work on an operation early, told apart by context.Cause.
+// Causes for which a worker stops early; context.Cause returns them.
 var (
 	errShutdown  = errors.New("the server is stopping")
 	errLeaseLost = store.ErrLeaseLost
 )
 
-// cancelled is the wish of a person, or of newer intent, to end an operation.
+// cancelled is the cause when somebody asked to cancel the operation.
 type cancelled struct{ reason string }
 
 func (c cancelled) Error() string { return "cancelled: " + c.reason }
@@ -27,20 +27,20 @@ func (c cancelled) Error() string { return "cancelled: " + c.reason }
 type Config struct {
 	Store *store.Store
 	Plan  func(slipway.OperationKind) (Plan, bool)
-	Owner string // this process, unlike any other
+	Owner string // identifies this process among all that share the store
 	Log   *slog.Logger
 
-	Lease time.Duration // 30 s when 0; renewed at a third
-	Poll  time.Duration // 1 s when 0: how often waits are asked without a nudge
-	Limit int           // operations driven at once; 512 when 0
+	Lease time.Duration // 30 s when 0; renewed after a third of it
+	Poll  time.Duration // 1 s when 0: the interval at which wait steps are checked without a nudge
+	Limit int           // operations executed at once; 512 when 0
 
-	// Checkpoint, when set, is called around every transaction and work: a test
-	// kills the engine there. An error stops all work on the operation with
-	// nothing more written, as a death of the process would.
+	// Checkpoint, if set, is called before and after every transaction and work
+	// step. Tests use it to kill the engine there: an error stops all work on
+	// the operation and writes nothing more, as a crash of the process would.
 	Checkpoint func(op slipway.Operation, point string) error
 }
 
-// Engine drives operations. Make it with New and call Run.
+// Engine executes operations. Make it with New and call Run.
 type Engine struct {
 	cfg   Config
 	slots chan struct{}
@@ -49,7 +49,7 @@ type Engine struct {
 	nudges map[string]chan struct{}
 }
 
-// New checks cfg and returns an engine that does nothing until Run.
+// New checks cfg and returns an engine. It starts nothing; see Run.
 func New(cfg Config) (*Engine, error) {
 	if cfg.Store == nil || cfg.Plan == nil || cfg.Owner == "" || cfg.Log == nil {
 		return nil, errors.New("operation: store, plan, owner and log are required")
@@ -66,36 +66,36 @@ func New(cfg Config) (*Engine, error) {
 	return &Engine{cfg: cfg, slots: make(chan struct{}, cfg.Limit), nudges: map[string]chan struct{}{}}, nil
 }
 
-// Run claims and drives operations until ctx ends, then gives its leases back
-// and returns.
+// Run claims and executes operations until ctx ends. It then releases its
+// leases and returns nil.
 func (e *Engine) Run(ctx context.Context) error {
-	asked := e.cfg.Store.Watch(store.Operations)
-	defer asked.Close()
-	facts := e.cfg.Store.Watch(store.Instances | store.Drains)
-	defer facts.Close()
+	requests := e.cfg.Store.Watch(store.Operations)
+	defer requests.Close()
+	observed := e.cfg.Store.Watch(store.Instances | store.Drains)
+	defer observed.Close()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errShutdown)
-	var driving sync.WaitGroup
-	defer driving.Wait()
+	var workers sync.WaitGroup
+	defer workers.Wait()
 	timer := time.NewTicker(e.cfg.Poll)
 	defer timer.Stop()
-	e.claimAll(ctx, &driving, false)
+	e.claimAll(ctx, &workers, false)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			e.claimAll(ctx, &driving, false)
-		case <-asked.C:
-			asked.Take()
-			e.claimAll(ctx, &driving, true)
-		case <-facts.C:
-			e.nudge(facts.Take())
+			e.claimAll(ctx, &workers, false)
+		case <-requests.C:
+			requests.Take()
+			e.claimAll(ctx, &workers, true)
+		case <-observed.C:
+			e.nudge(observed.Take())
 		}
 	}
 }
 
-// nudge wakes the operations that are being driven for these ids.
+// nudge wakes the workers of the services with these ids.
 func (e *Engine) nudge(ids []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -109,17 +109,17 @@ func (e *Engine) nudge(ids []string) {
 	}
 }
 
-// claimAll claims what is due, as far as there are free slots; sure says that
-// something is, most likely.
-func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup, sure bool) {
-	for ; ; sure = false {
+// claimAll claims the operations that are due, as long as slots are free.
+// certain skips the check whether any is due: the caller has just seen one.
+func (e *Engine) claimAll(ctx context.Context, workers *sync.WaitGroup, certain bool) {
+	for ; ; certain = false {
 		select {
 		case e.slots <- struct{}{}:
 		default:
 			return
 		}
-		d, err := e.claim(ctx, sure)
-		if d == nil {
+		w, err := e.claim(ctx, certain)
+		if w == nil {
 			<-e.slots
 			if err != nil && ctx.Err() == nil {
 				e.cfg.Log.Error("claim operations", "err", err)
@@ -127,13 +127,13 @@ func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup, sure boo
 			return
 		}
 		e.mu.Lock()
-		e.nudges[d.op.ServiceID] = d.nudge
+		e.nudges[w.op.ServiceID] = w.nudge
 		e.mu.Unlock()
-		driving.Go(func() {
-			d.drive(ctx)
+		workers.Go(func() {
+			w.execute(ctx)
 			e.mu.Lock()
-			if e.nudges[d.op.ServiceID] == d.nudge {
-				delete(e.nudges, d.op.ServiceID)
+			if e.nudges[w.op.ServiceID] == w.nudge {
+				delete(e.nudges, w.op.ServiceID)
 			}
 			e.mu.Unlock()
 			<-e.slots
@@ -141,23 +141,24 @@ func (e *Engine) claimAll(ctx context.Context, driving *sync.WaitGroup, sure boo
 	}
 }
 
-// claim takes one due operation, if there is one, and the first steps of it, in
-// one transaction: the claim alone would only delay them by a commit. Unless sure,
-// it looks first, so that the writer is taken only when something is due.
-func (e *Engine) claim(ctx context.Context, sure bool) (*driver, error) {
-	if !sure {
+// claim claims one due operation and takes its first steps in the same
+// transaction, which saves a commit. Unless certain, it checks in a read
+// transaction first, so that it takes the writer only when an operation is due.
+// It returns nil when none is due.
+func (e *Engine) claim(ctx context.Context, certain bool) (*worker, error) {
+	if !certain {
 		due := false
 		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(time.Now()); return err })
 		if err != nil || !due {
 			return nil, err
 		}
 	}
-	d := &driver{Engine: e, nudge: make(chan struct{}, 1)}
-	err := e.claimWith(ctx, d, d.begin)
+	w := &worker{Engine: e, nudge: make(chan struct{}, 1)}
+	err := e.claimWith(ctx, w, w.advanceClaimed)
 	if _, failed := errors.AsType[*failure](err); failed {
-		// The failure undid the claim. Claimed alone, the operation meets it
-		// again where failures are seen to.
-		err = e.claimWith(ctx, d, func(*store.Tx) error { return nil })
+		// The failure undid the claim. Claim the operation without its first
+		// steps: the worker meets the failure again and handles it.
+		err = e.claimWith(ctx, w, func(*store.Tx) error { return nil })
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
@@ -165,18 +166,18 @@ func (e *Engine) claim(ctx context.Context, sure bool) (*driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
-	if err := d.checkpoint("after commit at " + d.op.Step); err != nil {
+	if err := w.checkpoint("after commit at " + w.op.Step); err != nil {
 		return nil, err
 	}
-	d.log = e.cfg.Log.With("operation", d.op.ID, "kind", d.op.Kind, "service", d.op.ServiceID)
-	return d, nil
+	w.log = e.cfg.Log.With("operation", w.op.ID, "kind", w.op.Kind, "service", w.op.ServiceID)
+	return w, nil
 }
 
-// claimWith gives d an operation and calls first in the same transaction.
-func (e *Engine) claimWith(ctx context.Context, d *driver, first func(*store.Tx) error) error {
+// claimWith claims an operation for w and calls first in the same transaction.
+func (e *Engine) claimWith(ctx context.Context, w *worker, first func(*store.Tx) error) error {
 	return e.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
 		now := time.Now()
-		if d.op, err = tx.ClaimOperation(e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
+		if w.op, err = tx.ClaimOperation(e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
 			return err
 		}
 		return first(tx)

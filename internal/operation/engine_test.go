@@ -33,8 +33,8 @@ func inBubble(t *testing.T, plan operation.Plan, f func(b *bench)) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if plan.Failed == nil {
-			plan.Failed = func(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
+		if plan.FailedStatus == nil {
+			plan.FailedStatus = func(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
 		}
 		b := &bench{t: t, store: s, plan: plan}
 		defer b.wg.Wait()
@@ -227,7 +227,7 @@ func TestCancelTurnsBack(t *testing.T) {
 	var undone atomic.Bool
 	plan := operation.Plan{
 		Forward: []operation.Step{{Name: "healthy", Wait: never}},
-		Back: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+		Rollback: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
 			undone.Store(true)
 			return nil
 		}}},
@@ -250,7 +250,7 @@ func TestCancelTurnsBack(t *testing.T) {
 func TestFailedWayBackEnds(t *testing.T) {
 	plan := operation.Plan{
 		Forward: []operation.Step{{Name: "healthy", Wait: never, Limit: time.Second}},
-		Back: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+		Rollback: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
 			return operation.Fatal(errors.New("the old release is gone"))
 		}}},
 	}

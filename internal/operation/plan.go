@@ -9,59 +9,59 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Plan says how operations of one kind are brought to their end.
+// Plan says how to execute operations of one kind.
 type Plan struct {
-	// Forward are the steps to take. When one of them fails, those of Back are
-	// taken instead of the rest; they only edit.
-	Forward, Back []Step
+	// Forward are the steps to take. When one fails, the engine takes the steps
+	// of Rollback instead of the remaining ones. Rollback steps only edit.
+	Forward, Rollback []Step
 
 	// Begin runs once, in the transaction that makes the operation IN_PROGRESS.
 	Begin func(tx *store.Tx, op *slipway.Operation) error
 
-	// Turn runs once, in the transaction that notes the failure.
-	Turn func(tx *store.Tx, op *slipway.Operation) error
+	// OnRollback runs once, in the transaction that records the failure.
+	OnRollback func(tx *store.Tx, op *slipway.Operation) error
 
-	// Finish runs in the transaction that ends the operation, with its status
-	// set to SUCCEEDED or to what Failed says.
+	// Finish runs in the transaction that ends the operation. The operation's
+	// status is SUCCEEDED, what FailedStatus returns, or ROLLBACK_FAILED.
 	Finish func(tx *store.Tx, op *slipway.Operation) error
 
-	// Failed is the final status after Back has been taken.
-	Failed func(op slipway.Operation) slipway.OperationStatus
+	// FailedStatus returns the final status of an operation that rolled back.
+	FailedStatus func(op slipway.Operation) slipway.OperationStatus
 }
 
-// Step is one step of a plan: exactly one of Edit, Work and Wait is set. Its
-// name is saved, so it never changes between versions.
+// Step is one step of a plan. Exactly one of Edit, Work and Wait is set. The
+// name is stored with operations, so it never changes between versions.
 type Step struct {
 	Name string
 
-	// Edit changes rows. It runs in the transaction of its checkpoint: exactly
-	// once. now is the transaction's time.
+	// Edit changes rows. It runs exactly once, in the transaction of its
+	// checkpoint. now is the time of the transaction.
 	Edit func(tx *store.Tx, op *slipway.Operation, now time.Time) error
 
-	// Work does something expensive outside: at least once. What later steps
-	// need of it goes into op.State.
+	// Work does something expensive outside the database. It runs at least once
+	// and stores in op.State what later steps need.
 	Work func(ctx context.Context, op *slipway.Operation) error
 
-	// Skip, where it is set, says in the transaction before Work whether there
-	// is nothing to do: then the work costs no checkpoint.
+	// Skip, if set, reports whether Work has nothing to do. It runs in the
+	// transaction before Work. A skipped step needs no checkpoint of its own.
 	Skip func(tx *store.Tx, op *slipway.Operation) (bool, error)
 
-	// Wait asks observed rows a question and writes nothing. While the answer
-	// is no, waiting says what is missing, for people.
+	// Wait reads rows, writes nothing, and reports whether its condition is met.
+	// Until then waiting tells people what is missing.
 	Wait func(tx *store.Tx, op *slipway.Operation, now time.Time) (done bool, waiting string, err error)
 
-	// Limit bounds Work and Wait from the first time the step is entered; a
-	// restart does not extend it. 0 is no limit.
+	// Limit bounds Work and Wait. It counts from when the step first started: a
+	// restart of the process does not extend it. 0 means no limit.
 	Limit time.Duration
 }
 
-// fatal is an error that trying again cannot mend.
+// fatal is an error that a retry cannot fix.
 type fatal struct{ error }
 
 func (f fatal) Unwrap() error { return f.error }
 
-// Fatal marks err as one that trying again cannot mend: the operation turns
-// back at once, with err's text as its cause.
+// Fatal marks err as one that a retry cannot fix: the operation rolls back at
+// once, with err's text as its cause. Fatal(nil) is nil.
 func Fatal(err error) error {
 	if err == nil {
 		return nil
@@ -69,20 +69,22 @@ func Fatal(err error) error {
 	return fatal{err}
 }
 
-// isFatal reports whether err is final: marked so, or the user's mistake.
+// isFatal reports whether err is marked as fatal or is the user's mistake.
 func isFatal(err error) bool {
 	_, marked := errors.AsType[fatal](err)
 	return marked || slipway.CodeOf(err) != ""
 }
 
-// errUnknownStep means that the program was changed under a running operation.
+// errUnknownStep means that another version of the program, with other steps,
+// began the operation.
 var errUnknownStep = errors.New("this version of Slipway does not know the step the operation was at")
 
-// at returns the index of the step op is at in the list its status selects.
+// at returns the list of steps that op's status selects, and the index in it
+// of the step that op is at.
 func (p Plan) at(op slipway.Operation) (list []Step, i int, err error) {
 	list = p.Forward
 	if op.Status == slipway.OperationRollbackInProgress {
-		list = p.Back
+		list = p.Rollback
 	}
 	if op.Step == "" {
 		return list, 0, nil

@@ -1,0 +1,428 @@
+package operation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+const (
+	maxAttempts  = 5               // tries of one work step
+	firstBackoff = 2 * time.Second // doubles with each try
+	storeBackoff = time.Second     // after a database error, which does not count as a try
+)
+
+// worker executes one claimed operation. Only the worker's goroutine reads and
+// writes op.
+type worker struct {
+	*Engine
+	op      slipway.Operation
+	nudge   chan struct{}
+	log     *slog.Logger
+	pending *Step  // the work or wait step that advanceClaimed stopped at; next takes it
+	waiting string // what the current wait step reported missing last
+	killed  bool   // Checkpoint returned an error: write nothing more
+}
+
+// failure is an error that a step returned. Other errors come from the database.
+type failure struct {
+	step string
+	err  error
+}
+
+func (f *failure) Error() string { return f.step + ": " + f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func (w *worker) execute(parent context.Context) {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	go w.keepLease(ctx, cancel, w.op.ID, w.op.Fence)
+	for w.op.Status.Live() {
+		err := w.next(ctx)
+		if w.killed {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		switch cause := context.Cause(ctx); {
+		case errors.Is(err, errLeaseLost) || errors.Is(cause, errLeaseLost):
+			w.log.Warn("lease lost: another process executes the operation", "step", w.op.Step)
+			return
+		case parent.Err() != nil:
+			w.releaseLease()
+			return
+		default:
+			w.handleError(ctx, err)
+		}
+	}
+	if err := w.cfg.Store.Sync(); err != nil { // an end that clients saw must survive a power loss
+		w.log.Error("end of the operation may not survive a power loss", "err", err)
+	}
+}
+
+// handleError retries the step or rolls the operation back if the step failed.
+// Any other error comes from the database: the worker waits for it to recover.
+func (w *worker) handleError(ctx context.Context, err error) {
+	if c, ok := errors.AsType[cancelled](context.Cause(ctx)); ok {
+		err = &failure{step: w.op.Step, err: Fatal(c)}
+	}
+	f, ok := errors.AsType[*failure](err)
+	if !ok {
+		w.log.Error("cannot save operation, will retry", "step", w.op.Step, "err", err)
+		pause(ctx, storeBackoff)
+		return
+	}
+	if err := w.handleFailure(ctx, f); err != nil && !errors.Is(err, errLeaseLost) {
+		w.log.Error("cannot save failure of operation, will retry", "step", f.step, "err", err)
+		pause(ctx, storeBackoff)
+	}
+}
+
+// next takes edits and met waits, then does the work or wait step that follows.
+func (w *worker) next(ctx context.Context) error {
+	step := w.pending
+	if w.pending = nil; step == nil {
+		var err error
+		if step, err = w.advance(); err != nil || step == nil {
+			return err
+		}
+	}
+	if step.Work != nil {
+		return w.work(ctx, *step)
+	}
+	return w.wait(ctx, *step)
+}
+
+// advance takes, in one transaction, all steps up to the next work step or
+// unmet wait. It returns that step, or nil when the operation has ended.
+func (w *worker) advance() (pending *Step, err error) {
+	op := w.op
+	// The transaction ignores cancellation: an edit is short and completes.
+	err = w.update(op, func(tx *store.Tx) error {
+		op, pending, err = w.advanceIn(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.op.Step != op.Step || w.op.Status != op.Status {
+		w.log.Debug("operation advanced", "from", w.op.Step, "to", op.Step, "status", op.Status)
+	}
+	w.op = op
+	return pending, nil
+}
+
+// advanceClaimed is advance in the transaction that claims the operation.
+func (w *worker) advanceClaimed(tx *store.Tx) error {
+	if err := w.checkpoint("before commit at " + w.op.Step); err != nil {
+		return err
+	}
+	op, stop, err := w.advanceIn(tx)
+	if err == nil {
+		w.op, w.pending = op, stop
+	}
+	return err
+}
+
+// advanceIn starts the operation if it is pending and takes steps until one
+// needs more than the database. It returns the operation as saved.
+func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, err error) {
+	op = w.op
+	plan, known := w.cfg.Plan(op.Kind)
+	if !known {
+		return op, nil, &failure{step: op.Step, err: Fatal(errUnknownStep)}
+	}
+	now, changed := time.Now(), false
+	if op.Status == slipway.OperationPending {
+		changed = true
+		op.Status, op.StartedAt = slipway.OperationInProgress, now
+		if err := call(plan.Begin, tx, &op); err != nil {
+			return op, nil, err
+		}
+		startStep(plan, &op, 0, now)
+	}
+	moved, err := w.runSteps(tx, plan, &op, &pending, now)
+	if err != nil || !changed && !moved {
+		return op, pending, err
+	}
+	op.UpdatedAt = now
+	return op, pending, tx.SaveOperation(op)
+}
+
+// runSteps takes steps in tx until one needs more than the database.
+func (w *worker) runSteps(tx *store.Tx, plan Plan, op *slipway.Operation, pending **Step, now time.Time) (moved bool, err error) {
+	for {
+		list, i, err := plan.at(*op)
+		if err != nil {
+			return moved, &failure{step: op.Step, err: Fatal(err)}
+		}
+		if i == len(list) || op.Step == "" {
+			return true, w.finish(tx, plan, op, now)
+		}
+		step := list[i]
+		switch {
+		case step.Edit != nil:
+			if err := step.Edit(tx, op, now); err != nil {
+				return moved, &failure{step: step.Name, err: err}
+			}
+		case step.Wait != nil:
+			done, waiting, err := step.Wait(tx, op, now)
+			if err != nil {
+				return moved, &failure{step: step.Name, err: err}
+			}
+			if !done {
+				w.waiting, *pending = waiting, &step
+				return moved, nil
+			}
+		default:
+			skip, err := skipped(step, tx, op)
+			if err != nil {
+				return moved, &failure{step: step.Name, err: err}
+			}
+			if !skip {
+				*pending = &step
+				return moved, nil
+			}
+		}
+		startStep(plan, op, i+1, now)
+		moved = true
+	}
+}
+
+func skipped(step Step, tx *store.Tx, op *slipway.Operation) (bool, error) {
+	if step.Skip == nil {
+		return false, nil
+	}
+	return step.Skip(tx, op)
+}
+
+// startStep moves op to the i-th step of the current list. Past the last step,
+// op.Step is "".
+func startStep(plan Plan, op *slipway.Operation, i int, now time.Time) {
+	list := plan.Forward
+	if op.Status == slipway.OperationRollbackInProgress {
+		list = plan.Rollback
+	}
+	op.Step, op.Attempt, op.Deadline = "", 0, time.Time{}
+	if i < len(list) {
+		op.Step = list[i].Name
+		if list[i].Limit > 0 {
+			op.Deadline = now.Add(list[i].Limit)
+		}
+	}
+}
+
+// finish ends the operation in the transaction of its last step.
+func (w *worker) finish(tx *store.Tx, plan Plan, op *slipway.Operation, now time.Time) error {
+	if op.Status == slipway.OperationRollbackInProgress {
+		op.Status = plan.FailedStatus(*op)
+	} else {
+		op.Status = slipway.OperationSucceeded
+	}
+	op.EndedAt, op.LeaseUntil = now, time.Time{}
+	if err := call(plan.Finish, tx, op); err != nil {
+		return err
+	}
+	return nil
+}
+
+func call(f func(*store.Tx, *slipway.Operation) error, tx *store.Tx, op *slipway.Operation) error {
+	if f == nil {
+		return nil
+	}
+	return f(tx, op)
+}
+
+// work does a work step and then saves op.State and the next step together.
+func (w *worker) work(ctx context.Context, step Step) error {
+	if err := w.checkpoint("before work " + step.Name); err != nil {
+		return err
+	}
+	wctx := ctx
+	if !w.op.Deadline.IsZero() {
+		limit := fmt.Errorf("it took longer than %s", step.Limit)
+		var cancel context.CancelFunc
+		wctx, cancel = context.WithDeadlineCause(ctx, w.op.Deadline, Fatal(limit))
+		defer cancel()
+	}
+	op := w.op
+	if err := step.Work(wctx, &op); err != nil {
+		if ctx.Err() == nil && wctx.Err() != nil {
+			err = context.Cause(wctx)
+		}
+		return &failure{step: step.Name, err: err}
+	}
+	if err := w.checkpoint("after work " + step.Name); err != nil {
+		return err
+	}
+	plan, _ := w.cfg.Plan(op.Kind)
+	_, i, err := plan.at(op)
+	if err != nil {
+		return &failure{step: step.Name, err: Fatal(err)}
+	}
+	err = w.update(op, func(tx *store.Tx) error {
+		now := time.Now()
+		startStep(plan, &op, i+1, now)
+		op.UpdatedAt = now
+		return tx.SaveOperation(op)
+	})
+	if err == nil {
+		w.op = op
+	}
+	return err
+}
+
+// wait returns nil when the step's condition is met, and fails past its
+// deadline. It checks at each nudge and poll interval in a read transaction,
+// which does not hold up writers; advance then checks again in its own.
+func (w *worker) wait(ctx context.Context, step Step) error {
+	poll := time.NewTimer(w.cfg.Poll)
+	defer poll.Stop()
+	for {
+		if !w.op.Deadline.IsZero() && !time.Now().Before(w.op.Deadline) {
+			return &failure{step: step.Name, err: Fatal(fmt.Errorf("it took longer than %s: %s", step.Limit, w.waiting))}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-w.nudge:
+		case <-poll.C:
+			poll.Reset(w.cfg.Poll)
+		}
+		ready := false
+		err := w.cfg.Store.View(ctx, func(tx *store.Tx) error {
+			op := w.op
+			done, waiting, err := step.Wait(tx, &op, time.Now())
+			ready, w.waiting = done || err != nil, waiting
+			return nil // advance gets the same error in its transaction
+		})
+		if err != nil || ready {
+			return err
+		}
+	}
+}
+
+// handleFailure records the failure of a step: it retries the step after a
+// pause, or starts the rollback.
+func (w *worker) handleFailure(ctx context.Context, f *failure) error {
+	plan, known := w.cfg.Plan(w.op.Kind)
+	final := isFatal(f.err) || w.op.Attempt+1 >= maxAttempts
+	if !final {
+		op := w.op
+		op.Attempt++
+		w.log.Warn("step failed, will retry", "step", f.step, "attempt", op.Attempt, "err", f.err)
+		if err := w.update(op, func(tx *store.Tx) error { return tx.SaveOperation(op) }); err != nil {
+			return err
+		}
+		w.op = op
+		pause(ctx, firstBackoff<<(op.Attempt-1))
+		return nil
+	}
+	op := w.op
+	err := w.update(op, func(tx *store.Tx) error {
+		op = w.op
+		now := time.Now()
+		op.UpdatedAt = now
+		if op.Cause == "" {
+			op.Cause = f.err.Error()
+		}
+		if op.Status == slipway.OperationRollbackInProgress || !known {
+			// The rollback failed. Cause keeps the reason why it started.
+			op.Status, op.EndedAt, op.Step = slipway.OperationRollbackFailed, now, ""
+			if err := call(plan.Finish, tx, &op); err != nil {
+				return err
+			}
+			return tx.SaveOperation(op)
+		}
+		op.Status, op.Step = slipway.OperationRollbackInProgress, f.step
+		if err := call(plan.OnRollback, tx, &op); err != nil {
+			return err
+		}
+		startStep(plan, &op, 0, now)
+		if len(plan.Rollback) == 0 {
+			if err := w.finish(tx, plan, &op, now); err != nil {
+				return err
+			}
+		}
+		return tx.SaveOperation(op)
+	})
+	if err != nil {
+		return err
+	}
+	w.log.Info("operation failed", "step", f.step, "cause", op.Cause, "status", op.Status)
+	w.op = op
+	return nil
+}
+
+// update runs a transaction between two checkpoints.
+func (w *worker) update(op slipway.Operation, f func(*store.Tx) error) error {
+	if err := w.checkpoint("before commit at " + op.Step); err != nil {
+		return err
+	}
+	if err := w.cfg.Store.UpdateUnsynced(context.Background(), f); err != nil {
+		return err
+	}
+	return w.checkpoint("after commit at " + op.Step)
+}
+
+func (w *worker) checkpoint(point string) error {
+	if w.cfg.Checkpoint == nil {
+		return nil
+	}
+	err := w.cfg.Checkpoint(w.op, point)
+	w.killed = w.killed || err != nil
+	return err
+}
+
+// keepLease renews the lease after each third of it. It cancels the worker's
+// context when the lease is lost or somebody cancels the operation.
+func (w *worker) keepLease(ctx context.Context, cancel context.CancelCauseFunc, id string, fence int64) {
+	tick := time.NewTicker(w.cfg.Lease / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		var reason string
+		err := w.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
+			reason, err = tx.RenewLease(id, fence, time.Now().Add(w.cfg.Lease))
+			return err
+		})
+		switch {
+		case errors.Is(err, store.ErrLeaseLost):
+			cancel(errLeaseLost)
+			return
+		case reason != "":
+			cancel(cancelled{reason})
+		}
+	}
+}
+
+// releaseLease makes the operation claimable at once, as this process stops.
+func (w *worker) releaseLease() {
+	err := w.cfg.Store.UpdateUnsynced(context.Background(), func(tx *store.Tx) error {
+		_, err := tx.RenewLease(w.op.ID, w.op.Fence, time.Now())
+		return err
+	})
+	if err != nil {
+		w.log.Warn("cannot release lease, it will expire", "err", err)
+	}
+}
+
+// pause waits for t or the end of ctx.
+func pause(ctx context.Context, t time.Duration) {
+	timer := time.NewTimer(t)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
