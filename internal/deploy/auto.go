@@ -13,24 +13,24 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Auto starts automatic deployments: when an image is pushed that running
-// services with AutoDeploymentsEnabled follow, each is deployed, after the
-// operation that is live on it, if there is one. What is pushed while a service
-// is paused is not deployed, by resuming neither, as with App Runner.
+// Auto starts automatic deployments. A push to a tag deploys each running
+// service that uses the tag and has AutoDeploymentsEnabled, once its live
+// operation, if any, has ended. As with App Runner, a push while a service is
+// paused deploys nothing, not even when the service resumes.
 type Auto struct {
 	store *store.Store
 	local func(ref string) (repository, tag string, ok bool)
 	log   *slog.Logger
 }
 
-// NewAuto returns an Auto. local tells which repository and tag of this
-// server's registry an image identifier means, if it means one.
+// NewAuto returns an Auto. local returns the repository and tag of this server's
+// registry that an image identifier names, and false if it names none.
 func NewAuto(s *store.Store, local func(ref string) (repository, tag string, ok bool), log *slog.Logger) *Auto {
 	return &Auto{s, local, log}
 }
 
-// Pushed notes that the tag has a new image. Once it returns nil, the
-// deployments that follow from it survive a crash.
+// Pushed records that the tag has a new image. When it returns nil, the
+// deployments that the push causes survive a crash.
 func (a *Auto) Pushed(ctx context.Context, repository, tag string) error {
 	return a.store.Update(ctx, func(tx *store.Tx) error {
 		list, err := tx.Services(time.Time{}, "", 0)
@@ -58,14 +58,14 @@ func (a *Auto) follows(v store.ServiceView, repository, tag string) bool {
 	return ok && r == repository && t == tag
 }
 
-// Run starts what is pending whenever an operation ends, until ctx does.
+// Run starts pending deployments whenever an operation ends, until ctx ends.
 func (a *Auto) Run(ctx context.Context) error {
 	watch := a.store.Watch(store.Operations)
 	defer watch.Close()
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()
 	for {
-		if err := a.pass(ctx); err != nil && ctx.Err() == nil {
+		if err := a.startPending(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("start automatic deployments", "err", err)
 		}
 		select {
@@ -78,7 +78,7 @@ func (a *Auto) Run(ctx context.Context) error {
 	}
 }
 
-func (a *Auto) pass(ctx context.Context) error {
+func (a *Auto) startPending(ctx context.Context) error {
 	var pending []string
 	err := a.store.View(ctx, func(tx *store.Tx) (err error) { pending, err = tx.PendingDeployments(); return err })
 	if err != nil {
@@ -92,8 +92,8 @@ func (a *Auto) pass(ctx context.Context) error {
 	return nil
 }
 
-// start turns a note into an operation, leaves it while one is live, or drops
-// it when the service does not run any more.
+// start starts the pending deployment of a service. It keeps it pending while
+// an operation is live, and drops it when the service no longer runs.
 func (a *Auto) start(tx *store.Tx, id string) error {
 	v, err := tx.Service(id)
 	switch {

@@ -23,8 +23,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// resolver answers with the reference as digest; an image named "missing" is
-// not there, and one named "late" fails with an error that passes.
+// resolver returns the reference as the digest. An image named "missing" does
+// not exist; one named "late" fails twice with a temporary error.
 type resolver struct {
 	mu    sync.Mutex
 	tries map[string]int
@@ -45,14 +45,14 @@ func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progr
 	return source.Artifact{Digest: ref, Ref: ref, Config: image.RunConfig{Cmd: []string{"/app"}}}, nil
 }
 
-// world stands for the fleet and a router: it makes releases' instances follow
-// what is wanted, after a while, and reports every drain.
-type world struct {
+// fakeFleet stands for the fleet and a router: after a while it brings the
+// instances of releases to their desired state, and it reports every drain.
+type fakeFleet struct {
 	store *store.Store
 	log   *slog.Logger
 }
 
-func (w world) run(ctx context.Context) {
+func (w fakeFleet) run(ctx context.Context) {
 	watch := w.store.Watch(store.Releases | store.Routes)
 	defer watch.Close()
 	tick := time.NewTicker(time.Second)
@@ -71,7 +71,7 @@ func (w world) run(ctx context.Context) {
 	}
 }
 
-func (w world) pass(tx *store.Tx) error {
+func (w fakeFleet) pass(tx *store.Tx) error {
 	if err := tx.SeeRouter("router", 1, time.Now()); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (w world) pass(tx *store.Tx) error {
 	return nil
 }
 
-func (w world) follow(tx *store.Tx, r slipway.Release) error {
+func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 	instances, err := tx.InstancesOfRelease(r.ID)
 	if err != nil {
 		return err
@@ -103,7 +103,7 @@ func (w world) follow(tx *store.Tx, r slipway.Release) error {
 		if i.State.Live() {
 			live = append(live, i)
 		} else if r.Image == "crash" && r.Desired == slipway.DesiredRun {
-			return nil // it crashed; the operation decides
+			return nil // it crashed: the operation decides what follows
 		}
 	}
 	switch r.Desired {
@@ -124,7 +124,7 @@ func (w world) follow(tx *store.Tx, r slipway.Release) error {
 		case "crash":
 			i.State, i.ReadyAt = slipway.InstanceEnded, time.Time{}
 			i.Exit = &slipway.Exit{Code: 1, Ran: 300 * time.Millisecond, Tail: "cannot reach the database\n"}
-		case "deaf":
+		case "silent":
 			i.State, i.ReadyAt, i.Problem = slipway.InstanceStarting, time.Time{}, "nothing listens on port 8080"
 		}
 		if err := tx.PutInstance(i); err != nil {
@@ -157,14 +157,14 @@ func (k *killer) checkpoint(op slipway.Operation, point string) error {
 	return errKilled
 }
 
-// story is a life of a service: operations one after another, each with how it
-// and the service must rest at its end.
-type story struct {
-	name  string
-	steps []chapter
+// lifecycle is a sequence of operations on a service, each with the status that
+// it and the service must have at its end.
+type lifecycle struct {
+	name       string
+	operations []testOperation
 }
 
-type chapter struct {
+type testOperation struct {
 	kind   slipway.OperationKind
 	image  string // for create and update
 	status slipway.OperationStatus
@@ -173,8 +173,8 @@ type chapter struct {
 	cause  string // of the operation, when it fails
 }
 
-var stories = []story{
-	{"life", []chapter{
+var lifecycles = []lifecycle{
+	{"life", []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
@@ -183,7 +183,7 @@ var stories = []story{
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
-	{"failed creation, mended, then deleted", []chapter{
+	{"failed creation, mended, then deleted", []testOperation{
 		{
 			slipway.CreateService, "crash", slipway.OperationFailed, slipway.StatusCreateFailed, "",
 			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
@@ -195,7 +195,7 @@ var stories = []story{
 		{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
-	{"secrets", []chapter{
+	{"secrets", []testOperation{
 		{slipway.CreateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
 		{
 			slipway.UpdateService, "secret:/gone", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "secret:/token",
@@ -204,7 +204,7 @@ var stories = []story{
 		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
 	}},
-	{"failed updates keep the old version", []chapter{
+	{"failed updates keep the old version", []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{
 			slipway.UpdateService, "missing", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
@@ -215,32 +215,32 @@ var stories = []story{
 			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
 		},
 		{
-			slipway.UpdateService, "deaf", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			slipway.UpdateService, "silent", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
 			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080",
 		},
 	}},
 }
 
-// The engine is killed at every checkpoint of every story, once in each run,
-// and the next one must bring the story to the same end.
-func TestEveryStoryAtEveryPointOfDeath(t *testing.T) {
-	for _, s := range stories {
+// The engine is killed at every checkpoint of every lifecycle, once in each run,
+// and the next engine must bring the lifecycle to the same end.
+func TestEveryLifecycleAtEveryCrashPoint(t *testing.T) {
+	for _, s := range lifecycles {
 		t.Run(s.name, func(t *testing.T) {
-			points := play(t, s, 0)
-			if len(points) < 2*len(s.steps) {
-				t.Fatalf("only %d points of death: %v", len(points), points)
+			points := runLifecycle(t, s, 0)
+			if len(points) < 2*len(s.operations) {
+				t.Fatalf("only %d crash points: %v", len(points), points)
 			}
 			for n := 0; n < len(points); n += stride {
-				t.Run(points[n], func(t *testing.T) { play(t, s, n+1) })
+				t.Run(points[n], func(t *testing.T) { runLifecycle(t, s, n+1) })
 			}
 		})
 	}
 }
 
-func play(t *testing.T, s story, killAt int) (points []string) {
+func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		st, running := stage(t, ":memory:")
+		st, running := newStore(t, ":memory:")
 		k := &killer{at: killAt, dead: make(chan struct{})}
 		res := &resolver{tries: map[string]int{}}
 		read := newReader(t, st)
@@ -252,7 +252,7 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 			select {
 			case <-ctx.Done():
 			case <-k.dead:
-				die() // the rest of the process, which has no operation in hand
+				die() // the rest of the process, which executes no operation
 				<-ended
 				time.Sleep(time.Second) // the time a restart takes
 				if err := st.Update(ctx, (*store.Tx).FreeLeases); err == nil {
@@ -261,8 +261,8 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 			}
 		})
 		id := create(t, st)
-		for _, c := range s.steps {
-			c.tell(t, st, id)
+		for _, c := range s.operations {
+			c.run(t, st, id)
 		}
 		points = k.points
 		checkEvents(t, st, s)
@@ -270,9 +270,9 @@ func play(t *testing.T, s story, killAt int) (points []string) {
 	return points
 }
 
-// stage opens a store and runs the world on it until the test ends, as all that
-// is added to running.
-func stage(t *testing.T, path string) (st *store.Store, running *sync.WaitGroup) {
+// newStore opens a store and runs a fake fleet on it until the test ends. The
+// test's end waits for running.
+func newStore(t *testing.T, path string) (st *store.Store, running *sync.WaitGroup) {
 	t.Helper()
 	st, err := store.Open(t.Context(), path)
 	if err != nil {
@@ -283,7 +283,7 @@ func stage(t *testing.T, path string) (st *store.Store, running *sync.WaitGroup)
 		running.Wait()
 		st.Close()
 	})
-	running.Go(func() { world{st, slog.New(slog.DiscardHandler)}.run(t.Context()) })
+	running.Go(func() { fakeFleet{st, slog.New(slog.DiscardHandler)}.run(t.Context()) })
 	return st, running
 }
 
@@ -337,8 +337,8 @@ func specOf(image string) slipway.Spec {
 	}
 }
 
-// tell asks for the chapter's operation, waits for its end and checks it.
-func (c chapter) tell(t *testing.T, st *store.Store, service string) {
+// run requests the operation, waits for its end and checks it.
+func (c testOperation) run(t *testing.T, st *store.Store, service string) {
 	t.Helper()
 	op := slipway.Operation{ID: slipway.NewID(), ServiceID: service, Kind: c.kind, CreatedAt: time.Now()}
 	if c.image != "" {
@@ -357,7 +357,7 @@ func (c chapter) tell(t *testing.T, st *store.Store, service string) {
 			break
 		}
 	}
-	time.Sleep(time.Minute) // for the world to settle
+	time.Sleep(time.Minute) // for the fake fleet to finish
 	if op.Status != c.status || op.Cause != c.cause {
 		t.Errorf("%s of %q ended %s at %q with cause %q, want %s with %q", c.kind, c.image, op.Status, op.Step, op.Cause, c.status, c.cause)
 	}
@@ -367,7 +367,7 @@ func (c chapter) tell(t *testing.T, st *store.Store, service string) {
 	c.check(t, st, service)
 }
 
-func (c chapter) check(t *testing.T, st *store.Store, service string) {
+func (c testOperation) check(t *testing.T, st *store.Store, service string) {
 	t.Helper()
 	err := st.View(t.Context(), func(tx *store.Tx) error {
 		v, err := tx.Service(service)

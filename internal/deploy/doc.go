@@ -1,8 +1,10 @@
-// Package deploy holds the plans: what each kind of operation does to a
-// service, as a list of steps for internal/operation to take.
+// Package deploy holds the plans: for each kind of operation, the steps that
+// internal/operation executes.
 //
-// It decides what is wanted (releases, their desired state, the active one) and
-// what is said about it (the service's event and deployment logs). It starts,
-// stops and probes nothing: the fleet makes wanted releases run and writes
-// facts, which the wait steps here read.
+// Its steps edit what is wanted (releases, their desired state, the active
+// release) and write the service's event log and deployment logs. It does not
+// start, stop or probe instances: the fleet runs what releases want and writes
+// what it observes, which the wait steps here read.
+//
+// The server wires the plans to the engine and pushes to the registry to Auto.
 package deploy

@@ -11,8 +11,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// The networks of a release are those of its connector, also when that is gone
-// by now; a connector that leads nowhere must not come out as no bounds at all.
+// The networks of a release are those of its connector, also of a deleted one.
+// A connector without subnets must not read as access to every network.
 func TestNetworks(t *testing.T) {
 	t.Parallel()
 	st, err := store.Open(t.Context(), ":memory:")

@@ -16,11 +16,11 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Resolver pins a source to an artifact and brings it here. Its errors that
-// the user can mend are *slipway.Error.
+// Resolver resolves a source to an artifact and fetches it. It returns a
+// *slipway.Error for what the user can fix.
 type Resolver interface {
-	// Resolve may take long; progress is called with lines for people. It is
-	// safe to repeat: what is here already is not fetched again.
+	// Resolve may take minutes and calls progress with lines for people. It is
+	// idempotent: it does not fetch again what is stored locally.
 	Resolve(ctx context.Context, source types.SourceConfiguration, progress func(line string)) (source.Artifact, error)
 }
 
@@ -28,17 +28,17 @@ type Resolver interface {
 type Config struct {
 	Store    *store.Store
 	Resolver Resolver
-	Secrets  *secrets.Reader // nil: services can't have secrets
+	Secrets  *secrets.Reader // nil: services cannot have secrets
 	Region   string
-	Tracing  bool // instances have a collector of traces at collectorEndpoint
+	Tracing  bool // instances have a trace collector at collectorEndpoint
 	Log      *slog.Logger
 
-	ResolveLimit time.Duration // 30 minutes when 0: to fetch an image
-	SecretsLimit time.Duration // 2 minutes when 0: to read secrets
-	HealthLimit  time.Duration // 5 minutes when 0, as App Runner: to become healthy
-	DrainLimit   time.Duration // 2 minutes when 0: the longest a request may take
-	StopLimit    time.Duration // 5 minutes when 0: until every instance is gone
-	RouterSilent time.Duration // 10 s when 0: a router not heard of for so long is gone
+	ResolveLimit time.Duration // to fetch an image; 30 minutes when 0
+	SecretsLimit time.Duration // to read secrets; 2 minutes when 0
+	HealthLimit  time.Duration // for new instances to become healthy; 5 minutes when 0, as App Runner
+	DrainLimit   time.Duration // for requests in flight to end; 2 minutes when 0, the longest a request may take
+	StopLimit    time.Duration // for all instances to stop; 5 minutes when 0
+	RouterSilent time.Duration // after this time without a report a router counts as gone; 10 s when 0
 }
 
 // Plans makes the plan for each kind of operation.
@@ -73,13 +73,13 @@ func (p *Plans) Plan(kind slipway.OperationKind) (operation.Plan, bool) {
 	return operation.Plan{}, false
 }
 
-// deployment brings a specification to life in a new release beside the one
-// that serves, moves the traffic over and retires the old one.
+// deployment starts a new release beside the active one, routes the traffic to
+// it and retires the previous one.
 func (p *Plans) deployment() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
 			{Name: "resolve", Work: p.resolve, Limit: p.cfg.ResolveLimit},
-			{Name: "secrets", Work: p.secrets, Skip: p.withoutSecrets, Limit: p.cfg.SecretsLimit},
+			{Name: "secrets", Work: p.secrets, Skip: p.hasNoSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "release", Edit: p.release},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
 			{Name: "route", Edit: p.route},
@@ -88,13 +88,13 @@ func (p *Plans) deployment() operation.Plan {
 		},
 		Rollback:     []operation.Step{{Name: "restore", Edit: p.restore}},
 		Begin:        p.begin,
-		OnRollback:   p.turn,
+		OnRollback:   p.onRollback,
 		Finish:       p.finish,
-		FailedStatus: failedDeployment,
+		FailedStatus: failedDeploymentStatus,
 	}
 }
 
-// pause stops every instance once its requests are answered.
+// pause stops every instance once its requests have ended.
 func (p *Plans) pause() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
@@ -105,18 +105,18 @@ func (p *Plans) pause() operation.Plan {
 		},
 		Rollback:     []operation.Step{{Name: "reroute", Edit: p.start}},
 		Begin:        p.begin,
-		OnRollback:   p.turn,
+		OnRollback:   p.onRollback,
 		Finish:       p.finish,
-		FailedStatus: failed,
+		FailedStatus: failedStatus,
 	}
 }
 
-// resume starts the release that served before the pause, with its secrets as
-// they are now.
+// resume starts the release that was active before the pause, with the current
+// values of its secrets.
 func (p *Plans) resume() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
-			{Name: "secrets", Work: p.secrets, Skip: p.withoutSecrets, Limit: p.cfg.SecretsLimit},
+			{Name: "secrets", Work: p.secrets, Skip: p.hasNoSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "start", Edit: p.start},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
 		},
@@ -125,14 +125,14 @@ func (p *Plans) resume() operation.Plan {
 			{Name: "stop", Edit: p.stop},
 		},
 		Begin:        p.begin,
-		OnRollback:   p.turn,
+		OnRollback:   p.onRollback,
 		Finish:       p.finish,
-		FailedStatus: failed,
+		FailedStatus: failedStatus,
 	}
 }
 
-// delete is a pause that ends in forgetting. It has no way back: it is tried
-// until its deadline, and can be asked for again.
+// delete stops every instance and then deletes what the service consists of. It
+// has no rollback: it retries until its deadline, and can be requested again.
 func (p *Plans) delete() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
@@ -143,17 +143,17 @@ func (p *Plans) delete() operation.Plan {
 			{Name: "forget", Edit: p.forget},
 		},
 		Begin:        p.begin,
-		OnRollback:   p.turn,
+		OnRollback:   p.onRollback,
 		Finish:       p.finish,
-		FailedStatus: failed,
+		FailedStatus: failedStatus,
 	}
 }
 
-func failed(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
+func failedStatus(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
 
-// failedDeployment is FAILED when there was no version to go back to: for a
-// first creation, and for the rebuild of one that failed.
-func failedDeployment(op slipway.Operation) slipway.OperationStatus {
+// failedDeploymentStatus is FAILED when there was no release to roll back to: for
+// a creation, and for a retry of a failed one.
+func failedDeploymentStatus(op slipway.Operation) slipway.OperationStatus {
 	st, err := load(&op)
 	if err != nil || st.Previous == "" {
 		return slipway.OperationFailed

@@ -8,23 +8,23 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// publishBegin puts the events of an operation's beginning where webhooks find
-// them, in the transaction of what they tell.
-func publishBegin(tx *store.Tx, op *slipway.Operation, s slipway.Service) error {
+// publishStart queues the bus events of an operation's start for webhooks, in the
+// transaction that starts the operation.
+func publishStart(tx *store.Tx, op *slipway.Operation, s slipway.Service) error {
 	before := s.Status
 	if op.Kind == slipway.CreateService {
-		before = "" // what is stored is where a failure would end
+		before = "" // the stored status is the one after a failed creation
 	}
-	w := wording[op.Kind]
+	w := messages[op.Kind]
 	return publish(tx, s, op.StartedAt, w.event+"Started", w.started, false, before, slipway.StatusOperationInProgress)
 }
 
-// publishEnd puts the events of an operation's end there; message is the last
-// line of its story.
+// publishEnd queues the bus events of an operation's end; message is the last
+// line of its log.
 func publishEnd(tx *store.Tx, op *slipway.Operation, s slipway.Service, rest slipway.Status, message string) error {
-	status, failed := wording[op.Kind].event+"CompletedSuccessfully", op.Status != slipway.OperationSucceeded
+	status, failed := messages[op.Kind].event+"CompletedSuccessfully", op.Status != slipway.OperationSucceeded
 	if failed {
-		status = wording[op.Kind].event + "Failed"
+		status = messages[op.Kind].event + "Failed"
 	}
 	return publish(tx, s, op.EndedAt, status, message, failed, slipway.StatusOperationInProgress, rest)
 }

@@ -16,16 +16,16 @@ const (
 	serviceARN = "arn:aws:apprunner:us-east-1:123456789012:service/shop/8fe1e10304f84fd2b0df550fe98a71fa"
 )
 
-// told is what a story's events say, in short.
-type told struct{ Type, From, To, Operation, Message, Severity string }
+// busEvent is what is compared of an event.
+type busEvent struct{ Type, From, To, Operation, Message, Severity string }
 
-// events says which ones a story makes, from App Runner's documentation.
-func (s story) events() (list []told) {
+// events returns the events that a lifecycle makes, as App Runner documents them.
+func (s lifecycle) events() (list []busEvent) {
 	names := map[slipway.OperationKind]string{
 		slipway.CreateService: "CreateService", slipway.UpdateService: "UpdateService", slipway.StartDeployment: "Deployment",
 		slipway.PauseService: "PauseService", slipway.ResumeService: "ResumeService", slipway.DeleteService: "DeleteService",
 	}
-	words := map[string]string{
+	messages := map[string]string{
 		"CreateServiceStarted": "Service creation started.", "CreateServiceCompletedSuccessfully": "Service creation completed successfully.",
 		"CreateServiceFailed":  "Service creation failed. For details, see service logs.",
 		"DeleteServiceStarted": "Service deletion started.", "DeleteServiceCompletedSuccessfully": "Service deletion completed successfully.",
@@ -38,36 +38,36 @@ func (s story) events() (list []told) {
 	}
 	const operation, status = "AppRunner Service Operation Status Change", "AppRunner Service Status Change"
 	rest, serves := "", ""
-	for _, c := range s.steps {
+	for _, c := range s.operations {
 		started, ended, severity := names[c.kind]+"Started", names[c.kind]+"CompletedSuccessfully", "INFO"
-		message := words[ended]
+		message := messages[ended]
 		if c.status != slipway.OperationSucceeded {
 			ended, severity = names[c.kind]+"Failed", "ERROR"
-			message = words[ended]
+			message = messages[ended]
 		} else if c.kind == slipway.UpdateService && c.serves == serves {
 			message = "Service update completed successfully. New configuration is deployed."
 		}
 		list = append(list,
-			told{operation, "", "", started, words[started], "INFO"},
-			told{status, rest, "OPERATION_IN_PROGRESS", "", "Service status is set to OPERATION_IN_PROGRESS.", "INFO"},
-			told{operation, "", "", ended, message, severity},
-			told{status, "OPERATION_IN_PROGRESS", string(c.rest), "", "Service status is set to " + string(c.rest) + ".", "INFO"},
+			busEvent{operation, "", "", started, messages[started], "INFO"},
+			busEvent{status, rest, "OPERATION_IN_PROGRESS", "", "Service status is set to OPERATION_IN_PROGRESS.", "INFO"},
+			busEvent{operation, "", "", ended, message, severity},
+			busEvent{status, "OPERATION_IN_PROGRESS", string(c.rest), "", "Service status is set to " + string(c.rest) + ".", "INFO"},
 		)
 		rest, serves = string(c.rest), c.serves
 	}
 	return list
 }
 
-// checkEvents checks that each event of a story waits for the webhook once, in
-// order, wherever the engine died.
-func checkEvents(t *testing.T, st *store.Store, s story) {
+// checkEvents checks that each event of a lifecycle waits for the webhook once
+// and in order, at whichever point the engine was killed.
+func checkEvents(t *testing.T, st *store.Store, s lifecycle) {
 	t.Helper()
 	var list []slipway.Delivery
 	err := st.View(t.Context(), func(tx *store.Tx) (err error) { list, err = tx.Deliveries(webhook, 0, 1000); return err })
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []told
+	var got []busEvent
 	for _, d := range slices.Backward(list) {
 		var body struct {
 			Version, ID, Source, Account, Time, Region string
@@ -87,7 +87,7 @@ func checkEvents(t *testing.T, st *store.Store, s story) {
 			t.Errorf("event %s", d.Event.Body)
 		}
 		b := body.Detail
-		got = append(got, told{body.DetailType, b.PreviousServiceStatus, b.CurrentServiceStatus, b.OperationStatus, b.Message, b.Severity})
+		got = append(got, busEvent{body.DetailType, b.PreviousServiceStatus, b.CurrentServiceStatus, b.OperationStatus, b.Message, b.Severity})
 	}
 	if d := cmp.Diff(s.events(), got); d != "" {
 		t.Errorf("events differ (-want +got):\n%s", d)

@@ -12,8 +12,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// references returns what the variables of a specification refer to, by name.
-func references(spec slipway.Spec) map[string]string {
+// secretReferences returns the ARNs or names of the secrets that a specification
+// refers to, by environment variable.
+func secretReferences(spec slipway.Spec) map[string]string {
 	all := map[string]string{}
 	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
 		maps.Copy(all, r.ImageConfiguration.RuntimeEnvironmentSecrets)
@@ -24,14 +25,14 @@ func references(spec slipway.Spec) map[string]string {
 	return all
 }
 
-// withoutSecrets reports that there are none to read.
-func (p *Plans) withoutSecrets(tx *store.Tx, op *slipway.Operation) (bool, error) {
+// hasNoSecrets reports whether the specification refers to no secrets.
+func (p *Plans) hasNoSecrets(tx *store.Tx, op *slipway.Operation) (bool, error) {
 	spec, err := p.spec(tx, op)
-	return len(references(spec)) == 0, err
+	return len(secretReferences(spec)) == 0, err
 }
 
-// secrets reads the values of secrets, once for all instances of the release
-// that follows, and leaves them sealed in the operation's state.
+// secrets reads the values of secrets once for all instances of the release, and
+// stores them sealed in the operation's state.
 func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	st, err := load(op)
 	if err != nil {
@@ -44,7 +45,7 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	if p.cfg.Secrets == nil {
 		return operation.Fatal(errors.New("this server keeps no secrets"))
 	}
-	values, err := p.cfg.Secrets.Read(ctx, references(spec))
+	values, err := p.cfg.Secrets.Read(ctx, secretReferences(spec))
 	if err != nil {
 		return err
 	}
@@ -59,8 +60,8 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 
 func operationOwner(op *slipway.Operation) string { return "operation " + op.ID }
 
-// secretsFor moves the values that were read from the state to the release they
-// are for.
+// secretsFor removes the secrets from the state and returns them sealed for the
+// release.
 func (p *Plans) secretsFor(op *slipway.Operation, st *state, release string) ([]byte, error) {
 	if len(st.Secrets) == 0 {
 		return nil, nil
@@ -74,10 +75,10 @@ func (p *Plans) secretsFor(op *slipway.Operation, st *state, release string) ([]
 	return secrets.SealEnvironment(keys, secrets.ReleaseOwner(release), values)
 }
 
-// renew gives the release that is to run again the values that were read now: a
-// resume is like a deployment to a new service.
+// replaceSecrets replaces the secrets of the active release by the values that
+// were just read: App Runner resumes with the current ones.
 // https://docs.aws.amazon.com/apprunner/latest/dg/manage-pause.html
-func (p *Plans) renew(tx *store.Tx, op *slipway.Operation) error {
+func (p *Plans) replaceSecrets(tx *store.Tx, op *slipway.Operation) error {
 	st, err := load(op)
 	if err != nil || len(st.Secrets) == 0 {
 		return operation.Fatal(err)

@@ -46,7 +46,7 @@ func TestSecretsAreReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		ctx := t.Context()
-		st, running := stage(t, filepath.Join(dir, "slipway.db"))
+		st, running := newStore(t, filepath.Join(dir, "slipway.db"))
 		read := newReader(t, st)
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
 		id := create(t, st)
@@ -76,18 +76,18 @@ func TestSecretsAreReadOnce(t *testing.T) {
 		}
 		const image = "secret:/token"
 		for i, c := range []struct {
-			chapter
+			testOperation
 			value string // put before
 			want  string
 		}{
-			{chapter{slipway.CreateService, image, slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-one", "TOKEN=plain-one"},
-			{chapter{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-two", "TOKEN=plain-two"},
-			{chapter{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""}, "plain-three", "TOKEN=plain-two"},
-			{chapter{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-four", "TOKEN=plain-four"},
-			{chapter{slipway.UpdateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}, "plain-five", ""},
+			{testOperation{slipway.CreateService, image, slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-one", "TOKEN=plain-one"},
+			{testOperation{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-two", "TOKEN=plain-two"},
+			{testOperation{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""}, "plain-three", "TOKEN=plain-two"},
+			{testOperation{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, image, ""}, "plain-four", "TOKEN=plain-four"},
+			{testOperation{slipway.UpdateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}, "plain-five", ""},
 		} {
 			putToken(t, read, c.value)
-			c.tell(t, st, id)
+			c.run(t, st, id)
 			if got := token(); got != c.want {
 				t.Errorf("%d. %s: the release has %q, want %q", i, c.kind, got, c.want)
 			}

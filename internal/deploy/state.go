@@ -9,13 +9,13 @@ import (
 	"github.com/openslipway/slipway/internal/source"
 )
 
-// state is what the steps of an operation leave for later ones.
+// state is what the steps of an operation save for later steps.
 type state struct {
 	Artifact *source.Artifact `json:",omitempty"`
-	Release  string           `json:",omitempty"` // the one being deployed
-	Secrets  []byte           `json:",omitempty"` // sealed values that were read and are not the release's yet
-	Previous string           `json:",omitempty"` // the one that served when the operation began
-	Spec     *slipway.Spec    `json:",omitempty"` // the service's before the route step
+	Release  string           `json:",omitempty"` // id of the release being deployed
+	Secrets  []byte           `json:",omitempty"` // sealed values that the release does not have yet
+	Previous string           `json:",omitempty"` // id of the release that was active when the operation began
+	Spec     *slipway.Spec    `json:",omitempty"` // the service's specification before the route step
 
 	DrainUntil time.Time `json:",omitzero"`
 }

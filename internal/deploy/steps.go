@@ -11,8 +11,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// spec is what the operation deploys: the one it was asked for, else the
-// service's own.
+// spec returns the specification to deploy: the operation's input if it has one,
+// otherwise the service's.
 func (p *Plans) spec(tx *store.Tx, op *slipway.Operation) (slipway.Spec, error) {
 	if op.Input.Spec != nil {
 		return *op.Input.Spec, nil
@@ -21,7 +21,7 @@ func (p *Plans) spec(tx *store.Tx, op *slipway.Operation) (slipway.Spec, error) 
 	return v.Spec, err
 }
 
-// resolve pins the source to a digest and brings the image here.
+// resolve resolves the source to a digest and fetches the image.
 func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 	st, err := load(op)
 	if err != nil {
@@ -31,12 +31,12 @@ func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
 		return err
 	}
-	if err := p.say(ctx, op, both, "Pulling image "+imageOf(spec)+"."); err != nil {
+	if err := p.logProgress(ctx, op, bothStreams, "Pulling image "+imageIdentifier(spec)+"."); err != nil {
 		return err
 	}
 	a, err := p.cfg.Resolver.Resolve(ctx, spec.Source, func(line string) {
-		if err := p.say(ctx, op, detail, line); err != nil && ctx.Err() == nil {
-			p.cfg.Log.Warn("progress line could not be written", "operation", op.ID, "err", err)
+		if err := p.logProgress(ctx, op, operationStream, line); err != nil && ctx.Err() == nil {
+			p.cfg.Log.Warn("cannot write progress line", "operation", op.ID, "err", err)
 		}
 	})
 	if err != nil {
@@ -46,10 +46,10 @@ func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 	if err := save(op, st); err != nil {
 		return operation.Fatal(err)
 	}
-	return p.say(ctx, op, both, "Successfully pulled your application image ("+a.Digest+").")
+	return p.logProgress(ctx, op, bothStreams, "Successfully pulled your application image ("+a.Digest+").")
 }
 
-// release adds the new release; the fleet starts it.
+// release inserts the new release, which the fleet then starts.
 func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	st, err := load(op)
 	if err != nil || st.Artifact == nil {
@@ -67,7 +67,7 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err != nil {
 		return fmt.Errorf("read auto scaling configuration %s: %w", spec.AutoScalingConfigurationARN, err)
 	}
-	r, err := settle(spec, *st.Artifact, asc.Scaling, p.cfg.Region)
+	r, err := resolveRelease(spec, *st.Artifact, asc.Scaling, p.cfg.Region)
 	if err != nil {
 		return operation.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		return err
 	}
 	r.ID, r.ServiceID, r.Operation = slipway.NewID(), op.ServiceID, op.ID
-	if err := p.trace(tx, op, now, v.Service, spec, &r); err != nil {
+	if err := p.addTracing(tx, op, now, v.Service, spec, &r); err != nil {
 		return err
 	}
 	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, asc.Scaling.MinSize, now
@@ -96,17 +96,17 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err := tx.InsertRelease(r); err != nil {
 		return err
 	}
-	if err := p.tell(tx, op, now, both, "Provisioning instances and deploying image for publicly accessible service."); err != nil {
+	if err := p.logEvent(tx, op, now, bothStreams, "Provisioning instances and deploying image for publicly accessible service."); err != nil {
 		return err
 	}
-	if err := p.tell(tx, op, now, both, "Performing health check on "+describe(r)+"."); err != nil {
+	if err := p.logEvent(tx, op, now, bothStreams, "Performing health check on "+describeHealthCheck(r)+"."); err != nil {
 		return err
 	}
 	return save(op, st)
 }
 
-// networks are those that the instances of the specification reach by way of
-// its VPC connector: its subnets.
+// networks returns the subnets of the specification's VPC connector: the only
+// networks that its instances reach. nil without a connector.
 func networks(tx *store.Tx, spec slipway.Spec) ([]string, error) {
 	arn := spec.VPCConnectorARN()
 	if arn == "" {
@@ -114,7 +114,7 @@ func networks(tx *store.Tx, spec slipway.Spec) ([]string, error) {
 	}
 	c, err := tx.VPCConnector(arn)
 	if err == nil && len(c.Subnets) == 0 {
-		err = errors.New("it has no subnets") // which would mean no bounds at all
+		err = errors.New("it has no subnets") // an empty list would mean every network
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read VPC connector %s: %w", arn, err)
@@ -122,8 +122,8 @@ func networks(tx *store.Tx, spec slipway.Spec) ([]string, error) {
 	return c.Subnets, nil
 }
 
-// prune forgets releases that stopped and have no instance left. The active one
-// stays even when the service is paused.
+// prune deletes stopped releases that have no live instance. It keeps the active
+// release, which is stopped too while the service is paused.
 func (p *Plans) prune(tx *store.Tx, v store.ServiceView) error {
 	list, err := tx.ReleasesOf(v.ID)
 	if err != nil {
@@ -137,7 +137,7 @@ func (p *Plans) prune(tx *store.Tx, v store.ServiceView) error {
 		if err != nil {
 			return err
 		}
-		if living(instances) > 0 {
+		if countLive(instances) > 0 {
 			continue
 		}
 		for _, i := range instances {
@@ -152,7 +152,7 @@ func (p *Plans) prune(tx *store.Tx, v store.ServiceView) error {
 	return nil
 }
 
-func living(instances []slipway.Instance) int {
+func countLive(instances []slipway.Instance) int {
 	n := 0
 	for _, i := range instances {
 		if i.State.Live() {
@@ -162,10 +162,10 @@ func living(instances []slipway.Instance) int {
 	return n
 }
 
-// healthy waits until as many instances of the release are ready as it wants
-// from the start. A process that ended fails the operation at once.
+// healthy waits until the release has its initial number of ready instances. It
+// fails at once when the process of an instance ends.
 func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (bool, string, error) {
-	r, err := p.target(tx, op)
+	r, err := p.targetRelease(tx, op)
 	if err != nil {
 		return false, "", err
 	}
@@ -175,16 +175,16 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	}
 	need := r.Size
 	if op.Kind == slipway.ResumeService {
-		need = r.Scaling.MinSize // demand may have raised the size meanwhile
+		need = r.Scaling.MinSize // the scaler may have raised the size meanwhile
 	}
 	if exit := firstExit(instances, op); exit != nil {
-		return false, "", operation.Fatal(errors.New(explain(*exit)))
+		return false, "", operation.Fatal(errors.New(exitReason(*exit)))
 	}
 	ready, problem := 0, ""
 	for _, i := range instances {
 		switch {
 		case i.CreatedAt.Before(op.StartedAt):
-			// Of an earlier run of the same release: a resume starts it anew.
+			// From before the pause: a resume starts the same release again.
 		case i.State == slipway.InstanceReady:
 			ready++
 		case i.Problem != "":
@@ -194,7 +194,7 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	if ready >= need {
 		return true, "", nil
 	}
-	waiting := fmt.Sprintf("%d of %d instances passed the health check on %s", ready, need, describe(r))
+	waiting := fmt.Sprintf("%d of %d instances passed the health check on %s", ready, need, describeHealthCheck(r))
 	if problem != "" {
 		waiting += "; " + problem
 	} else {
@@ -203,8 +203,8 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	return false, waiting, nil
 }
 
-// firstExit returns how an instance that the operation brought up ended by
-// itself, nil when none did.
+// firstExit returns the exit of an instance that was started for the operation
+// and ended by itself; nil if there is none.
 func firstExit(instances []slipway.Instance, op *slipway.Operation) *slipway.Exit {
 	for _, i := range instances {
 		if i.State == slipway.InstanceEnded && !i.CreatedAt.Before(op.StartedAt) && i.Exit != nil {
@@ -214,9 +214,9 @@ func firstExit(instances []slipway.Instance, op *slipway.Operation) *slipway.Exi
 	return nil
 }
 
-// target is the release the operation brings up: the new one of a deployment,
-// the active one of a resume.
-func (p *Plans) target(tx *store.Tx, op *slipway.Operation) (slipway.Release, error) {
+// targetRelease returns the release that the operation starts: the new one of a
+// deployment, the active one of a resume.
+func (p *Plans) targetRelease(tx *store.Tx, op *slipway.Operation) (slipway.Release, error) {
 	st, err := load(op)
 	if err != nil {
 		return slipway.Release{}, operation.Fatal(err)
@@ -236,8 +236,8 @@ func (p *Plans) target(tx *store.Tx, op *slipway.Operation) (slipway.Release, er
 	return r, err
 }
 
-// route makes the new release the active one: routers send it every new
-// request from this commit on.
+// route makes the new release active: from this commit on, routers send it every
+// new request.
 func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	st, err := load(op)
 	if err != nil {
@@ -267,14 +267,14 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 			return err
 		}
 	}
-	if err := p.tell(tx, op, now, both, "Health check is successful. Routing traffic to application."); err != nil {
+	if err := p.logEvent(tx, op, now, bothStreams, "Health check is successful. Routing traffic to application."); err != nil {
 		return err
 	}
 	return save(op, st)
 }
 
-// drained waits until no request is in flight on the release that is to go, or
-// until the longest a request may take has passed.
+// drained waits until no request is in flight on the previous release, at most as
+// long as a request may take.
 func (p *Plans) drained(tx *store.Tx, op *slipway.Operation, now time.Time) (bool, string, error) {
 	st, err := load(op)
 	if err != nil {
@@ -287,13 +287,13 @@ func (p *Plans) drained(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	return done, "requests are still in flight", err
 }
 
-// retire stops the release that no longer serves.
+// retire stops the previous release.
 func (p *Plans) retire(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	st, err := load(op)
 	if err != nil {
 		return operation.Fatal(err)
 	}
-	if err := p.tell(tx, op, now, both, "Successfully routed incoming traffic to application."); err != nil {
+	if err := p.logEvent(tx, op, now, bothStreams, "Successfully routed incoming traffic to application."); err != nil {
 		return err
 	}
 	if st.Previous == "" {
@@ -306,14 +306,14 @@ func (p *Plans) retire(tx *store.Tx, op *slipway.Operation, now time.Time) error
 	return tx.SetDesired(prev, slipway.DesiredStop)
 }
 
-// restore undoes a deployment from wherever it was: the rows point back to the
-// previous release, which has been running all the time.
+// restore rolls a deployment back from any step: it makes the previous release,
+// which has kept running, the active one again.
 func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	st, err := load(op)
 	if err != nil {
 		return operation.Fatal(err)
 	}
-	if len(st.Secrets) > 0 { // read for a release that was never made
+	if len(st.Secrets) > 0 { // read for a release that was never inserted
 		st.Secrets = nil
 		if err := save(op, st); err != nil {
 			return operation.Fatal(err)
@@ -330,7 +330,7 @@ func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 			}
 		}
 	}
-	if st.Spec != nil { // the traffic had moved
+	if st.Spec != nil { // route has run
 		if err := tx.SetSpec(op.ServiceID, *st.Spec, now); err != nil {
 			return err
 		}
@@ -348,7 +348,7 @@ func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	return tx.SetDesired(prev, slipway.DesiredRun)
 }
 
-// unroute takes the traffic off the service.
+// unroute returns an edit that stops routing requests to the service.
 func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operation, time.Time) error {
 	return func(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 		v, err := tx.Service(op.ServiceID)
@@ -380,7 +380,7 @@ func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operatio
 	}
 }
 
-// stop ends every release of the service.
+// stop stops every release of the service.
 func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 	list, err := tx.ReleasesOf(op.ServiceID)
 	if err != nil {
@@ -403,11 +403,11 @@ func (p *Plans) stopped(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool,
 	if err != nil {
 		return false, "", err
 	}
-	n := living(instances)
+	n := countLive(instances)
 	return n == 0, fmt.Sprintf("%d instances have not stopped", n), nil
 }
 
-// start wants the active release to run again, from its smallest size.
+// start runs the active release again, at its minimum size.
 func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	v, err := tx.Service(op.ServiceID)
 	if err != nil {
@@ -416,7 +416,7 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err := tx.SetWanted(op.ServiceID, slipway.WantedRunning, now); err != nil {
 		return err
 	}
-	if err := p.renew(tx, op); err != nil {
+	if err := p.replaceSecrets(tx, op); err != nil {
 		return err
 	}
 	r, err := tx.Release(v.ActiveRelease)
@@ -429,9 +429,8 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	return tx.SetDesired(r, slipway.DesiredRun)
 }
 
-// forget drops everything about the service but its name, history and the fact
-// that it was deleted; the rest follows when App Runner forgets deleted
-// services too.
+// forget deletes the service's releases and instances. The service's row and
+// history stay: like App Runner, the API shows deleted services for some time.
 func (p *Plans) forget(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 	instances, err := tx.InstancesOf(op.ServiceID)
 	if err != nil {

@@ -15,28 +15,28 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// collectorEndpoint is where App Runner's instances find a collector of traces,
-// by OTLP over gRPC (docs.aws.amazon.com/apprunner/latest/dg/monitor-xray.html).
+// collectorEndpoint is the trace collector of App Runner's instances; it takes
+// OTLP over gRPC (docs.aws.amazon.com/apprunner/latest/dg/monitor-xray.html).
 const collectorEndpoint = "http://localhost:4317"
 
-// traced reports whether a specification asks for traces.
-func traced(tx *store.Tx, spec slipway.Spec) (bool, error) {
+// wantsTracing reports whether a specification enables tracing.
+func wantsTracing(tx *store.Tx, spec slipway.Spec) (bool, error) {
 	o := spec.Observability
 	if o == nil || !o.ObservabilityEnabled {
 		return false, nil
 	}
 	c, err := tx.Observability(aws.ToString(o.ObservabilityConfigurationArn))
 	if errors.Is(err, store.ErrNotFound) {
-		return false, nil // specifications of before there were others than the provided one
+		return false, nil // stored before other configurations than the default one existed
 	}
 	return c.TraceVendor == string(types.TracingVendorAwsxray), err
 }
 
-// trace lets a release whose specification asks for it send traces: its
-// instances get a collector, and the variables by which OpenTelemetry's SDKs
-// find it, but for those that the image or the user has set.
-func (p *Plans) trace(tx *store.Tx, op *slipway.Operation, now time.Time, v slipway.Service, spec slipway.Spec, r *slipway.Release) error {
-	wanted, err := traced(tx, spec)
+// addTracing gives the instances of a release whose specification enables tracing
+// a collector and the variables by which OpenTelemetry's SDKs find it. Variables
+// of the image and the user win.
+func (p *Plans) addTracing(tx *store.Tx, op *slipway.Operation, now time.Time, v slipway.Service, spec slipway.Spec, r *slipway.Release) error {
+	wanted, err := wantsTracing(tx, spec)
 	if err != nil {
 		return fmt.Errorf("read the observability configuration: %w", err)
 	}
@@ -44,15 +44,15 @@ func (p *Plans) trace(tx *store.Tx, op *slipway.Operation, now time.Time, v slip
 		return nil
 	}
 	if !p.cfg.Tracing {
-		return p.tell(tx, op, now, both, "Observability is enabled, but this server has no collector of traces (--otlp-endpoint): none are collected.")
+		return p.logEvent(tx, op, now, bothStreams, "Observability is enabled, but this server has no collector of traces (--otlp-endpoint): none are collected.")
 	}
 	r.Tracing = true
-	r.Process.Env = withDefaults(r.Process.Env, traceVariables(v))
+	r.Process.Env = addMissing(r.Process.Env, traceVariables(v))
 	return nil
 }
 
-// traceVariables configure OpenTelemetry's SDKs to send traces, and traces
-// alone, as X-Ray has them.
+// traceVariables configures OpenTelemetry's SDKs to send traces, in X-Ray's
+// format, and neither metrics nor logs.
 func traceVariables(v slipway.Service) map[string]string {
 	env := map[string]string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT": collectorEndpoint,
@@ -71,8 +71,8 @@ func traceVariables(v slipway.Service) map[string]string {
 	return env
 }
 
-// withDefaults adds variables to an environment that has them not.
-func withDefaults(env []string, defaults map[string]string) []string {
+// addMissing adds the variables of defaults that env does not set.
+func addMissing(env []string, defaults map[string]string) []string {
 	missing := maps.Clone(defaults)
 	for _, kv := range env {
 		name, _, _ := strings.Cut(kv, "=")

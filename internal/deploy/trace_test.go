@@ -23,7 +23,7 @@ func TestTraceVariables(t *testing.T) {
 		"OTEL_SERVICE_NAME=shop",
 		"OTEL_TRACES_EXPORTER=", // set to nothing is set
 	}
-	if d := cmp.Diff(want, withDefaults(env, traceVariables(v))); d != "" {
+	if d := cmp.Diff(want, addMissing(env, traceVariables(v))); d != "" {
 		t.Errorf("environment (-want +got):\n%s", d)
 	}
 	if d := cmp.Diff([]string{"A=1", "OTEL_PROPAGATORS=tracecontext,baggage", "OTEL_TRACES_EXPORTER="}, env); d != "" {

@@ -55,7 +55,7 @@ func TestSettle(t *testing.T) {
 				Source:   types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageConfiguration: &c.conf}},
 				Instance: types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String("512")},
 			}
-			r, err := settle(spec, c.image, slipway.Scaling{MaxConcurrency: 1, MinSize: 1, MaxSize: 1}, "eu-west-1")
+			r, err := resolveRelease(spec, c.image, slipway.Scaling{MaxConcurrency: 1, MinSize: 1, MaxSize: 1}, "eu-west-1")
 			if slipway.CodeOf(err) != c.err {
 				t.Fatalf("err = %v, want code %q", err, c.err)
 			}
@@ -84,7 +84,7 @@ func TestExplain(t *testing.T) {
 		"the process was killed because it used more memory than the service has after 2.0 s; its last lines were: growing": {Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second, Tail: "growing"},
 		"the process could not run: exec /app: no such file or directory":                                                   {Code: 127, Reason: "exec /app: no such file or directory"},
 	} {
-		if got := explain(e); got != want {
+		if got := exitReason(e); got != want {
 			t.Errorf("explain = %q, want %q", got, want)
 		}
 	}

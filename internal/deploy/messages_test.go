@@ -20,14 +20,14 @@ func TestLines(t *testing.T) {
 	const one, serves = "one", slipway.StatusRunning
 	failed := slipway.OperationRollbackSucceeded
 	crashed := "the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database"
-	deaf := "it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080"
+	unhealthy := "it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080"
 	for _, c := range []struct {
-		chapter chapter
-		events  []string // ID stands for the operation's id
-		own     []string
+		op     testOperation
+		events []string // ID stands for the operation's id
+		own    []string
 	}{
 		{
-			chapter{slipway.UpdateService, one, slipway.OperationSucceeded, serves, one, ""},
+			testOperation{slipway.UpdateService, one, slipway.OperationSucceeded, serves, one, ""},
 			[]string{
 				"Service update started.",
 				"Service status is set to OPERATION_IN_PROGRESS.",
@@ -55,7 +55,7 @@ func TestLines(t *testing.T) {
 			},
 		},
 		{
-			chapter{slipway.UpdateService, "two", slipway.OperationSucceeded, serves, "two", ""},
+			testOperation{slipway.UpdateService, "two", slipway.OperationSucceeded, serves, "two", ""},
 			[]string{
 				"Service update completed successfully. New application and configuration is deployed.",
 				"Service status is set to RUNNING.",
@@ -63,7 +63,7 @@ func TestLines(t *testing.T) {
 			[]string{"Service update completed successfully. New application and configuration is deployed."},
 		},
 		{
-			chapter{slipway.UpdateService, "crash", failed, serves, one, crashed},
+			testOperation{slipway.UpdateService, "crash", failed, serves, one, crashed},
 			[]string{
 				"Performing health check on protocol `TCP` [Port: '8080'].",
 				"Deployment with ID : ID failed. Failure reason : " + crashed + ".",
@@ -79,22 +79,22 @@ func TestLines(t *testing.T) {
 			},
 		},
 		{
-			chapter{slipway.UpdateService, "deaf", failed, serves, one, deaf},
+			testOperation{slipway.UpdateService, "silent", failed, serves, one, unhealthy},
 			[]string{
 				"Health check failed on protocol `TCP` [Port: '8080']. Check your configured port number.",
-				"Deployment with ID : ID failed. Failure reason : " + deaf + ".",
+				"Deployment with ID : ID failed. Failure reason : " + unhealthy + ".",
 				"Service update failed. For details, see service logs.",
 				"Service status is set to RUNNING.",
 			},
 			[]string{
 				"Health check failed on protocol `TCP` [Port: '8080']. Check your configured port number.",
-				"Deployment with ID : ID failed. Failure reason : " + deaf + ".",
+				"Deployment with ID : ID failed. Failure reason : " + unhealthy + ".",
 				"Failed to deploy your application image.",
 				"Service update failed. For details, see service logs.",
 			},
 		},
 		{
-			chapter{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
+			testOperation{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
 			[]string{
 				"Service pause started.", "Service status is set to OPERATION_IN_PROGRESS.",
 				"Service pause completed successfully.", "Service status is set to PAUSED.",
@@ -102,8 +102,8 @@ func TestLines(t *testing.T) {
 			[]string{"Service status is set to OPERATION_IN_PROGRESS.", "Service pause completed successfully."},
 		},
 	} {
-		t.Run(string(c.chapter.kind)+" "+c.chapter.image, func(t *testing.T) {
-			events, own := lines(t, c.chapter)
+		t.Run(string(c.op.kind)+" "+c.op.image, func(t *testing.T) {
+			events, own := lines(t, c.op)
 			tail := func(all []string, n int) []string { return all[max(0, len(all)-n):] }
 			if diff := cmp.Diff(c.events, tail(events, len(c.events))); diff != "" {
 				t.Errorf("events (-want +got):\n%s", diff)
@@ -115,16 +115,16 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// lines creates a service, lets a chapter follow and returns what was written.
-func lines(t *testing.T, c chapter) (events, own []string) {
+// lines creates a service, executes one more operation and returns what was written.
+func lines(t *testing.T, c testOperation) (events, own []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		st, running := stage(t, ":memory:")
+		st, running := newStore(t, ":memory:")
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
-		first := chapter{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}
-		first.tell(t, st, id)
-		c.tell(t, st, id)
+		first := testOperation{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}
+		first.run(t, st, id)
+		c.run(t, st, id)
 		err := st.View(ctx, func(tx *store.Tx) error {
 			ops, err := tx.OperationsOf(id, time.Time{}, "", 0)
 			if err != nil {

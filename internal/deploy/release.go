@@ -16,9 +16,9 @@ import (
 	"github.com/openslipway/slipway/internal/source"
 )
 
-// settle works out everything an instance of the specification needs to run:
-// the image's own configuration overridden as App Runner does.
-func settle(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
+// resolveRelease combines a specification and an image's configuration into a
+// release. The specification overrides the image as in App Runner.
+func resolveRelease(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
 	conf := &types.ImageConfiguration{}
 	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
 		conf = r.ImageConfiguration
@@ -46,9 +46,10 @@ func port(s string) (int, error) {
 	return n, nil
 }
 
-// process settles what runs. A start command replaces the image's entry point
-// and command both and is split like a shell does, but no shell runs it: App
-// Runner's users see "&&" handed to their program (apprunner-roadmap 180).
+// process returns what an instance runs. A start command replaces both entry
+// point and command of the image. It is split into words as a shell would, but no
+// shell runs it: as with App Runner, the program gets "&&" as an argument
+// (apprunner-roadmap 180).
 func process(a source.Artifact, conf *types.ImageConfiguration, port int, region string) (slipway.Process, error) {
 	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
@@ -70,8 +71,8 @@ func process(a source.Artifact, conf *types.ImageConfiguration, port int, region
 	return p, nil
 }
 
-// environment merges variables, later ones winning: the region, the image's,
-// the user's, PORT.
+// environment merges, in rising precedence, the region's variables, the image's,
+// the user's and PORT.
 func environment(image []string, user map[string]string, port int, region string) []string {
 	merged := map[string]string{"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
 	for _, kv := range image {
@@ -100,8 +101,8 @@ func resources(c types.InstanceConfiguration) (slipway.Resources, error) {
 	return slipway.Resources{CPU: cpu, Memory: memory}, nil
 }
 
-// healthCheck fills in App Runner's defaults, which the API has filled in
-// before for what it stores.
+// healthCheck applies App Runner's defaults. The API has applied them already to
+// specifications that it stored.
 func healthCheck(h types.HealthCheckConfiguration) slipway.HealthCheck {
 	number := func(v *int32, otherwise int) int {
 		if v == nil {
@@ -123,40 +124,7 @@ func healthCheck(h types.HealthCheckConfiguration) slipway.HealthCheck {
 	}
 }
 
-// describe words a release's health check as App Runner's logs do.
-func describe(r slipway.Release) string {
-	if r.HealthCheck.HTTP {
-		return fmt.Sprintf("protocol `HTTP` [Path: '%s'], [Port: '%d']", r.HealthCheck.Path, r.Port)
-	}
-	return fmt.Sprintf("protocol `TCP` [Port: '%d']", r.Port)
-}
-
-// explain words the end of an instance's process as a reason a person can act
-// on.
-func explain(e slipway.Exit) string {
-	var b strings.Builder
-	switch {
-	case e.OOM:
-		b.WriteString("the process was killed because it used more memory than the service has")
-	case e.Reason != "":
-		b.WriteString("the process could not run: " + e.Reason)
-	case e.Signal != "":
-		fmt.Fprintf(&b, "the process was killed by %s", e.Signal)
-	default:
-		fmt.Fprintf(&b, "the process exited with code %d", e.Code)
-	}
-	if e.Ran > 0 {
-		fmt.Fprintf(&b, " after %.1f s", e.Ran.Seconds())
-	}
-	if tail := strings.TrimSpace(e.Tail); tail != "" {
-		b.WriteString("; its last lines were: " + tail)
-	} else if e.Reason == "" {
-		b.WriteString("; it wrote nothing")
-	}
-	return b.String()
-}
-
-func imageOf(spec slipway.Spec) string {
+func imageIdentifier(spec slipway.Spec) string {
 	if r := spec.Source.ImageRepository; r != nil {
 		return aws.ToString(r.ImageIdentifier)
 	}
