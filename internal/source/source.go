@@ -1,9 +1,9 @@
-// Package source turns what a service is made from into something that can
-// run: an image reference into an image in the local store, pinned by digest
-// and unpacked.
+// Package source resolves what a service is deployed from: it pulls the image
+// that a specification refers to into the local image store, unpacks it and
+// returns its digest.
 //
-// It builds nothing and starts nothing. Its caller is the resolve step of
-// internal/deploy.
+// It does not build images and starts nothing. The resolve step of
+// internal/deploy calls it.
 package source
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// Artifact is a source made ready to run.
+// Artifact is a resolved source: an image that instances can be started from.
 type Artifact struct {
 	Digest string // manifest digest in the local image store
 	Ref    string // as the user wrote it
@@ -29,13 +29,13 @@ type Artifact struct {
 // Resolver resolves sources with a local image store.
 type Resolver struct{ Images *image.Store }
 
-// progressEvery is the least time between two lines about one download.
+// progressEvery is the minimum time between two progress lines of one pull.
 const progressEvery = 2 * time.Second
 
-// Resolve brings the source's image here, unpacks it and returns its digest.
-// It may take minutes; progress is told how far it is, in lines for people.
-// Repeating it fetches only what is missing. Errors that the user can mend are
-// *slipway.Error.
+// Resolve pulls the source's image, unpacks it and returns its digest. It may
+// take minutes and reports progress in lines for people. It is idempotent and
+// fetches only what is missing. It returns a *slipway.Error for what the user can
+// fix.
 func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, progress func(line string)) (Artifact, error) {
 	if s.ImageRepository == nil {
 		return Artifact{}, slipway.Errorf(slipway.InvalidRequest,
@@ -44,13 +44,13 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 	ref := aws.ToString(s.ImageRepository.ImageIdentifier)
 	img, err := r.Images.Pull(ctx, ref, throttled(progress))
 	if err != nil {
-		return Artifact{}, worded("pull "+ref, err)
+		return Artifact{}, wrap("pull "+ref, err)
 	}
-	// Unpacked here, so that what is wrong with a layer fails the deployment
-	// with its reason, and starting an instance never waits for a disk.
+	// Unpack now: a broken layer fails the deployment with its reason, and the
+	// start of an instance does not wait for the disk.
 	layers, err := r.Images.Layers(ctx, img.Digest)
 	if err != nil {
-		return Artifact{}, worded("unpack "+ref, err)
+		return Artifact{}, wrap("unpack "+ref, err)
 	}
 	if len(layers) == 0 {
 		return Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image %s has no layers: there is nothing in it to run.", ref)
@@ -58,9 +58,9 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 	return Artifact{Digest: img.Digest, Ref: ref, Config: img.Config}, nil
 }
 
-// worded says what was being done, unless err already speaks to the user. What
-// may be gone at another try loses its code: it is not the user's mistake.
-func worded(doing string, err error) error {
+// wrap adds what was being done to err, unless err already is a *slipway.Error.
+// An error that a retry may fix loses its code, as the user cannot fix it.
+func wrap(doing string, err error) error {
 	if errors.Is(err, image.ErrUnavailable) {
 		return errors.New(err.Error())
 	}
@@ -70,7 +70,7 @@ func worded(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// throttled makes lines of a pull's progress, one now and then.
+// throttled reports a pull's progress as lines, at most one per progressEvery.
 func throttled(progress func(string)) func(image.Progress) {
 	last := time.Now()
 	return func(p image.Progress) {

@@ -46,7 +46,7 @@ func TestWordedTellsMistakesFromBadDays(t *testing.T) {
 		{"unavailable", fmt.Errorf("%w: %w", image.ErrUnavailable, mistake), "", "registry unavailable: No such image."},
 		{"ours", errors.New("disk on fire"), "", "pull x: disk on fire"},
 	} {
-		got := worded("pull x", c.err)
+		got := wrap("pull x", c.err)
 		if slipway.CodeOf(got) != c.code || got.Error() != c.text {
 			t.Errorf("%s: %q with code %q, want %q with %q", c.name, got, slipway.CodeOf(got), c.text, c.code)
 		}
