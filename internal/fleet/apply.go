@@ -11,52 +11,53 @@ import (
 )
 
 const (
-	// startsAtOnce is how many instances of one service are made at a time.
+	// startsAtOnce is how many instances of one service are created at a time.
 	startsAtOnce = 8
 
-	// makeTries is how often making an instance is tried, one second after the
-	// first failure, then twice as long each time, before it counts as ended.
-	makeTries = 5
+	// createTries is how often the fleet tries to create an instance before the
+	// instance counts as ended. The first retry comes after one second, each
+	// further one after twice the delay.
+	createTries = 5
 
-	// finishWithin bounds the reading of an ended instance's last output.
+	// finishWithin limits how long the last output of an ended instance is read.
 	finishWithin = 5 * time.Second
 
-	// longestRetry is the longest pause between tries of a removal.
+	// longestRetry is the longest pause between two tries to remove an instance.
 	longestRetry = 30 * time.Second
 )
 
-// start makes a new instance of a release.
+// start starts a new instance of a release.
 func (f *Fleet) start(ctx context.Context, now time.Time, r slipway.Release) {
-	m := &member{id: slipway.NewID(), service: r.ServiceID, release: r.ID, createdAt: now, presence: making}
-	f.add(m)
-	f.log.Debug("start instance", "service", m.service, "release", m.release, "instance", m.id, "size", r.Size)
-	f.tend(ctx, m, r, true)
+	inst := &instance{id: slipway.NewID(), service: r.ServiceID, release: r.ID, createdAt: now, presence: creating}
+	f.add(inst)
+	f.log.Debug("start instance", "service", inst.service, "release", inst.release, "instance", inst.id, "size", r.Size)
+	f.supervise(ctx, inst, r, true)
 }
 
-// tend looks after an instance in a worker, from its making (when it is new) to
-// its end or removal.
-func (f *Fleet) tend(ctx context.Context, m *member, r slipway.Release, isNew bool) {
-	ctx, m.cancel = context.WithCancel(ctx)
-	m.tended = make(chan struct{})
-	slots := f.slotsOf(m.service)
-	tended := m.tended
+// supervise runs a worker that creates the instance if it is new, and probes it
+// until it ends or is removed.
+func (f *Fleet) supervise(ctx context.Context, inst *instance, r slipway.Release, isNew bool) {
+	ctx, inst.cancel = context.WithCancel(ctx)
+	inst.supervised = make(chan struct{})
+	slots := f.slotsOf(inst.service)
+	supervised := inst.supervised
 	c := checker{
-		driver: f.driver, id: m.id, port: r.Port, check: r.HealthCheck,
-		created: m.createdAt, passed: !m.passed.IsZero(), failing: m.failing,
-		report: func(h healthReport) { f.mail.send(func() { f.hear(m, h) }) },
-		ended:  func() { f.mail.send(func() { f.look(ctx) }) },
+		driver: f.driver, id: inst.id, port: r.Port, check: r.HealthCheck,
+		created: inst.createdAt, passed: !inst.passed.IsZero(), failing: inst.failing,
+		report: func(h healthReport) { f.inbox.send(func() { f.onHealth(inst, h) }) },
+		ended:  func() { f.inbox.send(func() { f.list(ctx) }) },
 	}
 	f.workers.Go(func() {
-		defer close(tended)
-		if isNew && !f.make(ctx, m, r, slots) {
+		defer close(supervised)
+		if isNew && !f.create(ctx, inst, r, slots) {
 			return
 		}
 		c.run(ctx)
 	})
 }
 
-// slotsOf returns the slots that bound how many instances of a service are
-// made at once.
+// slotsOf returns the slots that limit how many instances of a service are
+// created at once.
 func (f *Fleet) slotsOf(service string) chan struct{} {
 	if f.slots[service] == nil {
 		f.slots[service] = make(chan struct{}, startsAtOnce)
@@ -64,9 +65,9 @@ func (f *Fleet) slotsOf(service string) chan struct{} {
 	return f.slots[service]
 }
 
-// make prepares and starts an instance. False means that there is nothing to
-// look after.
-func (f *Fleet) make(ctx context.Context, m *member, r slipway.Release, slots chan struct{}) bool {
+// create prepares and starts an instance, and retries. It returns false if there
+// is no instance to probe.
+func (f *Fleet) create(ctx context.Context, inst *instance, r slipway.Release, slots chan struct{}) bool {
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
@@ -74,26 +75,26 @@ func (f *Fleet) make(ctx context.Context, m *member, r slipway.Release, slots ch
 		return false
 	}
 	for try := 1; ; try++ {
-		err := f.makeOnce(ctx, m, r)
+		err := f.createOnce(ctx, inst, r)
 		if err == nil {
-			f.cfg.Logs.Follow(m.service, m.id)
-			f.mail.send(func() { f.made(m) })
+			f.cfg.Logs.Follow(inst.service, inst.id)
+			f.inbox.send(func() { f.onCreated(inst) })
 			return true
 		}
 		if ctx.Err() != nil {
 			return false
 		}
-		f.log.Warn("make instance", "service", m.service, "instance", m.id, "try", try, "err", err)
-		if try == makeTries {
-			f.mail.send(func() { f.failed(m, err) })
+		f.log.Warn("create instance", "service", inst.service, "instance", inst.id, "try", try, "err", err)
+		if try == createTries {
+			f.inbox.send(func() { f.onCreateFailed(inst, err) })
 			return false
 		}
-		f.mail.send(func() { f.hear(m, healthReport{problem: fmt.Sprintf("It could not be made yet: %v", err)}) })
+		f.inbox.send(func() { f.onHealth(inst, healthReport{problem: fmt.Sprintf("It could not be created yet: %v", err)}) })
 		pause(ctx, time.Second<<(try-1))
 	}
 }
 
-func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) error {
+func (f *Fleet) createOnce(ctx context.Context, inst *instance, r slipway.Release) error {
 	if err := f.driver.Prepare(ctx, r.Image); err != nil {
 		return fmt.Errorf("prepare image %s: %w", r.Image, err)
 	}
@@ -103,68 +104,68 @@ func (f *Fleet) makeOnce(ctx context.Context, m *member, r slipway.Release) erro
 	}
 	workload := r.Workload
 	workload.Process.Env = env
-	return f.driver.Ensure(ctx, runtime.Spec{ID: m.id, Service: m.service, Release: m.release, Image: r.Image, Workload: workload})
+	return f.driver.Ensure(ctx, runtime.Spec{ID: inst.id, Service: inst.service, Release: inst.release, Image: r.Image, Workload: workload})
 }
 
-// made notes that the instance exists. Nothing needs to be planned for it.
-func (f *Fleet) made(m *member) {
-	if m.presence == making {
-		m.presence, m.since = alive, f.world.looks
+// onCreated records that the instance exists. This needs no pass.
+func (f *Fleet) onCreated(inst *instance) {
+	if inst.presence == creating {
+		inst.presence, inst.since = alive, f.observed.lists
 	}
 }
 
-// failed notes that the instance could not be made at all.
-func (f *Fleet) failed(m *member, err error) {
-	if m.presence == making && !m.removing {
-		m.exit = &slipway.Exit{Code: 1, At: time.Now(), Reason: err.Error()}
-		f.vanish(m)
+// onCreateFailed records that the instance could not be created in all tries.
+func (f *Fleet) onCreateFailed(inst *instance, err error) {
+	if inst.presence == creating && !inst.removing {
+		inst.exit = &slipway.Exit{Code: 1, At: time.Now(), Reason: err.Error()}
+		f.onGone(inst)
 	}
 }
 
-// hear takes over what checks found out.
-func (f *Fleet) hear(m *member, h healthReport) {
-	if m.presence == absent || m.presence == dead {
+// onHealth records what the health checks found.
+func (f *Fleet) onHealth(inst *instance, h healthReport) {
+	if inst.presence == absent || inst.presence == dead {
 		return
 	}
-	if m.passed.IsZero() {
-		m.passed = h.passed
+	if inst.passed.IsZero() {
+		inst.passed = h.passed
 	}
-	m.failing, m.problem = h.failing, h.problem
-	f.dirty[m.service] = true
+	inst.failing, inst.problem = h.failing, h.problem
+	f.dirty[inst.service] = true
 }
 
-// remove stops an instance and clears it away, however often that must be
-// tried.
+// remove stops an instance, removes what is left of it, and retries until that
+// succeeds.
 func (f *Fleet) remove(ctx context.Context, r removal) {
-	m := f.members[r.id]
-	if m == nil || m.removing {
+	inst := f.instances[r.id]
+	if inst == nil || inst.removing {
 		return
 	}
-	f.log.Info("remove instance", "service", m.service, "release", m.release, "instance", m.id, "reason", r.reason)
-	m.removing, m.exit = true, r.exit
-	wasDead, cancel, tended := m.presence == dead, m.cancel, m.tended
+	f.log.Info("remove instance", "service", inst.service, "release", inst.release, "instance", inst.id, "reason", r.reason)
+	inst.removing, inst.exit = true, r.exit
+	wasDead, cancel, supervised := inst.presence == dead, inst.cancel, inst.supervised
 	f.workers.Go(func() {
 		if cancel != nil {
 			cancel()
-			<-tended
+			<-supervised
 		}
 		for delay := time.Second; ; delay = min(2*delay, longestRetry) {
-			err := f.removeOnce(ctx, m.id, wasDead)
+			err := f.removeOnce(ctx, inst.id, wasDead)
 			if err == nil {
-				f.mail.send(func() { f.vanish(m) })
+				f.inbox.send(func() { f.onGone(inst) })
 				return
 			}
 			if ctx.Err() != nil {
 				return
 			}
-			f.log.Error("remove instance", "service", m.service, "instance", m.id, "err", err)
+			f.log.Error("remove instance", "service", inst.service, "instance", inst.id, "err", err)
 			pause(ctx, delay)
 		}
 	})
 }
 
-// removeOnce reads the last output between the end of the process and the end
-// of what is known of it, where the driver can tell the two apart.
+// removeOnce removes an instance. If the driver can stop it first, the last output
+// is read after the process has ended and before the driver forgets it.
 func (f *Fleet) removeOnce(ctx context.Context, id string, wasDead bool) error {
 	s, ok := f.driver.(runtime.Stopper)
 	if ok && !wasDead {

@@ -9,28 +9,28 @@ import (
 )
 
 const (
-	// A release whose instances end too soon waits before it starts the next:
-	// firstDelay, then twice as long each time, up to longestDelay.
+	// A release whose instances end too soon starts the next one after a delay:
+	// firstDelay at first, then twice as long each time, at most longestDelay.
 	firstDelay   = time.Second
 	longestDelay = 5 * time.Minute
 
-	// steadyAfter is how long an instance must have been ready for its end not
-	// to count as one that came too soon.
+	// steadyAfter is how long an instance must have been ready before its end no
+	// longer counts as too soon.
 	steadyAfter = 10 * time.Minute
 
-	// keepEnded times the size is how many ended rows are kept: enough to see
-	// the longest delay in them.
+	// keepEnded times the size is how many ended rows are kept: enough to derive
+	// the longest delay from them.
 	keepEnded = 12
 )
 
-// nextStart returns when the release may start an instance again, judged by
-// the ends of its last ones; zero when at any time. It reads nothing but rows,
-// so a new process goes on where the last one was.
-func nextStart(r slipway.Release, facts []*fact) time.Time {
+// nextStart returns when the release may start the next instance, as its last
+// instances ended; zero means at any time. It reads only rows, so a new process
+// continues the delays of the previous one.
+func nextStart(r slipway.Release, observations []*observation) time.Time {
 	var ends []slipway.Instance
-	for _, f := range facts {
-		if f.row.State == slipway.InstanceEnded && f.row.Exit != nil {
-			ends = append(ends, f.row)
+	for _, o := range observations {
+		if o.row.State == slipway.InstanceEnded && o.row.Exit != nil {
+			ends = append(ends, o.row)
 		}
 	}
 	slices.SortFunc(ends, func(a, b slipway.Instance) int {
@@ -42,14 +42,14 @@ func nextStart(r slipway.Release, facts []*fact) time.Time {
 			break
 		}
 		if n > 0 && ends[n-1].CreatedAt.Sub(i.EndedAt) > longestDelay+time.Minute {
-			break // the next one was not started in its place
+			break // the next one did not replace it
 		}
 		streak++
 	}
 	if streak == 0 {
 		return time.Time{}
 	}
-	// Instances of one size often end together: that is one failure.
+	// The instances of a release often end together: that counts as one failure.
 	size := max(r.Size, 1)
 	rounds := (streak + size - 1) / size
 	delay := longestDelay

@@ -15,9 +15,8 @@ import (
 )
 
 // BenchmarkStart measures what the fleet and the store add to a start: from the
-// commit that wants an instance to the commit that calls it ready, with a
-// driver that takes no time and an application that listens at once, among
-// other services that rest.
+// commit that wants an instance to the commit that writes it as ready. The driver
+// takes no time, the application listens at once, and other services are stopped.
 func BenchmarkStart(b *testing.B) {
 	for _, resting := range []int{0, 1000} {
 		b.Run(fmt.Sprintf("resting=%d", resting), func(b *testing.B) {

@@ -13,25 +13,25 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// LogCollector keeps instances' output. Calls do not block but for Finish.
+// LogCollector stores the output of instances. Only Finish blocks.
 type LogCollector interface {
-	// Follow begins to collect an instance's output; repeating it is harmless.
+	// Follow starts collecting an instance's output. It is idempotent.
 	Follow(service, instance string)
 
-	// Finish collects the rest once the instance's process is gone, until ctx
-	// ends.
+	// Finish collects the rest of the output of an instance whose process is
+	// gone. It stops when ctx ends.
 	Finish(ctx context.Context, instance string) error
 }
 
-// Limits are how long things may take. Zero ones are replaced by defaults.
+// Limits are time limits. New replaces zero ones with defaults.
 type Limits struct {
-	StartWithin  time.Duration // from the decision to start an instance to its health; 6 minutes: a deployment gives up before
-	Drain        time.Duration // of one instance; 2 minutes, as long as a request may take
-	Grace        time.Duration // from stop signal to SIGKILL; 10 s
-	RouterSilent time.Duration // a router not heard of for so long is gone; 10 s
-	FullPass     time.Duration // between looks at everything; 5 s
+	StartWithin  time.Duration // from the decision to start an instance until it is healthy; default 6 minutes, longer than a deployment waits
+	Drain        time.Duration // for one instance to drain; default 2 minutes, as long as a request may take
+	Grace        time.Duration // from stop signal to SIGKILL; default 10 s
+	RouterSilent time.Duration // after this time without a report a router counts as gone; default 10 s
+	FullPass     time.Duration // between passes over all services; default 5 s
 
-	visibleAfter time.Duration // age at which a starting instance gets a row; 1 s
+	visibleAfter time.Duration // age at which a starting instance gets a row; default 1 s
 }
 
 func (l Limits) withDefaults() Limits {
@@ -52,13 +52,13 @@ type Config struct {
 	Log    *slog.Logger
 	Limits Limits
 
-	// Environment returns the environment that a release's process is started
-	// with; nil for the one in the release.
+	// Environment returns the environment to start a release's process with. If
+	// it is nil, the fleet uses the release's own.
 	Environment func(slipway.Release) ([]string, error)
 }
 
-// Fleet makes the driver's world follow the store's releases. One fleet at a
-// time may run on a driver.
+// Fleet reconciles the driver's instances with the store's releases. Only one
+// fleet at a time may use a driver.
 type Fleet struct {
 	cfg    Config
 	limits Limits
@@ -66,19 +66,19 @@ type Fleet struct {
 	store  *store.Store
 	log    *slog.Logger
 
-	mail    mailbox
+	inbox   inbox
 	workers sync.WaitGroup
 
-	// What follows belongs to the loop in Run.
-	members   map[string]*member            // instances by id
-	byService map[string]map[string]*member // the same by service and id
-	slots     map[string]chan struct{}      // by service: how many may start at once
-	dirty     map[string]bool               // services to look at; true: a row changes for sure
-	wakes     map[string]time.Time          // services to look at later
-	world     world
+	// Only the goroutine of Run uses the fields below.
+	instances map[string]*instance            // by id
+	byService map[string]map[string]*instance // by service and id
+	slots     map[string]chan struct{}        // by service; its capacity is how many instances may start at once
+	dirty     map[string]bool                 // services that are due; true: a row certainly changes
+	wakes     map[string]time.Time            // when services become due
+	observed  observedState
 }
 
-// New checks cfg and returns a fleet; it does nothing before Run.
+// New checks cfg and returns a fleet. It starts nothing; see Run.
 func New(cfg Config) (*Fleet, error) {
 	if cfg.Store == nil || cfg.Driver == nil || cfg.Log == nil {
 		return nil, errors.New("fleet: store, driver and log are required")
@@ -95,17 +95,17 @@ func New(cfg Config) (*Fleet, error) {
 		driver:    cfg.Driver,
 		store:     cfg.Store,
 		log:       cfg.Log,
-		mail:      mailbox{ready: make(chan struct{}, 1)},
-		members:   map[string]*member{},
-		byService: map[string]map[string]*member{},
+		inbox:     inbox{ready: make(chan struct{}, 1)},
+		instances: map[string]*instance{},
+		byService: map[string]map[string]*instance{},
 		slots:     map[string]chan struct{}{},
 		dirty:     map[string]bool{},
 		wakes:     map[string]time.Time{},
 	}, nil
 }
 
-// Run works until ctx ends. Instances live on; calls under way are cancelled
-// and waited for.
+// Run reconciles until ctx ends. It cancels driver calls that are in progress and
+// waits for them. Instances keep running.
 func (f *Fleet) Run(ctx context.Context) error {
 	defer f.workers.Wait()
 	watch := f.store.Watch(store.Releases | store.Drains)
@@ -116,30 +116,30 @@ func (f *Fleet) Run(ctx context.Context) error {
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 
-	f.look(ctx)
-	f.world.everything = true
+	f.list(ctx)
+	f.observed.everything = true
 	for ctx.Err() == nil {
 		f.pass(ctx)
-		f.set(alarm)
+		f.setAlarm(alarm)
 		select {
 		case <-ctx.Done():
-		case <-f.mail.ready:
+		case <-f.inbox.ready:
 		case <-watch.C:
 			for _, id := range watch.Take() {
-				f.touch(id)
+				f.markDue(id)
 			}
 		case <-alarm.C:
 		case <-full.C:
-			f.world.everything = true
-			f.look(ctx)
+			f.observed.everything = true
+			f.list(ctx)
 		}
-		f.mail.open()
+		f.inbox.run()
 	}
 	return ctx.Err()
 }
 
-// set makes the alarm ring when the first service wants to be looked at.
-func (f *Fleet) set(alarm *time.Timer) {
+// setAlarm sets the alarm to when the next service becomes due.
+func (f *Fleet) setAlarm(alarm *time.Timer) {
 	var next time.Time
 	for _, t := range f.wakes {
 		if next.IsZero() || t.Before(next) {
@@ -153,8 +153,7 @@ func (f *Fleet) set(alarm *time.Timer) {
 	alarm.Reset(time.Until(next))
 }
 
-// watchDriver has the world looked at when the driver says that something may
-// have changed.
+// watchDriver lists the driver's instances whenever the driver reports a change.
 func (f *Fleet) watchDriver(ctx context.Context) {
 	w, ok := f.driver.(runtime.Watcher)
 	if !ok {
@@ -163,43 +162,43 @@ func (f *Fleet) watchDriver(ctx context.Context) {
 	f.workers.Go(func() {
 		for ctx.Err() == nil {
 			err := w.Watch(ctx, func(string) {
-				f.mail.send(func() { f.look(ctx) })
+				f.inbox.send(func() { f.list(ctx) })
 			})
 			if ctx.Err() == nil {
-				f.log.Warn("watch the driver", "err", err) // full passes go on without it
+				f.log.Warn("watch the driver", "err", err) // full passes find changes too
 				pause(ctx, f.limits.FullPass)
 			}
 		}
 	})
 }
 
-// mailbox carries what workers found out to the loop. Sending never blocks.
-type mailbox struct {
+// inbox passes functions from workers to the loop of Run. Sending never blocks.
+type inbox struct {
 	ready chan struct{}
 
-	mu      sync.Mutex // guards letters
-	letters []func()
+	mu       sync.Mutex // guards letters
+	messages []func()
 }
 
-// send has letter run by the loop before its next pass.
-func (m *mailbox) send(letter func()) {
-	m.mu.Lock()
-	m.letters = append(m.letters, letter)
-	m.mu.Unlock()
+// send lets the loop call message before its next pass.
+func (b *inbox) send(message func()) {
+	b.mu.Lock()
+	b.messages = append(b.messages, message)
+	b.mu.Unlock()
 	select {
-	case m.ready <- struct{}{}:
+	case b.ready <- struct{}{}:
 	default:
 	}
 }
 
-// open runs all letters in their order.
-func (m *mailbox) open() {
-	m.mu.Lock()
-	letters := m.letters
-	m.letters = nil
-	m.mu.Unlock()
-	for _, letter := range letters {
-		letter()
+// run calls all messages in order.
+func (b *inbox) run() {
+	b.mu.Lock()
+	messages := b.messages
+	b.messages = nil
+	b.mu.Unlock()
+	for _, message := range messages {
+		message()
 	}
 }
 

@@ -23,7 +23,7 @@ import (
 
 const image = "sha256:f00d"
 
-// lab is a store, a world and a fleet between them, in a synctest bubble.
+// lab is a store, a fake driver's world and a fleet, in a synctest bubble.
 type lab struct {
 	*testing.T
 	store *store.Store
@@ -52,7 +52,7 @@ func inLab(t *testing.T, test func(*lab)) {
 	})
 }
 
-// boot starts a fleet, as a new process does, on a new driver.
+// boot starts a fleet on a new driver, as a new process does.
 func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	l.Helper()
 	l.fake = runtimetest.NewFake(l.world)
@@ -75,8 +75,8 @@ func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	})
 }
 
-// recorder is a LogCollector that notes its calls and what became of the
-// instance by then.
+// recorder is a LogCollector that records its calls, each with the state of the
+// instance at that time.
 type recorder struct {
 	world *runtimetest.World
 	mu    sync.Mutex
@@ -154,8 +154,8 @@ func (l *lab) inState(r slipway.Release, s slipway.InstanceState) []slipway.Inst
 func (l *lab) events(r slipway.Release) (texts []string) {
 	l.Helper()
 	if err := l.store.View(l.Context(), func(tx *store.Tx) error {
-		list, err := tx.Events(r.ServiceID, "events", 0, time.Time{}, time.Time{}, 0)
-		for _, e := range list {
+		observations, err := tx.Events(r.ServiceID, "events", 0, time.Time{}, time.Time{}, 0)
+		for _, e := range observations {
 			texts = append(texts, e.Text)
 		}
 		return err
@@ -171,8 +171,8 @@ func (l *lab) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// until lets the clock run until cond holds. It asks whenever something was
-// written, and now and then.
+// until lets the clock run until cond holds. It checks after each write, and from
+// time to time.
 func (l *lab) until(what string, cond func() bool) {
 	l.Helper()
 	watch := l.store.Watch(store.Operations | store.Releases | store.Instances | store.Routes | store.Drains)
@@ -212,7 +212,7 @@ func TestStart(t *testing.T) {
 			l.Errorf("instances that start in 3 ms and listen after 100 ms are ready after %v", took)
 		}
 		l.update(version(&after))
-		if after-before > 2 { // the two may become ready in one moment or two
+		if after-before > 2 { // the two may become ready at the same time or not
 			l.Errorf("two starts told the routers %d times", after-before)
 		}
 		for _, i := range l.rows(r) {
@@ -269,7 +269,7 @@ func TestCrashIsRecordedAtOnceAndBacksOff(t *testing.T) {
 		if len(e) < 13 || !strings.Contains(e[0], "Container exit code: 3") || !strings.Contains(e[0], "Another one is started in 1s") {
 			l.Errorf("events are %q", e)
 		}
-		// Whoever makes it well again need not wait longer than the delay.
+		// Once the cause is fixed, the next start comes within the delay.
 		l.world.SetImage(image, runtimetest.Image{})
 		l.ready(r, 1)
 	})
@@ -324,7 +324,7 @@ func TestSlowPrepareHoldsUpNobody(t *testing.T) {
 		if rows := l.inState(slow, slipway.InstanceStarting); len(rows) != 3 {
 			l.Errorf("the slow ones show as %+v", l.rows(slow))
 		}
-		// What is being prepared can be taken back.
+		// An instance can be removed while its image is being prepared.
 		l.update(func(tx *store.Tx) error { return tx.SetDesired(slow, slipway.DesiredStop) })
 		l.until("nothing is left of it", func() bool { return len(l.rows(slow)) == 0 })
 	})
@@ -445,7 +445,7 @@ func TestScaleInDrains(t *testing.T) {
 		if rest := l.inState(r, slipway.InstanceReady); len(rest) != 1 || rest[0].ID != oldest {
 			t.Errorf("ready are %+v, want the oldest", rest)
 		}
-		for range 6 { // the router lives and says nothing
+		for range 6 { // the router lives and reports no drain
 			l.seeRouter(1)
 			l.pass(5 * time.Second)
 		}
@@ -490,7 +490,7 @@ func TestStopReadsTheLastOutput(t *testing.T) {
 				l.Errorf("the last output of %s was not read between its end and its removal", i.ID)
 			}
 		}
-		// And it comes back at once, as a resume.
+		// It starts again at once, as on a resume.
 		begin = time.Now()
 		l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredRun) })
 		l.ready(r, 2)
@@ -564,7 +564,7 @@ func TestRestartFindsEverything(t *testing.T) {
 	})
 }
 
-// TestKilledAtEveryCall kills the daemon before and after each of its calls
+// TestKilledAtEveryCall kills the daemon before and after each of its driver calls
 // during a start, a crash, a scale-in and a stop, and starts another one.
 func TestKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
@@ -579,7 +579,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 	}
 }
 
-// liveThrough plays a service's life under a daemon that dies once.
+// liveThrough runs a service's lifecycle under a daemon that is killed once.
 func liveThrough(l *lab, fp runtimetest.Failpoint) {
 	l.stop()
 	var again func()
@@ -588,7 +588,7 @@ func liveThrough(l *lab, fp runtimetest.Failpoint) {
 		fp.Kill = func() { cancel(); close(died) }
 		f.Break(fp)
 		stop := l.stop
-		again = func() { // systemd, so to say
+		again = func() { // what systemd does
 			select {
 			case <-died:
 				stop()
@@ -619,9 +619,9 @@ func liveThrough(l *lab, fp runtimetest.Failpoint) {
 	await("one runs", running(1))
 	l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
 	await("nothing is left", func() bool { return len(l.world.Running("")) == 0 && len(l.rows(r)) == 0 })
-	list, err := l.fake.List(l.Context())
-	if err != nil || len(list) > 0 {
-		l.Errorf("the driver still knows %+v (%v)", list, err)
+	observations, err := l.fake.List(l.Context())
+	if err != nil || len(observations) > 0 {
+		l.Errorf("the driver still knows %+v (%v)", observations, err)
 	}
 }
 

@@ -11,19 +11,19 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// pass plans for all services that are due and carries it out. Before the world
-// was seen once nothing is decided.
+// pass plans for all services that are due and applies the decisions. It does
+// nothing before the driver's instances have been listed once.
 func (f *Fleet) pass(ctx context.Context) {
-	if !f.world.known || ctx.Err() != nil {
+	if !f.observed.known || ctx.Err() != nil {
 		return
 	}
 	now := time.Now()
 	for id, t := range f.wakes {
 		if !now.Before(t) {
-			f.touch(id)
+			f.markDue(id)
 		}
 	}
-	if !f.world.everything && len(f.dirty) == 0 {
+	if !f.observed.everything && len(f.dirty) == 0 {
 		return
 	}
 	p, err := f.decide(ctx, now)
@@ -31,37 +31,37 @@ func (f *Fleet) pass(ctx context.Context) {
 		if ctx.Err() == nil {
 			f.log.Error("plan instances", "err", err)
 		}
-		for id := range f.dirty { // not before a moment has passed
+		for id := range f.dirty { // retry after a second
 			f.wakes[id] = now.Add(time.Second)
 		}
 		clear(f.dirty)
 		return
 	}
-	f.world.everything = false
+	f.observed.everything = false
 	clear(f.dirty)
 	for id, s := range p {
 		f.apply(ctx, now, id, s)
 	}
 }
 
-// touch makes a service due.
-func (f *Fleet) touch(service string) {
+// markDue marks a service as due.
+func (f *Fleet) markDue(service string) {
 	if _, due := f.dirty[service]; !due {
 		f.dirty[service] = false
 	}
 }
 
-// planned is a service's rows as they are now, and what was decided by them.
+// planned is what was read about a service, and the decision.
 type planned struct {
-	sight
+	inputs
 	decision
 }
 
-// decide plans for the services that are due and writes the rows that change.
+// decide plans for the services that are due and writes the changed rows.
 func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, error) {
 	all := map[string]planned{}
 	writers := map[string]bool{}
-	if f.news() {
+	if f.allCertain() {
 		writers = f.dirty
 	} else {
 		if err := f.store.View(ctx, func(tx *store.Tx) error {
@@ -82,7 +82,7 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 			return all, nil
 		}
 	}
-	// What was read may have changed: decide in the writing transaction.
+	// Rows may have changed since: plan again in the writing transaction.
 	if err := f.store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		if err := f.planAll(tx, writers, now, all); err != nil {
 			return err
@@ -99,10 +99,10 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 	return all, nil
 }
 
-// news reports whether all that is due has something new to write for sure:
-// then there is no need to look first.
-func (f *Fleet) news() bool {
-	if f.world.everything {
+// allCertain reports whether every service that is due certainly has a row to
+// write. The read transaction before the write is then of no use.
+func (f *Fleet) allCertain() bool {
+	if f.observed.everything {
 		return false
 	}
 	for _, certain := range f.dirty {
@@ -115,17 +115,17 @@ func (f *Fleet) news() bool {
 
 func (f *Fleet) planAll(tx *store.Tx, ids map[string]bool, now time.Time, all map[string]planned) (err error) {
 	for id := range ids {
-		if all[id], err = f.plan(tx, id, now); err != nil {
+		if all[id], err = f.planService(tx, id, now); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// due returns the services to look at.
+// due returns the services to plan for.
 func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 	ids := maps.Clone(f.dirty)
-	if !f.world.everything {
+	if !f.observed.everything {
 		return ids, nil
 	}
 	for id := range f.byService { // strays too
@@ -138,9 +138,9 @@ func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 	return ids, err
 }
 
-// plan gathers a service's facts and decides.
-func (f *Fleet) plan(tx *store.Tx, service string, now time.Time) (planned, error) {
-	p := planned{sight: sight{limits: f.limits}}
+// planService gathers the inputs of a service and plans.
+func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planned, error) {
+	p := planned{inputs: inputs{limits: f.limits}}
 	var err error
 	if p.releases, err = tx.ReleasesOf(service); err != nil {
 		return p, err
@@ -152,40 +152,40 @@ func (f *Fleet) plan(tx *store.Tx, service string, now time.Time) (planned, erro
 	stored := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		stored[row.ID] = true
-		fa := fact{row: row, stored: true}
-		fa.take(f.members[row.ID])
+		o := observation{row: row, stored: true}
+		o.merge(f.instances[row.ID])
 		if row.State == slipway.InstanceDraining {
-			if fa.drained, err = tx.Drained(row.ID, now.Add(-f.limits.RouterSilent)); err != nil {
+			if o.drained, err = tx.Drained(row.ID, now.Add(-f.limits.RouterSilent)); err != nil {
 				return p, err
 			}
 		}
-		p.instances = append(p.instances, fa)
+		p.instances = append(p.instances, o)
 	}
-	for _, m := range f.byService[service] {
-		if !stored[m.id] {
-			fa := fact{row: slipway.Instance{
-				ID: m.id, ServiceID: service, ReleaseID: m.release,
-				State: slipway.InstanceStarting, CreatedAt: m.createdAt,
+	for _, inst := range f.byService[service] {
+		if !stored[inst.id] {
+			o := observation{row: slipway.Instance{
+				ID: inst.id, ServiceID: service, ReleaseID: inst.release,
+				State: slipway.InstanceStarting, CreatedAt: inst.createdAt,
 			}}
-			fa.take(m)
-			p.instances = append(p.instances, fa)
+			o.merge(inst)
+			p.instances = append(p.instances, o)
 		}
 	}
-	// The planner works on its own copy: what is read stays what it was.
-	p.decision = plan(now, sight{p.releases, slices.Clone(p.instances), p.limits})
+	// The planner changes its copy only: apply needs the observations as read.
+	p.decision = plan(now, inputs{p.releases, slices.Clone(p.instances), p.limits})
 	return p, nil
 }
 
-// take adds what the loop knows of the instance.
-func (fa *fact) take(m *member) {
-	if m == nil {
+// merge adds what the loop knows about the instance.
+func (o *observation) merge(inst *instance) {
+	if inst == nil {
 		return
 	}
-	fa.presence, fa.removing, fa.exit = m.presence, m.removing, m.exit
-	fa.passed, fa.failing, fa.problem = m.passed, m.failing, m.problem
-	fa.drainSince = m.drainSince
-	if m.cancel == nil && m.presence == alive { // nobody has looked after it yet
-		fa.failing, fa.problem = fa.row.State == slipway.InstanceUnhealthy, fa.row.Problem
+	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
+	o.passed, o.failing, o.problem = inst.passed, inst.failing, inst.problem
+	o.drainSince = inst.drainSince
+	if inst.cancel == nil && inst.presence == alive { // not supervised yet
+		o.failing, o.problem = o.row.State == slipway.InstanceUnhealthy, o.row.Problem
 	}
 }
 
@@ -208,12 +208,12 @@ func write(tx *store.Tx, service string, now time.Time, d decision) error {
 	return nil
 }
 
-// apply carries out what was decided for a service, once its rows are written.
+// apply carries out the decision for a service, after its rows were written.
 func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p planned) {
 	f.adopt(ctx, p)
 	for _, i := range p.put {
-		if m := f.members[i.ID]; m != nil && i.State == slipway.InstanceDraining && m.drainSince.IsZero() {
-			m.drainSince = now
+		if inst := f.instances[i.ID]; inst != nil && i.State == slipway.InstanceDraining && inst.drainSince.IsZero() {
+			inst.drainSince = now
 		}
 		if i.Exit != nil {
 			f.log.Info("instance ended", "service", service, "release", i.ReleaseID, "instance", i.ID,
@@ -226,14 +226,14 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 	for _, r := range p.remove {
 		f.remove(ctx, r)
 	}
-	for _, fa := range p.instances { // their rows are closed, or they never had one
-		if m := f.members[fa.row.ID]; m != nil && m.presence == absent {
-			f.drop(m)
+	for _, o := range p.instances { // their rows are ended, or they never had one
+		if inst := f.instances[o.row.ID]; inst != nil && inst.presence == absent {
+			f.drop(inst)
 		}
 	}
 	wake := p.wake
 	if visible := now.Add(f.limits.visibleAfter); len(p.start) > 0 && (wake.IsZero() || visible.Before(wake)) {
-		wake = visible // those that were started just now are not in the plan yet
+		wake = visible // the plan does not know of those started just now
 	}
 	delete(f.wakes, service)
 	if !wake.IsZero() {
@@ -244,26 +244,26 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 	}
 }
 
-// adopt tends living instances that this process has not started.
+// adopt supervises live instances that another process started.
 func (f *Fleet) adopt(ctx context.Context, p planned) {
-	for _, fa := range p.instances {
-		m := f.members[fa.row.ID]
-		if m == nil || m.presence != alive || m.removing || m.cancel != nil {
+	for _, o := range p.instances {
+		inst := f.instances[o.row.ID]
+		if inst == nil || inst.presence != alive || inst.removing || inst.cancel != nil {
 			continue
 		}
-		if fa.row.State == slipway.InstanceDraining && m.drainSince.IsZero() {
-			m.drainSince = time.Now() // how long it has been draining is not known
+		if o.row.State == slipway.InstanceDraining && inst.drainSince.IsZero() {
+			inst.drainSince = time.Now() // when it started draining is unknown
 		}
-		i := slices.IndexFunc(p.releases, func(r slipway.Release) bool { return r.ID == m.release })
+		i := slices.IndexFunc(p.releases, func(r slipway.Release) bool { return r.ID == inst.release })
 		if i < 0 {
 			continue // a stray
 		}
-		switch fa.row.State {
+		switch o.row.State {
 		case slipway.InstanceReady, slipway.InstanceDraining:
-			m.passed = fa.row.ReadyAt
+			inst.passed = o.row.ReadyAt
 		case slipway.InstanceUnhealthy:
-			m.passed, m.failing, m.problem = fa.row.ReadyAt, true, fa.row.Problem
+			inst.passed, inst.failing, inst.problem = o.row.ReadyAt, true, o.row.Problem
 		}
-		f.tend(ctx, m, p.releases[i], false)
+		f.supervise(ctx, inst, p.releases[i], false)
 	}
 }

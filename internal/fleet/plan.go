@@ -9,73 +9,73 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// presence is what the world holds of an instance.
+// presence says what exists of an instance.
 type presence int
 
 const (
-	absent presence = iota // nothing
-	making                 // it is being prepared or started
-	alive                  // a process
-	dead                   // what an ended process left
+	absent   presence = iota // nothing
+	creating                 // it is being prepared or started
+	alive                    // a process
+	dead                     // what an ended process left
 )
 
-// fact is all that is known of one instance.
-type fact struct {
-	row      slipway.Instance // as stored; what it would begin with when it is not
+// observation is everything known about one instance.
+type observation struct {
+	row      slipway.Instance // as stored, or its initial row if it is not stored
 	stored   bool
 	presence presence
-	removing bool // Remove is under way
+	removing bool // Remove is in progress
 
-	exit    *slipway.Exit // how it ended of its own; nil while it lives or when it was stopped
+	exit    *slipway.Exit // how it ended by itself; nil while it lives or if it was stopped
 	passed  time.Time     // when its health check first succeeded; zero before
-	failing bool          // it failed its threshold and has not recovered
-	problem string        // what the last check met
+	failing bool          // it failed UnhealthyThreshold checks and has not recovered
+	problem string        // what the last check found
 
 	drained    bool      // every router reported it empty
-	drainSince time.Time // since when it is draining, as far as is known
+	drainSince time.Time // when it started draining, as far as is known
 }
 
-// sight is what a plan goes by: one service.
-type sight struct {
+// inputs is what plan decides from: one service.
+type inputs struct {
 	releases  []slipway.Release
-	instances []fact
+	instances []observation
 	limits    Limits
 }
 
-// decision is what is to be done for one service.
+// decision is what to do for one service.
 type decision struct {
 	put    []slipway.Instance // rows to write
 	forget []slipway.Instance // rows to delete
 	events []string
 	start  []slipway.Release // one instance of each entry
 	remove []removal
-	wake   time.Time // when to plan again even if nothing happens; zero: no need
+	wake   time.Time // when to plan again even if nothing changes; zero: never
 }
 
 func (d decision) writes() bool { return len(d.put)+len(d.forget)+len(d.events) > 0 }
 
-// removal is an instance to stop and clear away.
+// removal is an instance to stop and remove.
 type removal struct {
 	id     string
 	reason string
-	exit   *slipway.Exit // what to record as its end; nil: the fleet stopped it
+	exit   *slipway.Exit // the exit to record; nil if the fleet stops it
 }
 
-// plan decides what to do for a service. It is pure: what it wants done a
-// second time is nothing, once the first time shows in the facts.
-func plan(now time.Time, s sight) decision {
-	p := planner{now: now, sight: s}
-	byRelease := map[string][]*fact{}
+// plan decides what to do for a service. It is pure and converges: once its
+// decision has been carried out and observed, it decides to do nothing.
+func plan(now time.Time, s inputs) decision {
+	p := planner{now: now, inputs: s}
+	byRelease := map[string][]*observation{}
 	for i := range s.instances {
-		f := &s.instances[i]
-		byRelease[f.row.ReleaseID] = append(byRelease[f.row.ReleaseID], f)
+		o := &s.instances[i]
+		byRelease[o.row.ReleaseID] = append(byRelease[o.row.ReleaseID], o)
 	}
 	for _, r := range s.releases {
 		p.release(r, byRelease[r.ID])
 		delete(byRelease, r.ID)
 	}
-	for _, facts := range byRelease { // strays: their release is gone
-		p.stop(facts, "its release no longer exists")
+	for _, observations := range byRelease { // strays: their release is gone
+		p.stop(observations, "its release no longer exists")
 	}
 	return p.decision
 }
@@ -83,135 +83,135 @@ func plan(now time.Time, s sight) decision {
 // planner collects a decision.
 type planner struct {
 	now time.Time
-	sight
+	inputs
 	decision
-	exits []slipway.Instance // rows that this plan closes with an Exit
+	exits []slipway.Instance // rows that this plan ends with an Exit
 }
 
-func (p *planner) release(r slipway.Release, facts []*fact) {
-	slices.SortStableFunc(facts, func(a, b *fact) int {
+func (p *planner) release(r slipway.Release, observations []*observation) {
+	slices.SortStableFunc(observations, func(a, b *observation) int {
 		return cmp.Or(a.row.CreatedAt.Compare(b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
 	})
 	switch r.Desired {
 	case slipway.DesiredRun:
-		p.run(r, facts)
+		p.run(r, observations)
 	case slipway.DesiredDrain:
-		p.drain(r, facts)
+		p.drain(r, observations)
 	default:
-		p.stop(facts, "its release is to stop")
+		p.stop(observations, "its release is to stop")
 	}
 }
 
-// stop removes everything, and each row once nothing is left of its instance.
-func (p *planner) stop(facts []*fact, reason string) {
-	for _, f := range facts {
+// stop removes every instance, and deletes its row once nothing is left of it.
+func (p *planner) stop(observations []*observation, reason string) {
+	for _, o := range observations {
 		switch {
-		case f.presence == absent && f.stored:
-			p.forget = append(p.forget, f.row)
-		case f.presence != absent:
-			if !f.stored { // whoever waits for the end must see that it exists
-				f.row.State = slipway.InstanceDraining
-				p.put = append(p.put, f.row)
+		case o.presence == absent && o.stored:
+			p.forget = append(p.forget, o.row)
+		case o.presence != absent:
+			if !o.stored { // a step that waits for the end must see that it exists
+				o.row.State = slipway.InstanceDraining
+				p.put = append(p.put, o.row)
 			}
-			p.removeOnce(f, reason)
+			p.removeOnce(o, reason)
 		}
 	}
 }
 
-// drain keeps what is ready and adds nothing.
-func (p *planner) drain(r slipway.Release, facts []*fact) {
-	for _, f := range facts {
-		p.observe(r, f)
-		switch f.row.State {
+// drain keeps ready instances and starts none.
+func (p *planner) drain(r slipway.Release, observations []*observation) {
+	for _, o := range observations {
+		p.observe(r, o)
+		switch o.row.State {
 		case slipway.InstanceStarting:
-			p.removeOnce(f, "its release takes no more requests")
+			p.removeOnce(o, "its release takes no more requests")
 		case slipway.InstanceDraining:
-			p.drainOne(f)
+			p.drainOne(o)
 		}
 	}
-	p.tellExits(time.Time{})
-	p.prune(r, facts)
+	p.logExits(time.Time{})
+	p.prune(r, observations)
 }
 
 // run brings the release to its size.
-func (p *planner) run(r slipway.Release, facts []*fact) {
-	for _, f := range facts {
-		p.observe(r, f)
-		p.tooSlow(r, f)
+func (p *planner) run(r slipway.Release, observations []*observation) {
+	for _, o := range observations {
+		p.observe(r, o)
+		p.checkStartLimit(r, o)
 	}
-	p.replace(r, facts)
-	p.shrink(r, facts)
-	p.grow(r, facts)
-	for _, f := range facts {
-		if f.row.State == slipway.InstanceDraining {
-			p.drainOne(f)
+	p.replace(r, observations)
+	p.shrink(r, observations)
+	p.grow(r, observations)
+	for _, o := range observations {
+		if o.row.State == slipway.InstanceDraining {
+			p.drainOne(o)
 		}
 	}
-	p.tellExits(nextStart(r, facts))
-	p.prune(r, facts)
+	p.logExits(nextStart(r, observations))
+	p.prune(r, observations)
 }
 
-// observe brings the row up to what is known of the instance, and clears away
-// what an ended one left.
-func (p *planner) observe(r slipway.Release, f *fact) {
-	was := f.row
-	switch f.presence {
+// observe updates the row to what is known about the instance, and removes what
+// is left of an ended one.
+func (p *planner) observe(r slipway.Release, o *observation) {
+	was := o.row
+	switch o.presence {
 	case absent:
-		if !f.stored && f.exit == nil {
-			f.row.State = slipway.InstanceEnded // before anybody knew of it
+		if !o.stored && o.exit == nil {
+			o.row.State = slipway.InstanceEnded // it never had a row
 			return
 		}
 		if was.State.Live() {
-			f.row = ended(was, f.exit, p.now)
-			if f.exit == nil && !f.removing {
-				f.row.Problem = "Its process was gone when the server looked for it."
+			o.row = ended(was, o.exit, p.now)
+			if o.exit == nil && !o.removing {
+				o.row.Problem = "Its process was gone when the server looked for it."
 			}
 		}
 	case dead:
-		if was.State.Live() && !f.removing { // one that is being removed ends when it is
-			f.row = ended(was, f.exit, p.now)
+		if was.State.Live() && !o.removing { // one that is being removed ends when that is done
+			o.row = ended(was, o.exit, p.now)
 		}
-		p.removeOnce(f, "it has ended")
+		p.removeOnce(o, "it has ended")
 	default:
 		if was.State == slipway.InstanceEnded {
-			p.removeOnce(f, "it is known as ended")
+			p.removeOnce(o, "its row says that it has ended")
 		}
-		f.row = health(was, f)
+		o.row = health(was, o)
 	}
-	if f.row.State == slipway.InstanceEnded && was.State.Live() && f.row.Exit != nil {
-		p.exits = append(p.exits, f.row)
+	if o.row.State == slipway.InstanceEnded && was.State.Live() && o.row.Exit != nil {
+		p.exits = append(p.exits, o.row)
 	}
-	if f.row.State == slipway.InstanceUnhealthy && was.State != slipway.InstanceUnhealthy {
+	if o.row.State == slipway.InstanceUnhealthy && was.State != slipway.InstanceUnhealthy {
 		p.events = append(p.events, fmt.Sprintf("Instance %s failed its health check %d times in a row: %s. It takes no more requests.",
-			f.row.ID, r.HealthCheck.UnhealthyThreshold, f.row.Problem))
+			o.row.ID, r.HealthCheck.UnhealthyThreshold, o.row.Problem))
 	}
-	p.keep(r, f, was)
+	p.putRow(r, o, was)
 }
 
-// keep writes the row if it says something new. A starting instance of which
-// there is nothing to say is not written at first: most are ready in a moment.
-func (p *planner) keep(r slipway.Release, f *fact, was slipway.Instance) {
-	if f.stored {
-		if !sameRow(f.row, was) {
-			p.put = append(p.put, f.row)
+// putRow writes the row if it changed. A starting instance without a problem gets
+// no row at first, as most are ready in a moment.
+func (p *planner) putRow(r slipway.Release, o *observation, was slipway.Instance) {
+	if o.stored {
+		if !sameRow(o.row, was) {
+			p.put = append(p.put, o.row)
 		}
 		return
 	}
-	if f.row.State == slipway.InstanceStarting && f.row.Problem == "" && r.Desired == slipway.DesiredRun {
-		visible := f.row.CreatedAt.Add(p.limits.visibleAfter)
+	if o.row.State == slipway.InstanceStarting && o.row.Problem == "" && r.Desired == slipway.DesiredRun {
+		visible := o.row.CreatedAt.Add(p.limits.visibleAfter)
 		if p.now.Before(visible) {
 			p.wakeAt(visible)
 			return
 		}
 	}
-	p.put = append(p.put, f.row)
+	p.put = append(p.put, o.row)
 }
 
 func sameRow(a, b slipway.Instance) bool {
 	return a.State == b.State && a.Problem == b.Problem && a.ReadyAt.Equal(b.ReadyAt)
 }
 
-// ended closes a row.
+// ended returns the row of an instance that has ended.
 func ended(row slipway.Instance, exit *slipway.Exit, now time.Time) slipway.Instance {
 	row.State, row.EndedAt, row.Exit, row.Problem = slipway.InstanceEnded, now, exit, ""
 	if exit != nil && !exit.At.IsZero() {
@@ -220,110 +220,110 @@ func ended(row slipway.Instance, exit *slipway.Exit, now time.Time) slipway.Inst
 	return row
 }
 
-// health moves a living instance between starting, ready and unhealthy.
-func health(row slipway.Instance, f *fact) slipway.Instance {
+// health moves a live instance between starting, ready and unhealthy.
+func health(row slipway.Instance, o *observation) slipway.Instance {
 	switch {
-	case row.State == slipway.InstanceStarting && !f.passed.IsZero():
-		row.State, row.ReadyAt, row.Problem = slipway.InstanceReady, f.passed, ""
+	case row.State == slipway.InstanceStarting && !o.passed.IsZero():
+		row.State, row.ReadyAt, row.Problem = slipway.InstanceReady, o.passed, ""
 	case row.State == slipway.InstanceStarting:
-		row.Problem = f.problem
-	case row.State == slipway.InstanceReady && f.failing:
-		row.State, row.Problem = slipway.InstanceUnhealthy, f.problem
-	case row.State == slipway.InstanceUnhealthy && !f.failing:
+		row.Problem = o.problem
+	case row.State == slipway.InstanceReady && o.failing:
+		row.State, row.Problem = slipway.InstanceUnhealthy, o.problem
+	case row.State == slipway.InstanceUnhealthy && !o.failing:
 		row.State, row.Problem = slipway.InstanceReady, ""
 	}
 	return row
 }
 
-// tooSlow gives up on an instance that never became healthy.
-func (p *planner) tooSlow(r slipway.Release, f *fact) {
-	if f.row.State != slipway.InstanceStarting || f.removing || f.presence == absent {
+// checkStartLimit removes an instance that did not become healthy in time.
+func (p *planner) checkStartLimit(r slipway.Release, o *observation) {
+	if o.row.State != slipway.InstanceStarting || o.removing || o.presence == absent {
 		return
 	}
-	limit := f.row.CreatedAt.Add(p.limits.StartWithin)
+	limit := o.row.CreatedAt.Add(p.limits.StartWithin)
 	if p.now.Before(limit) {
 		p.wakeAt(limit)
 		return
 	}
 	reason := fmt.Sprintf("it did not pass its health check within %v", p.limits.StartWithin)
-	if f.row.Problem != "" {
-		reason += ": " + f.row.Problem
+	if o.row.Problem != "" {
+		reason += ": " + o.row.Problem
 	}
-	f.exit = &slipway.Exit{Reason: reason, At: p.now, Ran: p.now.Sub(f.row.CreatedAt)}
-	p.removeOnce(f, reason)
+	o.exit = &slipway.Exit{Reason: reason, At: p.now, Ran: p.now.Sub(o.row.CreatedAt)}
+	p.removeOnce(o, reason)
 }
 
-// serving reports whether the instance counts towards the size: it takes
-// requests or is about to.
-func (f *fact) serving() bool {
-	return !f.removing && (f.row.State == slipway.InstanceReady || f.row.State == slipway.InstanceStarting)
+// serving reports whether the instance counts towards the size: it takes requests
+// or will do so.
+func (o *observation) serving() bool {
+	return !o.removing && (o.row.State == slipway.InstanceReady || o.row.State == slipway.InstanceStarting)
 }
 
-// replace lets unhealthy instances go as soon as another one serves. Until then
-// one that recovers is better than none.
-func (p *planner) replace(r slipway.Release, facts []*fact) {
-	if count(facts, isReady) == 0 && r.Size > 0 {
+// replace retires unhealthy instances once another instance is ready. Until then
+// they are kept, as one may recover.
+func (p *planner) replace(r slipway.Release, observations []*observation) {
+	if count(observations, isReady) == 0 && r.Size > 0 {
 		return
 	}
-	for _, f := range facts {
-		if f.row.State == slipway.InstanceUnhealthy && !f.removing {
-			p.retire(f)
+	for _, o := range observations {
+		if o.row.State == slipway.InstanceUnhealthy && !o.removing {
+			p.retire(o)
 		}
 	}
 }
 
-func isReady(f *fact) bool { return f.row.State == slipway.InstanceReady && !f.removing }
+func isReady(o *observation) bool { return o.row.State == slipway.InstanceReady && !o.removing }
 
-func isUnhealthy(f *fact) bool { return f.row.State == slipway.InstanceUnhealthy && !f.removing }
+func isUnhealthy(o *observation) bool { return o.row.State == slipway.InstanceUnhealthy && !o.removing }
 
-func count(facts []*fact, is func(*fact) bool) (n int) {
-	for _, f := range facts {
-		if is(f) {
+func count(observations []*observation, is func(*observation) bool) (n int) {
+	for _, o := range observations {
+		if is(o) {
 			n++
 		}
 	}
 	return n
 }
 
-// shrink takes the surplus away, newest first: instances that have never taken
-// a request at once, ready ones once they are drained. As many ready ones as
-// the size says are left, so the only one never goes.
-func (p *planner) shrink(r slipway.Release, facts []*fact) {
-	surplus := count(facts, (*fact).serving) - r.Size
+// shrink removes surplus instances, the newest first: starting ones at once, since
+// they have no requests, then ready ones after a drain. It leaves as many ready
+// instances as the size says, so it never removes the only one.
+func (p *planner) shrink(r slipway.Release, observations []*observation) {
+	surplus := count(observations, (*observation).serving) - r.Size
 	for _, state := range []slipway.InstanceState{slipway.InstanceStarting, slipway.InstanceReady} {
-		for _, f := range slices.Backward(facts) {
+		for _, o := range slices.Backward(observations) {
 			if surplus <= 0 {
 				return
 			}
-			if !f.serving() || f.row.State != state {
+			if !o.serving() || o.row.State != state {
 				continue
 			}
 			surplus--
 			if state == slipway.InstanceReady {
-				p.retire(f)
+				p.retire(o)
 			} else {
-				p.removeOnce(f, "the release is to have fewer instances")
+				p.removeOnce(o, "the release is to have fewer instances")
 			}
 		}
 	}
 }
 
-// retire marks an instance draining.
-func (p *planner) retire(f *fact) {
-	f.row.State, f.drainSince, f.drained = slipway.InstanceDraining, p.now, false
-	p.put = append(slices.DeleteFunc(p.put, func(i slipway.Instance) bool { return i.ID == f.row.ID }), f.row)
+// retire starts draining an instance.
+func (p *planner) retire(o *observation) {
+	o.row.State, o.drainSince, o.drained = slipway.InstanceDraining, p.now, false
+	p.put = append(slices.DeleteFunc(p.put, func(i slipway.Instance) bool { return i.ID == o.row.ID }), o.row)
 }
 
-// grow starts what is missing, unless the last ones ended too soon. Unhealthy
-// instances that nothing has replaced yet count as one: no more than one more
-// than the size exist at a time.
-func (p *planner) grow(r slipway.Release, facts []*fact) {
-	serving := count(facts, (*fact).serving)
-	n := min(r.Size-serving, r.Size+1-serving-count(facts, isUnhealthy))
+// grow starts missing instances, after a delay if the last ones ended too soon.
+// While unhealthy instances await their replacement, it starts only as many as
+// leave at most one instance more than the size.
+func (p *planner) grow(r slipway.Release, observations []*observation) {
+	serving := count(observations, (*observation).serving)
+	n := min(r.Size-serving, r.Size+1-serving-count(observations, isUnhealthy))
 	if n <= 0 {
 		return
 	}
-	if at := nextStart(r, facts); p.now.Before(at) {
+	if at := nextStart(r, observations); p.now.Before(at) {
 		p.wakeAt(at)
 		return
 	}
@@ -332,44 +332,45 @@ func (p *planner) grow(r slipway.Release, facts []*fact) {
 	}
 }
 
-// drainOne removes a draining instance when no request is on it any more.
-func (p *planner) drainOne(f *fact) {
-	since := f.drainSince
+// drainOne removes a draining instance once it has no requests in flight or its
+// drain limit has passed.
+func (p *planner) drainOne(o *observation) {
+	since := o.drainSince
 	if since.IsZero() {
 		since = p.now
 	}
 	limit := since.Add(p.limits.Drain)
 	switch {
-	case f.presence == absent:
-	case f.drained:
-		p.removeOnce(f, "it is drained")
+	case o.presence == absent:
+	case o.drained:
+		p.removeOnce(o, "it is drained")
 	case !p.now.Before(limit):
-		p.removeOnce(f, fmt.Sprintf("requests were still in flight on it after %v", p.limits.Drain))
+		p.removeOnce(o, fmt.Sprintf("requests were still in flight on it after %v", p.limits.Drain))
 	default:
 		p.wakeAt(limit)
 	}
 }
 
-// prune forgets the oldest ended rows.
-func (p *planner) prune(r slipway.Release, facts []*fact) {
+// prune deletes the oldest ended rows.
+func (p *planner) prune(r slipway.Release, observations []*observation) {
 	keep := keepEnded * (1 + r.Size)
-	for _, f := range slices.Backward(facts) {
-		if f.row.State != slipway.InstanceEnded || f.presence != absent || !f.stored {
+	for _, o := range slices.Backward(observations) {
+		if o.row.State != slipway.InstanceEnded || o.presence != absent || !o.stored {
 			continue
 		}
 		if keep--; keep < 0 {
-			p.put = slices.DeleteFunc(p.put, func(i slipway.Instance) bool { return i.ID == f.row.ID })
-			p.forget = append(p.forget, f.row)
+			p.put = slices.DeleteFunc(p.put, func(i slipway.Instance) bool { return i.ID == o.row.ID })
+			p.forget = append(p.forget, o.row)
 		}
 	}
 }
 
-func (p *planner) removeOnce(f *fact, reason string) {
-	if f.removing || f.presence == absent {
+func (p *planner) removeOnce(o *observation, reason string) {
+	if o.removing || o.presence == absent {
 		return
 	}
-	f.removing = true
-	p.remove = append(p.remove, removal{f.row.ID, reason, f.exit})
+	o.removing = true
+	p.remove = append(p.remove, removal{o.row.ID, reason, o.exit})
 }
 
 func (p *planner) wakeAt(t time.Time) {
@@ -378,10 +379,10 @@ func (p *planner) wakeAt(t time.Time) {
 	}
 }
 
-// tellExits writes what ended by itself to the service's events.
-func (p *planner) tellExits(next time.Time) {
+// logExits writes instances that ended by themselves to the service's events.
+func (p *planner) logExits(next time.Time) {
 	for _, i := range p.exits {
-		line := exitLine(i)
+		line := exitMessage(i)
 		if p.now.Before(next) {
 			line += fmt.Sprintf(" Another one is started in %v.", next.Sub(p.now).Round(100*time.Millisecond))
 		}
@@ -390,8 +391,8 @@ func (p *planner) tellExits(next time.Time) {
 	p.exits = nil
 }
 
-// exitLine words an exit, beginning as App Runner does.
-func exitLine(i slipway.Instance) string {
+// exitMessage describes an exit; it begins as App Runner's message does.
+func exitMessage(i slipway.Instance) string {
 	x := i.Exit
 	how := fmt.Sprintf("Container exit code: %d", x.Code)
 	switch {

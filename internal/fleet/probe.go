@@ -19,34 +19,35 @@ import (
 )
 
 const (
-	// While an instance starts it is checked after firstGap, then ever less
-	// often, up to longestGap. Growing by a tenth, a gap is never more than a
-	// tenth or so of the time that the application took to start.
+	// A starting instance is checked again after firstGap, then after gaps that
+	// grow by a tenth, up to longestGap. A gap is therefore at most about a tenth
+	// of the time that the application has taken to start.
 	firstGap   = 250 * time.Microsecond
 	longestGap = 50 * time.Millisecond
 
-	// An instance that has been starting for slowAfter is checked every
-	// slowGap: that is soon enough for it, and spares the machine.
+	// An instance that has been starting for longer than slowAfter is checked
+	// every slowGap, which costs less.
 	slowAfter = 30 * time.Second
 	slowGap   = 500 * time.Millisecond
 
-	// tellAfter is how long an instance may fail its first checks before
-	// anybody is told, and tellEvery how often at most afterwards.
-	tellAfter = time.Second
-	tellEvery = time.Second
+	// reportAfter is the age from which failing checks of a starting instance are
+	// reported, and reportEvery the minimum time between two reports.
+	reportAfter = time.Second
+	reportEvery = time.Second
 
-	// hintAfter is how long nothing may listen before other ports are tried.
+	// hintAfter is how long nothing may listen on the port before other ports are
+	// tried.
 	hintAfter = 2 * time.Second
 
-	// maxHead bounds what is read of an answer to a health check.
+	// maxHead is how many bytes are read of a health check's response.
 	maxHead = 64 << 10
 )
 
-// healthReport is what checks found out about an instance so far.
+// healthReport is what the checks of an instance have found so far.
 type healthReport struct {
 	passed  time.Time // when they first succeeded; zero before
-	failing bool      // too many in a row have failed since
-	problem string    // what the last one met, for people; "" when it succeeded
+	failing bool      // UnhealthyThreshold checks in a row have failed since
+	problem string    // what the last check found, for people; "" when it succeeded
 }
 
 // checker checks the health of one instance.
@@ -57,8 +58,8 @@ type checker struct {
 	check   slipway.HealthCheck
 	created time.Time
 
-	passed  bool // it was healthy before
-	failing bool // and failed its threshold since
+	passed  bool // the instance was healthy before
+	failing bool // and has failed UnhealthyThreshold checks since
 	report  func(healthReport)
 	ended   func() // the instance's process seems to be gone
 }
@@ -73,21 +74,20 @@ func (c *checker) run(ctx context.Context) {
 		}
 		c.report(healthReport{passed: passed})
 	} else {
-		// Instances that are found at the same time are checked at different
-		// ones.
+		// Spread the checks of instances that were adopted at the same time.
 		pause(ctx, rand.N(c.check.Interval+1))
 	}
 	c.watch(ctx, passed)
 }
 
-// start checks a starting instance until it has passed as often as it must, and
-// returns when that was. False means that ctx ended.
+// start checks a starting instance until HealthyThreshold checks in a row have
+// passed, and returns when that was. It returns false when ctx ended first.
 func (c *checker) start(ctx context.Context) (time.Time, bool) {
 	gap, passes := firstGap, 0
-	told, toldAt := "", c.created.Add(tellAfter-tellEvery)
+	reported, reportedAt := "", c.created.Add(reportAfter-reportEvery)
 	hint, hintAt := "", c.created.Add(hintAfter)
-	naps := newNapper()
-	defer naps.close()
+	gaps := newGapTimer()
+	defer gaps.close()
 	for ctx.Err() == nil {
 		err := c.once(ctx)
 		now := time.Now()
@@ -102,18 +102,18 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 			passes = 0
 			if c.isGone(err) {
 				c.ended()
-				gap = longestGap // nothing to be found out here any more
+				gap = longestGap // further checks will not pass
 			}
 			if errors.Is(err, syscall.ECONNREFUSED) && now.After(hintAt) {
 				hint, hintAt = c.listensElsewhere(ctx), now.Add(2*hintAfter)
 			}
 			problem := c.describe(err) + hint
-			if problem != told && now.Sub(toldAt) >= tellEvery {
-				told, toldAt = problem, now
+			if problem != reported && now.Sub(reportedAt) >= reportEvery {
+				reported, reportedAt = problem, now
 				c.report(healthReport{problem: problem})
 			}
 		}
-		naps.nap(ctx, gap)
+		gaps.sleep(ctx, gap)
 		if gap = min(gap+gap/10, longestGap); now.Sub(c.created) > slowAfter {
 			gap = slowGap
 		}
@@ -121,7 +121,7 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// watch checks an instance that was healthy once, every Interval.
+// watch checks an instance that has been healthy, every Interval.
 func (c *checker) watch(ctx context.Context, passed time.Time) {
 	failures, passes := 0, 0
 	for {
@@ -153,13 +153,13 @@ func (c *checker) isGone(err error) bool {
 	return errors.Is(err, runtime.ErrNotRunning) || errors.Is(err, runtime.ErrNotFound)
 }
 
-// answerError is an HTTP answer that is not a success.
+// answerError is an HTTP response whose status is not 200 to 299.
 type answerError struct{ status string }
 
 func (e answerError) Error() string { return e.status }
 
-// once makes one check: a TCP connection, or a GET request that is answered
-// with 200 to 299.
+// once makes one check: a TCP connection, or a GET request to which the
+// application responds with 200 to 299.
 func (c *checker) once(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.check.Timeout)
 	defer cancel()
@@ -171,7 +171,7 @@ func (c *checker) once(ctx context.Context) error {
 	if !c.check.HTTP {
 		return nil
 	}
-	// The deadline alone would not notice that the instance is to be removed.
+	// Closing stops a read at once when the instance is to be removed.
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	status, err := get(ctx, conn, c.check.Path)
 	switch {
@@ -185,13 +185,13 @@ func (c *checker) once(ctx context.Context) error {
 	return nil
 }
 
-// get sends a request and reads the head of its answer.
+// get sends a request and reads the head of the response.
 func get(ctx context.Context, conn net.Conn, path string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort("localhost", "80"), nil)
 	if err != nil {
 		return nil, err
 	}
-	// The path is the user's, query and all, and is sent as it is.
+	// The path is sent as the user wrote it, with its query.
 	req.URL.Opaque = "/" + strings.TrimLeft(path, "/")
 	req.Host = "localhost"
 	req.Header.Set("User-Agent", "Slipway-HealthCheck/1.0")
@@ -212,7 +212,7 @@ func get(ctx context.Context, conn net.Conn, path string) (*http.Response, error
 	}
 }
 
-// describe words a failed check for people.
+// describe describes a failed check for people.
 func (c *checker) describe(err error) string {
 	what := fmt.Sprintf("a connection to port %d", c.port)
 	if c.check.HTTP {
@@ -234,11 +234,11 @@ func (c *checker) describe(err error) string {
 	return fmt.Sprintf("%s failed: %v", what, err)
 }
 
-// usualPorts are where applications listen that were not told better.
+// usualPorts are common default ports of application frameworks.
 var usualPorts = [...]int{80, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8888, 9000, 9090}
 
-// listensElsewhere tries usual ports, so that the most frequent mistake can be
-// named.
+// listensElsewhere tries usual ports and returns a hint if the application listens
+// on one: a wrong port is the most frequent mistake.
 func (c *checker) listensElsewhere(ctx context.Context) string {
 	for _, port := range usualPorts {
 		if port == c.port {
