@@ -2,15 +2,14 @@
 // Runner's API, and where it differs on purpose and why. docs/compatibility.md
 // is written from it.
 //
-// It is a table and nothing else: no code consults it, and nothing of it is in
-// the binary. Its test fails while a member of the model has no row, or a row no
-// member.
+// It is only a table: no code consults it, and the binary does not contain it. Its
+// test fails while a member of the model has no row, or a row no member.
 //
 // # Adding a row
 //
-// A row of members.go is for a member of a structure, "Structure.Member", or for
-// all members of a name that have no row of their own, "Member". Rows of
-// operations.go are for operations, those of differences.go for differences.
+// A row of members.go describes a member of one structure, "Structure.Member", or
+// all members of a name without a row of their own, "Member". Rows of
+// operations.go describe operations, rows of differences.go differences.
 // Then: go test ./internal/compat -update
 package compat
 
@@ -39,9 +38,9 @@ func Write(w io.Writer) error {
 	p.line("")
 	p.line("<!-- Written by `go test ./internal/compat -update` from internal/compat. -->")
 	p.line("")
-	p.line("What is done with every operation and member of App Runner's API (version")
-	p.line("2020-05-15), and every deliberate difference with its reason. What is not named")
-	p.line("as a difference and is not as in App Runner is a bug.")
+	p.line("What Slipway does with every operation and member of App Runner's API (version")
+	p.line("2020-05-15), and every deliberate difference with its reason. Any other difference")
+	p.line("from App Runner is a bug.")
 	p.line("")
 	p.differences()
 	p.operations()
@@ -49,7 +48,7 @@ func Write(w io.Writer) error {
 	return p.err
 }
 
-// page is the page as it is written; err is the first error.
+// page is the page being written; err is the first error.
 type page struct {
 	w   io.Writer
 	err error
@@ -89,7 +88,7 @@ func (p *page) operations() {
 	for _, name := range slices.Sorted(maps.Keys(operations)) {
 		op, ok := wire.OperationNamed(name)
 		if !ok {
-			continue // the test tells
+			continue // the test reports it
 		}
 		p.line("")
 		p.line("### " + name)
@@ -106,14 +105,14 @@ func (p *page) members(title string, s *wire.Shape) {
 		return
 	}
 	p.line("")
-	p.head(title, "what is done with it")
+	p.head(title, "behaviour")
 	for _, m := range s.Members {
 		p.cells(label(m), row(s, m))
 	}
 }
 
-// label is a member's name, with its structure where that has a table of its
-// own, and a mark where it is required.
+// label is a member's name, with a link to its structure's table if it has one,
+// and a mark if it is required.
 func label(m wire.Member) string {
 	text := "`" + m.Name + "`"
 	if m.Required {
@@ -125,7 +124,7 @@ func label(m wire.Member) string {
 	return text
 }
 
-// structure is the structure that a shape is, or lists.
+// structure returns the shape itself, or its elements' shape, if it is a structure.
 func structure(s *wire.Shape) *wire.Shape {
 	switch s.Kind {
 	case wire.Structure:
@@ -165,7 +164,7 @@ func nested() map[string]*wire.Shape {
 	return all
 }
 
-// row returns what is done with a structure's member, "" where no row says.
+// row returns the row of a structure's member, "" if there is none.
 func row(s *wire.Shape, m wire.Member) string {
 	if text, ok := members[s.Name+"."+m.Name]; ok {
 		return text

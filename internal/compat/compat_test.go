@@ -12,10 +12,10 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-var update = flag.Bool("update", false, "write docs/compatibility.md anew")
+var update = flag.Bool("update", false, "rewrite docs/compatibility.md")
 
-// Every operation and every member of the model has a row, and every row is of
-// one.
+// Every operation and every member of the model has a row, and every row has an
+// operation or a member.
 func TestEveryMemberHasARow(t *testing.T) {
 	t.Parallel()
 	used := map[string]bool{}
@@ -71,7 +71,7 @@ func TestRowsAreSentences(t *testing.T) {
 	}
 }
 
-// The page is what the table says; -update writes it anew.
+// The page equals the table; -update rewrites it.
 func TestPage(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/compatibility.md"
