@@ -23,24 +23,23 @@ import (
 )
 
 const (
-	callers   = 16               // calls at once where as many are made as possible
-	volley    = 5 * time.Second  // how long they are made
-	steady    = 1000             // calls a second where they come at a rate
-	steadyFor = 10 * time.Second // how long they come
+	callers   = 16               // concurrent callers of the measurements at full speed
+	volley    = 5 * time.Second  // duration of a measurement at full speed
+	steady    = 1000             // calls a second at the steady rate
+	steadyFor = 10 * time.Second // duration of the measurement at the steady rate
 )
 
-// volleyed is what one kind of call did.
+// volleyed is the measurement of one kind of call.
 type volleyed struct {
 	what string
 	took []time.Duration // of each call
-	span time.Duration   // of all of them
+	span time.Duration   // of all calls together
 }
 
 func (v volleyed) perSecond() float64 { return float64(len(v.took)) / v.span.Seconds() }
 
-// measureCalls makes API calls to a server that knows many services. Their
-// images are missing, so that they are there without instances: a call does not
-// care.
+// measureCalls makes API calls to a server with many services. Their images are
+// missing, so they have no instances: that does not matter to a call.
 func measureCalls(ctx context.Context, l *lab, r *report) error {
 	s, err := newServer(ctx, l, "calls", "--quota", "autoscaling-names=-1,autoscaling-revisions=-1")
 	if err != nil {
@@ -63,8 +62,9 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 		arn := arns[int(n.Add(1))*7919%len(arns)]
 		return c.call(ctx, "DescribeService", map[string]any{"ServiceArn": arn})
 	}
-	// The steady rate comes first, or it would meet what the volleys left behind:
-	// garbage, and a log that is being moved into the database.
+	// The steady rate is measured first, so that garbage and an unfinished
+	// checkpoint of the database's log from the full-speed measurements do not
+	// disturb it.
 	if err := idle(ctx, volley); err != nil {
 		return err
 	}
@@ -119,9 +119,9 @@ func (s *server) known(ctx context.Context, n int) ([]string, error) {
 	return arns, err
 }
 
-// fire makes as many calls as it can for a while.
+// fire makes as many calls as it can for the duration of a volley.
 func fire(ctx context.Context, call func(context.Context) error) (volleyed, error) {
-	if err := call(ctx); err != nil { // warm
+	if err := call(ctx); err != nil { // warm up
 		return volleyed{}, err
 	}
 	all, errs := make([][]time.Duration, callers), make([]error, callers)
@@ -140,8 +140,8 @@ func fire(ctx context.Context, call func(context.Context) error) (volleyed, erro
 	return volleyed{took: slices.Concat(all...), span: time.Since(began)}, errors.Join(errs...)
 }
 
-// pace makes calls at a rate, whatever becomes of those before: a call's time
-// begins when it was due.
+// pace makes calls at a steady rate, whether or not earlier ones have returned:
+// a call's time begins when it was due.
 func pace(ctx context.Context, call func(context.Context) error) (volleyed, error) {
 	n := int(steadyFor.Seconds() * steady)
 	took, errs := make([]time.Duration, n), make([]error, n)
@@ -159,8 +159,8 @@ func pace(ctx context.Context, call func(context.Context) error) (volleyed, erro
 	return volleyed{took: took, span: time.Since(began)}, errors.Join(errs...)
 }
 
-// caller makes calls with less work of its own than an SDK, which would share
-// the machine with the server.
+// caller makes calls with less work than an SDK, which would compete with the
+// server for the machine.
 type caller struct {
 	api    string
 	client *http.Client

@@ -14,18 +14,18 @@ import (
 	"time"
 )
 
-// engine is a Docker engine that the bench may use: the one that answers, or
-// one of its own.
+// engine is a Docker engine for the benchmark: a running one, or one that the
+// benchmark starts.
 type engine struct {
 	host   []string  // arguments that select it
-	own    *exec.Cmd // nil for one that was there
-	bridge bool      // its network device has to be removed
+	own    *exec.Cmd // nil for a running one
+	bridge bool      // its network device must be removed
 }
 
 const dockerBridge = "/sys/class/net/docker0"
 
-// findEngine returns an engine, or nil where there is none. One of our own
-// touches no rule of the host's firewall: ports are published by its proxy.
+// findEngine returns an engine, or nil if there is none. One that it starts
+// changes no firewall rule of the host: its userland proxy publishes ports.
 func findEngine(ctx context.Context, dir string) (*engine, error) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return nil, nil
@@ -66,7 +66,7 @@ func (e *engine) answers(ctx context.Context) bool {
 	return err == nil
 }
 
-// run runs a command of Docker's and returns what it prints.
+// run runs a Docker command and returns its output.
 func (e *engine) run(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "docker", append(e.host, args...)...)
 	cmd.Stdin = bytes.NewReader(stdin)
@@ -79,7 +79,7 @@ func (e *engine) run(ctx context.Context, stdin []byte, args ...string) ([]byte,
 	return out, nil
 }
 
-// close ends an engine of our own.
+// close stops an engine that the benchmark started.
 func (e *engine) close() error {
 	if e == nil || e.own == nil {
 		return nil
@@ -92,7 +92,8 @@ func (e *engine) close() error {
 	return err
 }
 
-// docker starts the binary with Docker, its port published on the loopback.
+// docker starts the binary with Docker, with its port published on the loopback
+// address.
 type docker struct {
 	engine *engine
 	port   int

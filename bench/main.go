@@ -1,10 +1,10 @@
-// Bench measures what Slipway promises to be fast and small at, against the
-// same binary started bare, by runc and by Docker, and writes the result as a
+// Bench measures Slipway's start times, memory and API calls against the same
+// binary started directly, by runc and by Docker, and writes the result as a
 // page.
 //
-// Ways that are compared take turns, round by round, so that whatever else the
-// machine does meets all alike. Figures are medians; read ratios before
-// milliseconds, for those belong to one machine.
+// Ways that are compared take turns, round by round, so that other load on the
+// machine affects all alike. Figures are medians. Read ratios rather than
+// milliseconds, which depend on the machine.
 //
 //	make bench
 package main
@@ -21,15 +21,15 @@ import (
 	"syscall"
 )
 
-// options are what the command line says.
+// options are the command line's flags.
 type options struct {
 	slipway  string // the binary to measure
 	program  string // main package of the service that is started
-	out      string // the page
+	out      string // the page's file
 	rounds   int
 	crowd    int // paused services resumed at once
 	services int // services at rest, for memory and start-up
-	known    int // services that API calls are made about
+	known    int // services that exist during API calls
 }
 
 func main() {

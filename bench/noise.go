@@ -10,24 +10,24 @@ import (
 	"time"
 )
 
-// noise is how busy the machine was while nothing was measured: with others'
-// work, and what little a server does at rest.
+// noise is how busy the machine was between measurements: with other work, and
+// the little that a server does at rest.
 type noise struct{ busy, all int64 } // in ticks of all processors
 
 const (
-	// settled is how long the machine is left alone after something was
-	// stopped and before something else is started: nobody's clean-up, and no
-	// sandbox that Slipway makes ahead, shall be another's delay.
+	// settled is how long the machine is left alone after something was stopped
+	// and before something else is started, so that neither its clean-up nor
+	// sandboxes made ahead of need delay the next measurement.
 	settled = 150 * time.Millisecond
 
-	// listened is how long, after that, others' work is measured.
+	// listened is how long other work is measured after that.
 	listened = 100 * time.Millisecond
 
 	// noisy is the share of the machine above which figures are marked.
 	noisy = 0.1
 )
 
-// lull waits until what was stopped has settled, and listens.
+// lull waits until the clean-up has ended, and measures other work.
 func (n *noise) lull(ctx context.Context) error {
 	if err := idle(ctx, settled); err != nil {
 		return err
@@ -54,7 +54,7 @@ func idle(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// share is the part of the machine that was busy.
+// share is the fraction of the machine that was busy.
 func (n noise) share() float64 {
 	if n.all == 0 {
 		return 0
@@ -62,7 +62,7 @@ func (n noise) share() float64 {
 	return float64(n.busy) / float64(n.all)
 }
 
-// text is what the page says of it.
+// text describes the noise on the page.
 func (n noise) text() string {
 	text := fmt.Sprintf("Between the measurements %.0f%% of the machine was busy with other work.", 100*n.share())
 	if n.share() > noisy {
@@ -71,7 +71,8 @@ func (n noise) text() string {
 	return text
 }
 
-// ticks reads what the processors have done since the machine's start.
+// ticks reads how many ticks the processors have spent since the machine's
+// start.
 func ticks() (noise, error) {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -80,13 +81,13 @@ func ticks() (noise, error) {
 	return parseTicks(string(b))
 }
 
-// parseTicks reads the line of all processors: user, nice, system, idle, iowait,
-// irq, softirq, steal; guests are in user and nice.
+// parseTicks parses the line of all processors: user, nice, system, idle,
+// iowait, irq, softirq, steal; guests are included in user and nice.
 func parseTicks(stat string) (n noise, err error) {
 	line, _, _ := strings.Cut(stat, "\n")
 	f := strings.Fields(line)
 	if len(f) < 9 || f[0] != "cpu" {
-		return n, errors.New("/proc/stat does not begin with all processors")
+		return n, errors.New("/proc/stat does not begin with the line of all processors")
 	}
 	for i, s := range f[1:9] {
 		t, err := strconv.ParseInt(s, 10, 64)

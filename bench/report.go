@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// report collects figures and writes them as a page.
+// report collects measurements and writes them as a page.
 type report struct {
 	options
 	ways     []string // in the order first seen
@@ -21,7 +21,7 @@ type report struct {
 
 	scaledOut []time.Duration
 	crowd     []time.Duration // until each of the resumed services answered
-	crowded   time.Duration   // until all had
+	crowded   time.Duration   // until all had answered
 	rests     []atRest
 	init      int64 // bytes, of one instance
 
@@ -30,7 +30,7 @@ type report struct {
 	callsMemory int64 // resident bytes of the server after them
 }
 
-// atRest is a server that has nothing to do.
+// atRest is the measurement of an idle server.
 type atRest struct {
 	what     string
 	services int
@@ -38,7 +38,7 @@ type atRest struct {
 	started  time.Duration
 }
 
-// order makes the ways stand in this order.
+// order sets the order of the ways on the page.
 func (r *report) order(ways []starter) {
 	for _, w := range ways {
 		r.ways = append(r.ways, w.name())
@@ -63,7 +63,7 @@ func (r *report) version(name string, out []byte) {
 	r.versions = append(r.versions, name+": "+strings.TrimPrefix(firstLine(out), name+" version "))
 }
 
-// page is the whole text.
+// page is the page's text.
 func (r *report) page() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks
@@ -132,7 +132,7 @@ The server is started anew and left alone for %v.
 		fmt.Fprintf(b, "| %s | %.1f | %s |\n", s.what, mib(s.memory), ms(s.started))
 	}
 	if len(r.rests) > 1 {
-		fmt.Fprintf(b, "\nThe init that keeps an instance occupies %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
+		fmt.Fprintf(b, "\nThe init of an instance occupies %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
 		first, second := r.rests[0], r.rests[1]
 		fmt.Fprintf(b, "; the server itself %.0f KiB more for each running service", perService(first, second))
 		if len(r.rests) > 2 {
@@ -142,7 +142,7 @@ The server is started anew and left alone for %v.
 	}
 }
 
-// perService is what each of the services that b has and a has not takes, in KiB.
+// perService is the memory that each service in b but not in a takes, in KiB.
 func perService(a, b atRest) float64 {
 	return float64(b.memory-a.memory) / 1024 / float64(max(b.services-a.services, 1))
 }

@@ -14,13 +14,12 @@ import (
 )
 
 // settle is how long a server is left alone before its memory is read: long
-// enough for two collections of the Go runtime's own accord, which come every
-// two minutes at the latest, to matter less than the garbage of the work
-// before.
+// enough for two periodic garbage collections of the Go runtime, which run at
+// least every two minutes, to remove the garbage of the work before.
 const settle = 20 * time.Second
 
 // measureRest reads the server's memory with no, some and many services, and
-// times its start with all of them.
+// measures its start-up with each.
 func measureRest(ctx context.Context, l *lab, r *report) error {
 	s, err := newServer(ctx, l, "rest")
 	if err != nil {
@@ -50,8 +49,9 @@ func rest(ctx context.Context, s *server, l *lab, r *report) error {
 	return r.restart(ctx, s, l.services, fmt.Sprintf("%d services, %d of them with an instance", l.services, some))
 }
 
-// restart starts the server anew, so that its memory is that of rest and not
-// of the work that made its services, and notes both.
+// restart restarts the server, so that its memory is that of an idle server and
+// not of the work that created its services, and records memory and start-up
+// time.
 func (r *report) restart(ctx context.Context, s *server, services int, what string) error {
 	if err := s.stop(); err != nil {
 		return err
@@ -68,8 +68,8 @@ func (r *report) restart(ctx context.Context, s *server, services int, what stri
 	return err
 }
 
-// instances notes what the init of each of n instances occupies. Its share of
-// pages that all have in common counts by parts (PSS).
+// instances records the memory of the init of each of n instances. Shared pages
+// count proportionally (PSS).
 func (r *report) instances(dir string, n int) error {
 	var sizes []int64
 	procs, err := filepath.Glob("/proc/[0-9]*")
@@ -94,7 +94,7 @@ func (r *report) instances(dir string, n int) error {
 }
 
 // keeps reports whether a process is the init of an instance of the server on
-// dir: it is the first of its process namespace, in a cgroup of that server's.
+// dir: the first of its process namespace, in a cgroup of that server.
 func keeps(pid int, dir string) bool {
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {

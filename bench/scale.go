@@ -18,8 +18,8 @@ const (
 )
 
 // measureScaleOut sends five requests at once to a service with one instance,
-// each of which takes one request at a time: the last of them waits until
-// there are five.
+// whose instances take one request at a time: the last request waits until
+// there are five instances.
 func measureScaleOut(ctx context.Context, l *lab, r *report) error {
 	s, err := newServer(ctx, l, "scale")
 	if err != nil {
@@ -45,7 +45,7 @@ func scaleOut(ctx context.Context, s *server, rounds int, r *report) error {
 			return err
 		}
 		r.scaledOut = append(r.scaledOut, took)
-		if err := v.pause(ctx); err != nil { // its instances must not weigh on the next round
+		if err := v.pause(ctx); err != nil { // its instances must not disturb the next round
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func crowd(ctx context.Context, s *server, n int, r *report) error {
 	return err
 }
 
-// many creates n services, eight at a time, and pauses them where asked.
+// many creates n services, eight at a time, and pauses them if asked to.
 func (s *server) many(ctx context.Context, prefix string, n int, paused bool) ([]*service, error) {
 	all := make([]*service, n)
 	err := together(n, 8, func(i int) (err error) {
@@ -124,7 +124,7 @@ func (s *server) many(ctx context.Context, prefix string, n int, paused bool) ([
 	return all, err
 }
 
-// together calls f for 0 to n-1, at most so many at once.
+// together calls f for 0 to n-1, at most `most` at a time.
 func together(n, most int, f func(i int) error) error {
 	errs := make([]error, n)
 	slots := make(chan struct{}, most)

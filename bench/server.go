@@ -21,7 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// patience is how long anything may take before a measurement is given up.
+// patience bounds every wait of a measurement.
 const patience = 2 * time.Minute
 
 const image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:latest"
@@ -50,8 +50,7 @@ func newServer(ctx context.Context, l *lab, name string, flags ...string) (*serv
 	return s, nil
 }
 
-// start starts the process and returns how long it took until all listeners
-// served.
+// start starts the process and returns the time until all listeners served.
 func (s *server) start(ctx context.Context) (time.Duration, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return 0, err
@@ -90,7 +89,7 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 	return took, nil
 }
 
-// stop ends the process; instances live on.
+// stop stops the process; instances go on running.
 func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
@@ -101,7 +100,7 @@ func (s *server) stop() error {
 	return nil
 }
 
-// close deletes all services and ends the process.
+// close deletes all services and stops the process.
 func (s *server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -125,7 +124,7 @@ func (s *server) close() error {
 	return errors.Join(err, s.stop(), os.RemoveAll(s.dir))
 }
 
-// service is one service and a client that makes a connection per request.
+// service is a service with a client that opens a connection per request.
 type service struct {
 	s        *server
 	arn, url string
@@ -158,7 +157,7 @@ func (s *server) createOf(ctx context.Context, name, image, scaling string) (*se
 	return &service{s: s, arn: *out.Service.ServiceArn, url: *out.Service.ServiceUrl}, *out.OperationId, nil
 }
 
-// running creates a service and waits until it runs.
+// running creates a service and waits until it is RUNNING.
 func (s *server) running(ctx context.Context, name, scaling string) (*service, error) {
 	v, op, err := s.create(ctx, name, scaling)
 	if err != nil {
@@ -195,12 +194,12 @@ func (v *service) pause(ctx context.Context) error {
 	return v.ended(ctx, *out.OperationId)
 }
 
-// often is how soon an answer other than 200 is asked again when one service is
-// watched; with many, asking would be the load that is measured.
+// often is the polling interval when one service is watched; with many, polling
+// would be the load that is measured.
 const often, seldom = 200 * time.Microsecond, 5 * time.Millisecond
 
-// resume asks for the service to be resumed and returns when it answered 200,
-// and the operation's id.
+// resume resumes the service and returns the operation's id when the service
+// answered 200.
 func (v *service) resume(ctx context.Context, every time.Duration) (string, error) {
 	out, err := v.s.ResumeService(ctx, &apprunner.ResumeServiceInput{ServiceArn: &v.arn})
 	if err != nil {
@@ -242,8 +241,8 @@ func get(ctx context.Context, url, host string) (string, error) {
 	return string(b), err
 }
 
-// poll asks until done, and returns the error of the answer that was done, or
-// the last one when patience ends.
+// poll calls ask until it is done, and returns its error then, or the last
+// error when patience ends.
 func poll(ctx context.Context, every time.Duration, ask func() (done bool, err error)) error {
 	deadline := time.Now().Add(patience)
 	for {

@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// starter is a way to get the binary to answer.
+// starter is a way to start the binary.
 type starter interface {
 	name() string
-	// start starts it and returns when it answered 200: that is what is timed.
+	// start starts it and returns when it answered 200. This is timed.
 	start(ctx context.Context) error
-	// stop ends it, untimed.
+	// stop stops it, untimed.
 	stop(ctx context.Context) error
 }
 
-// bare executes the binary and nothing more: the limit.
+// bare executes the binary directly: the lower bound.
 type bare struct {
 	binary string
 	port   int
@@ -49,7 +49,7 @@ func (b *bare) stop(context.Context) error {
 	return nil
 }
 
-// answers returns when the port of this machine answered 200.
+// answers returns when the port on this machine answered 200.
 func answers(ctx context.Context, port int) error {
 	url := fmt.Sprintf("http://127.0.0.1:%d/", port)
 	return poll(ctx, often, func() (bool, error) {
@@ -103,8 +103,8 @@ func (c *creating) stop(ctx context.Context) error {
 	return c.service.pause(ctx)
 }
 
-// runc starts the binary with runc, in all namespaces but the network's: that
-// saves it the work of making the instance reachable.
+// runc starts the binary with runc, in all namespaces except the network's: so
+// runc need not make it reachable.
 type runc struct {
 	bundle string
 	port   int
@@ -189,7 +189,7 @@ func freePort() int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// measureStarts times every way to start the binary, in turns.
+// measureStarts measures every way to start the binary, in turns.
 func measureStarts(ctx context.Context, l *lab, r *report) error {
 	s, err := newServer(ctx, l, "starts")
 	if err != nil {
@@ -237,8 +237,8 @@ func starters(ctx context.Context, l *lab, s *server, e *engine, r *report) ([]s
 	return append(ways, way), err
 }
 
-// takeTurns runs the rounds; the first warms caches and does not count. Every
-// second round goes backwards, so that nobody always follows the same.
+// takeTurns runs the rounds; the first one warms caches and does not count.
+// Every second round runs backwards, so that none always follows the same one.
 func takeTurns(ctx context.Context, rounds int, ways []starter, r *report) error {
 	r.order(ways)
 	for round := range rounds + 1 {
@@ -266,7 +266,7 @@ func takeTurns(ctx context.Context, rounds int, ways []starter, r *report) error
 	return nil
 }
 
-// firstLine is the version that a program prints of itself.
+// firstLine is the version that a program prints.
 func firstLine(out []byte) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	return line

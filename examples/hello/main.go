@@ -1,6 +1,6 @@
-// Hello is a small web service to try Slipway with: a page, a health check
-// and a clean end on SIGTERM. It listens on PORT, 8080 by default, and greets
-// with GREETING.
+// Hello is a small web service to try Slipway with: a page, a health check and
+// a graceful shutdown on SIGTERM. It listens on PORT, 8080 by default, and
+// greets with GREETING.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 //go:embed page.html
 var page string
 
-// drain is how long requests may take to end after SIGTERM.
+// drain bounds the time that requests have to finish after SIGTERM.
 const drain = 20 * time.Second
 
 func main() {
@@ -74,7 +74,7 @@ func routes(greeting string) http.Handler {
 	return mux
 }
 
-// variable returns an environment variable, or def where it is empty.
+// variable returns an environment variable, or def if it is empty.
 func variable(name, def string) string {
 	if v := os.Getenv(name); v != "" {
 		return v

@@ -4,8 +4,8 @@
 //	CGO_ENABLED=0 go build -o bin/hello ./examples/hello
 //	go run ./examples/ocilayout -out bin/hello-oci bin/hello
 //
-// The image runs the binary as /<name> under user 65532, and has nothing else
-// in it but /tmp.
+// The image runs the binary as /<name> as user 65532, and contains nothing else
+// but /tmp.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "", "directory of the layout; what it held is replaced")
+	out := flag.String("out", "", "directory of the layout; its content is replaced")
 	ref := flag.String("ref", "", "the image's name in the layout (default <binary's name>:latest)")
 	flag.Usage = func() {
 		fmt.Fprintln(os.Stderr, "usage: ocilayout -out DIR [-ref NAME] BINARY")
@@ -102,8 +102,8 @@ func image(name string, body []byte) (v1.Image, error) {
 	return mutate.ConfigFile(mutate.ConfigMediaType(img, types.OCIConfigJSON), config)
 }
 
-// archive returns a layer's tar: the program and /tmp, without times, so that
-// the same binary gives the same image.
+// archive returns a layer's tar with the program and /tmp, without times, so
+// that the same binary gives the same image.
 func archive(name string, body []byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -15,7 +15,7 @@ import (
 
 const module = "github.com/openslipway/slipway"
 
-// pkg is what `go list` tells of a package.
+// pkg is the output of `go list` for a package.
 type pkg struct {
 	ImportPath   string
 	Name         string
@@ -30,8 +30,8 @@ type pkg struct {
 	Standard     bool
 }
 
-// inside returns the package's path below internal, "" for the root package
-// and the whole path of one outside the module.
+// inside returns the package's path below internal; "" for the root package,
+// the whole path for a package elsewhere.
 func (p pkg) inside() string { return inside(p.ImportPath) }
 
 func inside(importPath string) string {
@@ -69,8 +69,8 @@ func list(args ...string) ([]pkg, error) {
 	}
 }
 
-// mustPackages returns all packages of the module, and fails when there are
-// suspiciously few: a rule checked against nothing would always hold.
+// mustPackages returns all packages of the module, and fails if there are
+// suspiciously few: a rule checked against nothing always holds.
 func mustPackages(t *testing.T) []pkg {
 	t.Helper()
 	all, err := packages()
@@ -83,8 +83,8 @@ func mustPackages(t *testing.T) []pkg {
 	return all
 }
 
-// part returns the part of the product that a package belongs to: itself or
-// its nearest parent with a rule.
+// part returns the part of the product that a package belongs to: the package
+// itself or its nearest parent with a rule.
 func part(p string) (name string, ok bool) {
 	for ; p != "."; p = path.Dir(p) {
 		if _, ok := imports[p]; ok {
@@ -109,7 +109,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// refuse says why a package must not import target, "" when it may.
+// refuse says why a package must not import target; "" if it may.
 func refuse(importPath, self, target string) string {
 	if strings.HasPrefix(target, module+"/cmd/") {
 		return "nothing imports a command"
@@ -140,7 +140,7 @@ func refuse(importPath, self, target string) string {
 	return "not allowed by its import rule (rules_test.go, ARCHITECTURE.md)"
 }
 
-// TestRefuse checks the checker, with imports that the rules must refuse.
+// TestRefuse tests the checker with imports that the rules must refuse.
 func TestRefuse(t *testing.T) {
 	t.Parallel()
 	for _, r := range []struct {
@@ -177,7 +177,7 @@ func TestRefuse(t *testing.T) {
 	}
 }
 
-// TestTestOnly keeps suites and fakes out of the product.
+// TestTestOnly keeps test suites and fakes out of the product.
 func TestTestOnly(t *testing.T) {
 	t.Parallel()
 	for _, p := range mustPackages(t) {

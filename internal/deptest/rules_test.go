@@ -1,9 +1,9 @@
 package deptest
 
-// imports says what each part of the product (a package under internal, and
-// those below it without a rule of their own) may import of this module,
-// beside itself, the vocabulary (the root package) and the leaves, which are
-// open to all. cmd may import everything.
+// imports says what each part of the product may import of this module beside
+// itself, the root package and the leaves. A part is a package under internal
+// with the packages below it that have no rule of their own. cmd may import
+// everything.
 var imports = map[string][]string{
 	"metrics": {},
 	"loop":    {}, // and metrics, a leaf

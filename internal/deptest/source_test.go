@@ -15,7 +15,7 @@ import (
 
 const (
 	maxFile = 800 // lines
-	maxFunc = 60  // lines, but of tests and of functions of one statement: tables are long
+	maxFunc = 60  // lines; tests and functions of one statement are exempt: tables are long
 )
 
 // source is one parsed Go file of the module.
@@ -98,7 +98,7 @@ func (s source) imports(path string) bool {
 	return slices.ContainsFunc(s.file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == strconv.Quote(path) })
 }
 
-// statement matches a text that begins as an SQL statement does.
+// statement matches a text that begins like an SQL statement.
 var statement = regexp.MustCompile(`(?is)^\s*(select\s.+\sfrom\s|insert\s+into\s|update\s+\w+\s+set\s|delete\s+from\s|create\s+(unique\s+)?(table|index)\s|pragma\s)`)
 
 func TestStatement(t *testing.T) {
@@ -158,8 +158,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// TestNoHiddenState refuses what would act behind the back of main: init
-// functions, the environment and flags read outside the command line, and the
+// TestNoHiddenState refuses what would act without main's knowledge: init
+// functions, reading the environment or flags outside the command line, and the
 // global logger.
 func TestNoHiddenState(t *testing.T) {
 	t.Parallel()
@@ -192,7 +192,7 @@ func TestNoHiddenState(t *testing.T) {
 }
 
 // TestNoSleep refuses time.Sleep in tests, except under synctest, whose clock
-// is not the world's: a test that waits asks for a condition.
+// is not real: a test that waits polls a condition.
 func TestNoSleep(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {
@@ -205,8 +205,8 @@ func TestNoSleep(t *testing.T) {
 	}
 }
 
-// TestDocumented asks for a comment on every exported function, method and
-// type of the product.
+// TestDocumented requires a comment on every exported function, method and type
+// of the product.
 func TestDocumented(t *testing.T) {
 	t.Parallel()
 	for _, s := range sources(t) {
@@ -221,9 +221,9 @@ func TestDocumented(t *testing.T) {
 	}
 }
 
-// undocumented names the exported function or type that lacks a comment. A
-// method that an interface of the standard library prescribes needs none, nor
-// does an exported method of an unexported type.
+// undocumented names the exported function or type that lacks a comment.
+// Methods that an interface of the standard library prescribes and methods of
+// unexported types need none.
 func undocumented(d ast.Decl) string {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
