@@ -10,11 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
@@ -33,7 +28,7 @@ func (s *server) serveAPI(ctx context.Context) error {
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", s.health)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", s.metrics.Handler())
 	srv := &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -118,44 +113,6 @@ func (a authenticator) permit(r *http.Request, action, repository string) (strin
 		return denied.Message, nil
 	}
 	return "", err
-}
-
-// callMetrics counts API calls.
-type callMetrics struct{ took *prometheus.HistogramVec }
-
-func newCallMetrics(reg *prometheus.Registry) callMetrics {
-	m := callMetrics{prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "slipway_api_call_seconds",
-		Help:    "API calls by operation and exception, \"\" for success.",
-		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-	}, []string{"operation", "exception"})}
-	reg.MustRegister(m.took)
-	return m
-}
-
-func (m callMetrics) observe(operation, exception string, took time.Duration) {
-	m.took.WithLabelValues(operation, exception).Observe(took.Seconds())
-}
-
-// countAttempts counts attempts to deliver events to webhooks.
-func countAttempts(reg *prometheus.Registry) func(slipway.DeliveryState) {
-	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "slipway_webhook_attempts_total",
-		Help: "Attempts to deliver an event to a webhook, by what it left: DELIVERED, DEAD (given up) or DUE (to be tried again).",
-	}, []string{"state"})
-	reg.MustRegister(attempts)
-	return func(s slipway.DeliveryState) { attempts.WithLabelValues(string(s)).Inc() }
-}
-
-// observe registers what /metrics shows.
-func (s *server) observe() {
-	s.metrics.MustRegister(s.router,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "slipway_log_lines_dropped_total",
-			Help: "Lines of application output that could not be written.",
-		}, func() float64 { return float64(s.collector.Dropped()) }))
 }
 
 func parseQuotas(list []string) (api.Quotas, error) {

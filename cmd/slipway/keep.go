@@ -10,6 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -28,23 +29,14 @@ type keeper struct {
 	images *image.Store
 	ecr    *ecr.ECR
 	logs   *logs.Store
+	loops  *loop.Set
 	log    *slog.Logger
 }
 
 func (k keeper) run(ctx context.Context) error {
-	timer := time.NewTimer(firstKeeping)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-timer.C:
-			timer.Reset(keepEvery)
-		}
-		if err := k.pass(ctx); err != nil && ctx.Err() == nil {
-			k.log.Error("housekeeping", "err", err)
-		}
-	}
+	return loop.Run(ctx, loop.Config{
+		Name: "keeper", Log: k.log, Set: k.loops, First: firstKeeping, Every: keepEvery,
+	}, k.pass)
 }
 
 func (k keeper) pass(ctx context.Context) error {

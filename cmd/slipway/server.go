@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
@@ -36,7 +35,9 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/masterkey"
+	"github.com/openslipway/slipway/internal/metrics"
 	"github.com/openslipway/slipway/internal/operation"
 	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/router"
@@ -96,7 +97,9 @@ type server struct {
 	trail     *audit.Trail
 	ecr       *ecr.ECR
 	tokens    *ecr.Tokens
-	metrics   *prometheus.Registry
+	loops     *loop.Set
+	counts    counts
+	metrics   *metrics.Registry
 }
 
 // runner is a part that works until its context ends.
@@ -106,12 +109,15 @@ type runner interface {
 
 // newServer opens and wires everything and starts nothing.
 func newServer(ctx context.Context, c serveConfig, log *slog.Logger) (*server, error) {
-	s := &server{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: prometheus.NewRegistry(), up: make(chan struct{})}
+	s := &server{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), counts: newCounts(), loops: &loop.Set{}, up: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		s.close()
 		return nil, err
 	}
-	s.observe()
+	if err := s.observe(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -335,7 +341,7 @@ func (s *server) wireOperations(context.Context) error {
 	}
 	s.auto = deploy.NewAuto(s.store, s.images.Local, s.log.With("part", "deploy"))
 	s.hooks, err = hooks.New(hooks.Config{
-		Store: s.store, Keys: s.keys, Log: s.log.With("part", "hooks"), Observe: countAttempts(s.metrics),
+		Store: s.store, Keys: s.keys, Log: s.log.With("part", "hooks"), Observe: s.counts.attempt,
 	})
 	return err
 }
@@ -383,14 +389,13 @@ func (s *server) wireAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	calls := newCallMetrics(s.metrics)
 	s.gateway, err = gateway.New(gateway.Config{
 		Store: s.store, Region: s.cfg.Region, Account: s.cfg.Account,
 		Services: append([]gateway.Service{
 			apprunner.Service(), logs.Service(), webhooks.Service(), identities.Service(), identities.STS(), s.trail.Service(), s.ecr.Service(),
 		}, kept...),
 		Policies: identities.Policies, Unseal: s.accessKeys().Unseal, Audit: s.trail,
-		Log: s.log.With("part", "api"), Observe: calls.observe,
+		Log: s.log.With("part", "api"), Observe: s.counts.call,
 	})
 	if err != nil {
 		return err
@@ -454,7 +459,7 @@ func (s *server) run(ctx context.Context) error {
 	for _, p := range parts {
 		inner.Go(func() error { return p.Run(inside) })
 	}
-	keep := keeper{s.store, s.images, s.ecr, s.logs, s.log.With("part", "keeper")}
+	keep := keeper{s.store, s.images, s.ecr, s.logs, s.loops, s.log.With("part", "keeper")}
 	inner.Go(func() error { return keep.run(inside) })
 	inner.Go(func() error { s.shrink(inside); return nil })
 

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/openslipway/slipway/internal/metrics"
 )
 
 // statusGone is logged and counted for a request whose client left before the
@@ -47,46 +47,56 @@ func (s *stats) add(status int, took time.Duration) {
 }
 
 var (
-	requestsDesc = prometheus.NewDesc("slipway_router_requests_total",
-		`Requests answered, by class of status. "gone": the client left first.`, []string{"service", "name", "class"}, nil)
-	latencyDesc = prometheus.NewDesc("slipway_router_request_duration_seconds",
-		"From the head of a request to the end of its response, including the time it waited.", []string{"service", "name"}, nil)
-	inFlightDesc = prometheus.NewDesc("slipway_router_requests_in_flight",
-		"Requests in flight on instances that accept new ones.", []string{"service", "name"}, nil)
-	waitingDesc = prometheus.NewDesc("slipway_router_requests_waiting",
-		"Requests waiting for an instance.", []string{"service", "name"}, nil)
-	strayDesc = prometheus.NewDesc("slipway_router_stray_requests_total",
-		"Requests that belong to no service, by status: unknown hosts and malformed requests.", []string{"status"}, nil)
+	requestsDesc = &metrics.Desc{
+		Name: "slipway_router_requests_total", Kind: metrics.KindCounter, Labels: []string{"service", "name", "class"},
+		Help: `Requests answered, by class of status. "gone": the client left first.`,
+	}
+	latencyDesc = &metrics.Desc{
+		Name: "slipway_router_request_duration_seconds", Kind: metrics.KindHistogram, Labels: []string{"service", "name"},
+		Help: "From the head of a request to the end of its response, including the time it waited.",
+	}
+	inFlightDesc = &metrics.Desc{
+		Name: "slipway_router_requests_in_flight", Kind: metrics.KindGauge, Labels: []string{"service", "name"},
+		Help: "Requests in flight on instances that accept new ones.",
+	}
+	waitingDesc = &metrics.Desc{
+		Name: "slipway_router_requests_waiting", Kind: metrics.KindGauge, Labels: []string{"service", "name"},
+		Help: "Requests waiting for an instance.",
+	}
+	strayDesc = &metrics.Desc{
+		Name: "slipway_router_stray_requests_total", Kind: metrics.KindCounter, Labels: []string{"status"},
+		Help: "Requests that belong to no service, by status: unknown hosts and malformed requests.",
+	}
 )
 
-// Describe implements prometheus.Collector.
-func (r *Router) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{requestsDesc, latencyDesc, inFlightDesc, waitingDesc, strayDesc} {
-		ch <- d
-	}
+var _ metrics.Source = (*Router)(nil)
+
+// Metrics implements metrics.Source.
+func (r *Router) Metrics() []*metrics.Desc {
+	return []*metrics.Desc{requestsDesc, latencyDesc, inFlightDesc, waitingDesc, strayDesc}
 }
 
-// Collect implements prometheus.Collector.
-func (r *Router) Collect(ch chan<- prometheus.Metric) {
+// Sample implements metrics.Source.
+func (r *Router) Sample(emit func(metrics.Sample)) {
 	for _, s := range r.table.Load().byID {
-		s.collect(ch)
+		s.sample(emit)
 	}
 	for id := range pages {
 		if n := r.strays[id].Load(); n > 0 {
-			ch <- prometheus.MustNewConstMetric(strayDesc, prometheus.CounterValue, float64(n), strconv.Itoa(pages[id].status))
+			emit(strayDesc.Value(float64(n), strconv.Itoa(pages[id].status)))
 		}
 	}
 }
 
-func (s *service) collect(ch chan<- prometheus.Metric) {
+func (s *service) sample(emit func(metrics.Sample)) {
 	for i := range classes {
 		if n := s.stats.classes[i].Load(); n > 0 {
-			ch <- prometheus.MustNewConstMetric(requestsDesc, prometheus.CounterValue, float64(n), s.id, s.name, classes[i])
+			emit(requestsDesc.Value(float64(n), s.id, s.name, classes[i]))
 		}
 	}
 	inFlight, waiting := s.gate.demand()
-	ch <- prometheus.MustNewConstMetric(inFlightDesc, prometheus.GaugeValue, float64(inFlight), s.id, s.name)
-	ch <- prometheus.MustNewConstMetric(waitingDesc, prometheus.GaugeValue, float64(waiting), s.id, s.name)
+	emit(inFlightDesc.Value(float64(inFlight), s.id, s.name))
+	emit(waitingDesc.Value(float64(waiting), s.id, s.name))
 	var count uint64
 	below := make(map[float64]uint64, len(latencies))
 	for i, l := range latencies {
@@ -95,6 +105,6 @@ func (s *service) collect(ch chan<- prometheus.Metric) {
 	}
 	if count += s.stats.buckets[len(latencies)].Load(); count > 0 {
 		took := time.Duration(s.stats.took.Load()).Seconds()
-		ch <- prometheus.MustNewConstHistogram(latencyDesc, count, took, below, s.id, s.name)
+		emit(latencyDesc.Buckets(count, took, below, s.id, s.name))
 	}
 }
