@@ -69,7 +69,7 @@ func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
 }
 
 func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error) {
-	cfg := egress.Config{Name: networkName(d), Zones: c.Networks, Log: log}
+	cfg := egress.Config{Name: networkName(d), Segments: c.Networks, Log: log}
 	var err error
 	if cfg.Resolvers, err = nameServers("resolvers", c.Resolvers); err != nil {
 		return cfg, err

@@ -35,7 +35,7 @@ var errTwice = errors.New("it is defined twice; give all that belongs to it at o
 
 // networks are the networks that the subnets of VPC connectors lead to, by
 // subnet.
-type networks map[string]egress.Zone
+type networks map[string]egress.Segment
 
 var _ pflag.Value = networks{}
 
@@ -45,9 +45,9 @@ func (n networks) Set(value string) error {
 		if _, twice := n[subnet]; twice {
 			return errTwice
 		}
-		var z egress.Zone
+		var z egress.Segment
 		for _, item := range items {
-			if err := addToZone(&z, item); err != nil {
+			if err := addToSegment(&z, item); err != nil {
 				return err
 			}
 		}
@@ -68,7 +68,7 @@ func (n networks) Type() string { return "network" }
 // subnets are those that have networks.
 func (n networks) subnets() []string { return slices.Sorted(maps.Keys(n)) }
 
-func addToZone(z *egress.Zone, item string) error {
+func addToSegment(z *egress.Segment, item string) error {
 	key, value, option := strings.Cut(item, "=")
 	switch {
 	case !option:

@@ -61,7 +61,7 @@ func TestNetworks(t *testing.T) {
 			t.Errorf("%s: subnets (-want +got):\n%s", name, d)
 		}
 	}
-	if _, err := egress.New(egress.Config{Zones: want, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if _, err := egress.New(egress.Config{Segments: want, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Error(err)
 	}
 }

@@ -17,11 +17,11 @@
 //   - loopback, link-local (169.254.0.0/16, hence the metadata services of AWS,
 //     Google Cloud, Azure and others), multicast, broadcast and reserved
 //     addresses, and the metadata addresses of clouds that use others;
-//   - what Config.Deny names, and the private prefixes of Config.Zones. Other
+//   - what Config.Deny names, and the private prefixes of Config.Segments. Other
 //     networks behind the host are reachable: a database beside the host is what
 //     many services need.
 //
-// A sandbox that was confined (Network.Confine) reaches the zones it was
+// A sandbox that was confined (Network.Confine) reaches the segments it was
 // confined to, by the devices they name, and their name servers, and nothing
 // else of the above.
 //
@@ -48,7 +48,7 @@
 // interface names by prefix, so an instance needs no rule of its own, and only
 // the leased address can leave a link because the reverse path of any other is
 // not that link. Confined links are told apart by their device group, which is a
-// hash of the zones' names: it is with the device, so a daemon that died leaves
+// hash of the segments' names: it is with the device, so a daemon that died leaves
 // them confined, and the next one has only to be told which names a group stands
 // for. Until then what such a link begins is dropped, without an answer, so that
 // it comes again. The table is replaced in one transaction at each Setup, and
@@ -62,7 +62,7 @@
 //   - net.ipv4.ip_forward becomes 1. This holds for the whole host, and stays: a
 //     host that did not forward before now forwards between all its interfaces
 //     as far as its own firewall lets it.
-//   - Where iptables' FORWARD chain drops what nobody accepts (Docker and ufw
+//   - Where iptables' FORWARD chain drops packets that no rule accepts (Docker and ufw
 //     set it so), no other table can overrule it. Two rules that accept the
 //     links' traffic are put at that chain's head, the same for INPUT and the
 //     gateway's address. This is done for the chains that iptables-nft keeps.
@@ -80,7 +80,7 @@
 // Instances ask the host's name servers directly, which goes on working while
 // the daemon is down. Where the host's are all on loopback addresses (or reached
 // by IPv6, or on a port other than 53), they ask the gateway, where Run has a
-// forwarder that answers for public names alone. The host's search domains are
+// forwarder that answers for public names only. The host's search domains are
 // not passed on.
 //
 // # Cost

@@ -11,7 +11,7 @@ import (
 )
 
 // A packet that our rules accept still goes by everybody else's, and one drop
-// suffices. Docker and ufw make iptables' chains drop whatever nobody accepts,
+// suffices. Docker and ufw make iptables' chains drop every packet that no rule accepts,
 // so there has to be somebody who accepts. That is done where it is plainly
 // right, in the chains that iptables-nft keeps for everybody to add to; rules of
 // other making are their owner's, who is told.

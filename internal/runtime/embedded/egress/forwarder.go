@@ -30,12 +30,12 @@ const (
 
 // forwarder answers instances' DNS queries by asking the host's name servers.
 // It resolves nothing itself and keeps nothing. What a resolver of the host
-// would answer from the host alone (its own name, the names in /etc/hosts and of
+// would answer from the host only (its own name, the names in /etc/hosts and of
 // the local link) is not asked for, as these names have one label or end in
 // .local or .localhost.
 //
 // It cannot be used for amplification: the rules let an address send from its
-// own link alone, so the answer goes to who asked.
+// own link only, so the answer goes to the asker.
 type forwarder struct {
 	udp net.PacketConn
 	tcp net.Listener
@@ -69,7 +69,7 @@ func (f *forwarder) ports() (udp, tcp uint16) {
 	return addrPort(f.udp.LocalAddr()).Port(), addrPort(f.tcp.Addr()).Port()
 }
 
-// ask sets whom the forwarder asks, first first.
+// ask sets the name servers that the forwarder asks, in order of preference.
 func (f *forwarder) ask(servers []netip.AddrPort) {
 	servers = slices.Clone(servers[:min(len(servers), maxResolvers)])
 	f.upstream.Store(&servers)

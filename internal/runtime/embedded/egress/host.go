@@ -26,29 +26,29 @@ const (
 	listTries = 100
 )
 
-// world is the host's network as links are made in it. Its members do not
-// change; a changed world is another value.
-type world struct {
+// netHandle is the host's network as links are made in it. Its members do not
+// change; a changed netlink handle is another value.
+type netHandle struct {
 	route     *netlink.Handle // the host's network configuration, and conntrack
 	ipv6      bool
 	mtu       int // of links, in bytes
 	resolvers resolvers
 }
 
-func openWorld() (*world, error) {
+func openHandle() (*netHandle, error) {
 	h, err := netlink.NewHandle(unix.NETLINK_ROUTE, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("open the network configuration: %w", err)
 	}
 	_, err = os.Stat(ipv6Devices)
-	return &world{route: h, ipv6: err == nil}, nil
+	return &netHandle{route: h, ipv6: err == nil}, nil
 }
 
-func (w *world) close() { w.route.Close() }
+func (w *netHandle) close() { w.route.Close() }
 
 // probe finds out whether there are veth devices, without making any: the kernel
 // looks for the kind before it finds that there is no namespace -1.
-func (w *world) probe(p plan) error {
+func (w *netHandle) probe(p plan) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = p.devices() + "probe"
 	err := w.route.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: attrs.Name + "2", PeerNamespace: netlink.NsFd(-1)})
@@ -60,7 +60,7 @@ func (w *world) probe(p plan) error {
 
 // noOverlap refuses a prefix that has addresses which the host routes elsewhere.
 // Routes to more than the prefix do not matter: the links' are more specific.
-func (w *world) noOverlap(p plan) error {
+func (w *netHandle) noOverlap(p plan) error {
 	routes, err := list(func() ([]netlink.Route, error) {
 		return w.route.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
@@ -128,7 +128,7 @@ func gatewayAddress(p plan) *netlink.Addr {
 }
 
 // gateways returns the loopback device and its addresses with our label.
-func (w *world) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
+func (w *netHandle) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
 	lo, err := w.route.LinkByIndex(1)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the loopback device: %w", err)
@@ -142,7 +142,7 @@ func (w *world) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
 
 // gatewayIsOurs reports whether the loopback device has the gateway's address by
 // our label.
-func (w *world) gatewayIsOurs(p plan) (bool, error) {
+func (w *netHandle) gatewayIsOurs(p plan) (bool, error) {
 	_, addrs, err := w.gateways(p)
 	if err != nil {
 		return false, err
@@ -157,7 +157,7 @@ func (w *world) gatewayIsOurs(p plan) (bool, error) {
 
 // addGateway gives the host the gateway's address, and takes away that of an
 // earlier prefix.
-func (w *world) addGateway(p plan) error {
+func (w *netHandle) addGateway(p plan) error {
 	ours, err := w.gatewayIsOurs(p)
 	if err != nil || ours {
 		return err
@@ -176,7 +176,7 @@ func (w *world) addGateway(p plan) error {
 }
 
 // removeGateway removes all addresses with our label. None is success.
-func (w *world) removeGateway(p plan) error {
+func (w *netHandle) removeGateway(p plan) error {
 	lo, addrs, err := w.gateways(p)
 	if err != nil {
 		return err
@@ -196,7 +196,7 @@ type foundLink struct {
 }
 
 // links returns the network's links by lease.
-func (w *world) links(p plan) (map[uint32]foundLink, error) {
+func (w *netHandle) links(p plan) (map[uint32]foundLink, error) {
 	all, err := list(w.route.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("list the host's devices: %w", err)
@@ -211,7 +211,7 @@ func (w *world) links(p plan) (map[uint32]foundLink, error) {
 }
 
 // deleteLink deletes a link by the name of the host's end. None is success.
-func (w *world) deleteLink(device string) error {
+func (w *netHandle) deleteLink(device string) error {
 	link, err := w.route.LinkByName(device)
 	if err == nil {
 		err = w.route.LinkDel(link)
@@ -223,7 +223,7 @@ func (w *world) deleteLink(device string) error {
 }
 
 // noIPv6 keeps the host from speaking IPv6 on a link.
-func (w *world) noIPv6(device string) error {
+func (w *netHandle) noIPv6(device string) error {
 	if !w.ipv6 {
 		return nil
 	}
@@ -235,7 +235,7 @@ func (w *world) noIPv6(device string) error {
 }
 
 // uplinkMTU is that of the device by which the host reaches the outside.
-func (w *world) uplinkMTU() int {
+func (w *netHandle) uplinkMTU() int {
 	outside := net.IPv4(192, 88, 99, 1) // a public address; nothing is sent
 	routes, err := w.route.RouteGet(outside)
 	if err != nil || len(routes) == 0 {
@@ -250,7 +250,7 @@ func (w *world) uplinkMTU() int {
 
 // forget removes the connections of addresses that are not live from the host's
 // conntrack table, and returns how many.
-func (w *world) forget(p plan, live func(netip.Addr) bool) (uint, error) {
+func (w *netHandle) forget(p plan, live func(netip.Addr) bool) (uint, error) {
 	flows, err := w.route.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, deadFlows{plan: p, live: live})
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return flows, fmt.Errorf("forget old connections: %w", err)
@@ -258,7 +258,7 @@ func (w *world) forget(p plan, live func(netip.Addr) bool) (uint, error) {
 	return flows, nil
 }
 
-// deadFlows matches connections from instances' addresses that nobody holds.
+// deadFlows matches connections from instances' addresses that no lease covers.
 type deadFlows struct {
 	plan plan
 	live func(netip.Addr) bool

@@ -26,7 +26,7 @@ type leases struct {
 type lease struct {
 	holder string    // sandbox; "" for a link found without one
 	here   bool      // attached by this process: no sweep may take it
-	group  uint32    // of the class that its link is confined to; 0 for none
+	group  uint32    // of the isolation group that its link is confined to; 0 for none
 	ended  time.Time // when its holder let go; zero while it is held
 }
 
@@ -52,8 +52,8 @@ func (l *leases) take(holder string) (uint32, error) {
 	return 0, errExhausted
 }
 
-// strange notes that a link of this number exists that was not known.
-func (l *leases) strange(n uint32) {
+// foreign notes that a link of this number exists that was not known.
+func (l *leases) foreign(n uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.states[n] = lease{}

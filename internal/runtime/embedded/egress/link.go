@@ -48,7 +48,7 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 	if sandbox == "" || len(sandbox) > maxSandboxName {
 		return Link{}, fmt.Errorf("a sandbox's name has 1 to %d bytes", maxSandboxName)
 	}
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		return Link{}, errNotSetUp
 	}
@@ -87,7 +87,7 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 // with the sandbox's namespace, or a little later by Run, and its address is
 // leased again after that. A sandbox without a link is success.
 func (n *Network) Detach(_ context.Context, sandbox string) error {
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		return fmt.Errorf("detach %s from network %s: %w", sandbox, n.plan.name, errNotSetUp)
 	}
@@ -103,18 +103,18 @@ func (n *Network) Detach(_ context.Context, sandbox string) error {
 }
 
 // Sweep deletes the links that an earlier process left to other sandboxes than
-// those to keep, which are given with the zones that they were confined to.
+// those to keep, which are given with the segments that they were confined to.
 // Links attached by this process are Detach's to take. It waits for the kernel
 // to delete them.
 func (n *Network) Sweep(ctx context.Context, keep map[string][]string) error {
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		return fmt.Errorf("sweep network %s: %w", n.plan.name, errNotSetUp)
 	}
-	if err := n.recognise(w, keep); err != nil {
+	if err := n.restoreGroups(w, keep); err != nil {
 		return fmt.Errorf("sweep network %s: %w", n.plan.name, err)
 	}
-	if err := n.bury(ctx, w, n.leases.strays(keep, time.Now())); err != nil {
+	if err := n.deleteEnded(ctx, w, n.leases.strays(keep, time.Now())); err != nil {
 		return fmt.Errorf("sweep network %s: %w", n.plan.name, err)
 	}
 	return nil
@@ -127,7 +127,7 @@ type pair struct {
 }
 
 // existing returns the link that the namespace has already, or nil.
-func (n *Network) existing(w *world, in *netlink.Handle, netns *os.File) (*pair, error) {
+func (n *Network) existing(w *netHandle, in *netlink.Handle, netns *os.File) (*pair, error) {
 	peer, err := in.LinkByName(inner)
 	if isNotFound(err) {
 		return nil, nil
@@ -156,7 +156,7 @@ func (n *Network) existing(w *world, in *netlink.Handle, netns *os.File) (*pair,
 }
 
 // create makes a link of the next free lease, both ends still down.
-func (n *Network) create(w *world, sandbox string, in *netlink.Handle, netns *os.File) (*pair, error) {
+func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns *os.File) (*pair, error) {
 	for {
 		lease, err := n.leases.take(sandbox)
 		if err != nil {
@@ -177,7 +177,7 @@ func (n *Network) create(w *world, sandbox string, in *netlink.Handle, netns *os
 		if errors.Is(err, unix.EEXIST) {
 			// The sandbox has no such device, so the host has: one that came
 			// after Setup looked.
-			n.leases.strange(lease)
+			n.leases.foreign(lease)
 			continue
 		}
 		if err != nil {
@@ -195,7 +195,7 @@ func (n *Network) create(w *world, sandbox string, in *netlink.Handle, netns *os
 
 // configure gives a link its alias, addresses and routes, and turns it on. It
 // may be repeated.
-func (w *world) configure(p plan, link *pair, in *netlink.Handle, sandbox string) error {
+func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox string) error {
 	address := host(p.address(link.lease))
 	gateway := p.gateway().AsSlice()
 	steps := []struct {
@@ -238,7 +238,7 @@ const carrierInterval = 200 * time.Microsecond
 // is sent: the first answers to the sandbox would be lost, and asked for again
 // after a second. Newer kernels bring it about when asked, so that the first
 // answer is yes.
-func (w *world) awaitCarrier(ctx context.Context, outer netlink.Link) error {
+func (w *netHandle) awaitCarrier(ctx context.Context, outer netlink.Link) error {
 	for {
 		link, err := w.route.LinkByIndex(outer.Attrs().Index)
 		if err != nil {
@@ -256,7 +256,7 @@ func (w *world) awaitCarrier(ctx context.Context, outer netlink.Link) error {
 }
 
 // disown takes the sandbox's name from a link. None is success.
-func (w *world) disown(device string) error {
+func (w *netHandle) disown(device string) error {
 	link, err := w.route.LinkByName(device)
 	if err == nil {
 		err = w.route.LinkSetAlias(link, "")

@@ -57,9 +57,9 @@ type Config struct {
 	// Deny are IPv4 destinations that instances may not reach in addition to
 	// those that they never may.
 	Deny []netip.Prefix
-	// Zones are what sandboxes can be confined to, by name. The private
+	// Segments are what sandboxes can be confined to, by name. The private
 	// prefixes among them (RFC 1918, RFC 6598) only these sandboxes reach.
-	Zones map[string]Zone
+	Segments map[string]Segment
 
 	// MaxConnections is how many connections one instance may have at once, as
 	// the host's conntrack table counts them. 0: DefaultMaxConnections, or an
@@ -77,21 +77,21 @@ type Config struct {
 // Network is the way out of one daemon's instances. Its methods are safe for
 // concurrent use.
 type Network struct {
-	cfg    Config
-	log    *slog.Logger
-	plan   plan
-	zoned  []netip.Prefix // private prefixes of the zones
-	leases *leases
+	cfg       Config
+	log       *slog.Logger
+	plan      plan
+	segmented []netip.Prefix // private prefixes of the segments
+	leases    *leases
 
-	world atomic.Pointer[world] // nil until Setup succeeded
+	netHandle atomic.Pointer[netHandle] // nil until Setup succeeded
 
-	mu        sync.Mutex // guards what follows: one Setup, check or Teardown at a time
-	classes   []class    // that have rules
-	table     table
-	installed policy
-	checked   uint32 // generation of the host's rules when last found right
-	forwarder *forwarder
-	warned    map[string]bool
+	mu              sync.Mutex       // guards what follows: one Setup, check or Teardown at a time
+	isolationGroups []isolationGroup // that have rules
+	table           table
+	installed       policy
+	checked         uint32 // generation of the host's rules when last found right
+	forwarder       *forwarder
+	warned          map[string]bool
 }
 
 // New checks the configuration. It touches nothing.
@@ -115,19 +115,19 @@ func New(cfg Config) (*Network, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	for name, z := range cfg.Zones {
+	for name, z := range cfg.Segments {
 		if err := z.check(p); err != nil {
 			return nil, fmt.Errorf("network %s: %w", name, err)
 		}
 	}
 	return &Network{
-		cfg:    cfg,
-		log:    cfg.Log.With("network", p.name),
-		plan:   p,
-		zoned:  privatePrefixes(cfg.Zones),
-		leases: newLeases(p),
-		table:  table{name: p.table()},
-		warned: map[string]bool{},
+		cfg:       cfg,
+		log:       cfg.Log.With("network", p.name),
+		plan:      p,
+		segmented: privatePrefixes(cfg.Segments),
+		leases:    newLeases(p),
+		table:     table{name: p.table()},
+		warned:    map[string]bool{},
 	}, nil
 }
 
@@ -179,14 +179,14 @@ func (n *Network) Setup(ctx context.Context) error {
 }
 
 func (n *Network) setup(ctx context.Context) error {
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		var err error
-		if w, err = openWorld(); err != nil {
+		if w, err = openHandle(); err != nil {
 			return err
 		}
 		defer func() {
-			if n.world.Load() == nil {
+			if n.netHandle.Load() == nil {
 				w.close()
 				n.closeForwarder()
 			}
@@ -227,12 +227,12 @@ func (n *Network) setup(ctx context.Context) error {
 	for lease, l := range links {
 		n.leases.found(lease, l.holder, l.group)
 	}
-	n.world.Store(next)
+	n.netHandle.Store(next)
 	return nil
 }
 
-// look returns the world with what may change in it read anew.
-func (n *Network) look(w *world) (*world, error) {
+// look returns the netlink handle with what may change in it read anew.
+func (n *Network) look(w *netHandle) (*netHandle, error) {
 	servers := n.cfg.Resolvers
 	if len(servers) == 0 {
 		var err error
@@ -249,9 +249,9 @@ func (n *Network) look(w *world) (*world, error) {
 	return &next, nil
 }
 
-// enforce makes the host's rules what they should be in a world, if they are
+// enforce makes the host's rules what they should be in a netlink handle, if they are
 // not.
-func (n *Network) enforce(w *world) error {
+func (n *Network) enforce(w *netHandle) error {
 	now, err := generation()
 	if err != nil {
 		return err
@@ -277,13 +277,13 @@ func (n *Network) enforce(w *world) error {
 	return nil
 }
 
-func (n *Network) policy(w *world) policy {
+func (n *Network) policy(w *netHandle) policy {
 	flows := n.cfg.MaxConnections
 	if flows == 0 {
 		flows = defaultFlows()
 	}
 	p := policy{
-		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, zoned: n.zoned, classes: n.classes,
+		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, segmented: n.segmented, isolationGroups: n.isolationGroups,
 		flows: uint32(flows), rate: uint32(n.cfg.MaxNewConnections),
 	}
 	p.dnsUDP, p.dnsTCP = n.forwarder.ports()
@@ -302,15 +302,15 @@ func (n *Network) Teardown(ctx context.Context) error {
 }
 
 func (n *Network) teardown(ctx context.Context) error {
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		var err error
-		if w, err = openWorld(); err != nil {
+		if w, err = openHandle(); err != nil {
 			return err
 		}
 	}
 	defer w.close()
-	n.world.Store(nil)
+	n.netHandle.Store(nil)
 	n.closeForwarder()
 	links, err := w.links(n.plan)
 	if err != nil {
@@ -346,8 +346,8 @@ func lacking(err error) bool {
 	}, func(target error) bool { return errors.Is(err, target) })
 }
 
-// bury deletes what is left of ended leases, and frees them.
-func (n *Network) bury(ctx context.Context, w *world, leases []uint32) error {
+// deleteEnded deletes what is left of ended leases, and frees them.
+func (n *Network) deleteEnded(ctx context.Context, w *netHandle, leases []uint32) error {
 	if len(leases) == 0 {
 		return nil
 	}

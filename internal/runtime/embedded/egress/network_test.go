@@ -357,7 +357,7 @@ func TestRecovery(t *testing.T) {
 	// A link of a daemon that died between making and naming it.
 	half := newNamespace(t)
 	attach(t, before, "half", half)
-	check(t, before.world.Load().disown(devices(t, before)[2]))
+	check(t, before.netHandle.Load().disown(devices(t, before)[2]))
 	names := devices(t, before)
 
 	after := newNetwork(t, Config{})
@@ -407,15 +407,15 @@ func TestAttachElsewhere(t *testing.T) {
 		t.Error("a namespace that was detached was attached again")
 	}
 
-	strange := newNamespace(t)
-	h := handleIn(t, strange)
+	foreign := newNamespace(t)
+	h := handleIn(t, foreign)
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = inner
 	check(t, h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: n.plan.device(5)}))
-	if _, err := n.Attach(t.Context(), "b", strange); err == nil {
+	if _, err := n.Attach(t.Context(), "b", foreign); err == nil {
 		t.Error("a namespace with a device eth0 of its own was attached")
 	}
-	check(t, n.bury(t.Context(), n.world.Load(), n.leases.ended(time.Now().Add(time.Hour))))
+	check(t, n.deleteEnded(t.Context(), n.netHandle.Load(), n.leases.ended(time.Now().Add(time.Hour))))
 	if got := devices(t, n); len(got) != 0 {
 		t.Errorf("devices %v are left", got)
 	}
@@ -551,7 +551,7 @@ func TestRulesRemoved(t *testing.T) {
 	n := plainNetwork(t, Config{})
 	t.Cleanup(func() { check(t, n.Teardown(context.Background())) })
 	start(t, n)
-	eventually(t, "the network serves", func() bool { return n.world.Load() != nil })
+	eventually(t, "the network serves", func() bool { return n.netHandle.Load() != nil })
 	s := attach(t, n, "a", newNamespace(t))
 	s.echo("before")
 	rules := ruleset(t)
@@ -604,7 +604,7 @@ func TestRateBound(t *testing.T) {
 
 func TestForwarded(t *testing.T) {
 	newLandscape(t)
-	// A server for the host alone, and one that has port 53 of every address.
+	// A server for the host only, and one that has port 53 of every address.
 	udp := listenPacketIn(t, self(t), "127.0.0.1:0")
 	at := addrPort(udp.LocalAddr())
 	serveDNS(t, udp, listenIn(t, self(t), at.String()), answers)
@@ -675,7 +675,7 @@ func TestUnprivileged(t *testing.T) {
 	}
 }
 
-// BenchmarkAttach measures Attach alone, and with the kernel busy deleting the
+// BenchmarkAttach measures Attach by itself, and with the kernel busy deleting the
 // links of sandboxes that ended: both need the one lock of all network
 // configuration.
 func BenchmarkAttach(b *testing.B) {

@@ -27,21 +27,21 @@ var forbidden = []netip.Prefix{
 
 // policy is all that the rules depend on. Equal policies give equal tables.
 type policy struct {
-	plan      plan
-	resolvers []netip.Addr   // name servers that instances ask directly
-	ports     []uint16       // TCP ports of the host that they may reach
-	denied    []netip.Prefix // destinations refused besides forbidden
-	zoned     []netip.Prefix // what only links confined to it reach
-	classes   []class        // of links that reach zones alone
-	flows     uint32         // connections that one instance may have
-	rate      uint32         // connections that it may begin a second
-	dnsUDP    uint16         // the forwarder's ports at the gateway
-	dnsTCP    uint16
+	plan            plan
+	resolvers       []netip.Addr     // name servers that instances ask directly
+	ports           []uint16         // TCP ports of the host that they may reach
+	denied          []netip.Prefix   // destinations refused besides forbidden
+	segmented       []netip.Prefix   // what only links confined to it reach
+	isolationGroups []isolationGroup // of links that reach only segments
+	flows           uint32           // connections that one instance may have
+	rate            uint32           // connections that it may begin a second
+	dnsUDP          uint16           // the forwarder's ports at the gateway
+	dnsTCP          uint16
 }
 
 func (p policy) equal(q policy) bool {
-	return slices.Equal(p.resolvers, q.resolvers) && slices.Equal(p.ports, q.ports) && slices.Equal(p.denied, q.denied) && slices.Equal(p.zoned, q.zoned) &&
-		slices.EqualFunc(p.classes, q.classes, class.equal) && p.plan == q.plan && p.flows == q.flows && p.rate == q.rate && p.dnsUDP == q.dnsUDP && p.dnsTCP == q.dnsTCP
+	return slices.Equal(p.resolvers, q.resolvers) && slices.Equal(p.ports, q.ports) && slices.Equal(p.denied, q.denied) && slices.Equal(p.segmented, q.segmented) &&
+		slices.EqualFunc(p.isolationGroups, q.isolationGroups, isolationGroup.equal) && p.plan == q.plan && p.flows == q.flows && p.rate == q.rate && p.dnsUDP == q.dnsUDP && p.dnsTCP == q.dnsTCP
 }
 
 // chain is a chain to be made, with its rules.
@@ -55,8 +55,8 @@ type chain struct {
 
 // sets are what the rules look things up in, or count in.
 type sets struct {
-	protocols, resolvers, denied, zoned, ports, flows, rate *nftables.Set
-	classes                                                 map[uint32]classSets // by group
+	protocols, resolvers, denied, segmented, ports, flows, rate *nftables.Set
+	isolationGroups                                             map[uint32]isolationSets // by group
 }
 
 // filledSet is a set and what it has.
@@ -71,19 +71,19 @@ const (
 	fresh       = expr.CtStateBitNEW
 )
 
-// chains returns the rules. What leaves an instance is judged before anything
+// chains returns the rules. What leaves an instance is classified before anything
 // translates its destination, by two chains: verify needs no connection
-// tracking and so keeps forged packets out of it; judge answers refused packets,
+// tracking and so keeps forged packets out of it; classify answers refused packets,
 // and the answers' own connection state has to be known for them to get back.
 func (p policy) chains(s sets) []chain {
 	chains := []chain{
 		{name: "refuse", rules: p.refuse()},
 		{name: "admit", rules: p.admit(s)},
 		{name: "confined", rules: p.confined()},
-		{name: "judge", rules: p.judge(s)},
+		{name: "judge", rules: p.classify(s)},
 		{name: "verify", rules: p.verify(s)},
 	}
-	for _, c := range p.classes {
+	for _, c := range p.isolationGroups {
 		chains = append(chains, chain{name: c.named("reach"), rules: p.reach(c, s)}, chain{name: c.named("leave"), rules: c.leave(s)})
 	}
 	return append(chains, p.hooks()...)
@@ -138,7 +138,7 @@ func (p policy) hooks() []chain {
 // exits sends what leaves by a device of its own to be looked at.
 func (p policy) exits() [][]expr.Any {
 	var rules [][]expr.Any
-	for _, c := range p.classes {
+	for _, c := range p.isolationGroups {
 		if len(c.exits) > 0 {
 			rules = append(rules, rule(from(p.plan.devices()), inGroup(c.group), gotoChain(c.named("leave"))))
 		}
@@ -179,9 +179,9 @@ func (p policy) verify(s sets) [][]expr.Any {
 	}
 }
 
-// judge decides by destination. Packets of a connection that was let through
+// classify decides by destination. Packets of a connection that was let through
 // once are not looked at again; errors about one come back as ICMP.
-func (p policy) judge(s sets) [][]expr.Any {
+func (p policy) classify(s sets) [][]expr.Any {
 	rules := [][]expr.Any{
 		rule(state(established), accept()),
 		rule(state(related), protocol(unix.IPPROTO_ICMP), accept()),
@@ -193,7 +193,7 @@ func (p policy) judge(s sets) [][]expr.Any {
 	}
 	return append(rules,
 		rule(destinationInSet(s.denied), gotoChain("refuse")),
-		rule(destinationInSet(s.zoned), gotoChain("refuse")),
+		rule(destinationInSet(s.segmented), gotoChain("refuse")),
 		rule(destinationType(unix.RTN_LOCAL), protocol(unix.IPPROTO_TCP), portInSet(s.ports), gotoChain("admit")),
 		rule(destinationIn(p.plan.prefix), gotoChain("refuse")),
 		rule(destinationNotType(unix.RTN_UNICAST), gotoChain("refuse")),
@@ -226,7 +226,7 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 		protocols: &nftables.Set{Table: t, Name: "protocols", KeyType: nftables.TypeInetProto, Constant: true},
 		resolvers: &nftables.Set{Table: t, Name: "resolvers", KeyType: nftables.TypeIPAddr},
 		denied:    &nftables.Set{Table: t, Name: "denied", KeyType: nftables.TypeIPAddr, Interval: true},
-		zoned:     &nftables.Set{Table: t, Name: "zoned", KeyType: nftables.TypeIPAddr, Interval: true},
+		segmented: &nftables.Set{Table: t, Name: "zoned", KeyType: nftables.TypeIPAddr, Interval: true},
 		ports:     &nftables.Set{Table: t, Name: "ports", KeyType: nftables.TypeInetService},
 		flows:     &nftables.Set{Table: t, Name: "flows", KeyType: nftables.TypeIPAddr, Dynamic: true, Size: places},
 		rate: &nftables.Set{
@@ -238,15 +238,15 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 		{s.protocols, []nftables.SetElement{{Key: []byte{unix.IPPROTO_TCP}}, {Key: []byte{unix.IPPROTO_UDP}}, {Key: []byte{unix.IPPROTO_ICMP}}}},
 		{s.resolvers, keys(p.resolvers, netip.Addr.AsSlice)},
 		{s.denied, intervals(slices.Concat(forbidden, p.denied))},
-		{s.zoned, intervals(p.zoned)},
+		{s.segmented, intervals(p.segmented)},
 		{s.ports, keys(p.ports, binaryutil.BigEndian.PutUint16)},
 		{s.flows, nil},
 		{s.rate, nil},
 	}
-	s.classes = map[uint32]classSets{}
-	for _, k := range p.classes {
+	s.isolationGroups = map[uint32]isolationSets{}
+	for _, k := range p.isolationGroups {
 		own, filled := k.makeSets(t)
-		s.classes[k.group] = own
+		s.isolationGroups[k.group] = own
 		elements = append(elements, filled...)
 	}
 	for _, e := range elements {

@@ -24,7 +24,7 @@ const (
 // systemdStub is systemd-resolved's address for programs of the host.
 var systemdStub = netip.MustParseAddr("127.0.0.53")
 
-// resolvers says whom instances ask.
+// resolvers are the name servers that instances ask.
 type resolvers struct {
 	direct   []netip.Addr     // asked by instances themselves; may be empty
 	upstream []netip.AddrPort // asked by the forwarder

@@ -16,12 +16,12 @@ const (
 	// lookInterval is how often the host's name servers, default route and
 	// gateway address are looked at.
 	lookInterval = 10 * time.Second
-	// mourning is how long a link has after Detach to go together with its
+	// linger is how long a link has after Detach to go together with its
 	// namespace, which the kernel takes some 20 ms for.
-	mourning = 500 * time.Millisecond
-	// burialInterval is how often ended leases are freed while there are plenty:
+	linger = 500 * time.Millisecond
+	// deleteInterval is how often ended leases are freed while there are plenty:
 	// the whole conntrack table is read for it.
-	burialInterval = 5 * time.Second
+	deleteInterval = 5 * time.Second
 )
 
 // Run sets the network up and serves it until ctx ends: it forwards DNS, keeps
@@ -82,7 +82,7 @@ func (n *Network) keep(ctx context.Context) error {
 func (n *Network) check(ctx context.Context, full bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil || n.forwarder == nil || ctx.Err() != nil {
 		return nil
 	}
@@ -99,35 +99,35 @@ func (n *Network) check(ctx context.Context, full bool) error {
 	if err := n.enforce(next); err != nil {
 		return err
 	}
-	n.world.Store(next)
+	n.netHandle.Store(next)
 	return forward()
 }
 
 // reap frees the leases that have ended.
 func (n *Network) reap(ctx context.Context) error {
-	tick := time.NewTicker(mourning)
+	tick := time.NewTicker(linger)
 	defer tick.Stop()
 	// Addresses whose links are gone since an earlier process may have left
 	// connections.
-	if w := n.world.Load(); w != nil {
+	if w := n.netHandle.Load(); w != nil {
 		if _, err := w.forget(n.plan, n.leases.live); err != nil {
 			n.log.Warn("old connections could not be forgotten", "err", err)
 		}
 	}
-	var buried time.Time
+	var deleted time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			w, ended := n.world.Load(), n.leases.ended(now.Add(-mourning))
-			if w == nil || len(ended) == 0 || now.Sub(buried) < burialInterval && !n.leases.scarce() {
+			w, ended := n.netHandle.Load(), n.leases.ended(now.Add(-linger))
+			if w == nil || len(ended) == 0 || now.Sub(deleted) < deleteInterval && !n.leases.scarce() {
 				continue
 			}
-			if err := n.bury(ctx, w, ended); err != nil && ctx.Err() == nil {
+			if err := n.deleteEnded(ctx, w, ended); err != nil && ctx.Err() == nil {
 				n.log.Error("links could not be taken back", "err", err)
 			}
-			buried = time.Now()
+			deleted = time.Now()
 		}
 	}
 }

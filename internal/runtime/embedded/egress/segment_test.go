@@ -23,10 +23,10 @@ const (
 	nearDevice  = "near"
 	nearGateway = "10.20.0.1" // the host's address there
 	nearAddr    = "10.20.0.2" // another's, with a web and a DNS server
-	nearOther   = "10.20.9.9" // of the network, and of no zone
+	nearOther   = "10.20.9.9" // of the network, and of no segment
 )
 
-var nearZone = netip.MustParsePrefix("10.20.0.0/24")
+var nearSegment = netip.MustParsePrefix("10.20.0.0/24")
 
 // nearby joins the private network to the host.
 func nearby(t testing.TB, l *landscape) *os.File {
@@ -58,11 +58,11 @@ func nearby(t testing.TB, l *landscape) *os.File {
 	return near
 }
 
-// confine attaches a sandbox that reaches zones alone.
-func confine(t testing.TB, n *Network, name string, zones ...string) *sandbox {
+// confine attaches a sandbox that reaches only segments.
+func confine(t testing.TB, n *Network, name string, segments ...string) *sandbox {
 	t.Helper()
 	s := attach(t, n, name, newNamespace(t))
-	link, err := n.Confine(t.Context(), name, zones)
+	link, err := n.Confine(t.Context(), name, segments)
 	check(t, err)
 	if link.Addr != s.link.Addr {
 		t.Errorf("confined, %s has the address %s instead of %s", name, link.Addr, s.link.Addr)
@@ -107,10 +107,10 @@ func TestConfined(t *testing.T) {
 	serveTCP(t, listenIn(t, self(t), "0.0.0.0:8443"))
 	n := newNetwork(t, Config{
 		AllowHostPorts: []uint16{8443},
-		Zones: map[string]Zone{
-			"near":   {Prefixes: []netip.Prefix{nearZone}, Resolvers: []netip.Addr{netip.MustParseAddr(nearAddr)}},
+		Segments: map[string]Segment{
+			"near":   {Prefixes: []netip.Prefix{nearSegment}, Resolvers: []netip.Addr{netip.MustParseAddr(nearAddr)}},
 			"far":    {Prefixes: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/28"), netip.MustParsePrefix("203.0.113.64/28")}},
-			"silent": {Prefixes: []netip.Prefix{nearZone}, NoDNS: true},
+			"silent": {Prefixes: []netip.Prefix{nearSegment}, NoDNS: true},
 			"all":    {Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		},
 	})
@@ -120,7 +120,7 @@ func TestConfined(t *testing.T) {
 	serveTCP(t, listenIn(t, free.netns, "0.0.0.0:80"))
 
 	free.reaches(outsideAddr+":80", farAddr+":80", nearOther+":80", hostAddr+":8443")
-	free.refused(nearAddr + ":80") // private, and of a zone
+	free.refused(nearAddr + ":80") // private, and of a segment
 	near.reaches(nearAddr+":80", nearGateway+":8443")
 	near.refused(outsideAddr+":80", farAddr+":80", nearOther+":80", hostAddr+":8443", "203.0.113.64:80")
 	far.reaches(farAddr + ":80")
@@ -143,7 +143,7 @@ func TestConfined(t *testing.T) {
 	}
 	near.refused(outsideAddr + ":53")
 	silent.refused(outsideAddr+":53", n.plan.gateway().String()+":53")
-	// A name server outside of the zones is one, and nothing else.
+	// A name server outside of the segments is one, and nothing else.
 	far.refused(outsideAddr + ":80")
 }
 
@@ -152,8 +152,8 @@ func TestConfined(t *testing.T) {
 func TestConfinedRecovery(t *testing.T) {
 	l := newLandscape(t)
 	nearby(t, l)
-	zones := map[string]Zone{"near": {Prefixes: []netip.Prefix{nearZone, netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}}
-	before := newNetwork(t, Config{Zones: zones})
+	segments := map[string]Segment{"near": {Prefixes: []netip.Prefix{nearSegment, netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}}
+	before := newNetwork(t, Config{Segments: segments})
 	s, free := confine(t, before, "s", "near"), attach(t, before, "free", newNamespace(t))
 	c, err := s.dial("udp", outsideAddr+":7")
 	check(t, err)
@@ -166,8 +166,8 @@ func TestConfinedRecovery(t *testing.T) {
 	}
 	talk()
 
-	// The first daemon's rules alone, as when it is killed, and the next one's.
-	after := newNetwork(t, Config{Zones: zones})
+	// The first daemon's rules only, as when it is killed, and the next one's.
+	after := newNetwork(t, Config{Segments: segments})
 	talk()
 	free.reaches(farAddr + ":80")
 	early, err := s.dial("udp", outsideAddr+":7")
@@ -201,16 +201,16 @@ func TestConfinedRecovery(t *testing.T) {
 	third := newNetwork(t, Config{})
 	check(t, third.Sweep(t.Context(), map[string][]string{"s": {"near"}, "free": nil}))
 	s.refused(nearAddr+":80", farAddr+":80")
-	free.reaches(nearAddr + ":80") // of no zone any more
+	free.reaches(nearAddr + ":80") // of no segment any more
 }
 
 func TestConfinedVia(t *testing.T) {
 	l := newLandscape(t)
 	nearby(t, l)
 	address(t, handleIn(t, l.outside), "lo", nearAddr+"/32") // an impostor
-	n := newNetwork(t, Config{Zones: map[string]Zone{
-		"near": {Prefixes: []netip.Prefix{nearZone}, Via: nearDevice},
-		"any":  {Prefixes: []netip.Prefix{nearZone}},
+	n := newNetwork(t, Config{Segments: map[string]Segment{
+		"near": {Prefixes: []netip.Prefix{nearSegment}, Via: nearDevice},
+		"any":  {Prefixes: []netip.Prefix{nearSegment}},
 	}})
 	via, free := confine(t, n, "via", "near"), confine(t, n, "any", "any")
 	via.reaches(nearAddr + ":80")
@@ -234,17 +234,17 @@ func TestConfinedVia(t *testing.T) {
 	via.reaches(nearAddr + ":80")
 }
 
-func TestConfinedClasses(t *testing.T) {
+func TestIsolationGroups(t *testing.T) {
 	newLandscape(t)
-	zones := map[string]Zone{}
+	segments := map[string]Segment{}
 	for _, name := range []string{"a", "b", "c"} {
-		zones[name] = Zone{Prefixes: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}
+		segments[name] = Segment{Prefixes: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}
 	}
-	n := newNetwork(t, Config{Zones: zones})
+	n := newNetwork(t, Config{Segments: segments})
 	first := confine(t, n, "first", "a", "b")
 	confine(t, n, "second", "b", "a", "b")
-	if len(n.classes) != 1 {
-		t.Errorf("the same zones are %d classes", len(n.classes))
+	if len(n.isolationGroups) != 1 {
+		t.Errorf("the same segments are %d isolation groups", len(n.isolationGroups))
 	}
 	_, err := n.Confine(t.Context(), "first", []string{"c"})
 	check(t, err)
@@ -252,16 +252,16 @@ func TestConfinedClasses(t *testing.T) {
 	check(t, n.Detach(t.Context(), "second"))
 	confine(t, n, "third", "b")
 	var groups []uint32
-	for _, c := range n.classes {
+	for _, c := range n.isolationGroups {
 		groups = append(groups, c.group)
 	}
 	if d := cmp.Diff([]uint32{groupOf([]string{"c"}), groupOf([]string{"b"})}, groups); d != "" {
 		t.Errorf("classes (-want +got):\n%s", d)
 	}
 
-	for name, zones := range map[string][]string{"first": {"a", "none"}, "third": nil, "fourth": {"a"}} {
-		if _, err := n.Confine(t.Context(), name, zones); err == nil {
-			t.Errorf("%s was confined to %q", name, zones)
+	for name, segments := range map[string][]string{"first": {"a", "none"}, "third": nil, "fourth": {"a"}} {
+		if _, err := n.Confine(t.Context(), name, segments); err == nil {
+			t.Errorf("%s was confined to %q", name, segments)
 		}
 	}
 	first.reaches(outsideAddr + ":80") // as before
@@ -275,7 +275,7 @@ func TestPrivatePrefixes(t *testing.T) {
 		}
 		return p
 	}
-	got := privatePrefixes(map[string]Zone{
+	got := privatePrefixes(map[string]Segment{
 		"a": {Prefixes: prefixes("10.20.0.0/16", "0.0.0.0/0", "192.168.4.0/24", "8.0.0.0/5")},
 		"b": {Prefixes: prefixes("203.0.113.0/24", "100.64.0.0/10", "10.20.0.0/16", "172.0.0.0/8")},
 	})
@@ -284,11 +284,11 @@ func TestPrivatePrefixes(t *testing.T) {
 	}
 }
 
-func TestZoneChecked(t *testing.T) {
+func TestSegmentChecked(t *testing.T) {
 	t.Parallel()
-	one := []netip.Prefix{nearZone}
+	one := []netip.Prefix{nearSegment}
 	addr := netip.MustParseAddr
-	for name, z := range map[string]Zone{
+	for name, z := range map[string]Segment{
 		"no prefix":      {},
 		"IPv6":           {Prefixes: []netip.Prefix{netip.MustParsePrefix("fd00::/8")}},
 		"bits beyond":    {Prefixes: []netip.Prefix{netip.MustParsePrefix("10.20.0.1/16")}},
@@ -301,12 +301,12 @@ func TestZoneChecked(t *testing.T) {
 		"unspecified":    {Prefixes: one, Resolvers: []netip.Addr{addr("0.0.0.0")}},
 		"invalid prefix": {Prefixes: []netip.Prefix{{}}},
 	} {
-		cfg := Config{Zones: map[string]Zone{"z": z}, Log: slog.New(slog.DiscardHandler)}
+		cfg := Config{Segments: map[string]Segment{"z": z}, Log: slog.New(slog.DiscardHandler)}
 		if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "network z: ") {
 			t.Errorf("%s: %v, want an error that names the network", name, err)
 		}
 	}
-	if _, err := New(Config{Zones: map[string]Zone{"z": {Prefixes: one, Via: "wg0"}}, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if _, err := New(Config{Segments: map[string]Segment{"z": {Prefixes: one, Via: "wg0"}}, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Error(err)
 	}
 }

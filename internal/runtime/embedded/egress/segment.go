@@ -15,21 +15,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Zone is a part of the outside that sandboxes can be confined to.
-type Zone struct {
+// Segment is a part of the outside that sandboxes can be confined to.
+type Segment struct {
 	Prefixes []netip.Prefix // IPv4, at least one
 
-	// Via is the host's device by which the zone is reached: what the host's
+	// Via is the host's device by which the segment is reached: what the host's
 	// routes would send elsewhere is refused. "": any.
 	Via string
 
-	// Resolvers are the name servers of sandboxes confined to the zone, which
+	// Resolvers are the name servers of sandboxes confined to the segment, which
 	// they reach wherever these are. Empty: those of all sandboxes, unless NoDNS.
 	Resolvers []netip.Addr
 	NoDNS     bool
 }
 
-func (z Zone) check(p plan) error {
+func (z Segment) check(p plan) error {
 	if len(z.Prefixes) == 0 {
 		return errors.New("a prefix is needed")
 	}
@@ -60,11 +60,12 @@ var private = []netip.Prefix{
 	netip.MustParsePrefix("192.168.0.0/16"),
 }
 
-// privatePrefixes returns the prefixes of zones that are wholly private, in
-// order. Others, the whole internet say, are not the zones' alone.
-func privatePrefixes(zones map[string]Zone) []netip.Prefix {
+// privatePrefixes returns the prefixes of segments that are wholly private, in
+// order. Any other prefix, such as the whole internet, stays reachable for sandboxes
+// that are not confined.
+func privatePrefixes(segments map[string]Segment) []netip.Prefix {
 	var list []netip.Prefix
-	for _, z := range zones {
+	for _, z := range segments {
 		for _, p := range z.Prefixes {
 			if slices.ContainsFunc(private, func(q netip.Prefix) bool { return q.Bits() <= p.Bits() && q.Contains(p.Addr()) }) {
 				list = append(list, p)
@@ -75,32 +76,32 @@ func privatePrefixes(zones map[string]Zone) []netip.Prefix {
 	return slices.Compact(list)
 }
 
-// class is what the sandboxes confined to the same zones have in common. The
+// isolationGroup is what the sandboxes confined to the same segments have in common. The
 // links of its sandboxes are in a device group of its own: that is how the
 // rules know them, also after the daemon has died.
-type class struct {
+type isolationGroup struct {
 	group     uint32
 	prefixes  []netip.Prefix
-	exits     []Zone       // those with a device
-	shared    bool         // they ask whom all sandboxes ask
+	exits     []Segment    // those with a device
+	shared    bool         // they ask the name servers of all sandboxes
 	resolvers []netip.Addr // name servers of their own
 }
 
-func (c class) equal(d class) bool {
+func (c isolationGroup) equal(d isolationGroup) bool {
 	return c.group == d.group && c.shared == d.shared && slices.Equal(c.prefixes, d.prefixes) && slices.Equal(c.resolvers, d.resolvers) &&
-		slices.EqualFunc(c.exits, d.exits, func(x, y Zone) bool { return x.Via == y.Via && slices.Equal(x.Prefixes, y.Prefixes) })
+		slices.EqualFunc(c.exits, d.exits, func(x, y Segment) bool { return x.Via == y.Via && slices.Equal(x.Prefixes, y.Prefixes) })
 }
 
-// classOf returns the class of sandboxes confined to the zones of these names.
+// isolationGroupOf returns the isolation group of sandboxes confined to the segments of these names.
 // Those that are missing of them lead nowhere.
-func classOf(zones map[string]Zone, names []string) (c class, missing []string) {
+func isolationGroupOf(segments map[string]Segment, names []string) (c isolationGroup, missing []string) {
 	names = slices.Clone(names)
 	slices.Sort(names)
 	names = slices.Compact(names)
 	c.group = groupOf(names)
 	silent := true
 	for _, name := range names {
-		z, ok := zones[name]
+		z, ok := segments[name]
 		if !ok {
 			missing = append(missing, name)
 			continue
@@ -120,7 +121,7 @@ func classOf(zones map[string]Zone, names []string) (c class, missing []string) 
 	return c, missing
 }
 
-// groupOf is the device group of a class: the same in every process, and none
+// groupOf is the device group of an isolation group: the same in every process, and none
 // of the small numbers that people give.
 func groupOf(names []string) uint32 {
 	h := fnv.New32a()
@@ -133,11 +134,13 @@ func groupOf(names []string) uint32 {
 	return h.Sum32() | 1<<31
 }
 
-// named returns what belongs to the class: chains and sets.
-func (c class) named(what string) string { return what + "-" + strconv.FormatUint(uint64(c.group), 16) }
+// named returns what belongs to the isolation group: chains and sets.
+func (c isolationGroup) named(what string) string {
+	return what + "-" + strconv.FormatUint(uint64(c.group), 16)
+}
 
-// file returns the contents of /etc/resolv.conf in the class's sandboxes.
-func (c class) file(r resolvers, gateway netip.Addr) []byte {
+// file returns the contents of /etc/resolv.conf in the isolation group's sandboxes.
+func (c isolationGroup) file(r resolvers, gateway netip.Addr) []byte {
 	if c.shared {
 		return r.file(gateway)
 	}
@@ -147,25 +150,25 @@ func (c class) file(r resolvers, gateway netip.Addr) []byte {
 	return resolvers{direct: c.resolvers}.file(gateway)
 }
 
-// Confine lets a sandbox reach the zones of these names, with their name
+// Confine lets a sandbox reach the segments of these names, with their name
 // servers, and nothing else. It is for sandboxes in which nothing runs yet: what
-// they have open stays open. Confined again, a sandbox loses the zones of before.
-func (n *Network) Confine(_ context.Context, sandbox string, zones []string) (Link, error) {
-	link, err := n.confine(sandbox, zones)
+// they have open stays open. Confined again, a sandbox loses the segments of before.
+func (n *Network) Confine(_ context.Context, sandbox string, segments []string) (Link, error) {
+	link, err := n.confine(sandbox, segments)
 	if err != nil {
 		return Link{}, fmt.Errorf("confine %s in network %s: %w", sandbox, n.plan.name, err)
 	}
 	return link, nil
 }
 
-func (n *Network) confine(sandbox string, zones []string) (Link, error) {
-	c, missing := classOf(n.cfg.Zones, zones)
-	if len(zones) == 0 || len(missing) > 0 {
+func (n *Network) confine(sandbox string, segments []string) (Link, error) {
+	c, missing := isolationGroupOf(n.cfg.Segments, segments)
+	if len(segments) == 0 || len(missing) > 0 {
 		return Link{}, fmt.Errorf("the networks %q are not configured", missing)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	w := n.world.Load()
+	w := n.netHandle.Load()
 	if w == nil {
 		return Link{}, errNotSetUp
 	}
@@ -173,7 +176,7 @@ func (n *Network) confine(sandbox string, zones []string) (Link, error) {
 	if !ok {
 		return Link{}, errors.New("it is not attached")
 	}
-	if err := n.know(w, []class{c}); err != nil {
+	if err := n.enforceGroups(w, []isolationGroup{c}); err != nil {
 		return Link{}, err
 	}
 	device := n.plan.device(lease)
@@ -191,65 +194,65 @@ func (n *Network) confine(sandbox string, zones []string) (Link, error) {
 	}, nil
 }
 
-// recognise makes the classes of sandboxes known that an earlier process has
+// restoreGroups makes the isolation groups of sandboxes known that an earlier process has
 // confined: their links are in their groups.
-func (n *Network) recognise(w *world, sandboxes map[string][]string) error {
-	var classes []class
-	for sandbox, zones := range sandboxes {
-		if len(zones) == 0 {
+func (n *Network) restoreGroups(w *netHandle, sandboxes map[string][]string) error {
+	var isolationGroups []isolationGroup
+	for sandbox, segments := range sandboxes {
+		if len(segments) == 0 {
 			continue
 		}
-		c, missing := classOf(n.cfg.Zones, zones)
+		c, missing := isolationGroupOf(n.cfg.Segments, segments)
 		if len(missing) > 0 {
 			n.log.Warn("an instance is confined to networks that are not configured any more", "sandbox", sandbox, "missing", missing)
 		}
-		classes = append(classes, c)
+		isolationGroups = append(isolationGroups, c)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.know(w, classes)
+	return n.enforceGroups(w, isolationGroups)
 }
 
-// know gives classes their rules, and forgets the classes that no link is of.
+// enforceGroups gives isolation groups their rules, and forgets the isolation groups that no link is of.
 // The caller holds mu.
-func (n *Network) know(w *world, classes []class) error {
-	next := slices.Clone(n.classes)
-	for _, c := range classes {
-		i := slices.IndexFunc(next, func(k class) bool { return k.group == c.group })
+func (n *Network) enforceGroups(w *netHandle, isolationGroups []isolationGroup) error {
+	next := slices.Clone(n.isolationGroups)
+	for _, c := range isolationGroups {
+		i := slices.IndexFunc(next, func(k isolationGroup) bool { return k.group == c.group })
 		if i < 0 {
 			next = append(next, c)
 		} else if !next[i].equal(c) {
 			return fmt.Errorf("two sets of networks have the group %#x", c.group) // once in two thousand million
 		}
 	}
-	if len(next) == len(n.classes) {
+	if len(next) == len(n.isolationGroups) {
 		return nil
 	}
 	used := n.leases.groups()
-	next = slices.DeleteFunc(next, func(k class) bool {
-		return !used[k.group] && !slices.ContainsFunc(classes, k.equal)
+	next = slices.DeleteFunc(next, func(k isolationGroup) bool {
+		return !used[k.group] && !slices.ContainsFunc(isolationGroups, k.equal)
 	})
-	before := n.classes
-	n.classes = next
+	before := n.isolationGroups
+	n.isolationGroups = next
 	if err := n.enforce(w); err != nil {
-		n.classes = before
+		n.isolationGroups = before
 		return err
 	}
 	return nil
 }
 
-// classSets are the sets of a class.
-type classSets struct {
+// isolationSets are the sets of an isolation group.
+type isolationSets struct {
 	prefixes, resolvers *nftables.Set
 	exits               []*nftables.Set
 }
 
-// makeSets describes the class's sets and what they have.
-func (c class) makeSets(t *nftables.Table) (classSets, []filledSet) {
+// makeSets describes the isolation group's sets and what they have.
+func (c isolationGroup) makeSets(t *nftables.Table) (isolationSets, []filledSet) {
 	addresses := func(name string, interval bool) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr, Interval: interval}
 	}
-	s := classSets{prefixes: addresses(c.named("zone"), true), resolvers: addresses(c.named("dns"), false)}
+	s := isolationSets{prefixes: addresses(c.named("zone"), true), resolvers: addresses(c.named("dns"), false)}
 	filled := []filledSet{
 		{s.prefixes, intervals(c.prefixes)},
 		{s.resolvers, keys(c.resolvers, netip.Addr.AsSlice)},
@@ -262,20 +265,20 @@ func (c class) makeSets(t *nftables.Table) (classSets, []filledSet) {
 	return s, filled
 }
 
-// confined sends the links in a group to the rules of their class. Those of a
-// class that is not known, for the daemon has just been started, wait: their
+// confined sends the links in a group to the rules of their isolation group. Those of a
+// isolation group that is not known, for the daemon has just been started, wait: their
 // packets are dropped without an answer, and sent again.
 func (p policy) confined() [][]expr.Any {
 	var rules [][]expr.Any
-	for _, c := range p.classes {
+	for _, c := range p.isolationGroups {
 		rules = append(rules, rule(inGroup(c.group), gotoChain(c.named("reach"))))
 	}
 	return append(rules, drop())
 }
 
-// reach decides by destination, for a class.
-func (p policy) reach(c class, s sets) [][]expr.Any {
-	own := s.classes[c.group]
+// reach decides by destination, for an isolation group.
+func (p policy) reach(c isolationGroup, s sets) [][]expr.Any {
+	own := s.isolationGroups[c.group]
 	var rules [][]expr.Any
 	for _, transport := range []byte{unix.IPPROTO_UDP, unix.IPPROTO_TCP} {
 		if c.shared {
@@ -294,11 +297,11 @@ func (p policy) reach(c class, s sets) [][]expr.Any {
 }
 
 // leave refuses what would leave the host by another device than that of its
-// zone. Unlike reach it looks at every packet, as routes may change.
-func (c class) leave(s sets) [][]expr.Any {
+// segment. Unlike reach it looks at every packet, as routes may change.
+func (c isolationGroup) leave(s sets) [][]expr.Any {
 	var rules [][]expr.Any
 	for i, z := range c.exits {
-		rules = append(rules, rule(destinationInSet(s.classes[c.group].exits[i]), notToDevice(z.Via), gotoChain("refuse")))
+		rules = append(rules, rule(destinationInSet(s.isolationGroups[c.group].exits[i]), notToDevice(z.Via), gotoChain("refuse")))
 	}
 	return rules
 }
