@@ -126,7 +126,7 @@ func (s *sandbox) build(ctx context.Context, firstID int) error {
 	if s.userns, err = os.Open("/proc/" + strconv.Itoa(s.process.pid) + "/ns/user"); err != nil {
 		return err
 	}
-	if err := s.send(handoff.KindStage, s.yard.stage, nil); err != nil {
+	if err := s.send(handoff.KindSkeleton, s.yard.skeleton, nil); err != nil {
 		return err
 	}
 	// While the init stages what is its own.

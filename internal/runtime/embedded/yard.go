@@ -26,7 +26,7 @@ type yard struct {
 	layerDir string
 	idBase   int
 	diskSize int64
-	stage    []byte // the message to every new init
+	skeleton []byte // the message to every new init
 
 	slice   *cgroup.Slice
 	disks   *disk.Pool
@@ -71,11 +71,11 @@ func openYard(cfg Config, slice *cgroup.Slice) (*yard, error) {
 		return nil, err
 	}
 	y.shop = newWorkshop(y.path(dirMount))
-	stage := handoff.Stage{Shm: shmSize, OutputSize: uint64(cfg.Output) / 2}
+	skeleton := handoff.Skeleton{Shm: shmSize, OutputSize: uint64(cfg.Output) / 2}
 	for _, m := range slice.Mounts() {
-		stage.Cgroups = append(stage.Cgroups, handoff.CgroupMount{Name: m.Name, Options: m.Options})
+		skeleton.Cgroups = append(skeleton.Cgroups, handoff.CgroupMount{Name: m.Name, Options: m.Options})
 	}
-	y.stage = stage.Append(nil)
+	y.skeleton = skeleton.Append(nil)
 	return y, nil
 }
 

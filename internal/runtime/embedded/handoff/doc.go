@@ -1,8 +1,9 @@
-// Package handoff is what the daemon and the first process of an instance,
-// cmd/slipway-init, say to each other: messages over a socket while the
-// instance is being made, and a status file that outlives both.
+// Package handoff is the protocol between the daemon and the init of an instance
+// (package sandboxinit): messages over a socket while the instance is started,
+// and a status file that outlives both. The daemon may be newer than the init of
+// an instance that runs already: bytes that it reads from such an init must not
+// change their meaning.
 //
-// It is linked into the init, of which one runs per instance, so it imports
-// next to nothing and allocates little. It does no I/O: callers read and write
-// the bytes.
+// One init runs for each instance, so this package imports next to nothing and
+// allocates little. It does no I/O: callers read and write the bytes.
 package handoff

@@ -25,8 +25,8 @@ func order() handoff.Order {
 	}
 }
 
-func stage() handoff.Stage {
-	return handoff.Stage{
+func skeleton() handoff.Skeleton {
+	return handoff.Skeleton{
 		Cgroups:    []handoff.CgroupMount{{Name: "memory", Options: "memory"}, {Name: "unified"}},
 		Shm:        64 << 20,
 		OutputSize: 1 << 33,
@@ -35,14 +35,14 @@ func stage() handoff.Stage {
 
 func TestMessagesSurvive(t *testing.T) {
 	t.Parallel()
-	o, s := order(), stage()
+	o, s := order(), skeleton()
 	gotOrder, err := handoff.ParseOrder(o.Append(nil))
 	if diff := cmp.Diff(o, gotOrder); diff != "" || err != nil {
 		t.Errorf("order: %v\n%s", err, diff)
 	}
-	gotStage, err := handoff.ParseStage(s.Append(nil))
-	if diff := cmp.Diff(s, gotStage); diff != "" || err != nil {
-		t.Errorf("stage: %v\n%s", err, diff)
+	gotSkeleton, err := handoff.ParseSkeleton(s.Append(nil))
+	if diff := cmp.Diff(s, gotSkeleton); diff != "" || err != nil {
+		t.Errorf("skeleton: %v\n%s", err, diff)
 	}
 	spawn := handoff.Spawn{FirstID: 1 << 30, IDs: 65536, IntoCgroup: true}
 	gotSpawn, err := handoff.ParseSpawn(spawn.Append(nil))
@@ -63,13 +63,13 @@ func TestMessagesSurvive(t *testing.T) {
 // TestTruncated cuts messages short, and makes them longer, everywhere.
 func TestTruncated(t *testing.T) {
 	t.Parallel()
-	o, s := order(), stage()
+	o, s := order(), skeleton()
 	for name, m := range map[string]struct {
 		whole []byte
 		parse func([]byte) error
 	}{
 		"order": {o.Append(nil), func(b []byte) error { _, err := handoff.ParseOrder(b); return err }},
-		"stage": {s.Append(nil), func(b []byte) error { _, err := handoff.ParseStage(b); return err }},
+		"skeleton": {s.Append(nil), func(b []byte) error { _, err := handoff.ParseSkeleton(b); return err }},
 	} {
 		for n := range len(m.whole) {
 			if m.parse(m.whole[:n]) == nil {
@@ -84,7 +84,7 @@ func TestTruncated(t *testing.T) {
 
 func TestHeaderTooLarge(t *testing.T) {
 	t.Parallel()
-	if _, _, err := handoff.ParseHeader(handoff.AppendHeader(nil, handoff.KindStage, handoff.MaxBody+1)); err == nil {
+	if _, _, err := handoff.ParseHeader(handoff.AppendHeader(nil, handoff.KindSkeleton, handoff.MaxBody+1)); err == nil {
 		t.Error("a body over MaxBody was accepted")
 	}
 }
@@ -145,7 +145,7 @@ func TestTornStatus(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	o, s := order(), stage()
+	o, s := order(), skeleton()
 	f.Add(o.Append(nil))
 	f.Add(s.Append(nil))
 	f.Add(file(&handoff.Started{PID: 1}, &handoff.Ended{Code: 1, Reason: "x"}))
@@ -156,10 +156,10 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("order %x changed", b)
 			}
 		}
-		if s, err := handoff.ParseStage(b); err == nil {
-			again, err := handoff.ParseStage(s.Append(nil))
+		if s, err := handoff.ParseSkeleton(b); err == nil {
+			again, err := handoff.ParseSkeleton(s.Append(nil))
 			if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
-				t.Errorf("stage %x changed: %v %s", b, err, diff)
+				t.Errorf("skeleton %x changed: %v %s", b, err, diff)
 			}
 		}
 		handoff.ParseStatus(b)

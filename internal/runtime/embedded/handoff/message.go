@@ -1,22 +1,22 @@
 package handoff
 
-// Kind tells the messages on the socket apart.
+// Kind is the kind of a message on the socket. Its values are part of the protocol.
 type Kind byte
 
 const (
-	KindStage   Kind = 'S' // daemon to init: make the sandbox ready for any image
-	KindRoot    Kind = 'T' // daemon to init, no body, with the root file system's mount: enter it
-	KindReady   Kind = 'R' // init to daemon: done, waiting for what is next
-	KindOrder   Kind = 'O' // daemon to init: run this
-	KindStarted Kind = 'G' // init to daemon: the application runs
-	KindFailed  Kind = 'F' // init to daemon: it does not; the body says why
+	KindSkeleton Kind = 'S' // daemon to init: make the sandbox ready for any image
+	KindRoot     Kind = 'T' // daemon to init, no body, with the root file system's mount: enter it
+	KindReady    Kind = 'R' // init to daemon: done, waiting for what is next
+	KindOrder    Kind = 'O' // daemon to init: run this
+	KindStarted  Kind = 'G' // init to daemon: the application runs
+	KindFailed   Kind = 'F' // init to daemon: it does not; the body says why
 )
 
 // HeaderSize is the length of what precedes every message's body.
 const HeaderSize = 5
 
-// MaxBody bounds a message's body, in bytes. The kernel takes at most 2 MiB of
-// arguments and environment, which are the bulk of an order.
+// MaxBody bounds a message's body, in bytes. Arguments and environment, the bulk
+// of an order, are at most 2 MiB for the kernel.
 const MaxBody = 8 << 20
 
 // AppendHeader appends the header of a message whose body has size bytes.
@@ -35,22 +35,21 @@ func ParseHeader(b []byte) (k Kind, size int, err error) {
 	return Kind(kind[0]), int(n), nil
 }
 
-// Stage is what a sandbox is made with before anybody knows what will run in
-// it.
-type Stage struct {
+// Skeleton says what a sandbox is made with before its image is known.
+type Skeleton struct {
 	Cgroups    []CgroupMount // to show below /sys/fs/cgroup
 	Shm        uint64        // size of /dev/shm in bytes
 	OutputSize uint64        // most bytes in each of the two output files
 }
 
-// CgroupMount is one cgroup hierarchy that the application may look at.
+// CgroupMount is a cgroup hierarchy that is mounted, read-only, for the application.
 type CgroupMount struct {
 	Name    string // directory below /sys/fs/cgroup; "" for the unified hierarchy
 	Options string // mount options that select a version 1 hierarchy; "" for the unified one
 }
 
 // Append appends the encoded body.
-func (s *Stage) Append(b []byte) []byte {
+func (s *Skeleton) Append(b []byte) []byte {
 	b = appendUint32(b, uint32(len(s.Cgroups)))
 	for _, c := range s.Cgroups {
 		b = appendString(appendString(b, c.Name), c.Options)
@@ -58,10 +57,10 @@ func (s *Stage) Append(b []byte) []byte {
 	return appendUint64(appendUint64(b, s.Shm), s.OutputSize)
 }
 
-// ParseStage decodes a body that Append made.
-func ParseStage(b []byte) (Stage, error) {
+// ParseSkeleton decodes a body that Append made.
+func ParseSkeleton(b []byte) (Skeleton, error) {
 	d := decoder{b: b}
-	var s Stage
+	var s Skeleton
 	for n := d.uint32(); n > 0 && !d.bad; n-- {
 		s.Cgroups = append(s.Cgroups, CgroupMount{Name: d.string(), Options: d.string()})
 	}

@@ -1,18 +1,18 @@
 package handoff
 
-// Descriptors that a process of slipway-init begins with, beside 0, 1 and 2.
+// Descriptors that a spawner or an init starts with, beside 0, 1 and 2.
 const (
 	FDControl = 3 // socket to the daemon
 
-	// Of an instance's init alone:
+	// Of an init only:
 	FDStatus  = 4 // status file
 	FDOutput0 = 5 // output files, see package ring
 	FDOutput1 = 6
 )
 
-// Spawn asks the spawner for one sandbox: an init in namespaces of its own.
-// Beside it come descriptors: what becomes the init's FDControl to FDOutput1
-// and, if IntoCgroup is set, the directory of the cgroup to begin in.
+// Spawn asks the spawner for one sandbox: an init in new namespaces. The message
+// carries descriptors: those that become the init's FDControl to FDOutput1 and,
+// if IntoCgroup is set, the directory of the cgroup to start in.
 type Spawn struct {
 	FirstID    uint32 // host id of the sandbox's user and group 0
 	IDs        uint32 // how many ids it has
@@ -36,7 +36,7 @@ func ParseSpawn(b []byte) (Spawn, error) {
 	return s, d.end()
 }
 
-// Spawned is the spawner's answer. Beside it comes a pidfd, unless Err is set.
+// Spawned is the spawner's answer. It carries a pidfd unless Err is set.
 type Spawned struct {
 	PID int // of the init, in the spawner's pid namespace
 	Err string

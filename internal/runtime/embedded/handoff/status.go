@@ -10,9 +10,9 @@ const (
 	maxReason = 2048
 )
 
-// StartedAt and EndedAt are where the records are written. Each goes out in a
-// single write to a file opened beforehand: whoever is killed in between
-// leaves a record that does not pass its sum, which counts as none.
+// StartedAt and EndedAt are the offsets of the records. Each record is a single
+// write to a file that is open already: an init killed in between leaves a record
+// whose sum is wrong, which counts as none.
 const (
 	StartedAt = 0
 	EndedAt   = startedSize
@@ -29,7 +29,7 @@ type Started struct {
 	At  int64 // Unix time in ns
 }
 
-// Ended is written when the instance is over, as its last act.
+// Ended is written as the init's last act.
 type Ended struct {
 	Code   int
 	Signal int    // number of the signal that ended the application, or 0
@@ -104,8 +104,8 @@ func (d *decoder) sumFits(whole []byte) bool {
 	return d.uint64() == want && !d.bad
 }
 
-// sum is FNV-1a. It tells a torn record from a whole one; nobody who could
-// forge it needs to.
+// sum is FNV-1a. It detects torn records. It need not resist forgery: a process
+// that can write the file gains nothing by it.
 func sum(b []byte) uint64 {
 	h := uint64(14695981039346656037)
 	for _, c := range b {

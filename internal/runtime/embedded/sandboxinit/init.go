@@ -7,10 +7,10 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
 )
 
-// runInit is the life of an instance.
+// runInit is the whole life of an init.
 func runInit() error {
-	// Nobody in the sandbox may trace this process or look into its /proc
-	// entry. It is so already, see copyProgram; twice is better.
+	// No process of the sandbox may trace this one or look into its /proc entry.
+	// copyProgram has the same effect; this is the second lock.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return doing("become untraceable", err)
 	}
@@ -18,7 +18,7 @@ func runInit() error {
 		return doing("keep descriptors from the application", err)
 	}
 	output, err := prepare()
-	if err == errGone {
+	if err == errDaemonGone {
 		return nil // never used
 	}
 	if err != nil {
@@ -27,8 +27,8 @@ func runInit() error {
 	}
 	reply(handoff.KindReady, "")
 
-	files, err := settle()
-	if err == errGone {
+	files, err := receiveRoot()
+	if err == errDaemonGone {
 		return nil // never used
 	}
 	if err != nil {
@@ -37,7 +37,7 @@ func runInit() error {
 	reply(handoff.KindReady, "")
 
 	body, _, err := receive(handoff.KindOrder)
-	if err == errGone {
+	if err == errDaemonGone {
 		return nil // never used
 	}
 	if err != nil {
@@ -53,35 +53,35 @@ func runInit() error {
 	}
 	reply(handoff.KindStarted, "")
 	unix.Close(handoff.FDControl)
-	record(app.attend(output))
+	record(app.supervise(output))
 	return nil
 }
 
-// prepare makes the sandbox ready for an order.
+// prepare makes the sandbox ready for any root file system.
 func prepare() (*ring.Writer, error) {
-	body, _, err := receive(handoff.KindStage)
+	body, _, err := receive(handoff.KindSkeleton)
 	if err != nil {
 		return nil, err
 	}
-	stage, err := handoff.ParseStage(body)
+	skeleton, err := handoff.ParseSkeleton(body)
 	if err != nil {
-		return nil, doing("read the stage message", err)
+		return nil, doing("read the skeleton message", err)
 	}
-	if err := buildStage(&stage); err != nil {
+	if err := buildSkeleton(&skeleton); err != nil {
 		return nil, err
 	}
 	if err := ignoreSignals(); err != nil {
 		return nil, err
 	}
-	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(stage.OutputSize))
+	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(skeleton.OutputSize))
 	return output, doing("begin the output files", err)
 }
 
-// settle enters the root file system, of which nobody knows yet what will run
-// in it.
-func settle() (*networkFiles, error) {
+// receiveRoot waits for the root file system and enters it. What will run there
+// is not known yet.
+func receiveRoot() (*networkFiles, error) {
 	_, fd, err := receive(handoff.KindRoot)
-	if err == errGone {
+	if err == errDaemonGone {
 		return nil, err
 	}
 	if err != nil {
@@ -93,15 +93,15 @@ func settle() (*networkFiles, error) {
 	return makeNetworkFiles()
 }
 
-// fail records and says why the application does not run.
+// fail records why the application does not run and tells the daemon.
 func fail(err error) error {
 	record(ended(err))
 	reply(handoff.KindFailed, err.Error())
 	return nil
 }
 
-// record writes how the instance ended. It is the last thing an init does: the
-// kernel then kills whatever is left in the pid namespace.
+// record writes how the instance ended. It is the last act of an init: when the
+// init exits, the kernel kills what is left in the pid namespace.
 func record(e handoff.Ended) {
 	unix.Pwrite(handoff.FDStatus, e.Append(nil), handoff.EndedAt)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// application is the process an instance exists for.
+// application is the instance's main process.
 type application struct {
 	pid     int
 	pidfd   int
@@ -18,7 +18,7 @@ type application struct {
 	outputs [2]int // what it writes to stdout and stderr is read from here
 }
 
-// launch gives up what the application may not have, and starts it.
+// launch drops the privileges that the application may not have and starts it.
 func launch(o *handoff.Order, files *networkFiles) (*application, error) {
 	if err := unix.Sethostname([]byte(o.Hostname)); err != nil {
 		return nil, doing("set the host name", err)
@@ -54,8 +54,8 @@ func launch(o *handoff.Order, files *networkFiles) (*application, error) {
 	return app, doing("record the start", err)
 }
 
-// pipes makes the application's standard files. The writing ends belong to
-// its user, or else it could not open /dev/stdout.
+// pipes makes the application's standard files. The application's user owns the
+// write ends: otherwise it could not open /dev/stdout.
 func (a *application) pipes(who *identity) (files []uintptr, err error) {
 	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -79,11 +79,11 @@ func (a *application) pipes(who *identity) (files []uintptr, err error) {
 	return files, nil
 }
 
-// restrict takes from this thread, and so from the application that it forks,
-// all privileges but those of the order. There is no way back, nor need: an
-// init's work from here on is within what any application may do.
+// restrict drops all privileges of this thread but those of the order, and so
+// those of the application that it forks. It cannot be undone: what an init does
+// from here on needs no more than an application has.
 func restrict(o *handoff.Order) error {
-	// A session keyring of its own; the one inherited is the daemon's.
+	// The inherited session keyring is the daemon's: join a new one.
 	_, _, errno := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
 	if errno != 0 && errno != unix.ENOSYS {
 		return doing("make a session keyring", errno)
@@ -93,7 +93,7 @@ func restrict(o *handoff.Order) error {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err == unix.EINVAL {
-			break // the kernel has no more of them
+			break // past the last one of this kernel
 		} else if err != nil {
 			return doing("drop a capability", err)
 		}
@@ -110,8 +110,8 @@ func restrict(o *handoff.Order) error {
 	return doing("install the system call filter", filter(o.Filter))
 }
 
-// filter installs a seccomp program. An empty one is a mistake of the caller:
-// it must not pass for permission.
+// filter installs a seccomp program. An empty program is a mistake of the
+// caller and must not mean that everything is allowed.
 func filter(program []byte) error {
 	if len(program) == 0 {
 		return unix.EINVAL

@@ -7,10 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// libraries are what a dynamically linked program is loaded with. slipway-init
-// has none. A slipway that was built with cgo and serves as its own init has
-// them, and inits find nothing of the host but the nest: so the nest must hold
-// the loader and the libraries' directories.
+// libraries are the loader and the shared libraries of this program. slipway-init
+// is static and has none. A slipway that was built with cgo and serves as its own
+// init has them, and inits start in the sandbox root: so that must hold them.
 type libraries struct {
 	loader string   // path of the loader; "" for a static program
 	dirs   []string // directories of the libraries
@@ -116,25 +115,25 @@ func linkTarget(path string) (string, error) {
 	return string(b[:max(n, 0)]), err
 }
 
-// bind binds the loader and the libraries' directories into the nest, at the
-// paths that they have on the host.
-func (l *libraries) bind(nest int) error {
+// bind binds the loader and the libraries' directories into the sandbox root, at
+// the paths that they have on the host.
+func (l *libraries) bind(sandboxRoot int) error {
 	for _, dir := range l.dirs {
-		if err := makeDirsAt(nest, dir); err != nil {
+		if err := makeDirsAt(sandboxRoot, dir); err != nil {
 			return doing("make "+dir, err)
 		}
-		if err := bind(dir, nest, dir[1:]); err != nil {
+		if err := bind(dir, sandboxRoot, dir[1:]); err != nil {
 			return err
 		}
 	}
 	if l.loader == "" {
 		return nil
 	}
-	if err := makeDirsAt(nest, l.loader[:strings.LastIndexByte(l.loader, '/')]); err != nil {
+	if err := makeDirsAt(sandboxRoot, l.loader[:strings.LastIndexByte(l.loader, '/')]); err != nil {
 		return doing("make the directory of "+l.loader, err)
 	}
 	// The directory of a library may have brought the loader along.
-	fd, err := unix.Openat(nest, l.loader[1:], unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o444)
+	fd, err := unix.Openat(sandboxRoot, l.loader[1:], unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o444)
 	if err == unix.EEXIST {
 		return nil
 	}
@@ -142,7 +141,7 @@ func (l *libraries) bind(nest int) error {
 		return doing("make "+l.loader, err)
 	}
 	unix.Close(fd)
-	return bind(l.loader, nest, l.loader[1:])
+	return bind(l.loader, sandboxRoot, l.loader[1:])
 }
 
 // makeDirsAt makes an absolute path's directories below a directory.

@@ -23,11 +23,11 @@ func Wanted(args []string) bool {
 
 // Main is the whole life of a spawner or an init. It does not return.
 func Main() {
-	// Namespaces, capabilities, signal masks and filters are a thread's.
+	// Namespaces, capabilities, signal masks and filters belong to a thread.
 	runtime.LockOSThread()
 
 	if _, err := unix.GetsockoptInt(handoff.FDControl, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-		unix.Write(2, []byte("slipway-init is a part of slipway, which starts it: it does nothing by itself.\n"))
+		unix.Write(2, []byte("slipway-init is a part of slipway, which starts it. It does nothing by itself.\n"))
 		unix.Exit(2)
 	}
 	var err error
@@ -52,8 +52,8 @@ type failure struct {
 func (f *failure) Error() string { return f.doing + ": " + f.cause.Error() }
 func (f *failure) Unwrap() error { return f.cause }
 
-// doing adds to an error what was being done. It is fmt.Errorf for a program
-// that does without fmt.
+// doing wraps an error with what was being done. This package does not import
+// fmt.
 func doing(what string, err error) error {
 	if err == nil {
 		return nil

@@ -8,11 +8,11 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// errGone means that the daemon closed its end of the socket, or died.
-var errGone = errors.New("the daemon is gone")
+// errDaemonGone means that the daemon closed its end of the socket, or died.
+var errDaemonGone = errors.New("the daemon is gone")
 
-// receive reads the next message of the kind wanted, and the descriptor beside
-// it: -1 if there is none.
+// receive reads the next message, which must be of the kind wanted, and the
+// descriptor that came with it: -1 if there is none.
 func receive(want handoff.Kind) (body []byte, fd int, err error) {
 	head := make([]byte, handoff.HeaderSize)
 	fd, err = receiveHead(head)
@@ -45,7 +45,7 @@ func receiveHead(head []byte) (fd int, err error) {
 		return -1, err
 	}
 	if n == 0 {
-		return -1, errGone
+		return -1, errDaemonGone
 	}
 	fds, err := rights(oob[:oobn])
 	if err != nil {
@@ -78,7 +78,7 @@ func readFull(b []byte) error {
 		case err != nil:
 			return err
 		case n == 0:
-			return errGone
+			return errDaemonGone
 		default:
 			b = b[n:]
 		}
@@ -86,7 +86,7 @@ func readFull(b []byte) error {
 	return nil
 }
 
-// reply sends a message. Nobody may be there to read it: that is no error.
+// reply sends a message. If the daemon is gone, that is no error.
 func reply(k handoff.Kind, text string) {
 	b := append(handoff.AppendHeader(nil, k, len(text)), text...)
 	for len(b) > 0 {

@@ -10,8 +10,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// Exit codes of instances whose application could not be executed, as shells
-// and Docker have them.
+// Exit codes of instances whose application could not be executed: those of
+// shells and Docker.
 const (
 	codeNotSetUp      = 125
 	codeNotExecutable = 126
@@ -36,8 +36,8 @@ func ended(err error) handoff.Ended {
 	return e
 }
 
-// findProgram returns the file that argv[0] names: in the PATH of env, unless
-// it has a slash.
+// findProgram returns the file that argv[0] names. A name without a slash is
+// looked up in the PATH of env.
 func findProgram(argv, env []string) (string, error) {
 	if len(argv) == 0 || argv[0] == "" {
 		return "", &execError{"there is no command to run: the image has neither an entrypoint nor a command", codeNotFound}
@@ -70,7 +70,7 @@ func findProgram(argv, env []string) (string, error) {
 	return "", &execError{"exec " + name + ": no such program in the PATH of the image (" + path + ")", codeNotFound}
 }
 
-// explainExec puts into words why a file could not be executed.
+// explainExec says why a file could not be executed.
 func explainExec(path string, err error) error {
 	if err == nil {
 		return nil
@@ -97,7 +97,7 @@ func explainExec(path string, err error) error {
 	return x
 }
 
-// lookup returns a variable's value in env. The last one counts.
+// lookup returns a variable's value in env. If it is set twice, the last counts.
 func lookup(env []string, name string) string {
 	for i := len(env) - 1; i >= 0; i-- {
 		if key, value, _ := strings.Cut(env[i], "="); key == name {
@@ -107,7 +107,7 @@ func lookup(env []string, name string) string {
 	return ""
 }
 
-// withDefault returns env with a variable added that it does not have.
+// withDefault returns env with the variable added unless it is there.
 func withDefault(env []string, name, value string) []string {
 	for _, e := range env {
 		if key, _, _ := strings.Cut(e, "="); key == name {

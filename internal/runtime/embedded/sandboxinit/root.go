@@ -8,11 +8,11 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// enterRoot makes a detached mount the root, with the staged /proc, /sys and
-// /dev in it. The stage is gone when it returns.
+// enterRoot makes a detached mount the root, with the prepared /proc, /sys and
+// /dev in it. The skeleton is gone when it returns.
 //
-// The image may be hostile: until the root has been pivoted no path may lead
-// through it by way of a link.
+// The image may be hostile: before the root has been pivoted, no path that is
+// used may follow a link of the image.
 func enterRoot(root int) error {
 	if root < 0 {
 		return doing("enter the image", handoff.ErrMalformed)
@@ -28,8 +28,8 @@ func enterRoot(root int) error {
 	return enter(root)
 }
 
-// moveInto moves a staged mount into the directory of the same name of the
-// root. It makes the directory if the image has none.
+// moveInto moves a mount of the skeleton onto the directory of the same name in
+// the root. It makes the directory if the image has none.
 func moveInto(root int, dir string) error {
 	how := unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
@@ -49,12 +49,12 @@ func moveInto(root int, dir string) error {
 	return unix.MoveMount(unix.AT_FDCWD, "/"+dir, fd, "", unix.MOVE_MOUNT_T_EMPTY_PATH)
 }
 
-// networkFiles are /etc/hosts, /etc/hostname and /etc/resolv.conf, open and
-// empty until it is known whose they are.
+// networkFiles are /etc/hosts, /etc/hostname and /etc/resolv.conf: open, and
+// empty until the order tells their contents.
 type networkFiles struct{ hosts, hostname, resolv int }
 
-// makeNetworkFiles replaces what the image has of these files. From here on
-// links in the image are harmless: all of them end in it.
+// makeNetworkFiles replaces these files of the image. Links in the image are
+// harmless from here on: none leads out of it.
 func makeNetworkFiles() (*networkFiles, error) {
 	var fds [3]int
 	for i, path := range [...]string{"/etc/hosts", "/etc/hostname", "/etc/resolv.conf"} {
@@ -78,7 +78,7 @@ func (f *networkFiles) fill(o *handoff.Order) error {
 	return doing("write /etc/hostname", writeAndClose(f.hostname, o.Hostname+"\n"))
 }
 
-// replaceFile makes an empty file in the place of whatever is there.
+// replaceFile replaces what is at a path by an empty file.
 func replaceFile(path string) (fd int, err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	unix.Unlink(path)
@@ -98,8 +98,8 @@ func writeAndClose(fd int, text string) error {
 	return err
 }
 
-// enterDir goes to the working directory and makes it if it is missing, as
-// Docker does.
+// enterDir changes to the working directory. It makes a missing one, as Docker
+// does.
 func enterDir(dir string) error {
 	if dir == "" {
 		dir = "/"
@@ -126,8 +126,8 @@ func makeDirs(dir string) error {
 	return nil
 }
 
-// readBounded returns a regular file's contents, at most a given number of
-// bytes. The image may have put anything there: a pipe must not hold us up.
+// readBounded returns the contents of a regular file of at most so many bytes.
+// The image may have put a pipe there, which must not block the init.
 func readBounded(path string, most int) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {

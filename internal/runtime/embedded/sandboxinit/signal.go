@@ -28,27 +28,25 @@ func setAction(s unix.Signal, handler uintptr) error {
 	return nil
 }
 
-// ignoreChildren lets the kernel bury the spawner's children. The Go runtime
+// ignoreChildren lets the kernel reap the spawner's children. The Go runtime
 // of an init takes SIGCHLD back for itself.
 func ignoreChildren() error { return setAction(unix.SIGCHLD, sigIgnore) }
 
-// ignoreSignals makes an init deaf to all signals but SIGKILL from outside: the
-// kernel drops signals to a process 1 that has no handler for them. (To ignore
-// them is something else, which the application would inherit.) It takes from
-// the Go runtime those by which it would end the program, with or without a
-// stack trace; a crash of its own still ends it.
+// ignoreSignals makes an init ignore all signals but SIGKILL from outside: the
+// kernel drops a signal to process 1 that has no handler for it. It therefore
+// removes the Go runtime's handlers, which would end the program. (SIG_IGN would
+// be inherited by the application.) A crash of the init still ends it.
 //
-// An init does not hand signals on. Whoever wants to stop an instance finds the
-// application beside it, and the daemon does so; what listens to signals in a
-// Go program costs three threads, in each instance.
+// An init forwards no signals: the daemon signals the application directly.
+// Listening to signals would cost a Go program three threads in each instance.
 func ignoreSignals() error {
 	for s := unix.Signal(1); s <= 31; s++ {
 		switch s {
-		case unix.SIGKILL, unix.SIGSTOP: // nobody's to set
+		case unix.SIGKILL, unix.SIGSTOP: // cannot be set
 			continue
-		case unix.SIGCHLD: // breaks the wait for events
+		case unix.SIGCHLD: // interrupts the wait for events
 			continue
-		case unix.SIGURG: // the scheduler's own
+		case unix.SIGURG: // the Go scheduler's
 			continue
 		}
 		if err := setAction(s, sigDefault); err != nil {

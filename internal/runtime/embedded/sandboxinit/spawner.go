@@ -8,21 +8,22 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// initPath is where the nest keeps this program.
+// initPath is where the sandbox root keeps this program.
 const initPath = "/" + initName
 
-// initEnv is the environment of inits. They allocate a little while they set
-// up and nothing afterwards: collecting that garbage would cost more memory
-// than it frees. The limit is for the unforeseen. Of two processors one is always
-// idle: the runtime takes the only one away from a system call that lasts 20
-// microseconds, and the thread waits several times that to get it back.
+// initEnv is the environment of inits. An init allocates a little while it sets
+// up and nothing afterwards: collecting that garbage would cost more memory than
+// it frees, and the memory limit is only for the unforeseen. GOMAXPROCS is 2 so
+// that one processor is always idle: the runtime takes a sole processor away from
+// a system call that lasts 20 microseconds, and the thread waits several times
+// that to get it back.
 var initEnv = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=2"}
 
 // runSpawner serves spawn requests until the daemon is gone.
 func runSpawner() error {
 	unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0)
 	unix.CloseOnExec(handoff.FDControl)
-	// Whatever else the daemon was started with.
+	// The daemon may have been started with more.
 	if err := unix.CloseRange(handoff.FDControl+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return doing("close inherited descriptors", err)
 	}
@@ -30,18 +31,18 @@ func runSpawner() error {
 		return err
 	}
 	limitResources() // inits inherit what is set here
-	// When the host runs out of memory, rather an instance than the daemon.
+	// When the host runs out of memory, an instance is killed before the daemon.
 	writeFile("/proc/self/oom_score_adj", "200")
 	libs, err := findLibraries()
 	if err != nil {
 		return doing("find the program's libraries", err)
 	}
-	if err := buildNest(libs); err != nil {
+	if err := buildSandboxRoot(libs); err != nil {
 		return doing("build the spawner's mount namespace", err)
 	}
 	env := libs.env(initEnv)
 	for {
-		if err := serve(env); err == errGone {
+		if err := serve(env); err == errDaemonGone {
 			return nil
 		} else if err != nil {
 			return err
@@ -61,7 +62,7 @@ func serve(env []string) error {
 		return doing("receive a request", err)
 	}
 	if n == 0 {
-		return errGone
+		return errDaemonGone
 	}
 	fds, err := rights(oob[:oobn])
 	if err != nil {
@@ -84,12 +85,13 @@ func serve(env []string) error {
 		unix.Close(pidfd)
 	}
 	if err == unix.EPIPE {
-		return errGone
+		return errDaemonGone
 	}
 	return doing("answer a request", err)
 }
 
-// spawn starts an init. It returns its pidfd, or -1 and the error in words.
+// spawn starts an init. It returns the init's pidfd, or -1 and an answer that
+// says why not.
 func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int) {
 	want := 4
 	if request.IntoCgroup {
@@ -103,7 +105,7 @@ func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int
 	attr := &syscall.ProcAttr{
 		Dir: "/",
 		Env: env,
-		// Standard input is the nest's /dev/null.
+		// Descriptors 0 to 2 are the sandbox root's /dev/null.
 		Files: []uintptr{0, 0, 0, uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2]), uintptr(fds[3])},
 		Sys: &syscall.SysProcAttr{
 			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
@@ -127,8 +129,8 @@ func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int
 	return handoff.Spawned{PID: pid}, pidfd
 }
 
-// limitResources sets what instances may have of files and core dumps. Where
-// the hard limit is lower and cannot be raised, it stays.
+// limitResources sets the limits of open files and core dumps that instances
+// inherit. A lower hard limit that cannot be raised stays.
 func limitResources() {
 	const files = 65535 // what App Runner's machines gave
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: files, Max: files}) != nil {

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// identity is whom the application runs as.
+// identity is the user and the groups that the application runs as.
 type identity struct {
 	uid, gid uint32
 	groups   []uint32
@@ -22,8 +22,8 @@ const (
 	maxAccounts = 4 << 20
 )
 
-// findUser returns whom an image's user setting means: "", "user", "uid",
-// "user:group", "uid:gid" and the mixtures. Names are those of the image.
+// findUser resolves an image's user setting: "", "user", "uid", "user:group",
+// "uid:gid" or a mixture. Names are those of the image.
 func findUser(setting string) (*identity, error) {
 	passwd, err := readAccounts("/etc/passwd")
 	if err != nil {
@@ -36,7 +36,7 @@ func findUser(setting string) (*identity, error) {
 	return resolveUser(setting, passwd, group)
 }
 
-// readAccounts reads an account file, which an image need not have.
+// readAccounts reads an account file. An image without one has no accounts.
 func readAccounts(path string) (string, error) {
 	b, err := readBounded(path, maxAccounts)
 	if err == unix.ENOENT {
@@ -45,14 +45,14 @@ func readAccounts(path string) (string, error) {
 	return string(b), doing("read "+path+" of the image", err)
 }
 
-// userError is a user setting that the image cannot satisfy, for people.
+// userError says why the image does not have the user of a setting, for people.
 type userError string
 
 func (e userError) Error() string { return string(e) }
 
-// resolveUser is findUser on the contents of the two files. It follows Docker:
-// a number is an id even where a user has it for a name, a named group replaces
-// all groups of the user, and an unknown number is good as it is.
+// resolveUser is findUser on the contents of the two files. It follows Docker: a
+// number is an id even if a user has that name, a named group replaces all groups
+// of the user, and a number without an entry is valid.
 func resolveUser(setting, passwd, group string) (*identity, error) {
 	userPart, groupPart, _ := strings.Cut(setting, ":")
 	who := &identity{home: "/"}
@@ -75,8 +75,8 @@ func resolveUser(setting, passwd, group string) (*identity, error) {
 	return who, nil
 }
 
-// setUser finds the user and returns its name, "" where the image has no
-// entry for its number.
+// setUser finds the user and returns its name, "" if the image has no entry for
+// the number.
 func (who *identity) setUser(part, passwd string) (name string, err error) {
 	uid, isNumber, err := number(part)
 	if err != nil {
@@ -107,7 +107,7 @@ func (who *identity) setUser(part, passwd string) (name string, err error) {
 	return "", nil
 }
 
-// setGroup makes the one named group the only one.
+// setGroup sets the group, which replaces all others.
 func (who *identity) setGroup(part, group string) error {
 	gid, isNumber, err := number(part)
 	if err != nil {
@@ -129,7 +129,7 @@ func (who *identity) setGroup(part, group string) error {
 	return userError("group " + strconv.Quote(part) + " is not in the image's /etc/group")
 }
 
-// addGroups adds the groups that have the user for a member.
+// addGroups adds the groups of which the user is a member.
 func (who *identity) addGroups(name, group string) {
 	for f := range fields(group) {
 		if len(f) < 4 {
@@ -143,8 +143,8 @@ func (who *identity) addGroups(name, group string) {
 	}
 }
 
-// number reads an id. It reports whether s is a number at all; a number that
-// is no id is an error.
+// number parses an id. It reports whether s is a number; a number that is not an
+// id is an error.
 func number(s string) (id uint32, ok bool, err error) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false, nil

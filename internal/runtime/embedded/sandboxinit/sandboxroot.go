@@ -6,45 +6,45 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// devices are the device files that an instance has. A user namespace can make
-// none, so they are bound from the nest, and there from the host.
+// devices are the device files of an instance. A user namespace cannot make any,
+// so they are bound from the sandbox root, which binds them from the host.
 var devices = [...]string{"null", "zero", "full", "random", "urandom", "tty"}
 
-// buildNest leaves the host's mounts behind: afterwards this mount namespace
-// holds the program, the devices, and /proc and /sys. The latter two must be
-// there in full, or else the kernel refuses a sandbox mounts of its own.
-//
-// What a sandbox inherits is this and nothing else, whatever an init may
-// leave undone. The program's libraries, if it has any, are bound too.
-func buildNest(libs *libraries) error {
+// buildSandboxRoot replaces the host's mounts by the sandbox root: a small root
+// file system with the program, the devices, /proc and /sys. An init starts in a
+// copy of it and so inherits nothing else of the host, whatever it fails to do.
+// /proc and /sys must be there in full: otherwise the kernel refuses mounts of
+// them to a user namespace. The program's libraries, if it has any, are bound
+// too.
+func buildSandboxRoot(libs *libraries) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return doing("make mounts private", err)
 	}
-	nest, err := newNest()
+	sandboxRoot, err := newSandboxRoot()
 	if err != nil {
 		return err
 	}
-	if err := bindHost(nest); err != nil {
+	if err := bindHost(sandboxRoot); err != nil {
 		return err
 	}
-	if err := libs.bind(nest); err != nil {
+	if err := libs.bind(sandboxRoot); err != nil {
 		return err
 	}
-	if err := unix.MoveMount(nest, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return doing("mount the nest", err)
+	if err := unix.MoveMount(sandboxRoot, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return doing("mount the sandbox root", err)
 	}
-	if err := enter(nest); err != nil {
+	if err := enter(sandboxRoot); err != nil {
 		return err
 	}
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", 0, &attr); err != nil {
-		return doing("make the nest read-only", err)
+		return doing("make the sandbox root read-only", err)
 	}
 	return openNull()
 }
 
-// newNest returns a detached tmpfs with the running program in it.
-func newNest() (fd int, err error) {
+// newSandboxRoot returns a detached tmpfs with the running program in it.
+func newSandboxRoot() (fd int, err error) {
 	program, err := unix.Open("/proc/self/exe", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, doing("open the program", err)
@@ -55,11 +55,11 @@ func newNest() (fd int, err error) {
 		return -1, doing("open the program", err)
 	}
 	const rest = 1 << 20 // more than the directories take
-	nest, err := newTmpfs(strconv.FormatInt(st.Size+rest, 10))
+	sandboxRoot, err := newTmpfs(strconv.FormatInt(st.Size+rest, 10))
 	if err != nil {
 		return -1, doing("make a tmpfs", err)
 	}
-	return nest, doing("copy the program", copyProgram(nest, program))
+	return sandboxRoot, doing("copy the program", copyProgram(sandboxRoot, program))
 }
 
 // newTmpfs returns a detached tmpfs. The descriptor is good for openat.
@@ -80,11 +80,11 @@ func newTmpfs(size string) (fd int, err error) {
 	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
 }
 
-// copyProgram copies the program into the nest. Inits may execute but not read
+// copyProgram copies the program into the sandbox root. Inits may execute but not read
 // it. The kernel lets only the host's user namespace trace a process of such a
 // program, or look into its /proc entry, from the process's first moment.
-func copyProgram(nest, from int) error {
-	to, err := unix.Openat(nest, initPath[1:], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o111)
+func copyProgram(sandboxRoot, from int) error {
+	to, err := unix.Openat(sandboxRoot, initPath[1:], unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o111)
 	if err != nil {
 		return err
 	}
@@ -100,34 +100,34 @@ func copyProgram(nest, from int) error {
 	}
 }
 
-// bindHost binds into the nest what sandboxes need of the host.
-func bindHost(nest int) error {
-	for _, dir := range [...]string{"proc", "sys", "dev", stagePath[1:]} {
-		if err := unix.Mkdirat(nest, dir, 0o755); err != nil {
+// bindHost binds into the sandbox root what sandboxes need of the host.
+func bindHost(sandboxRoot int) error {
+	for _, dir := range [...]string{"proc", "sys", "dev", skeletonPath[1:]} {
+		if err := unix.Mkdirat(sandboxRoot, dir, 0o755); err != nil {
 			return doing("make "+dir, err)
 		}
 	}
 	for _, path := range [...]string{"proc", "sys"} {
-		if err := bind("/"+path, nest, path); err != nil {
+		if err := bind("/"+path, sandboxRoot, path); err != nil {
 			return err
 		}
 	}
 	for _, name := range devices {
 		path := "dev/" + name
-		fd, err := unix.Openat(nest, path, unix.O_CREAT|unix.O_CLOEXEC, 0o444)
+		fd, err := unix.Openat(sandboxRoot, path, unix.O_CREAT|unix.O_CLOEXEC, 0o444)
 		if err != nil {
 			return doing("make "+path, err)
 		}
 		unix.Close(fd)
-		if err := bind("/"+path, nest, path); err != nil {
+		if err := bind("/"+path, sandboxRoot, path); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bind binds a path, without what is mounted below it, to another in the
-// directory dir.
+// bind binds a path to another below the directory dir, without the mounts below
+// the path.
 func bind(from string, dir int, to string) error {
 	tree, err := unix.OpenTree(unix.AT_FDCWD, from, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
@@ -137,14 +137,14 @@ func bind(from string, dir int, to string) error {
 	return doing("bind "+from, unix.MoveMount(tree, "", dir, to, unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
-// enter makes a mounted directory the root of this mount namespace and drops
-// what was there. It closes the descriptor.
+// enter makes a mounted directory the root of this mount namespace and unmounts
+// the old root. It closes the descriptor.
 func enter(root int) error {
 	if err := unix.Fchdir(root); err != nil {
 		return doing("enter the root", err)
 	}
-	// Into itself: the old root ends up on top of the new one, so "." is the
-	// old root below, and no directory is needed to put it.
+	// pivot_root(".", ".") stacks the old root on the new one, where "." then
+	// names the old root: no directory is needed to put it in.
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return doing("pivot the root", err)
 	}
@@ -158,7 +158,7 @@ func enter(root int) error {
 	return nil
 }
 
-// openNull opens the nest's /dev/null as standard input and output. Errors
+// openNull opens the sandbox root's /dev/null as standard input and output. Errors
 // still go to the daemon.
 func openNull() error {
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)

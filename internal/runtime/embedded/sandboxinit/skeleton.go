@@ -10,43 +10,45 @@ import (
 )
 
 const (
-	// stagePath is an empty directory of the nest, where an init builds the
-	// root that it waits in.
-	stagePath = "/stage"
+	// skeletonPath is an empty directory of the sandbox root. An init builds there
+	// the root that it waits in.
+	skeletonPath = "/stage"
 
-	// rootPath is where, on the stage, the instance's root file system goes.
+	// rootPath is the directory of the skeleton on which the instance's root file
+	// system is mounted.
 	rootPath = "/root"
 )
 
 const secure = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
 
-// buildStage mounts all that does not depend on what will run: /proc, /sys and
-// /dev, complete with what is masked in them, on a root of their own. An order
-// only has to move the three. The nest is gone when it returns.
-func buildStage(s *handoff.Stage) error {
-	// The daemon has put this process into its cgroups by now: they become
-	// the root of what it sees of them.
+// buildSkeleton mounts the rootfs skeleton: /proc, /sys and /dev, complete with
+// what is masked in them, on a tmpfs that becomes the root. None of it depends on
+// the image, so that entering an image only moves the three mounts. The sandbox
+// root is gone when it returns.
+func buildSkeleton(s *handoff.Skeleton) error {
+	// The daemon has moved this process into its cgroups by now: they become
+	// the root of its view.
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return doing("make a cgroup namespace", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return doing("make mounts private", err)
 	}
-	if err := mount("tmpfs", stagePath, unix.MS_NOSUID, "mode=0755,size=64k"); err != nil {
+	if err := mount("tmpfs", skeletonPath, unix.MS_NOSUID, "mode=0755,size=64k"); err != nil {
 		return err
 	}
 	for _, dir := range [...]string{"/proc", "/sys", "/dev", rootPath} {
-		if err := unix.Mkdir(stagePath+dir, 0o755); err != nil {
+		if err := unix.Mkdir(skeletonPath+dir, 0o755); err != nil {
 			return doing("make "+dir, err)
 		}
 	}
-	if err := stageProc(); err != nil {
+	if err := skeletonProc(); err != nil {
 		return err
 	}
-	if err := stageSys(s.Cgroups); err != nil {
+	if err := skeletonSys(s.Cgroups); err != nil {
 		return err
 	}
-	if err := stageDev(s.Shm); err != nil {
+	if err := skeletonDev(s.Shm); err != nil {
 		return err
 	}
 	if err := mask(); err != nil {
@@ -55,9 +57,9 @@ func buildStage(s *handoff.Stage) error {
 	if err := loopbackUp(); err != nil {
 		return err
 	}
-	root, err := unix.Open(stagePath, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	root, err := unix.Open(skeletonPath, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return doing("open the stage", err)
+		return doing("open the skeleton", err)
 	}
 	return enter(root)
 }
@@ -67,13 +69,13 @@ func mount(kind, path string, flags uintptr, options string) error {
 	return doing("mount "+kind+" on "+path, unix.Mount(kind, path, kind, flags, options))
 }
 
-func stageProc() error {
-	const proc = stagePath + "/proc"
+func skeletonProc() error {
+	const proc = skeletonPath + "/proc"
 	if err := mount("proc", proc, secure, ""); err != nil {
 		return err
 	}
-	// As Docker does: ports below 1024 and ping need no privilege where the
-	// whole network is the instance's own.
+	// As in Docker, ports below 1024 and ping need no privilege: the network
+	// belongs to the instance.
 	for _, s := range [...][2]string{
 		{"/sys/net/ipv4/ip_unprivileged_port_start", "0"},
 		{"/sys/net/ipv4/ping_group_range", "0 65535"},
@@ -85,8 +87,8 @@ func stageProc() error {
 	return nil
 }
 
-func stageSys(cgroups []handoff.CgroupMount) error {
-	const sys = stagePath + "/sys"
+func skeletonSys(cgroups []handoff.CgroupMount) error {
+	const sys = skeletonPath + "/sys"
 	if err := mount("sysfs", sys, secure|unix.MS_RDONLY, ""); err != nil {
 		return err
 	}
@@ -112,8 +114,8 @@ func stageSys(cgroups []handoff.CgroupMount) error {
 	return readOnly(dir)
 }
 
-func stageDev(shm uint64) error {
-	const dev = stagePath + "/dev"
+func skeletonDev(shm uint64) error {
+	const dev = skeletonPath + "/dev"
 	if err := mount("tmpfs", dev, unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k"); err != nil {
 		return err
 	}
@@ -153,7 +155,7 @@ func stageDev(shm uint64) error {
 }
 
 func bindDevice(name string) error {
-	path := stagePath + "/dev/" + name
+	path := skeletonPath + "/dev/" + name
 	fd, err := unix.Open(path, unix.O_CREAT|unix.O_CLOEXEC, 0o666)
 	if err != nil {
 		return doing("make "+path, err)
@@ -162,9 +164,9 @@ func bindDevice(name string) error {
 	return doing("bind "+path, unix.Mount("/dev/"+name, path, "", unix.MS_BIND, ""))
 }
 
-// What of /proc and /sys is hidden and what is read-only, as Docker has it.
-// Much of it is closed to a user namespace anyway; the kernel's mistakes in
-// that are what this is for.
+// Paths of /proc and /sys that are hidden or read-only, as in Docker. The kernel
+// denies most of them to a user namespace anyway: this guards against its
+// mistakes.
 var (
 	hidden = [...]string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
@@ -174,10 +176,10 @@ var (
 	unwritable = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )
 
-// mask hides and write-protects. What a kernel does not have needs neither.
+// mask hides and write-protects these paths, as far as the kernel has them.
 func mask() error {
 	for _, path := range hidden {
-		if err := hide(stagePath + path); err != nil {
+		if err := hide(skeletonPath + path); err != nil {
 			return err
 		}
 	}
@@ -186,7 +188,7 @@ func mask() error {
 		return doing("hide "+cpus, err)
 	}
 	for _, path := range unwritable {
-		path = stagePath + path
+		path = skeletonPath + path
 		err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, "")
 		if err == unix.ENOENT {
 			continue
@@ -203,7 +205,7 @@ func mask() error {
 
 // hide covers a file with /dev/null, a directory with an empty one.
 func hide(path string) error {
-	err := unix.Mount(stagePath+"/dev/null", path, "", unix.MS_BIND, "")
+	err := unix.Mount(skeletonPath+"/dev/null", path, "", unix.MS_BIND, "")
 	if err == unix.ENOTDIR {
 		err = unix.Mount("tmpfs", path, "tmpfs", secure|unix.MS_RDONLY, "size=0")
 	}
@@ -213,11 +215,11 @@ func hide(path string) error {
 	return doing("hide "+path, err)
 }
 
-// hideThrottle covers the counters of thermal throttling, from which one may
-// guess what neighbours compute.
+// hideThrottle covers the counters of thermal throttling: they leak what
+// neighbours compute.
 func hideThrottle() (path string, err error) {
 	for cpu := 0; err == nil; cpu++ {
-		path = stagePath + "/sys/devices/system/cpu/cpu" + strconv.Itoa(cpu)
+		path = skeletonPath + "/sys/devices/system/cpu/cpu" + strconv.Itoa(cpu)
 		var st unix.Stat_t
 		if unix.Stat(path, &st) != nil {
 			return "", nil
@@ -230,7 +232,7 @@ func hideThrottle() (path string, err error) {
 // readOnly makes a mount read-only.
 func readOnly(path string) error {
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
-	return doing("make "+strings.TrimPrefix(path, stagePath)+" read-only", unix.MountSetattr(unix.AT_FDCWD, path, 0, &attr))
+	return doing("make "+strings.TrimPrefix(path, skeletonPath)+" read-only", unix.MountSetattr(unix.AT_FDCWD, path, 0, &attr))
 }
 
 // loopbackUp brings up lo, and with it 127.0.0.1 and ::1.

@@ -9,16 +9,16 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
 )
 
-// Events of an attendant, by the index of what is ready.
+// Events that a supervisor waits for.
 const (
 	eventStdout = iota
 	eventStderr
 	eventExit
 )
 
-// attendant is an init at its work. Nothing in it allocates: garbage is not
-// collected here.
-type attendant struct {
+// supervisor looks after a running application. It does not allocate: an init
+// collects no garbage.
+type supervisor struct {
 	app    *application
 	output *ring.Writer
 	epoll  int
@@ -27,16 +27,15 @@ type attendant struct {
 	done   bool
 }
 
-// now is the time as records have it.
+// now returns the time as records hold it: Unix time in ns.
 func now() int64 { return time.Now().UnixNano() }
 
-// attend waits upon the application until it has ended, and ends all that it
-// left behind.
-func (app *application) attend(output *ring.Writer) handoff.Ended {
-	a := &attendant{app: app, output: output}
+// supervise waits until the application has ended, then kills what it left
+// running.
+func (app *application) supervise(output *ring.Writer) handoff.Ended {
+	a := &supervisor{app: app, output: output}
 	if err := a.open(); err != nil {
-		// Without ears there is nothing to do but to end: an application
-		// whose output nobody reads stops sooner or later.
+		// An application whose output nobody reads blocks sooner or later.
 		unix.Kill(-1, unix.SIGKILL)
 		return handoff.Ended{Code: codeNotSetUp, At: now(), Reason: err.Error()}
 	}
@@ -55,8 +54,8 @@ func (app *application) attend(output *ring.Writer) handoff.Ended {
 	return e
 }
 
-// open gathers what there is to wait for.
-func (a *attendant) open() (err error) {
+// open makes the epoll instance that waits for output and for the exit.
+func (a *supervisor) open() (err error) {
 	if a.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return doing("listen", err)
 	}
@@ -69,26 +68,26 @@ func (a *attendant) open() (err error) {
 	return nil
 }
 
-// buryInterval is how long an orphan may stay unburied, in ms. SIGCHLD breaks
-// the wait for events, so mostly it is none; but one that comes just before
-// the wait is lost.
-const buryInterval = 60_000
+// reapInterval is how long an orphan may stay a zombie, in ms. SIGCHLD
+// interrupts the wait for events, so orphans are mostly reaped at once, but a
+// signal that comes just before the wait is lost.
+const reapInterval = 60_000
 
-// step waits for events and sees to them.
-func (a *attendant) step() {
+// step waits for events and handles them.
+func (a *supervisor) step() {
 	var events [3]unix.EpollEvent
-	n, _ := unix.EpollWait(a.epoll, events[:], buryInterval)
+	n, _ := unix.EpollWait(a.epoll, events[:], reapInterval)
 	for i := range max(n, 0) {
 		if event := int(events[i].Fd); event != eventExit {
 			a.copy(event, false)
 		}
 	}
-	a.bury(unix.WNOHANG)
+	a.reap(unix.WNOHANG)
 }
 
-// copy takes what is in one of the application's pipes: all of it, or what a
-// pipe holds. The rest shows as another event.
-func (a *attendant) copy(event int, all bool) {
+// copy moves what is in one of the application's pipes to the output files: one
+// read, or everything if all is set. What is left shows as another event.
+func (a *supervisor) copy(event int, all bool) {
 	for {
 		n, err := unix.Read(a.app.outputs[event], a.output.Space())
 		if err == unix.EINTR {
@@ -96,12 +95,12 @@ func (a *attendant) copy(event int, all bool) {
 		}
 		if n <= 0 {
 			if err != unix.EAGAIN {
-				// Nobody has it open any more: an event without end.
+				// All writers have closed it: it would be ready for ever.
 				unix.EpollCtl(a.epoll, unix.EPOLL_CTL_DEL, a.app.outputs[event], nil)
 			}
 			return
 		}
-		// What cannot be written is lost, and the ring shows the gap.
+		// Output that cannot be written is lost. The ring shows the gap.
 		_ = a.output.Append(n, event == eventStderr, now())
 		if !all {
 			return
@@ -109,8 +108,8 @@ func (a *attendant) copy(event int, all bool) {
 	}
 }
 
-// bury reaps the dead, and sees whether the application is among them.
-func (a *attendant) bury(options int) {
+// reap reaps zombies and notes whether the application was among them.
+func (a *supervisor) reap(options int) {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, options, nil)
@@ -126,10 +125,10 @@ func (a *attendant) bury(options int) {
 	}
 }
 
-// finish ends what the application left running and takes the last output.
-func (a *attendant) finish() {
+// finish kills what the application left running and copies the last output.
+func (a *supervisor) finish() {
 	unix.Kill(-1, unix.SIGKILL)
-	a.bury(0)
+	a.reap(0)
 	a.copy(eventStdout, true)
 	a.copy(eventStderr, true)
 }
