@@ -59,9 +59,9 @@ type Driver interface {
 	Limits() Limits
 }
 
-// Watcher is a driver that can say when something may have changed (an
-// instance exited). Watch blocks until ctx ends. A nudge is a hint, never
-// data: the callee lists again. id is "" when anything may have changed.
+// Watcher is a driver that tells when something may have changed (an instance
+// exited). Watch blocks until ctx ends. A nudge is a hint and carries no data: the
+// callee lists again. id is "" when anything may have changed.
 type Watcher interface {
 	Watch(ctx context.Context, nudge func(id string)) error
 }

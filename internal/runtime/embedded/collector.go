@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Collector is a collector of traces that instances find at a port of their own
-// loopback addresses, wherever it really is.
+// Collector is a trace collector that instances reach at a port of their own
+// loopback addresses, wherever it runs.
 type Collector struct {
 	Port int // in the instance
 
@@ -23,17 +23,16 @@ type Collector struct {
 // An exporter holds one.
 const maxCollecting = 16
 
-// collecting is what lets one instance reach the collectors.
+// collecting forwards connections of one instance to the collectors.
 type collecting struct {
 	listeners []net.Listener
 	cancel    context.CancelFunc
 	work      sync.WaitGroup
 }
 
-// collect opens the collectors' ports in an instance's network namespace. A port
-// that the application is to listen at stays its own. While no daemon runs,
-// nothing listens, which exporters take for a collector that is away; the next
-// daemon opens them again.
+// collect opens the collectors' ports in an instance's network namespace, except
+// the port of the application. While no daemon runs, the ports are closed, as if
+// the collector were down; the next daemon opens them again.
 func (d *Driver) collect(in *instance, netns *os.File) error {
 	if !in.spec.Tracing {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// longAgo is a deadline that makes whoever waits stop.
+// longAgo is a deadline that ends a wait at once.
 var longAgo = time.Unix(1, 0)
 
 // Dial implements runtime.Driver. The socket is made inside the instance's
@@ -72,7 +72,7 @@ func (d *Driver) network(id string) (*instance, *os.File, error) {
 	return in, os.NewFile(uintptr(fd), "network of "+id), nil
 }
 
-// addresses are where an application may listen, likeliest first.
+// addresses are the addresses at which an application may listen, likeliest first.
 func (in *instance) addresses() []netip.Addr {
 	addrs := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	if in.spec.Addr.IsValid() {
@@ -137,7 +137,7 @@ func connected(fd int) (bool, error) {
 	if code != 0 {
 		return true, unix.Errno(code)
 	}
-	// A wake-up may be about something before the connection was begun.
+	// The wake-up may have been for an event before the connection was started.
 	if _, err := unix.Getpeername(fd); err == unix.ENOTCONN {
 		return false, nil
 	}

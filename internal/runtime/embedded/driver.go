@@ -22,7 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/seccomp"
 )
 
-// Images is what the driver needs of the image store.
+// Images is the part of the image store that the driver needs.
 type Images interface {
 	// Layers returns the directories of an image's layers, top first, and
 	// unpacks those that are not yet. Whiteouts and opaque directories are
@@ -30,21 +30,21 @@ type Images interface {
 	Layers(ctx context.Context, digest string) ([]string, error)
 }
 
-// Egress gives sandboxes a way out. All methods are idempotent, and safe for
-// concurrent use.
+// Egress connects sandboxes to the outside. All methods are idempotent and safe
+// for concurrent use.
 type Egress interface {
 	// Attach gives the network namespace of a sandbox an address and a route.
 	Attach(ctx context.Context, sandbox string, netns *os.File) (Link, error)
 
-	// Confine lets a sandbox, in which nothing runs yet, reach the networks of
-	// these names alone. It fails for names that it does not know.
+	// Confine lets a sandbox, in which nothing runs yet, reach only the networks
+	// of these names. It fails for names that it does not know.
 	Confine(ctx context.Context, sandbox string, networks []string) (Link, error)
 
 	// Detach takes back what Attach gave. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error
 
-	// Sweep detaches all sandboxes but those to keep, which are given with the
-	// networks that they were confined to, if any.
+	// Sweep detaches all sandboxes but those to keep. Each of these is given with
+	// the networks that it was confined to, if any.
 	Sweep(ctx context.Context, keep map[string][]string) error
 }
 
@@ -60,11 +60,11 @@ type Config struct {
 	Images   Images
 	LayerDir string // absolute; all directories that Images returns lie below it
 	Egress   Egress // nil: instances reach nothing but themselves
-	// Collectors are open to the instances whose spec asks for tracing.
+	// Collectors are reachable for instances whose spec asks for tracing.
 	Collectors []Collector
 	Log        *slog.Logger
 
-	Pool   int       // blank sandboxes to keep ready, and furnished ones; 0: DefaultPool; negative: none
+	Pool   int       // blank sandboxes to keep ready, and prepared ones; 0: DefaultPool; negative: none
 	Disk   int64     // bytes of writable space where a spec does not say; 0: DefaultDisk
 	Disks  disk.Kind // how to bound it; "": the best way that works here
 	Output int64     // bytes of output kept of an instance, about; 0: DefaultOutput
@@ -85,7 +85,7 @@ type Config struct {
 
 const (
 	// DefaultPool is how many blank sandboxes are kept ready, and how many that
-	// have the root file system of an image asked for lately. Each takes about a
+	// have the root file system of a recently used image. Each takes about a
 	// megabyte.
 	DefaultPool = 4
 	// DefaultDisk is App Runner's ephemeral storage.
@@ -115,12 +115,12 @@ type Driver struct {
 	closed chan struct{} // closed once Run has begun to end
 
 	// Set by Run before ready is closed.
-	yard   *yard
-	pool   *pool
-	graves *graveyard
-	poller *poller
-	home   *os.File // the daemon's own network namespace
-	boot   context.Context
+	factory *factory
+	pool    *pool
+	reaper  *reaper
+	poller  *poller
+	home    *os.File // the daemon's own network namespace
+	boot    context.Context
 
 	starting keyed          // one Ensure or end of Remove at a time, by instance
 	ends     sync.WaitGroup // ends of instances being seen to
@@ -212,7 +212,7 @@ func sliceName(dir string) string {
 // Run serves until ctx ends. It finds what an earlier driver left in the
 // directory, and cleans up after it. When it returns, instances run on.
 func (d *Driver) Run(ctx context.Context) error {
-	defer d.end() // whatever happens, nobody may wait for ever
+	defer d.end() // also after an error: no call may wait for ever
 	lock, err := lockDir(d.cfg.Dir)
 	if err != nil {
 		return err
@@ -223,8 +223,8 @@ func (d *Driver) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// serve starts the parts of the driver in g, waits for ctx to end, and ends
-// what the parts do not end themselves.
+// serve starts the parts of the driver in g, waits until ctx ends, and ends what
+// the parts do not end themselves.
 func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 	var err error
 	if d.home, err = os.Open("/proc/thread-self/ns/net"); err != nil {
@@ -235,18 +235,18 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 		return fmt.Errorf("watch processes: %w", err)
 	}
 	defer d.poller.close()
-	if d.yard, err = openYard(d.cfg, d.slice); err != nil {
+	if d.factory, err = openFactory(d.cfg, d.slice); err != nil {
 		return err
 	}
-	defer d.yard.close()
+	defer d.factory.close()
 	d.boot = ctx
-	d.graves = newGraveyard(d.yard, d.log)
-	d.pool = newPool(d.yard, d.graves, d.layers, max(d.cfg.Pool, 0), d.log)
+	d.reaper = newReaper(d.factory, d.log)
+	d.pool = newPool(d.factory, d.reaper, d.layers, max(d.cfg.Pool, 0), d.log)
 
-	shopOpen := make(chan struct{})
-	g.Go(func() error { return d.yard.shop.run(ctx, shopOpen) })
+	mountsReady := make(chan struct{})
+	g.Go(func() error { return d.factory.mounts.run(ctx, mountsReady) })
 	select {
-	case <-shopOpen:
+	case <-mountsReady:
 	case <-ctx.Done():
 		return nil
 	}
@@ -254,7 +254,7 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	g.Go(func() error { return d.poller.run(ctx) })
-	g.Go(func() error { return d.graves.run(ctx) })
+	g.Go(func() error { return d.reaper.run(ctx) })
 	g.Go(func() error { return d.pool.run(ctx) })
 	close(d.ready)
 	<-ctx.Done()
@@ -265,15 +265,15 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 	d.pool.drain()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
 	defer cancel()
-	d.graves.finish(last)
+	d.reaper.finish(last)
 	return nil
 }
 
-// finishTime is how long the removal of sandboxes may hold up the daemon's end.
-// The next daemon removes what is left.
+// finishTime is how long the removal of sandboxes may delay the daemon's end. The
+// next daemon removes what is left.
 const finishTime = 5 * time.Second
 
-// release closes what is open of instances that run on.
+// release closes what the driver has open of instances. They run on.
 func (d *Driver) release() {
 	for _, in := range d.known() {
 		in.mu.Lock()
@@ -289,7 +289,7 @@ func (d *Driver) release() {
 	}
 }
 
-// end lets no more calls in and waits for those under way.
+// end refuses new calls and waits for those under way.
 func (d *Driver) end() {
 	d.mu.Lock()
 	if !d.ending {
@@ -303,7 +303,7 @@ func (d *Driver) end() {
 	<-d.idle
 }
 
-// begin lets a call in. The context it returns ends with the driver, too.
+// begin admits a call. The context that it returns also ends with the driver.
 func (d *Driver) begin(ctx context.Context) (context.Context, func(), error) {
 	select {
 	case <-d.ready:
@@ -384,8 +384,8 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the embedded runtime's directory: %w", err)
 	}
-	// Of this process alone: unlike one by flock it ends with it, even if a
-	// child just forked lives on for a moment.
+	// A lock by fcntl belongs to this process: unlike one by flock it ends with
+	// the process even if a child that was just forked lives on for a moment.
 	exclusive := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(lock.Fd(), unix.F_SETLK, &exclusive); err != nil {
 		lock.Close()
@@ -409,8 +409,8 @@ func inNamespace(netns, home int, f func() error) error {
 		}
 		err := f()
 		if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
-			// Still locked, the thread ends with this goroutine: nobody else
-			// may ever run on it.
+			// The thread stays locked, so it ends with this goroutine: no other
+			// goroutine may run on it.
 			result <- fmt.Errorf("leave a network namespace: %w", back)
 			return
 		}

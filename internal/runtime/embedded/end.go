@@ -17,7 +17,7 @@ import (
 // tailSize is how much of an instance's last output is kept with its exit.
 const tailSize = 2048
 
-// ended is called when an instance's process has ended.
+// ended is called when an instance's init has ended.
 func (d *Driver) ended(in *instance) {
 	d.ends.Go(func() {
 		in.mu.Lock()
@@ -27,26 +27,26 @@ func (d *Driver) ended(in *instance) {
 		in.mu.Unlock()
 
 		c.stop()
-		d.conclude(in, reasonKilled)
+		d.recordExit(in, reasonKilled)
 		d.nudge(in.id)
 		p.release()
 	})
 }
 
-// Why an instance ended whose init wrote nothing down.
+// Reasons for instances whose init recorded none.
 const (
-	reasonKilled      = "its sandbox was killed from outside"
-	reasonRestart     = "the machine was restarted, or its sandbox was killed while nobody looked"
-	reasonNeverBegun  = "the daemon ended before the instance was started"
-	reasonUnreadable  = "how it ended cannot be read"
-	codeNeverBegun    = 125
-	codeKilled        = 128 + int(unix.SIGKILL)
-	reasonMemoryLimit = "it exceeded its memory of %d MiB"
+	reasonKilled       = "its sandbox was killed from outside"
+	reasonRestart      = "the machine was restarted, or its sandbox was killed while no daemon ran"
+	reasonNeverStarted = "the daemon ended before the instance was started"
+	reasonUnreadable   = "how it ended cannot be read"
+	codeNeverStarted   = 125
+	codeKilled         = 128 + int(unix.SIGKILL)
+	reasonMemoryLimit  = "it exceeded its memory of %d MiB"
 )
 
-// conclude finds out how an instance ended that is known to have, and makes it
-// known. killed is the reason if that is not written down.
-func (d *Driver) conclude(in *instance, killed string) {
+// recordExit finds out how an ended instance ended, and publishes it. killed is the
+// reason if the init recorded none.
+func (d *Driver) recordExit(in *instance, killed string) {
 	exit := d.exit(in, killed)
 	in.mu.Lock()
 	if exit.Reason == "" && exit.Signal == "SIGKILL" {
@@ -66,7 +66,7 @@ func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
 	if ended == nil {
 		ended = assumeEnd(started, killed)
 		if err == nil {
-			err = in.writeEnd(ended) // the next daemon shall not find another time
+			err = in.writeEnd(ended) // so that the next daemon finds the same time
 		}
 		if err != nil {
 			d.log.Error("cannot write down how an instance ended", "instance", in.id, "err", err)
@@ -99,17 +99,17 @@ func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
 	return exit
 }
 
-// assumeEnd is the record that an init killed before it could write one would
-// have left.
+// assumeEnd returns the record for an init that was killed before it could write
+// one.
 func assumeEnd(started *handoff.Started, killed string) *handoff.Ended {
 	now := time.Now().UnixNano()
 	if started == nil {
-		return &handoff.Ended{Code: codeNeverBegun, At: now, Reason: reasonNeverBegun}
+		return &handoff.Ended{Code: codeNeverStarted, At: now, Reason: reasonNeverStarted}
 	}
 	return &handoff.Ended{Code: codeKilled, Signal: int(unix.SIGKILL), At: now, Ran: max(now-started.At, 0), Reason: killed}
 }
 
-// writeEnd writes the init's last record in its place.
+// writeEnd writes the record of the end for the init.
 func (in *instance) writeEnd(e *handoff.Ended) error {
 	f, err := os.OpenFile(filepath.Join(in.dir, fileStatus), os.O_WRONLY, 0)
 	if err != nil {

@@ -40,10 +40,10 @@ func (d *Driver) Ensure(ctx context.Context, want runtime.Spec) error {
 	return nil
 }
 
-// validate refuses what no caller of ours asks for.
+// validate refuses specifications that are a mistake of the caller.
 func validate(want runtime.Spec) error {
 	if len(want.ID) != 32 {
-		return fmt.Errorf("instance id %q has not 32 digits", want.ID)
+		return fmt.Errorf("instance id %q does not have 32 digits", want.ID)
 	}
 	for _, c := range want.ID { // it becomes a path
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
@@ -59,7 +59,7 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	if err != nil {
 		return fmt.Errorf("image %s: %w", want.Image, err)
 	}
-	furniture, err := d.yard.furniture(want.Image, layers)
+	rootfs, err := d.factory.rootfs(want.Image, layers)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", want.Image, err)
 	}
@@ -67,7 +67,7 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	if size == 0 {
 		size = d.cfg.Disk
 	}
-	s, err := d.pool.take(ctx, furniture, size)
+	s, err := d.pool.take(ctx, rootfs, size)
 	if err != nil {
 		return err
 	}
@@ -79,22 +79,22 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	// Before the application runs, which may take a port only when it is free.
 	err = d.collect(in, s.process.netns)
 	if err == nil {
-		err = d.launch(ctx, s, in, want, furniture)
+		err = d.launch(ctx, s, in, want, rootfs)
 	}
 	if err == nil {
-		err = d.keep(s, in)
+		err = d.register(s, in)
 	}
 	if err != nil {
 		in.collecting.stop()
 		s.discard()
-		d.remains(in)
+		d.discardInstance(in)
 		return err
 	}
 	go s.detach()
 	return nil
 }
 
-// adopt makes a blank sandbox an instance that has yet to be started.
+// adopt turns a blank sandbox into an instance that is not started yet.
 func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size int64) (*instance, error) {
 	if err := s.resize(ctx, size); err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	}
 	in := &instance{
 		id:  want.ID,
-		dir: d.yard.path(dirInstances, want.ID),
+		dir: d.factory.path(dirInstances, want.ID),
 		spec: spec{
 			Service:    want.Service,
 			Release:    want.Release,
@@ -122,12 +122,12 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 		done:  make(chan struct{}),
 	}
 	if err := in.spec.write(s.dir); err != nil {
-		return nil, fmt.Errorf("write down the instance: %w", err)
+		return nil, fmt.Errorf("record the instance: %w", err)
 	}
 	if err := s.group.SetLimits(limits(want.Resources)); err != nil {
 		return nil, err
 	}
-	// From here on it is this instance, also for a daemon that comes after.
+	// The commit: from here on it is this instance, for a later daemon too.
 	if err := os.Rename(s.dir, in.dir); err != nil {
 		return nil, err
 	}
@@ -135,11 +135,11 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	return in, nil
 }
 
-// pidsPerCore is how many processes and threads an instance may have for each
-// core, and at least.
+// pidsPerCore is how many processes and threads an instance may have per core. An
+// instance with less than a core has as many.
 const pidsPerCore = 1024
 
-// initPids is how many threads the init has, with some to spare.
+// initPids is how many threads the init may have.
 const initPids = 8
 
 func limits(r slipway.Resources) cgroup.Limits {
@@ -147,29 +147,29 @@ func limits(r slipway.Resources) cgroup.Limits {
 	return cgroup.Limits{CPU: r.CPU, Memory: int64(r.Memory) << 20, Pids: cores*pidsPerCore + initPids}
 }
 
-// launch hands the sandbox its root file system, if it has none yet, and its
-// order, and waits until the application has been executed or could not be. The
-// latter is no error: the init has written it down.
-func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, f *furniture) error {
+// launch gives the sandbox its root file system, if it has none yet, and its
+// order, and waits until the application runs or could not be started. The latter
+// is no error: the status file says it.
+func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, f *rootfs) error {
 	order := d.order(want, s.link)
 	body := order.Append(nil)
 	if len(body) > handoff.MaxBody {
 		return errors.New("its command line and environment are too large")
 	}
-	bare := s.furniture == nil
+	bare := s.rootfs == nil
 	if bare {
-		if err := s.furnish(f); err != nil {
+		if err := s.sendRoot(f); err != nil {
 			return err
 		}
 	}
-	// Before it is known how the init likes its root: it reads on by itself.
+	// Without waiting for the init to enter its root: it reads on after that.
 	if err := s.send(handoff.KindOrder, body, nil); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
 	err := s.launched(ctx, bare)
 	switch {
 	case errors.Is(err, io.EOF):
-		// It was killed, for lack of memory most likely: an instance that
+		// The init was killed, most likely for lack of memory: an instance that
 		// ended like any other.
 		d.log.Debug("an instance died while it was being started", "instance", in.id)
 	case errors.Is(err, errNotStarted):
@@ -180,11 +180,11 @@ func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runt
 	return nil
 }
 
-// launched waits until the application has been executed; bare says that the
-// root file system has to be entered before.
+// launched waits until the application has been executed. bare says that the init
+// has to enter the root file system before.
 func (s *sandbox) launched(ctx context.Context, bare bool) error {
 	if bare {
-		if err := s.furnished(ctx); err != nil {
+		if err := s.awaitRoot(ctx); err != nil {
 			return err
 		}
 	}
@@ -195,8 +195,8 @@ func (s *sandbox) launched(ctx context.Context, bare bool) error {
 	return err
 }
 
-// keep makes the instance known and watches for its end.
-func (d *Driver) keep(s *sandbox, in *instance) error {
+// register makes the instance known and watches for its end.
+func (d *Driver) register(s *sandbox, in *instance) error {
 	in.process, s.process = s.process, nil
 	d.mu.Lock()
 	d.instances[in.id] = in
@@ -209,13 +209,14 @@ func (d *Driver) keep(s *sandbox, in *instance) error {
 	return err
 }
 
-// remains moves what is left of an instance to the trash and has it removed.
-func (d *Driver) remains(in *instance) {
-	if err := d.yard.discardDir(in.dir, in.spec.Sandbox); err != nil {
+// discardInstance moves what is left of an instance to the trash and has it
+// removed.
+func (d *Driver) discardInstance(in *instance) {
+	if err := d.factory.discardDir(in.dir, in.spec.Sandbox); err != nil {
 		d.log.Error("cannot move an instance to the trash", "instance", in.id, "err", err)
 		return
 	}
-	d.graves.add(in.spec.Sandbox)
+	d.reaper.add(in.spec.Sandbox)
 }
 
 // instance returns the instance with this id, or nil.

@@ -10,12 +10,12 @@ func Blanks(d *Driver) int {
 	return len(d.pool.blanks)
 }
 
-// Furnished returns the sandboxes that a driver has ready with an image.
-func Furnished(d *Driver, image string) (names []string) {
+// Prepared returns the sandboxes that a driver has ready with an image.
+func Prepared(d *Driver, image string) (names []string) {
 	d.pool.mu.Lock()
 	defer d.pool.mu.Unlock()
-	for _, s := range d.pool.furnished {
-		if s.furniture.image == image {
+	for _, s := range d.pool.prepared {
+		if s.rootfs.image == image {
 			names = append(names, s.name)
 		}
 	}

@@ -22,8 +22,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
 )
 
-// spec is what is kept of an instance's specification, as spec.json. Its
-// environment is not: it may hold secrets, and nobody needs it again.
+// spec is the part of an instance's specification that is kept, as spec.json. The
+// environment is not kept: it may hold secrets, and it is not needed again.
 type spec struct {
 	Service    string     `json:"service"`
 	Release    string     `json:"release"`
@@ -52,15 +52,14 @@ type instance struct {
 	pid     int        // of the application in this process's namespace; 0: not looked up yet
 	started *handoff.Started
 	exit    *slipway.Exit
-	because string // why we killed it; "" if we did not
+	because string // why the driver killed it; "" if it did not
 
 	collecting *collecting // nil while it has no collectors
 
 	output output
 }
 
-// output reads what an instance wrote. Its files are opened when they are first
-// read.
+// output reads what an instance wrote. It opens the files at the first read.
 type output struct {
 	mu     sync.Mutex // guards what follows
 	files  []*os.File
@@ -88,7 +87,7 @@ func (s spec) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, fileSpec), b, 0o600)
 }
 
-// status reads what the init wrote down so far.
+// status reads what the init has recorded so far.
 func (in *instance) status() (*handoff.Started, *handoff.Ended, error) {
 	b, err := os.ReadFile(filepath.Join(in.dir, fileStatus))
 	if err != nil {
@@ -98,7 +97,7 @@ func (in *instance) status() (*handoff.Started, *handoff.Ended, error) {
 	return started, ended, nil
 }
 
-// alive reports whether the instance has not ended as far as is known.
+// alive reports whether the instance is not known to have ended.
 func (in *instance) alive() bool {
 	select {
 	case <-in.done:
@@ -123,7 +122,7 @@ func (in *instance) observed() runtime.Observed {
 		return o
 	}
 	o.Running = true
-	o.PID, _ = in.applicationPID() // 0 if it is just ending: the next List knows more
+	o.PID, _ = in.applicationPID() // 0 if it is just ending: the next List shows it
 	return o
 }
 
@@ -136,12 +135,12 @@ func (in *instance) whenStarted() *handoff.Started {
 	return in.started
 }
 
-// errNoApplication means that the application has ended, or not begun.
+// errNoApplication means that the application has ended or has not started.
 var errNoApplication = errors.New("the application does not run")
 
-// applicationPID returns the id of the application's process: the process in
-// the instance's cgroup that has, in the instance's pid namespace, the number
-// that the init wrote down. The caller holds mu.
+// applicationPID returns the id of the application's process: the process of the
+// instance's cgroup whose id in the instance's pid namespace is the one that the
+// init recorded. The caller holds mu.
 func (in *instance) applicationPID() (int, error) {
 	if in.pid > 0 {
 		return in.pid, nil
@@ -157,8 +156,8 @@ func (in *instance) applicationPID() (int, error) {
 	return pid, err
 }
 
-// findProcess returns the process of a sandbox that has a number in the
-// sandbox's pid namespace. Number 1 is the init.
+// findProcess returns the process of a sandbox that has this id in the sandbox's
+// pid namespace. The init has 1.
 func findProcess(group cgroup.Group, number int) (int, error) {
 	pids, err := group.Procs()
 	if err != nil {
@@ -172,7 +171,7 @@ func findProcess(group cgroup.Group, number int) (int, error) {
 	return 0, errNoApplication
 }
 
-// innerPID returns a process's number in the innermost pid namespace it is in.
+// innerPID returns a process's id in its innermost pid namespace.
 func innerPID(pid int) (int, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -190,8 +189,8 @@ func innerPID(pid int) (int, error) {
 	return 0, errNoApplication
 }
 
-// application returns the ids of the application's process in this and in the
-// instance's pid namespace.
+// application returns the ids of the application's process: in the daemon's pid
+// namespace and in the instance's.
 func (in *instance) application() (pid, number int, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -201,7 +200,7 @@ func (in *instance) application() (pid, number int, err error) {
 	return pid, in.started.PID, nil
 }
 
-// killedBecause notes why the instance is about to be killed.
+// killedBecause sets the reason for which the instance is about to be killed.
 func (in *instance) killedBecause(reason string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -219,7 +218,7 @@ func (in *instance) signal(s unix.Signal) error {
 		return err
 	}
 	defer unix.Close(pidfd)
-	// Only if it is still the one, the pidfd is not another's.
+	// If it is still the application, the pidfd is not that of another process.
 	if inner, err := innerPID(pid); err != nil || inner != number {
 		return errNoApplication
 	}
@@ -264,7 +263,7 @@ func (o *output) release() {
 	o.files, o.reader = nil, nil
 }
 
-// close closes what the driver has open of the instance, which has ended.
+// close closes the output files.
 func (in *instance) close() {
 	in.output.mu.Lock()
 	defer in.output.mu.Unlock()

@@ -12,27 +12,27 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
 )
 
-// load finds what earlier drivers left in the directory: it knows their
-// instances from then on, and has the rest removed.
+// load finds what earlier drivers left in the directory. It takes over their
+// instances and has the rest removed.
 func (d *Driver) load(ctx context.Context) error {
 	keep := map[string][]string{} // sandboxes, and their networks
 	for id := range d.entries(dirInstances) {
 		spec, err := d.loadInstance(id)
 		if err != nil {
-			if !errors.Is(err, errNeverBegun) {
+			if !errors.Is(err, errNeverStarted) {
 				d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
 			}
-			if err := d.yard.discardDir(d.yard.path(dirInstances, id), id); err != nil {
+			if err := d.factory.discardDir(d.factory.path(dirInstances, id), id); err != nil {
 				return err
 			}
 			continue
 		}
 		keep[spec.Sandbox] = spec.Networks
 		d.pool.use(spec.Image)
-		d.yard.slots.mark(slotOf(spec.Sandbox))
+		d.factory.slots.mark(slotOf(spec.Sandbox))
 	}
 	for name := range d.entries(dirBlank) {
-		if err := d.yard.discardDir(d.yard.path(dirBlank, name), name); err != nil {
+		if err := d.factory.discardDir(d.factory.path(dirBlank, name), name); err != nil {
 			return fmt.Errorf("discard a blank sandbox: %w", err)
 		}
 	}
@@ -50,7 +50,7 @@ func (d *Driver) load(ctx context.Context) error {
 // entries yields the names in one of the driver's directories.
 func (d *Driver) entries(dir string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		list, err := os.ReadDir(d.yard.path(dir))
+		list, err := os.ReadDir(d.factory.path(dir))
 		if err != nil {
 			d.log.Error("cannot read a directory of the embedded runtime", "err", err)
 		}
@@ -62,14 +62,14 @@ func (d *Driver) entries(dir string) iter.Seq[string] {
 	}
 }
 
-// sweep has all sandboxes removed that are not to be kept, whatever is left of
-// them: a directory in the trash, a cgroup, a disk.
+// sweep removes the sandboxes that are not to be kept, whatever is left of them: a
+// directory in the trash, a cgroup, a disk.
 func (d *Driver) sweep(keep map[string][]string) error {
 	groups, err := d.slice.Names()
 	if err != nil {
 		return fmt.Errorf("list cgroups: %w", err)
 	}
-	disks, err := d.yard.disks.Names()
+	disks, err := d.factory.disks.Names()
 	if err != nil {
 		return fmt.Errorf("list disks: %w", err)
 	}
@@ -83,8 +83,8 @@ func (d *Driver) sweep(keep map[string][]string) error {
 			continue
 		}
 		swept[name] = true
-		d.yard.slots.mark(slotOf(name))
-		d.graves.add(name)
+		d.factory.slots.mark(slotOf(name))
+		d.reaper.add(name)
 	}
 	if len(swept) > 0 {
 		d.log.Info("removing what an earlier daemon left", "sandboxes", len(swept))
@@ -92,13 +92,13 @@ func (d *Driver) sweep(keep map[string][]string) error {
 	return nil
 }
 
-// errNeverBegun says of an instance that the daemon died before it was started:
-// the call that was to start it has not returned and will be made again.
-var errNeverBegun = errors.New("it was never started")
+// errNeverStarted means that the daemon died before the instance was started. The
+// call of Ensure has not returned, so the fleet repeats it.
+var errNeverStarted = errors.New("it was never started")
 
 // loadInstance takes over an instance and returns its specification.
 func (d *Driver) loadInstance(id string) (spec, error) {
-	dir := d.yard.path(dirInstances, id)
+	dir := d.factory.path(dirInstances, id)
 	s, err := readSpec(dir)
 	if err != nil {
 		return s, err
@@ -110,7 +110,7 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 	if started, ended, err := in.status(); err != nil {
 		return s, err
 	} else if started == nil && ended == nil {
-		return s, errNeverBegun
+		return s, errNeverStarted
 	}
 	in.process, err = findInit(in.group)
 	if err != nil {
@@ -120,18 +120,17 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 	d.instances[id] = in
 	d.mu.Unlock()
 	if in.process == nil {
-		d.conclude(in, reasonRestart)
+		d.recordExit(in, reasonRestart)
 		return s, nil
 	}
-	// Serving goes on without them: that it can't be traced is no reason to end it.
+	// An instance that cannot be traced goes on serving.
 	if err := d.collect(in, in.process.netns); err != nil {
 		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
 	}
 	return s, d.poller.add(in.process.pidfd, func() { d.ended(in) })
 }
 
-// findInit returns the first process of the sandbox in a cgroup, nil if there
-// is none.
+// findInit returns the init of the sandbox in a cgroup, nil if there is none.
 func findInit(group cgroup.Group) (*process, error) {
 	pid, err := findProcess(group, 1)
 	if errors.Is(err, errNoApplication) {
@@ -148,7 +147,7 @@ func findInit(group cgroup.Group) (*process, error) {
 		return nil, err
 	}
 	pidfd := os.NewFile(uintptr(fd), "pidfd")
-	// Only if the process is still there, the pidfd is its own.
+	// If the process is still there, the pidfd is its own.
 	again, err := findProcess(group, 1)
 	if err != nil || again != pid {
 		pidfd.Close()

@@ -100,7 +100,7 @@ func (d *Driver) Watch(ctx context.Context, nudge func(id string)) error {
 		delete(d.watchers, &nudge)
 		d.mu.Unlock()
 	}()
-	nudge("") // whatever happened before anybody watched
+	nudge("") // for what happened before this call
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -109,7 +109,7 @@ func (d *Driver) Watch(ctx context.Context, nudge func(id string)) error {
 	}
 }
 
-// nudge tells all who watch that something about an instance has changed.
+// nudge tells all watchers that an instance has changed.
 func (d *Driver) nudge(id string) {
 	d.mu.Lock()
 	var all []func(string)

@@ -8,43 +8,43 @@ import (
 	"time"
 )
 
-// pool keeps sandboxes ready: blank ones for any image, and as many furnished
-// ones with the images that were in use most recently. What was in use a moment
-// ago is what is likely to be asked for next: a service resumes with the image
-// it was paused with, and grows by what it has.
+// pool keeps sandboxes ready: blank ones for any image, and as many that are
+// prepared with the root file systems of the most recently used images. The next
+// instance likely has one of these: a service resumes with the image that it was
+// paused with, and scales out with the image that it runs.
 type pool struct {
-	yard   *yard
-	graves *graveyard
-	layers func(ctx context.Context, image string) ([]string, error)
-	size   int // of each kind
-	log    *slog.Logger
+	factory *factory
+	reaper  *reaper
+	layers  func(ctx context.Context, image string) ([]string, error)
+	size    int // of each kind
+	log     *slog.Logger
 
-	taken chan struct{} // a nudge: the pool may have to be refilled
-	done  chan struct{} // closed once run makes no more
+	taken chan struct{} // wakes run: the pool may have to be refilled
+	done  chan struct{} // closed once run has ended
 
-	mu        sync.Mutex // guards what follows
-	blanks    []*sandbox
-	furnished []*sandbox
-	recent    []string  // images, the one in use last first; at most size
-	last      time.Time // when a sandbox was taken most recently
+	mu       sync.Mutex // guards what follows
+	blanks   []*sandbox
+	prepared []*sandbox
+	recent   []string  // images, most recently used first; at most size
+	last     time.Time // when a sandbox was taken most recently
 }
 
 const (
-	// refillAfter is how long nobody must have taken a sandbox before new ones
-	// are made: whoever took the last needs the processors now.
+	// refillAfter is how long the pool waits after a sandbox was taken before it
+	// makes new ones: the instance that starts needs the processors now.
 	refillAfter = 50 * time.Millisecond
 
 	refillRetryFirst = 100 * time.Millisecond
 	refillRetryLast  = 30 * time.Second
 
-	// reviewEvery is how often a full pool looks for furnished sandboxes whose
-	// image is gone: they hold on to its disk space.
+	// reviewEvery is how often a full pool looks for prepared sandboxes whose
+	// image is gone: they keep its disk space in use.
 	reviewEvery = time.Minute
 )
 
-func newPool(y *yard, g *graveyard, layers func(context.Context, string) ([]string, error), size int, log *slog.Logger) *pool {
+func newPool(f *factory, r *reaper, layers func(context.Context, string) ([]string, error), size int, log *slog.Logger) *pool {
 	return &pool{
-		yard: y, graves: g, layers: layers, size: size, log: log,
+		factory: f, reaper: r, layers: layers, size: size, log: log,
 		taken: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -79,8 +79,8 @@ func (p *pool) run(ctx context.Context) error {
 	return nil
 }
 
-// due returns what the pool is to do next, nil if it is full, and how long to
-// wait before that.
+// due returns the next thing to do, nil if the pool is full, and how long to wait
+// before that.
 func (p *pool) due(now time.Time) (wait time.Duration, missing func(context.Context) error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -88,15 +88,15 @@ func (p *pool) due(now time.Time) (wait time.Duration, missing func(context.Cont
 	if len(p.blanks) < p.size {
 		return wait, p.add
 	}
-	if image, ok := p.unfurnished(); ok {
-		return wait, func(ctx context.Context) error { return p.furnish(ctx, image) }
+	if image, ok := p.underprovisioned(); ok {
+		return wait, func(ctx context.Context) error { return p.prepare(ctx, image) }
 	}
 	return 0, nil
 }
 
-// unfurnished returns the most recent image that has fewer sandboxes than its
+// underprovisioned returns the most recent image that has fewer sandboxes than its
 // share. The caller holds mu.
-func (p *pool) unfurnished() (image string, ok bool) {
+func (p *pool) underprovisioned() (image string, ok bool) {
 	for i, image := range p.recent {
 		if p.count(image) < p.share(i) {
 			return image, true
@@ -105,8 +105,8 @@ func (p *pool) unfurnished() (image string, ok bool) {
 	return "", false
 }
 
-// share is how many sandboxes are furnished with the i-th of the recent images:
-// all have as many, the most recent ones one more if there are some left.
+// share is how many sandboxes are prepared with the i-th of the recent images. The
+// size is divided evenly; the most recent images get the remainder.
 func (p *pool) share(i int) int {
 	n := p.size / len(p.recent)
 	if i < p.size%len(p.recent) {
@@ -115,18 +115,18 @@ func (p *pool) share(i int) int {
 	return n
 }
 
-// count returns how many sandboxes are furnished with the image. The caller
+// count returns how many sandboxes are prepared with the image. The caller
 // holds mu.
 func (p *pool) count(image string) (n int) {
-	for _, s := range p.furnished {
-		if s.furniture.image == image {
+	for _, s := range p.prepared {
+		if s.rootfs.image == image {
 			n++
 		}
 	}
 	return n
 }
 
-// sleep waits for a time, and reports whether nudge ended that.
+// sleep waits, and reports whether a nudge ended the wait.
 func (p *pool) sleep(ctx context.Context, wait time.Duration, nudge <-chan struct{}) (nudged bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -151,50 +151,50 @@ func (p *pool) add(ctx context.Context) error {
 	return nil
 }
 
-// furnish gives a blank sandbox an image. One that cannot be given is not tried
-// again until it is asked for: who asks is told why.
-func (p *pool) furnish(ctx context.Context, image string) error {
-	s := p.forFurnishing()
+// prepare gives a blank sandbox the root file system of an image. An image for
+// which that fails is dropped: the next Ensure of it reports the reason.
+func (p *pool) prepare(ctx context.Context, image string) error {
+	s := p.takeBlank()
 	if s == nil {
 		return nil
 	}
-	if err := p.furnishWith(ctx, s, image); err != nil {
+	if err := p.prepareWith(ctx, s, image); err != nil {
 		p.discard(s)
 		if ctx.Err() == nil {
-			p.log.Debug("cannot furnish a sandbox ahead of time", "image", image, "err", err)
+			p.log.Debug("cannot prepare a sandbox for an image", "image", image, "err", err)
 		}
 		p.forget(image)
 		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.furnished = append(p.furnished, s)
+	p.prepared = append(p.prepared, s)
 	return nil
 }
 
-func (p *pool) furnishWith(ctx context.Context, s *sandbox, image string) error {
+func (p *pool) prepareWith(ctx context.Context, s *sandbox, image string) error {
 	layers, err := p.layers(ctx, image)
 	if err != nil {
 		return err
 	}
-	f, err := p.yard.furniture(image, layers)
+	f, err := p.factory.rootfs(image, layers)
 	if err != nil {
 		return err
 	}
-	if err := s.furnish(f); err != nil {
+	if err := s.sendRoot(f); err != nil {
 		return err
 	}
-	return s.furnished(ctx)
+	return s.awaitRoot(ctx)
 }
 
-// forFurnishing takes a blank sandbox out of the pool, and ends a furnished one
-// that has to make room for it. It returns nil if there is none.
-func (p *pool) forFurnishing() *sandbox {
+// takeBlank takes a blank sandbox out of the pool, and ends a prepared one that
+// has to make room for it. It returns nil if there is no blank one.
+func (p *pool) takeBlank() *sandbox {
 	p.mu.Lock()
 	var surplus *sandbox
-	for i, s := range p.furnished {
-		if at := slices.Index(p.recent, s.furniture.image); at < 0 || p.count(s.furniture.image) > p.share(at) {
-			surplus, p.furnished = s, slices.Delete(p.furnished, i, i+1)
+	for i, s := range p.prepared {
+		if at := slices.Index(p.recent, s.rootfs.image); at < 0 || p.count(s.rootfs.image) > p.share(at) {
+			surplus, p.prepared = s, slices.Delete(p.prepared, i, i+1)
 			break
 		}
 	}
@@ -242,7 +242,7 @@ func (p *pool) forget(image string) {
 	p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == image })
 }
 
-// review ends the furnished sandboxes whose layers are gone, or are others.
+// review ends the prepared sandboxes whose layers are gone or were replaced.
 func (p *pool) review() {
 	for _, s := range p.stale() {
 		p.discard(s)
@@ -252,13 +252,13 @@ func (p *pool) review() {
 func (p *pool) stale() (gone []*sandbox) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.furnished = slices.DeleteFunc(p.furnished, func(s *sandbox) bool {
-		now, err := p.yard.furniture(s.furniture.image, s.furniture.layers)
-		if err == nil && now.equal(s.furniture) {
+	p.prepared = slices.DeleteFunc(p.prepared, func(s *sandbox) bool {
+		now, err := p.factory.rootfs(s.rootfs.image, s.rootfs.layers)
+		if err == nil && now.equal(s.rootfs) {
 			return false
 		}
 		gone = append(gone, s)
-		p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == s.furniture.image })
+		p.recent = slices.DeleteFunc(p.recent, func(i string) bool { return i == s.rootfs.image })
 		return true
 	})
 	return gone
@@ -266,19 +266,19 @@ func (p *pool) stale() (gone []*sandbox) {
 
 // build makes one sandbox, or leaves nothing behind.
 func (p *pool) build(ctx context.Context) (*sandbox, error) {
-	s, name, err := p.yard.build(ctx)
+	s, name, err := p.factory.build(ctx)
 	if err != nil {
 		if name != "" {
-			p.bury(name)
+			p.remove(name)
 		}
 		return nil, err
 	}
 	return s, nil
 }
 
-// take returns a sandbox: one furnished as wanted that has a disk of the size,
-// or else a blank one, or else a new one.
-func (p *pool) take(ctx context.Context, want *furniture, size int64) (*sandbox, error) {
+// take returns a sandbox that is prepared with the wanted root file system and has
+// a disk of the size, or a blank one, or a new one, in this order of preference.
+func (p *pool) take(ctx context.Context, want *rootfs, size int64) (*sandbox, error) {
 	for {
 		s := p.pop(want, size)
 		if s == nil {
@@ -292,14 +292,14 @@ func (p *pool) take(ctx context.Context, want *furniture, size int64) (*sandbox,
 	}
 }
 
-func (p *pool) pop(want *furniture, size int64) *sandbox {
+func (p *pool) pop(want *rootfs, size int64) *sandbox {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.last = time.Now()
 	p.used(want.image)
-	for i, s := range p.furnished {
-		if s.furniture.equal(want) && s.disk == size {
-			p.furnished = slices.Delete(p.furnished, i, i+1)
+	for i, s := range p.prepared {
+		if s.rootfs.equal(want) && s.disk == size {
+			p.prepared = slices.Delete(p.prepared, i, i+1)
 			return s
 		}
 	}
@@ -309,25 +309,25 @@ func (p *pool) pop(want *furniture, size int64) *sandbox {
 // discard ends a blank sandbox.
 func (p *pool) discard(s *sandbox) {
 	s.discard()
-	p.bury(s.name)
+	p.remove(s.name)
 }
 
-// bury has the remains of a blank sandbox removed.
-func (p *pool) bury(name string) {
-	if err := p.yard.discardDir(p.yard.path(dirBlank, name), name); err != nil {
-		// It stays among the blank ones, for the next driver to find.
+// remove has what is left of a blank sandbox removed.
+func (p *pool) remove(name string) {
+	if err := p.factory.discardDir(p.factory.path(dirBlank, name), name); err != nil {
+		// It stays among the blank ones, where the next driver finds it.
 		p.log.Error("cannot move a blank sandbox to the trash", "sandbox", name, "err", err)
 		return
 	}
-	p.graves.add(name)
+	p.reaper.add(name)
 }
 
 // drain ends all blank sandboxes, once run has ended, and has them removed.
 func (p *pool) drain() {
 	<-p.done
 	p.mu.Lock()
-	blanks := slices.Concat(p.blanks, p.furnished)
-	p.blanks, p.furnished = nil, nil
+	blanks := slices.Concat(p.blanks, p.prepared)
+	p.blanks, p.prepared = nil, nil
 	p.mu.Unlock()
 	for _, s := range blanks {
 		p.discard(s)

@@ -19,20 +19,20 @@ import (
 
 // sandbox is a process in namespaces of its own, ready to become an instance.
 type sandbox struct {
-	name string
-	yard *yard
-	dir  string // where its files are now
+	name    string
+	factory *factory
+	dir     string // where its files are now
 
 	group   cgroup.Group
 	process *process
 	control *net.UnixConn
 
-	userns *os.File
-	bench  *bench
-	disk   int64 // size in bytes
-	link   Link
+	userns  *os.File
+	staging *stagingMount
+	disk    int64 // size in bytes
+	link    Link
 
-	furniture *furniture // nil until the sandbox has a root file system
+	rootfs *rootfs // nil until the sandbox has a root file system
 }
 
 // Files of a sandbox, and of the instance it becomes, in its directory.
@@ -43,25 +43,25 @@ const (
 	fileSpec    = "spec.json"
 )
 
-// process is the first process of a sandbox: as long as it lives, so does the
-// sandbox, and not a moment longer does anything else in it.
+// process is the init of a sandbox. When it ends, the kernel kills everything
+// else in the sandbox.
 type process struct {
 	pid   int
 	pidfd *os.File
 	netns *os.File
-	// mntns keeps the mounts. Without it the process would unmount them as it
-	// dies, and be dead only when the disk is.
+	// mntns keeps the mounts. Otherwise the process would unmount them as it
+	// dies, and its end would wait for the disk.
 	mntns *os.File
 }
 
-// openProcess opens what is needed of a process that is known to live.
+// openProcess opens the descriptors of a process that is known to live.
 func openProcess(pid int, pidfd *os.File) (*process, error) {
 	p := &process{pid: pid, pidfd: pidfd}
 	var errs [2]error
 	p.netns, errs[0] = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
 	p.mntns, errs[1] = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
-	// Only if it lives now were those files its own, and not another's with
-	// the same number.
+	// If the process still lives, these files are its own. Otherwise they may
+	// belong to another process with the same id.
 	if err := errors.Join(errs[:]...); err != nil || p.dead() {
 		p.release()
 		if err == nil {
@@ -93,7 +93,7 @@ func (p *process) kill() error {
 	return err
 }
 
-// release closes what was opened. It may take as long as unmounting does.
+// release closes the descriptors. It may take as long as unmounting does.
 func (p *process) release() {
 	for _, f := range []*os.File{p.pidfd, p.netns, p.mntns} {
 		if f != nil {
@@ -102,16 +102,16 @@ func (p *process) release() {
 	}
 }
 
-// build makes a blank sandbox. If it fails, what it leaves is for the
-// graveyard: the sandbox's name is returned in any case.
-func (y *yard) build(ctx context.Context) (s *sandbox, name string, err error) {
-	slot, err := y.slots.take()
+// build makes a blank sandbox. It returns the name also when it fails: the reaper
+// then removes what is left.
+func (f *factory) build(ctx context.Context) (s *sandbox, name string, err error) {
+	slot, err := f.slots.take()
 	if err != nil {
 		return nil, "", err
 	}
 	name = newName(slot)
-	s = &sandbox{name: name, yard: y, dir: y.path(dirBlank, name), group: y.slice.Group(name)}
-	if err := s.build(ctx, y.firstID(slot)); err != nil {
+	s = &sandbox{name: name, factory: f, dir: f.path(dirBlank, name), group: f.slice.Group(name)}
+	if err := s.build(ctx, f.firstID(slot)); err != nil {
 		s.discard()
 		return nil, name, fmt.Errorf("make sandbox %s: %w", name, err)
 	}
@@ -126,16 +126,16 @@ func (s *sandbox) build(ctx context.Context, firstID int) error {
 	if s.userns, err = os.Open("/proc/" + strconv.Itoa(s.process.pid) + "/ns/user"); err != nil {
 		return err
 	}
-	if err := s.send(handoff.KindSkeleton, s.yard.skeleton, nil); err != nil {
+	if err := s.send(handoff.KindSkeleton, s.factory.skeleton, nil); err != nil {
 		return err
 	}
-	// While the init stages what is its own.
-	if err := s.layOut(ctx, s.yard.diskSize, firstID); err != nil {
+	// Meanwhile the init mounts the skeleton.
+	if err := s.mountDisk(ctx, s.factory.diskSize, firstID); err != nil {
 		return err
 	}
-	if e := s.yard.egress; e != nil {
+	if e := s.factory.egress; e != nil {
 		if s.link, err = e.Attach(ctx, s.name, s.process.netns); err != nil {
-			return fmt.Errorf("attach to the outside: %w", err)
+			return fmt.Errorf("attach to the network: %w", err)
 		}
 	}
 	kind, text, err := s.receive(ctx)
@@ -143,7 +143,7 @@ func (s *sandbox) build(ctx context.Context, firstID int) error {
 		err = errors.New(text)
 	}
 	if err != nil {
-		return fmt.Errorf("stage: %w", err)
+		return fmt.Errorf("mount the skeleton: %w", err)
 	}
 	return nil
 }
@@ -182,7 +182,7 @@ func (s *sandbox) spawn(ctx context.Context, firstID int) error {
 		files = append(files, cgroupDir)
 	}
 	request := handoff.Spawn{FirstID: uint32(firstID), IDs: idsPerSandbox, IntoCgroup: cgroupDir != nil}
-	pid, pidfd, err := s.yard.spawner.spawn(ctx, request, files)
+	pid, pidfd, err := s.factory.spawner.spawn(ctx, request, files)
 	if err != nil {
 		return err
 	}
@@ -195,48 +195,48 @@ func (s *sandbox) spawn(ctx context.Context, firstID int) error {
 	return nil
 }
 
-// layOut makes a disk and lays it, and the layers, out on a bench.
-func (s *sandbox) layOut(ctx context.Context, size int64, owner int) error {
-	layers, err := mappedTree(s.yard.layerDir, s.userns)
+// mountDisk makes a disk and mounts it, and the layers, on a staging mount.
+func (s *sandbox) mountDisk(ctx context.Context, size int64, owner int) error {
+	layers, err := mappedTree(s.factory.layerDir, s.userns)
 	if err != nil {
 		return err
 	}
 	defer layers.Close()
-	disk, err := s.yard.disks.Make(ctx, s.name, size, owner)
+	disk, err := s.factory.disks.Make(ctx, s.name, size, owner)
 	if err != nil {
 		return err
 	}
 	defer disk.Close()
 	s.disk = size
-	s.bench, err = s.yard.shop.set(s.name, layers, disk)
+	s.staging, err = s.factory.mounts.stage(s.name, layers, disk)
 	return err
 }
 
-// resize replaces the disk, which nobody has used yet, by one of another size.
+// resize replaces the disk, which is still unused, by one of another size.
 func (s *sandbox) resize(ctx context.Context, size int64) error {
 	if size == s.disk {
 		return nil
 	}
-	if err := s.bench.close(); err != nil {
+	if err := s.staging.close(); err != nil {
 		return err
 	}
-	if err := s.yard.disks.Remove(s.name); err != nil {
+	if err := s.factory.disks.Remove(s.name); err != nil {
 		return err
 	}
-	return s.layOut(ctx, size, s.yard.firstID(slotOf(s.name)))
+	return s.mountDisk(ctx, size, s.factory.firstID(slotOf(s.name)))
 }
 
-// confine lets the sandbox reach these networks alone; none: what all do. An
-// isolated one reaches nothing in any case.
+// confine lets the sandbox reach only these networks. Without names it reaches
+// what every sandbox does. A driver without egress reaches nothing in any case.
 func (s *sandbox) confine(ctx context.Context, networks []string) (err error) {
-	if s.yard.egress == nil || len(networks) == 0 {
+	if s.factory.egress == nil || len(networks) == 0 {
 		return nil
 	}
-	s.link, err = s.yard.egress.Confine(ctx, s.name, networks)
+	s.link, err = s.factory.egress.Confine(ctx, s.name, networks)
 	return err
 }
 
-// send sends the init a message, and a file beside it unless that is nil.
+// send sends a message to the init, with a descriptor unless file is nil.
 func (s *sandbox) send(kind handoff.Kind, body []byte, file *os.File) error {
 	b := append(handoff.AppendHeader(make([]byte, 0, handoff.HeaderSize+len(body)), kind, len(body)), body...)
 	var oob []byte
@@ -283,7 +283,7 @@ func readMessage(r io.Reader) (handoff.Kind, []byte, error) {
 	return kind, body, err
 }
 
-// detach gives up what only a blank sandbox needs.
+// detach closes what only a blank sandbox needs.
 func (s *sandbox) detach() {
 	if s.control != nil {
 		s.control.Close()
@@ -291,13 +291,13 @@ func (s *sandbox) detach() {
 	if s.userns != nil {
 		s.userns.Close()
 	}
-	if s.bench != nil {
-		s.bench.close() // an error means that the workshop is gone already
+	if s.staging != nil {
+		s.staging.close() // an error means that the mount namespace is gone already
 	}
 }
 
-// discard ends a sandbox that is not to become an instance. Its remains are
-// for the graveyard.
+// discard ends a sandbox that does not become an instance. The reaper removes
+// what is left of it.
 func (s *sandbox) discard() {
 	if s.process != nil {
 		s.process.kill()

@@ -20,9 +20,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
 )
 
-// spawner is the process that starts inits, seen from the daemon. It is
-// started when it is first needed and again should it have died. It ends when
-// the daemon does.
+// spawner is the daemon's end of the process that starts inits. The process is
+// started when it is first needed, and again if it died. It ends with the daemon.
 type spawner struct {
 	program []byte // see Config.Init
 	log     *slog.Logger
@@ -32,8 +31,8 @@ type spawner struct {
 	cmd  *exec.Cmd
 }
 
-// answerTime is how long the spawner may take to answer, which it does within
-// milliseconds: a guard against waiting for ever.
+// answerTime is how long the spawner may take to answer. It takes milliseconds;
+// this guards against waiting for ever.
 const answerTime = 30 * time.Second
 
 // spawn starts an init with these files as its descriptors from FDControl on,
@@ -58,7 +57,7 @@ func (s *spawner) spawn(ctx context.Context, request handoff.Spawn, files []*os.
 	return 0, nil, err
 }
 
-// errRefused marks what the spawner says, in contrast to what befalls it.
+// errRefused marks errors that the spawner reports, in contrast to its failures.
 var errRefused = errors.New("spawn a sandbox")
 
 func (s *spawner) ask(request handoff.Spawn, files []*os.File) (int, *os.File, error) {
@@ -118,7 +117,7 @@ func (s *spawner) start() error {
 	cmd.Dir = "/"
 	cmd.Env = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=1"}
 	cmd.ExtraFiles = []*os.File{theirs} // handoff.FDControl
-	cmd.Stderr = &complaints{s.log}
+	cmd.Stderr = &stderrLog{s.log}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS, Setsid: true}
 	if err := cmd.Start(); err != nil {
 		ours.Close()
@@ -133,10 +132,10 @@ func (s *spawner) stop() {
 	if s.conn == nil {
 		return
 	}
-	s.conn.Close() // which it ends by
+	s.conn.Close() // the spawner then ends
 	s.conn = nil
 	if err := s.cmd.Wait(); err != nil {
-		s.log.Warn("the spawner ended badly", "err", err)
+		s.log.Warn("the spawner failed", "err", err)
 	}
 }
 
@@ -146,11 +145,11 @@ func (s *spawner) close() {
 	s.stop()
 }
 
-// complaints logs what a process writes to its standard error.
-type complaints struct{ log *slog.Logger }
+// stderrLog logs what a process writes to its standard error.
+type stderrLog struct{ log *slog.Logger }
 
-func (c *complaints) Write(b []byte) (int, error) {
-	c.log.Error("the spawner complains", "text", string(bytes.TrimSpace(b)))
+func (c *stderrLog) Write(b []byte) (int, error) {
+	c.log.Error("the spawner reports an error", "text", string(bytes.TrimSpace(b)))
 	return len(b), nil
 }
 

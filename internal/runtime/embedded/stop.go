@@ -20,21 +20,21 @@ func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) err
 	if in == nil || err != nil {
 		return err
 	}
-	// Not under the lock while it was stopping: others may want it dead sooner.
+	// Stopping did not hold the lock: another call may ask for a shorter grace.
 	unlock, err := d.starting.lock(ctx, id)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	if d.instance(id) != in {
-		return nil // one of them has removed it
+		return nil // another call has removed it
 	}
-	if err := d.yard.discardDir(in.dir, in.spec.Sandbox); err != nil {
+	if err := d.factory.discardDir(in.dir, in.spec.Sandbox); err != nil {
 		return fmt.Errorf("remove instance %s: %w", id, err)
 	}
 	d.forget(in)
 	in.close()
-	d.graves.add(in.spec.Sandbox)
+	d.reaper.add(in.spec.Sandbox)
 	d.pool.use(in.spec.Image)
 	return nil
 }
@@ -52,7 +52,7 @@ func (d *Driver) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // stop ends an instance and returns it, nil if there is none.
 func (d *Driver) stop(ctx context.Context, id string, grace time.Duration) (*instance, error) {
-	// An instance being started is one to stop.
+	// Wait for an instance that is being started.
 	unlock, err := d.starting.lock(ctx, id)
 	if err != nil {
 		return nil, err
@@ -68,8 +68,8 @@ func (d *Driver) stop(ctx context.Context, id string, grace time.Duration) (*ins
 	return in, nil
 }
 
-// lastWords is how long an init has, once its application has been killed, to
-// save the output and write down the end.
+// lastWords is how long an init has, once its application has been killed, to save
+// the output and record the end.
 const lastWords = 2 * time.Second
 
 // terminate asks the application to end, kills it once grace is over, and waits
@@ -82,14 +82,14 @@ func (d *Driver) terminate(ctx context.Context, in *instance, grace time.Duratio
 		}
 		in.killedBecause(fmt.Sprintf("it did not end within %v of its stop signal", grace))
 	}
-	// Only the application, so that its init can see to the rest ...
+	// Kill only the application first: its init then records the end.
 	if in.alive() {
 		d.signal(in, unix.SIGKILL)
 	}
 	if over, err := in.await(ctx, lastWords); over || err != nil {
 		return err
 	}
-	// ... and the init, should it not.
+	// Kill the init if it does not.
 	if err := in.kill(); err != nil {
 		return err
 	}

@@ -126,15 +126,15 @@ func (p *Pool) make(ctx context.Context, m maker, name string, size int64, owner
 	if err != nil {
 		return nil, fmt.Errorf("make a disk of %d bytes (%s): %w", size, m.kind(), err)
 	}
-	if err := furnish(f, owner); err != nil {
-		return nil, errors.Join(fmt.Errorf("furnish a disk: %w", err), f.Close(), p.Remove(name))
+	if err := makeDirs(f, owner); err != nil {
+		return nil, errors.Join(fmt.Errorf("make the directories of a disk: %w", err), f.Close(), p.Remove(name))
 	}
 	return f, nil
 }
 
-// furnish makes the directories. The upper one is what the root directory of
+// makeDirs makes the directories. The upper one is what the root directory of
 // the instance will look like.
-func furnish(f *os.File, owner int) error {
+func makeDirs(f *os.File, owner int) error {
 	for _, dir := range []string{Upper, Work} {
 		if err := unix.Mkdirat(int(f.Fd()), dir, 0o755); err != nil {
 			return err

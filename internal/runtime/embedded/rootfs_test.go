@@ -10,12 +10,12 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 )
 
-// furnished waits until the pool has so many sandboxes with an image.
-func (s *stand) furnished(image string, n int) (names []string) {
+// prepared waits until the pool has so many sandboxes with an image.
+func (s *stand) prepared(image string, n int) (names []string) {
 	s.Helper()
-	eventually(s.T, "furnished sandboxes", func() error {
-		if names = embedded.Furnished(s.driver, image); len(names) != n {
-			return fmt.Errorf("%d are furnished with %s, want %d", len(names), image, n)
+	eventually(s.T, "prepared sandboxes", func() error {
+		if names = embedded.Prepared(s.driver, image); len(names) != n {
+			return fmt.Errorf("%d are prepared with %s, want %d", len(names), image, n)
 		}
 		return nil
 	})
@@ -29,7 +29,7 @@ func TestFurnishedSandbox(t *testing.T) {
 	s := newStand(t)
 	const look = "read /etc/hostname /etc/hosts /srv/text"
 	for range 3 {
-		ready := embedded.Furnished(s.driver, imageProbe)
+		ready := embedded.Prepared(s.driver, imageProbe)
 		spec := probe("id", look, "write /srv/text mine")
 		found := s.run(spec)
 		hostname := spec.ID[:12]
@@ -38,12 +38,12 @@ func TestFurnishedSandbox(t *testing.T) {
 			"/etc/hosts": fmt.Sprintf("%q", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t"+hostname+"\n"),
 		})
 		if used := embedded.SandboxOf(s.driver, spec.ID); len(ready) > 0 && !slices.Contains(ready, used) {
-			t.Errorf("sandbox %s was used, while %v were furnished", used, ready)
+			t.Errorf("sandbox %s was used, while %v were prepared", used, ready)
 		}
-		s.furnished(imageProbe, 1)
+		s.prepared(imageProbe, 1)
 	}
 	// Another size of disk takes another sandbox.
-	ready := embedded.Furnished(s.driver, imageProbe)
+	ready := embedded.Prepared(s.driver, imageProbe)
 	spec := probe(look)
 	spec.Disk = 32 << 20
 	s.run(spec)
@@ -52,7 +52,7 @@ func TestFurnishedSandbox(t *testing.T) {
 	}
 }
 
-// TestImageUnpackedAgain checks that a sandbox furnished with layers that are
+// TestImageUnpackedAgain checks that a sandbox prepared with layers that are
 // gone is not used, and ended when somebody looks.
 func TestImageUnpackedAgain(t *testing.T) {
 	t.Parallel()
@@ -64,7 +64,7 @@ func TestImageUnpackedAgain(t *testing.T) {
 		c.Images.(images)[imageProbe] = append([]string{layer}, c.Images.(images)[imageProbe]...)
 	})
 	s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"old"`})
-	old := s.furnished(imageProbe, 1)[0]
+	old := s.prepared(imageProbe, 1)[0]
 	if err := os.Rename(layer, layer+".gone"); err != nil { // so that the inode is not used again
 		t.Fatal(err)
 	}
@@ -72,22 +72,22 @@ func TestImageUnpackedAgain(t *testing.T) {
 	unpack("new")
 	s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"new"`})
 	embedded.Review(s.driver)
-	if ready := embedded.Furnished(s.driver, imageProbe); slices.Contains(ready, old) {
+	if ready := embedded.Prepared(s.driver, imageProbe); slices.Contains(ready, old) {
 		t.Error("the sandbox with the layers that are gone is still there")
 	}
 }
 
 // TestRecentImagesShareThePool checks that the images in use last have sandboxes
-// furnished, and as many each.
+// prepared, and as many each.
 func TestRecentImagesShareThePool(t *testing.T) {
 	t.Parallel()
 	s := newStand(t, func(c *embedded.Config) { c.Pool = 2 })
 	s.run(probe("exit"))
-	s.furnished(imageProbe, 2)
+	s.prepared(imageProbe, 2)
 	other := probe()
 	other.Image = imageProgram
 	other.Process.Argv = []string{"/program"}
 	s.ensure(other)
-	s.furnished(imageProgram, 1)
-	s.furnished(imageProbe, 1)
+	s.prepared(imageProgram, 1)
+	s.prepared(imageProbe, 1)
 }

@@ -20,17 +20,17 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// yard is where sandboxes are made and taken apart.
-type yard struct {
+// factory makes sandboxes and removes what they had.
+type factory struct {
 	dir      string
 	layerDir string
 	idBase   int
 	diskSize int64
-	skeleton []byte // the message to every new init
+	skeleton []byte // the first message to every init
 
 	slice   *cgroup.Slice
 	disks   *disk.Pool
-	shop    *workshop
+	mounts  *mountNamespace
 	spawner *spawner
 	egress  Egress
 	slots   *slots
@@ -43,11 +43,11 @@ const (
 	dirInstances = "instances"
 	dirTrash     = "trash"
 	dirDisks     = "disks"
-	dirMount     = "mount" // mounted upon, in the workshop alone
+	dirMount     = "mount" // a mount point, in the mount namespace only
 )
 
-func openYard(cfg Config, slice *cgroup.Slice) (*yard, error) {
-	y := &yard{
+func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
+	f := &factory{
 		dir:      cfg.Dir,
 		layerDir: cfg.LayerDir,
 		idBase:   cfg.FirstID,
@@ -59,7 +59,7 @@ func openYard(cfg Config, slice *cgroup.Slice) (*yard, error) {
 		log:      cfg.Log,
 	}
 	for _, name := range []string{dirBlank, dirInstances, dirTrash, dirMount} {
-		if err := os.MkdirAll(y.path(name), 0o700); err != nil {
+		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
 			return nil, fmt.Errorf("make the embedded runtime's directories: %w", err)
 		}
 	}
@@ -67,56 +67,56 @@ func openYard(cfg Config, slice *cgroup.Slice) (*yard, error) {
 		return nil, err
 	}
 	var err error
-	if y.disks, err = disk.Open(y.path(dirDisks), cfg.Disks, cfg.Log); err != nil {
+	if f.disks, err = disk.Open(f.path(dirDisks), cfg.Disks, cfg.Log); err != nil {
 		return nil, err
 	}
-	y.shop = newWorkshop(y.path(dirMount))
+	f.mounts = newMountNamespace(f.path(dirMount))
 	skeleton := handoff.Skeleton{Shm: shmSize, OutputSize: uint64(cfg.Output) / 2}
 	for _, m := range slice.Mounts() {
 		skeleton.Cgroups = append(skeleton.Cgroups, handoff.CgroupMount{Name: m.Name, Options: m.Options})
 	}
-	y.skeleton = skeleton.Append(nil)
-	return y, nil
+	f.skeleton = skeleton.Append(nil)
+	return f, nil
 }
 
-func (y *yard) close() {
-	y.spawner.close()
-	y.slice.Close()
+func (f *factory) close() {
+	f.spawner.close()
+	f.slice.Close()
 }
 
-func (y *yard) path(names ...string) string {
-	return filepath.Join(append([]string{y.dir}, names...)...)
+func (f *factory) path(names ...string) string {
+	return filepath.Join(append([]string{f.dir}, names...)...)
 }
 
-// firstID is the host's id for the ids 0 of the sandbox in a slot.
-func (y *yard) firstID(slot int) int { return y.idBase + slot*idsPerSandbox }
+// firstID returns the host's id of user and group 0 of the sandbox in a slot.
+func (f *factory) firstID(slot int) int { return f.idBase + slot*idsPerSandbox }
 
-// bury removes all that a sandbox had besides its process: that is dead, or
-// dies now. It may be repeated, also for a sandbox of which nothing is left.
-// The sandbox's directory is in the trash, or nowhere.
-func (y *yard) bury(ctx context.Context, name string) error {
-	if err := y.killGroup(name); err != nil {
-		return fmt.Errorf("bury sandbox %s: %w", name, err)
+// remove kills what is left of a sandbox's processes and removes everything else
+// that it had. It may be repeated, also when nothing is left. The sandbox's
+// directory must be in the trash or not exist.
+func (f *factory) remove(ctx context.Context, name string) error {
+	if err := f.killGroup(name); err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
 	var errs []error
-	if y.egress != nil {
-		errs = append(errs, y.egress.Detach(ctx, name))
+	if f.egress != nil {
+		errs = append(errs, f.egress.Detach(ctx, name))
 	}
-	errs = append(errs, y.slice.Group(name).Remove(), y.disks.Remove(name))
+	errs = append(errs, f.slice.Group(name).Remove(), f.disks.Remove(name))
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("bury sandbox %s: %w", name, err)
+		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
-	// Last: while it is there, the next driver knows that there is work left.
-	if err := os.RemoveAll(y.path(dirTrash, name)); err != nil {
-		return fmt.Errorf("bury sandbox %s: %w", name, err)
+	// Last: the next driver takes what is in the trash for work that is left.
+	if err := os.RemoveAll(f.path(dirTrash, name)); err != nil {
+		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
-	y.slots.free(slotOf(name))
+	f.slots.free(slotOf(name))
 	return nil
 }
 
-// killGroup kills what is in a sandbox's cgroup.
-func (y *yard) killGroup(name string) error {
-	pids, err := y.slice.Group(name).Procs()
+// killGroup kills the processes in a sandbox's cgroup.
+func (f *factory) killGroup(name string) error {
+	pids, err := f.slice.Group(name).Procs()
 	if err != nil {
 		return err
 	}
@@ -128,18 +128,18 @@ func (y *yard) killGroup(name string) error {
 	return nil
 }
 
-// discardDir moves a blank sandbox's or an instance's directory to the trash.
-// One that is not there has been moved before.
-func (y *yard) discardDir(from, name string) error {
-	err := os.Rename(from, y.path(dirTrash, name))
+// discardDir moves the directory of a blank sandbox or of an instance to the
+// trash. One that does not exist has been moved before.
+func (f *factory) discardDir(from, name string) error {
+	err := os.Rename(from, f.path(dirTrash, name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-// Sandbox names are a slot, which gives the sandbox its ids, and a random part
-// that makes them unique: "00012-5f3a9c1e".
+// A sandbox's name is its slot, which gives the sandbox its ids, and a random
+// part that makes the name unique: "00012-5f3a9c1e".
 
 func newName(slot int) string {
 	var b [4]byte
@@ -147,7 +147,7 @@ func newName(slot int) string {
 	return fmt.Sprintf("%05d-%08x", slot, binary.BigEndian.Uint32(b[:]))
 }
 
-// slotOf returns a sandbox's slot, -1 if the name is not a sandbox's.
+// slotOf returns the slot in a sandbox's name, -1 if it is not such a name.
 func slotOf(name string) int {
 	if len(name) != 14 || name[5] != '-' {
 		return -1
@@ -181,7 +181,7 @@ func (s *slots) take() (int, error) {
 	return 0, fmt.Errorf("all %d sandboxes of this machine are in use", s.most)
 }
 
-// mark takes a number that somebody has.
+// mark notes that a number is in use.
 func (s *slots) mark(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
