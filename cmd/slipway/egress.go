@@ -10,26 +10,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/openslipway/slipway/internal/runtime/embedded"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
-
-// wayOut is the instances' network as the driver wants it.
-type wayOut struct{ *egress.Network }
-
-var _ embedded.Egress = wayOut{}
-
-// Attach implements embedded.Egress.
-func (w wayOut) Attach(ctx context.Context, sandbox string, netns *os.File) (embedded.Link, error) {
-	l, err := w.Network.Attach(ctx, sandbox, netns)
-	return embedded.Link{Addr: l.Addr, Resolv: l.Resolv}, err
-}
-
-// Confine implements embedded.Egress.
-func (w wayOut) Confine(ctx context.Context, sandbox string, networks []string) (embedded.Link, error) {
-	l, err := w.Network.Confine(ctx, sandbox, networks)
-	return embedded.Link{Addr: l.Addr, Resolv: l.Resolv}, err
-}
 
 // prefixes is how many networks for instances the address space reserved for
 // measurements is cut into: several servers on one machine take different ones.
@@ -45,7 +27,7 @@ func candidate(n uint32) netip.Prefix {
 // openEgress sets up the instances' network. A host that cannot have one gets
 // isolated instances and is told so. The prefix that was found free is kept in
 // a file: another one would cut off the instances that run.
-func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
+func (s *server) openEgress(ctx context.Context) (*egress.Network, error) {
 	cfg, err := egressConfig(s.cfg, s.dirs, s.log.With("part", "egress"))
 	if err != nil {
 		return nil, err
@@ -58,7 +40,7 @@ func (s *server) openEgress(ctx context.Context) (*wayOut, error) {
 		}
 		err = n.Setup(ctx)
 		if err == nil {
-			return &wayOut{n}, writeFile(s.dirs.network(), []byte(p.String()+"\n"), 0o600)
+			return n, writeFile(s.dirs.network(), []byte(p.String()+"\n"), 0o600)
 		}
 		if errors.Is(err, egress.ErrUnavailable) {
 			s.log.Warn("instances will not reach the outside; --isolated silences this", "err", err)

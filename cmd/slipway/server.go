@@ -42,6 +42,7 @@ import (
 	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/runtime/embedded"
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/scale"
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
@@ -84,7 +85,7 @@ type server struct {
 	logs      *logs.Store
 	collector *logs.Collector
 	driver    *embedded.Driver
-	egress    *wayOut // nil: instances are isolated
+	egress    *egress.Network // nil: instances are isolated
 	fleet     *fleet.Fleet
 	router    *router.Router
 	scale     *scale.Scaler

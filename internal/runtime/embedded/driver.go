@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -19,6 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
 	"github.com/openslipway/slipway/internal/runtime/embedded/disk"
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/seccomp"
 )
 
@@ -34,11 +34,11 @@ type Images interface {
 // for concurrent use.
 type Egress interface {
 	// Attach gives the network namespace of a sandbox an address and a route.
-	Attach(ctx context.Context, sandbox string, netns *os.File) (Link, error)
+	Attach(ctx context.Context, sandbox string, netns *os.File) (egress.Link, error)
 
 	// Confine lets a sandbox, in which nothing runs yet, reach only the networks
 	// of these names. It fails for names that it does not know.
-	Confine(ctx context.Context, sandbox string, networks []string) (Link, error)
+	Confine(ctx context.Context, sandbox string, networks []string) (egress.Link, error)
 
 	// Detach takes back what Attach gave. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error
@@ -48,11 +48,7 @@ type Egress interface {
 	Sweep(ctx context.Context, keep map[string][]string) error
 }
 
-// Link is a sandbox's way out.
-type Link struct {
-	Addr   netip.Prefix // the sandbox's address and its network
-	Resolv []byte       // contents of /etc/resolv.conf
-}
+var _ Egress = (*egress.Network)(nil)
 
 // Config says what a driver works with.
 type Config struct {

@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
@@ -53,7 +54,7 @@ const (
 )
 
 // order puts a specification into the init's words.
-func (d *Driver) order(want runtime.Spec, link Link) *handoff.Order {
+func (d *Driver) order(want runtime.Spec, link egress.Link) *handoff.Order {
 	hostname := want.ID[:hostnameLength]
 	env := want.Process.Env
 	if !hasVariable(env, "PATH") {
@@ -85,7 +86,7 @@ func hasVariable(env []string, name string) bool {
 }
 
 // hosts is an instance's /etc/hosts.
-func hosts(hostname string, link Link) string {
+func hosts(hostname string, link egress.Link) string {
 	own := "127.0.0.1"
 	if link.Addr.IsValid() {
 		own = link.Addr.Addr().String()

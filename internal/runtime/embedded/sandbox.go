@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
+	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
@@ -30,7 +31,7 @@ type sandbox struct {
 	userns  *os.File
 	staging *stagingMount
 	disk    int64 // size in bytes
-	link    Link
+	link    egress.Link
 
 	rootfs *rootfs // nil until the sandbox has a root file system
 }
