@@ -68,7 +68,7 @@ func TestTruncated(t *testing.T) {
 		whole []byte
 		parse func([]byte) error
 	}{
-		"order": {o.Append(nil), func(b []byte) error { _, err := handoff.ParseOrder(b); return err }},
+		"order":    {o.Append(nil), func(b []byte) error { _, err := handoff.ParseOrder(b); return err }},
 		"skeleton": {s.Append(nil), func(b []byte) error { _, err := handoff.ParseSkeleton(b); return err }},
 	} {
 		for n := range len(m.whole) {
