@@ -4,7 +4,7 @@ GO        ?= go
 BIN       := bin
 INIT      := internal/runtime/embedded/initbin/slipway-init
 LDFLAGS   := -s -w
-UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
+UNIT      = $(shell $(GO) list ./... | grep -v '/e2e$$')
 
 # Development tools are run at a fixed version and stay out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -13,7 +13,7 @@ GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run hello test unit e2e fuzz lint bench generate clean
+.PHONY: help build init run hello test unit e2e fuzz lint bench generate docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,7 @@ unit: init
 # More at once than there are cores, for most of them wait for a client that
 # sleeps between its questions, as Terraform does.
 e2e: build ## the real binary with real clients (as root)
-	$(GO) test -count=1 -p 4 -parallel 2 -timeout 20m ./e2e/...
+	$(GO) test -count=1 -parallel 4 -timeout 20m ./e2e
 
 fuzz: ## fuzz the parsers that strangers reach first, a minute each
 	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)
@@ -62,8 +62,12 @@ lint: ## vet, staticcheck and gofumpt
 bench: build ## measure against bare exec, runc and Docker; writes docs/benchmarks.md (as root)
 	$(GO) run ./bench -slipway $(BIN)/slipway -out docs/benchmarks.md
 
-generate: ## write generated files anew
+generate: docs ## rewrite generated files
 	$(GO) generate ./...
+
+docs: init ## rewrite the generated pages and tables of the documents
+	$(GO) test ./internal/docstest ./internal/compat -update
+	$(GO) test ./cmd/slipway -run TestDocs -update
 
 clean: ## remove what was built
 	rm -rf $(BIN) $(INIT)

@@ -1,9 +1,0 @@
-package iam
-
-import (
-	"testing"
-
-	"github.com/openslipway/slipway/e2e/harness"
-)
-
-func TestMain(m *testing.M) { harness.Main(m) }
