@@ -28,11 +28,11 @@ func newAuditCommand(m *Main) *cobra.Command {
 		Use:   "audit",
 		Short: "Show who changed what",
 		Long: `Audit shows the calls that changed something or tried to: who made them, when,
-from where, on what and with what outcome. Secrets are not in the records, which
-are kept for 90 days; calls that only read are not recorded.
+from where, on which resource and with what result. Records are kept for 90
+days. They hold no secrets. Calls that only read are not recorded.
 
-With --json every line is the whole record in the form of AWS CloudTrail. "aws
-cloudtrail lookup-events" reads the same.`,
+With --json every line is a whole record in the form of AWS CloudTrail. "aws
+cloudtrail lookup-events" returns the same records.`,
 		Example: `  slipway audit -f
   slipway audit --since 2h --user ann
   slipway audit --json --name DeleteService`,
@@ -40,16 +40,16 @@ cloudtrail lookup-events" reads the same.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.run(cmd) },
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&a.follow, "follow", "f", false, "go on with new calls until Ctrl-C")
+	f.BoolVarP(&a.follow, "follow", "f", false, "print new calls as they are made, until Ctrl-C")
 	f.IntVarP(&a.lines, "lines", "n", 50, "`number` of the last calls to show, at most 10000")
 	f.StringVar(&a.since, "since", "", "show all calls since a `time`: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
-	f.StringVar(&a.user, "user", "", "only the calls of the user of this `name`")
-	f.StringVar(&a.name, "name", "", "only the calls of this `operation`, as DeleteService")
-	f.StringVar(&a.resource, "resource", "", "only the calls on the resource of this `ARN`")
+	f.StringVar(&a.user, "user", "", "only the calls of the user with this `name`")
+	f.StringVar(&a.name, "name", "", "only calls of this `operation`, such as DeleteService")
+	f.StringVar(&a.resource, "resource", "", "only calls on the resource with this `ARN`")
 	return cmd
 }
 
-// maxLines is the most that is shown at once.
+// maxLines is the largest --lines.
 const maxLines = 10_000
 
 func (a *auditCommand) run(cmd *cobra.Command) error {
@@ -85,7 +85,8 @@ func (a *auditCommand) run(cmd *cobra.Command) error {
 	return a.watch(ctx, c, filter, list)
 }
 
-// filter turns the flags into a lookup, which takes one attribute at most.
+// filter turns the flags into a CloudTrail lookup. A lookup takes at most one
+// attribute.
 func (a *auditCommand) filter(cmd *cobra.Command) (f client.AuditFilter, err error) {
 	for _, by := range []struct{ attribute, value string }{{"Username", a.user}, {"EventName", a.name}, {"ResourceName", a.resource}} {
 		if by.value == "" {
@@ -105,15 +106,15 @@ func (a *auditCommand) filter(cmd *cobra.Command) (f client.AuditFilter, err err
 	return f, nil
 }
 
-// watch prints the calls that come after those of list. It looks a little back
-// each time, since a call is recorded under the time at which it began.
+// watch prints the calls that follow those in list. Each lookup overlaps the one
+// before, since a call is recorded under the time at which it began.
 func (a *auditCommand) watch(ctx context.Context, c *client.Client, f client.AuditFilter, list []client.AuditEvent) error {
 	const back = time.Minute
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	last := newest(list)
 	f.Since = time.Time{}
-	var seen map[string]bool // what the last look found; nil before the first
+	var seen map[string]bool // ids that the last lookup returned; nil before the first
 	for {
 		select {
 		case <-ctx.Done():
@@ -132,7 +133,7 @@ func (a *auditCommand) watch(ctx context.Context, c *client.Client, f client.Aud
 		case err != nil:
 			return err
 		}
-		if seen == nil { // older than the lines that were asked for
+		if seen == nil { // events before the lines that were asked for
 			i := slices.IndexFunc(list, func(e client.AuditEvent) bool { return e.EventID == last.EventID })
 			seen = ids(list[:i+1])
 		}
@@ -159,7 +160,7 @@ func ids(list []client.AuditEvent) map[string]bool {
 	return set
 }
 
-// print prints the events that were not seen.
+// print prints the events whose ids are not in seen.
 func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) error {
 	style := a.m.outStyle()
 	for _, e := range list {

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completeService offers the names of services to the shell, for a verb whose
-// first argument is one. A server that does not answer quickly offers none.
+// completeService completes a service's name as the first argument of a verb. It
+// offers nothing when the server does not answer within two seconds.
 func (m *Main) completeService(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	const patience = 2 * time.Second
 	if len(args) > 0 {

@@ -20,9 +20,9 @@ import (
 )
 
 func newConnectionCommand(m *Main) *cobra.Command {
-	cmd := group("connection", "Connect the server to GitHub and Bitbucket", `Connection works with the connections through which services reach their source
-code: one is made, by any client of App Runner's API, and then completed here,
-with a token that the provider knows.`)
+	cmd := group("connection", "Connect the server to GitHub and Bitbucket", `Connection manages the connections through which services reach their source
+code. Any client of App Runner's API can create one. It is then completed here,
+with an access token of the provider.`)
 	cmd.AddCommand(newConnectionLsCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionRmCommand(m))
 	return cmd
 }
@@ -32,8 +32,8 @@ func newConnectionLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List connections",
-		Long: `Ls lists all connections by name. With --json it prints what ListConnections
-answers, all pages in one.`,
+		Long: `Ls lists all connections by name. With --json it prints the reply of
+ListConnections, all pages in one.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.listConnections(cmd.Context()) },
 	}
@@ -52,7 +52,7 @@ func (m *Main) listConnections(ctx context.Context) error {
 		return m.printJSON(struct{ ConnectionSummaryList []apiJSON }{apiList(list)})
 	}
 	if len(list) == 0 {
-		m.progress().Say(term.Plain, "No connections yet. `slipway connection create NAME` makes one.")
+		m.progress().Say(term.Plain, "No connections yet. `slipway connection create NAME` creates one.")
 		return nil
 	}
 	t := term.Table{Head: []string{"NAME", "PROVIDER", "STATUS", "CREATED"}}
@@ -83,15 +83,15 @@ func newConnectionCreateCommand(m *Main) *cobra.Command {
 	var provider string
 	cmd := &cobra.Command{
 		Use:     "create NAME",
-		Short:   "Make a connection",
-		Long:    `Create makes a connection, which waits for its handshake: ` + "`slipway connection\ncomplete`" + `.`,
+		Short:   "Create a connection",
+		Long:    `Create creates a connection. It stays in PENDING_HANDSHAKE until ` + "`slipway\nconnection complete`" + ` gives it a token.`,
 		Example: "  slipway connection create code --provider github\n  slipway connection complete code < token",
 		Args:    argCount(1, 1, "a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.createConnection(cmd.Context(), args[0], types.ProviderType(strings.ToUpper(provider)))
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", "github", "who hosts the code: github or bitbucket")
+	cmd.Flags().StringVar(&provider, "provider", "github", "provider that hosts the code: github or bitbucket")
 	return cmd
 }
 
@@ -104,11 +104,11 @@ func (m *Main) createConnection(ctx context.Context, name string, provider types
 	if err != nil {
 		return err
 	}
-	return m.printConnection(out.Connection, fmt.Sprintf("Connection %s is made; `slipway connection complete %s` makes it usable.", name, name))
+	return m.printConnection(out.Connection, fmt.Sprintf("Connection %s is created; `slipway connection complete %s` makes it usable.", name, name))
 }
 
-// printConnection prints a connection as the API shows it, or else says what
-// became of it.
+// printConnection prints text, or with --json the connection as the API shows
+// it.
 func (m *Main) printConnection(v *types.Connection, text string) error {
 	if m.json {
 		return m.printJSON(struct{ Connection apiJSON }{apiJSON{v}})
@@ -124,14 +124,14 @@ func newConnectionCompleteCommand(m *Main) *cobra.Command {
 	var token string
 	cmd := &cobra.Command{
 		Use:   "complete NAME",
-		Short: "Give a connection its token",
-		Long: `Complete is a connection's handshake: it gives the server a token, which the
-server shows to the provider and keeps encrypted. For GitHub that is a personal
-access token or one of an installed app, for Bitbucket an access token, or
-user:password with an API token or app password.
+		Short: "Complete a connection's handshake",
+		Long: `Complete gives the server an access token of the provider. The server verifies
+the token with the provider and stores it encrypted. For GitHub it is a personal
+access token or an installation token of an app; for Bitbucket an access token,
+or user:password with an API token or app password.
 
-The token comes from ` + tokenVariable + `, from standard input, or from --token,
-which other users of this machine can see in the list of processes. Completing
+The token is read from ` + tokenVariable + `, from standard input or from --token;
+other users of this machine can see --token in the list of processes. Completing
 a connection again replaces its token.`,
 		Example: `  slipway connection complete code < token
   gh auth token | slipway connection complete code`,
@@ -144,12 +144,12 @@ a connection again replaces its token.`,
 			return m.completeConnection(cmd.Context(), args[0], t)
 		},
 	}
-	cmd.Flags().StringVar(&token, "token", "", "the `token` itself; better leave it out of the command line")
+	cmd.Flags().StringVar(&token, "token", "", "the `token`; visible to other users of this machine")
 	return cmd
 }
 
-// token finds the token for a connection. On a terminal it asks, and does not
-// show what is typed.
+// token returns the token for a connection. On a terminal it asks for it, without
+// echo.
 func (m *Main) token(name, given string) (string, error) {
 	if given == "" {
 		given = m.Getenv(tokenVariable)
@@ -174,8 +174,8 @@ func (m *Main) token(name, given string) (string, error) {
 	return given, nil
 }
 
-// secretLine reads a line with a secret from standard input, without blanks
-// around it.
+// secretLine reads a secret from the first line of standard input and trims
+// white space.
 func (m *Main) secretLine() (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(m.Stdin, 64<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -206,9 +206,10 @@ func newConnectionRmCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Delete a connection",
-		Long:  `Rm deletes a connection and its token. One that a service uses can't be deleted.`,
-		Args:  argCount(1, 1, "the name of a connection"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return m.removeConnection(cmd.Context(), args[0]) },
+		Long: `Rm deletes a connection and its token. A connection that a service uses can't be
+deleted.`,
+		Args: argCount(1, 1, "the name of a connection"),
+		RunE: func(cmd *cobra.Command, args []string) error { return m.removeConnection(cmd.Context(), args[0]) },
 	}
 }
 

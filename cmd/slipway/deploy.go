@@ -15,10 +15,10 @@ func newDeployCommand(m *Main) *cobra.Command {
 	return m.changeCommand(deploying, &cobra.Command{
 		Use:   "deploy SERVICE",
 		Short: "Deploy a service's image again",
-		Long: `Deploy pulls the image that a service names once more and replaces all instances
-with new ones, after these are healthy. A tag that has moved brings what it
-means now; an image named by digest, as up does it, is the same again. To deploy
-another image, use up.`,
+		Long: `Deploy pulls the service's image again and replaces all instances, once the new
+ones are healthy. If the image is named by tag, the image that the tag now points
+to is deployed; if it is named by digest, as up does, the same image is deployed
+again. To deploy another image, use up.`,
 		Example: "  slipway deploy shop",
 	})
 }

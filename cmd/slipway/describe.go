@@ -28,8 +28,8 @@ func newDescribeCommand(m *Main) *cobra.Command {
 		Use:   "describe SERVICE",
 		Short: "Show a service's configuration and state",
 		Long: `Describe shows a service. The values of its environment variables are masked
-unless --show-values is given. With --json it prints what DescribeService
-answers, masked in the same way.`,
+unless --show-values is given. With --json it prints the reply of
+DescribeService, masked in the same way.`,
 		Example:           "  slipway describe shop\n  slipway describe shop --json --show-values",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -39,10 +39,11 @@ answers, masked in the same way.`,
 	return cmd
 }
 
-// mask stands for a value that is not shown. It does not tell its length.
+// mask replaces a value that is not shown. Its length does not depend on the
+// value's.
 const mask = "********"
 
-// details are what there is to know of a service beside itself.
+// details are what describe shows beside the reply of DescribeService.
 type details struct {
 	scaling *types.AutoScalingConfiguration
 	tags    []types.Tag
@@ -99,7 +100,7 @@ func (d *describeCommand) details(ctx context.Context, c *client.Client, svc *ty
 	return more, err
 }
 
-// describeScaling returns a scaling configuration, nil when it is gone.
+// describeScaling returns a scaling configuration, nil if it does not exist.
 func describeScaling(ctx context.Context, c *client.Client, arn *string) (*types.AutoScalingConfiguration, error) {
 	out, err := c.API.DescribeAutoScalingConfiguration(ctx, &apprunner.DescribeAutoScalingConfigurationInput{AutoScalingConfigurationArn: arn})
 	if client.NotFound(err) {
@@ -111,8 +112,8 @@ func describeScaling(ctx context.Context, c *client.Client, arn *string) (*types
 	return out.AutoScalingConfiguration, nil
 }
 
-// masked returns a copy of a service without the values of its environment
-// variables. Secrets are references and need no mask.
+// masked returns a copy of a service with the values of its environment
+// variables masked. Secrets are references and are not masked.
 func masked(svc *types.Service) *types.Service {
 	if svc.SourceConfiguration == nil {
 		return svc
@@ -195,7 +196,7 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	return nil
 }
 
-// describeNetwork tells of a service's network what is not the same for most.
+// describeNetwork adds what differs from the default network configuration.
 func describeNetwork(s *sheet, n *types.NetworkConfiguration, inside []types.VpcDNSTarget) {
 	if n == nil {
 		return
@@ -293,8 +294,8 @@ func sourceVariables(source *types.SourceConfiguration) (env, secrets map[string
 	return nil, nil
 }
 
-// imageForPeople leaves out of an ECR-shaped name what says only that the image
-// is in the server's own registry.
+// imageForPeople removes the ECR host from the name of an image in the server's
+// own registry.
 func imageForPeople(identifier string) string {
 	host, rest, ok := strings.Cut(identifier, "/")
 	if ok && strings.Contains(host, ".dkr.ecr.") && strings.HasSuffix(host, ".amazonaws.com") {

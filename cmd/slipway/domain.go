@@ -16,9 +16,9 @@ import (
 )
 
 func newDomainCommand(m *Main) *cobra.Command {
-	cmd := group("domain", "Serve a service at names of your own", `Domain works with the custom domains of services. A domain is served once it is
-proved to be yours, by records that you add to its DNS; names below localhost
-need no proof.`)
+	cmd := group("domain", "Serve a service at custom domains", `Domain manages the custom domains of services. A domain is served once validation
+records in its DNS prove that you own it. Names below localhost need no
+validation.`)
 	cmd.AddCommand(newDomainAddCommand(m), newDomainLsCommand(m), newDomainRmCommand(m))
 	return cmd
 }
@@ -35,22 +35,22 @@ func newDomainAddCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add SERVICE DOMAIN",
 		Short: "Associate a domain with a service",
-		Long: `Add associates a domain with a service and shows the DNS records to make: those
-that prove it to be yours, and those that lead its requests here. DOMAIN is a
-root domain (example.com), one below it (shop.example.com), or the wildcard
-directly below a root ('*.example.com').
+		Long: `Add associates a custom domain with a service and shows the DNS records to
+create: the validation records, and those that route its requests to this server.
+DOMAIN is a root domain (example.com), a subdomain (shop.example.com) or a
+wildcard directly below a root domain ('*.example.com').
 
-The server looks for the records by itself, for up to 72 hours; a second command
-is not needed. A root domain can't be a CNAME in DNS: give it your provider's
-kind of alias, or this server's address. With --wait the command stays until the
-domain is served. With --json it prints what AssociateCustomDomain answers, with
-the domain as it is by then.`,
+The server looks for the records for up to 72 hours; no second command is needed.
+A root domain can't be a CNAME in DNS: use your provider's alias record, or this
+server's address. With --wait the command waits until the domain is served. With
+--json it prints the reply of AssociateCustomDomain with the domain's current
+state.`,
 		Example:           "  slipway domain add shop shop.example.com\n  slipway domain add shop shop.localhost --wait",
 		Args:              argCount(2, 2, "the name of a service and a domain"),
 		ValidArgsFunction: m.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return d.add(cmd.Context(), args[0], args[1]) },
 	}
-	cmd.Flags().BoolVar(&d.www, "www", false, "mean www.DOMAIN, too")
+	cmd.Flags().BoolVar(&d.www, "www", false, "also associate www.DOMAIN")
 	cmd.Flags().BoolVar(&d.wait, "wait", false, "wait until the domain is served")
 	return cmd
 }
@@ -86,7 +86,7 @@ func (d *domainCommand) add(ctx context.Context, service, name string) error {
 	return d.report(out, name)
 }
 
-// report says how far a domain came that was added.
+// report prints the state that an associated domain has reached.
 func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name string) error {
 	if d.m.json {
 		if err := d.m.printJSON(apiJSON{out}); err != nil {
@@ -100,8 +100,8 @@ func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name 
 		}
 	case slipway.DomainFailed:
 		return &client.Problem{
-			Text: name + " was not proved in time: its records were not in DNS",
-			Hint: "Remove it with `slipway domain rm`, make the records, and add it again.",
+			Text: name + " was not validated in time: its records were not in DNS",
+			Hint: "Disassociate it with `slipway domain rm`, create the records, and add it again.",
 		}
 	}
 	return nil
@@ -117,11 +117,11 @@ func (d *domainCommand) service(ctx context.Context, nameOrARN string) (*client.
 	return c, arn, err
 }
 
-// gone is the status of a domain that is not there.
+// gone is the status of a domain that is not associated.
 const gone slipway.DomainStatus = ""
 
-// await waits for a domain to come to one of the states, showing the one that
-// it is in.
+// await waits until a domain is in one of the states, and shows its state
+// meanwhile.
 func (d *domainCommand) await(ctx context.Context, c *client.Client, p *term.Progress, arn, name string, states []slipway.DomainStatus) (*types.CustomDomain, error) {
 	defer p.Clear()
 	begun := d.m.Now()
@@ -132,7 +132,7 @@ func (d *domainCommand) await(ctx context.Context, c *client.Client, p *term.Pro
 		func(v *types.CustomDomain, away error) {
 			switch {
 			case away != nil:
-				p.Status("The server does not answer; it goes on when it is back.")
+				p.Status("The server does not answer. Waiting for it.")
 			case v != nil:
 				p.Status("%10s  %s", term.Took(d.m.Now().Sub(begun)), v.Status)
 			}
@@ -141,7 +141,7 @@ func (d *domainCommand) await(ctx context.Context, c *client.Client, p *term.Pro
 	case err != nil && ctx.Err() != nil:
 		return nil, &client.Problem{
 			Text: "stopped waiting; the server goes on",
-			Hint: fmt.Sprintf("`slipway domain ls %s` shows how far it is.", resourceName(arn)),
+			Hint: fmt.Sprintf("`slipway domain ls %s` shows the domain's state.", resourceName(arn)),
 			Err:  context.Canceled,
 		}
 	case err == nil && domain == nil && !slices.Contains(states, gone):
@@ -155,15 +155,16 @@ func newDomainRmCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm SERVICE DOMAIN",
 		Short: "Disassociate a domain from a service",
-		Long: `Rm ends that a service is served at a domain, with its www name if it has one.
-Its records in DNS are of no use afterwards, unless it is to be added again: it
-gets the same ones. With --json it prints what DisassociateCustomDomain answers.`,
+		Long: `Rm stops serving the service at a custom domain, and at its www name if it has
+one. Its records in DNS can be deleted afterwards. If the domain is added again,
+it gets the same records. With --json it prints the reply of
+DisassociateCustomDomain.`,
 		Example:           "  slipway domain rm shop shop.example.com",
 		Args:              argCount(2, 2, "the name of a service and a domain"),
 		ValidArgsFunction: m.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return d.remove(cmd.Context(), args[0], args[1]) },
 	}
-	cmd.Flags().BoolVar(&d.wait, "wait", true, "wait until the domain is gone")
+	cmd.Flags().BoolVar(&d.wait, "wait", true, "wait until the domain is disassociated")
 	return cmd
 }
 
@@ -193,10 +194,10 @@ func newDomainLsCommand(m *Main) *cobra.Command {
 		Use:     "ls [SERVICE]",
 		Aliases: []string{"list"},
 		Short:   "List custom domains",
-		Long: `Ls lists the custom domains of a service with the DNS records of those that are
-not served yet, or, without SERVICE, the domains of all services. With --json it
-prints a list of what DescribeCustomDomains answers for each service, all pages
-in one.`,
+		Long: `Ls lists the custom domains of a service, with the DNS records of those that are
+not served yet. Without SERVICE it lists the domains of all services. With --json
+it prints the reply of DescribeCustomDomains for each service, all pages in
+one.`,
 		Example:           "  slipway domain ls shop",
 		Args:              argCount(0, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -230,8 +231,8 @@ func (m *Main) listDomains(ctx context.Context, services []string) error {
 	return m.printDomains(list, len(services) > 0)
 }
 
-// servicesMeant returns the ARNs of the services that are named, of all when
-// none is.
+// servicesMeant returns the ARNs of the named services, or of all services if
+// names is empty.
 func servicesMeant(ctx context.Context, c *client.Client, names []string) (arns []string, err error) {
 	if len(names) == 0 {
 		all, err := c.Services(ctx)
@@ -267,7 +268,7 @@ func (m *Main) printDomains(list []apprunner.DescribeCustomDomainsOutput, record
 		}
 	}
 	if t.Len() == 0 {
-		m.progress().Say(term.Plain, "No custom domains yet. `slipway domain add SERVICE DOMAIN` makes one.")
+		m.progress().Say(term.Plain, "No custom domains yet. `slipway domain add SERVICE DOMAIN` associates one.")
 		return nil
 	}
 	if err := t.Write(m.Stdout, m.outStyle()); err != nil || !records {
@@ -297,14 +298,14 @@ func domainTone(d types.CustomDomain) term.Tone {
 	return term.Warn
 }
 
-// dnsTarget is what a domain's name is to be an alias of.
+// dnsTarget is the name that a domain's CNAME points to.
 type dnsTarget struct {
 	host string
-	vpc  string // where that holds; "" for everywhere
+	vpc  string // id of the VPC it is valid in; "" for everywhere
 }
 
-// targetsOf are the targets of a service's domains: a private one is reached by
-// way of its VPC ingress connections alone.
+// targetsOf returns the DNS targets of a service's domains. A private service is
+// reached only through its VPC ingress connections.
 func targetsOf(public *string, private []types.VpcDNSTarget) (list []dnsTarget) {
 	for _, t := range private {
 		list = append(list, dnsTarget{aws.ToString(t.DomainName), aws.ToString(t.VpcId)})
@@ -315,13 +316,13 @@ func targetsOf(public *string, private []types.VpcDNSTarget) (list []dnsTarget) 
 	return list
 }
 
-// printDomain tells how far a domain is and which records it needs in DNS.
+// printDomain prints a domain's state and the records it needs in DNS.
 func (m *Main) printDomain(d types.CustomDomain, targets []dnsTarget) error {
 	name := aws.ToString(d.DomainName)
 	if slipway.DomainStatus(d.Status) == slipway.DomainPending {
-		fmt.Fprintf(m.Stdout, "%s waits for these records in DNS:\n", name)
+		fmt.Fprintf(m.Stdout, "%s is waiting for these records in DNS:\n", name)
 	} else {
-		fmt.Fprintf(m.Stdout, "%s is %s; these are its records in DNS:\n", name, d.Status)
+		fmt.Fprintf(m.Stdout, "%s is %s. Its records in DNS:\n", name, d.Status)
 	}
 	t := term.Table{Head: []string{"TYPE", "NAME", "VALUE", "FOR"}, Indent: "  "}
 	for _, r := range d.CertificateValidationRecords {
@@ -329,7 +330,7 @@ func (m *Main) printDomain(d types.CustomDomain, targets []dnsTarget) error {
 			term.Cell{Text: aws.ToString(r.Type)},
 			term.Cell{Text: aws.ToString(r.Name)},
 			term.Cell{Text: aws.ToString(r.Value)},
-			term.Cell{Text: "proof: " + string(r.Status), Tone: recordTone(r.Status)},
+			term.Cell{Text: "validation: " + string(r.Status), Tone: recordTone(r.Status)},
 		)
 	}
 	for _, h := range (slipway.CustomDomain{Name: name, WWW: aws.ToBool(d.EnableWWWSubdomain)}).Hosts() {

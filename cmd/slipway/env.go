@@ -14,15 +14,16 @@ import (
 func newEnvCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "env",
-		Short: "Print what points AWS clients at the server",
+		Short: "Print the environment that points AWS clients at the server",
 		Long: `Env prints shell commands that make the AWS CLI, the AWS SDKs and Terraform in
-this shell use the server for App Runner and what else it answers: logs, ECR,
-secrets, parameters, IAM, STS and CloudTrail. Other AWS services keep their
-endpoints. A key in the environment that the server does not know is put aside
-for the one in its data directory.
+this shell use the server for App Runner and for the other services that it
+answers: logs, ECR, secrets, parameters, IAM, STS and CloudTrail. All other AWS
+services keep their endpoints. If the server does not recognize the access key in
+the environment, the key in its data directory replaces it.
 
-The AWS CLI knows AWS_ENDPOINT_URL_APPRUNNER since 2.13 (1.29); an older one, as
-in Debian 12, needs --endpoint-url, for which an alias is printed as a comment.`,
+The AWS CLI reads AWS_ENDPOINT_URL_APPRUNNER since 2.13 (1.29). Older versions,
+such as Debian 12's, need --endpoint-url; an alias for them is printed as a
+comment.`,
 		Example: `  eval "$(slipway env)"
   aws apprunner list-services`,
 		Args: argCount(0, 0, "no arguments"),
@@ -30,7 +31,7 @@ in Debian 12, needs --endpoint-url, for which an alias is printed as a comment.`
 	}
 }
 
-// variable is a line of the environment; an empty value unsets it.
+// variable is an environment variable; an empty value unsets it.
 type variable struct{ name, value string }
 
 func (m *Main) environment(ctx context.Context) error {
@@ -71,14 +72,14 @@ func (m *Main) variables(c *client.Client) []variable {
 		{"AWS_DEFAULT_REGION", c.Identity.Region}, // boto3 reads this one only
 	}
 	if c.Identity.File == "" {
-		return vars // the key is where AWS clients look for it
+		return vars // AWS clients find the key themselves
 	}
 	vars = append(vars, variable{"AWS_SHARED_CREDENTIALS_FILE", c.Identity.File})
 	if m.Getenv("AWS_PROFILE") != "" {
 		vars = append(vars, variable{"AWS_PROFILE", c.Identity.Profile})
 	}
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"} {
-		if m.Getenv(name) != "" { // it would win over the file
+		if m.Getenv(name) != "" { // it takes precedence over the file
 			vars = append(vars, variable{name, ""})
 		}
 	}

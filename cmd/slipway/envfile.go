@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// readVariables collects the environment variables that --env-file and --env
-// give, the latter above the former.
+// readVariables collects the environment variables of --env-file and --env. --env
+// takes precedence.
 func readVariables(files, pairs []string, lookup func(string) string) (map[string]string, error) {
 	env := map[string]string{}
 	for _, name := range files {
@@ -31,9 +31,9 @@ func readVariables(files, pairs []string, lookup func(string) string) (map[strin
 	return env, nil
 }
 
-// parseVariables reads lines as `docker run --env-file` does: NAME=value with
-// the value taken as it stands, NAME alone for the value in our own
-// environment, # for a comment.
+// parseVariables reads lines as `docker run --env-file` does: NAME=value takes the
+// value verbatim, NAME takes the value from this process's environment, # begins
+// a comment.
 func parseVariables(r io.Reader, env map[string]string, lookup func(string) string) error {
 	const longestLine = 1 << 20
 	s := bufio.NewScanner(r)
@@ -50,17 +50,17 @@ func parseVariables(r io.Reader, env map[string]string, lookup func(string) stri
 	return s.Err()
 }
 
-// setVariable sets one variable. Its errors do not repeat values: they may be
+// setVariable sets one variable. Its errors never contain values, which may be
 // secret.
 func setVariable(env map[string]string, pair string, lookup func(string) string) error {
 	name, value, given := strings.Cut(pair, "=")
 	switch {
 	case name == "":
-		return fmt.Errorf("a variable has no name; NAME=value is wanted")
+		return fmt.Errorf("a variable has no name; write NAME=value")
 	case strings.ContainsAny(name, " \t\x00"):
-		return fmt.Errorf("a variable's name has a space in it; NAME=value is wanted")
+		return fmt.Errorf("a variable's name contains a space; write NAME=value")
 	case strings.ContainsRune(value, 0):
-		return fmt.Errorf("the value of %s has a NUL in it", name)
+		return fmt.Errorf("the value of %s contains a NUL byte", name)
 	case !given:
 		value = lookup(name)
 	}

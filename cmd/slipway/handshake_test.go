@@ -64,7 +64,7 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("slipway %v: exit %d, want %d\n%s%s", args, code, want, stdout, stderr)
 		}
 	}
-	runs(0, "Connection code is made", "connection", "create", "code")
+	runs(0, "Connection code is created", "connection", "create", "code")
 	s.stdin = "ghp_wrong"
 	runs(1, "GITHUB refused the token: Bad credentials", "connection", "complete", "code")
 	s.stdin = token + "\n"

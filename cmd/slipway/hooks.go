@@ -14,30 +14,31 @@ import (
 )
 
 func newHooksCommand(m *Main) *cobra.Command {
-	cmd := group("hooks", "Send events to webhooks", `Hooks sets up webhooks: addresses to which the server posts App Runner's
-EventBridge events, as they are there, when a service's status changes, when an
-operation begins or ends, and when a custom domain gets on.
+	cmd := group("hooks", "Send events to webhooks", `Hooks manages webhooks: URLs to which the server posts App Runner's EventBridge
+events when a service's status changes, when an operation starts or ends, and
+when a custom domain's status changes.
 
-Requests are signed as Standard Webhooks (https://www.standardwebhooks.com) has
-it. The events of a service arrive in order; one that the receiver does not
-answer with 2xx is tried again for a day, with growing pauses, and holds back
-those behind it, for this webhook alone. An event may come twice, with the same
-webhook-id. Redirects are not followed, and 410 Gone ends the delivery at once.
+Requests are signed according to Standard Webhooks
+(https://www.standardwebhooks.com). A service's events arrive in order. If the
+receiver does not answer with 2xx, the event is retried for a day with growing
+pauses; later events of the service wait for it, for this webhook only. An event
+may arrive twice, with the same webhook-id. Redirects are not followed. 410 Gone
+ends the delivery at once.
 
-The server sends from where it runs: whoever may make webhooks makes it send
-requests to any address that it can reach.`)
+Requests are sent from the server's host: a user who may create webhooks can make
+the server send requests to any address that it can reach.`)
 	cmd.AddCommand(newHooksAddCommand(m), newHooksLsCommand(m), newHooksShowCommand(m), newHooksTestCommand(m), newHooksRmCommand(m))
 	return cmd
 }
 
-// eventWords are the types of events as they are typed.
+// eventWords are the values of --type.
 var eventWords = map[string]slipway.EventType{
 	"status":    slipway.ServiceStatusChange,
 	"operation": slipway.OperationStatusChange,
 	"domain":    slipway.DomainValidationUpdate,
 }
 
-// wordOf is the word for a type of event, or the type itself.
+// wordOf returns the --type value of an event type, or the type itself.
 func wordOf(kind string) string {
 	for word, t := range eventWords {
 		if string(t) == kind {
@@ -61,18 +62,18 @@ func newHooksAddCommand(m *Main) *cobra.Command {
 	add := hooksAdd{m: m}
 	cmd := &cobra.Command{
 		Use:   "add URL",
-		Short: "Send events to an address",
-		Long: `Add makes a webhook and prints the secret with which receivers verify its
-requests: whsec_ and a key in base64, as the libraries of Standard Webhooks take
-it. It is shown this once. With --secret-stdin the secret is read from standard
-input instead of being made.`,
+		Short: "Create a webhook",
+		Long: `Add creates a webhook and prints the secret with which receivers verify its
+requests: whsec_ and a key in base64, the form that Standard Webhooks libraries
+take. The secret is shown only once. With --secret-stdin it is read from standard
+input instead of being generated.`,
 		Example: `  slipway hooks add https://chat.example.com/deployments --type operation
   slipway hooks add http://127.0.0.1:9000/ --service shop --secret-stdin < secret`,
 		Args: argCount(1, 1, "a URL"),
 		RunE: func(cmd *cobra.Command, args []string) error { return add.run(cmd, args[0]) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&add.service, "service", "", "`name` of the service whose events to send, now or later (default: all)")
+	f.StringVar(&add.service, "service", "", "`name` of the service whose events to send; it need not exist yet (default: all)")
 	f.StringSliceVar(&add.types, "type", nil, "`type` of events to send: status, operation or domain (default: all)")
 	f.BoolVar(&add.stdin, "secret-stdin", false, "read the secret from standard input")
 	return cmd
@@ -103,7 +104,7 @@ func (add *hooksAdd) run(cmd *cobra.Command, url string) error {
 		return err
 	}
 	if add.stdin {
-		made = "" // whoever gave it has it
+		made = "" // the user has it already
 	}
 	if add.m.json {
 		return add.m.printJSON(struct {
@@ -111,11 +112,11 @@ func (add *hooksAdd) run(cmd *cobra.Command, url string) error {
 			Secret  string `json:",omitempty"`
 		}{hook, made})
 	}
-	fmt.Fprintf(add.m.Stdout, "Webhook %s is made.\n", hook.WebhookID)
+	fmt.Fprintf(add.m.Stdout, "Webhook %s is created.\n", hook.WebhookID)
 	if made != "" {
-		fmt.Fprintf(add.m.Stdout, "Its secret, which is not shown again: %s\n", made)
+		fmt.Fprintf(add.m.Stdout, "Its secret, shown only once: %s\n", made)
 	}
-	add.m.progress().Say(term.Plain, "`slipway hooks test %s` tries it.", hook.WebhookID)
+	add.m.progress().Say(term.Plain, "`slipway hooks test %s` sends it a test event.", hook.WebhookID)
 	return nil
 }
 
@@ -124,8 +125,8 @@ func newHooksLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List webhooks",
-		Long: `Ls lists all webhooks, oldest first. PENDING is how many events are not through.
-With --json it prints {"Webhooks": [...]}.`,
+		Long: `Ls lists all webhooks, oldest first. PENDING is how many events are not delivered
+yet. With --json it prints {"Webhooks": [...]}.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.listHooks(cmd.Context()) },
 	}
@@ -144,7 +145,7 @@ func (m *Main) listHooks(ctx context.Context) error {
 		return m.printJSON(struct{ Webhooks []client.Webhook }{list})
 	}
 	if len(list) == 0 {
-		m.progress().Say(term.Plain, "No webhooks yet. `slipway hooks add URL` makes one.")
+		m.progress().Say(term.Plain, "No webhooks yet. `slipway hooks add URL` creates one.")
 		return nil
 	}
 	t := term.Table{Head: []string{"ID", "URL", "SERVICE", "TYPES", "PENDING", "CREATED"}}
@@ -182,16 +183,16 @@ func newHooksShowCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show WEBHOOK",
 		Short: "Show a webhook and its deliveries",
-		Long: `Show shows a webhook with its newest deliveries and what came of them. HELD ones
-wait for an earlier event of their service; DEAD ones were given up. Deliveries
-are kept for a week after their end. With --json it prints {"Webhook": ...,
-"Deliveries": [...]}, these with the events as they are sent.`,
+		Long: `Show shows a webhook with its newest deliveries and their results. A HELD delivery
+waits for an earlier event of the same service; the server has given up a DEAD
+one. Deliveries are kept for a week after their end. With --json it prints
+{"Webhook": ..., "Deliveries": [...]} with the events as they are sent.`,
 		Args: argCount(1, 1, "the id of a webhook"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.showHook(cmd.Context(), args[0], max(limit, 1))
 		},
 	}
-	cmd.Flags().IntVarP(&limit, "number", "n", 20, "how many deliveries to show")
+	cmd.Flags().IntVarP(&limit, "number", "n", 20, "`number` of deliveries to show")
 	return cmd
 }
 
@@ -268,10 +269,10 @@ func deliveryOutcome(d client.WebhookDelivery) string {
 func newHooksTestCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test WEBHOOK",
-		Short: "Send an event to a webhook to try it",
-		Long: `Test sends an event of the type "Slipway Webhook Test" to a webhook and says what
-came of the first attempt. It fails when the receiver did not answer with 2xx;
-the event is tried again then like any other.`,
+		Short: "Send a test event to a webhook",
+		Long: `Test sends an event of the type "Slipway Webhook Test" to a webhook and prints the
+result of the first attempt. It fails if the receiver does not answer with 2xx;
+the event is then retried like any other.`,
 		Args: argCount(1, 1, "the id of a webhook"),
 		RunE: func(cmd *cobra.Command, args []string) error { return m.testHook(cmd.Context(), args[0]) },
 	}
@@ -289,23 +290,23 @@ func (m *Main) testHook(ctx context.Context, id string) error {
 	if m.json {
 		err = m.printJSON(struct{ Delivery client.WebhookDelivery }{d})
 	} else if d.State == string(slipway.DeliveryDelivered) {
-		_, err = fmt.Fprintf(m.Stdout, "Event %s arrived: %s.\n", d.EventID, deliveryOutcome(d))
+		_, err = fmt.Fprintf(m.Stdout, "Event %s was delivered: %s.\n", d.EventID, deliveryOutcome(d))
 	}
 	if err != nil || d.State == string(slipway.DeliveryDelivered) {
 		return err
 	}
-	text := fmt.Sprintf("event %s did not arrive: %s", d.EventID, d.Problem)
+	text := fmt.Sprintf("event %s was not delivered: %s", d.EventID, d.Problem)
 	if d.State == string(slipway.DeliveryHeld) {
-		text = fmt.Sprintf("event %s waits for an earlier test that did not arrive", d.EventID)
+		text = fmt.Sprintf("event %s waits for an earlier test event that was not delivered", d.EventID)
 	}
-	return &client.Problem{Text: text, Hint: fmt.Sprintf("`slipway hooks show %s` shows how it goes on.", id)}
+	return &client.Problem{Text: text, Hint: fmt.Sprintf("`slipway hooks show %s` shows further attempts.", id)}
 }
 
 func newHooksRmCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm WEBHOOK",
-		Short: "Remove a webhook",
-		Long:  `Rm removes a webhook. Events that have not been delivered to it are dropped.`,
+		Short: "Delete a webhook",
+		Long:  `Rm deletes a webhook. Its undelivered events are dropped.`,
 		Args:  argCount(1, 1, "the id of a webhook"),
 		RunE:  func(cmd *cobra.Command, args []string) error { return m.removeHook(cmd.Context(), args[0]) },
 	}
@@ -323,6 +324,6 @@ func (m *Main) removeHook(ctx context.Context, id string) error {
 	if m.json {
 		return m.printJSON(struct{ Webhook client.Webhook }{h})
 	}
-	_, err = fmt.Fprintf(m.Stdout, "Webhook %s is removed.\n", h.WebhookID)
+	_, err = fmt.Fprintf(m.Stdout, "Webhook %s is deleted.\n", h.WebhookID)
 	return err
 }

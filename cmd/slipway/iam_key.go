@@ -13,11 +13,12 @@ import (
 
 func newKeyAddCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
-		Use:   "add USER",
-		Short: "Make an access key",
-		Long: `Add makes an access key of a user and prints it as a profile for an AWS
-credentials file. The secret is shown this once.`,
-		Example: "  slipway iam key add ann >> ~/.aws/credentials",
+		Use:     "create USER",
+		Aliases: []string{"add"},
+		Short:   "Create an access key",
+		Long: `Create creates an access key for a user and prints it as a profile of an AWS
+credentials file. The secret access key is shown only once.`,
+		Example: "  slipway iam key create ann >> ~/.aws/credentials",
 		Args:    argCount(1, 1, "the name of a user"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := m.connect(cmd.Context())
@@ -34,8 +35,8 @@ func newKeyLsCommand(m *Main) *cobra.Command {
 		Use:     "ls USER",
 		Aliases: []string{"list"},
 		Short:   "List a user's access keys",
-		Long: `Ls lists the access keys of a user without their secrets. With --json it prints
-what ListAccessKeys answers, all pages in one.`,
+		Long: `Ls lists the access keys of a user, without their secrets. With --json it prints
+the reply of ListAccessKeys, all pages in one.`,
 		Args: argCount(1, 1, "the name of a user"),
 		RunE: func(cmd *cobra.Command, args []string) error { return m.listKeys(cmd.Context(), args[0]) },
 	}
@@ -68,18 +69,20 @@ func (m *Main) listKeys(ctx context.Context, user string) error {
 	return t.Write(m.Stdout, m.outStyle())
 }
 
-// newKeyStatusCommand is enable or disable.
+// newKeyStatusCommand returns the verb activate or deactivate.
 func newKeyStatusCommand(m *Main, active bool) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "disable USER KEY",
-		Short: "Forbid the use of an access key",
-		Long:  "Disable forbids the use of an access key, until `slipway iam key enable` allows it\nagain.",
-		Args:  argCount(2, 2, "the name of a user and the id of an access key"),
+		Use:     "deactivate USER KEY",
+		Aliases: []string{"disable"},
+		Short:   "Deactivate an access key",
+		Long:    "Deactivate deactivates an access key. `slipway iam key activate` activates it\nagain.",
+		Args:    argCount(2, 2, "the name of a user and the id of an access key"),
 	}
-	status, done := types.StatusTypeInactive, "Disabled"
+	status, done := types.StatusTypeInactive, "Deactivated"
 	if active {
-		status, done = types.StatusTypeActive, "Enabled"
-		cmd.Use, cmd.Short, cmd.Long = "enable USER KEY", "Allow the use of an access key again", "Enable allows the use of an access key that was disabled."
+		status, done = types.StatusTypeActive, "Activated"
+		cmd.Use, cmd.Aliases = "activate USER KEY", []string{"enable"}
+		cmd.Short, cmd.Long = "Activate an access key", "Activate activates an access key that was deactivated."
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return m.onKey(cmd.Context(), args, done, func(c *iam.Client, owner, id *string) error {
@@ -93,11 +96,11 @@ func newKeyStatusCommand(m *Main, active bool) *cobra.Command {
 func newKeyRmCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm USER KEY",
-		Short: "Remove an access key",
-		Long:  "Rm removes an access key. Its secret is gone with it.",
+		Short: "Delete an access key",
+		Long:  "Rm deletes an access key.",
 		Args:  argCount(2, 2, "the name of a user and the id of an access key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.onKey(cmd.Context(), args, "Removed", func(c *iam.Client, owner, id *string) error {
+			return m.onKey(cmd.Context(), args, "Deleted", func(c *iam.Client, owner, id *string) error {
 				_, err := c.DeleteAccessKey(cmd.Context(), &iam.DeleteAccessKeyInput{UserName: owner, AccessKeyId: id})
 				return err
 			})
@@ -105,7 +108,7 @@ func newKeyRmCommand(m *Main) *cobra.Command {
 	}
 }
 
-// onKey does something to the key that args (user, id) name.
+// onKey calls do with the key that args (user, id) name.
 func (m *Main) onKey(ctx context.Context, args []string, done string, do func(c *iam.Client, owner, id *string) error) error {
 	c, err := m.connect(ctx)
 	if err != nil {

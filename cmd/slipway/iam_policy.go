@@ -19,10 +19,10 @@ func newPolicyPutCommand(m *Main) *cobra.Command {
 	user := ""
 	cmd := &cobra.Command{
 		Use:   "put NAME FILE",
-		Short: "Make a policy, or change its document",
-		Long: `Put makes a managed policy of a document, or gives the policy of this name another
-one: as a new version, of which the last five are kept. With --user the policy is
-a part of that user. FILE is - for standard input.`,
+		Short: "Create a policy, or change its document",
+		Long: `Put creates a managed policy from a document, or adds the document to an existing
+policy as its new default version; the last five versions are kept. With --user
+the policy is an inline policy of that user. FILE is - for standard input.`,
 		Example: `  slipway iam policy put deployers deployers.json
   slipway iam policy put own-keys - --user ann < own-keys.json`,
 		Args: argCount(2, 2, "the name of a policy and a file"),
@@ -61,7 +61,8 @@ func (m *Main) putPolicy(ctx context.Context, user, name, file string) error {
 	return nil
 }
 
-// maxPolicyFile bounds a policy's file in bytes; IAM's own limits are far below.
+// maxPolicyFile is how many bytes of a policy's file are read; IAM's own limits
+// are far lower.
 const maxPolicyFile = 1 << 20
 
 func (m *Main) readDocument(file string) (string, error) {
@@ -84,8 +85,8 @@ func newPolicyLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List policies",
-		Long: `Ls lists the managed policies, those that AWS provides among them; with --user the
-policies of one user, attached ones and the user's own.`,
+		Long: `Ls lists the managed policies, including AWS managed ones. With --user it lists the
+policies attached to that user and the user's inline policies.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if user != "" {
@@ -142,7 +143,7 @@ func (m *Main) listPoliciesOf(ctx context.Context, user string) error {
 		t.Add(term.Cell{Text: aws.ToString(p.PolicyName)}, term.Cell{Text: aws.ToString(p.PolicyArn)})
 	}
 	for _, name := range own.PolicyNames {
-		t.Add(term.Cell{Text: name}, term.Cell{Text: "the user's own", Tone: term.Faint})
+		t.Add(term.Cell{Text: name}, term.Cell{Text: "inline", Tone: term.Faint})
 	}
 	return t.Write(m.Stdout, m.outStyle())
 }
@@ -152,7 +153,7 @@ func newPolicyShowCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Print a policy's document",
-		Long:  "Show prints the document of a managed policy, named by its name or ARN, or with\n--user of a policy of that user.",
+		Long:  "Show prints the document of a managed policy, given by its name or ARN. With --user\nit prints the document of an inline policy of that user.",
 		Args:  argCount(1, 1, "the name or ARN of a policy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := m.connect(cmd.Context())
@@ -175,9 +176,9 @@ func newPolicyRmCommand(m *Main) *cobra.Command {
 	user, force := "", false
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
-		Short: "Remove a policy",
-		Long: `Rm removes a managed policy with its versions; with --force it is detached from
-its users first. With --user it removes a policy of that user.`,
+		Short: "Delete a policy",
+		Long: `Rm deletes a managed policy with its versions; with --force it is detached from
+its users first. With --user it deletes an inline policy of that user.`,
 		Args: argCount(1, 1, "the name or ARN of a policy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return m.removePolicy(cmd.Context(), user, args[0], force)
@@ -197,7 +198,7 @@ func (m *Main) removePolicy(ctx context.Context, user, name string, force bool) 
 		if _, err := c.IAM.DeleteUserPolicy(ctx, &iam.DeleteUserPolicyInput{UserName: &user, PolicyName: &name}); err != nil {
 			return c.Target.Explain(err)
 		}
-		m.progress().Say(term.Plain, "Removed policy %s of user %s", name, user)
+		m.progress().Say(term.Plain, "Deleted policy %s of user %s", name, user)
 		return nil
 	}
 	arn, err := c.PolicyARN(ctx, name)
@@ -207,24 +208,24 @@ func (m *Main) removePolicy(ctx context.Context, user, name string, force bool) 
 	if err := c.DeletePolicy(ctx, arn, force); err != nil {
 		return err
 	}
-	m.progress().Say(term.Plain, "Removed policy %s", *arn)
+	m.progress().Say(term.Plain, "Deleted policy %s", *arn)
 	return nil
 }
 
-// newPolicyAttachCommand is attach or detach.
+// newPolicyAttachCommand returns the verb attach or detach.
 func newPolicyAttachCommand(m *Main, attach bool) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "attach USER POLICY",
-		Short:   "Let a managed policy apply to a user",
-		Long:    "Attach lets a managed policy, named by its name or ARN, apply to a user.",
+		Short:   "Attach a managed policy to a user",
+		Long:    "Attach attaches a managed policy, given by its name or ARN, to a user.",
 		Example: "  slipway iam policy attach ann AWSAppRunnerFullAccess",
 		Args:    argCount(2, 2, "the name of a user and the name or ARN of a policy"),
 	}
 	done := "Attached %s to %s"
 	if !attach {
 		done = "Detached %s from %s"
-		cmd.Use, cmd.Short, cmd.Example = "detach USER POLICY", "Let a managed policy apply no longer", ""
-		cmd.Long = "Detach lets a managed policy, named by its name or ARN, no longer apply to a user."
+		cmd.Use, cmd.Short, cmd.Example = "detach USER POLICY", "Detach a managed policy from a user", ""
+		cmd.Long = "Detach detaches a managed policy, given by its name or ARN, from a user."
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()

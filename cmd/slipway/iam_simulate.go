@@ -21,12 +21,12 @@ func newSimulateCommand(m *Main) *cobra.Command {
 	s := simulateCommand{m: m}
 	cmd := &cobra.Command{
 		Use:   "simulate USER ACTION [RESOURCE...]",
-		Short: "Explain whether a user may do something",
-		Long: `Simulate decides as the server would whether a user may do an action to resources,
-and says which statement of which policy decides. Without a resource it asks
-about "*". The tags of resources are known; condition keys of a request, such as
-aws:SourceIp, are those that --context gives. A key with several values is given
-several times.`,
+		Short: "Explain whether policies allow a user an action",
+		Long: `Simulate decides, as the server would, whether a user may perform an action on
+resources, and shows which statement of which policy decides. The default
+resource is "*". The tags of resources are taken into account. Condition keys of
+the request, such as aws:SourceIp, are given with --context; repeat it for a key
+with several values.`,
 		Example: `  slipway iam simulate ann apprunner:ListServices
   slipway iam simulate ann apprunner:DeleteService arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c
   slipway iam simulate ann apprunner:CreateService --context aws:SourceIp=10.1.2.3`,
@@ -71,10 +71,10 @@ func (s *simulateCommand) run(cmd *cobra.Command, user, action string, resources
 	return nil
 }
 
-// explain words a decision.
+// explain describes a decision.
 func (s *simulateCommand) explain(r types.EvaluationResult) string {
 	style := s.m.outStyle()
-	text := style.Dress(term.Bad, "refused") + ", no policy allows it"
+	text := style.Dress(term.Bad, "denied") + ", no policy allows it"
 	switch r.EvalDecision {
 	case types.PolicyEvaluationDecisionTypeAllowed:
 		text = style.Dress(term.Good, "allowed")

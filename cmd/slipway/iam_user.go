@@ -23,18 +23,19 @@ type userAdd struct {
 func newUserAddCommand(m *Main) *cobra.Command {
 	add := userAdd{m: m}
 	cmd := &cobra.Command{
-		Use:   "add NAME",
-		Short: "Add a user",
-		Long: `Add makes a user, who may do nothing until a policy allows it. With --policy
-managed policies are attached, and with --key an access key is made and printed
-as a profile for an AWS credentials file: its secret is shown this once.`,
-		Example: "  slipway iam user add ann --policy AWSAppRunnerReadOnlyAccess --key > ann.credentials",
+		Use:     "create NAME",
+		Aliases: []string{"add"},
+		Short:   "Create a user",
+		Long: `Create creates a user, who may do nothing until a policy allows it. With --policy
+managed policies are attached. With --key an access key is created and printed as
+a profile of an AWS credentials file; its secret access key is shown only once.`,
+		Example: "  slipway iam user create ann --policy AWSAppRunnerReadOnlyAccess --key > ann.credentials",
 		Args:    argCount(1, 1, "the name of a user"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return add.run(cmd.Context(), args[0]) },
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&add.policies, "policy", nil, "`name` or ARN of a managed policy to attach; may be repeated")
-	f.BoolVar(&add.key, "key", false, "make an access key")
+	f.BoolVar(&add.key, "key", false, "create an access key")
 	return cmd
 }
 
@@ -67,7 +68,7 @@ func (add *userAdd) run(ctx context.Context, name string) error {
 	if m.json {
 		return m.printJSON(apiJSON{out})
 	}
-	m.progress().Say(term.Plain, "Added user %s", name)
+	m.progress().Say(term.Plain, "Created user %s", name)
 	return nil
 }
 
@@ -76,8 +77,8 @@ func newUserLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List users",
-		Long: `Ls lists the users by name. The root user is not among them. With --json it prints
-what ListUsers answers, all pages in one.`,
+		Long: `Ls lists the users by name, without the root user. With --json it prints the reply
+of ListUsers, all pages in one.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.listUsers(cmd.Context()) },
 	}
@@ -96,7 +97,7 @@ func (m *Main) listUsers(ctx context.Context) error {
 		return m.printJSON(struct{ Users []apiJSON }{apiList(users)})
 	}
 	if len(users) == 0 {
-		m.progress().Say(term.Plain, "No users yet. `slipway iam user add NAME` makes one.")
+		m.progress().Say(term.Plain, "No users yet. `slipway iam user create NAME` creates one.")
 		return nil
 	}
 	t := term.Table{Head: []string{"NAME", "ID", "CREATED"}}
@@ -110,13 +111,13 @@ func newUserRmCommand(m *Main) *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
-		Short: "Remove a user",
-		Long: `Rm removes a user who has no access keys and no policies any more; with --force
-these are removed first. Temporary credentials of the user end with them.`,
+		Short: "Delete a user",
+		Long: `Rm deletes a user without access keys and policies; with --force these are deleted
+or detached first. The user's temporary credentials become invalid.`,
 		Args: argCount(1, 1, "the name of a user"),
 		RunE: func(cmd *cobra.Command, args []string) error { return m.removeUser(cmd.Context(), args[0], force) },
 	}
-	cmd.Flags().BoolVar(&force, "force", false, "remove the user's access keys and policies first")
+	cmd.Flags().BoolVar(&force, "force", false, "delete the user's access keys and inline policies, and detach managed ones, first")
 	return cmd
 }
 
@@ -133,15 +134,15 @@ func (m *Main) removeUser(ctx context.Context, name string, force bool) error {
 	if _, err := c.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: &name}); err != nil {
 		p := c.Target.Explain(err)
 		if _, inUse := errors.AsType[*types.DeleteConflictException](err); inUse {
-			p.Hint = "--force removes the user's access keys and policies, too."
+			p.Hint = "--force deletes the user's access keys and inline policies, and detaches managed ones."
 		}
 		return p
 	}
-	m.progress().Say(term.Plain, "Removed user %s", name)
+	m.progress().Say(term.Plain, "Deleted user %s", name)
 	return nil
 }
 
-// addKey makes an access key and prints it.
+// addKey creates an access key and prints it.
 func (m *Main) addKey(ctx context.Context, c *client.Client, user string) error {
 	owner, err := c.KeyOwner(ctx, user)
 	if err != nil {

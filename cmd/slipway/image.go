@@ -17,9 +17,9 @@ import (
 )
 
 func newImageCommand(m *Main) *cobra.Command {
-	cmd := group("image", "Import and list images of the server's registry", `Image works with the registry that is part of the server. Any other client may
-push to it as well: it is at the endpoint's host and port, the user is the access
-key's id and the password its secret.`)
+	cmd := group("image", "Import and list images of the server's registry", `Image manages the images of the server's registry. Any registry client can push to
+it: the registry is at the endpoint's host and port, the user is an access key's
+id and the password is its secret.`)
 	cmd.AddCommand(newImageImportCommand(m), newImageLsCommand(m))
 	return cmd
 }
@@ -27,10 +27,10 @@ key's id and the password its secret.`)
 func newImageImportCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE|DIR [NAME[:TAG]]",
-		Short: "Put an image from the disk into the registry",
-		Long: `Import puts an image into the server's registry: an OCI layout directory, an OCI
-archive or what ` + "`docker save`" + ` wrote, gzipped or not. Without NAME it is called
-as the file says, or else as the file.`,
+		Short: "Import an image file into the registry",
+		Long: `Import pushes an image into the server's registry: an OCI layout directory, an OCI
+archive or the output of ` + "`docker save`" + `, gzipped or not. The default NAME is the
+one in the file, or else the file's own.`,
 		Example: "  docker save shop:1.0 -o shop.tar\n  slipway image import shop.tar\n  slipway up shop:1.0",
 		Args:    argCount(1, 2, "a file or directory and a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,7 +73,7 @@ func (m *Main) importImage(ctx context.Context, path, name string) error {
 	return err
 }
 
-// push uploads an opened image, showing how far it is.
+// push uploads an opened image and shows its progress.
 func (m *Main) push(ctx context.Context, c *client.Client, img *imagefile.Image, path, repository, tag string) error {
 	p := m.progress()
 	defer p.Clear()
@@ -87,14 +87,14 @@ func (m *Main) push(ctx context.Context, c *client.Client, img *imagefile.Image,
 		return err
 	}
 	if size == 0 {
-		p.Say(term.Plain, "Imported %s: the registry had all of it (%s)", path, shortDigest(digest))
+		p.Say(term.Plain, "Imported %s: the registry already had it (%s)", path, shortDigest(digest))
 		return nil
 	}
 	p.Say(term.Plain, "Imported %s, %s in %s (%s)", path, term.Bytes(size), term.Took(m.Now().Sub(begun)), shortDigest(digest))
 	return nil
 }
 
-// openImage opens an image file and says what to do when it is none.
+// openImage opens an image file. Its errors hint at how to make one.
 func openImage(path string) (*imagefile.Image, error) {
 	img, err := imagefile.Open(path)
 	switch {
@@ -103,7 +103,7 @@ func openImage(path string) (*imagefile.Image, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &client.Problem{Text: "there is no file or directory " + path, Err: err}
 	case errors.Is(err, imagefile.ErrNotImage):
-		hint := "An image is an OCI layout directory, an OCI archive or what `docker save` writes."
+		hint := "An image is an OCI layout directory, an OCI archive or the output of `docker save`."
 		if _, serr := os.Stat(filepath.Join(path, "Dockerfile")); serr == nil {
 			hint += " This directory has a Dockerfile: build it first, for example\n" +
 				"  docker build -t app " + path + " && docker save app -o app.tar && slipway up app.tar"
@@ -113,7 +113,8 @@ func openImage(path string) (*imagefile.Image, error) {
 	return nil, &client.Problem{Text: err.Error(), Err: err}
 }
 
-// shortDigest is a digest that people can compare.
+// shortDigest returns the first 12 digits of a digest, enough for people to
+// compare.
 func shortDigest(digest string) string {
 	algorithm, hex, _ := strings.Cut(digest, ":")
 	return algorithm + ":" + hex[:min(12, len(hex))]
@@ -124,7 +125,7 @@ func newImageLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List the tagged images of the registry",
-		Long: `Ls lists what is in the server's registry under a tag. With --json it prints
+		Long: `Ls lists the tagged images of the server's registry. With --json it prints
 {"Images": [{"Repository", "Tag", "Digest", "Size" in bytes, "CreatedAt" in
 seconds since 1970}]}.`,
 		Args: argCount(0, 0, "no arguments"),
@@ -154,7 +155,7 @@ func (m *Main) images(ctx context.Context) error {
 		return m.printJSON(struct{ Images []imageRecord }{imageRecords(images)})
 	}
 	if len(images) == 0 {
-		m.progress().Say(term.Plain, "No images yet. `slipway image import` and any registry client put some there.")
+		m.progress().Say(term.Plain, "No images yet. `slipway image import` adds one, and so does any registry client.")
 		return nil
 	}
 	t := term.Table{Head: []string{"REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED"}}

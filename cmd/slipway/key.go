@@ -11,15 +11,15 @@ import (
 )
 
 func newKeyCommand(m *Main) *cobra.Command {
-	cmd := group("key", "Show and rotate the key that secrets are encrypted under", `Key works with the server's master key. Secrets, credentials and what services
-got of them are encrypted with data keys in the database, and these with the
-master key, in the file master.key of the data directory or where the server's
---key-file says. Without it they are lost: keep a copy with each copy of the
-database.
+	cmd := group("key", "Show and rotate the key that secrets are encrypted under", `Key manages the server's master key. Secrets and credentials are encrypted with
+data keys in the database. The data keys are encrypted with the master key, which
+is in the file master.key of the data directory or in the server's --key-file.
+Without the master key the secrets are lost: keep a copy of it with every backup
+of the database.
 
-The file is an identity file of age (https://age-encryption.org): age-keygen -y
-shows its public key. With a passphrase it is encrypted as age does it; to change
-the passphrase, stop the server (services run on), decrypt the file with age -d
+The file is an age identity file (https://age-encryption.org); age-keygen -y shows
+its public key. With a passphrase it is encrypted by age. To change the
+passphrase, stop the server (services keep running), decrypt the file with age -d
 and encrypt it again with age -p -a.`)
 	cmd.AddCommand(newKeyShowCommand(m), newKeyRotateCommand(m))
 	return cmd
@@ -29,7 +29,7 @@ func newKeyShowCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show",
 		Short: "Describe the master key",
-		Long: `Show describes the master key by its public half; the key itself is never shown.
+		Long: `Show describes the master key by its public key; the key itself is never shown.
 With --json it prints {"PublicKey", "Since", "DataKeys", "Encrypted"}.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -42,14 +42,14 @@ func newKeyRotateCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the master key",
-		Long: `Rotate replaces the master key while the server runs: a new one is written into
-the key file, all data keys are encrypted under it, and then the old one is taken
-from the file. A new data key encrypts from then on. It can be cut short anywhere
-without harm; the server ends it when it starts next.
+		Long: `Rotate replaces the master key while the server runs. A new key is written to the
+key file, all data keys are encrypted with it, and then the old key is removed
+from the file. Later secrets are encrypted with a new data key. An interrupted
+rotation does no harm; the server completes it at its next start.
 
-Older copies of the database still need the older key file. Secrets are not
-encrypted anew: when both the database and the master key got into wrong hands,
-change the secrets themselves.`,
+Older backups of the database still need the older key file. Existing secrets are
+not encrypted again: if both the database and the master key were exposed, change
+the secrets themselves.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return m.withKey(cmd.Context(), (*client.Client).RotateMasterKey)
@@ -57,7 +57,7 @@ change the secrets themselves.`,
 	}
 }
 
-// withKey calls the server and shows the master key that it answers with.
+// withKey makes a call that returns the master key and shows the key.
 func (m *Main) withKey(ctx context.Context, call func(*client.Client, context.Context) (client.MasterKey, error)) error {
 	c, err := m.connect(ctx)
 	if err != nil {

@@ -30,11 +30,12 @@ func newLogsCommand(m *Main) *cobra.Command {
 	l := logsCommand{m: m}
 	cmd := &cobra.Command{
 		Use:   "logs SERVICE",
-		Short: "Show what a service's instances print, or its history",
-		Long: `Logs shows the last lines that the instances of a service printed; with --events
-the service's history, with --deployment the steps of one operation (see ops).
+		Short: "Show the output of a service's instances, or its events",
+		Long: `Logs shows the last lines of output of a service's instances. With --events it
+shows the service's events, with --deployment the steps of one operation (see
+ops).
 
-With --json every line is a JSON document of its own: {"Timestamp": seconds since
+With --json every line is a separate JSON document: {"Timestamp": seconds since
 1970, "Stream": the log stream's name, "Message": the line}.`,
 		Example: `  slipway logs -f shop
   slipway logs shop --since 2h
@@ -45,13 +46,13 @@ With --json every line is a JSON document of its own: {"Timestamp": seconds sinc
 		RunE:              func(cmd *cobra.Command, args []string) error { return l.run(cmd, args[0]) },
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&l.follow, "follow", "f", false, "go on with new lines until Ctrl-C")
+	f.BoolVarP(&l.follow, "follow", "f", false, "print new lines as they come, until Ctrl-C")
 	f.IntVarP(&l.lines, "lines", "n", 200, "`number` of the last lines to show, at most 10000")
 	f.StringVar(&l.since, "since", "", "show all lines since a `time`: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
-	f.StringVar(&l.instance, "instance", "", "only the instance with this `id`, or the beginning of one")
-	f.StringVar(&l.deployment, "deployment", "", "the steps of the operation with this `id`, or the beginning of one")
-	f.BoolVar(&l.events, "events", false, "the service's history")
-	f.BoolVar(&l.raw, "raw", false, "the lines alone, without time and origin")
+	f.StringVar(&l.instance, "instance", "", "only the instance with this `id` or unambiguous prefix of an id")
+	f.StringVar(&l.deployment, "deployment", "", "the steps of the operation with this `id` or unambiguous prefix of an id")
+	f.BoolVar(&l.events, "events", false, "the service's events")
+	f.BoolVar(&l.raw, "raw", false, "print lines without time and instance")
 	return cmd
 }
 
@@ -82,11 +83,11 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 		return nil
 	}
 	return c.Logs.Follow(ctx, sel, &cur, l.m.Now(), l.write, func(error) {
-		fmt.Fprintln(l.m.Stderr, "The server does not answer; waiting for it.")
+		fmt.Fprintln(l.m.Stderr, "The server does not answer. Waiting for it.")
 	})
 }
 
-// check validates the flags and returns the time to begin at, zero for none.
+// check validates the flags and returns the time of --since, zero without it.
 func (l *logsCommand) check(cmd *cobra.Command) (time.Time, error) {
 	chosen := 0
 	for _, given := range []bool{l.events, l.deployment != "", l.instance != ""} {
@@ -109,7 +110,7 @@ func (l *logsCommand) check(cmd *cobra.Command) (time.Time, error) {
 	return since, nil
 }
 
-// parseSince reads a duration before now or a point in time.
+// parseSince parses a duration before now, or a point in time.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		var n int
@@ -141,7 +142,7 @@ func (l *logsCommand) selection(ctx context.Context, c *client.Client, arn strin
 	return client.Selection{Group: application}, nil
 }
 
-// one selects the only stream that is meant by an id.
+// one selects the stream of an instance or operation by its id.
 func (l *logsCommand) one(ctx context.Context, c *client.Client, group, id, what, hint string) (client.Selection, error) {
 	stream, err := c.StreamOf(ctx, group, id)
 	if err != nil {
@@ -176,13 +177,12 @@ func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Se
 		}
 	}
 	if count == 0 && !l.follow {
-		l.m.progress().Say(term.Plain, "No lines. `slipway logs %s --events` shows the service's history.", name)
+		l.m.progress().Say(term.Plain, "No lines. `slipway logs %s --events` shows the service's events.", name)
 	}
 	return nil
 }
 
-// write prints a line. It is the application's own text: its colours are left
-// as they are.
+// write prints a line. Colours in the application's text are kept.
 func (l *logsCommand) write(e client.LogEvent) error {
 	message := strings.TrimRight(e.Message, "\r\n")
 	switch {

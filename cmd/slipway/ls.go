@@ -15,7 +15,7 @@ func newLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List services",
-		Long: `Ls lists all services by name. With --json it prints what ListServices answers,
+		Long: `Ls lists all services by name. With --json it prints the reply of ListServices,
 all pages in one.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.list(cmd.Context()) },
@@ -35,7 +35,7 @@ func (m *Main) list(ctx context.Context) error {
 		return m.printJSON(struct{ ServiceSummaryList []apiJSON }{apiList(services)})
 	}
 	if len(services) == 0 {
-		m.progress().Say(term.Plain, "No services yet. `slipway up PATH|IMAGE` makes one.")
+		m.progress().Say(term.Plain, "No services yet. `slipway up PATH|IMAGE` creates one.")
 		return nil
 	}
 	return m.printServices(services)

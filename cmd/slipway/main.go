@@ -1,8 +1,8 @@
 // Slipway runs web services from container images, as AWS App Runner did. This
-// is its one program: `slipway serve` is the server, all other verbs are its
+// is its only program: `slipway serve` is the server, all other verbs are its
 // client.
 //
-// Client verbs use the public wire API alone, one file each. Flags and
+// Client verbs use only the public wire API, one file each. Flags and
 // environment variables are read here and nowhere else.
 package main
 
@@ -27,7 +27,7 @@ import (
 // The program's exit codes.
 const (
 	exitOK          = 0
-	exitFailed      = 1   // the operation failed or rolled back, or could not be asked for
+	exitFailed      = 1   // the operation failed, was rolled back or could not be started
 	exitUsage       = 2   // the command line is wrong
 	exitInterrupted = 130 // Ctrl-C, as a shell reports SIGINT
 )
@@ -52,28 +52,28 @@ func main() {
 	os.Exit(code)
 }
 
-// Main is the program: what it reads from, writes to and is told. Tests run it
-// with buffers.
+// Main is the program with its streams and environment. Tests run it with
+// buffers.
 type Main struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
 	Now            func() time.Time
 
-	// StartServer starts a server in this process, for `slipway up` where none
-	// answers. When it is nil, up says that there is none.
+	// StartServer starts a server in this process, for `slipway up` when none
+	// answers. If it is nil, up reports that there is none.
 	StartServer StartServer
 
 	settings client.Settings // the flags every client verb has
 	json     bool
 }
 
-// StartServer starts a server and returns when it serves. The server ends when
-// ctx does.
+// StartServer starts a server and returns once it serves. The server ends with
+// ctx.
 type StartServer func(ctx context.Context, want ServerOptions) (*Server, error)
 
-// ServerOptions are what `slipway up` asks of the server it starts; the rest is
-// as `slipway serve` has it by default.
+// ServerOptions are what `slipway up` sets for the server that it starts. The
+// rest are the defaults of `slipway serve`.
 type ServerOptions struct {
 	DataDir string // absolute
 	APIAddr string // host:port
@@ -87,8 +87,8 @@ type Server struct {
 	Wait        func() error // blocks until the server has ended; nil when it was asked to
 }
 
-// Run runs the program with its arguments (without its name) and returns the
-// exit code. What it has to say is written by then.
+// Run runs the program with its arguments, without the program's name, and
+// returns the exit code. All output is written by then.
 func (m *Main) Run(ctx context.Context, args []string) int {
 	root := m.newRoot()
 	root.SetArgs(args)
@@ -100,14 +100,13 @@ func (m *Main) newRoot() *cobra.Command {
 	root := group("slipway", "Run web services from container images", `Slipway runs web services from container images, as AWS App Runner did: one
 command, a URL, health checks, scaling, pause and resume.
 
-Services are named by their name or their ARN. What a command says goes to
-standard error while it works and to standard output when it is done; --json
-makes that one JSON document: the API's own where there is one, with times as
-seconds since 1970.
+A service is given by its name or its ARN. Commands write progress to standard
+error and results to standard output. With --json the result is one JSON
+document: the API's own where there is one, with times in seconds since 1970.
 
-The exit code is 0 when all went well, 1 when the operation failed, was rolled
-back or could not be asked for, 2 when the command line is wrong, and 130 after
-Ctrl-C, which ends the waiting but never an operation.`)
+The exit code is 0 on success, 1 when the operation failed, was rolled back or
+could not be started, 2 when the command line is wrong, and 130 after Ctrl-C,
+which ends the waiting but never an operation.`)
 	root.Example = `  slipway up ./image.tar --name shop --env GREETING=hello
   slipway ls
   slipway logs -f shop
@@ -130,7 +129,7 @@ Ctrl-C, which ends the waiting but never an operation.`)
 	return root
 }
 
-// commands returns the verbs: the client's, and the server.
+// commands returns the client's verbs and the server's.
 func (m *Main) commands() []*cobra.Command {
 	services := []*cobra.Command{
 		newUpCommand(m),
@@ -170,18 +169,18 @@ const (
 	groupServer   = "server"
 )
 
-// addClientFlags adds what every client verb understands. They are the root's
-// persistent flags, so that they may stand before or after the verb.
+// addClientFlags adds the flags of all client verbs. They are persistent flags of
+// the root, so that they may precede or follow the verb.
 func (m *Main) addClientFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&m.settings.Endpoint, "endpoint", "", "server to talk to, a `URL` as http://host:port (env SLIPWAY_ENDPOINT; default "+client.DefaultEndpoint+")")
+	f.StringVar(&m.settings.Endpoint, "endpoint", "", "`URL` of the server, http://host:port (env SLIPWAY_ENDPOINT; default "+client.DefaultEndpoint+")")
 	f.StringVar(&m.settings.Region, "region", "", "`region` to sign requests for (env SLIPWAY_REGION; default: the credentials file's, AWS_REGION, us-east-1)")
 	f.StringVar(&m.settings.Credentials, "credentials", "", "AWS credentials `file` with the access key (env SLIPWAY_CREDENTIALS; default: the AWS environment, then the data directory's)")
 	f.StringVar(&m.settings.DataDir, "data-dir", "", "`directory` of the server's data (env SLIPWAY_DATA_DIR; default /var/lib/slipway as root, else slipway in the XDG data directory)")
 	f.BoolVar(&m.json, "json", false, "print JSON")
 }
 
-// target returns the server that flags and environment name.
+// target returns the server that the flags and the environment name.
 func (m *Main) target() (client.Target, error) { return m.settings.Resolve(m.Getenv) }
 
 // connect returns a client of that server.
@@ -199,7 +198,7 @@ func (m *Main) errStyle() term.Style { return term.StyleFor(m.Stderr, m.Getenv) 
 // misuse is a wrong command line.
 type misuse struct {
 	text string
-	cmd  string // whose help to read
+	cmd  string // the command whose help to read
 }
 
 func (e *misuse) Error() string { return e.text }
@@ -216,7 +215,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	return usageError(cmd, "%s", text)
 }
 
-// group is a command of commands: alone it shows its help.
+// group returns a command with subcommands. Without one it prints its help.
 func group(use, short, long string) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Long: long,
@@ -230,29 +229,28 @@ func group(use, short, long string) *cobra.Command {
 	}
 }
 
-// verb returns a command's name as it is typed after the program's.
+// verb returns a command's path without the program's name.
 func verb(cmd *cobra.Command) string {
 	_, name, _ := strings.Cut(cmd.CommandPath(), " ")
 	return name
 }
 
-// argCount makes a check that a verb got as many arguments as it takes.
+// argCount checks the number of a verb's arguments.
 func argCount(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
 			return usageError(cmd, "%s needs %s", verb(cmd), what)
 		case most == 0 && len(args) > 0:
-			return usageError(cmd, "%s takes no arguments; %q is too much", verb(cmd), args[0])
+			return usageError(cmd, "%s takes no arguments; unexpected %q", verb(cmd), args[0])
 		case len(args) > most:
-			return usageError(cmd, "%s takes %s and nothing more; %q is too much", verb(cmd), what, args[most])
+			return usageError(cmd, "%s takes only %s; unexpected %q", verb(cmd), what, args[most])
 		}
 		return nil
 	}
 }
 
-// report writes what went wrong, and what to do about it, and returns the exit
-// code.
+// report prints an error and what to do about it, and returns the exit code.
 func (m *Main) report(err error) int {
 	if err == nil {
 		return exitOK
@@ -260,11 +258,11 @@ func (m *Main) report(err error) int {
 	st := m.errStyle()
 	label := st.Dress(term.Bad, "slipway:")
 	if e, ok := errors.AsType[*misuse](err); ok {
-		fmt.Fprintf(m.Stderr, "%s %s\nRun `%s --help` for how to use it.\n", label, e.text, e.cmd)
+		fmt.Fprintf(m.Stderr, "%s %s\nSee `%s --help`.\n", label, e.text, e.cmd)
 		return exitUsage
 	}
 	t, terr := m.target()
-	if terr != nil { // then the same lies behind err
+	if terr != nil { // err has the same cause
 		t = client.Target{}
 		err = terr
 	}

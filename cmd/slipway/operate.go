@@ -16,19 +16,19 @@ import (
 	"github.com/openslipway/slipway/internal/cli/term"
 )
 
-// started is an operation that a verb has asked for.
+// started is an operation that a verb has started.
 type started struct {
 	name    string
 	arn     string
-	id      string         // "" when there was nothing to do
-	service *types.Service // as the reply shows it; nil when it does not
+	id      string         // "" if there was nothing to do
+	service *types.Service // in the reply; nil if the reply has none
 }
 
-// outcome is what became of it: the document of --json, too.
+// outcome is how an operation ended. It is also the document of --json.
 type outcome struct {
-	URL         string      `json:"Url,omitempty"`         // up alone
-	OperationID string      `json:"OperationId,omitempty"` // absent when there was nothing to do
-	Service     *apiJSON    `json:"Service,omitempty"`     // after the operation, or as the reply showed it
+	URL         string      `json:"Url,omitempty"`         // only for up
+	OperationID string      `json:"OperationId,omitempty"` // absent if there was nothing to do
+	Service     *apiJSON    `json:"Service,omitempty"`     // after the operation, or in the reply
 	Operation   *apiJSON    `json:"Operation,omitempty"`   // an OperationSummary; with --wait
 	Log         []logRecord `json:"Log,omitempty"`         // the operation's lines; with --wait
 
@@ -48,10 +48,10 @@ func newLogRecord(e client.LogEvent) logRecord {
 }
 
 func addWaitFlag(cmd *cobra.Command, wait *bool) {
-	cmd.Flags().BoolVar(wait, "wait", true, "wait for the operation's end and show its steps")
+	cmd.Flags().BoolVar(wait, "wait", true, "wait until the operation ends and show its steps")
 }
 
-// progress returns where to show work: nowhere with --json.
+// progress returns where to show progress: nowhere with --json.
 func (m *Main) progress() *term.Progress {
 	if m.json {
 		return term.NewProgress(io.Discard, term.Style{})
@@ -59,15 +59,15 @@ func (m *Main) progress() *term.Progress {
 	return term.NewProgress(m.Stderr, m.errStyle())
 }
 
-// await follows an operation to its end, showing its steps, and reads the
-// service again. An operation that ended badly is no error.
+// await waits for an operation to end, shows its steps and reads the service
+// again. An operation that failed is not an error here.
 func (m *Main) await(ctx context.Context, c *client.Client, op started, p *term.Progress) (*outcome, error) {
 	defer p.Clear()
 	out := &outcome{OperationID: op.id, Log: []logRecord{}}
 	begun := m.Now()
 	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Sight) {
 		if s.Away != nil {
-			p.Status("The server does not answer; the operation goes on when it is back.")
+			p.Status("The server does not answer. The operation continues when it is back.")
 			return
 		}
 		since := aws.ToTime(s.Operation.StartedAt)
@@ -93,8 +93,8 @@ func (m *Main) await(ctx context.Context, c *client.Client, op started, p *term.
 	return out, nil
 }
 
-// shown makes JSON of a service, without the values of its variables: only
-// describe shows them, and only when asked to.
+// shown returns the JSON of a service with masked variables: only describe shows
+// their values, and only with --show-values.
 func shown(svc *types.Service) *apiJSON {
 	if svc == nil {
 		return nil
@@ -102,20 +102,20 @@ func shown(svc *types.Service) *apiJSON {
 	return &apiJSON{masked(svc)}
 }
 
-// stopWaiting words the end of the waiting; the operation itself goes on.
+// stopWaiting returns the error of an interrupted wait. The operation continues.
 func (m *Main) stopWaiting(ctx context.Context, op started, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
 	return &client.Problem{
-		Text: "stopped waiting; the operation goes on",
-		Hint: fmt.Sprintf("`slipway ops %s` shows how it ends.", op.name),
+		Text: "stopped waiting; the operation continues",
+		Hint: fmt.Sprintf("`slipway ops %s` shows its status.", op.name),
 		Err:  context.Canceled,
 	}
 }
 
-// after returns the service as it is now, or as it was in the reply when it is
-// gone.
+// after returns the service as it is now, or as it was in the reply if it no
+// longer exists.
 func (m *Main) after(ctx context.Context, c *client.Client, op started) (*types.Service, error) {
 	out, err := c.API.DescribeService(ctx, &apprunner.DescribeServiceInput{ServiceArn: aws.String(op.arn)})
 	if client.NotFound(err) {
@@ -132,7 +132,7 @@ func took(op types.OperationSummary) string {
 	return term.Took(aws.ToTime(op.EndedAt).Sub(aws.ToTime(op.StartedAt)))
 }
 
-// failure says that an operation ended badly, nil that it did not.
+// failure returns the error of an operation that did not succeed.
 func (o *outcome) failure(name string) error {
 	if o.summary.Status == types.OperationStatusSucceeded {
 		return nil
@@ -140,26 +140,26 @@ func (o *outcome) failure(name string) error {
 	how := "failed"
 	switch o.summary.Status {
 	case types.OperationStatusRollbackSucceeded:
-		how = "failed and was rolled back: the version before goes on serving"
+		how = "failed and was rolled back: the previous version keeps serving"
 	case types.OperationStatusRollbackFailed:
-		how = "failed, and so did its rollback"
+		how = "failed, and its rollback failed too"
 	}
 	return &client.Problem{
 		Text: fmt.Sprintf("%s of %s %s (%s after %s)", o.summary.Type, name, how, o.summary.Status, took(o.summary)),
-		Hint: fmt.Sprintf("`slipway logs %s` shows what the application printed, with --deployment %s the operation's steps.", name, aws.ToString(o.summary.Id)),
+		Hint: fmt.Sprintf("`slipway logs %s` shows the application's output, and with --deployment %s the operation's steps.", name, aws.ToString(o.summary.Id)),
 	}
 }
 
-// change is a verb that starts one operation on one service: deploy, pause,
-// resume and rm differ only in these.
+// change is what differs between the verbs that start one operation on one
+// service: deploy, pause, resume and rm.
 type change struct {
 	doing string // "Pausing"
-	done  string // "is paused": after the service's name when it has succeeded
-	idle  string // "is paused already": when there was nothing to do
+	done  string // "is paused": printed after the service's name on success
+	idle  string // "is paused already": the same if there was nothing to do
 	start func(ctx context.Context, c *client.Client, arn string) (operationID string, s *types.Service, err error)
 }
 
-// changeCommand completes a command that applies the change to a service.
+// changeCommand completes the command that makes a change to a service.
 func (m *Main) changeCommand(ch change, cmd *cobra.Command) *cobra.Command {
 	wait := false
 	cmd.Args, cmd.ValidArgsFunction = argCount(1, 1, "the name of a service"), m.completeService
@@ -174,7 +174,7 @@ func (m *Main) changeCommand(ch change, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// apply starts the change and, if asked, waits for its end.
+// apply starts the change and, with wait, waits for its end.
 func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch change, wait bool) error {
 	arn, err := c.ServiceARN(ctx, nameOrARN)
 	if err != nil {
@@ -207,13 +207,13 @@ func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch
 	return nil
 }
 
-// named puts the service's name into a hint that says NAME.
+// named replaces NAME in a hint with the service's name.
 func named(p *client.Problem, name string) *client.Problem {
 	p.Hint = strings.ReplaceAll(p.Hint, "NAME", name)
 	return p
 }
 
-// finishEarly reports a change that needs no waiting, or shall have none.
+// finishEarly reports a change without waiting for its end.
 func (m *Main) finishEarly(op started, ch change) error {
 	if m.json {
 		return m.printJSON(outcome{OperationID: op.id, Service: shown(op.service)})
@@ -226,7 +226,7 @@ func (m *Main) finishEarly(op started, ch change) error {
 	return nil
 }
 
-// resourceName returns the name within an ARN.
+// resourceName returns the name in an ARN.
 func resourceName(arn string) string {
 	parts := strings.Split(arn, "/")
 	if len(parts) < 2 {
@@ -235,8 +235,8 @@ func resourceName(arn string) string {
 	return parts[1]
 }
 
-// lasted is how a time stands in a table: how long it was from one to the other, or
-// is by now where the other has not come.
+// lasted formats the time between from and until for a table. If until is nil, it
+// is the time until now.
 func lasted(from, until *time.Time, now time.Time) string {
 	if from == nil {
 		return "-"

@@ -16,9 +16,9 @@ func newOpsCommand(m *Main) *cobra.Command {
 		Use:     "ops SERVICE",
 		Aliases: []string{"operations"},
 		Short:   "List a service's operations",
-		Long: "Ops lists what was done to a service, newest first. `slipway logs SERVICE\n" +
-			"--deployment ID` shows an operation's steps. With --json it prints what\n" +
-			"ListOperations answers, all pages in one.",
+		Long: "Ops lists the operations on a service, newest first. `slipway logs SERVICE\n" +
+			"--deployment ID` shows an operation's steps. With --json it prints the reply of\n" +
+			"ListOperations, all pages in one.",
 		Example:           "  slipway ops shop",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,

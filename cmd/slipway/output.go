@@ -9,22 +9,22 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// printJSON writes v, a struct of ours, as the command's one document.
+// printJSON writes v as the command's only document.
 func (m *Main) printJSON(v any) error {
 	doc, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return fmt.Errorf("encode the result: %w", err)
 	}
 	return term.JSON(m.Stdout, doc)
 }
 
-// apiJSON is a struct of the SDK that is encoded as the API does it.
+// apiJSON encodes a struct of the SDK as the API does.
 type apiJSON struct{ value any }
 
 // MarshalJSON encodes the value.
 func (a apiJSON) MarshalJSON() ([]byte, error) { return wire.Marshal(a.value) }
 
-// apiList encodes a list of the SDK's structs; no elements make an empty list.
+// apiList encodes a list of the SDK's structs. It is never null.
 func apiList[T any](values []T) []apiJSON {
 	list := make([]apiJSON, len(values))
 	for i := range values {
@@ -33,8 +33,8 @@ func apiList[T any](values []T) []apiJSON {
 	return list
 }
 
-// serviceURL makes a URL of the host name, perhaps with a port, that the API
-// gives as a service's URL.
+// serviceURL returns the URL of a service. The API gives only its host name,
+// possibly with a port.
 func serviceURL(host string) string {
 	if host == "" {
 		return ""
@@ -45,7 +45,7 @@ func serviceURL(host string) string {
 	return "http://" + host
 }
 
-// statusTone colours a status of a service or an operation.
+// statusTone returns the tone of a service's or operation's status.
 func statusTone(status string) term.Tone {
 	switch status {
 	case "RUNNING", "SUCCEEDED":

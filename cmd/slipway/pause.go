@@ -14,10 +14,10 @@ import (
 func newPauseCommand(m *Main) *cobra.Command {
 	return m.changeCommand(pausing, &cobra.Command{
 		Use:   "pause SERVICE",
-		Short: "Stop a service's instances and keep all else",
-		Long: `Pause stops all instances of a service. Its URL, configuration and image stay;
-requests are answered with 503 until it is resumed. What instances wrote to
-their disks is gone.`,
+		Short: "Pause a service",
+		Long: `Pause stops all instances of a service. Its URL, configuration and image are kept.
+Requests are answered with 503 until the service is resumed. Files that instances
+wrote to their disks are lost.`,
 		Example: "  slipway pause shop",
 	})
 }

@@ -14,9 +14,9 @@ import (
 func newResumeCommand(m *Main) *cobra.Command {
 	return m.changeCommand(resuming, &cobra.Command{
 		Use:   "resume SERVICE",
-		Short: "Start a paused service again",
-		Long: `Resume starts the version that a paused service ran last, without pulling its
-image anew, at the URL it had.`,
+		Short: "Resume a paused service",
+		Long: `Resume starts the version that the service ran when it was paused, at the same URL,
+without pulling its image again.`,
 		Example: "  slipway resume shop",
 	})
 }

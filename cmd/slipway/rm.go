@@ -26,15 +26,15 @@ func newRmCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm SERVICE",
 		Short: "Delete a service",
-		Long: `Rm deletes a service with its instances, its URL and its logs. There is no way
-back. On a terminal it asks first, unless --yes is given.`,
+		Long: `Rm deletes a service with its instances, its URL and its logs. This can't be
+undone. On a terminal it asks for confirmation, unless --yes is given.`,
 		Example:           "  slipway rm shop --yes",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return rm.run(cmd.Context(), args[0]) },
 	}
 	addWaitFlag(cmd, &rm.wait)
-	cmd.Flags().BoolVarP(&rm.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVarP(&rm.yes, "yes", "y", false, "do not ask for confirmation")
 	return cmd
 }
 
@@ -48,7 +48,7 @@ func (rm *rmCommand) run(ctx context.Context, nameOrARN string) error {
 		if err != nil {
 			return err
 		}
-		nameOrARN = aws.ToString(svc.ServiceArn) // what was asked about, and nothing else
+		nameOrARN = aws.ToString(svc.ServiceArn) // delete the service that was confirmed, and no other
 		if !rm.confirmed(aws.ToString(svc.ServiceName), string(svc.Status)) {
 			return &client.Problem{Text: "nothing was deleted"}
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 )
 
-// sizes bound how a service scales.
+// sizes are the limits of an auto scaling configuration.
 type sizes struct {
 	concurrency, least, most int32
 }
@@ -19,8 +19,8 @@ type sizes struct {
 // usualSizes are App Runner's defaults.
 var usualSizes = sizes{concurrency: 100, least: 1, most: 25}
 
-// with returns the sizes with those of the flags that are not zero. A single
-// bound that passes the other moves it along.
+// with returns the sizes, replaced by the flags that are not zero. If only one
+// limit is given and it passes the other, the other follows it.
 func (s sizes) with(flags sizes) sizes {
 	if flags.concurrency != 0 {
 		s.concurrency = flags.concurrency
@@ -40,8 +40,9 @@ func (s sizes) with(flags sizes) sizes {
 	return s
 }
 
-// name is what up calls a scaling configuration of these sizes. It follows from
-// them, so that services of the same sizes share one: accounts may have ten.
+// name is the name of up's scaling configuration of these sizes. It is derived
+// from them, so that services with the same sizes share one: an account may have
+// ten.
 func (s sizes) name() string {
 	return fmt.Sprintf("min-%d-max-%d-concurrency-%d", s.least, s.most, s.concurrency)
 }
@@ -54,9 +55,9 @@ func sizesOf(cfg *types.AutoScalingConfiguration) sizes {
 	}
 }
 
-// scalingARN returns the ARN of a scaling configuration with the sizes that the
-// flags make of the service's (svc may be nil), making one if need be. It is
-// nil when the service is to keep its own.
+// scalingARN returns the ARN of a scaling configuration with the service's sizes
+// (svc may be nil) changed by the flags. It creates one if none exists. It
+// returns nil if the service keeps its own.
 func scalingARN(ctx context.Context, c *client.Client, flags sizes, svc *types.Service) (*string, error) {
 	if flags == (sizes{}) {
 		return nil, nil
@@ -91,9 +92,9 @@ func scalingARN(ctx context.Context, c *client.Client, flags sizes, svc *types.S
 	return out.AutoScalingConfiguration.AutoScalingConfigurationArn, nil
 }
 
-// findScaling returns the ARN of a configuration that up made of these sizes
-// before, nil when there is none. The sizes are compared too, since anybody may
-// make a configuration of that name.
+// findScaling returns the ARN of a configuration that an earlier up created for
+// these sizes, nil if there is none. The sizes are compared too, since any client
+// may create a configuration with that name.
 func findScaling(ctx context.Context, c *client.Client, want sizes) (*string, error) {
 	pages := apprunner.NewListAutoScalingConfigurationsPaginator(c.API, &apprunner.ListAutoScalingConfigurationsInput{
 		AutoScalingConfigurationName: aws.String(want.name()),

@@ -17,15 +17,15 @@ import (
 )
 
 func newSecretCommand(m *Main) *cobra.Command {
-	cmd := group("secret", "Keep secrets for services", `Secret works with the secrets that the server keeps, encrypted, for the
-RuntimeEnvironmentSecrets of services. They are those of AWS Secrets Manager: its
-clients see the same. A service reads them when it is deployed or resumed, so
-that a new value reaches it with the next deployment.`)
+	cmd := group("secret", "Manage secrets of services", `Secret manages the secrets that the server stores, encrypted, for the
+RuntimeEnvironmentSecrets of services. Clients of AWS Secrets Manager see the same
+secrets. A service reads them when it is deployed or resumed: a new value takes
+effect with the next deployment.`)
 	cmd.AddCommand(newSecretPutCommand(m), newSecretGetCommand(m), newSecretLsCommand(m), newSecretRmCommand(m))
 	return cmd
 }
 
-// maxSecret is the most bytes of a value.
+// maxSecret is the largest value in bytes.
 const maxSecret = 64 << 10
 
 type secretPut struct {
@@ -39,12 +39,12 @@ func newSecretPutCommand(m *Main) *cobra.Command {
 	put := secretPut{m: m}
 	cmd := &cobra.Command{
 		Use:   "put NAME",
-		Short: "Give a secret a value",
-		Long: `Put gives a secret a new value, and makes the secret if there is none. The value
-is read from standard input, or from a file with --file; on a terminal it is
-asked for and not shown. It is never an argument, which every user of the host
-could see. One line break at its end is left off, unless --raw is given. What is
-no text is kept as a binary value.
+		Short: "Create a secret, or set its value",
+		Long: `Put sets the value of a secret, and creates the secret if it does not exist. The
+value is read from standard input, or from a file with --file; on a terminal put
+asks for it without echo. It is never an argument, which every user of the host
+could see. One trailing line break is removed, unless --raw is given. A value that
+is not valid UTF-8 is stored as binary.
 
 It prints the secret's ARN, which RuntimeEnvironmentSecrets refer to.`,
 		Example: `  slipway secret put shop/db < password.txt
@@ -55,7 +55,7 @@ It prints the secret's ARN, which RuntimeEnvironmentSecrets refer to.`,
 	f := cmd.Flags()
 	f.StringVarP(&put.file, "file", "f", "", "`file` with the value (default: standard input)")
 	f.StringVar(&put.description, "description", "", "what the secret is for")
-	f.BoolVar(&put.raw, "raw", false, "keep a line break at the end")
+	f.BoolVar(&put.raw, "raw", false, "keep the trailing line break")
 	return cmd
 }
 
@@ -78,9 +78,9 @@ func (put *secretPut) run(ctx context.Context, name string) error {
 			VersionID string `json:"VersionId"`
 		}{arn, version})
 	}
-	said := "Secret %s is made"
+	said := "Secret %s is created"
 	if existed {
-		said = "Secret %s has a new value; services read it when they are deployed next"
+		said = "Secret %s has a new value; services read it at their next deployment"
 	}
 	put.m.progress().Say(term.Good, said, name)
 	_, err = fmt.Fprintln(put.m.Stdout, arn)
@@ -132,8 +132,8 @@ func newSecretGetCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get NAME|ARN",
 		Short: "Print the value of a secret",
-		Long: `Get prints a secret's value as it is, with a line break behind it on a terminal
-alone. With --json it prints what GetSecretValue answers.`,
+		Long: `Get prints a secret's value verbatim; on a terminal a line break follows. With
+--json it prints the reply of GetSecretValue.`,
 		Example: "  slipway secret get shop/db --stage AWSPREVIOUS",
 		Args:    argCount(1, 1, "the name of a secret"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return m.getSecret(cmd.Context(), args[0], stage) },
@@ -171,12 +171,12 @@ func newSecretLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List secrets",
-		Long: `Ls lists secrets by name, without their values. With --json it prints what
-ListSecrets answers, all pages in one.`,
+		Long: `Ls lists secrets by name, without their values. With --json it prints the reply of
+ListSecrets, all pages in one.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.listSecrets(cmd.Context(), deleted) },
 	}
-	cmd.Flags().BoolVar(&deleted, "deleted", false, "list secrets that are to be deleted, too")
+	cmd.Flags().BoolVar(&deleted, "deleted", false, "also list secrets that are scheduled for deletion")
 	return cmd
 }
 
@@ -193,7 +193,7 @@ func (m *Main) listSecrets(ctx context.Context, deleted bool) error {
 		return m.printJSON(struct{ SecretList []apiJSON }{apiList(list)})
 	}
 	if len(list) == 0 {
-		m.progress().Say(term.Plain, "No secrets yet. `slipway secret put NAME` makes one.")
+		m.progress().Say(term.Plain, "No secrets yet. `slipway secret put NAME` creates one.")
 		return nil
 	}
 	t := term.Table{Head: []string{"NAME", "VERSIONS", "CHANGED", "DESCRIPTION"}}
@@ -224,15 +224,16 @@ func newSecretRmCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME|ARN",
 		Short: "Delete a secret",
-		Long: `Rm deletes a secret. For some days it can be taken back with --restore; with --now
-it is gone at once. Services that refer to it run on, but can't be deployed.`,
+		Long: `Rm schedules a secret for deletion. Until then --restore cancels the deletion; with
+--now the secret is deleted immediately. Services that refer to it keep running,
+but can't be deployed.`,
 		Args: argCount(1, 1, "the name of a secret"),
 		RunE: func(cmd *cobra.Command, args []string) error { return rm.run(cmd, args[0]) },
 	}
 	f := cmd.Flags()
-	f.BoolVar(&rm.now, "now", false, "delete it for good")
-	f.BoolVar(&rm.restore, "restore", false, "take a deletion back")
-	f.Int64Var(&rm.days, "days", 30, "how many days it can be taken back, 7 to 30")
+	f.BoolVar(&rm.now, "now", false, "delete the secret immediately")
+	f.BoolVar(&rm.restore, "restore", false, "cancel a scheduled deletion")
+	f.Int64Var(&rm.days, "days", 30, "`days` until the deletion, 7 to 30")
 	return cmd
 }
 
@@ -266,7 +267,7 @@ func (rm *secretRm) run(cmd *cobra.Command, id string) error {
 	case rm.now:
 		rm.m.progress().Say(term.Good, "Secret %s is deleted", id)
 	default:
-		rm.m.progress().Say(term.Good, "Secret %s is deleted on %s; until then --restore takes that back", id, aws.ToTime(out.DeletionDate).Format("2006-01-02"))
+		rm.m.progress().Say(term.Good, "Secret %s will be deleted on %s; until then --restore cancels the deletion", id, aws.ToTime(out.DeletionDate).Format("2006-01-02"))
 	}
 	return nil
 }

@@ -42,20 +42,20 @@ func newUpCommand(m *Main) *cobra.Command {
 	up := &upCommand{m: m}
 	cmd := &cobra.Command{
 		Use:   "up PATH|IMAGE",
-		Short: "Deploy an image: a URL from a file or a name",
-		Long: `Up makes a service of an image, or deploys the image to the service of that name
-if there is one, and prints its URL.
+		Short: "Deploy an image as a service",
+		Long: `Up creates a service from an image, or deploys the image to the service of that
+name if it exists, and prints the service's URL.
 
-PATH is an OCI layout directory, an OCI archive or what ` + "`docker save`" + ` wrote,
-gzipped or not: it is imported into the server's registry first. IMAGE is the
-name of an image there or in any other registry: nginx means the server's own
-nginx, if it has one, and otherwise docker.io/library/nginx.
+PATH is an OCI layout directory, an OCI archive or the output of ` + "`docker save`" + `,
+gzipped or not. It is imported into the server's registry first. IMAGE is the name
+of an image there or in any other registry: nginx is the server's own nginx if it
+has one, and otherwise docker.io/library/nginx.
 
-Of a service that exists, only what flags name is changed; variables are added
-to those it has. A paused service is resumed first.
+For an existing service, only the settings given by flags change; environment
+variables are added to existing ones. A paused service is resumed first.
 
-When no server answers at an endpoint on this machine, up starts one and serves
-in the foreground until Ctrl-C.`,
+If the endpoint is on this machine and no server answers, up starts one in the
+foreground until Ctrl-C.`,
 		Example: `  slipway up ./image.tar
   slipway up shop:1.0 --env GREETING=hello --env-file .env --min 2 --max 10
   slipway up public.ecr.aws/nginx/nginx:latest --name web-front --port 80`,
@@ -71,18 +71,18 @@ in the foreground until Ctrl-C.`,
 }
 
 func (up *upCommand) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&up.name, "name", "", "the service's `name` (default: made of the image's)")
+	f.StringVar(&up.name, "name", "", "the service's `name` (default: derived from the image's name)")
 	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one the image exposes, else 8080)")
-	f.StringArrayVarP(&up.env, "env", "e", nil, "set the variable `NAME=value`, or NAME to the value it has here; repeatable")
+	f.StringArrayVarP(&up.env, "env", "e", nil, "set an environment variable, `NAME=value`; NAME takes the value from this environment; repeatable")
 	f.StringArrayVar(&up.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
-	f.StringArrayVar(&up.secrets, "secret", nil, "set the variable to a secret's value at each deployment: `NAME=SECRET`, the name or ARN of a secret (see slipway secret) or parameter; repeatable")
+	f.StringArrayVar(&up.secrets, "secret", nil, "set an environment variable to the value that a secret has at each deployment: `NAME=SECRET`, the name or ARN of a secret (see slipway secret) or parameter; repeatable")
 	f.StringArrayVar(&up.unset, "unset-env", nil, "remove the variable `NAME` from the service; repeatable")
 	f.StringVar(&up.cpu, "cpu", "", "CPU of an instance: `vCPU` 0.25, 0.5, 1, 2 or 4 (default 1)")
 	f.StringVar(&up.memory, "memory", "", "memory of an instance: `GB` 0.5, 1, 2, 3, 4, 6, 8, 10 or 12 (default 2)")
-	f.Int32Var(&up.sizes.least, "min", 0, "least `number` of instances (default 1)")
-	f.Int32Var(&up.sizes.most, "max", 0, "largest `number` of instances (default 25)")
-	f.Int32Var(&up.sizes.concurrency, "concurrency", 0, "`requests` at once that an instance takes (default 100)")
-	f.StringVar(&up.startCommand, "start-command", "", "`command` to run instead of the image's own")
+	f.Int32Var(&up.sizes.least, "min", 0, "minimum `number` of instances (default 1)")
+	f.Int32Var(&up.sizes.most, "max", 0, "maximum `number` of instances (default 25)")
+	f.Int32Var(&up.sizes.concurrency, "concurrency", 0, "maximum concurrent `requests` of an instance (default 100)")
+	f.StringVar(&up.startCommand, "start-command", "", "`command` to run instead of the image's entry point and command")
 	f.StringVar(&up.healthPath, "health-path", "", "`path` that answers 2xx when the application is healthy (default: a TCP connection is enough)")
 }
 
@@ -110,15 +110,15 @@ func (up *upCommand) run(cmd *cobra.Command, source string) error {
 		return err
 	}
 	if err == nil {
-		up.m.progress().Say(term.Plain, "Serving until Ctrl-C. Instances live on; the next `slipway serve` finds them.")
+		up.m.progress().Say(term.Plain, "Serving until Ctrl-C. Instances keep running; the next `slipway serve` adopts them.")
 	} else {
 		cancel()
 	}
 	return errors.Join(err, server.Wait())
 }
 
-// server starts a server when none answers where one of this machine should.
-// It returns nil when there is one.
+// server starts a server if the target is on this machine and none answers there.
+// Otherwise it returns nil.
 func (up *upCommand) server(ctx context.Context) (*Server, error) {
 	t, err := up.m.target()
 	if err != nil {
@@ -139,7 +139,7 @@ func (up *upCommand) server(ctx context.Context) (*Server, error) {
 	return server, nil
 }
 
-// deploy brings the service about.
+// deploy creates or updates the service.
 func (up *upCommand) deploy(ctx context.Context, source string, env map[string]string) error {
 	c, err := up.m.connect(ctx)
 	if err != nil {
@@ -223,7 +223,7 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 	}
 	if svc.SourceConfiguration == nil || svc.SourceConfiguration.ImageRepository == nil {
 		return &client.Problem{
-			Text: fmt.Sprintf("service %s is built from source code, so that it cannot run an image", up.name),
+			Text: fmt.Sprintf("service %s is built from source code; it can't run an image", up.name),
 			Hint: "Choose another --name, or `slipway rm " + up.name + "` first.",
 		}
 	}
@@ -234,7 +234,7 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 	in := w.update(svc)
 	switch {
 	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@") && len(w.secrets) == 0:
-		p.Say(term.Plain, "Service %s runs %s already", up.name, shortImage(w.image))
+		p.Say(term.Plain, "Service %s already runs %s", up.name, shortImage(w.image))
 		return up.finish(ctx, c, op, p)
 	case in == nil && svc.Status == types.ServiceStatusRunning:
 		p.Say(term.Plain, "Deploying %s to service %s", shortImage(w.image), up.name)
@@ -255,8 +255,8 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn s
 	return up.finish(ctx, c, op, p)
 }
 
-// settled returns the service when it can be updated: it waits for a running
-// operation and resumes what is paused, unless it must not wait.
+// settled returns the service once it can be updated: it waits for a running
+// operation and resumes a paused service. Without --wait it returns at once.
 func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, p *term.Progress) (*types.Service, error) {
 	for {
 		svc, err := c.Describe(ctx, arn)
@@ -276,7 +276,7 @@ func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, 
 	}
 }
 
-// awaitOther waits for the operation that a service is in, if it still is.
+// awaitOther waits for a service's running operation.
 func (up *upCommand) awaitOther(ctx context.Context, c *client.Client, svc *types.Service, p *term.Progress) error {
 	arn := aws.ToString(svc.ServiceArn)
 	op, err := c.Operation(ctx, arn, "")
@@ -310,7 +310,7 @@ func (up *upCommand) resumed(ctx context.Context, c *client.Client, svc *types.S
 	return out.service, out.failure(up.name)
 }
 
-// finish waits if it is to, and prints the URL.
+// finish waits for the operation, unless --wait=false, and prints the URL.
 func (up *upCommand) finish(ctx context.Context, c *client.Client, op started, p *term.Progress) error {
 	out := &outcome{OperationID: op.id, Service: shown(op.service), service: op.service}
 	var failed error
@@ -341,12 +341,12 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op started, p
 type upImage struct {
 	identifier string // as ImageIdentifier
 	kind       types.ImageRepositoryType
-	title      string         // to name a service after
-	config     *v1.ConfigFile // nil when not known here
+	title      string         // from which a service's name is derived
+	config     *v1.ConfigFile // nil if the client does not have it
 }
 
-// port returns the one TCP port that the image exposes, nil when that is not
-// known or not one.
+// port returns the image's exposed TCP port, nil if it is not known or there are
+// several.
 func (i upImage) port() *string {
 	if i.config == nil {
 		return nil
@@ -363,8 +363,8 @@ func (i upImage) port() *string {
 	return &ports[0]
 }
 
-// image finds out what is meant by the argument, and imports it if it is a
-// path. What looks like a path is never taken for a name.
+// image resolves the argument, and imports the image if it is a path. An argument
+// that looks like a path is never taken as a name.
 func (up *upCommand) image(ctx context.Context, c *client.Client, source string) (upImage, error) {
 	_, err := os.Stat(source)
 	if err == nil || strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") || strings.HasSuffix(source, ".tar") {
@@ -373,8 +373,8 @@ func (up *upCommand) image(ctx context.Context, c *client.Client, source string)
 	return up.fromName(ctx, c, source)
 }
 
-// fromPath imports an image and names it by its digest: what runs is what was
-// handed over, whoever moves a tag later.
+// fromPath imports an image and names it by its digest, so that exactly this
+// image runs even if a tag moves later.
 func (up *upCommand) fromPath(ctx context.Context, c *client.Client, path string) (upImage, error) {
 	img, err := openImage(path)
 	if err != nil {
@@ -399,8 +399,8 @@ func (up *upCommand) fromPath(ctx context.Context, c *client.Client, path string
 	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: img.Name, config: config}, nil
 }
 
-// fromName takes an image of the server's registry, if it has one of the name,
-// and otherwise any other registry's.
+// fromName resolves a name to an image of the server's registry if it has one,
+// and otherwise to another registry's.
 func (up *upCommand) fromName(ctx context.Context, c *client.Client, image string) (upImage, error) {
 	ref, err := name.ParseReference(image)
 	if err != nil {
@@ -433,7 +433,7 @@ func (up *upCommand) fromName(ctx context.Context, c *client.Client, image strin
 	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: title, config: config}, nil
 }
 
-// shortImage is an image's name as people compare it.
+// shortImage returns an image's name with a shortened digest.
 func shortImage(identifier string) string {
 	name, digest, pinned := strings.Cut(imageForPeople(identifier), "@")
 	if !pinned {

@@ -8,8 +8,8 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 )
 
-// secretReferences makes references of what --secret says: of the name of a
-// secret that the server keeps its ARN, of anything else what it is.
+// secretReferences returns the references of --secret: the ARN of a secret that
+// the server stores under this name, or else the text itself.
 func secretReferences(ctx context.Context, c *client.Client, list []string) (map[string]string, error) {
 	references := map[string]string{}
 	for _, text := range list {
@@ -28,7 +28,7 @@ func secretReferences(ctx context.Context, c *client.Client, list []string) (map
 	return references, nil
 }
 
-// checkSecrets refuses what is no --secret.
+// checkSecrets validates --secret.
 func checkSecrets(list []string) error {
 	for _, text := range list {
 		if name, ref, ok := strings.Cut(text, "="); !ok || name == "" || ref == "" {
@@ -38,8 +38,8 @@ func checkSecrets(list []string) error {
 	return nil
 }
 
-// roleFor is the instance role for a service with secrets that has none: App
-// Runner's API asks for one, which reads the secrets. Here it is but a name.
+// roleFor returns an instance role for a service with secrets. App Runner's API
+// requires one that may read the secrets; here it is only a name.
 func roleFor(ctx context.Context, c *client.Client) (string, error) {
 	account, err := c.Account(ctx)
 	return "arn:aws:iam::" + account + ":role/slipway-instance", err

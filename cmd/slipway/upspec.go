@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// wish is what `slipway up` is to make of a service. Nil and empty members
-// leave what is there, or the server's defaults.
+// wish is the service that `slipway up` is to create or update. Nil and empty
+// members keep the service's values, or the server's defaults.
 type wish struct {
 	image     string // as ImageIdentifier
 	imageType types.ImageRepositoryType
@@ -24,12 +24,12 @@ type wish struct {
 	unset        []string          // names of variables
 
 	cpu, memory *string
-	role        string // of instances, where the service needs one and has none
+	role        string // instance role, if the service needs one and has none
 	healthPath  *string
 	scaling     *string // ARN
 }
 
-// create returns the request that makes a service of the wish.
+// create returns the request that creates the service.
 func (w wish) create(name string) *apprunner.CreateServiceInput {
 	return &apprunner.CreateServiceInput{
 		ServiceName:                 aws.String(name),
@@ -40,8 +40,8 @@ func (w wish) create(name string) *apprunner.CreateServiceInput {
 	}
 }
 
-// update returns the request that makes the service as wished, or nil when it
-// is so already.
+// update returns the request that brings svc to the desired state, nil if it is
+// there already.
 func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
 	in := &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn}
 	same := true
@@ -63,8 +63,8 @@ func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
 	return in
 }
 
-// source returns the source with the wished changes to what is there. A service
-// that up makes does not deploy by itself: up and deploy do.
+// source returns old with the desired changes. A service that up creates has no
+// automatic deployments: up and deploy start them.
 func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration {
 	source := &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)}
 	cfg := types.ImageConfiguration{}
@@ -93,8 +93,8 @@ func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration 
 	return source
 }
 
-// merged returns variables of one kind with those set that are wished, and
-// without those that are unset or are to be of the other kind.
+// merged returns old with the variables in set, and without those that are unset
+// or that become the other kind (plain or secret).
 func (w wish) merged(old, set, other map[string]string) map[string]string {
 	if len(old) == 0 && len(set) == 0 {
 		return old
@@ -111,8 +111,8 @@ func (w wish) merged(old, set, other map[string]string) map[string]string {
 	return env
 }
 
-// instance returns what is wished of an instance, nil for nothing. The role is
-// only for a service that has none.
+// instance returns the desired instance configuration, nil for no change. The role
+// is set only on a service that has none.
 func (w wish) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
 	in := &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
 	if w.role != "" && (old == nil || aws.ToString(old.InstanceRoleArn) == "") {
@@ -131,7 +131,8 @@ func (w wish) health() *types.HealthCheckConfiguration {
 	return &types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolHttp, Path: w.healthPath}
 }
 
-// deployed returns of a source what up can change, with nil and empty alike.
+// deployed returns the parts of a source that up can change, in a form that can
+// be compared: nil and empty are equal.
 func deployed(s *types.SourceConfiguration) any {
 	type image struct {
 		identifier, kind, port, start string
@@ -162,11 +163,11 @@ func sameHealth(want, have *types.HealthCheckConfiguration) bool {
 	return have != nil && have.Protocol == want.Protocol && aws.ToString(have.Path) == aws.ToString(want.Path)
 }
 
-// cpuValue makes an API value of what people write: "0.5", "1 vCPU", "512".
-// What it does not understand it leaves to the server to refuse.
+// cpuValue converts "0.5", "1 vCPU" or "512" to the API's form. It passes on other
+// text for the server to reject.
 func cpuValue(s string) string { return quantity(s, "vCPU", 4) }
 
-// memoryValue makes an API value of what people write: "2", "2GB", "2048".
+// memoryValue converts "2", "2GB" or "2048" to the API's form.
 func memoryValue(s string) string { return quantity(s, "GB", 12) }
 
 // quantity adds the unit to a bare number that is at most largest, and a space
@@ -182,8 +183,8 @@ func quantity(s, unit string, largest float64) string {
 	return number + " " + unit
 }
 
-// defaultServiceName makes a service name of an image's: the allowed letters,
-// 4 to 40 of them.
+// defaultServiceName derives a service's name from an image's: 4 to 40 allowed
+// characters.
 func defaultServiceName(image string) string {
 	const shortest, longest = 4, 40
 	image = image[strings.LastIndexByte(image, '/')+1:]

@@ -91,8 +91,8 @@ func TestParseVariables(t *testing.T) {
 	}
 	for text, says := range map[string]string{
 		"A=1\n=x":                         "line 2: a variable has no name",
-		"A B=x":                           "has a space",
-		"A=\x00":                          "the value of A has a NUL",
+		"A B=x":                           "contains a space",
+		"A=\x00":                          "the value of A contains a NUL",
 		"A=" + strings.Repeat("x", 2<<20): "too long",
 	} {
 		if err := parseVariables(strings.NewReader(text), env, strings.ToLower); err == nil || !strings.Contains(err.Error(), says) {

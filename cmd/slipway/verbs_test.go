@@ -255,7 +255,7 @@ func TestCtrlCEndsTheWaitingAlone(t *testing.T) {
 		t.Errorf("exit code %d, want %d", c, exitInterrupted)
 	}
 	<-code
-	if !strings.Contains(said, "the operation goes on\n`slipway ops shop` shows how it ends.") {
+	if !strings.Contains(said, "the operation continues\n`slipway ops shop` shows its status.") {
 		t.Errorf("said %q", said)
 	}
 	s.server.mu.Lock()
@@ -288,7 +288,7 @@ func TestCompletion(t *testing.T) {
 		"pause ":         "billing\nshop\n:4\n",
 		"pause shop ":    ":4\n",
 		"describe --sh":  "--show-values\tshow the values of environment variables\n:4\n",
-		"--endpoint x l": "logs\tShow what a service's instances print, or its history\nls\tList services\n:4\n",
+		"--endpoint x l": "logs\tShow the output of a service's instances, or its events\nls\tList services\n:4\n",
 	} {
 		_, out, _ := s.quietly(t.Context(), append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		if out != want {

@@ -8,15 +8,15 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is the release's, set by the linker (-X main.version=v1.2.3).
+// version is the release, set by the linker (-X main.version=v1.2.3).
 var version = ""
 
-// build tells what this program was made from.
+// build describes how this program was built.
 type build struct {
 	Version  string `json:"Version"`            // "v1.2.3", or "devel"
-	Commit   string `json:"Commit,omitempty"`   // of the sources, where the build recorded it
+	Commit   string `json:"Commit,omitempty"`   // of the sources, if the build recorded it
 	Time     string `json:"Time,omitempty"`     // of that commit, RFC 3339
-	Modified bool   `json:"Modified,omitempty"` // the sources were changed since
+	Modified bool   `json:"Modified,omitempty"` // the sources differ from the commit
 	Go       string `json:"Go"`
 	Platform string `json:"Platform"`
 }
@@ -37,7 +37,7 @@ func newVersionCommand(m *Main) *cobra.Command {
 	}
 }
 
-// String returns the version for people, on one line.
+// String returns one line for people.
 func (b build) String() string {
 	s := "slipway " + b.Version
 	if b.Commit != "" {
