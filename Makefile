@@ -4,7 +4,7 @@ GO        ?= go
 BIN       := bin
 INIT      := internal/runtime/embedded/initbin/slipway-init
 LDFLAGS   := -s -w
-UNIT      = $(shell $(GO) list ./... | grep -v '/e2e$$')
+UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 
 # Development tools are run at a fixed version and stay out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -48,7 +48,7 @@ unit: init
 # More at once than there are cores, for most of them wait for a client that
 # sleeps between its questions, as Terraform does.
 e2e: build ## the real binary with real clients (as root)
-	$(GO) test -count=1 -parallel 4 -timeout 20m ./e2e
+	$(GO) test -count=1 -p 4 -parallel 2 -timeout 20m ./e2e/...
 
 fuzz: ## fuzz the parsers that strangers reach first, a minute each
 	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)

@@ -35,7 +35,7 @@ type options struct {
 func main() {
 	c := options{}
 	flag.StringVar(&c.slipway, "slipway", "bin/slipway", "binary to measure")
-	flag.StringVar(&c.program, "program", "./e2e/testdata/app", "main package of the service to start")
+	flag.StringVar(&c.program, "program", "./e2e/harness/testdata/app", "main package of the service to start")
 	flag.StringVar(&c.out, "out", "docs/benchmarks.md", "page to write, - for none")
 	flag.IntVar(&c.rounds, "rounds", 25, "rounds of each comparison")
 	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")

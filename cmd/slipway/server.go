@@ -166,7 +166,7 @@ func (s *server) openStore(ctx context.Context) (err error) {
 	}
 	s.onClose(s.store.Close)
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.FreeLeases(), tx.ForgetRouters(time.Time{}))
+		return errors.Join(tx.ReleaseLeases(), tx.ForgetRouters(time.Time{}))
 	})
 	if err != nil {
 		return fmt.Errorf("take over from the last server: %w", err)

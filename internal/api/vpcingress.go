@@ -217,7 +217,7 @@ func (a *API) changeVPCIngress(ctx context.Context, arn, verb string,
 		if c, err = change(c); err != nil {
 			return err
 		}
-		if err := tx.ChangeVPCIngress(c); err != nil {
+		if err := tx.SaveVPCIngressIntent(c); err != nil {
 			return err
 		}
 		out, err = a.vpcIngress(tx, c)

@@ -57,7 +57,7 @@ func (b *bench) see(arn, failure string) {
 		if !c.RemovedAt.IsZero() {
 			c.DeletedAt = b.Clock.Now()
 		}
-		return tx.SeeVPCIngress(c)
+		return tx.SaveVPCIngressState(c)
 	})
 }
 

@@ -72,7 +72,7 @@ func (w fakeFleet) run(ctx context.Context) {
 }
 
 func (w fakeFleet) pass(tx *store.Tx) error {
-	if err := tx.SeeRouter("router", 1, time.Now()); err != nil {
+	if err := tx.PutRouter("router", 1, time.Now()); err != nil {
 		return err
 	}
 	services, err := tx.Services(time.Time{}, "", 0)
@@ -255,7 +255,7 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 				die() // the rest of the process, which executes no operation
 				<-ended
 				time.Sleep(time.Second) // the time a restart takes
-				if err := st.Update(ctx, (*store.Tx).FreeLeases); err == nil {
+				if err := st.Update(ctx, (*store.Tx).ReleaseLeases); err == nil {
 					start(t, running, ctx, st, res, read, "second", nil)
 				}
 			}

@@ -120,6 +120,9 @@ func refuse(importPath, self, target string) string {
 	if importPath == module {
 		return "the vocabulary imports nothing of ours"
 	}
+	if strings.HasPrefix(importPath, module+"/e2e/") && (strings.HasPrefix(target, module+"/e2e/") || target == module+"/internal/sdkhttp" || strings.HasSuffix(target, "test")) {
+		return ""
+	}
 	if self == importPath { // outside internal: examples, e2e, bench
 		return "a program beside the product uses it from outside"
 	}
@@ -172,6 +175,12 @@ func TestRefuse(t *testing.T) {
 	if refuse(module+"/internal/cli", "cli", module+"/cmd/slipway") == "" {
 		t.Error("a package may import a command")
 	}
+	if refuse(module+"/e2e/harness", module+"/e2e/harness", module+"/internal/store") == "" {
+		t.Error("end-to-end tests may import what they test")
+	}
+	if reason := refuse(module+"/e2e/harness", module+"/e2e/harness", module+"/internal/image/imagetest"); reason != "" {
+		t.Error("end-to-end tests may not import a package of test code: ", reason)
+	}
 	if refuse(module, "", module+"/internal/wire") == "" {
 		t.Error("the vocabulary may import an internal package")
 	}
@@ -182,7 +191,7 @@ func TestTestOnly(t *testing.T) {
 	t.Parallel()
 	for _, p := range mustPackages(t) {
 		for _, target := range p.Imports {
-			if ours(target) && strings.HasSuffix(target, "test") && !strings.HasSuffix(p.ImportPath, "test") {
+			if ours(target) && strings.HasSuffix(target, "test") && !strings.HasSuffix(p.ImportPath, "test") && !strings.HasPrefix(p.ImportPath, module+"/e2e/") {
 				t.Errorf("%s imports %s outside tests", p.ImportPath, target)
 			}
 		}

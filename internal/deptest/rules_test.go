@@ -82,6 +82,7 @@ var leaves = []string{"metrics", "loop", "page", "sdkhttp"}
 // prefix, and why.
 var forbidden = map[string]string{
 	"testing":                                             "test code",
+	module + "/e2e":                                       "test code",
 	"github.com/google/go-cmp":                            "a test library",
 	"github.com/rogpeppe/go-internal":                     "a test library",
 	"go.uber.org/goleak":                                  "a test library",

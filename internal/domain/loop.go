@@ -98,7 +98,7 @@ func (r *Reconciler) loop(ctx context.Context, doing string, pass func(context.C
 func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error) {
 	var list []slipway.CustomDomain
 	read := func(tx *store.Tx) (err error) {
-		list, next, err = tx.UnsettledCustomDomains(time.Now(), advanceBatch)
+		list, next, err = tx.DueCustomDomains(time.Now(), advanceBatch)
 		return err
 	}
 	if err := r.cfg.Store.View(ctx, read); err != nil || len(list) == 0 {
@@ -132,7 +132,7 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 func (r *Reconciler) validateDue(ctx context.Context) (next time.Time, err error) {
 	var list []slipway.CustomDomain
 	err = r.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
-		list, next, err = tx.UnprovedCustomDomains(time.Now(), validateBatch)
+		list, next, err = tx.DueUnprovedCustomDomains(time.Now(), validateBatch)
 		return err
 	})
 	if err != nil || len(list) == 0 {

@@ -427,7 +427,7 @@ func TestUnhealthyRecovers(t *testing.T) {
 
 func (l *lab) seeRouter(version int64) {
 	l.Helper()
-	l.update(func(tx *store.Tx) error { return tx.SeeRouter("router", version, time.Now()) })
+	l.update(func(tx *store.Tx) error { return tx.PutRouter("router", version, time.Now()) })
 }
 
 func TestScaleInDrains(t *testing.T) {

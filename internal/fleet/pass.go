@@ -131,7 +131,7 @@ func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 	for id := range f.byService { // strays too
 		ids[id] = true
 	}
-	services, err := tx.ServicesAtWork()
+	services, err := tx.ServicesWithInstances()
 	for _, id := range services {
 		ids[id] = true
 	}

@@ -200,7 +200,7 @@ func (g *Ingress) reconcile(ctx context.Context) error {
 			return err
 		}
 		for _, c := range due {
-			if err := tx.SeeVPCIngress(c); err != nil {
+			if err := tx.SaveVPCIngressState(c); err != nil {
 				return err
 			}
 		}

@@ -165,7 +165,7 @@ func (s *fixture) change(name string, f func(*slipway.VPCIngressConnection)) {
 			return err
 		}
 		f(&c)
-		return tx.ChangeVPCIngress(c)
+		return tx.SaveVPCIngressIntent(c)
 	})
 }
 

@@ -49,7 +49,7 @@ func (r *Router) syncLoop(ctx context.Context) {
 func (r *Router) sync(ctx context.Context, heartbeat bool) error {
 	if heartbeat {
 		if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
-			return tx.SeeRouter(r.id, r.version, time.Now())
+			return tx.PutRouter(r.id, r.version, time.Now())
 		}); err != nil {
 			return err
 		}

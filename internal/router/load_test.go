@@ -323,7 +323,7 @@ func TestDrainTakenBackIsNotReported(t *testing.T) {
 			if len(done) != 0 {
 				t.Errorf("reported %v, which is to run", done)
 			}
-			return errors.Join(err, tx.SeeRouter(b.router.id, 0, time.Now()))
+			return errors.Join(err, tx.PutRouter(b.router.id, 0, time.Now()))
 		})
 		if b.drained("rel") {
 			t.Error("the word was given")

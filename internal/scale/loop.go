@@ -119,7 +119,7 @@ func (s *Scaler) logError(ctx context.Context, doing string, err error) {
 
 func (s *Scaler) readAll(ctx context.Context) error {
 	var ids []string
-	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, err = tx.ServicesAtWork(); return err }); err != nil {
+	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, err = tx.ServicesWithInstances(); return err }); err != nil {
 		return err
 	}
 	known := make(map[string]bool, len(ids))

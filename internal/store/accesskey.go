@@ -13,43 +13,42 @@ func scanAccessKey(s scanner) (k slipway.AccessKey, err error) {
 	return k, err
 }
 
-// InsertAccessKey adds a pair of credentials.
+// InsertAccessKey adds an access key.
 func (tx *Tx) InsertAccessKey(k slipway.AccessKey) error {
 	return tx.insert("access key "+k.ID, `INSERT INTO access_key (`+accessKeyColumns+`) VALUES ($1, $2, $3, $4, $5)`,
-		k.ID, k.Secret, k.User, bit(k.Inactive), nanos(k.CreatedAt))
+		k.ID, k.Secret, k.User, boolInt(k.Inactive), nanos(k.CreatedAt))
 }
 
-// AccessKey returns the pair of this id, also an inactive one.
+// AccessKey returns an access key by id, active or not.
 func (tx *Tx) AccessKey(id string) (slipway.AccessKey, error) {
 	return one(tx, scanAccessKey, `SELECT `+accessKeyColumns+` FROM access_key WHERE id = $1`, id)
 }
 
-// AccessKeys returns a user's pairs, oldest first.
+// AccessKeys returns a user's access keys, oldest first.
 func (tx *Tx) AccessKeys(user string) ([]slipway.AccessKey, error) {
 	return all(tx, scanAccessKey, `SELECT `+accessKeyColumns+` FROM access_key
 		WHERE username = $1 ORDER BY created_at, id`, user)
 }
 
-// SetAccessKeyInactive allows or forbids the use of a pair.
+// SetAccessKeyInactive deactivates or activates an access key.
 func (tx *Tx) SetAccessKeyInactive(id string, inactive bool) error {
-	return mustAffect(tx.exec(`UPDATE access_key SET inactive = $1 WHERE id = $2`, bit(inactive), id))
+	return mustAffect(tx.exec(`UPDATE access_key SET inactive = $1 WHERE id = $2`, boolInt(inactive), id))
 }
 
-// DeleteAccessKey removes a pair.
+// DeleteAccessKey removes an access key.
 func (tx *Tx) DeleteAccessKey(id string) error {
 	return mustAffect(tx.exec(`DELETE FROM access_key WHERE id = $1`, id))
 }
 
-// Credentials are what an access key's id stands for: a permanent key or a
-// session, and whose it is.
+// Credentials are what an access key id names: a permanent key or a session,
+// and its user.
 type Credentials struct {
 	slipway.Session        // Token and ExpiresAt are empty for a permanent key
 	UserID, Path    string // empty for the root user
 }
 
-// Credentials returns what may sign with this id: not an inactive key, nor the
-// session of a user who is gone. An expired session is returned while its row
-// lives.
+// Credentials returns the credentials that may sign with this id: no inactive
+// key, and no session of a deleted user. It may return an expired session.
 func (tx *Tx) Credentials(id string) (Credentials, error) {
 	return one(tx, func(s scanner) (c Credentials, err error) {
 		err = s.Scan(&c.ID, &c.Secret, &c.Token, &c.User, instant{&c.CreatedAt}, instant{&c.ExpiresAt}, &c.UserID, &c.Path)

@@ -9,8 +9,7 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// PutAudit adds a record, or completes the one of its id. The resources of a
-// completed one replace those it had.
+// PutAudit inserts a record, or replaces the record of this id and its resources.
 func (tx *Tx) PutAudit(r slipway.AuditRecord) error {
 	_, err := tx.exec(`INSERT INTO audit (id, at, name, source, username, key_id, record) VALUES ($1, $2, $3, $4, $5, $6, $7)
 		ON CONFLICT (id) DO UPDATE SET record = excluded.record`,
@@ -27,14 +26,14 @@ func (tx *Tx) PutAudit(r slipway.AuditRecord) error {
 	return nil
 }
 
-// AuditQuery chooses records. Empty members choose nothing out.
+// AuditQuery selects records. An empty field selects all.
 type AuditQuery struct {
 	ID, Name, Source, User, KeyID string
 	ResourceName, ResourceType    string
 
 	From, To time.Time // inclusive; zero for no bound
 
-	// BeforeAt and BeforeID continue behind the last record of a page.
+	// BeforeAt and BeforeID are the cursor: the last record of the previous page.
 	BeforeAt time.Time
 	BeforeID string
 
@@ -55,7 +54,7 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 		{"username = ", q.User},
 		{"key_id = ", q.KeyID},
 		{"id IN (SELECT audit_id FROM audit_resource WHERE name = ", q.ResourceName},
-		// Of a type there may be many: they are asked for from the newest record on.
+		// A type may have many records: go through them from the newest.
 		{"EXISTS (SELECT 1 FROM audit_resource WHERE audit_id = audit.id AND type = ", q.ResourceType},
 	} {
 		if c.value != "" {
@@ -69,7 +68,7 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 		where = append(where, "at <= "+arg(nanos(q.To)))
 	}
 	if q.BeforeID != "" {
-		at := arg(nanos(q.BeforeAt)) // one and the same, or SQLite finds no range of the index in it
+		at := arg(nanos(q.BeforeAt)) // one argument used twice, or SQLite does not use a range of the index
 		where = append(where, "(at < "+at+" OR (at = "+at+" AND id < "+arg(q.BeforeID)+"))")
 	}
 	list, err := all(tx, func(s scanner) (r slipway.AuditRecord, err error) {
@@ -92,8 +91,8 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 	return list, nil
 }
 
-// ForgetAudit removes the records before a time, and the oldest beyond a number
-// of them.
+// ForgetAudit removes the records before a time, and the oldest beyond a maximum
+// number.
 func (tx *Tx) ForgetAudit(before time.Time, most int) error {
 	if err := tx.forgetAudit(`at < $1`, nanos(before)); err != nil {
 		return err

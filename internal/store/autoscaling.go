@@ -14,20 +14,20 @@ func scanAutoScaling(s scanner) (a slipway.AutoScaling, err error) {
 	return a, err
 }
 
-// InsertAutoScaling adds a revision of a configuration. The caller has chosen
-// the revision number in this transaction.
+// InsertAutoScaling adds a revision of a configuration. The caller chooses the
+// revision number in the same transaction.
 func (tx *Tx) InsertAutoScaling(a slipway.AutoScaling) error {
 	return tx.insert("auto scaling configuration "+a.ARN, `INSERT INTO autoscaling (`+autoScalingColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		append(configurationValues(a.Configuration), a.Scaling.MaxConcurrency, a.Scaling.MinSize, a.Scaling.MaxSize, bit(a.Default))...)
+		append(configurationValues(a.Configuration), a.Scaling.MaxConcurrency, a.Scaling.MinSize, a.Scaling.MaxSize, boolInt(a.Default))...)
 }
 
-// AutoScaling returns a revision by its full ARN, deleted ones too.
+// AutoScaling returns a revision by its full ARN, also a deleted one.
 func (tx *Tx) AutoScaling(arn string) (slipway.AutoScaling, error) {
 	return one(tx, scanAutoScaling, `SELECT `+autoScalingColumns+` FROM autoscaling WHERE arn = $1`, arn)
 }
 
-// DefaultAutoScaling returns the revision that new services get.
+// DefaultAutoScaling returns the revision that new services use by default.
 func (tx *Tx) DefaultAutoScaling() (slipway.AutoScaling, error) {
 	return one(tx, scanAutoScaling, `SELECT `+autoScalingColumns+` FROM autoscaling WHERE is_default = 1`)
 }
@@ -38,11 +38,11 @@ func (tx *Tx) AutoScalings(name, afterName string, afterRevision int) ([]slipway
 	return all(tx, scanAutoScaling, query, args...)
 }
 
-// SaveAutoScaling writes the members of a that change: latest, default, active
-// and the time of deletion.
+// SaveAutoScaling writes the mutable fields of a: latest, default, active and the
+// time of deletion.
 func (tx *Tx) SaveAutoScaling(a slipway.AutoScaling) error {
 	return mustAffect(tx.exec(`UPDATE autoscaling SET latest = $1, is_default = $2, active = $3, deleted_at = $4 WHERE arn = $5`,
-		bit(a.Latest), bit(a.Default), bit(a.Active), nanos(a.DeletedAt), a.ARN))
+		boolInt(a.Latest), boolInt(a.Default), boolInt(a.Active), nanos(a.DeletedAt), a.ARN))
 }
 
 // ForgetAutoScalings removes the revisions deleted before t, with their tags.

@@ -2,11 +2,11 @@ package store
 
 import "github.com/openslipway/slipway"
 
-// configurationColumns are those that every table of revisions has.
+// configurationColumns are the columns that all tables of revisions have.
 const configurationColumns = `arn, name, revision, latest, active, created_at, deleted_at`
 
-// activeRevisions selects the active revisions in a table, of one name or, when
-// it is "", of all, by name and revision, after the cursor.
+// activeRevisions selects active revisions of a table after the cursor, by name
+// and revision. An empty name selects all names.
 func activeRevisions(columns, table, name, afterName string, afterRevision int) (query string, args []any) {
 	query = `SELECT ` + columns + ` FROM ` + table + ` WHERE active = 1 AND `
 	if name != "" {
@@ -20,5 +20,5 @@ func configurationFields(c *slipway.Configuration) []any {
 }
 
 func configurationValues(c slipway.Configuration) []any {
-	return []any{c.ARN, c.Name, c.Revision, bit(c.Latest), bit(c.Active), nanos(c.CreatedAt), nanos(c.DeletedAt)}
+	return []any{c.ARN, c.Name, c.Revision, boolInt(c.Latest), boolInt(c.Active), nanos(c.CreatedAt), nanos(c.DeletedAt)}
 }

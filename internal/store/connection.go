@@ -9,8 +9,8 @@ func scanConnection(s scanner) (c slipway.Connection, err error) {
 	return c, err
 }
 
-// InsertConnection adds a connection. It returns ErrNameTaken when there is one
-// of this name.
+// InsertConnection adds a connection. It returns ErrNameTaken if one of this name
+// exists.
 func (tx *Tx) InsertConnection(c slipway.Connection) error {
 	return tx.insert("connection "+c.ARN, `INSERT INTO connection (`+connectionColumns+`) VALUES ($1, $2, $3, $4, $5, $6)
 		ON CONFLICT (name) DO NOTHING`, c.ARN, c.Name, c.Provider, string(c.Status), sealed{&c.Credential}, nanos(c.CreatedAt))
@@ -21,8 +21,7 @@ func (tx *Tx) ConnectionByName(name string) (slipway.Connection, error) {
 	return one(tx, scanConnection, `SELECT `+connectionColumns+` FROM connection WHERE name = $1`, name)
 }
 
-// Connections returns connections by name, from the one after the cursor on;
-// limit 0 means all.
+// Connections returns connections after the cursor, by name; limit 0 means all.
 func (tx *Tx) Connections(afterName string, limit int) ([]slipway.Connection, error) {
 	return all(tx, scanConnection, `SELECT `+connectionColumns+` FROM connection WHERE name > $1 ORDER BY name LIMIT $2`,
 		afterName, atMost(limit))
@@ -31,7 +30,7 @@ func (tx *Tx) Connections(afterName string, limit int) ([]slipway.Connection, er
 // CountConnections counts the connections.
 func (tx *Tx) CountConnections() (int, error) { return tx.count(`SELECT count(*) FROM connection`) }
 
-// SaveConnection writes the members of c that change: its status and credential.
+// SaveConnection writes the mutable fields of c: status and credential.
 func (tx *Tx) SaveConnection(c slipway.Connection) error {
 	return mustAffect(tx.exec(`UPDATE connection SET status = $1, credential = $2 WHERE arn = $3`,
 		string(c.Status), sealed{&c.Credential}, c.ARN))

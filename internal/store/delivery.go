@@ -18,9 +18,9 @@ func scanDelivery(s scanner) (d slipway.Delivery, err error) {
 	return d, err
 }
 
-// InsertBusEvent keeps the event for every webhook that wants it, due at once
-// or after those of the same service before it. It is for the transaction of
-// what the event tells.
+// InsertBusEvent queues the event for every webhook that wants it, due at once or
+// after earlier events of the same service. Call it in the transaction of the
+// change that the event reports.
 func (tx *Tx) InsertBusEvent(e slipway.BusEvent) error {
 	hooks, err := tx.Webhooks()
 	if err != nil {
@@ -35,7 +35,7 @@ func (tx *Tx) InsertBusEvent(e slipway.BusEvent) error {
 	return tx.deliver(e, wanting)
 }
 
-// InsertDelivery keeps the event for one webhook, whatever that wants.
+// InsertDelivery queues the event for one webhook, whatever events it wants.
 func (tx *Tx) InsertDelivery(webhookID string, e slipway.BusEvent) error {
 	return tx.deliver(e, []string{webhookID})
 }
@@ -62,8 +62,8 @@ func (tx *Tx) deliver(e slipway.BusEvent, webhooks []string) error {
 	return nil
 }
 
-// DueDeliveries returns what is to be sent to the webhook by the given time,
-// longest due first, at most limit.
+// DueDeliveries returns at most limit deliveries to the webhook that are due at
+// the given time, longest due first.
 func (tx *Tx) DueDeliveries(webhookID string, now time.Time, limit int) ([]slipway.Delivery, error) {
 	return all(tx, scanDelivery, deliveries+`WHERE d.webhook_id = $1 AND d.state = 'DUE' AND d.next_at <= $2
 		ORDER BY d.next_at, d.seq LIMIT $3`, webhookID, nanos(now), limit)
@@ -77,9 +77,9 @@ func (tx *Tx) NextDelivery(webhookID string, now time.Time) (next time.Time, err
 		webhookID, nanos(now))
 }
 
-// SaveDelivery writes what came of an attempt on a due delivery. When it has
-// ended, the event held behind it is due at its EndedAt. A delivery that is no
-// longer there, since its webhook was removed, is ErrNotFound.
+// SaveDelivery writes the outcome of an attempt. When the delivery has ended, the
+// event held behind it becomes due at EndedAt. It returns ErrNotFound if the
+// webhook has been removed.
 func (tx *Tx) SaveDelivery(d slipway.Delivery) error {
 	err := mustAffect(tx.exec(`UPDATE delivery SET state = $1, attempts = $2, next_at = $3, last_at = $4, ended_at = $5,
 		status = $6, problem = $7 WHERE webhook_id = $8 AND seq = $9 AND state = 'DUE'`,
@@ -94,11 +94,11 @@ func (tx *Tx) SaveDelivery(d slipway.Delivery) error {
 	return err
 }
 
-// Deliveries returns the webhook's deliveries with events before the one of
-// the given Seq, newest first, at most limit; 0 means from the newest.
+// Deliveries returns at most limit deliveries of the webhook, newest first, of
+// events before the given Seq; 0 starts at the newest.
 func (tx *Tx) Deliveries(webhookID string, before int64, limit int) ([]slipway.Delivery, error) {
 	return all(tx, scanDelivery, deliveries+`WHERE d.webhook_id = $1 AND d.seq < $2 ORDER BY d.seq DESC LIMIT $3`,
-		webhookID, cmp.Or(before, unbounded), limit)
+		webhookID, cmp.Or(before, noBound), limit)
 }
 
 // CountDeliveries counts the webhook's deliveries that have not ended.
@@ -106,8 +106,8 @@ func (tx *Tx) CountDeliveries(webhookID string) (int, error) {
 	return tx.count(`SELECT count(*) FROM delivery WHERE webhook_id = $1 AND state IN ('DUE', 'HELD')`, webhookID)
 }
 
-// ForgetDeliveries removes deliveries that ended before t, and events that
-// nobody waits for.
+// ForgetDeliveries removes deliveries that ended before t, and events without
+// deliveries.
 func (tx *Tx) ForgetDeliveries(t time.Time) error {
 	if _, err := tx.exec(`DELETE FROM delivery WHERE ended_at > 0 AND ended_at < $1`, nanos(t)); err != nil {
 		return err

@@ -19,7 +19,7 @@ func TestDeliveriesOfAServiceWaitForEachOther(t *testing.T) {
 	}
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(
-			tx.InsertBusEvent(event(0, "a")), // nobody wants it
+			tx.InsertBusEvent(event(0, "a")), // no webhook wants it
 			tx.InsertWebhook(slipway.Webhook{ID: "h", Secret: []byte{0, 1, 255}}),
 			tx.InsertBusEvent(event(1, "a")), tx.InsertBusEvent(event(2, "a")), tx.InsertBusEvent(event(3, "b")), tx.InsertBusEvent(event(4, "a")),
 		)

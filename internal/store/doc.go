@@ -1,13 +1,12 @@
-// Package store keeps Slipway's state and is the only package that knows SQL.
+// Package store keeps Slipway's state. It is the only package with SQL.
 //
-// It offers transactions (View, Update, and UpdateUnsynced for what need not
-// wait for the disk) whose methods read and write one table each, and Watch,
-// which tells after a commit which services were touched. It decides nothing:
-// who may write a field is the writers' table in ARCHITECTURE.md, and
-// constraints that must hold under races are unique indexes. There is no clock
-// and no randomness here; callers pass both.
+// View, Update and UpdateUnsynced run transactions; the methods of Tx read and
+// write one table each. Watch tells which services changed with a commit. The
+// package decides nothing: ARCHITECTURE.md says who may write which field, and
+// unique indexes hold what must hold under races. It has no clock and no
+// randomness; callers pass both. All packages that keep state use it.
 //
-// One SQL text serves SQLite and PostgreSQL: $n placeholders, RETURNING,
-// partial unique indexes, times as integers, JSON as opaque text. Only
-// migrations may differ.
+// The same SQL serves SQLite and PostgreSQL: $n placeholders, RETURNING, partial
+// unique indexes, times as integers, JSON as opaque text. Statements that only
+// one of them has are in sqlite.go and the migrations.
 package store

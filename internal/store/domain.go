@@ -20,8 +20,8 @@ func scanDomain(s scanner) (d slipway.CustomDomain, err error) {
 	return d, err
 }
 
-// InsertCustomDomain adds a domain. It returns ErrHostTaken when one of its
-// hosts belongs to another, of whatever service.
+// InsertCustomDomain adds a domain. It returns ErrHostTaken if one of its hosts
+// belongs to another domain of any service.
 func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
 	for _, h := range d.Hosts() {
 		n, err := tx.exec(`INSERT INTO custom_domain_host (host, domain_id) VALUES ($1, $2) ON CONFLICT (host) DO NOTHING`, h, d.ID)
@@ -35,17 +35,16 @@ func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
 	tx.touch(d.ServiceID, Domains)
 	return tx.insert("custom domain "+d.Name, `INSERT INTO custom_domain (id, service_id, name, www, records, created_at,
 		removed_at, state, since, due_at) VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $9)`,
-		d.ID, d.ServiceID, d.Name, bit(d.WWW), document{d.Records}, nanos(d.CreatedAt), string(d.State), nanos(d.Since), nanos(d.DueAt))
+		d.ID, d.ServiceID, d.Name, boolInt(d.WWW), document{d.Records}, nanos(d.CreatedAt), string(d.State), nanos(d.Since), nanos(d.DueAt))
 }
 
-// CustomDomainOfHost returns the domain that a host name, in lower case,
-// belongs to.
+// CustomDomainOfHost returns the domain of a host name, which is in lower case.
 func (tx *Tx) CustomDomainOfHost(host string) (slipway.CustomDomain, error) {
 	return one(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d
 		JOIN custom_domain_host h ON h.domain_id = d.id WHERE h.host = $1`, host)
 }
 
-// CustomDomain returns a service's domain of this name, however it is spelt.
+// CustomDomain returns a service's domain by name, in any letter case.
 func (tx *Tx) CustomDomain(serviceID, name string) (slipway.CustomDomain, error) {
 	d, err := tx.CustomDomainOfHost(strings.ToLower(name))
 	if err == nil && (d.ServiceID != serviceID || !strings.EqualFold(d.Name, name)) {
@@ -54,28 +53,28 @@ func (tx *Tx) CustomDomain(serviceID, name string) (slipway.CustomDomain, error)
 	return d, err
 }
 
-// CustomDomains returns a service's domains in the order of their association,
-// from the one after the cursor (afterTime, afterID) on; limit 0 means all.
+// CustomDomains returns a service's domains after the cursor (afterTime, afterID),
+// in the order of their association; limit 0 means all.
 func (tx *Tx) CustomDomains(serviceID string, afterTime time.Time, afterID string, limit int) ([]slipway.CustomDomain, error) {
 	return all(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d WHERE d.service_id = $1
 		AND (d.created_at > $2 OR (d.created_at = $2 AND d.id > $3))
 		ORDER BY d.created_at, d.id LIMIT $4`, serviceID, nanos(afterTime), afterID, atMost(limit))
 }
 
-// CountCustomDomains counts a service's domains that are to stay.
+// CountCustomDomains counts a service's domains that are not being deleted.
 func (tx *Tx) CountCustomDomains(serviceID string) (int, error) {
 	return tx.count(`SELECT count(*) FROM custom_domain WHERE service_id = $1 AND removed_at = 0`, serviceID)
 }
 
-// RemoveCustomDomain asks a domain to go: from the commit on it is routed no
-// more.
+// RemoveCustomDomain marks a domain as being deleted. From the commit on it is not
+// routed.
 func (tx *Tx) RemoveCustomDomain(d slipway.CustomDomain, now time.Time) error {
 	tx.touch(d.ServiceID, Domains|Routes)
 	_, err := tx.exec(`UPDATE custom_domain SET removed_at = $1, due_at = $1 WHERE id = $2 AND removed_at = 0`, nanos(now), d.ID)
 	return err
 }
 
-// RemoveCustomDomainsOf asks all domains of a service to go.
+// RemoveCustomDomainsOf marks all domains of a service as being deleted.
 func (tx *Tx) RemoveCustomDomainsOf(serviceID string, now time.Time) error {
 	n, err := tx.exec(`UPDATE custom_domain SET removed_at = $1, due_at = $1 WHERE service_id = $2 AND removed_at = 0`,
 		nanos(now), serviceID)
@@ -86,21 +85,20 @@ func (tx *Tx) RemoveCustomDomainsOf(serviceID string, now time.Time) error {
 }
 
 const (
-	// A domain in this state waits for its owner to add records to DNS.
+	// unproved selects the domains that wait for their owner to add records to DNS.
 	unproved = `d.state = 'pending_certificate_dns_validation' AND d.removed_at = 0`
 	due      = ` FROM custom_domain d WHERE d.due_at > 0 AND `
 )
 
-// UnprovedCustomDomains returns at most limit domains that are due to have
-// their records looked up, longest due first, and when the next is due after
-// those; the zero time when none is.
-func (tx *Tx) UnprovedCustomDomains(now time.Time, limit int) ([]slipway.CustomDomain, time.Time, error) {
+// DueUnprovedCustomDomains returns at most limit domains whose validation records
+// are due for a look-up, longest due first, and when the next one after those is
+// due; the zero time if there is none.
+func (tx *Tx) DueUnprovedCustomDomains(now time.Time, limit int) ([]slipway.CustomDomain, time.Time, error) {
 	return tx.dueDomains(unproved, now, limit)
 }
 
-// UnsettledCustomDomains is UnprovedCustomDomains for all other domains that
-// are due.
-func (tx *Tx) UnsettledCustomDomains(now time.Time, limit int) ([]slipway.CustomDomain, time.Time, error) {
+// DueCustomDomains is DueUnprovedCustomDomains for domains in any other state.
+func (tx *Tx) DueCustomDomains(now time.Time, limit int) ([]slipway.CustomDomain, time.Time, error) {
 	return tx.dueDomains(`NOT (`+unproved+`)`, now, limit)
 }
 
@@ -114,9 +112,9 @@ func (tx *Tx) dueDomains(which string, now time.Time, limit int) (list []slipway
 	return list, next, err
 }
 
-// SaveCustomDomain writes what internal/domain owns of d. It returns
-// ErrNotFound when the domain was asked to go since d was read: what is decided
-// of it then is another thing.
+// SaveCustomDomain writes the fields of d that internal/domain owns. It returns
+// ErrNotFound if the deletion of the domain was requested after d was read: the
+// decision must then be made again.
 func (tx *Tx) SaveCustomDomain(d slipway.CustomDomain) error {
 	tx.touch(d.ServiceID, Domains)
 	if d.State == slipway.DomainActive {

@@ -49,8 +49,8 @@ func TestCustomDomainRoundTrip(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error { return tx.InsertCustomDomain(customDomain("www.example.com", false, 0)) })
 }
 
-// Who waits for DNS is told apart from who does not, and both come in the order
-// in which they are due.
+// Domains that wait for DNS are listed apart from the others, both in the order in
+// which they are due.
 func TestDueCustomDomains(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -98,12 +98,12 @@ func TestDueCustomDomains(t *testing.T) {
 			want  []string
 			next  time.Duration // after t0; -1 for none
 		}{
-			{tx.UnsettledCustomDomains, now, 10, []string{"bound.test", "asked.test", "leaves.test"}, 9},
-			{tx.UnsettledCustomDomains, now, 2, []string{"bound.test", "asked.test"}, 3},
-			{tx.UnprovedCustomDomains, now, 10, []string{"first.test", "second.test"}, 5},
-			{tx.UnprovedCustomDomains, now, 1, []string{"first.test"}, 3},
-			{tx.UnprovedCustomDomains, now.Add(10), 3, []string{"first.test", "second.test", "third.test"}, -1},
-			{tx.UnprovedCustomDomains, t0, 10, nil, 1},
+			{tx.DueCustomDomains, now, 10, []string{"bound.test", "asked.test", "leaves.test"}, 9},
+			{tx.DueCustomDomains, now, 2, []string{"bound.test", "asked.test"}, 3},
+			{tx.DueUnprovedCustomDomains, now, 10, []string{"first.test", "second.test"}, 5},
+			{tx.DueUnprovedCustomDomains, now, 1, []string{"first.test"}, 3},
+			{tx.DueUnprovedCustomDomains, now.Add(10), 3, []string{"first.test", "second.test", "third.test"}, -1},
+			{tx.DueUnprovedCustomDomains, t0, 10, nil, 1},
 		} {
 			got, next := names(c.due(c.now, c.limit))
 			if !slices.Equal(got, c.want) || next != c.next {
@@ -112,7 +112,7 @@ func TestDueCustomDomains(t *testing.T) {
 		}
 		return nil
 	})
-	// What was read before a domain was asked to go must not be written.
+	// A state read before the deletion was requested must not be written.
 	update(t, s, func(tx *store.Tx) error {
 		if err := tx.SaveCustomDomain(customDomain("leaves.test", false, 0)); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("written over its removal: %v", err)

@@ -14,18 +14,18 @@ func scanEvent(s scanner) (e slipway.Event, err error) {
 
 const eventColumns = `id, service_id, operation_id, stream, at, text`
 
-// keepEvents is how many lines a stream of a service keeps.
+// keepEvents is how many lines are kept of a stream.
 const keepEvents = 10_000
 
-// InsertEvent appends a line to one of the service's streams and drops the
-// stream's oldest above a bound.
+// InsertEvent appends a line to one of the service's streams. A stream keeps
+// about its last keepEvents lines.
 func (tx *Tx) InsertEvent(e slipway.Event) error {
 	n, err := tx.count(`INSERT INTO event (service_id, operation_id, stream, at, text) VALUES ($1, $2, $3, $4, $5)
 		RETURNING id`, e.ServiceID, e.Operation, e.Stream, nanos(e.At), e.Text)
 	if err != nil {
 		return err
 	}
-	if n%1000 != 0 { // ids rise over all streams: now and then is enough
+	if n%1000 != 0 { // delete only with every thousandth line of all streams
 		return nil
 	}
 	_, err = tx.exec(`DELETE FROM event WHERE service_id = $1 AND stream = $2 AND id <= (SELECT id FROM event
@@ -33,12 +33,11 @@ func (tx *Tx) InsertEvent(e slipway.Event) error {
 	return err
 }
 
-// Events returns lines of a service's stream with ids above afterID and times
-// in [since, until), oldest first, at most limit; zero times and limit 0 mean
-// no bound.
+// Events returns at most limit lines of a service's stream, oldest first, with ids
+// above afterID and times in [since, until). Zero times and limit 0 mean no bound.
 func (tx *Tx) Events(serviceID, stream string, afterID int64, since, until time.Time, limit int) ([]slipway.Event, error) {
 	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream = $2 AND id > $3
-		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), cmp.Or(nanos(until), unbounded), atMost(limit))
+		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), cmp.Or(nanos(until), noBound), atMost(limit))
 }
 
 // EventStream is one of a service's streams of events.

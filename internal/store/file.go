@@ -10,12 +10,12 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// ErrFull is wrapped by errors of transactions that found no room on the disk.
-// They changed nothing.
+// ErrFull is wrapped by the errors of transactions that failed because the disk is
+// full. They changed nothing.
 var ErrFull = errors.New("the database's disk is full")
 
-// full adds ErrFull to an error of SQLite's that means it.
-func full(err error) error {
+// wrapFull wraps errors of SQLite that mean a full disk in ErrFull.
+func wrapFull(err error) error {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if ok && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
@@ -23,10 +23,10 @@ func full(err error) error {
 	return err
 }
 
-// private makes the database's files their owner's alone, whatever the
-// directory allows: they hold access keys and applications' variables. SQLite
-// gives the others the mode of the first.
-func private(path string) error {
+// makePrivate makes the database's files readable and writable only by their
+// owner, as they hold access keys and applications' variables. SQLite creates the
+// other files with the mode of the first.
+func makePrivate(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// A full disk is told apart from other failures, the transaction leaves
-// nothing, and the store works on once there is room.
+// A full disk has its own error, the transaction changes nothing, and the store
+// works again once there is room.
 func TestFull(t *testing.T) {
 	t.Parallel()
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "slipway.db"))
@@ -20,7 +20,7 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	limit := func(pages string) { // SQLite answers as for a full disk
+	limit := func(pages string) { // SQLite then fails as on a full disk
 		t.Helper()
 		if err := s.Update(t.Context(), func(tx *Tx) error { _, err := tx.count("PRAGMA max_page_count = " + pages); return err }); err != nil {
 			t.Fatal(err)
@@ -30,7 +30,7 @@ func TestFull(t *testing.T) {
 	insert := func() error {
 		return s.Update(t.Context(), func(tx *Tx) error { return tx.InsertService(v) })
 	}
-	limit("1") // never less than there are
+	limit("1") // SQLite never limits to fewer pages than exist
 	if err := insert(); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v, want an error that says the disk is full", err)
 	}
@@ -43,8 +43,8 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// The files are their owner's alone, also those of an earlier server that were
-// everybody's.
+// Only their owner may read the files, even if an earlier server created them
+// readable for everybody.
 func TestPrivate(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "slipway.db")

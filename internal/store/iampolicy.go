@@ -14,9 +14,8 @@ func scanPolicy(s scanner) (p slipway.ManagedPolicy, err error) {
 	return p, err
 }
 
-// InsertPolicy adds a managed policy with its first version, which is 1.
-// ErrNameTaken means that there is one whose name differs in letter case at
-// most.
+// InsertPolicy adds a managed policy with version 1. It returns ErrNameTaken if
+// one of this name exists, in any letter case.
 func (tx *Tx) InsertPolicy(p slipway.ManagedPolicy, document string) error {
 	err := tx.insert("policy "+p.ARN, `INSERT INTO iam_policy (`+policyColumns+`, folded, last_version)
 		VALUES ($1, $2, $3, $4, $5, 1, $6, $6, $7, 0) ON CONFLICT DO NOTHING`,
@@ -49,8 +48,7 @@ func (tx *Tx) DeletePolicy(arn string) error {
 	return mustAffect(tx.exec(`DELETE FROM iam_policy WHERE arn = $1`, arn))
 }
 
-// InsertPolicyVersion adds a document to a managed policy and returns its
-// number.
+// InsertPolicyVersion adds a version to a managed policy and returns its number.
 func (tx *Tx) InsertPolicyVersion(arn, document string, at time.Time) (int, error) {
 	n, err := one(tx, scanValue[int], `UPDATE iam_policy SET last_version = last_version + 1, updated_at = $1 WHERE arn = $2 RETURNING last_version`, nanos(at), arn)
 	if err != nil {
@@ -60,12 +58,12 @@ func (tx *Tx) InsertPolicyVersion(arn, document string, at time.Time) (int, erro
 	return n, err
 }
 
-// SetDefaultPolicyVersion chooses the document that holds.
+// SetDefaultPolicyVersion sets the version that applies.
 func (tx *Tx) SetDefaultPolicyVersion(arn string, version int, at time.Time) error {
 	return mustAffect(tx.exec(`UPDATE iam_policy SET default_version = $1, updated_at = $2 WHERE arn = $3`, version, nanos(at), arn))
 }
 
-// PolicyVersions returns a managed policy's documents, newest first.
+// PolicyVersions returns a managed policy's versions, newest first.
 func (tx *Tx) PolicyVersions(arn string) ([]slipway.PolicyVersion, error) {
 	return all(tx, func(s scanner) (v slipway.PolicyVersion, err error) {
 		err = s.Scan(&v.Version, &v.Document, instant{&v.CreatedAt})
@@ -73,19 +71,18 @@ func (tx *Tx) PolicyVersions(arn string) ([]slipway.PolicyVersion, error) {
 	}, `SELECT version, document, created_at FROM iam_policy_version WHERE arn = $1 ORDER BY version DESC`, arn)
 }
 
-// DeletePolicyVersion removes a document.
+// DeletePolicyVersion removes a version.
 func (tx *Tx) DeletePolicyVersion(arn string, version int) error {
 	return mustAffect(tx.exec(`DELETE FROM iam_policy_version WHERE arn = $1 AND version = $2`, arn, version))
 }
 
-// AttachPolicy lets a managed policy apply to a user; doing it again is no
-// error.
+// AttachPolicy attaches a managed policy to a user. It is idempotent.
 func (tx *Tx) AttachPolicy(user, arn string) error {
 	_, err := tx.exec(`INSERT INTO iam_attachment (username, arn) VALUES ($1, $2) ON CONFLICT DO NOTHING`, user, arn)
 	return err
 }
 
-// DetachPolicy ends that.
+// DetachPolicy detaches a managed policy from a user.
 func (tx *Tx) DetachPolicy(user, arn string) error {
 	return mustAffect(tx.exec(`DELETE FROM iam_attachment WHERE username = $1 AND arn = $2`, user, arn))
 }
@@ -95,14 +92,13 @@ func (tx *Tx) AttachedPolicies(user string) ([]string, error) {
 	return all(tx, scanValue[string], `SELECT arn FROM iam_attachment WHERE username = $1 ORDER BY arn`, user)
 }
 
-// PolicyUsers returns the names of the users to whom a managed policy is
-// attached.
+// PolicyUsers returns the names of the users that a managed policy is attached to.
 func (tx *Tx) PolicyUsers(arn string) ([]string, error) {
 	return all(tx, scanValue[string], `SELECT username FROM iam_attachment WHERE arn = $1 ORDER BY username`, arn)
 }
 
-// DocumentsOf returns the documents of a user's inline policies and of the
-// managed policies that have a row, by ARN or name.
+// DocumentsOf returns the documents of a user's inline policies and of attached
+// managed policies that have a row, by name or ARN.
 func (tx *Tx) DocumentsOf(user string) ([]slipway.InlinePolicy, error) {
 	return all(tx, func(s scanner) (p slipway.InlinePolicy, err error) {
 		err = s.Scan(&p.Name, &p.Document)

@@ -13,8 +13,8 @@ func scanUser(s scanner) (u slipway.User, err error) {
 	return u, err
 }
 
-// InsertUser adds a user. ErrNameTaken means that there is one whose name
-// differs in letter case at most.
+// InsertUser adds a user. It returns ErrNameTaken if one of this name exists, in
+// any letter case.
 func (tx *Tx) InsertUser(u slipway.User) error {
 	return tx.insert("user "+u.Name, `INSERT INTO iam_user (`+userColumns+`, folded) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
 		u.Name, u.ID, u.Path, nanos(u.CreatedAt), strings.ToLower(u.Name))
@@ -30,8 +30,8 @@ func (tx *Tx) Users() ([]slipway.User, error) {
 	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user ORDER BY name`)
 }
 
-// UpdateUser gives the user called name another name and path, and what is kept
-// by their name or ARN with them. ErrNameTaken is as of InsertUser.
+// UpdateUser changes a user's name and path, and everything that refers to the
+// user by name or ARN. It returns ErrNameTaken like InsertUser.
 func (tx *Tx) UpdateUser(name string, to slipway.User, arn, newARN string) error {
 	taken, err := one(tx, scanValue[int], `SELECT COUNT(*) FROM iam_user WHERE folded = $1 AND name <> $2`, strings.ToLower(to.Name), name)
 	if err != nil {
@@ -53,8 +53,8 @@ func (tx *Tx) UpdateUser(name string, to slipway.User, arn, newARN string) error
 	return err
 }
 
-// DeleteUser removes a user with their sessions and tags. What else they have
-// is the caller's to remove first.
+// DeleteUser removes a user with their sessions and tags. The caller must have
+// removed access keys and policies.
 func (tx *Tx) DeleteUser(name, arn string) error {
 	if err := mustAffect(tx.exec(`DELETE FROM iam_user WHERE name = $1`, name)); err != nil {
 		return err
@@ -66,15 +66,14 @@ func (tx *Tx) DeleteUser(name, arn string) error {
 	return err
 }
 
-// PutInlinePolicy adds a policy to a user, or gives the one of this name another
-// document.
+// PutInlinePolicy adds an inline policy to a user, or replaces its document.
 func (tx *Tx) PutInlinePolicy(user string, p slipway.InlinePolicy) error {
 	_, err := tx.exec(`INSERT INTO iam_inline_policy (username, name, document) VALUES ($1, $2, $3)
 		ON CONFLICT (username, name) DO UPDATE SET document = excluded.document`, user, p.Name, p.Document)
 	return err
 }
 
-// InlinePolicies returns a user's own policies by name.
+// InlinePolicies returns a user's inline policies by name.
 func (tx *Tx) InlinePolicies(user string) ([]slipway.InlinePolicy, error) {
 	return all(tx, func(s scanner) (p slipway.InlinePolicy, err error) {
 		err = s.Scan(&p.Name, &p.Document)
@@ -82,7 +81,7 @@ func (tx *Tx) InlinePolicies(user string) ([]slipway.InlinePolicy, error) {
 	}, `SELECT name, document FROM iam_inline_policy WHERE username = $1 ORDER BY name`, user)
 }
 
-// DeleteInlinePolicy removes a policy of a user.
+// DeleteInlinePolicy removes an inline policy of a user.
 func (tx *Tx) DeleteInlinePolicy(user, name string) error {
 	return mustAffect(tx.exec(`DELETE FROM iam_inline_policy WHERE username = $1 AND name = $2`, user, name))
 }

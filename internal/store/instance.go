@@ -14,8 +14,8 @@ func scanInstance(s scanner) (i slipway.Instance, err error) {
 	return i, err
 }
 
-// PutInstance inserts or replaces the facts about an instance. Routers are told
-// whatever changed: only the fleet calls it, when something did.
+// PutInstance inserts or replaces an instance's row. It always notifies routers,
+// since the fleet, its only caller, calls it only when something changed.
 func (tx *Tx) PutInstance(i slipway.Instance) error {
 	tx.touch(i.ServiceID, Instances|Routes)
 	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -37,7 +37,7 @@ func (tx *Tx) InstancesOfRelease(releaseID string) ([]slipway.Instance, error) {
 	return all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance WHERE release_id = $1 ORDER BY created_at, id`, releaseID)
 }
 
-// DeleteInstance forgets an instance.
+// DeleteInstance deletes an instance's row.
 func (tx *Tx) DeleteInstance(i slipway.Instance) error {
 	tx.touch(i.ServiceID, Instances|Routes)
 	if err := tx.forgetDrained(i.ID); err != nil {

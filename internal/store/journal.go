@@ -10,30 +10,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// journal brings SQLite's write-ahead log to the disk, once for all who wait at
-// a time: a sync takes as long as ten commits, and holding up no writer it lets
-// the next ones be part of the next.
+// journal syncs SQLite's write-ahead log to disk. One sync serves all callers that
+// wait at the same time: it takes as long as ten commits. It does not block
+// writers, whose commits the next sync covers.
 //
 // SQLite holds no locks on the log's file (they are on the database and its
-// shared memory), so a descriptor of our own is safe to open and close. The file
-// is the same for as long as a connection is open, and what leaves it for the
-// database has been synced by then.
+// shared memory), so opening and closing a descriptor of it is safe. The file stays
+// the same as long as a connection is open, and SQLite syncs pages before it moves
+// them from the log to the database.
 type journal struct {
 	path    string // "": the database is in memory
 	commits atomic.Int64
 
 	mu     sync.Mutex // guards what follows
-	file   *os.File   // opened by the first sync
+	file   *os.File   // the first sync opens it
 	synced int64      // commits that are on disk
 	err    error      // of the first sync that failed
 }
 
-// grew notes a commit.
-func (j *journal) grew() { j.commits.Add(1) }
+// committed counts a commit.
+func (j *journal) committed() { j.commits.Add(1) }
 
-// sync returns when all commits so far are on disk. One that fails fails all
-// later ones: the kernel may have dropped what it could not write and would
-// report success the next time.
+// sync returns when all commits so far are on disk. After a failure all later calls
+// fail: the kernel may have dropped what it could not write and would then report
+// success.
 func (j *journal) sync() error {
 	if j.path == "" {
 		return nil
@@ -46,7 +46,7 @@ func (j *journal) sync() error {
 	}
 	upTo := j.commits.Load()
 	if err := j.flush(); err != nil {
-		j.err = fmt.Errorf("the database cannot be brought to disk: %w", err)
+		j.err = fmt.Errorf("sync the database to disk: %w", err)
 		return j.err
 	}
 	j.synced = upTo

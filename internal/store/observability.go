@@ -13,14 +13,14 @@ func scanObservability(s scanner) (o slipway.Observability, err error) {
 	return o, err
 }
 
-// InsertObservability adds a revision of a configuration. The caller has chosen
-// the revision number in this transaction.
+// InsertObservability adds a revision of a configuration. The caller chooses the
+// revision number in the same transaction.
 func (tx *Tx) InsertObservability(o slipway.Observability) error {
 	return tx.insert("observability configuration "+o.ARN, `INSERT INTO observability (`+observabilityColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`, append(configurationValues(o.Configuration), o.TraceVendor)...)
 }
 
-// Observability returns a revision by its full ARN, deleted ones too.
+// Observability returns a revision by its full ARN, also a deleted one.
 func (tx *Tx) Observability(arn string) (slipway.Observability, error) {
 	return one(tx, scanObservability, `SELECT `+observabilityColumns+` FROM observability WHERE arn = $1`, arn)
 }
@@ -31,11 +31,11 @@ func (tx *Tx) Observabilities(name, afterName string, afterRevision int) ([]slip
 	return all(tx, scanObservability, query, args...)
 }
 
-// SaveObservability writes the members of o that change: latest, active and the
-// time of deletion.
+// SaveObservability writes the mutable fields of o: latest, active and the time of
+// deletion.
 func (tx *Tx) SaveObservability(o slipway.Observability) error {
 	return mustAffect(tx.exec(`UPDATE observability SET latest = $1, active = $2, deleted_at = $3 WHERE arn = $4`,
-		bit(o.Latest), bit(o.Active), nanos(o.DeletedAt), o.ARN))
+		boolInt(o.Latest), boolInt(o.Active), nanos(o.DeletedAt), o.ARN))
 }
 
 // ForgetObservabilities removes the revisions deleted before t, with their tags.

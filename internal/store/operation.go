@@ -9,11 +9,11 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrOperationLive is returned when the service has a live operation already.
+// ErrOperationLive is returned if the service already has a live operation.
 var ErrOperationLive = errors.New("another operation is live")
 
-// ErrLeaseLost is returned when an operation was claimed by somebody else
-// since: the caller must stop and write nothing.
+// ErrLeaseLost is returned if another process has claimed the operation since. The
+// caller must stop and write nothing.
 var ErrLeaseLost = errors.New("the operation's lease is lost")
 
 const operationColumns = `id, service_id, kind, input, status, step, state, cause, cancel, attempt, deadline,
@@ -26,9 +26,9 @@ func scanOperation(s scanner) (o slipway.Operation, err error) {
 	return o, err
 }
 
-// InsertOperation asks for an operation: ID, ServiceID, Kind, Input and
-// CreatedAt of o are kept. It returns ErrOperationLive when the service has a
-// live one: the unique index is the only lock there is.
+// InsertOperation adds a pending operation with the ID, ServiceID, Kind, Input and
+// CreatedAt of o. It returns ErrOperationLive if the service has a live operation:
+// a unique index is the only lock.
 func (tx *Tx) InsertOperation(o slipway.Operation) error {
 	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, status, step, state, cause,
 		cancel, attempt, deadline, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
@@ -45,7 +45,7 @@ func (tx *Tx) InsertOperation(o slipway.Operation) error {
 	if o.Input.Spec == nil {
 		return nil
 	}
-	return tx.refer(o.ID, *o.Input.Spec)
+	return tx.setReferences(o.ID, *o.Input.Spec)
 }
 
 // Operation returns an operation by id.
@@ -53,16 +53,15 @@ func (tx *Tx) Operation(id string) (slipway.Operation, error) {
 	return one(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE id = $1`, id)
 }
 
-// OperationsOf returns a service's operations, newest first, from the one older
-// than the cursor (beforeTime, beforeID) on; a zero cursor begins at the
-// newest, limit 0 means all.
+// OperationsOf returns a service's operations before the cursor (beforeTime,
+// beforeID), newest first. A zero cursor starts at the newest; limit 0 means all.
 func (tx *Tx) OperationsOf(serviceID string, beforeTime time.Time, beforeID string, limit int) ([]slipway.Operation, error) {
 	return all(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE service_id = $1
 		AND (created_at < $2 OR (created_at = $2 AND id < $3))
-		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), unbounded), beforeID, atMost(limit))
+		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), noBound), beforeID, atMost(limit))
 }
 
-// CancelOperation asks a live operation to stop, for a reason.
+// CancelOperation asks a live operation to roll back or end; reason is for people.
 func (tx *Tx) CancelOperation(id, reason string) error {
 	o, err := tx.Operation(id)
 	if err != nil {
@@ -74,11 +73,12 @@ func (tx *Tx) CancelOperation(id, reason string) error {
 	return err
 }
 
-// ClaimOperation gives one live operation whose lease has run out to the owner
-// until the given time, and returns it; ErrNotFound when there is none.
+// ClaimOperation claims one live operation whose lease has expired, and returns
+// it. The owner holds the lease until the given time. It returns ErrNotFound if
+// there is none.
 func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operation, error) {
-	// The predicate is repeated outside the sub-select: without that, concurrent
-	// claimers on PostgreSQL claim one operation several times.
+	// The condition is repeated outside the sub-select. Without it, concurrent
+	// claims on PostgreSQL would claim one operation several times.
 	const due = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $2`
 	o, err := one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $3
 		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY lease_until, created_at LIMIT 1) AND `+due+`
@@ -86,8 +86,8 @@ func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operat
 	return o, err
 }
 
-// RenewLease keeps the operation with its owner until the given time. It
-// returns the reason to cancel it, if there is one, or ErrLeaseLost.
+// RenewLease extends the owner's lease until the given time. It returns the reason
+// to cancel the operation, "" if nobody asked to, or ErrLeaseLost.
 func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (cancel string, err error) {
 	cancel, err = one(tx, scanValue[string], `UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
 		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence)
@@ -97,9 +97,9 @@ func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (cancel string
 	return cancel, err
 }
 
-// SaveOperation writes what the engine owns of o: status, step, state, cause,
+// SaveOperation writes the engine's fields of o: status, step, state, cause,
 // attempt, deadline, lease and times. It returns ErrLeaseLost unless o.Fence is
-// still the operation's.
+// still the operation's fence.
 func (tx *Tx) SaveOperation(o slipway.Operation) error {
 	n, err := tx.exec(`UPDATE operation SET status = $1, step = $2, state = $3, cause = $4, attempt = $5, deadline = $6,
 		lease_until = $7, started_at = $8, updated_at = $9, ended_at = $10 WHERE id = $11 AND fence = $12`,
@@ -116,18 +116,18 @@ func (tx *Tx) SaveOperation(o slipway.Operation) error {
 		return nil
 	}
 	tx.touch(o.ServiceID, Routes)
-	return tx.unrefer(o.ID)
+	return tx.deleteReferences(o.ID)
 }
 
-// FreeLeases makes every live operation claimable at once. For a single process
-// at start: whoever held them is dead.
-func (tx *Tx) FreeLeases() error {
+// ReleaseLeases makes every live operation claimable at once. A server that is the
+// only one calls it at start: the processes that held the leases are dead.
+func (tx *Tx) ReleaseLeases() error {
 	_, err := tx.exec(`UPDATE operation SET lease_until = 0
 		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0`)
 	return err
 }
 
-// OperationDue reports whether ClaimOperation would find one.
+// OperationDue reports whether ClaimOperation would return an operation.
 func (tx *Tx) OperationDue(now time.Time) (bool, error) {
 	n, err := tx.count(`SELECT EXISTS (SELECT 1 FROM operation
 		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $1)`, nanos(now))

@@ -33,8 +33,8 @@ func (tx *Tx) ParameterVersion(name string, version int64) (slipway.Parameter, e
 	return one(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter WHERE name = $1 AND version = $2`, name, version)
 }
 
-// Parameters returns the latest versions of the parameters whose names begin
-// with prefix, by name, from the one after the cursor on; limit 0 means all.
+// Parameters returns the latest versions of the parameters whose names begin with
+// prefix, after the cursor, by name; limit 0 means all.
 func (tx *Tx) Parameters(prefix, afterName string, limit int) ([]slipway.Parameter, error) {
 	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter
 		WHERE latest = 1 AND name >= $1 AND name < $2 AND name <> $3 ORDER BY name LIMIT $4`,
@@ -48,14 +48,14 @@ func (tx *Tx) ParameterHistory(name string, after int64, limit int) ([]slipway.P
 		ORDER BY version LIMIT $3`, name, after, atMost(limit))
 }
 
-// ForgetParameterVersions removes the versions of a parameter up to one.
+// ForgetParameterVersions removes the versions of a parameter up to the given one.
 func (tx *Tx) ForgetParameterVersions(name string, version int64) error {
 	_, err := tx.exec(`DELETE FROM parameter WHERE name = $1 AND version <= $2 AND latest = 0`, name, version)
 	return err
 }
 
-// DeleteParameter removes a parameter with all of its versions, and its tags,
-// which are those of arn. It returns ErrNotFound when there is none.
+// DeleteParameter removes a parameter with all versions and the tags of arn. It
+// returns ErrNotFound if it does not exist.
 func (tx *Tx) DeleteParameter(name, arn string) error {
 	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
 		return err

@@ -18,9 +18,9 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// scans says where SQLite may go through all rows, by a step of a plan and a
-// piece of the statement, and why. Every other statement finds its rows by an
-// index, so that it costs what it returns, however much else there is.
+// scans lists where SQLite may scan all rows: a step of its plan, a piece of the
+// statement, and the reason. Every other statement finds its rows by an index, so
+// that its cost depends only on the rows it returns.
 var scans = []struct{ step, statement, why string }{
 	{"SCAN router", "", "a server has one"},
 	{"SCAN r", "FROM router r", "a server has one"},
@@ -52,12 +52,12 @@ var scans = []struct{ step, statement, why string }{
 	{"SCAN vpc_ingress_connection", "deleted_at < $1", "housekeeping"},
 }
 
-// TestPlans has SQLite explain every statement of this package.
+// TestPlans lets SQLite explain every statement of this package.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	s := openFile(t)
 	err := s.Update(t.Context(), func(tx *Tx) error {
-		for range 2 { // what the first pass wrote, the second finds
+		for range 2 { // the second pass finds the rows that the first one wrote
 			callAll(tx)
 			callRare(tx)
 		}
@@ -92,8 +92,8 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// callAll calls every method of a transaction. What becomes of it does not
-// matter: a statement is explained once it was prepared.
+// callAll calls every method of a transaction and ignores the results: a statement
+// is explained once it was prepared.
 func callAll(tx *Tx) {
 	v := reflect.ValueOf(tx)
 	for i := range v.NumMethod() {
@@ -106,8 +106,7 @@ func callAll(tx *Tx) {
 	}
 }
 
-// filled returns a value of the type whose texts are "x", whose numbers are 1
-// and whose times are t0.
+// filled returns a value of the type: texts are "x", numbers 1 and times t0.
 func filled(typ reflect.Type) reflect.Value {
 	v := reflect.New(typ).Elem()
 	switch typ.Kind() {
@@ -130,7 +129,7 @@ func filled(typ reflect.Type) reflect.Value {
 	return v
 }
 
-// callRare reaches the statements that callAll does not.
+// callRare runs the statements that callAll does not reach.
 func callRare(tx *Tx) {
 	later := t0.Add(time.Hour)
 	service := filled(reflect.TypeFor[slipway.Service]()).Interface().(slipway.Service)
@@ -163,7 +162,7 @@ func callRare(tx *Tx) {
 
 var placeholder = regexp.MustCompile(`\$[0-9]+`)
 
-// plan returns the steps by which SQLite goes about a statement.
+// plan returns the steps of SQLite's plan for a statement.
 func plan(t *testing.T, tx *Tx, statement string) []string {
 	t.Helper()
 	if strings.HasPrefix(statement, "BEGIN") || strings.Contains(statement, "sqlite_sequence") {

@@ -2,11 +2,11 @@ package store
 
 import "github.com/openslipway/slipway"
 
-// refer makes what the specification names the references of its holder: a
-// service, or a live operation that is to deploy it. Rows exist exactly as long
-// as they bind.
-func (tx *Tx) refer(holder string, spec slipway.Spec) error {
-	if err := tx.unrefer(holder); err != nil {
+// setReferences replaces the references of a holder by the resources that the
+// specification names. A holder is a service, or a live operation that deploys the
+// specification. Rows exist exactly as long as the resources are in use.
+func (tx *Tx) setReferences(holder string, spec slipway.Spec) error {
+	if err := tx.deleteReferences(holder); err != nil {
 		return err
 	}
 	for _, arn := range spec.References() {
@@ -17,13 +17,13 @@ func (tx *Tx) refer(holder string, spec slipway.Spec) error {
 	return nil
 }
 
-func (tx *Tx) unrefer(holder string) error {
+func (tx *Tx) deleteReferences(holder string) error {
 	_, err := tx.exec(`DELETE FROM reference WHERE holder = $1`, holder)
 	return err
 }
 
-// InUse reports whether a service that is not deleted, or the specification
-// that a live operation is to deploy, names the resource.
+// InUse reports whether the resource is named by a service that is not deleted or
+// by the specification that a live operation deploys.
 func (tx *Tx) InUse(arn string) (bool, error) {
 	n, err := tx.count(`SELECT EXISTS (SELECT 1 FROM reference WHERE arn = $1)`, arn)
 	return n == 1, err

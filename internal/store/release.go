@@ -39,15 +39,15 @@ func (tx *Tx) ReleasesOf(serviceID string) ([]slipway.Release, error) {
 	return all(tx, scanRelease, `SELECT `+releaseColumns+` FROM release WHERE service_id = $1 ORDER BY created_at, id`, serviceID)
 }
 
-// ServicesAtWork returns the ids of the services of which instances are to live,
-// or are known.
-func (tx *Tx) ServicesAtWork() ([]string, error) {
+// ServicesWithInstances returns the ids of the services that have instances or a
+// release that is not stopped.
+func (tx *Tx) ServicesWithInstances() ([]string, error) {
 	return all(tx, scanValue[string], `SELECT service_id FROM release WHERE desired <> 'stop'
 		UNION SELECT service_id FROM instance`)
 }
 
-// SetDesired says what the release's instances are to do. A release that is to
-// run again is no longer empty in any router's eyes.
+// SetDesired sets the desired state of the release's instances. A release that is
+// to run again loses the drains that routers have reported.
 func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 	tx.touch(r.ServiceID, Releases|Routes)
 	if d == slipway.DesiredRun {
@@ -58,7 +58,7 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
 }
 
-// SetSize says how many instances the release is to have.
+// SetSize sets how many instances the release should have.
 func (tx *Tx) SetSize(r slipway.Release, size int) error {
 	tx.touch(r.ServiceID, Releases)
 	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
@@ -69,7 +69,7 @@ func (tx *Tx) SetReleaseSecrets(id string, secrets []byte) error {
 	return mustAffect(tx.exec(`UPDATE release SET secrets = $1 WHERE id = $2`, sealed{&secrets}, id))
 }
 
-// DeleteRelease removes a release that nothing refers to any more.
+// DeleteRelease removes a release that nothing refers to.
 func (tx *Tx) DeleteRelease(r slipway.Release) error {
 	tx.touch(r.ServiceID, Releases|Routes)
 	if err := tx.forgetDrained(r.ID); err != nil {

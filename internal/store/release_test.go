@@ -10,15 +10,15 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// oldRelease is what commit d9e5626, which had no slipway.Workload, stored of a
-// release that has everything.
+// oldRelease is the document of a release with all settings as commit d9e5626,
+// which had no slipway.Workload, stored it.
 const oldRelease = `{"ImageRef":"shop:1","Process":{"Argv":["/app","-v"],"Env":["A=b","PORT=80"],"Dir":"/srv","User":"web",` +
 	`"StopSignal":"SIGINT"},"Port":80,"Networks":["subnet-a"],"Resources":{"CPU":256,"Memory":512},"HealthCheck":{"HTTP":true,` +
 	`"Path":"/ok","Interval":5000000000,"Timeout":2000000000,"HealthyThreshold":1,"UnhealthyThreshold":3},` +
 	`"Scaling":{"MaxConcurrency":100,"MinSize":1,"MaxSize":25},"Tracing":true}`
 
-// TestReleaseDocument: a release that commit d9e5626 stored is read whole, and
-// one that is stored now has the same form.
+// TestReleaseDocument: a release that commit d9e5626 stored is read completely, and
+// a release that is stored now has the same form.
 func TestReleaseDocument(t *testing.T) {
 	t.Parallel()
 	want := slipway.Release{

@@ -9,14 +9,14 @@ func scanRepository(s scanner) (r slipway.Repository, err error) {
 	return r, err
 }
 
-// InsertRepository adds a repository. It returns ErrNameTaken when there is one
-// of its name.
+// InsertRepository adds a repository. It returns ErrNameTaken if one of this name
+// exists.
 func (tx *Tx) InsertRepository(r slipway.Repository) error {
 	return tx.insert("repository "+r.Name, `INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO NOTHING`, r.Name, document{r}, nanos(r.CreatedAt))
 }
 
-// PutRepository changes what is set of a repository, which need not have a row.
+// PutRepository writes the settings of a repository, with or without a row.
 func (tx *Tx) PutRepository(r slipway.Repository) error {
 	_, err := tx.exec(`INSERT INTO repository (name, settings, created_at) VALUES ($1, $2, $3)
 		ON CONFLICT (name) DO UPDATE SET settings = excluded.settings`, r.Name, document{r}, nanos(r.CreatedAt))

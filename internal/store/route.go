@@ -8,7 +8,7 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Route is everything a router must know of one service, read in one
+// Route is everything that a router needs to know about one service, read in one
 // transaction.
 type Route struct {
 	Service   ServiceView
@@ -18,8 +18,8 @@ type Route struct {
 	Hosts     []string                       // of its active custom domains, in lower case; wildcards begin with "*."
 }
 
-// RoutesSince returns the routes of all services whose RouteVersion is above
-// version, lowest first. Deleted services are among them until forgotten.
+// RoutesSince returns the routes of services whose RouteVersion is above version,
+// lowest first. It includes deleted services until ForgetServices removes them.
 func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.route_version > $1 ORDER BY s.route_version`, version)
 	if err != nil {
@@ -57,23 +57,23 @@ func (tx *Tx) ingressRoutes(v ServiceView) ([]slipway.VPCIngressConnection, erro
 	return tx.VPCIngressesOf(v.ID)
 }
 
-// RouteVersion returns the highest route version given out.
+// RouteVersion returns the highest route version so far.
 func (tx *Tx) RouteVersion() (int64, error) {
 	n, err := tx.count(`SELECT value FROM counter WHERE name = 'route'`)
 	return int64(n), err
 }
 
-// SeeRouter notes that the router lives and which table version it applies.
-func (tx *Tx) SeeRouter(id string, version int64, now time.Time) error {
+// PutRouter records that the router is alive and which table version it applies.
+func (tx *Tx) PutRouter(id string, version int64, now time.Time) error {
 	_, err := tx.exec(`INSERT INTO router (id, version, seen_at) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at`, id, version, nanos(now))
 	return err
 }
 
-// ForgetRouters removes the routers not seen since t, and what they reported.
-// A zero t removes all: for a single process at start.
+// ForgetRouters removes the routers not seen since t, and the drains they reported.
+// A zero t removes all routers: a server that is the only one does so at start.
 func (tx *Tx) ForgetRouters(t time.Time) error {
-	before := cmp.Or(nanos(t), unbounded)
+	before := cmp.Or(nanos(t), noBound)
 	if _, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router WHERE seen_at < $1)`, before); err != nil {
 		return err
 	}
@@ -81,9 +81,9 @@ func (tx *Tx) ForgetRouters(t time.Time) error {
 	return err
 }
 
-// ReportDrained notes that in the router's applied table the target (a release
-// or an instance id of the service) takes no new requests and has none in
-// flight. Repeating it is harmless.
+// ReportDrained records that the target, the id of a release or an instance of the
+// service, takes no new requests from the router and has none in flight. It is
+// idempotent.
 func (tx *Tx) ReportDrained(routerID, serviceID, target string) error {
 	n, err := tx.exec(`INSERT INTO drained (router, target) VALUES ($1, $2) ON CONFLICT DO NOTHING`, routerID, target)
 	if err != nil {
@@ -95,8 +95,8 @@ func (tx *Tx) ReportDrained(routerID, serviceID, target string) error {
 	return nil
 }
 
-// Drained reports whether every live router (seen at or after alive) has
-// reported the target drained. Without any live router nothing is in flight.
+// Drained reports whether every live router, seen at or after alive, has reported
+// the target drained. Without a live router no request is in flight.
 func (tx *Tx) Drained(target string, alive time.Time) (bool, error) {
 	n, err := tx.count(`SELECT count(*) FROM router r WHERE r.seen_at >= $1
 		AND NOT EXISTS (SELECT 1 FROM drained d WHERE d.router = r.id AND d.target = $2)`, nanos(alive), target)

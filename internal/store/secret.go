@@ -15,8 +15,7 @@ func scanSecret(s scanner) (v slipway.Secret, err error) {
 	return v, err
 }
 
-// InsertSecret adds a secret. It returns ErrNameTaken when there is one of this
-// name.
+// InsertSecret adds a secret. It returns ErrNameTaken if one of this name exists.
 func (tx *Tx) InsertSecret(v slipway.Secret) error {
 	return tx.insert("secret "+v.ARN, `INSERT INTO secret (`+secretColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (name) DO NOTHING`, v.ARN, v.Name, v.Description, v.KMSKey, v.Policy, nanos(v.CreatedAt), nanos(v.ChangedAt),
@@ -38,7 +37,7 @@ func (tx *Tx) Secrets() ([]slipway.Secret, error) {
 	return all(tx, scanSecret, `SELECT `+secretColumns+` FROM secret ORDER BY created_at, arn`)
 }
 
-// SaveSecret writes the members of v that change.
+// SaveSecret writes the mutable fields of v.
 func (tx *Tx) SaveSecret(v slipway.Secret) error {
 	return mustAffect(tx.exec(`UPDATE secret SET description = $1, kms_key = $2, policy = $3, changed_at = $4,
 		accessed_at = $5, deleted_at = $6, purge_at = $7 WHERE arn = $8`,
@@ -59,7 +58,7 @@ func (tx *Tx) DeleteSecret(arn string) error {
 	return nil
 }
 
-// PurgeSecrets removes the secrets whose time has come.
+// PurgeSecrets removes the secrets whose recovery window has ended.
 func (tx *Tx) PurgeSecrets(now time.Time) error {
 	due, err := all(tx, scanSecret, `SELECT `+secretColumns+` FROM secret WHERE purge_at > 0 AND purge_at <= $1`, nanos(now))
 	if err != nil {
@@ -80,11 +79,11 @@ func scanSecretVersion(s scanner) (v slipway.SecretVersion, err error) {
 	return v, err
 }
 
-// PutSecretVersion adds a version, or writes the stages of one that exists.
+// PutSecretVersion adds a version, or writes the stages of an existing one.
 func (tx *Tx) PutSecretVersion(v slipway.SecretVersion) error {
 	_, err := tx.exec(`INSERT INTO secret_version (`+secretVersionColumns+`, accessed_at) VALUES ($1, $2, $3, $4, $5, $6, 0)
 		ON CONFLICT (secret_arn, id) DO UPDATE SET stages = excluded.stages`,
-		v.SecretARN, v.ID, document{v.Stages}, bit(v.Binary), sealed{&v.Sealed}, nanos(v.CreatedAt))
+		v.SecretARN, v.ID, document{v.Stages}, boolInt(v.Binary), sealed{&v.Sealed}, nanos(v.CreatedAt))
 	if err != nil {
 		return fmt.Errorf("put version %s of secret %s: %w", v.ID, v.SecretARN, err)
 	}

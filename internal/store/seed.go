@@ -1,7 +1,6 @@
 package store
 
-// Seed returns the random text of this name, which is fresh where there was
-// none.
+// Seed returns the random text of this name. It stores fresh if there is none.
 func (tx *Tx) Seed(name, fresh string) (string, error) {
 	if _, err := tx.exec(`INSERT INTO seed (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING`, name, fresh); err != nil {
 		return "", err

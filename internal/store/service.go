@@ -13,8 +13,8 @@ type ServiceView struct {
 	Live *slipway.Operation // nil while no operation is live
 }
 
-// VisibleStatus is the status users see: OPERATION_IN_PROGRESS while an
-// operation is live, else the resting one.
+// VisibleStatus returns the status that users see: OPERATION_IN_PROGRESS while an
+// operation is live, otherwise the resting status.
 func (v ServiceView) VisibleStatus() slipway.Status {
 	if v.Live != nil {
 		return slipway.StatusOperationInProgress
@@ -22,8 +22,8 @@ func (v ServiceView) VisibleStatus() slipway.Status {
 	return v.Status
 }
 
-// VisibleSpec is the specification users see: the next one while an update is
-// live, as App Runner answers UpdateService with the new values.
+// VisibleSpec returns the specification that users see: the new one while an
+// update is live, as App Runner's UpdateService returns the new values.
 func (v ServiceView) VisibleSpec() slipway.Spec {
 	if v.Live != nil && v.Live.Input.Spec != nil {
 		return *v.Live.Input.Spec
@@ -34,7 +34,7 @@ func (v ServiceView) VisibleSpec() slipway.Spec {
 const serviceColumns = `s.id, s.name, s.arn, s.label, s.spec, s.wanted, s.status, s.active_release,
 	s.route_version, s.created_at, s.updated_at, s.deleted_at`
 
-// serviceViews joins the live operation, whose columns are NULL where none is.
+// serviceViews joins the live operation; its columns are NULL without one.
 const serviceViews = `SELECT ` + serviceColumns + `, COALESCE(o.id, '') FROM service s
 	LEFT JOIN operation o ON o.service_id = s.id
 		AND o.status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') `
@@ -89,8 +89,8 @@ func (tx *Tx) view(where string, args ...any) (ServiceView, error) {
 	return list[0], nil
 }
 
-// InsertService adds a new service. It returns ErrNameTaken when a service that
-// is not deleted has its name.
+// InsertService adds a service. It returns ErrNameTaken if a service of this name
+// exists that is not deleted.
 func (tx *Tx) InsertService(v slipway.Service) error {
 	err := tx.insert("service "+v.ID, `INSERT INTO service (id, name, arn, label, spec, wanted, status, active_release,
 		route_version, created_at, updated_at, deleted_at)
@@ -102,10 +102,10 @@ func (tx *Tx) InsertService(v slipway.Service) error {
 		return err
 	}
 	tx.touch(v.ID, Routes)
-	return tx.refer(v.ID, v.Spec)
+	return tx.setReferences(v.ID, v.Spec)
 }
 
-// Service returns a service by id, deleted ones too.
+// Service returns a service by id, also a deleted one.
 func (tx *Tx) Service(id string) (ServiceView, error) {
 	return tx.view(`WHERE s.id = $1`, id)
 }
@@ -115,8 +115,8 @@ func (tx *Tx) ServiceByName(name string) (ServiceView, error) {
 	return tx.view(`WHERE s.name = $1 AND s.deleted_at = 0`, name)
 }
 
-// Services returns services that are not deleted, oldest first, from the one
-// after the cursor (afterTime, afterID) on; limit 0 means all.
+// Services returns services that are not deleted after the cursor (afterTime,
+// afterID), oldest first; limit 0 means all.
 func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND (s.created_at > $1 OR (s.created_at = $1 AND s.id > $2))
@@ -132,9 +132,9 @@ func (tx *Tx) CountServices() (int, error) {
 	return tx.count(`SELECT count(*) FROM service WHERE deleted_at = 0`)
 }
 
-// ServicesUsing returns the services that use a resource, by their own
-// specification or the one that their live operation is to deploy, in the order
-// of creation, after the cursor; limit 0 means all.
+// ServicesUsing returns the services after the cursor whose specification, or the
+// one that their live operation deploys, names the resource. The oldest come
+// first; limit 0 means all.
 func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND EXISTS (SELECT 1 FROM reference r WHERE r.arn = $1 AND r.holder IN (s.id, o.id))
@@ -146,29 +146,29 @@ func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, lim
 	return tx.views(rows)
 }
 
-// SetSpec makes spec the service's specification.
+// SetSpec sets the service's specification.
 func (tx *Tx) SetSpec(id string, spec slipway.Spec, now time.Time) error {
 	tx.touch(id, Routes)
-	if err := tx.refer(id, spec); err != nil {
+	if err := tx.setReferences(id, spec); err != nil {
 		return err
 	}
 	return mustAffect(tx.exec(`UPDATE service SET spec = $1, updated_at = $2 WHERE id = $3`, document{spec}, nanos(now), id))
 }
 
-// SetWanted says what the service is to be brought to.
+// SetWanted sets the state that the service is to be brought to.
 func (tx *Tx) SetWanted(id string, w slipway.Wanted, now time.Time) error {
 	tx.touch(id, Routes|Releases)
 	return mustAffect(tx.exec(`UPDATE service SET wanted = $1, updated_at = $2 WHERE id = $3`, string(w), nanos(now), id))
 }
 
-// SetStatus sets the resting status. DELETED also sets the time of deletion,
-// which frees the name and what the specification named.
+// SetStatus sets the resting status. DELETED also sets the time of deletion, which
+// frees the name and the resources that the specification names.
 func (tx *Tx) SetStatus(id string, st slipway.Status, now time.Time) error {
 	tx.touch(id, Routes)
 	var deleted int64
 	if st == slipway.StatusDeleted {
 		deleted = nanos(now)
-		if err := tx.unrefer(id); err != nil {
+		if err := tx.deleteReferences(id); err != nil {
 			return err
 		}
 	}
@@ -176,13 +176,13 @@ func (tx *Tx) SetStatus(id string, st slipway.Status, now time.Time) error {
 		string(st), nanos(now), deleted, id))
 }
 
-// SetActiveRelease makes the release the one that serves; "" for none.
+// SetActiveRelease sets the active release; "" for none.
 func (tx *Tx) SetActiveRelease(id, releaseID string) error {
 	tx.touch(id, Routes|Releases)
 	return mustAffect(tx.exec(`UPDATE service SET active_release = $1 WHERE id = $2`, releaseID, id))
 }
 
-// ForgetServices removes every trace of the services deleted before t and
+// ForgetServices removes everything about the services deleted before t and
 // returns their ids.
 func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 	ids, err := all(tx, scanValue[string], `SELECT id FROM service WHERE deleted_at <> 0 AND deleted_at < $1`, nanos(t))

@@ -17,30 +17,28 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// readers is how many read transactions run at once on a file database.
+// readers is how many read transactions of a file database run at once.
 const readers = 4
 
 // Store is an open database.
 type Store struct {
-	db      *sql.DB
-	writer  chan *conn // holds the writing connection while nobody writes
-	reader  chan *conn // the reading ones that nobody uses; the same channel as writer in memory
-	unread  chan bool  // one entry for each reading connection that was not needed yet
-	journal journal
-	watch   watchers
+	db       *sql.DB
+	writer   chan *conn // holds the writing connection while no transaction writes
+	reader   chan *conn // idle reading connections; the same channel as writer in memory
+	unopened chan bool  // one entry for each reading connection that is not open yet
+	journal  journal
+	watch    watchers
 }
 
-// Open opens the SQLite database in the file at path, or a new one in memory
-// when path is ":memory:", and brings its tables up to date. Nobody
-// but its owner may read the file.
+// Open opens the SQLite database in the file at path and migrates it. ":memory:"
+// opens a new database in memory. Only the file's owner may read it.
 //
-// Each commit is whole and in order whatever dies, and survives the death of
-// the process. SQLite itself syncs only what its own consistency takes (WAL,
-// synchronous=NORMAL); see Update and UpdateUnsynced for what survives the
-// death of the machine.
+// Commits are atomic and ordered after any crash, and survive a crash of the
+// process. SQLite syncs only what its own consistency needs (WAL,
+// synchronous=NORMAL); Update and UpdateUnsynced say what survives a power loss.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if path != ":memory:" {
-		if err := private(path); err != nil {
+		if err := makePrivate(path); err != nil {
 			return nil, fmt.Errorf("open database: %w", err)
 		}
 	}
@@ -69,11 +67,11 @@ func dsn(path string) string {
 	q := url.Values{"_pragma": {
 		"busy_timeout(10000)",
 		"journal_mode(WAL)",
-		"synchronous(NORMAL)", // Sync does the rest
+		"synchronous(NORMAL)", // Store.Sync makes commits durable
 		"cache_size(-1024)",   // KiB a connection: the operating system caches the file
 		"foreign_keys(ON)",
 	}}
-	// What means something in a URI must not in a path.
+	// Escape what has a meaning in a URI.
 	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + q.Encode()
 }
 
@@ -100,16 +98,16 @@ func (s *Store) connect(ctx context.Context, memory bool) error {
 		s.reader = s.writer
 		return nil
 	}
-	s.reader, s.unread = make(chan *conn, readers), make(chan bool, readers)
+	s.reader, s.unopened = make(chan *conn, readers), make(chan bool, readers)
 	for range readers {
-		s.unread <- true
+		s.unopened <- true
 	}
 	return nil
 }
 
-// forReading takes a connection to read with. Each is opened when all others are
-// in use: a connection takes milliseconds and memory.
-func (s *Store) forReading(ctx context.Context) (*conn, error) {
+// acquireReader returns a connection to read with. It opens one only when all open
+// ones are in use, as opening takes milliseconds and memory.
+func (s *Store) acquireReader(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -121,10 +119,10 @@ func (s *Store) forReading(ctx context.Context) (*conn, error) {
 	select {
 	case c := <-s.reader:
 		return c, nil
-	case <-s.unread:
+	case <-s.unopened:
 		c, err := newConn(ctx, s.db)
 		if err != nil {
-			s.unread <- true
+			s.unopened <- true
 		}
 		return c, err
 	case <-ctx.Done():
@@ -132,7 +130,7 @@ func (s *Store) forReading(ctx context.Context) (*conn, error) {
 	}
 }
 
-// Close waits for running transactions and closes the database.
+// Close waits for running transactions, then closes the database.
 func (s *Store) Close() error {
 	w := <-s.writer
 	w.close()
@@ -141,17 +139,17 @@ func (s *Store) Close() error {
 			select {
 			case c := <-s.reader:
 				c.close()
-			case <-s.unread:
+			case <-s.unopened:
 			}
 		}
 	}
 	return errors.Join(s.journal.close(), s.db.Close())
 }
 
-// View runs f in a read transaction: all its queries see one state. f must not
-// keep tx.
+// View runs f in a read transaction: all its queries see the same state. f must
+// not keep tx.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	c, err := s.forReading(ctx)
+	c, err := s.acquireReader(ctx)
 	if err != nil {
 		return err
 	}
@@ -164,15 +162,14 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	return f(tx)
 }
 
-// Update runs f in a write transaction and commits when it returns nil; then
-// watchers are told. When it returns, the commit and all before it are on disk.
-// Writers run one after another. Once f has begun, ctx no longer stops it: a
-// transaction is short and ends whole. Its error wraps ErrFull when there is no
-// room for the change. What rides along in ctx ([WithRider]) is part of the
-// transaction.
+// Update runs f in a write transaction, commits when f returns nil, and notifies
+// watchers. When it returns nil, the commit and all earlier ones are on disk.
+// Write transactions run one at a time. ctx can cancel the wait for the others, but
+// not f: a transaction is short and completes. The error wraps ErrFull if the disk
+// is full. A rider in ctx ([WithRider]) is part of the transaction.
 //
-// Watchers are told, and others may read, before the disk has it: who answers
-// somebody outside waits for Update, and everybody else may begin.
+// Watchers and readers see the commit before it is on disk. A reply to a
+// client must wait for Update or Sync; other reactions may start at once.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	if err := s.UpdateUnsynced(ctx, f); err != nil {
 		return err
@@ -180,39 +177,39 @@ func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	return s.Sync()
 }
 
-// UpdateUnsynced is Update that does not wait for the disk: a loss of power may
-// undo the commit, along with all later ones and no earlier one. It is for what
-// is done or found out again then, as instances have to be started again
-// anyway; what somebody outside was promised takes Update or Sync.
+// UpdateUnsynced is Update without the wait for the disk: a power loss may undo the
+// commit with all later ones, and no earlier one. Use it for what is done or
+// observed again after a power loss, such as the state of instances. What a client
+// was promised needs Update or Sync.
 func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
-	c, err := take(ctx, s.writer)
+	c, err := acquire(ctx, s.writer)
 	if err != nil {
 		return err
 	}
 	tx := &Tx{conn: c, writes: true}
 	f, committed := withRider(ctx, f)
 	if err := s.commit(tx, f); err != nil {
-		return full(err)
+		return wrapFull(err)
 	}
 	committed()
 	s.watch.notify(tx.touched)
 	return nil
 }
 
-// Sync returns when all that was committed before is on disk.
+// Sync returns when all commits so far are on disk.
 func (s *Store) Sync() error { return s.journal.sync() }
 
-// commit runs f and gives the connection back, also when f panics.
+// commit runs f and returns the connection, even if f panics.
 func (s *Store) commit(tx *Tx, f func(*Tx) error) error {
 	defer func() { s.writer <- tx.conn }()
 	err := tx.run(f)
 	if err == nil {
-		s.journal.grew()
+		s.journal.committed()
 	}
 	return err
 }
 
-func take(ctx context.Context, from chan *conn) (*conn, error) {
+func acquire(ctx context.Context, from chan *conn) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -224,8 +221,8 @@ func take(ctx context.Context, from chan *conn) (*conn, error) {
 	}
 }
 
-// conn is one connection with its prepared statements. One transaction uses it
-// at a time.
+// conn is a connection with its prepared statements. One transaction at a time
+// uses it.
 type conn struct {
 	c     *sql.Conn
 	stmts map[string]*sql.Stmt

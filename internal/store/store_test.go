@@ -243,7 +243,7 @@ func TestDrainedNeedsEveryLiveRouter(t *testing.T) {
 	if !drained() {
 		t.Error("without a router nothing is in flight")
 	}
-	update(t, s, func(tx *store.Tx) error { return errors.Join(tx.SeeRouter("a", 1, t0), tx.SeeRouter("b", 1, t0)) })
+	update(t, s, func(tx *store.Tx) error { return errors.Join(tx.PutRouter("a", 1, t0), tx.PutRouter("b", 1, t0)) })
 	update(t, s, func(tx *store.Tx) error { return tx.ReportDrained("a", "svc", "rel") })
 	if drained() {
 		t.Error("drained although router b has not said so")
@@ -285,7 +285,7 @@ func TestPanicGivesTheWriterBack(t *testing.T) {
 			panic("a bug in a handler")
 		})
 	}()
-	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) }) // rolled back, and not hanging
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) }) // the panic rolled back and released the writer
 }
 
 func TestEventsAreBounded(t *testing.T) {
@@ -310,8 +310,8 @@ func TestEventsAreBounded(t *testing.T) {
 	}
 }
 
-// In memory the store works inside a synctest bubble, which everybody's loop
-// tests rely on.
+// In memory the store works inside a synctest bubble. The tests of all loops rely
+// on it.
 func TestInMemoryInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := store.Open(t.Context(), ":memory:")
@@ -347,8 +347,8 @@ func TestReopenKeepsEverything(t *testing.T) {
 	}
 }
 
-// What a specification names is in use as long as the specification holds: from
-// the operation that is to deploy it to the deletion of the service.
+// The resources that a specification names are in use from the operation that
+// deploys it until the specification is replaced or the service deleted.
 func TestReferences(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -391,7 +391,7 @@ func TestReferences(t *testing.T) {
 	uses("after the service was deleted", map[string]bool{"other": false, "connection": false, "connector": false, "observability": false})
 }
 
-// A path is a path, whatever its characters mean in a URI.
+// Characters that have a meaning in a URI have none in a path.
 func TestOddPaths(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "a#b?c%20d.db")
@@ -426,7 +426,7 @@ func TestServicesAtWork(t *testing.T) {
 	expect := func(want ...string) {
 		t.Helper()
 		var got []string
-		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { got, err = tx.ServicesAtWork(); return err }); err != nil {
+		if err := s.View(t.Context(), func(tx *store.Tx) (err error) { got, err = tx.ServicesWithInstances(); return err }); err != nil {
 			t.Fatal(err)
 		}
 		slices.Sort(got)

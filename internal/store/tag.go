@@ -24,7 +24,7 @@ func (tx *Tx) SetTags(arn string, tags []slipway.Tag) error {
 	return nil
 }
 
-// DeleteTags removes the tags with these keys; missing ones are no error.
+// DeleteTags removes the tags with these keys. It ignores missing keys.
 func (tx *Tx) DeleteTags(arn string, keys []string) error {
 	for _, k := range keys {
 		if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1 AND key = $2`, arn, k); err != nil {
@@ -39,8 +39,8 @@ func (tx *Tx) CountTags(arn string) (int, error) {
 	return tx.count(`SELECT count(*) FROM tag WHERE arn = $1`, arn)
 }
 
-// forgetDeleted removes the rows of a table that were deleted before t, with
-// their tags.
+// forgetDeleted removes the rows of a table whose time of deletion is before t,
+// and their tags.
 func (tx *Tx) forgetDeleted(table string, t time.Time) error {
 	const old = ` WHERE deleted_at <> 0 AND deleted_at < $1`
 	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM `+table+old+`)`, nanos(t)); err != nil {

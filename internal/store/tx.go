@@ -15,11 +15,11 @@ import (
 	"github.com/go-json-experiment/json/v1"
 )
 
-// ErrNotFound is returned by methods that read one row when there is none.
+// ErrNotFound is returned by methods that read or write one row if it is missing.
 var ErrNotFound = errors.New("not found")
 
-// ErrNameTaken is wrapped by methods that insert what has a unique name, when
-// there is one of that name.
+// ErrNameTaken is wrapped by methods that insert a row with a unique name, if the
+// name exists.
 var ErrNameTaken = errors.New("name is taken")
 
 // Tx is a transaction. Its methods are grouped by table, one file each.
@@ -59,8 +59,8 @@ func (tx *Tx) control(verb string) error {
 	return nil
 }
 
-// exec and query do not take the caller's context: cancelling a statement half
-// way would leave the transaction in doubt, and none takes long.
+// exec and query do not take the caller's context: cancelling a statement would
+// leave the transaction in an unknown state, and statements are short.
 func (tx *Tx) exec(query string, args ...any) (int64, error) {
 	st, err := tx.conn.prepare(query)
 	if err != nil {
@@ -101,7 +101,7 @@ func all[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any
 	return list, rows.Err()
 }
 
-// one scans the only row of a query; no row is ErrNotFound.
+// one scans the only row of a query. It returns ErrNotFound without a row.
 func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any) (T, error) {
 	list, err := all(tx, scan, query, args...)
 	if err == nil && len(list) == 0 {
@@ -124,7 +124,7 @@ func scanValue[T any](s scanner) (v T, err error) {
 	return v, err
 }
 
-// insert adds one row. Where its ON CONFLICT leaves it out, that is ErrNameTaken.
+// insert adds one row. It returns ErrNameTaken if ON CONFLICT skipped it.
 func (tx *Tx) insert(what, query string, args ...any) error {
 	n, err := tx.exec(query, args...)
 	if err == nil && n == 0 {
@@ -136,7 +136,7 @@ func (tx *Tx) insert(what, query string, args ...any) error {
 	return nil
 }
 
-// mustAffect turns "no row" into ErrNotFound.
+// mustAffect returns ErrNotFound if a statement affected no row.
 func mustAffect(n int64, err error) error {
 	if err == nil && n == 0 {
 		return ErrNotFound
@@ -144,13 +144,13 @@ func mustAffect(n int64, err error) error {
 	return err
 }
 
-// unbounded is a bound that nothing exceeds.
-const unbounded int64 = math.MaxInt64
+// noBound is a bound above every value.
+const noBound int64 = math.MaxInt64
 
-// atMost is the LIMIT of a list; 0 means all.
-func atMost(limit int) int64 { return cmp.Or(int64(limit), unbounded) }
+// atMost returns the LIMIT for a limit where 0 means all.
+func atMost(limit int) int64 { return cmp.Or(int64(limit), noBound) }
 
-func bit(b bool) int {
+func boolInt(b bool) int {
 	if b {
 		return 1
 	}
@@ -179,7 +179,7 @@ func (i instant) Scan(v any) error {
 	return nil
 }
 
-// document is v in a JSON column, to be scanned or written.
+// document scans or writes v as a JSON column.
 type document struct{ v any }
 
 func (d document) Scan(v any) error {
@@ -197,7 +197,7 @@ func (d document) Value() (driver.Value, error) {
 	return string(b), err
 }
 
-// sealed is a column of ciphertext, which is base64, to be scanned or written.
+// sealed scans or writes a column of ciphertext, as base64.
 type sealed struct{ b *[]byte }
 
 func (c sealed) Scan(v any) (err error) {

@@ -13,21 +13,21 @@ func scanVPCConnector(s scanner) (c slipway.VPCConnector, err error) {
 	return c, err
 }
 
-// InsertVPCConnector adds a new connector. It returns ErrNameTaken when an
-// active one has its name.
+// InsertVPCConnector adds a connector. It returns ErrNameTaken if an active one of
+// this name exists.
 func (tx *Tx) InsertVPCConnector(c slipway.VPCConnector) error {
 	return tx.insert("VPC connector "+c.ARN, `INSERT INTO vpc_connector (`+vpcConnectorColumns+`) VALUES ($1, $2, $3, $4, $5, 0)
 		ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
 		c.ARN, c.Name, document{c.Subnets}, document{c.SecurityGroups}, nanos(c.CreatedAt))
 }
 
-// VPCConnector returns a connector by its full ARN, deleted ones too.
+// VPCConnector returns a connector by its full ARN, also a deleted one.
 func (tx *Tx) VPCConnector(arn string) (slipway.VPCConnector, error) {
 	return one(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE arn = $1`, arn)
 }
 
-// VPCConnectors returns the active connectors, oldest first, from the one after
-// the cursor (afterTime, afterARN) on; limit 0 means all.
+// VPCConnectors returns active connectors after the cursor (afterTime, afterARN),
+// oldest first; limit 0 means all.
 func (tx *Tx) VPCConnectors(afterTime time.Time, afterARN string, limit int) ([]slipway.VPCConnector, error) {
 	return all(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE deleted_at = 0
 		AND (created_at > $1 OR (created_at = $1 AND arn > $2))

@@ -16,8 +16,8 @@ func scanVPCIngress(s scanner) (c slipway.VPCIngressConnection, err error) {
 	return c, err
 }
 
-// InsertVPCIngress adds a new connection, of which nothing is yet. It returns
-// ErrNameTaken when one that is not deleted has its name.
+// InsertVPCIngress adds a connection with no observed state. It returns
+// ErrNameTaken if one of this name exists that is not deleted.
 func (tx *Tx) InsertVPCIngress(c slipway.VPCIngressConnection) error {
 	err := tx.insert("VPC ingress connection "+c.ARN, `INSERT INTO vpc_ingress_connection (`+vpcIngressColumns+`)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0, '', '', 0, $8, 0) ON CONFLICT (name) WHERE deleted_at = 0 DO NOTHING`,
@@ -29,7 +29,7 @@ func (tx *Tx) InsertVPCIngress(c slipway.VPCIngressConnection) error {
 	return nil
 }
 
-// VPCIngress returns a connection by its ARN, deleted ones too.
+// VPCIngress returns a connection by its ARN, also a deleted one.
 func (tx *Tx) VPCIngress(arn string) (slipway.VPCIngressConnection, error) {
 	return one(tx, scanVPCIngress, `SELECT `+vpcIngressColumns+` FROM vpc_ingress_connection WHERE arn = $1`, arn)
 }
@@ -41,9 +41,9 @@ func (tx *Tx) VPCIngressesOf(serviceID string) ([]slipway.VPCIngressConnection, 
 		WHERE service_id = $1 AND deleted_at = 0 ORDER BY created_at, arn`, serviceID)
 }
 
-// VPCIngresses returns the connections that are not deleted, of one service or
-// one endpoint where these are not "", oldest first, from the one after the
-// cursor (afterTime, afterARN) on; limit 0 means all.
+// VPCIngresses returns connections that are not deleted after the cursor
+// (afterTime, afterARN), oldest first; limit 0 means all. A serviceID or endpoint
+// that is not "" selects its connections.
 func (tx *Tx) VPCIngresses(serviceID, endpoint string, afterTime time.Time, afterARN string, limit int) ([]slipway.VPCIngressConnection, error) {
 	args := []any{nanos(afterTime), afterARN, atMost(limit)}
 	where := `deleted_at = 0 AND (created_at > $1 OR (created_at = $1 AND arn > $2))`
@@ -57,20 +57,20 @@ func (tx *Tx) VPCIngresses(serviceID, endpoint string, afterTime time.Time, afte
 		WHERE `+where+` ORDER BY created_at, arn LIMIT $3`, args...)
 }
 
-// ChangeVPCIngress writes what should be of a connection: VPC, Endpoint,
+// SaveVPCIngressIntent writes the desired state of a connection: VPC, Endpoint,
 // Version and RemovedAt.
-func (tx *Tx) ChangeVPCIngress(c slipway.VPCIngressConnection) error {
+func (tx *Tx) SaveVPCIngressIntent(c slipway.VPCIngressConnection) error {
 	tx.touch(c.ServiceID, Ingresses|Routes)
 	return mustAffect(tx.exec(`UPDATE vpc_ingress_connection SET vpc = $1, endpoint = $2, version = $3, removed_at = $4 WHERE arn = $5`,
 		c.VPC, c.Endpoint, c.Version, nanos(c.RemovedAt), c.ARN))
 }
 
-// SeeVPCIngress writes what is of a connection: Seen, Failure, Serving,
-// Available and DeletedAt, which frees its name.
-func (tx *Tx) SeeVPCIngress(c slipway.VPCIngressConnection) error {
+// SaveVPCIngressState writes the observed state of a connection: Seen, Failure,
+// Serving, Available and DeletedAt, which frees its name.
+func (tx *Tx) SaveVPCIngressState(c slipway.VPCIngressConnection) error {
 	tx.touch(c.ServiceID, Routes)
 	return mustAffect(tx.exec(`UPDATE vpc_ingress_connection SET seen = $1, failure = $2, serving = $3, available = $4, deleted_at = $5
-		WHERE arn = $6`, c.Seen, c.Failure, c.Serving, bit(c.Available), nanos(c.DeletedAt), c.ARN))
+		WHERE arn = $6`, c.Seen, c.Failure, c.Serving, boolInt(c.Available), nanos(c.DeletedAt), c.ARN))
 }
 
 // ForgetVPCIngresses removes the connections deleted before t, with their tags.

@@ -5,41 +5,41 @@ import (
 	"sync"
 )
 
-// Topic is a set of things about a service that may change.
+// Topic is a set of kinds of change to a service.
 type Topic uint8
 
 const (
-	Operations Topic = 1 << iota // an operation was asked for or ended, a deployment is pending
+	Operations Topic = 1 << iota // an operation was requested, changed or ended; a deployment is pending
 	Releases                     // a release's desired state or size
-	Instances                    // a fact about an instance
-	Routes                       // anything a router must know
+	Instances                    // an instance's row
+	Routes                       // anything that routers need to know
 	Drains                       // a router reported a release or instance empty
-	Ingresses                    // what should be of a VPC ingress connection
-	Events                       // an event waits for delivery to a webhook
-	Domains                      // a custom domain was asked for, got further, or went
+	Ingresses                    // the desired state of a VPC ingress connection
+	Events                       // a bus event waits for delivery
+	Domains                      // a custom domain was added, changed or removed
 )
 
-// watchers hands touched services to their subscribers.
+// watchers passes changed services to subscribers.
 type watchers struct {
 	mu   sync.Mutex // guards list
 	list map[*Watch]struct{}
 }
 
-// Watch tells which services were touched. C is nudged after a commit; Take
-// then says which. A nudge may be spurious and several commits may share one,
-// but none is lost while the Watch is open.
+// Watch tells which services changed. C receives a nudge after a commit; Take then
+// returns the services. A nudge may be spurious, and several commits may share one,
+// but no change is lost while the Watch is open.
 type Watch struct {
-	C      <-chan struct{}
-	nudge  chan struct{}
-	topics Topic
-	of     *watchers
-	dirty  map[string]struct{} // guarded by of.mu
+	C        <-chan struct{}
+	nudge    chan struct{}
+	topics   Topic
+	watchers *watchers
+	dirty    map[string]struct{} // guarded by of.mu
 }
 
 // Watch subscribes to the given topics until Close.
 func (s *Store) Watch(topics Topic) *Watch {
 	c := make(chan struct{}, 1)
-	w := &Watch{C: c, nudge: c, topics: topics, of: &s.watch, dirty: map[string]struct{}{}}
+	w := &Watch{C: c, nudge: c, topics: topics, watchers: &s.watch, dirty: map[string]struct{}{}}
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	if s.watch.list == nil {
@@ -51,8 +51,8 @@ func (s *Store) Watch(topics Topic) *Watch {
 
 // Take returns the ids of the services touched since the last call.
 func (w *Watch) Take() []string {
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
+	w.watchers.mu.Lock()
+	defer w.watchers.mu.Unlock()
 	ids := make([]string, 0, len(w.dirty))
 	for id := range w.dirty {
 		ids = append(ids, id)
@@ -63,9 +63,9 @@ func (w *Watch) Take() []string {
 
 // Close ends the subscription; C is not closed.
 func (w *Watch) Close() {
-	w.of.mu.Lock()
-	defer w.of.mu.Unlock()
-	delete(w.of.list, w)
+	w.watchers.mu.Lock()
+	defer w.watchers.mu.Unlock()
+	delete(w.watchers.list, w)
 }
 
 func (ws *watchers) notify(touched map[string]Topic) {
@@ -91,7 +91,7 @@ func (ws *watchers) notify(touched map[string]Topic) {
 	}
 }
 
-// touch notes that the service changed, for watchers and routers.
+// touch records that the service changed, for watchers and routers.
 func (tx *Tx) touch(serviceID string, t Topic) {
 	if tx.touched == nil {
 		tx.touched = map[string]Topic{}
@@ -100,7 +100,7 @@ func (tx *Tx) touch(serviceID string, t Topic) {
 }
 
 // bumpRoutes gives every service whose route changed in this transaction a new,
-// higher route version. It runs last, so that versions rise in commit order.
+// higher route version. It runs last: versions rise in the order of commits.
 func (tx *Tx) bumpRoutes() error {
 	for id, t := range tx.touched {
 		if t&Routes == 0 {

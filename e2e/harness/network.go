@@ -1,0 +1,159 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// Network is a network namespace that stands for a machine of its own. Tests
+// of what containers reach run the server in one, so that what answers there
+// is theirs, and so that nothing ever leaves this machine.
+type Network struct {
+	file *os.File
+}
+
+// NewNetwork makes a namespace with its loopback up.
+func NewNetwork(t testing.TB) *Network {
+	t.Helper()
+	type result struct {
+		file *os.File
+		err  error
+	}
+	made := make(chan result)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err != nil {
+			made <- result{err: err}
+			return
+		}
+		f, err := os.Open("/proc/thread-self/ns/net")
+		made <- result{f, err}
+	}()
+	r := <-made
+	if r.err != nil {
+		t.Fatal("make a network namespace: ", r.err)
+	}
+	t.Cleanup(func() { r.file.Close() })
+	n := &Network{r.file}
+	n.configure(t, func(h *netlink.Handle) error {
+		lo, err := h.LinkByName("lo")
+		return errors.Join(err, h.LinkSetUp(lo))
+	})
+	return n
+}
+
+// NetworkOf returns the network namespace of a process.
+func NetworkOf(t testing.TB, p Process) *Network {
+	t.Helper()
+	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", p.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return &Network{f}
+}
+
+// Do runs f on a thread inside the namespace; nil is the machine's own.
+// f must not start goroutines that are to be inside too.
+func (n *Network) Do(f func() error) error {
+	if n == nil {
+		return f()
+	}
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: see newNetwork
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("enter the network namespace: %w", err)
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+func (n *Network) configure(t testing.TB, f func(*netlink.Handle) error) {
+	t.Helper()
+	err := n.Do(func() error {
+		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		return f(h)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Dial opens a TCP connection from inside to a numeric address.
+func (n *Network) Dial(ctx context.Context, network, address string) (conn net.Conn, err error) {
+	err = n.Do(func() error {
+		conn, err = (&net.Dialer{}).DialContext(ctx, network, address)
+		return err
+	})
+	return conn, err
+}
+
+// Serve answers HTTP requests at the address inside with the text.
+func (n *Network) Serve(t testing.TB, address, text string) {
+	t.Helper()
+	var l net.Listener
+	err := n.Do(func() (err error) {
+		l, err = net.Listen("tcp", address)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })}
+	go s.Serve(l)
+	t.Cleanup(func() { s.Close() })
+}
+
+// Connect joins two namespaces by a cable, whose ends have the same name, and
+// gives each end its address, in CIDR form.
+func Connect(t testing.TB, cable string, a *Network, addrA string, b *Network, addrB string) {
+	t.Helper()
+	a.configure(t, func(h *netlink.Handle) error {
+		attrs := netlink.NewLinkAttrs()
+		attrs.Name = cable
+		return h.LinkAdd(&netlink.Veth{LinkAttrs: attrs, PeerName: cable, PeerNamespace: netlink.NsFd(int(b.file.Fd()))})
+	})
+	a.Address(t, cable, addrA)
+	b.Address(t, cable, addrB)
+}
+
+// Address gives a link another address and brings it up.
+func (n *Network) Address(t testing.TB, link, cidr string) {
+	t.Helper()
+	n.configure(t, func(h *netlink.Handle) error {
+		l, err := h.LinkByName(link)
+		if err != nil {
+			return err
+		}
+		a, err := netlink.ParseAddr(cidr)
+		if err != nil {
+			return err
+		}
+		return errors.Join(h.AddrAdd(l, a), h.LinkSetUp(l))
+	})
+}
+
+// Route sends all that is not local to the gateway.
+func (n *Network) Route(t testing.TB, gateway string) {
+	t.Helper()
+	n.configure(t, func(h *netlink.Handle) error {
+		return h.RouteAdd(&netlink.Route{Gw: net.ParseIP(gateway)})
+	})
+}

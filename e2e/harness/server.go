@@ -1,0 +1,275 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// ready is what the server writes when all its listeners serve.
+type ready struct {
+	API         string `json:"api"`
+	HTTP        string `json:"http"`
+	Registry    string `json:"registry"`
+	Credentials string `json:"credentials"`
+	PID         int    `json:"pid"`
+
+	Endpoints map[string]string `json:"endpoints"`
+}
+
+// Server is a `slipway serve` of a test's own. Its data directory and ports
+// outlive its process, so that it can be killed and started again.
+type Server struct {
+	T       testing.TB
+	Binary  string
+	DataDir string // data directory
+	args    []string
+	Env     []string // of the process; nil for the test's own
+	ready
+	Output *output
+	net    *Network // where its process runs; nil is the machine's own
+
+	// http makes a connection per request, so that no test profits from one that
+	// a former process left.
+	HTTPClient *http.Client
+
+	Before Resources // what the machine held before the first start
+
+	mu   sync.Mutex // guards what follows
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has ended
+	err  error         // how it ended
+}
+
+// Serve starts a server with extra flags. When the test ends it deletes what
+// the test left, stops the server and, if the test passed so far, fails when
+// anything of it is still on the machine.
+func Serve(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	return ServeIn(t, nil, append([]string{"--api-addr", FreeAddr(t), "--http-addr", FreeAddr(t)}, flags...)...)
+}
+
+// ServeRaced is serve with the race detector in the server: it then ends with
+// an error when it has seen a race.
+func ServeRaced(t testing.TB, flags ...string) *Server {
+	t.Helper()
+	s := Prepare(t, nil, append([]string{"--api-addr", FreeAddr(t), "--http-addr", FreeAddr(t)}, flags...)...)
+	s.Binary = racedBinary(t)
+	s.Start()
+	return s
+}
+
+// ServeIn is serve in a network namespace. The flags name the addresses.
+func ServeIn(t testing.TB, n *Network, flags ...string) *Server {
+	t.Helper()
+	s := Prepare(t, n, flags...)
+	s.Start()
+	return s
+}
+
+// Prepare is serveIn without the start.
+func Prepare(t testing.TB, n *Network, flags ...string) *Server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &Server{T: t, Binary: Binary, DataDir: filepath.Join(dir, "data"), Output: &output{}, net: n}
+	s.Before = ResourcesOf(s)
+	s.args = append([]string{"serve", "--data-dir", s.DataDir, "--ready-file", filepath.Join(dir, "ready.json")}, flags...)
+	s.HTTPClient = &http.Client{Timeout: Timeout, Transport: &http.Transport{DialContext: n.Dial, DisableKeepAlives: true}}
+	t.Cleanup(s.cleanUp)
+	return s
+}
+
+// Start starts the process and waits until all its listeners serve.
+func (s *Server) Start() {
+	s.T.Helper()
+	file := s.args[4]
+	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.T.Fatal(err)
+	}
+	cmd := exec.Command(s.Binary, s.args...)
+	cmd.Stdout, cmd.Stderr = s.Output, s.Output
+	cmd.Env = s.Env
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := s.net.Do(cmd.Start); err != nil {
+		s.T.Fatal(err)
+	}
+	done := make(chan struct{})
+	s.mu.Lock()
+	s.cmd, s.done = cmd, done
+	s.mu.Unlock()
+	go func() {
+		err := cmd.Wait()
+		s.mu.Lock()
+		s.err = err
+		s.mu.Unlock()
+		close(done)
+	}()
+	Eventually(s.T, "slipway serve gets ready", func() (bool, string) {
+		select {
+		case <-done:
+			s.T.Fatalf("slipway serve ended at its start: %v\n%s", s.err, s.Output)
+		default:
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return false, err.Error()
+		}
+		if err := json.Unmarshal(b, &s.ready); err != nil {
+			s.T.Fatalf("ready file is not JSON: %v: %q", err, b)
+		}
+		return true, ""
+	})
+	if s.PID != cmd.Process.Pid {
+		s.T.Errorf("ready file names process %d, the server is %d", s.PID, cmd.Process.Pid)
+	}
+}
+
+// running returns the server's process, nil when none runs, and the channel
+// that is closed at its end.
+func (s *Server) running() (*os.Process, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return nil, nil
+	}
+	select {
+	case <-s.done:
+		return nil, nil
+	default:
+		return s.cmd.Process, s.done
+	}
+}
+
+// Kill ends the server by SIGKILL and returns when its process is gone.
+func (s *Server) Kill() {
+	s.T.Helper()
+	p, done := s.running()
+	if p == nil {
+		s.T.Fatalf("the server ended by itself: %v\n%s", s.err, s.Output)
+	}
+	if err := p.Kill(); err != nil {
+		s.T.Fatal(err)
+	}
+	<-done
+}
+
+// Stop ends the server as an operator does and asserts a clean end.
+func (s *Server) Stop() {
+	s.T.Helper()
+	p, done := s.running()
+	if p == nil {
+		s.T.Fatalf("the server ended by itself: %v\n%s", s.err, s.Output)
+	}
+	if err := p.Signal(syscall.SIGTERM); err != nil {
+		s.T.Fatal(err)
+	}
+	select {
+	case <-done:
+	case <-time.After(Timeout):
+		s.T.Fatalf("the server did not end within %v of SIGTERM\n%s", Timeout, s.Output)
+	}
+	if s.err != nil {
+		s.T.Errorf("the server ended with %v after SIGTERM, want exit 0\n%s", s.err, s.Output)
+	}
+}
+
+// cleanUp removes what the test left and looks for leaks.
+func (s *Server) cleanUp() {
+	if s.T.Failed() {
+		s.T.Logf("the server's output:\n%s", s.Output)
+	}
+	defer s.killAll()
+	if p, _ := s.running(); p == nil {
+		if s.T.Failed() {
+			return
+		}
+		s.Start()
+	}
+	s.DeleteAll()
+	s.Stop()
+	if !s.T.Failed() {
+		s.assertNothingLeft()
+	}
+}
+
+// killAll kills whatever of the server still lives: a failed test must not leave
+// containers behind.
+func (s *Server) killAll() {
+	if p, done := s.running(); p != nil {
+		p.Kill()
+		<-done
+	}
+	for _, pid := range ProcessesInCgroup(CgroupName(s.DataDir)) {
+		syscall.Kill(pid, syscall.SIGKILL)
+	}
+	for _, m := range mountsBelow(s.DataDir) {
+		syscall.Unmount(m, syscall.MNT_DETACH)
+	}
+}
+
+// HostPort is the address of the services' listener.
+func (s *Server) HostPort() string { return strings.TrimPrefix(s.HTTP, "http://") }
+
+// RegistryHost is the host that images of the server's registry are named by.
+func (s *Server) RegistryHost() string { return strings.TrimPrefix(s.Registry, "http://") }
+
+// RunSlipway runs the binary as a client of this server and returns what it
+// printed.
+func (s *Server) RunSlipway(args ...string) (string, error) {
+	var out bytes.Buffer
+	err := s.net.Do(func() error {
+		cmd := exec.Command(s.Binary, args...)
+		cmd.Env = append(s.ClientEnv(), "NO_COLOR=1")
+		cmd.Stdout, cmd.Stderr = &out, &out
+		return cmd.Run()
+	})
+	return out.String(), err
+}
+
+// ClientEnv is the environment that points AWS's clients at this server.
+func (s *Server) ClientEnv() []string {
+	return append(os.Environ(),
+		"AWS_SHARED_CREDENTIALS_FILE="+s.Credentials,
+		"AWS_CONFIG_FILE=/dev/null",
+		"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=",
+		"SLIPWAY_ENDPOINT="+s.API,
+	)
+}
+
+// output collects what a process writes. Its zero value is ready.
+type output struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+// Contains reports whether the text was ever written.
+func (o *output) Contains(text string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Contains(o.b.Bytes(), []byte(text))
+}
+
+// String returns the last 16 KiB.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.b.Bytes()
+	return string(b[max(0, len(b)-16<<10):])
+}

@@ -1,0 +1,58 @@
+package harness
+
+import (
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+)
+
+// CreateVPCConnector makes a VPC connector to the subnets and returns its ARN.
+func (s *Server) CreateVPCConnector(name string, subnets ...string) string {
+	s.T.Helper()
+	out, err := s.Client().CreateVpcConnector(s.T.Context(), &apprunner.CreateVpcConnectorInput{VpcConnectorName: &name, Subnets: subnets})
+	if err != nil {
+		s.T.Fatalf("CreateVpcConnector: %v", err)
+	}
+	return *out.VpcConnector.VpcConnectorArn
+}
+
+// EgressThrough is the way out by a connector, or all instances' where it is "".
+func EgressThrough(connector string) *types.NetworkConfiguration {
+	e := &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
+	if connector != "" {
+		e = &types.EgressConfiguration{EgressType: types.EgressTypeVpc, VpcConnectorArn: &connector}
+	}
+	return &types.NetworkConfiguration{EgressConfiguration: e}
+}
+
+// PrivateNetwork is the network configuration of a service that is not public, or of
+// one that is.
+func PrivateNetwork(yes bool) *types.NetworkConfiguration {
+	return &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: !yes}}
+}
+
+// WaitIngressConnection waits until a connection has a status and returns it.
+func (s *Server) WaitIngressConnection(arn string, want types.VpcIngressConnectionStatus) *types.VpcIngressConnection {
+	s.T.Helper()
+	var c *types.VpcIngressConnection
+	Eventually(s.T, "the VPC ingress connection is "+string(want), func() (bool, string) {
+		out, err := s.Client().DescribeVpcIngressConnection(s.T.Context(), &apprunner.DescribeVpcIngressConnectionInput{VpcIngressConnectionArn: &arn})
+		if err != nil {
+			return false, err.Error()
+		}
+		c = out.VpcIngressConnection
+		return c.Status == want, string(c.Status)
+	})
+	return c
+}
+
+// WaitStatus waits until an address answers a host's requests with a code; what
+// changed reaches the router a moment after its commit.
+func (s *Server) WaitStatus(addr, host string, want int) {
+	s.T.Helper()
+	Eventually(s.T, fmt.Sprintf("%s answers %d for %s", addr, want, host), func() (bool, string) {
+		code, body, err := s.get(addr, host, "/")
+		return err == nil && code == want, fmt.Sprint(code, " ", body, " ", err)
+	})
+}
