@@ -7,4 +7,4 @@
 // one deliberate widening of the model, which gen/main.go names.
 package wire
 
-//go:generate go run ./gen -model ../../../shared/spec/apprunner-2020-05-15.service-2.json -out model_gen.go
+//go:generate go run ./gen -model model/apprunner-2020-05-15.service-2.json -out model_gen.go

@@ -2,15 +2,13 @@
 // the AWS SDKs) as it is, for tests that measure the product by the model
 // itself rather than by the table in package wire, which is made from it.
 //
-// The model is not part of this repository: where it lies neither beside the
-// checkout nor where APPRUNNER_MODEL says, tests that need it are skipped.
+// The model is in internal/wire/model. The environment variable APPRUNNER_MODEL
+// names another copy.
 package modeltest
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,23 +54,20 @@ type Member struct {
 
 const file = "apprunner-2020-05-15.service-2.json"
 
-// Load returns the model, or skips the test where it is not.
+// Load returns the model.
 func Load(t testing.TB) *Model {
 	t.Helper()
 	return parse(t, Text(t))
 }
 
-// Text returns the model's file, or skips the test where it is not.
+// Text returns the model's file.
 func Text(t testing.TB) []byte {
 	t.Helper()
 	path := os.Getenv("APPRUNNER_MODEL")
 	if path == "" {
-		path = filepath.Join(moduleRoot(t), "..", "shared", "spec", file)
+		path = filepath.Join(moduleRoot(t), "internal", "wire", "model", file)
 	}
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("skipped: App Runner's service model is not at %s; APPRUNNER_MODEL names another place", path)
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
