@@ -9,11 +9,12 @@ UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 # Development tools are run at a fixed version and stay out of go.mod.
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run hello test unit e2e fuzz lint bench generate docs clean
+.PHONY: help build init run hello test unit e2e fuzz lint vuln bench generate docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,11 +54,17 @@ e2e: build ## the real binary with real clients (as root)
 fuzz: ## fuzz the parsers that strangers reach first, a minute each
 	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)
 
-lint: ## vet, staticcheck and gofumpt
+lint: ## vet, staticcheck, gofumpt and a tidy go.mod
+	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); \
 	if [ -n "$$unformatted" ]; then echo "gofumpt -w wanted for:"; echo "$$unformatted"; exit 1; fi
+
+vuln: ## look for known vulnerabilities in what is linked, if their database is reachable
+	@if curl -fsS --max-time 20 -o /dev/null https://vuln.go.dev/index/db.json; then \
+		$(GO) run $(GOVULNCHECK) ./cmd/...; \
+	else echo "skipped: the Go vulnerability database (vuln.go.dev) is not reachable"; fi
 
 bench: build ## measure against bare exec, runc and Docker; writes docs/benchmarks.md (as root)
 	$(GO) run ./bench -slipway $(BIN)/slipway -out docs/benchmarks.md
@@ -65,9 +72,21 @@ bench: build ## measure against bare exec, runc and Docker; writes docs/benchmar
 generate: docs ## rewrite generated files
 	$(GO) generate ./...
 
-docs: init ## rewrite the generated pages and tables of the documents
+docs: ## rewrite the generated pages and tables of the documents
 	$(GO) test ./internal/docstest ./internal/compat -update
 	$(GO) test ./cmd/slipway -run TestDocs -update
 
+release: ## write binaries, checksums and notes of VERSION to dist
+	@test -n '$(VERSION)' || { echo 'usage: make release VERSION=v1.2.3'; exit 1; }
+	rm -rf dist && mkdir -p dist
+	scripts/notes '$(VERSION)' > dist/notes.md
+	@set -e; for arch in amd64 arm64; do \
+		echo "linux/$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch; \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init; \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o dist/slipway-linux-$$arch ./cmd/slipway; \
+	done
+	rm -f $(INIT) # it is another architecture's
+	cd dist && sha256sum slipway-linux-* > SHA256SUMS
+
 clean: ## remove what was built
-	rm -rf $(BIN) $(INIT)
+	rm -rf $(BIN) dist $(INIT)
