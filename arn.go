@@ -21,8 +21,8 @@ func (a ARN) String() string {
 // Name returns the resource's name.
 func (a ARN) Name() string { return a.Parts[0] }
 
-// ParseARN splits an ARN. It refuses any that is not App Runner's or has an
-// empty part; which parts a type needs is for the caller to say.
+// ParseARN parses an App Runner ARN. It returns an *Error for another service's ARN
+// and for an empty part. The caller checks which parts the type needs.
 func ParseARN(s string) (ARN, error) {
 	f := strings.SplitN(s, ":", 6)
 	if len(f) != 6 || f[0] != "arn" || (f[1] != "aws" && !strings.HasPrefix(f[1], "aws-")) || f[2] != "apprunner" {

@@ -26,8 +26,8 @@ func TestParseARN(t *testing.T) {
 	}
 }
 
-// FuzzParseARN: any text is refused as the caller's mistake, or read as what it
-// says.
+// FuzzParseARN: every text is either refused as the caller's mistake or parsed
+// without loss.
 func FuzzParseARN(f *testing.F) {
 	f.Add("arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f")
 	f.Add("arn:aws-cn:apprunner:us-east-1:000000000000:autoscalingconfiguration/DefaultConfiguration/1/00000000000000000000000000000001")

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// BusEvent is something that happened to a service, in the form in which App
-// Runner puts it on EventBridge's bus. Webhooks receive it.
+// BusEvent is something that happened to a service, in the form in which App Runner
+// sends it to EventBridge. Webhooks receive it.
 type BusEvent struct {
 	ID        string // UUID with dashes, the same in every delivery
-	Seq       int64  // rises over all events; the store gives it
-	ServiceID string // "" when it is about none
+	Seq       int64  // assigned by the store; rises over all events
+	ServiceID string // "" if it is about no service
 	Service   string // the service's name
 	Type      EventType
 	At        time.Time
@@ -22,17 +22,17 @@ type BusEvent struct {
 type EventType string
 
 const (
-	// ServiceStatusChange is sent when a service's status has changed.
+	// ServiceStatusChange: a service's status has changed.
 	ServiceStatusChange EventType = "AppRunner Service Status Change"
-	// OperationStatusChange is sent when an operation has begun or ended.
+	// OperationStatusChange: an operation has started or ended.
 	OperationStatusChange EventType = "AppRunner Service Operation Status Change"
-	// DomainValidationUpdate is sent when a custom domain has got on.
+	// DomainValidationUpdate: a custom domain's status has changed.
 	DomainValidationUpdate EventType = "AppRunner Custom Domain Validation Status Update"
-	// WebhookTest is sent to a webhook to try it. App Runner has no such event.
+	// WebhookTest tests a webhook. App Runner has no such event.
 	WebhookTest EventType = "Slipway Webhook Test"
 )
 
-// EventTypes are the types of events that services make.
+// EventTypes returns the types of events about services.
 func EventTypes() []EventType {
 	return []EventType{ServiceStatusChange, OperationStatusChange, DomainValidationUpdate}
 }

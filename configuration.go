@@ -2,13 +2,13 @@ package slipway
 
 import "time"
 
-// Configuration is what every kind of configuration with revisions has in
-// common. A revision never changes but in these ways: a later one of its name
-// takes Latest from it, and it is deleted.
+// Configuration is what all kinds of configuration with revisions have in common. A
+// revision is immutable, except that a later revision of its name takes Latest from
+// it and that it can be deleted.
 type Configuration struct {
 	ARN      string
 	Name     string
-	Revision int // from 1; numbers of deleted revisions may come again
+	Revision int // from 1; the numbers of deleted revisions may be used again
 
 	Latest    bool // the highest active revision of the name
 	Active    bool
@@ -20,7 +20,7 @@ type Configuration struct {
 type AutoScaling struct {
 	Configuration
 	Scaling Scaling
-	Default bool // the one that new services get
+	Default bool // new services use it by default
 }
 
 // Observability is one revision of an observability configuration.
@@ -29,8 +29,7 @@ type Observability struct {
 	TraceVendor string // "AWSXRAY", or "" for no traces
 }
 
-// Connection is an account at a provider of source code. The API alone writes
-// it.
+// Connection is an account at a provider of source code. Only the API writes it.
 type Connection struct {
 	ARN        string
 	Name       string
@@ -47,5 +46,5 @@ const (
 	ConnectionPending   ConnectionStatus = "PENDING_HANDSHAKE"
 	ConnectionAvailable ConnectionStatus = "AVAILABLE"
 	ConnectionFailed    ConnectionStatus = "ERROR"   // the provider refused the credential
-	ConnectionDeleted   ConnectionStatus = "DELETED" // never stored: in the answer to its deletion alone
+	ConnectionDeleted   ConnectionStatus = "DELETED" // never stored: only the reply to DeleteConnection has it
 )

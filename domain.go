@@ -5,33 +5,32 @@ import (
 	"time"
 )
 
-// CustomDomain is a name of a user's own at which a service is to answer. The
-// API writes what is asked for, internal/domain how far it got (State, Since,
-// DueAt and the records' Status).
+// CustomDomain is a user's own host name for a service. The API writes the desired
+// state; internal/domain writes State, Since, DueAt and the Status of records.
 type CustomDomain struct {
 	ID        string
 	ServiceID string
 
-	Name      string // as the user spelt it; a wildcard begins with "*."
-	WWW       bool   // "www." and the name is meant, too
+	Name      string // as the user wrote it; a wildcard begins with "*."
+	WWW       bool   // "www." before Name belongs to the domain too
 	Records   []ValidationRecord
 	CreatedAt time.Time
-	RemovedAt time.Time // when it was asked to go; zero while it is to stay
+	RemovedAt time.Time // when its deletion was requested; zero before
 
 	State DomainStatus
-	Since time.Time // when it came to State
-	DueAt time.Time // when it is to be looked at next; zero when it rests
+	Since time.Time // when it reached State
+	DueAt time.Time // when internal/domain handles it next; zero for never
 }
 
-// ValidationRecord is a CNAME that its owner adds to DNS to prove that a domain
-// is theirs. Both names end with a dot.
+// ValidationRecord is a CNAME that the owner of a domain adds to DNS to prove the
+// ownership. Both names end with a dot.
 type ValidationRecord struct {
 	Name, Value string
 	Status      RecordStatus
 }
 
-// Hosts returns the names that requests carry, in lower case; one of a wildcard
-// begins with "*.".
+// Hosts returns the host names of the domain, in lower case; a wildcard begins with
+// "*.".
 func (d CustomDomain) Hosts() []string {
 	host := strings.ToLower(d.Name)
 	if d.WWW {
@@ -40,7 +39,7 @@ func (d CustomDomain) Hosts() []string {
 	return []string{host}
 }
 
-// Status is the status users see: deleting from the moment it was asked to go.
+// Status returns the status that users see: deleting once deletion was requested.
 func (d CustomDomain) Status() DomainStatus {
 	if !d.RemovedAt.IsZero() {
 		return DomainDeleting
@@ -48,17 +47,17 @@ func (d CustomDomain) Status() DomainStatus {
 	return d.State
 }
 
-// DomainStatus is a custom domain's status as App Runner writes it: in lower
-// case, unlike its model (Terraform's waiters compare it so).
+// DomainStatus is a custom domain's status in lower case, as App Runner returns it;
+// its model says upper case, but Terraform compares with lower case.
 type DomainStatus string
 
 const (
 	DomainCreating DomainStatus = "creating"
 	DomainPending  DomainStatus = "pending_certificate_dns_validation"
 	DomainBinding  DomainStatus = "binding_certificate"
-	DomainActive   DomainStatus = "active" // requests for it are served
+	DomainActive   DomainStatus = "active" // the router serves it
 	DomainFailed   DomainStatus = "create_failed"
-	DomainDeleting DomainStatus = "deleting" // never stored: RemovedAt means it
+	DomainDeleting DomainStatus = "deleting" // never stored: RemovedAt says so
 )
 
 // RecordStatus is a validation record's status as App Runner names it.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Code classifies an error by what App Runner calls it.
+// Code is the name of an exception of App Runner.
 type Code string
 
 const (
@@ -15,8 +15,9 @@ const (
 	QuotaExceeded  Code = "ServiceQuotaExceededException"
 )
 
-// Error is a mistake of the caller, in words for the caller. Every other error
-// is ours: logged with its cause and shown as an internal one.
+// Error is a mistake of the caller, with a message for the caller. Every other
+// error is an internal failure: the server logs it with its cause, and the caller
+// sees only that there was one.
 type Error struct {
 	Code    Code
 	Message string

@@ -22,10 +22,10 @@ func NewUUID() string {
 }
 
 // labelDigits has 32 entries, so that five random bits pick one without bias.
-// It leaves out the letters and digits that people confuse.
+// It omits letters and digits that people confuse.
 const labelDigits = "abcdefghijkmnpqrstuvwxyz23456789"
 
-// NewLabel returns the ten random letters and digits that begin a service's
+// NewLabel returns ten random letters and digits: the first label of a service's
 // host name.
 func NewLabel() string {
 	var b [10]byte

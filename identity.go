@@ -2,11 +2,11 @@ package slipway
 
 import "time"
 
-// AccessKey is a pair of API credentials.
+// AccessKey is a permanent pair of API credentials.
 type AccessKey struct {
 	ID, Secret string
 	User       string // "root" for the first key
-	Inactive   bool   // it may not be used
+	Inactive   bool   // the gateway refuses it
 	CreatedAt  time.Time
 }
 
@@ -17,17 +17,16 @@ type Session struct {
 	CreatedAt, ExpiresAt time.Time
 }
 
-// User is somebody who may have access keys and policies. The root user is none
-// of them: it is not kept, and no policy applies to it.
+// User is an IAM user. The root user is not stored and no policy applies to it.
 type User struct {
 	Name      string
-	ID        string // "AIDA" and more
+	ID        string // begins with "AIDA"
 	Path      string // begins and ends with a slash
 	CreatedAt time.Time
 }
 
-// ManagedPolicy is a policy that is attached to users. Its document is that of
-// its default version.
+// ManagedPolicy is a policy that can be attached to users. Its default version has
+// the document that applies.
 type ManagedPolicy struct {
 	ARN, ID, Name, Path, Description string
 
@@ -35,20 +34,20 @@ type ManagedPolicy struct {
 	CreatedAt, UpdatedAt time.Time
 }
 
-// PolicyVersion is a document of a managed policy. It never changes.
+// PolicyVersion is a version of a managed policy. It is immutable.
 type PolicyVersion struct {
 	Version   int
 	Document  string // JSON
 	CreatedAt time.Time
 }
 
-// InlinePolicy is a policy that is part of a user.
+// InlinePolicy is a policy that belongs to one user.
 type InlinePolicy struct {
 	Name     string
 	Document string // JSON
 }
 
-// AuditRecord is a call that changed something, or tried to.
+// AuditRecord is the record of a call that changed something or tried to.
 type AuditRecord struct {
 	ID        string
 	At        time.Time
@@ -57,8 +56,8 @@ type AuditRecord struct {
 	User      string
 	KeyID     string
 	Resources []AuditResource
-	Record    string // the whole of it: JSON as CloudTrail writes it
+	Record    string // the complete record: JSON in CloudTrail's form
 }
 
-// AuditResource is a resource that a call spoke of.
+// AuditResource is a resource that a call refers to.
 type AuditResource struct{ Type, Name string }

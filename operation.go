@@ -3,8 +3,8 @@ package slipway
 import "time"
 
 // Operation is one asynchronous change to a service, from the API call that
-// asked for it to its end. Kind and Input are written by the API, the rest by
-// the engine.
+// requested it to its end. The API writes Kind, Input and Cancel, the engine the
+// rest.
 type Operation struct {
 	ID        string // 32 hexadecimal digits
 	ServiceID string
@@ -12,10 +12,10 @@ type Operation struct {
 	Input     Input
 
 	Status   OperationStatus
-	Step     string // name of the step it is at
-	State    []byte // JSON that steps leave for later ones
+	Step     string // name of the current step
+	State    []byte // JSON that steps save for later steps
 	Cause    string // why it failed; "" otherwise
-	Cancel   string // why it should stop; "" otherwise
+	Cancel   string // why it was cancelled; "" otherwise
 	Attempt  int    // tries of the current step so far
 	Deadline time.Time
 
@@ -26,10 +26,10 @@ type Operation struct {
 	CreatedAt, StartedAt, UpdatedAt, EndedAt time.Time
 }
 
-// Input is what an operation was asked to bring about.
+// Input is what an operation is to bring about.
 type Input struct {
-	// Spec is the specification to deploy: the service's next one for create
-	// and update, nil for the others.
+	// Spec is the specification to deploy: the service's next one for a creation
+	// or an update, nil for other kinds.
 	Spec *Spec
 }
 
@@ -63,12 +63,12 @@ func (s OperationStatus) Live() bool {
 	return s == OperationPending || s == OperationInProgress || s == OperationRollbackInProgress
 }
 
-// Event is a line in a service's history, for people.
+// Event is a line of a service's log, for people.
 type Event struct {
 	ID        int64
 	ServiceID string
 	Operation string // id, or "" when no operation caused it
-	Stream    string // "events", or "deployment/<operation id>" and alike
+	Stream    string // "events", or the log of an operation such as "deployment/<operation id>"
 	At        time.Time
 	Text      string // without the "[AppRunner] " prefix
 }

@@ -2,17 +2,17 @@ package slipway
 
 import "time"
 
-// Release is one deployed version of a service: an image pinned by digest
-// with everything needed to run it. Only Desired, Size and, at a resume,
-// Secrets change after it is made.
+// Release is one deployed version of a service: an image by digest and everything
+// needed to run it. Once stored it is immutable except for Desired, Size and, on a
+// resume, Secrets.
 type Release struct {
 	ID        string
 	ServiceID string
-	Operation string // id of the operation that made it
+	Operation string // id of the operation that created it
 
 	Image    string // manifest digest in the local image store, "sha256:..."
-	ImageRef string // the reference the user gave, for people
-	Secrets  []byte // sealed variables of Process that Env lacks; see internal/secrets
+	ImageRef string // the reference that the user gave, for people
+	Secrets  []byte // sealed environment variables that Process.Env lacks; see internal/secrets
 
 	Workload
 	HealthCheck HealthCheck
@@ -33,14 +33,14 @@ type HealthCheck struct {
 	UnhealthyThreshold int           // 1-20
 }
 
-// Scaling bounds a release's size, as its auto scaling configuration says.
+// Scaling is how a release scales, from its auto scaling configuration.
 type Scaling struct {
-	MaxConcurrency int // requests at once per instance, 1-200
+	MaxConcurrency int // concurrent requests per instance, 1-200
 	MinSize        int // 1-25
 	MaxSize        int
 }
 
-// Desired is what the instances of a release are to do.
+// Desired is the desired state of the instances of a release.
 type Desired string
 
 const (

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Repository is what is set of a repository of the server's registry. Its
-// images are the image store's.
+// Repository holds the settings of a repository of the server's registry. The image
+// store has its images.
 type Repository struct {
 	Name      string
 	CreatedAt time.Time
 
-	Mutability string   // ECR's word; see Immutable
-	Exclusions []string // patterns of tags, with * for anything, to which the opposite applies
+	Mutability string   // one of the values below; see Immutable
+	Exclusions []string // patterns of tags, where * is any text, to which the opposite applies
 
 	ScanOnPush bool
 	Encryption string // ECR's type
@@ -23,7 +23,7 @@ type Repository struct {
 	LifecycleAt time.Time
 }
 
-// How ECR calls whether tags may be moved.
+// ECR's values for whether a tag may be moved to another image.
 const (
 	TagsMutable                = "MUTABLE"
 	TagsImmutable              = "IMMUTABLE"
@@ -31,7 +31,7 @@ const (
 	TagsImmutableWithExclusion = "IMMUTABLE_WITH_EXCLUSION"
 )
 
-// Immutable reports whether the tag, once it has an image, must keep it.
+// Immutable reports whether the tag must keep the image that it has.
 func (r Repository) Immutable(tag string) bool {
 	immutable := strings.HasPrefix(r.Mutability, TagsImmutable)
 	for _, pattern := range r.Exclusions {

@@ -2,11 +2,11 @@ package slipway
 
 import "time"
 
-// DataKey is a key that secrets are encrypted with, itself encrypted to the
-// master key. package seal alone writes and reads it.
+// DataKey encrypts secrets. It is stored encrypted by the master key. Only
+// package seal reads and writes it.
 type DataKey struct {
 	ID        string // 32 hexadecimal digits
-	Master    string // the master key that it is wrapped with, by its public half
+	Master    string // the public half of the master key that encrypts it
 	Wrapped   []byte
 	CreatedAt time.Time
 }
@@ -16,23 +16,23 @@ type Secret struct {
 	ARN         string
 	Name        string
 	Description string
-	KMSKey      string // as it was given; nothing is encrypted with it
+	KMSKey      string // as the caller gave it; nothing is encrypted with it
 	Policy      string // resource policy, a JSON document; "" for none
 
 	CreatedAt  time.Time
 	ChangedAt  time.Time
-	AccessedAt time.Time // the day on which a value was last read
+	AccessedAt time.Time // the day when a value was last read
 
-	DeletedAt time.Time // when its deletion was asked for; zero while it was not
-	PurgeAt   time.Time // when it is deleted for good
+	DeletedAt time.Time // when its deletion was requested; zero before
+	PurgeAt   time.Time // when it is removed for good
 }
 
 // SecretVersion is one value of a secret.
 type SecretVersion struct {
 	SecretARN string
 	ID        string
-	Stages    []string // "AWSCURRENT", "AWSPREVIOUS" and others; none: deprecated
-	Binary    bool     // the value is bytes, else text
+	Stages    []string // "AWSCURRENT", "AWSPREVIOUS" and others; a version without stages is deprecated
+	Binary    bool     // the value is bytes, not text
 	Sealed    []byte
 
 	CreatedAt time.Time
@@ -42,19 +42,19 @@ type SecretVersion struct {
 type Parameter struct {
 	Name    string
 	Version int64 // from 1
-	Latest  bool  // the one that the name alone means
+	Latest  bool  // the name without a version means it
 	ParameterSettings
 	Sealed    []byte
 	CreatedAt time.Time
 }
 
-// ParameterSettings is what a version says beside its value.
+// ParameterSettings is what a version has besides its value.
 type ParameterSettings struct {
 	Type        string // "String", "StringList" or "SecureString"
 	Description string
-	KeyID       string // of a SecureString, as it was given; nothing is encrypted with it
+	KeyID       string // of a SecureString, as the caller gave it; nothing is encrypted with it
 	Pattern     string // regular expression that values must match; "" for none
 	DataType    string // "text"
 	Tier        string // "Standard", "Advanced"
-	User        string // who wrote it, an ARN
+	User        string // ARN of who wrote it
 }

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// SecretReference is what a value in RuntimeEnvironmentSecrets says: a secret of
-// Secrets Manager, or a parameter of Parameter Store.
+// SecretReference is a parsed value of RuntimeEnvironmentSecrets: it names a secret
+// of Secrets Manager or a parameter of Parameter Store.
 type SecretReference struct {
 	Region, Account string // of the ARN; "" when the reference is a name
 
-	// Secret is the ARN of a secret, complete or without the six characters that
-	// end it; "" when the reference means a parameter. The rest says which part
-	// of which version is meant, "" being the whole value of AWSCURRENT.
+	// Secret is the ARN of a secret, with or without its random suffix; "" if the
+	// reference names a parameter. The other fields select a version and a part of
+	// it; all of them "" select the whole value of AWSCURRENT.
 	Secret                    string
 	JSONKey, Stage, VersionID string
 
-	// Parameter is the name of a parameter. One from an ARN has no leading slash
-	// when it has no other: both names have that ARN.
+	// Parameter is the name of a parameter. A name without further slashes comes
+	// out of an ARN without its leading slash: both names have the same ARN.
 	Parameter string
 	Version   int64 // 0 for the latest
 }
@@ -39,9 +39,9 @@ var (
 //	arn:aws:ssm:<region>:<account>:parameter/<name>
 //	<parameter name>
 //
-// where each of the three parts may be empty and a parameter may be followed by
-// ":<version>". Its error does not repeat the reference, which may be a secret
-// that somebody put in the wrong place.
+// Each of the three parts may be empty, and ":<version>" may follow a parameter.
+// The error does not repeat the reference: it may be a secret that was put in the
+// wrong place.
 //
 // https://docs.aws.amazon.com/apprunner/latest/dg/env-variable-manage.html
 func ParseSecretReference(text string) (SecretReference, error) {

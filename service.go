@@ -6,8 +6,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// Service is what a user created: a name, a specification and a URL. Its Spec
-// and Wanted say what should be; what runs is told by its releases' instances.
+// Service is what a user creates: a name, a specification and a URL. Spec and
+// Wanted are its desired state; the instances of its releases are what runs.
 type Service struct {
 	ID    string // 32 hexadecimal digits
 	Name  string
@@ -16,12 +16,12 @@ type Service struct {
 
 	Spec   Spec
 	Wanted Wanted
-	Status Status // resting status; meaningless while an operation is live
+	Status Status // the status when no operation is live
 
-	ActiveRelease string // id of the release that serves; "" before the first
+	ActiveRelease string // id of the release that serves requests; "" before the first
 
-	// RouteVersion rises, over all services, with each change that a router
-	// must know: see internal/store.
+	// RouteVersion rises, over all services, with each change that routers need to
+	// know; see internal/store.
 	RouteVersion int64
 
 	CreatedAt, UpdatedAt time.Time
@@ -41,8 +41,8 @@ type Spec struct {
 	AutoScalingConfigurationARN string // full, with revision and id
 }
 
-// References are the ARNs of the resources that the specification names. They
-// can't be deleted as long as it holds.
+// References returns the ARNs of the resources that the specification names. They
+// cannot be deleted while a service has this specification.
 func (s Spec) References() []string {
 	var list []string
 	add := func(arn *string) {
@@ -81,5 +81,5 @@ const (
 	StatusCreateFailed        Status = "CREATE_FAILED"
 	StatusDeleteFailed        Status = "DELETE_FAILED"
 	StatusDeleted             Status = "DELETED"
-	StatusOperationInProgress Status = "OPERATION_IN_PROGRESS" // never stored: a live operation means it
+	StatusOperationInProgress Status = "OPERATION_IN_PROGRESS" // never stored: a live operation implies it
 )

@@ -2,21 +2,20 @@ package slipway
 
 import "time"
 
-// VPCConnector says by which subnets the instances of services reach a VPC.
-// What a subnet is here, the server's configuration tells: see Egress. The API
-// alone writes it.
+// VPCConnector names the subnets that the instances of services reach. The server's
+// --network flags say what each subnet is. Only the API writes it.
 type VPCConnector struct {
 	ARN            string
 	Name           string
 	Subnets        []string // ids, at least one
-	SecurityGroups []string // ids, at least one; kept and shown, they limit nothing
+	SecurityGroups []string // ids, at least one; stored and shown, but without effect
 
 	CreatedAt time.Time
-	DeletedAt time.Time // zero while it is active
+	DeletedAt time.Time // zero while active
 }
 
-// VPCConnectorARN is the ARN of the connector by which the instances of the
-// specification reach out; "" for the way that all instances have.
+// VPCConnectorARN returns the ARN of the VPC connector that the specification's
+// instances use for outgoing connections; "" for the default egress.
 func (s Spec) VPCConnectorARN() string {
 	if e := s.Network.EgressConfiguration; e != nil && e.VpcConnectorArn != nil {
 		return *e.VpcConnectorArn
@@ -24,16 +23,15 @@ func (s Spec) VPCConnectorARN() string {
 	return ""
 }
 
-// Public reports whether the service of the specification is reached from
-// everywhere, and not by VPC ingress connections alone.
+// Public reports whether the service is reachable from everywhere, and not only
+// through VPC ingress connections.
 func (s Spec) Public() bool {
 	i := s.Network.IngressConfiguration
 	return i == nil || i.IsPubliclyAccessible
 }
 
-// VPCIngressConnection lets a private service be reached by way of a VPC
-// endpoint. What should be is written by the API, what is by the loop that
-// opens endpoints.
+// VPCIngressConnection makes a private service reachable at a VPC endpoint. The API
+// writes the desired state, internal/ingress the observed state.
 type VPCIngressConnection struct {
 	ARN       string
 	Name      string
@@ -41,18 +39,18 @@ type VPCIngressConnection struct {
 	Label     string // first label of its domain name, see NewLabel
 	CreatedAt time.Time
 
-	// What should be.
+	// Desired state.
 	VPC       string    // id
 	Endpoint  string    // id
-	Version   int       // 1 when it is created, one more with each update
-	RemovedAt time.Time // when its deletion was asked for; zero before
+	Version   int       // 1 at its creation, one more with each update
+	RemovedAt time.Time // when its deletion was requested; zero before
 
-	// What is.
-	Seen      int       // the version that Failure is about; 0 at first
-	Failure   string    // why Endpoint does not serve it, for people; "" when it does
-	Serving   string    // id of the endpoint that serves it; "" for none
-	Available bool      // it has been served at some time
-	DeletedAt time.Time // zero while anything of it is left
+	// Observed state.
+	Seen      int       // the version that Failure refers to; 0 at first
+	Failure   string    // why Endpoint does not serve it, for people; "" if it does
+	Serving   string    // id of the endpoint that serves it; "" if none does
+	Available bool      // it was served at some time
+	DeletedAt time.Time // when its deletion was completed; zero before
 }
 
 // IngressStatus is a VPC ingress connection's status as App Runner names it.
@@ -68,8 +66,8 @@ const (
 	IngressDeleted         IngressStatus = "DELETED"
 )
 
-// Status tells where the connection is between what should be and what is.
-// Deleting one can't fail.
+// Status returns the status that follows from desired and observed state. A deletion
+// cannot fail.
 func (c VPCIngressConnection) Status() IngressStatus {
 	switch {
 	case !c.DeletedAt.IsZero():

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Webhook is an address that events are sent to.
+// Webhook is a URL that bus events are sent to.
 type Webhook struct {
 	ID      string // see NewLabel
 	URL     string
-	Service string      // name of the service whose events it gets; "" for all
-	Types   []EventType // those it gets; none means all
-	Secret  []byte      // the key of its signatures, sealed
+	Service string      // name of the service whose events it wants; "" for all
+	Types   []EventType // the types it wants; none for all
+	Secret  []byte      // the sealed key of its signatures
 
 	CreatedAt time.Time
 }
 
-// Wants reports whether the webhook is to get the event.
+// Wants reports whether the webhook wants the event.
 func (h Webhook) Wants(e BusEvent) bool {
 	return (h.Service == "" || h.Service == e.Service) && (len(h.Types) == 0 || slices.Contains(h.Types, e.Type))
 }
@@ -32,21 +32,21 @@ type Delivery struct {
 	LastAt   time.Time // of the last attempt
 	EndedAt  time.Time // when it was delivered or given up
 
-	Status  int    // HTTP status of the last attempt's answer; 0 without one
-	Problem string // why the last attempt failed; "" when it did not
+	Status  int    // HTTP status of the last response; 0 without one
+	Problem string // why the last attempt failed; "" if it succeeded
 }
 
-// DeliveryState is where a delivery stands. Of the deliveries of a service's
-// events to a webhook one is due and those after it are held, so that they
-// arrive in order.
+// DeliveryState is the state of a delivery. Of the deliveries of one service's
+// events to one webhook, one is due and the later ones are held: so they arrive in
+// order.
 type DeliveryState string
 
 const (
-	DeliveryHeld      DeliveryState = "HELD"      // an earlier event of the service is not through
+	DeliveryHeld      DeliveryState = "HELD"      // waits for the delivery of an earlier event of the service
 	DeliveryDue       DeliveryState = "DUE"       // to be sent at NextAt
-	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver answered 2xx
-	DeliveryDead      DeliveryState = "DEAD"      // given up
+	DeliveryDelivered DeliveryState = "DELIVERED" // the receiver responded with 2xx
+	DeliveryDead      DeliveryState = "DEAD"      // all attempts failed
 )
 
-// Ended reports whether nothing more comes of the delivery.
+// Ended reports whether there will be no further attempt.
 func (s DeliveryState) Ended() bool { return s == DeliveryDelivered || s == DeliveryDead }

@@ -409,7 +409,7 @@ func TestOddPaths(t *testing.T) {
 	}
 }
 
-func TestServicesAtWork(t *testing.T) {
+func TestServicesWithInstances(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	run := slipway.Release{ID: "rel-run", ServiceID: "run", Desired: slipway.DesiredRun}
