@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -90,7 +91,7 @@ func (f *Fleet) create(ctx context.Context, inst *instance, r slipway.Release, s
 			return false
 		}
 		f.inbox.send(func() { f.onHealth(inst, healthReport{problem: fmt.Sprintf("It could not be created yet: %v", err)}) })
-		pause(ctx, time.Second<<(try-1))
+		loop.Pause(ctx, time.Second<<(try-1))
 	}
 }
 
@@ -159,7 +160,7 @@ func (f *Fleet) remove(ctx context.Context, r removal) {
 				return
 			}
 			f.log.Error("remove instance", "service", inst.service, "instance", inst.id, "err", err)
-			pause(ctx, delay)
+			loop.Pause(ctx, delay)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -166,7 +167,7 @@ func (f *Fleet) watchDriver(ctx context.Context) {
 			})
 			if ctx.Err() == nil {
 				f.log.Warn("watch the driver", "err", err) // full passes find changes too
-				pause(ctx, f.limits.FullPass)
+				loop.Pause(ctx, f.limits.FullPass)
 			}
 		}
 	})
@@ -199,16 +200,6 @@ func (b *inbox) run() {
 	b.mu.Unlock()
 	for _, message := range messages {
 		message()
-	}
-}
-
-// pause waits for d or the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
 	}
 }
 

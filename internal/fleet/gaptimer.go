@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/loop"
 )
 
 // gapTimer sleeps for fractions of a millisecond. On an idle machine Go's timers
@@ -29,7 +31,7 @@ func newGapTimer() *gapTimer {
 // sleep waits for d. If d is over 2 ms, the end of ctx ends it earlier.
 func (n *gapTimer) sleep(ctx context.Context, d time.Duration) {
 	if n.f == nil || d > 2*time.Millisecond || !n.wait(d) {
-		pause(ctx, d)
+		loop.Pause(ctx, d)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -75,7 +76,7 @@ func (c *checker) run(ctx context.Context) {
 		c.report(healthReport{passed: passed})
 	} else {
 		// Spread the checks of instances that were adopted at the same time.
-		pause(ctx, rand.N(c.check.Interval+1))
+		loop.Pause(ctx, rand.N(c.check.Interval+1))
 	}
 	c.watch(ctx, passed)
 }
@@ -125,7 +126,7 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 func (c *checker) watch(ctx context.Context, passed time.Time) {
 	failures, passes := 0, 0
 	for {
-		pause(ctx, c.check.Interval)
+		loop.Pause(ctx, c.check.Interval)
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -75,12 +76,12 @@ func (w *worker) handleError(ctx context.Context, err error) {
 	f, ok := errors.AsType[*failure](err)
 	if !ok {
 		w.log.Error("cannot save operation, will retry", "step", w.op.Step, "err", err)
-		pause(ctx, storeBackoff)
+		loop.Pause(ctx, storeBackoff)
 		return
 	}
 	if err := w.handleFailure(ctx, f); err != nil && !errors.Is(err, errLeaseLost) {
 		w.log.Error("cannot save failure of operation, will retry", "step", f.step, "err", err)
-		pause(ctx, storeBackoff)
+		loop.Pause(ctx, storeBackoff)
 	}
 }
 
@@ -321,7 +322,7 @@ func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 			return err
 		}
 		w.op = op
-		pause(ctx, firstBackoff<<(op.Attempt-1))
+		loop.Pause(ctx, firstBackoff<<(op.Attempt-1))
 		return nil
 	}
 	op := w.op
@@ -414,15 +415,5 @@ func (w *worker) releaseLease() {
 	})
 	if err != nil {
 		w.log.Warn("cannot release lease, it will expire", "err", err)
-	}
-}
-
-// pause waits for t or the end of ctx.
-func pause(ctx context.Context, t time.Duration) {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }
