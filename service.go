@@ -28,6 +28,30 @@ type Service struct {
 	DeletedAt            time.Time // zero while not deleted
 }
 
+// ServiceView is a service with its live operation, both read in one transaction.
+type ServiceView struct {
+	Service
+	Live *Operation // nil while no operation is live
+}
+
+// VisibleStatus returns the status that users see: OPERATION_IN_PROGRESS while an
+// operation is live, otherwise the resting status.
+func (v ServiceView) VisibleStatus() Status {
+	if v.Live != nil {
+		return StatusOperationInProgress
+	}
+	return v.Status
+}
+
+// VisibleSpec returns the specification that users see: the new one while an
+// update is live, as App Runner's UpdateService returns the new values.
+func (v ServiceView) VisibleSpec() Spec {
+	if v.Live != nil && v.Live.Input.Spec != nil {
+		return *v.Live.Input.Spec
+	}
+	return v.Spec
+}
+
 // Spec is the configuration of a service, complete with defaults, in App
 // Runner's own shapes.
 type Spec struct {

@@ -50,7 +50,7 @@ func (a *API) createService(ctx context.Context, _ gateway.Caller, in *apprunner
 		if err := tx.SetTags(s.ARN, tags); err != nil {
 			return err
 		}
-		out.Service, out.OperationId, err = a.begin(tx, store.ServiceView{Service: s}, slipway.CreateService, &spec)
+		out.Service, out.OperationId, err = a.begin(tx, slipway.ServiceView{Service: s}, slipway.CreateService, &spec)
 		return err
 	})
 	return &out, err
@@ -132,7 +132,7 @@ func (a *API) listServices(ctx context.Context, _ gateway.Caller, in *apprunner.
 	return &out, err
 }
 
-func serviceKey(v store.ServiceView) []string { return page.InstantKey(v.CreatedAt, v.ID) }
+func serviceKey(v slipway.ServiceView) []string { return page.InstantKey(v.CreatedAt, v.ID) }
 
 func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
 	var out apprunner.UpdateServiceOutput
@@ -168,16 +168,16 @@ func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner
 
 // findService returns the service that a full ARN names, a deleted one too, or
 // the living one that an ARN without an id names.
-func (a *API) findService(tx *store.Tx, text string) (store.ServiceView, error) {
+func (a *API) findService(tx *store.Tx, text string) (slipway.ServiceView, error) {
 	arn, err := slipway.ParseARN(text)
 	if err != nil {
-		return store.ServiceView{}, err
+		return slipway.ServiceView{}, err
 	}
 	if arn.Type != "service" || len(arn.Parts) > 2 {
-		return store.ServiceView{}, slipway.Errorf(slipway.InvalidRequest,
+		return slipway.ServiceView{}, slipway.Errorf(slipway.InvalidRequest,
 			"%s is not the ARN of a service (arn:aws:apprunner:<region>:<account>:service/<name>/<id>).", text)
 	}
-	var v store.ServiceView
+	var v slipway.ServiceView
 	if len(arn.Parts) == 2 {
 		v, err = tx.Service(arn.Parts[1])
 		if err == nil && v.ARN != text {
@@ -197,7 +197,7 @@ func (a *API) findService(tx *store.Tx, text string) (store.ServiceView, error) 
 
 // findLivingService is findService for calls that change the service: a deleted
 // one can only be described.
-func (a *API) findLivingService(tx *store.Tx, text string) (store.ServiceView, error) {
+func (a *API) findLivingService(tx *store.Tx, text string) (slipway.ServiceView, error) {
 	v, err := a.findService(tx, text)
 	if err == nil && !v.DeletedAt.IsZero() {
 		err = noService(text)
@@ -214,7 +214,7 @@ func wrongState(verb string, st slipway.Status) error {
 }
 
 // begin asks for an operation and returns the service as it shows from then on.
-func (a *API) begin(tx *store.Tx, v store.ServiceView, kind slipway.OperationKind, spec *slipway.Spec) (*types.Service, *string, error) {
+func (a *API) begin(tx *store.Tx, v slipway.ServiceView, kind slipway.OperationKind, spec *slipway.Spec) (*types.Service, *string, error) {
 	op := slipway.Operation{
 		ID:        slipway.NewID(),
 		ServiceID: v.ID,

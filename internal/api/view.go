@@ -8,12 +8,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/store"
 )
 
 // service shows a service as App Runner does: while an operation is live its
 // status is OPERATION_IN_PROGRESS and an update's new values are shown.
-func (a *API) service(v store.ServiceView) *types.Service {
+func (a *API) service(v slipway.ServiceView) *types.Service {
 	spec := v.VisibleSpec()
 	s := &types.Service{
 		ServiceName:                     &v.Name,
@@ -39,14 +38,14 @@ func (a *API) service(v store.ServiceView) *types.Service {
 
 // updatedAt is when the service changed last. Asking for an operation changes
 // the status that is shown, not the row.
-func updatedAt(v store.ServiceView) *time.Time {
+func updatedAt(v slipway.ServiceView) *time.Time {
 	if v.Live != nil && v.Live.CreatedAt.After(v.UpdatedAt) {
 		return &v.Live.CreatedAt
 	}
 	return &v.UpdatedAt
 }
 
-func (a *API) serviceSummary(v store.ServiceView) types.ServiceSummary {
+func (a *API) serviceSummary(v slipway.ServiceView) types.ServiceSummary {
 	return types.ServiceSummary{
 		ServiceName: &v.Name,
 		ServiceId:   &v.ID,
@@ -71,14 +70,14 @@ func summaryOf(arn string) *types.AutoScalingConfigurationSummary {
 }
 
 // host is the name under which a service is reached.
-func (a *API) host(v store.ServiceView) string { return a.hostOf(v.Label) }
+func (a *API) host(v slipway.ServiceView) string { return a.hostOf(v.Label) }
 
 // hostOf is the host name that a label begins.
 func (a *API) hostOf(label string) string { return label + "." + a.cfg.Region + "." + a.cfg.Domain }
 
 // url is a public service's host, with a port where it is not a scheme's own. A
 // private service has none.
-func (a *API) url(v store.ServiceView) *string {
+func (a *API) url(v slipway.ServiceView) *string {
 	if !v.VisibleSpec().Public() {
 		return nil
 	}

@@ -42,7 +42,7 @@ func (a *API) vpcIngress(tx *store.Tx, c slipway.VPCIngressConnection) (*types.V
 
 // vpcDNSTargets are what the custom domains of a service point at inside the
 // VPCs that reach it.
-func (a *API) vpcDNSTargets(tx *store.Tx, v store.ServiceView) ([]types.VpcDNSTarget, error) {
+func (a *API) vpcDNSTargets(tx *store.Tx, v slipway.ServiceView) ([]types.VpcDNSTarget, error) {
 	list, err := tx.VPCIngressesOf(v.ID)
 	targets := make([]types.VpcDNSTarget, 0, len(list))
 	for _, c := range list {
@@ -247,7 +247,7 @@ func noVPCIngress(arn string) error {
 
 // refuseConnected refuses to delete a service that VPC ingress connections lead
 // to.
-func refuseConnected(tx *store.Tx, v store.ServiceView) error {
+func refuseConnected(tx *store.Tx, v slipway.ServiceView) error {
 	list, err := tx.VPCIngressesOf(v.ID)
 	if err != nil || len(list) == 0 {
 		return err

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/page"
-
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -24,7 +24,7 @@ const (
 	applicationGroup = "application" // a stream for each instance
 )
 
-func groupName(v store.ServiceView, kind string) string {
+func groupName(v slipway.ServiceView, kind string) string {
 	return groupPrefix + v.Name + "/" + v.ID + "/" + kind
 }
 

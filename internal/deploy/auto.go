@@ -49,7 +49,7 @@ func (a *Auto) Pushed(ctx context.Context, repository, tag string) error {
 	})
 }
 
-func (a *Auto) follows(v store.ServiceView, repository, tag string) bool {
+func (a *Auto) follows(v slipway.ServiceView, repository, tag string) bool {
 	src := v.VisibleSpec().Source
 	if v.Wanted != slipway.WantedRunning || src.ImageRepository == nil || !aws.ToBool(src.AutoDeploymentsEnabled) {
 		return false

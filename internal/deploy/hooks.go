@@ -135,7 +135,7 @@ func (p *Plans) deployedMessage(tx *store.Tx, op *slipway.Operation) (string, er
 }
 
 // restingStatus returns the service's status after the operation.
-func restingStatus(op slipway.Operation, v store.ServiceView) slipway.Status {
+func restingStatus(op slipway.Operation, v slipway.ServiceView) slipway.Status {
 	ok := op.Status == slipway.OperationSucceeded
 	switch op.Kind {
 	case slipway.PauseService:

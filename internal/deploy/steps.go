@@ -124,7 +124,7 @@ func networks(tx *store.Tx, spec slipway.Spec) ([]string, error) {
 
 // prune deletes stopped releases that have no live instance. It keeps the active
 // release, which is stopped too while the service is paused.
-func (p *Plans) prune(tx *store.Tx, v store.ServiceView) error {
+func (p *Plans) prune(tx *store.Tx, v slipway.ServiceView) error {
 	list, err := tx.ReleasesOf(v.ID)
 	if err != nil {
 		return err

@@ -278,7 +278,7 @@ func keysOf(r store.Route, suffix string) (list []routeKey) {
 
 // stateOf returns how requests of a service are met. A service that is being
 // created counts as running: its first requests wait for the first instance.
-func stateOf(s store.ServiceView) state {
+func stateOf(s slipway.ServiceView) state {
 	switch {
 	case s.Wanted == slipway.WantedDeleted, !s.DeletedAt.IsZero():
 		return deleted

@@ -49,7 +49,7 @@ func TestRouteKeys(t *testing.T) {
 		{&types.IngressConfiguration{}, connections, both},
 	} {
 		r := store.Route{
-			Service:   store.ServiceView{Service: slipway.Service{Label: "Shop", ActiveRelease: "r", Wanted: slipway.WantedRunning}},
+			Service:   slipway.ServiceView{Service: slipway.Service{Label: "Shop", ActiveRelease: "r", Wanted: slipway.WantedRunning}},
 			Ingresses: c.connections, Hosts: []string{"example.com", "*.example.com"},
 		}
 		r.Service.Spec.Network.IngressConfiguration = c.ingress
@@ -81,7 +81,7 @@ func TestEntries(t *testing.T) {
 
 func TestRequestsWaitFromTheAnswerToResumeOn(t *testing.T) {
 	t.Parallel()
-	v := store.ServiceView{Service: slipway.Service{ActiveRelease: "r", Wanted: slipway.WantedPaused}}
+	v := slipway.ServiceView{Service: slipway.Service{ActiveRelease: "r", Wanted: slipway.WantedPaused}}
 	if got := stateOf(v); got != paused {
 		t.Errorf("a paused service is %v, want paused", got)
 	}

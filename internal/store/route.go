@@ -11,7 +11,7 @@ import (
 // Route is everything that a router needs to know about one service, read in one
 // transaction.
 type Route struct {
-	Service   ServiceView
+	Service   slipway.ServiceView
 	Releases  []slipway.Release
 	Instances []slipway.Instance             // those that live
 	Ingresses []slipway.VPCIngressConnection // of a private service
@@ -50,7 +50,7 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 	return routes, nil
 }
 
-func (tx *Tx) ingressRoutes(v ServiceView) ([]slipway.VPCIngressConnection, error) {
+func (tx *Tx) ingressRoutes(v slipway.ServiceView) ([]slipway.VPCIngressConnection, error) {
 	if v.Spec.Public() {
 		return nil, nil
 	}

@@ -7,30 +7,6 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ServiceView is a service with its live operation, read together.
-type ServiceView struct {
-	slipway.Service
-	Live *slipway.Operation // nil while no operation is live
-}
-
-// VisibleStatus returns the status that users see: OPERATION_IN_PROGRESS while an
-// operation is live, otherwise the resting status.
-func (v ServiceView) VisibleStatus() slipway.Status {
-	if v.Live != nil {
-		return slipway.StatusOperationInProgress
-	}
-	return v.Status
-}
-
-// VisibleSpec returns the specification that users see: the new one while an
-// update is live, as App Runner's UpdateService returns the new values.
-func (v ServiceView) VisibleSpec() slipway.Spec {
-	if v.Live != nil && v.Live.Input.Spec != nil {
-		return *v.Live.Input.Spec
-	}
-	return v.Spec
-}
-
 const serviceColumns = `s.id, s.name, s.arn, s.label, s.spec, s.wanted, s.status, s.active_release,
 	s.route_version, s.created_at, s.updated_at, s.deleted_at`
 
@@ -61,10 +37,10 @@ func scanServiceRow(s scanner) (r serviceRow, err error) {
 	return r, err
 }
 
-func (tx *Tx) views(rows []serviceRow) ([]ServiceView, error) {
-	list := make([]ServiceView, 0, len(rows))
+func (tx *Tx) views(rows []serviceRow) ([]slipway.ServiceView, error) {
+	list := make([]slipway.ServiceView, 0, len(rows))
 	for _, r := range rows {
-		v := ServiceView{Service: r.service}
+		v := slipway.ServiceView{Service: r.service}
 		if r.live != "" {
 			op, err := tx.Operation(r.live)
 			if err != nil {
@@ -77,14 +53,14 @@ func (tx *Tx) views(rows []serviceRow) ([]ServiceView, error) {
 	return list, nil
 }
 
-func (tx *Tx) view(where string, args ...any) (ServiceView, error) {
+func (tx *Tx) view(where string, args ...any) (slipway.ServiceView, error) {
 	r, err := one(tx, scanServiceRow, serviceViews+where, args...)
 	if err != nil {
-		return ServiceView{}, err
+		return slipway.ServiceView{}, err
 	}
 	list, err := tx.views([]serviceRow{r})
 	if err != nil {
-		return ServiceView{}, err
+		return slipway.ServiceView{}, err
 	}
 	return list[0], nil
 }
@@ -106,18 +82,18 @@ func (tx *Tx) InsertService(v slipway.Service) error {
 }
 
 // Service returns a service by id, also a deleted one.
-func (tx *Tx) Service(id string) (ServiceView, error) {
+func (tx *Tx) Service(id string) (slipway.ServiceView, error) {
 	return tx.view(`WHERE s.id = $1`, id)
 }
 
 // ServiceByName returns the service of this name that is not deleted.
-func (tx *Tx) ServiceByName(name string) (ServiceView, error) {
+func (tx *Tx) ServiceByName(name string) (slipway.ServiceView, error) {
 	return tx.view(`WHERE s.name = $1 AND s.deleted_at = 0`, name)
 }
 
 // Services returns services that are not deleted after the cursor (afterTime,
 // afterID), oldest first; limit 0 means all.
-func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
+func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]slipway.ServiceView, error) {
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND (s.created_at > $1 OR (s.created_at = $1 AND s.id > $2))
 		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID, atMost(limit))
@@ -135,7 +111,7 @@ func (tx *Tx) CountServices() (int, error) {
 // ServicesUsing returns the services after the cursor whose specification, or the
 // one that their live operation deploys, names the resource. The oldest come
 // first; limit 0 means all.
-func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]ServiceView, error) {
+func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]slipway.ServiceView, error) {
 	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND EXISTS (SELECT 1 FROM reference r WHERE r.arn = $1 AND r.holder IN (s.id, o.id))
 		AND (s.created_at > $2 OR (s.created_at = $2 AND s.id > $3))
