@@ -41,6 +41,7 @@ import (
 	"github.com/openslipway/slipway/internal/operation"
 	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/proxy"
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/scale"
@@ -88,6 +89,7 @@ type server struct {
 	egress    *egress.Network // nil: instances are isolated
 	fleet     *fleet.Fleet
 	router    *router.Router
+	proxy     *proxy.Proxy
 	scale     *scale.Scaler
 	engine    *operation.Engine
 	auto      *deploy.Auto
@@ -293,15 +295,21 @@ func (s *server) wireTraffic(context.Context) (err error) {
 		return err
 	}
 	s.router, err = router.New(router.Config{
-		Store: s.store, Dialer: s.driver, Log: s.log.With("part", "router"), Trusted: trusted,
-		Suffix: s.cfg.Region + "." + s.cfg.Domain,
+		Store: s.store, Log: s.log.With("part", "router"), Suffix: s.cfg.Region + "." + s.cfg.Domain,
 		OnWait: func(id string) { s.scale.Nudge(id) },
 	})
 	if err != nil {
 		return err
 	}
+	s.proxy, err = proxy.New(proxy.Config{Router: s.router, Dialer: s.driver, Log: s.log.With("part", "router"), Trusted: trusted})
+	if err != nil {
+		return err
+	}
 	s.ingress, err = ingress.New(ingress.Config{
-		Store: s.store, Server: s.router, Endpoints: s.cfg.Endpoints, Log: s.log.With("part", "ingress"),
+		Store: s.store, Endpoints: s.cfg.Endpoints, Log: s.log.With("part", "ingress"),
+		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
+			return s.proxy.Serve(ctx, l, router.Listener{ID: endpoint})
+		},
 	})
 	if err != nil {
 		return err
@@ -466,7 +474,7 @@ func (s *server) run(ctx context.Context) error {
 
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return s.serveAPI(fctx) })
-	front.Go(func() error { return s.router.Serve(fctx, s.httpListener) })
+	front.Go(func() error { return s.proxy.Serve(fctx, s.httpListener, router.Listener{}) })
 	front.Go(func() error { return s.ingress.Run(fctx) })
 	front.Go(func() error { return s.announce(fctx) })
 	front.Go(func() error { // a part that fails ends the server

@@ -216,6 +216,30 @@ func TestBinary(t *testing.T) {
 	}
 }
 
+// TestWithoutNetHTTP keeps net/http in the engine that is built on it.
+func TestWithoutNetHTTP(t *testing.T) {
+	t.Parallel()
+	all, err := list("-deps", "./internal/router/http1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct, err := list("./internal/router")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 5 || len(direct) != 1 {
+		t.Fatalf("go list found %d and %d packages", len(all), len(direct))
+	}
+	for _, p := range all {
+		if p.ImportPath == "net/http" {
+			t.Error("router/http1 depends on net/http")
+		}
+	}
+	if slices.Contains(direct[0].Imports, "net/http") {
+		t.Error("router imports net/http: only router/proxy may")
+	}
+}
+
 func TestPackageNames(t *testing.T) {
 	t.Parallel()
 	for _, p := range mustPackages(t) {

@@ -47,8 +47,11 @@ var imports = map[string][]string{
 
 	"fleet":  {"store", "runtime"},
 	"scale":  {"store"},
-	"router": {"store", "cert"},
-	"cert":   {"store"},
+	"router": {"store", "cert", "router/http1"},
+	// The parser works on bytes for any engine; an engine takes leases of the router.
+	"router/http1": {},
+	"router/proxy": {"router", "router/http1"},
+	"cert":         {"store"},
 
 	// The router serves its listeners, by an interface of its own.
 	"ingress": {"store"},

@@ -2,9 +2,8 @@
 // connections: a connection is available while its endpoint listens, and deleted
 // once that was requested.
 //
-// It routes no requests: the router, which it knows as the Server of its
-// listeners, does that. The daemon runs it with the endpoints of its
-// configuration.
+// It routes no requests: it passes its listeners to a function, and the router
+// serves them. The daemon runs it with the endpoints of its configuration.
 //
 // It is level-triggered. Each pass opens the listeners that are not open and
 // compares every connection with them. A pass follows every change of a

@@ -16,12 +16,6 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Server serves the requests of an endpoint. ServeEndpoint closes the listener,
-// ends when ctx does, and then returns nil.
-type Server interface {
-	ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error
-}
-
 // Endpoint is a configured VPC endpoint.
 type Endpoint struct {
 	Addr string // host:port to listen at
@@ -31,9 +25,12 @@ type Endpoint struct {
 // Config configures an Ingress.
 type Config struct {
 	Store     *store.Store
-	Server    Server
 	Endpoints map[string]Endpoint // by id
 	Log       *slog.Logger
+
+	// Serve serves the requests of an endpoint. It closes the listener, ends
+	// when ctx does, and then returns nil.
+	Serve func(ctx context.Context, l net.Listener, endpoint string) error
 
 	Retry time.Duration // between attempts to open a listener (5 s)
 }
@@ -51,8 +48,8 @@ type Ingress struct {
 
 // New returns an Ingress that opens nothing before Run.
 func New(cfg Config) (*Ingress, error) {
-	if cfg.Store == nil || cfg.Server == nil || cfg.Log == nil {
-		return nil, errors.New("ingress: Store, Server and Log are required")
+	if cfg.Store == nil || cfg.Serve == nil || cfg.Log == nil {
+		return nil, errors.New("ingress: Store, Serve and Log are required")
 	}
 	cfg.Retry = cmp.Or(cfg.Retry, 5*time.Second)
 	return &Ingress{
@@ -152,7 +149,7 @@ func (g *Ingress) fail(id, problem string) {
 // serve has the router serve a listener. The next pass reopens a listener that
 // ends by itself.
 func (g *Ingress) serve(ctx context.Context, id string, l net.Listener) error {
-	err := g.cfg.Server.ServeEndpoint(ctx, l, id)
+	err := g.cfg.Serve(ctx, l, id)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.listeners, id)

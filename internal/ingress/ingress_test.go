@@ -74,10 +74,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// greeter answers every request with the id of the endpoint.
-type greeter struct{}
-
-func (greeter) ServeEndpoint(ctx context.Context, l net.Listener, endpoint string) error {
+// greet answers every request with the id of the endpoint.
+func greet(ctx context.Context, l net.Listener, endpoint string) error {
 	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, endpoint) })}
 	defer context.AfterFunc(ctx, func() { s.Close() })()
 	if err := s.Serve(l); ctx.Err() == nil {
@@ -116,7 +114,7 @@ func newFixture(t *testing.T, endpoints map[string]Endpoint) *fixture {
 	s := &fixture{T: t, store: st, service: slipway.Service{ID: "shop", Name: "shop", ARN: "shop", Label: "shop", CreatedAt: t0}, log: &lockedBuilder{}}
 	s.update(func(tx *store.Tx) error { return tx.InsertService(s.service) })
 	s.ingress, err = New(Config{
-		Store: st, Server: greeter{}, Endpoints: endpoints, Retry: 10 * time.Millisecond,
+		Store: st, Serve: greet, Endpoints: endpoints, Retry: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(s.log, nil)),
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func (r *Router) Demand(serviceID string) (inFlight, waiting int, integral float
 
 // startSampling adds a service to those whose demand is sampled. Sampling stops
 // when the service has no demand.
-func (r *Router) startSampling(s *service) {
+func (r *Router) startSampling(s *Service) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sampleNext = append(r.sampleNext, s)
@@ -40,7 +40,7 @@ func (r *Router) startSampling(s *service) {
 func (r *Router) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
-	var sampled []*service
+	var sampled []*Service
 	for {
 		select {
 		case <-ctx.Done():
@@ -51,7 +51,7 @@ func (r *Router) sample(ctx context.Context) {
 			clear(r.sampleNext)
 			r.sampleNext = r.sampleNext[:0]
 			r.mu.Unlock()
-			sampled = slices.DeleteFunc(sampled, func(s *service) bool {
+			sampled = slices.DeleteFunc(sampled, func(s *Service) bool {
 				f, w := s.gate.demand()
 				s.meter.sample(now, float64(f+w))
 				return f+w == 0 && s.gate.stopSampling()

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Errors of acquire.
+// Errors of Admit.
 var (
-	errPaused      = errors.New("service is paused")
-	errNotDeployed = errors.New("service has no running version")
-	errDeleted     = errors.New("service is deleted")
-	errQueueFull   = errors.New("too many requests are waiting")
+	ErrPaused      = errors.New("service is paused")
+	ErrNotDeployed = errors.New("service has no running version")
+	ErrDeleted     = errors.New("service is deleted")
+	ErrQueueFull   = errors.New("too many requests are waiting")
 )
 
 // gate gives each request of a service a slot on one of its instances. Requests
@@ -64,7 +64,7 @@ func newGate(onWait, onIdle, onDemand func()) *gate {
 
 // acquire claims a slot on an instance, which the caller must give back with
 // release. It waits for a slot until ctx ends and then returns the cause. It
-// returns errPaused, errNotDeployed, errDeleted or errQueueFull at once.
+// returns ErrPaused, ErrNotDeployed, ErrDeleted or ErrQueueFull at once.
 // isRetry says that an earlier instance could not be reached: such a request
 // goes to the front of the queue.
 func (g *gate) acquire(ctx context.Context, isRetry bool) (*instance, error) {
@@ -103,7 +103,7 @@ func (g *gate) enqueue(isRetry bool) (w *waiter, elem *list.Element, err error) 
 		return nil, nil, v.refuse
 	}
 	if g.queue.Len() >= v.queue && !isRetry {
-		return nil, nil, errQueueFull
+		return nil, nil, ErrQueueFull
 	}
 	w = &waiter{ready: make(chan struct{})}
 	if isRetry {

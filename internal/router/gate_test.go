@@ -18,7 +18,7 @@ func newTestGate(n int, limit int64) (*gate, []*instance) {
 	g := newGate(func() {}, func() {}, func() {})
 	var list []*instance
 	for i := range n {
-		list = append(list, &instance{id: fmt.Sprint("i", i)})
+		list = append(list, &instance{Target: Target{Instance: fmt.Sprint("i", i)}})
 	}
 	g.set(&view{limit: limit, queue: 1000, instances: list})
 	return g, list
@@ -40,7 +40,7 @@ func TestLeastLoadedIsClaimed(t *testing.T) {
 	list[1].load.Store(1)
 	list[2].load.Store(2)
 	if i := mustAcquire(t, g); i != list[1] {
-		t.Errorf("claimed %s with %d in flight, want i1", i.id, i.inFlight()-1)
+		t.Errorf("claimed %s with %d in flight, want i1", i.Instance, i.inFlight()-1)
 	}
 }
 
@@ -55,7 +55,7 @@ func TestIdleInstancesTakeTurns(t *testing.T) {
 	}
 	for _, i := range list {
 		if seen[i] != 10 {
-			t.Errorf("%s got %d of 40 requests, want 10", i.id, seen[i])
+			t.Errorf("%s got %d of 40 requests, want 10", i.Instance, seen[i])
 		}
 	}
 }
@@ -70,7 +70,7 @@ func TestManyInstancesFillEvenly(t *testing.T) {
 	}
 	for _, i := range list {
 		if n := i.inFlight(); n < 5 || n > 15 {
-			t.Errorf("%s has %d in flight, want about 10", i.id, n)
+			t.Errorf("%s has %d in flight, want about 10", i.Instance, n)
 		}
 	}
 	for range 500 {
@@ -78,7 +78,7 @@ func TestManyInstancesFillEvenly(t *testing.T) {
 	}
 	for _, i := range list {
 		if n := i.inFlight(); n != 20 {
-			t.Errorf("%s has %d in flight, want 20: all slots are claimed", i.id, n)
+			t.Errorf("%s has %d in flight, want 20: all slots are claimed", i.Instance, n)
 		}
 	}
 }
@@ -145,8 +145,8 @@ func TestQueueIsBounded(t *testing.T) {
 			wg.Go(func() { g.release(mustAcquire(t, g)) })
 		}
 		synctest.Wait()
-		if _, err := g.acquire(t.Context(), false); !errors.Is(err, errQueueFull) {
-			t.Errorf("the fourth in a queue of three: %v, want errQueueFull", err)
+		if _, err := g.acquire(t.Context(), false); !errors.Is(err, ErrQueueFull) {
+			t.Errorf("the fourth in a queue of three: %v, want ErrQueueFull", err)
 		}
 		g.release(first)
 		wg.Wait()
@@ -158,6 +158,7 @@ func TestWaitEndsWithContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := newTestGate(0, 1)
+		errLimit := errors.New("limit")
 		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Minute, errLimit)
 		defer cancel()
 		start := time.Now()
@@ -190,13 +191,13 @@ func TestWaitersGetNewInstances(t *testing.T) {
 		if nudged != 5 {
 			t.Errorf("nudged %d times for 5 that wait", nudged)
 		}
-		list := []*instance{{id: "a"}}
+		list := []*instance{{Target: Target{Instance: "a"}}}
 		g.set(&view{limit: 2, queue: 10, instances: list})
 		synctest.Wait()
 		if n := served.Load(); n != 2 {
 			t.Fatalf("%d served by one instance with 2 slots", n)
 		}
-		g.set(&view{limit: 2, queue: 10, instances: append(list, &instance{id: "b"})})
+		g.set(&view{limit: 2, queue: 10, instances: append(list, &instance{Target: Target{Instance: "b"}})})
 		synctest.Wait()
 		if n := served.Load(); n != 4 {
 			t.Fatalf("%d served by two instances with 2 slots each", n)
@@ -216,12 +217,12 @@ func TestRefusalReachesThoseWhoWait(t *testing.T) {
 		got := make(chan error, 1)
 		go func() { _, err := g.acquire(t.Context(), false); got <- err }()
 		synctest.Wait()
-		g.set(&view{refuse: errPaused})
-		if err := <-got; !errors.Is(err, errPaused) {
-			t.Errorf("err = %v, want errPaused", err)
+		g.set(&view{refuse: ErrPaused})
+		if err := <-got; !errors.Is(err, ErrPaused) {
+			t.Errorf("err = %v, want ErrPaused", err)
 		}
-		if _, err := g.acquire(t.Context(), false); !errors.Is(err, errPaused) {
-			t.Errorf("err = %v, want errPaused", err)
+		if _, err := g.acquire(t.Context(), false); !errors.Is(err, ErrPaused) {
+			t.Errorf("err = %v, want ErrPaused", err)
 		}
 	})
 }
@@ -233,7 +234,7 @@ func TestClosedInstanceIsNotClaimedFromAnOldView(t *testing.T) {
 	list[0].setOpen(false)
 	list[1].setOpen(false)
 	if i := old.claim(0); i != nil {
-		t.Errorf("claimed %s, which is closed", i.id)
+		t.Errorf("claimed %s, which is closed", i.Instance)
 	}
 	list[1].setOpen(true)
 	if i := old.claim(0); i != list[1] {
@@ -245,7 +246,7 @@ func TestClosedInstanceTellsWhenItIsIdle(t *testing.T) {
 	t.Parallel()
 	idle := 0
 	g := newGate(func() {}, func() { idle++ }, func() {})
-	i := &instance{id: "a"}
+	i := &instance{Target: Target{Instance: "a"}}
 	g.set(&view{limit: 2, queue: 1, instances: []*instance{i}})
 	mustAcquire(t, g)
 	mustAcquire(t, g)
@@ -267,7 +268,7 @@ func TestEjectedInstanceGetsNoRequests(t *testing.T) {
 		g.eject(list[0])
 		for range 5 {
 			if i := mustAcquire(t, g); i != list[1] {
-				t.Fatalf("claimed %s, which could not be reached", i.id)
+				t.Fatalf("claimed %s, which could not be reached", i.Instance)
 			}
 		}
 		g.eject(list[1])
@@ -351,7 +352,7 @@ func TestGateUnderChurn(t *testing.T) {
 			}
 			for _, i := range list {
 				if i.load.Load() != 0 {
-					t.Errorf("%s ends with a load of %#x", i.id, i.load.Load())
+					t.Errorf("%s ends with a load of %#x", i.Instance, i.load.Load())
 				}
 			}
 			if g.waiting.Load() != 0 || g.queue.Len() != 0 {
@@ -386,7 +387,7 @@ func TestDemandIsNotOverlooked(t *testing.T) {
 	for range 2000 {
 		var told atomic.Int32
 		g := newGate(func() {}, func() {}, func() { told.Add(1) })
-		g.set(&view{limit: 2, instances: []*instance{{id: "a"}}})
+		g.set(&view{limit: 2, instances: []*instance{{Target: Target{Instance: "a"}}}})
 		g.release(mustAcquire(t, g)) // sampled from now on
 		var stopped atomic.Bool
 		var both sync.WaitGroup

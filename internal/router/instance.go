@@ -1,7 +1,6 @@
 package router
 
 import (
-	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -9,10 +8,9 @@ import (
 // instance is one instance of a service, for as long as the router has anything
 // to do with it.
 type instance struct {
-	id, release string
-	port        int
-	transport   *http.Transport // its pooled connections
-	gone        bool            // it no longer lives; used only by the loading loop
+	Target
+	release string
+	gone    bool // it no longer lives; used only by the loading loop
 
 	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64

@@ -69,29 +69,33 @@ func (r *Router) load(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	routes := make([]route, 0, len(changed))
+	routes := make([]Route, 0, len(changed))
 	version := r.version
 	for _, c := range changed {
 		routes = append(routes, routeOf(c, r.cfg.Suffix))
 		version = max(version, c.Service.RouteVersion)
 	}
-	r.apply(routes, version)
+	r.Apply(routes, version)
 	return nil
 }
 
-// apply updates the services and the table from routes.
-func (r *Router) apply(routes []route, version int64) {
+// Apply updates the services and the table from the routes of services that have
+// changed. version is that of the new table. Run calls it with what the store says.
+// Without a store the owner of the router calls it, from one goroutine at a time.
+func (r *Router) Apply(routes []Route, version int64) {
 	limits := queueLimits{perSlot: r.cfg.QueuePerSlot, least: r.cfg.QueueLeast}
-	var moved, gone []*service
+	var moved, gone []*Service
 	for _, rt := range routes {
-		s := r.services[rt.service]
+		s := r.services[rt.Service]
 		if s == nil {
-			s = newService(rt, func() { r.waits(rt.service) }, r.wake, r.startSampling)
-			r.services[rt.service] = s
+			s = newService(rt, func() { r.waits(rt.Service) }, r.wake, r.startSampling)
+			r.services[rt.Service] = s
 		}
 		r.dirty[s] = true
-		switch changed := s.update(rt, limits, func(e endpoint) *instance { return r.newInstance(e, rt.maxConcurrency) }); {
-		case rt.state == deleted:
+		changed := s.update(rt, limits)
+		s.prune(r.retire)
+		switch {
+		case rt.State == Deleted:
 			gone = append(gone, s)
 		case changed:
 			moved = append(moved, s)
@@ -106,13 +110,6 @@ func (r *Router) apply(routes []route, version int64) {
 	}
 }
 
-func (r *Router) newInstance(e endpoint, slots int) *instance {
-	return &instance{
-		id: e.id, release: e.release, port: e.port,
-		transport: newTransport(r.cfg.Dialer, e.id, e.port, slots),
-	}
-}
-
 func (r *Router) waits(serviceID string) {
 	if r.cfg.OnWait != nil {
 		r.cfg.OnWait(serviceID)
@@ -120,7 +117,7 @@ func (r *Router) waits(serviceID string) {
 }
 
 // wake makes the loop look at a service with an instance that became idle.
-func (r *Router) wake(s *service) {
+func (r *Router) wake(s *Service) {
 	r.mu.Lock()
 	r.woken = append(r.woken, s)
 	r.mu.Unlock()
@@ -134,16 +131,16 @@ func (r *Router) wake(s *service) {
 // are gone, and returns the ids in them that have drained. It looks at no other
 // services, because most are idle at most times. A service that still has
 // something to drain stays dirty.
-func (r *Router) reconcile() map[*service][]string {
+func (r *Router) reconcile() map[*Service][]string {
 	r.mu.Lock()
 	for _, s := range r.woken {
 		r.dirty[s] = true
 	}
 	r.woken = nil
 	r.mu.Unlock()
-	drained := map[*service][]string{}
+	drained := map[*Service][]string{}
 	for s := range r.dirty {
-		s.prune()
+		s.prune(r.retire)
 		if ids := s.drained(); len(ids) > 0 {
 			drained[s] = ids
 		}
@@ -166,7 +163,7 @@ func (r *Router) report(ctx context.Context) error {
 	if len(drained) == 0 {
 		return nil
 	}
-	reported := map[*service][]string{}
+	reported := map[*Service][]string{}
 	if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		clear(reported)
 		for s, ids := range drained {
@@ -199,7 +196,7 @@ func (r *Router) reportOf(tx *store.Tx, serviceID string, ids []string) (done []
 	if err != nil {
 		return nil, err
 	}
-	draining := routeOf(now, r.cfg.Suffix).targets()
+	draining := routeOf(now, r.cfg.Suffix).mustDrain()
 	for _, id := range ids {
 		if !slices.Contains(draining, id) {
 			continue
@@ -224,31 +221,31 @@ func readRoute(tx *store.Tx, serviceID string) (r store.Route, err error) {
 }
 
 // routeOf translates the rows of a service to a route.
-func routeOf(r store.Route, suffix string) route {
-	rt := route{
-		service: r.Service.ID,
-		name:    r.Service.Name,
-		state:   stateOf(r.Service),
+func routeOf(r store.Route, suffix string) Route {
+	rt := Route{
+		Service: r.Service.ID,
+		Name:    r.Service.Name,
+		State:   stateOf(r.Service),
 	}
-	rt.keys = keysOf(r, suffix)
+	rt.Keys = keysOf(r, suffix)
 	releases := make(map[string]slipway.Release, len(r.Releases))
 	for _, rel := range r.Releases {
 		releases[rel.ID] = rel
 		if rel.Desired != slipway.DesiredRun {
-			rt.draining = append(rt.draining, rel.ID)
+			rt.Draining = append(rt.Draining, rel.ID)
 		}
 	}
 	active, serves := releases[r.Service.ActiveRelease]
-	serves = serves && rt.state == running && active.Desired == slipway.DesiredRun
-	rt.maxConcurrency = active.Scaling.MaxConcurrency
+	serves = serves && rt.State == Running && active.Desired == slipway.DesiredRun
+	rt.MaxConcurrency = active.Scaling.MaxConcurrency
 	for _, i := range r.Instances {
 		if !i.State.Live() {
 			continue
 		}
-		rt.instances = append(rt.instances, endpoint{
-			id: i.ID, release: i.ReleaseID, port: releases[i.ReleaseID].Port,
-			open:     serves && i.ReleaseID == active.ID && i.State == slipway.InstanceReady,
-			draining: i.State == slipway.InstanceDraining,
+		rt.Instances = append(rt.Instances, Endpoint{
+			ID: i.ID, Release: i.ReleaseID, Port: releases[i.ReleaseID].Port,
+			Open:     serves && i.ReleaseID == active.ID && i.State == slipway.InstanceReady,
+			Draining: i.State == slipway.InstanceDraining,
 		})
 	}
 	return rt
@@ -257,11 +254,11 @@ func routeOf(r store.Route, suffix string) route {
 // keysOf returns the keys of a service. A public service answers only at the
 // public listener. A private one answers at the endpoints of its VPC ingress
 // connections, by the names of the connections and of its custom domains.
-func keysOf(r store.Route, suffix string) (list []routeKey) {
-	add := func(entry, label string) {
-		list = append(list, routeKey{entry, strings.ToLower(label + "." + suffix)})
+func keysOf(r store.Route, suffix string) (list []RouteKey) {
+	add := func(listener, label string) {
+		list = append(list, RouteKey{listener, strings.ToLower(label + "." + suffix)})
 		for _, h := range r.Hosts {
-			list = append(list, routeKey{entry, h})
+			list = append(list, RouteKey{listener, h})
 		}
 	}
 	if r.Service.Spec.Public() {
@@ -278,18 +275,18 @@ func keysOf(r store.Route, suffix string) (list []routeKey) {
 
 // stateOf returns how requests of a service are met. A service that is being
 // created counts as running: its first requests wait for the first instance.
-func stateOf(s slipway.ServiceView) state {
+func stateOf(s slipway.ServiceView) State {
 	switch {
 	case s.Wanted == slipway.WantedDeleted, !s.DeletedAt.IsZero():
-		return deleted
+		return Deleted
 	case s.Wanted == slipway.WantedPaused && s.Live != nil && s.Live.Kind == slipway.ResumeService && s.Live.Status == slipway.OperationPending:
-		return running // ResumeService has returned: the first requests wait
+		return Running // ResumeService has returned: the first requests wait
 	case s.Wanted == slipway.WantedPaused:
-		return paused
+		return Paused
 	case s.ActiveRelease != "":
-		return running
+		return Running
 	case s.Live != nil && s.Live.Kind == slipway.CreateService && s.Live.Status != slipway.OperationRollbackInProgress:
-		return running
+		return Running
 	}
-	return notDeployed
+	return NotDeployed
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +32,7 @@ func newStoreFixture(t *testing.T) *storeFixture {
 	}
 	t.Cleanup(func() { s.Close() })
 	b := &storeFixture{t: t, store: s}
-	b.router, err = New(Config{Store: s, Dialer: &fixture{}, Log: slog.New(slog.DiscardHandler), Suffix: "us-east-1.slipway.test"})
+	b.router, err = New(Config{Store: s, Log: slog.New(slog.DiscardHandler), Suffix: "us-east-1.slipway.test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,33 +73,23 @@ func (b *storeFixture) put(id, release string, state slipway.InstanceState) {
 	})
 }
 
-// status returns the status of the response to a request, without an instance.
-func (b *storeFixture) status(host string) int {
-	b.t.Helper()
-	rec := httptest.NewRecorder()
-	req := httptest.NewRequest("GET", "/", nil)
-	req.Host = host
-	b.router.ServeHTTP(rec, req)
-	return rec.Code
-}
-
 func (b *storeFixture) host() string { return b.service.Label + ".us-east-1.slipway.test" }
 
 // open returns the ids of the instances that take requests.
 func (b *storeFixture) open() (ids []string) {
-	s := b.router.table.Load().byHost[routeKey{host: b.host()}]
+	s := b.router.table.Load().byHost[RouteKey{Host: b.host()}]
 	if s == nil {
 		return nil
 	}
 	for _, i := range s.gate.view.Load().instances {
-		ids = append(ids, i.id)
+		ids = append(ids, i.Instance)
 	}
 	return ids
 }
 
 func (b *storeFixture) claim() *instance {
 	b.t.Helper()
-	i, err := b.router.table.Load().byHost[routeKey{host: b.host()}].gate.acquire(b.t.Context(), false)
+	i, err := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.acquire(b.t.Context(), false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -129,9 +117,9 @@ func TestNewChecksItsConfig(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for name, cfg := range map[string]Config{
 		"nothing":   {},
-		"no dialer": {Store: s, Log: log, Suffix: "a.test"},
-		"no suffix": {Store: s, Log: log, Dialer: &fixture{}},
-		"no domain": {Store: s, Log: log, Dialer: &fixture{}, Suffix: "a b"},
+		"no log":    {Store: s, Suffix: "a.test"},
+		"no suffix": {Store: s, Log: log},
+		"no domain": {Store: s, Log: log, Suffix: "a b"},
 	} {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: no error", name)
@@ -169,7 +157,7 @@ func TestTableFollowsTheStore(t *testing.T) {
 				t.Errorf("%s: open instances (-want +got):\n%s", s.name, d)
 			}
 		}
-		if r := b.router.table.Load().byHost[routeKey{host: b.host()}].gate.view.Load(); r.limit != 2 {
+		if r := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.view.Load(); r.limit != 2 {
 			t.Errorf("limit %d, want the release's MaxConcurrency", r.limit)
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetWanted(b.service.ID, slipway.WantedDeleted, t0) })
@@ -183,36 +171,6 @@ func put(tx *store.Tx, b *storeFixture, id string, state slipway.InstanceState) 
 	return tx.PutInstance(slipway.Instance{ID: id, ServiceID: b.service.ID, ReleaseID: "rel", State: state, CreatedAt: t0})
 }
 
-func TestAnswersByState(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newStoreFixture(t)
-		b.run()
-		if got := b.status(b.host()); got != 503 {
-			t.Errorf("without any version: %d, want 503", got)
-		}
-		op := slipway.Operation{ID: slipway.NewID(), ServiceID: b.service.ID, Kind: slipway.CreateService, Status: slipway.OperationPending, CreatedAt: t0}
-		b.update(func(tx *store.Tx) error {
-			return errors.Join(tx.InsertOperation(op), tx.SetStatus(b.service.ID, "", t0))
-		})
-		start := time.Now()
-		if got := b.status(b.host()); got != 504 || time.Since(start) != 2*time.Minute {
-			t.Errorf("while it is created: %d after %v; want to wait for 120 s", got, time.Since(start))
-		}
-		b.update(func(tx *store.Tx) error { return tx.SetWanted(b.service.ID, slipway.WantedPaused, t0) })
-		if got := b.status(b.host()); got != 503 {
-			t.Errorf("paused: %d, want 503", got)
-		}
-		if got := b.status("other.us-east-1.slipway.test"); got != 404 {
-			t.Errorf("unknown: %d, want 404", got)
-		}
-		b.update(func(tx *store.Tx) error { return tx.SetStatus(b.service.ID, slipway.StatusDeleted, t0) })
-		if got := b.status(b.host()); got != 404 {
-			t.Errorf("deleted: %d, want 404", got)
-		}
-	})
-}
-
 func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,20 +182,20 @@ func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 		b.run()
 		x, y := b.claim(), b.claim()
 		if x == y {
-			t.Fatalf("both requests on %s", x.id)
+			t.Fatalf("both requests on %s", x.Instance)
 		}
-		b.put(x.id, "rel", slipway.InstanceDraining)
-		if b.drained(x.id) {
+		b.put(x.Instance, "rel", slipway.InstanceDraining)
+		if b.drained(x.Instance) {
 			t.Fatal("an instance with a request in flight is reported")
 		}
 		x2 := b.claim()
 		if x2 == x {
 			t.Fatal("a draining instance got a request")
 		}
-		gate := b.router.table.Load().byHost[routeKey{host: b.host()}].gate
+		gate := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate
 		gate.release(x)
 		synctest.Wait()
-		if !b.drained(x.id) {
+		if !b.drained(x.Instance) {
 			t.Error("a drained instance is not reported")
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
@@ -265,7 +223,7 @@ func TestGoneInstanceStillCounts(t *testing.T) {
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
 		b.run()
 		i := b.claim()
-		gate := b.router.table.Load().byHost[routeKey{host: b.host()}].gate
+		gate := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate
 		b.put("a", "rel", slipway.InstanceEnded)
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
 		if b.drained("rel") {
@@ -304,7 +262,7 @@ func TestDrainIsReportedAgain(t *testing.T) {
 		if b.drained("rel") {
 			t.Error("reported with a request in flight, after it ran again")
 		}
-		b.router.table.Load().byHost[routeKey{host: b.host()}].gate.release(i)
+		b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.release(i)
 		synctest.Wait()
 		if !b.drained("rel") {
 			t.Error("not reported again")
@@ -395,18 +353,18 @@ func TestRouterShowsThatItLives(t *testing.T) {
 
 func TestTableSharesWhatDidNotChange(t *testing.T) {
 	t.Parallel()
-	a := &service{id: "a", keys: public("a.test", "www.a.test")}
-	b := &service{id: "b", keys: public("b.test")}
+	a := &Service{id: "a", keys: public("a.test", "www.a.test")}
+	b := &Service{id: "b", keys: public("b.test")}
 	empty := newTable()
-	one := empty.with([]*service{a, b}, nil)
-	if len(empty.byHost) != 0 || one.byHost[routeKey{host: "www.a.test"}] != a || one.byHost[routeKey{host: "b.test"}] != b || one.byID["b"] != b {
+	one := empty.with([]*Service{a, b}, nil)
+	if len(empty.byHost) != 0 || one.byHost[RouteKey{Host: "www.a.test"}] != a || one.byHost[RouteKey{Host: "b.test"}] != b || one.byID["b"] != b {
 		t.Errorf("tables %v and %v", empty, one)
 	}
 	if one.with(nil, nil) != one {
 		t.Error("copied although nothing changed")
 	}
 	a.keys = public("a.test")
-	two := one.with([]*service{a}, []*service{b})
+	two := one.with([]*Service{a}, []*Service{b})
 	if d := cmp.Diff([]int{1, 1, 3, 2}, []int{len(two.byHost), len(two.byID), len(one.byHost), len(one.byID)}); d != "" {
 		t.Errorf("tables of wrong size (-want +got):\n%s", d)
 	}
@@ -456,21 +414,19 @@ func TestDemandIsIntegrated(t *testing.T) {
 
 func TestApplyScales(t *testing.T) {
 	t.Parallel()
-	r := newRouter(Config{Dialer: &fixture{}, Log: slog.New(slog.DiscardHandler)})
-	var routes []route
+	r := newRouter(Config{Log: slog.New(slog.DiscardHandler)})
+	var routes []Route
 	for n := range 1000 {
-		routes = append(routes, route{service: fmt.Sprint("s", n), keys: public(fmt.Sprintf("s%d.test", n)), maxConcurrency: 1})
+		routes = append(routes, Route{Service: fmt.Sprint("s", n), Keys: public(fmt.Sprintf("s%d.test", n)), MaxConcurrency: 1})
 	}
-	r.apply(routes, 1)
+	r.Apply(routes, 1)
 	first := r.table.Load()
-	routes[7].instances = []endpoint{{id: "i", open: true}}
-	r.apply(routes[7:8], 2)
+	routes[7].Instances = []Endpoint{{ID: "i", Open: true}}
+	r.Apply(routes[7:8], 2)
 	if r.table.Load() != first {
 		t.Error("an instance's coming copied the whole table")
 	}
-	if n := len(first.byHost[routeKey{host: "s7.test"}].gate.view.Load().instances); n != 1 {
+	if n := len(first.byHost[RouteKey{Host: "s7.test"}].gate.view.Load().instances); n != 1 {
 		t.Errorf("%d instances, want 1", n)
 	}
 }
-
-var _ http.Handler = (*Router)(nil)

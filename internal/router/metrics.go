@@ -8,9 +8,9 @@ import (
 	"github.com/openslipway/slipway/internal/metrics"
 )
 
-// statusGone is logged and counted for a request whose client left before the
+// StatusGone is logged and counted for a request whose client left before the
 // response. It is never sent.
-const statusGone = 499
+const StatusGone = 499
 
 // latencies are the upper bounds of the latency histogram's buckets.
 var latencies = [...]time.Duration{
@@ -24,7 +24,7 @@ var latencies = [...]time.Duration{
 // classes are the values of the class label, in the order of stats.classes.
 var classes = [...]string{"gone", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-// stats counts the requests of a service. It is not a prometheus type, so that
+// stats counts the requests of a service. It has no map and no lock, so that
 // a service without traffic costs only these words.
 type stats struct {
 	classes [len(classes)]atomic.Uint64
@@ -34,7 +34,7 @@ type stats struct {
 
 func (s *stats) add(status int, took time.Duration) {
 	class := status / 100
-	if status == statusGone || class >= len(classes) {
+	if status == StatusGone || class >= len(classes) {
 		class = 0
 	}
 	s.classes[class].Add(1)
@@ -88,7 +88,7 @@ func (r *Router) Sample(emit func(metrics.Sample)) {
 	}
 }
 
-func (s *service) sample(emit func(metrics.Sample)) {
+func (s *Service) sample(emit func(metrics.Sample)) {
 	for i := range classes {
 		if n := s.stats.classes[i].Load(); n > 0 {
 			emit(requestsDesc.Value(float64(n), s.id, s.name, classes[i]))

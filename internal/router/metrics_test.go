@@ -14,9 +14,9 @@ import (
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	r := newRouter(Config{})
-	r.apply([]route{
-		{service: "svc", name: "shop", keys: public("a.test"), maxConcurrency: 1, instances: []endpoint{{id: "i", open: true}}},
-		{service: "quiet", name: "quiet", keys: public("b.test")},
+	r.Apply([]Route{
+		{Service: "svc", Name: "shop", Keys: public("a.test"), MaxConcurrency: 1, Instances: []Endpoint{{ID: "i", Open: true}}},
+		{Service: "quiet", Name: "quiet", Keys: public("b.test")},
 	}, 1)
 	s := r.table.Load().byID["svc"]
 	mustAcquire(t, s.gate)
@@ -29,12 +29,12 @@ func TestMetrics(t *testing.T) {
 		{302, 3 * time.Millisecond},
 		{404, 30 * time.Second},
 		{503, 200 * time.Second},
-		{statusGone, time.Millisecond},
+		{StatusGone, time.Millisecond},
 		{799, time.Millisecond},
 	} {
 		s.stats.add(x.status, x.took)
 	}
-	r.strays[pageNotFound].Add(3)
+	r.strays[PageNotFound].Add(3)
 	reg := metrics.New()
 	if err := reg.Register(r); err != nil {
 		t.Fatal(err)
@@ -74,19 +74,3 @@ requests_waiting{name="quiet",service="quiet"} 0
 requests_waiting{name="shop",service="svc"} 0
 stray_requests_total{status="404"} 3
 `
-
-func TestRequestsAreCounted(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, nil)
-	w.add("a", text("ok"))
-	w.get("/")
-	c := w.dial()
-	c.send("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\nrubbish\r\n\r\n")
-	c.response("GET")
-	c.response("GET")
-	s := w.router.table.Load().byID["svc"]
-	eventually(t, "counted", func() bool { return s.stats.classes[2].Load() == 1 })
-	if w.router.strays[pageNotFound].Load() != 1 || w.router.strays[pageBadRequest].Load() != 1 {
-		t.Errorf("strays are not counted: %d and %d", w.router.strays[pageNotFound].Load(), w.router.strays[pageBadRequest].Load())
-	}
-}

@@ -12,10 +12,10 @@ import (
 )
 
 // public returns the keys of hosts at the public listener.
-func public(hosts ...string) []routeKey {
-	list := make([]routeKey, len(hosts))
+func public(hosts ...string) []RouteKey {
+	list := make([]RouteKey, len(hosts))
 	for i, h := range hosts {
-		list[i] = routeKey{host: h}
+		list[i] = RouteKey{Host: h}
 	}
 	return list
 }
@@ -30,7 +30,7 @@ func TestRouteKeys(t *testing.T) {
 		{Label: "removed", Endpoint: "vpce-1", Serving: "vpce-1", RemovedAt: time.Unix(1, 0)},
 		{Label: "other", Endpoint: "vpce-3", Serving: "vpce-3"},
 	}
-	both := []routeKey{
+	both := []RouteKey{
 		{"vpce-1", "door.test"},
 		{"vpce-1", "example.com"},
 		{"vpce-1", "*.example.com"},
@@ -41,7 +41,7 @@ func TestRouteKeys(t *testing.T) {
 	for _, c := range []struct {
 		ingress     *types.IngressConfiguration
 		connections []slipway.VPCIngressConnection
-		want        []routeKey
+		want        []RouteKey
 	}{
 		{nil, connections, public("shop.test", "example.com", "*.example.com")},
 		{&types.IngressConfiguration{IsPubliclyAccessible: true}, nil, public("shop.test", "example.com", "*.example.com")},
@@ -53,7 +53,7 @@ func TestRouteKeys(t *testing.T) {
 			Ingresses: c.connections, Hosts: []string{"example.com", "*.example.com"},
 		}
 		r.Service.Spec.Network.IngressConfiguration = c.ingress
-		if d := cmp.Diff(c.want, routeOf(r, "test").keys, cmp.AllowUnexported(routeKey{})); d != "" {
+		if d := cmp.Diff(c.want, routeOf(r, "test").Keys, cmp.AllowUnexported(RouteKey{})); d != "" {
 			t.Errorf("ingress %+v with %d connections (-want +got):\n%s", c.ingress, len(c.connections), d)
 		}
 	}
@@ -61,12 +61,12 @@ func TestRouteKeys(t *testing.T) {
 
 // The same name leads to different services, or to none, at different
 // listeners.
-func TestEntries(t *testing.T) {
+func TestHostDependsOnListener(t *testing.T) {
 	t.Parallel()
-	a := &service{id: "a", keys: []routeKey{{"vpce-1", "shop.test"}, {"vpce-1", "*.shop.test"}}}
-	b := &service{id: "b", keys: []routeKey{{"", "shop.test"}}}
-	tab := newTable().with([]*service{a, b}, nil)
-	for p, want := range map[routeKey]*service{
+	a := &Service{id: "a", keys: []RouteKey{{"vpce-1", "shop.test"}, {"vpce-1", "*.shop.test"}}}
+	b := &Service{id: "b", keys: []RouteKey{{"", "shop.test"}}}
+	tab := newTable().with([]*Service{a, b}, nil)
+	for p, want := range map[RouteKey]*Service{
 		{"vpce-1", "shop.test"}:     a,
 		{"vpce-1", "www.shop.test"}: a,
 		{"", "shop.test"}:           b,
@@ -82,15 +82,15 @@ func TestEntries(t *testing.T) {
 func TestRequestsWaitFromTheAnswerToResumeOn(t *testing.T) {
 	t.Parallel()
 	v := slipway.ServiceView{Service: slipway.Service{ActiveRelease: "r", Wanted: slipway.WantedPaused}}
-	if got := stateOf(v); got != paused {
+	if got := stateOf(v); got != Paused {
 		t.Errorf("a paused service is %v, want paused", got)
 	}
 	v.Live = &slipway.Operation{Kind: slipway.ResumeService, Status: slipway.OperationPending}
-	if got := stateOf(v); got != running {
+	if got := stateOf(v); got != Running {
 		t.Errorf("one that is about to resume is %v, want running", got)
 	}
 	v.Live.Status = slipway.OperationRollbackInProgress
-	if got := stateOf(v); got != paused {
+	if got := stateOf(v); got != Paused {
 		t.Errorf("one whose resumption failed is %v, want paused", got)
 	}
 }

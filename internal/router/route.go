@@ -2,65 +2,65 @@ package router
 
 import "slices"
 
-// route is everything that the router knows of one service: the input of the
+// Route is everything that the router knows of one service: the input of the
 // table. load.go builds routes from the store.
-type route struct {
-	service string // id
-	name    string // for metrics
-	keys    []routeKey
-	state   state
+type Route struct {
+	Service string // id
+	Name    string // for metrics
+	Keys    []RouteKey
+	State   State
 
-	maxConcurrency int // concurrent requests on each instance
-	instances      []endpoint
-	draining       []string // ids of releases that must drain
+	MaxConcurrency int // concurrent requests on each instance
+	Instances      []Endpoint
+	Draining       []string // ids of releases that must drain
 }
 
-// routeKey is what a service is looked up by.
-type routeKey struct {
-	entry string // the listener: the id of a VPC endpoint, empty for the public listener
-	host  string // in normal form; a wildcard begins with "*."
+// RouteKey is what a service is looked up by.
+type RouteKey struct {
+	Listener string // id of the listener
+	Host     string // in normal form; a wildcard begins with "*."
 }
 
-// targets returns the ids of the releases and instances that must drain: finish
+// mustDrain returns the ids of the releases and instances that must drain: finish
 // their requests and get no new ones.
-func (r route) targets() []string {
-	ids := slices.Clone(r.draining)
-	for _, e := range r.instances {
-		if e.draining {
-			ids = append(ids, e.id)
+func (r Route) mustDrain() []string {
+	ids := slices.Clone(r.Draining)
+	for _, e := range r.Instances {
+		if e.Draining {
+			ids = append(ids, e.ID)
 		}
 	}
 	return ids
 }
 
-// endpoint is one live instance.
-type endpoint struct {
-	id, release string
-	port        int
-	open        bool // accepts new requests
-	draining    bool // must drain
+// Endpoint is one live instance.
+type Endpoint struct {
+	ID, Release string
+	Port        int
+	Open        bool // accepts new requests
+	Draining    bool // must drain
 }
 
-// state says how the requests of a service are met.
-type state uint8
+// State says how the requests of a service are met.
+type State uint8
 
 const (
-	running     state = iota // requests go to instances, or wait for one
-	paused                   // requests get a page at once
-	notDeployed              // likewise: no version of it has ever run
-	deleted                  // the service is unknown
+	Running     State = iota // requests go to instances, or wait for one
+	Paused                   // requests get a page at once
+	NotDeployed              // likewise: no version of it has ever run
+	Deleted                  // the service is unknown
 )
 
 // refusal returns the error for every request to a service in this state, nil
 // if it serves them.
-func (s state) refusal() error {
+func (s State) refusal() error {
 	switch s {
-	case paused:
-		return errPaused
-	case notDeployed:
-		return errNotDeployed
-	case deleted:
-		return errDeleted
+	case Paused:
+		return ErrPaused
+	case NotDeployed:
+		return ErrNotDeployed
+	case Deleted:
+		return ErrDeleted
 	}
 	return nil
 }

@@ -7,22 +7,22 @@ import (
 	"time"
 )
 
-// service is one service for as long as the router knows it. Requests use its
+// Service is one service for as long as the router knows it. Requests use its
 // gate, stats and meter; the other fields are used only by the loading loop.
-type service struct {
+type Service struct {
 	id, name string
 	gate     *gate
 	stats    stats
 	meter    meter
 
-	keys      []routeKey
+	keys      []RouteKey
 	instances map[string]*instance // by id; those that are gone stay while they have requests
 	draining  map[string]bool      // releases and instances that must drain; true once that was reported
 }
 
-func newService(rt route, onWait func(), onIdle, onDemand func(*service)) *service {
-	s := &service{
-		id: rt.service, name: rt.name,
+func newService(rt Route, onWait func(), onIdle, onDemand func(*Service)) *Service {
+	s := &Service{
+		id: rt.Service, name: rt.Name,
 		instances: map[string]*instance{},
 		draining:  map[string]bool{},
 	}
@@ -39,23 +39,22 @@ type queueLimits struct {
 func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 
 // update applies a route and reports whether the keys of the service changed.
-// create returns a new instance.
-func (s *service) update(rt route, q queueLimits, create func(endpoint) *instance) (moved bool) {
-	moved = !slices.Equal(s.keys, rt.keys)
-	s.keys = rt.keys
-	v := &view{limit: int64(rt.maxConcurrency), refuse: rt.state.refusal()}
+func (s *Service) update(rt Route, q queueLimits) (moved bool) {
+	moved = !slices.Equal(s.keys, rt.Keys)
+	s.keys = rt.Keys
+	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal()}
 	for _, i := range s.instances {
 		i.gone = true
 	}
-	for _, e := range rt.instances {
-		i := s.instances[e.id]
+	for _, e := range rt.Instances {
+		i := s.instances[e.ID]
 		if i == nil {
-			i = create(e)
-			s.instances[e.id] = i
+			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency}, release: e.Release}
+			s.instances[e.ID] = i
 		}
 		i.gone = false
-		i.setOpen(e.open)
-		if e.open {
+		i.setOpen(e.Open)
+		if e.Open {
 			v.instances = append(v.instances, i)
 		}
 	}
@@ -64,21 +63,19 @@ func (s *service) update(rt route, q queueLimits, create func(endpoint) *instanc
 			i.setOpen(false)
 		}
 	}
-	v.queue = q.of(rt.maxConcurrency * len(v.instances))
+	v.queue = q.of(rt.MaxConcurrency * len(v.instances))
 	s.gate.set(v)
 	s.setDraining(rt)
-	s.prune()
 	return moved
 }
 
-// prune closes the pooled connections of idle instances and forgets the idle
-// instances that are gone.
-func (s *service) prune() {
+// prune retires idle instances and forgets the idle instances that are gone.
+func (s *Service) prune(retire func(*Target)) {
 	for id, i := range s.instances {
 		if !i.idle() {
 			continue
 		}
-		i.transport.CloseIdleConnections()
+		retire(&i.Target)
 		if i.gone {
 			delete(s.instances, id)
 		}
@@ -87,8 +84,8 @@ func (s *service) prune() {
 
 // setDraining records what must drain. An id that no longer must is forgotten,
 // so that it is reported again if it must drain another time.
-func (s *service) setDraining(rt route) {
-	targets := rt.targets()
+func (s *Service) setDraining(rt Route) {
+	targets := rt.mustDrain()
 	maps.DeleteFunc(s.draining, func(id string, _ bool) bool { return !slices.Contains(targets, id) })
 	for _, id := range targets {
 		if _, ok := s.draining[id]; !ok {
@@ -99,7 +96,7 @@ func (s *service) setDraining(rt route) {
 
 // drained returns the releases and instances that must drain, have nothing in
 // flight, and have not been reported.
-func (s *service) drained() (ids []string) {
+func (s *Service) drained() (ids []string) {
 	for id, reported := range s.draining {
 		if !reported && !s.busy(id) {
 			ids = append(ids, id)
@@ -109,7 +106,7 @@ func (s *service) drained() (ids []string) {
 }
 
 // unreported reports whether anything must still be reported as drained.
-func (s *service) unreported() bool {
+func (s *Service) unreported() bool {
 	for _, reported := range s.draining {
 		if !reported {
 			return true
@@ -120,7 +117,7 @@ func (s *service) unreported() bool {
 
 // busy reports whether the release or instance has requests in flight or could
 // get one.
-func (s *service) busy(target string) bool {
+func (s *Service) busy(target string) bool {
 	for id, i := range s.instances {
 		if (id == target || i.release == target) && !i.idle() {
 			return true

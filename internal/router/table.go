@@ -8,22 +8,22 @@ import (
 
 // table looks up services. It is immutable once published.
 type table struct {
-	byHost   map[routeKey]*service
-	byParent map[routeKey]*service // wildcards, by what follows their "*."
-	byID     map[string]*service
+	byHost   map[RouteKey]*Service
+	byParent map[RouteKey]*Service // wildcards, by what follows their "*."
+	byID     map[string]*Service
 }
 
 func newTable() *table {
-	return &table{byHost: map[routeKey]*service{}, byParent: map[routeKey]*service{}, byID: map[string]*service{}}
+	return &table{byHost: map[RouteKey]*Service{}, byParent: map[RouteKey]*Service{}, byID: map[string]*Service{}}
 }
 
 // find returns the service of a key, nil if there is none. A wildcard matches
 // one label, and only if no exact name does.
-func (t *table) find(p routeKey) *service {
+func (t *table) find(p RouteKey) *Service {
 	if s := t.byHost[p]; s != nil {
 		return s
 	}
-	_, p.host, _ = strings.Cut(p.host, ".")
+	_, p.Host, _ = strings.Cut(p.Host, ".")
 	return t.byParent[p]
 }
 
@@ -31,23 +31,23 @@ func (t *table) find(p routeKey) *service {
 // ones, have their present keys and the gone ones are missing. The maps are
 // copied only for such changes, which are rare: instances come and go without
 // one.
-func (t *table) with(moved, gone []*service) *table {
+func (t *table) with(moved, gone []*Service) *table {
 	if len(moved)+len(gone) == 0 {
 		return t
 	}
 	n := &table{byHost: maps.Clone(t.byHost), byParent: maps.Clone(t.byParent), byID: maps.Clone(t.byID)}
 	for _, s := range slices.Concat(moved, gone) {
 		if n.byID[s.id] == s {
-			maps.DeleteFunc(n.byHost, func(_ routeKey, of *service) bool { return of == s })
-			maps.DeleteFunc(n.byParent, func(_ routeKey, of *service) bool { return of == s })
+			maps.DeleteFunc(n.byHost, func(_ RouteKey, of *Service) bool { return of == s })
+			maps.DeleteFunc(n.byParent, func(_ RouteKey, of *Service) bool { return of == s })
 			delete(n.byID, s.id)
 		}
 	}
 	for _, s := range moved {
 		n.byID[s.id] = s
 		for _, p := range s.keys {
-			if parent, ok := strings.CutPrefix(p.host, "*."); ok {
-				n.byParent[routeKey{p.entry, parent}] = s
+			if parent, ok := strings.CutPrefix(p.Host, "*."); ok {
+				n.byParent[RouteKey{p.Listener, parent}] = s
 			} else {
 				n.byHost[p] = s
 			}

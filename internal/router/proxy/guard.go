@@ -1,9 +1,9 @@
-package router
+package proxy
 
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,10 +12,11 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // errUploadAborted is returned by reads from a client whose upload was aborted.
@@ -27,19 +28,10 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// refusedTarget is the prefix of the request target by which the guard tells
-// the handler about a refused request; the status follows. No client can send
-// it: a target of this form does not pass the guard.
-const refusedTarget = "refused:"
-
-// foreignTarget is the prefix that replaces a target which net/http would
-// refuse; the target follows in hexadecimal. No client can send it either.
-const foreignTarget = "foreign:"
-
 // guard wraps a client connection and lets only strictly framed requests
 // through. It checks every request head before net/http sees a byte of it and
 // follows each message to its end. It replaces a request that it refuses by one
-// for refusedTarget and reads nothing after it.
+// that carries the verdict, and reads nothing after it.
 //
 // net/http reads from one goroutine at a time, and sets deadlines and closes
 // from others.
@@ -53,9 +45,9 @@ type guard struct {
 	buf    []byte // from the pool, nil when empty: [r:a] may be delivered, [a:] is unchecked
 	r, a   int
 	state  guardState
-	head   headScanner
+	head   http1.HeadScanner
 	left   int64 // bytes of a body with a known length
-	chunks chunkScanner
+	chunks http1.ChunkScanner
 	err    error // returned after the delivered bytes; nil while there is more
 
 	midMessage    atomic.Bool // the client may still be sending bytes that nobody will read
@@ -209,7 +201,7 @@ func (g *guard) check() {
 			continue
 		}
 		g.midMessage.Store(true)
-		end, status := g.head.find(g.buf[g.a:])
+		end, status := g.head.Find(g.buf[g.a:])
 		if status != 0 {
 			g.refuse(status)
 			return
@@ -225,31 +217,31 @@ func (g *guard) check() {
 // acceptHead checks the complete head at the start of the unchecked bytes.
 func (g *guard) acceptHead(end int) {
 	g.limitHeadTime(false)
-	if g.head.leadingBlank { // net/http would refuse the empty line
-		g.buf = append(g.buf[:g.a], g.buf[g.a+len(crlf):]...)
-		end -= len(crlf)
+	if g.head.LeadingBlank { // net/http would refuse the empty line
+		g.buf = append(g.buf[:g.a], g.buf[g.a+len("\r\n"):]...)
+		end -= len("\r\n")
 	}
-	h, status := parseHead(g.buf[g.a : g.a+end])
+	h, status := http1.ParseHead(g.buf[g.a : g.a+end])
 	if status != 0 {
 		g.refuse(status)
 		return
 	}
-	if h.rawTarget != "" {
+	if h.RawTarget != "" {
 		old := len(g.buf)
 		at := g.a + bytes.IndexByte(g.buf[g.a:], ' ') + 1
-		g.buf = slices.Replace(g.buf, at, at+len(h.rawTarget), []byte(foreignTarget+hex.EncodeToString([]byte(h.rawTarget)))...)
+		g.buf = slices.Replace(g.buf, at, at+len(h.RawTarget), []byte(verdict{target: h.RawTarget}.encode())...)
 		end += len(g.buf) - old
 	}
 	g.a += end
-	g.head = headScanner{}
+	g.head = http1.HeadScanner{}
 	switch {
-	case h.upgrade:
+	case h.Upgrade:
 		g.setState(guardRaw)
-	case h.chunked:
-		g.chunks = chunkScanner{}
+	case h.Chunked:
+		g.chunks = http1.ChunkScanner{}
 		g.setState(guardChunks)
-	case h.length > 0:
-		g.left = h.length
+	case h.Length > 0:
+		g.left = h.Length
 		g.setState(guardLength)
 	default:
 		g.setState(guardHead)
@@ -272,7 +264,7 @@ func (g *guard) consume(b []byte) int {
 		}
 		return int(n)
 	case guardChunks:
-		n, done, err := g.chunks.feed(b)
+		n, done, err := g.chunks.Feed(b)
 		if g.err = err; done {
 			g.setState(guardHead)
 		}
@@ -281,10 +273,10 @@ func (g *guard) consume(b []byte) int {
 	return len(b)
 }
 
-// refuse replaces the unchecked bytes by a request for refusedTarget.
+// refuse replaces the unchecked bytes by a request that carries the verdict.
 func (g *guard) refuse(status int) {
 	g.limitHeadTime(false)
-	g.buf = append(g.buf[:g.a], "GET "+refusedTarget+strconv.Itoa(status)+
+	g.buf = append(g.buf[:g.a], "GET "+verdict{status: status}.encode()+
 		" HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"...)
 	g.a = len(g.buf)
 	g.state = guardRefused
@@ -296,30 +288,6 @@ func (g *guard) refuse(status int) {
 func (g *guard) discard() error {
 	_, err := io.CopyN(io.Discard, g.Conn, lingerBytes)
 	return cmp.Or(err, io.EOF)
-}
-
-// refusedStatus returns the status of a request for refusedTarget, and 0 for
-// any other.
-func refusedStatus(target string) int {
-	s, ok := strings.CutPrefix(target, refusedTarget)
-	if !ok {
-		return 0
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || http.StatusText(n) == "" {
-		return http.StatusBadRequest
-	}
-	return n
-}
-
-// requestTarget returns the target of a request as the client sent it.
-func requestTarget(req *http.Request) string {
-	if digits, ok := strings.CutPrefix(req.RequestURI, foreignTarget); ok {
-		if b, err := hex.DecodeString(digits); err == nil {
-			return string(b)
-		}
-	}
-	return req.RequestURI
 }
 
 // limitHeadTime starts or stops the timeout of a head.
@@ -376,7 +344,11 @@ func (g *guard) becomeTunnel() { g.midMessage.Store(false) }
 // marker.
 func (g *guard) resetOnClose() {
 	g.midMessage.Store(false)
-	if c, ok := g.Conn.(interface{ SetLinger(int) error }); ok {
+	c := g.Conn
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	if c, ok := c.(interface{ SetLinger(int) error }); ok {
 		c.SetLinger(0)
 	}
 }

@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -29,7 +29,7 @@ func (x *exchange) tunnel(ctx context.Context, resp *http.Response) {
 	}
 	x.guard.becomeTunnel()
 	x.status = resp.StatusCode
-	t := &tunnel{down: conn, from: brw.Reader, up: up, idle: x.router.cfg.TunnelIdle}
+	t := &tunnel{down: conn, from: brw.Reader, up: up, idle: x.cfg.TunnelIdle}
 	defer t.close()
 	if !x.guard.tunnels.add(t) {
 		return // we are shutting down

@@ -1,4 +1,4 @@
-package router
+package http1
 
 import (
 	"strings"
@@ -48,15 +48,15 @@ func TestNormalHost(t *testing.T) {
 		{strings.Repeat("a", 64) + ".b", "", false},
 		{strings.Repeat("a.", 128), "", false},
 	} {
-		got, ok := normalHost(c.in)
+		got, ok := NormalHost(c.in)
 		if got != c.want || ok != c.ok {
-			t.Errorf("normalHost(%q) = %q, %v; want %q, %v", c.in, got, ok, c.want, c.ok)
+			t.Errorf("NormalHost(%q) = %q, %v; want %q, %v", c.in, got, ok, c.want, c.ok)
 		}
 	}
 }
 
 func TestNormalHostDoesNotAllocate(t *testing.T) {
-	if n := testing.AllocsPerRun(100, func() { normalHost("abcdefghij.us-east-1.slipway.localhost:8080") }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { NormalHost("abcdefghij.us-east-1.slipway.localhost:8080") }); n != 0 {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
@@ -68,21 +68,21 @@ func FuzzNormalHost(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		host, ok := normalHost(in)
+		host, ok := NormalHost(in)
 		if !ok {
 			if host != "" {
-				t.Fatalf("normalHost(%q) = %q although it is refused", in, host)
+				t.Fatalf("NormalHost(%q) = %q although it is refused", in, host)
 			}
 			return
 		}
-		if again, ok := normalHost(host); again != host || !ok {
-			t.Fatalf("normalHost(%q) = %q, of which it is %q, %v", in, host, again, ok)
+		if again, ok := NormalHost(host); again != host || !ok {
+			t.Fatalf("NormalHost(%q) = %q, of which it is %q, %v", in, host, again, ok)
 		}
 		if strings.ContainsAny(host, " \t\r\n/?#@\\\x00") || host != strings.ToLower(host) || len(host) > maxHost {
-			t.Fatalf("normalHost(%q) = %q", in, host)
+			t.Fatalf("NormalHost(%q) = %q", in, host)
 		}
 		if !strings.HasPrefix(strings.ToLower(in), host) {
-			t.Fatalf("normalHost(%q) = %q is not what it begins with", in, host)
+			t.Fatalf("NormalHost(%q) = %q is not what it begins with", in, host)
 		}
 	})
 }

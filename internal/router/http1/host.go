@@ -1,14 +1,14 @@
-package router
+package http1
 
 import "strings"
 
 // maxHost is the length of the longest host name in DNS.
 const maxHost = 253
 
-// normalHost returns the normal form of the value of a Host header: lower case,
+// NormalHost returns the normal form of the value of a Host header: lower case,
 // without port and trailing dot. Services are looked up by it. ok is false if
 // the value is no host name or address.
-func normalHost(s string) (host string, ok bool) {
+func NormalHost(s string) (host string, ok bool) {
 	if strings.HasPrefix(s, "[") {
 		return normalLiteral(s)
 	}

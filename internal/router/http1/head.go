@@ -1,48 +1,47 @@
-package router
+package http1
 
 import (
 	"bytes"
-	"net/http"
 	"strings"
 )
 
 // Limits of a request head.
 const (
-	maxHead        = 64 << 10 // bytes
-	maxRequestLine = 8 << 10  // bytes in the request line
-	maxFields      = 200      // header fields
+	MaxHead        = 64 << 10 // bytes
+	MaxRequestLine = 8 << 10  // bytes in the request line
+	MaxFields      = 200      // header fields
 )
 
-// head is what the framing of a message depends on.
-type head struct {
-	length  int64 // of the body; 0 if chunked
-	chunked bool
-	upgrade bool // asks for another protocol: no request follows
+// Head is what the framing of a message depends on.
+type Head struct {
+	Length  int64 // of the body; 0 if chunked
+	Chunked bool
+	Upgrade bool // asks for another protocol: no request follows
 
-	// rawTarget is the request target if net/http would refuse it and an
-	// application may not: it has a '%' that begins no escape. Empty
-	// otherwise.
-	rawTarget string
+	// RawTarget is the request target if its path has a '%' that begins no
+	// escape: URL parsers refuse such a target, applications may accept it.
+	// Empty otherwise.
+	RawTarget string
 }
 
-// headScanner finds the end of a request head that arrives in pieces. It
+// HeadScanner finds the end of a request head that arrives in pieces. It
 // remembers how far it has searched, so that a head sent byte by byte costs no
 // more than one sent at once. The zero value is ready for the first byte of a
 // head.
-type headScanner struct {
+type HeadScanner struct {
 	pos          int  // bytes already searched
 	line         int  // start of the current line
 	lines        int  // complete lines, not counting empty ones
-	leadingBlank bool // an empty line came first
+	LeadingBlank bool // an empty line came first; set by Find
 }
 
-// find returns the length of the head at the start of b, 0 if it is incomplete,
+// Find returns the length of the head at the start of b, 0 if it is incomplete,
 // or the status to refuse it with. b must begin with the bytes of the previous
 // call.
-func (s *headScanner) find(b []byte) (end, status int) {
+func (s *HeadScanner) Find(b []byte) (end, status int) {
 	// Bytes that are no HTTP, such as TLS, may never contain a line end.
 	if len(b) > 0 && b[0] != '\r' && b[0] != '\n' && !isToken(b[:1]) {
-		return 0, http.StatusBadRequest
+		return 0, badRequest
 	}
 	for {
 		i := bytes.IndexByte(b[s.pos:], '\n')
@@ -52,7 +51,7 @@ func (s *headScanner) find(b []byte) (end, status int) {
 		}
 		i += s.pos
 		if i == s.line || b[i-1] != '\r' { // a bare LF
-			return 0, http.StatusBadRequest
+			return 0, badRequest
 		}
 		length := i - 1 - s.line
 		s.pos, s.line = i+1, i+1
@@ -62,10 +61,10 @@ func (s *headScanner) find(b []byte) (end, status int) {
 		if length == 0 {
 			// RFC 9112 2.2: a server should ignore one empty line before the
 			// request.
-			if s.leadingBlank {
-				return 0, http.StatusBadRequest
+			if s.LeadingBlank {
+				return 0, badRequest
 			}
-			s.leadingBlank = true
+			s.LeadingBlank = true
 			continue
 		}
 		if status := s.tooLong(length, s.pos); status != 0 {
@@ -76,19 +75,19 @@ func (s *headScanner) find(b []byte) (end, status int) {
 }
 
 // tooLong checks the length of the current line and of the head so far.
-func (s *headScanner) tooLong(line, all int) (status int) {
+func (s *HeadScanner) tooLong(line, all int) (status int) {
 	switch {
-	case s.lines == 0 && line > maxRequestLine:
-		return http.StatusRequestURITooLong
-	case all > maxHead, s.lines > maxFields+1: // and the request line
-		return http.StatusRequestHeaderFieldsTooLarge
+	case s.lines == 0 && line > MaxRequestLine:
+		return uriTooLong
+	case all > MaxHead, s.lines > MaxFields+1: // and the request line
+		return headTooLarge
 	}
 	return 0
 }
 
 // headParser collects the facts from the lines of a head.
 type headParser struct {
-	head
+	Head
 	method, target string
 	minor          byte // of the HTTP version: '0' or '1'
 
@@ -97,14 +96,15 @@ type headParser struct {
 	connection                        bool // a Connection field lists "upgrade"
 }
 
-// parseHead parses a complete head, from its request line to its empty line. It
+// ParseHead parses a complete head, from its request line to its empty line. It
 // accepts a subset of RFC 9112 that every HTTP parser understands in the same
-// way. Everything else is refused with the returned status.
-func parseHead(b []byte) (head, int) {
+// way. Everything else is refused with the returned status, which is 0 if the
+// head is accepted.
+func ParseHead(b []byte) (Head, int) {
 	var p headParser
 	line, rest, _ := bytes.Cut(b, crlf)
 	if status := p.requestLine(line); status != 0 {
-		return head{}, status
+		return Head{}, status
 	}
 	for {
 		line, rest, _ = bytes.Cut(rest, crlf)
@@ -112,13 +112,13 @@ func parseHead(b []byte) (head, int) {
 			break
 		}
 		if status := p.field(line); status != 0 {
-			return head{}, status
+			return Head{}, status
 		}
 	}
 	if status := p.check(); status != 0 {
-		return head{}, status
+		return Head{}, status
 	}
-	return p.head, 0
+	return p.Head, 0
 }
 
 var crlf = []byte("\r\n")
@@ -127,11 +127,11 @@ func (p *headParser) requestLine(line []byte) (status int) {
 	method, rest, ok := bytes.Cut(line, []byte(" "))
 	target, version, ok2 := bytes.Cut(rest, []byte(" "))
 	if !ok || !ok2 || !isToken(method) || len(target) == 0 {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	for _, c := range target {
 		if c <= ' ' || c == 0x7f {
-			return http.StatusBadRequest
+			return badRequest
 		}
 	}
 	switch string(version) {
@@ -139,13 +139,13 @@ func (p *headParser) requestLine(line []byte) (status int) {
 		p.minor = version[7]
 	default:
 		if len(version) == 8 && bytes.HasPrefix(version, []byte("HTTP/")) && version[6] == '.' {
-			return http.StatusHTTPVersionNotSupported
+			return versionNotSupported
 		}
-		return http.StatusBadRequest
+		return badRequest
 	}
 	p.method, p.target = string(method), string(target)
-	if p.method == http.MethodConnect {
-		return http.StatusMethodNotAllowed
+	if p.method == "CONNECT" {
+		return methodNotAllowed
 	}
 	return 0
 }
@@ -155,11 +155,11 @@ func (p *headParser) field(line []byte) (status int) {
 	// A space before the colon and a folded line, which begins with a space,
 	// fail as well: a space is no token character.
 	if colon < 0 || !isToken(line[:colon]) {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	name, value := line[:colon], bytes.Trim(line[colon+1:], " \t")
 	if !isValue(value) {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	switch len(name) {
 	case len("host"):
@@ -169,7 +169,7 @@ func (p *headParser) field(line []byte) (status int) {
 		}
 	case len("expect"):
 		if isName(name, "expect") && !bytes.EqualFold(value, []byte("100-continue")) {
-			return http.StatusExpectationFailed
+			return expectationFailed
 		}
 	case len("upgrade"):
 		if isName(name, "upgrade") {
@@ -177,7 +177,7 @@ func (p *headParser) field(line []byte) (status int) {
 			p.protocol = string(value)
 		}
 	case len("connection"):
-		if isName(name, "connection") && hasToken(string(value), "upgrade") {
+		if isName(name, "connection") && HasToken(string(value), "upgrade") {
 			p.connection = true
 		}
 	case len("content-length"):
@@ -196,66 +196,66 @@ func (p *headParser) field(line []byte) (status int) {
 
 func (p *headParser) contentLength(value []byte) (status int) {
 	if len(value) == 0 || len(value) > 18 {
-		return http.StatusBadRequest
+		return badRequest
 	}
-	p.length = 0
+	p.Length = 0
 	for _, c := range value {
 		if c < '0' || c > '9' {
-			return http.StatusBadRequest
+			return badRequest
 		}
-		p.length = p.length*10 + int64(c-'0')
+		p.Length = p.Length*10 + int64(c-'0')
 	}
 	return 0
 }
 
 func (p *headParser) transferEncoding(value []byte) (status int) {
 	if p.minor == '0' {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	if !bytes.EqualFold(value, []byte("chunked")) {
-		return http.StatusNotImplemented
+		return notImplemented
 	}
-	p.chunked = true
+	p.Chunked = true
 	return 0
 }
 
 // check checks what depends on the whole head.
 func (p *headParser) check() (status int) {
 	if p.lengths > 1 || p.codings > 1 || p.lengths+p.codings > 1 {
-		return http.StatusBadRequest // ambiguous message length
+		return badRequest // ambiguous message length
 	}
 	if p.hosts > 1 || p.hosts == 0 && p.minor != '0' {
-		return http.StatusBadRequest
+		return badRequest
 	}
-	host, ok := normalHost(p.host)
+	host, ok := NormalHost(p.host)
 	if !ok && p.hosts == 1 {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	if status := p.checkTarget(host); status != 0 {
 		return status
 	}
-	p.upgrade = p.minor == '1' && p.connection &&
-		upgradable(p.method, p.upgrades, p.protocol, p.chunked || p.length > 0)
+	p.Upgrade = p.minor == '1' && p.connection &&
+		Upgradable(p.method, p.upgrades, p.protocol, p.Chunked || p.Length > 0)
 	return 0
 }
 
 func (p *headParser) checkTarget(host string) (status int) {
 	if p.target[0] == '/' {
 		if path, _, _ := strings.Cut(p.target, "?"); badEscape(path) {
-			p.rawTarget = p.target
+			p.RawTarget = p.target
 		}
 		return 0
 	}
-	if p.target == "*" && p.method == http.MethodOptions {
+	if p.target == "*" && p.method == "OPTIONS" {
 		return 0
 	}
-	authority, _, ok := cutAbsolute(p.target)
+	authority, _, ok := CutAbsolute(p.target)
 	if !ok {
-		return http.StatusBadRequest
+		return badRequest
 	}
 	// The Host header and the target must not name different services.
-	if named, ok := normalHost(authority); !ok || p.hosts == 1 && named != host {
-		return http.StatusBadRequest
+	if named, ok := NormalHost(authority); !ok || p.hosts == 1 && named != host {
+		return badRequest
 	}
 	return 0
 }
@@ -274,9 +274,10 @@ func badEscape(path string) bool {
 	}
 }
 
-// cutAbsolute splits a target in absolute form into its authority and the rest,
-// which is empty or begins with '/' or '?'.
-func cutAbsolute(target string) (authority, rest string, ok bool) {
+// CutAbsolute splits a request target in absolute form into its authority and
+// the rest, which is empty or begins with '/' or '?'. ok is false for any other
+// target.
+func CutAbsolute(target string) (authority, rest string, ok bool) {
 	for _, scheme := range []string{"http://", "https://"} {
 		if len(target) > len(scheme) && strings.EqualFold(target[:len(scheme)], scheme) {
 			rest = target[len(scheme):]
@@ -289,17 +290,18 @@ func cutAbsolute(target string) (authority, rest string, ok bool) {
 	return "", "", false
 }
 
-// upgradable reports whether a request that lists "upgrade" in its Connection
-// field may become a tunnel. An upgrade to h2c never does: the request is
-// served as HTTP/1.1, as RFC 9110 7.8 allows.
-func upgradable(method string, fields int, protocol string, body bool) bool {
-	return method == http.MethodGet && !body && fields == 1 &&
+// Upgradable reports whether a request that lists "upgrade" in its Connection
+// field may become a tunnel. fields is the number of its Upgrade fields and
+// protocol the value of one. An upgrade to h2c never becomes a tunnel: the
+// request is served as HTTP/1.1, as RFC 9110 7.8 allows.
+func Upgradable(method string, fields int, protocol string, body bool) bool {
+	return method == "GET" && !body && fields == 1 &&
 		isToken([]byte(protocol)) && !strings.EqualFold(protocol, "h2c")
 }
 
-// hasToken reports whether a comma-separated list contains the token, ignoring
+// HasToken reports whether a comma-separated list contains the token, ignoring
 // case.
-func hasToken(list, token string) bool {
+func HasToken(list, token string) bool {
 	for list != "" {
 		var item string
 		item, list, _ = strings.Cut(list, ",")

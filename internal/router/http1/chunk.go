@@ -1,9 +1,9 @@
-package router
+package http1
 
 import "errors"
 
-// errChunk is returned for a chunked body whose framing breaks RFC 9112.
-var errChunk = errors.New("malformed chunked body")
+// ErrChunk is returned for a chunked body whose framing breaks RFC 9112.
+var ErrChunk = errors.New("malformed chunked body")
 
 // Limits of a chunked body's framing.
 const (
@@ -12,9 +12,9 @@ const (
 	maxTrailer     = 4 << 10 // bytes in the trailer section
 )
 
-// chunkScanner parses the framing of a chunked body that arrives in pieces and
+// ChunkScanner parses the framing of a chunked body that arrives in pieces and
 // finds its end. The zero value is ready for the first byte of a body.
-type chunkScanner struct {
+type ChunkScanner struct {
 	state chunkState
 	left  int64 // bytes left in the chunk; while the size is read, the size so far
 	count int   // bytes of the current size, extension or trailer section
@@ -37,10 +37,10 @@ const (
 	chunkDone
 )
 
-// feed parses the next bytes of the body and returns how many of them belong to
-// it. done reports that the body is complete. err is errChunk; the scanner must
+// Feed parses the next bytes of the body and returns how many of them belong to
+// it. done reports that the body is complete. err is ErrChunk; the scanner must
 // not be used after an error.
-func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
+func (c *ChunkScanner) Feed(b []byte) (n int, done bool, err error) {
 	for n < len(b) && c.state != chunkDone {
 		if c.state == chunkData {
 			k := min(c.left, int64(len(b)-n))
@@ -51,7 +51,7 @@ func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
 			continue
 		}
 		if !c.step(b[n]) {
-			return n, false, errChunk
+			return n, false, ErrChunk
 		}
 		n++
 	}
@@ -60,7 +60,7 @@ func (c *chunkScanner) feed(b []byte) (n int, done bool, err error) {
 
 // step parses one byte that is not chunk data and reports whether the grammar
 // allows it.
-func (c *chunkScanner) step(b byte) bool {
+func (c *ChunkScanner) step(b byte) bool {
 	switch c.state {
 	case chunkSize:
 		return c.size(b)
@@ -87,7 +87,7 @@ func (c *chunkScanner) step(b byte) bool {
 	return c.trailer(b)
 }
 
-func (c *chunkScanner) size(b byte) bool {
+func (c *ChunkScanner) size(b byte) bool {
 	if isHex(b) {
 		c.left = c.left<<4 | int64(hexDigit(b))
 		c.count++
@@ -108,7 +108,7 @@ func (c *chunkScanner) size(b byte) bool {
 	return true
 }
 
-func (c *chunkScanner) trailer(b byte) bool {
+func (c *ChunkScanner) trailer(b byte) bool {
 	c.count++
 	switch c.state {
 	case trailerStart:

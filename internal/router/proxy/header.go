@@ -1,10 +1,12 @@
-package router
+package proxy
 
 import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
 	"strings"
+
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // requestHeader returns the header that an instance receives: the header of the
@@ -118,7 +120,7 @@ func isRouterField(k string) bool {
 // listsToken reports whether any of the values of a field lists the token.
 func listsToken(lists []string, token string) bool {
 	for _, l := range lists {
-		if hasToken(l, token) {
+		if http1.HasToken(l, token) {
 			return true
 		}
 	}
@@ -134,7 +136,7 @@ func expectsContinue(req *http.Request) bool {
 func upgradeOf(req *http.Request) string {
 	v := req.Header["Upgrade"]
 	if len(v) == 0 || !req.ProtoAtLeast(1, 1) || !listsToken(req.Header["Connection"], "upgrade") ||
-		!upgradable(req.Method, len(v), v[0], req.ContentLength != 0) {
+		!http1.Upgradable(req.Method, len(v), v[0], req.ContentLength != 0) {
 		return ""
 	}
 	return v[0]

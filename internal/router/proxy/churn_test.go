@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 // tracked is an instance that may be removed once it has nothing in flight.
@@ -41,8 +43,8 @@ func newTracked(over *atomic.Int64) *tracked {
 func TestNoRequestIsLostInChurn(t *testing.T) {
 	t.Parallel()
 	const requests, clients = 10_000, 20
-	w := newFixture(t, func(c *Config) { c.QueueLeast = clients })
-	w.apply(func(r *route) { r.maxConcurrency = churnLimit })
+	w := newFixture(t, func(c *router.Config, _ *Config) { c.QueueLeast = clients })
+	w.apply(func(r *router.Route) { r.MaxConcurrency = churnLimit })
 	var over atomic.Int64
 	ctx, cancel := context.WithCancel(t.Context())
 	var churn sync.WaitGroup
@@ -115,11 +117,11 @@ func (w *fixture) churn(ctx context.Context, over *atomic.Int64) {
 // retire drains the oldest instance and removes it once it is idle.
 func (w *fixture) retire(instances map[string]*tracked) {
 	var id string
-	w.apply(func(r *route) {
-		for n := range r.instances {
-			if r.instances[n].open {
-				r.instances[n].open, r.instances[n].draining = false, true
-				id = r.instances[n].id
+	w.apply(func(r *router.Route) {
+		for n := range r.Instances {
+			if r.Instances[n].Open {
+				r.Instances[n].Open, r.Instances[n].Draining = false, true
+				id = r.Instances[n].ID
 				return
 			}
 		}
@@ -132,10 +134,10 @@ func (w *fixture) retire(instances map[string]*tracked) {
 		// Its handler may still be returning; it must not be serving.
 		eventually(w.t, id+" is idle", func() bool { return instances[id].busy.Load() == 0 })
 	}
-	w.apply(func(r *route) {
-		for n, e := range r.instances {
-			if e.id == id {
-				r.instances = append(r.instances[:n:n], r.instances[n+1:]...)
+	w.apply(func(r *router.Route) {
+		for n, e := range r.Instances {
+			if e.ID == id {
+				r.Instances = append(r.Instances[:n:n], r.Instances[n+1:]...)
 				return
 			}
 		}
@@ -158,7 +160,7 @@ func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	resp := c.head("GET")
-	w.apply(func(r *route) { r.instances[0].open, r.instances[0].draining = false, true })
+	w.apply(func(r *router.Route) { r.Instances[0].Open, r.Instances[0].Draining = false, true })
 	w.add("new", text("new"))
 	for range 5 {
 		if _, body := w.get("/"); body != "new" {
@@ -173,7 +175,7 @@ func TestDrainingInstanceFinishesItsRequests(t *testing.T) {
 		t.Errorf("the old request got %q, %v", b, err)
 	}
 	eventually(t, "drained", func() bool { return !w.busy("old") })
-	w.apply(func(r *route) { r.instances = r.instances[1:] })
+	w.apply(func(r *router.Route) { r.Instances = r.Instances[1:] })
 	eventually(t, "connections closed", func() bool { return w.connections("old") == 0 })
 }
 
@@ -205,7 +207,7 @@ func TestShutdown(t *testing.T) {
 	})
 	t.Run("cuts what does not", func(t *testing.T) {
 		t.Parallel()
-		w := newFixture(t, func(c *Config) { c.ShutdownTimeout = 50 * time.Millisecond })
+		w := newFixture(t, func(_ *router.Config, c *Config) { c.ShutdownTimeout = 50 * time.Millisecond })
 		w.addRaw("a", echo)
 		tunnel := w.dial()
 		tunnel.send(upgrade)

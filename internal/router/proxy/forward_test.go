@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 func TestRequestReachesInstanceUnchanged(t *testing.T) {
@@ -63,7 +65,7 @@ func TestTargetThatCannotBePassedOn(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, nil)
 	w.add("a", text("no"))
-	for _, target := range []string{"//a{b}", "//100%", "foreign:2f", "http://shop.test/100%"} {
+	for _, target := range []string{"//a{b}", "//100%", verdict{target: "/"}.encode(), "http://shop.test/100%"} {
 		c := w.dial()
 		c.send("GET " + target + " HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 		if resp, _ := c.response("GET"); resp.StatusCode != 400 {
@@ -543,7 +545,7 @@ func TestRequestOutlivesItsInstance(t *testing.T) {
 	c := w.dial()
 	c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
 	eventually(t, "dialled", func() bool { w.mu.Lock(); defer w.mu.Unlock(); return w.dials["old"] > 0 })
-	w.apply(func(r *route) { r.instances = nil })
+	w.apply(func(r *router.Route) { r.Instances = nil })
 	eventually(t, "waits", func() bool { return w.waiting() == 1 })
 	w.add("new", text("ok"))
 	if resp, body := c.response("GET"); resp.StatusCode != 200 || body != "ok" {
@@ -555,7 +557,7 @@ func TestRequestOutlivesItsInstance(t *testing.T) {
 // long enough for a busy machine.
 func withLimit(t *testing.T, try func(w *fixture) bool) {
 	t.Helper()
-	for limit := 50 * time.Millisecond; !try(newFixture(t, func(c *Config) { c.RequestTimeout = limit })); limit *= 2 {
+	for limit := 50 * time.Millisecond; !try(newFixture(t, func(_ *router.Config, c *Config) { c.RequestTimeout = limit })); limit *= 2 {
 		if limit > time.Minute {
 			t.Fatal("no time limit is long enough")
 		}
@@ -564,7 +566,7 @@ func withLimit(t *testing.T, try func(w *fixture) bool) {
 
 func TestTimeLimit(t *testing.T) {
 	t.Parallel()
-	short := func(c *Config) { c.RequestTimeout = 50 * time.Millisecond }
+	short := func(_ *router.Config, c *Config) { c.RequestTimeout = 50 * time.Millisecond }
 	hang := func(first string) func(net.Conn, *bufio.Reader) {
 		return func(c net.Conn, r *bufio.Reader) {
 			http.ReadRequest(r)
@@ -643,8 +645,7 @@ func TestClientGoneReleasesEverything(t *testing.T) {
 		c.Close()
 		<-gone
 		eventually(t, "slot released", func() bool { return w.inFlight() == 0 })
-		s := w.router.table.Load().byID["svc"]
-		eventually(t, "counted as gone", func() bool { return s.stats.classes[0].Load() == 1 })
+		eventually(t, "counted as gone", func() bool { return w.counter("slipway_router_requests_total", "gone") == 1 })
 	})
 	t.Run("in its body", func(t *testing.T) {
 		t.Parallel()

@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 const upgrade = "GET /chat HTTP/1.1\r\nHost: shop.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -71,7 +73,7 @@ func TestTunnelOutlivesTheTimeLimit(t *testing.T) {
 		if c.head("GET").StatusCode != 101 {
 			return false
 		}
-		for time.Since(opened) < 2*w.router.cfg.RequestTimeout {
+		for time.Since(opened) < 2*w.proxy.cfg.RequestTimeout {
 			c.send("hello")
 			c.expect("hello")
 		}
@@ -115,12 +117,12 @@ func TestNothingFollowsAnUpgradeRequest(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		host   string
-		change func(*route)
+		change func(*router.Route)
 		status int
 	}{
-		{"unknown host", "nobody.test", func(*route) {}, 404},
-		{"paused", testHost, func(r *route) { r.state = paused }, 503},
-		{"unreachable", testHost, func(r *route) { r.instances = []endpoint{{id: "none", open: true}} }, 503},
+		{"unknown host", "nobody.test", func(*router.Route) {}, 404},
+		{"paused", testHost, func(r *router.Route) { r.State = router.Paused }, 503},
+		{"unreachable", testHost, func(r *router.Route) { r.Instances = []router.Endpoint{{ID: "none", Open: true}} }, 503},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -166,7 +168,7 @@ func TestH2CUpgradeIsServedAsHTTP1(t *testing.T) {
 
 func TestIdleTunnelEnds(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t, func(c *Config) { c.TunnelIdle = 50 * time.Millisecond })
+	w := newFixture(t, func(_ *router.Config, c *Config) { c.TunnelIdle = 50 * time.Millisecond })
 	w.addRaw("a", echo)
 	c := w.dial()
 	c.send(upgrade)

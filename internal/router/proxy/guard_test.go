@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // A request that the guard refuses gets a page and ends the connection, and
@@ -32,10 +34,10 @@ func TestRefusedRequests(t *testing.T) {
 		{"other coding", "POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unsupported_coding"},
 		{"connect", "CONNECT shop.test:80 HTTP/1.1\r\nHost: shop.test\r\n\r\n", 405, "method_not_allowed"},
 		{"http2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "unsupported_version"},
-		{"long target", "GET /" + strings.Repeat("a", maxRequestLine) + " HTTP/1.1\r\nHost: shop.test\r\n\r\n", 414, "target_too_long"},
-		{"large head", "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("a", maxHead) + "\r\n\r\n", 431, "header_too_large"},
+		{"long target", "GET /" + strings.Repeat("a", http1.MaxRequestLine) + " HTTP/1.1\r\nHost: shop.test\r\n\r\n", 414, "target_too_long"},
+		{"large head", "GET / HTTP/1.1\r\nHost: shop.test\r\nX: " + strings.Repeat("a", http1.MaxHead) + "\r\n\r\n", 431, "header_too_large"},
 		{"expectation", "GET / HTTP/1.1\r\nHost: shop.test\r\nExpect: tea\r\n\r\n", 417, "expectation_failed"},
-		{"our own target", "GET refused:200 HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400, "bad_request"},
+		{"our own target", "GET " + verdict{status: 200}.encode() + " HTTP/1.1\r\nHost: shop.test\r\n\r\n", 400, "bad_request"},
 		{"TLS without a line's end", "\x16\x03\x01\x02\x00\x01\x00", 400, "bad_request"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -114,7 +116,7 @@ func TestSlowHeadIsRefused(t *testing.T) {
 		start := time.Now()
 		b := make([]byte, 1000)
 		n, err := g.Read(b)
-		if err != nil || !strings.HasPrefix(string(b[:n]), "GET refused:408 ") {
+		if err != nil || !strings.HasPrefix(string(b[:n]), "GET "+verdict{status: 408}.encode()+" ") {
 			t.Errorf("got %q, %v; want a refusal with 408", b[:n], err)
 		}
 		if d := time.Since(start); d != 10*time.Second {
@@ -169,7 +171,7 @@ func TestGuardInPieces(t *testing.T) {
 	const good = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" +
 		"POST /2 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n0\r\nA: b\r\n\r\n"
 	const in = "\r\n" + good + "GET /3 HTTP/1.1\r\nHost : a\r\n\r\nGET /4 HTTP/1.1\r\nHost: a\r\n\r\n"
-	const want = good + "GET refused:400 HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
+	const want = good + "GET verdict:400: HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
 	for _, step := range []int{1, 2, 3, 7, 50, 1000} {
 		for _, ask := range []int{1, 5, 64, 4096} {
 			g, c := pipe(time.Hour)
@@ -268,7 +270,7 @@ func FuzzGuard(f *testing.F) {
 			if _, err := io.Copy(io.Discard, req.Body); err != nil {
 				return // cut short, or refused on the way
 			}
-			if refusedStatus(req.RequestURI) != 0 {
+			if verdictOf(req).status != 0 {
 				if rest, _ := io.ReadAll(r); len(rest) > 0 {
 					t.Fatalf("after a refusal comes %q", rest)
 				}

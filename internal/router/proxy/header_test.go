@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 // parseRequest reads a request as net/http's server does.
@@ -142,7 +144,7 @@ func TestIncomingHeader(t *testing.T) {
 func TestForwardedHeadersOnTheWire(t *testing.T) {
 	t.Parallel()
 	for _, trusted := range []bool{false, true} {
-		w := newFixture(t, func(c *Config) {
+		w := newFixture(t, func(_ *router.Config, c *Config) {
 			if trusted {
 				c.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 			}

@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 // instant is a Dialer of instances that answer each request with the same bytes
@@ -38,10 +40,18 @@ func BenchmarkProxy(b *testing.B) {
 	for _, size := range []int{100, 10_000, 1_000_000} {
 		b.Run(strconv.Itoa(size), func(b *testing.B) {
 			answer := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n\r\n" + strings.Repeat("x", size)
-			r := newRouter(Config{Dialer: instant{[]byte(answer)}, Log: slog.New(slog.DiscardHandler)})
-			r.apply([]route{{
-				service: "svc", keys: public(testHost), maxConcurrency: 200,
-				instances: []endpoint{{id: "a", open: true}, {id: "b", open: true}},
+			log := slog.New(slog.DiscardHandler)
+			r, err := router.New(router.Config{Log: log, Suffix: "test"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			p, err := New(Config{Router: r, Dialer: instant{[]byte(answer)}, Log: log})
+			if err != nil {
+				b.Fatal(err)
+			}
+			r.Apply([]router.Route{{
+				Service: "svc", Keys: public(testHost), MaxConcurrency: 200,
+				Instances: []router.Endpoint{{ID: "a", Open: true}, {ID: "b", Open: true}},
 			}}, 1)
 			l, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -49,7 +59,7 @@ func BenchmarkProxy(b *testing.B) {
 			}
 			ctx, stop := context.WithCancel(context.Background())
 			served := make(chan error, 1)
-			go func() { served <- r.Serve(ctx, l) }()
+			go func() { served <- p.Serve(ctx, l, router.Listener{}) }()
 			defer func() { stop(); <-served }()
 			b.ReportAllocs()
 			b.SetBytes(int64(size))
@@ -85,19 +95,6 @@ func load(b *testing.B, pb *testing.PB, addr string, size int) {
 		if _, err := io.CopyN(io.Discard, in, int64(size)); err != nil {
 			b.Error(err)
 			return
-		}
-	}
-}
-
-// BenchmarkHead measures what the guard adds to a request.
-func BenchmarkHead(b *testing.B) {
-	in := []byte("GET /path?query HTTP/1.1\r\nHost: shop.test\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64)\r\nAccept: text/html\r\n" +
-		"Accept-Language: en\r\nAccept-Encoding: gzip, br\r\nCookie: session=0123456789abcdef\r\nConnection: keep-alive\r\n\r\n")
-	b.ReportAllocs()
-	b.SetBytes(int64(len(in)))
-	for b.Loop() {
-		if _, end, status := checkHead(in); end != len(in) || status != 0 {
-			b.Fatal(status)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"context"
@@ -13,6 +13,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // Dialer connects to instances.
@@ -44,34 +47,34 @@ type dialError struct{ err error }
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// newTransport returns the connection pool of one instance.
-func newTransport(d Dialer, id string, port, slots int) *http.Transport {
+// newTransport returns the connection pool of one target.
+func newTransport(d Dialer, t *router.Target) *http.Transport {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTime)
 		defer cancel()
-		c, err := d.Dial(ctx, id, port)
+		c, err := d.Dial(ctx, t.Instance, t.Port)
 		if err != nil {
 			return nil, &dialError{err}
 		}
 		return c, nil
 	}
-	var http1 http.Protocols
-	http1.SetHTTP1(true)
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
 	return &http.Transport{
 		DialContext:            dial,
 		DisableCompression:     true,
-		MaxIdleConnsPerHost:    max(slots, 1),
+		MaxIdleConnsPerHost:    max(t.Slots, 1),
 		IdleConnTimeout:        idleTime,
 		ExpectContinueTimeout:  continueTime,
 		MaxResponseHeaderBytes: maxAnswer,
-		Protocols:              &http1,
+		Protocols:              &protocols,
 	}
 }
 
-// proxy sends the request to an instance of its service and returns the
+// forward sends the request to an instance of its service and returns the
 // response.
-func (x *exchange) proxy() {
-	ctx, cancel := context.WithTimeoutCause(x.req.Context(), x.router.cfg.RequestTimeout, errLimit)
+func (x *exchange) forward() {
+	ctx, cancel := context.WithTimeoutCause(x.req.Context(), x.cfg.RequestTimeout, errLimit)
 	defer cancel()
 	x.body = newUpload(x.req)
 	if x.body != nil {
@@ -89,7 +92,7 @@ func (x *exchange) proxy() {
 	}
 	out, err := x.newRequest()
 	if err != nil {
-		x.answer(pageBadRequest)
+		x.answer(router.PageBadRequest)
 		return
 	}
 	for isRetry := false; x.attempt(ctx, out, isRetry); isRetry = true {
@@ -98,7 +101,7 @@ func (x *exchange) proxy() {
 
 // newRequest returns the request for an instance.
 func (x *exchange) newRequest() (*http.Request, error) {
-	u, err := target(requestTarget(x.req))
+	u, err := target(verdictOf(x.req).target)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +111,7 @@ func (x *exchange) newRequest() (*http.Request, error) {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        requestHeader(x.req, x.peer, x.router.cfg.Scheme, x.id, x.protocol),
+		Header:        requestHeader(x.req, x.peer, x.scheme, x.id, x.protocol),
 		Host:          x.req.Host,
 		ContentLength: x.req.ContentLength,
 	}
@@ -125,7 +128,7 @@ func (x *exchange) newRequest() (*http.Request, error) {
 // target returns a URL for which net/http sends exactly the given target, in
 // origin form.
 func target(raw string) (*url.URL, error) {
-	if _, rest, ok := cutAbsolute(raw); ok {
+	if _, rest, ok := http1.CutAbsolute(raw); ok {
 		if raw = rest; !strings.HasPrefix(raw, "/") {
 			raw = "/" + raw
 		}
@@ -151,23 +154,24 @@ func target(raw string) (*url.URL, error) {
 // attempt sends the request to one instance and passes its response on. It
 // reports whether to try again.
 func (x *exchange) attempt(ctx context.Context, out *http.Request, isRetry bool) bool {
-	i, err := x.service.gate.acquire(ctx, isRetry)
+	lease, err := x.service.Admit(ctx, isRetry)
 	if err != nil {
 		x.answerError(ctx, err)
 		return false
 	}
-	defer x.service.gate.release(i)
-	x.instance = i
-	resp, err := x.send(ctx, i, out)
+	outcome := router.Done
+	defer func() { lease.Release(outcome) }()
+	x.target = lease.Target
+	resp, err := x.send(ctx, lease.Target, out)
 	if err == nil {
-		x.service.gate.resetFailures(i)
+		lease.Answered()
 		x.respond(ctx, resp)
 		return false
 	}
 	retry := x.mayRetry(ctx, err)
 	if _, ok := errors.AsType[*dialError](err); ok && ctx.Err() == nil {
-		x.service.gate.eject(i)
-		x.router.cfg.Log.Debug("instance not reached", "service", x.service.id, "instance", i.id, "retry", retry, "err", err)
+		outcome = router.Unreachable
+		x.cfg.Log.Debug("instance not reached", "service", x.service.ID(), "instance", lease.Target.Instance, "retry", retry, "err", err)
 	}
 	if !retry {
 		x.answerError(ctx, err)
@@ -199,7 +203,7 @@ func idempotent(method string) bool {
 }
 
 // send makes one attempt on an instance.
-func (x *exchange) send(ctx context.Context, i *instance, out *http.Request) (*http.Response, error) {
+func (x *exchange) send(ctx context.Context, t *router.Target, out *http.Request) (*http.Response, error) {
 	var interim *interim
 	if x.req.ProtoAtLeast(1, 1) {
 		interim = newInterim(x.w, x.body)
@@ -217,7 +221,7 @@ func (x *exchange) send(ctx context.Context, i *instance, out *http.Request) (*h
 		}
 		try.Body = b
 	}
-	resp, err := i.transport.RoundTrip(try)
+	resp, err := x.transport(t).RoundTrip(try)
 	interim.end()
 	return resp, err
 }
@@ -358,7 +362,7 @@ func (x *exchange) abortResponse(ctx context.Context, resp *http.Response, err e
 	if resp.ContentLength < 0 && !x.req.ProtoAtLeast(1, 1) && x.guard != nil {
 		x.guard.resetOnClose()
 	}
-	x.router.cfg.Log.Debug("response broke off", "service", x.service.id, "instance", x.instance.id,
+	x.cfg.Log.Debug("response broke off", "service", x.service.ID(), "instance", x.target.Instance,
 		"request", x.id, "sent", x.sent, "err", err, "cause", context.Cause(ctx))
 }
 

@@ -1,4 +1,4 @@
-package router
+package proxy
 
 import (
 	"bufio"
@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/openslipway/slipway/internal/router"
 )
 
 const testHost = "shop.test"
@@ -22,38 +24,48 @@ const testHost = "shop.test"
 // instances that were added.
 type fixture struct {
 	t      *testing.T
-	router *Router
+	router *router.Router
+	proxy  *Proxy
 	addr   string // of the router
 	stop   context.CancelFunc
 	served chan error
 
-	loop  sync.Mutex // stands for the router's loading loop; guards route
-	route route
+	loop    sync.Mutex // stands for the router's loading loop; guards route and version
+	route   router.Route
+	version int64
 
 	mu      sync.Mutex // guards the rest
 	addrs   map[string]string
 	dialErr map[string]error
 	dials   map[string]int
-	conns   map[string]int // open connections to each instance
+	conns   map[string]int  // open connections to each instance
+	retired map[string]bool // instances without requests, as of the last apply
 	nudges  int
 }
 
 // newFixture starts a router; configure may be nil.
-func newFixture(t *testing.T, configure func(*Config)) *fixture {
+func newFixture(t *testing.T, configure func(*router.Config, *Config)) *fixture {
 	w := &fixture{
 		t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
-		conns: map[string]int{}, served: make(chan error, 1),
+		conns: map[string]int{}, retired: map[string]bool{}, served: make(chan error, 1),
 	}
-	cfg := Config{
-		Dialer: w, Log: slog.New(slog.DiscardHandler), Suffix: "test",
-		OnWait: func(string) { w.mu.Lock(); w.nudges++; w.mu.Unlock() },
-	}
+	log := slog.New(slog.DiscardHandler)
+	rcfg := router.Config{Log: log, Suffix: "test", OnWait: func(string) { w.mu.Lock(); w.nudges++; w.mu.Unlock() }}
+	cfg := Config{Dialer: w, Log: log}
 	if configure != nil {
-		configure(&cfg)
+		configure(&rcfg, &cfg)
 	}
-	w.router = newRouter(cfg)
-	w.route = route{service: "svc", name: "shop", keys: public(testHost), maxConcurrency: 100}
-	w.apply(func(*route) {})
+	var err error
+	if w.router, err = router.New(rcfg); err != nil {
+		t.Fatal(err)
+	}
+	w.router.Attach(w)
+	cfg.Router = w.router
+	if w.proxy, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	w.route = router.Route{Service: "svc", Name: "shop", Keys: public(testHost), MaxConcurrency: 100}
+	w.apply(func(*router.Route) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +73,7 @@ func newFixture(t *testing.T, configure func(*Config)) *fixture {
 	w.addr = l.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	go func() { w.served <- w.router.Serve(ctx, l) }()
+	go func() { w.served <- w.proxy.Serve(ctx, l, router.Listener{}) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-w.served; err != nil {
@@ -115,13 +127,17 @@ func (c *countedConn) Close() error {
 }
 
 // apply changes the service.
-func (w *fixture) apply(change func(*route)) {
+func (w *fixture) apply(change func(*router.Route)) {
 	w.loop.Lock()
 	defer w.loop.Unlock()
 	change(&w.route)
 	rt := w.route
-	rt.instances = append([]endpoint(nil), w.route.instances...)
-	w.router.apply([]route{rt}, w.router.version+1)
+	rt.Instances = append([]router.Endpoint(nil), w.route.Instances...)
+	w.version++
+	w.mu.Lock()
+	clear(w.retired)
+	w.mu.Unlock()
+	w.router.Apply([]router.Route{rt}, w.version)
 }
 
 // add adds an instance served by h.
@@ -136,8 +152,8 @@ func (w *fixture) addAt(id, addr string) {
 	w.mu.Lock()
 	w.addrs[id] = addr
 	w.mu.Unlock()
-	w.apply(func(r *route) {
-		r.instances = append(r.instances, endpoint{id: id, release: "rel", port: 8080, open: true})
+	w.apply(func(r *router.Route) {
+		r.Instances = append(r.Instances, router.Endpoint{ID: id, Release: "rel", Port: 8080, Open: true})
 	})
 }
 
@@ -291,11 +307,29 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// busy reports whether the router has requests on the instance.
+// busy reports whether the router has requests on the instance, or may get some.
+// It applies the route again: the router then retires the idle instances.
 func (w *fixture) busy(id string) bool {
-	w.loop.Lock()
-	defer w.loop.Unlock()
-	return w.router.services["svc"].busy(id)
+	w.apply(func(*router.Route) {})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.retired[id]
+}
+
+// Retire implements router.Pool.
+func (w *fixture) Retire(t *router.Target) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.retired[t.Instance] = true
+}
+
+// public returns the keys of hosts at the public listener.
+func public(hosts ...string) []router.RouteKey {
+	list := make([]router.RouteKey, len(hosts))
+	for i, h := range hosts {
+		list[i] = router.RouteKey{Host: h}
+	}
+	return list
 }
 
 func (w *fixture) inFlight() int {

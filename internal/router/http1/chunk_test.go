@@ -1,4 +1,4 @@
-package router
+package http1
 
 import (
 	"bytes"
@@ -43,8 +43,8 @@ func TestChunks(t *testing.T) {
 		{"trailer bare LF", "0\r\nA: b\n\r\n", 7, false, false},
 		{"trailer too long", "0\r\nA: " + strings.Repeat("a", maxTrailer), maxTrailer + 3, false, false},
 	} {
-		var s chunkScanner
-		n, done, err := s.feed([]byte(c.in))
+		var s ChunkScanner
+		n, done, err := s.Feed([]byte(c.in))
 		if n != c.n || done != c.done || (err == nil) != c.ok {
 			t.Errorf("%s: %d, %v, %v; want %d, %v, ok %v", c.name, n, done, err, c.n, c.done, c.ok)
 		}
@@ -58,14 +58,14 @@ func FuzzChunks(f *testing.F) {
 		f.Add([]byte(s), uint8(1))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
-		var s chunkScanner
-		n, done, err := s.feed(in)
-		var p chunkScanner
+		var s ChunkScanner
+		n, done, err := s.Feed(in)
+		var p ChunkScanner
 		m, pdone := 0, false
 		var perr error
 		for m < len(in) && !pdone && perr == nil {
 			var k int
-			k, pdone, perr = p.feed(in[m:min(len(in), m+int(step)+1)])
+			k, pdone, perr = p.Feed(in[m:min(len(in), m+int(step)+1)])
 			m += k
 		}
 		if m != n || pdone != done || (perr == nil) != (err == nil) {

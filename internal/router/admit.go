@@ -1,0 +1,93 @@
+package router
+
+import (
+	"context"
+	"time"
+)
+
+// Find returns the service of a key, nil if there is none. A request keeps its
+// service for all its attempts.
+func (r *Router) Find(k RouteKey) *Service { return r.table.Load().find(k) }
+
+// ID returns the id of the service.
+func (s *Service) ID() string { return s.id }
+
+// Admit waits until the request may go to an instance and returns a lease of a
+// slot on it. The caller must release the lease exactly once. retry says that an
+// earlier instance could not be reached: the request goes ahead of all that wait.
+//
+// Admit returns the cause of ctx if ctx ends first. It returns ErrPaused,
+// ErrNotDeployed, ErrDeleted or ErrQueueFull at once. Page translates these.
+func (s *Service) Admit(ctx context.Context, retry bool) (Lease, error) {
+	i, err := s.gate.acquire(ctx, retry)
+	if err != nil {
+		return Lease{}, err
+	}
+	return Lease{Target: &i.Target, gate: s.gate, instance: i}, nil
+}
+
+// Count counts a request to the service: the status of its response, or
+// StatusGone, and the time from its head to the end of its response. Requests
+// that Admit refused count as well.
+func (s *Service) Count(status int, took time.Duration) { s.stats.add(status, took) }
+
+// CountStray counts a request without a service, which was answered with the page.
+func (r *Router) CountStray(id PageID) { r.strays[id].Add(1) }
+
+// Target is an instance that requests are sent to. The router has one *Target for
+// an instance, so engines key their pooled connections by it.
+type Target struct {
+	Instance string // id
+	Port     int    // inside the instance
+	Slots    int    // concurrent requests, as of when the router first saw the instance
+}
+
+// Lease is a slot on a target, for one attempt of a request.
+type Lease struct {
+	Target *Target
+
+	gate     *gate
+	instance *instance
+}
+
+// Answered records that a response has started: the target is reachable. It ends
+// the series of failures that ejection is based on, before a long response ends.
+func (l Lease) Answered() { l.gate.resetFailures(l.instance) }
+
+// Release gives the slot back, to the longest waiting request if there is one.
+func (l Lease) Release(o Outcome) {
+	if o == Unreachable {
+		l.gate.eject(l.instance)
+	}
+	l.gate.release(l.instance)
+}
+
+// Outcome is how an attempt ended, as far as the gate cares.
+type Outcome uint8
+
+const (
+	// Done means that nothing is to be concluded about the target.
+	Done Outcome = iota
+	// Unreachable means that no connection to the target could be opened. It
+	// gets no requests for a short time.
+	Unreachable
+)
+
+// Pool is the pooled connections of an engine.
+type Pool interface {
+	// Retire closes the unused connections to a target, which has no leases
+	// now. The target may be leased again later, if its instance becomes ready
+	// again; Retire is called again after that. Retire may be called for a
+	// target that was never leased. It must not block.
+	Retire(t *Target)
+}
+
+// Attach adds a pool whose Retire is called. It must be called before Run.
+func (r *Router) Attach(p Pool) { r.pools = append(r.pools, p) }
+
+// retire closes the unused connections to a target in all engines.
+func (r *Router) retire(t *Target) {
+	for _, p := range r.pools {
+		p.Retire(t)
+	}
+}

@@ -1,0 +1,30 @@
+package router
+
+import (
+	"cmp"
+	"crypto/tls"
+)
+
+// Listener says what a network listener stands for. Engines serve listeners with
+// it.
+type Listener struct {
+	// ID is the id of a VPC endpoint, and empty for the public listener. Public
+	// services answer only at the public listener. A private service answers at
+	// the endpoints of its VPC ingress connections.
+	ID string
+
+	// Scheme is what applications get in X-Forwarded-Proto. The default is
+	// "https" with TLS and "http" without.
+	Scheme string
+
+	// TLS is the configuration of TLS, nil for a plain listener.
+	TLS *tls.Config
+}
+
+// ForwardedProto returns the scheme, or its default.
+func (l Listener) ForwardedProto() string {
+	if l.TLS != nil {
+		return cmp.Or(l.Scheme, "https")
+	}
+	return cmp.Or(l.Scheme, "http")
+}
