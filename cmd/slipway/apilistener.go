@@ -13,6 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/awshttp"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -23,8 +24,12 @@ func (s *server) serveAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	calls, err := awshttp.New(awshttp.Config{Gateway: s.gateway, Region: s.cfg.Region})
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
-	mux.Handle("/", s.gateway)
+	mux.Handle("/", calls)
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", s.health)
@@ -108,7 +113,7 @@ func (a authenticator) permit(r *http.Request, action, repository string) (strin
 	if repository != "" {
 		resource = a.arn(repository)
 	}
-	err = a.gateway.Permit(r.Context(), caller.From(r), gateway.Permission{Action: action, Resource: resource})
+	err = a.gateway.Permit(r.Context(), awshttp.CallerFrom(caller, r), gateway.Permission{Action: action, Resource: resource})
 	if denied, ok := errors.AsType[*wire.Exception](err); ok {
 		return denied.Message, nil
 	}

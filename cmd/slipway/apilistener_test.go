@@ -12,7 +12,6 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/iam"
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -38,7 +37,7 @@ func TestRegistryUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Open([]gateway.Service{users.Service()}, func(c *gateway.Config) { c.Policies = users.Policies })
-	tokens := &ecr.Tokens{Now: b.Clock.Now, Caller: func(ctx context.Context, id string) (gateway.Caller, sigv4.Key, bool, error) {
+	tokens := &ecr.Tokens{Now: b.Clock.Now, Caller: func(ctx context.Context, id string) (gateway.Caller, gateway.Key, bool, error) {
 		return b.Gateway.Caller(ctx, id)
 	}}
 	a := authenticator{b.Gateway, tokens, func(repository string) string { return "arn:aws:ecr:us-east-1:000000000000:repository/" + repository }}

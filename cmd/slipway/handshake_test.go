@@ -51,7 +51,7 @@ func TestHandshake(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Open([]gateway.Service{apprunner.Service()})
-	endpoint := httptest.NewServer(b.Gateway)
+	endpoint := httptest.NewServer(b.Handler)
 	defer endpoint.Close()
 	s := &session{t: t, env: map[string]string{
 		"SLIPWAY_ENDPOINT": endpoint.URL, "SLIPWAY_DATA_DIR": t.TempDir(), "HOME": t.TempDir(),

@@ -48,7 +48,6 @@ import (
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/secretsmanager"
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/ssm"
 	"github.com/openslipway/slipway/internal/store"
@@ -428,7 +427,7 @@ func (s *server) secretServices() ([]gateway.Service, error) {
 
 // wireECR wires the calls about the registry's images, and the tokens that log in there.
 func (s *server) wireECR() (err error) {
-	s.tokens = &ecr.Tokens{Caller: func(ctx context.Context, id string) (gateway.Caller, sigv4.Key, bool, error) {
+	s.tokens = &ecr.Tokens{Caller: func(ctx context.Context, id string) (gateway.Caller, gateway.Key, bool, error) {
 		return s.gateway.Caller(ctx, id)
 	}}
 	s.ecr, err = ecr.New(ecr.Config{

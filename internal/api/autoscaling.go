@@ -76,7 +76,7 @@ func autoScaling(tx *store.Tx, c slipway.AutoScaling) (*types.AutoScalingConfigu
 	return out, nil
 }
 
-func (a *API) createAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.CreateAutoScalingConfigurationInput) (*apprunner.CreateAutoScalingConfigurationOutput, error) {
+func (a *API) createAutoScaling(ctx context.Context, call *gateway.Call, in *apprunner.CreateAutoScalingConfigurationInput) (*apprunner.CreateAutoScalingConfigurationOutput, error) {
 	scaling, err := a.scaling(in)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (a *API) createAutoScaling(ctx context.Context, _ gateway.Caller, in *appru
 		return nil, err
 	}
 	var out apprunner.CreateAutoScalingConfigurationOutput
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		next, err := a.scalings.next(tx, *in.AutoScalingConfigurationName)
 		if err != nil {
 			return err
@@ -126,7 +126,7 @@ func (a *API) scaling(in *apprunner.CreateAutoScalingConfigurationInput) (slipwa
 	return s, nil
 }
 
-func (a *API) describeAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeAutoScalingConfigurationInput) (*apprunner.DescribeAutoScalingConfigurationOutput, error) {
+func (a *API) describeAutoScaling(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeAutoScalingConfigurationInput) (*apprunner.DescribeAutoScalingConfigurationOutput, error) {
 	var out apprunner.DescribeAutoScalingConfigurationOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := a.scalings.find(tx, *in.AutoScalingConfigurationArn)
@@ -139,9 +139,9 @@ func (a *API) describeAutoScaling(ctx context.Context, _ gateway.Caller, in *app
 	return &out, err
 }
 
-func (a *API) updateDefaultAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateDefaultAutoScalingConfigurationInput) (*apprunner.UpdateDefaultAutoScalingConfigurationOutput, error) {
+func (a *API) updateDefaultAutoScaling(ctx context.Context, call *gateway.Call, in *apprunner.UpdateDefaultAutoScalingConfigurationInput) (*apprunner.UpdateDefaultAutoScalingConfigurationOutput, error) {
 	var out apprunner.UpdateDefaultAutoScalingConfigurationOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		c, err := a.scalings.findActive(tx, *in.AutoScalingConfigurationArn)
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, _ gateway.Caller, in
 
 // listServicesForAutoScaling lists the ARNs of the services that use a
 // revision.
-func (a *API) listServicesForAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
+func (a *API) listServicesForAutoScaling(ctx context.Context, _ *gateway.Call, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
 	out := apprunner.ListServicesForAutoScalingConfigurationOutput{ServiceArnList: []string{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := a.scalings.findActive(tx, *in.AutoScalingConfigurationArn)

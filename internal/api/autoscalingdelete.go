@@ -11,9 +11,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func (a *API) deleteAutoScaling(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteAutoScalingConfigurationInput) (*apprunner.DeleteAutoScalingConfigurationOutput, error) {
+func (a *API) deleteAutoScaling(ctx context.Context, call *gateway.Call, in *apprunner.DeleteAutoScalingConfigurationInput) (*apprunner.DeleteAutoScalingConfigurationOutput, error) {
 	var out apprunner.DeleteAutoScalingConfigurationOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+	err := call.Update(ctx, func(tx *store.Tx) (err error) {
 		if in.DeleteAllRevisions {
 			out.AutoScalingConfiguration, err = a.deleteAllRevisions(tx, *in.AutoScalingConfigurationArn)
 		} else {

@@ -24,7 +24,7 @@ type listAutoScalingInput struct {
 // The documentation's default is true, but Go's SDK can't send false, and
 // Terraform looks in this list for the default revision, whatever its number.
 // So where LatestOnly is absent the default revision is listed as well.
-func (a *API) listAutoScaling(ctx context.Context, _ gateway.Caller, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
+func (a *API) listAutoScaling(ctx context.Context, _ *gateway.Call, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
 	out := apprunner.ListAutoScalingConfigurationsOutput{AutoScalingConfigurationSummaryList: []types.AutoScalingConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, next, err := a.scalings.page(tx, revisionList{

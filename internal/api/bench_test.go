@@ -18,7 +18,7 @@ func BenchmarkDescribeService(b *testing.B) {
 		r := t.Request("AppRunner.DescribeService", arnBody(arn))
 		b.StartTimer()
 		w := httptest.NewRecorder()
-		if t.Gateway.ServeHTTP(w, r); w.Code != 200 {
+		if t.Handler.ServeHTTP(w, r); w.Code != 200 {
 			b.Fatal(w.Body)
 		}
 	}
@@ -36,7 +36,7 @@ func BenchmarkResumeService(b *testing.B) {
 		r := t.Request("AppRunner.ResumeService", arnBody(arn))
 		w := httptest.NewRecorder()
 		b.StartTimer()
-		t.Gateway.ServeHTTP(w, r)
+		t.Handler.ServeHTTP(w, r)
 		b.StopTimer()
 		if w.Code != 200 {
 			b.Fatal(w.Body)
@@ -57,7 +57,7 @@ func BenchmarkListServices(b *testing.B) {
 		r := t.Request("AppRunner.ListServices", `{"MaxResults":20}`)
 		b.StartTimer()
 		w := httptest.NewRecorder()
-		if t.Gateway.ServeHTTP(w, r); w.Code != 200 {
+		if t.Handler.ServeHTTP(w, r); w.Code != 200 {
 			b.Fatal(w.Body)
 		}
 	}

@@ -127,7 +127,7 @@ type process struct {
 
 func newProcess(t *testing.T, b *bench, name string, args ...string) sdk {
 	t.Helper()
-	srv := httptest.NewServer(b.Gateway)
+	srv := httptest.NewServer(b.Handler)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	cmd := exec.CommandContext(ctx, name, append(args, srv.URL, region, b.Key.ID, b.Key.Secret)...)
 	p := process{stderr: &bytes.Buffer{}}
@@ -256,7 +256,7 @@ func installJavaScript(dir string, manifest []byte) error {
 // client is Go's SDK, talking over real HTTP to the bench's API.
 func (b *bench) client() *apprunner.Client {
 	b.Helper()
-	srv := httptest.NewServer(b.Gateway)
+	srv := httptest.NewServer(b.Handler)
 	b.Cleanup(srv.Close)
 	return apprunner.New(apprunner.Options{
 		Region:       region,

@@ -25,7 +25,7 @@ func connection(c slipway.Connection) types.Connection {
 	}
 }
 
-func (a *API) createConnection(ctx context.Context, _ gateway.Caller, in *apprunner.CreateConnectionInput) (*apprunner.CreateConnectionOutput, error) {
+func (a *API) createConnection(ctx context.Context, call *gateway.Call, in *apprunner.CreateConnectionInput) (*apprunner.CreateConnectionOutput, error) {
 	tags, err := newTags("connection", in.Tags)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (a *API) createConnection(ctx context.Context, _ gateway.Caller, in *apprun
 		CreatedAt: a.now(),
 	}
 	shown := connection(c)
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertConnection(c); errors.Is(err, store.ErrNameTaken) {
 			return slipway.Errorf(slipway.InvalidRequest, "Connection with the provided name already exists: %s", c.Name)
 		} else if err != nil {
@@ -58,7 +58,7 @@ func (a *API) createConnection(ctx context.Context, _ gateway.Caller, in *apprun
 
 // listConnections lists connections by name; where one is asked for, that one
 // or none.
-func (a *API) listConnections(ctx context.Context, _ gateway.Caller, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
+func (a *API) listConnections(ctx context.Context, _ *gateway.Call, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
 	name := aws.ToString(in.ConnectionName)
 	p := page.New(in.MaxResults, "ListConnections", name)
 	key, err := p.After(in.NextToken, 1)
@@ -91,9 +91,9 @@ func connectionsNamed(tx *store.Tx, name, after string, limit int) ([]slipway.Co
 	return []slipway.Connection{c}, err
 }
 
-func (a *API) deleteConnection(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteConnectionInput) (*apprunner.DeleteConnectionOutput, error) {
+func (a *API) deleteConnection(ctx context.Context, call *gateway.Call, in *apprunner.DeleteConnectionInput) (*apprunner.DeleteConnectionOutput, error) {
 	var out apprunner.DeleteConnectionOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		c, err := a.findConnection(tx, *in.ConnectionArn)
 		if err != nil {
 			return err

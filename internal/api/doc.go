@@ -9,8 +9,9 @@
 //
 // # Adding an operation
 //
-// Write its handler, a method (ctx, gateway.Caller, *Input) (*Output, error), in
-// the file of its resource, and add a line to the table in handlers.go. Return
+// Write its handler, a method (ctx, *gateway.Call, *Input) (*Output, error), in
+// the file of its resource, and declare it in handlers.go with the permissions
+// that it requires. It changes rows through [gateway.Call.Update]. Return
 // *slipway.Error for the caller's mistakes; an exception that the model does not
 // list for the operation becomes an InvalidRequestException, because SDKs know
 // no other. The conformance test then tries every constraint by itself.

@@ -16,13 +16,13 @@ import (
 
 // associateCustomDomain asks for a domain. The answer does not hold its
 // validation records: App Runner's clients find them in DescribeCustomDomains.
-func (a *API) associateCustomDomain(ctx context.Context, _ gateway.Caller, in *apprunner.AssociateCustomDomainInput) (*apprunner.AssociateCustomDomainOutput, error) {
+func (a *API) associateCustomDomain(ctx context.Context, call *gateway.Call, in *apprunner.AssociateCustomDomainInput) (*apprunner.AssociateCustomDomainOutput, error) {
 	d, err := a.newDomain(*in.DomainName, in.EnableWWWSubdomain == nil || *in.EnableWWWSubdomain)
 	if err != nil {
 		return nil, err
 	}
 	var out apprunner.AssociateCustomDomainOutput
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)
 		if err != nil {
 			return err
@@ -100,9 +100,9 @@ func hostTaken(tx *store.Tx, host string, by slipway.CustomDomain) error {
 // disassociateCustomDomain asks a domain to go. The answer holds its validation
 // records, since clients (Copilot's) remove them from DNS by it; a repeated
 // call gets the same answer until the domain is gone.
-func (a *API) disassociateCustomDomain(ctx context.Context, _ gateway.Caller, in *apprunner.DisassociateCustomDomainInput) (*apprunner.DisassociateCustomDomainOutput, error) {
+func (a *API) disassociateCustomDomain(ctx context.Context, call *gateway.Call, in *apprunner.DisassociateCustomDomainInput) (*apprunner.DisassociateCustomDomainOutput, error) {
 	var out apprunner.DisassociateCustomDomainOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)
 		if err != nil {
 			return err
@@ -128,7 +128,7 @@ func (a *API) disassociateCustomDomain(ctx context.Context, _ gateway.Caller, in
 	return &out, err
 }
 
-func (a *API) describeCustomDomains(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeCustomDomainsInput) (*apprunner.DescribeCustomDomainsOutput, error) {
+func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeCustomDomainsInput) (*apprunner.DescribeCustomDomainsOutput, error) {
 	out := apprunner.DescribeCustomDomainsOutput{CustomDomains: []types.CustomDomain{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)

@@ -1,88 +1,96 @@
 package api
 
 import (
-	"context"
-	"strings"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/policy"
+	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
 // Service returns the operations for the gateway.
 func (a *API) Service() gateway.Service {
 	return gateway.Service{
-		SigningName: "apprunner",
-		ContentType: "application/x-amz-json-1.0",
-		Internal:    "InternalServiceErrorException",
-		Operations:  a.operations(),
+		Name:       "apprunner",
+		Internal:   "InternalServiceErrorException",
+		Model:      wire.OperationNamed,
+		Protocol:   gateway.Protocol{ContentType: "application/x-amz-json-1.0", Targets: []string{"AppRunner."}},
+		Operations: a.operations(),
 	}
 }
 
-// operations returns every operation that is answered, by its X-Amz-Target,
-// with the permissions it needs.
-func (a *API) operations() map[string]gateway.Operation {
-	m := a.handlers()
-	required := a.permissions()
-	for target, o := range m {
-		m[target] = o.Requiring(required[o.Name])
+// operations returns every operation that is answered: its handler, and the
+// permissions that a call requires.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapprunner.html
+func (a *API) operations() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("CreateService", a.createService, a.createServicePermissions),
+		gateway.Read("DescribeService", a.describeService, on(a, func(in *apprunner.DescribeServiceInput) *string { return in.ServiceArn })),
+		gateway.Read("ListServices", a.listServices, gateway.AnyResource),
+		gateway.Mutate("UpdateService", a.updateService, a.updateServicePermissions),
+		gateway.Mutate("DeleteService", a.deleteService, a.deleteServicePermissions),
+		gateway.Mutate("PauseService", a.pauseService, on(a, func(in *apprunner.PauseServiceInput) *string { return in.ServiceArn })),
+		gateway.Mutate("ResumeService", a.resumeService, on(a, func(in *apprunner.ResumeServiceInput) *string { return in.ServiceArn })),
+		gateway.Mutate("StartDeployment", a.startDeployment, on(a, func(in *apprunner.StartDeploymentInput) *string { return in.ServiceArn })),
+		gateway.Read("ListOperations", a.listOperations, on(a, func(in *apprunner.ListOperationsInput) *string { return in.ServiceArn })),
+
+		gateway.Mutate("CreateAutoScalingConfiguration", a.createAutoScaling, creates(a, "autoscalingconfiguration", func(in *apprunner.CreateAutoScalingConfigurationInput) (*string, []types.Tag) {
+			return in.AutoScalingConfigurationName, in.Tags
+		})),
+		gateway.Read("DescribeAutoScalingConfiguration", a.describeAutoScaling, on(a, func(in *apprunner.DescribeAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		})),
+		gateway.Read("ListAutoScalingConfigurations", a.listAutoScaling, gateway.AnyResource),
+		gateway.Mutate("DeleteAutoScalingConfiguration", a.deleteAutoScaling, on(a, func(in *apprunner.DeleteAutoScalingConfigurationInput) *string { return in.AutoScalingConfigurationArn })),
+		gateway.Mutate("UpdateDefaultAutoScalingConfiguration", a.updateDefaultAutoScaling, on(a, func(in *apprunner.UpdateDefaultAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		})),
+		gateway.Read("ListServicesForAutoScalingConfiguration", a.listServicesForAutoScaling, on(a, func(in *apprunner.ListServicesForAutoScalingConfigurationInput) *string {
+			return in.AutoScalingConfigurationArn
+		})),
+
+		gateway.Mutate("CreateVpcConnector", a.createVPCConnector, creates(a, "vpcconnector", func(in *apprunner.CreateVpcConnectorInput) (*string, []types.Tag) {
+			return in.VpcConnectorName, in.Tags
+		})),
+		gateway.Read("DescribeVpcConnector", a.describeVPCConnector, on(a, func(in *apprunner.DescribeVpcConnectorInput) *string { return in.VpcConnectorArn })),
+		gateway.Read("ListVpcConnectors", a.listVPCConnectors, gateway.AnyResource),
+		gateway.Mutate("DeleteVpcConnector", a.deleteVPCConnector, on(a, func(in *apprunner.DeleteVpcConnectorInput) *string { return in.VpcConnectorArn })),
+		gateway.Mutate("CreateVpcIngressConnection", a.createVPCIngress, a.createVPCIngressPermissions),
+		gateway.Read("DescribeVpcIngressConnection", a.describeVPCIngress, on(a, func(in *apprunner.DescribeVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn })),
+		gateway.Read("ListVpcIngressConnections", a.listVPCIngresses, gateway.AnyResource),
+		gateway.Mutate("UpdateVpcIngressConnection", a.updateVPCIngress, a.updateVPCIngressPermissions),
+		gateway.Mutate("DeleteVpcIngressConnection", a.deleteVPCIngress, on(a, func(in *apprunner.DeleteVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn })),
+
+		gateway.Mutate("CreateConnection", a.createConnection, creates(a, "connection", func(in *apprunner.CreateConnectionInput) (*string, []types.Tag) { return in.ConnectionName, in.Tags })),
+		gateway.Read("ListConnections", a.listConnections, gateway.AnyResource),
+		gateway.Mutate("DeleteConnection", a.deleteConnection, on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn })),
+		gateway.Mutate("CompleteConnection", a.completeConnection, a.completeConnectionPermissions).Redacting("Token").At("Slipway.CompleteConnection"),
+
+		gateway.Mutate("CreateObservabilityConfiguration", a.createObservability, creates(a, "observabilityconfiguration", func(in *apprunner.CreateObservabilityConfigurationInput) (*string, []types.Tag) {
+			return in.ObservabilityConfigurationName, in.Tags
+		})),
+		gateway.Read("DescribeObservabilityConfiguration", a.describeObservability, on(a, func(in *apprunner.DescribeObservabilityConfigurationInput) *string {
+			return in.ObservabilityConfigurationArn
+		})),
+		gateway.Read("ListObservabilityConfigurations", a.listObservability, gateway.AnyResource),
+		gateway.Mutate("DeleteObservabilityConfiguration", a.deleteObservability, on(a, func(in *apprunner.DeleteObservabilityConfigurationInput) *string {
+			return in.ObservabilityConfigurationArn
+		})),
+
+		gateway.Mutate("TagResource", a.tagResource, func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
+			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
+		}),
+		gateway.Mutate("UntagResource", a.untagResource, func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
+			c := policy.NewContext()
+			c.Set("aws:TagKeys", in.TagKeys...)
+			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
+		}),
+		gateway.Read("ListTagsForResource", a.listTags, on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn })),
+
+		gateway.Mutate("AssociateCustomDomain", a.associateCustomDomain, on(a, func(in *apprunner.AssociateCustomDomainInput) *string { return in.ServiceArn })),
+		gateway.Read("DescribeCustomDomains", a.describeCustomDomains, on(a, func(in *apprunner.DescribeCustomDomainsInput) *string { return in.ServiceArn })),
+		gateway.Mutate("DisassociateCustomDomain", a.disassociateCustomDomain, on(a, func(in *apprunner.DisassociateCustomDomainInput) *string { return in.ServiceArn })),
 	}
-	return m
-}
-
-func (a *API) handlers() map[string]gateway.Operation {
-	m := map[string]gateway.Operation{}
-	add(m, "CreateService", a.createService)
-	add(m, "DescribeService", a.describeService)
-	add(m, "ListServices", a.listServices)
-	add(m, "UpdateService", a.updateService)
-	add(m, "DeleteService", a.deleteService)
-	add(m, "PauseService", a.pauseService)
-	add(m, "ResumeService", a.resumeService)
-	add(m, "StartDeployment", a.startDeployment)
-	add(m, "ListOperations", a.listOperations)
-
-	add(m, "CreateAutoScalingConfiguration", a.createAutoScaling)
-	add(m, "DescribeAutoScalingConfiguration", a.describeAutoScaling)
-	add(m, "ListAutoScalingConfigurations", a.listAutoScaling)
-	add(m, "DeleteAutoScalingConfiguration", a.deleteAutoScaling)
-	add(m, "UpdateDefaultAutoScalingConfiguration", a.updateDefaultAutoScaling)
-	add(m, "ListServicesForAutoScalingConfiguration", a.listServicesForAutoScaling)
-
-	add(m, "CreateVpcConnector", a.createVPCConnector)
-	add(m, "DescribeVpcConnector", a.describeVPCConnector)
-	add(m, "ListVpcConnectors", a.listVPCConnectors)
-	add(m, "DeleteVpcConnector", a.deleteVPCConnector)
-	add(m, "CreateVpcIngressConnection", a.createVPCIngress)
-	add(m, "DescribeVpcIngressConnection", a.describeVPCIngress)
-	add(m, "ListVpcIngressConnections", a.listVPCIngresses)
-	add(m, "UpdateVpcIngressConnection", a.updateVPCIngress)
-	add(m, "DeleteVpcIngressConnection", a.deleteVPCIngress)
-
-	add(m, "CreateConnection", a.createConnection)
-	add(m, "ListConnections", a.listConnections)
-	add(m, "DeleteConnection", a.deleteConnection)
-	m["Slipway.CompleteConnection"] = gateway.Handle("CompleteConnection", nil, true, a.completeConnection).Redacting("Token")
-
-	add(m, "CreateObservabilityConfiguration", a.createObservability)
-	add(m, "DescribeObservabilityConfiguration", a.describeObservability)
-	add(m, "ListObservabilityConfigurations", a.listObservability)
-	add(m, "DeleteObservabilityConfiguration", a.deleteObservability)
-
-	add(m, "TagResource", a.tagResource)
-	add(m, "UntagResource", a.untagResource)
-	add(m, "ListTagsForResource", a.listTags)
-
-	add(m, "AssociateCustomDomain", a.associateCustomDomain)
-	add(m, "DescribeCustomDomains", a.describeCustomDomains)
-	add(m, "DisassociateCustomDomain", a.disassociateCustomDomain)
-	return m
-}
-
-func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error)) {
-	model, ok := wire.OperationNamed(name)
-	if !ok {
-		panic("api: the model has no operation " + name)
-	}
-	changes := !strings.HasPrefix(name, "Describe") && !strings.HasPrefix(name, "List")
-	m["AppRunner."+name] = gateway.Handle(name, model, changes, h)
 }

@@ -48,7 +48,7 @@ const maxToken = 4096
 // The provider is asked first, outside the transaction. A refusal makes the
 // connection's status ERROR, unless it has a credential that works: that it
 // keeps.
-func (a *API) completeConnection(ctx context.Context, _ gateway.Caller, in *CompleteConnectionInput) (*CompleteConnectionOutput, error) {
+func (a *API) completeConnection(ctx context.Context, call *gateway.Call, in *CompleteConnectionInput) (*CompleteConnectionOutput, error) {
 	name, token := aws.ToString(in.ConnectionName), aws.ToString(in.Token)
 	switch {
 	case name == "":
@@ -71,16 +71,16 @@ func (a *API) completeConnection(ctx context.Context, _ gateway.Caller, in *Comp
 		next.Status = slipway.ConnectionAvailable
 		next.Credential = a.cfg.Vault.Seal("connection credential "+c.ARN, []byte(token))
 	}
-	return a.saveHandshake(ctx, next, refusal)
+	return a.saveHandshake(ctx, call, next, refusal)
 }
 
-func (a *API) saveHandshake(ctx context.Context, next slipway.Connection, refusal string) (*CompleteConnectionOutput, error) {
+func (a *API) saveHandshake(ctx context.Context, call *gateway.Call, next slipway.Connection, refusal string) (*CompleteConnectionOutput, error) {
 	shown := connection(next)
 	out := &CompleteConnectionOutput{Connection: &shown}
 	if refusal != "" {
 		out.Refusal = &refusal
 	}
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		now, err := connectionNamed(tx, next.Name)
 		switch {
 		case err != nil:

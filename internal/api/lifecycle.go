@@ -30,8 +30,8 @@ var (
 
 // transit asks for a transition. Where there is nothing to do it returns the
 // service and no operation's id.
-func (a *API) transit(ctx context.Context, arn string, t transition) (s *types.Service, operation *string, err error) {
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (a *API) transit(ctx context.Context, call *gateway.Call, arn string, t transition) (s *types.Service, operation *string, err error) {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, arn)
 		if err != nil {
 			return err
@@ -54,26 +54,26 @@ func (a *API) transit(ctx context.Context, arn string, t transition) (s *types.S
 	return s, operation, err
 }
 
-func (a *API) pauseService(ctx context.Context, _ gateway.Caller, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
-	s, op, err := a.transit(ctx, *in.ServiceArn, pause)
+func (a *API) pauseService(ctx context.Context, call *gateway.Call, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
+	s, op, err := a.transit(ctx, call, *in.ServiceArn, pause)
 	return &apprunner.PauseServiceOutput{Service: s, OperationId: op}, err
 }
 
-func (a *API) resumeService(ctx context.Context, _ gateway.Caller, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
-	s, op, err := a.transit(ctx, *in.ServiceArn, resume)
+func (a *API) resumeService(ctx context.Context, call *gateway.Call, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
+	s, op, err := a.transit(ctx, call, *in.ServiceArn, resume)
 	return &apprunner.ResumeServiceOutput{Service: s, OperationId: op}, err
 }
 
-func (a *API) deleteService(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
-	s, op, err := a.transit(ctx, *in.ServiceArn, remove)
+func (a *API) deleteService(ctx context.Context, call *gateway.Call, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
+	s, op, err := a.transit(ctx, call, *in.ServiceArn, remove)
 	return &apprunner.DeleteServiceOutput{Service: s, OperationId: op}, err
 }
 
 // startDeployment answers a wrong state with an InvalidRequestException of its
 // own wording, as App Runner does.
-func (a *API) startDeployment(ctx context.Context, _ gateway.Caller, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
+func (a *API) startDeployment(ctx context.Context, call *gateway.Call, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
 	var out apprunner.StartDeploymentOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)
 		if err != nil {
 			return err

@@ -48,7 +48,7 @@ func observability(o slipway.Observability) *types.ObservabilityConfiguration {
 	return out
 }
 
-func (a *API) createObservability(ctx context.Context, _ gateway.Caller, in *apprunner.CreateObservabilityConfigurationInput) (*apprunner.CreateObservabilityConfigurationOutput, error) {
+func (a *API) createObservability(ctx context.Context, call *gateway.Call, in *apprunner.CreateObservabilityConfigurationInput) (*apprunner.CreateObservabilityConfigurationOutput, error) {
 	name := *in.ObservabilityConfigurationName
 	if name == providedName {
 		return nil, slipway.Errorf(slipway.InvalidRequest,
@@ -59,7 +59,7 @@ func (a *API) createObservability(ctx context.Context, _ gateway.Caller, in *app
 		return nil, err
 	}
 	var out apprunner.CreateObservabilityConfigurationOutput
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		next, err := a.observabilities.next(tx, name)
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ func (a *API) createObservability(ctx context.Context, _ gateway.Caller, in *app
 	return &out, err
 }
 
-func (a *API) describeObservability(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeObservabilityConfigurationInput) (*apprunner.DescribeObservabilityConfigurationOutput, error) {
+func (a *API) describeObservability(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeObservabilityConfigurationInput) (*apprunner.DescribeObservabilityConfigurationOutput, error) {
 	var out apprunner.DescribeObservabilityConfigurationOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		o, err := a.observabilities.find(tx, *in.ObservabilityConfigurationArn)
@@ -87,9 +87,9 @@ func (a *API) describeObservability(ctx context.Context, _ gateway.Caller, in *a
 	return &out, err
 }
 
-func (a *API) deleteObservability(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteObservabilityConfigurationInput) (*apprunner.DeleteObservabilityConfigurationOutput, error) {
+func (a *API) deleteObservability(ctx context.Context, call *gateway.Call, in *apprunner.DeleteObservabilityConfigurationInput) (*apprunner.DeleteObservabilityConfigurationOutput, error) {
 	var out apprunner.DeleteObservabilityConfigurationOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		o, err := a.observabilities.delete(tx, *in.ObservabilityConfigurationArn)
 		out.ObservabilityConfiguration = observability(o)
 		return err
@@ -106,7 +106,7 @@ type listObservabilityInput struct {
 
 // listObservability lists active revisions by name and number: all of them with
 // LatestOnly false, otherwise the latest of each name.
-func (a *API) listObservability(ctx context.Context, _ gateway.Caller, in *listObservabilityInput) (*apprunner.ListObservabilityConfigurationsOutput, error) {
+func (a *API) listObservability(ctx context.Context, _ *gateway.Call, in *listObservabilityInput) (*apprunner.ListObservabilityConfigurationsOutput, error) {
 	out := apprunner.ListObservabilityConfigurationsOutput{ObservabilityConfigurationSummaryList: []types.ObservabilityConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, next, err := a.observabilities.page(tx, revisionList{

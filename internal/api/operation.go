@@ -13,7 +13,7 @@ import (
 )
 
 // listOperations lists a service's operations, newest first.
-func (a *API) listOperations(ctx context.Context, _ gateway.Caller, in *apprunner.ListOperationsInput) (*apprunner.ListOperationsOutput, error) {
+func (a *API) listOperations(ctx context.Context, _ *gateway.Call, in *apprunner.ListOperationsInput) (*apprunner.ListOperationsOutput, error) {
 	out := apprunner.ListOperationsOutput{OperationSummaryList: []types.OperationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)

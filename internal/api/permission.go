@@ -14,99 +14,26 @@ import (
 // Runner, as AWSAppRunnerFullAccess expects it.
 const passedTo = "apprunner.amazonaws.com"
 
-// permissions says for every operation, by name, what permissions it needs:
-// which resources it acts on and what its condition keys are.
-// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapprunner.html
-func (a *API) permissions() map[string]gateway.RequiredPermissions {
-	return map[string]gateway.RequiredPermissions{
-		"CreateService":   gateway.PermissionsOf(a.createServicePermissions),
-		"DescribeService": on(a, func(in *apprunner.DescribeServiceInput) *string { return in.ServiceArn }),
-		"ListServices":    gateway.OwnAction,
-		"UpdateService":   gateway.PermissionsOf(a.updateServicePermissions),
-		"DeleteService":   gateway.PermissionsOf(a.deleteServicePermissions),
-		"PauseService":    on(a, func(in *apprunner.PauseServiceInput) *string { return in.ServiceArn }),
-		"ResumeService":   on(a, func(in *apprunner.ResumeServiceInput) *string { return in.ServiceArn }),
-		"StartDeployment": on(a, func(in *apprunner.StartDeploymentInput) *string { return in.ServiceArn }),
-		"ListOperations":  on(a, func(in *apprunner.ListOperationsInput) *string { return in.ServiceArn }),
-
-		"AssociateCustomDomain":    on(a, func(in *apprunner.AssociateCustomDomainInput) *string { return in.ServiceArn }),
-		"DescribeCustomDomains":    on(a, func(in *apprunner.DescribeCustomDomainsInput) *string { return in.ServiceArn }),
-		"DisassociateCustomDomain": on(a, func(in *apprunner.DisassociateCustomDomainInput) *string { return in.ServiceArn }),
-
-		"CreateAutoScalingConfiguration": creates(a, "autoscalingconfiguration", func(in *apprunner.CreateAutoScalingConfigurationInput) (*string, []types.Tag) {
-			return in.AutoScalingConfigurationName, in.Tags
-		}),
-		"DescribeAutoScalingConfiguration": on(a, func(in *apprunner.DescribeAutoScalingConfigurationInput) *string {
-			return in.AutoScalingConfigurationArn
-		}),
-		"ListAutoScalingConfigurations":  gateway.OwnAction,
-		"DeleteAutoScalingConfiguration": on(a, func(in *apprunner.DeleteAutoScalingConfigurationInput) *string { return in.AutoScalingConfigurationArn }),
-		"UpdateDefaultAutoScalingConfiguration": on(a, func(in *apprunner.UpdateDefaultAutoScalingConfigurationInput) *string {
-			return in.AutoScalingConfigurationArn
-		}),
-		"ListServicesForAutoScalingConfiguration": on(a, func(in *apprunner.ListServicesForAutoScalingConfigurationInput) *string {
-			return in.AutoScalingConfigurationArn
-		}),
-
-		"CreateObservabilityConfiguration": creates(a, "observabilityconfiguration", func(in *apprunner.CreateObservabilityConfigurationInput) (*string, []types.Tag) {
-			return in.ObservabilityConfigurationName, in.Tags
-		}),
-		"DescribeObservabilityConfiguration": on(a, func(in *apprunner.DescribeObservabilityConfigurationInput) *string {
-			return in.ObservabilityConfigurationArn
-		}),
-		"ListObservabilityConfigurations": gateway.OwnAction,
-		"DeleteObservabilityConfiguration": on(a, func(in *apprunner.DeleteObservabilityConfigurationInput) *string {
-			return in.ObservabilityConfigurationArn
-		}),
-
-		"CreateConnection": creates(a, "connection", func(in *apprunner.CreateConnectionInput) (*string, []types.Tag) { return in.ConnectionName, in.Tags }),
-		"ListConnections":  gateway.OwnAction,
-		"DeleteConnection": on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn }),
-		// App Runner's console completes a connection under the permission to
-		// create one.
-		"CompleteConnection": gateway.PermissionsOf(func(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Permission, error) {
-			return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
-		}),
-
-		"CreateVpcConnector": creates(a, "vpcconnector", func(in *apprunner.CreateVpcConnectorInput) (*string, []types.Tag) {
-			return in.VpcConnectorName, in.Tags
-		}),
-		"DescribeVpcConnector": on(a, func(in *apprunner.DescribeVpcConnectorInput) *string { return in.VpcConnectorArn }),
-		"ListVpcConnectors":    gateway.OwnAction,
-		"DeleteVpcConnector":   on(a, func(in *apprunner.DeleteVpcConnectorInput) *string { return in.VpcConnectorArn }),
-
-		"CreateVpcIngressConnection":   gateway.PermissionsOf(a.createVPCIngressPermissions),
-		"DescribeVpcIngressConnection": on(a, func(in *apprunner.DescribeVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
-		"ListVpcIngressConnections":    gateway.OwnAction,
-		"UpdateVpcIngressConnection":   gateway.PermissionsOf(a.updateVPCIngressPermissions),
-		"DeleteVpcIngressConnection":   on(a, func(in *apprunner.DeleteVpcIngressConnectionInput) *string { return in.VpcIngressConnectionArn }),
-
-		"ListTagsForResource": on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn }),
-		"TagResource": gateway.PermissionsOf(func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
-			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
-		}),
-		"UntagResource": gateway.PermissionsOf(func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
-			c := policy.NewContext()
-			c.Set("aws:TagKeys", in.TagKeys...)
-			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
-		}),
-	}
-}
-
 // on are the permissions required by an operation on the one resource whose ARN its input has.
-func on[I any](a *API, arn func(*I) *string) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+func on[I any](a *API, arn func(*I) *string) gateway.Permissions[I] {
+	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: a.full(tx, arn(in))}}, nil
-	})
+	}
 }
 
 // creates are the permissions required by an operation that makes a resource with a name and
 // tags.
-func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		name, tags := of(in)
 		return withTags(gateway.Permission{Resource: a.future(kind, name), Context: tagKeys(tags)}, tags), nil
-	})
+	}
+}
+
+// completeConnectionPermissions: App Runner's console completes a connection
+// under the permission to create one.
+func (a *API) completeConnectionPermissions(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Permission, error) {
+	return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
 }
 
 // full returns the whole ARN of the resource that an ARN names, also one

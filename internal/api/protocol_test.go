@@ -46,11 +46,11 @@ func TestCalls(t *testing.T) {
 		}), 404, `{"__type":"UnknownOperationException","Message":"X-Amz-Target \"AppRunner.X\" names no operation that this server answers."}`},
 		{
 			"GET", with(func(r *http.Request) { r.Method = http.MethodGet }), 404,
-			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`,
+			`{"__type":"UnknownOperationException","Message":"This endpoint answers only POST /."}`,
 		},
 		{
 			"other path", with(func(r *http.Request) { r.URL.Path = "/v1" }), 404,
-			`{"__type":"UnknownOperationException","Message":"This endpoint answers POST / alone."}`,
+			`{"__type":"UnknownOperationException","Message":"This endpoint answers only POST /."}`,
 		},
 		{
 			"not signed", with(func(r *http.Request) { r.Header.Del("Authorization") }), 403,

@@ -83,8 +83,8 @@ func (f *filler) size() int {
 // gateway and the codec, and what these hold.
 func canned(least bool) (gateway.Service, map[string]map[string]any) {
 	s := gateway.Service{
-		SigningName: "apprunner", ContentType: "application/x-amz-json-1.0", Internal: "InternalServiceErrorException",
-		Operations: map[string]gateway.Operation{},
+		Name: "apprunner", Internal: "InternalServiceErrorException",
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.0", Targets: []string{"AppRunner."}},
 	}
 	holds := map[string]map[string]any{}
 	f := &filler{least: least}
@@ -97,8 +97,8 @@ func canned(least bool) (gateway.Service, map[string]map[string]any) {
 		f.fill(output.Elem())
 		holds[name] = document(output).(map[string]any)
 		answer := output.Interface()
-		s.Operations["AppRunner."+name] = gateway.Handle(name, nil, false,
-			func(context.Context, gateway.Caller, *struct{}) (*any, error) { return &answer, nil }).Requiring(gateway.NoPermission)
+		s.Operations = append(s.Operations, gateway.Read(name,
+			func(context.Context, *gateway.Call, *struct{}) (*any, error) { return &answer, nil }, gateway.NoPermission))
 	}
 	return s, holds
 }

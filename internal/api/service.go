@@ -14,13 +14,13 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func (a *API) createService(ctx context.Context, _ gateway.Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
+func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
 	tags, err := newTags("service", in.Tags)
 	if err != nil {
 		return nil, err
 	}
 	var out apprunner.CreateServiceOutput
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		spec, err := a.apply(tx, defaults(), change{
 			source:        in.SourceConfiguration,
 			instance:      in.InstanceConfiguration,
@@ -98,7 +98,7 @@ func (a *API) newService(name string, spec slipway.Spec) slipway.Service {
 	}
 }
 
-func (a *API) describeService(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeServiceInput) (*apprunner.DescribeServiceOutput, error) {
+func (a *API) describeService(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeServiceInput) (*apprunner.DescribeServiceOutput, error) {
 	var out apprunner.DescribeServiceOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)
@@ -111,7 +111,7 @@ func (a *API) describeService(ctx context.Context, _ gateway.Caller, in *apprunn
 	return &out, err
 }
 
-func (a *API) listServices(ctx context.Context, _ gateway.Caller, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
+func (a *API) listServices(ctx context.Context, _ *gateway.Call, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
 	p := page.New(in.MaxResults, "ListServices")
 	at, id, err := p.AfterInstant(in.NextToken)
 	if err != nil {
@@ -134,9 +134,9 @@ func (a *API) listServices(ctx context.Context, _ gateway.Caller, in *apprunner.
 
 func serviceKey(v slipway.ServiceView) []string { return page.InstantKey(v.CreatedAt, v.ID) }
 
-func (a *API) updateService(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
+func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
 	var out apprunner.UpdateServiceOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)
 		if err != nil {
 			return err

@@ -87,8 +87,8 @@ func (a *API) findTaggable(tx *store.Tx, text string) (arn, resource string, err
 	return arn, p.Type, err
 }
 
-func (a *API) tagResource(ctx context.Context, _ gateway.Caller, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (a *API) tagResource(ctx context.Context, call *gateway.Call, in *apprunner.TagResourceInput) (*apprunner.TagResourceOutput, error) {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		arn, resource, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
@@ -109,8 +109,8 @@ func (a *API) tagResource(ctx context.Context, _ gateway.Caller, in *apprunner.T
 	return &apprunner.TagResourceOutput{}, err
 }
 
-func (a *API) untagResource(ctx context.Context, _ gateway.Caller, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (a *API) untagResource(ctx context.Context, call *gateway.Call, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		arn, _, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (a *API) untagResource(ctx context.Context, _ gateway.Caller, in *apprunner
 	return &apprunner.UntagResourceOutput{}, err
 }
 
-func (a *API) listTags(ctx context.Context, _ gateway.Caller, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
+func (a *API) listTags(ctx context.Context, _ *gateway.Call, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {
 	out := apprunner.ListTagsForResourceOutput{Tags: []types.Tag{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		arn, _, err := a.findTaggable(tx, *in.ResourceArn)

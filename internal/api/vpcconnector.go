@@ -36,7 +36,7 @@ func vpcConnector(c slipway.VPCConnector) *types.VpcConnector {
 	return out
 }
 
-func (a *API) createVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.CreateVpcConnectorInput) (*apprunner.CreateVpcConnectorOutput, error) {
+func (a *API) createVPCConnector(ctx context.Context, call *gateway.Call, in *apprunner.CreateVpcConnectorInput) (*apprunner.CreateVpcConnectorOutput, error) {
 	c, err := a.newVPCConnector(in)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (a *API) createVPCConnector(ctx context.Context, _ gateway.Caller, in *appr
 	if err != nil {
 		return nil, err
 	}
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		n, err := tx.CountVPCConnectors()
 		if err != nil {
 			return err
@@ -105,7 +105,7 @@ func (a *API) defaultSecurityGroup() string {
 	return "sg-" + hex.EncodeToString(h[:])[:17] // the form of EC2's ids
 }
 
-func (a *API) describeVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeVpcConnectorInput) (*apprunner.DescribeVpcConnectorOutput, error) {
+func (a *API) describeVPCConnector(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeVpcConnectorInput) (*apprunner.DescribeVpcConnectorOutput, error) {
 	var out apprunner.DescribeVpcConnectorOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := findVPCConnector(tx, *in.VpcConnectorArn)
@@ -116,7 +116,7 @@ func (a *API) describeVPCConnector(ctx context.Context, _ gateway.Caller, in *ap
 }
 
 // listVPCConnectors lists the active connectors, oldest first.
-func (a *API) listVPCConnectors(ctx context.Context, _ gateway.Caller, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
+func (a *API) listVPCConnectors(ctx context.Context, _ *gateway.Call, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
 	p := page.New(in.MaxResults, "ListVpcConnectors")
 	at, arn, err := p.AfterInstant(in.NextToken)
 	if err != nil {
@@ -139,9 +139,9 @@ func (a *API) listVPCConnectors(ctx context.Context, _ gateway.Caller, in *appru
 
 // deleteVPCConnector makes a connector inactive that no service uses. It stays
 // describable until it is forgotten.
-func (a *API) deleteVPCConnector(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteVpcConnectorInput) (*apprunner.DeleteVpcConnectorOutput, error) {
+func (a *API) deleteVPCConnector(ctx context.Context, call *gateway.Call, in *apprunner.DeleteVpcConnectorInput) (*apprunner.DeleteVpcConnectorOutput, error) {
 	var out apprunner.DeleteVpcConnectorOutput
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		c, err := findActiveVPCConnector(tx, *in.VpcConnectorArn)
 		if err != nil {
 			return err

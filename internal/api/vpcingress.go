@@ -55,7 +55,7 @@ func (a *API) vpcDNSTargets(tx *store.Tx, v slipway.ServiceView) ([]types.VpcDNS
 	return targets, err
 }
 
-func (a *API) createVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.CreateVpcIngressConnectionInput) (*apprunner.CreateVpcIngressConnectionOutput, error) {
+func (a *API) createVPCIngress(ctx context.Context, call *gateway.Call, in *apprunner.CreateVpcIngressConnectionInput) (*apprunner.CreateVpcIngressConnectionOutput, error) {
 	tags, err := newTags(vpcIngressType, in.Tags)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (a *API) createVPCIngress(ctx context.Context, _ gateway.Caller, in *apprun
 		return nil, err
 	}
 	var out apprunner.CreateVpcIngressConnectionOutput
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		if c.ServiceID, err = a.privateService(tx, *in.ServiceArn); err != nil {
 			return err
 		}
@@ -130,7 +130,7 @@ func (a *API) privateService(tx *store.Tx, arn string) (string, error) {
 	return v.ID, nil
 }
 
-func (a *API) describeVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.DescribeVpcIngressConnectionInput) (*apprunner.DescribeVpcIngressConnectionOutput, error) {
+func (a *API) describeVPCIngress(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeVpcIngressConnectionInput) (*apprunner.DescribeVpcIngressConnectionOutput, error) {
 	var out apprunner.DescribeVpcIngressConnectionOutput
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := findVPCIngress(tx, *in.VpcIngressConnectionArn)
@@ -144,7 +144,7 @@ func (a *API) describeVPCIngress(ctx context.Context, _ gateway.Caller, in *appr
 }
 
 // listVPCIngresses lists the connections that are not deleted, oldest first.
-func (a *API) listVPCIngresses(ctx context.Context, _ gateway.Caller, in *apprunner.ListVpcIngressConnectionsInput) (*apprunner.ListVpcIngressConnectionsOutput, error) {
+func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunner.ListVpcIngressConnectionsInput) (*apprunner.ListVpcIngressConnectionsOutput, error) {
 	filter := types.ListVpcIngressConnectionsFilter{}
 	if in.Filter != nil {
 		filter = *in.Filter
@@ -186,15 +186,15 @@ func (a *API) listVPCIngresses(ctx context.Context, _ gateway.Caller, in *apprun
 	return &out, err
 }
 
-func (a *API) updateVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.UpdateVpcIngressConnectionInput) (*apprunner.UpdateVpcIngressConnectionOutput, error) {
-	c, err := a.changeVPCIngress(ctx, *in.VpcIngressConnectionArn, "updated", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
+func (a *API) updateVPCIngress(ctx context.Context, call *gateway.Call, in *apprunner.UpdateVpcIngressConnectionInput) (*apprunner.UpdateVpcIngressConnectionOutput, error) {
+	c, err := a.changeVPCIngress(ctx, call, *in.VpcIngressConnectionArn, "updated", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
 		return lead(c, in.IngressVpcConfiguration)
 	})
 	return &apprunner.UpdateVpcIngressConnectionOutput{VpcIngressConnection: c}, err
 }
 
-func (a *API) deleteVPCIngress(ctx context.Context, _ gateway.Caller, in *apprunner.DeleteVpcIngressConnectionInput) (*apprunner.DeleteVpcIngressConnectionOutput, error) {
-	c, err := a.changeVPCIngress(ctx, *in.VpcIngressConnectionArn, "deleted", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
+func (a *API) deleteVPCIngress(ctx context.Context, call *gateway.Call, in *apprunner.DeleteVpcIngressConnectionInput) (*apprunner.DeleteVpcIngressConnectionOutput, error) {
+	c, err := a.changeVPCIngress(ctx, call, *in.VpcIngressConnectionArn, "deleted", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
 		c.RemovedAt = a.now()
 		return c, nil
 	})
@@ -202,11 +202,11 @@ func (a *API) deleteVPCIngress(ctx context.Context, _ gateway.Caller, in *apprun
 }
 
 // changeVPCIngress writes what should be of a connection that is at rest.
-func (a *API) changeVPCIngress(ctx context.Context, arn, verb string,
+func (a *API) changeVPCIngress(ctx context.Context, call *gateway.Call, arn, verb string,
 	change func(slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error),
 ) (out *types.VpcIngressConnection, err error) {
 	resting := []slipway.IngressStatus{slipway.IngressAvailable, slipway.IngressFailedCreation, slipway.IngressFailedUpdate}
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		c, err := findLivingVPCIngress(tx, arn)
 		if err != nil {
 			return err

@@ -47,27 +47,35 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	model, _ := wire.OperationNamed("CreateService")
-	create := gateway.Handle("CreateService", model, true, func(ctx context.Context, _ gateway.Caller, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
+	create := func(ctx context.Context, call *gateway.Call, in *apprunner.CreateServiceInput) (*apprunner.CreateServiceOutput, error) {
 		out := &apprunner.CreateServiceOutput{OperationId: aws.String("op"), Service: &types.Service{ServiceArn: aws.String(arn), SourceConfiguration: in.SourceConfiguration}}
-		return out, b.Store.Update(ctx, func(*store.Tx) error {
+		return out, call.Update(ctx, func(*store.Tx) error {
 			if *in.ServiceName == "taken" {
 				return slipway.Errorf(slipway.InvalidRequest, "Service with the provided name already exists: taken")
 			}
 			return nil
 		})
-	}).Requiring(gateway.PermissionsOf(func(*store.Tx, *apprunner.CreateServiceInput) ([]gateway.Permission, error) {
+	}
+	onShop := func(*store.Tx, *apprunner.CreateServiceInput) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: "arn:aws:apprunner:us-east-1:000000000000:service/shop/*"}}, nil
-	}))
-	keep := gateway.Handle("CreateSecret", nil, true, func(_ context.Context, _ gateway.Caller, in *secretInput) (*secretInput, error) {
+	}
+	keep := func(_ context.Context, _ *gateway.Call, in *secretInput) (*secretInput, error) {
 		if in.Name == "fail" {
 			return nil, errors.New("broken")
 		}
 		return in, nil
-	}).Requiring(gateway.OwnAction).Redacting("Note")
+	}
 	b.Open([]gateway.Service{
-		{SigningName: "apprunner", ContentType: "x", Internal: "InternalFailure", Operations: map[string]gateway.Operation{"AppRunner.CreateService": create}},
-		{SigningName: "secretsmanager", ContentType: "x", Internal: "InternalFailure", Operations: map[string]gateway.Operation{"secretsmanager.CreateSecret": keep}},
+		{
+			Name: "apprunner", Internal: "InternalFailure", Model: wire.OperationNamed,
+			Protocol:   gateway.Protocol{ContentType: "x", Targets: []string{"AppRunner."}},
+			Operations: []gateway.Operation{gateway.Mutate("CreateService", create, onShop)},
+		},
+		{
+			Name: "secretsmanager", Internal: "InternalFailure",
+			Protocol:   gateway.Protocol{ContentType: "x", Targets: []string{"secretsmanager."}},
+			Operations: []gateway.Operation{gateway.Mutate("CreateSecret", keep, gateway.AnyResource).Redacting("Note")},
+		},
 		b.trail.Service(),
 	}, func(c *gateway.Config) { c.Audit = b.trail })
 	return b
@@ -268,14 +276,21 @@ func TestRecordOfTheChange(t *testing.T) {
 	b := newBench(t)
 	call := gateway.Call{ID: "id", At: gatewaytest.T0, Service: gateway.Service{Source: "s"}, Operation: gateway.Operation{Name: "Op"}, Caller: gateway.Caller{User: "root"}}
 	crash := errors.New("crash")
-	ctx := store.WithRider(t.Context(), func(tx *store.Tx) error { return b.trail.Begun(tx, call) })
-	if err := b.Store.Update(ctx, func(*store.Tx) error { return crash }); err != crash {
+	update := func(change error) error { // as gateway.Call does
+		return b.Store.Update(t.Context(), func(tx *store.Tx) error {
+			if change != nil {
+				return change
+			}
+			return b.trail.Begun(tx, call)
+		})
+	}
+	if err := update(crash); err != crash {
 		t.Fatal(err)
 	}
 	if list, _ := b.events(`{}`); len(list) != 0 {
 		t.Errorf("a change that was not made is recorded: %v", list)
 	}
-	if err := b.Store.Update(ctx, func(*store.Tx) error { return nil }); err != nil {
+	if err := update(nil); err != nil {
 		t.Fatal(err)
 	}
 	_, records := b.events(`{}`)

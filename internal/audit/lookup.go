@@ -15,13 +15,16 @@ import (
 
 // Service returns CloudTrail's operation for the gateway.
 func (t *Trail) Service() gateway.Service {
-	lookup := gateway.Handle("LookupEvents", nil, false, t.lookupEvents).Requiring(gateway.OwnAction)
 	return gateway.Service{
-		SigningName: "cloudtrail", ContentType: "application/x-amz-json-1.1", Internal: "InternalFailure",
-		Operations: map[string]gateway.Operation{
-			"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents": lookup,
-			"CloudTrail_20131101.LookupEvents":                                    lookup, // some SDKs leave out the package
+		Name: "cloudtrail", Internal: "InternalFailure",
+		Protocol: gateway.Protocol{
+			ContentType: "application/x-amz-json-1.1",
+			Targets: []string{
+				"com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.",
+				"CloudTrail_20131101.", // some SDKs leave out the package
+			},
 		},
+		Operations: []gateway.Operation{gateway.Read("LookupEvents", t.lookupEvents, gateway.AnyResource)},
 	}
 }
 
@@ -57,7 +60,7 @@ type named struct{ ResourceType, ResourceName string }
 // mostEvents is the largest page, and the usual one.
 const mostEvents = 50
 
-func (t *Trail) lookupEvents(ctx context.Context, _ gateway.Caller, in *lookupInput) (*lookupOutput, error) {
+func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInput) (*lookupOutput, error) {
 	q, key, none, err := query(in)
 	if err != nil {
 		return nil, err

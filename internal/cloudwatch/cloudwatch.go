@@ -1,7 +1,6 @@
 package cloudwatch
 
 import (
-	"context"
 	"errors"
 	"strings"
 
@@ -33,40 +32,36 @@ func New(cfg Config) (*Logs, error) {
 
 // Service returns the operations for the gateway.
 func (l *Logs) Service() gateway.Service {
-	m := map[string]gateway.Operation{}
-	add(m, "DescribeLogGroups", l.describeLogGroups, on(l, func(*describeLogGroupsInput) (group, identifier, stream *string) { return }))
-	add(m, "DescribeLogStreams", l.describeLogStreams, on(l, func(in *describeLogStreamsInput) (group, identifier, stream *string) {
-		return in.Group, in.Identifier, nil
-	}))
-	add(m, "GetLogEvents", l.getLogEvents, on(l, func(in *getLogEventsInput) (group, identifier, stream *string) {
-		return in.Group, in.Identifier, in.Stream
-	}))
-	add(m, "FilterLogEvents", l.filterLogEvents, on(l, func(in *filterLogEventsInput) (group, identifier, stream *string) {
-		return in.Group, in.Identifier, nil
-	}))
 	return gateway.Service{
-		SigningName: "logs",
-		ContentType: "application/x-amz-json-1.1",
-		Internal:    "InternalFailure",
-		Operations:  m,
+		Name:     "logs",
+		Internal: "InternalFailure",
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"Logs_20140328."}},
+		Operations: []gateway.Operation{
+			gateway.Read("DescribeLogGroups", l.describeLogGroups, on(l, func(*describeLogGroupsInput) (group, identifier, stream *string) { return })),
+			gateway.Read("DescribeLogStreams", l.describeLogStreams, on(l, func(in *describeLogStreamsInput) (group, identifier, stream *string) {
+				return in.Group, in.Identifier, nil
+			})),
+			gateway.Read("GetLogEvents", l.getLogEvents, on(l, func(in *getLogEventsInput) (group, identifier, stream *string) {
+				return in.Group, in.Identifier, in.Stream
+			})),
+			gateway.Read("FilterLogEvents", l.filterLogEvents, on(l, func(in *filterLogEventsInput) (group, identifier, stream *string) {
+				return in.Group, in.Identifier, nil
+			})),
+		},
 	}
-}
-
-func add[I, O any](m map[string]gateway.Operation, name string, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
-	m["Logs_20140328."+name] = gateway.Handle(name, nil, false, h).Requiring(n)
 }
 
 // on are the permissions required by an operation on a group, given by name or ARN, or on one
 // of its streams. Policies see a group as all of its streams:
 // arn:aws:logs:<region>:<account>:log-group:<group>:log-stream:<stream>, where
 // what the call does not name is empty.
-func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		group, identifier, stream := of(in)
 		name := value(group)
 		if id := value(identifier); id != "" {
 			name = strings.TrimSuffix(strings.TrimPrefix(id, l.logARN("")), ":*")
 		}
 		return []gateway.Permission{{Resource: l.logARN(name) + ":log-stream:" + value(stream)}}, nil
-	})
+	}
 }

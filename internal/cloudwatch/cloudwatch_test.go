@@ -566,7 +566,7 @@ func TestAWSLogsTail(t *testing.T) {
 	b := newLogBench(t)
 	b.Clock.Advance(time.Since(gatewaytest.T0)) // the command line signs with the real time
 	b.output.add("instance/a", int(time.Since(gatewaytest.T0)), "hello from the application")
-	srv := httptest.NewServer(b.Gateway)
+	srv := httptest.NewServer(b.Handler)
 	defer srv.Close()
 	dir := t.TempDir()
 	credentials := filepath.Join(dir, "credentials")

@@ -38,7 +38,7 @@ type searchedStream struct{}
 
 // filterLogEvents lists lines of all or some of a group's streams in the order
 // of time.
-func (l *Logs) filterLogEvents(ctx context.Context, _ gateway.Caller, in *filterLogEventsInput) (*filterLogEventsOutput, error) {
+func (l *Logs) filterLogEvents(ctx context.Context, _ *gateway.Call, in *filterLogEventsInput) (*filterLogEventsOutput, error) {
 	if len(in.Streams) > 0 && value(in.Prefix) != "" {
 		return nil, invalidParameter("Only one of logStreamNames and logStreamNamePrefix can be given.")
 	}

@@ -80,7 +80,7 @@ func parsePosition(token string) (p position, forward bool, err error) {
 
 // getLogEvents reads a stream forwards or backwards. At either end the answer
 // has no events and the token it was asked with.
-func (l *Logs) getLogEvents(ctx context.Context, _ gateway.Caller, in *getLogEventsInput) (*getLogEventsOutput, error) {
+func (l *Logs) getLogEvents(ctx context.Context, _ *gateway.Call, in *getLogEventsInput) (*getLogEventsOutput, error) {
 	limit, err := limited(in.Limit, maxEvents, maxEvents)
 	if err != nil {
 		return nil, err

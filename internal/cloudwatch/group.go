@@ -147,7 +147,7 @@ type logGroupDescription struct {
 
 // describeLogGroups lists the groups of the services that are not deleted, by
 // name.
-func (l *Logs) describeLogGroups(ctx context.Context, _ gateway.Caller, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
+func (l *Logs) describeLogGroups(ctx context.Context, _ *gateway.Call, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
 	prefix, pattern := value(in.Prefix), value(in.Pattern)
 	if prefix != "" && pattern != "" {
 		return nil, invalidParameter("Only one of logGroupNamePrefix and logGroupNamePattern can be given.")

@@ -37,7 +37,7 @@ type logStream struct {
 }
 
 // describeLogStreams lists a group's streams by name or by their last line.
-func (l *Logs) describeLogStreams(ctx context.Context, _ gateway.Caller, in *describeLogStreamsInput) (*describeLogStreamsOutput, error) {
+func (l *Logs) describeLogStreams(ctx context.Context, _ *gateway.Call, in *describeLogStreamsInput) (*describeLogStreamsOutput, error) {
 	order, prefix := cmp.Or(value(in.OrderBy), "LogStreamName"), value(in.Prefix)
 	switch {
 	case order != "LogStreamName" && order != "LastEventTime":

@@ -109,6 +109,19 @@ func TestImports(t *testing.T) {
 	}
 }
 
+func TestWithout(t *testing.T) {
+	t.Parallel()
+	all := mustPackages(t)
+	for _, rule := range without {
+		i := slices.IndexFunc(all, func(p pkg) bool { return p.inside() == rule.part })
+		if i < 0 {
+			t.Errorf("the rule about %s: there is no such package", rule.part)
+		} else if slices.Contains(all[i].Imports, rule.imports) {
+			t.Errorf("%s imports %s: %s", all[i].ImportPath, rule.imports, rule.why)
+		}
+	}
+}
+
 // refuse says why a package must not import target; "" if it may.
 func refuse(importPath, self, target string) string {
 	if strings.HasPrefix(target, module+"/cmd/") {

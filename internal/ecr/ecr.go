@@ -8,7 +8,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/store"
@@ -48,59 +47,40 @@ func New(cfg Config) (*ECR, error) {
 
 // Service returns the operations for the gateway.
 func (e *ECR) Service() gateway.Service {
-	m := operations{}
-	m.add("GetAuthorizationToken", operationOf(false, e.getAuthorizationToken).Requiring(gateway.OwnAction).Redacting("authorizationToken"))
-	m.add("DescribeRegistry", operationOf(false, e.describeRegistry).Requiring(gateway.OwnAction))
-
-	m.add("CreateRepository", operationOf(true, e.createRepository).Requiring(gateway.PermissionsOf(e.creating)))
-	m.add("DescribeRepositories", operationOf(false, e.describeRepositories).Requiring(gateway.PermissionsOf(e.describing)))
-	m.add("DeleteRepository", onRepository(e, true, e.deleteRepository))
-	m.add("PutImageTagMutability", onRepository(e, true, e.putImageTagMutability))
-	m.add("PutImageScanningConfiguration", onRepository(e, true, e.putImageScanningConfiguration))
-
-	m.add("SetRepositoryPolicy", onRepository(e, true, e.setRepositoryPolicy))
-	m.add("GetRepositoryPolicy", onRepository(e, false, e.getRepositoryPolicy))
-	m.add("DeleteRepositoryPolicy", onRepository(e, true, e.deleteRepositoryPolicy))
-	m.add("PutLifecyclePolicy", onRepository(e, true, e.putLifecyclePolicy))
-	m.add("GetLifecyclePolicy", onRepository(e, false, e.getLifecyclePolicy))
-	m.add("DeleteLifecyclePolicy", onRepository(e, true, e.deleteLifecyclePolicy))
-
-	m.add("ListImages", onRepository(e, false, e.listImages))
-	m.add("DescribeImages", onRepository(e, false, e.describeImages))
-	m.add("BatchGetImage", onRepository(e, false, e.batchGetImage))
-	m.add("BatchDeleteImage", onRepository(e, true, e.batchDeleteImage))
-	m.add("PutImage", onRepository(e, true, e.putImage))
-	m.add("BatchCheckLayerAvailability", onRepository(e, false, e.batchCheckLayerAvailability))
-
-	m.add("TagResource", onARN(true, e.tagResource))
-	m.add("UntagResource", onARN(true, e.untagResource))
-	m.add("ListTagsForResource", onARN(false, e.listTagsForResource))
 	return gateway.Service{
-		SigningName: "ecr",
-		ContentType: "application/x-amz-json-1.1",
-		Internal:    "ServerException",
-		Operations:  m,
+		Name:     "ecr",
+		Internal: "ServerException",
+		Invalid:  "InvalidParameterException",
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"AmazonEC2ContainerRegistry_V20150921."}},
+		Operations: []gateway.Operation{
+			gateway.Read("GetAuthorizationToken", e.getAuthorizationToken, gateway.AnyResource).Redacting("authorizationToken"),
+			gateway.Read("DescribeRegistry", e.describeRegistry, gateway.AnyResource),
+
+			gateway.Mutate("CreateRepository", e.createRepository, e.createRepositoryPermissions),
+			gateway.Read("DescribeRepositories", e.describeRepositories, e.describeRepositoriesPermissions),
+			gateway.Mutate("DeleteRepository", e.deleteRepository, onRepository(e, (*deleteRepositoryInput).at)),
+			gateway.Mutate("PutImageTagMutability", e.putImageTagMutability, onRepository(e, (*putImageTagMutabilityInput).at)),
+			gateway.Mutate("PutImageScanningConfiguration", e.putImageScanningConfiguration, onRepository(e, (*putImageScanningConfigurationInput).at)),
+
+			gateway.Mutate("SetRepositoryPolicy", e.setRepositoryPolicy, onRepository(e, (*setRepositoryPolicyInput).at)),
+			gateway.Read("GetRepositoryPolicy", e.getRepositoryPolicy, onRepository(e, (*repositoryInput).at)),
+			gateway.Mutate("DeleteRepositoryPolicy", e.deleteRepositoryPolicy, onRepository(e, (*repositoryInput).at)),
+			gateway.Mutate("PutLifecyclePolicy", e.putLifecyclePolicy, onRepository(e, (*putLifecyclePolicyInput).at)),
+			gateway.Read("GetLifecyclePolicy", e.getLifecyclePolicy, onRepository(e, (*repositoryInput).at)),
+			gateway.Mutate("DeleteLifecyclePolicy", e.deleteLifecyclePolicy, onRepository(e, (*repositoryInput).at)),
+
+			gateway.Read("ListImages", e.listImages, onRepository(e, (*listImagesInput).at)),
+			gateway.Read("DescribeImages", e.describeImages, onRepository(e, (*describeImagesInput).at)),
+			gateway.Read("BatchGetImage", e.batchGetImage, onRepository(e, (*batchGetImageInput).at)),
+			gateway.Mutate("BatchDeleteImage", e.batchDeleteImage, onRepository(e, (*batchDeleteImageInput).at)),
+			gateway.Mutate("PutImage", e.putImage, onRepository(e, (*putImageInput).at)),
+			gateway.Read("BatchCheckLayerAvailability", e.batchCheckLayerAvailability, onRepository(e, (*batchCheckLayerAvailabilityInput).at)),
+
+			gateway.Mutate("TagResource", e.tagResource, onARN((*tagResourceInput).resource)),
+			gateway.Mutate("UntagResource", e.untagResource, onARN((*untagResourceInput).resource)),
+			gateway.Read("ListTagsForResource", e.listTagsForResource, onARN((*listTagsForResourceInput).resource)),
+		},
 	}
-}
-
-// operations are found by their target.
-type operations map[string]gateway.Operation
-
-func (m operations) add(name string, o gateway.Operation) {
-	o.Name = name
-	m["AmazonEC2ContainerRegistry_V20150921."+name] = o
-}
-
-// operationOf makes an operation of a handler, whose mistakes of the caller are
-// called as ECR does.
-func operationOf[I, O any](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
-	return gateway.Handle("", nil, changes, func(ctx context.Context, c gateway.Caller, in *I) (*O, error) {
-		out, err := h(ctx, c, in)
-		if user, ok := errors.AsType[*slipway.Error](err); ok {
-			err = wire.NewException("InvalidParameterException", user.Message)
-		}
-		return out, err
-	})
 }
 
 // place is where a call takes place: a repository of a registry. Inputs embed
@@ -112,24 +92,20 @@ type place struct {
 
 func (p place) at() string { return aws.ToString(p.RepositoryName) }
 
-// onRepository makes an operation on one repository.
-func onRepository[I, O any, P interface {
-	*I
-	at() string
-}](e *ECR, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
-	return operationOf(changes, h).Requiring(gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: e.ARN(P(in).at()), Context: conditions(in)}}, nil
-	}))
+// onRepository are the permissions required by an operation on one repository,
+// whose name the input holds.
+func onRepository[I any](e *ECR, name func(*I) string) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: e.ARN(name(in)), Context: conditions(in)}}, nil
+	}
 }
 
-// onARN makes an operation on what an ARN names.
-func onARN[I, O any, P interface {
-	*I
-	resource() string
-}](changes bool, h func(context.Context, gateway.Caller, *I) (*O, error)) gateway.Operation {
-	return operationOf(changes, h).Requiring(gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: P(in).resource(), Context: conditions(in)}}, nil
-	}))
+// onARN are the permissions required by an operation on a resource, whose ARN the
+// input holds.
+func onARN[I any](arn func(*I) string) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: arn(in), Context: conditions(in)}}, nil
+	}
 }
 
 // ARN returns the ARN of a repository.
@@ -163,7 +139,7 @@ type describeRegistryOutput struct {
 	} `json:"replicationConfiguration"`
 }
 
-func (e *ECR) describeRegistry(context.Context, gateway.Caller, *struct{}) (*describeRegistryOutput, error) {
+func (e *ECR) describeRegistry(context.Context, *gateway.Call, *struct{}) (*describeRegistryOutput, error) {
 	out := &describeRegistryOutput{RegistryID: e.cfg.Account}
 	out.Replication.Rules = []struct{}{}
 	return out, nil

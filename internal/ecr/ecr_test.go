@@ -27,7 +27,6 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/sdkhttp"
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -55,7 +54,7 @@ func open(t *testing.T) *bench {
 	}
 	t.Cleanup(func() { b.images.Close() })
 	b.Clock.Advance(time.Since(gatewaytest.T0)) // SDKs sign with the real time
-	b.tokens = &ecr.Tokens{Now: b.Clock.Now, Caller: func(ctx context.Context, id string) (gateway.Caller, sigv4.Key, bool, error) {
+	b.tokens = &ecr.Tokens{Now: b.Clock.Now, Caller: func(ctx context.Context, id string) (gateway.Caller, gateway.Key, bool, error) {
 		return b.Gateway.Caller(ctx, id)
 	}}
 	b.ecr, err = ecr.New(ecr.Config{
@@ -76,7 +75,7 @@ func open(t *testing.T) *bench {
 // client is Go's SDK over real HTTP.
 func (b *bench) client() *sdk.Client {
 	b.Helper()
-	srv := httptest.NewServer(b.Gateway)
+	srv := httptest.NewServer(b.Handler)
 	b.Cleanup(srv.Close)
 	return sdk.New(sdk.Options{
 		Region: gatewaytest.Region, BaseEndpoint: &srv.URL, HTTPClient: &http.Client{Transport: sdkhttp.Transport(srv.Client().Transport)}, Retryer: aws.NopRetryer{},
@@ -517,8 +516,8 @@ func TestTokenOfSession(t *testing.T) {
 func FuzzToken(f *testing.F) {
 	f.Add("AKIA.1800000000.abc")
 	f.Add("..")
-	tokens := ecr.Tokens{Caller: func(context.Context, string) (gateway.Caller, sigv4.Key, bool, error) {
-		return gateway.Caller{User: "root"}, sigv4.Key{Secret: "secret"}, true, nil
+	tokens := ecr.Tokens{Caller: func(context.Context, string) (gateway.Caller, gateway.Key, bool, error) {
+		return gateway.Caller{User: "root"}, gateway.Key{Secret: "secret"}, true, nil
 	}}
 	f.Fuzz(func(t *testing.T, token string) {
 		if _, ok, err := tokens.Check(t.Context(), token); ok || err != nil {

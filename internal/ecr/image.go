@@ -116,7 +116,7 @@ type listImagesOutput struct {
 }
 
 // listImages lists every tag with its image, and images without tags.
-func (e *ECR) listImages(ctx context.Context, _ gateway.Caller, in *listImagesInput) (*listImagesOutput, error) {
+func (e *ECR) listImages(ctx context.Context, _ *gateway.Call, in *listImagesInput) (*listImagesOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err := errors.Join(err, in.Filter.check()); err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ type imageDetail struct {
 	ArtifactType *string   `json:"artifactMediaType"`
 }
 
-func (e *ECR) describeImages(ctx context.Context, _ gateway.Caller, in *describeImagesInput) (*describeImagesOutput, error) {
+func (e *ECR) describeImages(ctx context.Context, _ *gateway.Call, in *describeImagesInput) (*describeImagesOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err := errors.Join(err, in.Filter.check()); err != nil {
 		return nil, err
@@ -237,7 +237,7 @@ type imageManifest struct {
 
 // batchGetImage returns manifests. They are of the type that was pushed,
 // whatever is accepted: ECR alone translates to Docker's schema 1.
-func (e *ECR) batchGetImage(ctx context.Context, _ gateway.Caller, in *batchGetImageInput) (*batchGetImageOutput, error) {
+func (e *ECR) batchGetImage(ctx context.Context, _ *gateway.Call, in *batchGetImageInput) (*batchGetImageOutput, error) {
 	r, err := e.read(ctx, in.place)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
 		return nil, err
@@ -273,7 +273,7 @@ type batchDeleteImageOutput struct {
 
 // batchDeleteImage deletes images by digest, with all of their tags, and tags;
 // an image goes with its last tag.
-func (e *ECR) batchDeleteImage(ctx context.Context, _ gateway.Caller, in *batchDeleteImageInput) (*batchDeleteImageOutput, error) {
+func (e *ECR) batchDeleteImage(ctx context.Context, _ *gateway.Call, in *batchDeleteImageInput) (*batchDeleteImageOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
 		return nil, err
@@ -343,7 +343,7 @@ type putImageOutput struct {
 }
 
 // putImage adds a manifest whose layers are there, or a tag to one.
-func (e *ECR) putImage(ctx context.Context, _ gateway.Caller, in *putImageInput) (*putImageOutput, error) {
+func (e *ECR) putImage(ctx context.Context, call *gateway.Call, in *putImageInput) (*putImageOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err != nil {
 		return nil, err
@@ -371,6 +371,10 @@ func (e *ECR) putImage(ctx context.Context, _ gateway.Caller, in *putImageInput)
 		return nil, err
 	}
 	if in.Tag != nil && e.cfg.Pushed != nil {
+		// Pushed may start deployments: the record of this call comes first.
+		if err := call.Record(ctx); err != nil {
+			return nil, err
+		}
 		if err := e.cfg.Pushed(ctx, r.Name, *in.Tag, m.Digest); err != nil {
 			return nil, err
 		}
@@ -400,7 +404,7 @@ type layerFailure struct {
 	Reason string `json:"failureReason"`
 }
 
-func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ gateway.Caller, in *batchCheckLayerAvailabilityInput) (*batchCheckLayerAvailabilityOutput, error) {
+func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ *gateway.Call, in *batchCheckLayerAvailabilityInput) (*batchCheckLayerAvailabilityOutput, error) {
 	if _, err := e.read(ctx, in.place); err != nil {
 		return nil, err
 	}

@@ -29,13 +29,13 @@ type repositoryPolicyOutput struct {
 // maxPolicy is the most bytes that a policy may have, ECR's limit.
 const maxPolicy = 10_240
 
-func (e *ECR) setRepositoryPolicy(ctx context.Context, _ gateway.Caller, in *setRepositoryPolicyInput) (*repositoryPolicyOutput, error) {
+func (e *ECR) setRepositoryPolicy(ctx context.Context, call *gateway.Call, in *setRepositoryPolicyInput) (*repositoryPolicyOutput, error) {
 	var doc struct{ Statement any }
 	text := aws.ToString(in.Text)
 	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Statement == nil || len(text) > maxPolicy {
 		return nil, invalid("PolicyText", "Invalid repository policy provided: it must be a JSON policy document with a Statement, of at most %d bytes", maxPolicy)
 	}
-	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error { r.Policy = text; return nil })
+	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error { r.Policy = text; return nil })
 	return &repositoryPolicyOutput{e.cfg.Account, r.Name, r.Policy}, err
 }
 
@@ -46,7 +46,7 @@ func (e *ECR) noPolicy(name string) error {
 	return exception("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", name, e.cfg.Account)
 }
 
-func (e *ECR) getRepositoryPolicy(ctx context.Context, _ gateway.Caller, in *repositoryInput) (*repositoryPolicyOutput, error) {
+func (e *ECR) getRepositoryPolicy(ctx context.Context, _ *gateway.Call, in *repositoryInput) (*repositoryPolicyOutput, error) {
 	r, err := e.read(ctx, in.place)
 	if err == nil && r.Policy == "" {
 		err = e.noPolicy(r.Name)
@@ -54,9 +54,9 @@ func (e *ECR) getRepositoryPolicy(ctx context.Context, _ gateway.Caller, in *rep
 	return &repositoryPolicyOutput{e.cfg.Account, r.Name, r.Policy}, err
 }
 
-func (e *ECR) deleteRepositoryPolicy(ctx context.Context, _ gateway.Caller, in *repositoryInput) (*repositoryPolicyOutput, error) {
+func (e *ECR) deleteRepositoryPolicy(ctx context.Context, call *gateway.Call, in *repositoryInput) (*repositoryPolicyOutput, error) {
 	text := ""
-	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
 		if r.Policy == "" {
 			return e.noPolicy(r.Name)
 		}
@@ -78,12 +78,12 @@ type lifecyclePolicyOutput struct {
 	Evaluated  *time.Time `json:"lastEvaluatedAt"`
 }
 
-func (e *ECR) putLifecyclePolicy(ctx context.Context, _ gateway.Caller, in *putLifecyclePolicyInput) (*lifecyclePolicyOutput, error) {
+func (e *ECR) putLifecyclePolicy(ctx context.Context, call *gateway.Call, in *putLifecyclePolicyInput) (*lifecyclePolicyOutput, error) {
 	text := aws.ToString(in.Text)
 	if _, err := parseLifecycle(text); err != nil {
 		return nil, invalid("LifecyclePolicyText", "Lifecycle policy validation failure: %v", err)
 	}
-	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
 		r.Lifecycle, r.LifecycleAt = text, time.Time{}
 		return nil
 	})
@@ -98,7 +98,7 @@ func (e *ECR) noLifecycle(name string) error {
 	return exception("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", name, e.cfg.Account)
 }
 
-func (e *ECR) getLifecyclePolicy(ctx context.Context, _ gateway.Caller, in *repositoryInput) (*lifecyclePolicyOutput, error) {
+func (e *ECR) getLifecyclePolicy(ctx context.Context, _ *gateway.Call, in *repositoryInput) (*lifecyclePolicyOutput, error) {
 	r, err := e.read(ctx, in.place)
 	if err == nil && r.Lifecycle == "" {
 		err = e.noLifecycle(r.Name)
@@ -106,9 +106,9 @@ func (e *ECR) getLifecyclePolicy(ctx context.Context, _ gateway.Caller, in *repo
 	return e.lifecycle(r), err
 }
 
-func (e *ECR) deleteLifecyclePolicy(ctx context.Context, _ gateway.Caller, in *repositoryInput) (*lifecyclePolicyOutput, error) {
+func (e *ECR) deleteLifecyclePolicy(ctx context.Context, call *gateway.Call, in *repositoryInput) (*lifecyclePolicyOutput, error) {
 	var was slipway.Repository
-	_, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+	_, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
 		if r.Lifecycle == "" {
 			return e.noLifecycle(r.Name)
 		}

@@ -122,8 +122,8 @@ func (e *ECR) pushed(name string) (slipway.Repository, error) {
 }
 
 // change edits what is set of the repository of a call.
-func (e *ECR) change(ctx context.Context, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
-	err = e.with(ctx, p, e.cfg.Store.Update, func(tx *store.Tx, have slipway.Repository) error {
+func (e *ECR) change(ctx context.Context, call *gateway.Call, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
+	err = e.with(ctx, p, call.Update, func(tx *store.Tx, have slipway.Repository) error {
 		r = have
 		if err := edit(&r); err != nil {
 			return err
@@ -155,8 +155,8 @@ type createRepositoryInput struct {
 	Encryption *encryption `json:"encryptionConfiguration"`
 }
 
-// creating are the permissions required by CreateRepository.
-func (e *ECR) creating(_ *store.Tx, in *createRepositoryInput) ([]gateway.Permission, error) {
+// createRepositoryPermissions are the permissions required by CreateRepository.
+func (e *ECR) createRepositoryPermissions(_ *store.Tx, in *createRepositoryInput) ([]gateway.Permission, error) {
 	n := gateway.Permission{Resource: e.ARN(in.at()), Context: conditions(in)}
 	return n.WithTagging("ecr:TagResource", len(in.Tags) > 0), nil
 }
@@ -167,7 +167,7 @@ type repositoryOutput struct {
 
 // createRepository makes a repository. One that was pushed to before it was
 // created becomes the one that is asked for.
-func (e *ECR) createRepository(ctx context.Context, _ gateway.Caller, in *createRepositoryInput) (*repositoryOutput, error) {
+func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *createRepositoryInput) (*repositoryOutput, error) {
 	r := slipway.Repository{Name: aws.ToString(in.RepositoryName), CreatedAt: e.cfg.Now()}
 	if err := checkName(r.Name); err != nil {
 		return nil, err
@@ -187,7 +187,7 @@ func (e *ECR) createRepository(ctx context.Context, _ gateway.Caller, in *create
 		}
 		r.Encryption, r.KMSKey = c.Type, aws.ToString(c.KMSKey)
 	}
-	err := e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		err := tx.InsertRepository(r)
 		if errors.Is(err, store.ErrNameTaken) {
 			return exception("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", r.Name, e.cfg.Account)
@@ -231,8 +231,8 @@ type describeRepositoriesOutput struct {
 	NextToken    *string      `json:"nextToken"`
 }
 
-// describing are the permissions of DescribeRepositories.
-func (e *ECR) describing(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.Permission, error) {
+// describeRepositoriesPermissions are the permissions required by DescribeRepositories.
+func (e *ECR) describeRepositoriesPermissions(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.Permission, error) {
 	if len(in.Names) == 0 {
 		return []gateway.Permission{{Resource: e.ARN("*")}}, nil
 	}
@@ -243,7 +243,7 @@ func (e *ECR) describing(_ *store.Tx, in *describeRepositoriesInput) ([]gateway.
 	return required, nil
 }
 
-func (e *ECR) describeRepositories(ctx context.Context, _ gateway.Caller, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {
+func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {
 	out := &describeRepositoriesOutput{Repositories: []repository{}}
 	if len(in.Names) > 0 {
 		if in.MaxResults != nil || in.NextToken != nil || len(in.Names) > 100 {
@@ -328,7 +328,7 @@ type deleteRepositoryInput struct {
 	Force bool `json:"force"` // with its images
 }
 
-func (e *ECR) deleteRepository(ctx context.Context, _ gateway.Caller, in *deleteRepositoryInput) (*repositoryOutput, error) {
+func (e *ECR) deleteRepository(ctx context.Context, call *gateway.Call, in *deleteRepositoryInput) (*repositoryOutput, error) {
 	r, err := e.read(ctx, in.place)
 	if err != nil {
 		return nil, err
@@ -344,7 +344,7 @@ func (e *ECR) deleteRepository(ctx context.Context, _ gateway.Caller, in *delete
 	if err := e.cfg.Images.DeleteRepository(r.Name); err != nil {
 		return nil, err
 	}
-	err = e.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		return tx.DeleteRepository(r.Name, e.ARN(r.Name))
 	})
 	return &repositoryOutput{e.shown(r)}, err
@@ -363,8 +363,8 @@ type putImageTagMutabilityOutput struct {
 	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
 }
 
-func (e *ECR) putImageTagMutability(ctx context.Context, _ gateway.Caller, in *putImageTagMutabilityInput) (*putImageTagMutabilityOutput, error) {
-	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+func (e *ECR) putImageTagMutability(ctx context.Context, call *gateway.Call, in *putImageTagMutabilityInput) (*putImageTagMutabilityOutput, error) {
+	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
 		return setMutability(r, aws.ToString(in.Mutability), in.Exclusions)
 	})
 	v := e.shown(r)
@@ -383,11 +383,11 @@ type putImageScanningConfigurationOutput struct {
 }
 
 // putImageScanningConfiguration keeps the setting; nothing is scanned.
-func (e *ECR) putImageScanningConfiguration(ctx context.Context, _ gateway.Caller, in *putImageScanningConfigurationInput) (*putImageScanningConfigurationOutput, error) {
+func (e *ECR) putImageScanningConfiguration(ctx context.Context, call *gateway.Call, in *putImageScanningConfigurationInput) (*putImageScanningConfigurationOutput, error) {
 	if in.Scanning == nil {
 		return nil, invalid("imageScanningConfiguration", "must not be null")
 	}
-	r, err := e.change(ctx, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
 		r.ScanOnPush = in.Scanning.OnPush
 		return nil
 	})

@@ -103,15 +103,15 @@ func (e *ECR) tagged(ctx context.Context, n named, run transaction, f func(tx *s
 	return e.with(ctx, p, run, func(tx *store.Tx, _ slipway.Repository) error { return f(tx, *n.ARN) })
 }
 
-func (e *ECR) tagResource(ctx context.Context, _ gateway.Caller, in *tagResourceInput) (*struct{}, error) {
-	return &struct{}{}, e.tagged(ctx, in.named, e.cfg.Store.Update, func(tx *store.Tx, arn string) error { return setTags(tx, arn, in.Tags) })
+func (e *ECR) tagResource(ctx context.Context, call *gateway.Call, in *tagResourceInput) (*struct{}, error) {
+	return &struct{}{}, e.tagged(ctx, in.named, call.Update, func(tx *store.Tx, arn string) error { return setTags(tx, arn, in.Tags) })
 }
 
-func (e *ECR) untagResource(ctx context.Context, _ gateway.Caller, in *untagResourceInput) (*struct{}, error) {
-	return &struct{}{}, e.tagged(ctx, in.named, e.cfg.Store.Update, func(tx *store.Tx, arn string) error { return tx.DeleteTags(arn, in.Keys) })
+func (e *ECR) untagResource(ctx context.Context, call *gateway.Call, in *untagResourceInput) (*struct{}, error) {
+	return &struct{}{}, e.tagged(ctx, in.named, call.Update, func(tx *store.Tx, arn string) error { return tx.DeleteTags(arn, in.Keys) })
 }
 
-func (e *ECR) listTagsForResource(ctx context.Context, _ gateway.Caller, in *listTagsForResourceInput) (*listTagsForResourceOutput, error) {
+func (e *ECR) listTagsForResource(ctx context.Context, _ *gateway.Call, in *listTagsForResourceInput) (*listTagsForResourceOutput, error) {
 	out := &listTagsForResourceOutput{Tags: []tag{}}
 	err := e.tagged(ctx, in.named, e.cfg.Store.View, func(tx *store.Tx, arn string) error {
 		list, err := tx.Tags(arn)

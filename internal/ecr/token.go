@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/sigv4"
 )
 
 // TokenUser is the user whose password is a token.
@@ -25,7 +24,7 @@ const tokenLife = 12 * time.Hour
 // its end, and is authenticated with the key's secret. So it ends with the key.
 type Tokens struct {
 	// Caller returns who owns an access key, with what signs for them.
-	Caller func(ctx context.Context, keyID string) (gateway.Caller, sigv4.Key, bool, error)
+	Caller func(ctx context.Context, keyID string) (gateway.Caller, gateway.Key, bool, error)
 
 	Now func() time.Time // time.Now when nil
 }
@@ -84,7 +83,7 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 
 // authenticate returns the last part of a token. The prefix keeps the key apart
 // from the one that signatures are made with.
-func authenticate(text string, key sigv4.Key) string {
+func authenticate(text string, key gateway.Key) string {
 	mac := hmac.New(sha256.New, []byte("ecr authorization token "+key.Secret))
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
@@ -104,13 +103,13 @@ type authorizationData struct {
 	Endpoint string    `json:"proxyEndpoint"`
 }
 
-func (e *ECR) getAuthorizationToken(ctx context.Context, c gateway.Caller, in *getAuthorizationTokenInput) (*getAuthorizationTokenOutput, error) {
+func (e *ECR) getAuthorizationToken(ctx context.Context, call *gateway.Call, in *getAuthorizationTokenInput) (*getAuthorizationTokenOutput, error) {
 	for _, id := range in.RegistryIDs {
 		if id != e.cfg.Account {
 			return nil, invalid("registryIds", "%s is not this server's registry, %s", id, e.cfg.Account)
 		}
 	}
-	token, expires, err := e.cfg.Tokens.Issue(ctx, c.KeyID)
+	token, expires, err := e.cfg.Tokens.Issue(ctx, call.Caller.KeyID)
 	if err != nil {
 		return nil, err
 	}

@@ -2,10 +2,8 @@ package gateway_test
 
 import (
 	"context"
-	"encoding/xml"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -21,10 +19,10 @@ import (
 const thing = "arn:aws:one:us-east-1:000000000000:thing/a"
 
 // limited is a bench with a user ann, a key of hers, and policies by user name.
-func limited(t *testing.T, required gateway.RequiredPermissions, documents map[string][]string) (root, ann *gatewaytest.Bench) {
+func limited(t *testing.T, required gateway.Permissions[echo], documents map[string][]string) (root, ann *gatewaytest.Bench) {
 	t.Helper()
 	s := service("one", "application/x-amz-json-1.0", "One.Echo")
-	s.Operations["One.Echo"] = s.Operations["One.Echo"].Requiring(required)
+	s.Operations[0] = gateway.Read("Echo", echoed, required)
 	b := gatewaytest.New(t)
 	b.Open([]gateway.Service{s}, func(c *gateway.Config) {
 		c.Policies = func(_ *store.Tx, user string) (list []policy.Policy, err error) {
@@ -55,11 +53,11 @@ func document(elements string) string {
 }
 
 // onText requires permission on the resource that the input names.
-var onText = gateway.PermissionsOf(func(_ *store.Tx, in *echo) ([]gateway.Permission, error) {
+func onText(_ *store.Tx, in *echo) ([]gateway.Permission, error) {
 	c := policy.NewContext()
 	c.Set("one:Text", in.Text)
 	return []gateway.Permission{{Resource: in.Text, Context: c}}, nil
-})
+}
 
 func TestPermission(t *testing.T) {
 	t.Parallel()
@@ -114,9 +112,9 @@ func TestPermission(t *testing.T) {
 // unless it is denied.
 func TestSeveralPermissions(t *testing.T) {
 	t.Parallel()
-	required := gateway.PermissionsOf(func(*store.Tx, *echo) ([]gateway.Permission, error) {
+	required := func(*store.Tx, *echo) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: thing}, {Action: "iam:PassRole", Resource: "arn:aws:iam::0:role/r"}, {Resource: "arn:aws:one:::ref", DenyOnly: true}}, nil
-	})
+	}
 	for statements, want := range map[string]string{
 		`{"Effect":"Allow","Action":"one:*","Resource":"arn:aws:one:*:*:thing/*"}`:                                                                                                                 "iam:PassRole on resource: arn:aws:iam::0:role/r because",
 		`{"Effect":"Allow","Action":["one:*","iam:PassRole"],"Resource":["arn:aws:one:*:*:thing/*","arn:aws:iam::0:role/*"]}`:                                                                      "",
@@ -156,12 +154,12 @@ func TestOrderOfChecks(t *testing.T) {
 func TestUndeclaredPermissions(t *testing.T) {
 	t.Parallel()
 	s := service("one", "x", "One.Echo")
-	s.Operations["One.Echo"] = s.Operations["One.Echo"].Requiring(nil)
+	s.Operations[0] = gateway.Read[echo, echo]("Echo", echoed, nil)
 	b := newBench(t)
 	_, err := gateway.New(gateway.Config{
 		Store: b.Store, Region: "r", Account: "a", Services: []gateway.Service{s}, Log: discard(),
 	})
-	if err == nil || !strings.Contains(err.Error(), "Echo of one does not declare what permissions it needs") {
+	if err == nil || !strings.Contains(err.Error(), "Echo of one does not declare what permissions it requires") {
 		t.Error(err)
 	}
 }
@@ -169,7 +167,7 @@ func TestUndeclaredPermissions(t *testing.T) {
 func TestKeys(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{"ann": {document(`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"ann"}}}`)}}
-	root, ann := limited(t, gateway.OwnAction, allowed)
+	root, ann := limited(t, gateway.AnyResource, allowed)
 	session := slipway.Session{ID: "ASIAANN", Secret: "s", Token: "t", User: "ann", CreatedAt: gatewaytest.T0, ExpiresAt: gatewaytest.T0.Add(time.Hour)}
 	root.Update(func(tx *store.Tx) error { return tx.InsertSession(session, gatewaytest.T0) })
 	temporary := ann.As(slipway.AccessKey{ID: "ASIAANN", Secret: "s"}, "t")
@@ -198,105 +196,6 @@ func TestKeys(t *testing.T) {
 	expect(ann, "UnrecognizedClientException")
 }
 
-type form struct {
-	Name *string
-	Tags []struct{ Key, Value *string }
-}
-
-// queryBench is a bench with a service of the query protocol beside one of AWS
-// JSON.
-func queryBench(t *testing.T) *gatewaytest.Bench {
-	t.Helper()
-	b := gatewaytest.New(t)
-	b.Open([]gateway.Service{
-		service("one", "application/x-amz-json-1.0", "One.Echo"),
-		{
-			SigningName: "forms", ContentType: "text/xml", Internal: "ServiceFailure", Version: "2010-05-08", Namespace: "https://forms.test/doc/", Global: true,
-			Operations: map[string]gateway.Operation{
-				"Repeat": gateway.Handle("Repeat", nil, false, func(_ context.Context, _ gateway.Caller, in *form) (*form, error) {
-					if in.Name != nil && *in.Name == "fail" {
-						return nil, errors.New("hush")
-					}
-					return in, nil
-				}).Requiring(gateway.OwnAction),
-			},
-		},
-	})
-	return b
-}
-
-// raw makes a call whose answer is not JSON.
-func raw(b *gatewaytest.Bench, r *http.Request) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	b.Gateway.ServeHTTP(w, r)
-	return w
-}
-
-func TestQueryProtocol(t *testing.T) {
-	t.Parallel()
-	b := queryBench(t)
-	w := raw(b, b.Form("forms", "2010-05-08", "Repeat", "Name", "a<b", "Tags.member.1.Key", "k", "Tags.member.1.Value", ""))
-	id := w.Header().Get("X-Amzn-Requestid")
-	want := `<RepeatResponse xmlns="https://forms.test/doc/"><RepeatResult><Name>a&lt;b</Name>` +
-		`<Tags><member><Key>k</Key><Value></Value></member></Tags></RepeatResult>` +
-		`<ResponseMetadata><RequestId>` + id + `</RequestId></ResponseMetadata></RepeatResponse>`
-	if w.Code != 200 || w.Body.String() != want || w.Header().Get("Content-Type") != "text/xml" || w.Header().Get("Date") == "" {
-		t.Errorf("%d %s\nwant %s", w.Code, w.Body, want)
-	}
-}
-
-func TestQueryErrors(t *testing.T) {
-	t.Parallel()
-	b := queryBench(t)
-	b.Update(func(tx *store.Tx) error {
-		return errors.Join(
-			tx.InsertUser(slipway.User{Name: "ann", ID: "AIDAANN", Path: "/"}),
-			tx.InsertAccessKey(slipway.AccessKey{ID: "AKIAANN", Secret: "s", User: "ann"}),
-			tx.InsertSession(slipway.Session{ID: "ASIAOLD", Secret: "s", Token: "t", User: "root", ExpiresAt: gatewaytest.T0}, time.Time{}),
-		)
-	})
-	ok := func(b *gatewaytest.Bench) *http.Request { return b.Form("forms", "2010-05-08", "Repeat") }
-	unsigned := ok(b)
-	unsigned.Header.Del("Authorization")
-	for name, c := range map[string]struct {
-		r      *http.Request
-		status int
-		code   string
-	}{
-		"unknown action":   {b.Form("forms", "2010-05-08", "Destroy"), 400, "InvalidAction"},
-		"other version":    {b.Form("forms", "2011-05-08", "Repeat"), 400, "InvalidAction"},
-		"no action":        {b.Form("forms", "2010-05-08", ""), 400, "MissingAction"},
-		"unknown service":  {b.Form("one", "2010-05-08", "Repeat"), 400, "InvalidAction"},
-		"not signed":       {unsigned, 403, "MissingAuthenticationToken"},
-		"unknown key":      {ok(b.As(slipway.AccessKey{ID: "AKIANOBODY", Secret: "s"}, "")), 403, "InvalidClientTokenId"},
-		"wrong secret":     {ok(b.As(slipway.AccessKey{ID: "AKIAANN", Secret: "t"}, "")), 403, "SignatureDoesNotMatch"},
-		"expired token":    {ok(b.As(slipway.AccessKey{ID: "ASIAOLD", Secret: "s"}, "t")), 403, "ExpiredToken"},
-		"no permission":    {ok(b.As(slipway.AccessKey{ID: "AKIAANN", Secret: "s"}, "")), 403, "AccessDenied"},
-		"internal failure": {b.Form("forms", "2010-05-08", "Repeat", "Name", "fail"), 500, "ServiceFailure"},
-	} {
-		w := raw(b, c.r)
-		var doc struct {
-			XMLName   xml.Name `xml:"ErrorResponse"`
-			Error     struct{ Type, Code, Message string }
-			RequestID string `xml:"RequestId"`
-		}
-		if err := xml.Unmarshal(w.Body.Bytes(), &doc); err != nil {
-			t.Errorf("%s: %v: %s", name, err, w.Body)
-			continue
-		}
-		fault := "Sender"
-		if c.status == 500 {
-			fault = "Receiver"
-		}
-		if w.Code != c.status || doc.Error.Code != c.code || doc.Error.Type != fault || doc.Error.Message == "" || doc.RequestID != w.Header().Get("X-Amzn-Requestid") {
-			t.Errorf("%s: %d %s, want %d %s", name, w.Code, w.Body, c.status, c.code)
-		}
-		if strings.Contains(w.Body.String(), "hush") {
-			t.Errorf("%s: the answer tells the cause", name)
-		}
-	}
-}
-
 // record is an auditor that remembers.
 type record struct {
 	mu           sync.Mutex // guards all
@@ -320,20 +219,18 @@ func TestAudit(t *testing.T) {
 	t.Parallel()
 	var kept record
 	b := gatewaytest.New(t)
-	change := func(changes bool) gateway.Operation {
-		return gateway.Handle("Change", nil, changes, func(ctx context.Context, _ gateway.Caller, in *echo) (*echo, error) {
-			err := b.Store.Update(ctx, func(tx *store.Tx) error {
-				if in.Text == "fail" {
-					return slipway.Errorf(slipway.InvalidRequest, "no")
-				}
-				return nil
-			})
-			return in, err
-		}).Requiring(onText)
+	handler := func(ctx context.Context, call *gateway.Call, in *echo) (*echo, error) {
+		err := call.Update(ctx, func(*store.Tx) error {
+			if in.Text == "fail" {
+				return slipway.Errorf(slipway.InvalidRequest, "no")
+			}
+			return nil
+		})
+		return in, err
 	}
 	b.Open([]gateway.Service{{
-		SigningName: "one", ContentType: "x", Internal: "InternalFailure",
-		Operations: map[string]gateway.Operation{"One.Change": change(true), "One.Look": change(false)},
+		Name: "one", Internal: "InternalFailure", Protocol: gateway.Protocol{ContentType: "x", Targets: []string{"One."}},
+		Operations: []gateway.Operation{gateway.Mutate("Change", handler, onText), gateway.Read("Look", handler, onText)},
 	}}, func(c *gateway.Config) { c.Audit = &kept })
 	b.Call("One.Look", `{"Text":"x"}`)
 	b.Call("One.Change", `{"Text":1}`) // not understood

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -16,21 +15,22 @@ import (
 func TestException(t *testing.T) {
 	t.Parallel()
 	internal := Service{Internal: "InternalServiceErrorException"}
-	plain := target{service: Service{Internal: "InternalFailure"}}
-	model := func(name string) target {
+	plain := Call{Service: Service{Internal: "InternalFailure"}}
+	model := func(name string) Call {
 		op, ok := wire.OperationNamed(name)
 		if !ok {
 			t.Fatal(name)
 		}
-		return target{Operation{Model: op}, internal}
+		return Call{Service: internal, Operation: Operation{Model: op}}
 	}
-	full := exception(fmt.Errorf("insert: %w", store.ErrFull), model("PauseService"))
+	paused := model("PauseService")
+	full := exception(fmt.Errorf("insert: %w", store.ErrFull), &paused)
 	if full.Name != "InternalServiceErrorException" || !strings.Contains(full.Message, "disk is full") {
 		t.Errorf("a full disk is answered %s %q", full.Name, full.Message)
 	}
 	for _, c := range []struct {
 		err    error
-		of     target
+		of     Call
 		name   string
 		status int
 	}{
@@ -39,14 +39,13 @@ func TestException(t *testing.T) {
 		{slipway.Errorf(slipway.InvalidState, "x"), model("StartDeployment"), "InvalidRequestException", 400},
 		{slipway.Errorf(slipway.QuotaExceeded, "x"), model("CreateService"), "ServiceQuotaExceededException", 402},
 		{fmt.Errorf("wrapped: %w", slipway.Errorf(slipway.InvalidState, "x")), model("PauseService"), "InvalidStateException", 400},
-		{&sigv4.Error{Code: sigv4.RequestEntityTooLarge, Message: "x"}, model("PauseService"), "RequestEntityTooLargeException", 413},
 		{wire.NewException("X", "x"), plain, "X", 400},
 		{errors.New("x"), plain, "InternalFailure", 500},
 		{errors.New("x"), model("PauseService"), "InternalServiceErrorException", 500},
 		{fmt.Errorf("wait: %w", context.Canceled), model("PauseService"), "RequestAbortedException", 400},
 	} {
-		if e := exception(c.err, c.of); e.Name != c.name || e.Status != c.status {
-			t.Errorf("%v of %v: %d %s, want %d %s", c.err, c.of.Model, e.Status, e.Name, c.status, c.name)
+		if e := exception(c.err, &c.of); e.Name != c.name || e.Status != c.status {
+			t.Errorf("%v of %v: %d %s, want %d %s", c.err, c.of.Operation.Model, e.Status, e.Name, c.status, c.name)
 		}
 	}
 }

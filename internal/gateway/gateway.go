@@ -4,54 +4,49 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
-	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // Config is what the gateway needs.
 type Config struct {
 	Store    *store.Store // of access keys
-	Region   string       // of signatures
+	Region   string       // aws:RequestedRegion in policies
 	Account  string       // twelve digits; of the ARNs of callers
-	Services []Service    // the first words the errors of calls that name none
+	Services []Service
 	Log      *slog.Logger
 
-	// Policies are what users but root may do; nil is nothing.
+	// Policies returns what users except root may do; nil is nothing.
 	Policies Policies
 
 	// Unseal opens the secret of an access key as the store holds it; nil when
-	// it holds secrets as they are.
+	// the store holds plain secrets.
 	Unseal func(keyID, sealed string) (string, error)
 
 	Audit Auditor // nil when nothing keeps records
 
 	Now func() time.Time // time.Now when nil
 
-	// BodyWithin is how long a request's body may take to arrive, 30 s when 0.
-	BodyWithin time.Duration
-
 	// Observe, if not nil, is called after each call with the name of its
 	// operation ("" for an unknown one) and of its exception ("" for success).
 	Observe func(operation, exception string, took time.Duration)
 }
 
-// Gateway is the endpoint. It is an http.Handler for POST /.
+// Gateway makes calls.
 type Gateway struct {
-	cfg      Config
-	verifier *sigv4.Verifier
-	targets  map[string]target  // of AWS JSON, by X-Amz-Target
-	forms    map[string]Service // of the query protocol, by signing name
-	attempts attempts
+	cfg        Config
+	operations map[string]target // by service and name: "apprunner:CreateService"
 }
 
-// maxBody bounds a request's body in bytes. It leaves room for some twenty
-// environment variables of the longest value that the model allows; no process
-// can be started with more.
-const maxBody = 1 << 20
+// target is an operation and the service it belongs to.
+type target struct {
+	service   Service
+	operation Operation
+}
 
-// New checks cfg and returns the endpoint.
+// New checks cfg and returns the gateway.
 func New(cfg Config) (*Gateway, error) {
 	if cfg.Store == nil || cfg.Log == nil || cfg.Region == "" || cfg.Account == "" || len(cfg.Services) == 0 {
 		return nil, errors.New("gateway: store, region, account, services and log are required")
@@ -59,32 +54,44 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	if cfg.BodyWithin == 0 {
-		cfg.BodyWithin = 30 * time.Second
-	}
-	g := &Gateway{
-		cfg:      cfg,
-		verifier: &sigv4.Verifier{MaxBody: maxBody, Now: cfg.Now},
-		targets:  map[string]target{},
-		forms:    map[string]Service{},
-		attempts: attempts{known: map[attemptID]*attempt{}},
-	}
-	for _, s := range cfg.Services {
-		for _, o := range s.Operations {
-			if o.RequiredPermissions == nil {
-				return nil, fmt.Errorf("gateway: %s of %s does not declare what permissions it needs; see Operation.Requiring", o.Name, s.SigningName)
-			}
-		}
-		if s.query() {
-			g.forms[s.SigningName] = s
-			continue
-		}
-		for name, o := range s.Operations {
-			if _, twice := g.targets[name]; twice {
-				return nil, fmt.Errorf("gateway: two services answer %s", name)
-			}
-			g.targets[name] = target{o, s}
+	g := &Gateway{cfg: cfg, operations: map[string]target{}}
+	g.cfg.Services = make([]Service, len(cfg.Services))
+	for i, s := range cfg.Services {
+		var err error
+		if g.cfg.Services[i], err = g.register(s); err != nil {
+			return nil, err
 		}
 	}
 	return g, nil
 }
+
+// register adds a service's operations and returns the service with what they
+// inherit from it.
+func (g *Gateway) register(s Service) (Service, error) {
+	if s.Source == "" {
+		s.Source = s.Name + ".amazonaws.com"
+	}
+	s.Operations = slices.Clone(s.Operations)
+	for i := range s.Operations {
+		o := &s.Operations[i]
+		id := s.Name + ":" + o.Name
+		if o.permissions == nil {
+			return s, fmt.Errorf("gateway: %s of %s does not declare what permissions it requires", o.Name, s.Name)
+		}
+		if _, twice := g.operations[id]; twice {
+			return s, fmt.Errorf("gateway: two operations are called %s", id)
+		}
+		o.Redact = append(slices.Clone(o.Redact), s.Redact...)
+		if s.Model != nil && o.Target == "" {
+			var ok bool
+			if o.Model, ok = s.Model(o.Name); !ok {
+				return s, fmt.Errorf("gateway: the model of %s has no operation %s", s.Name, o.Name)
+			}
+		}
+		g.operations[id] = target{s, *o}
+	}
+	return s, nil
+}
+
+// Services returns the services, for a transport.
+func (g *Gateway) Services() []Service { return g.cfg.Services }

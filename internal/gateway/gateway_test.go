@@ -1,39 +1,37 @@
 package gateway_test
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"io"
 	"log/slog"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
 type echo struct{ Text string }
 
-// service is one with a single operation, which fails when it is told to.
-func service(signingName, contentType, target string) gateway.Service {
-	_, name, _ := strings.Cut(target, ".")
+// service is one with a single operation, which panics when it is told to.
+func service(name, contentType, target string) gateway.Service {
+	prefix, operation, _ := strings.Cut(target, ".")
 	return gateway.Service{
-		SigningName: signingName, ContentType: contentType, Internal: "InternalFailure",
-		Operations: map[string]gateway.Operation{
-			target: gateway.Handle(name, nil, false, func(_ context.Context, _ gateway.Caller, in *echo) (*echo, error) {
-				if in.Text == "panic" {
-					panic("hush")
-				}
-				return in, nil
-			}).Requiring(gateway.OwnAction),
+		Name: name, Internal: "InternalFailure",
+		Protocol: gateway.Protocol{ContentType: contentType, Targets: []string{prefix + "."}},
+		Operations: []gateway.Operation{
+			gateway.Read(operation, echoed, gateway.AnyResource),
 		},
 	}
+}
+
+// echoed returns its input, or panics when it is told to.
+func echoed(_ context.Context, _ *gateway.Call, in *echo) (*echo, error) {
+	if in.Text == "panic" {
+		panic("hush")
+	}
+	return in, nil
 }
 
 func newBench(t *testing.T, options ...func(*gateway.Config)) *gatewaytest.Bench {
@@ -43,75 +41,6 @@ func newBench(t *testing.T, options ...func(*gateway.Config)) *gatewaytest.Bench
 		service("two", "application/x-amz-json-1.1", "Two.Repeat"),
 	}, options...)
 	return b
-}
-
-func TestHeaders(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$`)
-	seen := map[string]bool{}
-	unsigned := b.Request("One.Echo", "{}")
-	unsigned.Header.Del("Authorization")
-	for name, r := range map[string]*http.Request{
-		"success":        b.Request("One.Echo", "{}"),
-		"exception":      b.Request("One.Echo", `{"Text":1}`),
-		"unknown target": b.Request("One.Nothing", "{}"),
-		"not signed":     unsigned,
-	} {
-		h := b.Send(r).Header()
-		if id := h.Get("x-amzn-RequestId"); !uuid.MatchString(id) || seen[id] {
-			t.Errorf("%s: request id %q", name, id)
-		} else {
-			seen[id] = true
-		}
-		if d := h.Get("Date"); d != gatewaytest.T0.Format(http.TimeFormat) {
-			t.Errorf("%s: Date %q", name, d)
-		}
-		if c := h.Get("Content-Type"); c != "application/x-amz-json-1.0" {
-			t.Errorf("%s: Content-Type %q", name, c)
-		}
-	}
-	if c := b.Call("Two.Repeat", "{}").Header().Get("Content-Type"); c != "application/x-amz-json-1.1" {
-		t.Errorf("the other service: Content-Type %q", c)
-	}
-}
-
-// A body that does not come is not waited for without end.
-func TestSlowBody(t *testing.T) {
-	t.Parallel()
-	b := newBench(t, func(c *gateway.Config) { c.BodyWithin = 50 * time.Millisecond })
-	s := httptest.NewServer(b.Gateway)
-	defer s.Close()
-	r := b.Request("One.Echo", `{"Text":"x"}`)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	var head strings.Builder
-	r.Header.Write(&head)
-	fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: %s\r\nContent-Length: 12\r\n%s\r\n{\"Text", r.Host, head.String())
-	answer, err := http.ReadResponse(bufio.NewReader(conn), r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, _ := io.ReadAll(answer.Body)
-	if answer.StatusCode != http.StatusRequestTimeout || !strings.Contains(string(text), "RequestTimeoutException") {
-		t.Errorf("got %s %s, want 408 RequestTimeoutException", answer.Status, text)
-	}
-}
-
-// A signature holds for the service it names alone.
-func TestScope(t *testing.T) {
-	t.Parallel()
-	b := newBench(t)
-	r := b.Request("Two.Repeat", "{}")
-	r.Header.Set("X-Amz-Target", "One.Echo")
-	const want = `{"__type":"InvalidSignatureException","Message":"Credential should be scoped to correct service: 'one'."}`
-	if w := b.Send(r); w.Code != 403 || w.Body.String() != want {
-		t.Errorf("%d %s, want %s", w.Code, w.Body, want)
-	}
 }
 
 // A panic is one call's internal failure, told to the log alone.
@@ -159,7 +88,12 @@ func TestNewRefuses(t *testing.T) {
 		"store, region, account, services and log": func(c *gateway.Config) { c.Log = nil },
 		"region, account":                          func(c *gateway.Config) { c.Account = "" },
 		"services and":                             func(c *gateway.Config) { c.Services = nil },
-		"two services answer One.Echo":             func(c *gateway.Config) { c.Services = []gateway.Service{one, service("two", "", "One.Echo")} },
+		"two operations are called one:Echo":       func(c *gateway.Config) { c.Services = []gateway.Service{one, service("one", "", "Two.Echo")} },
+		"model of one has no operation Echo": func(c *gateway.Config) {
+			other := one
+			other.Model = wire.OperationNamed
+			c.Services = []gateway.Service{other}
+		},
 	} {
 		cfg := whole
 		without(&cfg)

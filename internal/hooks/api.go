@@ -58,16 +58,16 @@ func NewAPI(cfg APIConfig) (*API, error) {
 // Service returns the operations for the gateway.
 func (a *API) Service() gateway.Service {
 	return gateway.Service{
-		SigningName: "apprunner",
-		ContentType: "application/x-amz-json-1.0",
-		Internal:    "InternalServiceErrorException",
-		Operations: map[string]gateway.Operation{
-			"Slipway.CreateWebhook":         gateway.Handle("CreateWebhook", nil, true, a.create).Requiring(gateway.OwnAction).Redacting("Secret"),
-			"Slipway.DescribeWebhook":       gateway.Handle("DescribeWebhook", nil, false, a.describe).Requiring(gateway.PermissionsOf(a.required)),
-			"Slipway.ListWebhooks":          gateway.Handle("ListWebhooks", nil, false, a.list).Requiring(gateway.OwnAction),
-			"Slipway.ListWebhookDeliveries": gateway.Handle("ListWebhookDeliveries", nil, false, a.deliveries).Requiring(gateway.PermissionsOf(a.deliveriesPermissions)),
-			"Slipway.TestWebhook":           gateway.Handle("TestWebhook", nil, true, a.test).Requiring(gateway.PermissionsOf(a.required)),
-			"Slipway.DeleteWebhook":         gateway.Handle("DeleteWebhook", nil, true, a.remove).Requiring(gateway.PermissionsOf(a.required)),
+		Name:     "apprunner",
+		Internal: "InternalServiceErrorException",
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.0", Targets: []string{"Slipway."}},
+		Operations: []gateway.Operation{
+			gateway.Mutate("CreateWebhook", a.create, gateway.AnyResource).Redacting("Secret"),
+			gateway.Read("DescribeWebhook", a.describe, a.webhookPermissions),
+			gateway.Read("ListWebhooks", a.list, gateway.AnyResource),
+			gateway.Read("ListWebhookDeliveries", a.deliveries, a.deliveriesPermissions),
+			gateway.Mutate("TestWebhook", a.test, a.webhookPermissions),
+			gateway.Mutate("DeleteWebhook", a.remove, a.webhookPermissions),
 		},
 	}
 }
@@ -148,7 +148,7 @@ type Delivery struct {
 }
 
 // create makes a webhook. Only the answer shows its key.
-func (a *API) create(ctx context.Context, _ gateway.Caller, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
+func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
 	h := slipway.Webhook{
 		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
 	}
@@ -157,7 +157,7 @@ func (a *API) create(ctx context.Context, _ gateway.Caller, in *CreateWebhookInp
 		return nil, err
 	}
 	h.Secret = a.cfg.Keys.Seal(owner(h.ID), key)
-	err = a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		list, err := tx.Webhooks()
 		if err != nil {
 			return err
@@ -222,7 +222,7 @@ func parseKey(secret *string) ([]byte, error) {
 	return key, nil
 }
 
-func (a *API) describe(ctx context.Context, _ gateway.Caller, in *WebhookInput) (out *WebhookOutput, err error) {
+func (a *API) describe(ctx context.Context, _ *gateway.Call, in *WebhookInput) (out *WebhookOutput, err error) {
 	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		h, err := webhook(tx, in.WebhookID)
 		if err != nil {
@@ -236,7 +236,7 @@ func (a *API) describe(ctx context.Context, _ gateway.Caller, in *WebhookInput) 
 	return out, err
 }
 
-func (a *API) list(ctx context.Context, _ gateway.Caller, _ *ListWebhooksInput) (*ListWebhooksOutput, error) {
+func (a *API) list(ctx context.Context, _ *gateway.Call, _ *ListWebhooksInput) (*ListWebhooksOutput, error) {
 	out := &ListWebhooksOutput{Webhooks: []Webhook{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, err := tx.Webhooks()
@@ -256,9 +256,9 @@ func (a *API) list(ctx context.Context, _ gateway.Caller, _ *ListWebhooksInput) 
 }
 
 // remove deletes a webhook and forgets what it has not been sent.
-func (a *API) remove(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*WebhookOutput, error) {
+func (a *API) remove(ctx context.Context, call *gateway.Call, in *WebhookInput) (*WebhookOutput, error) {
 	var h slipway.Webhook
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+	err := call.Update(ctx, func(tx *store.Tx) (err error) {
 		if h, err = webhook(tx, in.WebhookID); err != nil {
 			return err
 		}
@@ -269,9 +269,9 @@ func (a *API) remove(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*
 }
 
 // test sends an event to one webhook, whatever that wants.
-func (a *API) test(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*TestWebhookOutput, error) {
+func (a *API) test(ctx context.Context, call *gateway.Call, in *WebhookInput) (*TestWebhookOutput, error) {
 	var e slipway.BusEvent
-	err := a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		h, err := webhook(tx, in.WebhookID)
 		if err != nil {
 			return err
@@ -284,7 +284,7 @@ func (a *API) test(ctx context.Context, _ gateway.Caller, in *WebhookInput) (*Te
 	return &TestWebhookOutput{e.ID}, err
 }
 
-func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookDeliveriesInput) (*ListWebhookDeliveriesOutput, error) {
+func (a *API) deliveries(ctx context.Context, _ *gateway.Call, in *ListWebhookDeliveriesInput) (*ListWebhookDeliveriesOutput, error) {
 	n := int32(maxDeliveries)
 	if in.MaxResults != nil {
 		n = *in.MaxResults
@@ -317,8 +317,8 @@ func (a *API) deliveries(ctx context.Context, _ gateway.Caller, in *ListWebhookD
 	return out, err
 }
 
-// required returns the permissions of a call about one webhook.
-func (a *API) required(_ *store.Tx, in *WebhookInput) ([]gateway.Permission, error) {
+// webhookPermissions are the permissions required by a call about one webhook.
+func (a *API) webhookPermissions(_ *store.Tx, in *WebhookInput) ([]gateway.Permission, error) {
 	return []gateway.Permission{{Resource: a.arn(aws.ToString(in.WebhookID))}}, nil
 }
 

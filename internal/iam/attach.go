@@ -16,15 +16,17 @@ import (
 )
 
 // attachments adds the operations that attach managed policies to users.
-func (i *IAM) attachments(m map[string]gateway.Operation) {
-	add(m, "AttachUserPolicy", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Permission, error) {
-		return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
-	}), i.attach)
-	add(m, "DetachUserPolicy", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.DetachUserPolicyInput) ([]gateway.Permission, error) {
-		return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
-	}), i.detach)
-	add(m, "ListAttachedUserPolicies", false, onUser(i, func(in *iam.ListAttachedUserPoliciesInput) *string { return in.UserName }), i.listAttached)
-	add(m, "ListEntitiesForPolicy", false, onPolicy(func(in *iam.ListEntitiesForPolicyInput) *string { return in.PolicyArn }), i.listEntities)
+func (i *IAM) attachments() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("AttachUserPolicy", i.attach, func(tx *store.Tx, in *iam.AttachUserPolicyInput) ([]gateway.Permission, error) {
+			return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
+		}),
+		gateway.Mutate("DetachUserPolicy", i.detach, func(tx *store.Tx, in *iam.DetachUserPolicyInput) ([]gateway.Permission, error) {
+			return i.attachPermissions(tx, in.UserName, in.PolicyArn), nil
+		}),
+		gateway.Read("ListAttachedUserPolicies", i.listAttached, onUser(i, func(in *iam.ListAttachedUserPoliciesInput) *string { return in.UserName })),
+		gateway.Read("ListEntitiesForPolicy", i.listEntities, onPolicy(func(in *iam.ListEntitiesForPolicyInput) *string { return in.PolicyArn })),
+	}
 }
 
 // attachPermissions: besides the user, the policy may be a condition.
@@ -34,8 +36,8 @@ func (i *IAM) attachPermissions(tx *store.Tx, user, arn *string) []gateway.Permi
 	return []gateway.Permission{{Resource: i.userARN(tx, user), Context: keys}}
 }
 
-func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPolicyInput) (*iam.AttachUserPolicyOutput, error) {
-	return &iam.AttachUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+func (i *IAM) attach(ctx context.Context, call *gateway.Call, in *iam.AttachUserPolicyInput) (*iam.AttachUserPolicyOutput, error) {
+	return &iam.AttachUserPolicyOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		p, err := i.policy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -51,8 +53,8 @@ func (i *IAM) attach(ctx context.Context, _ gateway.Caller, in *iam.AttachUserPo
 	})
 }
 
-func (i *IAM) detach(ctx context.Context, _ gateway.Caller, in *iam.DetachUserPolicyInput) (*iam.DetachUserPolicyOutput, error) {
-	return &iam.DetachUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+func (i *IAM) detach(ctx context.Context, call *gateway.Call, in *iam.DetachUserPolicyInput) (*iam.DetachUserPolicyOutput, error) {
+	return &iam.DetachUserPolicyOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		arn, err := required("policyArn", in.PolicyArn)
 		if err != nil {
 			return err
@@ -65,7 +67,7 @@ func (i *IAM) detach(ctx context.Context, _ gateway.Caller, in *iam.DetachUserPo
 	})
 }
 
-func (i *IAM) listAttached(ctx context.Context, _ gateway.Caller, in *iam.ListAttachedUserPoliciesInput) (*iam.ListAttachedUserPoliciesOutput, error) {
+func (i *IAM) listAttached(ctx context.Context, _ *gateway.Call, in *iam.ListAttachedUserPoliciesInput) (*iam.ListAttachedUserPoliciesOutput, error) {
 	out := iam.ListAttachedUserPoliciesOutput{AttachedPolicies: []types.AttachedPolicy{}}
 	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		arns, err := tx.AttachedPolicies(u.Name)
@@ -89,7 +91,7 @@ func (i *IAM) listAttached(ctx context.Context, _ gateway.Caller, in *iam.ListAt
 	return &out, err
 }
 
-func (i *IAM) listEntities(ctx context.Context, _ gateway.Caller, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
+func (i *IAM) listEntities(ctx context.Context, _ *gateway.Call, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
 	out := iam.ListEntitiesForPolicyOutput{PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{}, PolicyUsers: []types.PolicyUser{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)

@@ -1,9 +1,9 @@
 package iam
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
@@ -41,26 +41,15 @@ func (i *IAM) now() time.Time { return i.cfg.Now().UTC().Truncate(time.Second) }
 
 // Service returns IAM's operations for the gateway.
 func (i *IAM) Service() gateway.Service {
-	m := map[string]gateway.Operation{}
-	i.users(m)
-	i.stubs(m)
-	i.keys(m)
-	i.managed(m)
-	i.policyTags(m)
-	i.versions(m)
-	i.attachments(m)
-	i.inline(m)
-	i.simulations(m)
 	return gateway.Service{
-		SigningName: "iam", ContentType: "text/xml", Internal: "ServiceFailure",
-		Version: "2010-05-08", Namespace: "https://iam.amazonaws.com/doc/2010-05-08/", Global: true,
-		Operations: m,
+		Name: "iam", Internal: "ServiceFailure",
+		Protocol: gateway.Protocol{
+			ContentType: "text/xml", Version: "2010-05-08", Namespace: "https://iam.amazonaws.com/doc/2010-05-08/", Global: true,
+		},
+		Operations: slices.Concat(
+			i.users(), i.stubs(), i.keys(), i.managed(), i.policyTags(), i.versions(), i.attachments(), i.inline(), i.simulations(),
+		),
 	}
-}
-
-// add adds an operation. changes tells whether it may change something.
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, n gateway.RequiredPermissions, h func(context.Context, gateway.Caller, *I) (*O, error)) {
-	m[name] = gateway.Handle(name, nil, changes, h).Requiring(n)
 }
 
 // The faults of callers that several operations have.

@@ -73,7 +73,7 @@ func newBench(t *testing.T) *bench {
 	b.Open([]gateway.Service{i.Service(), i.STS()}, func(c *gateway.Config) {
 		c.Policies, c.Unseal = i.Policies, keys.Unseal
 	})
-	srv := httptest.NewServer(b.Gateway)
+	srv := httptest.NewServer(b.Handler)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(b.Logged)
@@ -670,7 +670,7 @@ func TestWire(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	w := httptest.NewRecorder()
-	b.Gateway.ServeHTTP(w, b.Form("sts", "2011-06-15", "GetCallerIdentity"))
+	b.Handler.ServeHTTP(w, b.Form("sts", "2011-06-15", "GetCallerIdentity"))
 	want := `<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>` +
 		`<Account>000000000000</Account><Arn>arn:aws:iam::000000000000:root</Arn><UserId>000000000000</UserId></GetCallerIdentityResult>` +
 		`<ResponseMetadata><RequestId>` + w.Header().Get("X-Amzn-Requestid") + `</RequestId></ResponseMetadata></GetCallerIdentityResponse>`

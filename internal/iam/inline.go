@@ -13,14 +13,16 @@ import (
 )
 
 // inline adds the operations on inline policies of users.
-func (i *IAM) inline(m map[string]gateway.Operation) {
-	add(m, "PutUserPolicy", true, onUser(i, func(in *iam.PutUserPolicyInput) *string { return in.UserName }), i.putInline)
-	add(m, "GetUserPolicy", false, onUser(i, func(in *iam.GetUserPolicyInput) *string { return in.UserName }), i.getInline)
-	add(m, "ListUserPolicies", false, onUser(i, func(in *iam.ListUserPoliciesInput) *string { return in.UserName }), i.listInline)
-	add(m, "DeleteUserPolicy", true, onUser(i, func(in *iam.DeleteUserPolicyInput) *string { return in.UserName }), i.deleteInline)
+func (i *IAM) inline() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("PutUserPolicy", i.putInline, onUser(i, func(in *iam.PutUserPolicyInput) *string { return in.UserName })),
+		gateway.Read("GetUserPolicy", i.getInline, onUser(i, func(in *iam.GetUserPolicyInput) *string { return in.UserName })),
+		gateway.Read("ListUserPolicies", i.listInline, onUser(i, func(in *iam.ListUserPoliciesInput) *string { return in.UserName })),
+		gateway.Mutate("DeleteUserPolicy", i.deleteInline, onUser(i, func(in *iam.DeleteUserPolicyInput) *string { return in.UserName })),
+	}
 }
 
-func (i *IAM) putInline(ctx context.Context, _ gateway.Caller, in *iam.PutUserPolicyInput) (*iam.PutUserPolicyOutput, error) {
+func (i *IAM) putInline(ctx context.Context, call *gateway.Call, in *iam.PutUserPolicyInput) (*iam.PutUserPolicyOutput, error) {
 	name, err := checkedName("policyName", in.PolicyName, maxPolicyName)
 	if err != nil {
 		return nil, err
@@ -29,7 +31,7 @@ func (i *IAM) putInline(ctx context.Context, _ gateway.Caller, in *iam.PutUserPo
 	if err != nil {
 		return nil, err
 	}
-	return &iam.PutUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.PutUserPolicyOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		have, err := tx.InlinePolicies(u.Name)
 		if err != nil {
 			return err
@@ -47,7 +49,7 @@ func (i *IAM) putInline(ctx context.Context, _ gateway.Caller, in *iam.PutUserPo
 	})
 }
 
-func (i *IAM) getInline(ctx context.Context, _ gateway.Caller, in *iam.GetUserPolicyInput) (*iam.GetUserPolicyOutput, error) {
+func (i *IAM) getInline(ctx context.Context, _ *gateway.Call, in *iam.GetUserPolicyInput) (*iam.GetUserPolicyOutput, error) {
 	name, err := required("policyName", in.PolicyName)
 	if err != nil {
 		return nil, err
@@ -72,7 +74,7 @@ func noInline(name string) error {
 	return noSuchEntity("The user policy with name %.128s cannot be found.", name)
 }
 
-func (i *IAM) listInline(ctx context.Context, _ gateway.Caller, in *iam.ListUserPoliciesInput) (*iam.ListUserPoliciesOutput, error) {
+func (i *IAM) listInline(ctx context.Context, _ *gateway.Call, in *iam.ListUserPoliciesInput) (*iam.ListUserPoliciesOutput, error) {
 	out := iam.ListUserPoliciesOutput{PolicyNames: []string{}}
 	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		have, err := tx.InlinePolicies(u.Name)
@@ -89,12 +91,12 @@ func (i *IAM) listInline(ctx context.Context, _ gateway.Caller, in *iam.ListUser
 	return &out, err
 }
 
-func (i *IAM) deleteInline(ctx context.Context, _ gateway.Caller, in *iam.DeleteUserPolicyInput) (*iam.DeleteUserPolicyOutput, error) {
+func (i *IAM) deleteInline(ctx context.Context, call *gateway.Call, in *iam.DeleteUserPolicyInput) (*iam.DeleteUserPolicyOutput, error) {
 	name, err := required("policyName", in.PolicyName)
 	if err != nil {
 		return nil, err
 	}
-	return &iam.DeleteUserPolicyOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.DeleteUserPolicyOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		err := tx.DeleteInlinePolicy(u.Name, name)
 		if errors.Is(err, store.ErrNotFound) {
 			return noInline(name)

@@ -76,12 +76,13 @@ func newSecret() string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-func (i *IAM) keys(m map[string]gateway.Operation) {
-	add(m, "CreateAccessKey", true, onUser(i, func(in *iam.CreateAccessKeyInput) *string { return in.UserName }), i.createKey)
-	m["CreateAccessKey"] = m["CreateAccessKey"].Redacting("SecretAccessKey")
-	add(m, "ListAccessKeys", false, onUser(i, func(in *iam.ListAccessKeysInput) *string { return in.UserName }), i.listKeys)
-	add(m, "UpdateAccessKey", true, onUser(i, func(in *iam.UpdateAccessKeyInput) *string { return in.UserName }), i.updateKey)
-	add(m, "DeleteAccessKey", true, onUser(i, func(in *iam.DeleteAccessKeyInput) *string { return in.UserName }), i.deleteKey)
+func (i *IAM) keys() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("CreateAccessKey", i.createKey, onUser(i, func(in *iam.CreateAccessKeyInput) *string { return in.UserName })).Redacting("SecretAccessKey"),
+		gateway.Read("ListAccessKeys", i.listKeys, onUser(i, func(in *iam.ListAccessKeysInput) *string { return in.UserName })),
+		gateway.Mutate("UpdateAccessKey", i.updateKey, onUser(i, func(in *iam.UpdateAccessKeyInput) *string { return in.UserName })),
+		gateway.Mutate("DeleteAccessKey", i.deleteKey, onUser(i, func(in *iam.DeleteAccessKeyInput) *string { return in.UserName })),
+	}
 }
 
 // owner returns the name of the user whose keys a call is about: the caller when
@@ -102,10 +103,10 @@ func displayName(user string) *string {
 	return &user
 }
 
-func (i *IAM) createKey(ctx context.Context, c gateway.Caller, in *iam.CreateAccessKeyInput) (*iam.CreateAccessKeyOutput, error) {
+func (i *IAM) createKey(ctx context.Context, call *gateway.Call, in *iam.CreateAccessKeyInput) (*iam.CreateAccessKeyOutput, error) {
 	var out iam.CreateAccessKeyOutput
-	err := i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		user, err := i.owner(tx, c, in.UserName)
+	err := call.Update(ctx, func(tx *store.Tx) error {
+		user, err := i.owner(tx, call.Caller, in.UserName)
 		if err != nil {
 			return err
 		}
@@ -126,10 +127,10 @@ func (i *IAM) createKey(ctx context.Context, c gateway.Caller, in *iam.CreateAcc
 	return &out, err
 }
 
-func (i *IAM) listKeys(ctx context.Context, c gateway.Caller, in *iam.ListAccessKeysInput) (*iam.ListAccessKeysOutput, error) {
+func (i *IAM) listKeys(ctx context.Context, call *gateway.Call, in *iam.ListAccessKeysInput) (*iam.ListAccessKeysOutput, error) {
 	var out iam.ListAccessKeysOutput
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		user, err := i.owner(tx, c, in.UserName)
+		user, err := i.owner(tx, call.Caller, in.UserName)
 		if err != nil {
 			return err
 		}
@@ -175,12 +176,12 @@ func (i *IAM) key(tx *store.Tx, c gateway.Caller, user, id *string) (slipway.Acc
 	return k, err
 }
 
-func (i *IAM) updateKey(ctx context.Context, c gateway.Caller, in *iam.UpdateAccessKeyInput) (*iam.UpdateAccessKeyOutput, error) {
+func (i *IAM) updateKey(ctx context.Context, call *gateway.Call, in *iam.UpdateAccessKeyInput) (*iam.UpdateAccessKeyOutput, error) {
 	if in.Status != types.StatusTypeActive && in.Status != types.StatusTypeInactive {
 		return nil, invalid("1 validation error detected: Value '%.32s' at 'status' failed to satisfy constraint: Member must satisfy enum value set: [Active, Inactive]", in.Status)
 	}
-	return &iam.UpdateAccessKeyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		k, err := i.key(tx, c, in.UserName, in.AccessKeyId)
+	return &iam.UpdateAccessKeyOutput{}, call.Update(ctx, func(tx *store.Tx) error {
+		k, err := i.key(tx, call.Caller, in.UserName, in.AccessKeyId)
 		if err != nil {
 			return err
 		}
@@ -193,9 +194,9 @@ func (i *IAM) updateKey(ctx context.Context, c gateway.Caller, in *iam.UpdateAcc
 	})
 }
 
-func (i *IAM) deleteKey(ctx context.Context, c gateway.Caller, in *iam.DeleteAccessKeyInput) (*iam.DeleteAccessKeyOutput, error) {
-	return &iam.DeleteAccessKeyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		k, err := i.key(tx, c, in.UserName, in.AccessKeyId)
+func (i *IAM) deleteKey(ctx context.Context, call *gateway.Call, in *iam.DeleteAccessKeyInput) (*iam.DeleteAccessKeyOutput, error) {
+	return &iam.DeleteAccessKeyOutput{}, call.Update(ctx, func(tx *store.Tx) error {
+		k, err := i.key(tx, call.Caller, in.UserName, in.AccessKeyId)
 		if err != nil {
 			return err
 		}

@@ -18,32 +18,36 @@ import (
 )
 
 // managed adds the operations on managed policies.
-func (i *IAM) managed(m map[string]gateway.Operation) {
-	add(m, "CreatePolicy", true, gateway.PermissionsOf(func(_ *store.Tx, in *iam.CreatePolicyInput) ([]gateway.Permission, error) {
-		return permissionsToCreate("iam:TagPolicy", i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), in.Tags), nil
-	}), i.createPolicy)
-	add(m, "GetPolicy", false, onPolicy(func(in *iam.GetPolicyInput) *string { return in.PolicyArn }), i.getPolicy)
-	add(m, "ListPolicies", false, gateway.OwnAction, i.listPolicies)
-	add(m, "DeletePolicy", true, onPolicy(func(in *iam.DeletePolicyInput) *string { return in.PolicyArn }), i.deletePolicy)
+func (i *IAM) managed() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("CreatePolicy", i.createPolicy, func(_ *store.Tx, in *iam.CreatePolicyInput) ([]gateway.Permission, error) {
+			return permissionsToCreate("iam:TagPolicy", i.policyARN(aws.ToString(in.Path), aws.ToString(in.PolicyName)), in.Tags), nil
+		}),
+		gateway.Read("GetPolicy", i.getPolicy, onPolicy(func(in *iam.GetPolicyInput) *string { return in.PolicyArn })),
+		gateway.Read("ListPolicies", i.listPolicies, gateway.AnyResource),
+		gateway.Mutate("DeletePolicy", i.deletePolicy, onPolicy(func(in *iam.DeletePolicyInput) *string { return in.PolicyArn })),
+	}
 }
 
 // versions adds the operations on the versions of managed policies.
-func (i *IAM) versions(m map[string]gateway.Operation) {
-	add(m, "CreatePolicyVersion", true, onPolicy(func(in *iam.CreatePolicyVersionInput) *string { return in.PolicyArn }), i.createVersion)
-	add(m, "GetPolicyVersion", false, onPolicy(func(in *iam.GetPolicyVersionInput) *string { return in.PolicyArn }), i.getVersion)
-	add(m, "ListPolicyVersions", false, onPolicy(func(in *iam.ListPolicyVersionsInput) *string { return in.PolicyArn }), i.listVersions)
-	add(m, "SetDefaultPolicyVersion", true, onPolicy(func(in *iam.SetDefaultPolicyVersionInput) *string { return in.PolicyArn }), i.setDefaultVersion)
-	add(m, "DeletePolicyVersion", true, onPolicy(func(in *iam.DeletePolicyVersionInput) *string { return in.PolicyArn }), i.deleteVersion)
+func (i *IAM) versions() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("CreatePolicyVersion", i.createVersion, onPolicy(func(in *iam.CreatePolicyVersionInput) *string { return in.PolicyArn })),
+		gateway.Read("GetPolicyVersion", i.getVersion, onPolicy(func(in *iam.GetPolicyVersionInput) *string { return in.PolicyArn })),
+		gateway.Read("ListPolicyVersions", i.listVersions, onPolicy(func(in *iam.ListPolicyVersionsInput) *string { return in.PolicyArn })),
+		gateway.Mutate("SetDefaultPolicyVersion", i.setDefaultVersion, onPolicy(func(in *iam.SetDefaultPolicyVersionInput) *string { return in.PolicyArn })),
+		gateway.Mutate("DeletePolicyVersion", i.deleteVersion, onPolicy(func(in *iam.DeletePolicyVersionInput) *string { return in.PolicyArn })),
+	}
 }
 
 // onPolicy are the permissions required by an operation on a managed policy.
-func onPolicy[I any](arn func(*I) *string) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+func onPolicy[I any](arn func(*I) *string) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		if v := aws.ToString(arn(in)); v != "" {
 			return []gateway.Permission{{Resource: v}}, nil
 		}
 		return []gateway.Permission{{Resource: "*"}}, nil
-	})
+	}
 }
 
 func (i *IAM) policyARN(path, name string) string {
@@ -97,7 +101,7 @@ func (i *IAM) viewPolicy(tx *store.Tx, p slipway.ManagedPolicy) (*types.Policy, 
 
 func versionID(n int) *string { return aws.String("v" + strconv.Itoa(n)) }
 
-func (i *IAM) createPolicy(ctx context.Context, _ gateway.Caller, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
+func (i *IAM) createPolicy(ctx context.Context, call *gateway.Call, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
 	name, err := checkedName("policyName", in.PolicyName, maxPolicyName)
 	if err != nil {
 		return nil, err
@@ -122,7 +126,7 @@ func (i *IAM) createPolicy(ctx context.Context, _ gateway.Caller, in *iam.Create
 		DefaultVersion: 1, CreatedAt: i.now(), UpdatedAt: i.now(),
 	}
 	var out iam.CreatePolicyOutput
-	err = i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertPolicy(p, document); errors.Is(err, store.ErrNameTaken) {
 			return exists("A policy called %s already exists. Duplicate names are not allowed.", name)
 		} else if err != nil {
@@ -146,7 +150,7 @@ func checkedManaged(v *string) (string, error) {
 	return document, err
 }
 
-func (i *IAM) getPolicy(ctx context.Context, _ gateway.Caller, in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
+func (i *IAM) getPolicy(ctx context.Context, _ *gateway.Call, in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
 	var out iam.GetPolicyOutput
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)
@@ -159,7 +163,7 @@ func (i *IAM) getPolicy(ctx context.Context, _ gateway.Caller, in *iam.GetPolicy
 	return &out, err
 }
 
-func (i *IAM) listPolicies(ctx context.Context, _ gateway.Caller, in *iam.ListPoliciesInput) (*iam.ListPoliciesOutput, error) {
+func (i *IAM) listPolicies(ctx context.Context, _ *gateway.Call, in *iam.ListPoliciesInput) (*iam.ListPoliciesOutput, error) {
 	out := iam.ListPoliciesOutput{Policies: []types.Policy{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		var list []slipway.ManagedPolicy
@@ -195,8 +199,8 @@ func (i *IAM) listPolicies(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 	return &out, err
 }
 
-func (i *IAM) deletePolicy(ctx context.Context, _ gateway.Caller, in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
-	return &iam.DeletePolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (i *IAM) deletePolicy(ctx context.Context, call *gateway.Call, in *iam.DeletePolicyInput) (*iam.DeletePolicyOutput, error) {
+	return &iam.DeletePolicyOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -218,13 +222,13 @@ func (i *IAM) deletePolicy(ctx context.Context, _ gateway.Caller, in *iam.Delete
 	})
 }
 
-func (i *IAM) createVersion(ctx context.Context, _ gateway.Caller, in *iam.CreatePolicyVersionInput) (*iam.CreatePolicyVersionOutput, error) {
+func (i *IAM) createVersion(ctx context.Context, call *gateway.Call, in *iam.CreatePolicyVersionInput) (*iam.CreatePolicyVersionOutput, error) {
 	document, err := checkedManaged(in.PolicyDocument)
 	if err != nil {
 		return nil, err
 	}
 	var out iam.CreatePolicyVersionOutput
-	err = i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -276,7 +280,7 @@ func version(tx *store.Tx, p slipway.ManagedPolicy, id *string) (slipway.PolicyV
 	return slipway.PolicyVersion{}, noSuchEntity("Policy %s version %.20s does not exist or is not attachable.", p.ARN, wanted)
 }
 
-func (i *IAM) getVersion(ctx context.Context, _ gateway.Caller, in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
+func (i *IAM) getVersion(ctx context.Context, _ *gateway.Call, in *iam.GetPolicyVersionInput) (*iam.GetPolicyVersionOutput, error) {
 	var out iam.GetPolicyVersionOutput
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)
@@ -292,7 +296,7 @@ func (i *IAM) getVersion(ctx context.Context, _ gateway.Caller, in *iam.GetPolic
 	return &out, err
 }
 
-func (i *IAM) listVersions(ctx context.Context, _ gateway.Caller, in *iam.ListPolicyVersionsInput) (*iam.ListPolicyVersionsOutput, error) {
+func (i *IAM) listVersions(ctx context.Context, _ *gateway.Call, in *iam.ListPolicyVersionsInput) (*iam.ListPolicyVersionsOutput, error) {
 	out := iam.ListPolicyVersionsOutput{Versions: []types.PolicyVersion{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)
@@ -310,8 +314,8 @@ func (i *IAM) listVersions(ctx context.Context, _ gateway.Caller, in *iam.ListPo
 	return &out, err
 }
 
-func (i *IAM) setDefaultVersion(ctx context.Context, _ gateway.Caller, in *iam.SetDefaultPolicyVersionInput) (*iam.SetDefaultPolicyVersionOutput, error) {
-	return &iam.SetDefaultPolicyVersionOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (i *IAM) setDefaultVersion(ctx context.Context, call *gateway.Call, in *iam.SetDefaultPolicyVersionInput) (*iam.SetDefaultPolicyVersionOutput, error) {
+	return &iam.SetDefaultPolicyVersionOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -324,8 +328,8 @@ func (i *IAM) setDefaultVersion(ctx context.Context, _ gateway.Caller, in *iam.S
 	})
 }
 
-func (i *IAM) deleteVersion(ctx context.Context, _ gateway.Caller, in *iam.DeletePolicyVersionInput) (*iam.DeletePolicyVersionOutput, error) {
-	return &iam.DeletePolicyVersionOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (i *IAM) deleteVersion(ctx context.Context, call *gateway.Call, in *iam.DeletePolicyVersionInput) (*iam.DeletePolicyVersionOutput, error) {
+	return &iam.DeletePolicyVersionOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err

@@ -15,19 +15,21 @@ import (
 )
 
 // simulations adds the operation that explains decisions.
-func (i *IAM) simulations(m map[string]gateway.Operation) {
-	add(m, "SimulatePrincipalPolicy", false, gateway.PermissionsOf(func(_ *store.Tx, in *iam.SimulatePrincipalPolicyInput) ([]gateway.Permission, error) {
-		if in.PolicySourceArn == nil {
-			return []gateway.Permission{{Resource: "*"}}, nil
-		}
-		return []gateway.Permission{{Resource: *in.PolicySourceArn}}, nil
-	}), i.simulate)
+func (i *IAM) simulations() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Read("SimulatePrincipalPolicy", i.simulate, func(_ *store.Tx, in *iam.SimulatePrincipalPolicyInput) ([]gateway.Permission, error) {
+			if in.PolicySourceArn == nil {
+				return []gateway.Permission{{Resource: "*"}}, nil
+			}
+			return []gateway.Permission{{Resource: *in.PolicySourceArn}}, nil
+		}),
+	}
 }
 
 // simulate decides as the gateway would, for every action on every resource,
 // and names the statement that decides. Tags of the resources and of the user
 // are known; every other condition key is as the call says.
-func (i *IAM) simulate(ctx context.Context, _ gateway.Caller, in *iam.SimulatePrincipalPolicyInput) (*iam.SimulatePrincipalPolicyOutput, error) {
+func (i *IAM) simulate(ctx context.Context, _ *gateway.Call, in *iam.SimulatePrincipalPolicyInput) (*iam.SimulatePrincipalPolicyOutput, error) {
 	arn, err := required("policySourceArn", in.PolicySourceArn)
 	if err != nil {
 		return nil, err

@@ -16,22 +16,23 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// STS returns the operations of AWS STS for the gateway. Neither needs a
-// permission, as with AWS.
+// STS returns the operations of AWS STS for the gateway. As with AWS, neither
+// requires a permission.
 func (i *IAM) STS() gateway.Service {
-	m := map[string]gateway.Operation{}
-	add(m, "GetCallerIdentity", false, gateway.NoPermission, i.getCallerIdentity)
-	add(m, "GetSessionToken", true, gateway.NoPermission, i.getSessionToken)
-	m["GetSessionToken"] = m["GetSessionToken"].Redacting("SecretAccessKey", "SessionToken")
 	return gateway.Service{
-		SigningName: "sts", ContentType: "text/xml", Internal: "InternalFailure",
-		Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Global: true,
-		Operations: m,
+		Name: "sts", Internal: "InternalFailure",
+		Protocol: gateway.Protocol{
+			ContentType: "text/xml", Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/", Global: true,
+		},
+		Operations: []gateway.Operation{
+			gateway.Read("GetCallerIdentity", i.getCallerIdentity, gateway.NoPermission),
+			gateway.Mutate("GetSessionToken", i.getSessionToken, gateway.NoPermission).Redacting("SecretAccessKey", "SessionToken"),
+		},
 	}
 }
 
-func (i *IAM) getCallerIdentity(_ context.Context, c gateway.Caller, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
-	return &sts.GetCallerIdentityOutput{Account: &c.Account, Arn: &c.ARN, UserId: &c.UserID}, nil
+func (i *IAM) getCallerIdentity(_ context.Context, call *gateway.Call, _ *sts.GetCallerIdentityInput) (*sts.GetCallerIdentityOutput, error) {
+	return &sts.GetCallerIdentityOutput{Account: &call.Caller.Account, Arn: &call.Caller.ARN, UserId: &call.Caller.UserID}, nil
 }
 
 // The durations of temporary credentials.
@@ -47,8 +48,8 @@ const (
 // that never was.
 const sessionKept = 24 * time.Hour
 
-func (i *IAM) getSessionToken(ctx context.Context, c gateway.Caller, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
-	if !c.Issued.IsZero() {
+func (i *IAM) getSessionToken(ctx context.Context, call *gateway.Call, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {
+	if !call.Caller.Issued.IsZero() {
 		return nil, wire.NewException("AccessDenied", "Cannot call GetSessionToken with session credentials")
 	}
 	if in.SerialNumber != nil || in.TokenCode != nil {
@@ -62,7 +63,7 @@ func (i *IAM) getSessionToken(ctx context.Context, c gateway.Caller, in *sts.Get
 		return nil, invalid("1 validation error detected: Value '%d' at 'durationSeconds' failed to satisfy constraint: Member must have value between %d and %d",
 			int(duration.Seconds()), int(minSession.Seconds()), int(maxSession.Seconds()))
 	}
-	if c.User == gateway.Root {
+	if call.Caller.User == gateway.Root {
 		duration = min(duration, maxRootSession)
 	}
 	var token [96]byte
@@ -70,11 +71,11 @@ func (i *IAM) getSessionToken(ctx context.Context, c gateway.Caller, in *sts.Get
 	now := i.now()
 	s := slipway.Session{
 		ID: newID("ASIA", 16), Secret: newSecret(), Token: base64.StdEncoding.EncodeToString(token[:]),
-		User: c.User, CreatedAt: now, ExpiresAt: now.Add(duration),
+		User: call.Caller.User, CreatedAt: now, ExpiresAt: now.Add(duration),
 	}
 	out := &sts.GetSessionTokenOutput{Credentials: &types.Credentials{
 		AccessKeyId: aws.String(s.ID), SecretAccessKey: aws.String(s.Secret), SessionToken: aws.String(s.Token), Expiration: aws.Time(s.ExpiresAt),
 	}}
 	s.Secret = i.cfg.Keys.Seal(s.ID, s.Secret)
-	return out, i.cfg.Store.Update(ctx, func(tx *store.Tx) error { return tx.InsertSession(s, now.Add(-sessionKept)) })
+	return out, call.Update(ctx, func(tx *store.Tx) error { return tx.InsertSession(s, now.Add(-sessionKept)) })
 }

@@ -14,12 +14,12 @@ import (
 )
 
 // policyTags adds the operations on the tags of managed policies.
-func (i *IAM) policyTags(m map[string]gateway.Operation) {
-	add(m, "TagPolicy", true, gateway.PermissionsWith(onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }),
-		func(in *iam.TagPolicyInput) policy.Context { return tagKeys(in.Tags) }), i.tagPolicy)
-	add(m, "UntagPolicy", true, gateway.PermissionsWith(onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }),
-		func(in *iam.UntagPolicyInput) policy.Context { return untagKeys(in.TagKeys) }), i.untagPolicy)
-	add(m, "ListPolicyTags", false, onPolicy(func(in *iam.ListPolicyTagsInput) *string { return in.PolicyArn }), i.listPolicyTags)
+func (i *IAM) policyTags() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("TagPolicy", i.tagPolicy, onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }).With(func(in *iam.TagPolicyInput) policy.Context { return tagKeys(in.Tags) })),
+		gateway.Mutate("UntagPolicy", i.untagPolicy, onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }).With(func(in *iam.UntagPolicyInput) policy.Context { return untagKeys(in.TagKeys) })),
+		gateway.Read("ListPolicyTags", i.listPolicyTags, onPolicy(func(in *iam.ListPolicyTagsInput) *string { return in.PolicyArn })),
+	}
 }
 
 // permissionsToCreate are the permissions required by a call that makes a resource with tags: setting
@@ -64,12 +64,12 @@ func tag(tx *store.Tx, arn string, tags []slipway.Tag) error {
 	return err
 }
 
-func (i *IAM) tagPolicy(ctx context.Context, _ gateway.Caller, in *iam.TagPolicyInput) (*iam.TagPolicyOutput, error) {
+func (i *IAM) tagPolicy(ctx context.Context, call *gateway.Call, in *iam.TagPolicyInput) (*iam.TagPolicyOutput, error) {
 	tags, err := checkedTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	return &iam.TagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return &iam.TagPolicyOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -78,8 +78,8 @@ func (i *IAM) tagPolicy(ctx context.Context, _ gateway.Caller, in *iam.TagPolicy
 	})
 }
 
-func (i *IAM) untagPolicy(ctx context.Context, _ gateway.Caller, in *iam.UntagPolicyInput) (*iam.UntagPolicyOutput, error) {
-	return &iam.UntagPolicyOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (i *IAM) untagPolicy(ctx context.Context, call *gateway.Call, in *iam.UntagPolicyInput) (*iam.UntagPolicyOutput, error) {
+	return &iam.UntagPolicyOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		p, err := i.customerPolicy(tx, in.PolicyArn)
 		if err != nil {
 			return err
@@ -88,7 +88,7 @@ func (i *IAM) untagPolicy(ctx context.Context, _ gateway.Caller, in *iam.UntagPo
 	})
 }
 
-func (i *IAM) listPolicyTags(ctx context.Context, _ gateway.Caller, in *iam.ListPolicyTagsInput) (*iam.ListPolicyTagsOutput, error) {
+func (i *IAM) listPolicyTags(ctx context.Context, _ *gateway.Call, in *iam.ListPolicyTagsInput) (*iam.ListPolicyTagsOutput, error) {
 	out := iam.ListPolicyTagsOutput{Tags: []types.Tag{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)

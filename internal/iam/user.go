@@ -15,27 +15,29 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-func (i *IAM) users(m map[string]gateway.Operation) {
-	add(m, "CreateUser", true, gateway.PermissionsOf(i.createUserPermissions), i.createUser)
-	add(m, "GetUser", false, onUser(i, func(in *iam.GetUserInput) *string { return in.UserName }), i.getUser)
-	add(m, "ListUsers", false, gateway.OwnAction, i.listUsers)
-	add(m, "UpdateUser", true, gateway.PermissionsOf(i.updateUserPermissions), i.updateUser)
-	add(m, "DeleteUser", true, onUser(i, func(in *iam.DeleteUserInput) *string { return in.UserName }), i.deleteUser)
-	add(m, "TagUser", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
-	}), i.tagUser)
-	add(m, "UntagUser", true, gateway.PermissionsOf(func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
-	}), i.untagUser)
-	add(m, "ListUserTags", false, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName }), i.listUserTags)
+func (i *IAM) users() []gateway.Operation {
+	return []gateway.Operation{
+		gateway.Mutate("CreateUser", i.createUser, i.createUserPermissions),
+		gateway.Read("GetUser", i.getUser, onUser(i, func(in *iam.GetUserInput) *string { return in.UserName })),
+		gateway.Read("ListUsers", i.listUsers, gateway.AnyResource),
+		gateway.Mutate("UpdateUser", i.updateUser, i.updateUserPermissions),
+		gateway.Mutate("DeleteUser", i.deleteUser, onUser(i, func(in *iam.DeleteUserInput) *string { return in.UserName })),
+		gateway.Mutate("TagUser", i.tagUser, func(tx *store.Tx, in *iam.TagUserInput) ([]gateway.Permission, error) {
+			return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
+		}),
+		gateway.Mutate("UntagUser", i.untagUser, func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Permission, error) {
+			return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
+		}),
+		gateway.Read("ListUserTags", i.listUserTags, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName })),
+	}
 }
 
 // onUser are the permissions required by an operation on a user, the caller where the input
 // names none.
-func onUser[I any](i *IAM, name func(*I) *string) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+func onUser[I any](i *IAM, name func(*I) *string) gateway.Permissions[I] {
+	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: i.userARN(tx, name(in))}}, nil
-	})
+	}
 }
 
 // userARN returns the ARN of a user with their path, if there is one.
@@ -73,7 +75,7 @@ func (i *IAM) view(u slipway.User, tags []slipway.Tag) *types.User {
 	return &types.User{Arn: aws.String(i.arnOf(u)), UserId: &u.ID, UserName: &u.Name, Path: &u.Path, CreateDate: &u.CreatedAt, Tags: viewTags(tags)}
 }
 
-func (i *IAM) createUser(ctx context.Context, _ gateway.Caller, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
+func (i *IAM) createUser(ctx context.Context, call *gateway.Call, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
 	name, err := checkedName("userName", in.UserName, maxUserName)
 	if err != nil {
 		return nil, err
@@ -93,7 +95,7 @@ func (i *IAM) createUser(ctx context.Context, _ gateway.Caller, in *iam.CreateUs
 		return nil, exists("User with name %s already exists.", name)
 	}
 	u := slipway.User{Name: name, ID: newID("AIDA", 17), Path: path, CreatedAt: i.now()}
-	err = i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.InsertUser(u); errors.Is(err, store.ErrNameTaken) {
 			return exists("User with name %s already exists.", name)
 		} else if err != nil {
@@ -104,17 +106,17 @@ func (i *IAM) createUser(ctx context.Context, _ gateway.Caller, in *iam.CreateUs
 	return &iam.CreateUserOutput{User: i.view(u, tags)}, err
 }
 
-func (i *IAM) getUser(ctx context.Context, c gateway.Caller, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
+func (i *IAM) getUser(ctx context.Context, call *gateway.Call, in *iam.GetUserInput) (*iam.GetUserOutput, error) {
 	var out iam.GetUserOutput
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		name := aws.ToString(in.UserName)
-		if name == "" && c.User == gateway.Root {
+		if name == "" && call.Caller.User == gateway.Root {
 			var err error
 			out.User, err = i.rootUser(tx)
 			return err
 		}
 		if name == "" {
-			name = c.User
+			name = call.Caller.User
 		}
 		u, err := i.user(tx, name)
 		if err != nil {
@@ -137,7 +139,7 @@ func (i *IAM) rootUser(tx *store.Tx) (*types.User, error) {
 	return u, err
 }
 
-func (i *IAM) listUsers(ctx context.Context, _ gateway.Caller, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+func (i *IAM) listUsers(ctx context.Context, _ *gateway.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
 	out := iam.ListUsersOutput{Users: []types.User{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		all, err := tx.Users()
@@ -177,7 +179,7 @@ func updated(u slipway.User, in *iam.UpdateUserInput) slipway.User {
 }
 
 // updateUser renames or moves a user. Keys, sessions and policies stay theirs.
-func (i *IAM) updateUser(ctx context.Context, _ gateway.Caller, in *iam.UpdateUserInput) (*iam.UpdateUserOutput, error) {
+func (i *IAM) updateUser(ctx context.Context, call *gateway.Call, in *iam.UpdateUserInput) (*iam.UpdateUserOutput, error) {
 	if in.NewUserName != nil {
 		name, err := checkedName("newUserName", in.NewUserName, maxUserName)
 		if err != nil {
@@ -190,7 +192,7 @@ func (i *IAM) updateUser(ctx context.Context, _ gateway.Caller, in *iam.UpdateUs
 	if _, err := checkedPath("newPath", in.NewPath); err != nil {
 		return nil, err
 	}
-	return &iam.UpdateUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.UpdateUserOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		to := updated(u, in)
 		err := tx.UpdateUser(u.Name, to, i.arnOf(u), i.arnOf(to))
 		if errors.Is(err, store.ErrNameTaken) {
@@ -200,12 +202,12 @@ func (i *IAM) updateUser(ctx context.Context, _ gateway.Caller, in *iam.UpdateUs
 	})
 }
 
-func (i *IAM) deleteUser(ctx context.Context, _ gateway.Caller, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
+func (i *IAM) deleteUser(ctx context.Context, call *gateway.Call, in *iam.DeleteUserInput) (*iam.DeleteUserOutput, error) {
 	name, err := required("userName", in.UserName)
 	if err != nil {
 		return nil, err
 	}
-	return &iam.DeleteUserOutput{}, i.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return &iam.DeleteUserOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		u, err := i.user(tx, name)
 		if err != nil {
 			return err
@@ -249,23 +251,23 @@ func (i *IAM) withUser(ctx context.Context, name *string, run func(context.Conte
 	})
 }
 
-func (i *IAM) tagUser(ctx context.Context, _ gateway.Caller, in *iam.TagUserInput) (*iam.TagUserOutput, error) {
+func (i *IAM) tagUser(ctx context.Context, call *gateway.Call, in *iam.TagUserInput) (*iam.TagUserOutput, error) {
 	tags, err := checkedTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	return &iam.TagUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+	return &iam.TagUserOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		return tag(tx, i.arnOf(u), tags)
 	})
 }
 
-func (i *IAM) untagUser(ctx context.Context, _ gateway.Caller, in *iam.UntagUserInput) (*iam.UntagUserOutput, error) {
-	return &iam.UntagUserOutput{}, i.withUser(ctx, in.UserName, i.cfg.Store.Update, func(tx *store.Tx, u slipway.User) error {
+func (i *IAM) untagUser(ctx context.Context, call *gateway.Call, in *iam.UntagUserInput) (*iam.UntagUserOutput, error) {
+	return &iam.UntagUserOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
 		return tx.DeleteTags(i.arnOf(u), in.TagKeys)
 	})
 }
 
-func (i *IAM) listUserTags(ctx context.Context, _ gateway.Caller, in *iam.ListUserTagsInput) (*iam.ListUserTagsOutput, error) {
+func (i *IAM) listUserTags(ctx context.Context, _ *gateway.Call, in *iam.ListUserTagsInput) (*iam.ListUserTagsOutput, error) {
 	out := iam.ListUserTagsOutput{Tags: []types.Tag{}}
 	err := i.withUser(ctx, in.UserName, i.cfg.Store.View, func(tx *store.Tx, u slipway.User) error {
 		tags, err := tx.Tags(i.arnOf(u))

@@ -24,18 +24,19 @@ type Output struct {
 
 // Service returns the operations for the gateway.
 func Service(keys *seal.Keyring) gateway.Service {
-	describe := func(context.Context, gateway.Caller, *Input) (*Output, error) { return output(keys.Master()), nil }
-	rotate := func(ctx context.Context, _ gateway.Caller, _ *Input) (*Output, error) {
-		m, err := keys.Rotate(context.WithoutCancel(ctx)) // it is not to end half way because a caller does
+	describe := func(context.Context, *gateway.Call, *Input) (*Output, error) { return output(keys.Master()), nil }
+	rotate := func(ctx context.Context, call *gateway.Call, _ *Input) (*Output, error) {
+		// A caller that goes away must not end a rotation half-way.
+		m, err := keys.Rotate(context.WithoutCancel(ctx), call.Update)
 		return output(m), err
 	}
 	return gateway.Service{
-		SigningName: "apprunner",
-		ContentType: "application/x-amz-json-1.0",
-		Internal:    "InternalServiceErrorException",
-		Operations: map[string]gateway.Operation{
-			"Slipway.DescribeMasterKey": gateway.Handle("DescribeMasterKey", nil, false, describe).Requiring(gateway.OwnAction),
-			"Slipway.RotateMasterKey":   gateway.Handle("RotateMasterKey", nil, true, rotate).Requiring(gateway.OwnAction),
+		Name:     "apprunner",
+		Internal: "InternalServiceErrorException",
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.0", Targets: []string{"Slipway."}},
+		Operations: []gateway.Operation{
+			gateway.Read("DescribeMasterKey", describe, gateway.AnyResource),
+			gateway.Mutate("RotateMasterKey", rotate, gateway.AnyResource),
 		},
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
+// Update runs a write transaction, as the store does.
+type Update func(ctx context.Context, f func(*store.Tx) error) error
+
 // Rotate replaces the master key, wraps every data key with the new one and
 // makes a new data key, which seals from now on. Sealing and opening go on
 // during a rotation.
@@ -16,7 +19,13 @@ import (
 // the old one; then all data keys are wrapped again in one transaction; last
 // the old key is removed from the file. So at each moment the file opens what
 // the database holds, and Open completes an interrupted rotation.
-func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
+//
+// update runs the transaction, so that the caller can write along in it; nil is
+// the store's Update.
+func (k *Keyring) Rotate(ctx context.Context, update Update) (Master, error) {
+	if update == nil {
+		update = k.cfg.Store.Update
+	}
 	k.rotation.Lock()
 	defer k.rotation.Unlock()
 	old, err := k.file.read()
@@ -34,7 +43,7 @@ func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
 	if err := k.checkpoint("both keys in the file"); err != nil {
 		return Master{}, err
 	}
-	if err := k.completeRotation(ctx, masters); err != nil {
+	if err := k.completeRotation(ctx, update, masters); err != nil {
 		return Master{}, fmt.Errorf("rotate the master key: %w; the next attempt or start ends it", err)
 	}
 	now := k.Master()
@@ -44,8 +53,8 @@ func (k *Keyring) Rotate(ctx context.Context) (Master, error) {
 
 // completeRotation wraps all data keys with the first master key, then removes
 // the other master keys from the file.
-func (k *Keyring) completeRotation(ctx context.Context, masters []master) error {
-	if err := k.rewrap(ctx, masters); err != nil {
+func (k *Keyring) completeRotation(ctx context.Context, update Update, masters []master) error {
+	if err := k.rewrap(ctx, update, masters); err != nil {
 		return err
 	}
 	if len(masters) == 1 {
@@ -65,10 +74,10 @@ func (k *Keyring) completeRotation(ctx context.Context, masters []master) error 
 
 // rewrap wraps all data keys with the first master key. A master key that wraps
 // none yet gets a data key of its own.
-func (k *Keyring) rewrap(ctx context.Context, masters []master) error {
+func (k *Keyring) rewrap(ctx context.Context, update Update, masters []master) error {
 	m := masters[0]
 	var rows []slipway.DataKey
-	err := k.cfg.Store.Update(ctx, func(tx *store.Tx) (err error) {
+	err := update(ctx, func(tx *store.Tx) (err error) {
 		if rows, err = tx.DataKeys(); err != nil {
 			return err
 		}

@@ -96,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	if err := k.setKeys(masters, rows); err != nil {
 		return nil, err
 	}
-	if err := k.completeRotation(ctx, masters); err != nil {
+	if err := k.completeRotation(ctx, k.cfg.Store.Update, masters); err != nil {
 		return nil, err
 	}
 	return k, nil

@@ -178,7 +178,7 @@ func TestWrappingIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t)
 	k := b.open()
-	if _, err := k.Rotate(t.Context()); err != nil {
+	if _, err := k.Rotate(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	rows := b.rows()
@@ -204,7 +204,7 @@ func TestRotate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after, err := k.Rotate(t.Context())
+		after, err := k.Rotate(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,11 +249,11 @@ func TestRotationAtEveryPointOfDeath(t *testing.T) {
 					}
 				})
 				old, sealed := k.Master(), k.Seal("a", []byte("secret"))
-				if _, err := k.Rotate(t.Context()); !errors.Is(err, killed) {
+				if _, err := k.Rotate(t.Context(), nil); !errors.Is(err, killed) {
 					t.Fatalf("it was not killed at %q: %v", at, err)
 				}
 				if again == "rotation" {
-					if _, err := k.Rotate(t.Context()); err != nil {
+					if _, err := k.Rotate(t.Context(), nil); err != nil {
 						t.Fatal(err)
 					}
 					b.mustOpen(k, "a", sealed, "secret")
@@ -281,7 +281,7 @@ func TestRotationWithoutFile(t *testing.T) {
 	k := b.open()
 	before, rows := k.Master(), b.rows()
 	k.file.path = filepath.Join(b.dir, "missing", "master.key")
-	if _, err := k.Rotate(t.Context()); err == nil {
+	if _, err := k.Rotate(t.Context(), nil); err == nil {
 		t.Error("it was rotated")
 	}
 	if got := b.rows(); k.Master() != before || len(got) != len(rows) || got[0].Master != rows[0].Master {
@@ -303,7 +303,7 @@ func TestUseWhileRotating(t *testing.T) {
 		})
 	}
 	for range 5 {
-		if _, err := k.Rotate(t.Context()); err != nil {
+		if _, err := k.Rotate(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
 	}

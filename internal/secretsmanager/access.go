@@ -13,11 +13,11 @@ import (
 )
 
 // on are the permissions required by an operation on the secret that a SecretId means.
-func on[I any](m *Manager, id func(*I) *string) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+func on[I any](m *Manager, id func(*I) *string) gateway.Permissions[I] {
+	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		arn, err := m.resource(tx, aws.ToString(id(in)))
 		return []gateway.Permission{{Resource: arn}}, err
-	})
+	}
 }
 
 // tagKeys are the condition keys of a call that sets tags.
@@ -40,32 +40,29 @@ func (m *Manager) resource(tx *store.Tx, id string) (string, error) {
 	return s.ARN, err
 }
 
-// createSecretPermissions are the permissions required by making a secret.
-func (m *Manager) createSecretPermissions() gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Permission, error) {
-		c := tagKeys(in.Tags)
-		c.Set("secretsmanager:Name", aws.ToString(in.Name))
-		n := gateway.Permission{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}
-		return n.WithTagging("secretsmanager:TagResource", len(in.Tags) > 0), nil
-	})
+// createSecretPermissions are the permissions required by CreateSecret, which may
+// set tags.
+func (m *Manager) createSecretPermissions(_ *store.Tx, in *sdk.CreateSecretInput) ([]gateway.Permission, error) {
+	c := tagKeys(in.Tags)
+	c.Set("secretsmanager:Name", aws.ToString(in.Name))
+	p := gateway.Permission{Resource: m.vault.SecretARN(aws.ToString(in.Name), ""), Context: c}
+	return p.WithTagging("secretsmanager:TagResource", len(in.Tags) > 0), nil
 }
 
-// batchPermissions are the permissions required by a batch: to read each of its secrets, which with
-// filters may be any.
-func (m *Manager) batchPermissions() gateway.RequiredPermissions {
+// batchPermissions are the permissions required by BatchGetSecretValue: to read
+// each of its secrets. With filters these may be any.
+func (m *Manager) batchPermissions(tx *store.Tx, in *sdk.BatchGetSecretValueInput) ([]gateway.Permission, error) {
 	const read = "secretsmanager:GetSecretValue"
-	return gateway.PermissionsOf(func(tx *store.Tx, in *sdk.BatchGetSecretValueInput) ([]gateway.Permission, error) {
-		required := []gateway.Permission{{Resource: "*"}}
-		if len(in.Filters) > 0 {
-			required = append(required, gateway.Permission{Action: read, Resource: m.vault.SecretARN("*", "")})
+	required := []gateway.Permission{{Resource: "*"}}
+	if len(in.Filters) > 0 {
+		required = append(required, gateway.Permission{Action: read, Resource: m.vault.SecretARN("*", "")})
+	}
+	for _, id := range in.SecretIdList {
+		arn, err := m.resource(tx, id)
+		if err != nil {
+			return nil, err
 		}
-		for _, id := range in.SecretIdList {
-			arn, err := m.resource(tx, id)
-			if err != nil {
-				return nil, err
-			}
-			required = append(required, gateway.Permission{Action: read, Resource: arn})
-		}
-		return required, nil
-	})
+		required = append(required, gateway.Permission{Action: read, Resource: arn})
+	}
+	return required, nil
 }

@@ -73,7 +73,7 @@ func staged(tx *store.Tx, arn string) (map[string][]string, error) {
 	return stages, err
 }
 
-func (m *Manager) listSecrets(ctx context.Context, _ gateway.Caller, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
+func (m *Manager) listSecrets(ctx context.Context, _ *gateway.Call, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
 	if err := checkFilters(in.Filters); err != nil {
 		return nil, err
 	}
@@ -224,7 +224,7 @@ func anyWord(text, value string) bool {
 	return true
 }
 
-func (m *Manager) batchGetSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.BatchGetSecretValueInput) (*sdk.BatchGetSecretValueOutput, error) {
+func (m *Manager) batchGetSecretValue(ctx context.Context, _ *gateway.Call, in *sdk.BatchGetSecretValueInput) (*sdk.BatchGetSecretValueOutput, error) {
 	if (len(in.SecretIdList) == 0) == (len(in.Filters) == 0) {
 		return nil, invalidParameter("Either 'SecretIdList' or 'Filters' must be provided, but not both.")
 	}

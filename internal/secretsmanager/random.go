@@ -18,7 +18,7 @@ const (
 	maxPassword   = 4096
 )
 
-func (m *Manager) getRandomPassword(_ context.Context, _ gateway.Caller, in *sdk.GetRandomPasswordInput) (*sdk.GetRandomPasswordOutput, error) {
+func (m *Manager) getRandomPassword(_ context.Context, _ *gateway.Call, in *sdk.GetRandomPasswordInput) (*sdk.GetRandomPasswordOutput, error) {
 	length := int64(usualPassword)
 	if in.PasswordLength != nil {
 		length = *in.PasswordLength

@@ -53,7 +53,7 @@ func checkTexts(description, key *string) error {
 	return nil
 }
 
-func (m *Manager) createSecret(ctx context.Context, _ gateway.Caller, in *sdk.CreateSecretInput) (*sdk.CreateSecretOutput, error) {
+func (m *Manager) createSecret(ctx context.Context, call *gateway.Call, in *sdk.CreateSecretInput) (*sdk.CreateSecretOutput, error) {
 	if err := cmp.Or(checkName(in.Name), checkTexts(in.Description, in.KmsKeyId)); err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (m *Manager) createSecret(ctx context.Context, _ gateway.Caller, in *sdk.Cr
 	if v != nil {
 		out.VersionId = &id
 	}
-	err = m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		made, err := m.insert(tx, s, id, v)
 		if err != nil {
 			return err
@@ -123,7 +123,7 @@ func (m *Manager) insert(tx *store.Tx, s slipway.Secret, version string, v *valu
 	return s, wire.NewException("ResourceExistsException", "The operation failed because the secret "+s.Name+" already exists.")
 }
 
-func (m *Manager) describeSecret(ctx context.Context, _ gateway.Caller, in *sdk.DescribeSecretInput) (*sdk.DescribeSecretOutput, error) {
+func (m *Manager) describeSecret(ctx context.Context, _ *gateway.Call, in *sdk.DescribeSecretInput) (*sdk.DescribeSecretOutput, error) {
 	var out *sdk.DescribeSecretOutput
 	err := m.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		s, err := m.find(tx, in.SecretId)
@@ -145,7 +145,7 @@ func (m *Manager) describeSecret(ctx context.Context, _ gateway.Caller, in *sdk.
 	return out, err
 }
 
-func (m *Manager) updateSecret(ctx context.Context, _ gateway.Caller, in *sdk.UpdateSecretInput) (*sdk.UpdateSecretOutput, error) {
+func (m *Manager) updateSecret(ctx context.Context, call *gateway.Call, in *sdk.UpdateSecretInput) (*sdk.UpdateSecretOutput, error) {
 	if err := checkTexts(in.Description, in.KmsKeyId); err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (m *Manager) updateSecret(ctx context.Context, _ gateway.Caller, in *sdk.Up
 		return nil, err
 	}
 	var out sdk.UpdateSecretOutput
-	err = m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.findLiving(tx, in.SecretId)
 		if err != nil {
 			return err
@@ -183,7 +183,7 @@ func (m *Manager) updateSecret(ctx context.Context, _ gateway.Caller, in *sdk.Up
 	return &out, err
 }
 
-func (m *Manager) deleteSecret(ctx context.Context, _ gateway.Caller, in *sdk.DeleteSecretInput) (*sdk.DeleteSecretOutput, error) {
+func (m *Manager) deleteSecret(ctx context.Context, call *gateway.Call, in *sdk.DeleteSecretInput) (*sdk.DeleteSecretOutput, error) {
 	force := aws.ToBool(in.ForceDeleteWithoutRecovery)
 	days := int64(usualWindow)
 	switch w := in.RecoveryWindowInDays; {
@@ -196,7 +196,7 @@ func (m *Manager) deleteSecret(ctx context.Context, _ gateway.Caller, in *sdk.De
 	}
 	now := m.now()
 	var out sdk.DeleteSecretOutput
-	err := m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.find(tx, in.SecretId)
 		if force && errors.Is(err, errNoSecret) {
 			// As documented: no error, so that what is gone can be deleted again.
@@ -220,9 +220,9 @@ func (m *Manager) deleteSecret(ctx context.Context, _ gateway.Caller, in *sdk.De
 	return &out, err
 }
 
-func (m *Manager) restoreSecret(ctx context.Context, _ gateway.Caller, in *sdk.RestoreSecretInput) (*sdk.RestoreSecretOutput, error) {
+func (m *Manager) restoreSecret(ctx context.Context, call *gateway.Call, in *sdk.RestoreSecretInput) (*sdk.RestoreSecretOutput, error) {
 	var out sdk.RestoreSecretOutput
-	err := m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.find(tx, in.SecretId)
 		if err != nil {
 			return err

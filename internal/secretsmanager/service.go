@@ -10,7 +10,6 @@
 package secretsmanager
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -50,40 +49,37 @@ func New(cfg Config) (*Manager, error) {
 
 // Service returns the operations for the gateway.
 func (m *Manager) Service() gateway.Service {
-	ops := map[string]gateway.Operation{}
-	add(ops, "CreateSecret", true, m.createSecret, m.createSecretPermissions())
-	add(ops, "DescribeSecret", false, m.describeSecret, on(m, func(in *sdk.DescribeSecretInput) *string { return in.SecretId }))
-	add(ops, "ListSecrets", false, m.listSecrets, gateway.OwnAction)
-	add(ops, "UpdateSecret", true, m.updateSecret, on(m, func(in *sdk.UpdateSecretInput) *string { return in.SecretId }))
-	add(ops, "DeleteSecret", true, m.deleteSecret, on(m, func(in *sdk.DeleteSecretInput) *string { return in.SecretId }))
-	add(ops, "RestoreSecret", true, m.restoreSecret, on(m, func(in *sdk.RestoreSecretInput) *string { return in.SecretId }))
-
-	add(ops, "PutSecretValue", true, m.putSecretValue, on(m, func(in *sdk.PutSecretValueInput) *string { return in.SecretId }))
-	add(ops, "GetSecretValue", false, m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId }))
-	add(ops, "BatchGetSecretValue", false, m.batchGetSecretValue, m.batchPermissions())
-	add(ops, "ListSecretVersionIds", false, m.listSecretVersionIDs, on(m, func(in *sdk.ListSecretVersionIdsInput) *string { return in.SecretId }))
-	add(ops, "UpdateSecretVersionStage", true, m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId }))
-	add(ops, "GetRandomPassword", false, m.getRandomPassword, gateway.OwnAction)
-
-	add(ops, "TagResource", true, m.tagResource, gateway.PermissionsWith(on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }), func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) }))
-	add(ops, "UntagResource", true, m.untagResource, gateway.PermissionsWith(on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }), func(in *sdk.UntagResourceInput) policy.Context {
-		c := policy.NewContext()
-		c.Set("aws:TagKeys", in.TagKeys...)
-		return c
-	}))
-	add(ops, "GetResourcePolicy", false, m.getResourcePolicy, on(m, func(in *sdk.GetResourcePolicyInput) *string { return in.SecretId }))
-	add(ops, "PutResourcePolicy", true, m.putResourcePolicy, on(m, func(in *sdk.PutResourcePolicyInput) *string { return in.SecretId }))
-	add(ops, "DeleteResourcePolicy", true, m.deleteResourcePolicy, on(m, func(in *sdk.DeleteResourcePolicyInput) *string { return in.SecretId }))
 	return gateway.Service{
-		SigningName: "secretsmanager",
-		ContentType: "application/x-amz-json-1.1",
-		Internal:    "InternalServiceError",
-		Operations:  ops,
-	}
-}
+		Name:     "secretsmanager",
+		Internal: "InternalServiceError",
+		Redact:   []string{"SecretString", "SecretBinary"},
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"secretsmanager."}},
+		Operations: []gateway.Operation{
+			gateway.Mutate("CreateSecret", m.createSecret, m.createSecretPermissions),
+			gateway.Read("DescribeSecret", m.describeSecret, on(m, func(in *sdk.DescribeSecretInput) *string { return in.SecretId })),
+			gateway.Read("ListSecrets", m.listSecrets, gateway.AnyResource),
+			gateway.Mutate("UpdateSecret", m.updateSecret, on(m, func(in *sdk.UpdateSecretInput) *string { return in.SecretId })),
+			gateway.Mutate("DeleteSecret", m.deleteSecret, on(m, func(in *sdk.DeleteSecretInput) *string { return in.SecretId })),
+			gateway.Mutate("RestoreSecret", m.restoreSecret, on(m, func(in *sdk.RestoreSecretInput) *string { return in.SecretId })),
 
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
-	m["secretsmanager."+name] = gateway.Handle(name, nil, changes, h).Requiring(n).Redacting("SecretString", "SecretBinary")
+			gateway.Mutate("PutSecretValue", m.putSecretValue, on(m, func(in *sdk.PutSecretValueInput) *string { return in.SecretId })),
+			gateway.Read("GetSecretValue", m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId })),
+			gateway.Read("BatchGetSecretValue", m.batchGetSecretValue, m.batchPermissions),
+			gateway.Read("ListSecretVersionIds", m.listSecretVersionIDs, on(m, func(in *sdk.ListSecretVersionIdsInput) *string { return in.SecretId })),
+			gateway.Mutate("UpdateSecretVersionStage", m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId })),
+			gateway.Read("GetRandomPassword", m.getRandomPassword, gateway.AnyResource),
+
+			gateway.Mutate("TagResource", m.tagResource, on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }).With(func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) })),
+			gateway.Mutate("UntagResource", m.untagResource, on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }).With(func(in *sdk.UntagResourceInput) policy.Context {
+				c := policy.NewContext()
+				c.Set("aws:TagKeys", in.TagKeys...)
+				return c
+			})),
+			gateway.Read("GetResourcePolicy", m.getResourcePolicy, on(m, func(in *sdk.GetResourcePolicyInput) *string { return in.SecretId })),
+			gateway.Mutate("PutResourcePolicy", m.putResourcePolicy, on(m, func(in *sdk.PutResourcePolicyInput) *string { return in.SecretId })),
+			gateway.Mutate("DeleteResourcePolicy", m.deleteResourcePolicy, on(m, func(in *sdk.DeleteResourcePolicyInput) *string { return in.SecretId })),
+		},
+	}
 }
 
 // now is the time for records, in the milliseconds that the wire has.

@@ -47,7 +47,7 @@ func errTooManyTags() error {
 	return invalidParameter(fmt.Sprintf("Tags: a secret can have at most %d tags.", maxTags))
 }
 
-func (m *Manager) tagResource(ctx context.Context, _ gateway.Caller, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
+func (m *Manager) tagResource(ctx context.Context, call *gateway.Call, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
 	if in.Tags == nil {
 		return nil, required("tags")
 	}
@@ -55,7 +55,7 @@ func (m *Manager) tagResource(ctx context.Context, _ gateway.Caller, in *sdk.Tag
 	if err != nil {
 		return nil, err
 	}
-	return &sdk.TagResourceOutput{}, m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return &sdk.TagResourceOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.findLiving(tx, in.SecretId)
 		if err != nil {
 			return err
@@ -71,11 +71,11 @@ func (m *Manager) tagResource(ctx context.Context, _ gateway.Caller, in *sdk.Tag
 	})
 }
 
-func (m *Manager) untagResource(ctx context.Context, _ gateway.Caller, in *sdk.UntagResourceInput) (*sdk.UntagResourceOutput, error) {
+func (m *Manager) untagResource(ctx context.Context, call *gateway.Call, in *sdk.UntagResourceInput) (*sdk.UntagResourceOutput, error) {
 	if in.TagKeys == nil {
 		return nil, required("tagKeys")
 	}
-	return &sdk.UntagResourceOutput{}, m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return &sdk.UntagResourceOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.findLiving(tx, in.SecretId)
 		if err != nil {
 			return err
@@ -86,7 +86,7 @@ func (m *Manager) untagResource(ctx context.Context, _ gateway.Caller, in *sdk.U
 
 // getResourcePolicy gives back the policy as text. Who may read a secret is
 // decided by the policies of users alone.
-func (m *Manager) getResourcePolicy(ctx context.Context, _ gateway.Caller, in *sdk.GetResourcePolicyInput) (*sdk.GetResourcePolicyOutput, error) {
+func (m *Manager) getResourcePolicy(ctx context.Context, _ *gateway.Call, in *sdk.GetResourcePolicyInput) (*sdk.GetResourcePolicyOutput, error) {
 	var out sdk.GetResourcePolicyOutput
 	err := m.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		s, err := m.find(tx, in.SecretId)
@@ -99,24 +99,24 @@ func (m *Manager) getResourcePolicy(ctx context.Context, _ gateway.Caller, in *s
 	return &out, err
 }
 
-func (m *Manager) putResourcePolicy(ctx context.Context, _ gateway.Caller, in *sdk.PutResourcePolicyInput) (*sdk.PutResourcePolicyOutput, error) {
+func (m *Manager) putResourcePolicy(ctx context.Context, call *gateway.Call, in *sdk.PutResourcePolicyInput) (*sdk.PutResourcePolicyOutput, error) {
 	if in.ResourcePolicy == nil {
 		return nil, required("resourcePolicy")
 	}
 	if !json.Valid([]byte(*in.ResourcePolicy)) || len(*in.ResourcePolicy) > maxPolicy {
 		return nil, wire.NewException("MalformedPolicyDocumentException", "This resource policy contains a syntax error.")
 	}
-	s, err := m.setPolicy(ctx, in.SecretId, *in.ResourcePolicy)
+	s, err := m.setPolicy(ctx, call, in.SecretId, *in.ResourcePolicy)
 	return &sdk.PutResourcePolicyOutput{ARN: &s.ARN, Name: &s.Name}, err
 }
 
-func (m *Manager) deleteResourcePolicy(ctx context.Context, _ gateway.Caller, in *sdk.DeleteResourcePolicyInput) (*sdk.DeleteResourcePolicyOutput, error) {
-	s, err := m.setPolicy(ctx, in.SecretId, "")
+func (m *Manager) deleteResourcePolicy(ctx context.Context, call *gateway.Call, in *sdk.DeleteResourcePolicyInput) (*sdk.DeleteResourcePolicyOutput, error) {
+	s, err := m.setPolicy(ctx, call, in.SecretId, "")
 	return &sdk.DeleteResourcePolicyOutput{ARN: &s.ARN, Name: &s.Name}, err
 }
 
-func (m *Manager) setPolicy(ctx context.Context, id *string, policy string) (s slipway.Secret, err error) {
-	err = m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (m *Manager) setPolicy(ctx context.Context, call *gateway.Call, id *string, policy string) (s slipway.Secret, err error) {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		if s, err = m.findLiving(tx, id); err != nil {
 			return err
 		}

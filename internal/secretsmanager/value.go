@@ -167,7 +167,7 @@ func without(stages []string, stage string) []string {
 	return slices.DeleteFunc(slices.Clone(stages), func(s string) bool { return s == stage })
 }
 
-func (m *Manager) putSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.PutSecretValueInput) (*sdk.PutSecretValueOutput, error) {
+func (m *Manager) putSecretValue(ctx context.Context, call *gateway.Call, in *sdk.PutSecretValueInput) (*sdk.PutSecretValueOutput, error) {
 	v, err := valueOf(in.SecretString, in.SecretBinary)
 	if err == nil && v == nil {
 		err = invalidRequest("You must provide either SecretString or SecretBinary.")
@@ -188,7 +188,7 @@ func (m *Manager) putSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.
 	}
 	now := m.now()
 	var out sdk.PutSecretValueOutput
-	err = m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.findLiving(tx, in.SecretId)
 		if err != nil {
 			return err
@@ -224,7 +224,7 @@ func checkStages(stages []string) error {
 	return nil
 }
 
-func (m *Manager) getSecretValue(ctx context.Context, _ gateway.Caller, in *sdk.GetSecretValueInput) (*sdk.GetSecretValueOutput, error) {
+func (m *Manager) getSecretValue(ctx context.Context, _ *gateway.Call, in *sdk.GetSecretValueInput) (*sdk.GetSecretValueOutput, error) {
 	now := m.now()
 	var out *sdk.GetSecretValueOutput
 	var accessed *slipway.Secret
@@ -303,7 +303,7 @@ func (m *Manager) show(s slipway.Secret, w slipway.SecretVersion) (*sdk.GetSecre
 	return out, nil
 }
 
-func (m *Manager) listSecretVersionIDs(ctx context.Context, _ gateway.Caller, in *sdk.ListSecretVersionIdsInput) (*sdk.ListSecretVersionIdsOutput, error) {
+func (m *Manager) listSecretVersionIDs(ctx context.Context, _ *gateway.Call, in *sdk.ListSecretVersionIdsInput) (*sdk.ListSecretVersionIdsOutput, error) {
 	p, err := pager(in.MaxResults, "ListSecretVersionIds", aws.ToString(in.SecretId), fmt.Sprint(aws.ToBool(in.IncludeDeprecated)))
 	if err != nil {
 		return nil, err
@@ -334,7 +334,7 @@ func (m *Manager) listSecretVersionIDs(ctx context.Context, _ gateway.Caller, in
 	return &out, err
 }
 
-func (m *Manager) updateSecretVersionStage(ctx context.Context, _ gateway.Caller, in *sdk.UpdateSecretVersionStageInput) (*sdk.UpdateSecretVersionStageOutput, error) {
+func (m *Manager) updateSecretVersionStage(ctx context.Context, call *gateway.Call, in *sdk.UpdateSecretVersionStageInput) (*sdk.UpdateSecretVersionStageOutput, error) {
 	if in.VersionStage == nil {
 		return nil, required("versionStage")
 	}
@@ -343,7 +343,7 @@ func (m *Manager) updateSecretVersionStage(ctx context.Context, _ gateway.Caller
 		return nil, err
 	}
 	var out sdk.UpdateSecretVersionStageOutput
-	err := m.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.findLiving(tx, in.SecretId)
 		if err != nil {
 			return err

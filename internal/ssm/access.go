@@ -14,17 +14,17 @@ import (
 
 // on are the permissions required by an operation on parameters, which are given by names, ARNs
 // or these with versions.
-func on[I any](p *Parameters, of func(*I) []string) gateway.RequiredPermissions {
-	return gateway.PermissionsOf(func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+func on[I any](p *Parameters, of func(*I) []string) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		var required []gateway.Permission
 		for _, selector := range of(in) {
 			required = append(required, gateway.Permission{Resource: p.resource(selector)})
 		}
 		if required == nil {
-			return gateway.OwnAction(nil, in)
+			return gateway.AnyResource(nil, in)
 		}
 		return required, nil
-	})
+	}
 }
 
 // resource returns the ARN of the parameter that a selector means, which may be

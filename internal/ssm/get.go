@@ -75,7 +75,7 @@ func (p *Parameters) selected(tx *store.Tx, selector *string, decrypt *bool) (ty
 	return out, err
 }
 
-func (p *Parameters) getParameter(ctx context.Context, _ gateway.Caller, in *sdk.GetParameterInput) (*sdk.GetParameterOutput, error) {
+func (p *Parameters) getParameter(ctx context.Context, _ *gateway.Call, in *sdk.GetParameterInput) (*sdk.GetParameterOutput, error) {
 	var out sdk.GetParameterOutput
 	err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := p.selected(tx, in.Name, in.WithDecryption)
@@ -85,7 +85,7 @@ func (p *Parameters) getParameter(ctx context.Context, _ gateway.Caller, in *sdk
 	return &out, err
 }
 
-func (p *Parameters) getParameters(ctx context.Context, _ gateway.Caller, in *sdk.GetParametersInput) (*sdk.GetParametersOutput, error) {
+func (p *Parameters) getParameters(ctx context.Context, _ *gateway.Call, in *sdk.GetParametersInput) (*sdk.GetParametersOutput, error) {
 	if err := checkNames(in.Names); err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (p *Parameters) getParameters(ctx context.Context, _ gateway.Caller, in *sd
 	return &out, err
 }
 
-func (p *Parameters) getParametersByPath(ctx context.Context, _ gateway.Caller, in *sdk.GetParametersByPathInput) (*sdk.GetParametersByPathOutput, error) {
+func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, in *sdk.GetParametersByPathInput) (*sdk.GetParametersByPathOutput, error) {
 	path := aws.ToString(in.Path)
 	if in.Path == nil {
 		return nil, required("path")
@@ -176,7 +176,7 @@ func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName stri
 	return list, next, nil
 }
 
-func (p *Parameters) describeParameters(ctx context.Context, _ gateway.Caller, in *sdk.DescribeParametersInput) (*sdk.DescribeParametersOutput, error) {
+func (p *Parameters) describeParameters(ctx context.Context, _ *gateway.Call, in *sdk.DescribeParametersInput) (*sdk.DescribeParametersOutput, error) {
 	if len(in.Filters) > 0 && len(in.ParameterFilters) > 0 {
 		return nil, invalid("You can use either Filters or ParameterFilters in a single request.")
 	}
@@ -224,7 +224,7 @@ func optional(s string) *string {
 	return &s
 }
 
-func (p *Parameters) getParameterHistory(ctx context.Context, _ gateway.Caller, in *sdk.GetParameterHistoryInput) (*sdk.GetParameterHistoryOutput, error) {
+func (p *Parameters) getParameterHistory(ctx context.Context, _ *gateway.Call, in *sdk.GetParameterHistoryInput) (*sdk.GetParameterHistoryOutput, error) {
 	pages, err := pager(in.MaxResults, 50, "GetParameterHistory", aws.ToString(in.Name))
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func checkName(name string) error {
 	return nil
 }
 
-func (p *Parameters) putParameter(ctx context.Context, caller gateway.Caller, in *sdk.PutParameterInput) (*sdk.PutParameterOutput, error) {
+func (p *Parameters) putParameter(ctx context.Context, call *gateway.Call, in *sdk.PutParameterInput) (*sdk.PutParameterOutput, error) {
 	if err := checkPut(in); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (p *Parameters) putParameter(ctx context.Context, caller gateway.Caller, in
 		return nil, err
 	}
 	var out sdk.PutParameterOutput
-	err = p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		next := slipway.Parameter{Name: *in.Name, Version: 1, CreatedAt: p.now()}
 		have, err := tx.Parameter(*in.Name)
 		switch {
@@ -78,7 +78,7 @@ func (p *Parameters) putParameter(ctx context.Context, caller gateway.Caller, in
 		if next.ParameterSettings, err = settings(have.ParameterSettings, in); err != nil {
 			return err
 		}
-		next.User = caller.ARN
+		next.User = call.Caller.ARN
 		p.vault.SealParameter(&next, *in.Value)
 		out.Tier, out.Version = types.ParameterTier(next.Tier), next.Version
 		return errors.Join(
@@ -177,11 +177,11 @@ func checkPattern(pattern, value string) error {
 	return nil
 }
 
-func (p *Parameters) deleteParameter(ctx context.Context, _ gateway.Caller, in *sdk.DeleteParameterInput) (*sdk.DeleteParameterOutput, error) {
+func (p *Parameters) deleteParameter(ctx context.Context, call *gateway.Call, in *sdk.DeleteParameterInput) (*sdk.DeleteParameterOutput, error) {
 	if in.Name == nil {
 		return nil, required("name")
 	}
-	return &sdk.DeleteParameterOutput{}, p.cfg.Store.Update(ctx, func(tx *store.Tx) error { return p.delete(tx, *in.Name) })
+	return &sdk.DeleteParameterOutput{}, call.Update(ctx, func(tx *store.Tx) error { return p.delete(tx, *in.Name) })
 }
 
 func (p *Parameters) delete(tx *store.Tx, name string) error {
@@ -192,12 +192,12 @@ func (p *Parameters) delete(tx *store.Tx, name string) error {
 	return tx.DeleteParameter(v.Name, p.vault.ParameterARN(v.Name))
 }
 
-func (p *Parameters) deleteParameters(ctx context.Context, _ gateway.Caller, in *sdk.DeleteParametersInput) (*sdk.DeleteParametersOutput, error) {
+func (p *Parameters) deleteParameters(ctx context.Context, call *gateway.Call, in *sdk.DeleteParametersInput) (*sdk.DeleteParametersOutput, error) {
 	if err := checkNames(in.Names); err != nil {
 		return nil, err
 	}
 	out := sdk.DeleteParametersOutput{DeletedParameters: []string{}, InvalidParameters: []string{}}
-	err := p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err := call.Update(ctx, func(tx *store.Tx) error {
 		for _, name := range in.Names {
 			err := p.delete(tx, name)
 			if _, refused := errors.AsType[*wire.Exception](err); refused {

@@ -11,7 +11,6 @@
 package ssm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -55,35 +54,32 @@ func New(cfg Config) (*Parameters, error) {
 
 // Service returns the operations for the gateway.
 func (p *Parameters) Service() gateway.Service {
-	ops := map[string]gateway.Operation{}
-	add(ops, "PutParameter", true, p.putParameter, gateway.PermissionsOf(p.putParameterPermissions))
-	add(ops, "GetParameter", false, p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) }))
-	add(ops, "GetParameters", false, p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names }))
-	add(ops, "GetParametersByPath", false, p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
-		return []string{strings.TrimSuffix(aws.ToString(in.Path), "/") + "/"}
-	}))
-	add(ops, "GetParameterHistory", false, p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) }))
-	add(ops, "DescribeParameters", false, p.describeParameters, gateway.OwnAction)
-	add(ops, "DeleteParameter", true, p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) }))
-	add(ops, "DeleteParameters", true, p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names }))
-
-	add(ops, "AddTagsToResource", true, p.addTags, gateway.PermissionsWith(on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) }))
-	add(ops, "RemoveTagsFromResource", true, p.removeTags, gateway.PermissionsWith(on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }), func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
-		c := policy.NewContext()
-		c.Set("aws:TagKeys", in.TagKeys...)
-		return c
-	}))
-	add(ops, "ListTagsForResource", false, p.listTags, on(p, func(in *sdk.ListTagsForResourceInput) []string { return only(in.ResourceId) }))
 	return gateway.Service{
-		SigningName: "ssm",
-		ContentType: "application/x-amz-json-1.1",
-		Internal:    "InternalServerError",
-		Operations:  ops,
-	}
-}
+		Name:     "ssm",
+		Internal: "InternalServerError",
+		Redact:   []string{"Value"},
+		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"AmazonSSM."}},
+		Operations: []gateway.Operation{
+			gateway.Mutate("PutParameter", p.putParameter, p.putParameterPermissions),
+			gateway.Read("GetParameter", p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) })),
+			gateway.Read("GetParameters", p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names })),
+			gateway.Read("GetParametersByPath", p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
+				return []string{strings.TrimSuffix(aws.ToString(in.Path), "/") + "/"}
+			})),
+			gateway.Read("GetParameterHistory", p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) })),
+			gateway.Read("DescribeParameters", p.describeParameters, gateway.AnyResource),
+			gateway.Mutate("DeleteParameter", p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) })),
+			gateway.Mutate("DeleteParameters", p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names })),
 
-func add[I, O any](m map[string]gateway.Operation, name string, changes bool, h func(context.Context, gateway.Caller, *I) (*O, error), n gateway.RequiredPermissions) {
-	m["AmazonSSM."+name] = gateway.Handle(name, nil, changes, h).Requiring(n).Redacting("Value")
+			gateway.Mutate("AddTagsToResource", p.addTags, on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }).With(func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) })),
+			gateway.Mutate("RemoveTagsFromResource", p.removeTags, on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }).With(func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
+				c := policy.NewContext()
+				c.Set("aws:TagKeys", in.TagKeys...)
+				return c
+			})),
+			gateway.Read("ListTagsForResource", p.listTags, on(p, func(in *sdk.ListTagsForResourceInput) []string { return only(in.ResourceId) })),
+		},
+	}
 }
 
 // now is the time for records, in the milliseconds that the wire has.

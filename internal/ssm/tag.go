@@ -54,12 +54,12 @@ func (p *Parameters) taggable(tx *store.Tx, kind types.ResourceTypeForTagging, i
 	return p.vault.ParameterARN(v.Name), err
 }
 
-func (p *Parameters) addTags(ctx context.Context, _ gateway.Caller, in *sdk.AddTagsToResourceInput) (*sdk.AddTagsToResourceOutput, error) {
+func (p *Parameters) addTags(ctx context.Context, call *gateway.Call, in *sdk.AddTagsToResourceInput) (*sdk.AddTagsToResourceOutput, error) {
 	tags, err := newTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
-	return &sdk.AddTagsToResourceOutput{}, p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	return &sdk.AddTagsToResourceOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		arn, err := p.taggable(tx, in.ResourceType, in.ResourceId)
 		if err != nil {
 			return err
@@ -75,8 +75,8 @@ func (p *Parameters) addTags(ctx context.Context, _ gateway.Caller, in *sdk.AddT
 	})
 }
 
-func (p *Parameters) removeTags(ctx context.Context, _ gateway.Caller, in *sdk.RemoveTagsFromResourceInput) (*sdk.RemoveTagsFromResourceOutput, error) {
-	return &sdk.RemoveTagsFromResourceOutput{}, p.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+func (p *Parameters) removeTags(ctx context.Context, call *gateway.Call, in *sdk.RemoveTagsFromResourceInput) (*sdk.RemoveTagsFromResourceOutput, error) {
+	return &sdk.RemoveTagsFromResourceOutput{}, call.Update(ctx, func(tx *store.Tx) error {
 		arn, err := p.taggable(tx, in.ResourceType, in.ResourceId)
 		if err != nil {
 			return err
@@ -85,7 +85,7 @@ func (p *Parameters) removeTags(ctx context.Context, _ gateway.Caller, in *sdk.R
 	})
 }
 
-func (p *Parameters) listTags(ctx context.Context, _ gateway.Caller, in *sdk.ListTagsForResourceInput) (*sdk.ListTagsForResourceOutput, error) {
+func (p *Parameters) listTags(ctx context.Context, _ *gateway.Call, in *sdk.ListTagsForResourceInput) (*sdk.ListTagsForResourceOutput, error) {
 	out := sdk.ListTagsForResourceOutput{TagList: []types.Tag{}}
 	err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		arn, err := p.taggable(tx, in.ResourceType, in.ResourceId)

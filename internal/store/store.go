@@ -166,7 +166,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 // watchers. When it returns nil, the commit and all earlier ones are on disk.
 // Write transactions run one at a time. ctx can cancel the wait for the others, but
 // not f: a transaction is short and completes. The error wraps ErrFull if the disk
-// is full. A rider in ctx ([WithRider]) is part of the transaction.
+// is full.
 //
 // Watchers and readers see the commit before it is on disk. A reply to a
 // client must wait for Update or Sync; other reactions may start at once.
@@ -187,11 +187,9 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	tx := &Tx{conn: c, writes: true}
-	f, committed := withRider(ctx, f)
 	if err := s.commit(tx, f); err != nil {
 		return wrapFull(err)
 	}
-	committed()
 	s.watch.notify(tx.touched)
 	return nil
 }

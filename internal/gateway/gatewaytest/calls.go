@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
@@ -35,11 +36,15 @@ func (c Calls) Refused(operation, body, exception, message string) {
 	c.Bench.Refused(c.prefix+operation, body, exception, message)
 }
 
-// RequiredPermissions returns the permissions that a call with the input needs.
+// RequiredPermissions returns the permissions that a call with the input requires.
 func (c Calls) RequiredPermissions(operation string, in any) (required []gateway.Permission) {
 	c.Helper()
+	i := slices.IndexFunc(c.service.Operations, func(o gateway.Operation) bool { return o.Name == operation })
+	if i < 0 {
+		c.Fatalf("there is no operation %s", operation)
+	}
 	err := c.Store.View(c.Context(), func(tx *store.Tx) (err error) {
-		required, err = c.service.Operations[c.prefix+operation].RequiredPermissions(tx, in)
+		required, err = c.service.Operations[i].RequiredPermissions(tx, in)
 		return err
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
-// Package gatewaytest makes signed calls to services behind a real gateway, on
-// a real database and with a clock that tests move. The tests of every AWS
-// service here build on it.
+// Package gatewaytest calls services behind a real gateway, on a real database
+// and with a clock that tests move: in process by [Bench.Invoke], and over HTTP
+// with signatures where the wire is the point. The tests of every AWS service
+// here build on it.
 package gatewaytest
 
 import (
@@ -8,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -24,7 +26,9 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/awshttp"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
 // Where and when tests take place.
@@ -75,18 +79,46 @@ func (l *Log) String() string {
 }
 
 // Bench is a database with one access key, and, once Open was called, a gateway
-// on it.
+// on it with its endpoint.
 type Bench struct {
 	testing.TB
 	Gateway *gateway.Gateway
+	Handler *awshttp.Handler
 	Dir     string // of the database
 	Store   *store.Store
-	Key     slipway.AccessKey // signs the calls
+	Key     slipway.AccessKey // of the caller
 	Token   string            // session token of the key, "" for none
 	Clock   *Clock
 	Logged  *Log
 
-	signing map[string]string // name of the service to sign for, by target
+	first   string               // name of the first service
+	targets map[string]operation // by X-Amz-Target
+}
+
+// operation is what a target names.
+type operation struct{ service, name string }
+
+func (o operation) String() string { return o.service + ":" + o.name }
+
+// Caller returns who calls: the owner of the bench's key.
+func (b *Bench) Caller() gateway.Caller {
+	b.Helper()
+	c, _, ok, err := b.Gateway.Caller(b.Context(), b.Key.ID)
+	if err != nil || !ok {
+		b.Fatalf("access key %s: %v, %v", b.Key.ID, ok, err)
+	}
+	c.SourceIP = "192.0.2.1" // as httptest's requests
+	return c
+}
+
+// Invoke makes a call in process, such as "apprunner:ListServices", with a struct
+// or JSON as the input. A string is JSON too.
+func (b *Bench) Invoke(operation string, input any) (any, error) {
+	b.Helper()
+	if text, ok := input.(string); ok {
+		input = []byte(text)
+	}
+	return b.Gateway.Invoke(b.Context(), b.Caller(), operation, input)
 }
 
 // New returns a bench on an empty database.
@@ -120,10 +152,16 @@ func (b *Bench) Open(services []gateway.Service, options ...func(*gateway.Config
 	if b.Gateway, err = gateway.New(cfg); err != nil {
 		b.Fatal(err)
 	}
-	b.signing = map[string]string{"": services[0].SigningName}
+	b.Handler, err = awshttp.New(awshttp.Config{Gateway: b.Gateway, Region: cfg.Region, Now: cfg.Now})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.first, b.targets = services[0].Name, map[string]operation{}
 	for _, s := range services {
-		for target := range s.Operations {
-			b.signing[target] = s.SigningName
+		for _, o := range s.Operations {
+			for _, target := range awshttp.Targets(s, o) {
+				b.targets[target] = operation{s.Name, o.Name}
+			}
 		}
 	}
 }
@@ -163,9 +201,9 @@ func (b *Bench) Update(f func(*store.Tx) error) {
 // Request is a signed call of an operation, such as "AppRunner.ListServices".
 func (b *Bench) Request(target, body string) *http.Request {
 	b.Helper()
-	service, ok := b.signing[target]
-	if !ok {
-		service = b.signing[""]
+	service := b.first
+	if o, ok := b.targets[target]; ok {
+		service = o.service
 	}
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
 	r.Header.Set("X-Amz-Target", target)
@@ -215,7 +253,7 @@ type Reply struct {
 func (b *Bench) Send(r *http.Request) Reply {
 	b.Helper()
 	w := Reply{ResponseRecorder: httptest.NewRecorder()}
-	b.Gateway.ServeHTTP(w, r)
+	b.Handler.ServeHTTP(w, r)
 	if err := json.Unmarshal(w.Body.Bytes(), &w.Doc); err != nil {
 		b.Fatalf("the reply is no JSON object: %v: %s", err, w.Body)
 	}
@@ -228,23 +266,54 @@ func (b *Bench) Call(target, body string) Reply {
 	return b.Send(b.Request(target, body))
 }
 
-// OK makes a call that must succeed.
-func (b *Bench) OK(target, body string) map[string]any {
+// invoke is Invoke of a target. It returns the output as a JSON object. A target
+// that no service answers goes over HTTP, as only clients there can name it.
+func (b *Bench) invoke(target, body string) (map[string]any, error) {
 	b.Helper()
-	w := b.Call(target, body)
-	if w.Code != http.StatusOK {
-		b.Fatalf("%s %s: %d %s", target, body, w.Code, w.Body)
+	o, ok := b.targets[target]
+	if !ok {
+		w := b.Call(target, body)
+		name, _ := w.Doc["__type"].(string)
+		message, _ := w.Doc["Message"].(string)
+		return nil, wire.NewException(name, message)
 	}
-	return w.Doc
+	output, err := b.Invoke(o.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	return b.Doc(output), nil
 }
 
-// Refused makes a call that must fail with the exception and a message that
-// contains the text.
+// Doc returns an output as its JSON object.
+func (b *Bench) Doc(output any) (doc map[string]any) {
+	b.Helper()
+	text, err := wire.Marshal(output)
+	if err == nil {
+		err = json.Unmarshal(text, &doc)
+	}
+	if err != nil {
+		b.Fatalf("%T: %v", output, err)
+	}
+	return doc
+}
+
+// OK makes a call in process that must succeed.
+func (b *Bench) OK(target, body string) map[string]any {
+	b.Helper()
+	doc, err := b.invoke(target, body)
+	if err != nil {
+		b.Fatalf("%s %s: %v", target, body, err)
+	}
+	return doc
+}
+
+// Refused makes a call in process that must fail with the exception and a
+// message that contains the text.
 func (b *Bench) Refused(target, body, exception, message string) {
 	b.Helper()
-	w := b.Call(target, body)
-	text, _ := w.Doc["Message"].(string)
-	if w.Doc["__type"] != exception || !strings.Contains(text, message) {
-		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", target, body, w.Code, w.Body, exception, message)
+	doc, err := b.invoke(target, body)
+	e, _ := errors.AsType[*wire.Exception](err)
+	if e == nil || e.Name != exception || !strings.Contains(e.Message, message) {
+		b.Errorf("%s %s:\n got %v %v\nwant %s with %q", target, body, doc, err, exception, message)
 	}
 }

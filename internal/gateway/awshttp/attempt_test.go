@@ -1,4 +1,4 @@
-package gateway_test
+package awshttp_test
 
 import (
 	"context"
@@ -13,7 +13,22 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
+	"github.com/openslipway/slipway/internal/store"
 )
+
+// record is an auditor that remembers the ends of calls.
+type record struct {
+	mu    sync.Mutex // guards ended
+	ended []gateway.Call
+}
+
+func (r *record) Begun(*store.Tx, gateway.Call) error { return nil }
+
+func (r *record) Ended(_ context.Context, c gateway.Call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ended = append(r.ended, c)
+}
 
 // counter is a service that counts: each time Count is made, its reply is the
 // next number.
@@ -26,21 +41,21 @@ type counter struct {
 
 func newCounter(t *testing.T) *counter {
 	c := &counter{Bench: gatewaytest.New(t)}
-	op := func(changes bool) gateway.Operation {
-		return gateway.Handle("Count", nil, changes, func(_ context.Context, _ gateway.Caller, in *echo) (*echo, error) {
-			n := c.made.Add(1)
-			if n == 1 && c.hold != nil {
-				c.hold()
-			}
-			if in.Text == "fail" {
-				return nil, slipway.Errorf(slipway.InvalidRequest, "no: %d", n)
-			}
-			return &echo{fmt.Sprint(n)}, nil
-		}).Requiring(gateway.OwnAction)
+	handler := func(_ context.Context, _ *gateway.Call, in *echo) (*echo, error) {
+		n := c.made.Add(1)
+		if n == 1 && c.hold != nil {
+			c.hold()
+		}
+		if in.Text == "fail" {
+			return nil, slipway.Errorf(slipway.InvalidRequest, "no: %d", n)
+		}
+		return &echo{fmt.Sprint(n)}, nil
 	}
 	c.Open([]gateway.Service{{
-		SigningName: "one", ContentType: "x", Internal: "InternalFailure",
-		Operations: map[string]gateway.Operation{"One.Count": op(true), "One.Look": op(false)},
+		Name: "one", Internal: "InternalFailure", Protocol: gateway.Protocol{ContentType: "x", Targets: []string{"One."}},
+		Operations: []gateway.Operation{
+			gateway.Mutate("Count", handler, gateway.AnyResource), gateway.Read("Look", handler, gateway.AnyResource),
+		},
 	}}, func(g *gateway.Config) { g.Audit = &c.kept })
 	return c
 }

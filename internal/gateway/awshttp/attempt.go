@@ -1,4 +1,4 @@
-package gateway
+package awshttp
 
 import (
 	"context"
@@ -40,53 +40,65 @@ type attempt struct {
 }
 
 // attemptOf returns the call's id, and whether this is not its first attempt.
-func attemptOf(r *http.Request, c *call) (id attemptID, again bool) {
+// Attempts at calls that change nothing are calls of their own.
+func attemptOf(r *http.Request, x *exchange) (c attemptOfCall) {
 	invocation := r.Header.Get("Amz-Sdk-Invocation-Id")
-	if invocation == "" {
-		return id, false
+	if invocation == "" || !x.operation.Mutates {
+		return c
 	}
 	sum := sha256.New()
-	for _, part := range []string{c.caller.KeyID, r.Header.Get("X-Amz-Target"), invocation} {
+	for _, part := range []string{x.caller.KeyID, r.Header.Get("X-Amz-Target"), invocation} {
 		sum.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
 	}
-	sum.Write(c.body)
-	sum.Sum(id[:0])
+	sum.Write(x.received)
+	sum.Sum(c.id[:0])
 	for part := range strings.SplitSeq(r.Header.Get("Amz-Sdk-Request"), ";") {
 		if number, ok := strings.CutPrefix(strings.TrimSpace(part), "attempt="); ok {
 			n, err := strconv.Atoi(number)
-			again = err == nil && n > 1
+			c.again = err == nil && n > 1
 		}
 	}
-	return id, again
+	return c
 }
 
-// do returns the reply of the attempt before, if there was one that succeeds,
-// else what f returns.
-func (a *attempts) do(r *http.Request, c *call, f func() ([]byte, error)) ([]byte, error) {
-	if !c.target.Changes {
-		return f()
+// attemptOfCall says of which call a request is an attempt.
+type attemptOfCall struct {
+	id    attemptID
+	again bool // it is not the first
+}
+
+// do gives x the reply of the attempt before, if one succeeded, and returns true;
+// otherwise it runs the call and encodes its output.
+func (a *attempts) do(ctx context.Context, c attemptOfCall, x *exchange, run func() (any, error)) (repeated bool, err error) {
+	if c.id == (attemptID{}) {
+		x.reply, err = x.made(run)
+		return false, err
 	}
-	id, again := attemptOf(r, c)
-	if id == (attemptID{}) {
-		return f()
-	}
-	mine, before := a.next(id, again)
-	for ; before != nil; mine, before = a.next(id, again) {
+	mine, before := a.next(c.id, c.again)
+	for ; before != nil; mine, before = a.next(c.id, c.again) {
 		select {
 		case <-before.over:
-		case <-r.Context().Done():
-			return nil, context.Cause(r.Context())
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
 		}
 		if !before.failed {
-			c.repeated = true
-			return before.body, nil
+			x.reply = before.body
+			return true, nil
 		}
 	}
-	var body []byte
-	err := errPanicked
-	defer func() { a.end(mine, body, err) }()
-	body, err = f()
-	return body, err
+	err = errPanicked
+	defer func() { a.end(mine, x.reply, err) }()
+	x.reply, err = x.made(run)
+	return false, err
+}
+
+// made runs the call and encodes its output.
+func (x *exchange) made(run func() (any, error)) ([]byte, error) {
+	output, err := run()
+	if err != nil {
+		return nil, err
+	}
+	return x.encode(output)
 }
 
 // errPanicked is how an attempt ends that does not return.

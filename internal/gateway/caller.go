@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Root is the user who may do everything and to whom no policy applies.
+const Root = "root"
+
+// Caller is who makes a call, and from where.
+type Caller struct {
+	User  string // a user's name, or [Root]
+	KeyID string
+
+	ARN, UserID string
+	Account     string
+	Issued      time.Time // of temporary credentials; zero for a permanent key
+	Expires     time.Time
+
+	SourceIP, UserAgent string
+	Secure              bool // the connection is encrypted
+}
+
+// Key is what signs for a caller.
+type Key struct {
+	Secret  string
+	Token   string    // "" for a permanent key
+	Expires time.Time // of temporary credentials; zero for a permanent key
+}
+
+// Caller returns who owns an access key, and the key; ok is false when there is
+// no such key or it may not be used.
+func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k Key, ok bool, err error) {
+	err = g.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		found, err := tx.Credentials(keyID)
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		secret, err := g.secret(found)
+		if err != nil {
+			return err
+		}
+		ok = true
+		k = Key{Secret: secret, Token: found.Token, Expires: found.ExpiresAt}
+		c = Caller{User: found.User, KeyID: found.ID, Account: g.cfg.Account, Expires: found.ExpiresAt}
+		if found.Token != "" {
+			c.Issued = found.CreatedAt
+		}
+		c.ARN, c.UserID = "arn:aws:iam::"+g.cfg.Account+":root", g.cfg.Account
+		if found.User != Root {
+			c.ARN, c.UserID = UserARN(g.cfg.Account, found.Path, found.User), found.UserID
+		}
+		return nil
+	})
+	return c, k, ok, err
+}
+
+// secret returns the plain secret of credentials.
+func (g *Gateway) secret(c store.Credentials) (string, error) {
+	if g.cfg.Unseal == nil {
+		return c.Secret, nil
+	}
+	secret, err := g.cfg.Unseal(c.ID, c.Secret)
+	if err != nil {
+		return "", fmt.Errorf("unseal access key %s: %w", c.ID, err)
+	}
+	return secret, nil
+}
+
+// UserARN returns the ARN of a user.
+func UserARN(account, path, name string) string {
+	return "arn:aws:iam::" + account + ":user" + path + name
+}
