@@ -305,7 +305,7 @@ func (s *server) wireTraffic(context.Context) (err error) {
 		return err
 	}
 	s.ingress, err = ingress.New(ingress.Config{
-		Store: s.store, Endpoints: s.cfg.Endpoints, Log: s.log.With("part", "ingress"),
+		Store: s.store, Endpoints: s.cfg.Endpoints, Log: s.log.With("part", "ingress"), Loops: s.loops,
 		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
 			return s.proxy.Serve(ctx, l, router.Listener{ID: endpoint})
 		},
@@ -328,7 +328,7 @@ func (s *server) wireDomains(context.Context) error {
 		dns.Servers = append(dns.Servers, at.String())
 	}
 	s.domains, err = domain.New(domain.Config{
-		Store: s.store, Resolver: dns, Trusted: s.cfg.TrustedDomains, Log: s.log.With("part", "domains"),
+		Store: s.store, Resolver: dns, Trusted: s.cfg.TrustedDomains, Log: s.log.With("part", "domains"), Loops: s.loops,
 	})
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -36,6 +37,7 @@ type Config struct {
 	Store    *store.Store
 	Resolver Resolver
 	Log      *slog.Logger
+	Loops    *loop.Set // shows how the loops are doing; nil is allowed
 
 	// Trusted are domains, in lower case, that need no proof, nor do the
 	// domains below them: everybody who may associate a domain with a service
@@ -60,37 +62,22 @@ func New(cfg Config) (*Reconciler, error) {
 // Run works until ctx ends and returns nil.
 func (r *Reconciler) Run(ctx context.Context) error {
 	var both errgroup.Group
-	both.Go(func() error { return r.loop(ctx, "advance custom domains", r.advanceDue) })
-	both.Go(func() error { return r.loop(ctx, "validate custom domains", r.validateDue) })
+	both.Go(func() error { return r.repeat(ctx, "domain-advance", r.advanceDue) })
+	both.Go(func() error { return r.repeat(ctx, "domain-validate", r.validateDue) })
 	return both.Wait()
 }
 
-// loop runs pass whenever a domain has changed, and at the time that the last
+// repeat runs pass whenever a domain has changed, and at the time that the last
 // pass returned.
-func (r *Reconciler) loop(ctx context.Context, doing string, pass func(context.Context) (next time.Time, err error)) error {
+func (r *Reconciler) repeat(ctx context.Context, name string, pass func(context.Context) (next time.Time, err error)) error {
 	watch := r.cfg.Store.Watch(store.Domains)
 	defer watch.Close()
-	for {
-		next, err := pass(ctx)
-		wait := resyncEvery
-		if !next.IsZero() {
-			wait = min(wait, time.Until(next))
-		}
-		if err != nil && ctx.Err() == nil {
-			r.cfg.Log.Error(doing, "err", err)
-			wait = retryEvery
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		case <-watch.C:
-			watch.Take() // the rows say what is due
-			timer.Stop()
-		}
-	}
+	return loop.RunDue(ctx, loop.Config{
+		Name: name, Log: r.cfg.Log, Set: r.cfg.Loops, Watch: watch.C, Every: resyncEvery, Backoff: retryEvery,
+	}, func(ctx context.Context) (time.Time, error) {
+		watch.Take() // the rows say what is due
+		return pass(ctx)
+	})
 }
 
 // advanceDue advances the domains that are due and returns when the next ones

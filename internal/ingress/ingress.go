@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -27,12 +28,13 @@ type Config struct {
 	Store     *store.Store
 	Endpoints map[string]Endpoint // by id
 	Log       *slog.Logger
+	Loops     *loop.Set // shows how the loop is doing; nil is allowed
 
 	// Serve serves the requests of an endpoint. It closes the listener, ends
 	// when ctx does, and then returns nil.
 	Serve func(ctx context.Context, l net.Listener, endpoint string) error
 
-	Retry time.Duration // between attempts to open a listener (5 s)
+	Retry time.Duration // between passes without a change, which retry to open listeners (5 s)
 }
 
 // Ingress keeps the listeners of endpoints open and connections up to date.
@@ -64,24 +66,18 @@ func (g *Ingress) Run(ctx context.Context) error {
 	watch := g.cfg.Store.Watch(store.Ingresses)
 	defer watch.Close()
 	var serving errgroup.Group
-	tick := time.NewTicker(g.cfg.Retry)
-	defer tick.Stop()
-	for ctx.Err() == nil {
+	err := loop.Run(ctx, loop.Config{
+		Name: "ingress", Log: g.cfg.Log, Set: g.cfg.Loops, Watch: watch.C, Nudge: g.ended, Every: g.cfg.Retry,
+	}, func(ctx context.Context) error {
+		watch.Take() // every pass looks at all connections
 		g.open(ctx, &serving)
-		if err := g.reconcile(ctx); err != nil && ctx.Err() == nil {
-			g.cfg.Log.Error("VPC ingress connections not brought up to date", "err", err)
-		} else {
-			g.markReady()
+		if err := g.reconcile(ctx); err != nil {
+			return err
 		}
-		select {
-		case <-ctx.Done():
-		case <-g.ended:
-		case <-tick.C:
-		case <-watch.C:
-			watch.Take() // every pass looks at all connections
-		}
-	}
-	return serving.Wait()
+		g.markReady()
+		return nil
+	})
+	return errors.Join(err, serving.Wait())
 }
 
 func (g *Ingress) markReady() {
