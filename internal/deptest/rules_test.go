@@ -10,8 +10,9 @@ var imports = map[string][]string{
 	"wire":    {},
 	"sigv4":   {},
 
-	"page":    {},
-	"sdkhttp": {},
+	"page":       {},
+	"atomicfile": {},
+	"sdkhttp":    {},
 
 	"policy": {},
 	"iam":    {"gateway", "wire", "store", "policy"},
@@ -85,7 +86,7 @@ var without = []struct{ part, imports, why string }{
 }
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"metrics", "loop", "page", "sdkhttp"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -2,48 +2,20 @@ package image
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
 // writeFile replaces the file at path with content, atomically and durably. The
 // directory must exist.
 func (s *Store) writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(s.path("tmp"), "file-*")
-	if err != nil {
+	if err := atomicfile.WriteVia(s.path("tmp"), path, content, 0o600); err != nil {
 		return s.explain(err)
 	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
-		return s.explain(fmt.Errorf("write %s: %w", path, err))
-	}
 	return nil
-}
-
-// syncDir makes a directory's entries durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // exists reports whether path exists.

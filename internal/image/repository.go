@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
 // The distribution specification's grammar. It allows no name or tag that is
@@ -274,7 +275,7 @@ func (s *Store) mkdir(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return s.explain(err)
 	}
-	return syncDir(filepath.Dir(path))
+	return atomicfile.SyncDir(filepath.Dir(path))
 }
 
 // DeleteTag removes a tag and keeps its manifest. ErrNotFound if the tag does
@@ -350,7 +351,7 @@ func (s *Store) prune(repo string) error {
 			break
 		}
 	}
-	return syncDir(s.path("repositories"))
+	return atomicfile.SyncDir(s.path("repositories"))
 }
 
 // Tags returns the tags of a repository in order. ErrNotFound if there is no

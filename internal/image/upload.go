@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
 // Upload is content that will become a blob. It is written to a temporary file
@@ -127,7 +129,7 @@ func (u *Upload) Commit(digest string) error {
 		return u.s.explain(err)
 	}
 	u.done = true
-	return u.s.explain(syncDir(filepath.Dir(path)))
+	return u.s.explain(atomicfile.SyncDir(filepath.Dir(path)))
 }
 
 // Cancel removes the upload. It does nothing after Commit.

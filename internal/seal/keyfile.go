@@ -7,11 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
 // keyFile is the file with the master key: an age identity file whose first
@@ -151,7 +152,7 @@ func (f keyFile) write(masters []master) error {
 			return fmt.Errorf("encrypt the key file: %w", err)
 		}
 	}
-	if err := replaceFile(f.path, content); err != nil {
+	if err := atomicfile.Write(f.path, content, 0o600); err != nil {
 		return fmt.Errorf("write the key file: %w", err)
 	}
 	return nil
@@ -174,29 +175,4 @@ func (f keyFile) encrypt(content []byte) ([]byte, error) {
 	_, err = w.Write(content)
 	err = errors.Join(err, w.Close(), a.Close())
 	return b.Bytes(), err
-}
-
-// replaceFile replaces a file with content, atomically and durably.
-func replaceFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
