@@ -3,23 +3,19 @@ package slipway
 import (
 	"crypto/rand"
 	"encoding/hex"
+
+	"github.com/google/uuid"
 )
 
 // NewID returns 32 lower-case hexadecimal digits: the form of App Runner's
 // service, operation and instance ids (a version 4 UUID without dashes).
 func NewID() string {
-	var b [16]byte
-	rand.Read(b[:]) // never fails: crypto/rand aborts the process instead
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return hex.EncodeToString(b[:])
+	id := uuid.New()
+	return hex.EncodeToString(id[:])
 }
 
 // NewUUID returns a version 4 UUID with dashes.
-func NewUUID() string {
-	id := NewID()
-	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
-}
+func NewUUID() string { return uuid.NewString() }
 
 // labelDigits has 32 entries, so that five random bits pick one without bias.
 // It omits letters and digits that people confuse.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
@@ -46,16 +47,5 @@ func (s *Store) free() (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide on other architectures
 }
 
-// bytesText formats a size for people, "12.3 MB".
-func bytesText(n int64) string {
-	const units = "kMGTPE"
-	if n < 1000 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	v, u := float64(n), -1
-	for v >= 1000 {
-		v /= 1000
-		u++
-	}
-	return fmt.Sprintf("%.1f %cB", v, units[u])
-}
+// bytesText formats a size for people in binary units, as limits are: "12 MiB".
+func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }

@@ -121,10 +121,10 @@ func TestExplain(t *testing.T) {
 
 func TestBytesText(t *testing.T) {
 	t.Parallel()
-	if got := bytesText(1234567); got != "1.2 MB" {
+	if got := bytesText(1234567); got != "1.2 MiB" {
 		t.Errorf("%q", got)
 	}
-	if got := bytesText(999); got != "999 bytes" {
+	if got := bytesText(999); got != "999 B" {
 		t.Errorf("%q", got)
 	}
 }
