@@ -13,7 +13,6 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/page"
-	"github.com/openslipway/slipway/internal/store"
 )
 
 // imageID names an image by digest, by tag, or by both.
@@ -428,17 +427,4 @@ func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ *gateway.Call, 
 		}
 	}
 	return out, nil
-}
-
-// Immutable tells an image store whether a tag must keep its image.
-func Immutable(s *store.Store, name, tag string) (immutable bool, err error) {
-	err = s.View(context.Background(), func(tx *store.Tx) error {
-		r, err := tx.Repository(name)
-		if errors.Is(err, store.ErrNotFound) {
-			return nil
-		}
-		immutable = r.Immutable(tag)
-		return err
-	})
-	return immutable, err
 }

@@ -115,7 +115,7 @@ func (s selection) selects(c image.Content) bool {
 		}
 	}
 	for _, p := range s.Patterns {
-		if !has(func(t string) bool { return slipway.WildcardMatch(p, t) }) {
+		if !has(func(t string) bool { return wildcardMatch(p, t) }) {
 			return false
 		}
 	}

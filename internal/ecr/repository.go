@@ -51,7 +51,7 @@ func (e *ECR) shown(r slipway.Repository) repository {
 		ARN: e.ARN(r.Name), RegistryID: e.cfg.Account, Name: r.Name,
 		URI:        e.cfg.Account + ".dkr.ecr." + e.cfg.Region + ".amazonaws.com/" + r.Name,
 		CreatedAt:  r.CreatedAt,
-		Mutability: cmp.Or(r.Mutability, slipway.TagsMutable),
+		Mutability: cmp.Or(r.Mutability, tagsMutable),
 		Scanning:   scanning{r.ScanOnPush},
 		Encryption: encryption{Type: cmp.Or(r.Encryption, "AES256"), KMSKey: some(r.KMSKey)},
 	}
@@ -175,7 +175,7 @@ func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *crea
 	if in.RegistryID != nil && *in.RegistryID != e.cfg.Account {
 		return nil, invalid("registryId", "must be %s", e.cfg.Account)
 	}
-	if err := setMutability(&r, cmp.Or(aws.ToString(in.Mutability), slipway.TagsMutable), in.Exclusions); err != nil {
+	if err := setMutability(&r, cmp.Or(aws.ToString(in.Mutability), tagsMutable), in.Exclusions); err != nil {
 		return nil, err
 	}
 	if in.Scanning != nil {
@@ -202,7 +202,7 @@ func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *crea
 
 // setMutability sets whether tags may move.
 func setMutability(r *slipway.Repository, mutability string, exclusions []exclusion) error {
-	known := []string{slipway.TagsMutable, slipway.TagsImmutable, slipway.TagsMutableWithExclusion, slipway.TagsImmutableWithExclusion}
+	known := []string{tagsMutable, tagsImmutable, tagsMutableWithExclusion, tagsImmutableWithExclusion}
 	if !slices.Contains(known, mutability) {
 		return invalid("imageTagMutability", "must be one of %s", strings.Join(known, ", "))
 	}

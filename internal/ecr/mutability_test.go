@@ -1,4 +1,4 @@
-package slipway_test
+package ecr
 
 import (
 	"testing"
@@ -28,13 +28,13 @@ func TestWildcardMatch(t *testing.T) {
 		{"*a*a*", "aa", true},
 		{"*a*a*", "a", false},
 	} {
-		if got := slipway.WildcardMatch(c.pattern, c.s); got != c.want {
+		if got := wildcardMatch(c.pattern, c.s); got != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.s, got)
 		}
 	}
 }
 
-func TestImmutable(t *testing.T) {
+func TestIsImmutable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		mutability string
@@ -42,15 +42,15 @@ func TestImmutable(t *testing.T) {
 		tag        string
 		want       bool
 	}{
-		{slipway.TagsMutable, nil, "v1", false},
-		{slipway.TagsImmutable, nil, "v1", true},
-		{slipway.TagsImmutableWithExclusion, []string{"dev-*", "latest"}, "latest", false},
-		{slipway.TagsImmutableWithExclusion, []string{"dev-*", "latest"}, "v1", true},
-		{slipway.TagsMutableWithExclusion, []string{"v*"}, "v1", true},
-		{slipway.TagsMutableWithExclusion, []string{"v*"}, "latest", false},
+		{tagsMutable, nil, "v1", false},
+		{tagsImmutable, nil, "v1", true},
+		{tagsImmutableWithExclusion, []string{"dev-*", "latest"}, "latest", false},
+		{tagsImmutableWithExclusion, []string{"dev-*", "latest"}, "v1", true},
+		{tagsMutableWithExclusion, []string{"v*"}, "v1", true},
+		{tagsMutableWithExclusion, []string{"v*"}, "latest", false},
 	} {
 		r := slipway.Repository{Mutability: c.mutability, Exclusions: c.exclusions}
-		if got := r.Immutable(c.tag); got != c.want {
+		if got := isImmutable(r, c.tag); got != c.want {
 			t.Errorf("%s %v, tag %s: %v", c.mutability, c.exclusions, c.tag, got)
 		}
 	}
