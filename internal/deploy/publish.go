@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/hooks/eventbridge"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -30,11 +31,11 @@ func publishEnd(tx *store.Tx, op *slipway.Operation, s slipway.Service, rest sli
 }
 
 func publish(tx *store.Tx, s slipway.Service, at time.Time, status, message string, failed bool, from, to slipway.Status) error {
-	operation, err := slipway.NewOperationEvent(s, status, message, failed, at)
+	operation, err := eventbridge.OperationEvent(s, status, message, failed, at)
 	if err != nil {
 		return err
 	}
-	change, err := slipway.NewStatusEvent(s, from, to, at)
+	change, err := eventbridge.StatusEvent(s, from, to, at)
 	if err != nil {
 		return err
 	}

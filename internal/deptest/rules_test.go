@@ -34,7 +34,8 @@ var imports = map[string][]string{
 	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store"},
 	"api":                 {"gateway", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
-	"hooks":               {"gateway", "store"},
+	"hooks":               {"gateway", "store", "hooks/eventbridge"},
+	"hooks/eventbridge":   {},
 	"ecr":                 {"gateway", "wire", "store", "image", "policy"},
 
 	"codehost": {},
@@ -43,7 +44,7 @@ var imports = map[string][]string{
 	"compat": {"wire"},
 
 	"operation": {"store"},
-	"deploy":    {"store", "secrets", "operation", "source", "build"},
+	"deploy":    {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
 	"source":    {"image"},
 	"build":     {"image"},
 
@@ -59,7 +60,7 @@ var imports = map[string][]string{
 	"ingress": {"store"},
 
 	// Custom domains are proved by DNS and served by the router: both go by rows.
-	"domain":         {"store"},
+	"domain":         {"store", "hooks/eventbridge"},
 	"domain/dnstest": {},
 
 	"runtime":             {},

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/hooks/eventbridge"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -20,7 +21,7 @@ func publish(tx *store.Tx, before, after slipway.CustomDomain) error {
 	if err != nil {
 		return err
 	}
-	e, err := slipway.NewDomainEvent(s.Service, after, before.State)
+	e, err := eventbridge.DomainEvent(s.Service, after, before.State)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/hooks/eventbridge"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -276,7 +277,7 @@ func (a *API) test(ctx context.Context, call *gateway.Call, in *WebhookInput) (*
 		if err != nil {
 			return err
 		}
-		if e, err = slipway.NewTestEvent(a.cfg.Account, a.cfg.Region, a.arn(h.ID), a.cfg.Now()); err != nil {
+		if e, err = eventbridge.TestEvent(a.cfg.Account, a.cfg.Region, a.arn(h.ID), a.cfg.Now()); err != nil {
 			return err
 		}
 		return tx.InsertDelivery(h.ID, e)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/hooks/eventbridge"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -415,7 +416,7 @@ func TestReceiver(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- h.Run(ctx) }()
-	e, err := slipway.NewTestEvent("123456789012", "us-east-1", "arn", time.Now())
+	e, err := eventbridge.TestEvent("123456789012", "us-east-1", "arn", time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
