@@ -21,10 +21,10 @@ func TestWindow(t *testing.T) {
 		integral += concurrency * d.Seconds()
 		w.observe(now, integral, stable)
 	}
-	check := func(when string, peak float64, whole bool) {
+	check := func(when string, peak float64, full bool) {
 		t.Helper()
-		if p := w.peak(); p < peak-1e-6 || p > peak+1e-6 || w.full(now, stable) != whole {
-			t.Errorf("%s: peak %v, whole %v; want %v, %v", when, p, w.full(now, stable), peak, whole)
+		if p := w.peak(); p < peak-1e-6 || p > peak+1e-6 || w.full(now, stable) != full {
+			t.Errorf("%s: peak %v, full %v; want %v, %v", when, p, w.full(now, stable), peak, full)
 		}
 	}
 	check("empty", 0, false)
