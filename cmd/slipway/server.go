@@ -294,7 +294,7 @@ func (s *server) wireTraffic(context.Context) (err error) {
 		return err
 	}
 	s.router, err = router.New(router.Config{
-		Store: s.store, Log: s.log.With("part", "router"), Suffix: s.cfg.Region + "." + s.cfg.Domain,
+		Store: s.store, Log: s.log.With("part", "router"), Loops: s.loops, Suffix: s.cfg.Region + "." + s.cfg.Domain,
 		OnWait: func(id string) { s.scale.Nudge(id) },
 	})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -15,49 +16,44 @@ import (
 const retryEvery = time.Second
 
 // syncLoop keeps the table in sync with the store until ctx ends.
-func (r *Router) syncLoop(ctx context.Context) {
+func (r *Router) syncLoop(ctx context.Context) error {
 	watch := r.cfg.Store.Watch(store.Routes)
 	defer watch.Close()
-	timer := time.NewTimer(r.cfg.Heartbeat)
-	defer timer.Stop()
-	for heartbeat := true; ; {
-		err := r.sync(ctx, heartbeat)
-		if err != nil && ctx.Err() == nil {
-			r.cfg.Log.Error("routes not brought up to date", "err", err)
-			timer.Reset(retryEvery)
-		} else if heartbeat {
-			timer.Reset(r.cfg.Heartbeat)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			heartbeat = true
-		case <-watch.C:
-			watch.Take() // the version tells what changed
-			heartbeat = err != nil
-		case <-r.idle:
-			heartbeat = err != nil
-		}
-	}
+	return loop.RunDue(ctx, loop.Config{
+		Name: "routes", Log: r.cfg.Log, Set: r.cfg.Loops, Watch: watch.C, Nudge: r.idle,
+		Every: r.cfg.Heartbeat, Backoff: retryEvery,
+	}, func(ctx context.Context) (time.Time, error) {
+		watch.Take() // the version tells what changed
+		return r.sync(ctx)
+	})
 }
 
-// sync brings the table up to date and reports what has drained. heartbeat says
-// to write a sign of life first. The first heartbeat precedes the first table:
-// a deployment that waits for requests to end must know of every router that
-// may have some.
-func (r *Router) sync(ctx context.Context, heartbeat bool) error {
+// sync brings the table up to date and reports what has drained. It returns when
+// the next heartbeat is due. A heartbeat comes first if it is due, after a failure,
+// and before the first table: a deployment that waits for requests to end must know
+// of every router that may have some.
+func (r *Router) sync(ctx context.Context) (due time.Time, err error) {
+	due = r.heartbeatDue
+	r.heartbeatDue = time.Time{} // at once if this pass fails
+	heartbeat := !time.Now().Before(due)
 	if heartbeat {
 		if err := r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 			return tx.PutRouter(r.id, r.version, time.Now())
 		}); err != nil {
-			return err
+			return due, err
 		}
 	}
 	if err := r.load(ctx); err != nil {
-		return err
+		return due, err
 	}
-	return r.report(ctx)
+	if err := r.report(ctx); err != nil {
+		return due, err
+	}
+	if heartbeat {
+		due = time.Now().Add(r.cfg.Heartbeat)
+	}
+	r.heartbeatDue = due
+	return due, nil
 }
 
 // load applies the changes since the version of the table.

@@ -11,14 +11,18 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/router/http1"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // Config configures a Router. Fields below "defaults" may be zero.
 type Config struct {
-	Log *slog.Logger
+	Log   *slog.Logger
+	Loops *loop.Set // shows how the loop is doing; nil is allowed
 
 	// Store is where routes come from and where drained releases and instances
 	// are reported. Nil if the owner of the router calls Apply instead.
@@ -68,9 +72,10 @@ type Router struct {
 	sampleNext []*Service // services to sample from the next tick on
 
 	// Used only by the loading loop.
-	version  int64               // of the table
-	services map[string]*Service // by id; deleted ones stay until they have drained
-	dirty    map[*Service]bool   // changed, woken, or with something left to drain
+	version      int64               // of the table
+	services     map[string]*Service // by id; deleted ones stay until they have drained
+	dirty        map[*Service]bool   // changed, woken, or with something left to drain
+	heartbeatDue time.Time
 }
 
 // Loaded returns a channel that is closed after the first table. Requests must not
@@ -107,11 +112,10 @@ func newRouter(cfg Config) *Router {
 // samples demand. It blocks until ctx ends and returns nil. Without a store it
 // only samples demand.
 func (r *Router) Run(ctx context.Context) error {
-	var parts sync.WaitGroup
+	var parts errgroup.Group
 	if r.cfg.Store != nil {
-		parts.Go(func() { r.syncLoop(ctx) })
+		parts.Go(func() error { return r.syncLoop(ctx) })
 	}
-	parts.Go(func() { r.sample(ctx) })
-	parts.Wait()
-	return nil
+	parts.Go(func() error { r.sample(ctx); return nil })
+	return parts.Wait()
 }
