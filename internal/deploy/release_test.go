@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/source"
 )
 
-func TestSettle(t *testing.T) {
+func TestResolveRelease(t *testing.T) {
 	t.Parallel()
 	artifact := source.Artifact{Digest: "sha256:1", Ref: "shop:1", Config: image.RunConfig{
 		Entrypoint: []string{"/entry"}, Cmd: []string{"serve"}, Env: []string{"A=image", "B=image", "PORT=1"}, User: "web",

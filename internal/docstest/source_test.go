@@ -1,13 +1,10 @@
 package docstest
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -34,24 +31,16 @@ type file struct {
 }
 
 var listed = sync.OnceValues(func() ([]pkg, error) {
-	cmd := exec.Command("go", "list", "-json=ImportPath,Dir,Name,Doc,GoFiles", "./...")
-	cmd.Dir = root
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
+	const format = "{{.ImportPath}}\t{{.Dir}}\t{{.Name}}\t{{join .GoFiles \" \"}}\t{{.Doc}}"
+	cmd := exec.Command("go", "list", "-f", format, "./...")
+	cmd.Dir, cmd.Stderr = root, os.Stderr
 	out, err := cmd.Output()
-	if err != nil {
-		return nil, errors.New(err.Error() + "\n" + stderr.String())
-	}
 	var all []pkg
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p pkg
-		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
-			return all, nil
-		} else if err != nil {
-			return nil, err
-		}
-		all = append(all, p)
+	for line := range strings.Lines(string(out)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), "\t", 5)
+		all = append(all, pkg{ImportPath: f[0], Dir: f[1], Name: f[2], GoFiles: strings.Fields(f[3]), Doc: f[4]})
 	}
+	return all, err
 })
 
 // packages returns the module's packages.

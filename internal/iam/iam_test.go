@@ -468,7 +468,7 @@ func TestManagedPolicies(t *testing.T) {
 	refused(t, err, "NoSuchEntity", "was not found")
 }
 
-func TestProvidedPolicies(t *testing.T) {
+func TestAWSManagedPolicies(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	ctx := t.Context()

@@ -15,18 +15,18 @@ const step = 1 << 20
 func (c *call) guardStalls() (end func()) {
 	// Some ResponseWriters of tests have no deadlines.
 	conn := http.NewResponseController(c.w)
-	c.r.Body = &hurriedBody{c.r.Body, conn, c.cfg.Stall}
+	c.r.Body = &stallBody{c.r.Body, conn, c.cfg.Stall}
 	c.w = &stallWriter{c.w, conn, c.cfg.Stall}
 	return func() { _ = conn.SetWriteDeadline(time.Time{}) }
 }
 
-type hurriedBody struct {
+type stallBody struct {
 	io.ReadCloser
 	conn  *http.ResponseController
 	stall time.Duration
 }
 
-func (b *hurriedBody) Read(p []byte) (int, error) {
+func (b *stallBody) Read(p []byte) (int, error) {
 	_ = b.conn.SetReadDeadline(time.Now().Add(b.stall))
 	return b.ReadCloser.Read(p)
 }

@@ -52,7 +52,7 @@ func TestWindow(t *testing.T) {
 // follow lets a release's size follow a demand for a number of intervals, as
 // the loop does, and returns the sizes.
 func follow(s slipway.Scaling, size int, intervals int, demand func(i int) float64) (sizes []int) {
-	const interval, stable, pace = 2 * time.Second, time.Minute, 10 * time.Second
+	const interval, stable, cooldown = 2 * time.Second, time.Minute, 10 * time.Second
 	var w window
 	integral, now, changed := 0.0, t0, t0
 	for i := range intervals {
@@ -61,7 +61,7 @@ func follow(s slipway.Scaling, size int, intervals int, demand func(i int) float
 		w.observe(now, integral, stable)
 		next, _ := Decide(s, size, Observation{
 			Known: true, Now: int(demand(i)), Peak: w.peak(),
-			WindowFull: w.full(now, stable), CooldownOver: now.Sub(changed) >= pace,
+			WindowFull: w.full(now, stable), CooldownOver: now.Sub(changed) >= cooldown,
 		})
 		if next != size {
 			size, changed = next, now

@@ -124,7 +124,7 @@ func TestOnLayersBelow(t *testing.T) {
 	}
 }
 
-func TestLiftedFile(t *testing.T) {
+func TestCopiedUpFile(t *testing.T) {
 	t.Parallel()
 	below := stack(t, []File{Dir("d/", 0o755), owned("d/f", strings.Repeat("x", 300_000))})
 	dir, st, err := unpackOn(t, below, testLimits, Hardlink("d/g", "d/f"))
