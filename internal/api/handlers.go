@@ -5,7 +5,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/policy"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -83,9 +83,7 @@ func (a *API) operations() []gateway.Operation {
 			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
 		}),
 		gateway.Mutate("UntagResource", a.untagResource, func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
-			c := policy.NewContext()
-			c.Set("aws:TagKeys", in.TagKeys...)
-			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: c}}, nil
+			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tags.Removed(in.TagKeys)}}, nil
 		}),
 		gateway.Read("ListTagsForResource", a.listTags, on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn })),
 

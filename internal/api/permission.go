@@ -6,6 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -57,19 +58,12 @@ func (a *API) future(kind string, name *string) string {
 }
 
 // withTags adds the permission to tag what is made with tags.
-func withTags(n gateway.Permission, tags []types.Tag) []gateway.Permission {
-	return n.WithTagging("apprunner:TagResource", len(tags) > 0)
+func withTags(n gateway.Permission, in []types.Tag) []gateway.Permission {
+	return n.WithTagging("apprunner:TagResource", len(in) > 0)
 }
 
-// tagKeys are the condition keys of tags in a call; without tags there are none.
-func tagKeys(tags []types.Tag) policy.Context {
-	c := policy.NewContext()
-	for _, t := range tags {
-		c.Add("aws:TagKeys", aws.ToString(t.Key))
-		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-	}
-	return c
-}
+// tagKeys are the condition keys of a call that sets tags.
+func tagKeys(in []types.Tag) policy.Context { return tags.Set(tagsOf(in)) }
 
 func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}

@@ -4,47 +4,50 @@ import (
 	"context"
 	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 )
-
-// maxTags is AWS's limit of tags on a resource.
-const maxTags = 50
 
 // settingPrefix begins the keys of tags that are settings of Slipway: what App
 // Runner's API has no member for. Unknown ones are refused by name, so that a
 // misspelt setting is not taken for a tag. There are none yet.
 const settingPrefix = "slipway:"
 
-// newTags checks the tags of a call for a resource of the type.
-func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
-	tags := make([]slipway.Tag, 0, len(in))
-	seen := map[string]bool{}
-	for _, t := range in {
-		key, value := *t.Key, aws.ToString(t.Value)
-		if seen[key] {
-			return nil, slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", key)
-		}
-		seen[key] = true
-		if strings.HasPrefix(key, settingPrefix) {
-			return nil, slipway.Errorf(slipway.InvalidRequest,
-				"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", key, resource, settingPrefix)
-		}
-		tags = append(tags, slipway.Tag{Key: key, Value: value})
-	}
-	if len(tags) > maxTags {
-		return nil, tooManyTags()
-	}
-	return tags, nil
+// tagsOf returns the tags of a call.
+func tagsOf(in []types.Tag) []slipway.Tag {
+	return tags.Of(in, func(t types.Tag) (key, value *string) { return t.Key, t.Value })
 }
 
-func tooManyTags() error {
-	return slipway.Errorf(slipway.InvalidRequest, "Tags: a resource can have at most %d tags.", maxTags)
+// tagRules are App Runner's checks of tags beside the model's, for a resource of
+// the type.
+func tagRules(resource string) tags.Rules {
+	return tags.Rules{
+		Twice: func(t slipway.Tag) error {
+			return slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", t.Key)
+		},
+		Other: func(_ int, t slipway.Tag) error {
+			if !strings.HasPrefix(t.Key, settingPrefix) {
+				return nil
+			}
+			return slipway.Errorf(slipway.InvalidRequest,
+				"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", t.Key, resource, settingPrefix)
+		},
+		TooMany: func(int) error {
+			return slipway.Errorf(slipway.InvalidRequest, "Tags: a resource can have at most %d tags.", tags.Max)
+		},
+	}
+}
+
+// newTags returns the tags of a call for a resource of the type, after checking
+// them.
+func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
+	list := tagsOf(in)
+	return list, tagRules(resource).Check(list)
 }
 
 // taggable finds, by type in the ARN, the resources that can have tags, and
@@ -93,18 +96,11 @@ func (a *API) tagResource(ctx context.Context, call *gateway.Call, in *apprunner
 		if err != nil {
 			return err
 		}
-		tags, err := newTags(resource, in.Tags)
+		list, err := newTags(resource, in.Tags)
 		if err != nil {
 			return err
 		}
-		if err := tx.SetTags(arn, tags); err != nil {
-			return err
-		}
-		n, err := tx.CountTags(arn)
-		if err == nil && n > maxTags {
-			err = tooManyTags() // takes back what was set
-		}
-		return err
+		return tagRules(resource).Add(tx, arn, list)
 	})
 	return &apprunner.TagResourceOutput{}, err
 }
@@ -127,8 +123,8 @@ func (a *API) listTags(ctx context.Context, _ *gateway.Call, in *apprunner.ListT
 		if err != nil {
 			return err
 		}
-		tags, err := tx.Tags(arn)
-		for _, t := range tags {
+		list, err := tx.Tags(arn)
+		for _, t := range list {
 			out.Tags = append(out.Tags, types.Tag{Key: &t.Key, Value: &t.Value})
 		}
 		return err

@@ -15,7 +15,7 @@ var imports = map[string][]string{
 	"sdkhttp":    {},
 
 	"policy": {},
-	"iam":    {"gateway", "wire", "store", "policy"},
+	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
 	"audit":  {"gateway", "wire", "store"},
 
 	"store":         {},
@@ -24,19 +24,20 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
-	"secretsmanager": {"gateway", "wire", "store", "seal", "secrets", "policy"},
+	"secretsmanager": {"gateway", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 	"masterkey":      {"gateway", "seal"},
-	"ssm":            {"gateway", "wire", "store", "seal", "secrets", "policy"},
+	"ssm":            {"gateway", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "policy"},
+	"gateway/tags":        {"store", "policy"},
 	"gateway/awshttp":     {"gateway", "wire", "sigv4"},
 	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store"},
-	"api":                 {"gateway", "wire", "store", "policy"},
+	"api":                 {"gateway", "gateway/tags", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store"},
 	"hooks":               {"gateway", "store", "hooks/eventbridge"},
 	"hooks/eventbridge":   {},
-	"ecr":                 {"gateway", "wire", "store", "image", "policy"},
+	"ecr":                 {"gateway", "gateway/tags", "wire", "store", "image", "policy"},
 
 	"codehost": {},
 

@@ -3,12 +3,12 @@ package ecr
 import (
 	"context"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -19,26 +19,31 @@ type tag struct {
 	Value string
 }
 
-// maxTags is how many tags a resource may have.
-const maxTags = 50
+// tagRules are ECR's checks of tags.
+func tagRules() tags.Rules {
+	invalid := func(t slipway.Tag) error {
+		return exception("InvalidTagParameterException", "Tag %q: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256", t.Key)
+	}
+	return tags.Rules{
+		Length: invalid, Reserved: invalid,
+		TooMany: func(n int) error {
+			return exception("TooManyTagsException", "The resource would have %d tags; at most %d are allowed", n, tags.Max)
+		},
+	}
+}
+
+// tagsOf returns the tags of a call.
+func tagsOf(in []tag) []slipway.Tag {
+	return tags.Of(in, func(t tag) (key, value *string) { return &t.Key, &t.Value })
+}
 
 // setTags adds tags to a repository.
-func setTags(tx *store.Tx, arn string, tags []tag) error {
-	var list []slipway.Tag
-	for _, t := range tags {
-		if t.Key == "" || utf8.RuneCountInString(t.Key) > 128 || utf8.RuneCountInString(t.Value) > 256 || strings.HasPrefix(t.Key, "aws:") {
-			return exception("InvalidTagParameterException", "Tag %q: a key has 1 to 128 characters and does not begin with aws:, a value has at most 256", t.Key)
-		}
-		list = append(list, slipway.Tag(t))
-	}
-	if err := tx.SetTags(arn, list); err != nil {
+func setTags(tx *store.Tx, arn string, in []tag) error {
+	list := tagsOf(in)
+	if err := tagRules().CheckEach(list); err != nil {
 		return err
 	}
-	n, err := tx.CountTags(arn)
-	if err == nil && n > maxTags {
-		err = exception("TooManyTagsException", "The resource would have %d tags; at most %d are allowed", n, maxTags)
-	}
-	return err
+	return tagRules().Add(tx, arn, list)
 }
 
 // named is the input of calls that name a repository by its ARN.
@@ -76,22 +81,15 @@ type listTagsForResourceOutput struct {
 // conditions are the condition keys of a call: those of the tags that it sets or
 // removes.
 func conditions(in any) policy.Context {
-	c := policy.NewContext()
-	set := func(tags []tag) {
-		for _, t := range tags {
-			c.Add("aws:TagKeys", t.Key)
-			c.Add("aws:RequestTag/"+t.Key, t.Value)
-		}
-	}
 	switch in := in.(type) {
 	case *createRepositoryInput:
-		set(in.Tags)
+		return tags.Set(tagsOf(in.Tags))
 	case *tagResourceInput:
-		set(in.Tags)
+		return tags.Set(tagsOf(in.Tags))
 	case *untagResourceInput:
-		c.Set("aws:TagKeys", in.Keys...)
+		return tags.Removed(in.Keys)
 	}
-	return c
+	return policy.NewContext()
 }
 
 // tagged runs f in a transaction in which the repository exists.

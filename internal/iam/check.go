@@ -3,13 +3,13 @@ package iam
 import (
 	"encoding/base64"
 	"regexp"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 )
 
 // The limits of IAM, as numbers of characters where nothing else is said.
@@ -23,7 +23,6 @@ const (
 	maxRawDocument     = 131072
 	maxVersions        = 5
 	maxAttached        = 10
-	maxTags            = 50
 
 	// maxKeys is higher than IAM's limit of two, so that each of several programs
 	// can have a key of its own.
@@ -75,30 +74,35 @@ func checkedPath(member string, v *string) (string, error) {
 	return path, nil
 }
 
-// checkedTags returns the tags of a call.
+// tagRules are IAM's checks of tags.
+func tagRules() tags.Rules {
+	return tags.Rules{
+		FoldCase: true,
+		Length: func(slipway.Tag) error {
+			return invalid("A tag must have a key of 1 to 128 characters and a value of at most 256.")
+		},
+		Other: func(i int, t slipway.Tag) error {
+			if !tagForm.MatchString(t.Key) {
+				return malformedTag(i, "key")
+			}
+			if !tagForm.MatchString(t.Value) {
+				return malformedTag(i, "value")
+			}
+			return nil
+		},
+		Twice: func(slipway.Tag) error {
+			return invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		},
+		TooMany: func(int) error {
+			return quota("The number of tags has reached the maximum limit of %d.", tags.Max)
+		},
+	}
+}
+
+// checkedTags returns the tags of a call after checking them.
 func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
-	seen := map[string]bool{}
-	tags := make([]slipway.Tag, 0, len(in))
-	for i, t := range in {
-		key, value := aws.ToString(t.Key), aws.ToString(t.Value)
-		folded := strings.ToLower(key)
-		switch {
-		case key == "" || utf8.RuneCountInString(key) > 128 || utf8.RuneCountInString(value) > 256:
-			return nil, invalid("A tag must have a key of 1 to 128 characters and a value of at most 256.")
-		case !tagForm.MatchString(key):
-			return nil, malformedTag(i, "key")
-		case !tagForm.MatchString(value):
-			return nil, malformedTag(i, "value")
-		case seen[folded]:
-			return nil, invalid("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-		}
-		seen[folded] = true
-		tags = append(tags, slipway.Tag{Key: key, Value: value})
-	}
-	if len(tags) > maxTags {
-		return nil, quota("The number of tags has reached the maximum limit of %d.", maxTags)
-	}
-	return tags, nil
+	list := tagsOf(in)
+	return list, tagRules().Check(list)
 }
 
 func malformedTag(i int, part string) error {

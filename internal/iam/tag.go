@@ -3,12 +3,12 @@ package iam
 import (
 	"context"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -17,7 +17,7 @@ import (
 func (i *IAM) policyTags() []gateway.Operation {
 	return []gateway.Operation{
 		gateway.Mutate("TagPolicy", i.tagPolicy, onPolicy(func(in *iam.TagPolicyInput) *string { return in.PolicyArn }).With(func(in *iam.TagPolicyInput) policy.Context { return tagKeys(in.Tags) })),
-		gateway.Mutate("UntagPolicy", i.untagPolicy, onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }).With(func(in *iam.UntagPolicyInput) policy.Context { return untagKeys(in.TagKeys) })),
+		gateway.Mutate("UntagPolicy", i.untagPolicy, onPolicy(func(in *iam.UntagPolicyInput) *string { return in.PolicyArn }).With(func(in *iam.UntagPolicyInput) policy.Context { return tags.Removed(in.TagKeys) })),
 		gateway.Read("ListPolicyTags", i.listPolicyTags, onPolicy(func(in *iam.ListPolicyTagsInput) *string { return in.PolicyArn })),
 	}
 }
@@ -28,40 +28,19 @@ func permissionsToCreate(action, arn string, tags []types.Tag) []gateway.Permiss
 	return gateway.Permission{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
 }
 
-// tagKeys are the condition keys of a call that sets tags.
-func tagKeys(tags []types.Tag) policy.Context {
-	c := policy.NewContext()
-	for _, t := range tags {
-		c.Add("aws:TagKeys", aws.ToString(t.Key))
-		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-	}
-	return c
+// tagsOf returns the tags of a call.
+func tagsOf(in []types.Tag) []slipway.Tag {
+	return tags.Of(in, func(t types.Tag) (key, value *string) { return t.Key, t.Value })
 }
 
-// untagKeys are the condition keys of a call that removes tags.
-func untagKeys(keys []string) policy.Context {
-	c := policy.NewContext()
-	c.Set("aws:TagKeys", keys...)
-	return c
-}
+// tagKeys are the condition keys of a call that sets tags.
+func tagKeys(in []types.Tag) policy.Context { return tags.Set(tagsOf(in)) }
 
 func viewTags(tags []slipway.Tag) (list []types.Tag) {
 	for _, t := range tags {
 		list = append(list, types.Tag{Key: &t.Key, Value: &t.Value})
 	}
 	return list
-}
-
-// tag adds tags to a user or a policy, or overwrites their values.
-func tag(tx *store.Tx, arn string, tags []slipway.Tag) error {
-	if err := tx.SetTags(arn, tags); err != nil {
-		return err
-	}
-	n, err := tx.CountTags(arn)
-	if err == nil && n > maxTags {
-		err = quota("The number of tags has reached the maximum limit of %d.", maxTags) // takes back what was set
-	}
-	return err
 }
 
 func (i *IAM) tagPolicy(ctx context.Context, call *gateway.Call, in *iam.TagPolicyInput) (*iam.TagPolicyOutput, error) {
@@ -74,7 +53,7 @@ func (i *IAM) tagPolicy(ctx context.Context, call *gateway.Call, in *iam.TagPoli
 		if err != nil {
 			return err
 		}
-		return tag(tx, p.ARN, tags)
+		return tagRules().Add(tx, p.ARN, tags)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -26,7 +27,7 @@ func (i *IAM) users() []gateway.Operation {
 			return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: tagKeys(in.Tags)}}, nil
 		}),
 		gateway.Mutate("UntagUser", i.untagUser, func(tx *store.Tx, in *iam.UntagUserInput) ([]gateway.Permission, error) {
-			return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: untagKeys(in.TagKeys)}}, nil
+			return []gateway.Permission{{Resource: i.userARN(tx, in.UserName), Context: tags.Removed(in.TagKeys)}}, nil
 		}),
 		gateway.Read("ListUserTags", i.listUserTags, onUser(i, func(in *iam.ListUserTagsInput) *string { return in.UserName })),
 	}
@@ -257,7 +258,7 @@ func (i *IAM) tagUser(ctx context.Context, call *gateway.Call, in *iam.TagUserIn
 		return nil, err
 	}
 	return &iam.TagUserOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
-		return tag(tx, i.arnOf(u), tags)
+		return tagRules().Add(tx, i.arnOf(u), tags)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -21,14 +22,7 @@ func on[I any](m *Manager, id func(*I) *string) gateway.Permissions[I] {
 }
 
 // tagKeys are the condition keys of a call that sets tags.
-func tagKeys(tags []types.Tag) policy.Context {
-	c := policy.NewContext()
-	for _, t := range tags {
-		c.Add("aws:TagKeys", aws.ToString(t.Key))
-		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-	}
-	return c
-}
+func tagKeys(in []types.Tag) policy.Context { return tags.Set(tagsOf(in)) }
 
 // resource returns the ARN of a secret. One that does not exist has that which
 // its name would begin with, so that who may not know is not told.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -70,11 +71,7 @@ func (m *Manager) Service() gateway.Service {
 			gateway.Read("GetRandomPassword", m.getRandomPassword, gateway.AnyResource),
 
 			gateway.Mutate("TagResource", m.tagResource, on(m, func(in *sdk.TagResourceInput) *string { return in.SecretId }).With(func(in *sdk.TagResourceInput) policy.Context { return tagKeys(in.Tags) })),
-			gateway.Mutate("UntagResource", m.untagResource, on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }).With(func(in *sdk.UntagResourceInput) policy.Context {
-				c := policy.NewContext()
-				c.Set("aws:TagKeys", in.TagKeys...)
-				return c
-			})),
+			gateway.Mutate("UntagResource", m.untagResource, on(m, func(in *sdk.UntagResourceInput) *string { return in.SecretId }).With(func(in *sdk.UntagResourceInput) policy.Context { return tags.Removed(in.TagKeys) })),
 			gateway.Read("GetResourcePolicy", m.getResourcePolicy, on(m, func(in *sdk.GetResourcePolicyInput) *string { return in.SecretId })),
 			gateway.Mutate("PutResourcePolicy", m.putResourcePolicy, on(m, func(in *sdk.PutResourcePolicyInput) *string { return in.SecretId })),
 			gateway.Mutate("DeleteResourcePolicy", m.deleteResourcePolicy, on(m, func(in *sdk.DeleteResourcePolicyInput) *string { return in.SecretId })),

@@ -4,54 +4,51 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-const (
-	maxTags   = 50
-	maxPolicy = 20480 // bytes
-)
+const maxPolicy = 20480 // bytes
 
-func newTags(in []types.Tag) ([]slipway.Tag, error) {
-	tags := make([]slipway.Tag, 0, len(in))
-	seen := map[string]bool{}
-	for _, t := range in {
-		key := aws.ToString(t.Key)
-		switch {
-		case key == "" || len([]rune(key)) > 128 || len([]rune(aws.ToString(t.Value))) > 256:
-			return nil, invalidParameter("Tags: a key has 1 to 128 characters and a value at most 256.")
-		case strings.HasPrefix(key, "aws:"):
-			return nil, invalidParameter("Tags: the prefix aws: is reserved.")
-		case seen[key]:
-			return nil, invalidParameter(fmt.Sprintf("Tags: the key %q is given twice.", key))
-		}
-		seen[key] = true
-		tags = append(tags, slipway.Tag{Key: key, Value: aws.ToString(t.Value)})
-	}
-	if len(tags) > maxTags {
-		return nil, errTooManyTags()
-	}
-	return tags, nil
+// tagsOf returns the tags of a call.
+func tagsOf(in []types.Tag) []slipway.Tag {
+	return tags.Of(in, func(t types.Tag) (key, value *string) { return t.Key, t.Value })
 }
 
-func errTooManyTags() error {
-	return invalidParameter(fmt.Sprintf("Tags: a secret can have at most %d tags.", maxTags))
+// tagRules are Secrets Manager's checks of tags.
+func tagRules() tags.Rules {
+	return tags.Rules{
+		Length: func(slipway.Tag) error {
+			return invalidParameter("Tags: a key has 1 to 128 characters and a value at most 256.")
+		},
+		Reserved: func(slipway.Tag) error { return invalidParameter("Tags: the prefix aws: is reserved.") },
+		Twice: func(t slipway.Tag) error {
+			return invalidParameter(fmt.Sprintf("Tags: the key %q is given twice.", t.Key))
+		},
+		TooMany: func(int) error {
+			return invalidParameter(fmt.Sprintf("Tags: a secret can have at most %d tags.", tags.Max))
+		},
+	}
+}
+
+// newTags returns the tags of a call after checking them.
+func newTags(in []types.Tag) ([]slipway.Tag, error) {
+	list := tagsOf(in)
+	return list, tagRules().Check(list)
 }
 
 func (m *Manager) tagResource(ctx context.Context, call *gateway.Call, in *sdk.TagResourceInput) (*sdk.TagResourceOutput, error) {
 	if in.Tags == nil {
 		return nil, required("tags")
 	}
-	tags, err := newTags(in.Tags)
+	list, err := newTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -60,14 +57,7 @@ func (m *Manager) tagResource(ctx context.Context, call *gateway.Call, in *sdk.T
 		if err != nil {
 			return err
 		}
-		if err := tx.SetTags(s.ARN, tags); err != nil {
-			return err
-		}
-		n, err := tx.CountTags(s.ARN)
-		if err == nil && n > maxTags {
-			err = errTooManyTags()
-		}
-		return err
+		return tagRules().Add(tx, s.ARN, list)
 	})
 }
 

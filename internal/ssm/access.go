@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -46,11 +47,4 @@ func (p *Parameters) putParameterPermissions(_ *store.Tx, in *sdk.PutParameterIn
 func only(id *string) []string { return []string{aws.ToString(id)} }
 
 // tagKeys are the condition keys of a call that sets tags.
-func tagKeys(tags []types.Tag) policy.Context {
-	c := policy.NewContext()
-	for _, t := range tags {
-		c.Add("aws:TagKeys", aws.ToString(t.Key))
-		c.Add("aws:RequestTag/"+aws.ToString(t.Key), aws.ToString(t.Value))
-	}
-	return c
-}
+func tagKeys(in []types.Tag) policy.Context { return tags.Set(tagsOf(in)) }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/secrets"
@@ -72,11 +73,7 @@ func (p *Parameters) Service() gateway.Service {
 			gateway.Mutate("DeleteParameters", p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names })),
 
 			gateway.Mutate("AddTagsToResource", p.addTags, on(p, func(in *sdk.AddTagsToResourceInput) []string { return only(in.ResourceId) }).With(func(in *sdk.AddTagsToResourceInput) policy.Context { return tagKeys(in.Tags) })),
-			gateway.Mutate("RemoveTagsFromResource", p.removeTags, on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }).With(func(in *sdk.RemoveTagsFromResourceInput) policy.Context {
-				c := policy.NewContext()
-				c.Set("aws:TagKeys", in.TagKeys...)
-				return c
-			})),
+			gateway.Mutate("RemoveTagsFromResource", p.removeTags, on(p, func(in *sdk.RemoveTagsFromResourceInput) []string { return only(in.ResourceId) }).With(func(in *sdk.RemoveTagsFromResourceInput) policy.Context { return tags.Removed(in.TagKeys) })),
 			gateway.Read("ListTagsForResource", p.listTags, on(p, func(in *sdk.ListTagsForResourceInput) []string { return only(in.ResourceId) })),
 		},
 	}

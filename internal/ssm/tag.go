@@ -3,40 +3,39 @@ package ssm
 import (
 	"context"
 	"errors"
-	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-const maxTags = 50
-
-func newTags(in []types.Tag) ([]slipway.Tag, error) {
-	tags := make([]slipway.Tag, 0, len(in))
-	for _, t := range in {
-		key, value := aws.ToString(t.Key), aws.ToString(t.Value)
-		switch {
-		case key == "" || len([]rune(key)) > 128 || len([]rune(value)) > 256:
-			return nil, invalid("Tags: a key has 1 to 128 characters and a value at most 256.")
-		case strings.HasPrefix(key, "aws:"):
-			return nil, invalid("Tags: the prefix aws: is reserved.")
-		}
-		tags = append(tags, slipway.Tag{Key: key, Value: value})
-	}
-	if len(tags) > maxTags {
-		return nil, tooManyTags()
-	}
-	return tags, nil
+// tagsOf returns the tags of a call.
+func tagsOf(in []types.Tag) []slipway.Tag {
+	return tags.Of(in, func(t types.Tag) (key, value *string) { return t.Key, t.Value })
 }
 
-func tooManyTags() error {
-	return wire.NewException("TooManyTagsError", "A parameter can have at most 50 tags.")
+// tagRules are Parameter Store's checks of tags.
+func tagRules() tags.Rules {
+	return tags.Rules{
+		Length: func(slipway.Tag) error {
+			return invalid("Tags: a key has 1 to 128 characters and a value at most 256.")
+		},
+		Reserved: func(slipway.Tag) error { return invalid("Tags: the prefix aws: is reserved.") },
+		TooMany: func(int) error {
+			return wire.NewException("TooManyTagsError", "A parameter can have at most 50 tags.")
+		},
+	}
+}
+
+// newTags returns the tags of a call after checking them.
+func newTags(in []types.Tag) ([]slipway.Tag, error) {
+	list := tagsOf(in)
+	return list, tagRules().Check(list)
 }
 
 // taggable returns the ARN of the resource that a call is about.
@@ -55,7 +54,7 @@ func (p *Parameters) taggable(tx *store.Tx, kind types.ResourceTypeForTagging, i
 }
 
 func (p *Parameters) addTags(ctx context.Context, call *gateway.Call, in *sdk.AddTagsToResourceInput) (*sdk.AddTagsToResourceOutput, error) {
-	tags, err := newTags(in.Tags)
+	list, err := newTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +63,7 @@ func (p *Parameters) addTags(ctx context.Context, call *gateway.Call, in *sdk.Ad
 		if err != nil {
 			return err
 		}
-		if err := tx.SetTags(arn, tags); err != nil {
-			return err
-		}
-		n, err := tx.CountTags(arn)
-		if err == nil && n > maxTags {
-			err = tooManyTags()
-		}
-		return err
+		return tagRules().Add(tx, arn, list)
 	})
 }
 
@@ -92,8 +84,8 @@ func (p *Parameters) listTags(ctx context.Context, _ *gateway.Call, in *sdk.List
 		if err != nil {
 			return err
 		}
-		tags, err := tx.Tags(arn)
-		for _, t := range tags {
+		list, err := tx.Tags(arn)
+		for _, t := range list {
 			out.TagList = append(out.TagList, types.Tag{Key: &t.Key, Value: &t.Value})
 		}
 		return err
