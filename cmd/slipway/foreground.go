@@ -5,38 +5,39 @@ import (
 	"log/slog"
 
 	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/daemon"
 )
 
-// startServer starts a server inside this process for `slipway up`. It is as
-// `slipway serve` is by default and by the environment; it logs warnings only,
-// since up has the terminal.
+// startServer starts a server in this process for `slipway up`, with the defaults
+// and the environment variables of `slipway serve`. It logs only warnings, since
+// up uses the terminal.
 func (m *Main) startServer(ctx context.Context, want ServerOptions) (*Server, error) {
 	cmd, c := m.serveCommand()
-	if err := c.fromEnvironment(cmd.Flags(), m.Getenv); err != nil {
+	if err := readEnvironment(c, cmd.Flags(), m.Getenv); err != nil {
 		return nil, usageError(cmd, "%v", err)
 	}
 	c.DataDir, c.APIAddr = want.DataDir, want.APIAddr
 	if want.Region != "" {
 		c.Region = want.Region
 	}
-	if err := c.check(); err != nil {
+	if err := c.Check(); err != nil {
 		return nil, usageError(cmd, "%v", err)
 	}
-	s, err := newServer(ctx, *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	d, err := daemon.New(ctx, *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	if err != nil {
-		return nil, &client.Problem{Text: "the server could not start: " + err.Error(), Hint: "Start it by hand to see more: slipway serve"}
+		return nil, &client.Problem{Text: "the server could not start: " + err.Error(), Hint: "Run `slipway serve` to see its log."}
 	}
 	done := make(chan error, 1)
 	go func() {
-		err := s.run(ctx)
-		s.close() // before the program may end
+		err := d.Run(ctx)
+		d.Close() // before the program may end
 		done <- err
 	}()
 	select {
 	case err := <-done:
 		return nil, err
-	case <-s.up:
+	case <-d.Up():
 	}
-	r := newReady(s.apiListener.Addr(), s.httpListener.Addr(), s.dirs)
-	return &Server{Endpoint: r.API, Credentials: r.Credentials, Wait: func() error { return <-done }}, nil
+	at := d.Addresses()
+	return &Server{Endpoint: at.API, Credentials: at.Credentials, Wait: func() error { return <-done }}, nil
 }

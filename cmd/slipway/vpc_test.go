@@ -13,23 +13,24 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/openslipway/slipway/internal/cli/term"
+	"github.com/openslipway/slipway/internal/daemon"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
-// serveConfigOf is what a server is told by these flags.
-func serveConfigOf(t *testing.T, getenv func(string) string, args ...string) (*serveConfig, error) {
+// configOf returns the configuration that these flags set.
+func configOf(t *testing.T, getenv func(string) string, args ...string) (*daemon.Config, error) {
 	t.Helper()
 	m := &Main{Getenv: getenv}
 	cmd, c := m.serveCommand()
 	if err := cmd.ParseFlags(args); err != nil {
 		return c, err
 	}
-	return c, c.fromEnvironment(cmd.Flags(), getenv)
+	return c, readEnvironment(c, cmd.Flags(), getenv)
 }
 
 func TestNetworks(t *testing.T) {
 	t.Parallel()
-	want := networks{
+	want := daemon.Networks{
 		"subnet-a": {Prefixes: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("10.30.0.0/16")}, Via: "wg0"},
 		"subnet-b": {Prefixes: []netip.Prefix{netip.MustParsePrefix("10.40.0.0/24")}, Resolvers: []netip.Addr{netip.MustParseAddr("10.40.0.2"), netip.MustParseAddr("10.40.0.3")}},
 		"subnet-c": {Prefixes: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}, NoDNS: true},
@@ -42,12 +43,12 @@ func TestNetworks(t *testing.T) {
 		}
 		return ""
 	}
-	for name, got := range map[string]func() (*serveConfig, error){
-		"flags": func() (*serveConfig, error) {
-			return serveConfigOf(t, nothing, "--network", a, "--network", b, "--network="+c)
+	for name, got := range map[string]func() (*daemon.Config, error){
+		"flags": func() (*daemon.Config, error) {
+			return configOf(t, nothing, "--network", a, "--network", b, "--network="+c)
 		},
-		"one flag":    func() (*serveConfig, error) { return serveConfigOf(t, nothing, "--network", a+" "+b+";"+c) },
-		"environment": func() (*serveConfig, error) { return serveConfigOf(t, environment) },
+		"one flag":    func() (*daemon.Config, error) { return configOf(t, nothing, "--network", a+" "+b+";"+c) },
+		"environment": func() (*daemon.Config, error) { return configOf(t, environment) },
 	} {
 		conf, err := got()
 		if err != nil {
@@ -57,7 +58,7 @@ func TestNetworks(t *testing.T) {
 		if d := cmp.Diff(want, conf.Networks, cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
-		if d := cmp.Diff([]string{"subnet-a", "subnet-b", "subnet-c"}, conf.Networks.subnets()); d != "" {
+		if d := cmp.Diff([]string{"subnet-a", "subnet-b", "subnet-c"}, conf.Networks.Subnets()); d != "" {
 			t.Errorf("%s: subnets (-want +got):\n%s", name, d)
 		}
 	}
@@ -72,7 +73,7 @@ func TestNetworksRefused(t *testing.T) {
 		"subnet-a":                               `"subnet-a" is not a name, =, and what it means`,
 		"=10.0.0.0/8":                            "is not a name",
 		"subnet-a=":                              "is not a name",
-		"subnet-a=10.20.0.1/16":                  "subnet-a: 10.20.0.1/16 has bits beyond its length; 10.20.0.0/16 has not",
+		"subnet-a=10.20.0.1/16":                  "subnet-a: 10.20.0.1/16 has bits beyond its length; use 10.20.0.0/16",
 		"subnet-a=fd00::/8":                      `subnet-a: "fd00::/8" is no IPv4 prefix`,
 		"subnet-a=10.0.0.1":                      "is no IPv4 prefix",
 		"subnet-a=via=wg0":                       "subnet-a: it has no prefix",
@@ -82,7 +83,7 @@ func TestNetworksRefused(t *testing.T) {
 		"subnet-a=10.0.0.0/8,":                   `"" is no IPv4 prefix`,
 		"subnet-a=10.0.0.0/8;subnet-a=0.0.0.0/0": "subnet-a: it is defined twice",
 	} {
-		_, err := serveConfigOf(t, func(string) string { return "" }, "--network", value)
+		_, err := configOf(t, func(string) string { return "" }, "--network", value)
 		if err == nil || !strings.Contains(err.Error(), message) || !strings.Contains(err.Error(), "--network") {
 			t.Errorf("%s: %v, want an error with %q", value, err, message)
 		}
@@ -124,15 +125,15 @@ func TestDescribeNetwork(t *testing.T) {
 
 func TestEndpoints(t *testing.T) {
 	t.Parallel()
-	want := endpoints{"vpce-1": {Addr: "10.0.0.5:8080", VPC: "vpc-0a"}, "vpce-2": {Addr: "[fd00::5]:0"}}
-	conf, err := serveConfigOf(t, func(string) string { return "" }, "--vpc-endpoint", "vpce-1=10.0.0.5:8080,vpc=vpc-0a", "--vpc-endpoint", "vpce-2=[fd00::5]:0")
+	want := daemon.Endpoints{"vpce-1": {Addr: "10.0.0.5:8080", VPC: "vpc-0a"}, "vpce-2": {Addr: "[fd00::5]:0"}}
+	conf, err := configOf(t, func(string) string { return "" }, "--vpc-endpoint", "vpce-1=10.0.0.5:8080,vpc=vpc-0a", "--vpc-endpoint", "vpce-2=[fd00::5]:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, conf.Endpoints); d != "" {
 		t.Errorf("by flags (-want +got):\n%s", d)
 	}
-	conf, err = serveConfigOf(t, func(name string) string {
+	conf, err = configOf(t, func(name string) string {
 		return map[string]string{"SLIPWAY_VPC_ENDPOINT": "vpce-1=10.0.0.5:8080,vpc=vpc-0a; vpce-2=[fd00::5]:0"}[name]
 	})
 	if err != nil {
@@ -149,7 +150,7 @@ func TestEndpoints(t *testing.T) {
 		"vpce-1=10.0.0.5:1,tls=on":      `"tls=on" is not the one vpc=ID`,
 		"vpce-1=10.0.0.5:1;vpce-1=:0":   "vpce-1: it is defined twice",
 	} {
-		if _, err := serveConfigOf(t, func(string) string { return "" }, "--vpc-endpoint", value); err == nil || !strings.Contains(err.Error(), message) {
+		if _, err := configOf(t, func(string) string { return "" }, "--vpc-endpoint", value); err == nil || !strings.Contains(err.Error(), message) {
 			t.Errorf("%s: %v, want an error with %q", value, err, message)
 		}
 	}

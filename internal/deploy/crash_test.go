@@ -255,7 +255,7 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 				die() // the rest of the process, which executes no operation
 				<-ended
 				time.Sleep(time.Second) // the time a restart takes
-				if err := st.Update(ctx, (*store.Tx).ReleaseLeases); err == nil {
+				if err := st.Update(ctx, func(tx *store.Tx) error { return tx.ReleaseLeases("first") }); err == nil {
 					start(t, running, ctx, st, res, read, "second", nil)
 				}
 			}

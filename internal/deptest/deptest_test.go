@@ -150,7 +150,7 @@ func refuse(importPath, self, target string) string {
 	switch {
 	case !ok:
 		return "its part has no rule"
-	case from == to, slices.Contains(leaves, to), slices.Contains(imports[from], to):
+	case from == to, slices.Contains(imports[from], "everything"), slices.Contains(leaves, to), slices.Contains(imports[from], to):
 		return ""
 	}
 	return "not allowed by its import rule (internal/deptest/rules_test.go)"
@@ -176,6 +176,9 @@ func TestRefuse(t *testing.T) {
 		{"fleet", "runtime", true},
 		{"fleet", "runtime/embedded", false},
 		{"sigv4", "wire", false},
+		{"daemon", "runtime/embedded", true},
+		{"daemon", "nowhere", false},
+		{"api", "daemon", false},
 		{"nowhere", "store", false},
 		{"api", "nowhere", false},
 		{"image/imagetest", "image", false},
@@ -196,6 +199,25 @@ func TestRefuse(t *testing.T) {
 	}
 	if refuse(module, "", module+"/internal/wire") == "" {
 		t.Error("the vocabulary may import an internal package")
+	}
+}
+
+// TestCommandsAreSmall keeps the server out of package main.
+func TestCommandsAreSmall(t *testing.T) {
+	t.Parallel()
+	for _, p := range mustPackages(t) {
+		if !strings.HasPrefix(p.ImportPath, module+"/cmd/") {
+			continue
+		}
+		n := 0
+		for _, target := range p.Imports {
+			if ours(target) {
+				n++
+			}
+		}
+		if n > mostOfCommand {
+			t.Errorf("%s imports %d packages of this module, %d at most", p.ImportPath, n, mostOfCommand)
+		}
 	}
 }
 

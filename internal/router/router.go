@@ -21,6 +21,7 @@ import (
 
 // Config configures a Router. Fields below "defaults" may be zero.
 type Config struct {
+	ID    string // of this router in the store; a new one if empty
 	Log   *slog.Logger
 	Loops *loop.Set // shows how the loop is doing; nil is allowed
 
@@ -59,7 +60,7 @@ func (c *Config) setDefaults() {
 // Router admits requests to services. It is a metrics.Source.
 type Router struct {
 	cfg    Config
-	id     string // of the router in this process, new with each start
+	id     string // of this router in the store
 	pools  []Pool // of the attached engines; not changed after Run
 	table  atomic.Pointer[table]
 	strays [pageCount]atomic.Uint64 // requests without a service, by page
@@ -97,7 +98,7 @@ func newRouter(cfg Config) *Router {
 	cfg.setDefaults()
 	r := &Router{
 		cfg:      cfg,
-		id:       slipway.NewID(),
+		id:       cmp.Or(cfg.ID, slipway.NewID()),
 		loaded:   make(chan struct{}),
 		idle:     make(chan struct{}, 1),
 		services: map[string]*Service{},

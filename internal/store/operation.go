@@ -119,11 +119,11 @@ func (tx *Tx) SaveOperation(o slipway.Operation) error {
 	return tx.deleteReferences(o.ID)
 }
 
-// ReleaseLeases makes every live operation claimable at once. A server that is the
-// only one calls it at start: the processes that held the leases are dead.
-func (tx *Tx) ReleaseLeases() error {
+// ReleaseLeases makes the live operations that owner has leased claimable at once;
+// an empty owner means all. The caller knows that the owner is dead.
+func (tx *Tx) ReleaseLeases(owner string) error {
 	_, err := tx.exec(`UPDATE operation SET lease_until = 0
-		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0`)
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0 AND ($1 = '' OR owner = $1)`, owner)
 	return err
 }
 

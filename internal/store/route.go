@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -70,14 +69,13 @@ func (tx *Tx) PutRouter(id string, version int64, now time.Time) error {
 	return err
 }
 
-// ForgetRouters removes the routers not seen since t, and the drains they reported.
-// A zero t removes all routers: a server that is the only one does so at start.
-func (tx *Tx) ForgetRouters(t time.Time) error {
-	before := cmp.Or(nanos(t), noBound)
-	if _, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router WHERE seen_at < $1)`, before); err != nil {
+// ForgetRouter removes the router with this id and what it reported; an empty id
+// means all. The caller knows that its process is dead.
+func (tx *Tx) ForgetRouter(id string) error {
+	if _, err := tx.exec(`DELETE FROM drained WHERE router IN (SELECT id FROM router WHERE $1 = '' OR id = $1)`, id); err != nil {
 		return err
 	}
-	_, err := tx.exec(`DELETE FROM router WHERE seen_at < $1`, before)
+	_, err := tx.exec(`DELETE FROM router WHERE $1 = '' OR id = $1`, id)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -16,9 +16,9 @@ const (
 	otlpHTTPPort = 4318
 )
 
-// collectors returns the collectors of traces that instances are to find on
-// their localhost.
-func (c *serveConfig) collectors() ([]embedded.Collector, error) {
+// collectors returns the collectors of traces that instances find on their
+// loopback address.
+func (c *Config) collectors() ([]embedded.Collector, error) {
 	var list []embedded.Collector
 	for _, e := range []struct {
 		flag, endpoint string
@@ -40,8 +40,8 @@ func (c *serveConfig) collectors() ([]embedded.Collector, error) {
 	return list, nil
 }
 
-// dialCollector returns a way to a collector's URL. What goes over it is not
-// looked at: with https the connection is encrypted on the way.
+// dialCollector returns a function that dials a collector's URL. Bytes are passed
+// through unchanged; with https the connection is encrypted.
 func dialCollector(endpoint string, port int, protocol string) (func(context.Context) (net.Conn, error), error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {

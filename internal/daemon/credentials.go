@@ -1,21 +1,21 @@
-package main
+package daemon
 
 import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/atomicfile"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// ensureRootKey makes the first access key if there is none, and writes the
-// oldest active one to the credentials file if that says something else.
+// ensureRootKey creates the root user's first access key if there is none, and
+// writes the oldest active one to the credentials file unless the file has it.
 func ensureRootKey(ctx context.Context, s *store.Store, keys iam.Keys, path, region string) error {
 	var key slipway.AccessKey
 	err := s.Update(ctx, func(tx *store.Tx) error {
@@ -40,28 +40,5 @@ func ensureRootKey(ctx context.Context, s *store.Store, keys iam.Keys, path, reg
 	if have, err := os.ReadFile(path); err == nil && string(have) == want {
 		return nil
 	}
-	return writeFile(path, []byte(want), 0o600)
-}
-
-// writeFile writes a file whole or not at all.
-func writeFile(path string, data []byte, mode os.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return os.Rename(f.Name(), path)
+	return atomicfile.Write(path, []byte(want), 0o600)
 }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -15,15 +15,15 @@ import (
 )
 
 const (
-	keepDeleted  = time.Hour          // deleted resources stay describable
-	keepImages   = time.Hour          // what no release names any more
-	keepSent     = 7 * 24 * time.Hour // what became of events for webhooks
-	firstKeeping = 30 * time.Second   // after the start, which has other things to do
+	keepDeleted  = time.Hour          // deleted resources can still be described
+	keepImages   = time.Hour          // images that no release refers to
+	keepSent     = 7 * 24 * time.Hour // ended deliveries to webhooks
+	firstKeeping = 30 * time.Second   // after the start, when the machine is busy
 	keepEvery    = 10 * time.Minute
 )
 
-// keeper forgets what has been deleted long enough ago: services with their
-// logs, configurations, images.
+// keeper removes what was deleted long enough ago: services with their logs,
+// configurations, and images that nothing uses.
 type keeper struct {
 	store  *store.Store
 	images *image.Store
@@ -33,7 +33,8 @@ type keeper struct {
 	log    *slog.Logger
 }
 
-func (k keeper) run(ctx context.Context) error {
+// Run forgets what is due every ten minutes until ctx ends.
+func (k keeper) Run(ctx context.Context) error {
 	return loop.Run(ctx, loop.Config{
 		Name: "keeper", Log: k.log, Set: k.loops, First: firstKeeping, Every: keepEvery,
 	}, k.pass)
@@ -62,8 +63,8 @@ func (k keeper) pass(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("forget deleted resources: %w", err)
 	}
-	// What fails must not keep the rest from going: no later pass hears of the
-	// services, and the disk may be full.
+	// One failure must not keep the rest: no later pass is told of the services
+	// in gone, and the disk may be full.
 	var errs []error
 	for _, id := range gone {
 		errs = append(errs, k.logs.Remove(id))

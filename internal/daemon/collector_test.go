@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -13,18 +13,18 @@ import (
 func TestCollectors(t *testing.T) {
 	t.Parallel()
 	for _, bad := range []string{"127.0.0.1:4317", "grpc://127.0.0.1:4317", "http://", "http://u@h", "http://h/v1/traces", "http://h?x", "::"} {
-		c := serveConfig{OTLPEndpoint: bad}
+		c := Config{OTLPEndpoint: bad}
 		if _, err := c.collectors(); err == nil || !strings.Contains(err.Error(), "--otlp-endpoint is") {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	none, err := (&serveConfig{}).collectors()
+	none, err := (&Config{}).collectors()
 	if err != nil || len(none) != 0 {
 		t.Errorf("without flags: %v, %v", none, err)
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "collected") }))
 	defer srv.Close()
-	both, err := (&serveConfig{OTLPEndpoint: "https://collector.example", OTLPHTTPEndpoint: srv.URL + "/"}).collectors()
+	both, err := (&Config{OTLPEndpoint: "https://collector.example", OTLPHTTPEndpoint: srv.URL + "/"}).collectors()
 	if err != nil || len(both) != 2 || both[0].Port != 4317 || both[1].Port != 4318 {
 		t.Fatalf("both: %v, %v", both, err)
 	}

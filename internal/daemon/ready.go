@@ -1,14 +1,16 @@
-package main
+package daemon
 
 import (
 	"encoding/json"
 	"net"
 	"net/url"
 	"os"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
-// ready is what --ready-file says, for whoever started the server.
-type ready struct {
+// Addresses are where a daemon can be reached: the document of --ready-file.
+type Addresses struct {
 	API         string `json:"api"`         // URL of the API: the endpoint for AWS clients
 	HTTP        string `json:"http"`        // URL at which the services answer, by their host names
 	Registry    string `json:"registry"`    // host:port of the image registry, as in image names
@@ -18,13 +20,15 @@ type ready struct {
 	Endpoints map[string]string `json:"endpoints"` // host:port of VPC endpoints, by id
 }
 
-func newReady(api, http net.Addr, d dirs) ready {
-	apiHost := reachable(api)
-	return ready{
+// Addresses returns where the daemon can be reached, without VPC endpoints,
+// which open later.
+func (d *Daemon) Addresses() Addresses {
+	apiHost := reachable(d.listeners.api.Addr())
+	return Addresses{
 		API:         (&url.URL{Scheme: "http", Host: apiHost}).String(),
-		HTTP:        (&url.URL{Scheme: "http", Host: reachable(http)}).String(),
+		HTTP:        (&url.URL{Scheme: "http", Host: reachable(d.listeners.http.Addr())}).String(),
 		Registry:    apiHost,
-		Credentials: d.credentials(),
+		Credentials: d.core.dirs.credentials(),
 		PID:         os.Getpid(),
 		Endpoints:   map[string]string{},
 	}
@@ -41,10 +45,10 @@ func reachable(a net.Addr) string {
 	return (&net.TCPAddr{IP: ip, Port: t.Port}).String()
 }
 
-func (r ready) write(path string) error {
-	b, err := json.MarshalIndent(r, "", "  ")
+func (a Addresses) write(path string) error {
+	b, err := json.MarshalIndent(a, "", "  ")
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(b, '\n'), 0o644)
+	return atomicfile.Write(path, append(b, '\n'), 0o644)
 }

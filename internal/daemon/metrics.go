@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -12,39 +12,28 @@ import (
 // measureLimit bounds what reading the usage of instances adds to a scrape.
 const measureLimit = 5 * time.Second
 
-// counts are the metrics of parts that only call a function for each event.
-type counts struct {
-	apiCalls        *metrics.Histogram
-	webhookAttempts *metrics.Counter
+// callMetrics counts API calls.
+type callMetrics struct{ *metrics.Histogram }
+
+func newCallMetrics() callMetrics {
+	return callMetrics{metrics.NewHistogram("slipway_api_call_seconds",
+		"API calls by operation and exception, \"\" for success.",
+		[]float64{0.0005, 0.002, 0.008, 0.032, 0.128, 0.512, 2.048, 8.192}, "operation", "exception")}
 }
 
-func newCounts() counts {
-	return counts{
-		apiCalls: metrics.NewHistogram("slipway_api_call_seconds",
-			"API calls by operation and exception, \"\" for success.",
-			[]float64{0.0005, 0.002, 0.008, 0.032, 0.128, 0.512, 2.048, 8.192}, "operation", "exception"),
-		webhookAttempts: metrics.NewCounter("slipway_webhook_attempts_total",
-			"Attempts to deliver an event to a webhook, by what it left: DELIVERED, DEAD (given up) or DUE (to be tried again).", "state"),
-	}
+func (m callMetrics) observe(operation, exception string, took time.Duration) {
+	m.Observe(took.Seconds(), operation, exception)
 }
 
-func (c counts) call(operation, exception string, took time.Duration) {
-	c.apiCalls.Observe(took.Seconds(), operation, exception)
+// attemptMetrics counts attempts to deliver events to webhooks.
+type attemptMetrics struct{ *metrics.Counter }
+
+func newAttemptMetrics() attemptMetrics {
+	return attemptMetrics{metrics.NewCounter("slipway_webhook_attempts_total",
+		"Attempts to deliver an event to a webhook, by what it left: DELIVERED, DEAD (given up) or DUE (to be tried again).", "state")}
 }
 
-func (c counts) attempt(state slipway.DeliveryState) { c.webhookAttempts.Inc(string(state)) }
-
-// observe registers what /metrics shows.
-func (s *server) observe() error {
-	dropped := &metrics.Func{
-		Desc: metrics.Desc{
-			Name: "slipway_log_lines_dropped_total", Kind: metrics.KindCounter,
-			Help: "Lines of application output that could not be written.",
-		},
-		Read: func() float64 { return float64(s.collector.Dropped()) },
-	}
-	return s.metrics.Register(s.router, s.counts.apiCalls, s.counts.webhookAttempts, dropped, s.loops, usage{s.driver})
-}
+func (m attemptMetrics) observe(state slipway.DeliveryState) { m.Inc(string(state)) }
 
 var (
 	cpuDesc = &metrics.Desc{

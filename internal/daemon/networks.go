@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"errors"
@@ -9,15 +9,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
-// definitions calls define for each NAME=ITEM[,ITEM...] of a flag's value.
-// Several are apart by semicolons or blanks, for an environment variable is one
-// value.
+// definitions calls define for each NAME=ITEM[,ITEM...] of a flag's value. They
+// are separated by semicolons or white space, so that an environment variable can
+// hold several.
 func definitions(value string, define func(name string, items []string) error) error {
 	for _, d := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("; \t\n", r) }) {
 		name, items, ok := strings.Cut(d, "=")
@@ -31,16 +29,14 @@ func definitions(value string, define func(name string, items []string) error) e
 	return nil
 }
 
-var errTwice = errors.New("it is defined twice; give all that belongs to it at once")
+var errTwice = errors.New("it is defined twice; give all its items in one definition")
 
-// networks are the networks that the subnets of VPC connectors lead to, by
-// subnet.
-type networks map[string]egress.Segment
-
-var _ pflag.Value = networks{}
+// Networks are the networks that the subnets of VPC connectors stand for, by
+// subnet. It is a flag's value: ID=PREFIX[,PREFIX...][,via=DEVICE][,dns=ADDRESS].
+type Networks map[string]egress.Segment
 
 // Set implements pflag.Value.
-func (n networks) Set(value string) error {
+func (n Networks) Set(value string) error {
 	return definitions(value, func(subnet string, items []string) error {
 		if _, twice := n[subnet]; twice {
 			return errTwice
@@ -60,13 +56,13 @@ func (n networks) Set(value string) error {
 }
 
 // String implements pflag.Value: there is no default.
-func (n networks) String() string { return "" }
+func (n Networks) String() string { return "" }
 
 // Type implements pflag.Value.
-func (n networks) Type() string { return "network" }
+func (n Networks) Type() string { return "network" }
 
-// subnets are those that have networks.
-func (n networks) subnets() []string { return slices.Sorted(maps.Keys(n)) }
+// Subnets returns the ids of all subnets, sorted.
+func (n Networks) Subnets() []string { return slices.Sorted(maps.Keys(n)) }
 
 func addToSegment(z *egress.Segment, item string) error {
 	key, value, option := strings.Cut(item, "=")
@@ -77,7 +73,7 @@ func addToSegment(z *egress.Segment, item string) error {
 			return fmt.Errorf("%q is no IPv4 prefix like 10.20.0.0/16, nor via=DEVICE, nor dns=ADDRESS", item)
 		}
 		if prefix != prefix.Masked() {
-			return fmt.Errorf("%s has bits beyond its length; %s has not", prefix, prefix.Masked())
+			return fmt.Errorf("%s has bits beyond its length; use %s", prefix, prefix.Masked())
 		}
 		z.Prefixes = append(z.Prefixes, prefix)
 	case key == "via" && z.Via == "" && value != "":
@@ -96,13 +92,12 @@ func addToSegment(z *egress.Segment, item string) error {
 	return nil
 }
 
-// endpoints are VPC endpoints by id.
-type endpoints map[string]ingress.Endpoint
-
-var _ pflag.Value = endpoints{}
+// Endpoints are VPC endpoints by id. It is a flag's value:
+// ID=HOST:PORT[,vpc=ID].
+type Endpoints map[string]ingress.Endpoint
 
 // Set implements pflag.Value.
-func (e endpoints) Set(value string) error {
+func (e Endpoints) Set(value string) error {
 	return definitions(value, func(id string, items []string) error {
 		if _, twice := e[id]; twice {
 			return errTwice
@@ -124,7 +119,7 @@ func (e endpoints) Set(value string) error {
 }
 
 // String implements pflag.Value: there is no default.
-func (e endpoints) String() string { return "" }
+func (e Endpoints) String() string { return "" }
 
 // Type implements pflag.Value.
-func (e endpoints) Type() string { return "endpoint" }
+func (e Endpoints) Type() string { return "endpoint" }

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"errors"
@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockDir makes this process the only server of a data directory until unlock,
-// which returns nil or why the file did not close. The lock goes with the
-// process, however it ends.
+// lockDir makes this process the only server of a data directory until unlock is
+// called or the process ends, however it ends.
 func lockDir(d dirs) (unlock func() error, err error) {
 	f, err := os.OpenFile(d.lock(), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -26,8 +25,8 @@ func lockDir(d dirs) (unlock func() error, err error) {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
 	return func() error {
-		// Closing is not enough: a child that is being forked just now has a copy
-		// until it executes its program.
+		// Closing is not enough: a child that is being forked has a copy of the
+		// file until it executes its program.
 		return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 	}, nil
 }

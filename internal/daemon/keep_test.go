@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"errors"
@@ -30,7 +30,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	if k.logs, err = logs.New(logs.Config{Dir: t.TempDir(), Log: k.log}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := defaultServe()
+	cfg := Default()
 	if k.ecr, err = ecr.New(ecr.Config{
 		Store: k.store, Images: k.images, Tokens: &ecr.Tokens{}, Region: cfg.Region, Account: cfg.Account, Endpoint: "http://127.0.0.1",
 	}); err != nil {

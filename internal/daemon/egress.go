@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -10,11 +10,12 @@ import (
 	"os"
 	"strings"
 
+	"github.com/openslipway/slipway/internal/atomicfile"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
-// prefixes is how many networks for instances the address space reserved for
-// measurements is cut into: several servers on one machine take different ones.
+// prefixes is the number of networks for instances in the address space that is
+// reserved for benchmarks. Servers on one machine use different ones.
 const prefixes = 32
 
 // candidate is the n-th of them: 4,094 addresses.
@@ -27,12 +28,14 @@ func candidate(n uint32) netip.Prefix {
 // openEgress sets up the instances' network. A host that cannot have one gets
 // isolated instances and is told so. The prefix that was found free is kept in
 // a file: another one would cut off the instances that run.
-func (s *server) openEgress(ctx context.Context) (*egress.Network, error) {
-	cfg, err := egressConfig(s.cfg, s.dirs, s.log.With("part", "egress"))
+// openEgress sets up the instances' network. It returns nil if the host does not
+// offer what the network needs.
+func openEgress(ctx context.Context, c *core) (*egress.Network, error) {
+	cfg, err := egressConfig(c.cfg, c.dirs, c.part("egress"))
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range egressPrefixes(s.dirs) {
+	for _, p := range egressPrefixes(c.dirs) {
 		cfg.Prefix = p
 		n, nerr := egress.New(cfg)
 		if nerr != nil {
@@ -40,17 +43,17 @@ func (s *server) openEgress(ctx context.Context) (*egress.Network, error) {
 		}
 		err = n.Setup(ctx)
 		if err == nil {
-			return n, writeFile(s.dirs.network(), []byte(p.String()+"\n"), 0o600)
+			return n, atomicfile.Write(c.dirs.network(), []byte(p.String()+"\n"), 0o600)
 		}
 		if errors.Is(err, egress.ErrUnavailable) {
-			s.log.Warn("instances will not reach the outside; --isolated silences this", "err", err)
+			c.log.Warn("instances have no network; --isolated silences this", "err", err)
 			return nil, nil
 		}
 	}
-	return nil, fmt.Errorf("%w; --isolated runs instances without a way out", err)
+	return nil, fmt.Errorf("%w; --isolated runs instances without a network", err)
 }
 
-func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error) {
+func egressConfig(c Config, d dirs, log *slog.Logger) (egress.Config, error) {
 	cfg := egress.Config{Name: networkName(d), Segments: c.Networks, Log: log}
 	var err error
 	if cfg.Resolvers, err = nameServers("resolvers", c.Resolvers); err != nil {
@@ -65,7 +68,7 @@ func egressConfig(c serveConfig, d dirs, log *slog.Logger) (egress.Config, error
 	return cfg, nil
 }
 
-// nameServers reads the addresses of DNS servers from a flag.
+// nameServers parses the addresses of DNS servers in a flag.
 func nameServers(flag string, list []string) (servers []netip.AddrPort, err error) {
 	for _, text := range list {
 		if addr, err := netip.ParseAddr(text); err == nil {
@@ -87,11 +90,11 @@ func dirHash(d dirs) uint32 {
 	return h.Sum32()
 }
 
-// networkName tells the servers of one machine apart.
+// networkName differs between the servers of one machine.
 func networkName(d dirs) string { return fmt.Sprintf("sw%06x", dirHash(d)&0xffffff) }
 
-// egressPrefixes are the networks to try: the one this data directory has used,
-// else all, from one on that other directories are not likely to begin at.
+// egressPrefixes are the networks to try: the one that this data directory uses
+// already, or else all. Different directories begin at different ones.
 func egressPrefixes(d dirs) []netip.Prefix {
 	if b, err := os.ReadFile(d.network()); err == nil {
 		if p, err := netip.ParsePrefix(strings.TrimSpace(string(b))); err == nil {

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"bufio"
@@ -27,12 +27,12 @@ func (measured) List(context.Context) ([]runtime.Observed, error) {
 
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	reg, c := metrics.New(), newCounts()
-	if err := reg.Register(usage{measured{}}, c.apiCalls, c.webhookAttempts); err != nil {
+	reg, calls, attempts := metrics.New(), newCallMetrics(), newAttemptMetrics()
+	if err := reg.Register(usage{measured{}}, calls, attempts); err != nil {
 		t.Fatal(err)
 	}
-	c.call("CreateService", "", time.Millisecond)
-	c.attempt(slipway.DeliveryDead)
+	calls.observe("CreateService", "", time.Millisecond)
+	attempts.observe(slipway.DeliveryDead)
 	page := httptest.NewRecorder()
 	reg.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))
 	got := map[string]bool{}

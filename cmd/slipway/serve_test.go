@@ -1,0 +1,42 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// An error that keeps the server from serving is reported as it is, not as the
+// error of a call to a server.
+func TestServeSaysWhyNot(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	serve := func(t *testing.T, dir, addr string) string {
+		t.Helper()
+		code, _, stderr := newSession(t).quietly(t.Context(), "serve",
+			"--data-dir", dir, "--api-addr", addr, "--http-addr", "127.0.0.1:0", "--isolated", "--warm", "0")
+		if code != exitFailed || strings.Contains(stderr, "no server answers") {
+			t.Errorf("exit code %d and %q", code, stderr)
+		}
+		return stderr
+	}
+	if got := serve(t, t.TempDir(), taken.Addr().String()); !strings.Contains(got, "listen at --api-addr") || !strings.Contains(got, "address already in use") {
+		t.Errorf("a port in use: %q", got)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("the embedded runtime needs root")
+	}
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "runtime", "lock"), 0o700); err != nil { // where a file is to be
+		t.Fatal(err)
+	}
+	if got := serve(t, dir, "127.0.0.1:0"); !strings.Contains(got, "lock the embedded runtime's directory") {
+		t.Errorf("a part that fails: %q", got)
+	}
+}

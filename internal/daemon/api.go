@@ -1,0 +1,208 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/audit"
+	"github.com/openslipway/slipway/internal/cloudwatch"
+	"github.com/openslipway/slipway/internal/codehost"
+	"github.com/openslipway/slipway/internal/ecr"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/awshttp"
+	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/iam"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/masterkey"
+	"github.com/openslipway/slipway/internal/registry"
+	"github.com/openslipway/slipway/internal/secretsmanager"
+	"github.com/openslipway/slipway/internal/ssm"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// apiRole answers AWS's calls, the registry's clients, /healthz and /metrics.
+type apiRole struct {
+	*core
+	listeners    *listeners
+	images       *image.Store
+	logs         *logs.Store
+	pushed       func(ctx context.Context, repository, tag, digest string) error // a tag has a new image
+	endpointPort func(endpoint string) int                                       // of an open VPC endpoint
+	ready        func() bool                                                     // the daemon serves
+
+	trail   *audit.Trail
+	tokens  *ecr.Tokens
+	ecr     *ecr.ECR
+	gateway *gateway.Gateway
+}
+
+func (a *apiRole) open(ctx context.Context) error {
+	keys := a.accessKeys()
+	if err := ensureRootKey(ctx, a.store, keys, a.dirs.credentials(), a.cfg.Region); err != nil {
+		return err
+	}
+	apprunner, err := a.appRunner()
+	if err != nil {
+		return err
+	}
+	if err := a.openECR(); err != nil {
+		return err
+	}
+	identities, err := iam.New(iam.Config{Store: a.store, Account: a.cfg.Account, Keys: keys})
+	if err != nil {
+		return err
+	}
+	a.trail, err = audit.New(audit.Config{Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Log: a.part("audit")})
+	if err != nil {
+		return err
+	}
+	others, err := a.otherServices()
+	if err != nil {
+		return err
+	}
+	calls := newCallMetrics()
+	a.gateway, err = gateway.New(gateway.Config{
+		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account,
+		Services: append([]gateway.Service{
+			apprunner.Service(), identities.Service(), identities.STS(), a.trail.Service(), a.ecr.Service(),
+		}, others...),
+		Policies: identities.Policies, Unseal: keys.Unseal, Audit: a.trail,
+		Log: a.part("api"), Observe: calls.observe,
+	})
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.metrics.Register(calls), apprunner.Bootstrap(ctx))
+}
+
+// accessKeys seals the secrets of access keys.
+func (a *apiRole) accessKeys() iam.Keys { return iam.Keys{Vault: a.keys} }
+
+func (a *apiRole) appRunner() (*api.API, error) {
+	quotas, err := parseQuotas(a.cfg.Quotas)
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := codehost.New(codehost.Config{GitHub: a.cfg.GitHub, Bitbucket: a.cfg.Bitbucket})
+	if err != nil {
+		return nil, err
+	}
+	return api.New(api.Config{
+		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
+		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
+		Provider: hosts, Vault: a.keys,
+	})
+}
+
+// otherServices are the services of CloudWatch Logs, webhooks, secrets,
+// parameters and the master key.
+func (a *apiRole) otherServices() ([]gateway.Service, error) {
+	lines, err := cloudwatch.New(cloudwatch.Config{
+		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: applicationLogs{a.logs},
+	})
+	if err != nil {
+		return nil, err
+	}
+	webhooks, err := hooks.NewAPI(hooks.APIConfig{Store: a.store, Keys: a.keys, Region: a.cfg.Region, Account: a.cfg.Account})
+	if err != nil {
+		return nil, err
+	}
+	manager, err := secretsmanager.New(secretsmanager.Config{Store: a.store, Vault: a.vault})
+	if err != nil {
+		return nil, err
+	}
+	parameters, err := ssm.New(ssm.Config{Store: a.store, Vault: a.vault})
+	if err != nil {
+		return nil, err
+	}
+	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys)}, nil
+}
+
+// openECR opens the calls about the registry's images, and the tokens that log
+// in there.
+func (a *apiRole) openECR() (err error) {
+	a.tokens = &ecr.Tokens{Caller: func(ctx context.Context, id string) (gateway.Caller, gateway.Key, bool, error) {
+		return a.gateway.Caller(ctx, id)
+	}}
+	a.ecr, err = ecr.New(ecr.Config{
+		Store: a.store, Images: a.images, Tokens: a.tokens, Region: a.cfg.Region, Account: a.cfg.Account,
+		Endpoint: "http://" + reachable(a.listeners.api.Addr()), Pushed: a.pushed,
+	})
+	return err
+}
+
+// registryHandler is the image registry. Access keys are its users, and policies
+// for ECR's actions authorize them.
+func (a *apiRole) registryHandler() (http.Handler, error) {
+	users := authenticator{a.gateway, a.tokens, a.ecr.ARN}
+	return registry.New(registry.Config{
+		Images: a.images, Log: a.part("registry"),
+		Authenticate: users.check, Permit: users.permit,
+		Pushed: a.pushed,
+	})
+}
+
+func (a *apiRole) parts() []runner { return []runner{a.trail} }
+
+func (a *apiRole) close() error { return nil }
+
+// serve serves the API, the registry, health and metrics until ctx ends.
+func (a *apiRole) serve(ctx context.Context) error {
+	reg, err := a.registryHandler()
+	if err != nil {
+		return err
+	}
+	calls, err := awshttp.New(awshttp.Config{Gateway: a.gateway, Region: a.cfg.Region})
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", calls)
+	mux.Handle("/v2/", reg)
+	mux.Handle("GET /v2", reg)
+	mux.HandleFunc("GET /healthz", a.health)
+	mux.Handle("GET /metrics", a.metrics.Handler())
+	srv := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
+	done := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		err := srv.Shutdown(grace)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = srv.Close() // a long upload: clients can resume it
+		}
+		done <- err
+	}()
+	if err := srv.Serve(a.listeners.api); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the API: %w", err)
+	}
+	return <-done
+}
+
+// health answers 200 while requests can be served and the store answers.
+func (a *apiRole) health(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	err := a.store.View(ctx, func(*store.Tx) error { return nil })
+	switch {
+	case !a.ready():
+		http.Error(w, "starting", http.StatusServiceUnavailable)
+	case err != nil:
+		a.log.Error("the store does not answer", "err", err)
+		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
+	default:
+		fmt.Fprintln(w, "ok")
+	}
+}

@@ -1,0 +1,117 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/codehost"
+)
+
+// Config configures a daemon. The command that runs it reads it from flags and
+// environment variables; each field has the flag of its name, and errors name
+// that flag.
+type Config struct {
+	DataDir  string // absolute; made if it does not exist
+	APIAddr  string // host:port of the API, the registry, /healthz and /metrics; port 0 for any
+	HTTPAddr string // host:port at which services answer; port 0 for any
+	Domain   string // a service's host is <label>.<Region>.<Domain>
+	Region   string // of ARNs and signatures
+	Account  string // 12 digits
+
+	ReadyFile string // gets the daemon's Addresses as JSON once it serves; "" for none
+	LogLevel  slog.Level
+
+	KeyFile           string // of the master key; "" for the one in DataDir
+	KeyPassphraseFile string // file with the passphrase of KeyFile
+	KeyPassphrase     string // the passphrase; never a flag, which all users of the host can see
+
+	DNS            []string // name servers for the validation of custom domains; none for the host's
+	TrustedDomains []string // custom domains at or below these need no validation
+
+	AWSSecrets  bool          // secrets that are not stored here are read from AWS
+	HealthLimit time.Duration // for an instance to become healthy in a deployment; at least 1 s
+	Isolated    bool          // instances have no network except the requests they answer
+	Resolvers   []string      // DNS servers of instances; none for the host's
+	PublicPorts []int         // TCP ports of this host that instances may reach
+	Warm        int           // sandboxes made ahead of need, 0 to 256
+	Aliases     []string      // repository=repository
+	Insecure    []string      // registries without TLS
+	Trusted     []string      // prefixes of proxies whose X-Forwarded headers are used
+	Quotas      []string      // name=number; see QuotaNames
+	GitHub      string        // URL of its API
+	Bitbucket   string        // URL of its API
+	Networks    Networks      // that the subnets of VPC connectors stand for
+	Endpoints   Endpoints     // VPC endpoints
+
+	OTLPEndpoint     string // URL of a collector of traces, OTLP over gRPC
+	OTLPHTTPEndpoint string // URL of the same collector, OTLP over HTTP
+}
+
+// Default returns the configuration of a daemon without flags. It has no
+// DataDir.
+func Default() Config {
+	return Config{
+		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
+		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
+		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
+		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket,
+	}
+}
+
+// QuotaNames returns the names that Config.Quotas may set.
+func QuotaNames() []string { return api.QuotaNames() }
+
+var (
+	domainForm  = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	regionForm  = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]$`)
+	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
+)
+
+// Check returns the first mistake that can be seen without opening anything.
+// New finds the others.
+func (c *Config) Check() error {
+	for _, a := range []struct{ flag, addr string }{{"api-addr", c.APIAddr}, {"http-addr", c.HTTPAddr}} {
+		if _, _, err := net.SplitHostPort(a.addr); err != nil {
+			return fmt.Errorf("--%s is %q; it must be host:port, where port 0 means any", a.flag, a.addr)
+		}
+	}
+	switch {
+	case !domainForm.MatchString(c.Domain):
+		return fmt.Errorf("--domain is %q; it must be a host name in lower case", c.Domain)
+	case !regionForm.MatchString(c.Region):
+		return fmt.Errorf("--region is %q; it must look like us-east-1", c.Region)
+	case !accountForm.MatchString(c.Account):
+		return fmt.Errorf("--account is %q; it must be 12 digits", c.Account)
+	case c.HealthLimit < time.Second:
+		return fmt.Errorf("--health-limit is %s; it must be at least 1s", c.HealthLimit)
+	case c.Warm < 0 || c.Warm > 256:
+		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	}
+	for _, d := range c.TrustedDomains {
+		if !domainForm.MatchString(d) {
+			return fmt.Errorf("--trusted-domain has %q; it must be a host name in lower case", d)
+		}
+	}
+	return nil
+}
+
+func parseQuotas(list []string) (api.Quotas, error) {
+	var q api.Quotas
+	for _, text := range list {
+		name, value, _ := strings.Cut(text, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			return q, fmt.Errorf("--quota is %q; it must be name=number, where -1 is no limit", text)
+		}
+		if err := q.Set(name, n); err != nil {
+			return q, fmt.Errorf("--quota: %w", err)
+		}
+	}
+	return q, nil
+}

@@ -1,0 +1,128 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+
+	"github.com/openslipway/slipway/internal/deploy"
+	"github.com/openslipway/slipway/internal/domain"
+	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/scale"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// controlRole turns intent into releases: it executes operations, scales
+// services, validates custom domains and delivers events.
+type controlRole struct {
+	*core
+	images *image.Store
+	demand scale.Demand
+
+	scale   *scale.Scaler
+	engine  *operation.Engine
+	auto    *deploy.Auto
+	domains *domain.Reconciler
+	hooks   *hooks.Hooks
+}
+
+func (c *controlRole) open(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{c.takeOver, c.openScale, c.openDomains, c.openOperations, c.openHooks} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeOver frees the leases of operations that the last process of this node
+// held, and forgets its router: that process is dead, since this one holds the
+// lock of the data directory. Other nodes keep theirs.
+//
+// A directory without a node's id was used only by versions that had none, one
+// process at a time. Then everything in the store is of dead processes.
+func (c *controlRole) takeOver(ctx context.Context) error {
+	id := c.node.id
+	if c.node.isNew {
+		id = ""
+	}
+	err := c.store.Update(ctx, func(tx *store.Tx) error {
+		return errors.Join(tx.ReleaseLeases(id), tx.ForgetRouter(id))
+	})
+	if err != nil {
+		return fmt.Errorf("take over from the last process: %w", err)
+	}
+	return c.node.keep()
+}
+
+func (c *controlRole) openScale(context.Context) (err error) {
+	c.scale, err = scale.New(scale.Config{Store: c.store, Demand: c.demand, Log: c.part("scale")})
+	return err
+}
+
+func (c *controlRole) openDomains(context.Context) error {
+	servers, err := nameServers("dns-resolver", c.cfg.DNS)
+	if err != nil {
+		return err
+	}
+	dns := domain.DNS{File: "/etc/resolv.conf"}
+	for _, at := range servers {
+		dns.Servers = append(dns.Servers, at.String())
+	}
+	c.domains, err = domain.New(domain.Config{
+		Store: c.store, Resolver: dns, Trusted: c.cfg.TrustedDomains, Log: c.part("domains"), Loops: c.loops,
+	})
+	return err
+}
+
+func (c *controlRole) openOperations(ctx context.Context) error {
+	reader := &secrets.Reader{Store: c.store, Vault: c.vault}
+	if c.cfg.AWSSecrets {
+		conf, err := config.LoadDefaultConfig(ctx, config.WithRegion(c.cfg.Region))
+		if err != nil {
+			return fmt.Errorf("--aws-secrets: read the AWS configuration: %w", err)
+		}
+		reader.AWS = secrets.AWS{Config: conf}
+	}
+	plans, err := deploy.New(deploy.Config{
+		Store: c.store, Resolver: source.Resolver{Images: c.images}, Secrets: reader, Region: c.cfg.Region,
+		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, Log: c.part("deploy"),
+	})
+	if err != nil {
+		return err
+	}
+	c.engine, err = operation.New(operation.Config{
+		Store: c.store, Plan: plans.Plan, Owner: c.node.id, Log: c.part("operation"),
+	})
+	if err != nil {
+		return err
+	}
+	c.auto = deploy.NewAuto(c.store, c.images.Local, c.part("deploy"))
+	return nil
+}
+
+func (c *controlRole) openHooks(context.Context) (err error) {
+	attempts := newAttemptMetrics()
+	c.hooks, err = hooks.New(hooks.Config{Store: c.store, Keys: c.keys, Log: c.part("hooks"), Observe: attempts.observe})
+	if err != nil {
+		return err
+	}
+	return c.metrics.Register(attempts)
+}
+
+// pushed starts the deployments of services that follow a tag with a new image.
+func (c *controlRole) pushed(ctx context.Context, repository, tag, _ string) error {
+	return c.auto.Pushed(ctx, repository, tag)
+}
+
+func (c *controlRole) parts() []runner {
+	return []runner{c.scale, c.engine, c.auto, c.domains, c.hooks}
+}
+
+func (c *controlRole) close() error { return nil }

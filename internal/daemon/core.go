@@ -1,0 +1,106 @@
+package daemon
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/atomicfile"
+	"github.com/openslipway/slipway/internal/loop"
+	"github.com/openslipway/slipway/internal/metrics"
+	"github.com/openslipway/slipway/internal/seal"
+	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// core is what all roles of a process share: the configuration, the data
+// directory, the store, the keys, and what is counted.
+type core struct {
+	cfg     Config
+	dirs    dirs
+	log     *slog.Logger
+	metrics *metrics.Registry
+	loops   *loop.Set
+	closers closers
+
+	node  node // this process's identity in the store
+	store *store.Store
+	keys  *seal.Keyring
+	vault *secrets.Vault
+}
+
+func newCore(c Config, log *slog.Logger) *core {
+	return &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}}
+}
+
+// part returns a logger for a part of the program.
+func (c *core) part(name string) *slog.Logger { return c.log.With("part", name) }
+
+// open locks the data directory and opens the store and the keys.
+func (c *core) open(ctx context.Context) (err error) {
+	if err := c.dirs.make(); err != nil {
+		return err
+	}
+	unlock, err := lockDir(c.dirs)
+	if err != nil {
+		return err
+	}
+	c.closers.add(unlock)
+	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
+		return err
+	}
+	c.closers.add(c.store.Close)
+	if c.node, err = readNode(c.dirs.node()); err != nil {
+		return err
+	}
+	c.keys, err = seal.Open(ctx, seal.Config{
+		Store: c.store, File: cmp.Or(c.cfg.KeyFile, c.dirs.masterKey()), Passphrase: c.cfg.KeyPassphrase, Log: c.part("keys"),
+	})
+	if err != nil {
+		return err
+	}
+	c.vault = &secrets.Vault{Keys: c.keys, Region: c.cfg.Region, Account: c.cfg.Account}
+	return c.metrics.Register(c.loops)
+}
+
+func (c *core) close() error { return c.closers.close() }
+
+// node is who a process is in the store: leases and routers carry its id, so
+// that its next process can free what this one leaves behind, and nobody
+// else's.
+type node struct {
+	id    string
+	isNew bool // no process had this id before
+	file  string
+}
+
+// readNode returns the node of a data directory. A directory without one gets a
+// new id, which node.keep writes.
+func readNode(file string) (node, error) {
+	b, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return node{id: slipway.NewID(), isNew: true, file: file}, nil
+	}
+	if err != nil {
+		return node{}, fmt.Errorf("read the node's id: %w", err)
+	}
+	id := string(bytes.TrimSpace(b))
+	if id == "" {
+		return node{}, fmt.Errorf("read the node's id: %s is empty", file)
+	}
+	return node{id: id, file: file}, nil
+}
+
+// keep writes the id for the next process.
+func (n node) keep() error {
+	if !n.isNew {
+		return nil
+	}
+	return atomicfile.Write(n.file, []byte(n.id+"\n"), 0o600)
+}

@@ -1,0 +1,61 @@
+package daemon
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+
+	"github.com/openslipway/slipway/internal/ecr"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/awshttp"
+	"github.com/openslipway/slipway/internal/wire"
+)
+
+// authenticator authenticates users of the registry: AWS with a token of ECR, or
+// an access key with its secret as the password. Policies authorize them.
+// Temporary credentials need a token of ECR, since a password has no room for the
+// session token.
+type authenticator struct {
+	gateway *gateway.Gateway
+	tokens  *ecr.Tokens
+	arn     func(repository string) string
+}
+
+func (a authenticator) check(ctx context.Context, user, password string) (bool, error) {
+	_, ok, err := a.caller(ctx, user, password)
+	return ok, err
+}
+
+func (a authenticator) caller(ctx context.Context, user, password string) (gateway.Caller, bool, error) {
+	if user == ecr.TokenUser {
+		return a.tokens.Check(ctx, password)
+	}
+	caller, key, ok, err := a.gateway.Caller(ctx, user)
+	if err != nil || !ok || key.Token != "" {
+		return gateway.Caller{}, false, err
+	}
+	return caller, subtle.ConstantTimeCompare([]byte(key.Secret), []byte(password)) == 1, nil
+}
+
+// permit authorizes a request by policies, as the API does. It returns why the
+// request is denied, "" if it is allowed.
+func (a authenticator) permit(r *http.Request, action, repository string) (string, error) {
+	user, password, _ := r.BasicAuth()
+	caller, ok, err := a.caller(r.Context(), user, password)
+	if err != nil {
+		return "", err
+	}
+	if !ok { // it was deleted or expired just now
+		return "The credentials are no longer good.", nil
+	}
+	resource := "*"
+	if repository != "" {
+		resource = a.arn(repository)
+	}
+	err = a.gateway.Permit(r.Context(), awshttp.CallerFrom(caller, r), gateway.Permission{Action: action, Resource: resource})
+	if denied, ok := errors.AsType[*wire.Exception](err); ok {
+		return denied.Message, nil
+	}
+	return "", err
+}

@@ -1,0 +1,69 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway/internal/ingress"
+	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/proxy"
+)
+
+// routerRole takes requests to instances: from the services' listener, and from
+// those of VPC endpoints.
+type routerRole struct {
+	*core
+	listeners *listeners
+	dialer    proxy.Dialer
+	onWait    func(serviceID string) // a request waits for an instance
+
+	router  *router.Router
+	proxy   *proxy.Proxy
+	ingress *ingress.Ingress
+}
+
+func (r *routerRole) open(context.Context) (err error) {
+	var trusted []netip.Prefix
+	for _, p := range r.cfg.Trusted {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", p)
+		}
+		trusted = append(trusted, prefix)
+	}
+	r.router, err = router.New(router.Config{
+		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
+	})
+	if err != nil {
+		return err
+	}
+	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: trusted})
+	if err != nil {
+		return err
+	}
+	r.ingress, err = ingress.New(ingress.Config{
+		Store: r.store, Endpoints: r.cfg.Endpoints, Log: r.part("ingress"), Loops: r.loops,
+		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
+			return r.proxy.Serve(ctx, l, router.Listener{ID: endpoint})
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return r.metrics.Register(r.router)
+}
+
+func (r *routerRole) parts() []runner { return []runner{r.router} }
+
+// serve accepts requests until ctx ends, and returns when those in flight have
+// ended.
+func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
+	group.Go(func() error { return r.proxy.Serve(ctx, r.listeners.http, router.Listener{}) })
+	group.Go(func() error { return r.ingress.Run(ctx) })
+}
+
+func (r *routerRole) close() error { return nil }
