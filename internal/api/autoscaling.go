@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -170,19 +171,15 @@ func (a *API) listServicesForAutoScaling(ctx context.Context, _ *gateway.Call, i
 			return err
 		}
 		p := page.New(in.MaxResults, "ListServicesForAutoScalingConfiguration", *in.AutoScalingConfigurationArn)
-		at, id, err := p.AfterInstant(in.NextToken)
-		if err != nil {
-			return err
-		}
-		list, err := tx.ServicesUsing(c.ARN, at, id, p.Limit())
-		if err != nil {
-			return err
-		}
-		list, out.NextToken = page.Cut(p, list, serviceKey)
+		list, next, err := listByAge(p, in.NextToken,
+			func(at time.Time, id string, limit int) ([]slipway.ServiceView, error) {
+				return tx.ServicesUsing(c.ARN, at, id, limit)
+			}, serviceKey)
 		for _, v := range list {
 			out.ServiceArnList = append(out.ServiceArnList, v.ARN)
 		}
-		return nil
+		out.NextToken = next
+		return err
 	})
 	return &out, err
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -135,16 +136,15 @@ func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *ap
 		if err != nil {
 			return err
 		}
-		p := page.New(in.MaxResults, "DescribeCustomDomains", v.ID)
-		at, id, err := p.AfterInstant(in.NextToken)
+		list, next, err := listByAge(page.New(in.MaxResults, "DescribeCustomDomains", v.ID), in.NextToken,
+			func(at time.Time, id string, limit int) ([]slipway.CustomDomain, error) {
+				return tx.CustomDomains(v.ID, at, id, limit)
+			},
+			func(d slipway.CustomDomain) (time.Time, string) { return d.CreatedAt, d.ID })
 		if err != nil {
 			return err
 		}
-		list, err := tx.CustomDomains(v.ID, at, id, p.Limit())
-		if err != nil {
-			return err
-		}
-		list, out.NextToken = page.Cut(p, list, func(d slipway.CustomDomain) []string { return page.InstantKey(d.CreatedAt, d.ID) })
+		out.NextToken = next
 		for _, d := range list {
 			out.CustomDomains = append(out.CustomDomains, *customDomain(d))
 		}

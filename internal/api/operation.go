@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -20,20 +21,16 @@ func (a *API) listOperations(ctx context.Context, _ *gateway.Call, in *apprunner
 		if err != nil {
 			return err
 		}
-		p := page.New(in.MaxResults, "ListOperations", v.ID)
-		at, id, err := p.AfterInstant(in.NextToken)
-		if err != nil {
-			return err
-		}
-		list, err := tx.OperationsOf(v.ID, at, id, p.Limit())
-		if err != nil {
-			return err
-		}
-		list, out.NextToken = page.Cut(p, list, func(o slipway.Operation) []string { return page.InstantKey(o.CreatedAt, o.ID) })
+		list, next, err := listByAge(page.New(in.MaxResults, "ListOperations", v.ID), in.NextToken,
+			func(at time.Time, id string, limit int) ([]slipway.Operation, error) {
+				return tx.OperationsOf(v.ID, at, id, limit)
+			},
+			func(o slipway.Operation) (time.Time, string) { return o.CreatedAt, o.ID })
 		for _, o := range list {
 			out.OperationSummaryList = append(out.OperationSummaryList, operationSummary(o, v.ARN))
 		}
-		return nil
+		out.NextToken = next
+		return err
 	})
 	return &out, err
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -112,27 +113,19 @@ func (a *API) describeService(ctx context.Context, _ *gateway.Call, in *apprunne
 }
 
 func (a *API) listServices(ctx context.Context, _ *gateway.Call, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
-	p := page.New(in.MaxResults, "ListServices")
-	at, id, err := p.AfterInstant(in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	out := apprunner.ListServicesOutput{ServiceSummaryList: []types.ServiceSummary{}}
-	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := tx.Services(at, id, p.Limit())
-		if err != nil {
-			return err
-		}
-		list, out.NextToken = page.Cut(p, list, serviceKey)
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, next, err := listByAge(page.New(in.MaxResults, "ListServices"), in.NextToken, tx.Services, serviceKey)
 		for _, v := range list {
 			out.ServiceSummaryList = append(out.ServiceSummaryList, a.serviceSummary(v))
 		}
-		return nil
+		out.NextToken = next
+		return err
 	})
 	return &out, err
 }
 
-func serviceKey(v slipway.ServiceView) []string { return page.InstantKey(v.CreatedAt, v.ID) }
+func serviceKey(v slipway.ServiceView) (time.Time, string) { return v.CreatedAt, v.ID }
 
 func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
 	var out apprunner.UpdateServiceOutput

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -117,22 +118,15 @@ func (a *API) describeVPCConnector(ctx context.Context, _ *gateway.Call, in *app
 
 // listVPCConnectors lists the active connectors, oldest first.
 func (a *API) listVPCConnectors(ctx context.Context, _ *gateway.Call, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
-	p := page.New(in.MaxResults, "ListVpcConnectors")
-	at, arn, err := p.AfterInstant(in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	out := apprunner.ListVpcConnectorsOutput{VpcConnectors: []types.VpcConnector{}}
-	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := tx.VPCConnectors(at, arn, p.Limit())
-		if err != nil {
-			return err
-		}
-		list, out.NextToken = page.Cut(p, list, func(c slipway.VPCConnector) []string { return page.InstantKey(c.CreatedAt, c.ARN) })
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, next, err := listByAge(page.New(in.MaxResults, "ListVpcConnectors"), in.NextToken, tx.VPCConnectors,
+			func(c slipway.VPCConnector) (time.Time, string) { return c.CreatedAt, c.ARN })
 		for _, c := range list {
 			out.VpcConnectors = append(out.VpcConnectors, *vpcConnector(c))
 		}
-		return nil
+		out.NextToken = next
+		return err
 	})
 	return &out, err
 }
