@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -182,7 +183,7 @@ func (h *Hooks) attempt(ctx context.Context, p parcel) {
 		log.Info("webhook was removed during a delivery")
 	case err != nil && ctx.Err() == nil:
 		log.Error("outcome of a delivery could not be saved; it is sent again", "err", err)
-		pause(ctx, afterError)
+		loop.Pause(ctx, afterError)
 	case d.State == slipway.DeliveryDelivered:
 		log.Debug("event delivered")
 	case d.State == slipway.DeliveryDead:
@@ -205,13 +206,3 @@ func (h *Hooks) send(ctx context.Context, p parcel) result {
 
 // owner is whose a webhook's key is.
 func owner(webhookID string) string { return "webhook/" + webhookID }
-
-// pause waits, or not as long when ctx ends.
-func pause(ctx context.Context, t time.Duration) {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-}
