@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/spf13/cobra"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
 )
@@ -242,7 +244,7 @@ func describeSource(s *sheet, source *types.SourceConfiguration) {
 	if image := source.ImageRepository; image != nil {
 		s.line("Image", imageForPeople(aws.ToString(image.ImageIdentifier)))
 		if cfg := image.ImageConfiguration; cfg == nil {
-			s.line("Port", "8080")
+			s.line("Port", strconv.Itoa(slipway.DefaultPort))
 		} else {
 			s.line("Port", aws.ToString(cfg.Port))
 			s.line("Start command", aws.ToString(cfg.StartCommand))

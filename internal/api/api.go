@@ -75,7 +75,7 @@ func (a *API) Bootstrap(ctx context.Context) error {
 		if errors.Is(err, store.ErrNotFound) {
 			err = tx.InsertAutoScaling(slipway.AutoScaling{
 				Configuration: a.scalings.provided(),
-				Scaling:       slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25},
+				Scaling:       slipway.DefaultScaling(),
 				Default:       true,
 			})
 		}

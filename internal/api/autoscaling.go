@@ -107,7 +107,7 @@ func (a *API) createAutoScaling(ctx context.Context, call *gateway.Call, in *app
 
 // scaling fills in the defaults and checks what the model can't.
 func (a *API) scaling(in *apprunner.CreateAutoScalingConfigurationInput) (slipway.Scaling, error) {
-	s := slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 25}
+	s := slipway.DefaultScaling()
 	for _, v := range []struct {
 		to   *int
 		from *int32

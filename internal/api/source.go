@@ -70,7 +70,7 @@ func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
 		conf := *r.ImageConfiguration
 		image.ImageConfiguration = &conf
 	case in.ImageConfiguration != nil:
-		image.ImageConfiguration = &types.ImageConfiguration{Port: aws.String("8080")}
+		image.ImageConfiguration = &types.ImageConfiguration{Port: aws.String(strconv.Itoa(slipway.DefaultPort))}
 	}
 	// The model's pattern admits ECR's names alone; here any registry will do.
 	if _, err := name.ParseReference(aws.ToString(in.ImageIdentifier)); err != nil {
@@ -158,7 +158,7 @@ func unsettable(key, value string) string {
 // applyAuthentication overlays the credentials for an image. Public images need
 // none and are shown without; some clients send them an empty structure.
 func applyAuthentication(s types.SourceConfiguration, in *types.AuthenticationConfiguration) (*types.AuthenticationConfiguration, error) {
-	public := s.ImageRepository.ImageRepositoryType == types.ImageRepositoryTypeEcrPublic
+	public := s.ImageRepository != nil && s.ImageRepository.ImageRepositoryType == types.ImageRepositoryTypeEcrPublic
 	if in != nil {
 		switch {
 		case in.ConnectionArn != nil:

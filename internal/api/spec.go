@@ -1,7 +1,9 @@
 package api
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -20,18 +22,22 @@ type change struct {
 	observability *types.ServiceObservabilityConfiguration
 }
 
-// defaults is the specification that CreateService starts from: an update of
+// defaults returns the specification that CreateService starts from: an update of
 // it, member by member, gives a service's first one.
 func defaults() slipway.Spec {
+	h := slipway.DefaultHealthCheck()
 	return slipway.Spec{
-		Instance: types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")},
+		Instance: types.InstanceConfiguration{
+			Cpu:    aws.String(strconv.Itoa(slipway.DefaultCPU)),
+			Memory: aws.String(strconv.Itoa(slipway.DefaultMemory)),
+		},
 		HealthCheck: types.HealthCheckConfiguration{
 			Protocol:           types.HealthCheckProtocolTcp,
-			Path:               aws.String("/"),
-			Interval:           aws.Int32(5),
-			Timeout:            aws.Int32(2),
-			HealthyThreshold:   aws.Int32(1),
-			UnhealthyThreshold: aws.Int32(5),
+			Path:               aws.String(h.Path),
+			Interval:           aws.Int32(int32(h.Interval / time.Second)),
+			Timeout:            aws.Int32(int32(h.Timeout / time.Second)),
+			HealthyThreshold:   aws.Int32(int32(h.HealthyThreshold)),
+			UnhealthyThreshold: aws.Int32(int32(h.UnhealthyThreshold)),
 		},
 		Network: types.NetworkConfiguration{
 			EgressConfiguration:  &types.EgressConfiguration{EgressType: types.EgressTypeDefault},
