@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -51,10 +52,11 @@ func (a *Auto) Pushed(ctx context.Context, repository, tag string) error {
 
 func (a *Auto) follows(v slipway.ServiceView, repository, tag string) bool {
 	src := v.VisibleSpec().Source
-	if v.Wanted != slipway.WantedRunning || src.ImageRepository == nil || !aws.ToBool(src.AutoDeploymentsEnabled) {
+	ref := source.ImageIdentifier(src)
+	if v.Wanted != slipway.WantedRunning || ref == "" || !aws.ToBool(src.AutoDeploymentsEnabled) {
 		return false
 	}
-	r, t, ok := a.local(aws.ToString(src.ImageRepository.ImageIdentifier))
+	r, t, ok := a.local(ref)
 	return ok && r == repository && t == tag
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -38,7 +39,7 @@ func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 	if err != nil {
 		return err
 	}
-	return p.logEvent(tx, op, now, operationStream, fmt.Sprintf("Deployment Artifact: [Repo Type: ECR], [Image URL: %s]", imageIdentifier(spec)))
+	return p.logEvent(tx, op, now, operationStream, fmt.Sprintf("Deployment Artifact: [Repo Type: ECR], [Image URL: %s]", source.ImageIdentifier(spec.Source)))
 }
 
 // onRollback writes why the operation failed.

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,16 +20,13 @@ import (
 // resolveRelease combines a specification and an image's configuration into a
 // release. The specification overrides the image as in App Runner.
 func resolveRelease(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
-	conf := &types.ImageConfiguration{}
-	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
-		conf = r.ImageConfiguration
-	}
+	run := source.RuntimeOf(spec)
 	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Scaling: scaling, HealthCheck: healthCheck(spec.HealthCheck)}
 	var err error
-	if r.Port, err = port(aws.ToString(conf.Port)); err != nil {
+	if r.Port, err = port(run.Port); err != nil {
 		return r, err
 	}
-	if r.Process, err = process(a, conf, r.Port, region); err != nil {
+	if r.Process, err = process(a, run, r.Port, region); err != nil {
 		return r, err
 	}
 	r.Resources, err = resources(spec.Instance)
@@ -37,7 +35,7 @@ func resolveRelease(spec slipway.Spec, a source.Artifact, scaling slipway.Scalin
 
 func port(s string) (int, error) {
 	if s == "" {
-		return 8080, nil
+		return slipway.DefaultPort, nil
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > 65535 {
@@ -50,11 +48,11 @@ func port(s string) (int, error) {
 // point and command of the image. It is split into words as a shell would, but no
 // shell runs it: as with App Runner, the program gets "&&" as an argument
 // (apprunner-roadmap 180).
-func process(a source.Artifact, conf *types.ImageConfiguration, port int, region string) (slipway.Process, error) {
+func process(a source.Artifact, run source.Runtime, port int, region string) (slipway.Process, error) {
 	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
-	if cmd := aws.ToString(conf.StartCommand); strings.TrimSpace(cmd) != "" {
-		argv, err := shellquote.Split(cmd)
+	if strings.TrimSpace(run.Command) != "" {
+		argv, err := shellquote.Split(run.Command)
 		if err != nil || len(argv) == 0 {
 			return p, slipway.Errorf(slipway.InvalidRequest, "StartCommand cannot be split into words: %v.", err)
 		}
@@ -64,7 +62,7 @@ func process(a source.Artifact, conf *types.ImageConfiguration, port int, region
 		return p, slipway.Errorf(slipway.InvalidRequest,
 			"The image %s has neither an entry point nor a command, and no StartCommand is set: there is nothing to run.", a.Ref)
 	}
-	p.Env = environment(a.Config.Env, conf.RuntimeEnvironmentVariables, port, region)
+	p.Env = environment(a.Config.Env, run.Environment, port, region)
 	if p.Dir == "" {
 		p.Dir = "/"
 	}
@@ -104,29 +102,24 @@ func resources(c types.InstanceConfiguration) (slipway.Resources, error) {
 // healthCheck applies App Runner's defaults. The API has applied them already to
 // specifications that it stored.
 func healthCheck(h types.HealthCheckConfiguration) slipway.HealthCheck {
-	number := func(v *int32, otherwise int) int {
-		if v == nil {
-			return otherwise
+	c := slipway.DefaultHealthCheck()
+	c.HTTP = h.Protocol == types.HealthCheckProtocolHttp
+	c.Path = cmp.Or(aws.ToString(h.Path), c.Path)
+	for _, v := range []struct {
+		to   *time.Duration
+		from *int32 // seconds
+	}{{&c.Interval, h.Interval}, {&c.Timeout, h.Timeout}} {
+		if v.from != nil {
+			*v.to = time.Duration(*v.from) * time.Second
 		}
-		return int(*v)
 	}
-	path := aws.ToString(h.Path)
-	if path == "" {
-		path = "/"
+	for _, v := range []struct {
+		to   *int
+		from *int32
+	}{{&c.HealthyThreshold, h.HealthyThreshold}, {&c.UnhealthyThreshold, h.UnhealthyThreshold}} {
+		if v.from != nil {
+			*v.to = int(*v.from)
+		}
 	}
-	return slipway.HealthCheck{
-		HTTP:               h.Protocol == types.HealthCheckProtocolHttp,
-		Path:               path,
-		Interval:           time.Duration(number(h.Interval, 5)) * time.Second,
-		Timeout:            time.Duration(number(h.Timeout, 2)) * time.Second,
-		HealthyThreshold:   number(h.HealthyThreshold, 1),
-		UnhealthyThreshold: number(h.UnhealthyThreshold, 5),
-	}
-}
-
-func imageIdentifier(spec slipway.Spec) string {
-	if r := spec.Source.ImageRepository; r != nil {
-		return aws.ToString(r.ImageIdentifier)
-	}
-	return ""
+	return c
 }

@@ -75,7 +75,7 @@ func TestResolveRelease(t *testing.T) {
 	}
 }
 
-func TestExplain(t *testing.T) {
+func TestExitReason(t *testing.T) {
 	t.Parallel()
 	for want, e := range map[string]slipway.Exit{
 		"the process exited with code 1 after 0.3 s; its last lines were: no database":                                      {Code: 1, Ran: 300 * time.Millisecond, Tail: "no database\n"},
@@ -85,7 +85,7 @@ func TestExplain(t *testing.T) {
 		"the process could not run: exec /app: no such file or directory":                                                   {Code: 127, Reason: "exec /app: no such file or directory"},
 	} {
 		if got := exitReason(e); got != want {
-			t.Errorf("explain = %q, want %q", got, want)
+			t.Errorf("exitReason = %q, want %q", got, want)
 		}
 	}
 }

@@ -4,31 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
 	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
-
-// secretReferences returns the ARNs or names of the secrets that a specification
-// refers to, by environment variable.
-func secretReferences(spec slipway.Spec) map[string]string {
-	all := map[string]string{}
-	if r := spec.Source.ImageRepository; r != nil && r.ImageConfiguration != nil {
-		maps.Copy(all, r.ImageConfiguration.RuntimeEnvironmentSecrets)
-	}
-	if r := spec.Source.CodeRepository; r != nil && r.CodeConfiguration != nil && r.CodeConfiguration.CodeConfigurationValues != nil {
-		maps.Copy(all, r.CodeConfiguration.CodeConfigurationValues.RuntimeEnvironmentSecrets)
-	}
-	return all
-}
 
 // hasNoSecrets reports whether the specification refers to no secrets.
 func (p *Plans) hasNoSecrets(tx *store.Tx, op *slipway.Operation) (bool, error) {
 	spec, err := p.spec(tx, op)
-	return len(secretReferences(spec)) == 0, err
+	return len(source.RuntimeOf(spec).Secrets) == 0, err
 }
 
 // secrets reads the values of secrets once for all instances of the release, and
@@ -45,7 +32,7 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	if p.cfg.Secrets == nil {
 		return operation.Fatal(errors.New("this server keeps no secrets"))
 	}
-	values, err := p.cfg.Secrets.Read(ctx, secretReferences(spec))
+	values, err := p.cfg.Secrets.Read(ctx, source.RuntimeOf(spec).Secrets)
 	if err != nil {
 		return err
 	}

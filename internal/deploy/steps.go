@@ -8,6 +8,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -31,7 +32,7 @@ func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
 		return err
 	}
-	if err := p.logProgress(ctx, op, bothStreams, "Pulling image "+imageIdentifier(spec)+"."); err != nil {
+	if err := p.logProgress(ctx, op, bothStreams, "Pulling image "+source.ImageIdentifier(spec.Source)+"."); err != nil {
 		return err
 	}
 	a, err := p.cfg.Resolver.Resolve(ctx, spec.Source, func(line string) {

@@ -205,6 +205,24 @@ func TestNoSleep(t *testing.T) {
 	}
 }
 
+// TestImageRepository keeps the knowledge that a service may be deployed from an
+// image to the packages that tell sources apart. Everybody else asks package source,
+// which also knows code. compat and wire name the member as text.
+func TestImageRepository(t *testing.T) {
+	t.Parallel()
+	for _, s := range sources(t) {
+		if !s.product() || s.command() || s.below("api") || s.below("source") {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			if id, ok := n.(*ast.Ident); ok && id.Name == "ImageRepository" {
+				t.Errorf("%s:%d names ImageRepository: use source.RuntimeOf or source.ImageIdentifier", s.name, s.line(id.Pos()))
+			}
+			return true
+		})
+	}
+}
+
 // TestDocumented requires a comment on every exported function, method and type
 // of the product.
 func TestDocumented(t *testing.T) {
