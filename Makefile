@@ -32,7 +32,7 @@ init: ## build the init that slipway embeds
 run: build hello ## start a server, deploy the example to it and serve until Ctrl-C
 	@scripts/run
 
-# The example as an image, made without Docker.
+# The example as an image, without Docker.
 hello:
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hello ./examples/hello
 	@$(GO) run ./examples/ocilayout -out $(BIN)/hello-oci $(BIN)/hello
@@ -43,15 +43,15 @@ test: unit e2e ## vet, all tests with the race detector, then end to end
 unit: init
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
-	$(GO) test ./internal/deploy # at every point of death, which is too slow with the race detector
+	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
 
-# Not cached: the tests drive a binary that the test cache knows nothing of.
-# More at once than there are cores, for most of them wait for a client that
-# sleeps between its questions, as Terraform does.
+# Not cached: the tests run a binary that the test cache does not know. More at once
+# than there are cores, since most of them wait for a client that sleeps between its
+# requests, as Terraform does.
 e2e: build ## the real binary with real clients (as root)
 	$(GO) test -count=1 -p 4 -parallel 2 -timeout 20m ./e2e/...
 
-fuzz: ## fuzz the parsers that strangers reach first, a minute each
+fuzz: ## fuzz the parsers that unauthenticated clients reach, a minute each
 	scripts/fuzz $(or $(FUZZTIME),60s) $(FUZZ)
 
 lint: ## vet, staticcheck, gofumpt and a tidy go.mod

@@ -23,20 +23,20 @@ import (
 )
 
 const (
-	callers   = 16               // concurrent callers of the measurements at full speed
-	volley    = 5 * time.Second  // duration of a measurement at full speed
-	steady    = 1000             // calls a second at the steady rate
-	steadyFor = 10 * time.Second // duration of the measurement at the steady rate
+	callers      = 16               // concurrent callers of the measurements at full speed
+	fullSpeedFor = 5 * time.Second  // duration of a measurement at full speed
+	steady       = 1000             // calls a second at the steady rate
+	steadyFor    = 10 * time.Second // duration of the measurement at the steady rate
 )
 
-// volleyed is the measurement of one kind of call.
-type volleyed struct {
+// measurement is the measurement of one kind of call.
+type measurement struct {
 	what string
 	took []time.Duration // of each call
 	span time.Duration   // of all calls together
 }
 
-func (v volleyed) perSecond() float64 { return float64(len(v.took)) / v.span.Seconds() }
+func (v measurement) perSecond() float64 { return float64(len(v.took)) / v.span.Seconds() }
 
 // measureCalls makes API calls to a server with many services. Their images are
 // missing, so they have no instances: that does not matter to a call.
@@ -49,7 +49,7 @@ func measureCalls(ctx context.Context, l *lab, r *report) error {
 }
 
 func calls(ctx context.Context, s *server, l *lab, r *report) error {
-	arns, err := s.known(ctx, l.known)
+	arns, err := s.createKnown(ctx, l.known)
 	if err != nil {
 		return err
 	}
@@ -65,10 +65,10 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 	// The steady rate is measured first, so that garbage and an unfinished
 	// checkpoint of the database's log from the full-speed measurements do not
 	// disturb it.
-	if err := idle(ctx, volley); err != nil {
+	if err := idle(ctx, fullSpeedFor); err != nil {
 		return err
 	}
-	if r.steady, err = pace(ctx, describe); err != nil {
+	if r.steady, err = atSteadyRate(ctx, describe); err != nil {
 		return err
 	}
 	for _, v := range []struct {
@@ -85,7 +85,7 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 			return c.call(ctx, "CreateAutoScalingConfiguration", map[string]any{"AutoScalingConfigurationName": fmt.Sprintf("bench-%d", n.Add(1))})
 		}},
 	} {
-		took, err := fire(ctx, v.call)
+		took, err := atFullSpeed(ctx, v.call)
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.what, err)
 		}
@@ -96,8 +96,8 @@ func calls(ctx context.Context, s *server, l *lab, r *report) error {
 	return err
 }
 
-// known creates n services whose creation fails, and returns their ARNs.
-func (s *server) known(ctx context.Context, n int) ([]string, error) {
+// createKnown creates n services whose creation fails, and returns their ARNs.
+func (s *server) createKnown(ctx context.Context, n int) ([]string, error) {
 	arns := make([]string, n)
 	err := together(n, 8, func(i int) error {
 		v, op, err := s.createOf(ctx, fmt.Sprintf("known-%d", i), "000000000000.dkr.ecr.us-east-1.amazonaws.com/missing:1", "")
@@ -119,17 +119,17 @@ func (s *server) known(ctx context.Context, n int) ([]string, error) {
 	return arns, err
 }
 
-// fire makes as many calls as it can for the duration of a volley.
-func fire(ctx context.Context, call func(context.Context) error) (volleyed, error) {
+// atFullSpeed makes as many calls as it can for the duration of a volley.
+func atFullSpeed(ctx context.Context, call func(context.Context) error) (measurement, error) {
 	if err := call(ctx); err != nil { // warm up
-		return volleyed{}, err
+		return measurement{}, err
 	}
 	all, errs := make([][]time.Duration, callers), make([]error, callers)
 	began := time.Now()
 	var wg sync.WaitGroup
 	for i := range callers {
 		wg.Go(func() {
-			for time.Since(began) < volley && errs[i] == nil {
+			for time.Since(began) < fullSpeedFor && errs[i] == nil {
 				from := time.Now()
 				errs[i] = call(ctx)
 				all[i] = append(all[i], time.Since(from))
@@ -137,12 +137,12 @@ func fire(ctx context.Context, call func(context.Context) error) (volleyed, erro
 		})
 	}
 	wg.Wait()
-	return volleyed{took: slices.Concat(all...), span: time.Since(began)}, errors.Join(errs...)
+	return measurement{took: slices.Concat(all...), span: time.Since(began)}, errors.Join(errs...)
 }
 
-// pace makes calls at a steady rate, whether or not earlier ones have returned:
+// atSteadyRate makes calls at a steady rate, whether or not earlier ones have returned:
 // a call's time begins when it was due.
-func pace(ctx context.Context, call func(context.Context) error) (volleyed, error) {
+func atSteadyRate(ctx context.Context, call func(context.Context) error) (measurement, error) {
 	n := int(steadyFor.Seconds() * steady)
 	took, errs := make([]time.Duration, n), make([]error, n)
 	var wg sync.WaitGroup
@@ -156,7 +156,7 @@ func pace(ctx context.Context, call func(context.Context) error) (volleyed, erro
 		})
 	}
 	wg.Wait()
-	return volleyed{took: took, span: time.Since(began)}, errors.Join(errs...)
+	return measurement{took: took, span: time.Since(began)}, errors.Join(errs...)
 }
 
 // caller makes calls with less work than an SDK, which would compete with the

@@ -15,26 +15,26 @@ import (
 type noise struct{ busy, all int64 } // in ticks of all processors
 
 const (
-	// settled is how long the machine is left alone after something was stopped
+	// settleFor is how long the machine is left alone after something was stopped
 	// and before something else is started, so that neither its clean-up nor
 	// sandboxes made ahead of need delay the next measurement.
-	settled = 150 * time.Millisecond
+	settleFor = 150 * time.Millisecond
 
-	// listened is how long other work is measured after that.
-	listened = 100 * time.Millisecond
+	// listenFor is how long other work is measured after that.
+	listenFor = 100 * time.Millisecond
 
-	// noisy is the share of the machine above which figures are marked.
-	noisy = 0.1
+	// noisyShare is the share of the machine above which figures are marked.
+	noisyShare = 0.1
 )
 
-// lull waits until the clean-up has ended, and measures other work.
-func (n *noise) lull(ctx context.Context) error {
-	if err := idle(ctx, settled); err != nil {
+// waitForQuiet waits until the clean-up has ended, and measures other work.
+func (n *noise) waitForQuiet(ctx context.Context) error {
+	if err := idle(ctx, settleFor); err != nil {
 		return err
 	}
 	before, err := ticks()
 	if err == nil {
-		err = idle(ctx, listened)
+		err = idle(ctx, listenFor)
 	}
 	if err != nil {
 		return err
@@ -65,7 +65,7 @@ func (n noise) share() float64 {
 // text describes the noise on the page.
 func (n noise) text() string {
 	text := fmt.Sprintf("Between the measurements %.0f%% of the machine was busy with other work.", 100*n.share())
-	if n.share() > noisy {
+	if n.share() > noisyShare {
 		text = "**Noisy.** " + text + " That slows everything here, and not evenly."
 	}
 	return text

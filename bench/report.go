@@ -25,8 +25,8 @@ type report struct {
 	rests     []atRest
 	init      int64 // bytes, of one instance
 
-	calls       []volleyed
-	steady      volleyed
+	calls       []measurement
+	steady      measurement
 	callsMemory int64 // resident bytes of the server after them
 }
 
@@ -68,18 +68,18 @@ func (r *report) page() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# Benchmarks
 
-Written by `+"`make bench`"+`. Compare ratios: milliseconds belong to the machine,
-which was: %s.
+Written by `+"`make bench`"+`. Compare ratios; milliseconds depend on the
+machine: %s.
 
 %s
 
 ## From the call to the first answer
 
-The same static binary, a small HTTP server, is started in each way, in turns
-and in changing order, %d times, the machine being left alone for a quarter of a
-second before each. The time ends with the first 200. Slipway's starts with the
-API call and holds everything: the signature, the transaction, the operation's
-steps, the sandbox and the route. runc is spared a network namespace.
+Each way starts the same static binary, a small HTTP server. The ways take turns, in
+changing order, %d times, with a pause of a quarter of a second before each. The time
+ends with the first 200. Slipway's time begins with the API call and includes
+everything: the signature, the transaction, the operation's steps, the sandbox and
+the route. runc makes no network namespace.
 
 | way | median ms | 10%% - 90%% | above bare exec | times bare exec |
 |---|---|---|---|---|
@@ -93,7 +93,7 @@ steps, the sandbox and the route. runc is spared a network namespace.
 	b.WriteString("\n")
 	for _, other := range []string{"runc", "Docker"} {
 		if all := r.starts[other]; len(all) > 0 {
-			fmt.Fprintf(&b, "A resume is %.1f times as fast as a start by %s.\n", ratio(quantile(all, 0.5), quantile(r.starts["slipway: resume"], 0.5)), other)
+			fmt.Fprintf(&b, "A resume is %.1f times as fast as a start with %s.\n", ratio(quantile(all, 0.5), quantile(r.starts["slipway: resume"], 0.5)), other)
 		}
 	}
 	for _, m := range r.missing {
@@ -123,7 +123,7 @@ func (r *report) rest(b *strings.Builder) {
 	fmt.Fprintf(b, `
 ## At rest
 
-The server is started anew and left alone for %v.
+The server is restarted and left idle for %v.
 
 | server with | memory MiB (resident) | start-up ms |
 |---|---|---|
@@ -132,7 +132,7 @@ The server is started anew and left alone for %v.
 		fmt.Fprintf(b, "| %s | %.1f | %s |\n", s.what, mib(s.memory), ms(s.started))
 	}
 	if len(r.rests) > 1 {
-		fmt.Fprintf(b, "\nThe init of an instance occupies %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
+		fmt.Fprintf(b, "\nThe init of an instance uses %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
 		first, second := r.rests[0], r.rests[1]
 		fmt.Fprintf(b, "; the server itself %.0f KiB more for each running service", perService(first, second))
 		if len(r.rests) > 2 {
@@ -151,9 +151,9 @@ func (r *report) apiCalls(b *strings.Builder) {
 	fmt.Fprintf(b, `
 ## API calls
 
-To a server that knows %d services, by %d clients on the same machine at once,
-over kept connections, each call signed and verified. The first row is the
-machine's price of any answer.
+%[2]d clients on the same machine call a server with %[1]d services concurrently, over
+persistent connections. Each call is signed and verified. The first row is the cost of
+any answer on this machine.
 
 | call | calls a second | median ms | p99 ms | times the first row's median |
 |---|---|---|---|---|
@@ -163,8 +163,8 @@ machine's price of any answer.
 		fmt.Fprintf(b, "| %s | %.0f | %s | %s | %.1f |\n", v.what, v.perSecond(), ms(m), ms(quantile(v.took, 0.99)), ratio(m, quantile(r.calls[0].took, 0.5)))
 	}
 	fmt.Fprintf(b, `
-DescribeService at a steady %d calls a second: median %s ms, p99 %s ms, counted
-from when a call was due. The server then occupied %.1f MiB (resident).
+DescribeService at a steady %d calls a second: median %s ms, p99 %s ms, measured
+from the time a call was due. The server then used %.1f MiB (resident).
 `, steady, ms(quantile(r.steady.took, 0.5)), ms(quantile(r.steady.took, 0.99)), mib(r.callsMemory))
 }
 

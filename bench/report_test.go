@@ -25,12 +25,12 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"| bare exec | 3.00 | 2.00 - 4.00 | 0.00 | 1.0 |",
 		"| slipway: resume | 6.00 | 5.00 - 7.00 | 3.00 | 2.0 |",
-		"A resume is 10.0 times as fast as a start by runc.",
+		"A resume is 10.0 times as fast as a start with runc.",
 		"Docker was not measured: no engine answers.",
 		"| 12.00 | 2.0 |",
 		"| ... until all answered | 3000.00 | 500.0 |",
 		"| no services | 30.0 | 50.00 |",
-		"occupies 1.50 MiB",
+		"uses 1.50 MiB",
 		"the server itself 256 KiB more for each running service.",
 		"**Noisy.** Between the measurements 15% of the machine was busy",
 	} {

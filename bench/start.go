@@ -247,7 +247,7 @@ func takeTurns(ctx context.Context, rounds int, ways []starter, r *report) error
 				i = len(ways) - 1 - i
 			}
 			way := ways[i]
-			if err := r.noise.lull(ctx); err != nil {
+			if err := r.noise.waitForQuiet(ctx); err != nil {
 				return err
 			}
 			began := time.Now()
