@@ -65,14 +65,17 @@ var imports = map[string][]string{
 	"domain/dnstest": {},
 
 	"runtime":             {},
-	"runtime/embedded":    {"runtime", "image"},
+	"runtime/embedded":    {"runtime", "image", "image/pack"},
 	"runtime/docker":      {"runtime", "image"},
 	"runtime/kube":        {"runtime", "image"},
-	"runtime/runtimetest": {"runtime"},
+	"runtime/runtimetest": {"runtime", "image/pack"},
 
 	"image":           {},
 	"image/imagetest": {},
-	"registry":        {"image"},
+
+	// Layers from directories, for whoever makes directories: drivers do.
+	"image/pack": {},
+	"registry":   {"image"},
 
 	// Output comes from the driver, so logs knows its contract, not a driver.
 	"logs": {"runtime"},
