@@ -28,8 +28,8 @@ import (
 // driver there and does what its standard input says: something to kill.
 const daemonEnv = "EMBEDDED_TEST_DAEMON"
 
-// serveDaemon is that process. Each line is a specification to ensure, or an id
-// to remove; each answer is "ok" or an error.
+// serveDaemon is that process. Each line is a specification to ensure, an id to
+// remove, or a job to start; each answer is "ok" or an error.
 func serveDaemon(dir string) error {
 	built.layers = filepath.Join(dir, "../layers")
 	built.program, built.probe = filepath.Join(built.layers, "program"), filepath.Join(built.layers, "probe")
@@ -64,6 +64,10 @@ func serveDaemon(dir string) error {
 }
 
 func obey(d *embedded.Driver, line []byte) error {
+	var job struct{ Job *runtime.JobSpec }
+	if err := json.Unmarshal(line, &job); err == nil && job.Job != nil {
+		return begin(d, *job.Job)
+	}
 	var spec runtime.Spec
 	if err := json.Unmarshal(line, &spec); err != nil {
 		return err
@@ -72,6 +76,21 @@ func obey(d *embedded.Driver, line []byte) error {
 		return d.Remove(context.Background(), spec.ID, 0)
 	}
 	return d.Ensure(context.Background(), spec)
+}
+
+// begin starts a job and returns once it has written something.
+func begin(d *embedded.Driver, want runtime.JobSpec) error {
+	wrote, ended := make(chan struct{}, 100), make(chan error, 1)
+	go func() {
+		result, err := d.RunJob(context.Background(), want, func(runtime.Chunk) { wrote <- struct{}{} })
+		ended <- fmt.Errorf("the job ended: %+v, %w", result, err)
+	}()
+	select {
+	case <-wrote:
+		return nil
+	case err := <-ended:
+		return err
+	}
 }
 
 // daemon is the test's end of such a process.
@@ -103,7 +122,7 @@ func startDaemon(t *testing.T, dir string) *daemon {
 	return d
 }
 
-func (d *daemon) order(spec runtime.Spec) {
+func (d *daemon) order(spec any) {
 	d.Helper()
 	b, err := json.Marshal(spec)
 	if err != nil {
@@ -386,7 +405,7 @@ func groupNames(t *testing.T, dir string) (list []string) {
 // nothing on the machine.
 func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
-	for _, sub := range []string{"blank", "instances", "trash", "disks"} {
+	for _, sub := range []string{"blank", "instances", "jobs", "trash", "disks"} {
 		if left := names(t, dir, sub); len(left) > 0 {
 			t.Errorf("in %s are left %v", sub, left)
 		}

@@ -134,6 +134,7 @@ var (
 	_ runtime.Watcher = (*Driver)(nil)
 	_ runtime.Statser = (*Driver)(nil)
 	_ runtime.Stopper = (*Driver)(nil)
+	_ runtime.Job     = (*Driver)(nil)
 )
 
 // New returns a driver on a directory. It reads the machine and starts nothing.

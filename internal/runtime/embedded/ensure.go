@@ -23,7 +23,7 @@ func (d *Driver) Ensure(ctx context.Context, want runtime.Spec) error {
 		return err
 	}
 	defer done()
-	if err := validate(want); err != nil {
+	if err := validateID("instance", want.ID); err != nil {
 		return err
 	}
 	unlock, err := d.starting.lock(ctx, want.ID)
@@ -40,14 +40,14 @@ func (d *Driver) Ensure(ctx context.Context, want runtime.Spec) error {
 	return nil
 }
 
-// validate refuses specifications that are a mistake of the caller.
-func validate(want runtime.Spec) error {
-	if len(want.ID) != 32 {
-		return fmt.Errorf("instance id %q does not have 32 digits", want.ID)
+// validateID refuses ids that are a mistake of the caller: they become paths.
+func validateID(what, id string) error {
+	if len(id) != 32 {
+		return fmt.Errorf("%s id %q does not have 32 digits", what, id)
 	}
-	for _, c := range want.ID { // it becomes a path
+	for _, c := range id {
 		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return fmt.Errorf("instance id %q is not hexadecimal", want.ID)
+			return fmt.Errorf("%s id %q is not hexadecimal", what, id)
 		}
 	}
 	return nil
@@ -166,6 +166,13 @@ func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runt
 	if err := s.send(handoff.KindOrder, body, nil); err != nil && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
+	return d.awaitLaunch(ctx, s, in, bare)
+}
+
+// awaitLaunch waits until the application has been executed or could not be: the
+// status file then says why. bare says that the init has to enter the root file
+// system before.
+func (d *Driver) awaitLaunch(ctx context.Context, s *sandbox, in *instance, bare bool) error {
 	err := s.launched(ctx, bare)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -180,8 +187,7 @@ func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runt
 	return nil
 }
 
-// launched waits until the application has been executed. bare says that the init
-// has to enter the root file system before.
+// launched is awaitLaunch with an error where the application did not start.
 func (s *sandbox) launched(ctx context.Context, bare bool) error {
 	if bare {
 		if err := s.awaitRoot(ctx); err != nil {

@@ -40,6 +40,7 @@ type factory struct {
 // Directories in the driver's.
 const (
 	dirBlank     = "blank"
+	dirJobs      = "jobs"
 	dirInstances = "instances"
 	dirTrash     = "trash"
 	dirDisks     = "disks"
@@ -58,7 +59,7 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		slots:    newSlots(cfg.Sandboxes),
 		log:      cfg.Log,
 	}
-	for _, name := range []string{dirBlank, dirInstances, dirTrash, dirMount} {
+	for _, name := range []string{dirBlank, dirJobs, dirInstances, dirTrash, dirMount} {
 		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
 			return nil, fmt.Errorf("make the embedded runtime's directories: %w", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,9 +32,14 @@ func (d *Driver) load(ctx context.Context) error {
 		d.pool.use(spec.Image)
 		d.factory.slots.mark(slotOf(spec.Sandbox))
 	}
-	for name := range d.entries(dirBlank) {
-		if err := d.factory.discardDir(d.factory.path(dirBlank, name), name); err != nil {
-			return fmt.Errorf("discard a blank sandbox: %w", err)
+	if err := d.killJobs(ctx); err != nil {
+		return err
+	}
+	for _, dir := range []string{dirBlank, dirJobs} {
+		for name := range d.entries(dir) {
+			if err := d.factory.discardDir(d.factory.path(dir, name), name); err != nil {
+				return fmt.Errorf("discard a sandbox: %w", err)
+			}
 		}
 	}
 	if err := d.sweep(keep); err != nil {
@@ -42,6 +48,32 @@ func (d *Driver) load(ctx context.Context) error {
 	if d.cfg.Egress != nil {
 		if err := d.cfg.Egress.Sweep(ctx, keep); err != nil {
 			return fmt.Errorf("take back the network of sandboxes that are gone: %w", err)
+		}
+	}
+	return nil
+}
+
+// killJobs kills the jobs of earlier drivers and waits until they are dead: they
+// may hold directories that the caller is about to use again.
+func (d *Driver) killJobs(ctx context.Context) error {
+	const interval = 2 * time.Millisecond
+	for name := range d.entries(dirJobs) {
+		for {
+			if err := d.factory.killGroup(name); err != nil {
+				return fmt.Errorf("kill a job: %w", err)
+			}
+			pids, err := d.factory.slice.Group(name).Procs()
+			if err != nil {
+				return fmt.Errorf("kill a job: %w", err)
+			}
+			if len(pids) == 0 {
+				break
+			}
+			select {
+			case <-time.After(interval):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 		}
 	}
 	return nil

@@ -173,7 +173,11 @@ func (s *stagingMount) close() error {
 // disk. Layers are paths below the layers' directory, top first.
 func (s *stagingMount) assemble(layers []string) (root *os.File, err error) {
 	err = s.mounts.do(func() error {
-		root, err = s.overlay(layers)
+		lowers := make([]string, len(layers))
+		for i, l := range layers {
+			lowers[i] = filepath.Join("layers", l)
+		}
+		root, err = s.overlay(lowers, nil)
 		return err
 	})
 	if err != nil {
@@ -182,12 +186,14 @@ func (s *stagingMount) assemble(layers []string) (root *os.File, err error) {
 	return root, nil
 }
 
-func (s *stagingMount) overlay(layers []string) (*os.File, error) {
+// overlay mounts the layers, directories below the staging mount, under the disk,
+// and returns the mount detached. The caller may mount more in it.
+func (s *stagingMount) overlay(layers []string, more func(root int) error) (*os.File, error) {
 	// The kernel takes a page of options at most, and digests are long: name
 	// the layers by descriptors.
 	var names []string
 	for _, layer := range layers {
-		path := filepath.Join(s.name, "layers", layer)
+		path := filepath.Join(s.name, layer)
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open layer %s: %w", layer, err)
@@ -204,16 +210,31 @@ func (s *stagingMount) overlay(layers []string) (*os.File, error) {
 		return nil, err
 	}
 	defer unix.Unmount(target, unix.MNT_DETACH)
-	fd, err := unix.OpenTree(unix.AT_FDCWD, target, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if more != nil {
+		if err := s.into(target, more); err != nil {
+			return nil, err
+		}
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, target, unix.OPEN_TREE_CLONE|unix.AT_RECURSIVE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "root file system of "+s.name), nil
 }
 
-// mappedTree returns a directory as a detached, read-only mount whose ids are
-// mapped to those of a user namespace.
-func mappedTree(dir string, userns *os.File) (*os.File, error) {
+// into calls f with a mounted directory.
+func (s *stagingMount) into(target string, f func(root int) error) error {
+	fd, err := unix.Open(target, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return f(fd)
+}
+
+// mappedTree returns a directory, or a file, as a detached mount whose ids are
+// mapped to those of a user namespace. It is read-only unless write is set.
+func mappedTree(dir string, userns *os.File, write bool) (*os.File, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("clone the mount of %s: %w", dir, err)
@@ -223,6 +244,9 @@ func mappedTree(dir string, userns *os.File) (*os.File, error) {
 		Attr_set:    unix.MOUNT_ATTR_IDMAP | unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID,
 		Propagation: unix.MS_PRIVATE,
 		Userns_fd:   uint64(userns.Fd()),
+	}
+	if write {
+		attr.Attr_set &^= unix.MOUNT_ATTR_RDONLY
 	}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
 		tree.Close()

@@ -279,8 +279,17 @@ func (p *pool) build(ctx context.Context) (*sandbox, error) {
 // take returns a sandbox that is prepared with the wanted root file system and has
 // a disk of the size, or a blank one, or a new one, in this order of preference.
 func (p *pool) take(ctx context.Context, want *rootfs, size int64) (*sandbox, error) {
+	return p.live(ctx, func() *sandbox { return p.pop(want, size) })
+}
+
+// blank returns a blank sandbox, a new one if there is none.
+func (p *pool) blank(ctx context.Context) (*sandbox, error) { return p.live(ctx, p.popBlank) }
+
+// live returns the first sandbox from pop that has not died, a new one if pop has
+// no more.
+func (p *pool) live(ctx context.Context, pop func() *sandbox) (*sandbox, error) {
 	for {
-		s := p.pop(want, size)
+		s := pop()
 		if s == nil {
 			return p.build(ctx)
 		}
@@ -290,6 +299,17 @@ func (p *pool) take(ctx context.Context, want *rootfs, size int64) (*sandbox, er
 		p.log.Warn("a blank sandbox has died", "sandbox", s.name)
 		p.discard(s)
 	}
+}
+
+func (p *pool) popBlank() *sandbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = time.Now()
+	select {
+	case p.taken <- struct{}{}:
+	default:
+	}
+	return first(&p.blanks)
 }
 
 func (p *pool) pop(want *rootfs, size int64) *sandbox {

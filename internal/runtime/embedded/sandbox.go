@@ -42,6 +42,7 @@ const (
 	fileOutput0 = "output.0"
 	fileOutput1 = "output.1"
 	fileSpec    = "spec.json"
+	fileChanges = "changes" // of a job, while they are copied
 )
 
 // process is the init of a sandbox. When it ends, the kernel kills everything
@@ -82,6 +83,17 @@ func (p *process) dead() bool {
 			continue
 		}
 		return err != nil || n > 0
+	}
+}
+
+// wait waits until the process has ended. It blocks a thread: it is for processes
+// that were killed.
+func (p *process) wait() error {
+	poll := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(poll, -1); err != unix.EINTR {
+			return err
+		}
 	}
 }
 
@@ -198,7 +210,7 @@ func (s *sandbox) spawn(ctx context.Context, firstID int) error {
 
 // mountDisk makes a disk and mounts it, and the layers, on a staging mount.
 func (s *sandbox) mountDisk(ctx context.Context, size int64, owner int) error {
-	layers, err := mappedTree(s.factory.layerDir, s.userns)
+	layers, err := mappedTree(s.factory.layerDir, s.userns, false)
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,8 @@ type Program struct {
 	PrintEnv []string `json:",omitempty"` // then "NAME=value\n" of each of these to stdout
 	Flood    int64    `json:",omitempty"` // then this many bytes to stdout, lines of 64 bytes that hold their own position
 
+	Deeds []Deed `json:",omitempty"` // then these, one after another
+
 	Memory   int64 `json:",omitempty"` // bytes to allocate and touch, before listening
 	Children int   `json:",omitempty"` // processes to fork that then sleep; prints "children N\n", N as many as it could
 	Disk     int64 `json:",omitempty"` // bytes to write to /disk; prints "disk N\n", N as many as it could
@@ -37,6 +39,37 @@ type Program struct {
 	IgnoreStop bool          `json:",omitempty"` // prints "signal SIGNAME\n" on its stop signal and runs on
 	StopTakes  time.Duration `json:",omitempty"` // from stop signal to exit
 }
+
+// Deed is one thing that a program does, most of them with a file. Each prints a
+// line "DO PATH: RESULT" to stdout, where the result is "ok", what was found, or
+// the name of an error (ENOENT).
+type Deed struct {
+	Do   string
+	Path string `json:",omitempty"`
+	To   string `json:",omitempty"` // of a link
+	Text Bytes  `json:",omitempty"`
+	Mode uint32 `json:",omitempty"`
+	UID  int    `json:",omitempty"`
+	GID  int    `json:",omitempty"`
+}
+
+// What a Deed can do.
+const (
+	DoWrite   = "write"   // makes a file with Text and Mode, or replaces its contents
+	DoMkdir   = "mkdir"   // with Mode
+	DoLink    = "link"    // makes Path another name of To
+	DoSymlink = "symlink" // to To
+	DoRemove  = "remove"  // with all that is in it
+	DoChmod   = "chmod"
+	DoChown   = "chown" // to UID and GID, without following a link
+	DoTouch   = "touch" // sets the time to second 1,000,000,000, without following a link
+	DoRead    = "read"  // finds the file's contents, quoted
+	DoList    = "list"  // finds the names in a directory
+	DoAwait   = "await" // waits until Path exists
+	DoDial    = "dial"  // opens a TCP connection to Path, an address and port
+	DoPrint   = "print" // Text to stdout, and no result
+	DoWarn    = "warn"  // Text to stderr, and no result
+)
 
 // Bytes is any string at all, UTF-8 or not: JSON carries it as base64.
 type Bytes string

@@ -192,7 +192,7 @@ type Usage struct {
 func (g Group) Usage() (Usage, error) {
 	var u Usage
 	var errs [3]error
-	u.CPU, errs[0] = g.usedCPU()
+	u.CPU, errs[0] = g.CPU()
 	u.Memory, errs[1] = g.usedMemory()
 	if t, ok := g.tree(Pids); ok {
 		var n int64
@@ -202,7 +202,9 @@ func (g Group) Usage() (Usage, error) {
 	return u, errors.Join(errs[:]...)
 }
 
-func (g Group) usedCPU() (time.Duration, error) {
+// CPU returns how much processor time the group's processes have used, dead ones
+// included.
+func (g Group) CPU() (time.Duration, error) {
 	if t, ok := g.tree(CPUAcc); ok {
 		ns, err := number(g.path(t, "cpuacct.usage"))
 		return time.Duration(ns), err

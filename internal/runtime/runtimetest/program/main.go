@@ -25,6 +25,8 @@ type program struct {
 	PrintEnv       []string
 	Flood          int64
 
+	Deeds []deed
+
 	Memory   int64
 	Children int
 	Disk     int64
@@ -57,6 +59,9 @@ func main() {
 		}
 	}
 	p.write()
+	for _, d := range p.Deeds {
+		d.do()
+	}
 	p.consume()
 	if p.Exit != nil {
 		go p.end(started)
