@@ -8,18 +8,18 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what the log calls need.
+// Config configures Logs.
 type Config struct {
 	Store   *store.Store
 	Region  string // of ARNs
 	Account string // twelve digits
-	Output  Output // what applications wrote; nil when nothing keeps it
+	Output  Output // the output of instances; nil if there is none
 }
 
-// Logs are the log calls.
+// Logs implements the operations.
 type Logs struct{ cfg Config }
 
-// New checks cfg and returns the log calls.
+// New checks cfg and returns Logs.
 func New(cfg Config) (*Logs, error) {
 	if cfg.Store == nil || cfg.Region == "" || cfg.Account == "" {
 		return nil, errors.New("cloudwatch: store, region and account are required")
@@ -51,10 +51,10 @@ func (l *Logs) Service() gateway.Service {
 	}
 }
 
-// on are the permissions required by an operation on a group, given by name or ARN, or on one
-// of its streams. Policies see a group as all of its streams:
-// arn:aws:logs:<region>:<account>:log-group:<group>:log-stream:<stream>, where
-// what the call does not name is empty.
+// on returns the permissions required by an operation on a group, given by name or
+// ARN, or on one of its streams. The resource is
+// arn:aws:logs:<region>:<account>:log-group:<group>:log-stream:<stream>; names
+// that the call does not give are empty.
 func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		group, identifier, stream := of(in)

@@ -1,7 +1,7 @@
-// Package cloudwatch answers the part of CloudWatch Logs that reads, over the
-// log groups that App Runner would have written: what services did, from the
-// store, and what their instances wrote, from an [Output]. `aws logs tail` and
-// scripts made for App Runner find their lines here.
+// Package cloudwatch implements the read operations of CloudWatch Logs over the
+// log groups that App Runner writes: a service's events and deployments, from the
+// store, and the output of its instances, from an [Output]. `aws logs tail` and
+// scripts written for App Runner work with it.
 //
-// It keeps no lines and writes none; internal/gateway calls its handlers.
+// It stores and writes no lines. The gateway calls its handlers.
 package cloudwatch

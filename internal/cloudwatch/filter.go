@@ -12,8 +12,8 @@ import (
 	"github.com/openslipway/slipway/internal/page"
 )
 
-// maxScan bounds how many lines one call looks at: where few of them match the
-// answer may be empty and tell where to go on.
+// maxScan is the largest number of lines that one call reads. If few of them
+// match, the reply may be empty and have a token to continue.
 const maxScan = 200_000
 
 type filterLogEventsInput struct {
@@ -36,8 +36,7 @@ type filterLogEventsOutput struct {
 
 type searchedStream struct{}
 
-// filterLogEvents lists lines of all or some of a group's streams in the order
-// of time.
+// filterLogEvents lists matching lines of a group's streams in order of time.
 func (l *Logs) filterLogEvents(ctx context.Context, _ *gateway.Call, in *filterLogEventsInput) (*filterLogEventsOutput, error) {
 	if len(in.Streams) > 0 && value(in.Prefix) != "" {
 		return nil, invalidParameter("Only one of logStreamNames and logStreamNamePrefix can be given.")
@@ -107,7 +106,7 @@ func filterPosition(p page.Pager, token *string) (position, error) {
 	return position{at, n}, nil
 }
 
-// scan collects the matching lines of one answer.
+// scan collects the matching lines of one reply.
 type scan struct {
 	streams map[string]bool // nil for all
 	pattern filter
@@ -118,9 +117,9 @@ type scan struct {
 	seen    int
 	size    int
 	events  []logEvent
-	stopped bool // before a line that could not be taken any more
+	stopped bool // the reply is full, and more lines follow
 
-	same map[string]int // lines of the time at.at, by stream, for their ids
+	same map[string]int // number of lines with time at.at by stream, for event ids
 }
 
 func newScan(streams []string, pattern filter, limit int, from position) *scan {
@@ -134,7 +133,7 @@ func newScan(streams []string, pattern filter, limit int, from position) *scan {
 	return s
 }
 
-// see takes a line and reports whether the next one is wanted.
+// see processes a line and reports whether to continue.
 func (s *scan) see(l OutputLine) bool {
 	if s.streams != nil && !s.streams[l.Stream] {
 		return true
@@ -166,20 +165,20 @@ func (s *scan) see(l OutputLine) bool {
 	return true
 }
 
-// eventID names a line for ever: by its time, its stream, and how many lines of
-// the stream before it have the same time.
+// eventID returns a stable id of a line: its time, its stream, and the number of
+// earlier lines of the stream with the same time.
 func eventID(l OutputLine, nth int) string {
 	return fmt.Sprintf("%020d%010d%06d", l.At.UnixNano(), crc32.ChecksumIEEE([]byte(l.Stream)), nth)
 }
 
-// filter is a pattern of terms, CloudWatch's way to search plain text: all
-// plain ones must be in a line and none with a minus; where there are only ones
-// with a question mark, one of them must be.
+// filter is a pattern of terms, CloudWatch's filter syntax for plain text. A line
+// must contain all plain terms and none of those with a minus. If there are only
+// terms with a question mark, it must contain one of them.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
 type filter struct{ all, any, none []string }
 
-// parseFilter reads blank-separated terms, each a word or a phrase in double
-// quotes. Patterns over the members of JSON lines or over columns, and regular
-// expressions, are refused.
+// parseFilter parses terms separated by spaces, each a word or a phrase in double
+// quotes. Patterns for JSON and for columns, and regular expressions, are refused.
 func parseFilter(s string) (filter, error) {
 	var f filter
 	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {

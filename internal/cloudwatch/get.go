@@ -9,7 +9,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 )
 
-// What one answer holds at most, as CloudWatch Logs.
+// Limits of one reply, as in CloudWatch Logs.
 const (
 	maxEvents     = 10_000
 	maxEventBytes = 1 << 20
@@ -33,22 +33,22 @@ type getLogEventsOutput struct {
 }
 
 type logEvent struct {
-	Stream   *string `json:"logStreamName"` // set by FilterLogEvents alone
+	Stream   *string `json:"logStreamName"` // set only by FilterLogEvents
 	At       int64   `json:"timestamp"`
 	Message  string  `json:"message"`
 	Ingested int64   `json:"ingestionTime"`
-	ID       *string `json:"eventId"` // set by FilterLogEvents alone
+	ID       *string `json:"eventId"` // set only by FilterLogEvents
 }
 
-// newEvent makes the line's text what JSON can hold.
+// newEvent returns the event of a line. Text that is not UTF-8 is replaced.
 func newEvent(l OutputLine) logEvent {
 	at := l.At.UnixMilli()
 	return logEvent{At: at, Message: strings.ToValidUTF8(l.Text, "\uFFFD"), Ingested: at}
 }
 
-// position is a place between two lines of a list in order of time: after all
-// lines before At and after n of those at At, in nanoseconds since 1970. It
-// stays valid while lines are appended.
+// position is a position between two lines that are sorted by time: after all
+// lines before at (nanoseconds since 1970) and after n of the lines with time at.
+// It stays valid while lines are appended.
 type position struct {
 	at int64
 	n  int
@@ -60,7 +60,7 @@ func (p position) token(direction string) string {
 	return fmt.Sprintf("%s/%d/%d", direction, p.at, p.n)
 }
 
-// pass is the position after a line that follows on p.
+// pass returns the position after the line that follows p.
 func (p position) pass(l OutputLine) position {
 	if at := l.At.UnixNano(); at != p.at {
 		return position{at, 1}
@@ -78,8 +78,8 @@ func parsePosition(token string) (p position, forward bool, err error) {
 	return p, direction == "f", nil
 }
 
-// getLogEvents reads a stream forwards or backwards. At either end the answer
-// has no events and the token it was asked with.
+// getLogEvents reads a stream forwards or backwards. At either end the reply has
+// no events and the token of the request.
 func (l *Logs) getLogEvents(ctx context.Context, _ *gateway.Call, in *getLogEventsInput) (*getLogEventsOutput, error) {
 	limit, err := limited(in.Limit, maxEvents, maxEvents)
 	if err != nil {
@@ -113,8 +113,8 @@ func (l *Logs) getLogEvents(ctx context.Context, _ *gateway.Call, in *getLogEven
 	return r.backward(ctx, from)
 }
 
-// instant reads a time that a call gives in milliseconds, kept to what
-// nanoseconds in 64 bits can say.
+// instant converts a time in milliseconds. It is clamped to what 64 bits can
+// express in nanoseconds.
 func instant(ms *int64) time.Time {
 	if ms == nil {
 		return time.Time{}
@@ -129,7 +129,7 @@ type streamReader struct {
 	limit  int
 }
 
-// answer is the reply with lines that follow on a position.
+// answer returns the reply with the lines after a position.
 func answer(before position, lines []OutputLine) *getLogEventsOutput {
 	out := getLogEventsOutput{Events: []logEvent{}}
 	after := before
@@ -141,7 +141,7 @@ func answer(before position, lines []OutputLine) *getLogEventsOutput {
 	return &out
 }
 
-// forward reads what comes after a position.
+// forward reads the lines after a position.
 func (r streamReader) forward(ctx context.Context, from position) (*getLogEventsOutput, error) {
 	q := r.query
 	if at := from.time(); at.After(q.Since) {
@@ -166,8 +166,8 @@ func (r streamReader) forward(ctx context.Context, from position) (*getLogEvents
 	return answer(from, lines), nil
 }
 
-// backward reads what comes before a position: the first from.n lines of its
-// own time, and before them those of earlier times.
+// backward reads the lines before a position: those of earlier times, then the
+// first from.n lines of its own time.
 func (r streamReader) backward(ctx context.Context, from position) (*getLogEventsOutput, error) {
 	w := window{limit: r.limit}
 	q := r.query
@@ -192,8 +192,8 @@ func (r streamReader) backward(ctx context.Context, from position) (*getLogEvent
 	return answer(before, w.lines), err
 }
 
-// last reads the end of the stream; where there are no lines at all, the reply
-// goes on from the beginning.
+// last reads the end of the stream. If it has no lines, the reply's tokens
+// continue from the beginning.
 func (r streamReader) last(ctx context.Context, beginning position) (*getLogEventsOutput, error) {
 	const never = 1<<63 - 1
 	out, err := r.backward(ctx, position{at: never})
@@ -203,8 +203,8 @@ func (r streamReader) last(ctx context.Context, beginning position) (*getLogEven
 	return out, err
 }
 
-// before returns the position of the first of lines, which end at until. Lines
-// may have been removed since they were read: then none come before them.
+// before returns the position before lines, which end at until. If lines were
+// removed since they were read, no lines precede them.
 func (r streamReader) before(ctx context.Context, lines []OutputLine, until position) (position, error) {
 	p := position{at: lines[0].At.UnixNano()}
 	for _, l := range lines {
@@ -228,7 +228,7 @@ func (r streamReader) before(ctx context.Context, lines []OutputLine, until posi
 	return p, nil
 }
 
-// window keeps the last lines within the limits of one answer.
+// window keeps the last lines that fit in one reply.
 type window struct {
 	limit int
 	lines []OutputLine

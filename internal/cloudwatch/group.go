@@ -16,8 +16,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// The log groups are those that App Runner writes to. Both exist as soon as
-// their service does, and as long as it can be described.
+// Each service has the two log groups of App Runner, as long as it can be
+// described. https://docs.aws.amazon.com/apprunner/latest/dg/monitor-cwl.html
 const (
 	groupPrefix      = "/aws/apprunner/"
 	serviceGroup     = "service"     // events, and a stream for each operation
@@ -28,15 +28,15 @@ func groupName(v slipway.ServiceView, kind string) string {
 	return groupPrefix + v.Name + "/" + v.ID + "/" + kind
 }
 
-// logGroup is a log group that was found.
+// logGroup is an existing log group.
 type logGroup struct {
 	service string // id
 	arn     string // without the ":*" that some members add
 	output  Output
 }
 
-// findLogGroup returns the group of this name; identifier, which newer calls
-// have in place of the name, may also be its ARN.
+// findLogGroup returns the group with this name, or with this identifier, which
+// is a name or an ARN.
 func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logGroup, error) {
 	text := cmp.Or(value(name), value(identifier))
 	if text == "" {
@@ -63,7 +63,7 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 	return g, err
 }
 
-// mustHave refuses names of streams that the group does not have.
+// mustHave returns an exception if the group lacks one of the streams.
 func (g logGroup) mustHave(ctx context.Context, names ...string) error {
 	streams, err := g.output.Streams(ctx, g.service)
 	if err != nil {
@@ -91,7 +91,7 @@ func (l *Logs) logARN(group string) string {
 	return "arn:aws:logs:" + l.cfg.Region + ":" + l.cfg.Account + ":log-group:" + group
 }
 
-// value is what p points to, or zero.
+// value returns *p, or zero if p is nil.
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p
@@ -99,8 +99,8 @@ func value[T any](p *T) (v T) {
 	return v
 }
 
-// limited returns the limit that a call asks for, at most and by default the
-// given ones.
+// limited returns the limit of a call, or the default. It refuses limits below 1
+// and above the largest.
 func limited(asked *int, most, otherwise int) (int, error) {
 	n := otherwise
 	if asked != nil {
@@ -115,7 +115,7 @@ func limited(asked *int, most, otherwise int) (int, error) {
 	return n, nil
 }
 
-// millis is how CloudWatch Logs writes times.
+// millis converts a time to milliseconds since 1970.
 func millis(t time.Time) *int64 {
 	if t.IsZero() {
 		return nil

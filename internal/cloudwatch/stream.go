@@ -64,7 +64,7 @@ func (l *Logs) describeLogStreams(ctx context.Context, _ *gateway.Call, in *desc
 	}
 	streams = slices.DeleteFunc(streams, func(s OutputStream) bool { return !strings.HasPrefix(s.Name, prefix) })
 	sortStreams(streams, order == "LastEventTime", value(in.Descending))
-	// Where a stream moved to the front meanwhile the list goes on behind it.
+	// If a stream has moved to the front since the last page, continue after it.
 	if i := slices.IndexFunc(streams, func(s OutputStream) bool { return s.Name == key[0] }); i >= 0 {
 		streams = streams[i+1:]
 	}

@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// appender writes one stream. The newest segment is its own: nobody else
-// writes, seals or removes it.
+// appender writes one stream. It owns the newest segment: nobody else writes,
+// seals or removes it.
 type appender struct {
 	dir   string
 	limit int64 // bytes after which a new segment begins
 
-	gone atomic.Bool // nobody may write any more: a new appender takes over; set under mu
+	gone atomic.Bool // a new appender has replaced this one; set under mu
 
 	mu    sync.Mutex // guards what follows, over the write
 	ready bool       // last is known
@@ -31,8 +31,8 @@ type appender struct {
 
 var errGone = errors.New("the appender is gone")
 
-// append writes lines in one write. On failure written says how many lines are
-// kept nevertheless.
+// append appends lines. If it fails, the first lines, as many as written, are
+// kept.
 func (a *appender) append(lines []Line) (written int, rotated bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -67,7 +67,7 @@ func (a *appender) append(lines []Line) (written int, rotated bool, err error) {
 	return written, rotated, nil
 }
 
-// encode fills buf with as many lines as the segment may take, at least one.
+// encode fills buf with as many lines as fit in the segment, at least one.
 func (a *appender) encode(lines []Line, now time.Time) (int, error) {
 	a.buf = a.buf[:0]
 	for i, l := range lines {
@@ -84,8 +84,8 @@ func (a *appender) encode(lines []Line, now time.Time) (int, error) {
 	return len(lines), nil
 }
 
-// clamp keeps times from going down, and files from being older than their
-// lines: reading by time relies on both.
+// clamp returns a time that is not before the last line's and not in the future:
+// reading by time relies on both.
 func (a *appender) clamp(at, now time.Time) time.Time {
 	if at.After(now) {
 		at = now
@@ -96,7 +96,7 @@ func (a *appender) clamp(at, now time.Time) time.Time {
 	return at
 }
 
-// write appends buf to the segment; what was cut off half way is taken back.
+// write appends buf to the segment. It removes a line that was written in part.
 func (a *appender) write() (lines int, err error) {
 	n, err := a.file.Write(a.buf)
 	if err == nil {
@@ -106,7 +106,7 @@ func (a *appender) write() (lines int, err error) {
 	whole := bytes.LastIndexByte(a.buf[:n], '\n') + 1
 	a.size += int64(whole)
 	if terr := a.file.Truncate(a.size); terr != nil {
-		// The next one to open the stream repairs it.
+		// The next appender repairs the segment.
 		a.close()
 		a.ready = false
 		err = errors.Join(err, terr)
@@ -114,8 +114,8 @@ func (a *appender) write() (lines int, err error) {
 	return bytes.Count(a.buf[:whole], []byte{'\n'}), err
 }
 
-// prepare opens the newest segment if it is still a plain one, without what a
-// crash left unfinished at its end.
+// prepare opens the newest segment if it is a plain one, and removes a line at
+// its end that a crash left unfinished.
 func (a *appender) prepare() error {
 	if a.ready {
 		return nil
@@ -137,9 +137,9 @@ func (a *appender) prepare() error {
 	return nil
 }
 
-// resume learns the last line's time from s. It goes on writing there when s is
-// the newest and plain: older ones may be being sealed. A newest segment
-// without any line is removed.
+// resume reads the last line's time from s. If s is the newest segment and plain,
+// it is written to again; older ones may be being sealed. It removes a newest
+// segment without lines.
 func (a *appender) resume(s segment, newest bool) (found bool, err error) {
 	a.first = max(a.first, s.first)
 	c, err := open(s.dir, s.first)
@@ -178,12 +178,12 @@ func (a *appender) resume(s segment, newest bool) (found bool, err error) {
 	return true, nil
 }
 
-// create begins a segment if none is open.
+// create creates a segment if none is open.
 func (a *appender) create(at time.Time) error {
 	if a.file != nil {
 		return nil
 	}
-	// Two segments may begin in one nanosecond; their order must still show.
+	// Two segments may begin in the same nanosecond; their names must differ.
 	a.first = max(at.UnixNano(), a.first+1, 1)
 	for try := 0; ; try++ {
 		if err := os.MkdirAll(a.dir, 0o700); err != nil {
@@ -201,7 +201,7 @@ func (a *appender) create(at time.Time) error {
 	}
 }
 
-// close ends the newest segment; the next line begins another one.
+// close closes the newest segment; the next line creates another one.
 func (a *appender) close() {
 	if a.file != nil {
 		a.file.Close()
@@ -232,14 +232,14 @@ func (a *appender) end() {
 	a.gone.Store(true)
 }
 
-// unwritten runs f while nobody writes the stream, unless somebody did since
-// before.
+// unwritten calls f while nothing is written to the stream, unless something was
+// written since before.
 func (a *appender) unwritten(before time.Time, f func() error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.gone.Load() || a.used.After(before) {
 		return nil
 	}
-	a.end() // what it knew of the stream may change
+	a.end() // f may change the stream
 	return f()
 }

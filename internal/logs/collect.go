@@ -14,14 +14,14 @@ import (
 const (
 	fastest  = 20 * time.Millisecond  // between polls while output comes
 	slowest  = time.Second            // between polls of a silent instance
-	watched  = 100 * time.Millisecond // the same while somebody follows its service
-	unended  = time.Second            // after which the beginning of a line is shown
-	rate     = 4 << 20                // bytes a second that are taken of one instance, lastingly
-	burst    = 4 * time.Second        // how much of the rate may be taken at once
-	maxFinal = 64 << 20               // bytes that are read of an ended instance
+	watched  = 100 * time.Millisecond // the same while a client follows its service
+	unended  = time.Second            // after which an unfinished line is written
+	rate     = 4 << 20                // sustained bytes a second of one instance
+	burst    = 4 * time.Second        // how much of the rate may be read at once
+	maxFinal = 64 << 20               // bytes that are read after an instance has ended
 )
 
-// Outputter is what the collector needs of a runtime.Driver.
+// Outputter is the part of runtime.Driver that the collector uses.
 type Outputter interface {
 	Output(ctx context.Context, id string, from int64) (chunks []runtime.Chunk, next int64, err error)
 }
@@ -40,13 +40,12 @@ type Collector struct {
 	dropped int64
 }
 
-// NewCollector returns a collector; it reads nothing before Run.
+// NewCollector returns a collector that reads nothing before Run.
 func NewCollector(store *Store, driver Outputter, log *slog.Logger) *Collector {
 	return &Collector{store: store, driver: driver, log: log, tails: map[string]*tail{}, wake: make(chan struct{}, 1)}
 }
 
-// Run reads until ctx ends. What it has not read then is read by the next
-// process.
+// Run reads until ctx ends. The next process continues from there.
 func (c *Collector) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -70,8 +69,8 @@ func (c *Collector) take() []*tail {
 	return list
 }
 
-// Follow begins to collect an instance's output where the last process left
-// off. Doing it again changes nothing.
+// Follow starts to collect an instance's output where the last process stopped.
+// It is idempotent.
 func (c *Collector) Follow(service, instance string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -93,7 +92,7 @@ func (c *Collector) Follow(service, instance string) {
 	}
 }
 
-// Nudge makes the collector look at an instance soon; "" means all.
+// Nudge makes the collector poll an instance soon; "" means all.
 func (c *Collector) Nudge(instance string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,9 +103,9 @@ func (c *Collector) Nudge(instance string) {
 	}
 }
 
-// Finish reads what is left of an ended instance's output, ends its last line
-// and stops following it. It waits for that until ctx ends; unknown instances
-// are finished.
+// Finish reads the rest of an ended instance's output, ends its last line and
+// stops following it. It waits until that is done or ctx ends. For an instance
+// that is not followed it returns nil.
 func (c *Collector) Finish(ctx context.Context, instance string) error {
 	c.mu.Lock()
 	t := c.tails[instance]
@@ -133,7 +132,7 @@ func (c *Collector) Dropped() int64 {
 	return c.dropped
 }
 
-// tail is the collecting of one instance.
+// tail collects the output of one instance.
 type tail struct {
 	stream    Stream
 	id        string
@@ -142,11 +141,11 @@ type tail struct {
 	finishing bool          // guarded by Collector.mu
 	done      chan struct{} // closed when nothing more is read
 
-	// The rest belongs to the goroutine that reads.
+	// Used only by the goroutine that reads.
 	cut    *cutter   // nil until the position is known
-	kept   Line      // last line that was written; its position counts
+	kept   Line      // last line that was written
 	lost   int       // lines dropped since the last notice of it
-	budget time.Time // until when the rate is used up
+	budget time.Time // time up to which the rate is used
 	read   int64     // bytes of the final read
 }
 
@@ -183,7 +182,7 @@ func (c *Collector) follow(ctx context.Context, t *tail) {
 	}
 }
 
-// end writes what is unfinished.
+// end writes unfinished lines.
 func (c *Collector) end(ctx context.Context, t *tail, more bool) {
 	if t.cut == nil {
 		return // not even the position could be read
@@ -221,14 +220,14 @@ func (t *tail) isFinal() bool {
 	}
 }
 
-// sleep waits for the next poll, longer where the instance is over its rate.
+// sleep waits for the next poll, longer if the instance exceeds its rate.
 func (t *tail) sleep(ctx context.Context, pause time.Duration) {
 	over := time.Until(t.budget) - burst
 	timer := time.NewTimer(max(pause, over))
 	defer timer.Stop()
 	nudge := t.nudge
 	if over > 0 {
-		nudge = nil // the rate holds for the hasty as well
+		nudge = nil // a nudge does not lift the rate
 	}
 	select {
 	case <-timer.C:
@@ -274,16 +273,16 @@ func (t *tail) spend(n int64) {
 	}
 }
 
-// append writes lines. Those that cannot be written are dropped and counted,
-// and the next that can come after a notice of it.
+// append writes lines. Lines that cannot be written are dropped and counted; a
+// notice of them precedes the next line that can be written.
 func (c *Collector) append(ctx context.Context, t *tail, lines []Line) {
 	if len(lines) == 0 {
 		return
 	}
 	notices := 0
 	if t.lost > 0 {
-		// The position must not run ahead of what is kept: a new process may
-		// still get what was dropped.
+		// The notice has the position of the last written line, so that a new
+		// process can read the dropped lines again.
 		notice := Line{
 			At: lines[0].At, Kind: Notice, Next: t.kept.Next, Pending: t.kept.Pending,
 			Text: fmt.Sprintf("%d lines are missing here: they could not be written.", t.lost),

@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// cursor is a place in a stream: a position in one of its segments.
+// cursor is a position in one of a stream's segments.
 type cursor struct {
 	first int64 // the segment's name; 0 before all segments
 	off   int64
 }
 
-// reader walks a stream forwards and can go on after its end when lines were
-// appended. Segments may be sealed and removed meanwhile: the file it holds
-// open is whole by then.
+// reader reads a stream forwards. At its end it can continue once lines were
+// appended. Segments may be sealed and removed meanwhile: the open file is
+// complete by then.
 type reader struct {
 	dir      string
 	name     string // of the stream
-	contains []byte // blocks and lines without it are passed over
+	contains []byte // blocks and lines without it are skipped
 	at       cursor
 
 	open  content // nil at the end of the stream
@@ -51,7 +51,7 @@ func (r *reader) peek(ctx context.Context) (l Line, ok bool, err error) {
 		if !bytes.Contains(record, r.contains) {
 			continue
 		}
-		if l, err := parse(record); err == nil { // damage is passed over
+		if l, err := parse(record); err == nil { // damaged lines are skipped
 			l.Stream = r.name
 			r.head, r.full = l, true
 		}
@@ -72,8 +72,7 @@ func (r *reader) more() ([]byte, error) {
 		if err != nil || !ok {
 			return nil, err
 		}
-		// What stands before next is complete now: look once more before
-		// leaving it.
+		// The open segment is complete now. Look once more before leaving it.
 		if lines, err := r.inSegment(); err != nil || len(lines) > 0 {
 			return lines, err
 		}
@@ -89,7 +88,7 @@ func (r *reader) inSegment() ([]byte, error) {
 		r.close()
 		c, err := open(r.dir, r.at.first)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSealed) {
-			return nil, nil // removed by a limit, or damaged: go on after it
+			return nil, nil // removed by a limit, or damaged: continue after it
 		}
 		if err != nil {
 			return nil, err
@@ -124,7 +123,7 @@ func (r *reader) following() (first int64, ok bool, err error) {
 	return 0, false, nil
 }
 
-// seek moves to a line before which all are older than since.
+// seek moves to a line such that all lines before it are older than since.
 func (r *reader) seek(since time.Time) error {
 	list, err := segments(r.dir)
 	if err != nil {
@@ -136,7 +135,7 @@ func (r *reader) seek(since time.Time) error {
 		}
 		c, err := open(s.dir, s.first)
 		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSealed) {
-			return nil // reading begins with what is left
+			return nil // read what is left
 		}
 		if err != nil {
 			return err
@@ -155,9 +154,9 @@ func (r *reader) toEnd() error {
 	return err
 }
 
-// tail moves back from the end of the stream to its n-th last line that
-// matches, and returns the times of the matching lines, newest first. It stops
-// early where lines are older than since.
+// tail moves back from the end of the stream to its n-th last matching line, and
+// returns the times of the matching lines, newest first. It stops at lines older
+// than since.
 func (r *reader) tail(n int, since time.Time, match func([]byte) bool) ([]time.Time, error) {
 	list, err := segments(r.dir)
 	if err != nil {
@@ -194,7 +193,7 @@ type backward struct {
 	done  bool
 }
 
-// segment walks one segment and returns the position it came to.
+// segment reads one segment backwards and returns the position it stopped at.
 func (t *backward) segment(c content) (int64, error) {
 	off, err := c.end()
 	for err == nil && off > 0 && !t.done {
@@ -208,7 +207,7 @@ func (t *backward) segment(c content) (int64, error) {
 	return off, err
 }
 
-// lines walks one block and returns the offset in it that it came to.
+// lines reads one block backwards and returns the offset it stopped at.
 func (t *backward) lines(b []byte) int64 {
 	for len(b) > 0 && !t.done {
 		begin := bytes.LastIndexByte(b[:len(b)-1], '\n') + 1

@@ -9,14 +9,14 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// cutter makes lines of an instance's output. It holds at most MaxLine bytes
+// cutter splits an instance's output into lines. It buffers at most MaxLine bytes
 // of an unfinished line per kind.
 type cutter struct {
-	pos    int64      // position after all that came so far
+	pos    int64      // position after all output so far
 	last   int64      // Next of the last line: it never goes down
-	kept   Position   // what was kept before it began
+	kept   Position   // what was written before it began
 	parts  [2]partial // of stdout and stderr
-	gapped int64      // bytes that were missing so far
+	gapped int64      // missing bytes so far
 }
 
 // partial is the beginning of a line.
@@ -30,8 +30,8 @@ type partial struct {
 
 func newCutter(p Position) *cutter { return &cutter{pos: p.Next, last: p.Next, kept: p} }
 
-// cut returns the lines that chunk finishes, and where bytes are missing
-// before it a notice of that.
+// cut returns the lines that chunk completes. If bytes are missing before it, a
+// notice precedes them.
 func (c *cutter) cut(chunk runtime.Chunk) []Line {
 	var lines []Line
 	if chunk.Pos > c.pos {
@@ -54,7 +54,7 @@ func (c *cutter) cut(chunk runtime.Chunk) []Line {
 	return lines
 }
 
-// skip returns the position before which this kind of output is kept already.
+// skip returns the position before which this kind of output is written already.
 func (c *cutter) skip(stderr bool) int64 {
 	if stderr {
 		return c.kept.Stderr
@@ -75,8 +75,8 @@ func (c *cutter) gap(chunk runtime.Chunk) []Line {
 	})
 }
 
-// next takes bytes off the chunk up to the end of a line, of the chunk, or of
-// what one line may hold.
+// next returns the chunk's bytes up to the end of a line or of the chunk, at most
+// what fits in one line.
 func (c *cutter) next(chunk *runtime.Chunk) (Line, bool) {
 	i := 0
 	if chunk.Stderr {
@@ -114,9 +114,8 @@ func (c *cutter) next(chunk *runtime.Chunk) (Line, bool) {
 	return c.emit(i, len(p.data), false), true
 }
 
-// wholeRunes returns how many bytes come before a character that a split would
-// cut in two. What is left for the next line must have a position of its own,
-// at or after floor.
+// wholeRunes returns how many bytes precede a character that a split would cut in
+// two. The next line begins there, at or after floor.
 func (p *partial) wholeRunes(floor int64) int {
 	n := len(p.data)
 	for back := 1; back < utf8.UTFMax && back < n && p.end-int64(back) >= floor; back++ {
@@ -130,7 +129,7 @@ func (p *partial) wholeRunes(floor int64) int {
 	return n
 }
 
-// emit makes a line of the first n bytes of a partial; the rest of it stays.
+// emit returns a line of the first n bytes of a partial and keeps the rest.
 func (c *cutter) emit(i, n int, more bool) Line {
 	p, other := &c.parts[i], &c.parts[1-i]
 	kind := Stdout
@@ -138,8 +137,8 @@ func (c *cutter) emit(i, n int, more bool) Line {
 		kind = Stderr
 	}
 	rest := int64(len(p.data) - n)
-	// A beginning that is flushed may end before the last line; all of its kind
-	// up to there is out with it nevertheless.
+	// A flushed part may end before the last line. All output of its kind up to
+	// there is written with it.
 	c.last = max(c.last, p.end-rest)
 	l := Line{At: p.at, Kind: kind, Partial: more, Text: string(p.data[:n]), Next: c.last}
 	p.data = append(p.data[:0], p.data[n:]...)
@@ -148,16 +147,15 @@ func (c *cutter) emit(i, n int, more bool) Line {
 		l.Pending = l.Next - other.start
 	}
 	if len(p.data) == 0 && cap(p.data) > 1024 {
-		p.data = nil // most instances are silent most of the time
+		p.data = nil // most instances are silent most of the time: keep no buffer
 	}
 	return l
 }
 
-// flush returns what is unfinished as lines, in the order of their ends.
+// flush returns unfinished lines, in the order of their ends.
 func (c *cutter) flush() []Line { return c.flushBefore(time.Time{}) }
 
-// flushBefore returns unfinished lines that began before t; all, when t is
-// zero.
+// flushBefore returns unfinished lines that began before t, or all if t is zero.
 func (c *cutter) flushBefore(t time.Time) []Line {
 	order := [2]int{0, 1}
 	if c.parts[1].end < c.parts[0].end {
@@ -172,7 +170,7 @@ func (c *cutter) flushBefore(t time.Time) []Line {
 	return lines
 }
 
-// end returns what is unfinished as whole lines: nothing more will come.
+// end returns unfinished lines as complete ones: the output has ended.
 func (c *cutter) end() []Line {
 	lines := c.flush()
 	for i := range lines {

@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// sweepEvery is how often all services are looked at. Those with closed
-	// segments are looked at at once.
+	// sweepEvery is the time between sweeps of all services. Services with newly
+	// closed segments are swept at once.
 	sweepEvery = time.Minute
 
-	// idleAfter is how long a stream may be silent until its newest segment
-	// counts as closed.
+	// idleAfter is how long nothing is written to a stream until its newest
+	// segment is considered closed.
 	idleAfter = 10 * time.Minute
 )
 
-// Run compresses closed segments and enforces the limits until ctx ends. What
-// fails is logged and tried again later.
+// Run compresses closed segments and enforces the limits until ctx ends. Failures
+// are logged and retried later.
 func (s *Store) Run(ctx context.Context) error {
 	timer := time.NewTicker(sweepEvery)
 	defer timer.Stop()
@@ -40,7 +40,8 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 }
 
-// retire lets go of appenders, and their files, that nobody uses.
+// retire removes appenders that were not used since before, and closes their
+// files.
 func (s *Store) retire(now time.Time) {
 	s.mu.Lock()
 	open := maps.Clone(s.appenders)
@@ -68,7 +69,7 @@ func (s *Store) sweepDirty(ctx context.Context, now time.Time) {
 	}
 }
 
-// sweepAll looks at every service and then at their sum.
+// sweepAll sweeps every service and then enforces their total size.
 func (s *Store) sweepAll(ctx context.Context, now time.Time) {
 	entries, err := os.ReadDir(s.cfg.Dir)
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *Store) sweepAll(ctx context.Context, now time.Time) {
 	}
 }
 
-// largest returns the service that uses the most, "" when none has any.
+// largest returns the service that uses the most bytes, "" if none uses any.
 func largest(use map[string][]segment) string {
 	name, most := "", int64(0)
 	for service, segs := range use {
@@ -118,10 +119,9 @@ func bytesOf(segs []segment) (n int64) {
 	return n
 }
 
-// sweep drops what exceeds the service's limits, compresses closed segments,
-// and returns what is left, oldest first. Limits come again and again between
-// compressions, which may be slower than an application that writes as fast as
-// it can.
+// sweep removes segments that exceed the service's limits, compresses closed ones
+// and returns the remaining ones, oldest first. It enforces the limits again
+// between compressions, which may be slower than an application writes.
 func (s *Store) sweep(ctx context.Context, service string, now time.Time) []segment {
 	tried := map[segmentKey]bool{}
 	for {
@@ -136,8 +136,8 @@ func (s *Store) sweep(ctx context.Context, service string, now time.Time) []segm
 	}
 }
 
-// sealSome compresses closed segments that were not tried yet, up to a few
-// segments' bytes, and returns how many.
+// sealSome compresses closed segments that are not in tried, up to the size of a
+// few segments, and returns how many.
 func (s *Store) sealSome(service string, segs []segment, tried map[segmentKey]bool, now time.Time) (n int) {
 	var size int64
 	for _, g := range segs {
@@ -156,7 +156,7 @@ func (s *Store) sealSome(service string, segs []segment, tried map[segmentKey]bo
 	return n
 }
 
-// segmentKey identifies a segment whatever its size is by now.
+// segmentKey identifies a segment, whatever its current size.
 type segmentKey struct {
 	dir   string
 	first int64
@@ -164,7 +164,7 @@ type segmentKey struct {
 
 func (s segment) key() segmentKey { return segmentKey{s.dir, s.first} }
 
-// limit drops segments until age and size are within the limits and returns
+// limit removes segments until age and size are within the limits, and returns
 // the others, oldest first.
 func (s *Store) limit(service string, now time.Time) ([]segment, error) {
 	segs, err := s.all(service)
@@ -190,8 +190,8 @@ func (s *Store) limit(service string, now time.Time) ([]segment, error) {
 	return kept, nil
 }
 
-// all lists the segments of all streams of a service, those with the oldest
-// last lines first, and clears away directories and files that hold nothing.
+// all lists the segments of all streams of a service by the time of their last
+// lines, oldest first. It removes temporary files.
 func (s *Store) all(service string) ([]segment, error) {
 	var list []segment
 	root := filepath.Join(s.cfg.Dir, service)
@@ -207,7 +207,7 @@ func (s *Store) all(service string) ([]segment, error) {
 			list = append(list, segs...)
 			return err
 		}
-		if filepath.Ext(path) == ".tmp" { // a compression that a crash cut short
+		if filepath.Ext(path) == ".tmp" { // of a compression that a crash interrupted
 			return os.Remove(path)
 		}
 		return nil
@@ -218,14 +218,14 @@ func (s *Store) all(service string) ([]segment, error) {
 	return list, err
 }
 
-// isClosed reports whether nobody will append to the segment any more, or has
-// not for long.
+// isClosed reports whether nothing will be appended to the segment, or nothing
+// was for long.
 func (s *Store) isClosed(g segment, now time.Time) bool {
 	return now.Sub(g.mtime) > idleAfter || !s.newest(g)
 }
 
-// newest reports whether the segment is its stream's last: the only one that
-// is ever appended to.
+// newest reports whether the segment is its stream's last, the only one that is
+// appended to.
 func (s *Store) newest(g segment) bool {
 	segs, err := segments(g.dir)
 	return err != nil || len(segs) == 0 || segs[len(segs)-1].first == g.first
@@ -253,7 +253,7 @@ func (s *Store) drop(service string, g segment, now time.Time, reason string) bo
 	return dropped
 }
 
-// prune removes the stream's directories that have become empty.
+// prune removes empty directories of the stream.
 func (s *Store) prune(service, dir string) {
 	root := filepath.Join(s.cfg.Dir, service)
 	for dir != root && os.Remove(dir) == nil {
@@ -261,8 +261,8 @@ func (s *Store) prune(service, dir string) {
 	}
 }
 
-// alone runs f while nobody can be appending to the segment. A stream's newest
-// one is left alone as long as it is in use.
+// alone calls f while nothing can be appended to the segment. It does not call f
+// for a stream's newest segment that is in use.
 func (s *Store) alone(service string, g segment, now time.Time, f func() error) error {
 	if !s.newest(g) {
 		return f()

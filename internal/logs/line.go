@@ -12,11 +12,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxLine is how many bytes of text one line holds.
+// MaxLine is the largest text of a line in bytes.
 const MaxLine = 16 << 10
 
-// maxRecord is more than any encoded line takes: time, kind, two positions,
-// blanks and newline.
+// maxRecord is larger than any encoded line: time, kind, two positions, text,
+// spaces and newline.
 const maxRecord = MaxLine + 128
 
 // Line is one line of a stream.
@@ -42,9 +42,8 @@ const (
 	Notice Kind = 'n' // written by Slipway about the stream
 )
 
-// Printable returns the text with everything escaped that could steer a
-// terminal or is not UTF-8. A carriage return before the end of the line is
-// left out.
+// Printable returns the text with control characters and invalid UTF-8 escaped. A
+// carriage return at its end is removed.
 func (l Line) Printable() string {
 	s := strings.TrimSuffix(l.Text, "\r")
 	if printable(s) {
@@ -77,7 +76,7 @@ func printable(s string) bool {
 	return true
 }
 
-// timeForm has a fixed width, so that encoded times order as the times do.
+// timeForm has a fixed width, so that encoded times sort like the times.
 const (
 	timeForm  = "2006-01-02T15:04:05.000000000Z"
 	timeWidth = len(timeForm)
@@ -165,7 +164,7 @@ func parseTime(b []byte) (time.Time, error) {
 		return v
 	}
 	t := time.Date(n(0, 4), time.Month(n(5, 7)), n(8, 10), n(11, 13), n(14, 16), n(17, 19), n(20, 29), time.UTC)
-	// time.Date carries what is out of range over; such a record is damaged.
+	// time.Date normalizes values out of range; such a record is damaged.
 	if t.Month() != time.Month(n(5, 7)) || t.Day() != n(8, 10) || t.Hour() != n(11, 13) || t.Minute() != n(14, 16) || t.Second() != n(17, 19) {
 		return time.Time{}, errRecord
 	}

@@ -20,19 +20,19 @@ const MaxTail = 100_000
 // Query says which lines to read.
 type Query struct {
 	Service string
-	Stream  string // exact name; "" for all that Prefix admits
+	Stream  string // exact name; "" for all with Prefix
 	Prefix  string // beginning of stream names; "" for all
 
 	Since, Until time.Time // Since <= At < Until; zero: no bound
 	Contains     string    // the text holds this; "" for all
 	Tail         int       // only the last so many; 0: all; at most MaxTail
 	Limit        int       // stop after so many; 0: none
-	Follow       bool      // go on with new lines as they come, until ctx ends
+	Follow       bool      // continue with new lines until ctx ends
 }
 
 // Read returns a service's lines, oldest first over all streams; lines of one
-// stream keep their order. A pair with an error is the last one. When ctx ends
-// its error comes as that pair: it is how Follow ends.
+// stream keep their order. An error ends the sequence as its last pair. The end
+// of ctx is such an error: it is how Follow ends.
 func (s *Store) Read(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		m := merge{store: s, query: q, ended: map[string]*reader{}}
@@ -47,28 +47,28 @@ func (s *Store) Read(ctx context.Context, q Query) iter.Seq2[Line, error] {
 	}
 }
 
-// errStop says that the caller wants no more.
+// errStop means that the caller stops reading.
 var errStop = errors.New("stop")
 
-// merge brings the lines of several streams into one order.
+// merge merges the lines of several streams by time.
 type merge struct {
 	store *Store
 	query Query
-	wait  []waiting          // streams not begun, latest first
-	heads heads              // begun ones that have a line
-	ended map[string]*reader // begun ones that came to their end
+	wait  []waiting          // streams that are not open yet, latest first
+	heads heads              // open streams that have a line
+	ended map[string]*reader // open streams at their end
 	count int
-	skip  int // lines to leave out at the beginning
+	skip  int // number of lines to skip at the beginning
 }
 
-// waiting is a stream whose first line comes later than what was read so far.
-// Opening it only then keeps the blocks of few streams in memory at once.
+// waiting is a stream whose first line is later than the lines read so far. It is
+// opened only when needed, so that few streams have a block in memory.
 type waiting struct {
 	r     *reader
 	first time.Time
 }
 
-// close lets go of the files of readers that have not come to their end.
+// close closes the files of readers that are not at their end.
 func (m *merge) close() {
 	for _, r := range m.heads {
 		r.close()
@@ -99,7 +99,7 @@ func (m *merge) run(ctx context.Context, yield func(Line, error) bool) error {
 		}
 		return m.drain(ctx, yield)
 	}
-	// Who begins to listen before looking misses nothing.
+	// Listening before reading misses nothing.
 	f := m.store.follow(m.query.Service)
 	defer m.store.unfollow(f)
 	if err := m.begin(); err != nil {
@@ -120,7 +120,7 @@ func (m *merge) run(ctx context.Context, yield func(Line, error) bool) error {
 	}
 }
 
-// begin finds the streams and where to begin in each.
+// begin finds the streams and the position to start at in each.
 func (m *merge) begin() error {
 	list, err := m.streams()
 	if err != nil {
@@ -143,8 +143,8 @@ func (m *merge) begin() error {
 	return nil
 }
 
-// beginTail looks at the streams with the newest lines first, until enough
-// lines are known to be newer than all of the rest.
+// beginTail reads streams from their ends, those with the newest lines first,
+// until enough lines are newer than all others.
 func (m *merge) beginTail(list []StreamInfo) error {
 	slices.SortFunc(list, func(a, b StreamInfo) int { return b.Last.Compare(a.Last) })
 	var found []time.Time // newest first
@@ -155,7 +155,7 @@ func (m *merge) beginTail(list []StreamInfo) error {
 			floor = found[m.query.Tail-1]
 		}
 		if st.Last.Before(floor) {
-			if m.query.Follow { // it may be written to again
+			if m.query.Follow { // the stream may be written to again
 				if err := r.toEnd(); err != nil {
 					return err
 				}
@@ -183,7 +183,7 @@ func (m *merge) reader(stream string) *reader {
 	}
 }
 
-// streams returns the ones that the query is about.
+// streams returns the streams of the query.
 func (m *merge) streams() ([]StreamInfo, error) {
 	list, err := m.store.Streams(m.query.Service)
 	return slices.DeleteFunc(list, func(st StreamInfo) bool {
@@ -195,7 +195,7 @@ func (m *merge) admits(stream string) bool {
 	return (m.query.Stream == "" || stream == m.query.Stream) && strings.HasPrefix(stream, m.query.Prefix)
 }
 
-// resume looks again at streams that were appended to, and at new ones.
+// resume reads streams again that were appended to, and new ones.
 func (m *merge) resume(ctx context.Context, streams []string) error {
 	for _, name := range streams {
 		if !m.admits(name) {
@@ -213,7 +213,7 @@ func (m *merge) resume(ctx context.Context, streams []string) error {
 	return nil
 }
 
-// push puts a reader among the heads if it has a line that may be wanted.
+// push adds a reader to the heads if it has a line of the query.
 func (m *merge) push(ctx context.Context, r *reader) error {
 	for {
 		l, ok, err := r.peek(ctx)
@@ -226,7 +226,7 @@ func (m *merge) push(ctx context.Context, r *reader) error {
 			return nil
 		}
 		if !m.query.Until.IsZero() && !l.At.Before(m.query.Until) {
-			r.close() // times never go down: nothing more is wanted of it
+			r.close() // times never go down: no later line is in the query
 			return nil
 		}
 		if !l.At.Before(m.query.Since) && strings.Contains(l.Text, m.query.Contains) {
@@ -237,7 +237,7 @@ func (m *merge) push(ctx context.Context, r *reader) error {
 	}
 }
 
-// drain yields all lines there are now.
+// drain yields all present lines.
 func (m *merge) drain(ctx context.Context, yield func(Line, error) bool) error {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -267,7 +267,7 @@ func (m *merge) drain(ctx context.Context, yield func(Line, error) bool) error {
 	}
 }
 
-// wake begins waiting streams that may have a line before the first head.
+// wake opens waiting streams that may have a line before the first head.
 func (m *merge) wake(ctx context.Context) error {
 	for n := len(m.wait); n > 0; n = len(m.wait) {
 		next := m.wait[n-1]
@@ -292,7 +292,7 @@ func (m *merge) matches(record []byte) bool {
 		(m.query.Until.IsZero() || l.At.Before(m.query.Until))
 }
 
-// heads is a heap of readers by their next line's time.
+// heads is a heap of readers by the time of their next line.
 type heads []*reader
 
 func (h heads) Len() int { return len(h) }
@@ -318,8 +318,7 @@ type StreamInfo struct {
 	Bytes int64     // on disk
 }
 
-// Streams returns the streams of a service by name; a service without any has
-// none.
+// Streams returns the streams of a service, sorted by name.
 func (s *Store) Streams(service string) ([]StreamInfo, error) {
 	if err := checkPart(service); err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ func newSealedContent(f io.ReaderAt, size int64, closer io.Closer) (*sealedConte
 	if err != nil {
 		return nil, err
 	}
-	// The window and all of a block fit; a frame that claims more is damaged.
+	// A block fits in the window; a frame that claims more is damaged.
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(2*blockBytes), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return nil, err
@@ -171,8 +171,8 @@ func (s *sealedContent) seek(at []byte) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Lines of this very time may already stand at the end of the block before
-	// the first one that begins with it.
+	// Lines with this time may be at the end of the block before the first block
+	// that begins with it.
 	i, _ := slices.BinarySearchFunc(s.blocks, t.UnixNano(), func(b block, t int64) int {
 		if b.at < t {
 			return -1
@@ -185,8 +185,9 @@ func (s *sealedContent) seek(at []byte) (int64, error) {
 	return s.blocks[i-1].plain, nil
 }
 
-// seal closes a plain segment: it writes the compressed form beside it, syncs
-// it, and removes the plain one. It may be repeated after a crash at any point.
+// seal compresses a closed segment: it writes the compressed form beside the plain
+// one, syncs it, and removes the plain one. It may be repeated after a crash at
+// any point.
 func seal(dir string, first int64) error {
 	plain := segmentPath(dir, first, plainExt)
 	f, err := os.Open(plain)
@@ -198,7 +199,7 @@ func seal(dir string, first int64) error {
 	tmp := target + ".tmp"
 	last, err := writeSealedFile(&plainContent{f: f}, tmp)
 	if err == nil {
-		// The time of the last line tells readers and limits how old it is.
+		// The file's time is that of its last line, for readers and limits.
 		err = os.Chtimes(tmp, last, last)
 	}
 	if err == nil {
@@ -263,9 +264,9 @@ func indexFrame(entries []byte) []byte {
 	return append(b, footerMagic...)
 }
 
-// times returns the time of the first undamaged line in nanoseconds, 0 when
-// there is none, and that of the last. Damaged lines are kept as they are, so
-// that positions stay what they were.
+// times returns the times of the first undamaged line, in nanoseconds (0 if there
+// is none), and of the last. Damaged lines are kept, so that positions do not
+// change.
 func times(lines []byte) (first int64, last time.Time) {
 	for record := range bytes.Lines(lines) {
 		if len(record) < timeWidth {

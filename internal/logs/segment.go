@@ -18,8 +18,8 @@ const (
 	plainExt  = ".log"
 	sealedExt = ".log.zst"
 
-	// blockBytes is how much of a segment is read, compressed and indexed as
-	// one. It holds several of the longest lines.
+	// blockBytes is the size of the blocks in which segments are read, compressed
+	// and indexed. Several of the longest lines fit in one.
 	blockBytes = 128 << 10
 )
 
@@ -44,8 +44,8 @@ func segmentPath(dir string, first int64, ext string) string {
 	return filepath.Join(dir, fmt.Sprintf("%019d%s", first, ext))
 }
 
-// segments lists a stream's segments, oldest first. A stream without a
-// directory has none.
+// segments lists a stream's segments, oldest first. A stream without a directory
+// has none.
 func segments(dir string) ([]segment, error) {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -68,7 +68,7 @@ func segments(dir string) ([]segment, error) {
 			return nil, err
 		}
 		s.size, s.mtime = info.Size(), info.ModTime()
-		// While one is being closed both forms exist; the plain one is whole.
+		// While a segment is sealed both forms exist; the plain one is complete.
 		if n := len(list); n > 0 && list[n-1].first == s.first {
 			if s.plain {
 				list[n-1] = s
@@ -96,16 +96,16 @@ func parseSegment(dir, name string) (segment, bool) {
 
 // content reads a segment by positions in its plain form.
 type content interface {
-	// block returns whole lines from off on, at most about blockBytes, and the
-	// position after them. No lines and no error mean that there are no more
-	// now. Damaged parts are left out.
+	// block returns complete lines from off on, about blockBytes at most, and the
+	// position after them. No lines and no error mean that there are no more now.
+	// Damaged parts are skipped.
 	block(off int64) (lines []byte, next int64, err error)
 
-	// blockBefore returns whole lines that end at off, and the position of
-	// the first. No lines mean that off is the beginning.
+	// blockBefore returns complete lines that end at off, and the position of the
+	// first. No lines mean that off is the beginning.
 	blockBefore(off int64) (lines []byte, first int64, err error)
 
-	// end returns the position after the last whole line.
+	// end returns the position after the last complete line.
 	end() (int64, error)
 
 	// seek returns the position of a line such that all lines before it are
@@ -115,10 +115,10 @@ type content interface {
 	Close() error
 }
 
-// open opens the segment whose first line was at first, in either form. The
-// error is fs.ErrNotExist when it is gone.
+// open opens the segment named first, in either form. The error is fs.ErrNotExist
+// if it was removed.
 func open(dir string, first int64) (content, error) {
-	// It may be sealed between two looks, but is never unsealed.
+	// It may be sealed between two attempts, but never unsealed.
 	f, err := os.Open(segmentPath(dir, first, plainExt))
 	if err == nil {
 		return &plainContent{f: f}, nil
@@ -138,7 +138,7 @@ func open(dir string, first int64) (content, error) {
 	return c, nil
 }
 
-// plainFile is what plainContent needs of a file.
+// plainFile is the part of a file that plainContent uses.
 type plainFile interface {
 	io.ReaderAt
 	io.Closer
@@ -189,8 +189,8 @@ func (p *plainContent) blockBefore(off int64) ([]byte, int64, error) {
 	if err != nil || from == 0 || len(b) == 0 {
 		return b, from, err
 	}
-	// The first line here may have begun earlier; it belongs to the block
-	// before, unless it is damage that fills this one.
+	// The first line here may have begun in the block before and then belongs to
+	// it, unless damage fills this block.
 	if i := bytes.IndexByte(b, '\n'); i >= 0 && i+1 < len(b) {
 		return b[i+1:], from + int64(i) + 1, nil
 	}
@@ -216,8 +216,8 @@ func (p *plainContent) end() (int64, error) {
 	return 0, nil
 }
 
-// seek halves the file until one block is left. Damaged lines have no time;
-// they only make the result earlier than it could be.
+// seek is a binary search for a block. Damaged lines have no time; they only make
+// the result earlier than necessary.
 func (p *plainContent) seek(at []byte) (int64, error) {
 	size, err := p.size()
 	if err != nil {

@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// Config says where lines are kept and how many. Zero limits are replaced by
-// defaults.
+// Config configures a Store. Zero limits are replaced by the defaults.
 type Config struct {
 	Dir string
 	Log *slog.Logger
@@ -25,8 +24,8 @@ type Config struct {
 	MaxAge       time.Duration // of a segment's last line; 30 days
 }
 
-// Store keeps lines. Its methods are safe for concurrent use; different
-// streams do not wait for one another.
+// Store stores lines. It is safe for concurrent use; different streams do not
+// block one another.
 type Store struct {
 	cfg  Config
 	work chan struct{} // a segment was closed
@@ -37,8 +36,8 @@ type Store struct {
 	followers map[string]map[*follower]struct{}
 }
 
-// New returns a store on cfg.Dir, which is made if it does not exist. Limits
-// are enforced and segments compressed while Run runs.
+// New returns a store in cfg.Dir, which is created if it does not exist. Run
+// enforces limits and compresses segments.
 func New(cfg Config) (*Store, error) {
 	if cfg.Dir == "" || cfg.Log == nil {
 		return nil, errors.New("logs: Dir and Log must be set")
@@ -59,10 +58,10 @@ func New(cfg Config) (*Store, error) {
 	}, nil
 }
 
-// Append adds lines to the end of a stream, in their order. A time before that
-// of the line before, or in the future, is moved to it or to now. When it
-// fails, as on a full disk, it returns how many lines are kept nevertheless:
-// the first of them.
+// Append appends lines to a stream, in their order. A time before the last line's
+// becomes the last line's, and a time in the future becomes now. If it fails, for
+// instance on a full disk, it returns how many of the first lines are stored.
+// Nothing is synced.
 func (s *Store) Append(ctx context.Context, stream Stream, lines []Line) (int, error) {
 	if err := errors.Join(ctx.Err(), stream.check()); err != nil {
 		return 0, err
@@ -88,8 +87,8 @@ func (s *Store) Append(ctx context.Context, stream Stream, lines []Line) (int, e
 	}
 }
 
-// appender returns the one appender of a stream. It may be retired before it
-// is used; then the next one is another.
+// appender returns the only appender of a stream. If it is retired before it is
+// used, the next call returns another one.
 func (s *Store) appender(stream Stream) *appender {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,8 +100,7 @@ func (s *Store) appender(stream Stream) *appender {
 	return a
 }
 
-// Remove deletes all lines of a service. Nothing is left to delete when it has
-// none.
+// Remove deletes all lines of a service. It is idempotent.
 func (s *Store) Remove(service string) error {
 	if err := checkPart(service); err != nil {
 		return err
@@ -125,16 +123,16 @@ func (s *Store) Remove(service string) error {
 	return nil
 }
 
-// Position tells where in an instance's output to go on collecting.
+// Position is where to continue to collect an instance's output.
 type Position struct {
 	Next int64 // read from here on
 
-	// Of what is read, bytes before these positions are kept already.
+	// Output of these kinds before these positions is stored already.
 	Stdout, Stderr int64
 }
 
-// Resume returns the position that the stream's last line holds: zero for a
-// stream without lines.
+// Resume returns the position in the stream's last line, zero for a stream
+// without lines.
 func (s *Store) Resume(stream Stream) (Position, error) {
 	var p Position
 	if err := stream.check(); err != nil {
@@ -170,7 +168,7 @@ func tailOf(s segment) ([]Line, error) {
 	return lines, err
 }
 
-// position sums up a stream's last lines.
+// position returns the position after a stream's last lines.
 func position(lines []Line) Position {
 	last := lines[len(lines)-1]
 	p := Position{Next: last.Next - last.Pending}
@@ -186,7 +184,7 @@ func position(lines []Line) Position {
 	return p
 }
 
-// closed notes that a segment of the service can be compressed.
+// closed records that a segment of the service can be compressed.
 func (s *Store) closed(service string) {
 	s.mu.Lock()
 	s.dirty[service] = true
@@ -197,7 +195,7 @@ func (s *Store) closed(service string) {
 	}
 }
 
-// follower is told which streams of a service were appended to.
+// follower collects which streams of a service were appended to.
 type follower struct {
 	service string
 	nudge   chan struct{}
@@ -226,7 +224,7 @@ func (s *Store) unfollow(f *follower) {
 	}
 }
 
-// followed reports whether somebody follows the service's lines right now.
+// followed reports whether the service's lines are being followed.
 func (s *Store) followed(service string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

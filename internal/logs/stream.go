@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Stream names a sequence of lines: "instance/<id>" of a service.
+// Stream identifies a stream: for instance "instance/<id>" of a service.
 type Stream struct {
 	Service string
 	Name    string
@@ -17,8 +17,8 @@ func InstanceStream(service, instance string) Stream {
 	return Stream{Service: service, Name: "instance/" + instance}
 }
 
-// check refuses names that do not map to a directory of their own below the
-// store's.
+// check refuses names that do not map to a directory of their own in the store's
+// directory.
 func (s Stream) check() error {
 	if err := checkPart(s.Service); err != nil {
 		return fmt.Errorf("service of a log stream: %w", err)
@@ -44,7 +44,7 @@ func checkPart(p string) error {
 			return fmt.Errorf("%q holds other characters than letters, digits, '-', '_' and '.'", p)
 		}
 	}
-	// Segments lie beside streams' directories and must not look like one.
+	// Segments are beside streams' directories and must be distinguishable.
 	if strings.HasSuffix(p, plainExt) || strings.HasSuffix(p, sealedExt) {
 		return fmt.Errorf("%q ends like a segment's file name", p)
 	}
