@@ -146,20 +146,20 @@ func maskedValues(env map[string]string) map[string]string {
 	return out
 }
 
-// sheet is a table of names and values.
-type sheet struct{ term.Table }
+// attributeTable is a table of names and values.
+type attributeTable struct{ term.Table }
 
 // line adds a value, unless it is empty.
-func (s *sheet) line(name, value string) { s.toned(name, value, term.Plain) }
+func (s *attributeTable) line(name, value string) { s.toned(name, value, term.Plain) }
 
-func (s *sheet) toned(name, value string, t term.Tone) {
+func (s *attributeTable) toned(name, value string, t term.Tone) {
 	if value != "" {
 		s.Add(term.Cell{Text: name, Tone: term.Faint}, term.Cell{Text: value, Tone: t})
 	}
 }
 
 func (d *describeCommand) print(svc *types.Service, more details) error {
-	var s sheet
+	var s attributeTable
 	now := d.m.Now()
 	s.toned("Service", aws.ToString(svc.ServiceName), term.Strong)
 	s.toned("Status", string(svc.Status), statusTone(string(svc.Status)))
@@ -199,7 +199,7 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 }
 
 // describeNetwork adds what differs from the default network configuration.
-func describeNetwork(s *sheet, n *types.NetworkConfiguration, inside []types.VpcDNSTarget) {
+func describeNetwork(s *attributeTable, n *types.NetworkConfiguration, inside []types.VpcDNSTarget) {
 	if n == nil {
 		return
 	}
@@ -237,7 +237,7 @@ func when(now time.Time, t *time.Time) string {
 	return fmt.Sprintf("%s (%s)", term.Ago(now, *t), t.In(now.Location()).Format("2006-01-02 15:04:05 MST"))
 }
 
-func describeSource(s *sheet, source *types.SourceConfiguration) {
+func describeSource(s *attributeTable, source *types.SourceConfiguration) {
 	if source == nil {
 		return
 	}
@@ -262,7 +262,7 @@ func describeSource(s *sheet, source *types.SourceConfiguration) {
 	}
 }
 
-func describeInstance(s *sheet, svc *types.Service, scaling *types.AutoScalingConfiguration) {
+func describeInstance(s *attributeTable, svc *types.Service, scaling *types.AutoScalingConfiguration) {
 	if i := svc.InstanceConfiguration; i != nil {
 		s.line("Instance", cpuForPeople(aws.ToString(i.Cpu))+", "+memoryForPeople(aws.ToString(i.Memory)))
 		s.line("Role", aws.ToString(i.InstanceRoleArn))

@@ -152,7 +152,7 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 	if up.name == "" {
 		up.name = defaultServiceName(img.title)
 	}
-	w := up.wish(img, env)
+	w := up.desired(img, env)
 	if w.secrets, err = secretReferences(ctx, c, up.secrets); err != nil {
 		return err
 	}
@@ -176,14 +176,14 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 	return nil
 }
 
-func (up *upCommand) wish(img upImage, env map[string]string) wish {
+func (up *upCommand) desired(img upImage, env map[string]string) desired {
 	optional := func(flag, value string) *string {
 		if !up.given.Changed(flag) {
 			return nil
 		}
 		return &value
 	}
-	return wish{
+	return desired{
 		image:        img.identifier,
 		imageType:    img.kind,
 		port:         optional("port", up.port),
@@ -196,7 +196,7 @@ func (up *upCommand) wish(img upImage, env map[string]string) wish {
 	}
 }
 
-func (up *upCommand) create(ctx context.Context, c *client.Client, w wish, img upImage) error {
+func (up *upCommand) create(ctx context.Context, c *client.Client, w desired, img upImage) error {
 	if w.port == nil {
 		w.port = img.port()
 	}
@@ -215,7 +215,7 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, w wish, img u
 	}, p)
 }
 
-func (up *upCommand) update(ctx context.Context, c *client.Client, w wish, arn string) error {
+func (up *upCommand) update(ctx context.Context, c *client.Client, w desired, arn string) error {
 	p := up.m.progress()
 	svc, err := up.settled(ctx, c, arn, p)
 	if err != nil {

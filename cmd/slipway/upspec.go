@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// wish is the service that `slipway up` is to create or update. Nil and empty
+// desired is the service that `slipway up` is to create or update. Nil and empty
 // members keep the service's values, or the server's defaults.
-type wish struct {
+type desired struct {
 	image     string // as ImageIdentifier
 	imageType types.ImageRepositoryType
 
@@ -30,7 +30,7 @@ type wish struct {
 }
 
 // create returns the request that creates the service.
-func (w wish) create(name string) *apprunner.CreateServiceInput {
+func (w desired) create(name string) *apprunner.CreateServiceInput {
 	return &apprunner.CreateServiceInput{
 		ServiceName:                 aws.String(name),
 		SourceConfiguration:         w.source(nil),
@@ -42,7 +42,7 @@ func (w wish) create(name string) *apprunner.CreateServiceInput {
 
 // update returns the request that brings svc to the desired state, nil if it is
 // there already.
-func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
+func (w desired) update(svc *types.Service) *apprunner.UpdateServiceInput {
 	in := &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn}
 	same := true
 	if source := w.source(svc.SourceConfiguration); !reflect.DeepEqual(deployed(source), deployed(svc.SourceConfiguration)) {
@@ -65,7 +65,7 @@ func (w wish) update(svc *types.Service) *apprunner.UpdateServiceInput {
 
 // source returns old with the desired changes. A service that up creates has no
 // automatic deployments: up and deploy start them.
-func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration {
+func (w desired) source(old *types.SourceConfiguration) *types.SourceConfiguration {
 	source := &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)}
 	cfg := types.ImageConfiguration{}
 	if old != nil {
@@ -95,7 +95,7 @@ func (w wish) source(old *types.SourceConfiguration) *types.SourceConfiguration 
 
 // merged returns old with the variables in set, and without those that are unset
 // or that become the other kind (plain or secret).
-func (w wish) merged(old, set, other map[string]string) map[string]string {
+func (w desired) merged(old, set, other map[string]string) map[string]string {
 	if len(old) == 0 && len(set) == 0 {
 		return old
 	}
@@ -113,7 +113,7 @@ func (w wish) merged(old, set, other map[string]string) map[string]string {
 
 // instance returns the desired instance configuration, nil for no change. The role
 // is set only on a service that has none.
-func (w wish) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
+func (w desired) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
 	in := &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
 	if w.role != "" && (old == nil || aws.ToString(old.InstanceRoleArn) == "") {
 		in.InstanceRoleArn = &w.role
@@ -124,7 +124,7 @@ func (w wish) instance(old *types.InstanceConfiguration) *types.InstanceConfigur
 	return in
 }
 
-func (w wish) health() *types.HealthCheckConfiguration {
+func (w desired) health() *types.HealthCheckConfiguration {
 	if w.healthPath == nil {
 		return nil
 	}

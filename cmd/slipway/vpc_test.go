@@ -114,7 +114,7 @@ func TestDescribeNetwork(t *testing.T) {
 			"Access  private, in vpc-1 as door.test\nAccess  private, in vpc-2 as gate.test\n",
 		},
 	} {
-		var s sheet
+		var s attributeTable
 		var b bytes.Buffer
 		describeNetwork(&s, c.network, c.inside)
 		if err := s.Write(&b, term.Style{}); err != nil || b.String() != c.want {
