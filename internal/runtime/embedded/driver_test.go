@@ -201,24 +201,12 @@ func TestContract(t *testing.T) {
 	})
 }
 
-// patience is how long a condition may take before a test is given up: a guard
-// against hanging, no measure.
+// patience bounds every wait of a test: it guards against hanging and measures
+// nothing.
 const patience = time.Minute
 
-// eventually asks until cond returns nil.
+// eventually calls cond until it returns nil.
 func eventually(t testing.TB, what string, cond func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waited for this in vain: %s: %v", what, err)
-		}
-		<-tick.C
-	}
+	runtimetest.Eventually(t, what, cond)
 }

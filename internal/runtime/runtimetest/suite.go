@@ -270,13 +270,13 @@ func (b *bench) serves(id string) {
 	})
 }
 
-// patience is how long a condition may take before the test is given up: a
-// guard against hanging, no measure.
+// patience bounds the wait for a condition: it guards against hanging and
+// measures nothing.
 const patience = time.Minute
 
-// eventually asks until cond returns nil.
-func (b *bench) eventually(what string, cond func() error) {
-	b.Helper()
+// Eventually calls cond until it returns nil, and fails the test after a minute.
+func Eventually(t testing.TB, what string, cond func() error) {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -286,8 +286,13 @@ func (b *bench) eventually(what string, cond func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			b.Fatalf("waited for this in vain: %s: %v", what, err)
+			t.Fatalf("waited for this in vain: %s: %v", what, err)
 		}
 		<-tick.C
 	}
+}
+
+func (b *bench) eventually(what string, cond func() error) {
+	b.Helper()
+	Eventually(b, what, cond)
 }
