@@ -26,6 +26,7 @@ func newServeCommand(m *Main) *cobra.Command {
 // environment variables set.
 func (m *Main) serveCommand() (*cobra.Command, *daemon.Config) {
 	conf := daemon.Default()
+	conf.SelfInit = true // see main
 	c := &conf
 	cmd := &cobra.Command{
 		Use:   "serve",

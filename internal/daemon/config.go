@@ -49,6 +49,10 @@ type Config struct {
 	Networks    Networks      // that the subnets of VPC connectors stand for
 	Endpoints   Endpoints     // VPC endpoints
 
+	// SelfInit says that this program's main function serves as the init of
+	// sandboxes where none is embedded; see embedded.Config.
+	SelfInit bool
+
 	OTLPEndpoint     string // URL of a collector of traces, OTLP over gRPC
 	OTLPHTTPEndpoint string // URL of the same collector, OTLP over HTTP
 }
