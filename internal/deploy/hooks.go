@@ -10,13 +10,18 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// begin saves which release is active and writes the operation's first lines.
+// begin saves which release is active, draws the id of the one that a deployment
+// inserts, and writes the operation's first lines.
 func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 	v, err := tx.Service(op.ServiceID)
 	if err != nil {
 		return err
 	}
-	if err := save(op, state{Previous: v.ActiveRelease}); err != nil {
+	st := state{Previous: v.ActiveRelease}
+	if messages[op.Kind].trigger != "" {
+		st.Release = slipway.NewID()
+	}
+	if err := save(op, st); err != nil {
 		return err
 	}
 	w, now := messages[op.Kind], op.StartedAt

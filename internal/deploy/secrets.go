@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ func (p *Plans) hasNoSecrets(tx *store.Tx, op *slipway.Operation) (bool, error) 
 	return len(source.RuntimeOf(spec).Secrets) == 0, err
 }
 
-// secrets reads the values of secrets once for all instances of the release, and
-// stores them sealed in the operation's state.
+// secrets reads the values of secrets once for all instances of the release, seals
+// them for the release and stores them in the operation's state.
 func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	st, err := load(op)
 	if err != nil {
@@ -36,7 +37,13 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	if err != nil {
 		return err
 	}
-	if st.Secrets, err = secrets.SealEnvironment(p.cfg.Secrets.Vault.Keys, operationOwner(op), values); err != nil {
+	if op.Kind == slipway.ResumeService {
+		st.SealedFor = st.Previous
+	} else {
+		st.Release = cmp.Or(st.Release, slipway.NewID()) // earlier versions drew it in the release step
+		st.SealedFor = st.Release
+	}
+	if st.Secrets, err = secrets.SealEnvironment(p.cfg.Secrets.Vault.Keys, secrets.ReleaseOwner(st.SealedFor), values); err != nil {
 		return operation.Fatal(err)
 	}
 	if err := save(op, st); err != nil {
@@ -45,20 +52,20 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	return nil
 }
 
-func operationOwner(op *slipway.Operation) string { return "operation " + op.ID }
-
-// secretsFor removes the secrets from the state and returns them sealed for the
-// release.
-func (p *Plans) secretsFor(op *slipway.Operation, st *state, release string) ([]byte, error) {
-	if len(st.Secrets) == 0 {
-		return nil, nil
+// takeSecrets removes the secrets from the state and returns them, sealed for the
+// release. Earlier versions sealed them for the operation first: an operation that
+// one of them began is sealed anew.
+func (p *Plans) takeSecrets(op *slipway.Operation, st *state, release string) ([]byte, error) {
+	sealed, owner := st.Secrets, st.SealedFor
+	st.Secrets, st.SealedFor = nil, ""
+	if len(sealed) == 0 || owner == release {
+		return sealed, nil
 	}
 	keys := p.cfg.Secrets.Vault.Keys
-	values, err := secrets.OpenEnvironment(keys, operationOwner(op), st.Secrets)
+	values, err := secrets.OpenEnvironment(keys, "operation "+op.ID, sealed)
 	if err != nil {
 		return nil, operation.Fatal(err)
 	}
-	st.Secrets = nil
 	return secrets.SealEnvironment(keys, secrets.ReleaseOwner(release), values)
 }
 
@@ -74,7 +81,7 @@ func (p *Plans) replaceSecrets(tx *store.Tx, op *slipway.Operation) error {
 	if err != nil {
 		return err
 	}
-	sealed, err := p.secretsFor(op, &st, v.ActiveRelease)
+	sealed, err := p.takeSecrets(op, &st, v.ActiveRelease)
 	if err != nil {
 		return err
 	}

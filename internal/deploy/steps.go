@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,8 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if r.Networks, err = networks(tx, spec); err != nil {
 		return err
 	}
-	r.ID, r.ServiceID, r.Operation = slipway.NewID(), op.ServiceID, op.ID
+	st.Release = cmp.Or(st.Release, slipway.NewID()) // earlier versions drew it here
+	r.ID, r.ServiceID, r.Operation = st.Release, op.ServiceID, op.ID
 	if err := p.addTracing(tx, op, now, v.Service, spec, &r); err != nil {
 		return err
 	}
@@ -87,10 +89,9 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		}
 		r.Size = min(max(r.Size, prev.Size), max(asc.Scaling.MaxSize, asc.Scaling.MinSize))
 	}
-	if r.Secrets, err = p.secretsFor(op, &st, r.ID); err != nil {
+	if r.Secrets, err = p.takeSecrets(op, &st, r.ID); err != nil {
 		return err
 	}
-	st.Release = r.ID
 	if err := p.prune(tx, v); err != nil {
 		return err
 	}
@@ -315,7 +316,7 @@ func (p *Plans) restore(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		return operation.Fatal(err)
 	}
 	if len(st.Secrets) > 0 { // read for a release that was never inserted
-		st.Secrets = nil
+		st.Secrets, st.SealedFor = nil, ""
 		if err := save(op, st); err != nil {
 			return operation.Fatal(err)
 		}
