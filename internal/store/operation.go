@@ -129,7 +129,6 @@ func (tx *Tx) ReleaseLeases(owner string) error {
 
 // OperationDue reports whether ClaimOperation would return an operation.
 func (tx *Tx) OperationDue(now time.Time) (bool, error) {
-	n, err := tx.count(`SELECT EXISTS (SELECT 1 FROM operation
-		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $1)`, nanos(now))
-	return n == 1, err
+	return tx.exists(`SELECT 1 FROM operation
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $1`, nanos(now))
 }

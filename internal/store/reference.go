@@ -25,6 +25,5 @@ func (tx *Tx) deleteReferences(holder string) error {
 // InUse reports whether the resource is named by a service that is not deleted or
 // by the specification that a live operation deploys.
 func (tx *Tx) InUse(arn string) (bool, error) {
-	n, err := tx.count(`SELECT EXISTS (SELECT 1 FROM reference WHERE arn = $1)`, arn)
-	return n == 1, err
+	return tx.exists(`SELECT 1 FROM reference WHERE arn = $1`, arn)
 }

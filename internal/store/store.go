@@ -3,19 +3,9 @@ package store
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"strings"
-
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // registers the "sqlite" driver
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
 
 // readers is how many read transactions of a file database run at once.
 const readers = 4
@@ -42,7 +32,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 			return nil, fmt.Errorf("open database: %w", err)
 		}
 	}
-	db, err := sql.Open("sqlite", dsn(path))
+	db, err := sql.Open(driverName, dsn(path))
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
@@ -61,31 +51,6 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
 	return s, nil
-}
-
-func dsn(path string) string {
-	q := url.Values{"_pragma": {
-		"busy_timeout(10000)",
-		"journal_mode(WAL)",
-		"synchronous(NORMAL)", // Store.Sync makes commits durable
-		"cache_size(-1024)",   // KiB a connection: the operating system caches the file
-		"foreign_keys(ON)",
-	}}
-	// Escape what has a meaning in a URI.
-	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + q.Encode()
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 func (s *Store) connect(ctx context.Context, memory bool) error {
@@ -155,7 +120,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	}
 	defer func() { s.reader <- c }()
 	tx := &Tx{conn: c}
-	if err := tx.control("BEGIN"); err != nil {
+	if err := tx.control(beginRead); err != nil {
 		return err
 	}
 	defer tx.control("COMMIT")

@@ -30,7 +30,7 @@ type Tx struct {
 }
 
 func (tx *Tx) run(f func(*Tx) error) (err error) {
-	if err := tx.control("BEGIN IMMEDIATE"); err != nil {
+	if err := tx.control(beginWrite); err != nil {
 		return err
 	}
 	done := false
@@ -116,6 +116,13 @@ func one[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any
 
 func (tx *Tx) count(query string, args ...any) (int, error) {
 	return one(tx, scanValue[int], query, args...)
+}
+
+// exists reports whether a query has a row. EXISTS is a number in SQLite and a
+// boolean in PostgreSQL; CASE is a number in both.
+func (tx *Tx) exists(query string, args ...any) (bool, error) {
+	n, err := tx.count(`SELECT CASE WHEN EXISTS (`+query+`) THEN 1 ELSE 0 END`, args...)
+	return n == 1, err
 }
 
 // scanValue scans a query's only column.

@@ -1,0 +1,162 @@
+package store
+
+// This file holds what only SQLite has: how it is opened, locked, migrated and
+// synced, and its errors. The other files hold SQL that PostgreSQL takes, too.
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/pressly/goose/v3"
+	"golang.org/x/sys/unix"
+	"modernc.org/sqlite" // registers the driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	driverName = "sqlite"
+	dialect    = goose.DialectSQLite3
+
+	beginRead  = "BEGIN"           // the first query takes the snapshot
+	beginWrite = "BEGIN IMMEDIATE" // takes the write lock now: no later statement can fail to get it
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// dsn returns the name by which the driver opens the database at path, with the
+// settings of every connection.
+func dsn(path string) string {
+	q := url.Values{"_pragma": {
+		"busy_timeout(10000)",
+		"journal_mode(WAL)",
+		"synchronous(NORMAL)", // Store.Sync makes commits durable
+		"cache_size(-1024)",   // KiB a connection: the operating system caches the file
+		"foreign_keys(ON)",
+	}}
+	// Escape what has a meaning in a URI.
+	return "file:" + strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23").Replace(path) + "?" + q.Encode()
+}
+
+// migrate brings the tables up to date.
+func migrate(ctx context.Context, db *sql.DB) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(dialect, db, dir)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// ErrFull is wrapped by the errors of transactions that failed because the disk is
+// full. They changed nothing.
+var ErrFull = errors.New("the database's disk is full")
+
+// wrapFull wraps errors of SQLite that mean a full disk in ErrFull.
+func wrapFull(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if ok && (e.Code()&0xff == sqlite3.SQLITE_FULL || e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}
+
+// makePrivate makes the database's files readable and writable only by their
+// owner, as they hold access keys and applications' variables. SQLite creates the
+// other files with the mode of the first.
+func makePrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal syncs SQLite's write-ahead log to disk. One sync serves all callers that
+// wait at the same time: it takes as long as ten commits. It does not block
+// writers, whose commits the next sync covers.
+//
+// SQLite holds no locks on the log's file (they are on the database and its
+// shared memory), so opening and closing a descriptor of it is safe. The file stays
+// the same as long as a connection is open, and SQLite syncs pages before it moves
+// them from the log to the database.
+type journal struct {
+	path    string // "": the database is in memory
+	commits atomic.Int64
+
+	mu     sync.Mutex // guards what follows
+	file   *os.File   // the first sync opens it
+	synced int64      // commits that are on disk
+	err    error      // of the first sync that failed
+}
+
+// committed counts a commit.
+func (j *journal) committed() { j.commits.Add(1) }
+
+// sync returns when all commits so far are on disk. After a failure all later calls
+// fail: the kernel may have dropped what it could not write and would then report
+// success.
+func (j *journal) sync() error {
+	if j.path == "" {
+		return nil
+	}
+	want := j.commits.Load()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil || j.synced >= want {
+		return j.err
+	}
+	upTo := j.commits.Load()
+	if err := j.flush(); err != nil {
+		j.err = fmt.Errorf("sync the database to disk: %w", err)
+		return j.err
+	}
+	j.synced = upTo
+	return nil
+}
+
+func (j *journal) flush() (err error) {
+	if j.file == nil {
+		if j.file, err = os.Open(j.path); err != nil {
+			return err
+		}
+	}
+	for {
+		err := unix.Fdatasync(int(j.file.Fd()))
+		if err != unix.EINTR {
+			return os.NewSyscallError("fdatasync", err)
+		}
+	}
+}
+
+func (j *journal) close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file, j.err = nil, errors.New("the database is closed")
+	return err
+}
