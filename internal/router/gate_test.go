@@ -68,10 +68,16 @@ func TestManyInstancesFillEvenly(t *testing.T) {
 	for range 500 {
 		mustAcquire(t, g)
 	}
+	spread := 0.0 // mean squared distance from 10: about 1.4, and about 10 with one choice
 	for _, i := range list {
-		if n := i.inFlight(); n < 5 || n > 15 {
+		n := i.inFlight()
+		spread += float64((n-10)*(n-10)) / float64(len(list))
+		if n < 2 || n > 15 {
 			t.Errorf("%s has %d in flight, want about 10", i.Instance, n)
 		}
+	}
+	if spread > 4 {
+		t.Errorf("the spread is %.1f, want at most 4", spread)
 	}
 	for range 500 {
 		mustAcquire(t, g)
