@@ -109,7 +109,7 @@ func attackOutside(t *testing.T, machine *harness.Network, name string, q url.Va
 	return o.Held, o.Detail
 }
 
-// ownCgroup makes a cgroup that is the test's alone.
+// ownCgroup makes a cgroup for the test.
 func ownCgroup(t *testing.T) string {
 	t.Helper()
 	root := "/sys/fs/cgroup"

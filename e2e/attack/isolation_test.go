@@ -15,8 +15,9 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// siege is a machine of its own with an attacker and neighbours on it.
-type siege struct {
+// isolation is a server on a machine of its own, with an attacking service and a
+// neighbour.
+type isolation struct {
 	*harness.Server
 	attacker, neighbour *types.Service
 }
@@ -37,7 +38,7 @@ func TestIsolation(t *testing.T) {
 	host.Serve(t, "0.0.0.0:9002", "the host")
 
 	s := harness.ServeIn(t, host, "--api-addr", "0.0.0.0:8070", "--http-addr", "0.0.0.0:8080")
-	x := &siege{Server: s}
+	x := &isolation{Server: s}
 	x.attacker = s.RunningService("attacker", harness.Spec{Image: s.Push(harness.HostileImage(t), "hostile:1")})
 	x.neighbour = s.RunningService("neighbour", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "web:1"), Env: map[string]string{"GREETING": "neighbour"}})
 	second := s.RunningService("accomplice", harness.Spec{Image: harness.ECRImage("hostile:1")})
@@ -65,9 +66,9 @@ func TestIsolation(t *testing.T) {
 	t.Run("memory", x.attackMemory)
 }
 
-// assertHolds fails unless the sandbox withstands an attack and the neighbour serves
-// on.
-func (x *siege) assertHolds(t *testing.T, name string, q url.Values) {
+// assertHolds fails unless the sandbox withstands an attack and the neighbour still
+// serves.
+func (x *isolation) assertHolds(t *testing.T, name string, q url.Values) {
 	t.Helper()
 	held, detail := x.Attack(t, x.attacker, name, q)
 	if !held {
@@ -78,7 +79,7 @@ func (x *siege) assertHolds(t *testing.T, name string, q url.Values) {
 	x.assertNeighbourServes(t)
 }
 
-func (x *siege) assertNeighbourServes(t *testing.T) {
+func (x *isolation) assertNeighbourServes(t *testing.T) {
 	t.Helper()
 	if r, err := x.Ask(x.neighbour, "/"); err != nil || r.Greeting != "neighbour" {
 		t.Errorf("the neighbour answers %+v (%v)", r, err)
@@ -87,7 +88,7 @@ func (x *siege) assertNeighbourServes(t *testing.T) {
 
 // attackNetwork tries what an instance must not reach, after what it must: a sandbox
 // without any network would pass otherwise.
-func (x *siege) attackNetwork(t *testing.T, other *types.Service) {
+func (x *isolation) attackNetwork(t *testing.T, other *types.Service) {
 	if held, detail := x.Attack(t, x.attacker, "dial", url.Values{"to": {"198.51.100.2:80"}}); held {
 		t.Errorf("the internet is out of reach: %s", detail)
 	}
@@ -116,14 +117,14 @@ func (x *siege) attackNetwork(t *testing.T, other *types.Service) {
 }
 
 // attackDisk fills the writable layer and the shared memory file system.
-func (x *siege) attackDisk(t *testing.T) {
+func (x *isolation) attackDisk(t *testing.T) {
 	const gib = 1 << 30
 	x.assertHolds(t, "disk", url.Values{"bound": {strconv.Itoa(16 * gib)}})
 	x.assertHolds(t, "shm", url.Values{"bound": {strconv.Itoa(gib)}})
 }
 
 // attackFlood prints more than is kept: the rest must not stay on the host's disk.
-func (x *siege) attackFlood(t *testing.T) {
+func (x *isolation) attackFlood(t *testing.T) {
 	const printed = 512 << 20
 	before := x.DiskUsed()
 	x.assertHolds(t, "flood", url.Values{"bound": {strconv.Itoa(printed)}})
@@ -136,7 +137,7 @@ func (x *siege) attackFlood(t *testing.T) {
 
 // attackMemory takes more than the service's limit. The instance must be killed for
 // it, say so, and be replaced.
-func (x *siege) attackMemory(t *testing.T) {
+func (x *isolation) attackMemory(t *testing.T) {
 	code, body, err := x.Request(x.attacker, "/attack/memory")
 	if err == nil && code == http.StatusOK && strings.Contains(body, "took") {
 		t.Fatalf("the memory limit did not hold: %s", body)

@@ -75,8 +75,8 @@ func sourceJSON(t testing.TB, image, greeting string) string {
 	return string(b)
 }
 
-// TestBoto3 leads a service through its life with Debian's boto3; the script
-// says what it expects.
+// TestBoto3 takes a service from its creation to its deletion with Debian's boto3.
+// The script holds the expectations.
 func TestBoto3(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)

@@ -12,7 +12,8 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// TestCommandLine leads a service through its life with the slipway command.
+// TestCommandLine takes a service from its creation to its deletion with the slipway
+// command.
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)

@@ -22,8 +22,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestRefused asks for what the API must refuse at once, and checks the code
-// and the words that tell a person what is wrong.
+// TestRefused makes calls that the API must refuse, and checks the exception and the
+// part of the message that names the mistake.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t, "--health-limit", "20s")
@@ -94,8 +94,8 @@ func TestRefused(t *testing.T) {
 	s.AskMany(running, 1, "")
 }
 
-// signed sends a signed ListServices with what edit makes of it, and returns the
-// answer's status and error code.
+// signed signs ListServices, changes the request by edit, sends it and returns the
+// status, the error code and the message.
 func signed(s *harness.Server, secret string, at time.Time, edit func(*http.Request)) (status int, code, message string) {
 	s.T.Helper()
 	body := []byte("{}")
@@ -139,7 +139,7 @@ func signed(s *harness.Server, secret string, at time.Time, edit func(*http.Requ
 	return r.StatusCode, name, out.Message
 }
 
-// TestForged sends requests whose signature does not hold.
+// TestForged sends requests with invalid signatures.
 func TestForged(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)

@@ -17,23 +17,23 @@ import (
 
 const kills = 30
 
-// victim is the service whose operations are cut by crashes.
-type victim struct {
+// target is the service whose operations are interrupted by crashes.
+type target struct {
 	s     *harness.Server
 	image string
 	svc   *types.Service // nil while there is none
 	round int
 }
 
-// changes is the life that the victim leads again and again.
+// changes are the operations of one round, in order.
 var changes = []types.OperationType{
 	types.OperationTypeCreateService, types.OperationTypeUpdateService, types.OperationTypePauseService,
 	types.OperationTypeResumeService, types.OperationTypeDeleteService,
 }
 
-// change asks for an operation and returns its id. Whether the server dies
-// before it answers is the point: an error may mean anything.
-func (v *victim) change(kind types.OperationType) (id string, err error) {
+// change starts an operation and returns its id. The server may die before it
+// answers, so an error does not mean that the operation was not started.
+func (v *target) change(kind types.OperationType) (id string, err error) {
 	ctx, client := v.s.T.Context(), v.s.Client()
 	switch kind {
 	case types.OperationTypeCreateService:
@@ -72,13 +72,14 @@ func (v *victim) change(kind types.OperationType) (id string, err error) {
 	}
 }
 
-func (v *victim) spec() harness.Spec {
+func (v *target) spec() harness.Spec {
 	return harness.Spec{Image: v.image, Env: map[string]string{"GREETING": strconv.Itoa(v.round)}}
 }
 
-// findStarted finds the newest operation of a kind, when the server died before it
-// told of it; ok is false when the call never reached the store.
-func (v *victim) findStarted(kind types.OperationType) (id string, ok bool) {
+// findStarted returns the newest operation if it is of the kind: the server may have
+// died between its commit and its answer. ok is false when the call was not
+// committed.
+func (v *target) findStarted(kind types.OperationType) (id string, ok bool) {
 	v.s.T.Helper()
 	client, ctx := v.s.Client(), v.s.T.Context()
 	if v.svc == nil {
@@ -120,12 +121,12 @@ func TestCrash(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 
 	s := harness.Serve(t)
-	v := &victim{s: s, image: s.Push(harness.WebImage(t, "1"), "web:1")}
+	v := &target{s: s, image: s.Push(harness.WebImage(t, "1"), "web:1")}
 	anchor := s.RunningService("anchor", harness.Spec{Image: v.image, Env: map[string]string{"GREETING": "anchor"}, Scaling: s.CreateAutoScaling("pair", 100, 2, 2)})
 	before := s.BootIDs(anchor, 2)
 	processes := s.InstanceProcesses("app")
 
-	took := v.runUninterrupted() // how long each operation takes when nothing dies
+	took := v.runUninterrupted() // how long each operation takes without a crash
 	for i := range kills {
 		kind := changes[i%len(changes)]
 		v.round = i
@@ -143,9 +144,9 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// runUninterrupted leads the victim through one life without crashes and returns how long
-// each operation took.
-func (v *victim) runUninterrupted() map[types.OperationType]time.Duration {
+// runUninterrupted runs one round without crashes and returns how long each
+// operation took.
+func (v *target) runUninterrupted() map[types.OperationType]time.Duration {
 	v.s.T.Helper()
 	took := map[types.OperationType]time.Duration{}
 	for _, kind := range changes {
@@ -162,9 +163,9 @@ func (v *victim) runUninterrupted() map[types.OperationType]time.Duration {
 	return took
 }
 
-// interrupt asks for an operation, kills the server after the delay, starts it again
-// and sees the operation to its end.
-func (v *victim) interrupt(kind types.OperationType, delay time.Duration) {
+// interrupt starts an operation, kills the server after the delay, starts it again
+// and waits until the operation has succeeded.
+func (v *target) interrupt(kind types.OperationType, delay time.Duration) {
 	t := v.s.T
 	t.Helper()
 	type result struct {
@@ -193,7 +194,7 @@ func (v *victim) interrupt(kind types.OperationType, delay time.Duration) {
 			t.Fatalf("%s after a crash: %v", kind, got.err)
 		}
 	}
-	if got.id == "" { // pause and resume answer so when a retry found it done
+	if got.id == "" { // the answer of a retried pause or resume that found nothing to do
 		got.id, _ = v.findStarted(kind)
 	}
 	v.s.WaitSucceeded(v.svc, got.id)
@@ -203,8 +204,8 @@ func (v *victim) interrupt(kind types.OperationType, delay time.Duration) {
 	}
 }
 
-// assertAtRest checks that the service is what the operation was to make it.
-func (v *victim) assertAtRest(kind types.OperationType) {
+// assertAtRest checks the service after an operation of the kind.
+func (v *target) assertAtRest(kind types.OperationType) {
 	t := v.s.T
 	t.Helper()
 	switch kind {

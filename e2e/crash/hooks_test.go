@@ -14,8 +14,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestHooks kills the server again and again while services change: every
-// event arrives, in order, whatever else a webhook's receiver does.
+// TestHooks kills the server repeatedly while services change. Every event must
+// arrive, in order, although the receiver refuses some requests.
 func TestHooks(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)
@@ -77,8 +77,8 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// changeUnderKill changes each service, kills the server at once and starts it anew,
-// and waits until the changes are done.
+// changeUnderKill starts a change of each service, kills the server at once, starts
+// it again and waits until the changes have succeeded.
 func changeUnderKill(s *harness.Server, services []*types.Service, change func(arn *string) (operation *string, err error)) {
 	s.T.Helper()
 	var ids []string

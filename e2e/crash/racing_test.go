@@ -28,8 +28,7 @@ const (
 	marks  = 3 // tag keys
 )
 
-// call is one call of a racer and its outcome: what [serial] is
-// asked about.
+// call is one call of a racer and its outcome, which [serial] judges.
 type call struct {
 	name string // of the service
 	do   string
@@ -44,8 +43,7 @@ type call struct {
 	tags     [marks]int // values, 0 where there is no tag
 }
 
-// serviceState is all that the calls can tell of one name, if they happen one
-// after another.
+// serviceState is the state of the service of one name in the sequential model.
 type serviceState struct {
 	arn            string // "" while no service has the name
 	status         types.ServiceStatus
@@ -54,7 +52,7 @@ type serviceState struct {
 	tags           [marks]int
 }
 
-// end is the state once the live operation has succeeded.
+// end returns the state after the live operation has succeeded.
 func (s serviceState) end() serviceState {
 	switch s.live {
 	case "create", "resume":
@@ -75,8 +73,8 @@ func (s serviceState) begin(kind string) serviceState {
 	return s
 }
 
-// step says whether a call could have had its outcome in this state, and the
-// state it leaves.
+// step reports whether the call can have had its outcome in this state, and returns
+// the state after it.
 func (s serviceState) step(c call) (bool, serviceState) {
 	const (
 		invalid = "InvalidRequestException"
@@ -89,7 +87,7 @@ func (s serviceState) step(c call) (bool, serviceState) {
 		}
 		return c.code == "", serviceState{arn: c.arn, live: "create", greeting: c.n}
 	}
-	if c.arn != s.arn { // one that was deleted: a new one's ARN is not known before it is there
+	if c.arn != s.arn { // a deleted one: nobody knows a new service's ARN before it exists
 		return c.code == missing || c.do == "describe" && c.code == "" && c.status == types.ServiceStatusDeleted, s
 	}
 	switch c.do {
@@ -125,7 +123,7 @@ func (s serviceState) step(c call) (bool, serviceState) {
 	return c.code == "" && c.started, s.begin(c.do)
 }
 
-// serial is the model of one name. An operation may end before any call.
+// serial is the sequential model of one name. An operation may end before any call.
 var serial = (&porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		by := map[string][]porcupine.Operation{}
@@ -188,7 +186,7 @@ func TestSerialOrder(t *testing.T) {
 	}
 }
 
-// racer makes random calls and notes their outcomes.
+// racer makes random calls and records their outcomes.
 type racer struct {
 	t      *testing.T
 	client *apprunner.Client
@@ -250,7 +248,7 @@ func (r racer) make(ctx context.Context, c call) (call, error) {
 	case "untag":
 		_, err = r.client.UntagResource(ctx, &apprunner.UntagResourceInput{ResourceArn: &c.arn, TagKeys: []string{strconv.Itoa(c.mark)}})
 	default:
-		err = r.look(ctx, &c)
+		err = r.read(ctx, &c)
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		c.code = api.ErrorCode()
@@ -262,8 +260,8 @@ func (r racer) make(ctx context.Context, c call) (call, error) {
 	return c, err
 }
 
-// look makes the calls that only read.
-func (r racer) look(ctx context.Context, c *call) error {
+// read makes the calls that only read.
+func (r racer) read(ctx context.Context, c *call) error {
 	if c.do == "describe" {
 		out, err := r.client.DescribeService(ctx, &apprunner.DescribeServiceInput{ServiceArn: &c.arn})
 		if err != nil {
@@ -293,9 +291,9 @@ func (r racer) source(greeting int) *types.SourceConfiguration {
 	return harness.Spec{Image: r.image, Env: map[string]string{"GREETING": strconv.Itoa(greeting)}}.Source()
 }
 
-// TestRacingClients lets many clients change the same services at once: no call
-// may fail in a way that is not the caller's, and what all of them were told
-// must be what some order of the calls, one after another, would have told.
+// TestRacingClients has many clients change the same services at once. No call may
+// fail by the server's fault, and the outcomes of all calls must be those of some
+// sequential order of them.
 func TestRacingClients(t *testing.T) {
 	t.Parallel()
 	s := harness.ServeRaced(t)
@@ -306,7 +304,7 @@ func TestRacingClients(t *testing.T) {
 	began := time.Now()
 	var mu sync.Mutex // guards history
 	var history []porcupine.Operation
-	// note makes a call and notes it.
+	// note makes a call and records it.
 	note := func(ctx context.Context, id int, r racer, c call) {
 		from := time.Since(began)
 		done, err := r.make(ctx, c)
@@ -336,7 +334,7 @@ func TestRacingClients(t *testing.T) {
 		return
 	}
 
-	// What is there when all has ended, as the API tells it and as it answers.
+	// The final state: what the API describes must be what answers.
 	last := racer{t, client, image, nil, arns, values}
 	for _, name := range waitSettled(s, arns) {
 		arn, _ := arns.Load(name)

@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// AssertPaused checks that a paused service runs nothing and says so, to
-// programs as JSON and to people as a page.
+// AssertPaused checks that a paused service runs nothing, and that it answers 503
+// with JSON to programs and with a page to browsers.
 func (s *Server) AssertPaused(svc *types.Service) {
 	s.T.Helper()
 	if got := s.Status(svc); got != types.ServiceStatusPaused {
@@ -35,8 +35,8 @@ func (s *Server) AssertPaused(svc *types.Service) {
 	}
 }
 
-// AssertDeleted checks that a deleted service is still described, as DELETED,
-// and otherwise gone.
+// AssertDeleted checks that a deleted service is described as DELETED, is not
+// listed and has no host.
 func (s *Server) AssertDeleted(svc *types.Service) {
 	s.T.Helper()
 	if got := s.Status(svc); got != types.ServiceStatusDeleted {

@@ -12,14 +12,15 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// HostileImage runs the attacker as the image's root: the most it can be.
+// HostileImage returns an image that runs the attacking program as root, the most
+// privileged user that an image can choose.
 func HostileImage(t testing.TB) v1.Image {
 	t.Helper()
 	return imagetest.Run(t, HostileProgram(t), imagetest.Options{Ports: []string{"8080/tcp"}, User: "0"})
 }
 
-// Attack has an instance of the hostile image try something, and returns
-// whether the sandbox withstood it.
+// Attack has an instance of the hostile image make an attack. held says whether
+// the sandbox withstood it.
 func (s *Server) Attack(t *testing.T, by *types.Service, name string, q url.Values) (held bool, detail string) {
 	t.Helper()
 	code, body, err := s.Request(by, "/attack/"+name+"?"+q.Encode())

@@ -17,7 +17,8 @@ type AWSCLI struct {
 	s    *Server
 }
 
-// NewAWSCLI finds the AWS CLI, Debian's first.
+// NewAWSCLI returns the AWS CLI, preferably Debian's. It skips the test where there
+// is none.
 func NewAWSCLI(t testing.TB, s *Server) AWSCLI {
 	t.Helper()
 	for _, name := range []string{"/usr/bin/aws", "aws"} {
@@ -44,6 +45,7 @@ func (c AWSCLI) Run(out any, args ...string) {
 	}
 }
 
+// Output calls an operation and returns its standard output.
 func (c AWSCLI) Output(args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(c.t.Context(), c.Path, append([]string{
 		"--endpoint-url", c.s.API, "--output", "json", "apprunner",
@@ -57,12 +59,13 @@ func (c AWSCLI) Output(args ...string) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// AnswerID is the operation that a changing call started.
+// AnswerID is the id of the operation that a call started.
 type AnswerID struct {
 	OperationID string `json:"OperationId"`
 }
 
-// Change calls an operation on a service and follows what it started.
+// Change makes a call that changes a service and waits until the operation that it
+// started has succeeded.
 func (c AWSCLI) Change(arn, operation string, args ...string) {
 	c.t.Helper()
 	var started AnswerID
@@ -70,7 +73,7 @@ func (c AWSCLI) Change(arn, operation string, args ...string) {
 	c.Finish(arn, started.OperationID)
 }
 
-// Finish follows an operation by list-operations until it has succeeded.
+// Finish polls list-operations until an operation has succeeded.
 func (c AWSCLI) Finish(arn, id string) {
 	c.t.Helper()
 	Eventually(c.t, "operation "+id+" succeeds", func() (bool, string) {
@@ -87,7 +90,8 @@ func (c AWSCLI) Finish(arn, id string) {
 	})
 }
 
-// Boto3 runs a script that uses Debian's boto3 and fails the test when it fails.
+// Boto3 runs a script of testdata with Debian's boto3. The test fails when the
+// script does.
 func (s *Server) Boto3(script string, args ...string) {
 	s.T.Helper()
 	if out, err := s.Python(script, args...).Output(); err != nil {

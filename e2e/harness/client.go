@@ -18,7 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/sdkhttp"
 )
 
-// Reply is what the test app answers.
+// Reply is the body of the test app's answers.
 type Reply struct {
 	Greeting, Version, Instance, Boot string
 	PID                               int
@@ -26,10 +26,10 @@ type Reply struct {
 	Headers                           http.Header
 }
 
-// Client returns the Go SDK's client for the server, as its users make one.
+// Client returns the Go SDK's App Runner client for the server.
 func (s *Server) Client() *apprunner.Client { return apprunner.NewFromConfig(s.SDK()) }
 
-// SDK is the configuration of the Go SDK for the server.
+// SDK returns the configuration of the Go SDK's clients for the server.
 func (s *Server) SDK() aws.Config {
 	s.T.Helper()
 	cfg, err := config.LoadDefaultConfig(context.Background(),
@@ -45,9 +45,10 @@ func (s *Server) SDK() aws.Config {
 	return cfg
 }
 
-// Spec is what tests vary of a service; all else is the API's default.
+// Spec is the part of a service's configuration that tests set. The rest is the
+// API's default.
 type Spec struct {
-	Image   string // as in ECR: see ecr
+	Image   string // see ECRImage
 	Env     map[string]string
 	Secrets map[string]string // references
 	Port    string
@@ -76,7 +77,7 @@ func (p Spec) Source() *types.SourceConfiguration {
 
 func (p Spec) instance() *types.InstanceConfiguration {
 	in := &types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String(cmp.Or(p.memory, "512"))}
-	if len(p.Secrets) > 0 { // which a service needs a role for
+	if len(p.Secrets) > 0 { // secrets require a role
 		in.InstanceRoleArn = aws.String("arn:aws:iam::000000000000:role/web")
 	}
 	return in
@@ -89,7 +90,7 @@ func optional(s string) *string {
 	return &s
 }
 
-// QuickHealthCheck is a health check that decides as fast as the API's ranges allow.
+// QuickHealthCheck returns the fastest health check that the API allows.
 func QuickHealthCheck() *types.HealthCheckConfiguration {
 	return &types.HealthCheckConfiguration{
 		Protocol: types.HealthCheckProtocolHttp, Path: aws.String("/healthz"),
@@ -97,7 +98,7 @@ func QuickHealthCheck() *types.HealthCheckConfiguration {
 	}
 }
 
-// Create starts the creation of a service and returns it and the operation.
+// Create calls CreateService and returns the service and the operation's id.
 func (s *Server) Create(name string, p Spec) (*types.Service, string) {
 	s.T.Helper()
 	out, err := s.Client().CreateService(s.T.Context(), &apprunner.CreateServiceInput{
@@ -125,7 +126,7 @@ func (s *Server) RunningService(name string, p Spec) *types.Service {
 	return svc
 }
 
-// Operation returns one operation of a service as ListOperations tells it.
+// Operation returns one operation of a service from ListOperations.
 func (s *Server) Operation(arn, id string) (types.OperationSummary, error) {
 	out, err := s.Client().ListOperations(context.Background(), &apprunner.ListOperationsInput{ServiceArn: &arn})
 	if err != nil {
@@ -139,7 +140,7 @@ func (s *Server) Operation(arn, id string) (types.OperationSummary, error) {
 	return types.OperationSummary{}, fmt.Errorf("ListOperations does not know %q", id)
 }
 
-// WaitOperation follows an operation to its end and returns its last status.
+// WaitOperation waits until an operation has ended and returns its last status.
 func (s *Server) WaitOperation(svc *types.Service, id string) types.OperationStatus {
 	s.T.Helper()
 	var last types.OperationSummary
@@ -154,7 +155,8 @@ func (s *Server) WaitOperation(svc *types.Service, id string) types.OperationSta
 	return last.Status
 }
 
-// WaitSucceeded follows an operation and fails the test unless it succeeded.
+// WaitSucceeded waits until an operation has ended, and fails the test unless it
+// succeeded.
 func (s *Server) WaitSucceeded(svc *types.Service, id string) {
 	s.T.Helper()
 	if got := s.WaitOperation(svc, id); got != types.OperationStatusSucceeded {
@@ -162,7 +164,7 @@ func (s *Server) WaitSucceeded(svc *types.Service, id string) {
 	}
 }
 
-// Events returns a service's events: what a person looks at after a failure.
+// Events returns the lines of a service's deployment log.
 func (s *Server) Events(svc *types.Service) string {
 	out, err := s.RunSlipway("logs", *svc.ServiceArn, "--events", "--raw")
 	if err != nil {
@@ -181,7 +183,7 @@ func (s *Server) Status(svc *types.Service) types.ServiceStatus {
 	return out.Service.Status
 }
 
-// CreateAutoScaling makes an auto scaling configuration and returns its ARN.
+// CreateAutoScaling creates an auto scaling configuration and returns its ARN.
 func (s *Server) CreateAutoScaling(name string, concurrency, least, most int32) string {
 	s.T.Helper()
 	out, err := s.Client().CreateAutoScalingConfiguration(s.T.Context(), &apprunner.CreateAutoScalingConfigurationInput{
@@ -217,8 +219,7 @@ func (s *Server) get(addr, host, path string, header ...string) (int, string, er
 	return r.StatusCode, string(b), err
 }
 
-// Ask sends a GET and returns the app's reply, and an error for any answer
-// that is not its 200.
+// Ask sends a GET and returns the app's reply. Any status but 200 is an error.
 func (s *Server) Ask(svc *types.Service, path string) (Reply, error) {
 	code, body, err := s.Request(svc, path)
 	if err != nil {
@@ -234,8 +235,8 @@ func (s *Server) Ask(svc *types.Service, path string) (Reply, error) {
 	return out, nil
 }
 
-// AskMany sends n requests, expects 200 for each, and returns the instances
-// that answered with how often.
+// AskMany sends n requests, each of which must be answered 200 with the greeting.
+// It returns how often each instance answered.
 func (s *Server) AskMany(svc *types.Service, n int, greeting string) map[string]int {
 	s.T.Helper()
 	by := map[string]int{}
@@ -252,7 +253,8 @@ func (s *Server) AskMany(svc *types.Service, n int, greeting string) map[string]
 	return by
 }
 
-// AskAll asks until n instances have answered, and returns which.
+// AskAll sends requests until n instances have answered. It returns how often each
+// did.
 func (s *Server) AskAll(svc *types.Service, n int, greeting string) map[string]int {
 	s.T.Helper()
 	by := map[string]int{}
@@ -308,7 +310,7 @@ func (s *Server) DeleteAll() {
 	})
 }
 
-// ECRImage returns the name by which a service asks for an image of our registry.
+// ECRImage returns the image identifier of a repository of the server's registry.
 func ECRImage(repository string) string {
 	return "000000000000.dkr.ecr.us-east-1.amazonaws.com/" + repository
 }

@@ -1,10 +1,10 @@
-// Package harness is what the end-to-end tests share: a `slipway serve` of a
-// test's own in a process of its own, its clients (the Go SDK, the slipway
-// command, the AWS CLI, boto3, Terraform), the images that its services run, and
-// a look at everything that a server leaves on a machine.
+// Package harness starts `slipway serve` for the end-to-end tests, and holds what
+// they share: clients (the Go SDK, the slipway command, the AWS CLI, boto3,
+// Terraform), images for services, and a check for everything that a server
+// leaves on a machine.
 //
-// Only the packages of tests beside it use it. They need root, for instances are
-// namespaces, mounts and cgroups; clients that the machine lacks are skipped by
-// name. Each server has its own data directory and ports, so tests and packages
-// of tests run beside one another.
+// Only the test packages beside it use it. The tests need root, since instances
+// are made of namespaces, mounts and cgroups. A test is skipped where its client is
+// not installed. Each server has its own data directory and ports, so tests and
+// test packages run in parallel.
 package harness

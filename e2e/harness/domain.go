@@ -10,7 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/domain/dnstest"
 )
 
-// Statuses of domains as they are on the wire: in lower case, unlike the SDK's
+// Statuses of domains on the wire. They are in lower case, unlike the SDK's
 // constants.
 const (
 	DomainPending = "pending_certificate_dns_validation"
@@ -18,16 +18,16 @@ const (
 	DomainGone    = "" // there is no such domain
 )
 
-// ServeWithDNS starts a server that proves domains by a name server of the
-// test's.
+// ServeWithDNS starts a server that validates domains with the returned name
+// server.
 func ServeWithDNS(t testing.TB) (*Server, *dnstest.Server) {
 	t.Helper()
 	dns := dnstest.New(t)
 	return Serve(t, "--dns-resolver", dns.Addr), dns
 }
 
-// Domain returns a service's domain as DescribeCustomDomains tells it, with no
-// status when there is none.
+// Domain returns a custom domain of a service from DescribeCustomDomains. Without
+// such a domain its status is empty.
 func (s *Server) Domain(svc *types.Service, name string) types.CustomDomain {
 	s.T.Helper()
 	out, err := s.Client().DescribeCustomDomains(s.T.Context(), &apprunner.DescribeCustomDomainsInput{ServiceArn: svc.ServiceArn})
@@ -53,6 +53,7 @@ func (s *Server) WaitDomain(svc *types.Service, name, status string) types.Custo
 	return d
 }
 
+// AssociateDomain calls AssociateCustomDomain.
 func (s *Server) AssociateDomain(svc *types.Service, name string, www bool) {
 	s.T.Helper()
 	if _, err := s.Client().AssociateCustomDomain(s.T.Context(), &apprunner.AssociateCustomDomainInput{
@@ -62,21 +63,22 @@ func (s *Server) AssociateDomain(svc *types.Service, name string, www bool) {
 	}
 }
 
+// PublishRecords publishes the validation records of a domain.
 func PublishRecords(dns *dnstest.Server, d types.CustomDomain) {
 	for _, r := range d.CertificateValidationRecords {
 		dns.Set(*r.Name, *r.Value)
 	}
 }
 
-// atHost is the service as it is reached by another host name.
+// atHost returns a copy of the service with another host name.
 func atHost(svc *types.Service, host string) *types.Service {
 	at := *svc
 	at.ServiceUrl = &host
 	return &at
 }
 
-// WaitHostStatus waits until a host is answered with a status: routers learn of a
-// change a moment after its call.
+// WaitHostStatus waits until requests to a host are answered with a status. Routers
+// see a change a moment after its call.
 func (s *Server) WaitHostStatus(host string, want int) {
 	s.T.Helper()
 	Eventually(s.T, fmt.Sprintf("%s answers %d", host, want), func() (bool, string) {
@@ -85,7 +87,7 @@ func (s *Server) WaitHostStatus(host string, want int) {
 	})
 }
 
-// WaitHostGreeting waits until a host is answered by the app with the greeting.
+// WaitHostGreeting waits until the app answers requests to a host with a greeting.
 func (s *Server) WaitHostGreeting(host, greeting string) {
 	s.T.Helper()
 	Eventually(s.T, host+" answers "+greeting, func() (bool, string) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Shell runs the commands of people who push and deploy. Clients keep their
-// logins in its directory.
+// Shell runs commands that push and deploy images. Their logins are stored in a
+// directory of its own.
 type Shell struct {
 	*Server
 	t   testing.TB
@@ -37,7 +37,7 @@ func (sh Shell) Run(stdin string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// Must is run for commands that succeed.
+// Must is Run for commands that must succeed.
 func (sh Shell) Must(stdin string, args ...string) string {
 	sh.t.Helper()
 	out, err := sh.Run(stdin, args...)

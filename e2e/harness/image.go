@@ -11,8 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// WebImage is the image of the test app; version shows in its replies and makes
-// images of different versions differ.
+// WebImage returns an image of the test app. Its replies show the version.
 func WebImage(t testing.TB, version string) v1.Image {
 	t.Helper()
 	return imagetest.Run(t, App(t), imagetest.Options{
@@ -20,7 +19,7 @@ func WebImage(t testing.TB, version string) v1.Image {
 	})
 }
 
-// Keys returns the root access key, as the AWS clients read it.
+// Keys returns the root access key.
 func (s *Server) Keys() aws.Credentials {
 	s.T.Helper()
 	keys, err := s.Client().Options().Credentials.Retrieve(s.T.Context())
@@ -30,8 +29,8 @@ func (s *Server) Keys() aws.Credentials {
 	return keys
 }
 
-// Push sends an image to the server's registry as any client does and returns
-// the name by which services ask for it.
+// Push pushes an image to the server's registry and returns its identifier for
+// services.
 func (s *Server) Push(img v1.Image, repository string) string {
 	s.T.Helper()
 	k := s.Keys()

@@ -14,14 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Network is a network namespace that stands for a machine of its own. Tests
-// of what containers reach run the server in one, so that what answers there
-// is theirs, and so that nothing ever leaves this machine.
+// Network is a network namespace that stands for a machine. Tests of what
+// instances can reach run the server in one: everything there belongs to the test,
+// and no packet leaves this machine.
 type Network struct {
 	file *os.File
 }
 
-// NewNetwork makes a namespace with its loopback up.
+// NewNetwork makes a network namespace with its loopback up.
 func NewNetwork(t testing.TB) *Network {
 	t.Helper()
 	type result struct {
@@ -63,15 +63,15 @@ func NetworkOf(t testing.TB, p Process) *Network {
 	return &Network{f}
 }
 
-// Do runs f on a thread inside the namespace; nil is the machine's own.
-// f must not start goroutines that are to be inside too.
+// Do runs f on a thread inside the namespace. A nil Network is the machine's own.
+// Goroutines that f starts are not inside.
 func (n *Network) Do(f func() error) error {
 	if n == nil {
 		return f()
 	}
 	done := make(chan error)
 	go func() {
-		runtime.LockOSThread() // never unlocked: see newNetwork
+		runtime.LockOSThread() // never unlocked: see NewNetwork
 		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("enter the network namespace: %w", err)
 			return
@@ -121,8 +121,8 @@ func (n *Network) Serve(t testing.TB, address, text string) {
 	t.Cleanup(func() { s.Close() })
 }
 
-// Connect joins two namespaces by a cable, whose ends have the same name, and
-// gives each end its address, in CIDR form.
+// Connect joins two namespaces by a veth pair. Both ends have the same name, and
+// each has an address in CIDR form.
 func Connect(t testing.TB, cable string, a *Network, addrA string, b *Network, addrB string) {
 	t.Helper()
 	a.configure(t, func(h *netlink.Handle) error {
@@ -134,7 +134,7 @@ func Connect(t testing.TB, cable string, a *Network, addrA string, b *Network, a
 	b.Address(t, cable, addrB)
 }
 
-// Address gives a link another address and brings it up.
+// Address adds an address to a link and brings the link up.
 func (n *Network) Address(t testing.TB, link, cidr string) {
 	t.Helper()
 	n.configure(t, func(h *netlink.Handle) error {
@@ -150,7 +150,7 @@ func (n *Network) Address(t testing.TB, link, cidr string) {
 	})
 }
 
-// Route sends all that is not local to the gateway.
+// Route sets the default route.
 func (n *Network) Route(t testing.TB, gateway string) {
 	t.Helper()
 	n.configure(t, func(h *netlink.Handle) error {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The ports of servers lie below the range from which the kernel takes ports
-// for outgoing connections, so that a server finds its own free again after a
-// restart. Each process of tests has a share of them to itself.
+// Servers listen below the kernel's range of ephemeral ports, so that a server
+// finds its ports free after a restart. Each test process has its own share of
+// them.
 const (
 	firstPort     = 20000
 	portsPerShare = 1000

@@ -30,8 +30,8 @@ func racedBinary(t testing.TB) string {
 }
 
 // program compiles a main package of the module and returns the binary's path.
-// Binaries are kept below bin/e2e, where the go command finds out that they are
-// current: packages of tests that run at the same time compile them once.
+// Binaries are stored below bin/e2e. The go command sees that one is up to date, so
+// test packages that run in parallel compile it once.
 func program(t testing.TB, variable, pkg string, flags ...string) string {
 	t.Helper()
 	out, err := filepath.Abs(filepath.Join(Root, "bin", "e2e", filepath.Base(pkg)))
@@ -47,11 +47,11 @@ func program(t testing.TB, variable, pkg string, flags ...string) string {
 	return out
 }
 
-// built holds, by path, the functions that compile a program once a process.
+// built holds functions that compile a program once per process, by path.
 var built sync.Map
 
-// build runs a command that writes below bin. A lock keeps processes from
-// building at the same time.
+// build runs a command that writes below bin. A lock ensures that one process
+// builds at a time.
 func build(cmd *exec.Cmd) error {
 	dir := filepath.Join(Root, "bin", "e2e")
 	if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -18,18 +18,18 @@ import (
 	"github.com/google/nftables"
 )
 
-// Resources are what a server leaves on a machine, by kind: everything that must be
-// gone when its services are.
+// Resources are everything that a server leaves on a machine, by kind. All of it
+// must be gone once the services are deleted.
 type Resources map[string][]string
 
 // Process is one process of the machine.
 type Process struct {
 	Pid   int
-	start string // its start in clock ticks: with pid, its identity
+	start string // start time in clock ticks; with the pid it identifies the process
 	Name  string
 }
 
-// ResourcesOf records the world as far as it may belong to s.
+// ResourcesOf returns the resources of a server.
 func ResourcesOf(s *Server) Resources {
 	procs := []string{}
 	inside := ProcessesInCgroup(CgroupName(s.DataDir))
@@ -49,10 +49,10 @@ func ResourcesOf(s *Server) Resources {
 	}
 }
 
-// CgroupName is the name of the cgroup of a server's sandboxes, and networkName that
-// with which its network interfaces begin. They tell the servers of one machine
-// apart. TestLife checks that they are found while services run: a detector that
-// looks for the wrong names would find no leak ever.
+// CgroupName is the name of the cgroup of a server's sandboxes, and networkName the
+// prefix of its network interfaces. They differ between the servers of a machine.
+// TestLife checks that resources with these names exist while services run, since
+// a search for the wrong names would never find a leak.
 func CgroupName(dir string) string {
 	return fmt.Sprintf("slipway-%08x", hash(filepath.Join(dir, "runtime")))
 }
@@ -74,7 +74,7 @@ func (s *Server) own() []int {
 	return own
 }
 
-// missingFrom returns what is in w and was not in before.
+// missingFrom returns the resources in w that are not in before.
 func (w Resources) missingFrom(before Resources) []string {
 	var more []string
 	for kind, items := range w {
@@ -88,8 +88,8 @@ func (w Resources) missingFrom(before Resources) []string {
 	return more
 }
 
-// assertNothingLeft fails unless all that the server made is gone. It is asked
-// after the last service's deletion and the server's end.
+// assertNothingLeft fails unless everything that the server made is gone. The
+// services must be deleted and the server must have ended.
 func (s *Server) assertNothingLeft() {
 	s.T.Helper()
 	Eventually(s.T, "nothing is left behind", func() (bool, string) {
@@ -98,10 +98,9 @@ func (s *Server) assertNothingLeft() {
 	})
 }
 
-// belonging returns the processes, except those named, that have anything to
-// do with dir: their command line, environment, working directory, binary,
-// open files or mounts lie there. It finds instances without knowing how the
-// server names or groups them.
+// belonging returns the processes that refer to dir by their command line,
+// environment, working directory, binary, open files or mounts, except the given
+// ones. It finds instances without knowing how the server names or groups them.
 func belonging(dir string, except []int) []Process {
 	var all []Process
 	entries, _ := os.ReadDir("/proc")
@@ -121,7 +120,7 @@ func touches(pid int, dir string) bool {
 	proc := fmt.Sprintf("/proc/%d/", pid)
 	for _, name := range []string{"cmdline", "environ", "mountinfo", "cgroup"} {
 		if name == "mountinfo" && sharesMounts(pid) {
-			continue // a mount of the machine's is everybody's
+			continue // every process sees the machine's mounts
 		}
 		if b, err := os.ReadFile(proc + name); err == nil && bytes.Contains(b, []byte(dir)) {
 			return true
@@ -138,8 +137,7 @@ func touches(pid int, dir string) bool {
 	})
 }
 
-// ProcessesInCgroup returns the processes in cgroups with name in their path: nobody
-// else's processes can be among them.
+// ProcessesInCgroup returns the processes in cgroups with name in their path.
 func ProcessesInCgroup(name string) []int {
 	var all []int
 	entries, _ := os.ReadDir("/proc")
@@ -155,8 +153,8 @@ func ProcessesInCgroup(name string) []int {
 	return all
 }
 
-// sharesMounts reports whether the process has the mount namespace of this one,
-// or cannot be asked.
+// sharesMounts reports whether the process is in the mount namespace of this one,
+// or can't be inspected.
 func sharesMounts(pid int) bool {
 	ours, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
@@ -181,8 +179,8 @@ func identify(pid int) (Process, bool) {
 	return Process{Pid: pid, start: f[19], Name: string(b[open+1 : end])}, true
 }
 
-// mountsBelow returns the mount points in this process's mount namespace that
-// lie below dir or show it in their options, deepest first.
+// mountsBelow returns the mount points of this process's mount namespace that are
+// below dir or name it in their options, deepest first.
 func mountsBelow(dir string) []string {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -255,22 +253,22 @@ func tables(t testing.TB, n *Network, name string) []string {
 	return names
 }
 
-// files returns what lies below dir at the patterns: sandboxes, disks, what was
-// left unfinished.
+// files returns the files below dir that match the patterns: sandboxes, disks,
+// unfinished downloads.
 func files(dir string, patterns ...string) []string {
 	all := []string{}
 	for _, p := range patterns {
 		found, err := filepath.Glob(filepath.Join(dir, p))
 		if err != nil {
-			panic(err) // the patterns are ours
+			panic(err) // a pattern is malformed
 		}
 		all = append(all, found...)
 	}
 	return all
 }
 
-// InstanceProcesses returns the processes of the server's applications, by the
-// program's file name: what runs inside, without the init that keeps it.
+// InstanceProcesses returns the processes of the server's instances that run a
+// program of that file name. The init of an instance is not among them.
 func (s *Server) InstanceProcesses(program string) []Process {
 	var all []Process
 	for _, pid := range ProcessesInCgroup(CgroupName(s.DataDir)) {
@@ -286,15 +284,14 @@ func (s *Server) InstanceProcesses(program string) []Process {
 	return all
 }
 
-// Alive reports whether exactly this process, not one that took its id, runs.
+// Alive reports whether this very process runs, and not another with its pid.
 func (p Process) Alive() bool {
 	now, ok := identify(p.Pid)
 	return ok && now.start == p.start
 }
 
-// AssertNoFilesNamed fails when a file below the data directory bears one of
-// the ids in its path, logs excepted: they can be read for a while after a
-// service's deletion.
+// AssertNoFilesNamed fails when the path of a file below the data directory contains
+// one of the ids. Logs are excepted, since they outlive a service for a while.
 func (s *Server) AssertNoFilesNamed(ids ...string) {
 	s.T.Helper()
 	Eventually(s.T, "files of what was deleted are gone", func() (bool, string) {
@@ -318,7 +315,7 @@ func (s *Server) AssertNoFilesNamed(ids ...string) {
 	})
 }
 
-// DiskUsed returns the bytes that the data directory occupies.
+// DiskUsed returns the bytes that the data directory occupies on disk.
 func (s *Server) DiskUsed() int64 {
 	var sum int64
 	filepath.WalkDir(s.DataDir, func(_ string, d fs.DirEntry, err error) error {

@@ -9,7 +9,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// ServiceSecrets keeps the secrets of a service on its server.
+// ServiceSecrets is a server with a secret and a parameter that a service refers to.
 type ServiceSecrets struct {
 	*Server
 	Secrets    *secretsmanager.Client
@@ -28,11 +28,11 @@ func NewServiceSecrets(s *Server) *ServiceSecrets {
 	return k
 }
 
-// SecretValue is the value that stands for a word: long enough to be found where it
-// must not be.
+// SecretValue returns a secret value with the word in it. It is long enough to be
+// recognised in files and logs.
 func SecretValue(word string) string { return "secret-value-" + word }
 
-// Put gives both the secret and the parameter a value.
+// Put sets the value of both the secret and the parameter.
 func (k *ServiceSecrets) Put(word string) {
 	k.T.Helper()
 	ctx := k.T.Context()

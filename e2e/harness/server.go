@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// ready is what the server writes when all its listeners serve.
+// ready is the server's ready file, which it writes when all its listeners serve.
 type ready struct {
 	API         string `json:"api"`
 	HTTP        string `json:"http"`
@@ -27,20 +27,20 @@ type ready struct {
 	Endpoints map[string]string `json:"endpoints"`
 }
 
-// Server is a `slipway serve` of a test's own. Its data directory and ports
-// outlive its process, so that it can be killed and started again.
+// Server is a `slipway serve` of a test. Its data directory and ports outlive its
+// process, so that it can be killed and started again.
 type Server struct {
 	T       testing.TB
 	Binary  string
-	DataDir string // data directory
+	DataDir string // the data directory
 	args    []string
-	Env     []string // of the process; nil for the test's own
+	Env     []string // environment of the process; nil for the test's own
 	ready
 	Output *output
-	net    *Network // where its process runs; nil is the machine's own
+	net    *Network // network namespace of the process; nil is the machine's own
 
-	// http makes a connection per request, so that no test profits from one that
-	// a former process left.
+	// HTTPClient opens a connection per request, so that no test reuses one that a
+	// former process accepted.
 	HTTPClient *http.Client
 
 	Before Resources // what the machine held before the first start
@@ -51,16 +51,16 @@ type Server struct {
 	err  error         // how it ended
 }
 
-// Serve starts a server with extra flags. When the test ends it deletes what
-// the test left, stops the server and, if the test passed so far, fails when
-// anything of it is still on the machine.
+// Serve starts a server with further flags. When the test ends, its services are
+// deleted and the server is stopped. A test that passed so far fails when the server
+// left anything on the machine.
 func Serve(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	return ServeIn(t, nil, append([]string{"--api-addr", FreeAddr(t), "--http-addr", FreeAddr(t)}, flags...)...)
 }
 
-// ServeRaced is serve with the race detector in the server: it then ends with
-// an error when it has seen a race.
+// ServeRaced is Serve with the race detector in the server, which exits with an
+// error when it has seen a race.
 func ServeRaced(t testing.TB, flags ...string) *Server {
 	t.Helper()
 	s := Prepare(t, nil, append([]string{"--api-addr", FreeAddr(t), "--http-addr", FreeAddr(t)}, flags...)...)
@@ -69,7 +69,7 @@ func ServeRaced(t testing.TB, flags ...string) *Server {
 	return s
 }
 
-// ServeIn is serve in a network namespace. The flags name the addresses.
+// ServeIn is Serve in a network namespace. The flags must set the addresses.
 func ServeIn(t testing.TB, n *Network, flags ...string) *Server {
 	t.Helper()
 	s := Prepare(t, n, flags...)
@@ -77,7 +77,7 @@ func ServeIn(t testing.TB, n *Network, flags ...string) *Server {
 	return s
 }
 
-// Prepare is serveIn without the start.
+// Prepare is ServeIn without the start.
 func Prepare(t testing.TB, n *Network, flags ...string) *Server {
 	t.Helper()
 	dir := t.TempDir()
@@ -89,7 +89,7 @@ func Prepare(t testing.TB, n *Network, flags ...string) *Server {
 	return s
 }
 
-// Start starts the process and waits until all its listeners serve.
+// Start starts the server's process and waits until all its listeners serve.
 func (s *Server) Start() {
 	s.T.Helper()
 	file := s.args[4]
@@ -163,7 +163,7 @@ func (s *Server) Kill() {
 	<-done
 }
 
-// Stop ends the server as an operator does and asserts a clean end.
+// Stop ends the server by SIGTERM and checks that it exits with 0.
 func (s *Server) Stop() {
 	s.T.Helper()
 	p, done := s.running()
@@ -183,7 +183,8 @@ func (s *Server) Stop() {
 	}
 }
 
-// cleanUp removes what the test left and looks for leaks.
+// cleanUp deletes the services that the test left, stops the server and checks for
+// leaks.
 func (s *Server) cleanUp() {
 	if s.T.Failed() {
 		s.T.Logf("the server's output:\n%s", s.Output)
@@ -202,8 +203,8 @@ func (s *Server) cleanUp() {
 	}
 }
 
-// killAll kills whatever of the server still lives: a failed test must not leave
-// containers behind.
+// killAll kills the server and its instances and unmounts their file systems, since
+// a failed test must not leave them behind.
 func (s *Server) killAll() {
 	if p, done := s.running(); p != nil {
 		p.Kill()
@@ -217,14 +218,13 @@ func (s *Server) killAll() {
 	}
 }
 
-// HostPort is the address of the services' listener.
+// HostPort is the address at which the services answer.
 func (s *Server) HostPort() string { return strings.TrimPrefix(s.HTTP, "http://") }
 
-// RegistryHost is the host that images of the server's registry are named by.
+// RegistryHost is the registry host in image references.
 func (s *Server) RegistryHost() string { return strings.TrimPrefix(s.Registry, "http://") }
 
-// RunSlipway runs the binary as a client of this server and returns what it
-// printed.
+// RunSlipway runs a client verb and returns its standard output and standard error.
 func (s *Server) RunSlipway(args ...string) (string, error) {
 	var out bytes.Buffer
 	err := s.net.Do(func() error {
@@ -236,7 +236,7 @@ func (s *Server) RunSlipway(args ...string) (string, error) {
 	return out.String(), err
 }
 
-// ClientEnv is the environment that points AWS's clients at this server.
+// ClientEnv returns the environment that points AWS's clients at the server.
 func (s *Server) ClientEnv() []string {
 	return append(os.Environ(),
 		"AWS_SHARED_CREDENTIALS_FILE="+s.Credentials,
@@ -247,7 +247,7 @@ func (s *Server) ClientEnv() []string {
 	)
 }
 
-// output collects what a process writes. Its zero value is ready.
+// output collects what a process writes. The zero value is ready to use.
 type output struct {
 	mu sync.Mutex // guards b
 	b  bytes.Buffer

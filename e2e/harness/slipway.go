@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// MustSlipway runs a client verb that must succeed and returns its standard output.
+// MustSlipway runs a client verb that must succeed, and returns its standard output.
 func (s *Server) MustSlipway(t *testing.T, args ...string) string {
 	t.Helper()
 	code, stdout, stderr := s.ExecSlipway(t, args...)
@@ -17,6 +17,7 @@ func (s *Server) MustSlipway(t *testing.T, args ...string) string {
 	return stdout
 }
 
+// ExecSlipway runs a client verb and returns its exit code and outputs.
 func (s *Server) ExecSlipway(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), s.Binary, args...)

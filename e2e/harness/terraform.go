@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// mirrors are where a Terraform provider may lie on a machine that cannot
-// fetch one; the first is for whoever keeps it elsewhere.
+// mirrors are directories that may hold Terraform's AWS provider, so that it need
+// not be downloaded. TF_PLUGIN_MIRROR names another one.
 var mirrors = []string{os.Getenv("TF_PLUGIN_MIRROR"), "/opt/*", "/usr/share/terraform/*", "/usr/local/share/terraform/plugins", "/root/.terraform.d/plugins"}
 
 // Terraform runs Terraform in a directory of its own.
@@ -22,14 +22,14 @@ type Terraform struct {
 	Env []string
 }
 
-// NewTerraform lays out a directory with main.tf and further files of
+// NewTerraform makes a directory with main.tf and further files of
 // testdata/service.
 func NewTerraform(t testing.TB, s *Server, image string, further ...string) *Terraform {
 	t.Helper()
 	return NewTerraformIn(t, s, image, "testdata/service", further...)
 }
 
-// NewTerraformIn is newTerraform with the files of another directory.
+// NewTerraformIn is NewTerraform with the files of another directory.
 func NewTerraformIn(t testing.TB, s *Server, image, from string, further ...string) *Terraform {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
@@ -81,17 +81,20 @@ func (f *Terraform) Run(code int, greeting string, args ...string) string {
 	return string(out)
 }
 
+// Apply applies the configuration.
 func (f *Terraform) Apply(greeting string) {
 	f.T.Helper()
 	f.Run(0, greeting, "apply", "-auto-approve", "-input=false", "-no-color")
 }
 
-// Plan's exit code is 0 when nothing is to be changed and 2 otherwise.
+// Plan plans and checks the exit code: 0 when there is nothing to change, 2
+// otherwise.
 func (f *Terraform) Plan(code int, greeting string) {
 	f.T.Helper()
 	f.Run(code, greeting, "plan", "-detailed-exitcode", "-input=false", "-no-color")
 }
 
+// Outputs returns the outputs.
 func (f *Terraform) Outputs() map[string]string {
 	f.T.Helper()
 	var values map[string]struct{ Value string }

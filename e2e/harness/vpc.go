@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// CreateVPCConnector makes a VPC connector to the subnets and returns its ARN.
+// CreateVPCConnector creates a VPC connector to the subnets and returns its ARN.
 func (s *Server) CreateVPCConnector(name string, subnets ...string) string {
 	s.T.Helper()
 	out, err := s.Client().CreateVpcConnector(s.T.Context(), &apprunner.CreateVpcConnectorInput{VpcConnectorName: &name, Subnets: subnets})
@@ -17,7 +17,8 @@ func (s *Server) CreateVPCConnector(name string, subnets ...string) string {
 	return *out.VpcConnector.VpcConnectorArn
 }
 
-// EgressThrough is the way out by a connector, or all instances' where it is "".
+// EgressThrough returns the configuration of egress through a VPC connector, or of
+// the default egress where the ARN is empty.
 func EgressThrough(connector string) *types.NetworkConfiguration {
 	e := &types.EgressConfiguration{EgressType: types.EgressTypeDefault}
 	if connector != "" {
@@ -26,13 +27,14 @@ func EgressThrough(connector string) *types.NetworkConfiguration {
 	return &types.NetworkConfiguration{EgressConfiguration: e}
 }
 
-// PrivateNetwork is the network configuration of a service that is not public, or of
-// one that is.
+// PrivateNetwork returns the network configuration of a private service, or of a
+// public one.
 func PrivateNetwork(yes bool) *types.NetworkConfiguration {
 	return &types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: !yes}}
 }
 
-// WaitIngressConnection waits until a connection has a status and returns it.
+// WaitIngressConnection waits until a VPC ingress connection has a status, and
+// returns it.
 func (s *Server) WaitIngressConnection(arn string, want types.VpcIngressConnectionStatus) *types.VpcIngressConnection {
 	s.T.Helper()
 	var c *types.VpcIngressConnection
@@ -47,8 +49,8 @@ func (s *Server) WaitIngressConnection(arn string, want types.VpcIngressConnecti
 	return c
 }
 
-// WaitStatus waits until an address answers a host's requests with a code; what
-// changed reaches the router a moment after its commit.
+// WaitStatus waits until an address answers requests to a host with a status. The
+// router sees a change a moment after its commit.
 func (s *Server) WaitStatus(addr, host string, want int) {
 	s.T.Helper()
 	Eventually(s.T, fmt.Sprintf("%s answers %d for %s", addr, want, host), func() (bool, string) {

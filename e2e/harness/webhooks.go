@@ -11,8 +11,8 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
-// WebhookReceiver is a webhook's receiver that verifies every request and refuses
-// every seventh one.
+// WebhookReceiver receives the requests of a webhook. It verifies their signatures
+// and refuses every seventh one.
 type WebhookReceiver struct {
 	t      testing.TB
 	verify *standardwebhooks.Webhook
@@ -20,15 +20,16 @@ type WebhookReceiver struct {
 	mu       sync.Mutex // guards what follows
 	requests int
 	seen     map[string]bool     // ids of events
-	told     map[string][]string // what the events of a service said, in order of first arrival
+	told     map[string][]string // statuses of the events of each service, in order of first arrival
 }
 
-// NewWebhookReceiver returns a receiver that knows no secret yet.
+// NewWebhookReceiver returns a receiver. SetSecret must be called before the first
+// request.
 func NewWebhookReceiver(t testing.TB) *WebhookReceiver {
 	return &WebhookReceiver{t: t, seen: map[string]bool{}, told: map[string][]string{}}
 }
 
-// SetSecret sets the secret that verifies requests, before the first of them.
+// SetSecret sets the secret that requests are verified with.
 func (r *WebhookReceiver) SetSecret(secret string) {
 	r.t.Helper()
 	var err error
@@ -69,7 +70,7 @@ func (r *WebhookReceiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// Told returns what the service's events said so far.
+// Told returns the statuses of the service's events so far.
 func (r *WebhookReceiver) Told(service string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

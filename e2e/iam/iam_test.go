@@ -15,15 +15,16 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestIAMBoto3 restricts a user; the script says what it expects.
+// TestIAMBoto3 restricts a user with Debian's boto3. The script holds the
+// expectations.
 func TestIAMBoto3(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t, "--isolated", "--warm", "0")
 	s.Boto3("iam.py", s.API)
 }
 
-// createRestrictedUser makes a user with a key under a policy of these statements, and
-// returns the environment of clients that use it.
+// createRestrictedUser creates a user with an access key and a policy of these
+// statements. env is the environment of clients that use the key.
 func createRestrictedUser(s *harness.Server, user, statements string) (key, secret string, env []string) {
 	s.T.Helper()
 	file := filepath.Join(s.T.TempDir(), "policy.json")
@@ -49,7 +50,7 @@ func createRestrictedUser(s *harness.Server, user, statements string) (key, secr
 	return key, secret, append(s.ClientEnv(), "AWS_ACCESS_KEY_ID="+key, "AWS_SECRET_ACCESS_KEY="+secret)
 }
 
-// TestIAMAWSCLI restricts a user and lets the AWS CLI be it.
+// TestIAMAWSCLI makes calls as a restricted user with the AWS CLI.
 func TestIAMAWSCLI(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t, "--isolated", "--warm", "0")
@@ -105,7 +106,7 @@ func TestIAMRegistry(t *testing.T) {
 	if _, err := remote.Get(ref("theirs/web:1"), ann...); err == nil || !strings.Contains(err.Error(), "DENIED: User: arn:aws:iam::000000000000:user/ann is not authorized to perform: ecr:BatchGetImage") {
 		t.Errorf("a pull: %v", err)
 	}
-	// A push begins by asking for a blob, with HEAD, whose answer has no words.
+	// A push begins with a HEAD request for a blob, whose answer has no message.
 	if err := remote.Write(ref("theirs/web:2"), img, ann...); err == nil || !strings.Contains(err.Error(), "403 Forbidden") {
 		t.Errorf("a push: %v", err)
 	}

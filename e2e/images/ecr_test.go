@@ -13,9 +13,9 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// TestPushAndDeploy does what deployment scripts do with ECR: log in with a
-// token, push, deploy by the repository's URI, and give an image another tag,
-// which deploys by itself.
+// TestPushAndDeploy does what deployment scripts do with ECR: it logs in with a
+// token, pushes, deploys by the repository's URI, and moves a tag, which triggers an
+// automatic deployment.
 func TestPushAndDeploy(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("skopeo"); err != nil {
@@ -96,11 +96,11 @@ func TestPushAndDeploy(t *testing.T) {
 		t.Errorf("images %+v, want two", images.Details)
 	}
 	sh.ECR("delete-repository", "--repository-name", "team/web", "--force")
-	version("2") // what runs, runs on
+	version("2") // running instances don't need the repository
 }
 
-// TestBoto3ECR walks through ECR's calls with Debian's boto3; the script says
-// what it expects.
+// TestBoto3ECR makes ECR's calls with Debian's boto3. The script holds the
+// expectations.
 func TestBoto3ECR(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)

@@ -9,8 +9,8 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// TestRegistry pushes with skopeo and pulls what was pushed, also after a
-// restart, and gets nothing without credentials.
+// TestRegistry pushes with skopeo, and pulls the image before and after a restart.
+// Without credentials both are refused.
 func TestRegistry(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("skopeo"); err != nil {

@@ -18,16 +18,16 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// failure is a creation that must fail, and the words that its history must
-// hold for a person to act on.
+// failure is a creation that must fail, and the words that the deployment log must
+// contain.
 type failure struct {
 	name  string
 	spec  harness.Spec
 	words []string
 }
 
-// TestFailedCreations creates services that cannot run. Each must end as
-// CREATE_FAILED with its reason in the events and nothing running.
+// TestFailedCreations creates services that can't run. Each must end CREATE_FAILED
+// with its reason in the deployment log and nothing running.
 func TestFailedCreations(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t, "--health-limit", "5s")
@@ -85,8 +85,8 @@ func names(all []harness.Process) []string {
 	return out
 }
 
-// TestFailedUpdate updates a service to something that cannot run: the
-// operation must be rolled back and the old version never stop serving.
+// TestFailedUpdate updates a service to a version that can't run. The operation must
+// be rolled back, and the old version must serve throughout.
 func TestFailedUpdate(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)
@@ -140,7 +140,7 @@ func TestDiskFull(t *testing.T) {
 	if err := syscall.Mount("tmpfs", s.DataDir, "tmpfs", 0, "size=80m"); err != nil {
 		t.Fatal(err)
 	}
-	s.Before = harness.ResourcesOf(s) // the mount is ours: the server's end unmounts what lies at its directory
+	s.Before = harness.ResourcesOf(s) // with the mount, which the test made and cleanUp unmounts
 	s.Start()
 	svc := s.RunningService("small", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "web:1"), Env: map[string]string{"GREETING": "small"}})
 
@@ -170,7 +170,7 @@ func TestDiskFull(t *testing.T) {
 	s.WaitSucceeded(svc, *pause.OperationId)
 }
 
-// bulky is the test app with n bytes that do not compress beside it.
+// bulky returns an image of the test app with n bytes that don't compress.
 func bulky(t testing.TB, n int) v1.Image {
 	t.Helper()
 	b := make([]byte, n)

@@ -14,8 +14,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestLife leads a service of three instances through its whole life with the
-// Go SDK, under the race detector.
+// TestLife takes a service of three instances from its creation to its deletion with
+// the Go SDK. The server runs with the race detector.
 func TestLife(t *testing.T) {
 	t.Parallel()
 	s := harness.ServeRaced(t)
@@ -29,7 +29,7 @@ func TestLife(t *testing.T) {
 	}
 	seen := map[string]int{}
 	first := s.AskAll(svc, 3, "one")
-	least := map[string]int{"mount": 0, "table": 1} // mounts are those of instances, out of our sight; a network has one table
+	least := map[string]int{"mount": 0, "table": 1} // mounts are in the instances' own namespaces; a network has one table
 	for kind, found := range harness.ResourcesOf(s) {
 		if n, ok := least[kind]; len(found) < n || !ok && len(found) < 3 {
 			t.Errorf("found %v as %s of a running server: what was leaked would not be found either", found, kind)
@@ -87,8 +87,8 @@ func TestLife(t *testing.T) {
 	s.AssertNoFilesNamed(append(slices.Collect(maps.Keys(seen)), *svc.ServiceId)...)
 }
 
-// assertHistory checks that ListOperations shows the life of TestLife, newest
-// first; the ids are those the calls returned, but for the creation's.
+// assertHistory checks that ListOperations lists the operations of TestLife, newest
+// first. The ids are those that the calls returned, without the creation's.
 func assertHistory(s *harness.Server, svc *types.Service, ids ...string) {
 	s.T.Helper()
 	out, err := s.Client().ListOperations(s.T.Context(), &apprunner.ListOperationsInput{ServiceArn: svc.ServiceArn})

@@ -22,7 +22,7 @@ const (
 	pace     = 4 * time.Millisecond // between requests: 250 a second
 )
 
-// load sends requests to a service at a steady rate, whatever becomes of them.
+// load sends requests to a service at a steady rate.
 type load struct {
 	s      *harness.Server
 	svc    *types.Service
@@ -48,7 +48,7 @@ func (l *load) run(ctx context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for range 2 {
-		wg.Go(func() { l.linger(ctx) })
+		wg.Go(func() { l.sendSlow(ctx) })
 	}
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
@@ -63,9 +63,9 @@ func (l *load) run(ctx context.Context) {
 	}
 }
 
-// linger sends one request of two seconds after the other until ctx ends, so
-// that an instance that is taken away hardly ever has nothing to do.
-func (l *load) linger(ctx context.Context) {
+// sendSlow sends requests that take two seconds, one after the other, until ctx
+// ends. An instance that is stopped is then rarely idle.
+func (l *load) sendSlow(ctx context.Context) {
 	for ctx.Err() == nil {
 		l.sent.Add(1)
 		l.note(l.one(2000))
@@ -105,8 +105,8 @@ func (l *load) note(r harness.Reply, err error) {
 	l.by["version "+r.Version+" greeting "+r.Greeting]++
 }
 
-// passes waits until the load has sent n more requests: what was just changed
-// has then been under load.
+// passes waits until the load has sent n more requests, so that a change has been
+// under load.
 func (l *load) passes(n int64) {
 	l.s.T.Helper()
 	want := l.sent.Load() + n
@@ -173,7 +173,7 @@ func TestNoRequestIsLost(t *testing.T) {
 	}
 }
 
-// waitRunning waits until a service runs a number of instances.
+// waitRunning waits until the number of running instances satisfies holds.
 func waitRunning(s *harness.Server, svc *types.Service, what string, holds func(n int) bool) {
 	s.T.Helper()
 	deadline := time.Now().Add(4 * harness.Timeout) // scaling in is slow on purpose

@@ -19,8 +19,8 @@ import (
 func activateDomain(s *harness.Server, svc *types.Service, dns *dnstest.Server, name string, www bool) {
 	s.T.Helper()
 	s.AssociateDomain(svc, name, www)
-	// Records may be there from another domain: then it is pending for a moment.
-	harness.Eventually(s.T, "the records of "+name+" are told", func() (bool, string) {
+	// Where another domain's records suffice, this one is pending for a moment only.
+	harness.Eventually(s.T, "the records of "+name+" are shown", func() (bool, string) {
 		d := s.Domain(svc, name)
 		harness.PublishRecords(dns, d)
 		return len(d.CertificateValidationRecords) > 0, string(d.Status)
@@ -28,8 +28,8 @@ func activateDomain(s *harness.Server, svc *types.Service, dns *dnstest.Server, 
 	s.WaitDomain(svc, name, harness.DomainActive)
 }
 
-// TestCustomDomains leads domains of two services through their lives, with a
-// server that is killed in every state.
+// TestCustomDomains takes the domains of two services through all their states, and
+// kills the server in each.
 func TestCustomDomains(t *testing.T) {
 	t.Parallel()
 	s, dns := harness.ServeWithDNS(t)
@@ -55,7 +55,7 @@ func TestCustomDomains(t *testing.T) {
 	s.WaitHostGreeting("www.example.com", "shop")
 	s.WaitHostStatus("blog.example.com", 404)
 
-	// A wildcard has what no name is spelt out for, whosever that is.
+	// A wildcard serves the names that no domain spells out, of any service.
 	activateDomain(s, blog, dns, "*.example.com", false)
 	s.WaitHostGreeting("blog.example.com", "blog")
 	s.WaitHostGreeting("www.example.com", "shop")
@@ -94,7 +94,7 @@ func TestCustomDomains(t *testing.T) {
 	s.WaitHostGreeting("www.example.com", "blog") // by the wildcard
 	s.WaitDomain(shop, "example.com", harness.DomainGone)
 
-	// A deleted service gives its domains back.
+	// The domains of a deleted service can be associated again.
 	del, err := s.Client().DeleteService(t.Context(), &apprunner.DeleteServiceInput{ServiceArn: blog.ServiceArn})
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,8 @@ func TestCustomDomains(t *testing.T) {
 	s.AssociateDomain(shop, "*.example.com", false)
 }
 
-// TestLocalhostNeedsNoProof tries a domain on one machine, with our own client.
+// TestLocalhostNeedsNoProof associates a domain below localhost with the slipway
+// command.
 func TestLocalhostNeedsNoProof(t *testing.T) {
 	t.Parallel()
 	s, _ := harness.ServeWithDNS(t)
@@ -124,8 +125,8 @@ func TestLocalhostNeedsNoProof(t *testing.T) {
 	s.WaitHostStatus("shop.localhost", 404)
 }
 
-// TestPrivateCustomDomain reaches a private service by a domain of its own: at
-// the VPC endpoint that leads to it, and nowhere else.
+// TestPrivateCustomDomain reaches a private service by a custom domain at its VPC
+// endpoint, and nowhere else.
 func TestPrivateCustomDomain(t *testing.T) {
 	t.Parallel()
 	door := harness.FreeAddr(t)
@@ -159,7 +160,7 @@ func TestPrivateCustomDomain(t *testing.T) {
 	s.WaitIngressConnection(*c.VpcIngressConnectionArn, types.VpcIngressConnectionStatusDeleted)
 }
 
-// TestCustomDomainAWSCLI does it with the AWS CLI.
+// TestCustomDomainAWSCLI associates a domain with the AWS CLI.
 func TestCustomDomainAWSCLI(t *testing.T) {
 	t.Parallel()
 	s, dns := harness.ServeWithDNS(t)

@@ -19,9 +19,8 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// nested compiles a program of the module in testdata/otlp, which has
-// OpenTelemetry's SDK and gRPC to itself. A machine that can't fetch them skips
-// the test.
+// nested compiles a program of the module in testdata/otlp, which alone depends on
+// OpenTelemetry's SDK and gRPC. The test is skipped where they can't be downloaded.
 func nested(t *testing.T, name string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), name)
@@ -44,7 +43,7 @@ type collector struct {
 	spans []string
 }
 
-// newCollector starts one on the host's loopback.
+// newCollector starts a collector on the host's loopback.
 func newCollector(t *testing.T) *collector {
 	t.Helper()
 	cmd := exec.Command(nested(t, "collector"), "127.0.0.1:0")

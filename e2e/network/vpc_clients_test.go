@@ -10,8 +10,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestVPCBoto3 leads connectors and connections through their lives with
-// Debian's boto3; the script says what it expects.
+// TestVPCBoto3 creates, uses and deletes VPC connectors and VPC ingress connections
+// with Debian's boto3. The script holds the expectations.
 func TestVPCBoto3(t *testing.T) {
 	t.Parallel()
 	entry := harness.FreeAddr(t)
@@ -19,7 +19,7 @@ func TestVPCBoto3(t *testing.T) {
 	s.Boto3("vpc.py", s.API, entry, s.Push(harness.WebImage(t, "1"), "boto:latest"))
 }
 
-// TestVPCAWSCLI does the same in few words with the AWS CLI.
+// TestVPCAWSCLI does the same, in short, with the AWS CLI.
 func TestVPCAWSCLI(t *testing.T) {
 	t.Parallel()
 	entry := harness.FreeAddr(t)

@@ -16,7 +16,7 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// serveDNS serves DNS at an address inside: every name is there.
+// serveDNS serves DNS at an address inside. Every name resolves to that address.
 func serveDNS(n *harness.Network, t testing.TB, addr string) {
 	t.Helper()
 	var c net.PacketConn
@@ -40,8 +40,8 @@ func serveDNS(n *harness.Network, t testing.TB, addr string) {
 	t.Cleanup(func() { s.Shutdown() })
 }
 
-// TestVPCEgress looks from inside of instances at a machine with an internet
-// and two private networks behind it.
+// TestVPCEgress checks from inside of instances what they reach: an internet and two
+// private networks behind the host.
 func TestVPCEgress(t *testing.T) {
 	t.Parallel()
 	host, outside, near, other := harness.NewNetwork(t), harness.NewNetwork(t), harness.NewNetwork(t), harness.NewNetwork(t)
@@ -67,7 +67,7 @@ func TestVPCEgress(t *testing.T) {
 	own := []string{ // of the host, and of the server on it
 		"127.0.0.1:9001", "127.0.0.1:8070", "198.51.100.1:9002", "198.51.100.1:8070", "10.20.0.1:9002", "10.20.0.1:8070", "10.20.0.1:8080",
 	}
-	look := func(by *types.Service, reached []string, refused ...string) {
+	reach := func(by *types.Service, reached []string, refused ...string) {
 		t.Helper()
 		for _, to := range reached {
 			if held, detail := s.Attack(t, by, "dial", url.Values{"to": {to}}); held {
@@ -79,14 +79,14 @@ func TestVPCEgress(t *testing.T) {
 		}
 	}
 	outward := []string{"198.51.100.2:80"}
-	look(free, outward, "10.20.0.2:80", "10.30.0.2:80")
+	reach(free, outward, "10.20.0.2:80", "10.30.0.2:80")
 	inside := []string{"10.20.0.2:80", "database.internal:80"}
-	look(confined, inside, "198.51.100.2:80", "10.30.0.2:80", "198.51.100.2:53")
+	reach(confined, inside, "198.51.100.2:80", "10.30.0.2:80", "198.51.100.2:53")
 
 	s.Kill()
 	s.Start()
-	look(confined, inside, "198.51.100.2:80", "10.30.0.2:80")
-	look(free, outward, "10.20.0.2:80", "10.30.0.2:80")
+	reach(confined, inside, "198.51.100.2:80", "10.30.0.2:80")
+	reach(free, outward, "10.20.0.2:80", "10.30.0.2:80")
 
 	update := func(svc *types.Service, n *types.NetworkConfiguration) {
 		t.Helper()
@@ -97,15 +97,15 @@ func TestVPCEgress(t *testing.T) {
 		s.WaitSucceeded(svc, *out.OperationId)
 	}
 	update(confined, harness.EgressThrough(""))
-	look(confined, outward, "10.20.0.2:80", "10.30.0.2:80")
+	reach(confined, outward, "10.20.0.2:80", "10.30.0.2:80")
 	update(free, harness.EgressThrough(s.CreateVPCConnector("both", "subnet-near", "subnet-other")))
-	look(free, append(inside, "10.30.0.2:80"), "198.51.100.2:80")
+	reach(free, append(inside, "10.30.0.2:80"), "198.51.100.2:80")
 
 	refusesEgress(s, confined, s.CreateVPCConnector("lost", "subnet-near", "subnet-lost"))
 }
 
-// refusesEgress expects that a service can't be given a connector one of whose
-// subnets the server has no network for.
+// refusesEgress checks that a service can't use a connector to a subnet that the
+// server has no network for.
 func refusesEgress(s *harness.Server, svc *types.Service, connector string) {
 	s.T.Helper()
 	_, err := s.Client().UpdateService(s.T.Context(), &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn, NetworkConfiguration: harness.EgressThrough(connector)})
@@ -119,7 +119,7 @@ func refusesEgress(s *harness.Server, svc *types.Service, connector string) {
 	}
 }
 
-// updateIngressConnection leads a connection through another endpoint.
+// updateIngressConnection moves a VPC ingress connection to another endpoint.
 func updateIngressConnection(s *harness.Server, arn, vpc, endpoint string, want types.VpcIngressConnectionStatus) *types.VpcIngressConnection {
 	s.T.Helper()
 	out, err := s.Client().UpdateVpcIngressConnection(s.T.Context(), &apprunner.UpdateVpcIngressConnectionInput{
@@ -134,8 +134,8 @@ func updateIngressConnection(s *harness.Server, arn, vpc, endpoint string, want 
 	return s.WaitIngressConnection(arn, want)
 }
 
-// TestVPCIngress reaches a private service by the endpoints of a VPC, and by
-// nothing else.
+// TestVPCIngress reaches a private service at the endpoint of its VPC ingress
+// connection, and nowhere else.
 func TestVPCIngress(t *testing.T) {
 	t.Parallel()
 	one, two := harness.FreeAddr(t), harness.FreeAddr(t)

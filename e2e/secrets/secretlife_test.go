@@ -12,10 +12,10 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestSecrets leads a service with secrets through deployments, a pause, the
-// death of its instances and of the server, and rotations of the master key. Its
-// instances always have the values of their deployment, which are nowhere on
-// disk nor in what the server says.
+// TestSecrets takes a service with secrets through deployments, a pause, the death
+// of its instances and of the server, and rotations of the master key. Its instances
+// always have the values of their deployment. No file and no output of the server
+// contains a value.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)
@@ -26,7 +26,7 @@ func TestSecrets(t *testing.T) {
 		Secrets: map[string]string{"GREETING": k.ARN + ":greeting::", "TOKEN": "/secretive/token"},
 	})
 	assertServes(k, svc, "first")
-	assertReferencesAlone(k, svc)
+	assertReferencesOnly(k, svc)
 
 	// A new value waits for the next deployment, whatever dies meanwhile.
 	k.Put("second")
@@ -63,7 +63,7 @@ func TestSecrets(t *testing.T) {
 	assertServes(k, svc, "third")
 	out, err := s.RunSlipway("logs", "--events", "secretive")
 	if want := "The secret for environment variable GREETING could not be read from " + k.ARN; err != nil || !strings.Contains(out, want) {
-		t.Errorf("the events do not tell %q: %v\n%s", want, err, out)
+		t.Errorf("the events lack %q: %v\n%s", want, err, out)
 	}
 	assertNowhere(k, "first", "second", "third")
 }

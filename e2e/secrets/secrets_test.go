@@ -21,7 +21,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// assertServes waits until two instances answer, and fails when one has other values.
+// assertServes waits until two instances have answered, and fails when one has other
+// values.
 func assertServes(k *harness.ServiceSecrets, svc *types.Service, word string) {
 	k.T.Helper()
 	k.AskAll(svc, 2, harness.SecretValue(word))
@@ -31,16 +32,16 @@ func assertServes(k *harness.ServiceSecrets, svc *types.Service, word string) {
 	}
 }
 
-// killInstance kills the process of one instance, which is replaced.
+// killInstance kills the process of one instance.
 func killInstance(k *harness.ServiceSecrets) {
 	k.T.Helper()
 	all := k.InstanceProcesses("app")
 	if len(all) == 0 {
 		k.T.Fatal("no instance runs")
 	}
-	victim, err := os.FindProcess(all[0].Pid)
+	process, err := os.FindProcess(all[0].Pid)
 	if err == nil {
-		err = victim.Kill()
+		err = process.Kill()
 	}
 	if err != nil {
 		k.T.Fatal(err)
@@ -58,9 +59,9 @@ func deploy(k *harness.ServiceSecrets, svc *types.Service, want types.OperationS
 	}
 }
 
-// assertReferencesAlone checks that descriptions show references, and that no
-// process but the applications' has the values in its environment or arguments.
-func assertReferencesAlone(k *harness.ServiceSecrets, svc *types.Service) {
+// assertReferencesOnly checks that descriptions show references, and that no process
+// but the applications' has the values in its environment or arguments.
+func assertReferencesOnly(k *harness.ServiceSecrets, svc *types.Service) {
 	k.T.Helper()
 	out, err := k.Client().DescribeService(k.T.Context(), &apprunner.DescribeServiceInput{ServiceArn: svc.ServiceArn})
 	if err != nil {
@@ -92,8 +93,8 @@ func assertReferencesAlone(k *harness.ServiceSecrets, svc *types.Service) {
 	}
 }
 
-// rotateUnderKills rotates the master key again and again while the server is
-// killed; afterwards it starts and knows every secret.
+// rotateUnderKills rotates the master key repeatedly while the server is killed.
+// Afterwards the server starts and can read every secret.
 func rotateUnderKills(k *harness.ServiceSecrets) {
 	k.T.Helper()
 	before := masterKey(k)
@@ -147,8 +148,8 @@ func masterKey(k *harness.ServiceSecrets) string {
 	return key.PublicKey
 }
 
-// assertNowhere looks for values in all files of the data directory and in what
-// the server said.
+// assertNowhere checks that no file of the data directory and no output of the server
+// contains a value.
 func assertNowhere(k *harness.ServiceSecrets, words ...string) {
 	k.T.Helper()
 	searched := 0
@@ -173,13 +174,13 @@ func assertNowhere(k *harness.ServiceSecrets, words ...string) {
 	}
 	for _, w := range words {
 		if k.Output.Contains(harness.SecretValue(w)) {
-			k.T.Errorf("the server said the value %q", w)
+			k.T.Errorf("the server's output has the value %q", w)
 		}
 	}
 }
 
-// TestSecretsFromAWS has a server follow references to AWS, which another
-// server stands for.
+// TestSecretsFromAWS has a server read secrets from AWS, for which a second server
+// stands in.
 func TestSecretsFromAWS(t *testing.T) {
 	t.Parallel()
 	theirs := harness.Serve(t, "--account", "123456789012")
@@ -200,7 +201,7 @@ func TestSecretsFromAWS(t *testing.T) {
 	assertNowhere((&harness.ServiceSecrets{Server: s}), "theirs")
 }
 
-// TestSecretsAWSCLI keeps secrets and parameters with each AWS CLI there is.
+// TestSecretsAWSCLI stores secrets and parameters with each installed AWS CLI.
 func TestSecretsAWSCLI(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)
@@ -242,8 +243,8 @@ func TestSecretsAWSCLI(t *testing.T) {
 	}
 }
 
-// TestSecretsBoto3 does the same with Debian's boto3; the script says what it
-// expects.
+// TestSecretsBoto3 does the same with Debian's boto3. The script holds the
+// expectations.
 func TestSecretsBoto3(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t)

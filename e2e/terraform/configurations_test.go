@@ -16,7 +16,7 @@ func vary(f *harness.Terraform, team string, concurrency int) {
 	f.Env = append(f.Env, "TF_VAR_team="+team, fmt.Sprintf("TF_VAR_concurrency=%d", concurrency))
 }
 
-// reimport forgets a resource and imports it by an id.
+// reimport removes a resource from the state and imports it by an id.
 func reimport(f *harness.Terraform, resource, id string) {
 	f.T.Helper()
 	f.Run(0, "one", "state", "rm", resource)
@@ -72,8 +72,8 @@ func TestTerraformConfigurations(t *testing.T) {
 		}
 	}
 
-	// The provider forgets its default without putting another in its place, and
-	// the default can't be deleted, here as on App Runner.
+	// The provider drops its default configuration without setting another one, and
+	// the default can't be deleted, as on App Runner.
 	if _, err := s.Client().UpdateDefaultAutoScalingConfiguration(t.Context(), &apprunner.UpdateDefaultAutoScalingConfigurationInput{
 		AutoScalingConfigurationArn: aws.String("arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/DefaultConfiguration"),
 	}); err != nil {
@@ -83,7 +83,7 @@ func TestTerraformConfigurations(t *testing.T) {
 	assertConfigurationsGone(s)
 }
 
-// assertConfigurationsGone asserts that what is provided is all there is.
+// assertConfigurationsGone checks that only the provided configurations are left.
 func assertConfigurationsGone(s *harness.Server) {
 	s.T.Helper()
 	c, ctx := s.Client(), s.T.Context()

@@ -10,10 +10,10 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestTerraformCustomDomain applies an association whose records nobody
-// publishes, as Terraform's users have it after their first apply, finds no
-// drift, imports it, and, once it is proved, still finds none; then it replaces
-// it by one that needs no proof, and destroys that.
+// TestTerraformCustomDomain applies an association whose records are not published
+// yet, as after a user's first apply. It finds no drift before and after an import
+// and the validation, replaces the domain by one that needs no validation, and
+// destroys that.
 func TestTerraformCustomDomain(t *testing.T) {
 	t.Parallel()
 	s, dns := harness.ServeWithDNS(t)
@@ -40,7 +40,7 @@ func TestTerraformCustomDomain(t *testing.T) {
 	s.WaitHostGreeting("www.tf.example.com", "hello")
 	f.Plan(0, "hello")
 
-	named("other.localhost") // which shows no state that lasts before it is bound
+	named("other.localhost") // which is validated at once
 	f.Apply("hello")
 	s.WaitHostStatus("tf.example.com", 404)
 	if d := s.Domain(svc, "tf.example.com"); d.Status != "" {

@@ -7,8 +7,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestIAMTerraform manages users, keys and policies, without any of the flags
-// that let the provider skip asking who it is.
+// TestIAMTerraform manages users, keys and policies, without any flag that has the
+// provider skip its check of the caller's identity.
 func TestIAMTerraform(t *testing.T) {
 	t.Parallel()
 	s := harness.Serve(t, "--isolated", "--warm", "0")

@@ -19,7 +19,7 @@ import (
 // last release. CONTRIBUTING.md says when it moves.
 const baseFile = "BASE"
 
-// errNoHistory tells that the repository lacks the base commit.
+// errNoHistory is returned where the repository lacks the base commit.
 var errNoHistory = errors.New("the repository does not hold the base commit")
 
 // base returns the path of the slipway of the base commit, and skips the test
@@ -36,8 +36,8 @@ func base(t *testing.T) string {
 	return path
 }
 
-// buildBase builds the base commit as its own Makefile does. The binary is kept
-// below bin under the commit's name, so that it is built once a machine.
+// buildBase builds the base commit with its own Makefile. The binary is stored below
+// bin under the commit's name, so that it is built once.
 var buildBase = sync.OnceValues(func() (string, error) {
 	text, err := os.ReadFile(baseFile)
 	if err != nil {

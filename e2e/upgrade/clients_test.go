@@ -14,9 +14,9 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// steadyClients send requests to the instances of a service without end: to
-// each instance from inside its own network, where nothing but the instance is
-// in the way, and to the service through the router.
+// steadyClients send requests to a service until they are stopped: to each instance
+// from inside its own network namespace, past the router, and to the service through
+// the router.
 type steadyClients struct {
 	t    *testing.T
 	stop context.CancelFunc
@@ -31,7 +31,7 @@ type steadyClients struct {
 }
 
 // newSteadyClients starts clients of the service loaded.
-func newSteadyClients(t *testing.T, e *estate) *steadyClients {
+func newSteadyClients(t *testing.T, e *fixture) *steadyClients {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	c := &steadyClients{t: t, stop: stop, direct: map[string]int{}, routed: map[string]int{}}
@@ -67,7 +67,7 @@ func clientInside(t *testing.T, p harness.Process) *http.Client {
 	}}
 }
 
-// askInside asks the instance that a client is inside of.
+// askInside sends a request to the instance that a client is inside of.
 func askInside(ctx context.Context, client *http.Client) (r harness.Reply, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://inside/", nil)
 	if err != nil {
@@ -100,7 +100,7 @@ func (c *steadyClients) askDirectly(ctx context.Context, client *http.Client) {
 
 // askRouter sends one request after the other to the service. Requests may fail
 // while no router runs, and no others.
-func (c *steadyClients) askRouter(ctx context.Context, e *estate) {
+func (c *steadyClients) askRouter(ctx context.Context, e *fixture) {
 	for tick := time.NewTicker(10 * time.Millisecond); ctx.Err() == nil; <-tick.C {
 		var down bool
 		c.note(func() { down = c.down })

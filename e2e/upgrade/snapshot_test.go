@@ -28,12 +28,12 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// snapshot is everything that the API tells of a server, by call and resource.
-// Values are the SDK's outputs.
+// snapshot holds the answers of all reading calls, by operation and resource. Values
+// are the SDK's outputs.
 type snapshot map[string]any
 
-// sameAnswers compares snapshots by all that is in them but the calls' own
-// metadata, such as request ids.
+// sameAnswers compares everything in snapshots except the metadata of calls, such as
+// request ids.
 var sameAnswers = cmp.Options{
 	cmpopts.IgnoreTypes(middleware.Metadata{}),
 	cmp.Exporter(func(reflect.Type) bool { return true }),
@@ -48,8 +48,8 @@ type reader struct {
 	out  snapshot
 }
 
-// readAll reads everything, deleted services too, whose ARNs no list tells,
-// except what belongs to the services named last.
+// readAll makes all reading calls. Deleted services are given by ARN, since no list
+// has them. The services named last are left out.
 func readAll(s *harness.Server, t *testing.T, deleted []*string, skip ...string) snapshot {
 	t.Helper()
 	r := &reader{Server: s, t: t, ctx: t.Context(), skip: skip, out: snapshot{}}
@@ -63,8 +63,8 @@ func readAll(s *harness.Server, t *testing.T, deleted []*string, skip ...string)
 	return r.out
 }
 
-// read makes a call and notes its answer under the operation's name and what it
-// was asked about.
+// read makes a call and stores its answer under the operation's name and the
+// resource.
 func read[In, Out, Opt any](r *reader, call func(context.Context, *In, ...func(*Opt)) (*Out, error), about string, in *In) *Out {
 	r.t.Helper()
 	out, err := call(r.ctx, in)
@@ -96,7 +96,7 @@ func (r *reader) services(deleted []*string) {
 	}
 }
 
-// service reads all that is told of a service, which may be a deleted one.
+// service reads a service, which may be deleted.
 func (r *reader) service(arn *string) {
 	r.t.Helper()
 	c := r.Client()
@@ -157,7 +157,7 @@ func (r *reader) secrets() {
 		}
 		read(r, c.DescribeSecret, *s.ARN, &secretsmanager.DescribeSecretInput{SecretId: s.ARN})
 	}
-	read(r, c.ListSecrets, "", &secretsmanager.ListSecretsInput{}) // last, since it tells when values were read
+	read(r, c.ListSecrets, "", &secretsmanager.ListSecretsInput{}) // last, since it shows when values were read
 	p := ssm.NewFromConfig(r.SDK())
 	for _, m := range read(r, p.DescribeParameters, "", &ssm.DescribeParametersInput{}).Parameters {
 		decrypt := true
@@ -202,8 +202,7 @@ type logLine struct {
 	Message                  string
 }
 
-// logs reads every stream of every group: what the services told of their
-// deployments and what their applications printed.
+// logs reads every stream of every log group: deployment and application logs.
 func (r *reader) logs() {
 	r.t.Helper()
 	var groups struct {
@@ -231,7 +230,7 @@ func logLines(s *harness.Server, group, stream string) []logLine {
 	return page.Events
 }
 
-// lines counts the log lines of a service's group in the snapshot.
+// lines returns the number of log lines of a service in the snapshot.
 func (s snapshot) lines(service, group string) int {
 	n := 0
 	for key, value := range s {
@@ -263,7 +262,7 @@ func auditRecords(s *harness.Server) map[string]any {
 	}
 }
 
-// call makes a call of AWS's JSON protocol for which no SDK is at hand.
+// call makes a call of AWS's JSON protocol that the module has no SDK for.
 func call(s *harness.Server, service, target string, in, out any) {
 	s.T.Helper()
 	body, err := json.Marshal(in)

@@ -10,10 +10,10 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// TestUpgrade fills a data directory with everything that the last release can
-// make, then replaces the server's binary by the one under test while instances
-// serve. Nothing that the API tells may differ afterwards, and no instance may
-// notice.
+// TestUpgrade fills a data directory with everything that the base commit can
+// create, then replaces the server's binary by the one under test while instances
+// serve. All answers of the API must be the same afterwards, and no instance may be
+// restarted or miss a request.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -42,7 +42,7 @@ func upgrade(t *testing.T, end func(*harness.Server)) {
 	clients := newSteadyClients(t, e)
 	before, records := e.readAll(t), auditRecords(s)
 	if before.lines("loaded", "application") < 2 || before.lines("loaded", "service") == 0 || before.lines("failed", "application") == 0 || len(records) < 20 {
-		t.Errorf("the old server tells too little: %d audit records and %v", len(records), slices.Sorted(maps.Keys(before)))
+		t.Errorf("the old server shows too little: %d audit records and %v", len(records), slices.Sorted(maps.Keys(before)))
 	}
 	e.beginOperations()
 	clients.routerDown(true)
@@ -53,7 +53,7 @@ func upgrade(t *testing.T, end func(*harness.Server)) {
 
 	e.assertTakenOver()
 	if diff := cmp.Diff(before, e.readAll(t), sameAnswers); diff != "" {
-		t.Errorf("the new server answers otherwise (-old +new):\n%s", diff)
+		t.Errorf("the new server answers differently (-old +new):\n%s", diff)
 	}
 	after := auditRecords(s)
 	for id, record := range records {

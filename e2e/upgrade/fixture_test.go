@@ -21,8 +21,8 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// estate is a server with one of everything.
-type estate struct {
+// fixture is a server with one of everything.
+type fixture struct {
 	*harness.ServiceSecrets
 	t     *testing.T
 	image string
@@ -43,9 +43,9 @@ type estate struct {
 }
 
 // populate fills a server with everything that is read back.
-func populate(t *testing.T, s *harness.Server, endpoint string) *estate {
+func populate(t *testing.T, s *harness.Server, endpoint string) *fixture {
 	t.Helper()
-	e := &estate{ServiceSecrets: harness.NewServiceSecrets(s), t: t, endpoint: endpoint}
+	e := &fixture{ServiceSecrets: harness.NewServiceSecrets(s), t: t, endpoint: endpoint}
 	e.image = s.Push(harness.WebImage(t, "1"), "estate:latest")
 	e.Put("first")
 	e.Put("second")
@@ -65,13 +65,13 @@ func populate(t *testing.T, s *harness.Server, endpoint string) *estate {
 }
 
 // readAll reads what must be the same after the upgrade.
-func (e *estate) readAll(t *testing.T) snapshot {
+func (e *fixture) readAll(t *testing.T) snapshot {
 	t.Helper()
 	return readAll(e.Server, t, []*string{e.deleted.ServiceArn}, "moving", "busy")
 }
 
 // addHook adds a webhook to events of all services.
-func (e *estate) addHook() {
+func (e *fixture) addHook() {
 	e.t.Helper()
 	e.hooks = harness.NewWebhookReceiver(e.t)
 	at := httptest.NewServer(e.hooks)
@@ -84,7 +84,7 @@ func (e *estate) addHook() {
 }
 
 // addUsers makes a user with a key, a policy of its own and a managed one.
-func (e *estate) addUsers() {
+func (e *fixture) addUsers() {
 	e.t.Helper()
 	c, ctx := iam.NewFromConfig(e.SDK()), e.t.Context()
 	user, own, managed := "ann", "own", "deploy"
@@ -113,7 +113,7 @@ func (e *estate) addUsers() {
 }
 
 // addRepository makes a repository with settings and an image.
-func (e *estate) addRepository() {
+func (e *fixture) addRepository() {
 	e.t.Helper()
 	c, ctx := ecrsdk.NewFromConfig(e.SDK()), e.t.Context()
 	name, policy := "kept", `{"rules":[{"rulePriority":1,"selection":{"tagStatus":"untagged","countType":"imageCountMoreThan","countNumber":3},"action":{"type":"expire"}}]}`
@@ -129,7 +129,7 @@ func (e *estate) addRepository() {
 }
 
 // addServices makes the public services, with what they use.
-func (e *estate) addServices() {
+func (e *fixture) addServices() {
 	e.t.Helper()
 	c, ctx := e.Client(), e.t.Context()
 	team := []types.Tag{{Key: aws.String("team"), Value: aws.String("web")}}
@@ -176,9 +176,9 @@ func (e *estate) addServices() {
 	e.WaitDomain(e.loaded, "unproved.example.com", harness.DomainPending)
 }
 
-// addPrivate makes a private service that goes out by a VPC connector, and the
-// VPC ingress connection that leads to it.
-func (e *estate) addPrivate() {
+// addPrivate creates a private service with a VPC connector and a VPC ingress
+// connection.
+func (e *fixture) addPrivate() {
 	e.t.Helper()
 	e.private = e.RunningService("private", harness.Spec{Image: e.image, Network: &types.NetworkConfiguration{
 		EgressConfiguration: harness.EgressThrough(e.CreateVPCConnector("near", "subnet-a")).EgressConfiguration, IngressConfiguration: harness.PrivateNetwork(true).IngressConfiguration,
@@ -191,7 +191,7 @@ func (e *estate) addPrivate() {
 		e.t.Fatal(err)
 	}
 	e.connection, e.door = *made.VpcIngressConnection.VpcIngressConnectionArn, *made.VpcIngressConnection.DomainName
-	e.t.Cleanup(func() { // of a test that failed: the server's end deletes services, which it would keep
+	e.t.Cleanup(func() { // a test that failed: the services are deleted, which the connection would prevent
 		if e.t.Failed() && !e.disconnected {
 			e.deleteConnection(context.Background())
 		}
@@ -201,7 +201,7 @@ func (e *estate) addPrivate() {
 
 // deleteConnection deletes the VPC ingress connection, without which private
 // can be deleted.
-func (e *estate) deleteConnection(ctx context.Context) {
+func (e *fixture) deleteConnection(ctx context.Context) {
 	e.t.Helper()
 	if _, err := e.Client().DeleteVpcIngressConnection(ctx, &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: &e.connection}); err != nil {
 		e.t.Errorf("DeleteVpcIngressConnection: %v", err)
@@ -209,8 +209,8 @@ func (e *estate) deleteConnection(ctx context.Context) {
 	e.disconnected = true
 }
 
-// pauseAndDelete leads two services to where their names say.
-func (e *estate) pauseAndDelete() {
+// pauseAndDelete pauses one service and deletes another.
+func (e *fixture) pauseAndDelete() {
 	e.t.Helper()
 	pause, err := e.Client().PauseService(e.t.Context(), &apprunner.PauseServiceInput{ServiceArn: e.paused.ServiceArn})
 	if err != nil {
@@ -226,7 +226,7 @@ func (e *estate) pauseAndDelete() {
 
 // findProcesses finds the processes that live on: those of all instances but
 // the one that is updated away.
-func (e *estate) findProcesses() {
+func (e *fixture) findProcesses() {
 	e.t.Helper()
 	moving := e.BootIDs(e.moving, 1)
 	for _, p := range e.InstanceProcesses("app") {
@@ -245,7 +245,7 @@ func (e *estate) findProcesses() {
 
 // beginOperations begins an update and a creation that are in flight when the
 // server ends.
-func (e *estate) beginOperations() {
+func (e *fixture) beginOperations() {
 	e.t.Helper()
 	busy, op := e.Create("busy", harness.Spec{Image: e.image, Env: map[string]string{"MODE": "mute"}})
 	e.busy, e.creation = busy, op
@@ -262,9 +262,9 @@ func (e *estate) beginOperations() {
 	e.update = *out.OperationId
 }
 
-// assertTakenOver checks that the very processes that served before serve on,
-// at the same hosts.
-func (e *estate) assertTakenOver() {
+// assertTakenOver checks that the processes that served before still serve, at the
+// same hosts.
+func (e *fixture) assertTakenOver() {
 	e.t.Helper()
 	for _, p := range e.processes {
 		if !p.Alive() {
@@ -284,9 +284,9 @@ func (e *estate) assertTakenOver() {
 	}
 }
 
-// assertOperationsGoOn checks that operations that were in flight end as they
-// would have without the upgrade.
-func (e *estate) assertOperationsGoOn() {
+// assertOperationsGoOn checks that operations in flight end as they would have without
+// the upgrade.
+func (e *fixture) assertOperationsGoOn() {
 	e.t.Helper()
 	e.WaitSucceeded(e.moving, e.update)
 	e.AskMany(e.moving, 3, "moved")
@@ -294,21 +294,22 @@ func (e *estate) assertOperationsGoOn() {
 		e.t.Errorf("the creation of an app that never listens ended %s, want FAILED", got)
 	}
 	if history := e.Events(e.busy); !strings.Contains(history, "nothing listens on port 8080") {
-		e.t.Errorf("the events do not tell why:\n%s", history)
+		e.t.Errorf("the events do not say why:\n%s", history)
 	}
 }
 
-// assertHooks checks that webhooks of before get events of after.
-func (e *estate) assertHooks() {
+// assertHooks checks that a webhook of the old server receives events of the new one.
+func (e *fixture) assertHooks() {
 	e.t.Helper()
-	harness.Eventually(e.t, "the end of the update is told to the webhook", func() (bool, string) {
+	harness.Eventually(e.t, "the webhook receives the end of the update", func() (bool, string) {
 		told := e.hooks.Told("moving")
 		return slices.Contains(told, "UpdateServiceCompletedSuccessfully"), fmt.Sprint(told)
 	})
 }
 
-// assertKeyWorks checks that an access key of before is one, with its policies.
-func (e *estate) assertKeyWorks() {
+// assertKeyWorks checks that an access key of the old server is valid, and that its
+// policies apply.
+func (e *fixture) assertKeyWorks() {
 	e.t.Helper()
 	call := func(args ...string) (string, error) {
 		cmd := exec.CommandContext(e.t.Context(), e.Binary, args...)
@@ -324,8 +325,8 @@ func (e *estate) assertKeyWorks() {
 	}
 }
 
-// changeTakenOver leads services of before through the changes of a life.
-func (e *estate) changeTakenOver() {
+// changeTakenOver deploys, pauses and resumes services of the old server.
+func (e *fixture) changeTakenOver() {
 	e.t.Helper()
 	ctx, c := e.t.Context(), e.Client()
 	deployment, err := c.StartDeployment(ctx, &apprunner.StartDeploymentInput{ServiceArn: e.loaded.ServiceArn})
@@ -354,9 +355,9 @@ func (e *estate) changeTakenOver() {
 	e.AskMany(e.moving, 2, "moved")
 }
 
-// deleteTakenOver deletes everything that holds resources of the machine; the
-// test's end finds what is left.
-func (e *estate) deleteTakenOver() {
+// deleteTakenOver deletes everything that holds resources of the machine. The server's
+// cleanUp checks for leaks.
+func (e *fixture) deleteTakenOver() {
 	e.t.Helper()
 	e.deleteConnection(e.t.Context())
 	e.WaitIngressConnection(e.connection, types.VpcIngressConnectionStatusDeleted)
