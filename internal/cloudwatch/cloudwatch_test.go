@@ -20,40 +20,41 @@ import (
 	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
+	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // memory is an Output in memory: lines in order of time, then of stream.
 type memory struct {
 	service string
-	lines   []cloudwatch.OutputLine
+	lines   []logs.Line
 	err     error
 	read    func() // called after lines were read; nil for nothing
 }
 
-func (m *memory) Streams(_ context.Context, service string) ([]cloudwatch.OutputStream, error) {
-	var list []cloudwatch.OutputStream
+func (m *memory) Streams(service string) ([]logs.StreamInfo, error) {
+	var list []logs.StreamInfo
 	if service != m.service {
 		return nil, m.err
 	}
 	for _, l := range m.lines {
-		i := slices.IndexFunc(list, func(s cloudwatch.OutputStream) bool { return s.Name == l.Stream })
+		i := slices.IndexFunc(list, func(s logs.StreamInfo) bool { return s.Name == l.Stream })
 		if i < 0 {
-			i, list = len(list), append(list, cloudwatch.OutputStream{Name: l.Stream, First: l.At})
+			i, list = len(list), append(list, logs.StreamInfo{Name: l.Stream, First: l.At})
 		}
 		list[i].Last = l.At
 	}
-	slices.SortFunc(list, func(a, b cloudwatch.OutputStream) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b logs.StreamInfo) int { return strings.Compare(a.Name, b.Name) })
 	return list, m.err
 }
 
-func (m *memory) Read(_ context.Context, q cloudwatch.OutputQuery) iter.Seq2[cloudwatch.OutputLine, error] {
-	return func(yield func(cloudwatch.OutputLine, error) bool) {
+func (m *memory) Read(_ context.Context, q logs.Query) iter.Seq2[logs.Line, error] {
+	return func(yield func(logs.Line, error) bool) {
 		if m.err != nil {
-			yield(cloudwatch.OutputLine{}, m.err)
+			yield(logs.Line{}, m.err)
 			return
 		}
-		var found []cloudwatch.OutputLine
+		var found []logs.Line
 		for _, l := range m.lines {
 			if q.Service == m.service && (q.Stream == "" || q.Stream == l.Stream) && strings.HasPrefix(l.Stream, q.Prefix) &&
 				!l.At.Before(q.Since) && (q.Until.IsZero() || l.At.Before(q.Until)) {
@@ -79,7 +80,7 @@ func (m *memory) Read(_ context.Context, q cloudwatch.OutputQuery) iter.Seq2[clo
 
 // add appends a line n nanoseconds after the beginning of the tests' time.
 func (m *memory) add(stream string, n int, text string) {
-	m.lines = append(m.lines, cloudwatch.OutputLine{Stream: stream, At: gatewaytest.T0.Add(time.Duration(n)), Text: text})
+	m.lines = append(m.lines, logs.Line{Stream: stream, At: gatewaytest.T0.Add(time.Duration(n)), Text: text})
 }
 
 // logBench is a bench with one service that has events and output.
@@ -436,7 +437,7 @@ func TestFilterLogEventsPages(t *testing.T) {
 		at += r.IntN(2) * r.IntN(1000)
 		b.output.add(fmt.Sprintf("instance/%d", i%3), at, fmt.Sprintf("%d %s", i, []string{"even", "odd"}[i%2]))
 	}
-	slices.SortStableFunc(b.output.lines, func(a, b cloudwatch.OutputLine) int {
+	slices.SortStableFunc(b.output.lines, func(a, b logs.Line) int {
 		if c := a.At.Compare(b.At); c != 0 {
 			return c
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/page"
 )
 
@@ -64,7 +65,7 @@ func (l *Logs) filterLogEvents(ctx context.Context, _ *gateway.Call, in *filterL
 	if err != nil {
 		return nil, err
 	}
-	q := OutputQuery{Service: g.service, Prefix: value(in.Prefix), Since: instant(in.Start), Until: instant(in.End)}
+	q := logs.Query{Service: g.service, Prefix: value(in.Prefix), Since: instant(in.Start), Until: instant(in.End)}
 	if !q.Until.IsZero() {
 		q.Until = q.Until.Add(time.Millisecond)
 	}
@@ -134,7 +135,7 @@ func newScan(streams []string, pattern filter, limit int, from position) *scan {
 }
 
 // see processes a line and reports whether to continue.
-func (s *scan) see(l OutputLine) bool {
+func (s *scan) see(l logs.Line) bool {
 	if s.streams != nil && !s.streams[l.Stream] {
 		return true
 	}
@@ -167,7 +168,7 @@ func (s *scan) see(l OutputLine) bool {
 
 // eventID returns a stable id of a line: its time, its stream, and the number of
 // earlier lines of the stream with the same time.
-func eventID(l OutputLine, nth int) string {
+func eventID(l logs.Line, nth int) string {
 	return fmt.Sprintf("%020d%010d%06d", l.At.UnixNano(), crc32.ChecksumIEEE([]byte(l.Stream)), nth)
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/logs"
 )
 
 // Limits of one reply, as in CloudWatch Logs.
@@ -41,7 +42,7 @@ type logEvent struct {
 }
 
 // newEvent returns the event of a line. Text that is not UTF-8 is replaced.
-func newEvent(l OutputLine) logEvent {
+func newEvent(l logs.Line) logEvent {
 	at := l.At.UnixMilli()
 	return logEvent{At: at, Message: strings.ToValidUTF8(l.Text, "\uFFFD"), Ingested: at}
 }
@@ -61,7 +62,7 @@ func (p position) token(direction string) string {
 }
 
 // pass returns the position after the line that follows p.
-func (p position) pass(l OutputLine) position {
+func (p position) pass(l logs.Line) position {
 	if at := l.At.UnixNano(); at != p.at {
 		return position{at, 1}
 	}
@@ -95,7 +96,7 @@ func (l *Logs) getLogEvents(ctx context.Context, _ *gateway.Call, in *getLogEven
 	if err := g.mustHave(ctx, *in.Stream); err != nil {
 		return nil, err
 	}
-	r := streamReader{g.output, OutputQuery{Service: g.service, Stream: *in.Stream, Since: instant(in.Start), Until: instant(in.End)}, limit}
+	r := streamReader{g.output, logs.Query{Service: g.service, Stream: *in.Stream, Since: instant(in.Start), Until: instant(in.End)}, limit}
 	from, forward := position{}, value(in.FromHead)
 	if !r.query.Since.IsZero() {
 		from.at = r.query.Since.UnixNano()
@@ -125,12 +126,12 @@ func instant(ms *int64) time.Time {
 // streamReader reads pages of one stream.
 type streamReader struct {
 	output Output
-	query  OutputQuery
+	query  logs.Query
 	limit  int
 }
 
 // answer returns the reply with the lines after a position.
-func answer(before position, lines []OutputLine) *getLogEventsOutput {
+func answer(before position, lines []logs.Line) *getLogEventsOutput {
 	out := getLogEventsOutput{Events: []logEvent{}}
 	after := before
 	for _, l := range lines {
@@ -147,7 +148,7 @@ func (r streamReader) forward(ctx context.Context, from position) (*getLogEvents
 	if at := from.time(); at.After(q.Since) {
 		q.Since = at
 	}
-	var lines []OutputLine
+	var lines []logs.Line
 	size, skip := 0, from.n
 	for l, err := range r.output.Read(ctx, q) {
 		if err != nil {
@@ -205,7 +206,7 @@ func (r streamReader) last(ctx context.Context, beginning position) (*getLogEven
 
 // before returns the position before lines, which end at until. If lines were
 // removed since they were read, no lines precede them.
-func (r streamReader) before(ctx context.Context, lines []OutputLine, until position) (position, error) {
+func (r streamReader) before(ctx context.Context, lines []logs.Line, until position) (position, error) {
 	p := position{at: lines[0].At.UnixNano()}
 	for _, l := range lines {
 		if l.At.UnixNano() == p.at {
@@ -231,11 +232,11 @@ func (r streamReader) before(ctx context.Context, lines []OutputLine, until posi
 // window keeps the last lines that fit in one reply.
 type window struct {
 	limit int
-	lines []OutputLine
+	lines []logs.Line
 	size  int
 }
 
-func (w *window) read(ctx context.Context, o Output, q OutputQuery) error {
+func (w *window) read(ctx context.Context, o Output, q logs.Query) error {
 	for l, err := range o.Read(ctx, q) {
 		if err != nil {
 			return err

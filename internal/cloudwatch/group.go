@@ -11,6 +11,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -65,12 +66,12 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 
 // mustHave returns an exception if the group lacks one of the streams.
 func (g logGroup) mustHave(ctx context.Context, names ...string) error {
-	streams, err := g.output.Streams(ctx, g.service)
+	streams, err := g.output.Streams(g.service)
 	if err != nil {
 		return err
 	}
 	for _, name := range names {
-		if !slices.ContainsFunc(streams, func(s OutputStream) bool { return s.Name == name }) {
+		if !slices.ContainsFunc(streams, func(s logs.StreamInfo) bool { return s.Name == name }) {
 			return errNoLogStream
 		}
 	}

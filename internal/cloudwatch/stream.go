@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/page"
 )
 
@@ -58,18 +59,18 @@ func (l *Logs) describeLogStreams(ctx context.Context, _ *gateway.Call, in *desc
 	if err != nil {
 		return nil, errLogsToken
 	}
-	streams, err := g.output.Streams(ctx, g.service)
+	streams, err := g.output.Streams(g.service)
 	if err != nil {
 		return nil, err
 	}
-	streams = slices.DeleteFunc(streams, func(s OutputStream) bool { return !strings.HasPrefix(s.Name, prefix) })
+	streams = slices.DeleteFunc(streams, func(s logs.StreamInfo) bool { return !strings.HasPrefix(s.Name, prefix) })
 	sortStreams(streams, order == "LastEventTime", value(in.Descending))
 	// If a stream has moved to the front since the last page, continue after it.
-	if i := slices.IndexFunc(streams, func(s OutputStream) bool { return s.Name == key[0] }); i >= 0 {
+	if i := slices.IndexFunc(streams, func(s logs.StreamInfo) bool { return s.Name == key[0] }); i >= 0 {
 		streams = streams[i+1:]
 	}
 	out := describeLogStreamsOutput{Streams: []logStream{}}
-	streams, out.Token = page.Cut(p, streams, func(s OutputStream) []string { return []string{s.Name} })
+	streams, out.Token = page.Cut(p, streams, func(s logs.StreamInfo) []string { return []string{s.Name} })
 	for _, s := range streams {
 		out.Streams = append(out.Streams, logStream{
 			Name: s.Name, CreatedAt: millis(s.First), First: millis(s.First), Last: millis(s.Last), Ingested: millis(s.Last),
@@ -79,8 +80,8 @@ func (l *Logs) describeLogStreams(ctx context.Context, _ *gateway.Call, in *desc
 	return &out, nil
 }
 
-func sortStreams(list []OutputStream, byTime, descending bool) {
-	slices.SortFunc(list, func(a, b OutputStream) int {
+func sortStreams(list []logs.StreamInfo, byTime, descending bool) {
+	slices.SortFunc(list, func(a, b logs.StreamInfo) int {
 		c := cmp.Compare(a.Name, b.Name)
 		if byTime {
 			c = cmp.Or(a.Last.Compare(b.Last), c)

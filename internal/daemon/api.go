@@ -104,7 +104,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 // parameters and the master key.
 func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	lines, err := cloudwatch.New(cloudwatch.Config{
-		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: applicationLogs{a.logs},
+		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: a.logs,
 	})
 	if err != nil {
 		return nil, err

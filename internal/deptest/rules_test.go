@@ -34,7 +34,7 @@ var imports = map[string][]string{
 	"gateway/awshttp":     {"gateway", "wire", "sigv4"},
 	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store"},
 	"api":                 {"gateway", "gateway/tags", "wire", "store", "policy"},
-	"cloudwatch":          {"gateway", "wire", "store"},
+	"cloudwatch":          {"gateway", "wire", "store", "logs"},
 	"hooks":               {"gateway", "store", "hooks/eventbridge"},
 	"hooks/eventbridge":   {},
 	"ecr":                 {"gateway", "gateway/tags", "wire", "store", "image", "policy"},

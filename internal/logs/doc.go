@@ -2,8 +2,10 @@
 // and live.
 //
 // Store keeps lines in plain files that grep can read. Collector fills it from a
-// runtime driver; the cloudwatch package reads it. A service's events
-// and the lines of its deployments are rows of the store.
+// runtime driver; the cloudwatch package reads it. Line and Query are also the
+// form in which other sources of lines are read: a service's events and the lines
+// of its deployments are rows of the store, written in the transaction that they
+// tell of (docs/adr/021-home-of-logs.md).
 //
 // # On disk
 //

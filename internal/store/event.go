@@ -2,6 +2,7 @@ package store
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -38,6 +39,45 @@ func (tx *Tx) InsertEvent(e slipway.Event) error {
 func (tx *Tx) Events(serviceID, stream string, afterID int64, since, until time.Time, limit int) ([]slipway.Event, error) {
 	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream = $2 AND id > $3
 		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), cmp.Or(nanos(until), noBound), atMost(limit))
+}
+
+// EventQuery selects lines of a service's streams.
+type EventQuery struct {
+	ServiceID      string
+	Stream, Prefix string        // exact name of a stream, else the beginning of names; both empty for all
+	Since, Until   time.Time     // Since <= At < Until; zero for no bound
+	After          slipway.Event // begin after this line; zero for the first
+	Limit          int           // at most so many lines; 0 for all
+}
+
+// EventsByTime returns lines of several streams, oldest first, and by the name of
+// the stream where times are equal. Lines of one stream with equal times keep
+// their order.
+func (tx *Tx) EventsByTime(q EventQuery) ([]slipway.Event, error) {
+	first, last := q.streams()
+	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream >= $2 AND stream <= $3
+		AND at >= $4 AND at < $5 AND (at, stream, id) > ($6, $7, $8) ORDER BY at, stream, id LIMIT $9`,
+		q.ServiceID, first, last, nanos(q.Since), cmp.Or(nanos(q.Until), noBound),
+		nanos(q.After.At), q.After.Stream, q.After.ID, atMost(q.Limit))
+}
+
+// LastEvents returns the last lines that q selects, in the order of EventsByTime.
+// It does not use After.
+func (tx *Tx) LastEvents(q EventQuery) ([]slipway.Event, error) {
+	first, last := q.streams()
+	list, err := all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream >= $2 AND stream <= $3
+		AND at >= $4 AND at < $5 ORDER BY at DESC, stream DESC, id DESC LIMIT $6`,
+		q.ServiceID, first, last, nanos(q.Since), cmp.Or(nanos(q.Until), noBound), atMost(q.Limit))
+	slices.Reverse(list)
+	return list, err
+}
+
+// streams returns the range of names of streams, so that the index serves it.
+func (q EventQuery) streams() (first, last string) {
+	if q.Stream != "" {
+		return q.Stream, q.Stream
+	}
+	return q.Prefix, q.Prefix + "\U0010FFFF" // sorts after every name with the prefix
 }
 
 // EventStream is one of a service's streams of events.
