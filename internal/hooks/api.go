@@ -21,7 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// APIConfig is what the operations on webhooks need.
+// APIConfig configures the operations on webhooks.
 type APIConfig struct {
 	Store   *store.Store
 	Keys    Keys
@@ -31,15 +31,15 @@ type APIConfig struct {
 	Now func() time.Time // time.Now when nil
 }
 
-// API are the operations on webhooks. They are Slipway's own: App Runner's
-// events are subscribed to in EventBridge.
+// API holds the operations on webhooks. They are Slipway's own: clients of App
+// Runner subscribe to its events in EventBridge.
 type API struct{ cfg APIConfig }
 
 const (
-	maxWebhooks   = 100 // each has connections of its own
+	maxWebhooks   = 100 // each webhook has its own connections
 	maxURL        = 2048
-	keyPrefix     = "whsec_" // of a key in base64, as Standard Webhooks writes it
-	newKey        = 32       // bytes of a key that we make
+	keyPrefix     = "whsec_" // begins a key in base64, as in Standard Webhooks
+	newKey        = 32       // bytes of a generated key
 	minKey        = 24
 	maxKey        = 64
 	maxDeliveries = 100 // a page
@@ -76,15 +76,15 @@ func (a *API) Service() gateway.Service {
 // CreateWebhookInput is the input of CreateWebhook.
 type CreateWebhookInput struct {
 	URL         *string             `json:"Url"` // required
-	ServiceName *string             // of the service whose events to send, which need not exist; all when absent
-	Types       []slipway.EventType // detail-types to send; all when absent
-	Secret      *string             // "whsec_" and the key in base64; made when absent
+	ServiceName *string             // send only this service's events; it need not exist. All services when absent
+	Types       []slipway.EventType // send only these detail-types; all when absent
+	Secret      *string             // "whsec_" and the key in base64; generated when absent
 }
 
 // CreateWebhookOutput is its output.
 type CreateWebhookOutput struct {
 	Webhook *Webhook
-	Secret  *string // what verifies signatures; shown this once
+	Secret  *string // verifies signatures; no later call returns it
 }
 
 // Webhook describes a webhook.
@@ -95,7 +95,7 @@ type Webhook struct {
 	ServiceName *string
 	Types       []slipway.EventType
 	CreatedAt   time.Time
-	Pending     *int // events that are not through; absent from CreateWebhook and DeleteWebhook
+	Pending     *int // events not yet delivered; absent from CreateWebhook and DeleteWebhook
 }
 
 // WebhookInput names a webhook: the input of DescribeWebhook, TestWebhook and
@@ -113,8 +113,8 @@ type ListWebhooksInput struct{}
 // ListWebhooksOutput is its output, oldest webhook first.
 type ListWebhooksOutput struct{ Webhooks []Webhook }
 
-// TestWebhookOutput is the output of TestWebhook, whose delivery shows what
-// became of it.
+// TestWebhookOutput is the output of TestWebhook. The event's delivery shows the
+// outcome.
 type TestWebhookOutput struct {
 	EventID string `json:"EventId"`
 }
@@ -148,7 +148,7 @@ type Delivery struct {
 	Event         string  // as it is sent
 }
 
-// create makes a webhook. Only the answer shows its key.
+// create makes a webhook. No other call returns its key.
 func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
 	h := slipway.Webhook{
 		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
@@ -208,7 +208,7 @@ func checkTypes(types []slipway.EventType) error {
 	return nil
 }
 
-// parseKey reads a signing key, or makes one of nothing.
+// parseKey reads a signing key; without text it generates one.
 func parseKey(secret *string) ([]byte, error) {
 	if secret == nil {
 		key := make([]byte, newKey)
@@ -256,7 +256,7 @@ func (a *API) list(ctx context.Context, _ *gateway.Call, _ *ListWebhooksInput) (
 	return out, err
 }
 
-// remove deletes a webhook and forgets what it has not been sent.
+// remove deletes a webhook and its undelivered events.
 func (a *API) remove(ctx context.Context, call *gateway.Call, in *WebhookInput) (*WebhookOutput, error) {
 	var h slipway.Webhook
 	err := call.Update(ctx, func(tx *store.Tx) (err error) {
@@ -269,7 +269,8 @@ func (a *API) remove(ctx context.Context, call *gateway.Call, in *WebhookInput) 
 	return &WebhookOutput{&v}, err
 }
 
-// test sends an event to one webhook, whatever that wants.
+// test sends an event to one webhook, regardless of the types that it subscribes
+// to.
 func (a *API) test(ctx context.Context, call *gateway.Call, in *WebhookInput) (*TestWebhookOutput, error) {
 	var e slipway.BusEvent
 	err := call.Update(ctx, func(tx *store.Tx) error {
@@ -362,7 +363,7 @@ func shownDelivery(d slipway.Delivery) Delivery {
 	return v
 }
 
-// some is a pointer to v, nil to nothing.
+// some returns a pointer to v, or nil for the zero value.
 func some[T comparable](v T) *T {
 	var none T
 	if v == none {

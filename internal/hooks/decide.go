@@ -7,31 +7,31 @@ import (
 )
 
 const (
-	patience     = 24 * time.Hour  // after an event, during which its delivery is tried
+	retryFor     = 24 * time.Hour  // how long after an event its delivery is retried
 	firstBackoff = 5 * time.Second // doubles with each attempt
 	maxBackoff   = time.Hour
 )
 
-// underway are the events being sent, by webhook and then by Seq.
-type underway map[string]map[int64]bool
+// inFlight holds the events that are being sent, by webhook and then by Seq.
+type inFlight map[string]map[int64]bool
 
-func (u underway) begin(d slipway.Delivery) {
+func (u inFlight) begin(d slipway.Delivery) {
 	if u[d.WebhookID] == nil {
 		u[d.WebhookID] = map[int64]bool{}
 	}
 	u[d.WebhookID][d.Event.Seq] = true
 }
 
-func (u underway) end(d slipway.Delivery) {
+func (u inFlight) end(d slipway.Delivery) {
 	delete(u[d.WebhookID], d.Event.Seq)
 	if len(u[d.WebhookID]) == 0 {
 		delete(u, d.WebhookID)
 	}
 }
 
-// pick returns which of a webhook's due deliveries to send beside those under
-// way, at most limit in all.
-func (u underway) pick(webhookID string, due []slipway.Delivery, limit int) (list []slipway.Delivery) {
+// pick returns the due deliveries of a webhook to send now, so that at most limit
+// are in flight.
+func (u inFlight) pick(webhookID string, due []slipway.Delivery, limit int) (list []slipway.Delivery) {
 	busy := u[webhookID]
 	for _, d := range due {
 		if len(busy)+len(list) < limit && !busy[d.Event.Seq] {
@@ -41,23 +41,23 @@ func (u underway) pick(webhookID string, due []slipway.Delivery, limit int) (lis
 	return list
 }
 
-// result is what came of one attempt.
+// result is the outcome of one attempt.
 type result struct {
 	status     int           // HTTP status; 0 when there was no answer
 	problem    string        // "" when it was delivered
-	gone       bool          // the receiver wants no more of it
-	retryAfter time.Duration // how long the receiver asks to be left alone
+	gone       bool          // the receiver answered 410: never retry
+	retryAfter time.Duration // how long the receiver asks to wait
 }
 
-// after returns the delivery as an attempt leaves it: delivered, to be tried
-// again after a pause that grows, or dead once the event is older than
-// patience. An event that was held back longer than that is tried once all the
-// same. Jitter is from [0, 1) and spreads the attempts of webhooks that failed
-// together over the last half of the pause.
+// after returns the delivery after an attempt: delivered, due again after a
+// growing backoff, or dead once the event is older than retryFor. An event that
+// was held back for longer than that still gets one attempt. Jitter is from [0,
+// 1) and spreads the attempts of webhooks that failed together over the last half
+// of the backoff.
 func after(d slipway.Delivery, r result, now time.Time, jitter float64) slipway.Delivery {
 	d.Attempts++
 	d.LastAt, d.Status, d.Problem = now, r.status, r.problem
-	deadline := d.Event.At.Add(patience)
+	deadline := d.Event.At.Add(retryFor)
 	switch {
 	case r.problem == "":
 		d.State, d.EndedAt = slipway.DeliveryDelivered, now
@@ -72,7 +72,7 @@ func after(d slipway.Delivery, r result, now time.Time, jitter float64) slipway.
 	return d
 }
 
-// backoff is the pause after so many failed attempts.
+// backoff returns the pause after a number of failed attempts.
 func backoff(attempts int, jitter float64) time.Duration {
 	pause := maxBackoff
 	if doublings := attempts - 1; doublings < 10 { // 5 s << 10 is beyond an hour

@@ -50,7 +50,7 @@ func TestAfter(t *testing.T) {
 
 func TestPick(t *testing.T) {
 	t.Parallel()
-	u := underway{}
+	u := inFlight{}
 	due := make([]slipway.Delivery, 5)
 	for i := range due {
 		due[i] = slipway.Delivery{WebhookID: "a", Event: slipway.BusEvent{Seq: int64(i)}}

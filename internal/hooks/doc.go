@@ -1,21 +1,20 @@
-// Package hooks delivers events to webhooks: signed, in order, until they
-// arrive or a day has passed.
+// Package hooks delivers events to webhooks: signed, in order, until they arrive
+// or a day has passed.
 //
-// It makes no events. Whoever changes something writes the event in the
-// transaction of the change, and the store then holds one delivery for each
-// webhook that wants it. So nothing is lost when the process dies, and what was
-// being sent then is sent again: a receiver may get an event twice, under the
-// same webhook-id.
+// It creates no events. The code that changes something inserts the event in the
+// same transaction, and the store adds one delivery for each webhook that
+// subscribes to it. So a crash loses no event. An attempt that a crash interrupts
+// is made again: a receiver may get an event twice, under the same webhook-id.
 //
-// The events of one service reach a webhook one after another: one that fails
-// holds back those after it, for this webhook alone. Webhooks have their own
-// few connections each, so that a slow or dead receiver delays nobody else.
+// A webhook gets the events of one service in order: a failed event holds back
+// the later ones for this webhook only. Each webhook has a few connections of its
+// own, so that a slow or dead receiver delays no other.
 //
-// Requests follow Standard Webhooks (https://www.standardwebhooks.com), whose
-// libraries receivers use to verify them.
+// Requests follow Standard Webhooks (https://www.standardwebhooks.com). Receivers
+// verify them with its libraries.
 //
-// Whoever may make a webhook makes this server send requests to any address
-// that it can reach. They are POST requests with a body that the caller does
-// not choose, no redirect is followed, and nothing of an answer is shown but its
-// status.
+// A caller who may create a webhook can make this server send requests to any
+// address that it can reach. They are POST requests whose body the caller does
+// not choose, redirects are not followed, and only the status of a response is
+// shown.
 package hooks

@@ -16,39 +16,39 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what Hooks needs.
+// Config configures Hooks.
 type Config struct {
 	Store *store.Store
 	Keys  Keys
 	Log   *slog.Logger
 
-	// Transport sends the requests; a transport of our own when nil.
+	// Transport sends the requests; nil for a transport with the limits below.
 	Transport http.RoundTripper
 
-	// Observe, if not nil, is called after each attempt with what it left of the
-	// delivery: DELIVERED, DEAD, or DUE for another attempt.
+	// Observe, if not nil, is called after each attempt with the resulting
+	// state of the delivery: DELIVERED, DEAD, or DUE for another attempt.
 	Observe func(state slipway.DeliveryState)
 
 	Timeout  time.Duration // of one attempt, 15 s when 0
 	Attempts int           // to one webhook at once, 4 when 0
 }
 
-// Keys seals the webhooks' signing keys. The context says whose a key is; it
-// opens under the same one alone.
+// Keys seals the signing keys of webhooks. The context names the owner of a key;
+// a sealed key opens only with the same context.
 type Keys interface {
 	Seal(context string, secret []byte) []byte
 	Open(context string, sealed []byte) ([]byte, error)
 }
 
-// Hooks delivers. Make it with New and call Run.
+// Hooks delivers events. New makes it; Run delivers.
 type Hooks struct {
 	cfg    Config
 	client http.Client
 }
 
 const (
-	look       = 5 * time.Minute // at the deliveries without being told to
-	afterError = time.Second     // of the database
+	pollInterval = 5 * time.Minute // between reads of the deliveries without a change
+	afterError   = time.Second     // pause after an error of the database
 )
 
 // New checks cfg and returns a Hooks that sends nothing until Run.
@@ -70,7 +70,7 @@ func New(cfg Config) (*Hooks, error) {
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
 			TLSHandshakeTimeout:    cfg.Timeout,
-			MaxConnsPerHost:        0, // two webhooks may share a host
+			MaxConnsPerHost:        0, // no limit: two webhooks may share a host
 			MaxIdleConnsPerHost:    cfg.Attempts,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
@@ -82,14 +82,14 @@ func New(cfg Config) (*Hooks, error) {
 	}}, nil
 }
 
-// Run delivers until ctx ends. Attempts that are under way then are broken off,
-// and made again by the next Run.
+// Run delivers until ctx ends. It then interrupts the attempts in flight; the
+// next Run makes them again.
 func (h *Hooks) Run(ctx context.Context) error {
 	watch := h.cfg.Store.Watch(store.Events)
 	defer watch.Close()
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	busy := underway{}
+	busy := inFlight{}
 	ended := make(chan slipway.Delivery)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -105,7 +105,7 @@ func (h *Hooks) Run(ctx context.Context) error {
 		}
 		due, wait, err := h.due(ctx, busy)
 		if err != nil && ctx.Err() == nil {
-			h.cfg.Log.Error("read what is to be delivered", "err", err)
+			h.cfg.Log.Error("read due deliveries", "err", err)
 			wait = afterError
 		}
 		for _, p := range due {
@@ -122,29 +122,29 @@ func (h *Hooks) Run(ctx context.Context) error {
 	}
 }
 
-// parcel is a delivery and where it goes.
-type parcel struct {
+// outgoing is a delivery and its webhook.
+type outgoing struct {
 	hook     slipway.Webhook
 	delivery slipway.Delivery
 }
 
-// due returns what is to be sent now, and how long there is nothing more to do.
-func (h *Hooks) due(ctx context.Context, busy underway) (list []parcel, wait time.Duration, err error) {
+// due returns the deliveries to send now, and how long until the next one.
+func (h *Hooks) due(ctx context.Context, busy inFlight) (list []outgoing, wait time.Duration, err error) {
 	now := time.Now()
-	wait = look
+	wait = pollInterval
 	err = h.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		hooks, err := tx.Webhooks()
 		if err != nil {
 			return err
 		}
 		for _, hook := range hooks {
-			// Those under way are still due in the store.
+			// The store still lists those in flight as due.
 			due, err := tx.DueDeliveries(hook.ID, now, h.cfg.Attempts+len(busy[hook.ID]))
 			if err != nil {
 				return err
 			}
 			for _, d := range busy.pick(hook.ID, due, h.cfg.Attempts) {
-				list = append(list, parcel{hook, d})
+				list = append(list, outgoing{hook, d})
 			}
 			next, err := tx.NextDelivery(hook.ID, now)
 			if err != nil {
@@ -157,7 +157,7 @@ func (h *Hooks) due(ctx context.Context, busy underway) (list []parcel, wait tim
 		return nil
 	})
 	if err == nil && len(list) > 0 {
-		err = h.cfg.Store.Sync() // nobody outside is told what a loss of power may undo
+		err = h.cfg.Store.Sync() // only durable events leave the process
 	}
 	if err != nil {
 		list = nil
@@ -165,36 +165,36 @@ func (h *Hooks) due(ctx context.Context, busy underway) (list []parcel, wait tim
 	return list, wait, err
 }
 
-// attempt sends one parcel and saves what came of it.
-func (h *Hooks) attempt(ctx context.Context, p parcel) {
+// attempt sends one delivery and saves its outcome.
+func (h *Hooks) attempt(ctx context.Context, p outgoing) {
 	began := time.Now()
 	r := h.send(ctx, p)
 	if ctx.Err() != nil {
-		return // broken off: nobody knows what the receiver made of it
+		return // interrupted: the receiver may or may not have it
 	}
 	d := after(p.delivery, r, time.Now(), rand.Float64())
 	h.cfg.Observe(d.State)
 	log := h.cfg.Log.With("webhook", d.WebhookID, "event", d.Event.ID, "service", d.Event.ServiceID,
 		"attempt", d.Attempts, "status", d.Status, "took", time.Since(began))
-	// Unsynced: what a loss of power takes of it is sent again.
+	// Unsynced: a delivery that a power loss undoes is sent again.
 	err := h.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error { return tx.SaveDelivery(d) })
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		log.Info("webhook was removed during a delivery")
 	case err != nil && ctx.Err() == nil:
-		log.Error("outcome of a delivery could not be saved; it is sent again", "err", err)
+		log.Error("could not save the outcome of a delivery; it will be sent again", "err", err)
 		loop.Pause(ctx, afterError)
 	case d.State == slipway.DeliveryDelivered:
 		log.Debug("event delivered")
 	case d.State == slipway.DeliveryDead:
 		log.Warn("event given up", "problem", d.Problem)
 	default:
-		log.Info("delivery failed and will be tried again", "problem", d.Problem, "next", d.NextAt)
+		log.Info("delivery failed; will retry", "problem", d.Problem, "next", d.NextAt)
 	}
 }
 
 // send makes one attempt.
-func (h *Hooks) send(ctx context.Context, p parcel) result {
+func (h *Hooks) send(ctx context.Context, p outgoing) result {
 	key, err := h.cfg.Keys.Open(owner(p.hook.ID), p.hook.Secret)
 	if err != nil {
 		return result{problem: fmt.Sprintf("the webhook's secret could not be opened: %v", err)}
@@ -204,5 +204,5 @@ func (h *Hooks) send(ctx context.Context, p parcel) result {
 	return post(ctx, &h.client, p.hook.URL, p.delivery.Event, key, time.Now())
 }
 
-// owner is whose a webhook's key is.
+// owner returns the context that a webhook's key is sealed with.
 func owner(webhookID string) string { return "webhook/" + webhookID }

@@ -17,8 +17,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// maxAnswer is how much of an answer's body is read, so that the connection can
-// be used again; more closes it.
+// maxAnswer is how many bytes of a response body are read, so that the connection
+// can be reused. A longer body closes it.
 const maxAnswer = 64 << 10
 
 // post sends an event once.
@@ -40,7 +40,7 @@ func post(ctx context.Context, c *http.Client, to string, e slipway.BusEvent, ke
 		return result{problem: reason(ctx, err)}
 	}
 	defer resp.Body.Close()
-	io.CopyN(io.Discard, resp.Body, maxAnswer) // the status alone counts
+	io.CopyN(io.Discard, resp.Body, maxAnswer) // only the status matters
 	r := result{status: resp.StatusCode}
 	switch {
 	case r.status >= 200 && r.status <= 299:
@@ -63,8 +63,8 @@ func sign(key []byte, id, stamp string, body []byte) string {
 	return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// reason words why there was no answer, without the URL, which the webhook
-// tells and which may hold a token.
+// reason says why there was no response. It leaves out the URL, which may hold a
+// token.
 func reason(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
 		return "the receiver took too long"
