@@ -12,35 +12,35 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what the API needs.
+// Config configures the API.
 type Config struct {
 	Store   *store.Store
 	Region  string // of ARNs, service URLs and signatures
 	Account string // twelve digits
-	Domain  string // under which services have their host names
+	Domain  string // the parent of the host names of services
 
-	// URLPort is the port in service URLs; 0, 80 and 443 are not written.
+	// URLPort is the port in service URLs, which omit it if it is 0, 80 or 443.
 	URLPort int
 
-	// Networks names the subnets that VPC connectors may lead to: the networks
-	// that instances can be let into.
+	// Networks names the subnets that VPC connectors may use: the networks that
+	// instances can join.
 	Networks []string
 
-	// EndpointPort returns the port at which a VPC endpoint answers, 0 for one
-	// that does not. Nil: none does.
+	// EndpointPort returns the port at which a VPC endpoint listens, 0 if it
+	// does not listen. Nil means that none does.
 	EndpointPort func(endpoint string) int
 
 	Quotas Quotas
 
-	// Provider and Vault are for the credentials of connections; without them
-	// no connection can be completed.
+	// Provider and Vault serve the credentials of connections. Without them no
+	// connection can be completed.
 	Provider Provider
 	Vault    Vault
 
 	Now func() time.Time // time.Now when nil
 }
 
-// API is App Runner's operations.
+// API holds App Runner's operations.
 type API struct {
 	cfg             Config
 	scalings        configurations[slipway.AutoScaling]
@@ -67,14 +67,14 @@ func New(cfg Config) (*API, error) {
 	return a, nil
 }
 
-// Bootstrap writes the records that every installation has from the beginning,
-// where they are missing: the provided configurations.
+// Bootstrap inserts the records that every installation has, where they are
+// missing: the default configurations.
 func (a *API) Bootstrap(ctx context.Context) error {
 	return a.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		_, err := tx.DefaultAutoScaling()
 		if errors.Is(err, store.ErrNotFound) {
 			err = tx.InsertAutoScaling(slipway.AutoScaling{
-				Configuration: a.scalings.provided(),
+				Configuration: a.scalings.defaultRevision(),
 				Scaling:       slipway.DefaultScaling(),
 				Default:       true,
 			})
@@ -82,7 +82,7 @@ func (a *API) Bootstrap(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		o := slipway.Observability{Configuration: a.observabilities.provided(), TraceVendor: string(types.TracingVendorAwsxray)}
+		o := slipway.Observability{Configuration: a.observabilities.defaultRevision(), TraceVendor: string(types.TracingVendorAwsxray)}
 		_, err = tx.Observability(o.ARN)
 		if errors.Is(err, store.ErrNotFound) {
 			err = tx.InsertObservability(o)
@@ -91,16 +91,16 @@ func (a *API) Bootstrap(ctx context.Context) error {
 	})
 }
 
-// The auto scaling and the observability configuration that every account has
-// share their name and, across all accounts, their id.
+// The default auto scaling configuration and the default observability
+// configuration share their name and, across all accounts, their id.
 const (
-	providedName = "DefaultConfiguration"
-	providedID   = "00000000000000000000000000000001"
+	defaultName = "DefaultConfiguration"
+	defaultID   = "00000000000000000000000000000001"
 )
 
 func (a *API) arn(kind string, parts ...string) string {
 	return slipway.ARN{Region: a.cfg.Region, Account: a.cfg.Account, Type: kind, Parts: parts}.String()
 }
 
-// now is the time for records, in the milliseconds that the wire has.
+// now returns the time for records, in the milliseconds of the wire format.
 func (a *API) now() time.Time { return a.cfg.Now().UTC().Truncate(time.Millisecond) }

@@ -15,31 +15,32 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// An auto scaling configuration's status is in lower case on the wire, though
-// the model spells its values in upper case: Terraform waits for "active".
+// The status of an auto scaling configuration is in lower case on the wire,
+// although the model spells its values in upper case: Terraform waits for
+// "active".
 const (
 	statusActive   types.AutoScalingConfigurationStatus = "active"
 	statusInactive types.AutoScalingConfigurationStatus = "inactive"
 )
 
-// newScalings returns what the operations on auto scaling configurations share
-// with those on others.
+// newScalings returns the operations that auto scaling configurations share with
+// observability configurations.
 func newScalings(a *API) configurations[slipway.AutoScaling] {
 	return configurations[slipway.AutoScaling]{
 		api: a, kind: "autoscalingconfiguration", noun: "auto scaling configuration",
 		names: a.cfg.Quotas.AutoScalingNames, revisions: a.cfg.Quotas.AutoScalingRevisions,
 		base: func(c *slipway.AutoScaling) *slipway.Configuration { return &c.Configuration },
 		read: (*store.Tx).AutoScaling, list: (*store.Tx).AutoScalings, save: (*store.Tx).SaveAutoScaling,
-		keep: a.keepDefault,
+		keep: a.refuseDefault,
 	}
 }
 
-// keepDefault refuses the deletion of the default.
-func (a *API) keepDefault(c slipway.AutoScaling) error {
+// refuseDefault refuses to delete the default configuration.
+func (a *API) refuseDefault(c slipway.AutoScaling) error {
 	switch {
 	case !c.Default:
 		return nil
-	case c.ARN == a.scalings.provided().ARN:
+	case c.ARN == a.scalings.defaultRevision().ARN:
 		return slipway.Errorf(slipway.InvalidRequest, "You can't delete a reserved auto scaling configuration")
 	}
 	return slipway.Errorf(slipway.InvalidRequest, "You can't delete %s: it is the default auto scaling configuration.", c.ARN)
@@ -52,7 +53,7 @@ func autoScalingStatus(c slipway.AutoScaling) types.AutoScalingConfigurationStat
 	return statusInactive
 }
 
-// autoScaling shows a revision.
+// autoScaling returns a revision as the API shows it.
 func autoScaling(tx *store.Tx, c slipway.AutoScaling) (*types.AutoScalingConfiguration, error) {
 	used, err := tx.InUse(c.ARN)
 	if err != nil {
@@ -151,7 +152,7 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, call *gateway.Call, 
 		if err != nil {
 			return err
 		}
-		former.Default, c.Default = false, true // in this order: the index admits one at a time
+		former.Default, c.Default = false, true // in this order: a unique index allows one default
 		if err := errors.Join(tx.SaveAutoScaling(former), tx.SaveAutoScaling(c)); err != nil {
 			return err
 		}
@@ -184,8 +185,8 @@ func (a *API) listServicesForAutoScaling(ctx context.Context, _ *gateway.Call, i
 	return &out, err
 }
 
-// chooseAutoScaling returns the full ARN of the revision that a service is to
-// use: the one asked for, else the current one, else the default.
+// chooseAutoScaling returns the full ARN of the revision for a service: the
+// requested one, else the current one, else the default.
 func (a *API) chooseAutoScaling(tx *store.Tx, asked *string, current string) (string, error) {
 	if asked != nil {
 		return a.scalings.choose(tx, *asked)

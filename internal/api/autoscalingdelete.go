@@ -32,8 +32,8 @@ func (a *API) deleteRevision(tx *store.Tx, arn string) (*types.AutoScalingConfig
 	return autoScaling(tx, c)
 }
 
-// deleteAllRevisions answers for the name as a whole, without a revision's
-// members.
+// deleteAllRevisions deletes all revisions of a name. The reply describes the
+// name, without the members of a revision.
 func (a *API) deleteAllRevisions(tx *store.Tx, text string) (*types.AutoScalingConfiguration, error) {
 	arn, err := a.scalings.parse(text)
 	if err != nil {

@@ -11,19 +11,19 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// listAutoScalingInput tells an absent LatestOnly from false, which the SDK's
-// struct can't.
+// listAutoScalingInput distinguishes an absent LatestOnly from false, which the
+// SDK's struct can't.
 type listAutoScalingInput struct {
 	apprunner.ListAutoScalingConfigurationsInput
 	LatestOnly *bool
 }
 
-// listAutoScaling lists active revisions by name and number: all of them with
-// LatestOnly false, the latest of each name with true.
+// listAutoScaling lists active revisions by name and number: all of them if
+// LatestOnly is false, the latest of each name if it is true.
 //
-// The documentation's default is true, but Go's SDK can't send false, and
-// Terraform looks in this list for the default revision, whatever its number.
-// So where LatestOnly is absent the default revision is listed as well.
+// The documentation says that the default is true. But Go's SDK can't send false,
+// and Terraform looks in this list for the default revision, whatever its number.
+// So if LatestOnly is absent, the list also holds the default revision.
 func (a *API) listAutoScaling(ctx context.Context, _ *gateway.Call, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
 	out := apprunner.ListAutoScalingConfigurationsOutput{AutoScalingConfigurationSummaryList: []types.AutoScalingConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// connection shows a connection. Its credential is never shown.
+// connection returns a connection as the API shows it, without its credential.
 func connection(c slipway.Connection) types.Connection {
 	return types.Connection{
 		ConnectionArn:  &c.ARN,
@@ -56,8 +56,7 @@ func (a *API) createConnection(ctx context.Context, call *gateway.Call, in *appr
 	return &apprunner.CreateConnectionOutput{Connection: &shown}, err
 }
 
-// listConnections lists connections by name; where one is asked for, that one
-// or none.
+// listConnections lists connections by name, or only the one of the given name.
 func (a *API) listConnections(ctx context.Context, _ *gateway.Call, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
 	name := aws.ToString(in.ConnectionName)
 	p := page.New(in.MaxResults, "ListConnections", name)
@@ -128,8 +127,8 @@ func (a *API) findConnection(tx *store.Tx, text string) (slipway.Connection, err
 	return c, err
 }
 
-// usableConnection returns the full ARN of the connection through which a
-// service is to reach its code.
+// usableConnection returns the full ARN of the connection that gives a service
+// access to its code.
 func (a *API) usableConnection(tx *store.Tx, in *types.AuthenticationConfiguration) (string, error) {
 	if in == nil || in.ConnectionArn == nil {
 		return "", slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: a CodeRepository requires a ConnectionArn.")

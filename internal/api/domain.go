@@ -15,8 +15,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// associateCustomDomain asks for a domain. The answer does not hold its
-// validation records: App Runner's clients find them in DescribeCustomDomains.
+// associateCustomDomain inserts a domain. The reply holds no validation records:
+// App Runner's clients read them from DescribeCustomDomains.
 func (a *API) associateCustomDomain(ctx context.Context, call *gateway.Call, in *apprunner.AssociateCustomDomainInput) (*apprunner.AssociateCustomDomainOutput, error) {
 	d, err := a.newDomain(*in.DomainName, in.EnableWWWSubdomain == nil || *in.EnableWWWSubdomain)
 	if err != nil {
@@ -51,7 +51,7 @@ func (a *API) associateCustomDomain(ctx context.Context, call *gateway.Call, in 
 	return &out, err
 }
 
-// newDomain checks a domain's name and returns the domain as it is asked for.
+// newDomain checks a domain's name and returns the new domain.
 func (a *API) newDomain(name string, www bool) (slipway.CustomDomain, error) {
 	if err := checkDomainName(name, www, a.cfg.Domain); err != nil {
 		return slipway.CustomDomain{}, err
@@ -63,8 +63,8 @@ func (a *API) newDomain(name string, www bool) (slipway.CustomDomain, error) {
 	}, nil
 }
 
-// admitDomain checks that the service can have the domain. The unique index
-// has the last word on hosts; asking first tells whose they are.
+// admitDomain checks that the service can have the domain. A unique index decides
+// about hosts; the check before it names the owner in the error.
 func (a *API) admitDomain(tx *store.Tx, serviceID string, d slipway.CustomDomain) error {
 	for _, host := range d.Hosts() {
 		other, err := tx.CustomDomainOfHost(host)
@@ -85,8 +85,9 @@ func (a *API) admitDomain(tx *store.Tx, serviceID string, d slipway.CustomDomain
 	return err
 }
 
-// hostTaken says whose a host is. Copilot takes the text with the domain in
-// front for success, so a domain that is on its way out gets another one.
+// hostTaken returns the error that names the service that uses a host. Copilot
+// treats the message that begins with the domain as success, so a domain that is
+// being deleted gets another message.
 func hostTaken(tx *store.Tx, host string, by slipway.CustomDomain) error {
 	v, err := tx.Service(by.ServiceID)
 	if err != nil {
@@ -98,9 +99,9 @@ func hostTaken(tx *store.Tx, host string, by slipway.CustomDomain) error {
 	return slipway.Errorf(slipway.InvalidRequest, "%s is already associated with %s", host, v.ARN)
 }
 
-// disassociateCustomDomain asks a domain to go. The answer holds its validation
-// records, since clients (Copilot's) remove them from DNS by it; a repeated
-// call gets the same answer until the domain is gone.
+// disassociateCustomDomain marks a domain for deletion. The reply holds its
+// validation records, because clients such as Copilot use it to remove them from
+// DNS. A repeated call gets the same reply until the domain is deleted.
 func (a *API) disassociateCustomDomain(ctx context.Context, call *gateway.Call, in *apprunner.DisassociateCustomDomainInput) (*apprunner.DisassociateCustomDomainOutput, error) {
 	var out apprunner.DisassociateCustomDomainOutput
 	err := call.Update(ctx, func(tx *store.Tx) error {
@@ -155,8 +156,8 @@ func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *ap
 	return &out, err
 }
 
-// customDomain shows a domain as App Runner does: without records while it is
-// being created.
+// customDomain returns a domain as App Runner shows it: without records while it
+// is being created.
 func customDomain(d slipway.CustomDomain) *types.CustomDomain {
 	c := &types.CustomDomain{
 		DomainName:         &d.Name,

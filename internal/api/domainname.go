@@ -8,15 +8,14 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// longestDomain is the length of the longest name whose validation records
-// still fit into DNS, which has names of 253 characters.
+// longestDomain is the length of the longest name whose validation records fit
+// into DNS names, which have at most 253 characters.
 const longestDomain = 253 - len("_0123456789abcdef0123456789abcdef.2a57j7aaaaaaaaaaaaaaaaaaaaaaaa.")
 
-// checkDomainName refuses what is no name for a custom domain: App Runner takes
-// a root domain, anything below one, or, without www, the wildcard directly
-// below a root
-// (https://docs.aws.amazon.com/apprunner/latest/dg/manage-custom-domains.html).
-// own is the domain under which services have their URLs.
+// checkDomainName refuses a name that App Runner does not accept for a custom
+// domain. It accepts a root domain, anything below one or, without www, the
+// wildcard directly below a root domain. own is the domain of service URLs.
+// https://docs.aws.amazon.com/apprunner/latest/dg/manage-custom-domains.html
 func checkDomainName(name string, www bool, own string) error {
 	refuse := func(reason string) error {
 		return slipway.Errorf(slipway.InvalidRequest, "DomainName is %s, which %s.", name, reason)
@@ -25,7 +24,7 @@ func checkDomainName(name string, www bool, own string) error {
 	base, wildcard := strings.CutPrefix(host, "*.")
 	switch {
 	case strings.Contains(base, "*"):
-		return refuse("has a * elsewhere than alone before its first dot")
+		return refuse("has a * that is not the whole first label")
 	case !hasLabels(base):
 		return refuse("is no host name: it must be labels of 1 to 63 letters, digits and inner hyphens, joined by dots")
 	case len(base) > longestDomain:
@@ -53,8 +52,8 @@ func checkDomainName(name string, www bool, own string) error {
 	return nil
 }
 
-// hasLabels reports whether a name in lower case consists of labels as host
-// names have them.
+// hasLabels reports whether a name in lower case consists of valid host name
+// labels.
 func hasLabels(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {
 		if len(label) < 1 || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {

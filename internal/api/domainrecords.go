@@ -9,15 +9,14 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// validationRecords returns the CNAMEs that prove a domain to be its
-// associator's, in the form of ACM's: one for the domain, one for a random name
-// below it (App Runner's own use of the certificate), one for www where that is
-// meant.
+// validationRecords returns the CNAMEs that prove control of a domain, in ACM's
+// form: one for the domain, one for a random name below it (App Runner's own use
+// of the certificate), and one for www if www is included.
 //
-// They follow from the installation's seed and the names alone, so that who
-// associates a domain anew need not change DNS; a wildcard has those of its
-// root. That they can be worked out by who knows the seed is no matter: it takes
-// the domain's DNS to publish them.
+// They are a function of the installation's seed and the names, so a domain that
+// is associated again keeps its records; a wildcard has those of its root domain.
+// Knowing the seed is not enough for an attacker: publishing the records takes
+// control of the domain's DNS.
 func validationRecords(seed string, d slipway.CustomDomain) []slipway.ValidationRecord {
 	base := strings.TrimPrefix(strings.ToLower(d.Name), "*.")
 	hosts := []string{base, "2a57j7" + letters(seed, "below "+base, 24) + "." + base}
@@ -35,12 +34,10 @@ func validationRecords(seed string, d slipway.CustomDomain) []slipway.Validation
 	return records
 }
 
-// hexDigits returns 32 lower-case hexadecimal digits that follow from seed and
-// text.
+// hexDigits returns 32 lower-case hexadecimal digits derived from seed and text.
 func hexDigits(seed, text string) string { return hex.EncodeToString(digest(seed, text)[:16]) }
 
-// letters returns n lower-case letters, at most 32, that follow from seed and
-// text.
+// letters returns n lower-case letters, at most 32, derived from seed and text.
 func letters(seed, text string, n int) string {
 	b := digest(seed, text)[:n]
 	for i := range b {

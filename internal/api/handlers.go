@@ -21,8 +21,8 @@ func (a *API) Service() gateway.Service {
 	}
 }
 
-// operations returns every operation that is answered: its handler, and the
-// permissions that a call requires.
+// operations returns every operation with its handler and the permissions that a
+// call requires.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapprunner.html
 func (a *API) operations() []gateway.Operation {
 	return []gateway.Operation{

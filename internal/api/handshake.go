@@ -13,41 +13,40 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Provider is who hosts source code, as the handshake of a connection needs it.
+// Provider is a source code host, as the completion of a connection uses it.
 type Provider interface {
-	// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it takes the
-	// token. refusal is what it says against it, "" when it does; err means
-	// that it could not be asked.
+	// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it accepts the
+	// token. refusal is the provider's reason, "" if it accepts; err means that
+	// it could not be asked.
 	Accepts(ctx context.Context, provider, token string) (refusal string, err error)
 }
 
-// Vault keeps secrets from whoever reads the database. What it seals can be
-// opened with the same context alone.
+// Vault protects secrets from readers of the database. A sealed secret opens only
+// with the context that it was sealed with.
 type Vault interface {
 	Seal(context string, secret []byte) []byte
 }
 
-// CompleteConnectionInput is the input of Slipway.CompleteConnection, which App
-// Runner has as pages of its console alone.
+// CompleteConnectionInput is the input of Slipway.CompleteConnection. App Runner
+// does this only in its console.
 type CompleteConnectionInput struct {
 	ConnectionName *string // required
-	Token          *string // required: what the provider knows the account by
+	Token          *string // required: the provider's access token
 }
 
 // CompleteConnectionOutput is its output.
 type CompleteConnectionOutput struct {
-	Connection *types.Connection // with the status that the handshake led to
-	Refusal    *string           // why that is ERROR
+	Connection *types.Connection // with its new status
+	Refusal    *string           // why the status is ERROR
 }
 
-// maxToken is the longest token in bytes. GitHub's and Bitbucket's have some
-// hundreds.
+// maxToken is the length of the longest token in bytes. Those of GitHub and
+// Bitbucket have some hundreds.
 const maxToken = 4096
 
-// completeConnection is the handshake: it gives a connection its credential.
-// The provider is asked first, outside the transaction. A refusal makes the
-// connection's status ERROR, unless it has a credential that works: that it
-// keeps.
+// completeConnection gives a connection its credential. It asks the provider
+// first, outside the transaction. A refusal sets the connection's status to
+// ERROR, unless the connection has a working credential: then it keeps that one.
 func (a *API) completeConnection(ctx context.Context, call *gateway.Call, in *CompleteConnectionInput) (*CompleteConnectionOutput, error) {
 	name, token := aws.ToString(in.ConnectionName), aws.ToString(in.Token)
 	switch {

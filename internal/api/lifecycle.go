@@ -12,12 +12,12 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// transition is a change of a service's state that needs no input.
+// transition is a change of a service's state without further input.
 type transition struct {
 	kind slipway.OperationKind
 	verb string           // for messages
-	from []slipway.Status // where it is allowed
-	rest slipway.Status   // where there is nothing to do; "" for nowhere
+	from []slipway.Status // states that allow it
+	rest slipway.Status   // the state that it leads to, in which it does nothing; "" for none
 }
 
 var (
@@ -28,9 +28,9 @@ var (
 	}, ""}
 )
 
-// transit asks for a transition. Where there is nothing to do it returns the
-// service and no operation's id.
-func (a *API) transit(ctx context.Context, call *gateway.Call, arn string, t transition) (s *types.Service, operation *string, err error) {
+// beginTransition begins a transition. If the service is already in the resulting state,
+// it returns the service without an operation id.
+func (a *API) beginTransition(ctx context.Context, call *gateway.Call, arn string, t transition) (s *types.Service, operation *string, err error) {
 	err = call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, arn)
 		if err != nil {
@@ -55,22 +55,22 @@ func (a *API) transit(ctx context.Context, call *gateway.Call, arn string, t tra
 }
 
 func (a *API) pauseService(ctx context.Context, call *gateway.Call, in *apprunner.PauseServiceInput) (*apprunner.PauseServiceOutput, error) {
-	s, op, err := a.transit(ctx, call, *in.ServiceArn, pause)
+	s, op, err := a.beginTransition(ctx, call, *in.ServiceArn, pause)
 	return &apprunner.PauseServiceOutput{Service: s, OperationId: op}, err
 }
 
 func (a *API) resumeService(ctx context.Context, call *gateway.Call, in *apprunner.ResumeServiceInput) (*apprunner.ResumeServiceOutput, error) {
-	s, op, err := a.transit(ctx, call, *in.ServiceArn, resume)
+	s, op, err := a.beginTransition(ctx, call, *in.ServiceArn, resume)
 	return &apprunner.ResumeServiceOutput{Service: s, OperationId: op}, err
 }
 
 func (a *API) deleteService(ctx context.Context, call *gateway.Call, in *apprunner.DeleteServiceInput) (*apprunner.DeleteServiceOutput, error) {
-	s, op, err := a.transit(ctx, call, *in.ServiceArn, remove)
+	s, op, err := a.beginTransition(ctx, call, *in.ServiceArn, remove)
 	return &apprunner.DeleteServiceOutput{Service: s, OperationId: op}, err
 }
 
-// startDeployment answers a wrong state with an InvalidRequestException of its
-// own wording, as App Runner does.
+// startDeployment refuses a wrong state with an InvalidRequestException and a
+// message of its own, as App Runner does.
 func (a *API) startDeployment(ctx context.Context, call *gateway.Call, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
 	var out apprunner.StartDeploymentOutput
 	err := call.Update(ctx, func(tx *store.Tx) error {

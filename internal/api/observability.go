@@ -12,8 +12,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// newObservabilities returns what the operations on observability
-// configurations share with those on others.
+// newObservabilities returns the operations that observability configurations
+// share with auto scaling configurations.
 func newObservabilities(a *API) configurations[slipway.Observability] {
 	return configurations[slipway.Observability]{
 		api: a, kind: "observabilityconfiguration", noun: "observability configuration",
@@ -21,7 +21,7 @@ func newObservabilities(a *API) configurations[slipway.Observability] {
 		base: func(o *slipway.Observability) *slipway.Configuration { return &o.Configuration },
 		read: (*store.Tx).Observability, list: (*store.Tx).Observabilities, save: (*store.Tx).SaveObservability,
 		keep: func(o slipway.Observability) error {
-			if o.Name == providedName {
+			if o.Name == defaultName {
 				return slipway.Errorf(slipway.InvalidRequest, "You can't delete a reserved observability configuration")
 			}
 			return nil
@@ -29,7 +29,7 @@ func newObservabilities(a *API) configurations[slipway.Observability] {
 	}
 }
 
-// observability shows a revision.
+// observability returns a revision as the API shows it.
 func observability(o slipway.Observability) *types.ObservabilityConfiguration {
 	out := &types.ObservabilityConfiguration{
 		ObservabilityConfigurationArn:      &o.ARN,
@@ -50,7 +50,7 @@ func observability(o slipway.Observability) *types.ObservabilityConfiguration {
 
 func (a *API) createObservability(ctx context.Context, call *gateway.Call, in *apprunner.CreateObservabilityConfigurationInput) (*apprunner.CreateObservabilityConfigurationOutput, error) {
 	name := *in.ObservabilityConfigurationName
-	if name == providedName {
+	if name == defaultName {
 		return nil, slipway.Errorf(slipway.InvalidRequest,
 			"ObservabilityConfigurationName %s is reserved: it can't be created, nor have further revisions.", name)
 	}
@@ -97,15 +97,15 @@ func (a *API) deleteObservability(ctx context.Context, call *gateway.Call, in *a
 	return &out, err
 }
 
-// listObservabilityInput tells an absent LatestOnly from false, as
+// listObservabilityInput distinguishes an absent LatestOnly from false, as
 // listAutoScalingInput does.
 type listObservabilityInput struct {
 	apprunner.ListObservabilityConfigurationsInput
 	LatestOnly *bool
 }
 
-// listObservability lists active revisions by name and number: all of them with
-// LatestOnly false, otherwise the latest of each name.
+// listObservability lists active revisions by name and number: all of them if
+// LatestOnly is false, otherwise the latest of each name.
 func (a *API) listObservability(ctx context.Context, _ *gateway.Call, in *listObservabilityInput) (*apprunner.ListObservabilityConfigurationsOutput, error) {
 	out := apprunner.ListObservabilityConfigurationsOutput{ObservabilityConfigurationSummaryList: []types.ObservabilityConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -126,8 +126,9 @@ func (a *API) listObservability(ctx context.Context, _ *gateway.Call, in *listOb
 	return &out, err
 }
 
-// applyObservability overlays what a call says about a service's observability.
-// An enabled service that names no configuration gets the provided one.
+// applyObservability applies a call's observability settings to those of a
+// service. If observability is enabled without a configuration, the service gets
+// the default one.
 func (a *API) applyObservability(tx *store.Tx, o, in *types.ServiceObservabilityConfiguration) (*types.ServiceObservabilityConfiguration, error) {
 	if in == nil {
 		return o, nil
@@ -142,7 +143,7 @@ func (a *API) applyObservability(tx *store.Tx, o, in *types.ServiceObservability
 	case asked == "" && o != nil && o.ObservabilityEnabled:
 		return o, nil
 	case asked == "":
-		asked = a.observabilities.provided().ARN
+		asked = a.observabilities.defaultRevision().ARN
 	}
 	arn, err := a.observabilities.choose(tx, asked)
 	return &types.ServiceObservabilityConfiguration{ObservabilityEnabled: true, ObservabilityConfigurationArn: &arn}, err

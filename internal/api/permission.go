@@ -11,19 +11,20 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// passedTo is the value of iam:PassedToService when a role is handed to App
-// Runner, as AWSAppRunnerFullAccess expects it.
+// passedTo is the value of iam:PassedToService when a call passes a role to App
+// Runner. AWSAppRunnerFullAccess expects it.
 const passedTo = "apprunner.amazonaws.com"
 
-// on are the permissions required by an operation on the one resource whose ARN its input has.
+// on returns the permission required by an operation on one resource, whose ARN
+// is in the input.
 func on[I any](a *API, arn func(*I) *string) gateway.Permissions[I] {
 	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: a.full(tx, arn(in))}}, nil
 	}
 }
 
-// creates are the permissions required by an operation that makes a resource with a name and
-// tags.
+// creates returns the permissions required by an operation that creates a
+// resource with a name and tags.
 func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		name, tags := of(in)
@@ -37,10 +38,10 @@ func (a *API) completeConnectionPermissions(_ *store.Tx, in *CompleteConnectionI
 	return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
 }
 
-// full returns the whole ARN of the resource that an ARN names, also one
-// without revision or id, so that no abbreviation slips past a policy. What
-// names nothing stays as it is: that there is no such thing is only for those to
-// hear who may ask.
+// full returns the full ARN of the resource that an ARN names, also without
+// revision or id, so that an abbreviated ARN cannot bypass a policy. An unknown
+// ARN is returned unchanged: only authorized callers may learn that it does not
+// exist.
 func (a *API) full(tx *store.Tx, text *string) string {
 	if arn, _, err := a.findTaggable(tx, aws.ToString(text)); err == nil {
 		return arn
@@ -51,13 +52,13 @@ func (a *API) full(tx *store.Tx, text *string) string {
 	return *text
 }
 
-// future is the resource of a call that makes one: what comes behind its name
-// is not known yet.
+// future returns the ARN pattern of a resource that a call creates: the part
+// after its name is not known yet.
 func (a *API) future(kind string, name *string) string {
 	return a.arn(kind, aws.ToString(name), "*")
 }
 
-// withTags adds the permission to tag what is made with tags.
+// withTags adds the permission to tag if the call sets tags.
 func withTags(n gateway.Permission, in []types.Tag) []gateway.Permission {
 	return n.WithTagging("apprunner:TagResource", len(in) > 0)
 }
@@ -79,13 +80,14 @@ func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateService
 	return append(required, roles(parts)...), nil
 }
 
-// deleteServicePermissions: with a service go its custom domains.
+// deleteServicePermissions: deleting a service also disassociates its custom
+// domains.
 func (a *API) deleteServicePermissions(tx *store.Tx, in *apprunner.DeleteServiceInput) ([]gateway.Permission, error) {
 	arn := a.full(tx, in.ServiceArn)
 	return []gateway.Permission{{Resource: arn}, {Action: "apprunner:DisassociateCustomDomain", Resource: arn}}, nil
 }
 
-// serviceParts is what a call says of a service, where permissions depend on it.
+// serviceParts is the part of a service's input that its permissions depend on.
 type serviceParts struct {
 	source        *types.SourceConfiguration
 	instance      *types.InstanceConfiguration
@@ -95,7 +97,7 @@ type serviceParts struct {
 }
 
 // references returns the condition keys of the resources that a service refers
-// to, and the resources themselves, for statements that deny their use.
+// to, and permissions for these resources, which only a Deny can refuse.
 func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gateway.Permission) {
 	keys := policy.NewContext()
 	var required []gateway.Permission
@@ -120,7 +122,7 @@ func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gatewa
 	return keys, required
 }
 
-// roles are the permissions to hand over the roles that a call names.
+// roles returns the permissions to pass the roles that a call names.
 func roles(p serviceParts) []gateway.Permission {
 	keys := policy.NewContext()
 	keys.Set("iam:PassedToService", passedTo)

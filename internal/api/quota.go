@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// Quotas limit what an account may have. Zero stands for App Runner's own
-// limit, a negative number for none.
+// Quotas limit what an account may have. 0 is App Runner's own limit, a negative
+// number is no limit.
 type Quotas struct {
 	Services               int // not deleted ones
 	Instances              int // per service, the largest MaxSize
-	AutoScalingNames       int // names of auto scaling configurations, the provided one apart
+	AutoScalingNames       int // names of auto scaling configurations, without the default one
 	AutoScalingRevisions   int // active revisions of one name
 	Connections            int
-	ObservabilityNames     int // names of observability configurations, the provided one apart
+	ObservabilityNames     int // names of observability configurations, without the default one
 	ObservabilityRevisions int // active revisions of one name
 	CustomDomains          int // per service
 	VPCConnectors          int // active ones

@@ -13,27 +13,27 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// configurations is what the operations on one kind of configuration with
-// revisions share. T is a revision of it.
+// configurations holds what the operations on one kind of configuration with
+// revisions share. T is one revision.
 type configurations[T any] struct {
 	api  *API
 	kind string // type in the ARN: "autoscalingconfiguration"
 	noun string // "auto scaling configuration"
 
-	names, revisions int // quotas: names, the provided one apart, and active revisions of one
+	names, revisions int // quotas: names without the default one, and active revisions of one name
 
 	base func(*T) *slipway.Configuration
 	read func(tx *store.Tx, arn string) (T, error)
 	list func(tx *store.Tx, name, afterName string, afterRevision int) ([]T, error) // active ones by name and revision
 	save func(tx *store.Tx, revision T) error
-	keep func(revision T) error // says why one can't be deleted, besides being in use
+	keep func(revision T) error // refuses the deletion of a revision that is not in use
 }
 
-// provided returns the revision that every account has.
-func (c configurations[T]) provided() slipway.Configuration {
+// defaultRevision returns the default revision, which every account has.
+func (c configurations[T]) defaultRevision() slipway.Configuration {
 	return slipway.Configuration{
-		ARN:       c.api.arn(c.kind, providedName, "1", providedID),
-		Name:      providedName,
+		ARN:       c.api.arn(c.kind, defaultName, "1", defaultID),
+		Name:      defaultName,
 		Revision:  1,
 		Latest:    true,
 		Active:    true,
@@ -41,9 +41,9 @@ func (c configurations[T]) provided() slipway.Configuration {
 	}
 }
 
-// next makes room for a new latest revision of the name and returns it. Its
-// number is one more than the highest active one, so that numbers of deleted
-// revisions come again; the ids in the ARNs differ.
+// next returns a new latest revision of the name, and takes that role from the
+// previous one. Its number is one more than the highest active one. So the number
+// of a deleted revision is used again; the ids in the ARNs differ.
 func (c configurations[T]) next(tx *store.Tx, name string) (slipway.Configuration, error) {
 	revisions, err := c.list(tx, name, "", 0)
 	if err != nil {
@@ -55,7 +55,7 @@ func (c configurations[T]) next(tx *store.Tx, name string) (slipway.Configuratio
 	revision := 1
 	for _, r := range revisions {
 		b := c.base(&r)
-		revision = b.Revision + 1 // they come in ascending order
+		revision = b.Revision + 1 // the list is in ascending order
 		if b.Latest {
 			b.Latest = false
 			if err := c.save(tx, r); err != nil {
@@ -73,10 +73,10 @@ func (c configurations[T]) next(tx *store.Tx, name string) (slipway.Configuratio
 	}, nil
 }
 
-// admit checks the quotas: of revisions where the name has some, of names where
-// it is new.
+// admit checks the quotas: that of revisions if the name has any, that of names
+// if it is new.
 func (c configurations[T]) admit(tx *store.Tx, name string, revisions int) error {
-	if revisions > 0 || name == providedName {
+	if revisions > 0 || name == defaultName {
 		if within(c.revisions, revisions) {
 			return nil
 		}
@@ -91,7 +91,7 @@ func (c configurations[T]) admit(tx *store.Tx, name string, revisions int) error
 	}
 	names := map[string]bool{}
 	for _, r := range all {
-		if n := c.base(&r).Name; n != providedName {
+		if n := c.base(&r).Name; n != defaultName {
 			names[n] = true
 		}
 	}
@@ -101,9 +101,9 @@ func (c configurations[T]) admit(tx *store.Tx, name string, revisions int) error
 	return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d %ss.", c.names, c.noun)
 }
 
-// find returns the revision that a full ARN names, a deleted one too, or the
-// active one that an ARN without id, or without revision and id (the latest),
-// names.
+// find returns the revision of a full ARN, including a deleted one. An ARN
+// without id names an active revision, and one without revision and id the
+// latest.
 func (c configurations[T]) find(tx *store.Tx, text string) (T, error) {
 	var none T
 	arn, err := c.parse(text)
@@ -164,8 +164,8 @@ func (c configurations[T]) resolve(tx *store.Tx, text string) (string, error) {
 	return c.base(&r).ARN, err
 }
 
-// choose returns the full ARN of the active revision that a service is to use.
-// One that does not exist is a bad request here, not a missing resource.
+// choose returns the full ARN of the active revision for a service. A missing one
+// is an invalid request here, not a missing resource.
 func (c configurations[T]) choose(tx *store.Tx, asked string) (string, error) {
 	arn, err := c.resolve(tx, asked)
 	if e, ok := errors.AsType[*slipway.Error](err); ok {
@@ -174,7 +174,7 @@ func (c configurations[T]) choose(tx *store.Tx, asked string) (string, error) {
 	return arn, err
 }
 
-// delete deletes an active revision; the highest that is left of its name
+// delete deletes an active revision. The highest remaining one of its name
 // becomes the latest.
 func (c configurations[T]) delete(tx *store.Tx, arn string) (T, error) {
 	r, err := c.findActive(tx, arn)
@@ -194,8 +194,8 @@ func (c configurations[T]) delete(tx *store.Tx, arn string) (T, error) {
 	return r, c.save(tx, last)
 }
 
-// deactivate deletes a revision that nothing keeps. It stays describable until
-// it is forgotten.
+// deactivate deletes a revision unless it is in use or protected. It can still be
+// described until the store forgets it.
 func (c configurations[T]) deactivate(tx *store.Tx, r T) (T, error) {
 	if err := c.keep(r); err != nil {
 		return r, err
@@ -208,7 +208,7 @@ func (c configurations[T]) deactivate(tx *store.Tx, r T) (T, error) {
 	return r, c.save(tx, r)
 }
 
-// refuseUsed refuses to delete what a service uses.
+// refuseUsed refuses to delete a resource that a service uses.
 func refuseUsed(tx *store.Tx, arn string) error {
 	used, err := tx.InUse(arn)
 	if err == nil && used {
@@ -217,7 +217,7 @@ func refuseUsed(tx *store.Tx, arn string) error {
 	return err
 }
 
-// revisionList is what a call asks of a list of revisions.
+// revisionList is the input of a list of revisions.
 type revisionList struct {
 	operation  string
 	name       *string
@@ -226,9 +226,9 @@ type revisionList struct {
 	next       *string
 }
 
-// page returns a page of active revisions by name and number: of all of them
-// with LatestOnly false, of the latest of each name otherwise. also, if not nil,
-// chooses revisions that are listed as well where LatestOnly is absent.
+// page returns a page of active revisions by name and number: all of them if
+// LatestOnly is false, otherwise the latest of each name. also, if not nil,
+// selects further revisions that are listed if LatestOnly is absent.
 func (c configurations[T]) page(tx *store.Tx, l revisionList, also func(T) bool) ([]T, *string, error) {
 	which := "absent"
 	if l.latestOnly != nil {

@@ -57,9 +57,9 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 	return &out, err
 }
 
-// admit checks that a service of this name can be added. The unique index has
-// the last word on names; asking first lets a repeated call hear of its name
-// rather than of a quota.
+// admit checks that a service of this name can be added. A unique index decides
+// about names; the check before it gives a repeated call the error about its name
+// rather than one about a quota.
 func (a *API) admit(tx *store.Tx, name string) error {
 	_, err := tx.ServiceByName(name)
 	if err == nil {
@@ -82,8 +82,8 @@ func nameTaken(name string) error {
 	return slipway.Errorf(slipway.InvalidRequest, "Service with the provided name already exists: %s", name)
 }
 
-// newService returns a service that nothing runs for yet: until its operation
-// ends otherwise, its creation counts as failed.
+// newService returns a service for which nothing runs yet. Its status is
+// CREATE_FAILED until its operation ends otherwise.
 func (a *API) newService(name string, spec slipway.Spec) slipway.Service {
 	id, now := slipway.NewID(), a.now()
 	return slipway.Service{
@@ -159,8 +159,8 @@ func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunn
 	return &out, err
 }
 
-// findService returns the service that a full ARN names, a deleted one too, or
-// the living one that an ARN without an id names.
+// findService returns the service of a full ARN, including a deleted one. An ARN
+// without id names the service that is not deleted.
 func (a *API) findService(tx *store.Tx, text string) (slipway.ServiceView, error) {
 	arn, err := slipway.ParseARN(text)
 	if err != nil {
@@ -189,7 +189,7 @@ func (a *API) findService(tx *store.Tx, text string) (slipway.ServiceView, error
 }
 
 // findLivingService is findService for calls that change the service: a deleted
-// one can only be described.
+// service can only be described.
 func (a *API) findLivingService(tx *store.Tx, text string) (slipway.ServiceView, error) {
 	v, err := a.findService(tx, text)
 	if err == nil && !v.DeletedAt.IsZero() {
@@ -206,7 +206,8 @@ func wrongState(verb string, st slipway.Status) error {
 	return slipway.Errorf(slipway.InvalidState, "Service cannot be %s in the current state: %s.", verb, st)
 }
 
-// begin asks for an operation and returns the service as it shows from then on.
+// begin inserts an operation and returns the service as the API shows it from
+// then on.
 func (a *API) begin(tx *store.Tx, v slipway.ServiceView, kind slipway.OperationKind, spec *slipway.Spec) (*types.Service, *string, error) {
 	op := slipway.Operation{
 		ID:        slipway.NewID(),

@@ -10,7 +10,7 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// sizes holds the legal memory, in MB, for each Cpu, in units.
+// sizes holds the allowed memory, in MB, for each Cpu, in units.
 var sizes = []struct {
 	cpu    string
 	memory []string
@@ -22,15 +22,14 @@ var sizes = []struct {
 	{"4096", []string{"8192", "10240", "12288"}},
 }
 
-// spellings gives the units and megabytes that the other way of writing a Cpu
-// or Memory stands for.
+// spellings maps the other spelling of a Cpu or Memory to units and megabytes.
 var spellings = map[string]string{
 	"0.25 vCPU": "256", "0.5 vCPU": "512", "1 vCPU": "1024", "2 vCPU": "2048", "4 vCPU": "4096",
 	"0.5 GB": "512", "1 GB": "1024", "2 GB": "2048", "3 GB": "3072", "4 GB": "4096", "6 GB": "6144",
 	"8 GB": "8192", "10 GB": "10240", "12 GB": "12288",
 }
 
-// units returns a size as answers always spell it.
+// units returns a size in the spelling of replies.
 func units(s string) string {
 	if u, ok := spellings[s]; ok {
 		return u
@@ -38,8 +37,8 @@ func units(s string) string {
 	return s
 }
 
-// applyInstance overlays what a call says about instances and checks the pair
-// that results.
+// applyInstance applies a call's instance configuration and checks the resulting
+// pair of Cpu and Memory.
 func applyInstance(c types.InstanceConfiguration, in *types.InstanceConfiguration) (types.InstanceConfiguration, error) {
 	if in == nil {
 		return c, nil

@@ -15,8 +15,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// applySource overlays what a call says about the source of a service. s is
-// empty for a service that is being created.
+// applySource applies a call's source configuration to that of a service. s is
+// empty for a new service.
 func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.SourceConfiguration) (types.SourceConfiguration, error) {
 	if in == nil {
 		return s, nil
@@ -48,21 +48,21 @@ func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.S
 	if in.AutoDeploymentsEnabled != nil {
 		s.AutoDeploymentsEnabled = in.AutoDeploymentsEnabled
 	} else if created {
-		s.AutoDeploymentsEnabled = aws.Bool(a.deploysItself(s.ImageRepository))
+		s.AutoDeploymentsEnabled = aws.Bool(a.autoDeploysByDefault(s.ImageRepository))
 	}
 	return s, nil
 }
 
-// deploysItself is AutoDeploymentsEnabled where the call doesn't say: not for
-// public images, nor for those of another account's ECR.
-func (a *API) deploysItself(r *types.ImageRepository) bool {
+// autoDeploysByDefault returns AutoDeploymentsEnabled for a call that leaves it out:
+// false for public images and those of another account's ECR.
+func (a *API) autoDeploysByDefault(r *types.ImageRepository) bool {
 	account, ecr, _ := strings.Cut(aws.ToString(r.ImageIdentifier), ".dkr.ecr.")
 	return r.ImageRepositoryType == types.ImageRepositoryTypeEcr && (ecr == "" || account == a.cfg.Account)
 }
 
-// applyImage leaves out the ImageConfiguration of a service that never had one:
-// Terraform's resource would take it away again at every plan, as the only
-// member of its kind that it does not expect the service to fill in.
+// applyImage leaves out the ImageConfiguration if the service never had one.
+// Terraform's resource would remove it again at every plan: it is the only
+// structure that it does not expect the service to fill in.
 func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
 	image := types.ImageRepository{ImageIdentifier: in.ImageIdentifier, ImageRepositoryType: in.ImageRepositoryType}
 	switch {
@@ -72,7 +72,7 @@ func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
 	case in.ImageConfiguration != nil:
 		image.ImageConfiguration = &types.ImageConfiguration{Port: aws.String(strconv.Itoa(slipway.DefaultPort))}
 	}
-	// The model's pattern admits ECR's names alone; here any registry will do.
+	// The model's pattern allows only ECR's names; here any registry is allowed.
 	if _, err := name.ParseReference(aws.ToString(in.ImageIdentifier)); err != nil {
 		return nil, slipway.Errorf(slipway.InvalidRequest,
 			"ImageRepository: ImageIdentifier %q is not an image reference: [registry/]repository[:tag][@digest] in lower case.",
@@ -81,8 +81,8 @@ func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
 	return &image, applyImageConfiguration(image.ImageConfiguration, in.ImageConfiguration)
 }
 
-// applyImageConfiguration changes c member by member; the maps are replaced as
-// a whole.
+// applyImageConfiguration changes c member by member. A map in the call replaces
+// the whole map.
 func applyImageConfiguration(c, in *types.ImageConfiguration) error {
 	if in == nil {
 		return nil
@@ -94,7 +94,7 @@ func applyImageConfiguration(c, in *types.ImageConfiguration) error {
 		c.Port = in.Port
 	}
 	if in.StartCommand != nil {
-		// How it is split is deploy's choice; that it can be is known now.
+		// Package deploy splits it; a command that can't be split is refused now.
 		if _, err := shellquote.Split(*in.StartCommand); err != nil {
 			return slipway.Errorf(slipway.InvalidRequest, "ImageConfiguration: StartCommand can't be split into words: %v.", err)
 		}
@@ -105,7 +105,7 @@ func applyImageConfiguration(c, in *types.ImageConfiguration) error {
 	return checkEnvironment(c)
 }
 
-// replace returns in where it is given; an empty map takes all entries away.
+// replace returns in if it is given, else m. An empty map removes all entries.
 func replace(m, in map[string]string) map[string]string {
 	switch {
 	case in == nil:
@@ -116,7 +116,8 @@ func replace(m, in map[string]string) map[string]string {
 	return in
 }
 
-// checkEnvironment refuses names that can't be set. It never repeats a value.
+// checkEnvironment refuses names that no process can have in its environment. Its
+// errors never repeat a value.
 func checkEnvironment(c *types.ImageConfiguration) error {
 	for _, list := range []struct {
 		member string
@@ -155,8 +156,8 @@ func unsettable(key, value string) string {
 	return ""
 }
 
-// applyAuthentication overlays the credentials for an image. Public images need
-// none and are shown without; some clients send them an empty structure.
+// applyAuthentication applies a call's credentials for an image. A public image
+// has none, although some clients send an empty structure.
 func applyAuthentication(s types.SourceConfiguration, in *types.AuthenticationConfiguration) (*types.AuthenticationConfiguration, error) {
 	public := s.ImageRepository != nil && s.ImageRepository.ImageRepositoryType == types.ImageRepositoryTypeEcrPublic
 	if in != nil {

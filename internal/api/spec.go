@@ -12,8 +12,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// change is what CreateService and UpdateService may say about a specification.
-// Members that are nil stay as they are.
+// change holds what CreateService and UpdateService may change in a
+// specification. A nil member leaves its part unchanged.
 type change struct {
 	source        *types.SourceConfiguration
 	instance      *types.InstanceConfiguration
@@ -22,8 +22,8 @@ type change struct {
 	observability *types.ServiceObservabilityConfiguration
 }
 
-// defaults returns the specification that CreateService starts from: an update of
-// it, member by member, gives a service's first one.
+// defaults returns the specification that CreateService starts from.
+// CreateService changes it member by member, as an update does.
 func defaults() slipway.Spec {
 	h := slipway.DefaultHealthCheck()
 	return slipway.Spec{
@@ -47,9 +47,10 @@ func defaults() slipway.Spec {
 	}
 }
 
-// checkRole asks for the instance role that App Runner reads secrets with. Here
-// it opens nothing, but what is accepted here has to be accepted there. The
-// wording is App Runner's (terraform-aws-app-runner, pull request 5).
+// checkRole refuses secrets without the instance role that App Runner reads them
+// with. Slipway has no use for the role, but a specification that it accepts must
+// be valid on App Runner too. The message is App Runner's
+// (terraform-aws-app-runner, pull request 5).
 func checkRole(spec slipway.Spec) error {
 	r := spec.Source.ImageRepository
 	if r == nil || r.ImageConfiguration == nil || len(r.ImageConfiguration.RuntimeEnvironmentSecrets) == 0 || aws.ToString(spec.Instance.InstanceRoleArn) != "" {
@@ -58,8 +59,8 @@ func checkRole(spec slipway.Spec) error {
 	return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
 }
 
-// apply returns the specification with the change made, or says what is wrong
-// with the result.
+// apply returns the specification with the change made, or an error that says
+// what is wrong with the result.
 func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, error) {
 	var err error
 	if spec.Source, err = a.applySource(tx, spec.Source, c.source); err != nil {
@@ -101,7 +102,7 @@ func applyHealthCheck(h types.HealthCheckConfiguration, in *types.HealthCheckCon
 			*n.to = *n.from
 		}
 	}
-	// The path becomes a request line: it must neither end it nor be relative.
+	// The path is part of a request line: no line breaks or blanks, and absolute.
 	if p := aws.ToString(h.Path); !strings.HasPrefix(p, "/") || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return h, slipway.Errorf(slipway.InvalidRequest,
 			"HealthCheckConfiguration: Path %q must begin with / and have no blanks or control characters.", p)
@@ -109,9 +110,9 @@ func applyHealthCheck(h types.HealthCheckConfiguration, in *types.HealthCheckCon
 	return h, nil
 }
 
-// applyNetwork takes an IngressConfiguration without IsPubliclyAccessible for a
-// private one: Go's SDK leaves the member out when it is false. Whether the
-// connector exists is for checkEgress to say.
+// applyNetwork treats an IngressConfiguration without IsPubliclyAccessible as
+// private: Go's SDK omits the member if it is false. checkEgress checks that the
+// connector exists.
 func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) (types.NetworkConfiguration, error) {
 	if in == nil {
 		return n, nil

@@ -13,9 +13,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// settingPrefix begins the keys of tags that are settings of Slipway: what App
-// Runner's API has no member for. Unknown ones are refused by name, so that a
-// misspelt setting is not taken for a tag. There are none yet.
+// settingPrefix begins the keys of tags that are settings of Slipway, for which
+// App Runner's API has no member. An unknown setting is an error, so that a
+// misspelt one is not stored as a tag. There are none yet.
 const settingPrefix = "slipway:"
 
 // tagsOf returns the tags of a call.
@@ -23,8 +23,8 @@ func tagsOf(in []types.Tag) []slipway.Tag {
 	return tags.Of(in, func(t types.Tag) (key, value *string) { return t.Key, t.Value })
 }
 
-// tagRules are App Runner's checks of tags beside the model's, for a resource of
-// the type.
+// tagRules returns App Runner's checks of tags beyond the model's, for a type of
+// resource.
 func tagRules(resource string) tags.Rules {
 	return tags.Rules{
 		Twice: func(t slipway.Tag) error {
@@ -43,15 +43,14 @@ func tagRules(resource string) tags.Rules {
 	}
 }
 
-// newTags returns the tags of a call for a resource of the type, after checking
-// them.
+// newTags returns the tags of a call for a type of resource after checking them.
 func newTags(resource string, in []types.Tag) ([]slipway.Tag, error) {
 	list := tagsOf(in)
 	return list, tagRules(resource).Check(list)
 }
 
-// taggable finds, by type in the ARN, the resources that can have tags, and
-// returns the full ARN of one that exists.
+// taggable maps the type in an ARN to a function that returns the full ARN of an
+// existing resource. Only these types can have tags.
 func (a *API) taggable() map[string]func(tx *store.Tx, text string) (string, error) {
 	return map[string]func(*store.Tx, string) (string, error){
 		"service": func(tx *store.Tx, text string) (string, error) {

@@ -10,8 +10,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// service shows a service as App Runner does: while an operation is live its
-// status is OPERATION_IN_PROGRESS and an update's new values are shown.
+// service returns a service as App Runner shows it: during an operation its
+// status is OPERATION_IN_PROGRESS and it has an update's new values.
 func (a *API) service(v slipway.ServiceView) *types.Service {
 	spec := v.VisibleSpec()
 	s := &types.Service{
@@ -36,8 +36,8 @@ func (a *API) service(v slipway.ServiceView) *types.Service {
 	return s
 }
 
-// updatedAt is when the service changed last. Asking for an operation changes
-// the status that is shown, not the row.
+// updatedAt returns when the service changed last. A new operation changes the
+// visible status, not the row.
 func updatedAt(v slipway.ServiceView) *time.Time {
 	if v.Live != nil && v.Live.CreatedAt.After(v.UpdatedAt) {
 		return &v.Live.CreatedAt
@@ -57,7 +57,7 @@ func (a *API) serviceSummary(v slipway.ServiceView) types.ServiceSummary {
 	}
 }
 
-// summaryOf names the configuration that a service uses, as its ARN does.
+// summaryOf describes the configuration that a service uses, by its ARN.
 func summaryOf(arn string) *types.AutoScalingConfigurationSummary {
 	s := &types.AutoScalingConfigurationSummary{AutoScalingConfigurationArn: &arn}
 	if p, err := slipway.ParseARN(arn); err == nil && len(p.Parts) == 3 {
@@ -69,14 +69,14 @@ func summaryOf(arn string) *types.AutoScalingConfigurationSummary {
 	return s
 }
 
-// host is the name under which a service is reached.
+// host returns the host name of a service.
 func (a *API) host(v slipway.ServiceView) string { return a.hostOf(v.Label) }
 
-// hostOf is the host name that a label begins.
+// hostOf returns the host name that begins with a label.
 func (a *API) hostOf(label string) string { return label + "." + a.cfg.Region + "." + a.cfg.Domain }
 
-// url is a public service's host, with a port where it is not a scheme's own. A
-// private service has none.
+// url returns the host of a public service, with the port if it is not a scheme's
+// default. A private service has no URL.
 func (a *API) url(v slipway.ServiceView) *string {
 	if !v.VisibleSpec().Public() {
 		return nil
@@ -84,7 +84,7 @@ func (a *API) url(v slipway.ServiceView) *string {
 	return aws.String(withPort(a.host(v), a.cfg.URLPort))
 }
 
-// withPort is a host with its port where that has to be said.
+// withPort returns a host, with the port unless it is a scheme's default.
 func withPort(host string, port int) string {
 	switch port {
 	case 0, 80, 443:

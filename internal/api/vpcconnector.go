@@ -20,7 +20,8 @@ import (
 
 const vpcConnectorType = "vpcconnector" // in ARNs
 
-// vpcConnector shows a connector. There is one revision of a name.
+// vpcConnector returns a connector as the API shows it. Each name has one
+// revision.
 func vpcConnector(c slipway.VPCConnector) *types.VpcConnector {
 	out := &types.VpcConnector{
 		VpcConnectorArn:      &c.ARN,
@@ -51,7 +52,7 @@ func (a *API) createVPCConnector(ctx context.Context, call *gateway.Call, in *ap
 		if err != nil {
 			return err
 		}
-		// The name comes first: a repeated call is to hear of it, not of a quota.
+		// The name is checked first, so that a repeated call fails by it, not by a quota.
 		if err := tx.InsertVPCConnector(c); errors.Is(err, store.ErrNameTaken) {
 			return slipway.Errorf(slipway.InvalidRequest, "VPC connector with the provided name already exists: %s", c.Name)
 		} else if err != nil {
@@ -85,7 +86,7 @@ func (a *API) newVPCConnector(in *apprunner.CreateVpcConnectorInput) (slipway.VP
 	return c, distinct("SecurityGroups", c.SecurityGroups)
 }
 
-// distinct refuses a list of ids that has an empty one, or one twice.
+// distinct refuses a list of ids with an empty id or a duplicate.
 func distinct(member string, ids []string) error {
 	for i, id := range ids {
 		if strings.TrimSpace(id) == "" {
@@ -98,9 +99,9 @@ func distinct(member string, ids []string) error {
 	return nil
 }
 
-// defaultSecurityGroup is the id of the group that a connector without any
-// gets: App Runner shows the VPC's default one. Here an account has one VPC in
-// a region.
+// defaultSecurityGroup returns the id of the group for a connector without
+// groups. App Runner shows the default group of the VPC; here an account has one
+// VPC in a region.
 func (a *API) defaultSecurityGroup() string {
 	h := sha256.Sum256([]byte(a.cfg.Region + ":" + a.cfg.Account))
 	return "sg-" + hex.EncodeToString(h[:])[:17] // the form of EC2's ids
@@ -131,8 +132,8 @@ func (a *API) listVPCConnectors(ctx context.Context, _ *gateway.Call, in *apprun
 	return &out, err
 }
 
-// deleteVPCConnector makes a connector inactive that no service uses. It stays
-// describable until it is forgotten.
+// deleteVPCConnector makes an unused connector inactive. It can still be
+// described until the store forgets it.
 func (a *API) deleteVPCConnector(ctx context.Context, call *gateway.Call, in *apprunner.DeleteVpcConnectorInput) (*apprunner.DeleteVpcConnectorOutput, error) {
 	var out apprunner.DeleteVpcConnectorOutput
 	err := call.Update(ctx, func(tx *store.Tx) error {
@@ -150,15 +151,15 @@ func (a *API) deleteVPCConnector(ctx context.Context, call *gateway.Call, in *ap
 	return &out, err
 }
 
-// findVPCConnector returns the connector that a full ARN names, an inactive one
-// too.
+// findVPCConnector returns the connector of a full ARN, including an inactive
+// one.
 func findVPCConnector(tx *store.Tx, text string) (slipway.VPCConnector, error) {
 	return findNamed(text, tx.VPCConnector, noVPCConnector, vpcConnectorType, 3,
 		"full ARN of a VPC connector (arn:aws:apprunner:<region>:<account>:vpcconnector/<name>/<revision>/<id>)")
 }
 
-// findNamed reads what an ARN names that must be of the type and have so many
-// parts after it; is says in words what it must be.
+// findNamed reads the resource of an ARN, which must have the type and number of
+// parts. is describes the expected ARN for the error.
 func findNamed[T any](text string, read func(arn string) (T, error), missing func(arn string) error, kind string, parts int, is string) (T, error) {
 	var none T
 	arn, err := slipway.ParseARN(text)
@@ -188,9 +189,8 @@ func noVPCConnector(arn string) error {
 	return slipway.Errorf(slipway.NotFound, "VPC connector not found: %s", arn)
 }
 
-// checkEgress checks that the instances of a specification will find the way
-// out that it names: its connector is active and leads to networks that the
-// server knows.
+// checkEgress checks that the egress of a specification works: its connector is
+// active, and the server has its networks.
 func (a *API) checkEgress(tx *store.Tx, spec slipway.Spec) error {
 	arn := spec.VPCConnectorARN()
 	if arn == "" {
@@ -198,8 +198,8 @@ func (a *API) checkEgress(tx *store.Tx, spec slipway.Spec) error {
 	}
 	c, err := findActiveVPCConnector(tx, arn)
 	if e, ok := errors.AsType[*slipway.Error](err); ok {
-		// CreateService and UpdateService of App Runner know no missing resources
-		// but the service.
+		// In App Runner's model, only a service can be a missing resource of
+		// CreateService and UpdateService.
 		err = slipway.Errorf(slipway.InvalidRequest, "NetworkConfiguration: %s", e.Message)
 	}
 	if err != nil {

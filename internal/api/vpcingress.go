@@ -17,8 +17,9 @@ import (
 
 const vpcIngressType = "vpcingressconnection" // in ARNs
 
-// vpcIngress shows a connection. Its domain name has the port of the endpoint's
-// listener where that is not a scheme's own, as a service's URL has.
+// vpcIngress returns a connection as the API shows it. Its domain name has the
+// port of the endpoint's listener unless it is a scheme's default, as a service's
+// URL does.
 func (a *API) vpcIngress(tx *store.Tx, c slipway.VPCIngressConnection) (*types.VpcIngressConnection, error) {
 	s, err := tx.Service(c.ServiceID)
 	if err != nil {
@@ -40,8 +41,8 @@ func (a *API) vpcIngress(tx *store.Tx, c slipway.VPCIngressConnection) (*types.V
 	return out, nil
 }
 
-// vpcDNSTargets are what the custom domains of a service point at inside the
-// VPCs that reach it.
+// vpcDNSTargets returns the names that a service's custom domains point to inside
+// the VPCs that reach it.
 func (a *API) vpcDNSTargets(tx *store.Tx, v slipway.ServiceView) ([]types.VpcDNSTarget, error) {
 	list, err := tx.VPCIngressesOf(v.ID)
 	targets := make([]types.VpcDNSTarget, 0, len(list))
@@ -66,7 +67,7 @@ func (a *API) createVPCIngress(ctx context.Context, call *gateway.Call, in *appr
 		Label:     slipway.NewLabel(),
 		CreatedAt: a.now(),
 	}
-	if c, err = lead(c, in.IngressVpcConfiguration); err != nil {
+	if c, err = applyEndpoint(c, in.IngressVpcConfiguration); err != nil {
 		return nil, err
 	}
 	var out apprunner.CreateVpcIngressConnectionOutput
@@ -78,7 +79,7 @@ func (a *API) createVPCIngress(ctx context.Context, call *gateway.Call, in *appr
 		if err != nil {
 			return err
 		}
-		// The name comes first: a repeated call is to hear of it, not of a quota.
+		// The name is checked first, so that a repeated call fails by it, not by a quota.
 		if err := tx.InsertVPCIngress(c); errors.Is(err, store.ErrNameTaken) {
 			return slipway.Errorf(slipway.InvalidRequest, "VPC ingress connection with the provided name already exists: %s", c.Name)
 		} else if err != nil {
@@ -96,9 +97,9 @@ func (a *API) createVPCIngress(ctx context.Context, call *gateway.Call, in *appr
 	return &out, err
 }
 
-// lead leads a connection through the endpoint of a configuration, whose
-// members that are absent stay as they are.
-func lead(c slipway.VPCIngressConnection, in *types.IngressVpcConfiguration) (slipway.VPCIngressConnection, error) {
+// applyEndpoint sets the endpoint of a connection from a configuration. Absent members
+// stay as they are.
+func applyEndpoint(c slipway.VPCIngressConnection, in *types.IngressVpcConfiguration) (slipway.VPCIngressConnection, error) {
 	if in.VpcId != nil {
 		c.VPC = *in.VpcId
 	}
@@ -113,8 +114,8 @@ func lead(c slipway.VPCIngressConnection, in *types.IngressVpcConfiguration) (sl
 	return c, nil
 }
 
-// privateService returns the id of the service that a new connection is to
-// lead to. App Runner connects private services alone, while they run.
+// privateService returns the id of the service for a new connection. As on App
+// Runner, it must be private and running.
 func (a *API) privateService(tx *store.Tx, arn string) (string, error) {
 	v, err := a.findLivingService(tx, arn)
 	if err != nil {
@@ -161,7 +162,7 @@ func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunn
 		if arn != "" {
 			v, err := a.findService(tx, arn)
 			if slipway.CodeOf(err) == slipway.NotFound {
-				return nil // a filter that nothing passes
+				return nil // the filter matches nothing
 			}
 			if err != nil {
 				return err
@@ -188,7 +189,7 @@ func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunn
 
 func (a *API) updateVPCIngress(ctx context.Context, call *gateway.Call, in *apprunner.UpdateVpcIngressConnectionInput) (*apprunner.UpdateVpcIngressConnectionOutput, error) {
 	c, err := a.changeVPCIngress(ctx, call, *in.VpcIngressConnectionArn, "updated", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
-		return lead(c, in.IngressVpcConfiguration)
+		return applyEndpoint(c, in.IngressVpcConfiguration)
 	})
 	return &apprunner.UpdateVpcIngressConnectionOutput{VpcIngressConnection: c}, err
 }
@@ -201,7 +202,8 @@ func (a *API) deleteVPCIngress(ctx context.Context, call *gateway.Call, in *appr
 	return &apprunner.DeleteVpcIngressConnectionOutput{VpcIngressConnection: c}, err
 }
 
-// changeVPCIngress writes what should be of a connection that is at rest.
+// changeVPCIngress changes the desired state of a connection that is not in
+// transition.
 func (a *API) changeVPCIngress(ctx context.Context, call *gateway.Call, arn, verb string,
 	change func(slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error),
 ) (out *types.VpcIngressConnection, err error) {
@@ -226,7 +228,7 @@ func (a *API) changeVPCIngress(ctx context.Context, call *gateway.Call, arn, ver
 	return out, err
 }
 
-// findVPCIngress returns the connection that an ARN names, a deleted one too.
+// findVPCIngress returns the connection of an ARN, including a deleted one.
 func findVPCIngress(tx *store.Tx, text string) (slipway.VPCIngressConnection, error) {
 	return findNamed(text, tx.VPCIngress, noVPCIngress, vpcIngressType, 2,
 		"ARN of a VPC ingress connection (arn:aws:apprunner:<region>:<account>:vpcingressconnection/<name>/<id>)")
@@ -245,8 +247,7 @@ func noVPCIngress(arn string) error {
 	return slipway.Errorf(slipway.NotFound, "VPC ingress connection not found: %s", arn)
 }
 
-// refuseConnected refuses to delete a service that VPC ingress connections lead
-// to.
+// refuseConnected refuses to delete a service that has VPC ingress connections.
 func refuseConnected(tx *store.Tx, v slipway.ServiceView) error {
 	list, err := tx.VPCIngressesOf(v.ID)
 	if err != nil || len(list) == 0 {
