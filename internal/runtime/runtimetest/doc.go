@@ -1,12 +1,14 @@
-// Package runtimetest holds the contract suite that every runtime.Driver must
-// pass (Run) and a driver without processes for everybody's tests (Fake).
+// Package runtimetest holds the contract suites of drivers, Run for
+// runtime.Driver and RunJobs for runtime.Job, and a driver without processes for
+// the tests of all other packages (Fake).
 //
-// Both speak of instances in terms of a Program: what an application does from
-// its start to its end. The Fake plays it in process, with package time and
-// net.Pipe alone, so that it works inside a testing/synctest bubble; real
-// drivers run the executable in ./program, which does the same for real.
+// Both describe an application as a Program: what it does from its start to its
+// end. The Fake plays it in process, with only package time and net.Pipe, so that
+// it works inside a testing/synctest bubble. Images of real drivers hold the
+// executable in ./program, which does the same with a real process.
 //
-// A World is what outlives a daemon: instances, their output, their exits. To
-// crash a daemon in a test, sever its Fake (Fake.Kill, or a Failpoint) and go
-// on with a new Fake on the same World. Only tests import this package.
+// A World is what outlives a daemon: instances, their output and how they ended. A
+// test crashes a daemon by severing its Fake (Fake.Kill, or a Failpoint) and goes
+// on with a new Fake on the same World. Jobs do not outlive their Fake. Only tests
+// import this package.
 package runtimetest

@@ -47,6 +47,7 @@ type Fake struct {
 	dead  bool
 	fails []*Failpoint
 	calls map[Method]int
+	jobs  map[*func()]struct{} // what ends each job under way
 }
 
 var (
@@ -57,7 +58,9 @@ var (
 )
 
 // NewFake returns a driver on w. Several may share a world.
-func NewFake(w *World) *Fake { return &Fake{world: w, calls: map[Method]int{}} }
+func NewFake(w *World) *Fake {
+	return &Fake{world: w, calls: map[Method]int{}, jobs: map[*func()]struct{}{}}
+}
 
 // Break arms a failpoint. It breaks one call and is spent.
 func (f *Fake) Break(fp Failpoint) {
@@ -67,11 +70,29 @@ func (f *Fake) Break(fp Failpoint) {
 }
 
 // Kill severs the Fake from its World: from now on its calls change nothing
-// and return ErrKilled.
+// and return ErrKilled, and so do jobs under way.
 func (f *Fake) Kill() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dead = true
+	for end := range f.jobs {
+		(*end)()
+	}
+}
+
+// onKill has end called when the Fake is killed, until release is called.
+func (f *Fake) onKill(end func()) (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead {
+		end()
+	}
+	f.jobs[&end] = struct{}{}
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.jobs, &end)
+	}
 }
 
 // Calls returns how often a method was called.

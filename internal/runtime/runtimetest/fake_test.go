@@ -34,6 +34,25 @@ func TestFakeKeepsTheContract(t *testing.T) {
 	})
 }
 
+func TestFakeRunsJobs(t *testing.T) {
+	t.Parallel()
+	runtimetest.RunJobs(t, func(t *testing.T) runtimetest.JobHarness {
+		w := runtimetest.NewWorld()
+		w.SetImage(image, runtimetest.Image{FromArgv: true})
+		t.Cleanup(w.Close)
+		return runtimetest.JobHarness{
+			Harness: runtimetest.Harness{
+				Open: func(testing.TB) (runtime.Driver, func()) {
+					f := runtimetest.NewFake(w)
+					return f, f.Kill
+				},
+				Image: image,
+			},
+			Dir: t.TempDir(),
+		}
+	})
+}
+
 // newBubble returns an empty world inside a synctest bubble and a driver on it.
 func newBubble(t *testing.T, img runtimetest.Image) (*runtimetest.World, *runtimetest.Fake) {
 	t.Helper()
