@@ -22,8 +22,8 @@ const baseFile = "BASE"
 // errNoHistory is returned where the repository lacks the base commit.
 var errNoHistory = errors.New("the repository does not hold the base commit")
 
-// base returns the path of the slipway of the base commit, and skips the test
-// where the repository's history does not reach back to it.
+// base returns the path of the slipway of the base commit. The test is skipped
+// where there is no history; a whole history without the base commit is an error.
 func base(t *testing.T) string {
 	t.Helper()
 	path, err := buildBase()
@@ -51,8 +51,8 @@ var buildBase = sync.OnceValues(func() (string, error) {
 	if _, err := os.Stat(out); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return out, err
 	}
-	if err := exec.Command("git", "-C", harness.Root, "cat-file", "-e", commit+"^{commit}").Run(); err != nil {
-		return "", fmt.Errorf("%w %s: git cat-file: %w", errNoHistory, commit, err)
+	if err := checkHistory(commit); err != nil {
+		return "", err
 	}
 	dir, err := os.MkdirTemp("", "slipway-base-")
 	if err != nil {
@@ -69,6 +69,21 @@ var buildBase = sync.OnceValues(func() (string, error) {
 	}
 	return out, install(filepath.Join(dir, "bin", "slipway"), out)
 })
+
+// checkHistory checks that the repository holds a commit. Without git, a
+// repository or the whole history it returns errNoHistory.
+func checkHistory(commit string) error {
+	text, err := exec.Command("git", "-C", harness.Root, "cat-file", "-e", commit+"^{commit}").CombinedOutput()
+	if err == nil {
+		return nil
+	}
+	_, noRepository := os.Stat(filepath.Join(harness.Root, ".git"))
+	shallow, _ := exec.Command("git", "-C", harness.Root, "rev-parse", "--is-shallow-repository").Output()
+	if errors.Is(err, exec.ErrNotFound) || noRepository != nil || strings.TrimSpace(string(shallow)) == "true" {
+		return fmt.Errorf("%w %s", errNoHistory, commit)
+	}
+	return fmt.Errorf("find the base commit %s: git cat-file: %w\n%s", commit, err, text)
+}
 
 // checkout writes the files of a commit into a directory.
 func checkout(commit, dir string) error {

@@ -60,6 +60,7 @@ func readAll(s *harness.Server, t *testing.T, deleted []*string, skip ...string)
 	r.users()
 	r.images()
 	r.logs()
+	r.webhooks()
 	return r.out
 }
 
@@ -228,6 +229,26 @@ func logLines(s *harness.Server, group, stream string) []logLine {
 	var page struct{ Events []logLine }
 	call(s, "logs", "Logs_20140328.GetLogEvents", map[string]any{"logGroupName": group, "logStreamName": stream, "startFromHead": true}, &page)
 	return page.Events
+}
+
+// webhooks reads the webhooks, without the number of their pending events.
+func (r *reader) webhooks() {
+	r.t.Helper()
+	var list struct {
+		Webhooks []struct {
+			WebhookID   string `json:"WebhookId"`
+			WebhookArn  string
+			URL         string `json:"Url"`
+			ServiceName *string
+			Types       []string
+			CreatedAt   float64
+		}
+	}
+	call(r.Server, "apprunner", "Slipway.ListWebhooks", map[string]any{}, &list)
+	if len(list.Webhooks) != 1 || list.Webhooks[0].URL == "" {
+		r.t.Errorf("webhooks %+v, want one", list.Webhooks)
+	}
+	r.out["ListWebhooks"] = list
 }
 
 // lines returns the number of log lines of a service in the snapshot.
