@@ -15,7 +15,7 @@ import (
 type noise struct{ busy, all int64 } // in ticks of all processors
 
 const (
-	// settleFor is how long the machine is left alone after something was stopped
+	// settleFor is how long the machine is left idle after something was stopped
 	// and before something else is started, so that neither its clean-up nor
 	// sandboxes made ahead of need delay the next measurement.
 	settleFor = 150 * time.Millisecond

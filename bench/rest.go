@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// settle is how long a server is left alone before its memory is read: long
+// settle is how long a server is left idle before its memory is read: long
 // enough for two periodic garbage collections of the Go runtime, which run at
 // least every two minutes, to remove the garbage of the work before.
 const settle = 20 * time.Second

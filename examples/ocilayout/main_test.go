@@ -30,7 +30,7 @@ func TestPack(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(m.Manifests) != 1 || m.Manifests[0].Annotations["org.opencontainers.image.ref.name"] != "web:latest" {
-			t.Fatalf("index holds %+v, want web:latest alone", m.Manifests)
+			t.Fatalf("index holds %+v, want only web:latest", m.Manifests)
 		}
 		img, err := idx.Image(m.Manifests[0].Digest)
 		if err != nil {

@@ -131,7 +131,7 @@ func refuse(importPath, self, target string) string {
 		return ""
 	}
 	if importPath == module {
-		return "the vocabulary imports nothing of ours"
+		return "the root package imports nothing of this module"
 	}
 	if strings.HasPrefix(importPath, module+"/e2e/") && (strings.HasPrefix(target, module+"/e2e/") || target == module+"/internal/sdkhttp" || strings.HasSuffix(target, "test")) {
 		return ""

@@ -80,7 +80,7 @@ var imports = map[string][]string{
 	// Output comes from the driver, so logs knows its contract, not a driver.
 	"logs": {"runtime"},
 
-	// The command line speaks to the server through the public API alone.
+	// The command line uses only the public API.
 	"cli":     {},
 	"console": {"api"},
 

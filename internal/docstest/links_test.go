@@ -67,3 +67,18 @@ func TestLinks(t *testing.T) {
 		}
 	}
 }
+
+// TestDecisionsAreListed checks that docs/adr/README.md lists every decision.
+func TestDecisionsAreListed(t *testing.T) {
+	t.Parallel()
+	index := readPage(t, "docs/adr/README.md")
+	decisions, err := filepath.Glob(filepath.Join(root, "docs/adr/[0-9]*.md"))
+	if err != nil || len(decisions) == 0 {
+		t.Fatalf("found %d decisions: %v", len(decisions), err)
+	}
+	for _, path := range decisions {
+		if name := filepath.Base(path); !strings.Contains(index, "("+name+")") {
+			t.Errorf("docs/adr/README.md does not list %s: add a row", name)
+		}
+	}
+}

@@ -232,7 +232,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
-// Strangers must not make the process read, let alone buffer, a body.
+// An unauthenticated client must not make the process read or buffer a body.
 func TestBodyOfStrangersIsNotRead(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]call{

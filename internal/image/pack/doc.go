@@ -1,7 +1,7 @@
 // Package pack turns a directory that overlayfs takes as a lower layer into the
 // tar of an image's layer: the inverse of package unpack.
 //
-// The tar is a function of the directory alone, so that it need not be kept: its
+// The tar depends only on the directory, so that it need not be kept: its
 // digest identifies the layer (the diff id), and whoever needs the bytes makes
 // them again.
 //
