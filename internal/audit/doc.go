@@ -1,14 +1,14 @@
-// Package audit keeps a record of every call that changed something or tried
-// to: who, what, when, from where and with what outcome, in the shape of AWS
-// CloudTrail's records and without secrets. CloudTrail's LookupEvents reads
-// them.
+// Package audit keeps a record of every call that changed something or tried to:
+// who, what, when, from where and with what outcome. Records have the form of AWS
+// CloudTrail's and hold no secrets. CloudTrail's LookupEvents reads them.
 //
-// No change of rows outlives a crash without its record: the record is written
-// in the transaction of the call's first change (package gateway calls Begun
-// there) and completed with the outcome soon after, in batches, so that a call
-// costs no commit of its own. A call that changed nothing in the store, but may
-// have elsewhere, is recorded before its caller is told.
+// No changed row survives a crash without its record. The record is written in
+// the transaction of the call's first change, where package gateway calls Begun.
+// The outcome is added soon after, in batches, so that a call needs no commit of
+// its own. A call that changed no row, but may have changed something else, is
+// recorded before its caller gets the reply.
 //
-// Records are kept for 90 days, as CloudTrail's history is, and in a bounded
-// number. Reading calls are not recorded, nor are those of strangers.
+// Records are kept for 90 days, as CloudTrail's event history is, and in a
+// bounded number. Calls that only read are not recorded, nor are calls of unknown
+// callers.
 package audit

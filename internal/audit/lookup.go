@@ -42,7 +42,7 @@ type lookupOutput struct {
 	NextToken *string
 }
 
-// event is a record in an answer.
+// event is a record in the reply.
 type event struct {
 	EventID         string `json:"EventId"`
 	EventName       string
@@ -57,7 +57,7 @@ type event struct {
 
 type named struct{ ResourceType, ResourceName string }
 
-// mostEvents is the largest page, and the usual one.
+// mostEvents is the size of the largest page and the default.
 const mostEvents = 50
 
 func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInput) (*lookupOutput, error) {
@@ -85,7 +85,7 @@ func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInp
 		return nil, wire.NewException("InvalidNextTokenException", "NextToken cannot be read.")
 	}
 	q.Limit = p.Limit()
-	if err := t.Flush(ctx); err != nil { // a caller finds what it just did
+	if err := t.Flush(ctx); err != nil { // so that callers find their own last calls
 		return nil, err
 	}
 	err = t.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -113,8 +113,9 @@ func view(r slipway.AuditRecord) event {
 	return e
 }
 
-// query turns a call into one of the store. key tells apart the queries whose
-// pages must not be mixed; none means that nothing can be found.
+// query returns the store's query for a call. key identifies the query in tokens,
+// so that pages of different queries are not mixed. none means that nothing can
+// match.
 func query(in *lookupInput) (q store.AuditQuery, key string, none bool, err error) {
 	refuse := func(name, format string, args ...any) (store.AuditQuery, string, bool, error) {
 		return q, "", false, wire.NewException(name, fmt.Sprintf(format, args...))
@@ -129,7 +130,7 @@ func query(in *lookupInput) (q store.AuditQuery, key string, none bool, err erro
 		}[a.AttributeKey]
 		switch {
 		case a.AttributeKey == "ReadOnly":
-			none = a.AttributeValue == "true" // reading calls are not recorded
+			none = a.AttributeValue == "true" // calls that only read are not recorded
 		case field == nil:
 			return refuse("InvalidLookupAttributesException",
 				"AttributeKey is %.32q; it must be AccessKeyId, EventId, EventName, EventSource, ReadOnly, ResourceName, ResourceType or Username.", a.AttributeKey)
@@ -148,7 +149,7 @@ func query(in *lookupInput) (q store.AuditQuery, key string, none bool, err erro
 	return q, fmt.Sprintf("%s %d %d", key, q.From.Unix(), q.To.Unix()), none, nil
 }
 
-// seconds is a time as the wire has it, zero when it is not there.
+// seconds returns a time from the wire, zero if it is absent.
 func seconds(v *float64) time.Time {
 	if v == nil || math.Abs(*v) > 1e11 {
 		return time.Time{}

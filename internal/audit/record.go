@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// record is a call as CloudTrail writes it.
+// record is a call in the form of CloudTrail's records.
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
 type record struct {
 	EventVersion       string     `json:"eventVersion"`
@@ -36,7 +36,7 @@ type record struct {
 	EventCategory      string     `json:"eventCategory"`
 }
 
-// identity is who called.
+// identity is the caller.
 type identity struct {
 	Type           string   `json:"type"`
 	PrincipalID    string   `json:"principalId"`
@@ -47,7 +47,7 @@ type identity struct {
 	SessionContext *session `json:"sessionContext,omitempty"`
 }
 
-// session tells of temporary credentials.
+// session describes temporary credentials.
 type session struct {
 	Attributes struct {
 		CreationDate     string `json:"creationDate"`
@@ -63,8 +63,8 @@ type resource struct {
 
 const version = "1.11"
 
-// record makes the record of a call. The event's id is the request's, so that
-// what is written at the end completes what was written at the beginning.
+// record makes the record of a call. The event's id is that of the request, so
+// that the record with the outcome replaces the one without.
 func (t *Trail) record(c gateway.Call) (slipway.AuditRecord, error) {
 	request, err := document(c.Input, c.Operation, true)
 	if err != nil {
@@ -84,7 +84,7 @@ func (t *Trail) record(c gateway.Call) (slipway.AuditRecord, error) {
 		r.ErrorCode, r.ErrorMessage = errorCode(c.Exception.Name), c.Exception.Message
 	}
 	kept := slipway.AuditRecord{ID: c.ID, At: c.At, Name: c.Operation.Name, Source: c.Service.Source, User: c.Caller.User, KeyID: c.Caller.KeyID}
-	for _, arn := range made(c.Resources, response) {
+	for _, arn := range resourcesOf(c.Resources, response) {
 		r.Resources = append(r.Resources, resource{AccountID: account(arn), Type: kind(arn), ARN: arn})
 		kept.Resources = append(kept.Resources, slipway.AuditResource{Type: kind(arn), Name: arn})
 	}
@@ -108,8 +108,8 @@ func whoIs(c gateway.Caller) identity {
 	return id
 }
 
-// errorCode is an exception's name as CloudTrail has it: refusals of all
-// services share theirs.
+// errorCode returns CloudTrail's name of an exception: denials of all services
+// have the same.
 func errorCode(name string) string {
 	if name == "AccessDeniedException" {
 		return "AccessDenied"
@@ -117,14 +117,14 @@ func errorCode(name string) string {
 	return name
 }
 
-// hidden takes the place of what must not be read, in CloudTrail's words.
+// hidden replaces a secret, in CloudTrail's words.
 const hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 
-// maxPart bounds the parameters and the answer in a record, in bytes each.
+// maxPart bounds the parameters and the response in a record, in bytes each.
 const maxPart = 64 << 10
 
-// document returns an input or output as it stands in a record: its members in
-// camel case, its secrets hidden. nil is no document.
+// document returns an input or output as part of a record: with members in camel
+// case and without secrets. It returns nil for nil.
 func document(v any, o gateway.Operation, input bool) (any, error) {
 	if v == nil {
 		return nil, nil
@@ -147,16 +147,16 @@ func document(v any, o gateway.Operation, input bool) (any, error) {
 	if len(text) > maxPart {
 		return map[string]any{"omitted": true, "originalSize": len(text), "reason": "too large"}, nil
 	}
-	return masker(o.Redact).object(shape, doc), nil
+	return redactor(o.Redact).object(shape, doc), nil
 }
 
-// masker hides secrets. It holds the names of members to hide beside those that
-// a model calls sensitive.
-type masker []string
+// redactor removes secrets. It holds the names of members to redact beside those
+// that a model calls sensitive.
+type redactor []string
 
-// always are the names of members that hold a secret wherever they stand, should
-// an operation have forgotten to say so.
-func (masker) always(name string) bool {
+// always reports whether a member is redacted in every operation, should an
+// operation's declaration miss it.
+func (redactor) always(name string) bool {
 	switch strings.ToLower(name) {
 	case "secretstring", "secretbinary", "secretaccesskey", "sessiontoken", "authorizationtoken", "password", "plaintext", "privatekey":
 		return true
@@ -164,7 +164,7 @@ func (masker) always(name string) bool {
 	return false
 }
 
-func (m masker) object(s *wire.Shape, doc map[string]any) map[string]any {
+func (m redactor) object(s *wire.Shape, doc map[string]any) map[string]any {
 	out := make(map[string]any, len(doc))
 	for name, v := range doc {
 		shape := member(s, name)
@@ -177,7 +177,7 @@ func (m masker) object(s *wire.Shape, doc map[string]any) map[string]any {
 	return out
 }
 
-func (m masker) value(s *wire.Shape, v any) any {
+func (m redactor) value(s *wire.Shape, v any) any {
 	if s != nil && (s.Sensitive || s.Kind == wire.Map && (s.Key.Sensitive || s.Elem.Sensitive)) {
 		return hidden
 	}
@@ -205,7 +205,7 @@ func (m masker) value(s *wire.Shape, v any) any {
 	return v
 }
 
-// member returns the shape of a structure's member, nil when it is not known.
+// member returns the shape of a structure's member, nil if it is unknown.
 func member(s *wire.Shape, name string) *wire.Shape {
 	if s == nil {
 		return nil
@@ -222,9 +222,9 @@ func camel(name string) string {
 	return strings.ToLower(name[:min(1, len(name))]) + name[min(1, len(name)):]
 }
 
-// made returns the resources that a call was about: where it made one, what the
-// answer says it became.
-func made(arns []string, response any) []string {
+// resourcesOf returns the resources that a call was about. A new resource has its
+// ARN in the response.
+func resourcesOf(arns []string, response any) []string {
 	var list []string
 	for _, arn := range arns {
 		if prefix, open := strings.CutSuffix(arn, "*"); open {
@@ -239,7 +239,8 @@ func made(arns []string, response any) []string {
 	return list
 }
 
-// find returns a text in a document that begins with the prefix, "" for none.
+// find returns a string in a document that begins with the prefix, "" if there is
+// none.
 func find(v any, prefix string) string {
 	switch v := v.(type) {
 	case string:
@@ -269,8 +270,7 @@ func account(arn string) string {
 	return ""
 }
 
-// kind is the type of a resource, as CloudFormation names it, "" when it has no
-// name that we know.
+// kind returns CloudFormation's type of a resource, "" if it is unknown.
 func kind(arn string) string {
 	f := strings.SplitN(arn, ":", 6)
 	if len(f) != 6 {

@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Config is what the trail needs.
+// Config configures the trail.
 type Config struct {
 	Store   *store.Store
 	Region  string
@@ -31,8 +31,8 @@ type Trail struct {
 	cfg   Config
 	nudge chan struct{}
 
-	mu      sync.Mutex // guards waiting
-	waiting []slipway.AuditRecord
+	mu      sync.Mutex // guards pending
+	pending []slipway.AuditRecord
 
 	writing sync.Mutex // held while records are written, so that they stay in order
 }
@@ -40,9 +40,9 @@ type Trail struct {
 var _ gateway.Auditor = (*Trail)(nil)
 
 const (
-	delay    = 100 * time.Millisecond // of an outcome, at most
-	backlog  = 1000                   // outcomes that wait, at most
-	tidiness = 10 * time.Minute       // between removals of what is old
+	delay   = 100 * time.Millisecond // of an outcome's write, at most
+	backlog = 1000                   // pending outcomes, at most
+	cleanup = 10 * time.Minute       // between removals of old records
 )
 
 // New checks cfg and returns the trail.
@@ -71,8 +71,8 @@ func (t *Trail) Begun(tx *store.Tx, c gateway.Call) error {
 	return tx.PutAudit(r)
 }
 
-// Ended writes the record of a call with its outcome, or has it written soon
-// where nothing depends on it.
+// Ended adds the outcome to the record of a call: at once if the call may have
+// changed something and has no record yet, else soon.
 func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
 	r, err := t.record(c)
 	if err != nil {
@@ -80,8 +80,8 @@ func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
 		return
 	}
 	t.mu.Lock()
-	t.waiting = append(t.waiting, r)
-	n := len(t.waiting)
+	t.pending = append(t.pending, r)
+	n := len(t.pending)
 	t.mu.Unlock()
 	mayHaveChanged := c.Exception == nil || c.Exception.Status >= http.StatusInternalServerError
 	if !c.Recorded && mayHaveChanged || n >= backlog {
@@ -96,13 +96,13 @@ func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
 	}
 }
 
-// Flush writes what waits to be written.
+// Flush writes the pending outcomes.
 func (t *Trail) Flush(ctx context.Context) error {
 	t.writing.Lock()
 	defer t.writing.Unlock()
 	t.mu.Lock()
-	list := t.waiting
-	t.waiting = nil
+	list := t.pending
+	t.pending = nil
 	t.mu.Unlock()
 	if len(list) == 0 {
 		return nil
@@ -117,41 +117,41 @@ func (t *Trail) Flush(ctx context.Context) error {
 	})
 	if err != nil {
 		t.mu.Lock()
-		t.waiting = append(list, t.waiting...)
-		if over := len(t.waiting) - 2*backlog; over > 0 { // a disk that stays full must not fill memory
-			t.waiting = t.waiting[over:]
+		t.pending = append(list, t.pending...)
+		if over := len(t.pending) - 2*backlog; over > 0 { // a full disk must not fill memory
+			t.pending = t.pending[over:]
 		}
 		t.mu.Unlock()
 	}
 	return err
 }
 
-// Run writes outcomes and removes old records until ctx ends; then it writes
-// what is left.
+// Run writes outcomes and removes old records until ctx ends; then it writes the
+// remaining outcomes.
 func (t *Trail) Run(ctx context.Context) error {
-	tidy := time.NewTicker(tidiness)
-	defer tidy.Stop()
+	cleanUp := time.NewTicker(cleanup)
+	defer cleanUp.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return t.Flush(context.WithoutCancel(ctx))
 		case <-t.nudge:
-			select { // let others join
+			select { // wait for more outcomes
 			case <-time.After(delay):
 			case <-ctx.Done():
 			}
 			if err := t.Flush(context.WithoutCancel(ctx)); err != nil {
 				t.cfg.Log.Error("write audit records", "err", err)
 			}
-		case <-tidy.C:
-			if err := t.tidy(ctx); err != nil && ctx.Err() == nil {
+		case <-cleanUp.C:
+			if err := t.cleanUp(ctx); err != nil && ctx.Err() == nil {
 				t.cfg.Log.Error("remove old audit records", "err", err)
 			}
 		}
 	}
 }
 
-func (t *Trail) tidy(ctx context.Context) error {
+func (t *Trail) cleanUp(ctx context.Context) error {
 	return t.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		return tx.ForgetAudit(t.cfg.Now().Add(-t.cfg.Keep), t.cfg.Most)
 	})

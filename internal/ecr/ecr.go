@@ -14,7 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// Config is what the calls need.
+// Config configures the calls.
 type Config struct {
 	Store   *store.Store
 	Images  *image.Store
@@ -24,14 +24,14 @@ type Config struct {
 
 	Endpoint string // the registry's URL as clients reach it
 
-	// Pushed is called when a tag has been given an image, before the caller is
-	// told. May be nil.
+	// Pushed is called after a tag got an image, before the reply. It may be
+	// nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
 
 	Now func() time.Time // time.Now when nil
 }
 
-// ECR are the calls.
+// ECR holds the calls.
 type ECR struct{ cfg Config }
 
 // New checks cfg and returns the calls.
@@ -83,8 +83,7 @@ func (e *ECR) Service() gateway.Service {
 	}
 }
 
-// place is where a call takes place: a repository of a registry. Inputs embed
-// it.
+// place names the repository of a call. Inputs embed it.
 type place struct {
 	RegistryID     *string `json:"registryId"` // ours when absent
 	RepositoryName *string `json:"repositoryName"`
@@ -92,16 +91,16 @@ type place struct {
 
 func (p place) at() string { return aws.ToString(p.RepositoryName) }
 
-// onRepository are the permissions required by an operation on one repository,
-// whose name the input holds.
+// onRepository returns the permission required by an operation on one repository,
+// which the input names.
 func onRepository[I any](e *ECR, name func(*I) string) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: e.ARN(name(in)), Context: conditions(in)}}, nil
 	}
 }
 
-// onARN are the permissions required by an operation on a resource, whose ARN the
-// input holds.
+// onARN returns the permission required by an operation on one resource, whose
+// ARN is in the input.
 func onARN[I any](arn func(*I) string) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: arn(in), Context: conditions(in)}}, nil
@@ -113,7 +112,7 @@ func (e *ECR) ARN(repository string) string {
 	return "arn:aws:ecr:" + e.cfg.Region + ":" + e.cfg.Account + ":repository/" + repository
 }
 
-// some is a pointer to v, nil to nothing.
+// some returns a pointer to v, or nil for the zero value.
 func some[T comparable](v T) *T {
 	var none T
 	if v == none {
@@ -122,7 +121,7 @@ func some[T comparable](v T) *T {
 	return &v
 }
 
-// exception words a mistake of the caller by ECR's name for it.
+// exception returns an ECR exception for a caller's mistake.
 func exception(name, format string, args ...any) error {
 	return wire.NewException(name, fmt.Sprintf(format, args...))
 }

@@ -21,7 +21,7 @@ type imageID struct {
 	Tag    *string `json:"imageTag"`
 }
 
-// check says what is wrong with an id, as a failure's code and reason.
+// check returns the failure's code and reason for an invalid id.
 func (id imageID) check() (code, reason string) {
 	digest, tag := aws.ToString(id.Digest), aws.ToString(id.Tag)
 	switch {
@@ -39,7 +39,7 @@ func (id imageID) matches(c image.Content) bool {
 	return (id.Digest == nil || *id.Digest == c.Digest) && (id.Tag == nil || slices.Contains(c.Tags, *id.Tag))
 }
 
-// failure says why one of several images was left out.
+// failure explains why an image of a batch was not processed.
 type failure struct {
 	ID     imageID `json:"imageId"`
 	Code   string  `json:"failureCode"`
@@ -50,7 +50,7 @@ func notFound(id imageID) failure {
 	return failure{id, "ImageNotFound", "Requested image not found"}
 }
 
-// maxIDs is how many images a call may name.
+// maxIDs is the maximum number of images in a call.
 const maxIDs = 100
 
 func checkIDs(ids []imageID) error {
@@ -73,7 +73,7 @@ func (e *ECR) contents(ctx context.Context, p place) (slipway.Repository, []imag
 	return r, list, err
 }
 
-// filter chooses images by whether they have tags: TAGGED, UNTAGGED or ANY.
+// filter selects images by whether they have tags: TAGGED, UNTAGGED or ANY.
 type filter struct {
 	TagStatus string `json:"tagStatus"`
 }
@@ -196,7 +196,7 @@ func (e *ECR) describeImages(ctx context.Context, _ *gateway.Call, in *describeI
 	return out, nil
 }
 
-// named returns the images of the ids, each once. One that is not there is an
+// named returns the images of the ids without duplicates. A missing image is an
 // ImageNotFoundException.
 func (e *ECR) named(repo string, list []image.Content, ids []imageID) (named []image.Content, err error) {
 	for _, id := range ids {
@@ -234,8 +234,8 @@ type imageManifest struct {
 	MediaType  string  `json:"imageManifestMediaType"`
 }
 
-// batchGetImage returns manifests. They are of the type that was pushed,
-// whatever is accepted: ECR alone translates to Docker's schema 1.
+// batchGetImage returns manifests in the type that was pushed, whatever the
+// caller accepts. Only ECR translates to Docker's schema 1.
 func (e *ECR) batchGetImage(ctx context.Context, _ *gateway.Call, in *batchGetImageInput) (*batchGetImageOutput, error) {
 	r, err := e.read(ctx, in.place)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
@@ -270,8 +270,8 @@ type batchDeleteImageOutput struct {
 	Failures []failure `json:"failures"`
 }
 
-// batchDeleteImage deletes images by digest, with all of their tags, and tags;
-// an image goes with its last tag.
+// batchDeleteImage deletes images by digest with all of their tags, or single
+// tags. An image is deleted with its last tag.
 func (e *ECR) batchDeleteImage(ctx context.Context, _ *gateway.Call, in *batchDeleteImageInput) (*batchDeleteImageOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
@@ -316,12 +316,12 @@ func (e *ECR) remove(repo string, id imageID, c image.Content) error {
 		err = e.cfg.Images.DeleteManifest(repo, c.Digest)
 	}
 	if errors.Is(err, image.ErrNotFound) {
-		return nil // somebody else did it
+		return nil // another call deleted it
 	}
 	return err
 }
 
-// inIndex reports whether an index that is not among the ids has the manifest.
+// inIndex reports whether an index that is not among the ids holds the manifest.
 func inIndex(list []image.Content, digest string, ids []imageID) bool {
 	return slices.ContainsFunc(list, func(c image.Content) bool {
 		goes := slices.ContainsFunc(ids, func(id imageID) bool { return aws.ToString(id.Digest) == c.Digest })
@@ -341,7 +341,7 @@ type putImageOutput struct {
 	Image imageManifest `json:"image"`
 }
 
-// putImage adds a manifest whose layers are there, or a tag to one.
+// putImage adds a manifest whose layers exist, or a tag to an existing manifest.
 func (e *ECR) putImage(ctx context.Context, call *gateway.Call, in *putImageInput) (*putImageOutput, error) {
 	r, list, err := e.contents(ctx, in.place)
 	if err != nil {
@@ -370,7 +370,7 @@ func (e *ECR) putImage(ctx context.Context, call *gateway.Call, in *putImageInpu
 		return nil, err
 	}
 	if in.Tag != nil && e.cfg.Pushed != nil {
-		// Pushed may start deployments: the record of this call comes first.
+		// Pushed may start deployments: write the audit record first.
 		if err := call.Record(ctx); err != nil {
 			return nil, err
 		}

@@ -44,10 +44,10 @@ const (
 	countSince    = "sinceImagePushed"
 )
 
-// maxLifecycle is the most bytes that a lifecycle policy may have, ECR's limit.
+// maxLifecycle is the maximum size of a lifecycle policy in bytes, as in ECR.
 const maxLifecycle = 30_720
 
-// parseLifecycle reads and checks a policy. Its error words what is wrong.
+// parseLifecycle reads and checks a policy. Its error says what is wrong.
 func parseLifecycle(text string) (lifecycle, error) {
 	var l lifecycle
 	if len(text) > maxLifecycle {
@@ -99,8 +99,8 @@ func (r rule) check() error {
 	return nil
 }
 
-// selects reports whether the rule is about the image. With several prefixes or
-// patterns an image must have a tag for each.
+// selects reports whether the rule applies to the image. If the rule has several
+// prefixes or patterns, the image must have a tag for each.
 func (s selection) selects(c image.Content) bool {
 	switch s.TagStatus {
 	case "any":
@@ -122,9 +122,9 @@ func (s selection) selects(c image.Content) bool {
 	return true
 }
 
-// expired returns the digests that the policy says to delete. An image is
-// judged by the rule of the lowest priority that selects it, and those of an
-// index stay as long as the index does.
+// expired returns the digests that the policy deletes. Of the rules that select
+// an image, the one with the lowest priority applies. The images of an index stay
+// while the index does.
 func (l lifecycle) expired(list []image.Content, now time.Time) (digests []string) {
 	children := map[string]bool{}
 	for _, c := range list {
@@ -156,8 +156,8 @@ func (l lifecycle) expired(list []image.Content, now time.Time) (digests []strin
 	return digests
 }
 
-// Expire deletes the images that lifecycle policies say to delete and returns
-// how many. What services run stays in the image store under its digest.
+// Expire deletes the images that expired by lifecycle policies and returns their
+// number. Images that services run stay in the image store by digest.
 func (e *ECR) Expire(ctx context.Context) (n int, err error) {
 	var list []slipway.Repository
 	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { list, err = tx.Repositories(); return err })

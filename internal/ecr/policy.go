@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 )
 
-// A repository's policy is kept and shown, and not enforced: see the package's
+// A repository's policy is stored and shown, not enforced: see the package's
 // comment.
 
 type setRepositoryPolicyInput struct {
@@ -26,7 +26,7 @@ type repositoryPolicyOutput struct {
 	Text       string `json:"policyText"`
 }
 
-// maxPolicy is the most bytes that a policy may have, ECR's limit.
+// maxPolicy is the maximum size of a policy in bytes, as in ECR.
 const maxPolicy = 10_240
 
 func (e *ECR) setRepositoryPolicy(ctx context.Context, call *gateway.Call, in *setRepositoryPolicyInput) (*repositoryPolicyOutput, error) {
@@ -39,7 +39,7 @@ func (e *ECR) setRepositoryPolicy(ctx context.Context, call *gateway.Call, in *s
 	return &repositoryPolicyOutput{e.cfg.Account, r.Name, r.Policy}, err
 }
 
-// repositoryInput is the input of calls that need no more than a repository.
+// repositoryInput is the input of calls that take only a repository.
 type repositoryInput struct{ place }
 
 func (e *ECR) noPolicy(name string) error {

@@ -44,8 +44,8 @@ type encryption struct {
 	KMSKey *string `json:"kmsKey"`
 }
 
-// shown describes r. Its URI is ECR's, which App Runner's API and Terraform
-// demand of an image: the server takes it for its own registry.
+// shown describes r. Its URI has ECR's form, which App Runner's API and Terraform
+// require of an image; this server maps it to its own registry.
 func (e *ECR) shown(r slipway.Repository) repository {
 	v := repository{
 		ARN: e.ARN(r.Name), RegistryID: e.cfg.Account, Name: r.Name,
@@ -61,15 +61,16 @@ func (e *ECR) shown(r slipway.Repository) repository {
 	return v
 }
 
-// transaction is how the store runs one: View or Update.
+// transaction runs a transaction: View or Update.
 type transaction func(context.Context, func(*store.Tx) error) error
 
-// errNoRow ends a transaction about a repository that has no row.
+// errNoRow ends a transaction if the repository has no row.
 var errNoRow = errors.New("the repository has no row")
 
-// with runs f in a transaction with the repository of a call. One that was
-// pushed to without being created has no row, but files of the image store: they
-// are read between two transactions, as no other must wait for that.
+// with runs f in a transaction with the repository of a call. A repository that
+// was pushed to but not created has no row, only files of the image store. These
+// are read between two transactions, so that no other transaction waits for the
+// read.
 func (e *ECR) with(ctx context.Context, p place, run transaction, f func(*store.Tx, slipway.Repository) error) error {
 	name := p.at()
 	if err := checkName(name); err != nil {
@@ -108,7 +109,7 @@ func (e *ECR) with(ctx context.Context, p place, run transaction, f func(*store.
 	return try()
 }
 
-// pushed describes a repository that was pushed to without being created.
+// pushed describes a repository that was pushed to but not created.
 func (e *ECR) pushed(name string) (slipway.Repository, error) {
 	list, err := e.cfg.Images.Contents(name)
 	if err == nil && len(list) == 0 {
@@ -121,7 +122,7 @@ func (e *ECR) pushed(name string) (slipway.Repository, error) {
 	return slipway.Repository{Name: name, CreatedAt: first.PushedAt}, nil
 }
 
-// change edits what is set of the repository of a call.
+// change edits the settings of the repository of a call.
 func (e *ECR) change(ctx context.Context, call *gateway.Call, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
 	err = e.with(ctx, p, call.Update, func(tx *store.Tx, have slipway.Repository) error {
 		r = have
@@ -165,8 +166,8 @@ type repositoryOutput struct {
 	Repository repository `json:"repository"`
 }
 
-// createRepository makes a repository. One that was pushed to before it was
-// created becomes the one that is asked for.
+// createRepository creates a repository. If it was pushed to before, its images
+// stay and it gets the settings.
 func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *createRepositoryInput) (*repositoryOutput, error) {
 	r := slipway.Repository{Name: aws.ToString(in.RepositoryName), CreatedAt: e.cfg.Now()}
 	if err := checkName(r.Name); err != nil {
@@ -200,7 +201,7 @@ func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *crea
 	return &repositoryOutput{e.shown(r)}, err
 }
 
-// setMutability sets whether tags may move.
+// setMutability sets whether tags can be moved to another image.
 func setMutability(r *slipway.Repository, mutability string, exclusions []exclusion) error {
 	known := []string{tagsMutable, tagsImmutable, tagsMutableWithExclusion, tagsImmutableWithExclusion}
 	if !slices.Contains(known, mutability) {
@@ -275,7 +276,7 @@ func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *des
 		r, ok := created[name]
 		if !ok {
 			if r, err = e.pushed(name); errors.Is(err, image.ErrNotFound) {
-				continue // deleted meanwhile
+				continue // deleted during the call
 			} else if err != nil {
 				return nil, err
 			}
@@ -285,8 +286,8 @@ func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *des
 	return out, nil
 }
 
-// repositories returns the repositories that were created, by name, and the
-// sorted names of all: of those that were only pushed to, too.
+// repositories returns the created repositories by name, and the sorted names of
+// all repositories, including those that were only pushed to.
 func (e *ECR) repositories(ctx context.Context) (created map[string]slipway.Repository, names []string, err error) {
 	var list []slipway.Repository
 	err = e.cfg.Store.View(ctx, func(tx *store.Tx) error { list, err = tx.Repositories(); return err })
@@ -305,8 +306,8 @@ func (e *ECR) repositories(ctx context.Context) (created map[string]slipway.Repo
 	return created, slices.Compact(names), nil
 }
 
-// pager returns the pager of a list, 100 entries a page by default, and the key
-// to begin after.
+// pager returns the pager of a list, with 100 entries a page by default, and the
+// key to begin after.
 func pager(maxResults *int32, next *string, parts int, operation string, parameters ...string) (page.Pager, []string, error) {
 	n := int32(100)
 	if maxResults != nil {
@@ -340,7 +341,7 @@ func (e *ECR) deleteRepository(ctx context.Context, call *gateway.Call, in *dele
 	if len(list) > 0 && !in.Force {
 		return nil, exception("RepositoryNotEmptyException", "The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, e.cfg.Account)
 	}
-	// Images first: what a crash leaves is a repository with fewer of them.
+	// Images first: a crash then leaves a repository with fewer images.
 	if err := e.cfg.Images.DeleteRepository(r.Name); err != nil {
 		return nil, err
 	}
@@ -382,7 +383,7 @@ type putImageScanningConfigurationOutput struct {
 	Scanning   scanning `json:"imageScanningConfiguration"`
 }
 
-// putImageScanningConfiguration keeps the setting; nothing is scanned.
+// putImageScanningConfiguration stores the setting; images are not scanned.
 func (e *ECR) putImageScanningConfiguration(ctx context.Context, call *gateway.Call, in *putImageScanningConfigurationInput) (*putImageScanningConfigurationOutput, error) {
 	if in.Scanning == nil {
 		return nil, invalid("imageScanningConfiguration", "must not be null")

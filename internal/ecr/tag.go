@@ -46,7 +46,7 @@ func setTags(tx *store.Tx, arn string, in []tag) error {
 	return tagRules().Add(tx, arn, list)
 }
 
-// named is the input of calls that name a repository by its ARN.
+// named is the input of calls that name a repository by ARN.
 type named struct {
 	ARN *string `json:"resourceArn"`
 }
@@ -78,8 +78,7 @@ type listTagsForResourceOutput struct {
 	Tags []tag `json:"tags"`
 }
 
-// conditions are the condition keys of a call: those of the tags that it sets or
-// removes.
+// conditions returns the condition keys of the tags that a call sets or removes.
 func conditions(in any) policy.Context {
 	switch in := in.(type) {
 	case *createRepositoryInput:
@@ -92,7 +91,7 @@ func conditions(in any) policy.Context {
 	return policy.NewContext()
 }
 
-// tagged runs f in a transaction in which the repository exists.
+// tagged runs f in a transaction after checking that the repository exists.
 func (e *ECR) tagged(ctx context.Context, n named, run transaction, f func(tx *store.Tx, arn string) error) error {
 	p, err := e.place(n)
 	if err != nil {

@@ -13,17 +13,17 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 )
 
-// TokenUser is the user whose password is a token.
+// TokenUser is the user name whose password is a token.
 const TokenUser = "AWS"
 
-// tokenLife is how long a token is good, as in ECR.
+// tokenLife is how long a token is valid, as in ECR.
 const tokenLife = 12 * time.Hour
 
-// Tokens makes and checks the passwords that GetAuthorizationToken hands out.
-// Nothing is kept of them: a token names the access key that asked for it and
-// its end, and is authenticated with the key's secret. So it ends with the key.
+// Tokens makes and checks the passwords that GetAuthorizationToken returns. The
+// server stores none: a token names the access key that requested it and its
+// expiry, and is authenticated with the key's secret. So it expires with the key.
 type Tokens struct {
-	// Caller returns who owns an access key, with what signs for them.
+	// Caller returns the owner of an access key, and the key.
 	Caller func(ctx context.Context, keyID string) (gateway.Caller, gateway.Key, bool, error)
 
 	Now func() time.Time // time.Now when nil
@@ -36,8 +36,8 @@ func (t *Tokens) now() time.Time {
 	return t.Now()
 }
 
-// Issue makes a token for an access key. It ends with temporary credentials if
-// these end sooner.
+// Issue makes a token for an access key. It expires no later than temporary
+// credentials do.
 func (t *Tokens) Issue(ctx context.Context, keyID string) (token string, expires time.Time, err error) {
 	_, key, ok, err := t.Caller(ctx, keyID)
 	if err != nil || !ok {
@@ -51,8 +51,8 @@ func (t *Tokens) Issue(ctx context.Context, keyID string) (token string, expires
 	return text + "." + authenticate(text, key), time.Unix(expires.Unix(), 0).UTC(), nil
 }
 
-// Check returns whose token this is; ok is false for one that is not ours, has
-// ended or whose key may no longer be used.
+// Check returns the caller that a token belongs to. ok is false if the token is
+// not ours or has expired, or if its key may no longer be used.
 func (t *Tokens) Check(ctx context.Context, token string) (c gateway.Caller, ok bool, err error) {
 	text, mac, cut := cutLast(token, ".")
 	keyID, end, cut2 := cutLast(text, ".")
@@ -81,8 +81,8 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// authenticate returns the last part of a token. The prefix keeps the key apart
-// from the one that signatures are made with.
+// authenticate returns the last part of a token. The prefix separates this use of
+// the key from signatures.
 func authenticate(text string, key gateway.Key) string {
 	mac := hmac.New(sha256.New, []byte("ecr authorization token "+key.Secret))
 	mac.Write([]byte(text))
