@@ -177,9 +177,9 @@ func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) err
 		if err != nil {
 			return fmt.Errorf("read the record of %s: %w", e.EventID, err)
 		}
-		outcome := style.Dress(term.Good, "ok")
+		outcome := style.Render(term.Good, "ok")
 		if r.ErrorCode != "" {
-			outcome = style.Dress(term.Bad, r.ErrorCode)
+			outcome = style.Render(term.Bad, r.ErrorCode)
 		}
 		line := fmt.Sprintf("%s  %s  %s  %s  %s", e.EventTime.Time().Local().Format(time.DateTime), term.Printable(e.Username), r.SourceIPAddress, e.EventName, outcome)
 		for _, res := range r.Resources {

@@ -224,7 +224,7 @@ func (d *describeCommand) printMap(title string, values map[string]string, st te
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		t.Add(term.Cell{Text: name}, term.Cell{Text: values[name]})
 	}
-	if _, err := fmt.Fprintf(d.m.Stdout, "\n%s\n", st.Dress(term.Strong, title)); err != nil {
+	if _, err := fmt.Fprintf(d.m.Stdout, "\n%s\n", st.Render(term.Strong, title)); err != nil {
 		return err
 	}
 	return t.Write(d.m.Stdout, st)

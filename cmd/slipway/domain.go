@@ -64,7 +64,7 @@ func (d *domainCommand) add(ctx context.Context, service, name string) error {
 		ServiceArn: &arn, DomainName: &name, EnableWWWSubdomain: &d.www,
 	})
 	if err != nil {
-		return named(c.Target.Explain(err), resourceName(arn))
+		return withName(c.Target.Explain(err), resourceName(arn))
 	}
 	p := d.m.progress()
 	p.Say(term.Plain, "Associating %s with %s", name, resourceName(arn))
@@ -96,7 +96,7 @@ func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name 
 	switch slipway.DomainStatus(out.CustomDomain.Status) {
 	case slipway.DomainActive:
 		if !d.m.json {
-			fmt.Fprintf(d.m.Stdout, "%s %s\n", name, d.m.outStyle().Dress(term.Good, "is active"))
+			fmt.Fprintf(d.m.Stdout, "%s %s\n", name, d.m.outStyle().Render(term.Good, "is active"))
 		}
 	case slipway.DomainFailed:
 		return &client.Problem{
@@ -175,7 +175,7 @@ func (d *domainCommand) remove(ctx context.Context, service, name string) error 
 	}
 	out, err := c.API.DisassociateCustomDomain(ctx, &apprunner.DisassociateCustomDomainInput{ServiceArn: &arn, DomainName: &name})
 	if err != nil {
-		return named(c.Target.Explain(err), resourceName(arn))
+		return withName(c.Target.Explain(err), resourceName(arn))
 	}
 	if d.wait {
 		if _, err := d.await(ctx, c, d.m.progress(), arn, name, []slipway.DomainStatus{gone}); err != nil {
@@ -210,7 +210,7 @@ func (m *Main) listDomains(ctx context.Context, services []string) error {
 	if err != nil {
 		return err
 	}
-	arns, err := servicesMeant(ctx, c, services)
+	arns, err := serviceARNs(ctx, c, services)
 	if err != nil {
 		return err
 	}
@@ -231,9 +231,9 @@ func (m *Main) listDomains(ctx context.Context, services []string) error {
 	return m.printDomains(list, len(services) > 0)
 }
 
-// servicesMeant returns the ARNs of the named services, or of all services if
+// serviceARNs returns the ARNs of the named services, or of all services if
 // names is empty.
-func servicesMeant(ctx context.Context, c *client.Client, names []string) (arns []string, err error) {
+func serviceARNs(ctx context.Context, c *client.Client, names []string) (arns []string, err error) {
 	if len(names) == 0 {
 		all, err := c.Services(ctx)
 		for _, s := range all {

@@ -74,12 +74,12 @@ func (s *simulateCommand) run(cmd *cobra.Command, user, action string, resources
 // explain describes a decision.
 func (s *simulateCommand) explain(r types.EvaluationResult) string {
 	style := s.m.outStyle()
-	text := style.Dress(term.Bad, "denied") + ", no policy allows it"
+	text := style.Render(term.Bad, "denied") + ", no policy allows it"
 	switch r.EvalDecision {
 	case types.PolicyEvaluationDecisionTypeAllowed:
-		text = style.Dress(term.Good, "allowed")
+		text = style.Render(term.Good, "allowed")
 	case types.PolicyEvaluationDecisionTypeExplicitDeny:
-		text = style.Dress(term.Bad, "denied")
+		text = style.Render(term.Bad, "denied")
 	}
 	for _, m := range r.MatchedStatements {
 		text += " by policy " + aws.ToString(m.SourcePolicyId)

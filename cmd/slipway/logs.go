@@ -201,6 +201,6 @@ func (l *logsCommand) write(e client.LogEvent) error {
 	if id, ok := strings.CutPrefix(e.Stream, "instance/"); ok {
 		origin += " " + id[:min(8, len(id))]
 	}
-	_, err := fmt.Fprintf(l.m.Stdout, "%s %s\n", l.style.Dress(term.Faint, origin), message)
+	_, err := fmt.Fprintf(l.m.Stdout, "%s %s\n", l.style.Render(term.Faint, origin), message)
 	return err
 }

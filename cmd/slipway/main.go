@@ -256,7 +256,7 @@ func (m *Main) report(err error) int {
 		return exitOK
 	}
 	st := m.errStyle()
-	label := st.Dress(term.Bad, "slipway:")
+	label := st.Render(term.Bad, "slipway:")
 	if e, ok := errors.AsType[*misuse](err); ok {
 		fmt.Fprintf(m.Stderr, "%s %s\nSee `%s --help`.\n", label, e.text, e.cmd)
 		return exitUsage

@@ -16,16 +16,16 @@ import (
 	"github.com/openslipway/slipway/internal/cli/term"
 )
 
-// started is an operation that a verb has started.
-type started struct {
+// operation is an operation that a verb has started.
+type operation struct {
 	name    string
 	arn     string
 	id      string         // "" if there was nothing to do
 	service *types.Service // in the reply; nil if the reply has none
 }
 
-// outcome is how an operation ended. It is also the document of --json.
-type outcome struct {
+// result is how an operation ended. It is also the document of --json.
+type result struct {
 	URL         string      `json:"Url,omitempty"`         // only for up
 	OperationID string      `json:"OperationId,omitempty"` // absent if there was nothing to do
 	Service     *apiJSON    `json:"Service,omitempty"`     // after the operation, or in the reply
@@ -61,9 +61,9 @@ func (m *Main) progress() *term.Progress {
 
 // await waits for an operation to end, shows its steps and reads the service
 // again. An operation that failed is not an error here.
-func (m *Main) await(ctx context.Context, c *client.Client, op started, p *term.Progress) (*outcome, error) {
+func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *term.Progress) (*result, error) {
 	defer p.Clear()
-	out := &outcome{OperationID: op.id, Log: []logRecord{}}
+	out := &result{OperationID: op.id, Log: []logRecord{}}
 	begun := m.Now()
 	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Sight) {
 		if s.Away != nil {
@@ -103,7 +103,7 @@ func shown(svc *types.Service) *apiJSON {
 }
 
 // stopWaiting returns the error of an interrupted wait. The operation continues.
-func (m *Main) stopWaiting(ctx context.Context, op started, err error) error {
+func (m *Main) stopWaiting(ctx context.Context, op operation, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (m *Main) stopWaiting(ctx context.Context, op started, err error) error {
 
 // after returns the service as it is now, or as it was in the reply if it no
 // longer exists.
-func (m *Main) after(ctx context.Context, c *client.Client, op started) (*types.Service, error) {
+func (m *Main) after(ctx context.Context, c *client.Client, op operation) (*types.Service, error) {
 	out, err := c.API.DescribeService(ctx, &apprunner.DescribeServiceInput{ServiceArn: aws.String(op.arn)})
 	if client.NotFound(err) {
 		return op.service, nil
@@ -133,20 +133,20 @@ func took(op types.OperationSummary) string {
 }
 
 // failure returns the error of an operation that did not succeed.
-func (o *outcome) failure(name string) error {
-	if o.summary.Status == types.OperationStatusSucceeded {
+func (r *result) failure(name string) error {
+	if r.summary.Status == types.OperationStatusSucceeded {
 		return nil
 	}
 	how := "failed"
-	switch o.summary.Status {
+	switch r.summary.Status {
 	case types.OperationStatusRollbackSucceeded:
 		how = "failed and was rolled back: the previous version keeps serving"
 	case types.OperationStatusRollbackFailed:
 		how = "failed, and its rollback failed too"
 	}
 	return &client.Problem{
-		Text: fmt.Sprintf("%s of %s %s (%s after %s)", o.summary.Type, name, how, o.summary.Status, took(o.summary)),
-		Hint: fmt.Sprintf("`slipway logs %s` shows the application's output, and with --deployment %s the operation's steps.", name, aws.ToString(o.summary.Id)),
+		Text: fmt.Sprintf("%s of %s %s (%s after %s)", r.summary.Type, name, how, r.summary.Status, took(r.summary)),
+		Hint: fmt.Sprintf("`slipway logs %s` shows the application's output, and with --deployment %s the operation's steps.", name, aws.ToString(r.summary.Id)),
 	}
 }
 
@@ -180,12 +180,12 @@ func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch
 	if err != nil {
 		return err
 	}
-	op := started{arn: arn, name: resourceName(arn)}
+	op := operation{arn: arn, name: resourceName(arn)}
 	if op.id, op.service, err = ch.start(ctx, c, arn); err != nil {
-		return named(c.Target.Explain(err), op.name)
+		return withName(c.Target.Explain(err), op.name)
 	}
 	if op.id == "" || !wait {
-		return m.finishEarly(op, ch)
+		return m.reportStarted(op, ch)
 	}
 	p := m.progress()
 	p.Say(term.Plain, "%s %s", ch.doing, op.name)
@@ -203,20 +203,20 @@ func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch
 	if failed != nil {
 		return failed
 	}
-	fmt.Fprintf(m.Stdout, "%s %s (%s)\n", op.name, m.outStyle().Dress(term.Good, ch.done), took(out.summary))
+	fmt.Fprintf(m.Stdout, "%s %s (%s)\n", op.name, m.outStyle().Render(term.Good, ch.done), took(out.summary))
 	return nil
 }
 
-// named replaces NAME in a hint with the service's name.
-func named(p *client.Problem, name string) *client.Problem {
+// withName replaces NAME in a hint with the service's name.
+func withName(p *client.Problem, name string) *client.Problem {
 	p.Hint = strings.ReplaceAll(p.Hint, "NAME", name)
 	return p
 }
 
-// finishEarly reports a change without waiting for its end.
-func (m *Main) finishEarly(op started, ch change) error {
+// reportStarted reports a change without waiting for its end.
+func (m *Main) reportStarted(op operation, ch change) error {
 	if m.json {
-		return m.printJSON(outcome{OperationID: op.id, Service: shown(op.service)})
+		return m.printJSON(result{OperationID: op.id, Service: shown(op.service)})
 	}
 	if op.id == "" {
 		fmt.Fprintf(m.Stdout, "%s %s\n", op.name, ch.idle)
@@ -235,9 +235,9 @@ func resourceName(arn string) string {
 	return parts[1]
 }
 
-// lasted formats the time between from and until for a table. If until is nil, it
+// elapsed formats the time between from and until for a table. If until is nil, it
 // is the time until now.
-func lasted(from, until *time.Time, now time.Time) string {
+func elapsed(from, until *time.Time, now time.Time) string {
 	if from == nil {
 		return "-"
 	}

@@ -59,7 +59,7 @@ func (m *Main) printOperations(operations []types.OperationSummary) error {
 			term.Cell{Text: string(op.Type)},
 			term.Cell{Text: string(op.Status), Tone: statusTone(string(op.Status))},
 			term.Cell{Text: term.Ago(now, aws.ToTime(op.StartedAt))},
-			term.Cell{Text: lasted(op.StartedAt, op.EndedAt, now)},
+			term.Cell{Text: elapsed(op.StartedAt, op.EndedAt, now)},
 		)
 	}
 	return t.Write(m.Stdout, m.outStyle())

@@ -16,8 +16,8 @@ type sizes struct {
 	concurrency, least, most int32
 }
 
-// usualSizes are App Runner's defaults.
-var usualSizes = sizes{concurrency: 100, least: 1, most: 25}
+// defaultSizes are App Runner's defaults.
+var defaultSizes = sizes{concurrency: 100, least: 1, most: 25}
 
 // with returns the sizes, replaced by the flags that are not zero. If only one
 // limit is given and it passes the other, the other follows it.
@@ -62,7 +62,7 @@ func scalingARN(ctx context.Context, c *client.Client, flags sizes, svc *types.S
 	if flags == (sizes{}) {
 		return nil, nil
 	}
-	have := usualSizes
+	have := defaultSizes
 	if svc != nil && svc.AutoScalingConfigurationSummary != nil {
 		cfg, err := describeScaling(ctx, c, svc.AutoScalingConfigurationSummary.AutoScalingConfigurationArn)
 		if err != nil {

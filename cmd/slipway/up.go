@@ -152,12 +152,12 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 	if up.name == "" {
 		up.name = defaultServiceName(img.title)
 	}
-	w := up.desired(img, env)
-	if w.secrets, err = secretReferences(ctx, c, up.secrets); err != nil {
+	d := up.desired(img, env)
+	if d.secrets, err = secretReferences(ctx, c, up.secrets); err != nil {
 		return err
 	}
-	if len(w.secrets) > 0 {
-		if w.role, err = roleFor(ctx, c); err != nil {
+	if len(d.secrets) > 0 {
+		if d.role, err = roleFor(ctx, c); err != nil {
 			return err
 		}
 	}
@@ -166,12 +166,12 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 		return err
 	}
 	if found == nil {
-		err = up.create(ctx, c, w, img)
+		err = up.create(ctx, c, d, img)
 	} else {
-		err = up.update(ctx, c, w, aws.ToString(found.ServiceArn))
+		err = up.update(ctx, c, d, aws.ToString(found.ServiceArn))
 	}
 	if err != nil {
-		return named(c.Target.Explain(err), up.name)
+		return withName(c.Target.Explain(err), up.name)
 	}
 	return nil
 }
@@ -196,26 +196,26 @@ func (up *upCommand) desired(img upImage, env map[string]string) desired {
 	}
 }
 
-func (up *upCommand) create(ctx context.Context, c *client.Client, w desired, img upImage) error {
-	if w.port == nil {
-		w.port = img.port()
+func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, img upImage) error {
+	if d.port == nil {
+		d.port = img.port()
 	}
 	var err error
-	if w.scaling, err = scalingARN(ctx, c, up.sizes, nil); err != nil {
+	if d.scaling, err = scalingARN(ctx, c, up.sizes, nil); err != nil {
 		return err
 	}
 	p := up.m.progress()
-	p.Say(term.Plain, "Creating service %s from %s", up.name, shortImage(w.image))
-	out, err := c.API.CreateService(ctx, w.create(up.name))
+	p.Say(term.Plain, "Creating service %s from %s", up.name, shortImage(d.image))
+	out, err := c.API.CreateService(ctx, d.create(up.name))
 	if err != nil {
 		return err
 	}
-	return up.finish(ctx, c, started{
+	return up.finish(ctx, c, operation{
 		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service,
 	}, p)
 }
 
-func (up *upCommand) update(ctx context.Context, c *client.Client, w desired, arn string) error {
+func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, arn string) error {
 	p := up.m.progress()
 	svc, err := up.settled(ctx, c, arn, p)
 	if err != nil {
@@ -227,23 +227,23 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, w desired, ar
 			Hint: "Choose another --name, or `slipway rm " + up.name + "` first.",
 		}
 	}
-	if w.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {
+	if d.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {
 		return err
 	}
-	op := started{name: up.name, arn: arn, service: svc}
-	in := w.update(svc)
+	op := operation{name: up.name, arn: arn, service: svc}
+	in := d.update(svc)
 	switch {
-	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(w.image, "@") && len(w.secrets) == 0:
-		p.Say(term.Plain, "Service %s already runs %s", up.name, shortImage(w.image))
+	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(d.image, "@") && len(d.secrets) == 0:
+		p.Say(term.Plain, "Service %s already runs %s", up.name, shortImage(d.image))
 		return up.finish(ctx, c, op, p)
 	case in == nil && svc.Status == types.ServiceStatusRunning:
-		p.Say(term.Plain, "Deploying %s to service %s", shortImage(w.image), up.name)
+		p.Say(term.Plain, "Deploying %s to service %s", shortImage(d.image), up.name)
 		op.id, _, err = deploying.start(ctx, c, arn)
 	default:
 		if in == nil {
 			in = &apprunner.UpdateServiceInput{ServiceArn: aws.String(arn)}
 		}
-		p.Say(term.Plain, "Updating service %s to %s", up.name, shortImage(w.image))
+		p.Say(term.Plain, "Updating service %s to %s", up.name, shortImage(d.image))
 		var out *apprunner.UpdateServiceOutput
 		if out, err = c.API.UpdateService(ctx, in); err == nil {
 			op.id, op.service = aws.ToString(out.OperationId), out.Service
@@ -265,7 +265,7 @@ func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, 
 		}
 		switch svc.Status {
 		case types.ServiceStatusOperationInProgress:
-			if err := up.awaitOther(ctx, c, svc, p); err != nil {
+			if err := up.awaitRunning(ctx, c, svc, p); err != nil {
 				return nil, err
 			}
 		case types.ServiceStatusPaused:
@@ -276,8 +276,8 @@ func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, 
 	}
 }
 
-// awaitOther waits for a service's running operation.
-func (up *upCommand) awaitOther(ctx context.Context, c *client.Client, svc *types.Service, p *term.Progress) error {
+// awaitRunning waits for a service's running operation.
+func (up *upCommand) awaitRunning(ctx context.Context, c *client.Client, svc *types.Service, p *term.Progress) error {
 	arn := aws.ToString(svc.ServiceArn)
 	op, err := c.Operation(ctx, arn, "")
 	if err != nil {
@@ -292,7 +292,7 @@ func (up *upCommand) awaitOther(ctx context.Context, c *client.Client, svc *type
 		}
 	}
 	p.Say(term.Plain, "Waiting for %s of %s to end", op.Type, up.name)
-	_, err = up.m.await(ctx, c, started{name: up.name, arn: arn, id: aws.ToString(op.Id), service: svc}, p)
+	_, err = up.m.await(ctx, c, operation{name: up.name, arn: arn, id: aws.ToString(op.Id), service: svc}, p)
 	return err
 }
 
@@ -303,7 +303,7 @@ func (up *upCommand) resumed(ctx context.Context, c *client.Client, svc *types.S
 		return svc, err
 	}
 	p.Say(term.Plain, "Resuming %s", up.name)
-	out, err := up.m.await(ctx, c, started{name: up.name, arn: arn, id: id, service: svc}, p)
+	out, err := up.m.await(ctx, c, operation{name: up.name, arn: arn, id: id, service: svc}, p)
 	if err != nil {
 		return nil, err
 	}
@@ -311,8 +311,8 @@ func (up *upCommand) resumed(ctx context.Context, c *client.Client, svc *types.S
 }
 
 // finish waits for the operation, unless --wait=false, and prints the URL.
-func (up *upCommand) finish(ctx context.Context, c *client.Client, op started, p *term.Progress) error {
-	out := &outcome{OperationID: op.id, Service: shown(op.service), service: op.service}
+func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation, p *term.Progress) error {
+	out := &result{OperationID: op.id, Service: shown(op.service), service: op.service}
 	var failed error
 	if op.id != "" && up.wait {
 		var err error

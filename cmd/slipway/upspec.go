@@ -30,32 +30,32 @@ type desired struct {
 }
 
 // create returns the request that creates the service.
-func (w desired) create(name string) *apprunner.CreateServiceInput {
+func (d desired) create(name string) *apprunner.CreateServiceInput {
 	return &apprunner.CreateServiceInput{
 		ServiceName:                 aws.String(name),
-		SourceConfiguration:         w.source(nil),
-		InstanceConfiguration:       w.instance(nil),
-		HealthCheckConfiguration:    w.health(),
-		AutoScalingConfigurationArn: w.scaling,
+		SourceConfiguration:         d.source(nil),
+		InstanceConfiguration:       d.instance(nil),
+		HealthCheckConfiguration:    d.health(),
+		AutoScalingConfigurationArn: d.scaling,
 	}
 }
 
 // update returns the request that brings svc to the desired state, nil if it is
 // there already.
-func (w desired) update(svc *types.Service) *apprunner.UpdateServiceInput {
+func (d desired) update(svc *types.Service) *apprunner.UpdateServiceInput {
 	in := &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn}
 	same := true
-	if source := w.source(svc.SourceConfiguration); !reflect.DeepEqual(deployed(source), deployed(svc.SourceConfiguration)) {
+	if source := d.source(svc.SourceConfiguration); !reflect.DeepEqual(deployed(source), deployed(svc.SourceConfiguration)) {
 		in.SourceConfiguration, same = source, false
 	}
-	if i := w.instance(svc.InstanceConfiguration); i != nil && !sameInstance(i, svc.InstanceConfiguration) {
+	if i := d.instance(svc.InstanceConfiguration); i != nil && !sameInstance(i, svc.InstanceConfiguration) {
 		in.InstanceConfiguration, same = i, false
 	}
-	if h := w.health(); h != nil && !sameHealth(h, svc.HealthCheckConfiguration) {
+	if h := d.health(); h != nil && !sameHealth(h, svc.HealthCheckConfiguration) {
 		in.HealthCheckConfiguration, same = h, false
 	}
-	if w.scaling != nil {
-		in.AutoScalingConfigurationArn, same = w.scaling, false
+	if d.scaling != nil {
+		in.AutoScalingConfigurationArn, same = d.scaling, false
 	}
 	if same {
 		return nil
@@ -65,7 +65,7 @@ func (w desired) update(svc *types.Service) *apprunner.UpdateServiceInput {
 
 // source returns old with the desired changes. A service that up creates has no
 // automatic deployments: up and deploy start them.
-func (w desired) source(old *types.SourceConfiguration) *types.SourceConfiguration {
+func (d desired) source(old *types.SourceConfiguration) *types.SourceConfiguration {
 	source := &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)}
 	cfg := types.ImageConfiguration{}
 	if old != nil {
@@ -75,19 +75,19 @@ func (w desired) source(old *types.SourceConfiguration) *types.SourceConfigurati
 			cfg = *old.ImageRepository.ImageConfiguration
 		}
 	}
-	if w.port != nil {
-		cfg.Port = w.port
+	if d.port != nil {
+		cfg.Port = d.port
 	}
-	if w.startCommand != nil {
-		cfg.StartCommand = w.startCommand
+	if d.startCommand != nil {
+		cfg.StartCommand = d.startCommand
 	}
-	if len(w.set) > 0 || len(w.unset) > 0 || len(w.secrets) > 0 {
-		cfg.RuntimeEnvironmentVariables = w.merged(cfg.RuntimeEnvironmentVariables, w.set, w.secrets)
-		cfg.RuntimeEnvironmentSecrets = w.merged(cfg.RuntimeEnvironmentSecrets, w.secrets, w.set)
+	if len(d.set) > 0 || len(d.unset) > 0 || len(d.secrets) > 0 {
+		cfg.RuntimeEnvironmentVariables = d.merged(cfg.RuntimeEnvironmentVariables, d.set, d.secrets)
+		cfg.RuntimeEnvironmentSecrets = d.merged(cfg.RuntimeEnvironmentSecrets, d.secrets, d.set)
 	}
 	source.ImageRepository = &types.ImageRepository{
-		ImageIdentifier:     aws.String(w.image),
-		ImageRepositoryType: w.imageType,
+		ImageIdentifier:     aws.String(d.image),
+		ImageRepositoryType: d.imageType,
 		ImageConfiguration:  &cfg,
 	}
 	return source
@@ -95,13 +95,13 @@ func (w desired) source(old *types.SourceConfiguration) *types.SourceConfigurati
 
 // merged returns old with the variables in set, and without those that are unset
 // or that become the other kind (plain or secret).
-func (w desired) merged(old, set, other map[string]string) map[string]string {
+func (d desired) merged(old, set, other map[string]string) map[string]string {
 	if len(old) == 0 && len(set) == 0 {
 		return old
 	}
 	env := map[string]string{}
 	maps.Copy(env, old)
-	for _, name := range w.unset {
+	for _, name := range d.unset {
 		delete(env, name)
 	}
 	for name := range other {
@@ -113,10 +113,10 @@ func (w desired) merged(old, set, other map[string]string) map[string]string {
 
 // instance returns the desired instance configuration, nil for no change. The role
 // is set only on a service that has none.
-func (w desired) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
-	in := &types.InstanceConfiguration{Cpu: w.cpu, Memory: w.memory}
-	if w.role != "" && (old == nil || aws.ToString(old.InstanceRoleArn) == "") {
-		in.InstanceRoleArn = &w.role
+func (d desired) instance(old *types.InstanceConfiguration) *types.InstanceConfiguration {
+	in := &types.InstanceConfiguration{Cpu: d.cpu, Memory: d.memory}
+	if d.role != "" && (old == nil || aws.ToString(old.InstanceRoleArn) == "") {
+		in.InstanceRoleArn = &d.role
 	}
 	if *in == (types.InstanceConfiguration{}) {
 		return nil
@@ -124,11 +124,11 @@ func (w desired) instance(old *types.InstanceConfiguration) *types.InstanceConfi
 	return in
 }
 
-func (w desired) health() *types.HealthCheckConfiguration {
-	if w.healthPath == nil {
+func (d desired) health() *types.HealthCheckConfiguration {
+	if d.healthPath == nil {
 		return nil
 	}
-	return &types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolHttp, Path: w.healthPath}
+	return &types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolHttp, Path: d.healthPath}
 }
 
 // deployed returns the parts of a source that up can change, in a form that can

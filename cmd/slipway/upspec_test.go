@@ -63,8 +63,8 @@ func FuzzDefaultServiceName(f *testing.F) {
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ have, flags, want sizes }{
-		{usualSizes, sizes{}, usualSizes},
-		{usualSizes, sizes{least: 30}, sizes{100, 30, 30}},
+		{defaultSizes, sizes{}, defaultSizes},
+		{defaultSizes, sizes{least: 30}, sizes{100, 30, 30}},
 		{sizes{50, 3, 9}, sizes{most: 2}, sizes{50, 2, 2}},
 		{sizes{50, 3, 9}, sizes{least: 5, most: 2}, sizes{50, 5, 2}}, // refused by the server, as said
 		{sizes{50, 3, 9}, sizes{concurrency: 10}, sizes{10, 3, 9}},

@@ -32,7 +32,7 @@ func NewProgress(w io.Writer, st Style) *Progress {
 // Say writes a line that stays.
 func (p *Progress) Say(t Tone, format string, args ...any) {
 	p.line()
-	fmt.Fprintln(p.w, p.style.Dress(t, Printable(fmt.Sprintf(format, args...))))
+	fmt.Fprintln(p.w, p.style.Render(t, Printable(fmt.Sprintf(format, args...))))
 }
 
 // Step writes a line that stays, for something that happened so long after the
@@ -40,7 +40,7 @@ func (p *Progress) Say(t Tone, format string, args ...any) {
 func (p *Progress) Step(after time.Duration, text string) {
 	p.line()
 	stamp := fmt.Sprintf("%7.1fs", max(after, 0).Seconds())
-	fmt.Fprintf(p.w, "%s  %s\n", p.style.Dress(Faint, stamp), Printable(text))
+	fmt.Fprintf(p.w, "%s  %s\n", p.style.Render(Faint, stamp), Printable(text))
 }
 
 // Status replaces the line that tells what is under way. Without a terminal it
@@ -54,7 +54,7 @@ func (p *Progress) Status(format string, args ...any) {
 	p.next = now.Add(redrawEvery)
 	p.Clear()
 	text := shorten(Printable(fmt.Sprintf(format, args...)), p.width-1)
-	fmt.Fprint(p.w, p.style.Dress(Faint, text))
+	fmt.Fprint(p.w, p.style.Render(Faint, text))
 	p.drawn = true
 }
 

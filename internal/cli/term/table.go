@@ -51,7 +51,7 @@ func (t *Table) Write(w io.Writer, st Style) error {
 		}
 		for i, c := range row {
 			text := Printable(c.Text)
-			b.WriteString(st.Dress(c.Tone, text))
+			b.WriteString(st.Render(c.Tone, text))
 			if i < len(row)-1 {
 				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text)))
 				b.WriteString(columnGap)

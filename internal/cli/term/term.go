@@ -68,8 +68,8 @@ const (
 
 var sgr = map[Tone]string{Strong: "1", Faint: "2", Good: "32", Warn: "33", Bad: "31"}
 
-// Dress returns s in the tone t, or s itself where colour is not permitted.
-func (st Style) Dress(t Tone, s string) string {
+// Render returns s in the tone t, or s itself where colour is not permitted.
+func (st Style) Render(t Tone, s string) string {
 	code, ok := sgr[t]
 	if !st.Color || !ok || s == "" {
 		return s
