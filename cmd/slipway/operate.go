@@ -65,7 +65,7 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 	defer p.Clear()
 	out := &result{OperationID: op.id, Log: []logRecord{}}
 	begun := m.Now()
-	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Sight) {
+	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Update) {
 		if s.Away != nil {
 			p.Status("The server does not answer. The operation continues when it is back.")
 			return

@@ -10,9 +10,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Account returns the account id that the server's resources belong to. App
-// Runner has no call for it, but every account has an auto scaling
-// configuration, whose ARN names it.
+// Account returns the id of the server's account. App Runner has no call for it,
+// but every account has an auto scaling configuration, whose ARN contains it.
 func (c *Client) Account(ctx context.Context) (string, error) {
 	out, err := c.API.ListAutoScalingConfigurations(ctx, &apprunner.ListAutoScalingConfigurationsInput{MaxResults: aws.Int32(1)})
 	if err != nil {

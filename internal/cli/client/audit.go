@@ -18,7 +18,7 @@ type AuditEvent struct {
 	CloudTrailEvent string  `json:"CloudTrailEvent"` // the whole record: JSON
 }
 
-// AuditRecord is what of a record is shown.
+// AuditRecord is the part of a record that is shown.
 type AuditRecord struct {
 	SourceIPAddress string
 	ErrorCode       string
@@ -26,13 +26,13 @@ type AuditRecord struct {
 	Resources       []struct{ ARN string }
 }
 
-// Record reads the event's record.
+// Record parses the event's record.
 func (e AuditEvent) Record() (r AuditRecord, err error) {
 	err = json.Unmarshal([]byte(e.CloudTrailEvent), &r)
 	return r, err
 }
 
-// AuditFilter chooses events.
+// AuditFilter selects events.
 type AuditFilter struct {
 	Attribute, Value string // a lookup attribute of CloudTrail; "" for all events
 	Since            time.Time

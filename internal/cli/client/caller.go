@@ -16,8 +16,8 @@ import (
 	"github.com/aws/smithy-go/aws-http-auth/sigv4"
 )
 
-// caller makes calls in AWS JSON for which we have no SDK: of another service,
-// or of operations of our own.
+// caller makes calls in AWS JSON without an SDK: to other services, and of
+// Slipway's own operations.
 type caller struct {
 	endpoint    string
 	region      string
@@ -27,7 +27,8 @@ type caller struct {
 	http        *http.Client
 }
 
-// maxReply bounds a reply: CloudWatch Logs itself sends at most 1 MiB of events.
+// maxReply is the largest reply that is read. CloudWatch Logs sends at most 1 MiB
+// of events.
 const maxReply = 16 << 20
 
 // do calls the operation that target ("Logs_20140328.GetLogEvents") names.
@@ -59,7 +60,7 @@ func (c caller) do(ctx context.Context, target string, in, out any) error {
 		return callError(resp.StatusCode, reply)
 	}
 	if err := json.Unmarshal(reply, out); err != nil {
-		return fmt.Errorf("%s: the reply is not what was expected: %w", operation, err)
+		return fmt.Errorf("%s: the reply has an unexpected form: %w", operation, err)
 	}
 	return nil
 }

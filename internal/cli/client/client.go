@@ -17,8 +17,8 @@ import (
 	"github.com/openslipway/slipway/internal/sdkhttp"
 )
 
-// callTimeout bounds one API call, from dialling to the last byte. Every call
-// only starts work or reads, so that it is long.
+// callTimeout is the time limit of an API call, from dialling to the last byte.
+// Calls only read or start work, so that it is ample.
 const callTimeout = 30 * time.Second
 
 // Client is a connection to one server.
@@ -26,19 +26,19 @@ type Client struct {
 	Target   Target
 	Identity Identity
 
-	// API is App Runner's own. Its calls are sent once: a create must not be
-	// repeated blindly, and those who wait repeat their questions anyway.
+	// API is App Runner's API. Its calls are not retried: a create must not be
+	// repeated blindly, and whatever waits polls anyway.
 	API      *apprunner.Client
 	IAM      *iam.Client
 	Secrets  *secretsmanager.Client
 	Logs     *Logs
 	Registry *Registry
 
-	own caller // of Slipway's operations, which App Runner's SDK does not know
+	own caller // of Slipway's operations, which App Runner's SDK lacks
 }
 
-// Connect finds our identity and returns a client. It sends nothing, unless it
-// finds no credentials: then it says whether the lack of a server is why.
+// Connect finds the access key and returns a client. It sends nothing, unless it
+// finds no key: then it checks whether a server answers, for a better error.
 func Connect(ctx context.Context, t Target) (*Client, error) {
 	id, err := t.Identity(ctx)
 	switch {
@@ -53,9 +53,9 @@ func Connect(ctx context.Context, t Target) (*Client, error) {
 	return t.as(id), nil
 }
 
-// ConnectKnown is Connect for a key that the server knows. The environment's
-// may be meant for AWS: when the server says that it does not know it, that of
-// the data directory is used, if there is one.
+// ConnectKnown is Connect with a key that the server recognizes. The environment's
+// key may be one of AWS: if the server does not recognize it, the key in the data
+// directory is used, if there is one.
 func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 	c, err := Connect(ctx, t)
 	if err != nil {
@@ -67,7 +67,7 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 	}
 	_, err = c.API.ListServices(ctx, &apprunner.ListServicesInput{MaxResults: aws.Int32(1)})
 	if api, ok := errors.AsType[smithy.APIError](err); !ok || api.ErrorCode() != "UnrecognizedClientException" {
-		return c, nil // an error of another kind is for the caller's own calls to meet
+		return c, nil // the caller's next call returns other errors
 	}
 	id, err := t.fromFile(ctx, own, "the server's data directory")
 	if err != nil {
@@ -76,7 +76,7 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 	return t.as(id), nil
 }
 
-// as returns a client with this identity.
+// as returns a client with the identity.
 func (t Target) as(id Identity) *Client {
 	hc := &http.Client{Timeout: callTimeout, Transport: sdkhttp.Transport(http.DefaultTransport)}
 	cfg := aws.Config{
@@ -96,8 +96,8 @@ func (t Target) as(id Identity) *Client {
 	}
 }
 
-// Probe returns nil when a server answers at the target, and otherwise an error
-// of which Unreachable is true.
+// Probe returns nil if a server answers at the target, and otherwise an error for
+// which Unreachable is true.
 func Probe(ctx context.Context, t Target) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -24,8 +24,8 @@ func (c *Client) Connections(ctx context.Context) ([]types.ConnectionSummary, er
 	return all, nil
 }
 
-// Connection returns the connection of this name. One that does not exist is a
-// *Problem.
+// Connection returns the connection with this name. If there is none, the error
+// is a *Problem.
 func (c *Client) Connection(ctx context.Context, name string) (types.ConnectionSummary, error) {
 	out, err := c.API.ListConnections(ctx, &apprunner.ListConnectionsInput{ConnectionName: &name})
 	if err != nil {
@@ -37,10 +37,10 @@ func (c *Client) Connection(ctx context.Context, name string) (types.ConnectionS
 	return out.ConnectionSummaryList[0], nil
 }
 
-// Handshake is how the completion of a connection ended.
+// Handshake is the result of completing a connection.
 type Handshake struct {
 	Connection types.Connection
-	Refusal    string // what the provider says against the token; "" when it accepted it
+	Refusal    string // why the provider refused the token; "" if it accepted it
 }
 
 // CompleteConnection gives a connection its credential.

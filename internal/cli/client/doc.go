@@ -1,7 +1,7 @@
-// Package client is a Slipway server as the command line sees it: where it is,
-// who we are to it, its App Runner API, its logs and its registry, and how to
-// follow an operation to its end.
+// Package client is the command line's client of a server: it finds the server and
+// the access key, calls App Runner's API, reads logs, uses the registry, and waits
+// for operations.
 //
-// It uses the public wire API and nothing else, as any AWS client would, and it
-// prints nothing. Only cmd/slipway uses it.
+// It uses only the public wire API, as any AWS client does. It prints nothing. Only
+// cmd/slipway imports it.
 package client

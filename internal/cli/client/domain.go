@@ -26,9 +26,9 @@ func (c *Client) Domains(ctx context.Context, serviceARN string) (*apprunner.Des
 	return whole, nil
 }
 
-// AwaitDomain watches a custom domain until it is as wanted and returns it as
-// it then is. Both functions get nil when there is no such domain (any more);
-// see is called with every look, and with away when the server did not answer.
+// AwaitDomain polls a custom domain until done returns true, and returns the
+// domain. Both functions get nil if the domain does not exist. see is called
+// after every poll, with an error if the server did not answer.
 func (c *Client) AwaitDomain(ctx context.Context, serviceARN, name string,
 	wanted func(*types.CustomDomain) bool, see func(d *types.CustomDomain, away error),
 ) (last *types.CustomDomain, err error) {

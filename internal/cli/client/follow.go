@@ -16,29 +16,29 @@ import (
 )
 
 const (
-	// pollFirst suits a resume, which is a matter of milliseconds; each further
-	// poll waits half as long again, up to pollLast.
+	// pollFirst suits a resume, which takes milliseconds. Each further wait is half
+	// as long again, up to pollLast.
 	pollFirst = 20 * time.Millisecond
 	pollLast  = 500 * time.Millisecond
 
-	// patience is how long a server may be away while an operation is followed.
-	// Operations survive a restart, so that following should too.
+	// patience is how long a server may be unreachable while an operation is
+	// followed. Operations survive a restart of the server, and so does waiting.
 	patience = 2 * time.Minute
 )
 
-// Sight is what one look at an operation showed.
-type Sight struct {
+// Update is what one poll of an operation returned.
+type Update struct {
 	Operation types.OperationSummary
-	Lines     []LogEvent // of its log, since the sight before
-	Away      error      // the server did not answer; then nothing else is set
+	Lines     []LogEvent // of its log, since the last update
+	Away      error      // if the server did not answer; then nothing else is set
 }
 
-// Follow watches an operation until it has ended and returns how. It calls see
-// with every look at it. An operation that has failed is no error here.
-func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see func(Sight)) (types.OperationSummary, error) {
+// Follow polls an operation until it has ended and returns its summary. It calls
+// see after every poll. A failed operation is not an error here.
+func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see func(Update)) (types.OperationSummary, error) {
 	f := follower{client: c, arn: serviceARN, id: operationID, group: ServiceLogGroup(serviceARN)}
 	var last types.OperationSummary
-	err := poll(ctx, pollFirst, pollLast, func(err error) { see(Sight{Away: err}) }, func() (bool, error) {
+	err := poll(ctx, pollFirst, pollLast, func(err error) { see(Update{Away: err}) }, func() (bool, error) {
 		sight, err := f.look(ctx)
 		if err != nil {
 			return false, err
@@ -50,8 +50,9 @@ func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see
 	return last, err
 }
 
-// poll looks, after a wait that grows from first to last, until that is done or
-// fails. A server that is away for a while is told of and no failure.
+// poll calls look until it is done or fails, with a wait that grows from first to
+// last. A server that does not answer for a while is reported to away, and is not
+// a failure.
 func poll(ctx context.Context, first, last time.Duration, away func(error), look func() (done bool, err error)) error {
 	var awaySince time.Time
 	for wait := first; ; wait = min(wait*3/2, last) {
@@ -79,11 +80,11 @@ func poll(ctx context.Context, first, last time.Duration, away func(error), look
 	}
 }
 
-// Live reports whether an operation of this status is not at its end yet.
+// Live reports whether an operation with this status has not ended.
 func Live(s types.OperationStatus) bool { return slipway.OperationStatus(s).Live() }
 
-// Operation returns one operation of a service. An empty id means the newest;
-// nil, without an error, means that there is none.
+// Operation returns an operation of a service, the newest one for an empty id. It
+// returns nil if there is none.
 func (c *Client) Operation(ctx context.Context, serviceARN, id string) (*types.OperationSummary, error) {
 	pages := apprunner.NewListOperationsPaginator(c.API, &apprunner.ListOperationsInput{
 		ServiceArn: aws.String(serviceARN),
@@ -103,37 +104,37 @@ func (c *Client) Operation(ctx context.Context, serviceARN, id string) (*types.O
 	return nil, nil
 }
 
-// follower is one operation that is watched.
+// follower polls one operation.
 type follower struct {
 	client  *Client
 	arn, id string
 	group   string
 	stream  string // "" until found
-	token   string // where to read the stream on
-	blind   bool   // we may follow the operation and not read its lines
+	token   string // where to continue to read the stream
+	blind   bool   // the user may see the operation but not its log
 }
 
-// look asks for the operation first and for its log second, so that a sight of
-// its end has its last lines.
-func (f *follower) look(ctx context.Context) (Sight, error) {
+// look reads the operation first and its log second, so that the update with its
+// end has its last lines.
+func (f *follower) look(ctx context.Context) (Update, error) {
 	op, err := f.client.Operation(ctx, f.arn, f.id)
 	if err != nil {
-		return Sight{}, err
+		return Update{}, err
 	}
 	if op == nil {
-		return Sight{}, &Problem{Text: fmt.Sprintf("the service has no operation %s", f.id)}
+		return Update{}, &Problem{Text: fmt.Sprintf("the service has no operation %s", f.id)}
 	}
 	if f.blind {
-		return Sight{Operation: *op}, nil
+		return Update{Operation: *op}, nil
 	}
 	lines, err := f.lines(ctx)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "AccessDeniedException" {
 		f.blind, err = true, nil
 	}
 	if err != nil {
-		return Sight{}, err
+		return Update{}, err
 	}
-	return Sight{Operation: *op, Lines: lines}, nil
+	return Update{Operation: *op, Lines: lines}, nil
 }
 
 func (f *follower) lines(ctx context.Context) ([]LogEvent, error) {
@@ -156,9 +157,8 @@ func (f *follower) lines(ctx context.Context) ([]LogEvent, error) {
 	}
 }
 
-// StreamOf returns the name of the stream, in a log group, that an operation
-// or an instance writes to: "<sort>/<id>". It is "" when there
-// is none yet. An id may be cut short where it stays unambiguous.
+// StreamOf returns the name of an operation's or instance's stream in a log group:
+// "<kind>/<id>", or "" if there is none yet. id may be an unambiguous prefix.
 func (c *Client) StreamOf(ctx context.Context, group, id string) (string, error) {
 	streams, err := c.Logs.Streams(ctx, group, "")
 	if err != nil {
@@ -169,8 +169,8 @@ func (c *Client) StreamOf(ctx context.Context, group, id string) (string, error)
 
 var errAmbiguous = errors.New("ambiguous")
 
-// pickStream returns the one stream whose last part is id or else begins with
-// it, "" when there is none.
+// pickStream returns the only stream whose last part is id or begins with it, ""
+// if there is none.
 func pickStream(streams []Stream, id string) (string, error) {
 	var begin []string
 	for _, s := range streams {
@@ -189,12 +189,12 @@ func pickStream(streams []Stream, id string) (string, error) {
 	return strings.Join(begin, ""), nil
 }
 
-// ServiceLogGroup returns the name of the log group with a service's events and
-// the logs of its operations; "" when the text is no service's ARN.
+// ServiceLogGroup returns the name of the log group of a service's events and
+// operations, "" if the text is not a service's ARN.
 func ServiceLogGroup(serviceARN string) string { return logGroup(serviceARN, "service") }
 
-// ApplicationLogGroup returns the name of the log group with what a service's
-// instances print.
+// ApplicationLogGroup returns the name of the log group of the output of a
+// service's instances.
 func ApplicationLogGroup(serviceARN string) string { return logGroup(serviceARN, "application") }
 
 func logGroup(serviceARN, kind string) string {

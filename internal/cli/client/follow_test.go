@@ -67,7 +67,7 @@ func TestFollow(t *testing.T) {
 		}
 		c := newTestClient(t, s.calls())
 		var seen []string
-		op, err := c.Follow(t.Context(), testARN, "op", func(s Sight) {
+		op, err := c.Follow(t.Context(), testARN, "op", func(s Update) {
 			if s.Away != nil {
 				seen = append(seen, "away")
 				return
@@ -96,7 +96,7 @@ func TestFollowGivesUpOnAServerThatStaysAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTestClient(t, (&script{statuses: []any{"IN_PROGRESS", errors.New("gone")}}).calls())
 		begun := time.Now()
-		_, err := c.Follow(t.Context(), testARN, "op", func(Sight) {})
+		_, err := c.Follow(t.Context(), testARN, "op", func(Update) {})
 		if !Unreachable(err) {
 			t.Errorf("error %v", err)
 		}
@@ -112,7 +112,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 		c := newTestClient(t, (&script{statuses: []any{"IN_PROGRESS"}}).calls())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if _, err := c.Follow(ctx, testARN, "op", func(Sight) {}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := c.Follow(ctx, testARN, "op", func(Update) {}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -121,7 +121,7 @@ func TestFollowEndsWithItsContext(t *testing.T) {
 func TestFollowRefusesAnUnknownOperation(t *testing.T) {
 	t.Parallel()
 	c := newTestClient(t, (&script{statuses: []any{"IN_PROGRESS"}}).calls())
-	_, err := c.Follow(t.Context(), testARN, "other", func(Sight) {})
+	_, err := c.Follow(t.Context(), testARN, "other", func(Update) {})
 	if err == nil || !strings.Contains(err.Error(), "other") {
 		t.Errorf("error %v", err)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
-// rootUser is how the command line names the root user, whom IAM's calls do not
-// name.
+// rootUser is the root user's name on the command line. IAM's calls have no name
+// for it.
 const rootUser = "root"
 
-// KeyOwner returns the user's name as calls about access keys take it: nil for
-// the root user, who alone can ask for their own.
+// KeyOwner returns the user name for calls about access keys: nil for the root
+// user, whose keys only the root user can work with.
 func (c *Client) KeyOwner(ctx context.Context, name string) (*string, error) {
 	if name != rootUser {
 		return &name, nil
@@ -26,7 +26,7 @@ func (c *Client) KeyOwner(ctx context.Context, name string) (*string, error) {
 		return nil, c.Target.Explain(err)
 	}
 	if !strings.HasSuffix(aws.ToString(me.User.Arn), ":root") {
-		return nil, &Problem{Text: "only the root user works with the root user's keys; we are " + aws.ToString(me.User.UserName)}
+		return nil, &Problem{Text: "only the root user can work with its access keys; this is user " + aws.ToString(me.User.UserName)}
 	}
 	return nil, nil
 }
@@ -73,8 +73,8 @@ func (c *Client) Policies(ctx context.Context) ([]types.Policy, error) {
 	return list, nil
 }
 
-// Policy returns the managed policy of a name or ARN, nil when there is none. Of
-// two with the same name, our own is meant and not the provided one.
+// Policy returns the managed policy with a name or ARN, nil if there is none. A
+// customer managed policy precedes an AWS managed one of the same name.
 func (c *Client) Policy(ctx context.Context, nameOrARN string) (*types.Policy, error) {
 	list, err := c.Policies(ctx)
 	if err != nil {
@@ -131,8 +131,8 @@ func (c *Client) PolicyDocument(ctx context.Context, user, nameOrARN string) (st
 	return url.PathUnescape(aws.ToString(encoded))
 }
 
-// PutPolicy makes a managed policy, or gives the one of this name a new version,
-// which becomes the default one; the oldest goes when there are too many.
+// PutPolicy creates a managed policy, or adds a new default version to the
+// existing one. It deletes the oldest version if there are too many.
 func (c *Client) PutPolicy(ctx context.Context, name, document string) (arn string, err error) {
 	p, err := c.Policy(ctx, name)
 	if err != nil {
@@ -159,7 +159,7 @@ func (c *Client) PutPolicy(ctx context.Context, name, document string) (arn stri
 	return *p.Arn, nil
 }
 
-// dropVersion deletes the oldest version that is not the default one.
+// dropVersion deletes the oldest version that is not the default.
 func (c *Client) dropVersion(ctx context.Context, p *types.Policy) error {
 	out, err := c.IAM.ListPolicyVersions(ctx, &iam.ListPolicyVersionsInput{PolicyArn: p.Arn})
 	if err != nil {
@@ -176,8 +176,8 @@ func (c *Client) dropVersion(ctx context.Context, p *types.Policy) error {
 	return nil
 }
 
-// DeletePolicy removes a managed policy with its versions. With force it is
-// first detached from all users.
+// DeletePolicy deletes a managed policy with its versions. With force it is first
+// detached from all users.
 func (c *Client) DeletePolicy(ctx context.Context, arn *string, force bool) error {
 	if force {
 		out, err := c.IAM.ListEntitiesForPolicy(ctx, &iam.ListEntitiesForPolicyInput{PolicyArn: arn})
@@ -208,8 +208,8 @@ func (c *Client) DeletePolicy(ctx context.Context, arn *string, force bool) erro
 	return nil
 }
 
-// EmptyUser takes from a user what keeps them from being deleted: access keys
-// and policies.
+// EmptyUser deletes a user's access keys and inline policies and detaches managed
+// ones, so that the user can be deleted.
 func (c *Client) EmptyUser(ctx context.Context, name string) error {
 	keys, err := c.AccessKeys(ctx, &name)
 	if err != nil {

@@ -14,31 +14,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 )
 
-// CredentialsFile is the name of the file, in a server's data directory, that
-// holds its root access key.
+// CredentialsFile is the name of the file with the root access key in a server's
+// data directory.
 const CredentialsFile = "credentials"
 
-// Identity is who we are to the server.
+// Identity is an access key and where it was found.
 type Identity struct {
 	Provider aws.CredentialsProvider
 	Region   string // to sign for
-	File     string // absolute path of the credentials file; "" when they come from elsewhere
+	File     string // absolute path of the credentials file; "" if the key is from elsewhere
 	Profile  string // within File
 }
 
-// defaultProfile is the profile a server writes, and the one to use where
-// AWS_PROFILE, which may be meant for other files, names none that is there.
+// defaultProfile is the profile that a server writes. It is used if the file lacks
+// the profile of AWS_PROFILE, which may be meant for other files.
 const defaultProfile = "default"
 
-// errNoCredentials is returned when no place holds any.
+// errNoCredentials means that no access key was found.
 var errNoCredentials = errors.New("no credentials found")
 
-// Identity finds the access key to sign with. The first of these that is there
-// wins: the file named by --credentials or SLIPWAY_CREDENTIALS, the key in
-// AWS_ACCESS_KEY_ID, the file named by AWS_SHARED_CREDENTIALS_FILE, the file
-// that a server on this machine left in its data directory, and the standard
-// AWS places. A key's region is the one given, else the one its file names,
-// else AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
+// Identity finds the access key to sign with. It uses the first that exists of: the
+// file of --credentials or SLIPWAY_CREDENTIALS, the key in AWS_ACCESS_KEY_ID, the
+// file of AWS_SHARED_CREDENTIALS_FILE, the file in the data directory of a server
+// on this machine, and AWS's default locations. The region is the given one, else
+// the file's, else AWS_REGION, AWS_DEFAULT_REGION or us-east-1.
 func (t Target) Identity(ctx context.Context) (Identity, error) {
 	if t.credentials != "" {
 		return t.fromFile(ctx, t.credentials, "the file that --credentials or SLIPWAY_CREDENTIALS names")
@@ -58,8 +57,8 @@ func (t Target) Identity(ctx context.Context) (Identity, error) {
 	return t.fromStandardPlaces(ctx)
 }
 
-// ownFile returns the credentials file that a server on this machine left in
-// its data directory, if it is there and the target on this machine.
+// ownFile returns the credentials file in the data directory of a server on this
+// machine, if it exists and the target is on this machine.
 func (t Target) ownFile() (string, bool) {
 	own := filepath.Join(t.DataDir, CredentialsFile)
 	_, err := os.Stat(own)
@@ -74,7 +73,7 @@ func (t Target) fromFile(ctx context.Context, file, from string) (Identity, erro
 	if err := readable(abs); err != nil {
 		return Identity{}, &Problem{
 			Text: fmt.Sprintf("cannot read the credentials file: %v", err),
-			Hint: "It is " + from + ". A server writes its own, readable by its user alone, as " + CredentialsFile + " in its data directory.",
+			Hint: "It is " + from + ". A server writes its file, readable only by its user, as " + CredentialsFile + " in its data directory.",
 			Err:  err,
 		}
 	}
@@ -102,8 +101,8 @@ func (t Target) fromFile(ctx context.Context, file, from string) (Identity, erro
 	}
 }
 
-// fromStandardPlaces asks the SDK, but not the metadata service of a cloud
-// machine: outside of one that costs seconds, and inside its keys are not ours.
+// fromStandardPlaces uses the SDK, but not the metadata service of a cloud machine:
+// elsewhere that takes seconds, and its keys are not the server's.
 func (t Target) fromStandardPlaces(ctx context.Context) (Identity, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
 	if err != nil {

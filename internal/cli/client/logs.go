@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Logs speaks the part of CloudWatch Logs (AWS JSON 1.1) that reads. It is
-// written out here, since three calls do not pay for another SDK module.
+// Logs calls the read operations of CloudWatch Logs (AWS JSON 1.1). Three calls are
+// not worth another SDK module.
 type Logs struct{ calls caller }
 
 func newLogs(c caller) *Logs {
@@ -18,13 +18,13 @@ func newLogs(c caller) *Logs {
 type Stream struct {
 	Name      string `json:"logStreamName"`
 	CreatedAt int64  `json:"creationTime"`       // milliseconds since 1970
-	LastAt    int64  `json:"lastEventTimestamp"` // milliseconds since 1970; 0 when empty
+	LastAt    int64  `json:"lastEventTimestamp"` // milliseconds since 1970; 0 if empty
 }
 
 // LogEvent is a line of a stream.
 type LogEvent struct {
-	ID        string `json:"eventId,omitempty"`       // set by Filter alone
-	Stream    string `json:"logStreamName,omitempty"` // set by Filter alone
+	ID        string `json:"eventId,omitempty"`       // set only by Filter
+	Stream    string `json:"logStreamName,omitempty"` // set only by Filter
 	Timestamp int64  `json:"timestamp"`               // milliseconds since 1970
 	Message   string `json:"message"`
 }
@@ -32,8 +32,8 @@ type LogEvent struct {
 // Time returns when the line was written.
 func (e LogEvent) Time() time.Time { return time.UnixMilli(e.Timestamp) }
 
-// Streams returns the streams of a group whose names begin with prefix, those
-// with the newest lines first. A group that does not exist has none.
+// Streams returns the streams of a group whose names begin with prefix, those with
+// the newest lines first; none if the group does not exist.
 func (l *Logs) Streams(ctx context.Context, group, prefix string) ([]Stream, error) {
 	in := struct {
 		Group      string `json:"logGroupName"`
@@ -63,7 +63,7 @@ func (l *Logs) Streams(ctx context.Context, group, prefix string) ([]Stream, err
 }
 
 // Head returns lines of one stream from its beginning, or from the token of an
-// earlier call, and the token to go on with. At the end of the stream it
+// earlier call, and the token to continue with. At the end of the stream it
 // returns no lines. A stream that does not exist is empty.
 func (l *Logs) Head(ctx context.Context, group, stream, token string) (lines []LogEvent, next string, err error) {
 	in := getEvents{Group: group, Stream: stream, FromHead: true, Token: token}
@@ -71,9 +71,9 @@ func (l *Logs) Head(ctx context.Context, group, stream, token string) (lines []L
 	return out.Events, out.Next, err
 }
 
-// Tail returns the last n lines of one stream, oldest first. A stream that does
-// not exist is empty. It takes as many calls as it must: an answer holds no more
-// than 10,000 lines and 1 MiB.
+// Tail returns the last n lines of one stream, oldest first. A stream that does not
+// exist is empty. It makes several calls if necessary: a reply has at most 10,000
+// lines and 1 MiB.
 func (l *Logs) Tail(ctx context.Context, group, stream string, n int) ([]LogEvent, error) {
 	var lines []LogEvent
 	in := getEvents{Group: group, Stream: stream}
@@ -114,8 +114,8 @@ func (l *Logs) get(ctx context.Context, in getEvents) (gotEvents, error) {
 	return out, nil
 }
 
-// Filter calls see with every page of a group's lines since a time, over all of
-// its streams or those named, in the order of time.
+// Filter calls see with every page of a group's lines since a time, of all streams
+// or the named ones, in order of time.
 func (l *Logs) Filter(ctx context.Context, group string, streams []string, since time.Time, see func([]LogEvent) error) error {
 	in := struct {
 		Group   string   `json:"logGroupName"`
@@ -144,8 +144,8 @@ func (l *Logs) Filter(ctx context.Context, group string, streams []string, since
 	}
 }
 
-// ignoreMissing makes nothing of a group or stream that is not there: both
-// come into being with their first line.
+// ignoreMissing drops the error of a missing group or stream: both are created with
+// their first line.
 func ignoreMissing(err error) error {
 	if isCode(err, "ResourceNotFoundException") {
 		return nil

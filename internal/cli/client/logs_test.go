@@ -50,7 +50,7 @@ func TestLogsErrors(t *testing.T) {
 		{fault{400, `{"__type":"ResourceNotFoundException","message":"no group"}`}, ""},
 		{fault{400, `{"__type":"ns#InvalidParameterException","message":"bad"}`}, "InvalidParameterException: bad"},
 		{fault{502, "<html>"}, "HTTP 502: <html>"},
-		{fault{200, "<html>"}, "not what was expected"},
+		{fault{200, "<html>"}, "an unexpected form"},
 	} {
 		c := newTestClient(t, calls{"GetLogEvents": func(map[string]any) any { return tc.reply }})
 		lines, err := c.Logs.Tail(t.Context(), "g", "s", 5)

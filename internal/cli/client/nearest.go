@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// Nearest returns at most three of the names that one could have meant by
-// typing name, the likeliest first: those that begin with it or differ from it
-// by few letters.
+// Nearest returns at most three names that are similar to name, the most similar
+// first: those that begin with it or differ from it in few letters.
 func Nearest(name string, names []string) []string {
 	type candidate struct {
 		name string
@@ -32,8 +31,7 @@ func Nearest(name string, names []string) []string {
 	return out
 }
 
-// distance is Levenshtein's: how many letters must be put in, taken out or
-// changed to make b of a.
+// distance is the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	ra, rb := []rune(a), []rune(b)
 	row := make([]int, len(rb)+1)

@@ -13,14 +13,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
 
-// Problem is an error together with what the user can do about it.
+// Problem is an error with advice for the user.
 type Problem struct {
 	Text string // one sentence without a full stop
-	Hint string // what to do next, in sentences; may be ""
-	Err  error  // what it comes from; may be nil
+	Hint string // what to do next, in sentences; may be empty
+	Err  error  // cause; may be nil
 
-	// Misuse says that what the user gave can mean nothing, whatever the server
-	// has.
+	// Misuse means that the user's input is invalid whatever the server has.
 	Misuse bool
 }
 
@@ -29,8 +28,8 @@ func (p *Problem) Error() string { return p.Text }
 // Unwrap returns the cause.
 func (p *Problem) Unwrap() error { return p.Err }
 
-// Explain turns an error of a call into a *Problem in the user's words. Errors
-// that it knows nothing better for keep their text.
+// Explain converts the error of a call to a *Problem. Errors without a better
+// explanation keep their text.
 func (t Target) Explain(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
@@ -50,10 +49,9 @@ func (t Target) Explain(err error) *Problem {
 	return &Problem{Text: err.Error(), Err: err}
 }
 
-// Unreachable reports whether err says that nothing answers at the address,
-// as opposed to an answer that is an error. Errors of files, and those of
-// listening for others, are not of this kind, though they come from the same
-// system calls.
+// Unreachable reports whether err means that no server answers, unlike a reply that
+// is an error. Errors of files and of listeners do not, although they come from
+// the same system calls.
 func Unreachable(err error) bool {
 	if errors.Is(err, context.Canceled) {
 		return false

@@ -20,7 +20,7 @@ import (
 	"github.com/openslipway/slipway/internal/cli/imagefile"
 )
 
-// Registry is the server's own image registry.
+// Registry is the server's image registry.
 type Registry struct {
 	host     string
 	insecure bool // plain HTTP
@@ -36,13 +36,13 @@ type Image struct {
 	Repository string
 	Tag        string
 	Digest     string
-	Size       int64     // bytes of its layers as stored; of all platforms where there are several
-	CreatedAt  time.Time // as its config says; zero when it does not, or says 1970 to be reproducible
+	Size       int64     // stored bytes of its layers, of all its platforms
+	CreatedAt  time.Time // in its config; zero if it is missing, or 1970 as in reproducible builds
 }
 
 // Push uploads an image as repository:tag and returns its digest. It calls
-// progress, if not nil, from another goroutine with the bytes sent and to send;
-// the last call is before Push returns.
+// progress, if not nil, from another goroutine with the bytes sent and the total.
+// The last call is before Push returns.
 func (r *Registry) Push(ctx context.Context, img *imagefile.Image, repository, tag string, progress func(done, total int64)) (string, error) {
 	ref, err := name.NewTag(r.host+"/"+repository+":"+tag, r.nameOptions()...)
 	if err != nil {
@@ -66,8 +66,8 @@ func (r *Registry) Push(ctx context.Context, img *imagefile.Image, repository, t
 	return img.Digest, nil
 }
 
-// relay hands updates on until the channel is closed, or all is written: the
-// registry client does not close the channel in every case.
+// relay passes on updates until the channel is closed or everything is written:
+// the registry client does not always close the channel.
 func relay(updates <-chan v1.Update, written <-chan struct{}, progress func(done, total int64)) {
 	for {
 		select {
@@ -94,12 +94,12 @@ func write(ref name.Reference, img *imagefile.Image, options []remote.Option) er
 }
 
 // Digest returns the digest of an image by its name in this registry
-// ("repository", "repository:tag" or "repository@sha256:..."), or "" when it is
-// not there.
+// ("repository", "repository:tag" or "repository@sha256:..."), or "" if it does
+// not exist.
 func (r *Registry) Digest(ctx context.Context, image string) (string, error) {
 	ref, err := name.ParseReference(r.host+"/"+image, r.nameOptions()...)
 	if err != nil {
-		return "", nil // a text that is no name here may be one elsewhere
+		return "", nil // it may be a name in another registry
 	}
 	options, err := r.options(ctx)
 	if err != nil {
@@ -115,8 +115,8 @@ func (r *Registry) Digest(ctx context.Context, image string) (string, error) {
 	return desc.Digest.String(), nil
 }
 
-// Config returns the config of an image in this registry, for this machine's
-// platform where it has several.
+// Config returns the config of an image in this registry; of several platforms,
+// this machine's.
 func (r *Registry) Config(ctx context.Context, image string) (*v1.ConfigFile, error) {
 	ref, err := name.ParseReference(r.host+"/"+image, r.nameOptions()...)
 	if err != nil {
@@ -256,13 +256,13 @@ func (r *Registry) options(ctx context.Context) ([]remote.Option, error) {
 	}, nil
 }
 
-// missing reports whether a registry says that something is not there.
+// missing reports whether err is a registry's reply that something does not exist.
 func missing(err error) bool {
 	e, ok := errors.AsType[*transport.Error](err)
 	return ok && e.StatusCode == http.StatusNotFound
 }
 
-// SplitName splits repository[:tag] into its parts; an absent tag is "latest".
+// SplitName splits repository[:tag]. The default tag is "latest".
 func SplitName(image string) (repository, tag string) {
 	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
 		return image[:i], image[i+1:]

@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
 
-// PutSecret gives a secret a value, and makes the secret if there is none.
-// exists tells which it was.
+// PutSecret sets the value of a secret, and creates the secret if it does not
+// exist. It returns whether it existed.
 func (c *Client) PutSecret(ctx context.Context, name string, value []byte, binary bool, description string) (arn, version string, exists bool, err error) {
 	put := &secretsmanager.PutSecretValueInput{SecretId: &name}
 	create := &secretsmanager.CreateSecretInput{Name: &name}
@@ -41,7 +41,7 @@ func (c *Client) PutSecret(ctx context.Context, name string, value []byte, binar
 	return aws.ToString(made.ARN), aws.ToString(made.VersionId), false, nil
 }
 
-// SecretARN returns the ARN of the secret of this name, "" when there is none.
+// SecretARN returns the ARN of the secret with this name, "" if there is none.
 func (c *Client) SecretARN(ctx context.Context, name string) (string, error) {
 	out, err := c.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
 	if NotFound(err) {
@@ -59,7 +59,8 @@ func (c *Client) SecretValue(ctx context.Context, id, stage string) (*secretsman
 	return out, c.noSecret(id, err)
 }
 
-// ListSecrets returns all secrets by name, deleted ones only when asked for.
+// ListSecrets returns all secrets by name, with deleted including those scheduled
+// for deletion.
 func (c *Client) ListSecrets(ctx context.Context, deleted bool) ([]types.SecretListEntry, error) {
 	in := &secretsmanager.ListSecretsInput{IncludePlannedDeletion: &deleted, SortBy: types.SortByTypeName, SortOrder: types.SortOrderTypeAsc}
 	pages := secretsmanager.NewListSecretsPaginator(c.Secrets, in)
@@ -74,12 +75,12 @@ func (c *Client) ListSecrets(ctx context.Context, deleted bool) ([]types.SecretL
 	return list, nil
 }
 
-// DeleteSecret deletes a secret, now or after the days in which RestoreSecret
-// can take it back.
+// DeleteSecret deletes a secret, immediately or after some days. Until then
+// RestoreSecret cancels the deletion.
 func (c *Client) DeleteSecret(ctx context.Context, id string, now bool, days int64) (*secretsmanager.DeleteSecretOutput, error) {
 	in := &secretsmanager.DeleteSecretInput{SecretId: &id}
 	if now {
-		// Without this the server would not say that there is none.
+		// Otherwise the server would not report a missing secret.
 		if _, err := c.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &id}); err != nil {
 			return nil, c.noSecret(id, err)
 		}
@@ -91,7 +92,7 @@ func (c *Client) DeleteSecret(ctx context.Context, id string, now bool, days int
 	return out, c.noSecret(id, err)
 }
 
-// RestoreSecret takes a deletion back.
+// RestoreSecret cancels a deletion.
 func (c *Client) RestoreSecret(ctx context.Context, id string) (*secretsmanager.RestoreSecretOutput, error) {
 	out, err := c.Secrets.RestoreSecret(ctx, &secretsmanager.RestoreSecretInput{SecretId: &id})
 	return out, c.noSecret(id, err)
@@ -104,7 +105,7 @@ func (c *Client) noSecret(id string, err error) error {
 	return err
 }
 
-// MasterKey describes the key that the server's secrets are encrypted under.
+// MasterKey describes the master key of the server's secrets.
 type MasterKey struct {
 	PublicKey string
 	Since     Seconds
@@ -112,13 +113,13 @@ type MasterKey struct {
 	Encrypted bool
 }
 
-// MasterKey asks for the server's master key.
+// MasterKey returns a description of the server's master key.
 func (c *Client) MasterKey(ctx context.Context) (k MasterKey, err error) {
 	err = c.own.do(ctx, "Slipway.DescribeMasterKey", struct{}{}, &k)
 	return k, err
 }
 
-// RotateMasterKey has the server replace its master key.
+// RotateMasterKey rotates the server's master key.
 func (c *Client) RotateMasterKey(ctx context.Context) (k MasterKey, err error) {
 	err = c.own.do(ctx, "Slipway.RotateMasterKey", struct{}{}, &k)
 	return k, err

@@ -33,7 +33,7 @@ func (c *Client) Services(ctx context.Context) ([]types.ServiceSummary, error) {
 	return all, nil
 }
 
-// FindService returns the service of this name, or nil when there is none.
+// FindService returns the service with this name, nil if there is none.
 func (c *Client) FindService(ctx context.Context, name string) (*types.ServiceSummary, []types.ServiceSummary, error) {
 	all, err := c.Services(ctx)
 	if err != nil {
@@ -47,8 +47,8 @@ func (c *Client) FindService(ctx context.Context, name string) (*types.ServiceSu
 	return nil, all, nil
 }
 
-// ServiceARN returns the ARN of the service that the user means by a name or an
-// ARN. A name that no service has is a *Problem that names the nearest ones.
+// ServiceARN returns the ARN of the service with a name or ARN. If no service has
+// the name, the error is a *Problem that lists similar names.
 func (c *Client) ServiceARN(ctx context.Context, nameOrARN string) (string, error) {
 	if strings.HasPrefix(nameOrARN, "arn:") {
 		arn, err := slipway.ParseARN(nameOrARN)
@@ -101,11 +101,11 @@ func unknownService(name string, all []types.ServiceSummary) *Problem {
 	return p
 }
 
-// isCode reports whether err is an API error of the given code.
+// isCode reports whether err is an API error with the code.
 func isCode(err error, code string) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && api.ErrorCode() == code
 }
 
-// NotFound reports whether err says that the resource is not there.
+// NotFound reports whether err means that the resource does not exist.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// followEvery is how often a log that is followed is read.
+	// followEvery is the interval at which a followed log is read.
 	followEvery = 500 * time.Millisecond
 
-	// followOverlap is how far behind the newest line reading begins again:
-	// lines of several streams may come out of order by so much.
+	// followOverlap is how long before the newest line each read begins: lines of
+	// several streams may arrive out of order by that much.
 	followOverlap = 5 * time.Second
 
-	// tailStreams bounds how many streams the last lines are taken from, those
-	// with the newest lines first.
+	// tailStreams is the maximum number of streams that the last lines are read
+	// from, those with the newest lines first.
 	tailStreams = 50
 )
 
-// Selection says which lines of a log group are meant.
+// Selection selects streams of a log group.
 type Selection struct {
 	Group   string
 	Streams []string // all when empty
@@ -66,21 +66,21 @@ func (l *Logs) Since(ctx context.Context, sel Selection, since time.Time, see fu
 	})
 }
 
-// Cursor remembers which lines were seen, so that a log can be read on without
-// missing or repeating one. Its zero value has seen nothing.
+// Cursor records which lines were seen, so that reading a log can continue without
+// missing or repeating a line. Its zero value has seen nothing.
 type Cursor struct {
 	newest int64 // milliseconds since 1970
 	seen   map[lineKey]int
 }
 
-// lineKey tells lines apart. Equal lines of one millisecond are counted.
+// lineKey identifies a line. Equal lines of one millisecond are counted.
 type lineKey struct {
 	stream    string
 	timestamp int64
 	message   string
 }
 
-// Mark notes a line as seen.
+// Mark records a line as seen.
 func (c *Cursor) Mark(e LogEvent) {
 	if c.seen == nil {
 		c.seen = map[lineKey]int{}
@@ -89,9 +89,8 @@ func (c *Cursor) Mark(e LogEvent) {
 	c.newest = max(c.newest, e.Timestamp)
 }
 
-// unseen calls see with those of the lines, all that there are since start,
-// that are not marked yet, and marks them. What is older than start is
-// forgotten.
+// unseen calls see with the lines that are not marked yet, and marks them. lines
+// are all since start; marks of older ones are removed.
 func (c *Cursor) unseen(start int64, lines []LogEvent, see func(LogEvent) error) error {
 	times := map[lineKey]int{}
 	for _, e := range lines {
@@ -112,10 +111,10 @@ func (c *Cursor) unseen(start int64, lines []LogEvent, see func(LogEvent) error)
 	return nil
 }
 
-// Follow calls see with the lines of a selection that come after those the
-// cursor has seen, until ctx is done; then it returns nil. With nothing seen, it
-// begins at since. A server that is away for a while is waited for; away is
-// told each time it begins to be.
+// Follow calls see with the lines of a selection that the cursor has not seen,
+// until ctx ends; then it returns nil. With an empty cursor it begins at since. It
+// waits for a server that does not answer, and calls away each time it stops
+// answering.
 func (l *Logs) Follow(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error, away func(error)) error {
 	err := poll(ctx, followEvery, followEvery, away, func() (bool, error) { return false, l.more(ctx, sel, cur, since, see) })
 	if ctx.Err() != nil {

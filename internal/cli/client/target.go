@@ -10,13 +10,12 @@ import (
 	"strings"
 )
 
-// DefaultEndpoint is where `slipway serve` listens unless told otherwise.
+// DefaultEndpoint is where `slipway serve` listens by default.
 const DefaultEndpoint = "http://127.0.0.1:8070"
 
 const defaultRegion = "us-east-1"
 
-// Settings are what the user said on the command line; an empty member was not
-// given.
+// Settings are the flags of the command line; an empty one was not given.
 type Settings struct {
 	Endpoint    string
 	Region      string
@@ -24,7 +23,7 @@ type Settings struct {
 	DataDir     string
 }
 
-// Target is a server and what is known of it before anything is sent.
+// Target is a server, before anything is sent to it.
 type Target struct {
 	Endpoint *url.URL // scheme and host only
 	DataDir  string   // absolute
@@ -34,9 +33,8 @@ type Target struct {
 	getenv      func(string) string
 }
 
-// Resolve completes settings from the environment and the defaults. Flags win
-// over SLIPWAY_ variables, and those over defaults. An error is the user's
-// mistake.
+// Resolve completes settings from the environment and the defaults. Flags take
+// precedence over SLIPWAY_ variables. An error is the user's mistake.
 func (s Settings) Resolve(getenv func(string) string) (Target, error) {
 	t := Target{
 		region:      cmp.Or(s.Region, getenv("SLIPWAY_REGION")),
@@ -53,9 +51,9 @@ func (s Settings) Resolve(getenv func(string) string) (Target, error) {
 	return t, nil
 }
 
-// DataDir returns the directory a server of this user keeps its data in: the
-// flag's value, else SLIPWAY_DATA_DIR, else /var/lib/slipway for root, else
-// slipway in the XDG data directory. It need not exist.
+// DataDir returns the data directory of this user's server: the flag's value, else
+// SLIPWAY_DATA_DIR, else /var/lib/slipway for root, else slipway in the XDG data
+// directory. It may not exist.
 func DataDir(flag string, getenv func(string) string) (string, error) {
 	dir := cmp.Or(flag, getenv("SLIPWAY_DATA_DIR"))
 	switch {
@@ -69,7 +67,7 @@ func DataDir(flag string, getenv func(string) string) (string, error) {
 	default:
 		return "", &Problem{
 			Text: "no data directory: neither XDG_DATA_HOME nor HOME is set",
-			Hint: "Name one with --data-dir or SLIPWAY_DATA_DIR.",
+			Hint: "Set --data-dir or SLIPWAY_DATA_DIR.",
 		}
 	}
 	abs, err := filepath.Abs(dir)
@@ -79,7 +77,7 @@ func DataDir(flag string, getenv func(string) string) (string, error) {
 	return abs, nil
 }
 
-// Local reports whether the endpoint is an address of this machine's loopback.
+// Local reports whether the endpoint is a loopback address.
 func (t Target) Local() bool {
 	host := t.Endpoint.Hostname()
 	ip := net.ParseIP(host)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Webhook is an address that the server sends events to.
+// Webhook is a URL that the server sends events to.
 type Webhook struct {
 	WebhookID   string   `json:"WebhookId"`
 	WebhookArn  string   `json:"WebhookArn"`
@@ -14,7 +14,7 @@ type Webhook struct {
 	ServiceName string   `json:"ServiceName,omitempty"` // "" for all services
 	Types       []string `json:"Types,omitempty"`       // none for all types
 	CreatedAt   Seconds  `json:"CreatedAt"`
-	Pending     int      `json:"Pending"` // events that are not through
+	Pending     int      `json:"Pending"` // undelivered events
 }
 
 // WebhookDelivery is an event on its way to a webhook.
@@ -33,7 +33,7 @@ type WebhookDelivery struct {
 	Event         string  `json:"Event"` // as it is sent
 }
 
-// Seconds is a time as the API writes it: seconds since 1970.
+// Seconds is a time in seconds since 1970, as in the API.
 type Seconds float64
 
 // Time returns the time; zero for none.
@@ -48,8 +48,8 @@ type webhookInput struct {
 	WebhookID string `json:"WebhookId"`
 }
 
-// CreateWebhook makes a webhook. service may be "", types and secret empty; the
-// result's secret is the one that signs.
+// CreateWebhook creates a webhook. service, types and secret may be empty. It
+// returns the secret that signs requests.
 func (c *Client) CreateWebhook(ctx context.Context, url, service string, types []string, secret string) (Webhook, string, error) {
 	in := struct {
 		URL         string   `json:"Url"`
@@ -79,14 +79,14 @@ func (c *Client) Webhook(ctx context.Context, id string) (Webhook, error) {
 	return out.Webhook, c.noWebhook(id, err)
 }
 
-// DeleteWebhook removes a webhook.
+// DeleteWebhook deletes a webhook.
 func (c *Client) DeleteWebhook(ctx context.Context, id string) (Webhook, error) {
 	var out struct{ Webhook Webhook }
 	err := c.own.do(ctx, "Slipway.DeleteWebhook", webhookInput{id}, &out)
 	return out.Webhook, c.noWebhook(id, err)
 }
 
-// noWebhook says what to do when there is no such webhook.
+// noWebhook explains the error of a missing webhook.
 func (c *Client) noWebhook(id string, err error) error {
 	if NotFound(err) {
 		return &Problem{Text: fmt.Sprintf("there is no webhook %q", id), Hint: "`slipway hooks ls` lists them.", Err: err}
@@ -119,12 +119,11 @@ func (c *Client) WebhookDeliveries(ctx context.Context, id string, limit int) ([
 	}
 }
 
-// tryFor is how long TestWebhook waits for the end of an attempt, which takes
-// 15 s at most.
+// tryFor is how long TestWebhook waits for an attempt, which takes at most 15 s.
 const tryFor = 30 * time.Second
 
-// TestWebhook sends an event to a webhook and returns what came of the first
-// attempt, or how it stands when none was made.
+// TestWebhook sends an event to a webhook and returns the delivery after its first
+// attempt, or as it is if none was made in time.
 func (c *Client) TestWebhook(ctx context.Context, id string) (WebhookDelivery, error) {
 	var out struct {
 		EventID string `json:"EventId"`

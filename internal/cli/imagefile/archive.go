@@ -19,7 +19,7 @@ type archive struct {
 	*scratch
 }
 
-// scratch is a directory that is made when it is first needed.
+// scratch is a temporary directory, created when it is first needed.
 type scratch struct{ dir string }
 
 func (s *scratch) make() (string, error) {
@@ -52,8 +52,8 @@ const (
 	tarMagicAt = 257
 )
 
-// newArchive opens a tar. A gzipped one is inflated to the scratch directory
-// first, since its parts are read in another order than they lie in.
+// newArchive opens a tar. A gzipped one is first decompressed to the scratch
+// directory, since its entries are not read in their order.
 func newArchive(path string) (*archive, error) {
 	a := &archive{path: path, scratch: &scratch{}}
 	if err := a.prepare(); err != nil {
@@ -85,7 +85,7 @@ func (a *archive) prepare() error {
 	return nil
 }
 
-// inflate makes the archive one of what r yields without gzip.
+// inflate decompresses r and makes the result the archive.
 func (a *archive) inflate(r io.Reader) error {
 	z, err := gzip.NewReader(r)
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *archive) inflate(r io.Reader) error {
 	return errors.Join(err, f.Close())
 }
 
-// check makes sure that the file begins as a tar does.
+// check verifies that the file begins like a tar.
 func (a *archive) check() error {
 	f, err := os.Open(a.path)
 	if err != nil {
@@ -113,13 +113,13 @@ func (a *archive) check() error {
 	defer f.Close()
 	var magic [len(tarMagic)]byte
 	if _, err := f.ReadAt(magic[:], tarMagicAt); err != nil || string(magic[:]) != tarMagic {
-		return errors.New("it is no tar file")
+		return errors.New("it is not a tar file")
 	}
 	return nil
 }
 
-// kind tells what the tar holds. A `docker save` of today is both; then its
-// manifest.json, which names the image, is the one to read.
+// kind returns what the tar contains. Current versions of `docker save` write both;
+// then manifest.json is read, which names the image.
 func (a *archive) kind() (archiveKind, error) {
 	kind := unknownArchive
 	err := a.each(func(name string, _ *tar.Header, _ io.Reader) error {
@@ -135,8 +135,8 @@ func (a *archive) kind() (archiveKind, error) {
 	return kind, err
 }
 
-// unpackLayout writes the files of an OCI layout into a directory, and nothing
-// else: no links, no devices, nothing outside of blobs/.
+// unpackLayout writes only the files of an OCI layout into a directory: no links, no
+// devices, and besides index.json and oci-layout nothing outside of blobs/.
 func (a *archive) unpackLayout() (dir string, err error) {
 	if dir, err = a.make(); err != nil {
 		return "", err
@@ -169,8 +169,8 @@ func (a *archive) unpackInto(dir string) error {
 	})
 }
 
-// each calls see with every entry until it returns an error; io.EOF ends the
-// walk without one.
+// each calls see with every entry until it returns an error; io.EOF stops without
+// an error.
 func (a *archive) each(see func(name string, h *tar.Header, r io.Reader) error) error {
 	f, err := os.Open(a.path)
 	if err != nil {
@@ -213,8 +213,8 @@ func (e entry) open() (io.ReadCloser, error) {
 	}{io.NewSectionReader(f, e.offset, e.size), f}, nil
 }
 
-// entries returns the archive's regular files by name, those that are links to
-// one under the names of the links too.
+// entries returns the archive's regular files by name; a link to a file is an entry
+// too.
 func (a *archive) entries() (map[string]entry, error) {
 	f, err := os.Open(a.path)
 	if err != nil {
@@ -233,14 +233,14 @@ func (a *archive) entries() (map[string]entry, error) {
 		name := path.Clean(h.Name)
 		switch h.Typeflag {
 		case tar.TypeReg:
-			at, err := f.Seek(0, io.SeekCurrent) // the reader reads headers alone
+			at, err := f.Seek(0, io.SeekCurrent) // the reader reads only headers
 			if err != nil {
 				return nil, err
 			}
 			found[name] = entry{offset: at, size: h.Size, archive: a}
 		case tar.TypeLink:
 			links[name] = path.Clean(h.Linkname)
-		case tar.TypeSymlink: // as Docker wrote for layers that are equal
+		case tar.TypeSymlink: // older versions of Docker write them for equal layers
 			links[name] = path.Join(path.Dir(name), h.Linkname)
 		}
 	}

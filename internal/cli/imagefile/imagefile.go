@@ -1,9 +1,9 @@
-// Package imagefile opens container images that lie on the user's disk: an OCI
-// layout directory, an OCI archive (the same in a tar) or what `docker save`
-// writes, each of the latter also gzipped. It guesses a name for them. It does
-// not keep images and knows no server.
+// Package imagefile opens container images in files: an OCI layout directory, an
+// OCI archive (the same in a tar) or the output of `docker save`, the latter two
+// also gzipped. It derives a name from the file if the image has none. It stores no
+// images and uses no server.
 //
-// Only cmd/slipway and internal/cli/client use it.
+// Only cmd/slipway and internal/cli/client import it.
 package imagefile
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 )
 
-// ErrNotImage says that what lies at a path is no container image. The errors
-// that wrap it say what it is instead.
+// ErrNotImage means that a path is not a container image. Errors that wrap it say
+// why.
 var ErrNotImage = errors.New("not a container image")
 
 // Image is an image, or one image for several platforms, that can be read until
@@ -31,15 +31,14 @@ type Image struct {
 	Index  v1.ImageIndex
 	Digest string // of the manifest that a registry will show
 
-	// Name and Tag are what the file says its image is called, without a
-	// registry, or a guess by the path; both are fit for a repository and a tag.
-	// Tag may be "".
+	// Name and Tag are the image's name in the file, without a registry, or derived
+	// from the path. They are valid as a repository and a tag. Tag may be empty.
 	Name, Tag string
 
-	scratch *scratch // nil when nothing was unpacked
+	scratch *scratch // nil if nothing was unpacked
 }
 
-// Close removes what Open has unpacked.
+// Close removes the files that Open has unpacked.
 func (i *Image) Close() error {
 	if i.scratch == nil {
 		return nil
@@ -47,7 +46,7 @@ func (i *Image) Close() error {
 	return i.scratch.remove()
 }
 
-// Config returns the image's config; of several, that for this machine's
+// Config returns the image's config; of several platforms, this machine's
 // architecture.
 func (i *Image) Config() (*v1.ConfigFile, error) {
 	if i.Single != nil {
@@ -69,8 +68,8 @@ func (i *Image) Config() (*v1.ConfigFile, error) {
 	return nil, fmt.Errorf("the image has no variant for linux/%s", runtime.GOARCH)
 }
 
-// Open opens the image at path. When nothing is there, the error is
-// fs.ErrNotExist; when it is no image, ErrNotImage.
+// Open opens the image at path. The error is fs.ErrNotExist if the path does not
+// exist, and ErrNotImage if it is not an image.
 func Open(path string) (*Image, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -98,7 +97,7 @@ func openArchive(path string) (*Image, error) {
 	return img, nil
 }
 
-// image opens the image in an archive; path is what the user calls it.
+// image opens the image in an archive; path is for errors.
 func (a *archive) image(path string) (*Image, error) {
 	kind, err := a.kind()
 	if err != nil {
@@ -127,7 +126,7 @@ func (a *archive) saved(path string) (*Image, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	if len(list) != 1 {
-		return nil, fmt.Errorf("%s holds %d images (%s): save one alone", path, len(list), tagsOf(list))
+		return nil, fmt.Errorf("%s holds %d images (%s); save only one", path, len(list), tagsOf(list))
 	}
 	core, err := newSaved(files, list[0])
 	if err != nil {
@@ -153,7 +152,7 @@ func tagsOf(list []savedManifest) string {
 
 func openLayout(dir, guess string) (*Image, error) {
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is %w: the directory has no index.json, so it is no OCI layout", dir, ErrNotImage)
+		return nil, fmt.Errorf("%s is %w: the directory has no index.json, so it is not an OCI layout", dir, ErrNotImage)
 	}
 	index, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
@@ -164,7 +163,7 @@ func openLayout(dir, guess string) (*Image, error) {
 		return nil, fmt.Errorf("read the OCI layout %s: %w", dir, err)
 	}
 	if len(manifest.Manifests) != 1 {
-		return nil, fmt.Errorf("the OCI layout %s holds %d images (%s): copy one alone", dir, len(manifest.Manifests), refsOf(manifest))
+		return nil, fmt.Errorf("the OCI layout %s holds %d images (%s); copy only one", dir, len(manifest.Manifests), refsOf(manifest))
 	}
 	out := &Image{Name: guess}
 	only := manifest.Manifests[0]
@@ -193,7 +192,7 @@ func refsOf(manifest *v1.IndexManifest) string {
 	return strings.Join(refs, ", ")
 }
 
-// digested fills in the digest.
+// digested sets the digest.
 func (i *Image) digested(path string) (*Image, error) {
 	var digest v1.Hash
 	var err error

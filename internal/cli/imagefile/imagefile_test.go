@@ -183,8 +183,8 @@ func TestOpenRefuses(t *testing.T) {
 		says       string
 	}{
 		{"nothing", filepath.Join(t.TempDir(), "absent"), fs.ErrNotExist, ""},
-		{"a text", file(t, "notes.txt", []byte("hello")), imagefile.ErrNotImage, "no tar"},
-		{"an empty file", file(t, "empty", nil), imagefile.ErrNotImage, "no tar"},
+		{"a text", file(t, "notes.txt", []byte("hello")), imagefile.ErrNotImage, "not a tar"},
+		{"an empty file", file(t, "empty", nil), imagefile.ErrNotImage, "not a tar"},
 		{"broken gzip", file(t, "x.gz", []byte("\x1f\x8bnope")), nil, "inflate"},
 		{"another tar", archiveOf(t, filepath.Dir(file(t, "a", []byte("b")))), imagefile.ErrNotImage, "manifest.json"},
 		{"a directory", t.TempDir(), imagefile.ErrNotImage, "index.json"},

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// rename takes over the name that an image goes by: its repository, without the
-// registry and without Docker Hub's "library", and its tag. What is not fit for
-// either is left out.
+// rename sets Name and Tag from a reference: its repository, without the registry
+// and Docker Hub's "library", and its tag. Invalid characters are removed.
 func (i *Image) rename(reference string) {
 	reference, _, _ = strings.Cut(reference, "@")
 	repository, tag := reference, ""
@@ -28,7 +27,7 @@ func (i *Image) rename(reference string) {
 	}
 }
 
-// repositoryPath makes each element of a repository's name fit.
+// repositoryPath makes each element of a repository's name valid.
 func repositoryPath(s string) string {
 	var elements []string
 	for element := range strings.SplitSeq(s, "/") {
@@ -53,9 +52,9 @@ func nameFromPath(path string) string {
 	return "image"
 }
 
-// repositoryName makes an element of a repository's name of any text without a
-// slash: lower-case letters and digits, with single separators . _ - within. It is ""
-// when too little is left.
+// repositoryName converts text without a slash to an element of a repository's
+// name: lower-case letters and digits, with single separators . _ - within. It is
+// empty if too little is left.
 func repositoryName(s string) string {
 	s = strings.ToLower(s)
 	var b strings.Builder
@@ -70,7 +69,7 @@ func repositoryName(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	const shortest, longest = 2, 128 // registry clients refuse a single letter
+	const shortest, longest = 2, 128 // registry clients refuse a single character
 	name := strings.TrimRight(b.String()[:min(b.Len(), longest)], "._-")
 	if len(name) < shortest {
 		return ""
@@ -78,7 +77,7 @@ func repositoryName(s string) string {
 	return name
 }
 
-// isTag reports whether s fits the distribution-spec's grammar of tags.
+// isTag reports whether s is a valid tag of the distribution-spec.
 func isTag(s string) bool {
 	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
 		return false

@@ -20,9 +20,9 @@ type savedManifest struct {
 	Layers   []string
 }
 
-// saved is an image that `docker save` wrote, with the manifest that it leaves
-// out. Layers stay as they are, most often uncompressed: on the way to a server
-// nearby, compressing them takes longer than sending them.
+// saved is an image of `docker save`, with the manifest that the file lacks. Layers
+// are sent as they are, usually uncompressed: to a nearby server, compressing
+// takes longer than sending.
 type saved struct {
 	config   []byte
 	manifest []byte
@@ -31,7 +31,7 @@ type saved struct {
 
 var _ partial.CompressedImageCore = (*saved)(nil)
 
-// manifestOf reads an archive's manifest.json.
+// manifestOf parses an archive's manifest.json.
 func manifestOf(files map[string]entry) ([]savedManifest, error) {
 	raw, err := read(files, "manifest.json")
 	if err != nil {
@@ -44,7 +44,7 @@ func manifestOf(files map[string]entry) ([]savedManifest, error) {
 	return list, nil
 }
 
-// newSaved reads the image that m names, and all of its layers once.
+// newSaved opens the image of m, and reads all its layers once.
 func newSaved(files map[string]entry, m savedManifest) (*saved, error) {
 	s := &saved{layers: map[v1.Hash]savedLayer{}}
 	var err error
@@ -83,10 +83,10 @@ func newSaved(files map[string]entry, m savedManifest) (*saved, error) {
 	return s, err
 }
 
-// RawConfigFile returns the config as it was saved.
+// RawConfigFile returns the config in the file.
 func (s *saved) RawConfigFile() ([]byte, error) { return s.config, nil }
 
-// RawManifest returns the manifest that was made.
+// RawManifest returns the generated manifest.
 func (s *saved) RawManifest() ([]byte, error) { return s.manifest, nil }
 
 // MediaType returns the manifest's.
@@ -100,7 +100,7 @@ func (s *saved) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
 	return nil, fmt.Errorf("the image has no layer %s", h)
 }
 
-// savedLayer is a layer as it lies in the archive.
+// savedLayer is a layer in the archive.
 type savedLayer struct {
 	entry
 	desc v1.Descriptor
@@ -130,7 +130,7 @@ func newSavedLayer(files map[string]entry, name string) (savedLayer, error) {
 	return savedLayer{e, v1.Descriptor{MediaType: layerType(head[:n]), Size: size, Digest: digest}}, nil
 }
 
-// layerType tells by its first bytes how a layer is compressed.
+// layerType determines from a layer's first bytes how it is compressed.
 func layerType(head []byte) types.MediaType {
 	switch {
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
@@ -141,13 +141,13 @@ func layerType(head []byte) types.MediaType {
 	return types.OCIUncompressedLayer
 }
 
-// Digest returns the digest of the layer as it lies there.
+// Digest returns the digest of the layer in the archive.
 func (l savedLayer) Digest() (v1.Hash, error) { return l.desc.Digest, nil }
 
-// Compressed returns the layer as it lies there.
+// Compressed returns the layer in the archive.
 func (l savedLayer) Compressed() (io.ReadCloser, error) { return l.open() }
 
-// Size returns the layer's bytes as it lies there.
+// Size returns the size in bytes of the layer in the archive.
 func (l savedLayer) Size() (int64, error) { return l.desc.Size, nil }
 
 // MediaType returns how the layer is compressed.

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// JSON writes one JSON document, indented by two spaces and ended by a newline.
+// JSON writes one JSON document, indented by two spaces, with a final newline.
 func JSON(w io.Writer, doc []byte) error {
 	var b bytes.Buffer
 	if err := json.Indent(&b, doc, "", "  "); err != nil {

@@ -8,9 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Progress shows work as it goes on: finished lines that stay, and, on a
-// terminal, one last line that is redrawn to tell what is under way. It is not
-// safe for concurrent use.
+// Progress shows the progress of work: permanent lines, and on a terminal a status
+// line below them that is redrawn. It is not safe for concurrent use.
 type Progress struct {
 	w     io.Writer
 	style Style
@@ -19,23 +18,23 @@ type Progress struct {
 	next  time.Time // when the next one may be drawn over it
 }
 
-// redrawEvery is the least time between two drawings of the status line, and
-// from the beginning to the first: what is over at once needs none.
+// redrawEvery is the minimum time between redraws of the status line, and before
+// the first: short work needs no status.
 const redrawEvery = 100 * time.Millisecond
 
-// NewProgress returns a Progress that writes to w. A width of w's terminal is
+// NewProgress returns a Progress that writes to w. The width of w's terminal is
 // read once.
 func NewProgress(w io.Writer, st Style) *Progress {
 	return &Progress{w: w, style: st, width: Width(w), next: time.Now().Add(redrawEvery)}
 }
 
-// Say writes a line that stays.
+// Say writes a permanent line.
 func (p *Progress) Say(t Tone, format string, args ...any) {
 	p.line()
 	fmt.Fprintln(p.w, p.style.Render(t, Printable(fmt.Sprintf(format, args...))))
 }
 
-// Step writes a line that stays, for something that happened so long after the
+// Step writes a permanent line for something that happened at this time after the
 // work began.
 func (p *Progress) Step(after time.Duration, text string) {
 	p.line()
@@ -43,9 +42,8 @@ func (p *Progress) Step(after time.Duration, text string) {
 	fmt.Fprintf(p.w, "%s  %s\n", p.style.Render(Faint, stamp), Printable(text))
 }
 
-// Status replaces the line that tells what is under way. Without a terminal it
-// does nothing: such a line is out of date as soon as it stands in a file. It
-// may be called as often as there is news; what comes too soon is not drawn.
+// Status replaces the status line. Without a terminal it does nothing. It may be
+// called often; updates that come too soon are not drawn.
 func (p *Progress) Status(format string, args ...any) {
 	now := time.Now()
 	if !p.style.Live || now.Before(p.next) {
@@ -58,8 +56,8 @@ func (p *Progress) Status(format string, args ...any) {
 	p.drawn = true
 }
 
-// line makes room for a line that stays. The status may be drawn below it at
-// once, if one was there.
+// line makes room for a permanent line. A status line that was shown may be redrawn
+// below it at once.
 func (p *Progress) line() {
 	if p.drawn {
 		p.next = time.Time{}
@@ -75,8 +73,8 @@ func (p *Progress) Clear() {
 	}
 }
 
-// shorten cuts s to n runes, the last of them an ellipsis: a status line that
-// wraps could not be taken back by a carriage return.
+// shorten cuts s to n runes, the last of them an ellipsis: a carriage return could
+// not overwrite a status line that wraps.
 func shorten(s string, n int) string {
 	if utf8.RuneCountInString(s) <= n || n < 1 {
 		return s

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Ago returns how long before now t was, in one unit: "just now", "45 seconds
-// ago", "3 days ago". A time after now counts as now, since clocks differ; the
-// zero time is "-".
+// Ago returns how long before now t was, in one unit: "just now", "45 seconds ago",
+// "3 days ago". A time after now is "just now", since clocks differ; the zero time
+// is "-".
 func Ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "-"
@@ -40,7 +40,7 @@ func inOneUnit(d time.Duration) (int, string) {
 	return int(d / (365 * day)), "year"
 }
 
-// Took returns a duration with the precision that matters at its size: "12 ms",
+// Took returns a duration with a precision that suits its size: "12 ms",
 // "1.4 s", "2 m 05 s", "1 h 10 m".
 func Took(d time.Duration) string {
 	switch {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Cell is a piece of a table.
+// Cell is a cell of a table.
 type Cell struct {
 	Text string
 	Tone Tone

@@ -1,8 +1,8 @@
-// Package term writes for people: tables, colour, relative times and the
-// progress of work. It decides how things look, never what is said; it knows
-// no App Runner word and does no I/O but writing to the writers it is given.
+// Package term formats output for people: tables, colours, relative times and
+// progress. It decides how output looks, not what it says, and knows nothing of App
+// Runner. It only writes to the writers it is given.
 //
-// Only cmd/slipway uses it.
+// Only cmd/slipway imports it.
 package term
 
 import (
@@ -13,17 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Style says how text may be dressed for one writer.
+// Style is what a writer can show.
 type Style struct {
-	// Color permits SGR sequences.
+	// Color permits colours (SGR sequences).
 	Color bool
-	// Live permits a line to be redrawn: the writer is a terminal that
-	// understands cursor movement.
+	// Live permits redrawing a line: the writer is a terminal with cursor
+	// movement.
 	Live bool
 }
 
-// StyleFor returns what w can show. Colour needs a terminal, a NO_COLOR that
-// is empty (https://no-color.org) and a TERM that is not "dumb".
+// StyleFor returns the style of w. Colour needs a terminal, an empty NO_COLOR (https://no-color.org) and a TERM that is not "dumb".
 func StyleFor(w io.Writer, getenv func(string) string) Style {
 	live := IsTerminal(w) && getenv("TERM") != "dumb"
 	return Style{Live: live, Color: live && getenv("NO_COLOR") == ""}
@@ -39,8 +38,7 @@ func IsTerminal(v any) bool {
 	return err == nil
 }
 
-// Width returns the number of columns of the terminal w, or 80 when w is none
-// or does not say.
+// Width returns the number of columns of the terminal w, or 80 if it is unknown.
 func Width(w io.Writer) int {
 	const usual = 80
 	f, ok := w.(*os.File)
@@ -54,7 +52,7 @@ func Width(w io.Writer) int {
 	return int(size.Col)
 }
 
-// Tone is the mood of a piece of text.
+// Tone is the meaning of a text, shown as its colour.
 type Tone int
 
 const (
@@ -68,7 +66,7 @@ const (
 
 var sgr = map[Tone]string{Strong: "1", Faint: "2", Good: "32", Warn: "33", Bad: "31"}
 
-// Render returns s in the tone t, or s itself where colour is not permitted.
+// Render returns s in the colour of t, or s itself if colour is not permitted.
 func (st Style) Render(t Tone, s string) string {
 	code, ok := sgr[t]
 	if !st.Color || !ok || s == "" {
@@ -77,9 +75,9 @@ func (st Style) Render(t Tone, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-// Printable returns s without the control characters that would move the
-// cursor, change colours or end the line: for foreign text within our own
-// layout. A tab becomes a space.
+// Printable returns s without control characters, which could move the cursor,
+// change colours or end the line. It is for text from elsewhere in a layout. A tab
+// becomes a space.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
