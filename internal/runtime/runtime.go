@@ -41,8 +41,8 @@ type Driver interface {
 	// clean-up may go on in the background and survives a restart.
 	Remove(ctx context.Context, id string, grace time.Duration) error
 
-	// List returns everything that bears the driver's mark, dead or alive, and
-	// never an instance whose Remove returned nil.
+	// List returns every instance of this driver, dead or alive, and never one
+	// whose Remove returned nil.
 	List(ctx context.Context) ([]Observed, error)
 
 	// Output returns what the instance wrote from position from on, oldest

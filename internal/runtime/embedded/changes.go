@@ -232,8 +232,8 @@ func (c *changes) below(name string) (l look, found bool) {
 	return look{mode: 0o755}, false
 }
 
-// owner returns the id in the image of one of the host. Ids that the sandbox does
-// not have become nobody's.
+// owner translates an id of the host to one of the image. An id that the sandbox
+// does not have becomes nobody (65534).
 func (c *changes) owner(id uint32) int {
 	const nobody = 65534
 	if n := int(id) - c.firstID; n >= 0 && n < idsPerSandbox {

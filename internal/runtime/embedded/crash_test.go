@@ -181,7 +181,7 @@ func TestKilled(t *testing.T) {
 	first.obeyed()
 	first.kill()
 
-	// Ends while nobody looks.
+	// Ends while no daemon runs.
 	init := initOf(t, dir, ending.ID)
 	endedAt := time.Now()
 	if err := unix.Kill(childOf(t, init), unix.SIGKILL); err != nil {
@@ -211,7 +211,7 @@ func TestKilled(t *testing.T) {
 		t.Errorf("what flooded said at its end %q", got)
 	}
 	if exit := s.exited(ending.ID); exit.Signal != "SIGKILL" || exit.Reason != "" || exit.At.Before(endedAt) || !strings.HasPrefix(exit.Tail, "begun\n") {
-		t.Errorf("what ended while nobody looked is known as %+v", exit)
+		t.Errorf("what ended while no daemon ran is known as %+v", exit)
 	}
 	if exit := s.exited(failed.ID); exit.Code != 127 {
 		t.Errorf("what failed to start is known as %+v", exit)

@@ -149,7 +149,7 @@ func limits(r slipway.Resources) cgroup.Limits {
 
 // launch gives the sandbox its root file system, if it has none yet, and its
 // order, and waits until the application runs or could not be started. The latter
-// is no error: the status file says it.
+// is no error: the status file says why.
 func (d *Driver) launch(ctx context.Context, s *sandbox, in *instance, want runtime.Spec, f *rootfs) error {
 	order := d.order(want, s.link)
 	body := order.Append(nil)

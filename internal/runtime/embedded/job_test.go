@@ -66,8 +66,8 @@ func TestJobPrivileges(t *testing.T) {
 	}
 }
 
-// TestKilledJob kills a daemon with a job: the next driver leaves nothing of it, and
-// the instance beside it alone.
+// TestKilledJob kills a daemon with a job: the next driver removes all of it, and
+// leaves the instance beside it running.
 func TestKilledJob(t *testing.T) {
 	needRoot(t)
 	t.Parallel()

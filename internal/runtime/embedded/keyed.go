@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// keyed is a set of locks, one for each key that somebody holds or waits for.
+// keyed is a set of locks, one for each key that is held or waited for.
 type keyed struct {
 	mu    sync.Mutex // guards locks
 	locks map[string]chan struct{}

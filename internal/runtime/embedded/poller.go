@@ -11,7 +11,7 @@ import (
 // poller watches for the end of processes.
 type poller struct {
 	file *os.File      // an epoll instance, itself watched by the Go runtime
-	done chan struct{} // closed once run calls nobody back any more
+	done chan struct{} // closed once run makes no more calls
 
 	mu      sync.Mutex // guards watched and next
 	watched map[int32]watch

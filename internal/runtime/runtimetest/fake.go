@@ -10,8 +10,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// ErrKilled is what calls on a severed Fake return: nobody is there any more
-// to see it.
+// ErrKilled is what calls on a severed Fake return. The daemon that would see it
+// is dead.
 var ErrKilled = errors.New("this daemon is dead")
 
 // Method names a call of runtime.Driver in failpoints and counts.
@@ -38,8 +38,8 @@ type Failpoint struct {
 	Kill  func() // the daemon dies here: the Fake is severed, then Kill runs (to cancel its context)
 }
 
-// Fake is a runtime.Driver on a World. It keeps nothing but failpoints and
-// counts: what a daemon holds in memory.
+// Fake is a runtime.Driver on a World. It keeps only what a daemon holds in
+// memory: failpoints, counts and the jobs under way.
 type Fake struct {
 	world *World
 

@@ -18,8 +18,9 @@ import (
 
 // Harness is one world with a driver under test.
 type Harness struct {
-	// Open returns a driver on the world and what drops it as the death of the
-	// daemon does: without any clean-up. It is called again only after drop.
+	// Open returns a driver on the world, and a function that drops it without
+	// any clean-up, as the death of the daemon does. It is called again only after
+	// drop.
 	Open func(t testing.TB) (d runtime.Driver, drop func())
 
 	// Image is the digest of an image in the world that holds the executable
@@ -31,8 +32,8 @@ type Harness struct {
 	OutputKept int64
 }
 
-// Run checks a driver against the contract of runtime.Driver. It calls setup
-// once for each part, which may share a world or make a new one.
+// Run checks a driver against the contract of runtime.Driver. It calls setup once
+// for each part; setup may share a world between parts.
 func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	for _, part := range []struct {
 		name string
@@ -286,7 +287,7 @@ func Eventually(t testing.TB, what string, cond func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited for this in vain: %s: %v", what, err)
+			t.Fatalf("this did not come true: %s: %v", what, err)
 		}
 		<-tick.C
 	}

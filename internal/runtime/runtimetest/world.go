@@ -64,9 +64,8 @@ func (w *World) SetImage(digest string, img Image) {
 	w.images[digest] = img
 }
 
-// Kill ends an instance's process by SIGKILL, as the kernel or a careless
-// operator would, and returns once it is dead. Unknown and dead ones are left
-// alone.
+// Kill ends an instance's process by SIGKILL, as the kernel or an operator could,
+// and returns once it is dead. It does nothing for unknown and dead ones.
 func (w *World) Kill(id string) {
 	if p := w.process(id); p != nil {
 		p.kill(false)
@@ -74,7 +73,7 @@ func (w *World) Kill(id string) {
 	}
 }
 
-// Reboot is the loss of the whole machine: no instance is known afterwards.
+// Reboot loses all instances, as the end of the machine would.
 func (w *World) Reboot() {
 	w.mu.Lock()
 	lost := w.known
@@ -230,7 +229,7 @@ func (w *World) list() []runtime.Observed {
 	return list
 }
 
-// changed nudges everybody who watches.
+// changed nudges all watchers.
 func (w *World) changed(id string) {
 	w.mu.Lock()
 	var nudges []func(string)

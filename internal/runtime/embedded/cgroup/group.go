@@ -60,8 +60,8 @@ func (g Group) Open() (*os.File, error) {
 	return nil, nil
 }
 
-// Add moves a process, that was begun in Open's directory if there is one,
-// into the group.
+// Add moves a process into the group in all hierarchies but that of Open, in which
+// the process has to be started.
 func (g Group) Add(pid int) error {
 	for _, t := range g.slice.trees {
 		if t.unified {
@@ -82,7 +82,7 @@ type Limits struct {
 	Pids   int   // processes and threads
 }
 
-// period is over what time a share of a core is accounted.
+// period is the time over which a share of a core is accounted.
 const period = 100 * time.Millisecond
 
 // SetLimits sets the limits, as far as the host has the controllers.
@@ -122,8 +122,8 @@ func (g Group) limitMemory(t tree, l Limits) error {
 	return optional(write(g.path(t, "memory.memsw.limit_in_bytes"), bytes))
 }
 
-// optional forgives that a kernel does not have the file: it then does not
-// account swap.
+// optional ignores that a kernel does not have the file: it does not account swap
+// then.
 func optional(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -248,8 +248,8 @@ func (g Group) OOMKills() (int, error) {
 	return int(n), err
 }
 
-// Remove removes the group. One that does not exist is removed already; one
-// that has processes, or had some a moment ago, cannot be.
+// Remove removes the group. A group that does not exist is removed already. It
+// fails for a group that has processes, or had some a moment ago.
 func (g Group) Remove() error {
 	var errs []error
 	for _, t := range g.slice.trees {

@@ -2,8 +2,8 @@
 // limits on processor time, memory and number of processes, on hosts with
 // cgroup version 1, version 2 or both.
 //
-// It writes the kernel's files directly. It knows nothing of instances and
-// does not signal processes: it says which ones there are.
+// It writes the kernel's files directly. It knows nothing of instances, and lists
+// processes but does not signal them. The embedded driver calls it.
 package cgroup
 
 import (
@@ -21,7 +21,7 @@ import (
 // Controllers that instances use. Version 2 counts processor time without one.
 const (
 	CPU    = "cpu"
-	CPUAcc = "cpuacct" // version 1 alone
+	CPUAcc = "cpuacct" // only in version 1
 	Memory = "memory"
 	Pids   = "pids"
 )
@@ -51,7 +51,7 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 		return nil, err
 	}
 	s := &Slice{name: name}
-	// A controller is on one hierarchy alone, so no two of these overlap.
+	// A controller is on one hierarchy only, so no two of these overlap.
 	for _, t := range trees {
 		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
 			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c)
@@ -174,8 +174,7 @@ func (s *Slice) Has(controller string) bool {
 	return slices.ContainsFunc(s.trees, func(t tree) bool { return t.has(controller) })
 }
 
-// Mount says how one of the hierarchies is to be mounted for whoever is in a
-// group of it.
+// Mount says how a hierarchy is mounted for the processes in a group of it.
 type Mount struct {
 	Name    string // usual directory below /sys/fs/cgroup; "" where it is the only one
 	Options string // mount options that select a version 1 hierarchy; "" for version 2

@@ -1,8 +1,8 @@
 // Package disk gives each sandbox writable space of a bounded size: the upper
 // layer of its root file system.
 //
-// The bound is the kernel's, not a watcher's. There are three ways to it, and
-// the first that works where the data directory is gets chosen:
+// The kernel enforces the bound, not a watcher. There are three ways to do so, and
+// the first that works in the data directory is chosen:
 //
 //   - Quota: a directory under a project quota. It costs nothing, but the file
 //     system must have been mounted with project quotas (xfs and ext4 can).
@@ -13,8 +13,8 @@
 //   - Memory: a tmpfs of that size. What is written counts as memory of the
 //     instance, whose limit may be reached first.
 //
-// In each, space for one sandbox cannot be taken by another; but the first two
-// do not reserve it: the host's disk can be full before.
+// In each of them, a sandbox cannot take the space of another. The first two do not
+// reserve space: the host's disk can be full before.
 package disk
 
 import (
@@ -48,7 +48,7 @@ const (
 type Pool struct {
 	want   Kind // "" for any
 	log    *slog.Logger
-	quotas *quotas // the kind of which something may be left
+	quotas *quotas // the only kind whose disks leave something behind
 	others []maker
 
 	mu     sync.Mutex // guards chosen
@@ -64,8 +64,8 @@ type maker interface {
 }
 
 // Open returns a pool of disks below dir, which is made if it is missing. want
-// restricts the choice to one kind unless it is empty. What works is tried with
-// the first disk, as that takes a while.
+// restricts the choice to one kind unless it is empty. The choice is made with the
+// first disk, since trying takes a while.
 func Open(dir string, want Kind, log *slog.Logger) (*Pool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a directory for disks: %w", err)
@@ -146,8 +146,8 @@ func makeDirs(f *os.File, owner int) error {
 	return unix.Fchownat(int(f.Fd()), Upper, owner, owner, unix.AT_SYMLINK_NOFOLLOW)
 }
 
-// Remove removes what is left of a disk that nobody has mounted any more. One
-// that does not exist is removed already.
+// Remove removes what is left of a disk that is no longer mounted. A disk that
+// does not exist is removed already.
 func (p *Pool) Remove(name string) error {
 	if err := p.quotas.remove(name); err != nil {
 		return fmt.Errorf("remove disk %s: %w", name, err)
@@ -155,7 +155,7 @@ func (p *Pool) Remove(name string) error {
 	return nil
 }
 
-// Names returns the disks of which something is left in the directory.
+// Names returns the disks that left something in the directory.
 func (p *Pool) Names() ([]string, error) { return p.quotas.names() }
 
 // memory keeps disks in memory.

@@ -22,7 +22,7 @@ type images struct {
 	templates map[int64]template
 }
 
-// template is a freshly made file system: what there is in it besides zeros.
+// template is a new file system: its blocks that are not zero.
 type template []extent
 
 type extent struct {
@@ -57,8 +57,8 @@ func (m *images) make(ctx context.Context, _ string, size int64) (*os.File, erro
 	return mount("ext4", map[string]string{"source": path, "noinit_itable": "", "nobarrier": ""})
 }
 
-// unnamed makes a file that is gone, and its space free, once it is closed
-// everywhere.
+// unnamed makes a file without a name. It is gone, and its space free, once all
+// descriptors of it are closed.
 func unnamed(dir string) (*os.File, error) {
 	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
@@ -85,8 +85,8 @@ func (m *images) template(ctx context.Context, size int64) (template, error) {
 	return t, nil
 }
 
-// features are named one by one so that the machine's own defaults do not
-// matter. There is no journal: nothing here is read after a crash.
+// features are named one by one, so that they do not depend on the machine's
+// defaults. There is no journal: nothing here is read after a crash.
 const features = "none,dir_index,dir_nlink,ext_attr,extent,extra_isize,filetype,flex_bg,huge_file,large_file,metadata_csum,sparse_super,64bit"
 
 func makeTemplate(ctx context.Context, dir string, size int64) (template, error) {
@@ -185,7 +185,7 @@ func attach(file int) (fd int, path string, err error) {
 		return -1, "", fmt.Errorf("open /dev/loop-control: %w", err)
 	}
 	defer unix.Close(control)
-	const tries = 100 // others may take the device first that was free
+	const tries = 100 // another process may take the free device first
 	for range tries {
 		number, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
 		if err != nil {
@@ -196,7 +196,7 @@ func attach(file int) (fd int, path string, err error) {
 		if err != nil {
 			return -1, "", fmt.Errorf("open %s: %w", path, err)
 		}
-		// Direct: or else every page would be cached twice.
+		// Direct: otherwise every page would be cached twice.
 		config := unix.LoopConfig{Fd: uint32(file), Size: blockSize}
 		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR | unix.LO_FLAGS_DIRECT_IO
 		_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.LOOP_CONFIGURE, uintptr(unsafe.Pointer(&config)))

@@ -84,7 +84,7 @@ func (q *quotas) remove(name string) error {
 	return setLimit(q.dir, attr.project, 0)
 }
 
-// names returns the disks of which something is left.
+// names returns the disks that left something.
 func (q *quotas) names() ([]string, error) { return entries(q.dir) }
 
 // project returns an id that no directory has.

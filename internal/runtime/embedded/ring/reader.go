@@ -10,8 +10,8 @@ type Chunk struct {
 	Data   []byte
 }
 
-// Reader reads a ring that may be being written. It is for one goroutine. It
-// remembers where it stopped, so that reading on does not search.
+// Reader reads a ring while it may be written. It is for one goroutine. It keeps
+// the place where it stopped, so that reading on needs no search.
 type Reader struct {
 	files [2]io.ReaderAt
 	last  place
@@ -20,7 +20,8 @@ type Reader struct {
 // NewReader reads the ring in these two files.
 func NewReader(files [2]io.ReaderAt) *Reader { return &Reader{files: files} }
 
-// place is where in the files a position of the output is. Turn 0 is nowhere.
+// place is where a position of the output is in the files. Its turn is 0 if the
+// position is in neither.
 type place struct {
 	file   int
 	turn   uint64
@@ -34,9 +35,9 @@ const (
 	smallBlock = 8 << 10
 	largeBlock = 2 * (frameHeaderSize + MaxData)
 
-	// overtakings is how often one Read begins anew because the writer was
-	// faster, before it returns what it has.
-	overtakings = 8
+	// maxRestarts is how often one Read starts again because the writer overwrote
+	// what it was reading. After that it returns what it has.
+	maxRestarts = 8
 )
 
 // Read returns the output from position from on, oldest first, and the
@@ -46,16 +47,16 @@ const (
 func (r *Reader) Read(from int64, most int) (chunks []Chunk, next int64, err error) {
 	c := &collector{next: from, most: most}
 	at, err := r.locate(from)
-	for overtaken := 0; err == nil && at.turn > 0 && overtaken < overtakings; {
-		// Looked for before walking: what comes into a file after its
-		// follower exists is nothing, so walk then sees the file's true end.
+	for restarts := 0; err == nil && at.turn > 0 && restarts < maxRestarts; {
+		// Look for the following file before walking this one: nothing is added
+		// to a file once the next one exists, so walk then sees its true end.
 		following, ferr := r.following(at)
 		if ferr != nil {
 			return c.chunks, c.next, ferr
 		}
 		at, err = r.walk(at, c)
 		if err == nil && at.turn == 0 {
-			overtaken++
+			restarts++
 			at, err = r.locate(c.next)
 			continue
 		}
@@ -68,7 +69,7 @@ func (r *Reader) Read(from int64, most int) (chunks []Chunk, next int64, err err
 	return c.chunks, c.next, err
 }
 
-// locate returns where to begin reading for a position.
+// locate returns the place at which to start reading for a position.
 func (r *Reader) locate(pos int64) (place, error) {
 	newer, older, err := r.order()
 	if err != nil {
@@ -83,7 +84,7 @@ func (r *Reader) locate(pos int64) (place, error) {
 	return newer, nil
 }
 
-// order returns the beginnings of both files.
+// order returns the starts of both files.
 func (r *Reader) order() (newer, older place, err error) {
 	for file := range r.files {
 		h, err := r.head(file)
@@ -98,7 +99,7 @@ func (r *Reader) order() (newer, older place, err error) {
 	return newer, older, nil
 }
 
-// following returns the beginning of the file after a place's, nowhere if
+// following returns the start of the file after that of a place, the zero place if
 // there is none yet.
 func (r *Reader) following(at place) (place, error) {
 	h, err := r.head(1 - at.file)
@@ -108,7 +109,7 @@ func (r *Reader) following(at place) (place, error) {
 	return place{file: 1 - at.file, turn: h.turn, offset: fileHeaderSize, pos: h.start}, nil
 }
 
-// head returns a file's header, one of turn 0 while the file is not begun.
+// head returns a file's header. Its turn is 0 until the file is started.
 func (r *Reader) head(file int) (fileHeader, error) {
 	var b [fileHeaderSize]byte
 	if _, err := r.files[file].ReadAt(b[:], 0); err == io.EOF {
@@ -124,7 +125,7 @@ func (r *Reader) head(file int) (fileHeader, error) {
 }
 
 // walk collects the frames of one file from a place on and returns where it
-// stopped: nowhere if the file was begun anew meanwhile.
+// stopped: the zero place if the file was started again meanwhile.
 func (r *Reader) walk(at place, c *collector) (place, error) {
 	for size := smallBlock; !c.full() && r.more(at); size = largeBlock {
 		b := make([]byte, size)
@@ -132,21 +133,21 @@ func (r *Reader) walk(at place, c *collector) (place, error) {
 		if err != nil && err != io.EOF {
 			return place{}, err
 		}
-		// Only after this look is it sure that b is of the turn at.turn.
+		// Only a second look at the header proves that b is of the turn at.turn.
 		if h, err := r.head(at.file); err != nil || h.turn != at.turn {
 			return place{}, err
 		}
 		used := c.collect(b[:n], &at)
 		if used == 0 && (n < size || size == largeBlock) {
-			break // a frame still being written, or the last words of one killed
+			break // a frame that is being written, or that a killed writer left
 		}
 		at.offset += int64(used)
 	}
 	return at, nil
 }
 
-// more reports whether anything comes after a place. It saves walk a buffer
-// where nothing does, which is what most reads find.
+// more reports whether anything comes after a place. Mostly nothing does, and walk
+// then needs no buffer.
 func (r *Reader) more(at place) bool {
 	var b [1]byte
 	_, err := r.files[at.file].ReadAt(b[:], at.offset)

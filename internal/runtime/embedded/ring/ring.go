@@ -6,7 +6,7 @@
 // A file begins with a header that tells its turn and the position of its
 // first byte. Frames follow: header, then data as the application wrote it.
 // The writer fills one file, then empties the other and goes on there; a
-// reader that was overtaken sees it by the turn and begins anew.
+// reader whose data was overwritten sees that by the turn and starts again.
 //
 // The Writer is linked into the init, so this package imports little, and
 // writing allocates nothing.

@@ -36,7 +36,7 @@ func Default(capabilities []string) (Program, error) {
 	return compile(profile, table)
 }
 
-// rule is what a profile says of one system call: the first alternative whose
+// rule is what a profile says about one system call: the first alternative whose
 // conditions all hold decides, else otherwise does.
 type rule struct {
 	alternatives []alternative
@@ -50,7 +50,7 @@ type alternative struct {
 
 func (r rule) unconditional() bool { return len(r.alternatives) == 0 }
 
-// rules gathers what the profile says, by system call number. Numbers that the
+// rules returns the rules of the profile by system call number. Numbers that the
 // table does not have are missing.
 func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) {
 	fallback, err := result(profile.DefaultAction, profile.DefaultErrnoRet)
