@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -12,11 +11,6 @@ import (
 	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 )
-
-// settingPrefix begins the keys of tags that are settings of Slipway, for which
-// App Runner's API has no member. An unknown setting is an error, so that a
-// misspelt one is not stored as a tag. There are none yet.
-const settingPrefix = "slipway:"
 
 // tagsOf returns the tags of a call.
 func tagsOf(in []types.Tag) []slipway.Tag {
@@ -31,11 +25,8 @@ func tagRules(resource string) tags.Rules {
 			return slipway.Errorf(slipway.InvalidRequest, "Tags: the key %q is given twice.", t.Key)
 		},
 		Other: func(_ int, t slipway.Tag) error {
-			if !strings.HasPrefix(t.Key, settingPrefix) {
-				return nil
-			}
-			return slipway.Errorf(slipway.InvalidRequest,
-				"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", t.Key, resource, settingPrefix)
+			_, err := slipway.ParseSettings(resource, []slipway.Tag{t})
+			return err
 		},
 		TooMany: func(int) error {
 			return slipway.Errorf(slipway.InvalidRequest, "Tags: a resource can have at most %d tags.", tags.Max)

@@ -17,19 +17,29 @@ import (
 	"github.com/openslipway/slipway/internal/source"
 )
 
-// resolveRelease combines a specification and an image's configuration into a
-// release. The specification overrides the image as in App Runner.
-func resolveRelease(spec slipway.Spec, a source.Artifact, scaling slipway.Scaling, region string) (slipway.Release, error) {
-	run := source.RuntimeOf(spec)
-	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Scaling: scaling, HealthCheck: healthCheck(spec.HealthCheck)}
+// request is what a release is made from.
+type request struct {
+	spec     slipway.Spec
+	settings slipway.Settings
+	artifact source.Artifact
+	scaling  slipway.Scaling
+	region   string
+}
+
+// resolveRelease combines a specification, a service's settings and an image's
+// configuration into a release. The specification overrides the image as in App
+// Runner.
+func resolveRelease(q request) (slipway.Release, error) {
+	run, a := source.RuntimeOf(q.spec), q.artifact
+	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Scaling: q.scaling, HealthCheck: healthCheck(q.spec.HealthCheck)}
 	var err error
 	if r.Port, err = port(run.Port); err != nil {
 		return r, err
 	}
-	if r.Process, err = process(a, run, r.Port, region); err != nil {
+	if r.Process, err = process(a, run, r.Port, q.region); err != nil {
 		return r, err
 	}
-	r.Resources, err = resources(spec.Instance)
+	r.Resources, err = resources(q.spec.Instance)
 	return r, err
 }
 

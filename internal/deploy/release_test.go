@@ -55,7 +55,7 @@ func TestResolveRelease(t *testing.T) {
 				Source:   types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageConfiguration: &c.conf}},
 				Instance: types.InstanceConfiguration{Cpu: aws.String("256"), Memory: aws.String("512")},
 			}
-			r, err := resolveRelease(spec, c.image, slipway.Scaling{MaxConcurrency: 1, MinSize: 1, MaxSize: 1}, "eu-west-1")
+			r, err := resolveRelease(request{spec: spec, artifact: c.image, scaling: slipway.Scaling{MaxConcurrency: 1, MinSize: 1, MaxSize: 1}, region: "eu-west-1"})
 			if slipway.CodeOf(err) != c.err {
 				t.Fatalf("err = %v, want code %q", err, c.err)
 			}

@@ -69,7 +69,11 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err != nil {
 		return fmt.Errorf("read auto scaling configuration %s: %w", spec.AutoScalingConfigurationARN, err)
 	}
-	r, err := resolveRelease(spec, *st.Artifact, asc.Scaling, p.cfg.Region)
+	settings, err := settingsOf(tx, v.Service)
+	if err != nil {
+		return err
+	}
+	r, err := resolveRelease(request{spec, settings, *st.Artifact, asc.Scaling, p.cfg.Region})
 	if err != nil {
 		return operation.Fatal(err)
 	}
@@ -105,6 +109,15 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 		return err
 	}
 	return save(op, st)
+}
+
+// settingsOf returns the settings that the service's tags hold.
+func settingsOf(tx *store.Tx, v slipway.Service) (slipway.Settings, error) {
+	tags, err := tx.Tags(v.ARN)
+	if err != nil {
+		return slipway.Settings{}, fmt.Errorf("read the tags of service %s: %w", v.ID, err)
+	}
+	return slipway.ParseSettings("service", tags)
 }
 
 // networks returns the subnets of the specification's VPC connector: the only
