@@ -1,12 +1,16 @@
 package api_test
 
 import (
+	"errors"
 	"net/http"
 	"path"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
@@ -84,6 +88,61 @@ func (b *bench) refused(operation, body, exception, message string) {
 	w := b.call(operation, body)
 	if w.Doc["__type"] != exception || !strings.Contains(w.Doc["Message"].(string), message) {
 		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", operation, body, w.Code, w.Body, exception, message)
+	}
+}
+
+// invoke calls the operation of the SDK's input in process and returns its output;
+// see [bench.must].
+func invoke[O any](b *bench, in any) *O {
+	b.Helper()
+	out, ok := b.must(in).(*O)
+	if !ok {
+		b.Fatalf("%s does not answer %T", operationOf(in), out)
+	}
+	return out
+}
+
+// must calls the operation of the SDK's input in process. The call must succeed,
+// and its output have the form that the model gives it.
+func (b *bench) must(in any) any {
+	b.Helper()
+	operation := operationOf(in)
+	out, err := b.Invoke("apprunner:"+operation, in)
+	if err != nil {
+		b.Fatalf("%s %+v: %v", operation, in, err)
+	}
+	if op, ok := wire.OperationNamed(operation); ok {
+		conforms(b, operation, op.Output, b.Doc(out))
+	}
+	return out
+}
+
+// refuse calls the operation of the SDK's input in process. The call must fail
+// with the exception and a message that contains the text. It returns the
+// exception.
+func (b *bench) refuse(in any, exception, message string) *wire.Exception {
+	b.Helper()
+	operation := operationOf(in)
+	out, err := b.Invoke("apprunner:"+operation, in)
+	e, ok := errors.AsType[*wire.Exception](err)
+	if !ok || e.Name != exception || !strings.Contains(e.Message, message) {
+		b.Fatalf("%s %+v:\n got %+v, %v\nwant %s with %q", operation, in, out, err, exception, message)
+	}
+	return e
+}
+
+// operationOf returns the operation that an SDK's input belongs to.
+func operationOf(in any) string {
+	return strings.TrimSuffix(reflect.TypeOf(in).Elem().Name(), "Input")
+}
+
+// newService returns the input that creates a service from a public image.
+func newService(name string) *apprunner.CreateServiceInput {
+	return &apprunner.CreateServiceInput{
+		ServiceName: &name,
+		SourceConfiguration: &types.SourceConfiguration{ImageRepository: &types.ImageRepository{
+			ImageIdentifier: aws.String("public.ecr.aws/nginx/nginx:latest"), ImageRepositoryType: types.ImageRepositoryTypeEcrPublic,
+		}},
 	}
 }
 

@@ -4,62 +4,59 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/openslipway/slipway/internal/api"
 )
 
 // Every quota is a setting that is enforced: with 1, the second is refused.
 func TestEveryQuota(t *testing.T) {
 	t.Parallel()
-	type call struct{ operation, body string }
 	const quotaExceeded = "ServiceQuotaExceededException"
-	named := func(operation, member string) [2]call {
-		return [2]call{{operation, `{"` + member + `":"first"}`}, {operation, `{"` + member + `":"second"}`}}
+	scaling := func(name string, most int32) *apprunner.CreateAutoScalingConfigurationInput {
+		return &apprunner.CreateAutoScalingConfigurationInput{AutoScalingConfigurationName: &name, MaxSize: &most}
 	}
-	again := func(operation, member string) [2]call {
-		c := named(operation, member)
-		return [2]call{c[0], c[0]}
+	connection := func(name string, provider types.ProviderType) *apprunner.CreateConnectionInput {
+		return &apprunner.CreateConnectionInput{ConnectionName: &name, ProviderType: provider}
+	}
+	observability := func(name string) *apprunner.CreateObservabilityConfigurationInput {
+		return &apprunner.CreateObservabilityConfigurationInput{ObservabilityConfigurationName: &name}
+	}
+	connector := func(name string) *apprunner.CreateVpcConnectorInput {
+		return &apprunner.CreateVpcConnectorInput{VpcConnectorName: &name, Subnets: []string{"subnet-1"}}
+	}
+	ingress := func(name, service string) *apprunner.CreateVpcIngressConnectionInput {
+		return &apprunner.CreateVpcIngressConnectionInput{
+			VpcIngressConnectionName: &name, ServiceArn: &service,
+			IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+		}
+	}
+	domain := func(name, service string) *apprunner.AssociateCustomDomainInput {
+		return &apprunner.AssociateCustomDomainInput{DomainName: &name, ServiceArn: &service, EnableWWWSubdomain: aws.Bool(false)}
 	}
 	for quota, c := range map[string]struct {
-		calls   func(b *bench) [2]call
+		inputs  func(b *bench) [2]any // the second is one too many
 		refusal string
 	}{
-		"services": {func(*bench) [2]call {
-			return [2]call{{"CreateService", `{"ServiceName":"first",` + image + `}`}, {"CreateService", `{"ServiceName":"second",` + image + `}`}}
+		"services":              {func(*bench) [2]any { return [2]any{newService("first"), newService("second")} }, quotaExceeded},
+		"instances":             {func(*bench) [2]any { return [2]any{scaling("first", 1), scaling("second", 2)} }, "InvalidRequestException"},
+		"autoscaling-names":     {func(*bench) [2]any { return [2]any{scaling("first", 1), scaling("second", 1)} }, quotaExceeded},
+		"autoscaling-revisions": {func(*bench) [2]any { return [2]any{scaling("first", 1), scaling("first", 1)} }, quotaExceeded},
+		"connections": {func(*bench) [2]any {
+			return [2]any{connection("first", types.ProviderTypeGithub), connection("second", types.ProviderTypeBitbucket)}
 		}, quotaExceeded},
-		"instances": {func(*bench) [2]call {
-			return [2]call{
-				{"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"first","MaxSize":1}`},
-				{"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"second","MaxSize":2}`},
-			}
-		}, "InvalidRequestException"},
-		"autoscaling-names":     {func(*bench) [2]call { return named("CreateAutoScalingConfiguration", "AutoScalingConfigurationName") }, quotaExceeded},
-		"autoscaling-revisions": {func(*bench) [2]call { return again("CreateAutoScalingConfiguration", "AutoScalingConfigurationName") }, quotaExceeded},
-		"connections": {func(*bench) [2]call {
-			return [2]call{
-				{"CreateConnection", `{"ConnectionName":"first","ProviderType":"GITHUB"}`},
-				{"CreateConnection", `{"ConnectionName":"second","ProviderType":"BITBUCKET"}`},
-			}
-		}, quotaExceeded},
-		"observability-names": {func(*bench) [2]call {
-			return named("CreateObservabilityConfiguration", "ObservabilityConfigurationName")
-		}, quotaExceeded},
-		"observability-revisions": {func(*bench) [2]call {
-			return again("CreateObservabilityConfiguration", "ObservabilityConfigurationName")
-		}, quotaExceeded},
-		"vpc-connectors": {func(*bench) [2]call {
-			return [2]call{
-				{"CreateVpcConnector", `{"VpcConnectorName":"first","Subnets":["subnet-1"]}`},
-				{"CreateVpcConnector", `{"VpcConnectorName":"second","Subnets":["subnet-1"]}`},
-			}
-		}, quotaExceeded},
-		"vpc-ingress-connections": {func(b *bench) [2]call {
+		"observability-names":     {func(*bench) [2]any { return [2]any{observability("first"), observability("second")} }, quotaExceeded},
+		"observability-revisions": {func(*bench) [2]any { return [2]any{observability("first"), observability("first")} }, quotaExceeded},
+		"vpc-connectors":          {func(*bench) [2]any { return [2]any{connector("first"), connector("second")} }, quotaExceeded},
+		"vpc-ingress-connections": {func(b *bench) [2]any {
 			shop := b.create("shop", private)
-			return [2]call{{"CreateVpcIngressConnection", newIngress("first", shop, "vpce-1")}, {"CreateVpcIngressConnection", newIngress("second", shop, "vpce-1")}}
+			return [2]any{ingress("first", shop), ingress("second", shop)}
 		}, quotaExceeded},
-		"custom-domains": {func(b *bench) [2]call {
+		"custom-domains": {func(b *bench) [2]any {
 			shop := b.create("shop")
-			return [2]call{{"AssociateCustomDomain", domainBody(shop, "first.example.com", noWWW)}, {"AssociateCustomDomain", domainBody(shop, "second.example.com", noWWW)}}
-		}, "InvalidRequestException"}, // which is all that the model has for it
+			return [2]any{domain("first.example.com", shop), domain("second.example.com", shop)}
+		}, "InvalidRequestException"}, // the model has no quota exception for it
 	} {
 		if !slices.Contains(api.QuotaNames(), quota) {
 			t.Errorf("there is no quota %s", quota)
@@ -72,15 +69,14 @@ func TestEveryQuota(t *testing.T) {
 					t.Fatal(err)
 				}
 			})
-			calls := c.calls(b)
-			b.ok(calls[0].operation, calls[0].body)
-			w := b.call(calls[1].operation, calls[1].body)
+			inputs := c.inputs(b)
+			b.must(inputs[0])
 			status := 400
 			if c.refusal == quotaExceeded {
 				status = 402
 			}
-			if w.Code != status || w.Doc["__type"] != c.refusal {
-				t.Errorf("one too many: %d %s, want %d %s", w.Code, w.Body, status, c.refusal)
+			if e := b.refuse(inputs[1], c.refusal, ""); e.Status != status {
+				t.Errorf("one too many: status %d, want %d", e.Status, status)
 			}
 		})
 	}

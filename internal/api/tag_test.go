@@ -2,42 +2,69 @@ package api_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
+	"github.com/openslipway/slipway"
 )
 
 func (b *bench) tags(arn string) (list []string) {
 	b.Helper()
-	for _, t := range b.ok("ListTagsForResource", `{"ResourceArn":"`+arn+`"}`)["Tags"].([]any) {
-		m := t.(map[string]any)
-		list = append(list, m["Key"].(string)+"="+m["Value"].(string))
+	for _, t := range invoke[apprunner.ListTagsForResourceOutput](b, &apprunner.ListTagsForResourceInput{ResourceArn: &arn}).Tags {
+		list = append(list, *t.Key+"="+*t.Value)
 	}
 	return list
+}
+
+// tag returns a tag; without a value it has none.
+func tag(key string, value ...string) types.Tag {
+	t := types.Tag{Key: &key}
+	if len(value) > 0 {
+		t.Value = &value[0]
+	}
+	return t
 }
 
 func TestTags(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	service := b.create("shop", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)
-	scaling := b.scaling("fast", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["AutoScalingConfigurationArn"].(string)
-	connection := b.connect("code", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ConnectionArn"].(string)
-	observability := b.observability("traces", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)["ObservabilityConfigurationArn"].(string)
-	connector := at(t, b.ok("CreateVpcConnector", `{"VpcConnectorName":"office","Subnets":["subnet-1"],"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]}`), "VpcConnector", "VpcConnectorArn").(string)
-	ingress := at(t, b.ok("CreateVpcIngressConnection", newIngress("door", b.create("inner", private), "vpce-1", `"Tags":[{"Key":"z","Value":"1"},{"Key":"a"}]`)),
-		"VpcIngressConnection", "VpcIngressConnectionArn").(string)
+	two := []types.Tag{tag("z", "1"), tag("a")}
+	shop := newService("shop")
+	shop.Tags = two
+	service := *invoke[apprunner.CreateServiceOutput](b, shop).Service.ServiceArn
+	b.end(service, slipway.OperationSucceeded, slipway.StatusRunning)
+	scaling := *invoke[apprunner.CreateAutoScalingConfigurationOutput](b, &apprunner.CreateAutoScalingConfigurationInput{
+		AutoScalingConfigurationName: aws.String("fast"), Tags: two,
+	}).AutoScalingConfiguration.AutoScalingConfigurationArn
+	connection := *invoke[apprunner.CreateConnectionOutput](b, &apprunner.CreateConnectionInput{
+		ConnectionName: aws.String("code"), ProviderType: types.ProviderTypeGithub, Tags: two,
+	}).Connection.ConnectionArn
+	observability := *invoke[apprunner.CreateObservabilityConfigurationOutput](b, &apprunner.CreateObservabilityConfigurationInput{
+		ObservabilityConfigurationName: aws.String("traces"), Tags: two,
+	}).ObservabilityConfiguration.ObservabilityConfigurationArn
+	connector := *invoke[apprunner.CreateVpcConnectorOutput](b, &apprunner.CreateVpcConnectorInput{
+		VpcConnectorName: aws.String("office"), Subnets: []string{"subnet-1"}, Tags: two,
+	}).VpcConnector.VpcConnectorArn
+	ingress := *invoke[apprunner.CreateVpcIngressConnectionOutput](b, &apprunner.CreateVpcIngressConnectionInput{
+		VpcIngressConnectionName: aws.String("door"), ServiceArn: aws.String(b.create("inner", private)), Tags: two,
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+	}).VpcIngressConnection.VpcIngressConnectionArn
 	for _, arn := range []string{service, scaling, connection, observability, connector, ingress} {
 		if d := cmp.Diff([]string{"z=1", "a="}, b.tags(arn)); d != "" {
 			t.Errorf("%s: tags of the creation (-want +got):\n%s", arn, d)
 		}
-		if got := b.ok("TagResource", `{"ResourceArn":"`+arn+`","Tags":[{"Key":"new","Value":"2"},{"Key":"z","Value":"3"}]}`); len(got) != 0 {
+		tagged := invoke[apprunner.TagResourceOutput](b, &apprunner.TagResourceInput{ResourceArn: &arn, Tags: []types.Tag{tag("new", "2"), tag("z", "3")}})
+		if got := b.Doc(tagged); len(got) != 0 {
 			t.Errorf("TagResource answers %v", got)
 		}
 		if d := cmp.Diff([]string{"z=3", "a=", "new=2"}, b.tags(arn)); d != "" {
 			t.Errorf("%s: after TagResource (-want +got):\n%s", arn, d)
 		}
-		if got := b.ok("UntagResource", `{"ResourceArn":"`+arn+`","TagKeys":["z","none"]}`); len(got) != 0 {
+		untagged := invoke[apprunner.UntagResourceOutput](b, &apprunner.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{"z", "none"}})
+		if got := b.Doc(untagged); len(got) != 0 {
 			t.Errorf("UntagResource answers %v", got)
 		}
 		if d := cmp.Diff([]string{"a=", "new=2"}, b.tags(arn)); d != "" {
@@ -58,27 +85,32 @@ func TestTags(t *testing.T) {
 func TestTagLimits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	many := func(from, to int) string {
-		var list []string
+	many := func(from, to int) (list []types.Tag) {
 		for i := from; i < to; i++ {
-			list = append(list, fmt.Sprintf(`{"Key":"k%d","Value":"v"}`, i))
+			list = append(list, tag(fmt.Sprint("k", i), "v"))
 		}
-		return `"Tags":[` + strings.Join(list, ",") + `]`
+		return list
 	}
-	b.refused("CreateService", `{"ServiceName":"shop",`+image+`,`+many(0, 51)+`}`, "InvalidRequestException", "at most 50 tags")
-	arn := b.create("shop", many(0, 49))
-	tag := func(members string) string { return `{"ResourceArn":"` + arn + `",` + members + `}` }
-	b.refused("TagResource", tag(many(48, 51)), "InvalidRequestException", "at most 50 tags")
+	shop := newService("shop")
+	shop.Tags = many(0, 51)
+	b.refuse(shop, "InvalidRequestException", "at most 50 tags")
+	shop.Tags = many(0, 49)
+	arn := *invoke[apprunner.CreateServiceOutput](b, shop).Service.ServiceArn
+	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
+	set := func(tags ...types.Tag) *apprunner.TagResourceInput {
+		return &apprunner.TagResourceInput{ResourceArn: &arn, Tags: tags}
+	}
+	b.refuse(set(many(48, 51)...), "InvalidRequestException", "at most 50 tags")
 	if n := len(b.tags(arn)); n != 49 {
 		t.Errorf("a refused call left %d tags, want 49", n)
 	}
-	b.ok("TagResource", tag(many(0, 50)))
-	b.refused("TagResource", tag(`"Tags":[{"Key":"slipway:size","Value":"1"}]`), "InvalidRequestException",
+	invoke[apprunner.TagResourceOutput](b, set(many(0, 50)...))
+	b.refuse(set(tag("slipway:size", "1")), "InvalidRequestException",
 		`Tags: "slipway:size" is no setting that this server knows for the resource type service; the prefix slipway: is reserved for settings.`)
-	b.refused("TagResource", tag(`"Tags":[{"Key":"aws:x"}]`), "InvalidRequestException", "'tags.1.member.key'")
-	b.refused("UntagResource", tag(`"TagKeys":["aws:x"]`), "InvalidRequestException", "'tagKeys.1.member'")
-	b.refused("TagResource", tag(`"Tags":[{}]`), "InvalidRequestException", "Value null at 'tags.1.member.key'")
+	b.refuse(set(tag("aws:x")), "InvalidRequestException", "'tags.1.member.key'")
+	b.refuse(&apprunner.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{"aws:x"}}, "InvalidRequestException", "'tagKeys.1.member'")
+	b.refuse(set(types.Tag{}), "InvalidRequestException", "Value null at 'tags.1.member.key'")
 	for _, unknown := range []string{noService, prefix + "connection/x/1", scalingARN("none")} {
-		b.refused("ListTagsForResource", `{"ResourceArn":"`+unknown+`"}`, "ResourceNotFoundException", "not found: "+unknown)
+		b.refuse(&apprunner.ListTagsForResourceInput{ResourceArn: &unknown}, "ResourceNotFoundException", "not found: "+unknown)
 	}
 }
