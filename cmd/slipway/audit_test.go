@@ -37,8 +37,8 @@ func (f *fakeTrail) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"Events": found})
 }
 
-// What is followed goes on from the lines that were asked for, and misses no
-// call that is recorded late.
+// Following continues after the lines that were shown, and misses no call that is
+// recorded late.
 func TestAuditFollow(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
@@ -51,7 +51,7 @@ func TestAuditFollow(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out, code := make(lineWriter), make(chan int)
-	// The server's clock may be any time behind.
+	// The server's clock may be behind by any time.
 	m := &Main{Stdout: out, Stderr: io.Discard, Getenv: func(n string) string { return s.env[n] }, Now: func() time.Time { return epoch.Add(time.Hour) }}
 	go func() { code <- m.Run(ctx, []string{"audit", "-f", "-n", "1", "--json"}) }()
 	for _, want := range []string{"three", "four", "late"} {

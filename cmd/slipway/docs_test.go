@@ -12,9 +12,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestDocs keeps docs/cli.md what the commands say of themselves; -update
-// writes it anew. Cobra's own generator writes a file per command and brings
-// two modules along.
+// TestDocs compares docs/cli.md with the commands' help; -update rewrites it.
+// Cobra's own generator writes a file per command and needs two more modules.
 func TestDocs(t *testing.T) {
 	t.Parallel()
 	const file = "../../docs/cli.md"

@@ -14,11 +14,11 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// fakeDomain is a custom domain that goes on by one status with each
+// fakeDomain is a custom domain that advances by one status with each
 // DescribeCustomDomains.
 type fakeDomain struct {
 	types.CustomDomain
-	next []types.CustomDomainAssociationStatus // statuses to come; after the last one of a removed domain it is gone
+	next []types.CustomDomainAssociationStatus // next statuses; a removed domain does not exist after the last one
 }
 
 // callDomain answers the calls about a service's custom domains.
@@ -98,7 +98,7 @@ func TestDomain(t *testing.T) {
 	s.golden()
 }
 
-// A domain of a private service leads to its VPC ingress connections.
+// The DNS targets of a private service are its VPC ingress connections.
 func TestDomainTargets(t *testing.T) {
 	t.Parallel()
 	public := aws.String("abc.us-east-1.slipway.localhost")
@@ -111,8 +111,8 @@ func TestDomainTargets(t *testing.T) {
 	}
 }
 
-// Who stops waiting for a domain that nobody proves is told that the server
-// does not.
+// A user who stops waiting for a domain's validation is told that the server
+// continues.
 func TestDomainWaitStops(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/openslipway/slipway/internal/daemon"
 )
 
-// No domain is trusted when an empty one is said, and none that is no domain.
+// An empty flag trusts no domain, and invalid domains are refused.
 func TestTrustedDomains(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -23,8 +23,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// epoch is when all happens at the fake server; the client's clock stands two
-// hours later.
+// epoch is the time of the fake server; the client's clock is two hours ahead.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 const (
@@ -34,9 +33,9 @@ const (
 	fakePrefix = "arn:aws:apprunner:us-east-1:000000000000:"
 )
 
-// fakeServer speaks the calls that the client verbs make, with ids that count
-// and a clock that stands, so that what the verbs print is always the same. An
-// operation goes on by one status with each ListOperations.
+// fakeServer answers the calls of the client verbs, with ids that count and a fixed
+// clock, so that the verbs' output is always the same. An operation advances by one
+// status with each ListOperations.
 type fakeServer struct {
 	*httptest.Server
 
@@ -52,12 +51,12 @@ type fakeServer struct {
 	ids         int
 	calls       []string // operations and their input, for those that change something
 
-	// stale makes that many answers of DescribeService show an operation that
+	// stale is how many replies of DescribeService still show an operation that
 	// has just ended.
 	stale int
 	// stuck keeps operations from ending.
 	stuck bool
-	// ending is how the next operations end, SUCCEEDED when empty.
+	// ending is the final status of the next operations, SUCCEEDED if empty.
 	ending types.OperationStatus
 	// lines are what the next operations write to their logs.
 	lines []string
@@ -68,7 +67,7 @@ type fakeOperation struct {
 	stream string
 	lines  []string
 	asked  int
-	rest   types.ServiceStatus // of the service, when it has ended
+	rest   types.ServiceStatus // of the service, after it has ended
 }
 
 type fakeLine struct {
@@ -257,7 +256,7 @@ func (f *fakeServer) begin(s *types.Service, kind types.OperationType, stream st
 	return op.Id
 }
 
-// step brings an operation on by one status.
+// step advances an operation by one status.
 func (f *fakeServer) step(s *types.Service, op *fakeOperation) {
 	op.asked++
 	switch {
@@ -329,7 +328,7 @@ func (f *fakeServer) updateService(s *types.Service, body []byte) (any, error) {
 	return &apprunner.UpdateServiceOutput{Service: s, OperationId: id}, nil
 }
 
-// add makes a service as App Runner shows one.
+// add creates a service in App Runner's form.
 func (f *fakeServer) add(name string, status types.ServiceStatus) *types.Service {
 	id := f.id()
 	s := &types.Service{
@@ -460,7 +459,7 @@ func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []b
 		out["logStreams"] = list
 	case "GetLogEvents":
 		events := []record{}
-		from := len(in.Token) // a token is as long as the lines it stands after
+		from := len(in.Token) // a token's length is the number of lines before it
 		lines := streams[in.Stream]
 		for _, l := range lines[min(from, len(lines)):] {
 			events = append(events, record{"timestamp": l.at.UnixMilli(), "message": l.message})

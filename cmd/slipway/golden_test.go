@@ -41,13 +41,13 @@ func newSession(t *testing.T) *session {
 	return s
 }
 
-// run runs one command, writes it down and returns its exit code.
+// run runs one command, records it in the transcript and returns its exit code.
 func (s *session) run(args ...string) int {
 	s.t.Helper()
 	return s.runAs(strings.Join(args, " "), args...)
 }
 
-// runAs is run for arguments that are to be shown in another form.
+// runAs is run with arguments that are shown in another form.
 func (s *session) runAs(shown string, args ...string) int {
 	s.t.Helper()
 	code, stdout, stderr := s.quietly(s.t.Context(), args...)
@@ -66,7 +66,7 @@ func (s *session) runAs(shown string, args ...string) int {
 	return code
 }
 
-// quietly runs one command.
+// quietly runs one command without recording it.
 func (s *session) quietly(ctx context.Context, args ...string) (code int, stdout, stderr string) {
 	s.t.Helper()
 	var out, errs bytes.Buffer
@@ -93,13 +93,13 @@ func writeKeys(t *testing.T, dir string) string {
 	return file
 }
 
-// Digests depend on how the Go release at hand compresses, sizes too.
+// Digests and sizes depend on how the Go release compresses.
 var (
 	digests   = regexp.MustCompile(`sha256:[0-9a-f]{12,64}`)
 	byteSizes = regexp.MustCompile(`\b[0-9.]+ k?B\b *|"Size": [0-9]+`)
 )
 
-// golden compares what was written down with testdata/golden/<test>.txt.
+// golden compares the transcript with testdata/golden/<test>.txt.
 func (s *session) golden() {
 	s.t.Helper()
 	got := s.transcript.String()

@@ -20,8 +20,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// TestHandshake completes a connection from the command line to the database:
-// by a signed call, over the provider's answer, into a sealed credential.
+// TestHandshake completes a connection, from the command line over a signed call
+// and the provider's answer to a sealed credential in the database.
 func TestHandshake(t *testing.T) {
 	t.Parallel()
 	const token = "ghp_0123456789abcdef"

@@ -9,11 +9,11 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// fakeHooks are webhooks and what came of their events, newest first.
+// fakeHooks are webhooks and their deliveries, newest first.
 type fakeHooks struct {
 	hooks      []client.Webhook
 	deliveries []client.WebhookDelivery
-	refuses    bool // the receivers do
+	refuses    bool // the receivers refuse events
 }
 
 // callWebhook answers the calls about webhooks.
@@ -67,7 +67,7 @@ func (f *fakeHooks) made(yes bool, h client.Webhook) {
 	}
 }
 
-// test notes what comes of a test event and returns its id.
+// test records the result of a test event and returns its id.
 func (f *fakeHooks) test() string {
 	at := client.Seconds(epoch.Unix())
 	d := client.WebhookDelivery{

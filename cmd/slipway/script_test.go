@@ -33,13 +33,12 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"slipway": main})
 }
 
-// scriptLimit bounds waiting within scripts; a wait asks for a condition, and
-// this is when it is thought never to come.
+// scriptLimit is how long scripts wait for a condition before they fail.
 const scriptLimit = 60 * time.Second
 
 // TestScripts runs testdata/script/*.txtar, sessions of a user with real
-// servers. They need root, as servers do, but for those that have none. Beside
-// the commands of testscript there are
+// servers. They need root, as servers do, except for scripts without a server. In
+// addition to the commands of testscript there are
 //
 //	serve [FLAG...]    start a server and name it in the environment
 //	ready FILE         wait for the ready file of another one, and name that
@@ -74,10 +73,10 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// scripts is what the commands share: the test that fails when a server does.
+// scripts is shared by the commands: the test that fails when a server does.
 type scripts struct{ t *testing.T }
 
-// scriptImages makes the images that scripts use and returns where they are.
+// scriptImages creates the images of the scripts and returns their directory.
 func scriptImages(t *testing.T) map[string]string {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -109,7 +108,7 @@ func setUpScript(e *testscript.Env, images map[string]string) error {
 	return nil
 }
 
-// eventually asks for a condition until it holds.
+// eventually polls a condition until it holds.
 func eventually(ts *testscript.TestScript, what string, holds func() error) {
 	deadline := time.Now().Add(scriptLimit)
 	for {
@@ -124,8 +123,7 @@ func eventually(ts *testscript.TestScript, what string, holds func() error) {
 	}
 }
 
-// serve starts a server, which ends after the script, when it has deleted
-// what is left.
+// serve starts a server. After the script all services are deleted and it ends.
 func (s scripts) serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("usage: serve [FLAG...]")
@@ -144,7 +142,7 @@ func (s scripts) ready(ts *testscript.TestScript, neg bool, args []string) {
 		if ts.Getenv("SCRIPT_CLEAN") != "" {
 			return
 		}
-		// The server has ended, but its instances live.
+		// The server has ended, but its instances run.
 		stop, err := s.start(ts)
 		if err != nil {
 			s.t.Errorf("start a server to delete what is left: %v", err)
@@ -162,7 +160,7 @@ func (s scripts) start(ts *testscript.TestScript, args ...string) (stop func(), 
 		return nil, err
 	}
 	serve := exec.Command("slipway", append([]string{"serve", "--ready-file", file}, args...)...)
-	// The program is this test's, by the name that testscript has given it.
+	// The program is this test binary, under the name that testscript gave it.
 	serve.Path = filepath.Join(strings.Split(ts.Getenv("PATH"), string(os.PathListSeparator))[0], "slipway")
 	serve.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for _, name := range []string{"SLIPWAY_DATA_DIR", "SLIPWAY_API_ADDR", "SLIPWAY_HTTP_ADDR", "HOME"} {
@@ -223,7 +221,7 @@ func scriptSays(ts *testscript.TestScript, neg bool, args []string) {
 	})
 }
 
-// deleteAll deletes all services, since their instances outlive the server.
+// deleteAll deletes all services: their instances would outlive the server.
 func deleteAll(ts *testscript.TestScript) error {
 	run := func(args ...string) (string, error) {
 		var out, errs bytes.Buffer
@@ -273,8 +271,8 @@ func scriptAsk(ts *testscript.TestScript, neg bool, args []string) {
 	eventually(ts, "GET "+url, func() error { return ask(url, args[0], args[2]) })
 }
 
-// ask sends one request to a service: to its listener on the loopback, for
-// hosts below slipway.localhost need not resolve everywhere.
+// ask sends one request to a service's listener on the loopback address, since
+// hosts below slipway.localhost do not resolve everywhere.
 func ask(url, code, text string) error {
 	req, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -300,8 +298,8 @@ func ask(url, code, text string) error {
 	return nil
 }
 
-// scriptFreePort chooses below the range from which the kernel takes ports for
-// others, who would have until the script's server listens to take this one.
+// scriptFreePort returns a port below the kernel's range of ephemeral ports, so that
+// no other process takes it before the script's server listens.
 func scriptFreePort(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: freeport NAME")

@@ -33,7 +33,7 @@ func TestServeSaysWhyNot(t *testing.T) {
 		t.Skip("the embedded runtime needs root")
 	}
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "runtime", "lock"), 0o700); err != nil { // where a file is to be
+	if err := os.MkdirAll(filepath.Join(dir, "runtime", "lock"), 0o700); err != nil { // where the runtime creates a file
 		t.Fatal(err)
 	}
 	if got := serve(t, dir, "127.0.0.1:0"); !strings.Contains(got, "lock the embedded runtime's directory") {

@@ -21,7 +21,7 @@ func shopImage(t *testing.T, text string) v1.Image {
 	return imagetest.Image(t, imagetest.Options{Ports: []string{"3000/tcp", "53/udp"}}, imagetest.Layer(t, imagetest.Text("etc/motd", text)))
 }
 
-// show writes down what the server was asked to change.
+// show records the calls that change something.
 func (s *session) show() {
 	s.server.mu.Lock()
 	defer s.server.mu.Unlock()
@@ -76,7 +76,7 @@ func TestUpSettlesFirst(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	shop := s.server.add("shop", types.ServiceStatusRunning)
-	s.run("pause", "shop", "--wait=false") // so that up meets a live operation, then a paused service
+	s.run("pause", "shop", "--wait=false") // up finds a live operation, then a paused service
 	s.run("up", "shop:2.0", "--name", "shop")
 	s.show()
 	s.run("pause", "shop")

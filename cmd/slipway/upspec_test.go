@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 		{defaultSizes, sizes{}, defaultSizes},
 		{defaultSizes, sizes{least: 30}, sizes{100, 30, 30}},
 		{sizes{50, 3, 9}, sizes{most: 2}, sizes{50, 2, 2}},
-		{sizes{50, 3, 9}, sizes{least: 5, most: 2}, sizes{50, 5, 2}}, // refused by the server, as said
+		{sizes{50, 3, 9}, sizes{least: 5, most: 2}, sizes{50, 5, 2}}, // the server refuses it
 		{sizes{50, 3, 9}, sizes{concurrency: 10}, sizes{10, 3, 9}},
 	} {
 		if got := tc.have.with(tc.flags); got != tc.want {
@@ -108,7 +108,7 @@ func FuzzParseVariables(f *testing.F) {
 		if err := parseVariables(strings.NewReader(text), env, func(string) string { return "" }); err != nil {
 			return
 		}
-		// What was read can be written and read again.
+		// Parsed variables can be written and parsed again.
 		var lines strings.Builder
 		for name, value := range env {
 			if strings.ContainsAny(value, "\r") || strings.HasPrefix(name, "#") {

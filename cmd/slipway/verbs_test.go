@@ -194,7 +194,7 @@ func TestProblems(t *testing.T) {
 	s.golden()
 }
 
-// lineWriter hands on what is written.
+// lineWriter passes on what is written.
 type lineWriter chan string
 
 func (w lineWriter) Write(p []byte) (int, error) {

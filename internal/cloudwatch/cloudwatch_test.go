@@ -90,8 +90,7 @@ type logBench struct {
 	group  string // up to its kind
 }
 
-// openBench returns a bench without services whose instances' lines are in
-// output.
+// openBench returns a bench without services. output has the lines of instances.
 func openBench(t testing.TB, output cloudwatch.Output) *gatewaytest.Bench {
 	t.Helper()
 	b := gatewaytest.New(t)
@@ -152,7 +151,7 @@ func (b logBench) logsRefused(operation, body, exception, message string) {
 	}
 }
 
-// texts are the messages of an answer's events.
+// texts returns the messages of a reply's events.
 func texts(doc map[string]any) []string {
 	list := []string{}
 	for _, e := range doc["events"].([]any) {
@@ -285,8 +284,8 @@ func TestGetLogEvents(t *testing.T) {
 	}
 }
 
-// Whatever the size of pages and however many lines share a time, reading in
-// either direction gives every line once, and at the end the token stays.
+// For all page sizes and numbers of lines with the same time, reading in either
+// direction returns every line once, and the token does not change at the end.
 func TestGetLogEventsPages(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
@@ -339,7 +338,7 @@ func TestGetLogEventsPages(t *testing.T) {
 			t.Errorf("backward by %d: %v", limit, backward)
 		}
 	}
-	// Turning round gives the same page.
+	// Reading in the other direction returns the same page.
 	page := get(`"limit":7`)
 	older := get(`"limit":7`, `"nextToken":"`+page["nextBackwardToken"].(string)+`"`)
 	again := get(`"limit":7`, `"nextToken":"`+older["nextForwardToken"].(string)+`"`)
@@ -348,7 +347,7 @@ func TestGetLogEventsPages(t *testing.T) {
 	}
 }
 
-// Lines that come after the end was reached are read with the token from there.
+// The token at the end reads lines that are written later.
 func TestGetLogEventsFollows(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
@@ -428,7 +427,7 @@ func TestFilterLogEvents(t *testing.T) {
 	}
 }
 
-// Pages of the merged streams give every line once, with one id for ever.
+// Pages of the merged streams return every line once, with a stable id.
 func TestFilterLogEventsPages(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
@@ -473,8 +472,7 @@ func TestFilterLogEventsPages(t *testing.T) {
 	}
 }
 
-// A call that finds nothing among very many lines ends nevertheless, and tells
-// where to go on.
+// A call that finds nothing among very many lines ends, with a token to continue.
 func TestFilterLogEventsIsBounded(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)
@@ -595,7 +593,7 @@ func awsVersion2(t *testing.T) string {
 	return ""
 }
 
-// Lines that are removed while they are read leave a token that goes on.
+// The token can be continued with if lines are removed while they are read.
 func TestLinesGoWhileRead(t *testing.T) {
 	t.Parallel()
 	b := newLogBench(t)

@@ -2,8 +2,8 @@ package cloudwatch_test
 
 import "testing"
 
-// FuzzCall sends any body to any operation: the answer is always an AWS JSON
-// document and never an internal error.
+// FuzzCall sends any body to any operation: the reply is always an AWS JSON document
+// and never an internal error.
 func FuzzCall(f *testing.F) {
 	b := newLogBench(f)
 	b.output.add("instance/a", 0, "x")

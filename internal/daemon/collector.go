@@ -10,7 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 )
 
-// Ports at which a collector takes OTLP, over gRPC and over HTTP.
+// Ports of a collector for OTLP over gRPC and over HTTP.
 const (
 	otlpPort     = 4317
 	otlpHTTPPort = 4318
@@ -48,7 +48,7 @@ func dialCollector(endpoint string, port int, protocol string) (func(context.Con
 		return nil, err
 	}
 	if u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Path != "" && u.Path != "/" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("%q is no URL of a collector", endpoint)
+		return nil, fmt.Errorf("%q is not a URL of a collector", endpoint)
 	}
 	addr := u.Host
 	if u.Port() == "" {

@@ -1,7 +1,7 @@
 // Package daemon is the server of `slipway serve`: it opens the parts that the
 // other packages implement, connects them, runs them and ends them in order.
 //
-// A process has four roles, each with what it alone needs: api answers calls,
+// A process has four roles, each with only what it needs: api answers calls,
 // control turns intent into releases, node runs instances, router takes requests
 // to them. They share a core and meet in New; today one process has all four.
 //
@@ -30,7 +30,7 @@ type runner interface {
 }
 
 // role is a group of parts that belong on one machine. open opens and connects
-// them and starts nothing; parts are what runs until everything else has ended;
+// them and starts nothing; parts run until everything else has ended;
 // close closes what open came to, also after an error.
 type role interface {
 	open(ctx context.Context) error

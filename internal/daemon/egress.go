@@ -18,18 +18,17 @@ import (
 // reserved for benchmarks. Servers on one machine use different ones.
 const prefixes = 32
 
-// candidate is the n-th of them: 4,094 addresses.
+// candidate returns the n-th of them, with 4,094 addresses.
 func candidate(n uint32) netip.Prefix {
 	a := egress.DefaultPrefix.Addr().As4()
 	at := uint32(a[0])<<24 | uint32(a[1])<<16 | (n%prefixes)<<12
 	return netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(at >> 24), byte(at >> 16), byte(at >> 8), byte(at)}), 20)
 }
 
-// openEgress sets up the instances' network. A host that cannot have one gets
-// isolated instances and is told so. The prefix that was found free is kept in
-// a file: another one would cut off the instances that run.
-// openEgress sets up the instances' network. It returns nil if the host does not
-// offer what the network needs.
+// openEgress sets up the instances' network. If the host does not offer what the
+// network needs, it logs that and returns nil: instances are isolated. The prefix
+// that is in use is written to a file, since another one would disconnect running
+// instances.
 func openEgress(ctx context.Context, c *core) (*egress.Network, error) {
 	cfg, err := egressConfig(c.cfg, c.dirs, c.part("egress"))
 	if err != nil {
@@ -77,7 +76,7 @@ func nameServers(flag string, list []string) (servers []netip.AddrPort, err erro
 		}
 		ap, err := netip.ParseAddrPort(text)
 		if err != nil {
-			return nil, fmt.Errorf("--%s has %q; it must be an address, with a port where that is not 53", flag, text)
+			return nil, fmt.Errorf("--%s has %q; it must be an address, optionally with a port, 53 by default", flag, text)
 		}
 		servers = append(servers, ap)
 	}

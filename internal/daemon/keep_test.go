@@ -14,7 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// What can't be removed of one service keeps nothing of another.
+// A failure to remove the logs of one service does not keep those of another.
 func TestKeeperGoesOn(t *testing.T) {
 	t.Parallel()
 	k := keeper{log: slog.New(slog.DiscardHandler)}
@@ -36,7 +36,7 @@ func TestKeeperGoesOn(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	const bad = ".." // no directory of logs has the name
+	const bad = ".." // not a valid name of a directory of logs
 	good := slipway.NewID()
 	if _, err := k.logs.Append(t.Context(), logs.Stream{Service: good, Name: "instance/a"}, []logs.Line{{At: time.Now(), Kind: logs.Stdout, Text: "x"}}); err != nil {
 		t.Fatal(err)

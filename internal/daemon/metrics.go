@@ -9,7 +9,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// measureLimit bounds what reading the usage of instances adds to a scrape.
+// measureLimit is the longest that reading the usage of instances may take in a
+// scrape.
 const measureLimit = 5 * time.Second
 
 // callMetrics counts API calls.

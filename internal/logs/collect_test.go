@@ -79,7 +79,7 @@ func TestCollect(t *testing.T) {
 	})
 }
 
-// TestCollectRests counts how often a silent instance is looked at.
+// TestCollectRests counts the polls of a silent instance.
 func TestCollectRests(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -104,8 +104,8 @@ func TestCollectRests(t *testing.T) {
 	})
 }
 
-// TestCollectOverCrashes kills the collector again and again, tears the last
-// segment as a crash may, and goes on in a new process.
+// TestCollectOverCrashes kills the collector repeatedly, tears the last segment as a
+// crash may, and continues in a new process.
 func TestCollectOverCrashes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5) {
@@ -192,7 +192,7 @@ func (s *source) Output(_ context.Context, _ string, from int64) ([]runtime.Chun
 	return out, from, nil
 }
 
-// tearAt cuts the stream's newest segment off anywhere.
+// tearAt truncates the stream's newest segment anywhere.
 func tearAt(t *testing.T, dir string, rnd *rand.Rand) {
 	t.Helper()
 	plain, err := filepath.Glob(filepath.Join(dir, service, "instance", "a", "*.log"))
@@ -240,7 +240,7 @@ func TestCollectGap(t *testing.T) {
 	})
 }
 
-// endless writes as fast as it is read, without a newline.
+// endless writes without newlines as fast as it is read.
 type endless struct {
 	mu   sync.Mutex
 	read int64
@@ -249,7 +249,7 @@ type endless struct {
 func (e *endless) Output(_ context.Context, _ string, from int64) ([]runtime.Chunk, int64, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	// What a gigabyte a second has overwritten since.
+	// What a gigabyte a second has overwritten in between.
 	from += 16 << 20
 	data := []byte(strings.Repeat("\x80", 1<<20))
 	e.read += int64(len(data))
@@ -292,7 +292,7 @@ func TestCollectUnwritable(t *testing.T) {
 		c.Follow(service, "a")
 		time.Sleep(2 * time.Second)
 		blocked := filepath.Join(dir, service)
-		if err := os.WriteFile(blocked, nil, 0o600); err != nil { // no directory can be made here
+		if err := os.WriteFile(blocked, nil, 0o600); err != nil { // no directory can be created here
 			t.Fatal(err)
 		}
 		src.write(false, "", "lost")

@@ -22,7 +22,7 @@ func cutAll(c *cutter, chunks ...runtime.Chunk) []Line {
 
 func TestCutSplitsLongLines(t *testing.T) {
 	t.Parallel()
-	// A character lies across the bound: it goes to the second part whole.
+	// A character crosses the limit: all of it goes to the second part.
 	text := strings.Repeat("x", MaxLine-1) + "ü" + strings.Repeat("y", 10)
 	for _, size := range []int{1, 7, 4096, len(text) + 1} {
 		c := newCutter(Position{})
@@ -99,8 +99,8 @@ func TestCutFlushesOldBeginnings(t *testing.T) {
 	}
 }
 
-// writer makes random output of an application: lines on stdout and stderr,
-// written in pieces that are mixed.
+// writer generates random output of an application: lines on stdout and stderr,
+// written in interleaved pieces.
 type writer struct {
 	rnd    *rand.Rand
 	chunks []runtime.Chunk
@@ -145,8 +145,8 @@ func (w *writer) from(pos int64) []runtime.Chunk {
 	return list
 }
 
-// TestCutResumes dies after every possible line and goes on from what that
-// line says: no line may be lost, doubled or changed.
+// TestCutResumes stops after every possible line and continues at the line's
+// position: no line may be lost, duplicated or changed.
 func TestCutResumes(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(30) {

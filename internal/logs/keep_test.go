@@ -104,7 +104,7 @@ func TestLimitOfAge(t *testing.T) {
 	if n, streams := size(t, s, service); n != 0 || streams != 0 {
 		t.Errorf("%d bytes in %d streams are left after a day", n, streams)
 	}
-	fill(t, s, 10, "instance/a") // the directory went away under the appender
+	fill(t, s, 10, "instance/a") // the appender's directory was removed
 	if n := len(read(t, s, logs.Query{})); n != 10 {
 		t.Errorf("%d of 10 lines are there", n)
 	}
@@ -134,7 +134,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestSealIsRepeatable finds what a crash leaves at each point of sealing.
+// TestSealIsRepeatable seals what a crash leaves at each point of sealing.
 func TestSealIsRepeatable(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -32,7 +32,7 @@ func newStore(t *testing.T, cfg logs.Config) *logs.Store {
 	}
 	cfg.Log = quiet
 	if cfg.MaxAge == 0 {
-		cfg.MaxAge = 100 * 365 * 24 * time.Hour // tests write lines of long ago
+		cfg.MaxAge = 100 * 365 * 24 * time.Hour // tests write old lines
 	}
 	s, err := logs.New(cfg)
 	if err != nil {
@@ -175,8 +175,8 @@ func TestQuery(t *testing.T) {
 	}
 }
 
-// TestAgainstModel appends, seals, reopens and tears at random and compares
-// what is read with a list.
+// TestAgainstModel appends, seals, reopens and tears at random, and compares the
+// lines that are read with a list.
 func TestAgainstModel(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
@@ -258,7 +258,7 @@ func (m *model) compare(t *testing.T, s *logs.Store, rnd *rand.Rand) {
 	})
 	if q.Tail > 0 {
 		all = all[max(0, len(all)-q.Tail):]
-		// Which of several lines of one time are left out is open.
+		// Any of several lines with one time may be left out.
 		if got := read(t, s, q); len(got) != len(all) || len(got) > 0 && !got[0].At.Equal(all[0].At) {
 			t.Fatalf("tail of all streams has %d lines, want %d", len(got), len(all))
 		}
@@ -267,7 +267,7 @@ func (m *model) compare(t *testing.T, s *logs.Store, rnd *rand.Rand) {
 	mustEqual(t, q, all, read(t, s, q))
 }
 
-// mustEqual spares cmp, which is slow on long lists, where nothing differs.
+// mustEqual uses cmp only for lists that differ, since it is slow on long ones.
 func mustEqual(t *testing.T, q logs.Query, want, got []logs.Line) {
 	t.Helper()
 	if !slices.Equal(want, got) {
@@ -318,8 +318,8 @@ func TestFollow(t *testing.T) {
 			break
 		}
 		got = append(got, l.Text)
-		// Each line calls for the next one, so that it is read as it comes:
-		// over rotations, sealed segments and new streams.
+		// Reading a line appends the next one, so that each is read as it comes,
+		// across rotations, sealed segments and new streams.
 		switch {
 		case len(got) < 10:
 		case next == 600:

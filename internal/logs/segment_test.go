@@ -36,15 +36,15 @@ func record(t testing.TB, l Line) []byte {
 	return b
 }
 
-// walk reads c in both directions and from the middle; none of it may fail to
-// end, and both directions must see the same lines.
+// walk reads c in both directions and from the middle. All must end, and both
+// directions must find the same lines.
 func walk(t *testing.T, c content) {
 	t.Helper()
 	var forth int
 	for off := int64(0); ; {
 		lines, next, err := c.block(off)
 		if err != nil {
-			return // a damaged frame is an error, no more
+			return // a damaged frame is only an error
 		}
 		if len(lines) == 0 {
 			break
@@ -119,7 +119,7 @@ func FuzzSealedSegment(f *testing.F) {
 	for _, n := range []int{0, 1, 5000} {
 		f.Add(sealedBytes(f, bytes.Repeat(record(f, Line{At: at, Kind: Stdout, Text: "hello", Next: 6}), n)))
 	}
-	// An index that claims more than there is.
+	// An index that claims more than the file has.
 	f.Add(indexFrame(bytes.Repeat([]byte{0xff}, 3*entryBytes)))
 	f.Add([]byte(footerMagic))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -161,7 +161,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestSeek compares the binary search with a look at every line.
+// TestSeek compares the binary search with a linear one.
 func TestSeek(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)

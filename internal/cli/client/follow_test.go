@@ -13,9 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// script is an operation that goes through one status per ListOperations.
+// script is an operation that advances by one status with each ListOperations.
 type script struct {
-	statuses []any // a status, or an error for a server that is away
+	statuses []any // a status, or an error for a server that does not answer
 	asked    int
 	lines    map[string]string // token → reply of GetLogEvents
 }
@@ -34,7 +34,7 @@ func (s *script) calls() calls {
 			if in["logGroupName"] != "/aws/apprunner/shop/0123456789abcdef0123456789abcdef/service" {
 				return fmt.Errorf("unexpected group %v", in["logGroupName"])
 			}
-			if s.asked < 2 { // the stream comes into being with the first line
+			if s.asked < 2 { // the stream is created with the first line
 				return `{"logStreams":[{"logStreamName":"events"}]}`
 			}
 			return `{"logStreams":[{"logStreamName":"events"},{"logStreamName":"pause/op"}]}`
@@ -60,7 +60,7 @@ func TestFollow(t *testing.T) {
 			statuses: []any{"PENDING", "IN_PROGRESS", away, away, "IN_PROGRESS", "SUCCEEDED"},
 			lines: map[string]string{
 				"": `{"events":[{"timestamp":1,"message":"a"}],"nextForwardToken":"1"}`,
-				// The next lines are there in two pages by the next look.
+				// The next poll finds the next lines in two pages.
 				"1": `{"events":[{"timestamp":2,"message":"b"}],"nextForwardToken":"2"}`,
 				"2": `{"events":[{"timestamp":3,"message":"c"}],"nextForwardToken":"3"}`,
 			},

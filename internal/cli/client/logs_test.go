@@ -60,7 +60,7 @@ func TestLogsErrors(t *testing.T) {
 	}
 }
 
-// An answer may hold fewer lines than were asked for, though there are more.
+// A reply may have fewer lines than requested although there are more.
 func TestTailPages(t *testing.T) {
 	t.Parallel()
 	pages := map[any]string{
@@ -159,9 +159,9 @@ func (j *journal) filter(in map[string]any) any {
 	return string(b)
 }
 
-// TestFollowShowsEachLineOnce lets lines come in bursts, several in one
-// millisecond and equal ones among them, from streams that lag behind each
-// other by less than the overlap.
+// TestFollowShowsEachLineOnce writes lines in bursts, several in one millisecond and
+// some of them equal, to streams that lag behind each other by less than the
+// overlap.
 func TestFollowShowsEachLineOnce(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5) {

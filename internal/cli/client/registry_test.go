@@ -17,7 +17,7 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// registryServer serves a registry that knows one access key.
+// registryServer serves a registry with one access key.
 func registryServer(t *testing.T, secret string) *client.Client {
 	t.Helper()
 	handler := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

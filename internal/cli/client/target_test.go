@@ -10,7 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 )
 
-// env makes a getenv of pairs.
+// env returns a getenv function for the pairs.
 func env(pairs ...string) func(string) string {
 	return func(name string) string {
 		for i := 0; i+1 < len(pairs); i += 2 {
@@ -167,7 +167,7 @@ func TestIdentityProblems(t *testing.T) {
 	}
 }
 
-// TestNoKeysAnywhere cannot run beside others: the SDK reads the process's own
+// TestNoKeysAnywhere cannot run in parallel: the SDK reads the process's
 // environment.
 func TestNoKeysAnywhere(t *testing.T) {
 	for _, name := range []string{"HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"} {

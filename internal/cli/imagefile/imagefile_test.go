@@ -209,8 +209,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestSavedLayers shows that layers are taken as they are, that equal ones may
-// be links, as Docker writes them, and that a damaged one is refused.
+// TestSavedLayers checks that layers are not changed, that equal layers may be
+// links, as Docker writes them, and that a damaged layer is refused.
 func TestSavedLayers(t *testing.T) {
 	t.Parallel()
 	layer := imagetest.Tar(t, imagetest.Text("etc/motd", "hello"))
