@@ -19,12 +19,12 @@ type Collector struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
-// maxCollecting is how many connections one instance may have to a collector.
+// maxForwarded is how many connections one instance may have to a collector.
 // An exporter holds one.
-const maxCollecting = 16
+const maxForwarded = 16
 
-// collecting forwards connections of one instance to the collectors.
-type collecting struct {
+// traceForwarder forwards connections of one instance to the collectors.
+type traceForwarder struct {
 	listeners []net.Listener
 	cancel    context.CancelFunc
 	work      sync.WaitGroup
@@ -38,8 +38,8 @@ func (d *Driver) collect(in *instance, netns *os.File) error {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(d.boot)
-	c := &collecting{cancel: cancel}
-	slots := make(chan struct{}, maxCollecting)
+	c := &traceForwarder{cancel: cancel}
+	slots := make(chan struct{}, maxForwarded)
 	for _, to := range d.cfg.Collectors {
 		if to.Port == in.spec.Port {
 			continue
@@ -59,7 +59,7 @@ func (d *Driver) collect(in *instance, netns *os.File) error {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.collecting = c
+	in.traces = c
 	return nil
 }
 
@@ -76,7 +76,7 @@ func (d *Driver) listenInside(netns *os.File, at netip.AddrPort) (l net.Listener
 }
 
 // serve takes connections to the collector until the listener is closed.
-func (c *collecting) serve(ctx context.Context, l net.Listener, to Collector, slots chan struct{}) {
+func (c *traceForwarder) serve(ctx context.Context, l net.Listener, to Collector, slots chan struct{}) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -125,7 +125,7 @@ func closeWrite(c net.Conn) {
 }
 
 // stop closes the ports and all connections.
-func (c *collecting) stop() {
+func (c *traceForwarder) stop() {
 	if c == nil {
 		return
 	}

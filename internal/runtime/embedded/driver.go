@@ -278,8 +278,8 @@ func (d *Driver) release() {
 			in.process.release()
 			in.process = nil
 		}
-		c := in.collecting
-		in.collecting = nil
+		c := in.traces
+		in.traces = nil
 		in.mu.Unlock()
 		c.stop()
 		in.close()

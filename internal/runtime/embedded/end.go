@@ -22,8 +22,8 @@ func (d *Driver) ended(in *instance) {
 	d.ends.Go(func() {
 		in.mu.Lock()
 		p := in.process
-		c := in.collecting
-		in.process, in.collecting = nil, nil
+		c := in.traces
+		in.process, in.traces = nil, nil
 		in.mu.Unlock()
 
 		c.stop()
@@ -50,7 +50,7 @@ func (d *Driver) recordExit(in *instance, killed string) {
 	exit := d.exit(in, killed)
 	in.mu.Lock()
 	if exit.Reason == "" && exit.Signal == "SIGKILL" {
-		exit.Reason = in.because
+		exit.Reason = in.killReason
 	}
 	in.exit, in.pid = exit, 0
 	in.mu.Unlock()

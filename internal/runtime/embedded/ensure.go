@@ -85,7 +85,7 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 		err = d.register(s, in)
 	}
 	if err != nil {
-		in.collecting.stop()
+		in.traces.stop()
 		s.discard()
 		d.discardInstance(in)
 		return err

@@ -47,14 +47,14 @@ type instance struct {
 
 	done chan struct{} // closed once it is known to have ended, with exit set
 
-	mu      sync.Mutex // guards what follows
-	process *process   // nil once it has ended
-	pid     int        // of the application in this process's namespace; 0: not looked up yet
-	started *handoff.Started
-	exit    *slipway.Exit
-	because string // why the driver killed it; "" if it did not
+	mu         sync.Mutex // guards what follows
+	process    *process   // nil once it has ended
+	pid        int        // of the application in this process's namespace; 0: not looked up yet
+	started    *handoff.Started
+	exit       *slipway.Exit
+	killReason string // why the driver killed it; "" if it did not
 
-	collecting *collecting // nil while it has no collectors
+	traces *traceForwarder // nil while it has no collectors
 
 	output output
 }
@@ -200,11 +200,11 @@ func (in *instance) application() (pid, number int, err error) {
 	return pid, in.started.PID, nil
 }
 
-// killedBecause sets the reason for which the instance is about to be killed.
-func (in *instance) killedBecause(reason string) {
+// setKillReason sets the reason for which the instance is about to be killed.
+func (in *instance) setKillReason(reason string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.because = reason
+	in.killReason = reason
 }
 
 // signal sends a signal to the application.

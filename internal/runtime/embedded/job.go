@@ -208,7 +208,7 @@ func (d *Driver) killJob(ctx context.Context, j *job) error {
 	if !j.alive() {
 		return nil
 	}
-	j.killedBecause(fmt.Sprintf("it exceeded its time limit of %v", j.want.Timeout))
+	j.setKillReason(fmt.Sprintf("it exceeded its time limit of %v", j.want.Timeout))
 	j.timedOut = true
 	if err := d.terminate(ctx, j.instance, 0); err != nil {
 		return d.killAll(j)

@@ -31,9 +31,9 @@ type spawner struct {
 	cmd  *exec.Cmd
 }
 
-// answerTime is how long the spawner may take to answer. It takes milliseconds;
+// spawnTimeout is how long the spawner may take to answer. It takes milliseconds;
 // this guards against waiting for ever.
-const answerTime = 30 * time.Second
+const spawnTimeout = 30 * time.Second
 
 // spawn starts an init with these files as its descriptors from FDControl on,
 // and the cgroup's directory last if the request says so. It returns the
@@ -65,7 +65,7 @@ func (s *spawner) ask(request handoff.Spawn, files []*os.File) (int, *os.File, e
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	if err := s.conn.SetDeadline(time.Now().Add(answerTime)); err != nil {
+	if err := s.conn.SetDeadline(time.Now().Add(spawnTimeout)); err != nil {
 		return 0, nil, err
 	}
 	if _, _, err := s.conn.WriteMsgUnix(request.Append(nil), unix.UnixRights(fds...), nil); err != nil {

@@ -68,9 +68,9 @@ func (d *Driver) stop(ctx context.Context, id string, grace time.Duration) (*ins
 	return in, nil
 }
 
-// lastWords is how long an init has, once its application has been killed, to save
+// killGrace is how long an init has, once its application has been killed, to save
 // the output and record the end.
-const lastWords = 2 * time.Second
+const killGrace = 2 * time.Second
 
 // terminate asks the application to end, kills it once grace is over, and waits
 // until nothing of the instance lives.
@@ -80,13 +80,13 @@ func (d *Driver) terminate(ctx context.Context, in *instance, grace time.Duratio
 		if over, err := in.await(ctx, grace); over || err != nil {
 			return err
 		}
-		in.killedBecause(fmt.Sprintf("it did not end within %v of its stop signal", grace))
+		in.setKillReason(fmt.Sprintf("it did not end within %v of its stop signal", grace))
 	}
 	// Kill only the application first: its init then records the end.
 	if in.alive() {
 		d.signal(in, unix.SIGKILL)
 	}
-	if over, err := in.await(ctx, lastWords); over || err != nil {
+	if over, err := in.await(ctx, killGrace); over || err != nil {
 		return err
 	}
 	// Kill the init if it does not.
