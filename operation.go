@@ -12,11 +12,11 @@ type Operation struct {
 	Input     Input
 
 	Status   OperationStatus
-	Step     string // name of the current step
-	State    []byte // JSON that steps save for later steps
-	Cause    string // why it failed; "" otherwise
-	Cancel   string // why it was cancelled; "" otherwise
-	Attempt  int    // tries of the current step so far
+	Step     string       // name of the current step
+	State    []byte       // JSON that steps save for later steps
+	Cause    string       // why it failed; "" otherwise
+	Cancel   Cancellation // zero unless somebody cancelled it
+	Attempt  int          // tries of the current step so far
 	Deadline time.Time
 
 	Owner      string
@@ -26,11 +26,39 @@ type Operation struct {
 	CreatedAt, StartedAt, UpdatedAt, EndedAt time.Time
 }
 
+// Irrevocable returns why an operation in progress can't be cancelled, "" if it
+// can. active is the service's active release; zero if it has none. A deployment
+// is irrevocable once its release serves: a rollback would lose the requests that
+// the release has in flight.
+func (o Operation) Irrevocable(active Release) string {
+	switch {
+	case o.Kind == DeleteService:
+		return "a deletion has no rollback"
+	case active.Operation == o.ID:
+		return "its new version already serves all new requests; to go back, update the service"
+	}
+	return ""
+}
+
 // Input is what an operation is to bring about.
 type Input struct {
 	// Spec is the specification to deploy: the service's next one for a creation
 	// or an update, nil for other kinds.
 	Spec *Spec
+}
+
+// Cancellation is the request to cancel an operation.
+type Cancellation struct {
+	By string // ARN of the user who asked
+	At time.Time
+}
+
+// Requested reports whether somebody has asked.
+func (c Cancellation) Requested() bool { return c.By != "" }
+
+// String says so for people, as the cause of an operation's end.
+func (c Cancellation) String() string {
+	return "cancelled by " + c.By + " at " + c.At.UTC().Format(time.RFC3339)
 }
 
 // OperationKind is App Runner's operation type.

@@ -340,6 +340,19 @@ func specOf(image string) slipway.Spec {
 // run requests the operation, waits for its end and checks it.
 func (c testOperation) run(t *testing.T, st *store.Store, service string) {
 	t.Helper()
+	op := c.end(t, st, service)
+	if op.Status != c.status || op.Cause != c.cause {
+		t.Errorf("%s of %q ended %s at %q with cause %q, want %s with %q", c.kind, c.image, op.Status, op.Step, op.Cause, c.status, c.cause)
+	}
+	if op.EndedAt.IsZero() || op.EndedAt.Before(op.StartedAt) {
+		t.Errorf("%s started %v and ended %v", c.kind, op.StartedAt, op.EndedAt)
+	}
+	c.check(t, st, service)
+}
+
+// end requests the operation and returns it after its end.
+func (c testOperation) end(t *testing.T, st *store.Store, service string) slipway.Operation {
+	t.Helper()
 	op := slipway.Operation{ID: slipway.NewID(), ServiceID: service, Kind: c.kind, CreatedAt: time.Now()}
 	if c.image != "" {
 		spec := specOf(c.image)
@@ -358,13 +371,7 @@ func (c testOperation) run(t *testing.T, st *store.Store, service string) {
 		}
 	}
 	time.Sleep(time.Minute) // for the fake fleet to finish
-	if op.Status != c.status || op.Cause != c.cause {
-		t.Errorf("%s of %q ended %s at %q with cause %q, want %s with %q", c.kind, c.image, op.Status, op.Step, op.Cause, c.status, c.cause)
-	}
-	if op.EndedAt.IsZero() || op.EndedAt.Before(op.StartedAt) {
-		t.Errorf("%s started %v and ended %v", c.kind, op.StartedAt, op.EndedAt)
-	}
-	c.check(t, st, service)
+	return op
 }
 
 func (c testOperation) check(t *testing.T, st *store.Store, service string) {

@@ -47,9 +47,16 @@ func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 	return p.logEvent(tx, op, now, operationStream, fmt.Sprintf("Deployment Artifact: [Repo Type: ECR], [Image URL: %s]", source.ImageIdentifier(spec.Source)))
 }
 
-// onRollback writes why the operation failed.
+// onRollback writes why the operation failed, or who cancelled it.
 func (p *Plans) onRollback(tx *store.Tx, op *slipway.Operation) error {
 	now, reason := op.UpdatedAt, strings.TrimSuffix(op.Cause, ".")
+	if op.Cancel.Requested() {
+		line, err := cancelMessage(op)
+		if err != nil {
+			return err
+		}
+		return p.logEvent(tx, op, now, bothStreams, line)
+	}
 	if op.Step == "healthy" {
 		if err := p.logUnhealthy(tx, op, now); err != nil {
 			return err

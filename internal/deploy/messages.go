@@ -60,6 +60,26 @@ var messages = map[slipway.OperationKind]messageSet{
 // Stream returns the name of the log stream of an operation.
 func Stream(op slipway.Operation) string { return messages[op.Kind].stream + "/" + op.ID }
 
+// cancelMessage says who cancelled an operation and what its rollback does.
+func cancelMessage(op *slipway.Operation) (string, error) {
+	switch op.Kind {
+	case slipway.PauseService:
+		return "The pause was cancelled by " + op.Cancel.By + "; routing requests to the service again.", nil
+	case slipway.ResumeService:
+		return "The resume was cancelled by " + op.Cancel.By + "; the service stays paused.", nil
+	case slipway.DeleteService: // the API accepts no request for it
+		return "The deletion was cancelled by " + op.Cancel.By + ".", nil
+	}
+	st, err := load(op)
+	if err != nil {
+		return "", err
+	}
+	if st.Previous == "" {
+		return "The deployment was cancelled by " + op.Cancel.By + "; there is no previous version to roll back to.", nil
+	}
+	return "The deployment was cancelled by " + op.Cancel.By + "; rolling back to the previous version.", nil
+}
+
 // logEvent writes a line to streams in tx, with the change that it reports.
 func (p *Plans) logEvent(tx *store.Tx, op *slipway.Operation, now time.Time, to streams, line string) error {
 	e := slipway.Event{ServiceID: op.ServiceID, Operation: op.ID, At: now, Text: line}

@@ -18,10 +18,10 @@ var (
 	errLeaseLost = store.ErrLeaseLost
 )
 
-// cancelled is the cause when somebody asked to cancel the operation.
-type cancelled struct{ reason string }
+// cancelled is the error of an operation that somebody has cancelled.
+type cancelled struct{ slipway.Cancellation }
 
-func (c cancelled) Error() string { return "cancelled: " + c.reason }
+func (c cancelled) Error() string { return c.String() }
 
 // Config is what an Engine needs.
 type Config struct {
@@ -45,8 +45,8 @@ type Engine struct {
 	cfg   Config
 	slots chan struct{}
 
-	mu     sync.Mutex // guards nudges
-	nudges map[string]chan struct{}
+	mu      sync.Mutex         // guards workers
+	workers map[string]*worker // by service
 }
 
 // New checks cfg and returns an engine. It starts nothing; see Run.
@@ -63,7 +63,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Limit == 0 {
 		cfg.Limit = 512
 	}
-	return &Engine{cfg: cfg, slots: make(chan struct{}, cfg.Limit), nudges: map[string]chan struct{}{}}, nil
+	return &Engine{cfg: cfg, slots: make(chan struct{}, cfg.Limit), workers: map[string]*worker{}}, nil
 }
 
 // Run claims and executes operations until ctx ends. It then releases its
@@ -73,6 +73,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer requests.Close()
 	observed := e.cfg.Store.Watch(store.Instances | store.Drains)
 	defer observed.Close()
+	cancels := e.cfg.Store.Watch(store.Cancels)
+	defer cancels.Close()
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(errShutdown)
 	var workers sync.WaitGroup
@@ -90,19 +92,22 @@ func (e *Engine) Run(ctx context.Context) error {
 			requests.Take()
 			e.claimAll(ctx, &workers, true)
 		case <-observed.C:
-			e.nudge(observed.Take())
+			e.nudge(observed.Take(), func(w *worker) chan struct{} { return w.nudge })
+		case <-cancels.C:
+			e.nudge(cancels.Take(), func(w *worker) chan struct{} { return w.renew })
+			e.claimCancelled(ctx, &workers)
 		}
 	}
 }
 
-// nudge wakes the workers of the services with these ids.
-func (e *Engine) nudge(ids []string) {
+// nudge sends to a channel of each worker of the services with these ids.
+func (e *Engine) nudge(ids []string, channel func(*worker) chan struct{}) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, id := range ids {
-		if c := e.nudges[id]; c != nil {
+		if w := e.workers[id]; w != nil {
 			select {
-			case c <- struct{}{}:
+			case channel(w) <- struct{}{}:
 			default:
 			}
 		}
@@ -118,34 +123,54 @@ func (e *Engine) claimAll(ctx context.Context, workers *sync.WaitGroup, certain 
 		default:
 			return
 		}
-		w, err := e.claim(ctx, certain)
-		if w == nil {
-			<-e.slots
-			if err != nil && ctx.Err() == nil {
-				e.cfg.Log.Error("claim operations", "err", err)
-			}
+		release := func() { <-e.slots }
+		if !e.claimOne(ctx, workers, (*store.Tx).ClaimOperation, certain, release) {
 			return
 		}
-		e.mu.Lock()
-		e.nudges[w.op.ServiceID] = w.nudge
-		e.mu.Unlock()
-		workers.Go(func() {
-			w.execute(ctx)
-			e.mu.Lock()
-			if e.nudges[w.op.ServiceID] == w.nudge {
-				delete(e.nudges, w.op.ServiceID)
-			}
-			e.mu.Unlock()
-			<-e.slots
-		})
 	}
 }
+
+// claimCancelled claims the cancelled operations that nobody executes. They need
+// no slot, since only their rollback is left.
+func (e *Engine) claimCancelled(ctx context.Context, workers *sync.WaitGroup) {
+	for e.claimOne(ctx, workers, (*store.Tx).ClaimCancelledOperation, true, func() {}) {
+	}
+}
+
+// claimOne claims an operation, starts its worker and reports true; false if
+// none is due. It calls release when the worker has ended or there is none.
+func (e *Engine) claimOne(ctx context.Context, workers *sync.WaitGroup, claim claimFunc, certain bool, release func()) bool {
+	w, err := e.claim(ctx, claim, certain)
+	if w == nil {
+		release()
+		if err != nil && ctx.Err() == nil {
+			e.cfg.Log.Error("claim operations", "err", err)
+		}
+		return false
+	}
+	e.mu.Lock()
+	e.workers[w.op.ServiceID] = w
+	e.mu.Unlock()
+	workers.Go(func() {
+		w.execute(ctx)
+		e.mu.Lock()
+		if e.workers[w.op.ServiceID] == w {
+			delete(e.workers, w.op.ServiceID)
+		}
+		e.mu.Unlock()
+		release()
+	})
+	return true
+}
+
+// claimFunc is a claim of the store.
+type claimFunc func(tx *store.Tx, owner string, now, until time.Time) (slipway.Operation, error)
 
 // claim claims one due operation and takes its first steps in the same
 // transaction, which saves a commit. Unless certain, it checks in a read
 // transaction first, so that it takes the writer only when an operation is due.
 // It returns nil when none is due.
-func (e *Engine) claim(ctx context.Context, certain bool) (*worker, error) {
+func (e *Engine) claim(ctx context.Context, claim claimFunc, certain bool) (*worker, error) {
 	if !certain {
 		due := false
 		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(time.Now()); return err })
@@ -153,12 +178,12 @@ func (e *Engine) claim(ctx context.Context, certain bool) (*worker, error) {
 			return nil, err
 		}
 	}
-	w := &worker{Engine: e, nudge: make(chan struct{}, 1)}
-	err := e.claimWith(ctx, w, w.advanceClaimed)
+	w := &worker{Engine: e, nudge: make(chan struct{}, 1), renew: make(chan struct{}, 1)}
+	err := e.claimWith(ctx, w, claim, w.advanceClaimed)
 	if _, failed := errors.AsType[*failure](err); failed {
 		// The failure undid the claim. Claim the operation without its first
 		// steps: the worker meets the failure again and handles it.
-		err = e.claimWith(ctx, w, func(*store.Tx) error { return nil })
+		err = e.claimWith(ctx, w, claim, func(*store.Tx) error { return nil })
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, nil
@@ -174,10 +199,10 @@ func (e *Engine) claim(ctx context.Context, certain bool) (*worker, error) {
 }
 
 // claimWith claims an operation for w and calls first in the same transaction.
-func (e *Engine) claimWith(ctx context.Context, w *worker, first func(*store.Tx) error) error {
+func (e *Engine) claimWith(ctx context.Context, w *worker, claim claimFunc, first func(*store.Tx) error) error {
 	return e.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
 		now := time.Now()
-		if w.op, err = tx.ClaimOperation(e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
+		if w.op, err = claim(tx, e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
 			return err
 		}
 		return first(tx)

@@ -21,6 +21,7 @@ type bench struct {
 	t     *testing.T
 	store *store.Store
 	plan  operation.Plan
+	limit int // of the engines; their default when 0
 	wg    sync.WaitGroup
 }
 
@@ -46,7 +47,7 @@ func inBubble(t *testing.T, plan operation.Plan, f func(b *bench)) {
 func (b *bench) start(owner string) (stop func()) {
 	b.t.Helper()
 	e, err := operation.New(operation.Config{
-		Store: b.store, Owner: owner, Log: slog.New(slog.DiscardHandler),
+		Store: b.store, Owner: owner, Log: slog.New(slog.DiscardHandler), Limit: b.limit,
 		Plan: func(slipway.OperationKind) (operation.Plan, bool) { return b.plan, true },
 	})
 	if err != nil {
@@ -223,12 +224,61 @@ func TestLostLeaseStopsTheOldOwner(t *testing.T) {
 	})
 }
 
-func TestCancelTurnsBack(t *testing.T) {
-	var undone atomic.Bool
+// cancel cancels an operation as the API does.
+func (b *bench) cancel(id string) {
+	b.t.Helper()
+	op := b.read(id)
+	err := b.store.Update(context.Background(), func(tx *store.Tx) error {
+		return tx.CancelOperation(op, slipway.Cancellation{By: "ann", At: time.Now()})
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Every step of an operation ends at once when the operation is cancelled.
+func TestCancelRollsBackAtOnce(t *testing.T) {
+	blocks := func(ctx context.Context, _ *slipway.Operation) error { <-ctx.Done(); return ctx.Err() }
+	fails := func(context.Context, *slipway.Operation) error { return errors.New("connection reset") }
+	for name, step := range map[string]operation.Step{
+		"wait":                 {Name: "healthy", Wait: never},
+		"work":                 {Name: "build", Work: blocks},
+		"work with a limit":    {Name: "build", Work: blocks, Limit: time.Hour},
+		"pause before a retry": {Name: "build", Work: fails},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var restored atomic.Bool
+			plan := operation.Plan{
+				Forward: []operation.Step{step},
+				Rollback: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
+					restored.Store(true)
+					return nil
+				}}},
+			}
+			inBubble(t, plan, func(b *bench) {
+				defer b.start("a")()
+				id := b.ask()
+				time.Sleep(7 * time.Second) // in the third pause of the step that fails
+				b.cancel(id)
+				synctest.Wait()
+				b.expect(id, slipway.OperationFailed, "cancelled by ann at 2000-01-01T00:00:07Z")
+				if !restored.Load() {
+					t.Error("it was not rolled back")
+				}
+			})
+		})
+	}
+}
+
+// A rollback keeps its pauses between attempts after a cancellation.
+func TestCancelledRollbackIsTriedAgain(t *testing.T) {
+	var tries atomic.Int32
 	plan := operation.Plan{
 		Forward: []operation.Step{{Name: "healthy", Wait: never}},
 		Rollback: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error {
-			undone.Store(true)
+			if tries.Add(1) < 3 {
+				return errors.New("disk I/O error")
+			}
 			return nil
 		}}},
 	}
@@ -236,13 +286,47 @@ func TestCancelTurnsBack(t *testing.T) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(time.Second)
-		if err := b.store.Update(context.Background(), func(tx *store.Tx) error { return tx.CancelOperation(id, "enough") }); err != nil {
-			t.Fatal(err)
-		}
+		b.cancel(id)
+		synctest.Wait()
+		b.expect(id, slipway.OperationRollbackInProgress, "cancelled by ann")
 		time.Sleep(time.Minute)
-		b.expect(id, slipway.OperationFailed, "cancelled: enough")
-		if !undone.Load() {
-			t.Error("the way back was not taken")
+		b.expect(id, slipway.OperationFailed, "cancelled by ann")
+	})
+}
+
+// A cancelled operation that nobody has begun takes no step. It does not wait for
+// a slot of the engine.
+func TestCancelBeforeTheBeginning(t *testing.T) {
+	var stepped, began atomic.Int32
+	plan := operation.Plan{
+		Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+			stepped.Add(1)
+			<-ctx.Done()
+			return ctx.Err()
+		}}},
+		Begin: func(*store.Tx, *slipway.Operation) error { began.Add(1); return nil },
+	}
+	inBubble(t, plan, func(b *bench) {
+		id := b.ask()
+		b.cancel(id)
+		b.limit = 1
+		defer b.start("a")()
+		synctest.Wait()
+		b.expect(id, slipway.OperationFailed, "cancelled by ann")
+		if stepped.Load() != 0 || began.Load() == 0 {
+			t.Errorf("%d steps, begun %d times", stepped.Load(), began.Load())
+		}
+		first := b.ask()
+		synctest.Wait()
+		second := b.ask()
+		time.Sleep(time.Minute)
+		b.expect(second, slipway.OperationPending, "")
+		b.cancel(second)
+		synctest.Wait()
+		b.expect(second, slipway.OperationFailed, "cancelled by ann")
+		b.expect(first, slipway.OperationInProgress, "")
+		if stepped.Load() != 1 {
+			t.Errorf("%d steps, want that of the first operation", stepped.Load())
 		}
 	})
 }

@@ -23,7 +23,8 @@ const (
 type worker struct {
 	*Engine
 	op      slipway.Operation
-	nudge   chan struct{}
+	nudge   chan struct{} // rows changed that a wait step may read
+	renew   chan struct{} // somebody cancelled the operation
 	log     *slog.Logger
 	pending *Step  // the work or wait step that advanceClaimed stopped at; next takes it
 	waiting string // what the current wait step reported missing last
@@ -42,9 +43,15 @@ func (f *failure) Unwrap() error { return f.err }
 func (w *worker) execute(parent context.Context) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	go w.keepLease(ctx, cancel, w.op.ID, w.op.Fence)
+	forward, endSteps := context.WithCancelCause(ctx) // ends when somebody cancels the operation
+	defer endSteps(nil)
+	go w.keepLease(ctx, cancel, endSteps, w.op.ID, w.op.Fence)
 	for w.op.Status.Live() {
-		err := w.next(ctx)
+		steps := forward
+		if w.op.Status == slipway.OperationRollbackInProgress {
+			steps = ctx
+		}
+		err := w.next(steps)
 		if w.killed {
 			return
 		}
@@ -59,7 +66,7 @@ func (w *worker) execute(parent context.Context) {
 			w.releaseLease()
 			return
 		default:
-			w.handleError(ctx, err)
+			w.handleError(ctx, steps, err)
 		}
 	}
 	if err := w.cfg.Store.Sync(); err != nil { // an end that clients saw must survive a power loss
@@ -69,17 +76,18 @@ func (w *worker) execute(parent context.Context) {
 
 // handleError retries the step or rolls the operation back if the step failed.
 // Any other error comes from the database: the worker waits for it to recover.
-func (w *worker) handleError(ctx context.Context, err error) {
-	if c, ok := errors.AsType[cancelled](context.Cause(ctx)); ok {
-		err = &failure{step: w.op.Step, err: Fatal(c)}
-	}
+// steps is the context of the steps, which a cancellation of the operation ends.
+func (w *worker) handleError(ctx, steps context.Context, err error) {
 	f, ok := errors.AsType[*failure](err)
+	if c, stopped := errors.AsType[cancelled](context.Cause(steps)); stopped && (ok || errors.Is(err, c)) {
+		f, ok = &failure{step: w.op.Step, err: Fatal(c)}, true
+	}
 	if !ok {
 		w.log.Error("cannot save operation, will retry", "step", w.op.Step, "err", err)
 		loop.Pause(ctx, storeBackoff)
 		return
 	}
-	if err := w.handleFailure(ctx, f); err != nil && !errors.Is(err, errLeaseLost) {
+	if err := w.handleFailure(steps, f); err != nil && !errors.Is(err, errLeaseLost) {
 		w.log.Error("cannot save failure of operation, will retry", "step", f.step, "err", err)
 		loop.Pause(ctx, storeBackoff)
 	}
@@ -106,6 +114,9 @@ func (w *worker) advance() (pending *Step, err error) {
 	op := w.op
 	// The transaction ignores cancellation: an edit is short and completes.
 	err = w.update(op, func(tx *store.Tx) error {
+		if w.op.Cancel, err = tx.CancellationOf(op.ID); err != nil {
+			return err
+		}
 		op, pending, err = w.advanceIn(tx)
 		return err
 	})
@@ -132,7 +143,9 @@ func (w *worker) advanceClaimed(tx *store.Tx) error {
 }
 
 // advanceIn starts the operation if it is pending and takes steps until one
-// needs more than the database. It returns the operation as saved.
+// needs more than the database. It returns the operation as saved. It takes no
+// step forward of an operation that is cancelled: since it reads that in the
+// transaction of the steps, no step overtakes a request.
 func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, err error) {
 	op = w.op
 	plan, known := w.cfg.Plan(op.Kind)
@@ -147,6 +160,13 @@ func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, e
 			return op, nil, err
 		}
 		startStep(plan, &op, 0, now)
+		if op.Cancel.Requested() { // begun all the same, so that it can roll back
+			op.UpdatedAt = now
+			return op, nil, tx.SaveOperation(op)
+		}
+	}
+	if op.Cancel.Requested() && op.Status == slipway.OperationInProgress {
+		return op, nil, &failure{step: op.Step, err: Fatal(cancelled{op.Cancel})}
 	}
 	moved, err := w.runSteps(tx, plan, &op, &pending, now)
 	if err != nil || !changed && !moved {
@@ -303,6 +323,9 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 			ready, w.waiting = done || err != nil, waiting
 			return nil // advance gets the same error in its transaction
 		})
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil || ready {
 			return err
 		}
@@ -310,7 +333,7 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 }
 
 // handleFailure records the failure of a step: it retries the step after a
-// pause, or starts the rollback.
+// pause, which ends early with ctx, or starts the rollback.
 func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 	plan, known := w.cfg.Plan(w.op.Kind)
 	final := isFatal(f.err) || w.op.Attempt+1 >= maxAttempts
@@ -326,11 +349,18 @@ func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 		return nil
 	}
 	op := w.op
-	err := w.update(op, func(tx *store.Tx) error {
+	err := w.update(op, func(tx *store.Tx) (err error) {
 		op = w.op
 		now := time.Now()
 		op.UpdatedAt = now
-		if op.Cause == "" {
+		if op.Cancel, err = tx.CancellationOf(op.ID); err != nil {
+			return err
+		}
+		switch {
+		case op.Cause != "": // of the rollback that failed
+		case op.Cancel.Requested():
+			op.Cause = op.Cancel.String()
+		default:
 			op.Cause = f.err.Error()
 		}
 		if op.Status == slipway.OperationRollbackInProgress || !known {
@@ -381,9 +411,11 @@ func (w *worker) checkpoint(point string) error {
 	return err
 }
 
-// keepLease renews the lease after each third of it. It cancels the worker's
-// context when the lease is lost or somebody cancels the operation.
-func (w *worker) keepLease(ctx context.Context, cancel context.CancelCauseFunc, id string, fence int64) {
+// keepLease renews the lease after each third of it, and whenever somebody has
+// cancelled the operation: renewing reads that, too, so that another process's
+// request is seen after a third of the lease. It calls cancel when the lease is
+// lost and endSteps when the operation is cancelled.
+func (w *worker) keepLease(ctx context.Context, cancel, endSteps context.CancelCauseFunc, id string, fence int64) {
 	tick := time.NewTicker(w.cfg.Lease / 3)
 	defer tick.Stop()
 	for {
@@ -391,18 +423,19 @@ func (w *worker) keepLease(ctx context.Context, cancel context.CancelCauseFunc, 
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-w.renew:
 		}
-		var reason string
+		var request slipway.Cancellation
 		err := w.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
-			reason, err = tx.RenewLease(id, fence, time.Now().Add(w.cfg.Lease))
+			request, err = tx.RenewLease(id, fence, time.Now().Add(w.cfg.Lease))
 			return err
 		})
 		switch {
 		case errors.Is(err, store.ErrLeaseLost):
 			cancel(errLeaseLost)
 			return
-		case reason != "":
-			cancel(cancelled{reason})
+		case request.Requested():
+			endSteps(cancelled{request})
 		}
 	}
 }

@@ -20,7 +20,7 @@ const operationColumns = `id, service_id, kind, input, status, step, state, caus
 	owner, fence, lease_until, created_at, started_at, updated_at, ended_at`
 
 func scanOperation(s scanner) (o slipway.Operation, err error) {
-	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, document{&o.Input}, &o.Status, &o.Step, &o.State, &o.Cause, &o.Cancel,
+	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, document{&o.Input}, &o.Status, &o.Step, &o.State, &o.Cause, cancellation{&o.Cancel},
 		&o.Attempt, instant{&o.Deadline}, &o.Owner, &o.Fence, instant{&o.LeaseUntil},
 		instant{&o.CreatedAt}, instant{&o.StartedAt}, instant{&o.UpdatedAt}, instant{&o.EndedAt})
 	return o, err
@@ -61,40 +61,75 @@ func (tx *Tx) OperationsOf(serviceID string, beforeTime time.Time, beforeID stri
 		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), noBound), beforeID, atMost(limit))
 }
 
-// CancelOperation asks a live operation to roll back or end; reason is for people.
-func (tx *Tx) CancelOperation(id, reason string) error {
-	o, err := tx.Operation(id)
-	if err != nil {
-		return err
+// cancellation scans the column cancel: JSON, or "" for none.
+type cancellation struct{ c *slipway.Cancellation }
+
+func (s cancellation) Scan(v any) error {
+	*s.c = slipway.Cancellation{}
+	if v == "" {
+		return nil
 	}
-	tx.touch(o.ServiceID, Operations)
-	_, err = tx.exec(`UPDATE operation SET cancel = $1 WHERE id = $2
-		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS')`, reason, id)
-	return err
+	return document{s.c}.Scan(v)
+}
+
+// CancelOperation asks the engine to roll o back. A request that o has already
+// stays as it is. It returns ErrNotFound if o is at its end or rolls back.
+func (tx *Tx) CancelOperation(o slipway.Operation, c slipway.Cancellation) error {
+	n, err := tx.exec(`UPDATE operation SET cancel = CASE cancel WHEN '' THEN $1 ELSE cancel END
+		WHERE id = $2 AND status IN ('PENDING', 'IN_PROGRESS')`, document{c}, o.ID)
+	if err != nil {
+		return fmt.Errorf("cancel operation %s: %w", o.ID, err)
+	}
+	if n == 0 {
+		return ErrNotFound
+	}
+	tx.touch(o.ServiceID, Operations|Cancels)
+	return nil
+}
+
+// CancellationOf returns the request to cancel an operation; zero if there is
+// none.
+func (tx *Tx) CancellationOf(id string) (slipway.Cancellation, error) {
+	return one(tx, scanCancellation, `SELECT cancel FROM operation WHERE id = $1`, id)
+}
+
+func scanCancellation(s scanner) (c slipway.Cancellation, err error) {
+	return c, s.Scan(cancellation{&c})
 }
 
 // ClaimOperation claims one live operation whose lease has expired, and returns
 // it. The owner holds the lease until the given time. It returns ErrNotFound if
 // there is none.
 func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operation, error) {
-	// The condition is repeated outside the sub-select. Without it, concurrent
-	// claims on PostgreSQL would claim one operation several times.
-	const due = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $2`
-	o, err := one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $3
-		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY lease_until, created_at LIMIT 1) AND `+due+`
-		RETURNING `+operationColumns, owner, nanos(now), nanos(until))
-	return o, err
+	return tx.claimOperation(dueOperation, owner, now, until)
 }
 
-// RenewLease extends the owner's lease until the given time. It returns the reason
-// to cancel the operation, "" if nobody asked to, or ErrLeaseLost.
-func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (cancel string, err error) {
-	cancel, err = one(tx, scanValue[string], `UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
+// ClaimCancelledOperation is ClaimOperation for an operation that somebody has
+// cancelled.
+func (tx *Tx) ClaimCancelledOperation(owner string, now, until time.Time) (slipway.Operation, error) {
+	return tx.claimOperation(dueOperation+` AND cancel <> ''`, owner, now, until)
+}
+
+// dueOperation is the condition of a claim; $2 is the time.
+const dueOperation = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $2`
+
+func (tx *Tx) claimOperation(due, owner string, now, until time.Time) (slipway.Operation, error) {
+	// The condition is repeated outside the sub-select. Without it, concurrent
+	// claims on PostgreSQL would claim one operation several times.
+	return one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $3
+		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY lease_until, created_at LIMIT 1) AND `+due+`
+		RETURNING `+operationColumns, owner, nanos(now), nanos(until))
+}
+
+// RenewLease extends the owner's lease until the given time. It returns the request
+// to cancel the operation, zero if there is none, or ErrLeaseLost.
+func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (c slipway.Cancellation, err error) {
+	c, err = one(tx, scanCancellation, `UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
 		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence)
 	if errors.Is(err, ErrNotFound) {
 		err = ErrLeaseLost
 	}
-	return cancel, err
+	return c, err
 }
 
 // SaveOperation writes the engine's fields of o: status, step, state, cause,

@@ -136,7 +136,6 @@ func callRare(tx *Tx) {
 	operation := filled(reflect.TypeFor[slipway.Operation]()).Interface().(slipway.Operation)
 	tx.InsertService(service)
 	tx.InsertOperation(operation)
-	tx.CancelOperation(operation.ID, "x")
 	tx.bumpRoutes()
 	tx.RoutesSince(0)
 	tx.SetStatus(service.ID, slipway.StatusDeleted, t0)

@@ -6,7 +6,7 @@ import (
 )
 
 // Topic is a set of kinds of change to a service.
-type Topic uint8
+type Topic uint16
 
 const (
 	Operations Topic = 1 << iota // an operation was requested, changed or ended; a deployment is pending
@@ -17,6 +17,7 @@ const (
 	Ingresses                    // the desired state of a VPC ingress connection
 	Events                       // a bus event waits for delivery
 	Domains                      // a custom domain was added, changed or removed
+	Cancels                      // somebody cancelled an operation
 )
 
 // watchers passes changed services to subscribers.
