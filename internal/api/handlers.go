@@ -35,6 +35,8 @@ func (a *API) operations() []gateway.Operation {
 		gateway.Mutate("ResumeService", a.resumeService, on(a, func(in *apprunner.ResumeServiceInput) *string { return in.ServiceArn })),
 		gateway.Mutate("StartDeployment", a.startDeployment, on(a, func(in *apprunner.StartDeploymentInput) *string { return in.ServiceArn })),
 		gateway.Read("ListOperations", a.listOperations, on(a, func(in *apprunner.ListOperationsInput) *string { return in.ServiceArn })),
+		gateway.Mutate("CancelOperation", a.cancelOperation, on(a, func(in *CancelOperationInput) *string { return in.ServiceArn })).At("Slipway.CancelOperation"),
+		gateway.Read("DescribeOperations", a.describeOperations, on(a, func(in *DescribeOperationsInput) *string { return in.ServiceArn })).At("Slipway.DescribeOperations"),
 
 		gateway.Mutate("CreateAutoScalingConfiguration", a.createAutoScaling, creates(a, "autoscalingconfiguration", func(in *apprunner.CreateAutoScalingConfigurationInput) (*string, []types.Tag) {
 			return in.AutoScalingConfigurationName, in.Tags

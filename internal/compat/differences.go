@@ -28,6 +28,11 @@ var differences = []Difference{
 		"There is no AWS console in which to install the provider's app.",
 	},
 	{
+		"Cancelling", "An operation can't be cancelled.",
+		"`slipway ops cancel`, or the call `Slipway.CancelOperation`, rolls an operation back: a creation ends as FAILED and the service as CREATE_FAILED, an update or deployment as ROLLBACK_SUCCEEDED, a resume and a pause as FAILED with the service as before. Once the new version serves, a deployment is no longer cancelled; a deletion never is. `Slipway.DescribeOperations` says who cancelled an operation.",
+		"App Runner's users asked for it (apprunner-roadmap 49). No tag cancels an operation: tags are desired state, which a client such as Terraform would set again.",
+	},
+	{
 		"Traces", "Instances have a trace collector that sends to X-Ray.",
 		"Instances reach the collector that `--otlp-endpoint` names at the same address, http://localhost:4317. OpenTelemetry's variables are set for it unless the image or the user sets them. Without the flag no traces are collected.",
 		"The owner decides where traces go.",
