@@ -154,8 +154,8 @@ func (l *lab) inState(r slipway.Release, s slipway.InstanceState) []slipway.Inst
 func (l *lab) events(r slipway.Release) (texts []string) {
 	l.Helper()
 	if err := l.store.View(l.Context(), func(tx *store.Tx) error {
-		observations, err := tx.Events(r.ServiceID, "events", 0, time.Time{}, time.Time{}, 0)
-		for _, e := range observations {
+		events, err := tx.Events(r.ServiceID, "events", 0, time.Time{}, time.Time{}, 0)
+		for _, e := range events {
 			texts = append(texts, e.Text)
 		}
 		return err
@@ -619,9 +619,9 @@ func liveThrough(l *lab, fp runtimetest.Failpoint) {
 	await("one runs", running(1))
 	l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
 	await("nothing is left", func() bool { return len(l.world.Running("")) == 0 && len(l.rows(r)) == 0 })
-	observations, err := l.fake.List(l.Context())
-	if err != nil || len(observations) > 0 {
-		l.Errorf("the driver still knows %+v (%v)", observations, err)
+	known, err := l.fake.List(l.Context())
+	if err != nil || len(known) > 0 {
+		l.Errorf("the driver still knows %+v (%v)", known, err)
 	}
 }
 

@@ -51,7 +51,7 @@ func (f *Fleet) list(ctx context.Context) {
 	w.listing, w.again = true, false
 	number := w.lists
 	f.workers.Go(func() {
-		observations, err := f.driver.List(ctx)
+		observed, err := f.driver.List(ctx)
 		f.inbox.send(func() {
 			w.listing = false
 			if err != nil {
@@ -60,7 +60,7 @@ func (f *Fleet) list(ctx context.Context) {
 				}
 				return // the next full pass lists again
 			}
-			f.merge(number, observations)
+			f.merge(number, observed)
 			if w.again {
 				f.list(ctx)
 			}
@@ -70,13 +70,13 @@ func (f *Fleet) list(ctx context.Context) {
 
 // merge records what a list showed. What workers reported after the list began is
 // newer and wins.
-func (f *Fleet) merge(number int64, observations []runtime.Observed) {
+func (f *Fleet) merge(number int64, observed []runtime.Observed) {
 	w := &f.observed
 	if !w.known {
 		w.known, w.everything = true, true
 	}
-	seen := make(map[string]bool, len(observations))
-	for _, o := range observations {
+	seen := make(map[string]bool, len(observed))
+	for _, o := range observed {
 		seen[o.ID] = true
 		if at, gone := w.gone[o.ID]; gone && at >= number {
 			continue

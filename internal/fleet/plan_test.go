@@ -51,21 +51,21 @@ func with(f observation, change func(*observation)) observation {
 
 // words describes a decision in one line per action.
 func words(d decision) []string {
-	observations := []string{}
+	actions := []string{}
 	for _, i := range d.put {
-		observations = append(observations, fmt.Sprintf("put %s %s", i.ID, i.State))
+		actions = append(actions, fmt.Sprintf("put %s %s", i.ID, i.State))
 	}
 	for _, i := range d.forget {
-		observations = append(observations, "forget "+i.ID)
+		actions = append(actions, "forget "+i.ID)
 	}
 	for range d.start {
-		observations = append(observations, "start")
+		actions = append(actions, "start")
 	}
 	for _, r := range d.remove {
-		observations = append(observations, "remove "+r.id)
+		actions = append(actions, "remove "+r.id)
 	}
-	slices.Sort(observations)
-	return observations
+	slices.Sort(actions)
+	return actions
 }
 
 func TestPlan(t *testing.T) {
