@@ -40,7 +40,7 @@ func (i *IAM) versions() []gateway.Operation {
 	}
 }
 
-// onPolicy are the permissions required by an operation on a managed policy.
+// onPolicy returns the permission required by an operation on a managed policy.
 func onPolicy[I any](arn func(*I) *string) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		if v := aws.ToString(arn(in)); v != "" {

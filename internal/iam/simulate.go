@@ -26,9 +26,9 @@ func (i *IAM) simulations() []gateway.Operation {
 	}
 }
 
-// simulate decides as the gateway would, for every action on every resource,
-// and names the statement that decides. Tags of the resources and of the user
-// are known; every other condition key is as the call says.
+// simulate decides as the gateway would, for every action on every resource, and
+// names the deciding statement. It knows the tags of the resources and the user;
+// the call gives every other condition key.
 func (i *IAM) simulate(ctx context.Context, _ *gateway.Call, in *iam.SimulatePrincipalPolicyInput) (*iam.SimulatePrincipalPolicyOutput, error) {
 	arn, err := required("policySourceArn", in.PolicySourceArn)
 	if err != nil {

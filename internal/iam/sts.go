@@ -44,8 +44,8 @@ const (
 	usualSession   = 12 * time.Hour
 )
 
-// sessionKept is how long after its end a session is still told apart from one
-// that never was.
+// sessionKept is how long an expired session is kept, so that its caller is told
+// that it expired.
 const sessionKept = 24 * time.Hour
 
 func (i *IAM) getSessionToken(ctx context.Context, call *gateway.Call, in *sts.GetSessionTokenInput) (*sts.GetSessionTokenOutput, error) {

@@ -22,8 +22,8 @@ func (i *IAM) policyTags() []gateway.Operation {
 	}
 }
 
-// permissionsToCreate are the permissions required by a call that makes a resource with tags: setting
-// them is an action of its own.
+// permissionsToCreate returns the permissions required to create a resource with
+// tags: setting them is an action of its own.
 func permissionsToCreate(action, arn string, tags []types.Tag) []gateway.Permission {
 	return gateway.Permission{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
 }

@@ -33,8 +33,8 @@ func (i *IAM) users() []gateway.Operation {
 	}
 }
 
-// onUser are the permissions required by an operation on a user, the caller where the input
-// names none.
+// onUser returns the permission required by an operation on a user, the caller if
+// the input names none.
 func onUser[I any](i *IAM, name func(*I) *string) gateway.Permissions[I] {
 	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		return []gateway.Permission{{Resource: i.userARN(tx, name(in))}}, nil
@@ -130,7 +130,7 @@ func (i *IAM) getUser(ctx context.Context, call *gateway.Call, in *iam.GetUserIn
 	return &out, err
 }
 
-// rootUser is the root user as IAM shows it, as old as its first key.
+// rootUser returns the root user as IAM shows it, created with its first key.
 func (i *IAM) rootUser(tx *store.Tx) (*types.User, error) {
 	u := &types.User{Arn: aws.String("arn:aws:iam::" + i.cfg.Account + ":root"), UserId: &i.cfg.Account, UserName: aws.String(gateway.Root), Path: aws.String("/")}
 	keys, err := tx.AccessKeys(gateway.Root)
@@ -163,7 +163,8 @@ func (i *IAM) listUsers(ctx context.Context, _ *gateway.Call, in *iam.ListUsersI
 	return &out, err
 }
 
-// updateUserPermissions are those of the user there is and of the one there will be.
+// updateUserPermissions requires permission for the user before and after the
+// update.
 func (i *IAM) updateUserPermissions(tx *store.Tx, in *iam.UpdateUserInput) ([]gateway.Permission, error) {
 	u, err := tx.User(aws.ToString(in.UserName))
 	if errors.Is(err, store.ErrNotFound) {
@@ -172,7 +173,7 @@ func (i *IAM) updateUserPermissions(tx *store.Tx, in *iam.UpdateUserInput) ([]ga
 	return []gateway.Permission{{Resource: i.arnOf(u)}, {Resource: i.arnOf(updated(u, in))}}, err
 }
 
-// updated is a user as an update leaves them.
+// updated returns a user after an update.
 func updated(u slipway.User, in *iam.UpdateUserInput) slipway.User {
 	u.Name = cmp.Or(aws.ToString(in.NewUserName), u.Name)
 	u.Path = cmp.Or(aws.ToString(in.NewPath), u.Path)

@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// condition is one key under one operator of a Condition block. All of a
-// statement's must hold.
+// condition is one key under one operator of a Condition block. All conditions of
+// a statement must hold.
 type condition struct {
 	operator operator
 	set      quantifier
 	ifExists bool
 	key      string    // in lower case
-	values   []operand // one must fit
+	values   []operand // one must match
 }
 
 // quantifier is how a key with several values is compared.
@@ -22,8 +22,8 @@ type quantifier uint8
 
 const (
 	single quantifier = iota
-	forAll            // ForAllValues: every value fits, so none does too
-	forAny            // ForAnyValue: some value fits
+	forAll            // ForAllValues: every value matches; true without values
+	forAny            // ForAnyValue: at least one value matches
 )
 
 // conditions reads a Condition block.
@@ -55,7 +55,7 @@ func (p parser) conditions(at string, v any) (list []condition, err error) {
 	return list, nil
 }
 
-// condition reads the name of an operator with what stands before and after.
+// condition reads the name of an operator with its prefix and suffix.
 func (p parser) condition(at, name string) (c condition, err error) {
 	base := name
 	for prefix, set := range map[string]quantifier{"ForAllValues:": forAll, "ForAnyValue:": forAny} {
@@ -75,7 +75,7 @@ func (p parser) condition(at, name string) (c condition, err error) {
 	return c, nil
 }
 
-// comparison reads what a key is compared with.
+// comparison reads the values that a key is compared with.
 func (p parser) comparison(c condition, at, key string, v any) (condition, error) {
 	if err := checkKey(key); err != nil {
 		return c, malformed(at, "The condition key %v.", err)
@@ -112,9 +112,8 @@ func scalar(v any) (string, bool) {
 	return "", false
 }
 
-// holds reports whether the condition holds for a request. A statement's effect
-// decides in doubt: a negated comparison with a variable that has no value
-// never allows.
+// holds reports whether the condition holds for a request. Doubt never allows: a
+// negated comparison with a variable that has no value holds only for a Deny.
 func (c condition) holds(ctx Context, effect Effect) bool {
 	have, there := ctx.lookup(c.key)
 	if c.operator.presence {
@@ -136,7 +135,8 @@ func (c condition) holds(ctx Context, effect Effect) bool {
 	return !slices.ContainsFunc(have, func(v string) bool { return !fits(v) })
 }
 
-// withoutKey is what holds when the request does not have the key.
+// withoutKey reports whether the condition holds if the request does not have the
+// key.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 func (c condition) withoutKey() bool {
 	switch {

@@ -12,19 +12,20 @@ type Context struct{ values map[string][]string }
 // NewContext returns a context without keys.
 func NewContext() Context { return Context{map[string][]string{}} }
 
-// Set gives a key its values, in place of those it had. Without values the key
-// is there and empty, as aws:TagKeys of a call without tags.
+// Set replaces the values of a key. Without values the key is present and empty,
+// as aws:TagKeys is for a call without tags.
 func (c Context) Set(key string, values ...string) {
 	c.values[strings.ToLower(key)] = append([]string{}, values...)
 }
 
-// Add gives a key one more value.
+// Add adds one value to a key.
 func (c Context) Add(key, value string) {
 	k := strings.ToLower(key)
 	c.values[k] = append(c.values[k], value)
 }
 
-// With returns a context that holds the keys of both; those of more win.
+// With returns a context with the keys of both; a key of more replaces the same
+// key.
 func (c Context) With(more Context) Context {
 	both := NewContext()
 	for _, from := range []Context{c, more} {
@@ -35,7 +36,7 @@ func (c Context) With(more Context) Context {
 	return both
 }
 
-// Lookup returns the key's values, and whether the key is there.
+// Lookup returns the key's values, and whether the key is present.
 func (c Context) Lookup(key string) (values []string, ok bool) {
 	return c.lookup(strings.ToLower(key))
 }

@@ -2,21 +2,21 @@ package policy
 
 import "slices"
 
-// Request is one thing that a caller wants to do to one resource.
+// Request is one action of a caller on one resource.
 type Request struct {
 	Action   string // "apprunner:DeleteService"
 	Resource string // an ARN, or "*" where the action knows no resource
 	Context  Context
 }
 
-// Policy is a document and the name by which decisions speak of it: the ARN of
-// a managed policy, the name of an inline one.
+// Policy is a document and its name in decisions: the ARN of a managed policy,
+// the name of an inline one.
 type Policy struct {
 	Name     string
 	Document *Document
 }
 
-// Effect is what a statement does, and what a decision is.
+// Effect is the effect of a statement or of a decision.
 type Effect string
 
 // The effects. The zero value is the implicit denial: no statement applies.
@@ -25,7 +25,7 @@ const (
 	Deny  Effect = "Deny"
 )
 
-// Decision is an answer and its reason.
+// Decision is the result for a request, with its reason.
 type Decision struct {
 	Effect    Effect // Allow, Deny for an explicit denial, "" for an implicit one
 	Policy    string // of the statement that decided; "" for an implicit denial
@@ -33,12 +33,12 @@ type Decision struct {
 	Sid       string // its name, where it has one
 }
 
-// Allowed reports whether the request may be made.
+// Allowed reports whether the request is allowed.
 func (d Decision) Allowed() bool { return d.Effect == Allow }
 
-// Decide answers whether the policies together allow the request. Neither the
-// order of the policies nor that of their statements matters to the effect;
-// where several statements have it, the first is named.
+// Decide decides whether the policies together allow the request. The order of
+// policies and of statements does not change the effect; if several statements
+// have that effect, the decision names the first.
 func Decide(r Request, policies []Policy) Decision {
 	var d Decision
 	for _, p := range policies {
@@ -56,7 +56,7 @@ func Decide(r Request, policies []Policy) Decision {
 	return d
 }
 
-// applies reports whether the statement speaks of the request.
+// applies reports whether the statement applies to the request.
 func (s *statement) applies(r Request) bool {
 	if matchesAction(s.actions, r.Action) == s.notAction {
 		return false

@@ -6,9 +6,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Locate returns where in the text of a document that Parse accepts a statement
-// is: the offsets of its first byte and of the one behind its last. Both are 0
-// when there is no such statement.
+// Locate returns the position of a statement in the text of a document that Parse
+// accepts: the offsets of its first byte and of the byte after its last. Both are
+// 0 if there is no such statement.
 func Locate(text []byte, statement int) (from, to int) {
 	d := jsontext.NewDecoder(bytes.NewReader(text))
 	if _, err := d.ReadToken(); err != nil { // {

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// pattern is a text with wildcards and policy variables, taken apart.
+// pattern is a compiled text with wildcards and policy variables.
 type pattern []token
 
 // token is a piece of a pattern.
@@ -27,10 +27,10 @@ const (
 	variable           // ${key} or ${key, 'default'}
 )
 
-// syntax says what of a pattern is special.
+// syntax says which special elements a pattern has.
 type syntax struct{ wildcards, variables bool }
 
-// compile takes a pattern apart.
+// compile compiles a text to a pattern.
 func compile(s string, x syntax) (pattern, error) {
 	var p pattern
 	var lit strings.Builder
@@ -77,7 +77,7 @@ func compile(s string, x syntax) (pattern, error) {
 	return p, nil
 }
 
-// parseVariable reads what stands between the braces of a variable.
+// parseVariable parses the text between the braces of a variable.
 func parseVariable(s string) (token, error) {
 	key, fallback, defaults := strings.Cut(s, ",")
 	key = strings.TrimSpace(key)
@@ -96,16 +96,16 @@ func parseVariable(s string) (token, error) {
 	return t, nil
 }
 
-// outcome is what came of comparing a value with a pattern.
+// outcome is the result of matching a value.
 type outcome uint8
 
 const (
 	differs    outcome = iota
-	matched            // the value fits
-	unresolved         // a variable of the pattern has no value: nothing fits
+	matched            // the value matches
+	unresolved         // a variable of the pattern has no value: nothing matches
 )
 
-// reach says what a * may span.
+// reach says what a * may match.
 type reach uint8
 
 const (
@@ -118,8 +118,8 @@ const (
 	segments
 )
 
-// match compares a whole value with the pattern. The value of a variable stands
-// for itself: a * in it is no wildcard.
+// match matches a whole value. The value of a variable is literal: a * in it is
+// no wildcard.
 func (p pattern) match(s string, c Context, r reach) outcome {
 	resolved, ok := p.resolve(c)
 	if !ok {
@@ -131,8 +131,8 @@ func (p pattern) match(s string, c Context, r reach) outcome {
 	return differs
 }
 
-// resolve replaces variables by their values. A key that has several values,
-// or none, cannot be one.
+// resolve replaces variables by their values. A key with no value or several
+// values cannot replace one.
 func (p pattern) resolve(c Context) (pattern, bool) {
 	out := p
 	for i, t := range p {
@@ -153,14 +153,14 @@ func (p pattern) resolve(c Context) (pattern, bool) {
 	return out, true
 }
 
-// fits matches with one point of return, the last * passed, which is enough as
-// long as an earlier one could not reach farther; so the time is bounded by the
-// product of both lengths. A * that may not pass a colon gives up there, and an
-// earlier one that may goes on in its place.
+// fits matches with one backtracking point, the last * passed. One is enough
+// because an earlier * that could match no further cannot help, so the time is
+// bounded by the product of both lengths. A * that may not pass a colon gives up
+// at the colon; an earlier * that may pass it continues instead.
 func (p pattern) fits(s string, r reach) bool {
 	type retry struct {
 		token int // behind the *
-		at    int // where in s the * ends, so far
+		at    int // where in s the text of the * ends so far
 	}
 	var free, bound retry // the last * of each kind that was passed
 	free.token, bound.token = -1, -1
@@ -192,7 +192,7 @@ func (p pattern) fits(s string, r reach) bool {
 				}
 			}
 		}
-		switch { // start over from the last * that can take one character more
+		switch { // backtrack to the last * that can match one more character
 		case bound.token >= 0 && bound.at < len(s) && s[bound.at] != ':':
 			bound.at++
 			i, at = bound.token, bound.at
@@ -211,8 +211,8 @@ func (p pattern) endsSegment(i int) bool {
 	return i == len(p) || p[i].kind == literal && !p[i].expanded && strings.HasPrefix(p[i].text, ":")
 }
 
-// matchesAction compares an action with patterns, without regard to letter
-// case; the patterns are in lower case.
+// matchesAction matches an action regardless of letter case; the patterns are in
+// lower case.
 func matchesAction(patterns []pattern, action string) bool {
 	action = strings.ToLower(action)
 	for _, p := range patterns {

@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// on are the permissions required by an operation on the secret that a SecretId means.
+// on returns the permission required by an operation on the secret of a SecretId.
 func on[I any](m *Manager, id func(*I) *string) gateway.Permissions[I] {
 	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
 		arn, err := m.resource(tx, aws.ToString(id(in)))
@@ -24,8 +24,8 @@ func on[I any](m *Manager, id func(*I) *string) gateway.Permissions[I] {
 // tagKeys are the condition keys of a call that sets tags.
 func tagKeys(in []types.Tag) policy.Context { return tags.Set(tagsOf(in)) }
 
-// resource returns the ARN of a secret. One that does not exist has that which
-// its name would begin with, so that who may not know is not told.
+// resource returns the ARN of a secret. An unknown secret has the ARN without the
+// random suffix, so that a denial does not reveal whether the secret exists.
 func (m *Manager) resource(tx *store.Tx, id string) (string, error) {
 	s, err := m.vault.Secret(tx, id)
 	if errors.Is(err, store.ErrNotFound) {

@@ -99,7 +99,8 @@ func (m *Manager) createSecret(ctx context.Context, call *gateway.Call, in *sdk.
 	return &out, err
 }
 
-// insert adds a secret, or returns the one that the same call made before.
+// insert adds a secret, or returns the one that an earlier attempt at the same
+// call added.
 func (m *Manager) insert(tx *store.Tx, s slipway.Secret, version string, v *value) (slipway.Secret, error) {
 	if err := tx.PurgeSecrets(s.CreatedAt); err != nil {
 		return s, err

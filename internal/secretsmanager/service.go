@@ -1,10 +1,10 @@
 // Package secretsmanager answers the operations of AWS Secrets Manager that
-// programs and Terraform use to keep secrets, over what internal/secrets knows
-// of them. RuntimeEnvironmentSecrets of services name these secrets.
+// programs and Terraform use, over the secrets of internal/secrets.
+// RuntimeEnvironmentSecrets of services refer to these secrets.
 //
 // It does not rotate secrets (RotateSecret), replicate them to other regions or
-// use KMS keys: a key that is named is kept as a name, and all values are sealed
-// by internal/seal. Values are in no log and no error.
+// use KMS keys: it stores the name of a key, and internal/seal encrypts all
+// values. No log and no error holds a value.
 //
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/
 package secretsmanager
@@ -24,14 +24,14 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// Config is what the operations need.
+// Config configures the operations.
 type Config struct {
 	Store *store.Store
 	Vault *secrets.Vault
 	Now   func() time.Time // time.Now when nil
 }
 
-// Manager is Secrets Manager's operations.
+// Manager holds Secrets Manager's operations.
 type Manager struct {
 	cfg   Config
 	vault *secrets.Vault
@@ -79,7 +79,7 @@ func (m *Manager) Service() gateway.Service {
 	}
 }
 
-// now is the time for records, in the milliseconds that the wire has.
+// now returns the time for records, in the milliseconds of the wire format.
 func (m *Manager) now() time.Time { return m.cfg.Now().UTC().Truncate(time.Millisecond) }
 
 // Exceptions in the words of Secrets Manager.
@@ -98,7 +98,8 @@ func required(member string) error {
 		"1 validation error detected: Value null at '"+member+"' failed to satisfy constraint: Member must not be null")
 }
 
-// find returns the secret that a SecretId means, also one that is to be deleted.
+// find returns the secret of a SecretId, including one that is scheduled for
+// deletion.
 func (m *Manager) find(tx *store.Tx, id *string) (slipway.Secret, error) {
 	if id == nil {
 		return slipway.Secret{}, required("secretId")
@@ -114,8 +115,8 @@ func (m *Manager) find(tx *store.Tx, id *string) (slipway.Secret, error) {
 	return s, err
 }
 
-// findLiving returns the secret that a SecretId means, unless it is to be
-// deleted.
+// findLiving returns the secret of a SecretId unless it is scheduled for
+// deletion.
 func (m *Manager) findLiving(tx *store.Tx, id *string) (slipway.Secret, error) {
 	s, err := m.find(tx, id)
 	if err == nil && !s.DeletedAt.IsZero() {

@@ -74,8 +74,8 @@ func (m *Manager) untagResource(ctx context.Context, call *gateway.Call, in *sdk
 	})
 }
 
-// getResourcePolicy gives back the policy as text. Who may read a secret is
-// decided by the policies of users alone.
+// getResourcePolicy returns the policy as text. It is not enforced: only the
+// policies of users decide who may read a secret.
 func (m *Manager) getResourcePolicy(ctx context.Context, _ *gateway.Call, in *sdk.GetResourcePolicyInput) (*sdk.GetResourcePolicyOutput, error) {
 	var out sdk.GetResourcePolicyOutput
 	err := m.cfg.Store.View(ctx, func(tx *store.Tx) error {

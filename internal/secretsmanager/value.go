@@ -28,13 +28,13 @@ const (
 	maxStages   = 20    // of a version
 )
 
-// value is a secret's value as a call gives it.
+// value is a secret's value in a call.
 type value struct {
 	binary bool
 	bytes  []byte
 }
 
-// valueOf returns the value that a call gives, nil when it gives none.
+// valueOf returns the value in a call, nil if there is none.
 func valueOf(text *string, bytes []byte) (*value, error) {
 	v := value{bytes: bytes}
 	member := "secretBinary"
@@ -59,8 +59,8 @@ func valueOf(text *string, bytes []byte) (*value, error) {
 	return &v, nil
 }
 
-// versionID returns the id for a new version: the token that makes repeated
-// calls one, which SDKs make up themselves.
+// versionID returns the id for a new version: the request token, which makes
+// repeated calls idempotent. SDKs generate it.
 func versionID(token *string) (string, error) {
 	if token == nil {
 		return slipway.NewUUID(), nil
@@ -72,8 +72,8 @@ func versionID(token *string) (string, error) {
 	return *token, nil
 }
 
-// put adds a version with its stages. A version of this id that is there already
-// with the same value is left as it is.
+// put adds a version with its stages. An existing version of this id with the
+// same value stays unchanged.
 func (m *Manager) put(tx *store.Tx, s slipway.Secret, id string, v value, stages []string, now time.Time) (slipway.SecretVersion, error) {
 	list, err := tx.SecretVersions(s.ARN)
 	if err != nil {
@@ -94,7 +94,7 @@ func (m *Manager) put(tx *store.Tx, s slipway.Secret, id string, v value, stages
 	return next[len(next)-1], nil
 }
 
-// same refuses to give a version another value than it has.
+// same refuses to give an existing version another value.
 func (m *Manager) same(w slipway.SecretVersion, s slipway.Secret, v value) error {
 	have, err := m.vault.OpenSecret(w)
 	if err != nil {
@@ -250,8 +250,8 @@ func (m *Manager) getSecretValue(ctx context.Context, _ *gateway.Call, in *sdk.G
 	return out, err
 }
 
-// noteAccess writes on which day a secret was read last, which is all that
-// Secrets Manager tells.
+// noteAccess stores the day on which a secret was last read; Secrets Manager
+// shows no more precise time.
 func (m *Manager) noteAccess(ctx context.Context, arn string, day time.Time) error {
 	return m.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		s, err := tx.Secret(arn)

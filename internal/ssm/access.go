@@ -13,8 +13,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// on are the permissions required by an operation on parameters, which are given by names, ARNs
-// or these with versions.
+// on returns the permissions required by an operation on parameters, which the
+// input gives by name or ARN, with or without a version.
 func on[I any](p *Parameters, of func(*I) []string) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		var required []gateway.Permission
@@ -28,8 +28,8 @@ func on[I any](p *Parameters, of func(*I) []string) gateway.Permissions[I] {
 	}
 }
 
-// resource returns the ARN of the parameter that a selector means, which may be
-// an ARN and may end with a version.
+// resource returns the ARN of the parameter that a selector names: a name or an
+// ARN, with or without a version.
 func (p *Parameters) resource(selector string) string {
 	arn := p.vault.ParameterARN(selector)
 	if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
@@ -38,7 +38,8 @@ func (p *Parameters) resource(selector string) string {
 	return arn
 }
 
-// putParameterPermissions are the permissions required by PutParameter, which may set tags.
+// putParameterPermissions returns the permissions required by PutParameter, which
+// may set tags.
 func (p *Parameters) putParameterPermissions(_ *store.Tx, in *sdk.PutParameterInput) ([]gateway.Permission, error) {
 	n := gateway.Permission{Resource: p.resource(aws.ToString(in.Name)), Context: tagKeys(in.Tags)}
 	return n.WithTagging("ssm:AddTagsToResource", len(in.Tags) > 0), nil

@@ -79,7 +79,7 @@ func (p *Parameters) Service() gateway.Service {
 	}
 }
 
-// now is the time for records, in the milliseconds that the wire has.
+// now returns the time for records, in the milliseconds of the wire format.
 func (p *Parameters) now() time.Time { return p.cfg.Now().UTC().Truncate(time.Millisecond) }
 
 func invalid(format string, args ...any) error {
