@@ -59,7 +59,9 @@ func mountPoints(binds []runtime.Bind) map[string]bool {
 		name := strings.TrimPrefix(b.Target, "/")
 		points[name] = true
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			points[dir] = points[dir]
+			if _, ok := points[dir]; !ok {
+				points[dir] = false
+			}
 		}
 	}
 	return points
