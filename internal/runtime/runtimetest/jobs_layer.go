@@ -180,8 +180,13 @@ func testJobEmptyLayer(b *jobBench) {
 // testJobLayerAgain has two jobs change the same.
 func testJobLayerAgain(b *jobBench) {
 	deeds := []Deed{
-		{Do: DoMkdir, Path: "/d", Mode: 0o755}, {Do: DoWrite, Path: "/d/b", Text: "b", Mode: 0o644}, {Do: DoLink, Path: "/d/a", To: "/d/b"},
-		{Do: DoSymlink, Path: "/d/c", To: "b"}, {Do: DoTouch, Path: "/d/a"}, {Do: DoTouch, Path: "/d/c"}, {Do: DoTouch, Path: "/d"},
+		{Do: DoMkdir, Path: "/d", Mode: 0o755},
+		{Do: DoWrite, Path: "/d/b", Text: "b", Mode: 0o644},
+		{Do: DoLink, Path: "/d/a", To: "/d/b"},
+		{Do: DoSymlink, Path: "/d/c", To: "b"},
+		{Do: DoTouch, Path: "/d/a"},
+		{Do: DoTouch, Path: "/d/c"},
+		{Do: DoTouch, Path: "/d"},
 	}
 	_, one := b.changed("one", nil, deeds...)
 	_, two := b.changed("two", nil, deeds...)

@@ -104,9 +104,13 @@ func testJobBinds(b *jobBench) {
 	b.write(filepath.Join(source, "main.go"), "package main")
 	b.write(file, "secret")
 	want := b.job(Program{Deeds: []Deed{
-		{Do: DoRead, Path: "/app/main.go"}, {Do: DoWrite, Path: "/app/x", Mode: 0o644}, {Do: DoRemove, Path: "/app/main.go"},
-		{Do: DoWrite, Path: "/root/.cache/deep/x", Text: "kept", Mode: 0o640}, {Do: DoChown, Path: "/root/.cache/deep/x", UID: 12, GID: 34},
-		{Do: DoRead, Path: "/run/secret"}, {Do: DoWrite, Path: "/run/secret", Text: "mine", Mode: 0o644},
+		{Do: DoRead, Path: "/app/main.go"},
+		{Do: DoWrite, Path: "/app/x", Mode: 0o644},
+		{Do: DoRemove, Path: "/app/main.go"},
+		{Do: DoWrite, Path: "/root/.cache/deep/x", Text: "kept", Mode: 0o640},
+		{Do: DoChown, Path: "/root/.cache/deep/x", UID: 12, GID: 34},
+		{Do: DoRead, Path: "/run/secret"},
+		{Do: DoWrite, Path: "/run/secret", Text: "mine", Mode: 0o644},
 	}})
 	want.Binds = []runtime.Bind{
 		{Source: source, Target: "/app"}, {Source: cache, Target: "/root/.cache/deep", Write: true}, {Source: file, Target: "/run/secret"},
