@@ -68,6 +68,8 @@ type fakeOperation struct {
 	lines  []string
 	asked  int
 	rest   types.ServiceStatus // of the service, after it has ended
+
+	cancelledBy string
 }
 
 type fakeLine struct {
@@ -215,6 +217,10 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 		return &apprunner.DescribeServiceOutput{Service: s}, nil
 	case "ListOperations":
 		return f.listOperations(s), nil
+	case "DescribeOperations":
+		return f.describeOperations(s, body)
+	case "CancelOperation":
+		return f.cancelOperation(s, body)
 	case "DescribeCustomDomains":
 		return f.callDomain(s, operation, body)
 	}

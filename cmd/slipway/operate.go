@@ -31,6 +31,7 @@ type result struct {
 	Service     *apiJSON    `json:"Service,omitempty"`     // after the operation, or in the reply
 	Operation   *apiJSON    `json:"Operation,omitempty"`   // an OperationSummary; with --wait
 	Log         []logRecord `json:"Log,omitempty"`         // the operation's lines; with --wait
+	CancelledBy string      `json:",omitempty"`            // ARN of who cancelled it; only for ops cancel
 
 	summary types.OperationSummary
 	service *types.Service
@@ -109,7 +110,7 @@ func (m *Main) stopWaiting(ctx context.Context, op operation, err error) error {
 	}
 	return &client.Problem{
 		Text: "stopped waiting; the operation continues",
-		Hint: fmt.Sprintf("`slipway ops %s` shows its status.", op.name),
+		Hint: fmt.Sprintf("`slipway ops %s` shows its status. `slipway ops cancel %[1]s` cancels it.", op.name),
 		Err:  context.Canceled,
 	}
 }
