@@ -162,7 +162,9 @@ func applyTerraform(t *testing.T, s *server) {
 		}
 	}
 	for _, args := range [][]string{
-		{"one", "init"}, {"one", "apply", "-auto-approve", "-parallelism=1"}, {"two", "apply", "-auto-approve", "-parallelism=1"},
+		{"one", "init"},
+		{"one", "apply", "-auto-approve", "-parallelism=1"},
+		{"two", "apply", "-auto-approve", "-parallelism=1"},
 		{"two", "destroy", "-auto-approve", "-parallelism=1"},
 	} {
 		cmd := exec.CommandContext(t.Context(), "terraform", append(args[1:], "-input=false", "-no-color")...)

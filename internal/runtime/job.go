@@ -15,9 +15,9 @@ import (
 // runs before it serves calls, and removes everything else that the job had in the
 // background.
 type Job interface {
-	// RunJob runs want to its end. output receives what the process writes, both
-	// streams in the order in which it was written, while the job runs: one call
-	// at a time, and none after RunJob has returned. While output blocks, the job
+	// RunJob runs want to its end. output receives what the process writes, while
+	// the job runs: one call at a time, and none after RunJob has returned. Each
+	// stream is in order; the two are interleaved as the driver read them. While output blocks, the job
 	// runs on, and output that is overwritten meanwhile shows as a gap in Pos.
 	//
 	// How the process ended is in the result, also when it could not start or met
