@@ -81,5 +81,8 @@ func TestOpsCancel(t *testing.T) {
 	s.run("ops", "cancel", "shop", "--wait=false")
 	s.run("ops", "cancel", "shop", "--wait=false", "--json")
 	s.run("ops", "cancel", "shop", "--operation", "00000000000000000000000000000004", "--json")
+	s.server.older = true
+	s.run("ops", "shop")
+	s.run("ops", "cancel", "shop")
 	s.golden()
 }

@@ -58,6 +58,7 @@ type fakeServer struct {
 	stuck bool
 	// ending is the final status of the next operations, SUCCEEDED if empty.
 	ending types.OperationStatus
+	older  bool // it does not know the calls about cancelled operations
 	// lines are what the next operations write to their logs.
 	lines []string
 }
@@ -206,6 +207,9 @@ func canonical(doc []byte) string {
 
 // callOn answers a call on one service.
 func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (any, error) {
+	if f.older && (operation == "DescribeOperations" || operation == "CancelOperation") {
+		return nil, wire.NewException("UnknownOperationException", "")
+	}
 	switch operation {
 	case "DescribeService":
 		if f.stale > 0 {

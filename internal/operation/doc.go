@@ -10,6 +10,10 @@
 // observed, and reconcilers bring the two together. A rollback is therefore one
 // more edit, and there are no compensations.
 //
+// Anybody may cancel an operation through its row. The engine reads the request in
+// the transaction of each step and when it renews the lease; it then ends what runs
+// and rolls back as after a failure.
+//
 // docs/flows.md tells what is on disk after a crash at each point. The next
 // process claims the operation and continues from its last checkpoint.
 package operation
