@@ -44,10 +44,13 @@ var imports = map[string][]string{
 	// The page about compatibility: a table, and the model's table it goes by.
 	"compat": {"wire"},
 
-	"operation": {"store"},
-	"deploy":    {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
-	"source":    {"image"},
-	"build":     {"image"},
+	"operation":     {"store"},
+	"deploy":        {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
+	"source":        {"image"},
+	"source/config": {},
+
+	// Builds are jobs of a driver, over layers of the image store.
+	"build": {"image", "image/pack", "runtime", "source/config"},
 
 	"fleet":  {"store", "runtime"},
 	"scale":  {"store"},
@@ -70,7 +73,7 @@ var imports = map[string][]string{
 	"runtime/kube":        {"runtime", "image"},
 	"runtime/runtimetest": {"runtime", "image/pack"},
 
-	"image":           {},
+	"image":           {"image/pack"},
 	"image/imagetest": {},
 
 	// Layers from directories, for whoever makes directories: drivers do.

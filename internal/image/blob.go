@@ -35,12 +35,20 @@ func (s *Store) blobPath(h v1.Hash) string { return s.path("blobs/sha256/" + h.H
 
 // Blob opens the blob with that digest for reading; the caller closes it. It
 // stays readable if it is collected meanwhile.
-func (s *Store) Blob(digest string) (*os.File, error) {
+//
+// The blob of an adopted layer is made of the layer's directory while it is read.
+// If the tar turns out to have another digest, its last bytes are not delivered:
+// reading fails with ErrDigest.
+func (s *Store) Blob(digest string) (io.ReadSeekCloser, error) {
 	h, err := parseDigest(digest)
 	if err != nil {
 		return nil, err
 	}
-	return s.openBlob(h)
+	f, err := s.openBlob(h)
+	if errors.Is(err, ErrNotFound) {
+		return s.openPacked(h)
+	}
+	return f, err
 }
 
 func (s *Store) openBlob(h v1.Hash) (*os.File, error) {
@@ -68,8 +76,12 @@ func (s *Store) BlobSize(digest string) (int64, error) {
 // useBlob returns the size of a blob, if it exists, and marks it as used.
 func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
 	path := s.blobPath(h)
-	if ok, err = touch(path); err != nil || !ok {
+	if ok, err = touch(path); err != nil {
 		return 0, false, err
+	}
+	if !ok {
+		size, err = s.packedSize(h)
+		return size, size > 0, err
 	}
 	fi, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,6 +97,7 @@ func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
 // lasts.
 func (s *Store) present(l *lease, d v1.Descriptor) (bool, error) {
 	l.hold(blobKey(d.Digest))
+	l.hold(layerKey(d.Digest)) // it may be an adopted one
 	size, ok, err := s.useBlob(d.Digest)
 	return ok && size == d.Size, err
 }

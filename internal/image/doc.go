@@ -24,4 +24,8 @@
 // would delay a deployment. Each unpacked layer records the boot of the machine
 // it was made in until a collection has synced it; one of an earlier boot is
 // unpacked again.
+//
+// The layers of images that were built here are adopted: there is only the
+// directory, synced at once, and its tar is made whenever somebody reads the blob
+// (see [Store.Adopt]).
 package image

@@ -25,6 +25,9 @@ const slack = 1 << 30
 type layerNote struct {
 	Bytes   int64 `json:"bytes"` // of its files
 	Entries int   `json:"entries"`
+	// Tar is the size of the tar that package pack makes of the directory, in
+	// bytes: set for layers that were adopted, whose blobs are made when needed.
+	Tar int64 `json:"tar,omitempty"`
 	// Boot is the machine's boot in which the layer was unpacked, "" once the
 	// layer has been synced.
 	Boot string `json:"boot,omitempty"`

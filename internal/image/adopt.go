@@ -1,0 +1,275 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/openslipway/slipway"
+)
+
+// Adoption is an image to be made of directories.
+type Adoption struct {
+	// Base is the manifest digest of an image of the store, whose layers become
+	// the lowest ones; "" for none.
+	Base string
+	// Layers lie over those of Base, lowest first.
+	Layers []NewLayer
+	// Config is the configuration, all of it: nothing is taken from that of Base.
+	Config  RunConfig
+	Created time.Time
+	// Name tags the image in the local registry as "repository:tag"; "" for no
+	// name. An image without a name stays until a collection whose keep lacks it.
+	Name string
+}
+
+// NewLayer is a directory that becomes a layer: in the form that overlayfs takes,
+// with the image's ids, and reachable for nobody else.
+type NewLayer struct {
+	Dir     string // on the store's file system
+	DiffID  string // of the tar that package pack makes of Dir
+	Size    int64  // bytes of that tar
+	Entries int    // of that tar
+	By      string // what made it, for the image's history
+}
+
+// Adopt makes an image of directories without making tars of them. The
+// directories move into the store, also when an error is returned later; the
+// caller removes what is left of them.
+//
+// The layers are uncompressed, so the digest of each is its diff id. Whoever asks
+// for the blob of such a layer gets a tar that is made of the directory meanwhile:
+// see [Store.Blob]. All of the image has reached the disk when Adopt returns.
+func (s *Store) Adopt(ctx context.Context, a Adoption) (Image, error) {
+	l := s.leases.open()
+	defer l.release()
+	m, cf, err := s.adoptionBase(l, a.Base)
+	if err != nil {
+		return Image{}, fmt.Errorf("adopt image: %w", err)
+	}
+	var fresh []v1.Hash
+	for _, layer := range a.Layers {
+		h, err := parseDigest(layer.DiffID)
+		if err != nil {
+			return Image{}, err
+		}
+		made, err := s.adoptLayer(ctx, l, h, layer)
+		if err != nil {
+			return Image{}, s.explain(fmt.Errorf("adopt layer %s: %w", h, err))
+		}
+		if made {
+			fresh = append(fresh, h)
+		}
+		m.Layers = append(m.Layers, v1.Descriptor{MediaType: types.OCIUncompressedLayer, Digest: h, Size: layer.Size})
+		cf.RootFS.DiffIDs = append(cf.RootFS.DiffIDs, h)
+		cf.History = append(cf.History, v1.History{Created: v1.Time{Time: a.Created}, CreatedBy: layer.By})
+	}
+	if err := s.syncAdopted(fresh); err != nil {
+		return Image{}, err
+	}
+	cf.Created = v1.Time{Time: a.Created}
+	cf.Config = configFile(a.Config)
+	return s.putAdopted(ctx, l, a.Name, m, cf)
+}
+
+// adoptionBase returns the manifest and the configuration to add layers to, with
+// everything of the base protected by l.
+func (s *Store) adoptionBase(l *lease, base string) (*v1.Manifest, *v1.ConfigFile, error) {
+	m := &v1.Manifest{SchemaVersion: 2, MediaType: types.OCIManifestSchema1, Layers: []v1.Descriptor{}}
+	cf := &v1.ConfigFile{OS: s.platform.OS, Architecture: s.platform.Architecture, Variant: s.platform.Variant}
+	cf.RootFS.Type = "layers"
+	if base == "" {
+		return m, cf, nil
+	}
+	h, err := parseDigest(base)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.hold(blobKey(h))
+	bm, err := s.readManifest(h)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.checkContainer(base, bm); err != nil {
+		return nil, nil, err
+	}
+	bcf, err := s.readConfig(base, bm)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, d := range bm.Layers {
+		l.hold(layerKey(bcf.RootFS.DiffIDs[i]))
+		ok, err := s.present(l, d)
+		if err != nil {
+			return nil, nil, err
+		}
+		if !ok {
+			return nil, nil, fmt.Errorf("layer %s of the base %s: %w", d.Digest, base, ErrNotFound)
+		}
+		m.Layers = append(m.Layers, v1.Descriptor{MediaType: ociLayerType(d.MediaType), Digest: d.Digest, Size: d.Size})
+	}
+	cf.RootFS.DiffIDs = slices.Clone(bcf.RootFS.DiffIDs)
+	if historyFits(bcf) {
+		cf.History = slices.Clone(bcf.History)
+	} else {
+		for range m.Layers {
+			cf.History = append(cf.History, v1.History{Created: bcf.Created})
+		}
+	}
+	return m, cf, nil
+}
+
+// historyFits reports whether a history has one entry for each layer: some tools
+// refuse images where it has not.
+func historyFits(cf *v1.ConfigFile) bool {
+	n := 0
+	for _, h := range cf.History {
+		if !h.EmptyLayer {
+			n++
+		}
+	}
+	return n == len(cf.RootFS.DiffIDs)
+}
+
+// ociLayerType returns OCI's media type for a layer that came as Docker's.
+func ociLayerType(t types.MediaType) types.MediaType {
+	switch t {
+	case types.DockerLayer:
+		return types.OCILayer
+	case types.DockerUncompressedLayer:
+		return types.OCIUncompressedLayer
+	case dockerLayerZstd:
+		return types.OCILayerZStd
+	}
+	return t
+}
+
+// adoptLayer moves a directory into the store, or removes it if the store has the
+// layer already. It reports whether it moved it.
+func (s *Store) adoptLayer(ctx context.Context, l *lease, h v1.Hash, layer NewLayer) (made bool, err error) {
+	l.hold(layerKey(h))
+	l.hold(blobKey(h))
+	err = s.flights.do(ctx, layerKey(h), func() error {
+		old, err := s.readLayerNote(h)
+		if err == nil {
+			if _, err := touch(s.layerPath(h)); err != nil {
+				return err
+			}
+			if old.Tar == 0 {
+				old.Tar = layer.Size
+				if err := s.rewriteNote(h, old); err != nil {
+					return err
+				}
+			}
+			return os.RemoveAll(layer.Dir)
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		made = true
+		return s.moveLayer(h, layer)
+	})
+	return made, err
+}
+
+func (s *Store) moveLayer(h v1.Hash, layer NewLayer) (err error) {
+	tmp, err := os.MkdirTemp(s.path("tmp"), "layer-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(tmp))
+		}
+	}()
+	note, err := json.Marshal(layerNote{Bytes: layer.Size, Entries: layer.Entries, Tar: layer.Size, Boot: s.boot})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(tmp+"/note.json", note, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(layer.Dir, tmp+"/fs"); err != nil {
+		return err
+	}
+	if err := os.Chmod(tmp+"/fs", 0o755); err != nil {
+		return err
+	}
+	return os.Rename(tmp, s.layerPath(h))
+}
+
+// syncAdopted makes layers durable: an unpacked layer can be unpacked again after a
+// crash of the machine, an adopted one is nowhere else.
+func (s *Store) syncAdopted(fresh []v1.Hash) error {
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := s.syncAll(); err != nil {
+		return err
+	}
+	for _, h := range fresh {
+		note, err := s.readLayerNote(h)
+		if err != nil {
+			return err
+		}
+		note.Boot = ""
+		if err := s.rewriteNote(h, note); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putAdopted stores the manifest and the configuration of an adopted image.
+func (s *Store) putAdopted(ctx context.Context, l *lease, name string, made *v1.Manifest, cf *v1.ConfigFile) (Image, error) {
+	config, err := json.Marshal(cf)
+	if err != nil {
+		return Image{}, err
+	}
+	made.Config = v1.Descriptor{MediaType: types.OCIConfigJSON, Digest: hashOf(config), Size: int64(len(config))}
+	raw, err := json.Marshal(made)
+	if err != nil {
+		return Image{}, err
+	}
+	m, err := parseManifest(raw, "")
+	if err != nil {
+		return Image{}, err
+	}
+	if err := s.checkContainer(name, m); err != nil {
+		return Image{}, err
+	}
+	if len(raw) > MaxManifest || len(config) > MaxManifest {
+		return Image{}, slipway.Errorf(slipway.InvalidRequest, "The image %q has too large a configuration.", name)
+	}
+	if err := s.ingest(ctx, l, made.Config, bytes.NewReader(config)); err != nil {
+		return Image{}, err
+	}
+	d := v1.Descriptor{MediaType: m.MediaType, Digest: hashOf(raw), Size: int64(len(raw))}
+	if err := s.ingest(ctx, l, d, bytes.NewReader(raw)); err != nil {
+		return Image{}, err
+	}
+	return s.tagStored(name, d, m)
+}
+
+func configFile(c RunConfig) v1.Config {
+	cf := v1.Config{
+		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, WorkingDir: c.Dir, User: c.User,
+		StopSignal: c.StopSignal, Labels: c.Labels,
+	}
+	for _, p := range c.Ports {
+		if cf.ExposedPorts == nil {
+			cf.ExposedPorts = map[string]struct{}{}
+		}
+		cf.ExposedPorts[p] = struct{}{}
+	}
+	return cf
+}
