@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -130,7 +131,7 @@ func TestDeleteAllRevisions(t *testing.T) {
 	two := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
 	all := `"DeleteAllRevisions":true`
 	b.refused("DeleteAutoScalingConfiguration", scalingBody(one, all), "InvalidRequestException", "DeleteAllRevisions needs an ARN that ends with the configuration's name")
-	arn := b.create("shop", `"AutoScalingConfigurationArn":"`+one+`"`)
+	arn := b.create("shop", withScaling(one))
 	b.refused("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"), all), "InvalidRequestException", "You can't delete "+one+": a service uses it.")
 	if b.describeScaling(two)["Status"] != "active" {
 		t.Error("a refused call deleted one of the revisions")
@@ -217,7 +218,7 @@ func TestAutoScalingInUse(t *testing.T) {
 	one := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
 	two := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
 	// A name binds the latest revision at the time of the call.
-	arn := b.create("shop", `"AutoScalingConfigurationArn":"`+scalingARN("fast")+`"`)
+	arn := b.create("shop", withScaling(scalingARN("fast")))
 	using := func(text string) []any {
 		return b.ok("ListServicesForAutoScalingConfiguration", scalingBody(text))["ServiceArnList"].([]any)
 	}
@@ -256,4 +257,12 @@ func TestAutoScalingQuotas(t *testing.T) {
 	}
 	b.ok("DeleteAutoScalingConfiguration", scalingBody(scalingARN("one1")))
 	b.scaling("one1")
+}
+
+func parse(t testing.TB, text string) (doc map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &doc); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return doc
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
 // FuzzCall sends any body to any operation: the answer is always an AWS JSON
@@ -11,8 +12,12 @@ import (
 func FuzzCall(f *testing.F) {
 	b := newBench(f)
 	arn := b.create("shop")
+	create, err := wire.Marshal(newService("shop", everything))
+	if err != nil {
+		f.Fatal(err)
+	}
 	for target, body := range map[string]string{
-		"AppRunner.CreateService":                  everything,
+		"AppRunner.CreateService":                  string(create),
 		"AppRunner.UpdateService":                  arnBody(arn, `"InstanceConfiguration":{"Cpu":"256"}`),
 		"AppRunner.ListServices":                   `{"MaxResults":1,"NextToken":"eyJsIjoieCIsImEiOlsiMSIsIjIiXX0"}`,
 		"AppRunner.TagResource":                    `{"ResourceArn":"` + arn + `","Tags":[{"Key":"a","Value":"b"}]}`,

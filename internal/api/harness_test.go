@@ -12,6 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	smithydocument "github.com/aws/smithy-go/document"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
@@ -136,14 +139,25 @@ func operationOf(in any) string {
 	return strings.TrimSuffix(reflect.TypeOf(in).Elem().Name(), "Input")
 }
 
-// newService returns the input that creates a service from a public image.
-func newService(name string) *apprunner.CreateServiceInput {
-	return &apprunner.CreateServiceInput{
+// diff compares values of the SDK's types. Times are equal if they are the same
+// instant; a nil slice, which the wire leaves out, differs from an empty one.
+func diff(want, got any, options ...cmp.Option) string {
+	return cmp.Diff(want, got, append(options, cmpopts.IgnoreTypes(smithydocument.NoSerde{}))...)
+}
+
+// newService returns the input that creates a service from a public image, after
+// the options have changed it.
+func newService(name string, options ...func(*apprunner.CreateServiceInput)) *apprunner.CreateServiceInput {
+	in := &apprunner.CreateServiceInput{
 		ServiceName: &name,
 		SourceConfiguration: &types.SourceConfiguration{ImageRepository: &types.ImageRepository{
 			ImageIdentifier: aws.String("public.ecr.aws/nginx/nginx:latest"), ImageRepositoryType: types.ImageRepositoryTypeEcrPublic,
 		}},
 	}
+	for _, change := range options {
+		change(in)
+	}
+	return in
 }
 
 // conforms checks a value against a shape of the model: kinds, members known
@@ -221,12 +235,23 @@ func at(t testing.TB, doc map[string]any, path ...string) any {
 
 // create creates a service of the name and lets its operation end. It returns
 // its ARN.
-func (b *bench) create(name string, members ...string) string {
+func (b *bench) create(name string, options ...func(*apprunner.CreateServiceInput)) string {
 	b.Helper()
-	doc := b.ok("CreateService", `{`+strings.Join(append([]string{`"ServiceName":"` + name + `"`, image}, members...), ",")+`}`)
-	arn := at(b, doc, "Service", "ServiceArn").(string)
+	arn := *invoke[apprunner.CreateServiceOutput](b, newService(name, options...)).Service.ServiceArn
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
 	return arn
+}
+
+// describe returns the service of an ARN as DescribeService does.
+func (b *bench) describe(arn string) *types.Service {
+	b.Helper()
+	return invoke[apprunner.DescribeServiceOutput](b, &apprunner.DescribeServiceInput{ServiceArn: &arn}).Service
+}
+
+// delete asks to delete a service.
+func (b *bench) delete(arn string) *apprunner.DeleteServiceOutput {
+	b.Helper()
+	return invoke[apprunner.DeleteServiceOutput](b, &apprunner.DeleteServiceInput{ServiceArn: &arn})
 }
 
 // end plays the engine: the service's live operation ends and the service rests

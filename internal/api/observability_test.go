@@ -5,13 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 )
-
-const defaultObservability = prefix + "observabilityconfiguration/DefaultConfiguration/1/00000000000000000000000000000001"
 
 func observabilityBody(arn string) string { return `{"ObservabilityConfigurationArn":"` + arn + `"}` }
 
@@ -125,7 +125,9 @@ func TestObservabilityOfAService(t *testing.T) {
 	uses := func(arn string) string {
 		return `"ObservabilityConfiguration":{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":"` + arn + `"}`
 	}
-	service := b.create("shop", uses(observabilityARN("traces")))
+	service := b.create("shop", withObservability(types.ServiceObservabilityConfiguration{
+		ObservabilityEnabled: true, ObservabilityConfigurationArn: aws.String(observabilityARN("traces")),
+	}))
 	shown := func() any {
 		return at(t, b.ok("DescribeService", arnBody(service)), "Service", "ObservabilityConfiguration", "ObservabilityConfigurationArn")
 	}

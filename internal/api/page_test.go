@@ -42,6 +42,30 @@ func (b *bench) list(operation, member string, max int, parameters string, text 
 	}
 }
 
+// pages reads all pages of a list and returns its entries' texts. read reads the
+// page after a token and returns the next token; between is called before each
+// page but the first, nil for nothing.
+func pages(b *bench, max int32, read func(max *int32, token *string) ([]string, *string), between func()) []string {
+	b.Helper()
+	var all []string
+	var token *string
+	for range 100 {
+		page, next := read(&max, token)
+		all = append(all, page...)
+		if next == nil {
+			return all
+		}
+		if len(page) != int(max) {
+			b.Errorf("a page of %d entries is followed by another", len(page))
+		}
+		if token = next; between != nil {
+			between()
+		}
+	}
+	b.Fatal("the pages do not end")
+	return nil
+}
+
 func member(name string) func(any) string {
 	return func(v any) string { return fmt.Sprint(v.(map[string]any)[name]) }
 }

@@ -133,16 +133,16 @@ func each[E any](list []E, text func(E) *string) []string {
 
 const pageOf = 11
 
-func (b *bench) addService(members ...string) func(string) string {
+func (b *bench) addService(options ...func(*apprunner.CreateServiceInput)) func(string) string {
 	return func(name string) string {
 		b.Helper()
-		return b.create(name, members...)
+		return b.create(name, options...)
 	}
 }
 
 func (b *bench) removeService(arn string) {
 	b.Helper()
-	b.ok("DeleteService", arnBody(arn))
+	b.delete(arn)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusDeleted)
 }
 
@@ -158,7 +158,7 @@ func serviceCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 func userCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	arn := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
 	b.create("other") // uses the default
-	return crowd{b.addService(`"AutoScalingConfigurationArn":"` + arn + `"`), b.removeService, func(seen func([]string)) {
+	return crowd{b.addService(withScaling(arn)), b.removeService, func(seen func([]string)) {
 		p := apprunner.NewListServicesForAutoScalingConfigurationPaginator(c,
 			&apprunner.ListServicesForAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn, MaxResults: aws.Int32(pageOf)})
 		walkPages(t, p, func(o *apprunner.ListServicesForAutoScalingConfigurationOutput) []string { return o.ServiceArnList }, seen)
@@ -222,10 +222,8 @@ func connectionCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 
 func connectorCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	return crowd{
-		func(name string) string {
-			return at(t, b.ok("CreateVpcConnector", `{"VpcConnectorName":"`+name+`","Subnets":["subnet-1"]}`), "VpcConnector", "VpcConnectorArn").(string)
-		},
-		func(arn string) { b.ok("DeleteVpcConnector", connectorBody(arn)) },
+		b.connector,
+		func(arn string) { b.deleteConnector(arn) },
 		func(seen func([]string)) {
 			p := apprunner.NewListVpcConnectorsPaginator(c, &apprunner.ListVpcConnectorsInput{MaxResults: aws.Int32(pageOf)})
 			walkPages(t, p, func(o *apprunner.ListVpcConnectorsOutput) []string {

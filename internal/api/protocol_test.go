@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -172,7 +174,7 @@ func TestLogHoldsNoSecrets(t *testing.T) {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	}
-	b.create("shop", `"Tags":[]`)
+	b.create("shop", withTags([]types.Tag{}...))
 	if strings.Contains(b.Logged.String(), "hushhush") || strings.Contains(b.Logged.String(), b.Key.Secret) {
 		t.Errorf("the log holds a secret: %s", b.Logged)
 	}

@@ -1,134 +1,202 @@
 package api_test
 
 import (
-	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/openslipway/slipway"
 )
 
-// everything is a service with every member set that an update may keep.
-const everything = `{"ServiceName":"shop",
-	"SourceConfiguration":{"AutoDeploymentsEnabled":true,
-		"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/pull"},
-		"ImageRepository":{"ImageIdentifier":"app:1","ImageRepositoryType":"ECR","ImageConfiguration":{"Port":"80","StartCommand":"run",
-			"RuntimeEnvironmentVariables":{"A":"1","B":"2"},"RuntimeEnvironmentSecrets":{"S":"x"}}}},
-	"InstanceConfiguration":{"Cpu":"1024","Memory":"3072","InstanceRoleArn":"arn:aws:iam::000000000000:role/run"},
-	"HealthCheckConfiguration":{"Protocol":"HTTP","Path":"/up","Interval":6,"Timeout":3,"HealthyThreshold":2,"UnhealthyThreshold":4},
-	"NetworkConfiguration":{"IngressConfiguration":{"IsPubliclyAccessible":false},"IpAddressType":"DUAL_STACK"},
-	"ObservabilityConfiguration":{"ObservabilityEnabled":true},
-	"EncryptionConfiguration":{"KmsKey":"arn:aws:kms:us-east-1:000000000000:key/01234567-89ab-cdef-0123-456789abcdef"}}`
+// everything sets every member of a service that an update may keep.
+func everything(in *apprunner.CreateServiceInput) {
+	in.SourceConfiguration = imageOf("app:1", types.ImageRepositoryTypeEcr, &types.ImageConfiguration{
+		Port: aws.String("80"), StartCommand: aws.String("run"),
+		RuntimeEnvironmentVariables: map[string]string{"A": "1", "B": "2"}, RuntimeEnvironmentSecrets: map[string]string{"S": "x"},
+	})
+	in.SourceConfiguration.AutoDeploymentsEnabled = aws.Bool(true)
+	in.SourceConfiguration.AuthenticationConfiguration = &types.AuthenticationConfiguration{AccessRoleArn: aws.String(pullRole)}
+	in.InstanceConfiguration = &types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("3072"), InstanceRoleArn: aws.String(runRole)}
+	in.HealthCheckConfiguration = &types.HealthCheckConfiguration{
+		Protocol: types.HealthCheckProtocolHttp, Path: aws.String("/up"), Interval: aws.Int32(6), Timeout: aws.Int32(3),
+		HealthyThreshold: aws.Int32(2), UnhealthyThreshold: aws.Int32(4),
+	}
+	in.NetworkConfiguration = &types.NetworkConfiguration{
+		IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: false}, IpAddressType: types.IpAddressTypeDualStack,
+	}
+	in.ObservabilityConfiguration = &types.ServiceObservabilityConfiguration{ObservabilityEnabled: true}
+	in.EncryptionConfiguration = &types.EncryptionConfiguration{KmsKey: aws.String(kmsKey)}
+}
 
-// Each update of that service names what it changes; all else must stay.
+// update is an update of the service that everything describes: what it asks
+// for, and how that changes the service.
+type update struct {
+	input  apprunner.UpdateServiceInput
+	change func(*types.Service)
+}
+
+// sourceUpdates are updates of the source.
+func sourceUpdates() map[string]update {
+	// image updates the image to app:2, and the image's configuration.
+	image := func(c *types.ImageConfiguration, change func(*types.ImageConfiguration)) update {
+		return update{apprunner.UpdateServiceInput{SourceConfiguration: imageOf("app:2", types.ImageRepositoryTypeEcr, c)}, func(s *types.Service) {
+			s.SourceConfiguration.ImageRepository.ImageIdentifier = aws.String("app:2")
+			change(s.SourceConfiguration.ImageRepository.ImageConfiguration)
+		}}
+	}
+	source := func(c types.SourceConfiguration, change func(*types.SourceConfiguration)) update {
+		return update{apprunner.UpdateServiceInput{SourceConfiguration: &c}, func(s *types.Service) { change(s.SourceConfiguration) }}
+	}
+	return map[string]update{
+		"image": image(nil, func(*types.ImageConfiguration) {}),
+		"port": image(&types.ImageConfiguration{Port: aws.String("81")},
+			func(c *types.ImageConfiguration) { c.Port = aws.String("81") }),
+		"start command": image(&types.ImageConfiguration{StartCommand: aws.String("go")},
+			func(c *types.ImageConfiguration) { c.StartCommand = aws.String("go") }),
+		"variables": image(&types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{"B": "3"}},
+			func(c *types.ImageConfiguration) { c.RuntimeEnvironmentVariables = map[string]string{"B": "3"} }),
+		"no variables": image(&types.ImageConfiguration{RuntimeEnvironmentVariables: map[string]string{}},
+			func(c *types.ImageConfiguration) { c.RuntimeEnvironmentVariables = nil }),
+		"no secrets": image(&types.ImageConfiguration{RuntimeEnvironmentSecrets: map[string]string{}},
+			func(c *types.ImageConfiguration) { c.RuntimeEnvironmentSecrets = nil }),
+		"automatic": source(types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)},
+			func(s *types.SourceConfiguration) { s.AutoDeploymentsEnabled = aws.Bool(false) }),
+		"access role": source(types.SourceConfiguration{
+			AuthenticationConfiguration: &types.AuthenticationConfiguration{AccessRoleArn: aws.String("arn:aws:iam::000000000000:role/other")},
+		}, func(s *types.SourceConfiguration) {
+			s.AuthenticationConfiguration.AccessRoleArn = aws.String("arn:aws:iam::000000000000:role/other")
+		}),
+		"empty role": source(types.SourceConfiguration{AuthenticationConfiguration: &types.AuthenticationConfiguration{}},
+			func(*types.SourceConfiguration) {}),
+		"public image": source(*imageOf("app:1", types.ImageRepositoryTypeEcrPublic, nil), func(s *types.SourceConfiguration) {
+			s.ImageRepository.ImageRepositoryType, s.AuthenticationConfiguration = types.ImageRepositoryTypeEcrPublic, nil
+		}),
+	}
+}
+
+// otherUpdates are updates of what a service has besides its source.
+func otherUpdates() map[string]update {
+	instance := func(c types.InstanceConfiguration, change func(*types.InstanceConfiguration)) update {
+		return update{apprunner.UpdateServiceInput{InstanceConfiguration: &c}, func(s *types.Service) { change(s.InstanceConfiguration) }}
+	}
+	health := func(c types.HealthCheckConfiguration, change func(*types.HealthCheckConfiguration)) update {
+		return update{apprunner.UpdateServiceInput{HealthCheckConfiguration: &c}, func(s *types.Service) { change(s.HealthCheckConfiguration) }}
+	}
+	network := func(c types.NetworkConfiguration, change func(*types.NetworkConfiguration)) update {
+		return update{apprunner.UpdateServiceInput{NetworkConfiguration: &c}, func(s *types.Service) { change(s.NetworkConfiguration) }}
+	}
+	return map[string]update{
+		"nothing": {change: func(*types.Service) {}},
+		"memory": instance(types.InstanceConfiguration{Memory: aws.String("4 GB")},
+			func(c *types.InstanceConfiguration) { c.Memory = aws.String("4096") }),
+		"both sizes": instance(types.InstanceConfiguration{Cpu: aws.String("2 vCPU"), Memory: aws.String("6144")},
+			func(c *types.InstanceConfiguration) { c.Cpu, c.Memory = aws.String("2048"), aws.String("6144") }),
+		"health path": health(types.HealthCheckConfiguration{Path: aws.String("/ok")},
+			func(c *types.HealthCheckConfiguration) { c.Path = aws.String("/ok") }),
+		"health numbers": health(types.HealthCheckConfiguration{Timeout: aws.Int32(10), UnhealthyThreshold: aws.Int32(20)},
+			func(c *types.HealthCheckConfiguration) {
+				c.Timeout, c.UnhealthyThreshold = aws.Int32(10), aws.Int32(20)
+			}),
+		"health protocol": health(types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolTcp},
+			func(c *types.HealthCheckConfiguration) { c.Protocol = types.HealthCheckProtocolTcp }),
+		"public service": network(types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: true}},
+			func(c *types.NetworkConfiguration) { c.IngressConfiguration.IsPubliclyAccessible = true }),
+		"address type": network(types.NetworkConfiguration{
+			IpAddressType: types.IpAddressTypeIpv4, EgressConfiguration: &types.EgressConfiguration{EgressType: types.EgressTypeDefault},
+		}, func(c *types.NetworkConfiguration) { c.IpAddressType = types.IpAddressTypeIpv4 }),
+		"no observability": {
+			apprunner.UpdateServiceInput{ObservabilityConfiguration: &types.ServiceObservabilityConfiguration{ObservabilityEnabled: false}},
+			func(s *types.Service) { s.ObservabilityConfiguration = &types.ServiceObservabilityConfiguration{} },
+		},
+	}
+}
+
+// Each update names what it changes; all else must stay.
 func TestUpdateMerges(t *testing.T) {
 	t.Parallel()
-	source := func(members string) string {
-		return `"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"app:2","ImageRepositoryType":"ECR"` + members + `}}`
+	for _, updates := range []map[string]update{sourceUpdates(), otherUpdates()} {
+		for name, c := range updates {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				testUpdate(t, c)
+			})
+		}
 	}
-	const (
-		repo = "SourceConfiguration.ImageRepository."
-		conf = repo + "ImageConfiguration."
-		gone = "<absent>"
-	)
-	for name, c := range map[string]struct {
-		members string
-		changes map[string]string // path to the new value in JSON
-	}{
-		"nothing":          {``, nil},
-		"memory":           {`"InstanceConfiguration":{"Memory":"4 GB"}`, map[string]string{"InstanceConfiguration.Memory": `"4096"`}},
-		"both sizes":       {`"InstanceConfiguration":{"Cpu":"2 vCPU","Memory":"6144"}`, map[string]string{"InstanceConfiguration.Cpu": `"2048"`, "InstanceConfiguration.Memory": `"6144"`}},
-		"image":            {source(``), map[string]string{repo + "ImageIdentifier": `"app:2"`}},
-		"port":             {source(`,"ImageConfiguration":{"Port":"81"}`), map[string]string{repo + "ImageIdentifier": `"app:2"`, conf + "Port": `"81"`}},
-		"start command":    {source(`,"ImageConfiguration":{"StartCommand":"go"}`), map[string]string{repo + "ImageIdentifier": `"app:2"`, conf + "StartCommand": `"go"`}},
-		"variables":        {source(`,"ImageConfiguration":{"RuntimeEnvironmentVariables":{"B":"3"}}`), map[string]string{repo + "ImageIdentifier": `"app:2"`, conf + "RuntimeEnvironmentVariables": `{"B":"3"}`}},
-		"no variables":     {source(`,"ImageConfiguration":{"RuntimeEnvironmentVariables":{}}`), map[string]string{repo + "ImageIdentifier": `"app:2"`, conf + "RuntimeEnvironmentVariables": gone}},
-		"no secrets":       {source(`,"ImageConfiguration":{"RuntimeEnvironmentSecrets":{}}`), map[string]string{repo + "ImageIdentifier": `"app:2"`, conf + "RuntimeEnvironmentSecrets": gone}},
-		"automatic":        {`"SourceConfiguration":{"AutoDeploymentsEnabled":false}`, map[string]string{"SourceConfiguration.AutoDeploymentsEnabled": `false`}},
-		"access role":      {`"SourceConfiguration":{"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/other"}}`, map[string]string{"SourceConfiguration.AuthenticationConfiguration.AccessRoleArn": `"arn:aws:iam::000000000000:role/other"`}},
-		"empty role":       {`"SourceConfiguration":{"AuthenticationConfiguration":{}}`, nil},
-		"public image":     {`"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"app:1","ImageRepositoryType":"ECR_PUBLIC"}}`, map[string]string{repo + "ImageRepositoryType": `"ECR_PUBLIC"`, "SourceConfiguration.AuthenticationConfiguration": gone}},
-		"health path":      {`"HealthCheckConfiguration":{"Path":"/ok"}`, map[string]string{"HealthCheckConfiguration.Path": `"/ok"`}},
-		"health numbers":   {`"HealthCheckConfiguration":{"Timeout":10,"UnhealthyThreshold":20}`, map[string]string{"HealthCheckConfiguration.Timeout": `10`, "HealthCheckConfiguration.UnhealthyThreshold": `20`}},
-		"health protocol":  {`"HealthCheckConfiguration":{"Protocol":"TCP"}`, map[string]string{"HealthCheckConfiguration.Protocol": `"TCP"`}},
-		"public service":   {`"NetworkConfiguration":{"IngressConfiguration":{"IsPubliclyAccessible":true}}`, map[string]string{"NetworkConfiguration.IngressConfiguration.IsPubliclyAccessible": `true`}},
-		"address type":     {`"NetworkConfiguration":{"IpAddressType":"IPV4","EgressConfiguration":{"EgressType":"DEFAULT"}}`, map[string]string{"NetworkConfiguration.IpAddressType": `"IPV4"`}},
-		"no observability": {`"ObservabilityConfiguration":{"ObservabilityEnabled":false}`, map[string]string{"ObservabilityConfiguration": `{"ObservabilityEnabled":false}`}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := newBench(t)
-			arn := at(t, b.ok("CreateService", everything), "Service", "ServiceArn").(string)
-			b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
-			want := at(t, b.ok("DescribeService", arnBody(arn)), "Service").(map[string]any)
-			for path, value := range c.changes {
-				parts := strings.Split(path, ".")
-				parent := want
-				if len(parts) > 1 {
-					parent = at(t, want, parts[:len(parts)-1]...).(map[string]any)
-				}
-				if last := parts[len(parts)-1]; value == gone {
-					delete(parent, last)
-				} else {
-					parent[last] = parse(t, `{"v":`+value+`}`)["v"]
-				}
-			}
-			want["Status"] = "OPERATION_IN_PROGRESS"
-			var members []string
-			if c.members != "" {
-				members = []string{c.members}
-			}
-			doc := b.ok("UpdateService", arnBody(arn, members...))
-			if len(doc["OperationId"].(string)) != 32 {
-				t.Errorf("OperationId is %v", doc["OperationId"])
-			}
-			ignoreURL := cmp.FilterPath(func(p cmp.Path) bool { return strings.HasSuffix(p.GoString(), `["ServiceUrl"]`) }, cmp.Ignore())
-			if d := cmp.Diff(any(want), doc["Service"], ignoreURL); d != "" {
-				t.Errorf("the reply shows other values (-want +got):\n%s", d)
-			}
-			b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
-			want["Status"] = "RUNNING"
-			if d := cmp.Diff(any(want), b.ok("DescribeService", arnBody(arn))["Service"], ignoreURL); d != "" {
-				t.Errorf("afterwards the service shows other values (-want +got):\n%s", d)
-			}
-		})
+}
+
+func testUpdate(t *testing.T, c update) {
+	t.Helper()
+	b := newBench(t)
+	arn := b.create("shop", everything)
+	want := b.describe(arn)
+	c.change(want)
+	want.Status = types.ServiceStatusOperationInProgress
+	c.input.ServiceArn = &arn
+	out := invoke[apprunner.UpdateServiceOutput](b, &c.input)
+	if len(*out.OperationId) != 32 {
+		t.Errorf("OperationId is %s", *out.OperationId)
+	}
+	ignoreURL := cmpopts.IgnoreFields(types.Service{}, "ServiceUrl")
+	if d := diff(want, out.Service, ignoreURL); d != "" {
+		t.Errorf("the reply shows other values (-want +got):\n%s", d)
+	}
+	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
+	want.Status = types.ServiceStatusRunning
+	if d := diff(want, b.describe(arn), ignoreURL); d != "" {
+		t.Errorf("afterwards the service shows other values (-want +got):\n%s", d)
 	}
 }
 
 func TestUpdateRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	arn := b.create("shop", `"InstanceConfiguration":{"Cpu":"4096","Memory":"8192"}`)
-	before := b.ok("DescribeService", arnBody(arn))
-	for members, message := range map[string]string{
-		`"SourceConfiguration":{"CodeRepository":{"RepositoryUrl":"u","SourceCodeVersion":{"Type":"BRANCH","Value":"main"}}}`: "can't change from an image to a code repository",
-		`"InstanceConfiguration":{"Memory":"2048"}`:                                                                  "Memory 2048 is not available with Cpu 4096; with it Memory can be 8192, 10240, 12288.",
-		`"InstanceConfiguration":{"Cpu":"256"}`:                                                                      "Memory 8192 is not available with Cpu 256",
-		`"AutoScalingConfigurationArn":"` + prefix + `autoscalingconfiguration/none/1"`:                              "Auto scaling configuration not found",
-		`"HealthCheckConfiguration":{"Interval":0}`:                                                                  "'healthCheckConfiguration.interval' failed to satisfy constraint: Member must have value greater than or equal to 1",
-		`"SourceConfiguration":{"ImageRepository":{"ImageConfiguration":{"Port":"80"}}}`:                             "'sourceConfiguration.imageRepository.imageIdentifier' failed to satisfy constraint: Member must not be null",
-		`"SourceConfiguration":{"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/x"}}`: "can't be used with ImageRepositoryType ECR_PUBLIC",
+	arn := b.create("shop", withInstance(types.InstanceConfiguration{Cpu: aws.String("4096"), Memory: aws.String("8192")}))
+	before := b.describe(arn)
+	for message, in := range map[string]apprunner.UpdateServiceInput{
+		"can't change from an image to a code repository": {SourceConfiguration: &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
+			RepositoryUrl:     aws.String("u"),
+			SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
+		}}},
+		"Memory 2048 is not available with Cpu 4096; with it Memory can be 8192, 10240, 12288.": {
+			InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("2048")},
+		},
+		"Memory 8192 is not available with Cpu 256": {InstanceConfiguration: &types.InstanceConfiguration{Cpu: aws.String("256")}},
+		"Auto scaling configuration not found":      {AutoScalingConfigurationArn: aws.String(scalingARN("none", "1"))},
+		"'healthCheckConfiguration.interval' failed to satisfy constraint: Member must have value greater than or equal to 1": {
+			HealthCheckConfiguration: &types.HealthCheckConfiguration{Interval: aws.Int32(0)},
+		},
+		"'sourceConfiguration.imageRepository.imageIdentifier' failed to satisfy constraint: Member must not be null": {
+			SourceConfiguration: &types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageConfiguration: &types.ImageConfiguration{Port: aws.String("80")}}},
+		},
+		"can't be used with ImageRepositoryType ECR_PUBLIC": {SourceConfiguration: &types.SourceConfiguration{
+			AuthenticationConfiguration: &types.AuthenticationConfiguration{AccessRoleArn: aws.String("arn:aws:iam::000000000000:role/x")},
+		}},
 	} {
-		b.refused("UpdateService", arnBody(arn, members), "InvalidRequestException", message)
+		in.ServiceArn = &arn
+		b.refuse(&in, "InvalidRequestException", message)
 	}
-	b.refused("UpdateService", arnBody(noService), "ResourceNotFoundException", "Service not found")
-	if d := cmp.Diff(before, b.ok("DescribeService", arnBody(arn))); d != "" {
+	b.refuse(&apprunner.UpdateServiceInput{ServiceArn: aws.String(noService)}, "ResourceNotFoundException", "Service not found")
+	if d := diff(before, b.describe(arn)); d != "" {
 		t.Errorf("refused updates changed the service (-before +after):\n%s", d)
 	}
 }
 
-// While an update is live its values show; when it fails, the old ones do.
+// A live update shows its values; if it fails, the service shows the old ones.
 func TestFailedUpdateShowsTheOldValues(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	b.ok("UpdateService", arnBody(arn, `"InstanceConfiguration":{"Memory":"4096"}`))
-	if m := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "InstanceConfiguration", "Memory"); m != "4096" {
+	invoke[apprunner.UpdateServiceOutput](b, &apprunner.UpdateServiceInput{
+		ServiceArn: &arn, InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("4096")},
+	})
+	if m := *b.describe(arn).InstanceConfiguration.Memory; m != "4096" {
 		t.Errorf("Memory is %s during the update", m)
 	}
 	b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
-	if m := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "InstanceConfiguration", "Memory"); m != "2048" {
+	if m := *b.describe(arn).InstanceConfiguration.Memory; m != "2048" {
 		t.Errorf("Memory is %s after the update failed", m)
 	}
 }

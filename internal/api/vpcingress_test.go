@@ -13,8 +13,6 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-const private = `"NetworkConfiguration":{"IngressConfiguration":{"IsPubliclyAccessible":false}}`
-
 func ingressARN(parts ...string) string {
 	return prefix + "vpcingressconnection/" + strings.Join(parts, "/")
 }
