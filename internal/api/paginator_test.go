@@ -236,13 +236,11 @@ func connectorCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 func ingressCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	service := b.create("shop", private)
 	return crowd{
-		func(name string) string {
-			return at(t, b.ok("CreateVpcIngressConnection", newIngress(name, service, "vpce-1")), "VpcIngressConnection", "VpcIngressConnectionArn").(string)
-		},
+		func(name string) string { return b.ingress(name, service, "vpce-1") },
 		func(arn string) {
-			b.see(arn, "")
-			b.ok("DeleteVpcIngressConnection", ingressBody(arn))
-			b.see(arn, "")
+			b.reconcileIngress(arn, "")
+			b.deleteIngress(arn)
+			b.reconcileIngress(arn, "")
 		},
 		func(seen func([]string)) {
 			p := apprunner.NewListVpcIngressConnectionsPaginator(c, &apprunner.ListVpcIngressConnectionsInput{MaxResults: aws.Int32(pageOf)})

@@ -7,6 +7,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/internal/api"
 )
 
@@ -22,15 +23,6 @@ func TestEveryQuota(t *testing.T) {
 	}
 	observability := func(name string) *apprunner.CreateObservabilityConfigurationInput {
 		return &apprunner.CreateObservabilityConfigurationInput{ObservabilityConfigurationName: &name}
-	}
-	connector := func(name string) *apprunner.CreateVpcConnectorInput {
-		return &apprunner.CreateVpcConnectorInput{VpcConnectorName: &name, Subnets: []string{"subnet-1"}}
-	}
-	ingress := func(name, service string) *apprunner.CreateVpcIngressConnectionInput {
-		return &apprunner.CreateVpcIngressConnectionInput{
-			VpcIngressConnectionName: &name, ServiceArn: &service,
-			IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
-		}
 	}
 	domain := func(name, service string) *apprunner.AssociateCustomDomainInput {
 		return &apprunner.AssociateCustomDomainInput{DomainName: &name, ServiceArn: &service, EnableWWWSubdomain: aws.Bool(false)}
@@ -48,10 +40,12 @@ func TestEveryQuota(t *testing.T) {
 		}, quotaExceeded},
 		"observability-names":     {func(*bench) [2]any { return [2]any{observability("first"), observability("second")} }, quotaExceeded},
 		"observability-revisions": {func(*bench) [2]any { return [2]any{observability("first"), observability("first")} }, quotaExceeded},
-		"vpc-connectors":          {func(*bench) [2]any { return [2]any{connector("first"), connector("second")} }, quotaExceeded},
+		"vpc-connectors": {func(*bench) [2]any {
+			return [2]any{newConnector("first", "subnet-1"), newConnector("second", "subnet-1")}
+		}, quotaExceeded},
 		"vpc-ingress-connections": {func(b *bench) [2]any {
 			shop := b.create("shop", private)
-			return [2]any{ingress("first", shop), ingress("second", shop)}
+			return [2]any{newIngress("first", shop, "vpce-1"), newIngress("second", shop, "vpce-1")}
 		}, quotaExceeded},
 		"custom-domains": {func(b *bench) [2]any {
 			shop := b.create("shop")

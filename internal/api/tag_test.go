@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
+
 	"github.com/openslipway/slipway"
 )
 
@@ -32,10 +33,7 @@ func TestTags(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	two := []types.Tag{tag("z", "1"), tag("a")}
-	shop := newService("shop")
-	shop.Tags = two
-	service := *invoke[apprunner.CreateServiceOutput](b, shop).Service.ServiceArn
-	b.end(service, slipway.OperationSucceeded, slipway.StatusRunning)
+	service := b.create("shop", withTags(two...))
 	scaling := *invoke[apprunner.CreateAutoScalingConfigurationOutput](b, &apprunner.CreateAutoScalingConfigurationInput{
 		AutoScalingConfigurationName: aws.String("fast"), Tags: two,
 	}).AutoScalingConfiguration.AutoScalingConfigurationArn
@@ -45,13 +43,12 @@ func TestTags(t *testing.T) {
 	observability := *invoke[apprunner.CreateObservabilityConfigurationOutput](b, &apprunner.CreateObservabilityConfigurationInput{
 		ObservabilityConfigurationName: aws.String("traces"), Tags: two,
 	}).ObservabilityConfiguration.ObservabilityConfigurationArn
-	connector := *invoke[apprunner.CreateVpcConnectorOutput](b, &apprunner.CreateVpcConnectorInput{
-		VpcConnectorName: aws.String("office"), Subnets: []string{"subnet-1"}, Tags: two,
-	}).VpcConnector.VpcConnectorArn
-	ingress := *invoke[apprunner.CreateVpcIngressConnectionOutput](b, &apprunner.CreateVpcIngressConnectionInput{
-		VpcIngressConnectionName: aws.String("door"), ServiceArn: aws.String(b.create("inner", private)), Tags: two,
-		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
-	}).VpcIngressConnection.VpcIngressConnectionArn
+	office := newConnector("office", "subnet-1")
+	office.Tags = two
+	connector := *invoke[apprunner.CreateVpcConnectorOutput](b, office).VpcConnector.VpcConnectorArn
+	door := newIngress("door", b.create("inner", private), "vpce-1")
+	door.Tags = two
+	ingress := *invoke[apprunner.CreateVpcIngressConnectionOutput](b, door).VpcIngressConnection.VpcIngressConnectionArn
 	for _, arn := range []string{service, scaling, connection, observability, connector, ingress} {
 		if d := cmp.Diff([]string{"z=1", "a="}, b.tags(arn)); d != "" {
 			t.Errorf("%s: tags of the creation (-want +got):\n%s", arn, d)

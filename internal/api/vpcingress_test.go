@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
@@ -17,31 +20,47 @@ func ingressARN(parts ...string) string {
 	return prefix + "vpcingressconnection/" + strings.Join(parts, "/")
 }
 
-func ingressBody(arn string, members ...string) string {
-	return `{` + strings.Join(append([]string{`"VpcIngressConnectionArn":"` + arn + `"`}, members...), ",") + `}`
-}
-
-func newIngress(name, service, endpoint string, members ...string) string {
-	return arnBody(service, append([]string{
-		`"VpcIngressConnectionName":"` + name + `"`,
-		`"IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"` + endpoint + `"}`,
-	}, members...)...)
+// newIngress returns the input that connects a service to an endpoint in vpc-1.
+func newIngress(name, service, endpoint string) *apprunner.CreateVpcIngressConnectionInput {
+	return &apprunner.CreateVpcIngressConnectionInput{
+		VpcIngressConnectionName: &name, ServiceArn: &service,
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: &endpoint},
+	}
 }
 
 // ingress connects a service and returns the connection's ARN.
-func (b *bench) ingress(name, service, endpoint string, members ...string) string {
+func (b *bench) ingress(name, service, endpoint string) string {
 	b.Helper()
-	doc := b.ok("CreateVpcIngressConnection", newIngress(name, service, endpoint, members...))
-	return at(b, doc, "VpcIngressConnection", "VpcIngressConnectionArn").(string)
+	out := invoke[apprunner.CreateVpcIngressConnectionOutput](b, newIngress(name, service, endpoint))
+	return *out.VpcIngressConnection.VpcIngressConnectionArn
 }
 
-func (b *bench) describeIngress(arn string) map[string]any {
+func (b *bench) describeIngress(arn string) *types.VpcIngressConnection {
 	b.Helper()
-	return at(b, b.ok("DescribeVpcIngressConnection", ingressBody(arn)), "VpcIngressConnection").(map[string]any)
+	return invoke[apprunner.DescribeVpcIngressConnectionOutput](b, &apprunner.DescribeVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}).VpcIngressConnection
 }
 
-// see plays the loop that opens endpoints: it comes to the connection.
-func (b *bench) see(arn, failure string) {
+func (b *bench) updateIngress(arn string, c types.IngressVpcConfiguration) *types.VpcIngressConnection {
+	b.Helper()
+	return invoke[apprunner.UpdateVpcIngressConnectionOutput](b, &apprunner.UpdateVpcIngressConnectionInput{
+		VpcIngressConnectionArn: &arn, IngressVpcConfiguration: &c,
+	}).VpcIngressConnection
+}
+
+func (b *bench) deleteIngress(arn string) *types.VpcIngressConnection {
+	b.Helper()
+	return invoke[apprunner.DeleteVpcIngressConnectionOutput](b, &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}).VpcIngressConnection
+}
+
+// changesOfIngress returns the inputs that update and delete a connection.
+func changesOfIngress(arn string) (*apprunner.UpdateVpcIngressConnectionInput, *apprunner.DeleteVpcIngressConnectionInput) {
+	return &apprunner.UpdateVpcIngressConnectionInput{VpcIngressConnectionArn: &arn, IngressVpcConfiguration: &types.IngressVpcConfiguration{}},
+		&apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}
+}
+
+// reconcileIngress acts for the loop that opens endpoints: it takes note of the
+// connection's desired state, with the failure if it has one.
+func (b *bench) reconcileIngress(arn, failure string) {
 	b.Helper()
 	b.Update(func(tx *store.Tx) error {
 		c, err := tx.VPCIngress(arn)
@@ -59,14 +78,21 @@ func (b *bench) see(arn, failure string) {
 	})
 }
 
+// vpcTargets returns the targets of a service's custom domains inside VPCs.
+func (b *bench) vpcTargets(service string) []types.VpcDNSTarget {
+	b.Helper()
+	return invoke[apprunner.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &service}).VpcDNSTargets
+}
+
 func TestVPCIngress(t *testing.T) {
 	t.Parallel()
 	ports := map[string]int{"vpce-1": 8443, "vpce-2": 443}
 	b := newBench(t, func(c *api.Config) { c.EndpointPort = func(id string) int { return ports[id] } })
 	shop := b.create("shop", private)
-	doc := b.ok("CreateVpcIngressConnection", newIngress("door", shop, "vpce-1", `"Tags":[{"Key":"a","Value":"1"}]`))
-	got := at(t, doc, "VpcIngressConnection").(map[string]any)
-	arn, domain := got["VpcIngressConnectionArn"].(string), got["DomainName"].(string)
+	in := newIngress("door", shop, "vpce-1")
+	in.Tags = []types.Tag{tag("a", "1")}
+	created := invoke[apprunner.CreateVpcIngressConnectionOutput](b, in).VpcIngressConnection
+	arn, domain := *created.VpcIngressConnectionArn, *created.DomainName
 	if p := ingressARN("door") + "/"; !strings.HasPrefix(arn, p) || len(arn) != len(p)+32 {
 		t.Errorf("the ARN is %s, want %s and 32 digits", arn, p)
 	}
@@ -74,64 +100,65 @@ func TestVPCIngress(t *testing.T) {
 	if label, rest, _ := strings.Cut(host, "."); !ok || len(label) != 10 || rest != "us-east-1.slipway.localhost" {
 		t.Errorf("the domain name is %s", domain)
 	}
-	want := parse(t, `{"VpcIngressConnectionArn":"`+arn+`","VpcIngressConnectionName":"door","ServiceArn":"`+shop+`","Status":"PENDING_CREATION",
-		"AccountId":"000000000000","DomainName":"`+domain+`","IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"vpce-1"},"CreatedAt":1800000000.123}`)
-	is := func(what string, got any) {
+	want := types.VpcIngressConnection{
+		VpcIngressConnectionArn: &arn, VpcIngressConnectionName: aws.String("door"), ServiceArn: &shop,
+		Status: types.VpcIngressConnectionStatusPendingCreation, AccountId: aws.String(account), DomainName: &domain, CreatedAt: &t0,
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+	}
+	is := func(step string, got *types.VpcIngressConnection) {
 		t.Helper()
-		if d := cmp.Diff(any(want), got); d != "" {
-			t.Errorf("%s (-want +got):\n%s", what, d)
+		if d := diff(&want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", step, d)
 		}
-		if d := cmp.Diff(any(want), any(b.describeIngress(arn))); d != "" {
-			t.Errorf("%s, described (-want +got):\n%s", what, d)
+		if d := diff(&want, b.describeIngress(arn)); d != "" {
+			t.Errorf("%s, described (-want +got):\n%s", step, d)
 		}
 	}
-	is("created", got)
-	b.see(arn, "")
-	want["Status"] = "AVAILABLE"
-	is("seen", b.describeIngress(arn))
+	is("created", created)
+	b.reconcileIngress(arn, "")
+	want.Status = types.VpcIngressConnectionStatusAvailable
+	is("reconciled", b.describeIngress(arn))
 	if d := cmp.Diff([]string{"a=1"}, b.tags(arn)); d != "" {
 		t.Errorf("tags (-want +got):\n%s", d)
 	}
-	targets := any([]any{map[string]any{"VpcIngressConnectionArn": arn, "VpcId": "vpc-1", "DomainName": host}})
-	if d := cmp.Diff(targets, b.ok("DescribeCustomDomains", arnBody(shop))["VpcDNSTargets"]); d != "" {
+	targets := []types.VpcDNSTarget{{VpcIngressConnectionArn: &arn, VpcId: aws.String("vpc-1"), DomainName: &host}}
+	if d := diff(targets, b.vpcTargets(shop)); d != "" {
 		t.Errorf("targets of custom domains (-want +got):\n%s", d)
 	}
 
-	update := func(config string) any {
-		return b.ok("UpdateVpcIngressConnection", ingressBody(arn, `"IngressVpcConfiguration":`+config))["VpcIngressConnection"]
-	}
-	got2 := update(`{"VpcEndpointId":"vpce-2"}`)
-	want["Status"], want["DomainName"] = "PENDING_UPDATE", host
-	want["IngressVpcConfiguration"] = map[string]any{"VpcId": "vpc-1", "VpcEndpointId": "vpce-2"}
-	is("updated", got2)
-	b.see(arn, "no such endpoint")
-	want["Status"] = "FAILED_UPDATE"
+	updated := b.updateIngress(arn, types.IngressVpcConfiguration{VpcEndpointId: aws.String("vpce-2")})
+	want.Status, want.DomainName = types.VpcIngressConnectionStatusPendingUpdate, &host
+	want.IngressVpcConfiguration = &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-2")}
+	is("updated", updated)
+	b.reconcileIngress(arn, "no such endpoint")
+	want.Status = types.VpcIngressConnectionStatusFailedUpdate
 	is("failed", b.describeIngress(arn))
-	got2 = update(`{"VpcId":"vpc-2","VpcEndpointId":"vpce-3"}`)
-	want["Status"] = "PENDING_UPDATE"
-	want["IngressVpcConfiguration"] = map[string]any{"VpcId": "vpc-2", "VpcEndpointId": "vpce-3"}
-	is("updated again", got2)
-	b.see(arn, "")
+	other := types.IngressVpcConfiguration{VpcId: aws.String("vpc-2"), VpcEndpointId: aws.String("vpce-3")}
+	updated = b.updateIngress(arn, other)
+	want.Status, want.IngressVpcConfiguration = types.VpcIngressConnectionStatusPendingUpdate, &other
+	is("updated again", updated)
+	b.reconcileIngress(arn, "")
 
-	got2 = b.ok("DeleteVpcIngressConnection", ingressBody(arn))["VpcIngressConnection"]
-	want["Status"] = "PENDING_DELETION"
-	is("being deleted", got2)
+	deleted := b.deleteIngress(arn)
+	want.Status = types.VpcIngressConnectionStatusPendingDeletion
+	is("being deleted", deleted)
 	b.Clock.Advance(time.Minute)
-	b.see(arn, "")
-	want["Status"], want["DeletedAt"] = "DELETED", 1800000060.123
+	b.reconcileIngress(arn, "")
+	want.Status, want.DeletedAt = types.VpcIngressConnectionStatusDeleted, aws.Time(t0.Add(time.Minute))
 	is("deleted", b.describeIngress(arn))
-	for _, op := range []string{"DeleteVpcIngressConnection", "UpdateVpcIngressConnection", "ListTagsForResource"} {
-		b.refused(op, ingressBody(arn, `"IngressVpcConfiguration":{}`, `"ResourceArn":"`+arn+`"`), "ResourceNotFoundException", "VPC ingress connection not found: "+arn)
+	update, remove := changesOfIngress(arn)
+	for _, in := range []any{update, remove, &apprunner.ListTagsForResourceInput{ResourceArn: &arn}} {
+		b.refuse(in, "ResourceNotFoundException", "VPC ingress connection not found: "+arn)
 	}
-	if l := b.ok("ListVpcIngressConnections", `{}`)["VpcIngressConnectionSummaryList"].([]any); len(l) != 0 {
+	if l := invoke[apprunner.ListVpcIngressConnectionsOutput](b, &apprunner.ListVpcIngressConnectionsInput{}).VpcIngressConnectionSummaryList; len(l) != 0 {
 		t.Errorf("a deleted connection is listed: %v", l)
 	}
-	if l := b.ok("DescribeCustomDomains", arnBody(shop))["VpcDNSTargets"].([]any); len(l) != 0 {
+	if l := b.vpcTargets(shop); len(l) != 0 {
 		t.Errorf("a deleted connection is a target: %v", l)
 	}
-	b.ingress("door", shop, "vpce-1") // name and place are free
+	b.ingress("door", shop, "vpce-1") // the name and the service's place are free again
 	b.Update(func(tx *store.Tx) error { return tx.ForgetVPCIngresses(b.Clock.Now().Add(time.Second)) })
-	b.refused("DescribeVpcIngressConnection", ingressBody(arn), "ResourceNotFoundException", "not found")
+	b.refuse(&apprunner.DescribeVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}, "ResourceNotFoundException", "not found")
 }
 
 func TestVPCIngressStates(t *testing.T) {
@@ -140,20 +167,19 @@ func TestVPCIngressStates(t *testing.T) {
 	arn := b.ingress("door", b.create("shop", private), "vpce-1")
 	refused := func(state string) {
 		t.Helper()
-		b.refused("UpdateVpcIngressConnection", ingressBody(arn, `"IngressVpcConfiguration":{}`), "InvalidStateException",
-			"VPC ingress connection cannot be updated in the current state: "+state+".")
-		b.refused("DeleteVpcIngressConnection", ingressBody(arn), "InvalidStateException",
-			"VPC ingress connection cannot be deleted in the current state: "+state+".")
+		update, remove := changesOfIngress(arn)
+		b.refuse(update, "InvalidStateException", "VPC ingress connection cannot be updated in the current state: "+state+".")
+		b.refuse(remove, "InvalidStateException", "VPC ingress connection cannot be deleted in the current state: "+state+".")
 	}
 	refused("PENDING_CREATION")
-	b.see(arn, "no such endpoint")
-	if st := b.describeIngress(arn)["Status"]; st != "FAILED_CREATION" {
+	b.reconcileIngress(arn, "no such endpoint")
+	if st := b.describeIngress(arn).Status; st != types.VpcIngressConnectionStatusFailedCreation {
 		t.Errorf("the status is %v, want FAILED_CREATION", st)
 	}
-	b.ok("UpdateVpcIngressConnection", ingressBody(arn, `"IngressVpcConfiguration":{"VpcEndpointId":"vpce-2"}`))
+	b.updateIngress(arn, types.IngressVpcConfiguration{VpcEndpointId: aws.String("vpce-2")})
 	refused("PENDING_UPDATE")
-	b.see(arn, "no such endpoint")
-	b.ok("DeleteVpcIngressConnection", ingressBody(arn))
+	b.reconcileIngress(arn, "no such endpoint")
+	b.deleteIngress(arn)
 	refused("PENDING_DELETION")
 }
 
@@ -162,35 +188,50 @@ func TestVPCIngressRefused(t *testing.T) {
 	b := newBench(t)
 	public, shop, cart := b.create("public"), b.create("shop", private), b.create("cart", private)
 	arn := b.ingress("taken", shop, "vpce-1")
-	for body, message := range map[string]string{
-		newIngress("door", public, "vpce-1"):                                            "is publicly accessible",
-		newIngress("door", noService, "vpce-1"):                                         "Service not found",
-		newIngress("door", cart, ""):                                                    `VpcEndpointId is ""; both are needed`,
-		newIngress("taken", cart, "vpce-1"):                                             "VPC ingress connection with the provided name already exists: taken",
-		newIngress("taken", shop, "vpce-1"):                                             "VPC ingress connection with the provided name already exists: taken",
-		newIngress("door", cart, "vpce-1", `"Tags":[{"Key":"slipway:x"}]`):              "for the resource type vpcingressconnection",
-		newIngress("no", cart, "vpce-1"):                                                "at 'vpcIngressConnectionName' failed to satisfy constraint",
-		arnBody(cart, `"VpcIngressConnectionName":"door"`):                              "Value null at 'ingressVpcConfiguration'",
-		arnBody(cart, `"VpcIngressConnectionName":"door","IngressVpcConfiguration":{}`): `VpcId is ""`,
-	} {
-		b.refused("CreateVpcIngressConnection", body, "InvalidRequestException", message)
+	tagged := newIngress("door", cart, "vpce-1")
+	tagged.Tags = []types.Tag{tag("slipway:x")}
+	configured := func(c *types.IngressVpcConfiguration) *apprunner.CreateVpcIngressConnectionInput {
+		in := newIngress("door", cart, "")
+		in.IngressVpcConfiguration = c
+		return in
 	}
-	b.refused("CreateVpcIngressConnection", newIngress("second", shop, "vpce-2"), "ServiceQuotaExceededException",
-		"limit of 1 VPC ingress connections: it has "+arn)
-	b.ok("PauseService", arnBody(cart))
-	b.refused("CreateVpcIngressConnection", newIngress("door", cart, "vpce-1"), "InvalidStateException", "OPERATION_IN_PROGRESS")
+	for _, c := range []struct {
+		in      *apprunner.CreateVpcIngressConnectionInput
+		message string
+	}{
+		{newIngress("door", public, "vpce-1"), "is publicly accessible"},
+		{newIngress("door", noService, "vpce-1"), "Service not found"},
+		{newIngress("door", cart, ""), `VpcEndpointId is ""; both are needed`},
+		{newIngress("taken", cart, "vpce-1"), "VPC ingress connection with the provided name already exists: taken"},
+		{newIngress("taken", shop, "vpce-1"), "VPC ingress connection with the provided name already exists: taken"},
+		{tagged, "for the resource type vpcingressconnection"},
+		{newIngress("no", cart, "vpce-1"), "at 'vpcIngressConnectionName' failed to satisfy constraint"},
+		{configured(nil), "Value null at 'ingressVpcConfiguration'"},
+		{configured(&types.IngressVpcConfiguration{}), `VpcId is ""`},
+	} {
+		b.refuse(c.in, "InvalidRequestException", c.message)
+	}
+	b.refuse(newIngress("second", shop, "vpce-2"), "ServiceQuotaExceededException", "limit of 1 VPC ingress connections: it has "+arn)
+	b.must(&apprunner.PauseServiceInput{ServiceArn: &cart})
+	b.refuse(newIngress("door", cart, "vpce-1"), "InvalidStateException", "OPERATION_IN_PROGRESS")
 	b.end(cart, slipway.OperationSucceeded, slipway.StatusPaused)
-	b.refused("CreateVpcIngressConnection", newIngress("door", cart, "vpce-1"), "InvalidStateException", "PAUSED")
+	b.refuse(newIngress("door", cart, "vpce-1"), "InvalidStateException", "PAUSED")
 
-	b.refused("DeleteService", arnBody(shop), "InvalidRequestException", "the VPC ingress connection "+arn+" leads to it")
-	b.see(arn, "")
-	b.ok("DeleteVpcIngressConnection", ingressBody(arn))
-	b.refused("DeleteService", arnBody(shop), "InvalidRequestException", "leads to it")
-	b.see(arn, "")
-	b.ok("DeleteService", arnBody(shop))
-	for _, op := range []string{"DescribeVpcIngressConnection", "DeleteVpcIngressConnection", "UpdateVpcIngressConnection"} {
-		b.refused(op, ingressBody(noService, `"IngressVpcConfiguration":{}`), "InvalidRequestException", "is not the ARN of a VPC ingress connection")
-		b.refused(op, ingressBody(ingressARN("door", "x"), `"IngressVpcConfiguration":{}`), "ResourceNotFoundException", "not found")
+	removeShop := &apprunner.DeleteServiceInput{ServiceArn: &shop}
+	b.refuse(removeShop, "InvalidRequestException", "the VPC ingress connection "+arn+" leads to it")
+	b.reconcileIngress(arn, "")
+	b.deleteIngress(arn)
+	b.refuse(removeShop, "InvalidRequestException", "leads to it")
+	b.reconcileIngress(arn, "")
+	b.must(removeShop)
+	for wrong, c := range map[string]struct{ exception, message string }{
+		noService:               {"InvalidRequestException", "is not the ARN of a VPC ingress connection"},
+		ingressARN("door", "x"): {"ResourceNotFoundException", "not found"},
+	} {
+		update, remove := changesOfIngress(wrong)
+		for _, in := range []any{update, remove, &apprunner.DescribeVpcIngressConnectionInput{VpcIngressConnectionArn: &wrong}} {
+			b.refuse(in, c.exception, c.message)
+		}
 	}
 }
 
@@ -210,31 +251,38 @@ func TestListVPCIngresses(t *testing.T) {
 		b.Clock.Advance(time.Duration(i%2) * time.Second)
 		all[b.ingress(fmt.Sprintf("door-%d", i), service, endpoint)] = service
 	}
-	for filter, count := range map[string]int{
-		``:             12,
-		`,"Filter":{}`: 12,
-		`,"Filter":{"ServiceArn":"` + shop + `"}`:                             6,
-		`,"Filter":{"ServiceArn":"` + prefix + `service/shop"}`:               6,
-		`,"Filter":{"VpcEndpointId":"vpce-2"}`:                                4,
-		`,"Filter":{"ServiceArn":"` + shop + `","VpcEndpointId":"vpce-2"}`:    2,
-		`,"Filter":{"ServiceArn":"` + noService + `"}`:                        0,
-		`,"Filter":{"ServiceArn":"` + cart + `","VpcEndpointId":"vpce-none"}`: 0,
+	for _, c := range []struct {
+		filter *types.ListVpcIngressConnectionsFilter
+		count  int
+	}{
+		{nil, 12},
+		{&types.ListVpcIngressConnectionsFilter{}, 12},
+		{&types.ListVpcIngressConnectionsFilter{ServiceArn: &shop}, 6},
+		{&types.ListVpcIngressConnectionsFilter{ServiceArn: aws.String(prefix + "service/shop")}, 6},
+		{&types.ListVpcIngressConnectionsFilter{VpcEndpointId: aws.String("vpce-2")}, 4},
+		{&types.ListVpcIngressConnectionsFilter{ServiceArn: &shop, VpcEndpointId: aws.String("vpce-2")}, 2},
+		{&types.ListVpcIngressConnectionsFilter{ServiceArn: aws.String(noService)}, 0},
+		{&types.ListVpcIngressConnectionsFilter{ServiceArn: &cart, VpcEndpointId: aws.String("vpce-none")}, 0},
 	} {
 		got := map[string]string{}
-		b.list("ListVpcIngressConnections", "VpcIngressConnectionSummaryList", 2, filter, func(c any) string {
-			arn := member("VpcIngressConnectionArn")(c)
-			if _, twice := got[arn]; twice || len(c.(map[string]any)) != 2 {
-				t.Errorf("%s comes twice or has more than its names: %v", arn, c)
+		pages(b, 2, func(max *int32, token *string) (arns []string, next *string) {
+			out := invoke[apprunner.ListVpcIngressConnectionsOutput](b, &apprunner.ListVpcIngressConnectionsInput{Filter: c.filter, MaxResults: max, NextToken: token})
+			for _, v := range out.VpcIngressConnectionSummaryList {
+				arn := *v.VpcIngressConnectionArn
+				if _, twice := got[arn]; twice {
+					t.Errorf("%s comes twice", arn)
+				}
+				got[arn] = *v.ServiceArn
+				arns = append(arns, arn)
 			}
-			got[arn] = member("ServiceArn")(c)
-			return arn
+			return arns, out.NextToken
 		}, nil)
-		if len(got) != count {
-			t.Errorf("%s: %d connections, want %d", filter, len(got), count)
+		if len(got) != c.count {
+			t.Errorf("%+v: %d connections, want %d", c.filter, len(got), c.count)
 		}
 		for arn, service := range got {
 			if all[arn] != service {
-				t.Errorf("%s: %s leads to %s, want %s", filter, arn, service, all[arn])
+				t.Errorf("%+v: %s leads to %s, want %s", c.filter, arn, service, all[arn])
 			}
 		}
 	}
