@@ -7,73 +7,131 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 )
 
-// scaling creates a configuration and returns it.
-func (b *bench) scaling(name string, members ...string) map[string]any {
-	b.Helper()
-	doc := b.ok("CreateAutoScalingConfiguration", `{`+strings.Join(append([]string{`"AutoScalingConfigurationName":"` + name + `"`}, members...), ",")+`}`)
-	return doc["AutoScalingConfiguration"].(map[string]any)
+// newScaling returns the input that creates a revision of a configuration.
+func newScaling(name string) *apprunner.CreateAutoScalingConfigurationInput {
+	return &apprunner.CreateAutoScalingConfigurationInput{AutoScalingConfigurationName: &name}
 }
 
-func (b *bench) describeScaling(arn string) map[string]any {
+// scaling creates a revision of a configuration and returns it.
+func (b *bench) scaling(name string) *types.AutoScalingConfiguration {
 	b.Helper()
-	return at(b, b.ok("DescribeAutoScalingConfiguration", scalingBody(arn)), "AutoScalingConfiguration").(map[string]any)
+	return invoke[apprunner.CreateAutoScalingConfigurationOutput](b, newScaling(name)).AutoScalingConfiguration
 }
 
-func scalingBody(arn string, members ...string) string {
-	return `{` + strings.Join(append([]string{`"AutoScalingConfigurationArn":"` + arn + `"`}, members...), ",") + `}`
+func (b *bench) describeScaling(arn string) *types.AutoScalingConfiguration {
+	b.Helper()
+	return invoke[apprunner.DescribeAutoScalingConfigurationOutput](b,
+		&apprunner.DescribeAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn}).AutoScalingConfiguration
+}
+
+// removeScaling returns the input that deletes a revision.
+func removeScaling(arn string) *apprunner.DeleteAutoScalingConfigurationInput {
+	return &apprunner.DeleteAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn}
+}
+
+// removeScalings returns the input that deletes all revisions of a name.
+func removeScalings(arn string) *apprunner.DeleteAutoScalingConfigurationInput {
+	return &apprunner.DeleteAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn, DeleteAllRevisions: true}
+}
+
+func (b *bench) deleteScaling(in *apprunner.DeleteAutoScalingConfigurationInput) *types.AutoScalingConfiguration {
+	b.Helper()
+	return invoke[apprunner.DeleteAutoScalingConfigurationOutput](b, in).AutoScalingConfiguration
+}
+
+// defaultTo makes a revision the default.
+func (b *bench) defaultTo(arn string) *types.AutoScalingConfiguration {
+	b.Helper()
+	return invoke[apprunner.UpdateDefaultAutoScalingConfigurationOutput](b,
+		&apprunner.UpdateDefaultAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn}).AutoScalingConfiguration
+}
+
+// listScalings lists configurations. The input is JSON: the SDK's struct can't
+// tell an absent LatestOnly from false.
+func (b *bench) listScalings(body string) *apprunner.ListAutoScalingConfigurationsOutput {
+	b.Helper()
+	out, err := b.Invoke("apprunner:ListAutoScalingConfigurations", body)
+	if err != nil {
+		b.Fatalf("ListAutoScalingConfigurations %s: %v", body, err)
+	}
+	return out.(*apprunner.ListAutoScalingConfigurationsOutput)
 }
 
 func scalingARN(parts ...string) string {
 	return prefix + "autoscalingconfiguration/" + strings.Join(parts, "/")
 }
 
+// wantScaling is the default configuration as it is at first.
+func wantScaling(arn, name string) types.AutoScalingConfiguration {
+	return types.AutoScalingConfiguration{
+		AutoScalingConfigurationArn: &arn, AutoScalingConfigurationName: &name, AutoScalingConfigurationRevision: aws.Int32(1),
+		Latest: aws.Bool(true), Status: "active", // in lower case, unlike the model's enumeration
+		MaxConcurrency: aws.Int32(100), MinSize: aws.Int32(1), MaxSize: aws.Int32(25),
+		CreatedAt: &t0, HasAssociatedService: aws.Bool(false), IsDefault: aws.Bool(false),
+	}
+}
+
 func TestProvidedAutoScaling(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	want := parse(t, `{"AutoScalingConfigurationArn":"`+defaultScaling+`","AutoScalingConfigurationName":"DefaultConfiguration",
-		"AutoScalingConfigurationRevision":1,"Latest":true,"Status":"active","MaxConcurrency":100,"MinSize":1,"MaxSize":25,
-		"CreatedAt":1800000000.123,"HasAssociatedService":false,"IsDefault":true}`)
-	if d := cmp.Diff(want, b.describeScaling(defaultScaling)); d != "" {
+	want := wantScaling(defaultScaling, "DefaultConfiguration")
+	want.IsDefault = aws.Bool(true)
+	if d := diff(&want, b.describeScaling(defaultScaling)); d != "" {
 		t.Errorf("the provided configuration (-want +got):\n%s", d)
 	}
-	for _, m := range []string{"Latest", "MaxConcurrency", "MinSize", "MaxSize"} {
-		delete(want, m)
+	summary := types.AutoScalingConfigurationSummary{
+		AutoScalingConfigurationArn: want.AutoScalingConfigurationArn, AutoScalingConfigurationName: want.AutoScalingConfigurationName,
+		AutoScalingConfigurationRevision: 1, Status: want.Status, CreatedAt: &t0, HasAssociatedService: aws.Bool(false), IsDefault: aws.Bool(true),
 	}
-	if d := cmp.Diff([]any{want}, b.ok("ListAutoScalingConfigurations", "{}")["AutoScalingConfigurationSummaryList"]); d != "" {
+	if d := diff([]types.AutoScalingConfigurationSummary{summary}, b.listScalings("{}").AutoScalingConfigurationSummaryList); d != "" {
 		t.Errorf("its summary (-want +got):\n%s", d)
 	}
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(defaultScaling), "InvalidRequestException",
-		"You can't delete a reserved auto scaling configuration")
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(scalingARN("DefaultConfiguration"), `"DeleteAllRevisions":true`), "InvalidRequestException",
-		"You can't delete a reserved auto scaling configuration")
+	b.refuse(removeScaling(defaultScaling), "InvalidRequestException", "You can't delete a reserved auto scaling configuration")
+	b.refuse(removeScalings(scalingARN("DefaultConfiguration")), "InvalidRequestException", "You can't delete a reserved auto scaling configuration")
 }
 
 func TestCreateAutoScaling(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	got := b.scaling("fast", `"MaxConcurrency":50,"MinSize":2,"MaxSize":10`)
-	arn := got["AutoScalingConfigurationArn"].(string)
+	in := newScaling("fast")
+	in.MaxConcurrency, in.MinSize, in.MaxSize = aws.Int32(50), aws.Int32(2), aws.Int32(10)
+	got := invoke[apprunner.CreateAutoScalingConfigurationOutput](b, in).AutoScalingConfiguration
+	arn := *got.AutoScalingConfigurationArn
 	if !strings.HasPrefix(arn, scalingARN("fast", "1")+"/") || len(arn) != len(scalingARN("fast", "1"))+33 {
 		t.Errorf("ARN %s", arn)
 	}
-	want := parse(t, `{"AutoScalingConfigurationArn":"`+arn+`","AutoScalingConfigurationName":"fast","AutoScalingConfigurationRevision":1,
-		"Latest":true,"Status":"active","MaxConcurrency":50,"MinSize":2,"MaxSize":10,"CreatedAt":1800000000.123,"HasAssociatedService":false,"IsDefault":false}`)
-	if d := cmp.Diff(want, got); d != "" {
+	want := wantScaling(arn, "fast")
+	want.MaxConcurrency, want.MinSize, want.MaxSize = aws.Int32(50), aws.Int32(2), aws.Int32(10)
+	if d := diff(&want, got); d != "" {
 		t.Errorf("the reply (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(want, b.describeScaling(arn)); d != "" {
+	if d := diff(&want, b.describeScaling(arn)); d != "" {
 		t.Errorf("DescribeAutoScalingConfiguration (-want +got):\n%s", d)
 	}
-	create := func(members string) string { return `{"AutoScalingConfigurationName":"slow",` + members + `}` }
-	b.refused("CreateAutoScalingConfiguration", create(`"MinSize":5,"MaxSize":4`), "InvalidRequestException", "MinSize is 5; it must not be greater than MaxSize, which is 4.")
-	b.refused("CreateAutoScalingConfiguration", create(`"MaxSize":26`), "InvalidRequestException", "MaxSize is 26; a service can have at most 25 instances.")
-	b.refused("CreateAutoScalingConfiguration", create(`"Tags":[{"Key":"slipway:x"}]`), "InvalidRequestException", "no setting that this server knows for the resource type autoscalingconfiguration")
+	for message, change := range map[string]func(*apprunner.CreateAutoScalingConfigurationInput){
+		"MinSize is 5; it must not be greater than MaxSize, which is 4.": func(in *apprunner.CreateAutoScalingConfigurationInput) {
+			in.MinSize, in.MaxSize = aws.Int32(5), aws.Int32(4)
+		},
+		"MaxSize is 26; a service can have at most 25 instances.": func(in *apprunner.CreateAutoScalingConfigurationInput) {
+			in.MaxSize = aws.Int32(26)
+		},
+		"no setting that this server knows for the resource type autoscalingconfiguration": func(in *apprunner.CreateAutoScalingConfigurationInput) {
+			in.Tags = []types.Tag{tag("slipway:x")}
+		},
+	} {
+		slow := newScaling("slow")
+		change(slow)
+		b.refuse(slow, "InvalidRequestException", message)
+	}
 }
 
 // Numbers are one above the highest active revision, as two of Terraform's
@@ -81,74 +139,82 @@ func TestCreateAutoScaling(t *testing.T) {
 func TestRevisions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	one := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
-	b.ok("DeleteAutoScalingConfiguration", scalingBody(one))
+	one := *b.scaling("fast").AutoScalingConfigurationArn
+	b.deleteScaling(removeScaling(one))
 	again := b.scaling("fast")
-	if again["AutoScalingConfigurationRevision"] != 1.0 || again["AutoScalingConfigurationArn"] == one {
-		t.Errorf("after revision 1 of a name was deleted, the next is %v", again)
+	if *again.AutoScalingConfigurationRevision != 1 || *again.AutoScalingConfigurationArn == one {
+		t.Errorf("after revision 1 of a name was deleted, the next is %v", b.Doc(again))
 	}
-	two := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
-	first := again["AutoScalingConfigurationArn"].(string)
-	if b.describeScaling(first)["Latest"] != false || b.describeScaling(two)["Latest"] != true {
-		t.Error("the second revision is not the latest one alone")
+	two := *b.scaling("fast").AutoScalingConfigurationArn
+	first := *again.AutoScalingConfigurationArn
+	if *b.describeScaling(first).Latest || !*b.describeScaling(two).Latest {
+		t.Error("not only the second revision is the latest one")
 	}
 	for text, want := range map[string]string{scalingARN("fast"): two, scalingARN("fast", "1"): first, scalingARN("fast", "2"): two, first: first} {
-		if got := b.describeScaling(text)["AutoScalingConfigurationArn"]; got != want {
+		if got := *b.describeScaling(text).AutoScalingConfigurationArn; got != want {
 			t.Errorf("%s names %s, want %s", text, got, want)
 		}
 	}
 	b.Clock.Advance(time.Second)
-	deleted := at(t, b.ok("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"))), "AutoScalingConfiguration").(map[string]any)
-	if deleted["AutoScalingConfigurationArn"] != two || deleted["Status"] != "inactive" || deleted["Latest"] != false || deleted["DeletedAt"] != 1800000001.123 {
-		t.Errorf("deleting by name answers %v", deleted)
+	deleted := b.deleteScaling(removeScaling(scalingARN("fast")))
+	want := wantScaling(two, "fast")
+	want.AutoScalingConfigurationRevision, want.Status = aws.Int32(2), "inactive"
+	want.Latest, want.DeletedAt = aws.Bool(false), aws.Time(t0.Add(time.Second))
+	if d := diff(&want, deleted); d != "" {
+		t.Errorf("deleted by name (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff(deleted, b.describeScaling(two)); d != "" {
+	if d := diff(&want, b.describeScaling(two)); d != "" {
 		t.Errorf("a deleted revision is not describable as it was (-want +got):\n%s", d)
 	}
-	if b.describeScaling(first)["Latest"] != true {
+	if !*b.describeScaling(first).Latest {
 		t.Error("after the latest was deleted, the one before is not the latest")
 	}
-	if n := b.scaling("fast")["AutoScalingConfigurationRevision"]; n != 2.0 {
+	if n := *b.scaling("fast").AutoScalingConfigurationRevision; n != 2 {
 		t.Errorf("after revision 2 was deleted, the next is %v", n)
 	}
-	b.ok("DeleteAutoScalingConfiguration", scalingBody(first))
-	if n := b.scaling("fast")["AutoScalingConfigurationRevision"]; n != 3.0 {
+	b.deleteScaling(removeScaling(first))
+	if n := *b.scaling("fast").AutoScalingConfigurationRevision; n != 3 {
 		t.Errorf("after revision 1 of 2 was deleted, the next is %v", n)
 	}
-	for _, op := range []string{"DeleteAutoScalingConfiguration", "UpdateDefaultAutoScalingConfiguration", "ListServicesForAutoScalingConfiguration"} {
-		b.refused(op, scalingBody(two), "ResourceNotFoundException", "Auto scaling configuration not found: "+two)
+	for _, in := range []any{
+		removeScaling(two),
+		&apprunner.UpdateDefaultAutoScalingConfigurationInput{AutoScalingConfigurationArn: &two},
+		&apprunner.ListServicesForAutoScalingConfigurationInput{AutoScalingConfigurationArn: &two},
+	} {
+		b.refuse(in, "ResourceNotFoundException", "Auto scaling configuration not found: "+two)
 	}
-	b.refused("CreateService", `{"ServiceName":"shop",`+image+`,"AutoScalingConfigurationArn":"`+two+`"}`, "InvalidRequestException", "Auto scaling configuration not found: "+two)
-	b.refused("DescribeAutoScalingConfiguration", scalingBody(scalingARN("fast", "9")), "ResourceNotFoundException", "not found")
-	b.refused("DescribeAutoScalingConfiguration", scalingBody(scalingARN("fast", "x")), "ResourceNotFoundException", "not found")
-	b.refused("DescribeAutoScalingConfiguration", scalingBody(strings.Replace(scalingARN("fast"), "us-east-1", "eu-west-1", 1)), "ResourceNotFoundException", "not found")
+	b.refuse(newService("shop", withScaling(two)), "InvalidRequestException", "Auto scaling configuration not found: "+two)
+	for _, unknown := range []string{scalingARN("fast", "9"), scalingARN("fast", "x"), strings.Replace(scalingARN("fast"), "us-east-1", "eu-west-1", 1)} {
+		b.refuse(&apprunner.DescribeAutoScalingConfigurationInput{AutoScalingConfigurationArn: &unknown}, "ResourceNotFoundException", "not found")
+	}
 }
 
 func TestDeleteAllRevisions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	one := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
-	two := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
-	all := `"DeleteAllRevisions":true`
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(one, all), "InvalidRequestException", "DeleteAllRevisions needs an ARN that ends with the configuration's name")
+	one := *b.scaling("fast").AutoScalingConfigurationArn
+	two := *b.scaling("fast").AutoScalingConfigurationArn
+	all := removeScalings(scalingARN("fast"))
+	b.refuse(removeScalings(one), "InvalidRequestException", "DeleteAllRevisions needs an ARN that ends with the configuration's name")
 	arn := b.create("shop", withScaling(one))
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"), all), "InvalidRequestException", "You can't delete "+one+": a service uses it.")
-	if b.describeScaling(two)["Status"] != "active" {
+	b.refuse(all, "InvalidRequestException", "You can't delete "+one+": a service uses it.")
+	if b.describeScaling(two).Status != "active" {
 		t.Error("a refused call deleted one of the revisions")
 	}
-	b.ok("DeleteService", arnBody(arn))
+	b.delete(arn)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusDeleted)
-	got := b.ok("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"), all))
-	want := parse(t, `{"AutoScalingConfiguration":{"AutoScalingConfigurationArn":"`+scalingARN("fast")+`","AutoScalingConfigurationName":"fast","Status":"inactive"}}`)
-	if d := cmp.Diff(want, got); d != "" {
+	want := &types.AutoScalingConfiguration{
+		AutoScalingConfigurationArn: aws.String(scalingARN("fast")), AutoScalingConfigurationName: aws.String("fast"), Status: "inactive",
+	}
+	if d := diff(want, b.deleteScaling(all)); d != "" {
 		t.Errorf("the reply (-want +got):\n%s", d)
 	}
 	for _, arn := range []string{one, two} {
-		if b.describeScaling(arn)["Status"] != "inactive" {
+		if b.describeScaling(arn).Status != "inactive" {
 			t.Errorf("%s is still active", arn)
 		}
 	}
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(scalingARN("fast"), all), "ResourceNotFoundException", "not found")
+	b.refuse(all, "ResourceNotFoundException", "not found")
 }
 
 func TestUpdateDefaultAutoScaling(t *testing.T) {
@@ -156,25 +222,26 @@ func TestUpdateDefaultAutoScaling(t *testing.T) {
 	b := newBench(t)
 	before := b.create("before")
 	b.scaling("fast")
-	one := b.describeScaling(scalingARN("fast"))["AutoScalingConfigurationArn"].(string)
-	got := at(t, b.ok("UpdateDefaultAutoScalingConfiguration", scalingBody(scalingARN("fast"))), "AutoScalingConfiguration").(map[string]any)
-	if got["AutoScalingConfigurationArn"] != one || got["IsDefault"] != true {
-		t.Errorf("the reply is %v", got)
+	one := *b.describeScaling(scalingARN("fast")).AutoScalingConfigurationArn
+	want := wantScaling(one, "fast")
+	want.IsDefault = aws.Bool(true)
+	if d := diff(&want, b.defaultTo(scalingARN("fast"))); d != "" {
+		t.Errorf("the reply (-want +got):\n%s", d)
 	}
-	b.ok("UpdateDefaultAutoScalingConfiguration", scalingBody(one)) // again: nothing changes
-	if b.describeScaling(defaultScaling)["IsDefault"] != false {
+	b.defaultTo(one) // again: nothing changes
+	if *b.describeScaling(defaultScaling).IsDefault {
 		t.Error("the former default is still the default")
 	}
 	after := b.create("after")
 	for arn, want := range map[string]string{before: defaultScaling, after: one} {
-		if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "AutoScalingConfigurationSummary", "AutoScalingConfigurationArn"); got != want {
+		if got := *b.describe(arn).AutoScalingConfigurationSummary.AutoScalingConfigurationArn; got != want {
 			t.Errorf("%s uses %s, want %s", arn, got, want)
 		}
 	}
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(one), "InvalidRequestException", "it is the default auto scaling configuration")
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(defaultScaling), "InvalidRequestException", "a service uses it")
-	b.ok("UpdateDefaultAutoScalingConfiguration", scalingBody(scalingARN("DefaultConfiguration", "1")))
-	if b.describeScaling(defaultScaling)["IsDefault"] != true {
+	b.refuse(removeScaling(one), "InvalidRequestException", "it is the default auto scaling configuration")
+	b.refuse(removeScaling(defaultScaling), "InvalidRequestException", "a service uses it")
+	b.defaultTo(scalingARN("DefaultConfiguration", "1"))
+	if !*b.describeScaling(defaultScaling).IsDefault {
 		t.Error("DefaultConfiguration can't become the default again")
 	}
 }
@@ -185,11 +252,10 @@ func TestLatestOnly(t *testing.T) {
 	b := newBench(t)
 	b.scaling("fast")
 	b.scaling("fast")
-	b.ok("UpdateDefaultAutoScalingConfiguration", scalingBody(scalingARN("fast", "1")))
+	b.defaultTo(scalingARN("fast", "1"))
 	list := func(body string) (names []string) {
-		for _, v := range b.ok("ListAutoScalingConfigurations", body)["AutoScalingConfigurationSummaryList"].([]any) {
-			m := v.(map[string]any)
-			names = append(names, fmt.Sprintf("%s/%v", m["AutoScalingConfigurationName"], m["AutoScalingConfigurationRevision"]))
+		for _, c := range b.listScalings(body).AutoScalingConfigurationSummaryList {
+			names = append(names, fmt.Sprintf("%s/%d", *c.AutoScalingConfigurationName, c.AutoScalingConfigurationRevision))
 		}
 		return names
 	}
@@ -206,7 +272,7 @@ func TestLatestOnly(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", body, d)
 		}
 	}
-	b.ok("UpdateDefaultAutoScalingConfiguration", scalingBody(defaultScaling))
+	b.defaultTo(defaultScaling)
 	if d := cmp.Diff([]string{"DefaultConfiguration/1", "fast/2"}, list(`{}`)); d != "" {
 		t.Errorf("absent, with the default among the latest (-want +got):\n%s", d)
 	}
@@ -215,31 +281,33 @@ func TestLatestOnly(t *testing.T) {
 func TestAutoScalingInUse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	one := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
-	two := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
+	one := *b.scaling("fast").AutoScalingConfigurationArn
+	two := *b.scaling("fast").AutoScalingConfigurationArn
 	// A name binds the latest revision at the time of the call.
 	arn := b.create("shop", withScaling(scalingARN("fast")))
-	using := func(text string) []any {
-		return b.ok("ListServicesForAutoScalingConfiguration", scalingBody(text))["ServiceArnList"].([]any)
+	using := func(arn string) []string {
+		return invoke[apprunner.ListServicesForAutoScalingConfigurationOutput](b,
+			&apprunner.ListServicesForAutoScalingConfigurationInput{AutoScalingConfigurationArn: &arn}).ServiceArnList
 	}
-	if d := cmp.Diff([]any{arn}, using(two)); d != "" {
+	if d := cmp.Diff([]string{arn}, using(two)); d != "" {
 		t.Errorf("services of revision 2 (-want +got):\n%s", d)
 	}
-	if len(using(one)) != 0 || b.describeScaling(one)["HasAssociatedService"] != false || b.describeScaling(two)["HasAssociatedService"] != true {
+	if len(using(one)) != 0 || *b.describeScaling(one).HasAssociatedService || !*b.describeScaling(two).HasAssociatedService {
 		t.Error("revision 1 is in use, or revision 2 is not")
 	}
-	b.refused("DeleteAutoScalingConfiguration", scalingBody(two), "InvalidRequestException", "a service uses it")
-	// While an update to revision 1 is live neither can go.
-	b.ok("UpdateService", arnBody(arn, `"AutoScalingConfigurationArn":"`+one+`"`))
+	b.refuse(removeScaling(two), "InvalidRequestException", "a service uses it")
+	// During an update to revision 1 neither can be deleted.
+	b.must(&apprunner.UpdateServiceInput{ServiceArn: &arn, AutoScalingConfigurationArn: &one})
 	for _, r := range []string{one, two} {
-		b.refused("DeleteAutoScalingConfiguration", scalingBody(r), "InvalidRequestException", "a service uses it")
+		b.refuse(removeScaling(r), "InvalidRequestException", "a service uses it")
 	}
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
-	b.ok("DeleteAutoScalingConfiguration", scalingBody(two))
-	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "AutoScalingConfigurationSummary"); cmp.Diff(any(map[string]any{
-		"AutoScalingConfigurationArn": one, "AutoScalingConfigurationName": "fast", "AutoScalingConfigurationRevision": 1.0,
-	}), got) != "" {
-		t.Errorf("the service shows %v", got)
+	b.deleteScaling(removeScaling(two))
+	want := &types.AutoScalingConfigurationSummary{
+		AutoScalingConfigurationArn: &one, AutoScalingConfigurationName: aws.String("fast"), AutoScalingConfigurationRevision: 1,
+	}
+	if d := diff(want, b.describe(arn).AutoScalingConfigurationSummary); d != "" {
+		t.Errorf("the service shows (-want +got):\n%s", d)
 	}
 }
 
@@ -248,14 +316,14 @@ func TestAutoScalingQuotas(t *testing.T) {
 	b := newBench(t, func(c *api.Config) { c.Quotas = api.Quotas{AutoScalingNames: 2, AutoScalingRevisions: 2, Instances: 3} })
 	b.scaling("one1")
 	b.scaling("one1")
-	b.refused("CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"one1"}`, "ServiceQuotaExceededException", "limit of 2 revisions of auto scaling configuration one1")
+	b.refuse(newScaling("one1"), "ServiceQuotaExceededException", "limit of 2 revisions of auto scaling configuration one1")
 	b.scaling("two2")
-	b.refused("CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"three"}`, "ServiceQuotaExceededException", "limit of 2 auto scaling configurations")
+	b.refuse(newScaling("three"), "ServiceQuotaExceededException", "limit of 2 auto scaling configurations")
 	b.scaling("DefaultConfiguration")
-	if got := b.scaling("two2")["MaxSize"]; got != 3.0 {
+	if got := *b.scaling("two2").MaxSize; got != 3 {
 		t.Errorf("MaxSize defaults to %v where 3 instances are the most", got)
 	}
-	b.ok("DeleteAutoScalingConfiguration", scalingBody(scalingARN("one1")))
+	b.deleteScaling(removeScaling(scalingARN("one1")))
 	b.scaling("one1")
 }
 

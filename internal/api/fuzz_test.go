@@ -21,7 +21,7 @@ func FuzzCall(f *testing.F) {
 		"AppRunner.UpdateService":                  arnBody(arn, `"InstanceConfiguration":{"Cpu":"256"}`),
 		"AppRunner.ListServices":                   `{"MaxResults":1,"NextToken":"eyJsIjoieCIsImEiOlsiMSIsIjIiXX0"}`,
 		"AppRunner.TagResource":                    `{"ResourceArn":"` + arn + `","Tags":[{"Key":"a","Value":"b"}]}`,
-		"AppRunner.DeleteAutoScalingConfiguration": scalingBody(scalingARN("fast", "1"), `"DeleteAllRevisions":true`),
+		"AppRunner.DeleteAutoScalingConfiguration": `{"AutoScalingConfigurationArn":"` + scalingARN("fast", "1") + `","DeleteAllRevisions":true}`,
 		"AppRunner.ListAutoScalingConfigurations":  `{"LatestOnly":false,"AutoScalingConfigurationName":"DefaultConfiguration"}`,
 	} {
 		f.Add(target, []byte(body))

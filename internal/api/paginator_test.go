@@ -156,7 +156,7 @@ func serviceCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 }
 
 func userCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
-	arn := b.scaling("fast")["AutoScalingConfigurationArn"].(string)
+	arn := *b.scaling("fast").AutoScalingConfigurationArn
 	b.create("other") // uses the default
 	return crowd{b.addService(withScaling(arn)), b.removeService, func(seen func([]string)) {
 		p := apprunner.NewListServicesForAutoScalingConfigurationPaginator(c,
@@ -183,8 +183,8 @@ func operationCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 
 func scalingCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	return crowd{
-		func(name string) string { return b.scaling(name)["AutoScalingConfigurationArn"].(string) },
-		func(arn string) { b.ok("DeleteAutoScalingConfiguration", scalingBody(arn)) },
+		func(name string) string { return *b.scaling(name).AutoScalingConfigurationArn },
+		func(arn string) { b.deleteScaling(removeScaling(arn)) },
 		func(seen func([]string)) {
 			p := apprunner.NewListAutoScalingConfigurationsPaginator(c, &apprunner.ListAutoScalingConfigurationsInput{MaxResults: aws.Int32(pageOf)})
 			walkPages(t, p, func(o *apprunner.ListAutoScalingConfigurationsOutput) []string {
