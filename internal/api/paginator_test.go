@@ -196,8 +196,8 @@ func scalingCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 
 func observabilityCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	return crowd{
-		func(name string) string { return b.observability(name)["ObservabilityConfigurationArn"].(string) },
-		func(arn string) { b.ok("DeleteObservabilityConfiguration", observabilityBody(arn)) },
+		func(name string) string { return *b.observability(name).ObservabilityConfigurationArn },
+		func(arn string) { b.deleteObservability(arn) },
 		func(seen func([]string)) {
 			p := apprunner.NewListObservabilityConfigurationsPaginator(c, &apprunner.ListObservabilityConfigurationsInput{MaxResults: aws.Int32(pageOf)})
 			walkPages(t, p, func(o *apprunner.ListObservabilityConfigurationsOutput) []string {

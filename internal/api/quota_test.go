@@ -21,9 +21,6 @@ func TestEveryQuota(t *testing.T) {
 	connection := func(name string, provider types.ProviderType) *apprunner.CreateConnectionInput {
 		return &apprunner.CreateConnectionInput{ConnectionName: &name, ProviderType: provider}
 	}
-	observability := func(name string) *apprunner.CreateObservabilityConfigurationInput {
-		return &apprunner.CreateObservabilityConfigurationInput{ObservabilityConfigurationName: &name}
-	}
 	domain := func(name, service string) *apprunner.AssociateCustomDomainInput {
 		return &apprunner.AssociateCustomDomainInput{DomainName: &name, ServiceArn: &service, EnableWWWSubdomain: aws.Bool(false)}
 	}
@@ -38,8 +35,8 @@ func TestEveryQuota(t *testing.T) {
 		"connections": {func(*bench) [2]any {
 			return [2]any{connection("first", types.ProviderTypeGithub), connection("second", types.ProviderTypeBitbucket)}
 		}, quotaExceeded},
-		"observability-names":     {func(*bench) [2]any { return [2]any{observability("first"), observability("second")} }, quotaExceeded},
-		"observability-revisions": {func(*bench) [2]any { return [2]any{observability("first"), observability("first")} }, quotaExceeded},
+		"observability-names":     {func(*bench) [2]any { return [2]any{newObservability("first"), newObservability("second")} }, quotaExceeded},
+		"observability-revisions": {func(*bench) [2]any { return [2]any{newObservability("first"), newObservability("first")} }, quotaExceeded},
 		"vpc-connectors": {func(*bench) [2]any {
 			return [2]any{newConnector("first", "subnet-1"), newConnector("second", "subnet-1")}
 		}, quotaExceeded},
