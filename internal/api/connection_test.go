@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
@@ -45,17 +48,36 @@ func turn(b []byte) []byte {
 
 func withProviders(c *api.Config) { c.Provider, c.Vault = providers{}, vault{} }
 
-func connectionBody(arn string) string { return `{"ConnectionArn":"` + arn + `"}` }
-
-func (b *bench) connect(name string, members ...string) map[string]any {
-	b.Helper()
-	doc := b.ok("CreateConnection", `{`+strings.Join(append([]string{`"ConnectionName":"` + name + `","ProviderType":"GITHUB"`}, members...), ",")+`}`)
-	return doc["Connection"].(map[string]any)
+// newConnection returns the input that creates a connection to GitHub.
+func newConnection(name string) *apprunner.CreateConnectionInput {
+	return &apprunner.CreateConnectionInput{ConnectionName: &name, ProviderType: types.ProviderTypeGithub}
 }
 
-func (b *bench) complete(name, token string) map[string]any {
+// connect creates a connection and returns it.
+func (b *bench) connect(name string) *types.Connection {
 	b.Helper()
-	return b.OK("Slipway.CompleteConnection", `{"ConnectionName":"`+name+`","Token":"`+token+`"}`)
+	return invoke[apprunner.CreateConnectionOutput](b, newConnection(name)).Connection
+}
+
+// removeConnection returns the input that deletes a connection.
+func removeConnection(arn string) *apprunner.DeleteConnectionInput {
+	return &apprunner.DeleteConnectionInput{ConnectionArn: &arn}
+}
+
+// connections returns the connections of a name, or all.
+func (b *bench) connections(name *string) []types.ConnectionSummary {
+	b.Helper()
+	return invoke[apprunner.ListConnectionsOutput](b, &apprunner.ListConnectionsInput{ConnectionName: name}).ConnectionSummaryList
+}
+
+// completion returns the input that gives a connection its credential.
+func completion(name, token string) *api.CompleteConnectionInput {
+	return &api.CompleteConnectionInput{ConnectionName: &name, Token: &token}
+}
+
+func (b *bench) complete(name, token string) *api.CompleteConnectionOutput {
+	b.Helper()
+	return invoke[api.CompleteConnectionOutput](b, completion(name, token))
 }
 
 func (b *bench) credential(name string) (credential string) {
@@ -71,43 +93,60 @@ func (b *bench) credential(name string) (credential string) {
 func TestConnectionLife(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withProviders)
-	created := b.connect("code", `"Tags":[{"Key":"team","Value":"web"}]`)
-	arn := created["ConnectionArn"].(string)
+	in := newConnection("code")
+	in.Tags = []types.Tag{tag("team", "web")}
+	created := invoke[apprunner.CreateConnectionOutput](b, in).Connection
+	arn := *created.ConnectionArn
 	if !strings.HasPrefix(arn, prefix+"connection/code/") || len(arn) != len(prefix+"connection/code/")+32 {
 		t.Errorf("ARN %s", arn)
 	}
-	want := parse(t, `{"ConnectionArn":"`+arn+`","ConnectionName":"code","ProviderType":"GITHUB","Status":"PENDING_HANDSHAKE","CreatedAt":1800000000.123}`)
-	shows := func(step string, c any) {
+	want := types.Connection{
+		ConnectionArn: &arn, ConnectionName: aws.String("code"), ProviderType: types.ProviderTypeGithub,
+		Status: types.ConnectionStatusPendingHandshake, CreatedAt: &t0,
+	}
+	shows := func(step string, got *types.Connection) {
 		t.Helper()
-		if d := cmp.Diff(any(want), c); d != "" {
+		if d := diff(&want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", step, d)
 		}
 	}
+	listed := func(name *string) {
+		t.Helper()
+		summary := types.ConnectionSummary{
+			ConnectionArn: want.ConnectionArn, ConnectionName: want.ConnectionName, ProviderType: want.ProviderType,
+			Status: want.Status, CreatedAt: want.CreatedAt,
+		}
+		if d := diff([]types.ConnectionSummary{summary}, b.connections(name)); d != "" {
+			t.Errorf("listed (-want +got):\n%s", d)
+		}
+	}
 	shows("created", created)
-	shows("listed", b.ok("ListConnections", "{}")["ConnectionSummaryList"].([]any)[0])
+	listed(nil)
 	if d := cmp.Diff([]string{"team=web"}, b.tags(arn)); d != "" {
 		t.Errorf("tags (-want +got):\n%s", d)
 	}
-	b.refused("CreateConnection", `{"ConnectionName":"code","ProviderType":"BITBUCKET"}`, "InvalidRequestException", "Connection with the provided name already exists: code")
+	bitbucket := newConnection("code")
+	bitbucket.ProviderType = types.ProviderTypeBitbucket
+	b.refuse(bitbucket, "InvalidRequestException", "Connection with the provided name already exists: code")
 
 	failed := b.complete("code", "bad")
-	want["Status"] = "ERROR"
-	shows("refused by the provider", failed["Connection"])
-	if failed["Refusal"] != "GITHUB says Bad credentials" {
-		t.Errorf("refusal %v", failed["Refusal"])
+	want.Status = types.ConnectionStatusError
+	shows("refused by the provider", failed.Connection)
+	if refusal := aws.ToString(failed.Refusal); refusal != "GITHUB says Bad credentials" {
+		t.Errorf("refusal %q", refusal)
 	}
-	shows("listed", b.ok("ListConnections", `{"ConnectionName":"code"}`)["ConnectionSummaryList"].([]any)[0])
+	listed(aws.String("code"))
 
 	done := b.complete("code", "good-token")
-	want["Status"] = "AVAILABLE"
-	shows("completed", done["Connection"])
-	if _, ok := done["Refusal"]; ok {
-		t.Errorf("a completed handshake answers %v", done)
+	want.Status = types.ConnectionStatusAvailable
+	shows("completed", done.Connection)
+	if done.Refusal != nil {
+		t.Errorf("a completed handshake answers the refusal %q", *done.Refusal)
 	}
 	if c := b.credential("code"); c != "connection credential "+arn+" nekot-doog" {
 		t.Errorf("kept as credential is %q, not what the vault sealed", c)
 	}
-	b.Refused("Slipway.CompleteConnection", `{"ConnectionName":"code","Token":"bad"}`, "InvalidRequestException", "connection code keeps the one it has")
+	b.refuse(completion("code", "bad"), "InvalidRequestException", "connection code keeps the one it has")
 	if c := b.credential("code"); c != "connection credential "+arn+" nekot-doog" {
 		t.Errorf("after a refused second token, kept is %q", c)
 	}
@@ -121,43 +160,46 @@ func TestConnectionLife(t *testing.T) {
 		}
 	}
 
-	deleted := b.ok("DeleteConnection", connectionBody(arn))["Connection"]
-	want["Status"] = "DELETED"
+	deleted := invoke[apprunner.DeleteConnectionOutput](b, removeConnection(arn)).Connection
+	want.Status = types.ConnectionStatusDeleted
 	shows("deleted", deleted)
-	if list := b.ok("ListConnections", "{}")["ConnectionSummaryList"].([]any); len(list) != 0 {
+	if list := b.connections(nil); len(list) != 0 {
 		t.Errorf("after its deletion %v is listed", list)
 	}
-	b.refused("DeleteConnection", connectionBody(arn), "ResourceNotFoundException", "Connection not found: "+arn)
-	b.refused("ListTagsForResource", `{"ResourceArn":"`+arn+`"}`, "ResourceNotFoundException", "Connection not found: "+arn)
+	b.refuse(removeConnection(arn), "ResourceNotFoundException", "Connection not found: "+arn)
+	b.refuse(&apprunner.ListTagsForResourceInput{ResourceArn: &arn}, "ResourceNotFoundException", "Connection not found: "+arn)
 	again := b.connect("code")
-	if again["ConnectionArn"] == arn || again["Status"] != "PENDING_HANDSHAKE" || b.tags(again["ConnectionArn"].(string)) != nil || b.credential("code") != "" {
-		t.Errorf("a connection of the name created anew has something of the old one: %v", again)
+	if *again.ConnectionArn == arn || again.Status != types.ConnectionStatusPendingHandshake || b.tags(*again.ConnectionArn) != nil || b.credential("code") != "" {
+		t.Errorf("a new connection of the same name keeps something of the old one: %v", b.Doc(again))
 	}
-	b.refused("DeleteConnection", connectionBody(arn), "ResourceNotFoundException", "Connection not found: "+arn)
-	b.ok("DeleteConnection", connectionBody(prefix+"connection/code"))
+	b.refuse(removeConnection(arn), "ResourceNotFoundException", "Connection not found: "+arn)
+	b.must(removeConnection(prefix + "connection/code"))
 }
 
 func TestCompleteConnectionRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withProviders)
 	b.connect("code")
-	for body, message := range map[string]string{
-		`{}`:                        "ConnectionName is required.",
-		`{"ConnectionName":"code"}`: "Token must have 1 to 4096 printable ASCII characters without blanks.",
-		`{"Token":"good"}`:          "ConnectionName is required.",
-		`{"ConnectionName":"code","Token":"good\n"}`:                            "Token must have",
-		`{"ConnectionName":"code","Token":"` + strings.Repeat("x", 4097) + `"}`: "Token must have",
-		`{"ConnectionName":"code","Token":"away"}`:                              "GITHUB could not be asked whether it accepts the token: no route to host",
+	for _, c := range []struct {
+		in      *api.CompleteConnectionInput
+		message string
+	}{
+		{&api.CompleteConnectionInput{}, "ConnectionName is required."},
+		{&api.CompleteConnectionInput{ConnectionName: aws.String("code")}, "Token must have 1 to 4096 printable ASCII characters without blanks."},
+		{&api.CompleteConnectionInput{Token: aws.String("good")}, "ConnectionName is required."},
+		{completion("code", "good\n"), "Token must have"},
+		{completion("code", strings.Repeat("x", 4097)), "Token must have"},
+		{completion("code", "away"), "GITHUB could not be asked whether it accepts the token: no route to host"},
 	} {
-		b.Refused("Slipway.CompleteConnection", body, "InvalidRequestException", message)
+		b.refuse(c.in, "InvalidRequestException", c.message)
 	}
-	b.Refused("Slipway.CompleteConnection", `{"ConnectionName":"none","Token":"good"}`, "ResourceNotFoundException", "Connection not found: none")
-	if s := b.ok("ListConnections", "{}")["ConnectionSummaryList"].([]any)[0].(map[string]any)["Status"]; s != "PENDING_HANDSHAKE" {
+	b.refuse(completion("none", "good"), "ResourceNotFoundException", "Connection not found: none")
+	if s := b.connections(nil)[0].Status; s != types.ConnectionStatusPendingHandshake {
 		t.Errorf("refused calls left the status %v", s)
 	}
 	bare := newBench(t)
 	bare.connect("code")
-	bare.Refused("Slipway.CompleteConnection", `{"ConnectionName":"code","Token":"good"}`, "InvalidRequestException", "This server keeps no credentials")
+	bare.refuse(completion("code", "good"), "InvalidRequestException", "This server keeps no credentials")
 }
 
 func TestConnectionQuotaAndNames(t *testing.T) {
@@ -166,25 +208,29 @@ func TestConnectionQuotaAndNames(t *testing.T) {
 	for i := range 10 {
 		b.connect(fmt.Sprintf("code-%d", i))
 	}
-	w := b.call("CreateConnection", `{"ConnectionName":"more","ProviderType":"GITHUB"}`)
-	if w.Code != 402 || w.Doc["__type"] != "ServiceQuotaExceededException" || !strings.Contains(w.Doc["Message"].(string), "limit of 10 connections") {
-		t.Errorf("the eleventh connection: %d %s", w.Code, w.Body)
+	if e := b.refuse(newConnection("more"), "ServiceQuotaExceededException", "limit of 10 connections"); e.Status != 402 {
+		t.Errorf("the eleventh connection: status %d, want 402", e.Status)
 	}
-	b.refused("CreateConnection", `{"ConnectionName":"code-3","ProviderType":"GITHUB"}`, "InvalidRequestException", "already exists: code-3")
-	b.ok("DeleteConnection", connectionBody(prefix+"connection/code-3"))
+	b.refuse(newConnection("code-3"), "InvalidRequestException", "already exists: code-3")
+	b.must(removeConnection(prefix + "connection/code-3"))
 	b.connect("more")
-	names := b.list("ListConnections", "ConnectionSummaryList", 3, "", member("ConnectionName"), nil)
-	if !slices.IsSorted(names) || len(names) != 10 {
+	list := func(name *string) []string {
+		return pages(b, 3, func(max *int32, token *string) ([]string, *string) {
+			out := invoke[apprunner.ListConnectionsOutput](b, &apprunner.ListConnectionsInput{ConnectionName: name, MaxResults: max, NextToken: token})
+			return each(out.ConnectionSummaryList, func(c types.ConnectionSummary) *string { return c.ConnectionName }), out.NextToken
+		}, nil)
+	}
+	if names := list(nil); !slices.IsSorted(names) || len(names) != 10 {
 		t.Errorf("listed by pages are %v", names)
 	}
-	if got := b.list("ListConnections", "ConnectionSummaryList", 3, `,"ConnectionName":"code-5"`, member("ConnectionName"), nil); !slices.Equal(got, []string{"code-5"}) {
+	if got := list(aws.String("code-5")); !slices.Equal(got, []string{"code-5"}) {
 		t.Errorf("listed by name are %v", got)
 	}
-	if got := b.ok("ListConnections", `{"ConnectionName":"none"}`)["ConnectionSummaryList"].([]any); len(got) != 0 {
+	if got := b.connections(aws.String("none")); len(got) != 0 {
 		t.Errorf("listed by an unknown name are %v", got)
 	}
-	b.refused("DeleteConnection", connectionBody(noService), "InvalidRequestException", "is not the ARN of a connection")
-	b.refused("DeleteConnection", connectionBody("arn:aws:apprunner:eu-west-1:"+account+":connection/more"), "ResourceNotFoundException", "Connection not found")
+	b.refuse(removeConnection(noService), "InvalidRequestException", "is not the ARN of a connection")
+	b.refuse(removeConnection("arn:aws:apprunner:eu-west-1:"+account+":connection/more"), "ResourceNotFoundException", "Connection not found")
 }
 
 // A service that builds from source needs a connection that is AVAILABLE, and
@@ -192,24 +238,31 @@ func TestConnectionQuotaAndNames(t *testing.T) {
 func TestConnectionOfAService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, withProviders)
-	arn := b.connect("code")["ConnectionArn"].(string)
-	create := func(auth string) string {
-		return `{"ServiceName":"shop","SourceConfiguration":{"CodeRepository":{"RepositoryUrl":"https://github.com/a/b","SourceCodeVersion":{"Type":"BRANCH","Value":"main"},
-			"CodeConfiguration":{"ConfigurationSource":"REPOSITORY"}}` + auth + `}}`
+	arn := *b.connect("code").ConnectionArn
+	refused := func(connection *string, message string) {
+		t.Helper()
+		source := &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
+			RepositoryUrl:     aws.String("https://github.com/a/b"),
+			SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
+			CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository},
+		}}
+		if connection != nil {
+			source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: connection}
+		}
+		b.refuse(newService("shop", withSource(source)), "InvalidRequestException", message)
 	}
-	auth := func(arn string) string { return `,"AuthenticationConfiguration":{"ConnectionArn":"` + arn + `"}` }
-	b.refused("CreateService", create(""), "InvalidRequestException", "a CodeRepository requires a ConnectionArn")
-	b.refused("CreateService", create(auth(prefix+"connection/none")), "InvalidRequestException", "Connection not found: "+prefix+"connection/none")
-	b.refused("CreateService", create(auth(arn)), "InvalidRequestException", "is PENDING_HANDSHAKE; it must be AVAILABLE")
+	refused(nil, "a CodeRepository requires a ConnectionArn")
+	refused(aws.String(prefix+"connection/none"), "Connection not found: "+prefix+"connection/none")
+	refused(&arn, "is PENDING_HANDSHAKE; it must be AVAILABLE")
 	b.complete("code", "bad")
-	b.refused("CreateService", create(auth(arn)), "InvalidRequestException", "is ERROR; it must be AVAILABLE")
+	refused(&arn, "is ERROR; it must be AVAILABLE")
 	b.complete("code", "good")
-	b.refused("CreateService", create(auth(arn)), "InvalidRequestException", "CodeRepository is not supported yet")
+	refused(&arn, "CodeRepository is not supported yet")
 
 	service := b.create("shop")
 	b.refer(service, arn)
-	b.refused("DeleteConnection", connectionBody(arn), "InvalidRequestException", "You can't delete "+arn+": a service uses it.")
-	b.ok("DeleteService", arnBody(service))
+	b.refuse(removeConnection(arn), "InvalidRequestException", "You can't delete "+arn+": a service uses it.")
+	b.delete(service)
 	b.end(service, slipway.OperationSucceeded, slipway.StatusDeleted)
-	b.ok("DeleteConnection", connectionBody(arn))
+	b.must(removeConnection(arn))
 }

@@ -209,8 +209,8 @@ func observabilityCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 
 func connectionCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	return crowd{
-		func(name string) string { return b.connect(name)["ConnectionArn"].(string) },
-		func(arn string) { b.ok("DeleteConnection", connectionBody(arn)) },
+		func(name string) string { return *b.connect(name).ConnectionArn },
+		func(arn string) { b.must(removeConnection(arn)) },
 		func(seen func([]string)) {
 			p := apprunner.NewListConnectionsPaginator(c, &apprunner.ListConnectionsInput{MaxResults: aws.Int32(pageOf)})
 			walkPages(t, p, func(o *apprunner.ListConnectionsOutput) []string {
