@@ -1,0 +1,235 @@
+package config
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// credential is a part of the source that looks like a live credential.
+type credential struct {
+	start, end int    // of the value in the source
+	what       string // for people: "an AWS access key"
+	name       string // of the variable or key it is the value of; "" when unknown
+}
+
+// tokenForms are the credentials that are known by their form alone.
+var tokenForms = []struct {
+	what string
+	form *regexp.Regexp
+}{
+	{"an AWS access key id", regexp.MustCompile(`\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b`)},
+	{"a GitHub token", regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b`)},
+	{"a GitLab token", regexp.MustCompile(`\bgl(?:pat|dt|rt|ptt|ft|soat|cbt|agent)-[A-Za-z0-9_.-]{20,255}`)},
+	{"a Slack token", regexp.MustCompile(`\bxox[abeoprs]-[A-Za-z0-9-]{10,255}|\bxapp-[0-9]-[A-Za-z0-9-]{10,255}`)},
+	{"a Slack webhook URL", regexp.MustCompile(`hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,255}`)},
+	{"a Stripe key", regexp.MustCompile(`\b(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}\b`)},
+	{"a Google API key", regexp.MustCompile(`\bAIza[A-Za-z0-9_-]{35}`)},
+	{"a Google OAuth secret", regexp.MustCompile(`\bGOCSPX-[A-Za-z0-9_-]{20,64}`)},
+	{"an OpenAI or Anthropic key", regexp.MustCompile(`\bsk-(?:ant-|proj-|svcacct-)?[A-Za-z0-9_-]{20,255}`)},
+	{"a SendGrid key", regexp.MustCompile(`\bSG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}`)},
+	{"an npm token", regexp.MustCompile(`\bnpm_[A-Za-z0-9]{36}\b`)},
+	{"a PyPI token", regexp.MustCompile(`\bpypi-[A-Za-z0-9_-]{32,}`)},
+	{"a Docker Hub token", regexp.MustCompile(`\bdckr_pat_[A-Za-z0-9_-]{20,}`)},
+	{"a Twilio key", regexp.MustCompile(`\bSK[0-9a-f]{32}\b`)},
+	{"a JSON Web Token", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)},
+	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[\s\S]*)`)},
+	{"an age key", regexp.MustCompile(`\bAGE-SECRET-KEY-1[A-Z0-9]{20,}`)},
+}
+
+// urlPassword finds the password in a URL.
+var urlPassword = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@'"]*:([^\s/@'"]+)@`)
+
+var (
+	// namedValue finds a name and its value on one line: as a variable of the shell,
+	// a key of YAML or JSON, or an option of a command.
+	namedValue = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]{2,80})["']?[ \t]*[:=][ \t]*("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}"']+)`)
+	nameLine   = regexp.MustCompile(`\bname["']?[ \t]*:[ \t]*["']?([A-Za-z_][A-Za-z0-9_.-]*)`)
+	valueLine  = regexp.MustCompile(`\bvalue["']?[ \t]*:[ \t]*(?:!!str[ \t]+)?("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'{}\[\]][^\r\n]*)`)
+
+	secretWord  = regexp.MustCompile(`(?i)(?:^|[_.-])(?:[a-z0-9]*(?:passw(?:or)?d|passphrase|secret|token)s?|pwd|pass|credentials?|api_?-?key|apikey|access_?-?key|private_?-?key|auth_?-?key|signing_?-?key|encryption_?-?key|master_?-?key|secret_?-?key|service_?role_?key|jwt_?key|salt)(?:$|[_.-])|(?:[a-z0-9](?:ApiKey|AccessKey|PrivateKey|SecretKey))`)
+	passwordish = regexp.MustCompile(`(?i)passw(?:or)?d|passphrase|pwd|(?:^|_)pass(?:$|_)`)
+	// notSecret are the endings of names that speak about a secret and hold none.
+	notSecret = regexp.MustCompile(`(?i)[_.-](?:len(?:gth)?|min|max|ttl|expir[a-z_]*|exp|age|lifetime|duration|timeout|minutes|seconds|hours|days|name|names|arn|path|file|dir|url|uri|endpoint|host|id|enabled?|required|disabled|algorithm|alg|issuer|audience|header|type|format|prefix|suffix|field|policy|rotation|version|region|provider|backend|count|limit|size|rounds|cookie|scope|scopes|from)$|(?i)^(?:public|publishable|max|min|use|enable|allow|require)_`)
+
+	placeholder = regexp.MustCompile(`(?i)^(?:x{3,}|\*+|\.{3,}|<.*>|\{\{?.*\}?\}|\$\{?.*|%.*%|\[.*\]|!ref.*|arn:.*|/.*|(?:your|my|the|some|insert|enter|put|add|replace|change|dummy|sample|placeholder|redacted|todo|tbd|none|null|undefined|test|example|fake|mock|default|secret|password|token|value|key|here|me|true|false|yes|no|on|off|please|with|real|api|a|an|in|dev|development|local|localhost|postgres|root|admin|user|username|not|set|empty|[-_ .!0-9])+)$`)
+)
+
+// findCredentials returns what in the source looks like a live credential, in order
+// and without overlaps. It goes by lines and so works on any text.
+func findCredentials(t *text) []credential {
+	src := string(t.src)
+	var found []credential
+	add := func(start, end int, what, name string) {
+		if end > start && !strings.Contains(src[start:end], "EXAMPLE") {
+			found = append(found, credential{start, end, what, name})
+		}
+	}
+	for _, f := range tokenForms {
+		for _, m := range f.form.FindAllStringIndex(src, -1) {
+			add(m[0], m[1], f.what, "")
+		}
+	}
+	for _, m := range urlPassword.FindAllStringSubmatchIndex(src, -1) {
+		if !placeholder.MatchString(src[m[2]:m[3]]) {
+			add(m[2], m[3], "a URL with a password", "")
+		}
+	}
+	name, nameAt := "", 0
+	for n := 1; n <= t.lines(); n++ {
+		line, base := t.line(n), t.start[n-1]
+		if m := nameLine.FindStringSubmatch(line); m != nil {
+			name, nameAt = m[1], n
+		}
+		if m := valueLine.FindStringSubmatchIndex(line); m != nil && name != "" && n-nameAt <= 3 {
+			start, end := trimValue(line, m[2], m[3])
+			if looksSecret(name, line[start:end]) {
+				add(base+start, base+end, "a credential", name)
+			}
+		}
+		if m := valueBefore(t, n); m != nil && nameAt == n {
+			start, end := trimValue(t.line(n-1), m[2], m[3])
+			if looksSecret(name, t.line(n - 1)[start:end]) {
+				add(t.start[n-2]+start, t.start[n-2]+end, "a credential", name)
+			}
+		}
+		for from := 0; ; {
+			m := namedValue.FindStringSubmatchIndex(line[from:])
+			if m == nil {
+				break
+			}
+			if at := from + m[2]; at > 0 && strings.IndexByte(":/@", line[at-1]) >= 0 { // within an ARN or a URL
+				from += m[3]
+				continue
+			}
+			key := line[from+m[2] : from+m[3]]
+			start, end := trimValue(line, from+m[4], from+m[5])
+			if looksSecret(key, line[start:end]) {
+				add(base+start, base+end, "a credential", key)
+			}
+			from += m[4] // the value may itself be NAME=value
+		}
+	}
+	return merged(found)
+}
+
+// valueBefore matches a value in the line before the name that begins no item.
+func valueBefore(t *text, n int) []int {
+	if n < 2 || strings.HasPrefix(strings.TrimSpace(t.line(n)), "-") {
+		return nil
+	}
+	return valueLine.FindStringSubmatchIndex(t.line(n - 1))
+}
+
+// trimValue takes quotes, a comment and blanks off a value's range in its line.
+func trimValue(line string, start, end int) (int, int) {
+	if quote := line[start]; quote == '"' || quote == '\'' {
+		start++
+		if end > start && line[end-1] == quote {
+			end--
+		}
+		return start, end
+	}
+	if i := strings.Index(line[start:end], " #"); i >= 0 {
+		end = start + i
+	}
+	for end > start && strings.ContainsRune(" \t,}]", rune(line[end-1])) {
+		end--
+	}
+	return start, end
+}
+
+// looksSecret reports whether the value of a name looks like a live credential.
+func looksSecret(name, value string) bool {
+	if !secretWord.MatchString(name) || notSecret.MatchString(name) || placeholder.MatchString(value) {
+		return false
+	}
+	if strings.Contains(value, "://") || strings.ContainsAny(value, "\n") && len(value) > 4096 {
+		return false // a URL's password is found by itself
+	}
+	if strings.HasPrefix(value, "$") || strings.HasPrefix(value, "`") {
+		return false
+	}
+	if passwordish.MatchString(name) {
+		return len(value) >= 4
+	}
+	return len(value) >= 8 && (entropy(value) >= 3 || len(value) >= 12 && strings.ContainsAny(value, "0123456789") && entropy(value) >= 2.5)
+}
+
+// entropy returns the bits of each character in s, going by how often each occurs.
+func entropy(s string) float64 {
+	counts := map[rune]int{}
+	total := 0.0
+	for _, r := range s {
+		counts[r]++
+		total++
+	}
+	sum := 0.0
+	for _, n := range counts {
+		p := float64(n) / total
+		sum -= p * math.Log2(p)
+	}
+	return sum
+}
+
+// merged sorts credentials and joins those that overlap, keeping the name of one and
+// the better description.
+func merged(all []credential) []credential {
+	slices.SortStableFunc(all, func(a, b credential) int { return a.start - b.start })
+	var out []credential
+	for _, c := range all {
+		if n := len(out); n > 0 && c.start < out[n-1].end {
+			last := &out[n-1]
+			last.end = max(last.end, c.end)
+			if last.name == "" {
+				last.name = c.name
+			}
+			if last.what == "a credential" {
+				last.what = c.what
+			}
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// Redactor replaces what looks like a credential in texts for people.
+type Redactor struct{ hidden []string }
+
+const redacted = "[redacted]"
+
+// NewRedactor returns the redactor of a file's source.
+func NewRedactor(data []byte) *Redactor {
+	return newRedactor(newText(data), nil)
+}
+
+func newRedactor(t *text, found []credential) *Redactor {
+	if found == nil {
+		found = findCredentials(t)
+	}
+	r := &Redactor{}
+	for _, c := range found {
+		for line := range strings.Lines(string(t.src[c.start:c.end])) {
+			r.hide(strings.TrimSpace(line))
+		}
+	}
+	return r
+}
+
+func (r *Redactor) hide(s string) {
+	if len(s) < 4 || slices.Contains(r.hidden, s) {
+		return
+	}
+	r.hidden = append(r.hidden, s)
+	slices.SortFunc(r.hidden, func(a, b string) int { return len(b) - len(a) })
+}
+
+// Redact returns s without credentials.
+func (r *Redactor) Redact(s string) string {
+	for _, h := range r.hidden {
+		s = strings.ReplaceAll(s, h, redacted)
+	}
+	return s
+}
