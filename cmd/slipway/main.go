@@ -144,6 +144,7 @@ func (m *Main) commands() []*cobra.Command {
 		newDomainCommand(m),
 	}
 	server := []*cobra.Command{
+		newLintCommand(m),
 		newServeCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),

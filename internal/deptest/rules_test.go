@@ -84,8 +84,9 @@ var imports = map[string][]string{
 	"logs": {"runtime"},
 
 	// The command line uses only the public API.
-	"cli":     {},
-	"console": {"api"},
+	"cli":      {},
+	"cli/lint": {"cli", "source/config"},
+	"console":  {"api"},
 
 	// The daemon connects all parts. Only cmd/slipway imports it.
 	"daemon": {"everything"},
