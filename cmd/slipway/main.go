@@ -22,6 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
 	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
+	"github.com/openslipway/slipway/internal/source/git/confine"
 )
 
 // The program's exit codes.
@@ -37,6 +38,9 @@ func main() {
 	// only in programs that do not embed the small slipway-init.
 	if sandboxinit.Wanted(os.Args) {
 		sandboxinit.Main()
+	}
+	if confine.Wanted(os.Args) {
+		confine.Main()
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	m := &Main{

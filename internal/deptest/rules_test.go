@@ -48,6 +48,8 @@ var imports = map[string][]string{
 	"deploy":        {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
 	"source":        {"image"},
 	"source/config": {},
+	// Strangers' repositories: nothing of the product is near them.
+	"source/git": {},
 
 	// Builds are jobs of a driver, over layers of the image store.
 	"build": {"image", "image/pack", "runtime", "source/config"},
