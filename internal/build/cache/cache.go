@@ -1,0 +1,237 @@
+// Package cache keeps what makes the next build of a service faster: a directory per
+// service and package manager, and the images that builds resulted in.
+//
+// Nothing in it is shared between services, so that no build can change what another
+// service's build uses. Nothing in it is needed: losing it costs time. Only
+// internal/build calls it; it runs no commands and reads nothing that builds wrote but
+// sizes and times.
+//
+// # On disk
+//
+//	<dir>/<service>/cache/<name>     a package manager's directory
+//	<dir>/<service>/results/<key>    the image that a build with this key resulted in
+//	<dir>/.gone-*                    what is being removed
+package cache
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
+)
+
+// Cache is the caches of all services in one directory. It is safe for concurrent use,
+// as long as a service's caches are bound by one build at a time, and trimmed or
+// removed by nobody meanwhile.
+type Cache struct{ dir string }
+
+// Open opens the caches below a directory, which it makes if it is missing, and
+// removes what an earlier process did not finish removing.
+func Open(dir string) (*Cache, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the caches of builds: %w", err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, gone+"*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range left {
+		if err := os.RemoveAll(path); err != nil {
+			return nil, fmt.Errorf("open the caches of builds: %w", err)
+		}
+	}
+	return &Cache{dir}, nil
+}
+
+const gone = ".gone-"
+
+// name is what services and caches may be called: never "..", never hidden.
+var name = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$`)
+
+func (c *Cache) path(service string, parts ...string) (string, error) {
+	for _, p := range append([]string{service}, parts...) {
+		if !name.MatchString(p) {
+			return "", fmt.Errorf("%q is no name for a cache", p)
+		}
+	}
+	return filepath.Join(append([]string{c.dir, service}, parts...)...), nil
+}
+
+// Dir returns the directory of a service's cache, and makes it if it is missing. The
+// use counts for Prune.
+func (c *Cache) Dir(service, cache string) (string, error) {
+	dir, err := c.path(service, "cache", cache)
+	if err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("make a cache: %w", err)
+	}
+	now := time.Now()
+	return dir, os.Chtimes(dir, now, now)
+}
+
+// Size returns how much a service's caches take, in bytes.
+func (c *Cache) Size(service string) (int64, error) {
+	dir, err := c.path(service, "cache")
+	if err != nil {
+		return 0, err
+	}
+	return size(dir)
+}
+
+// size returns the bytes of the files below a directory, which may change meanwhile.
+func size(dir string) (total int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || e.IsDir() {
+			return err
+		}
+		fi, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil {
+			total += fi.Size()
+		}
+		return err
+	})
+	return total, err
+}
+
+// Trim removes the caches of a service if together they take more than most bytes, all
+// of them: package managers do not expect single files to vanish. It reports whether
+// it did.
+func (c *Cache) Trim(service string, most int64) (bool, error) {
+	n, err := c.Size(service)
+	if err != nil || n <= most {
+		return false, err
+	}
+	dir, err := c.path(service, "cache")
+	if err != nil {
+		return false, err
+	}
+	return true, c.remove(dir)
+}
+
+// Remove removes everything of a service. A service without any is no error.
+func (c *Cache) Remove(service string) error {
+	dir, err := c.path(service)
+	if err != nil {
+		return err
+	}
+	return c.remove(dir)
+}
+
+// remove renames a directory out of use before it removes it.
+func (c *Cache) remove(dir string) error {
+	aside, err := os.MkdirTemp(c.dir, gone+"*")
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(dir, filepath.Join(aside, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, os.Remove(aside))
+	}
+	return os.RemoveAll(aside)
+}
+
+// Services returns the services that have anything here, in order.
+func (c *Cache) Services() ([]string, error) {
+	list, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil, err
+	}
+	var services []string
+	for _, e := range list {
+		if !strings.HasPrefix(e.Name(), ".") {
+			services = append(services, e.Name())
+		}
+	}
+	return services, nil
+}
+
+// Prune removes the caches and results of a service that were not used after before,
+// and returns the bytes that this freed.
+func (c *Cache) Prune(service string, before time.Time) (freed int64, err error) {
+	for _, kind := range []string{"cache", "results"} {
+		dir, err := c.path(service, kind)
+		if err != nil {
+			return freed, err
+		}
+		list, err := os.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return freed, err
+		}
+		for _, e := range list {
+			fi, err := e.Info()
+			if err != nil || fi.ModTime().After(before) {
+				continue
+			}
+			path := filepath.Join(dir, e.Name())
+			n, err := size(path)
+			if err != nil {
+				return freed, err
+			}
+			if err := c.remove(path); err != nil {
+				return freed, err
+			}
+			freed += n
+		}
+	}
+	return freed, nil
+}
+
+// Built is what a build resulted in.
+type Built struct {
+	Image   string `json:"image"`   // manifest digest
+	Runtime string `json:"runtime"` // version of the runtime, for people
+}
+
+// Find returns what a build of a service with this key resulted in. The image may have
+// been collected since.
+func (c *Cache) Find(service, key string) (b Built, ok bool, err error) {
+	path, err := c.path(service, "results", key)
+	if err != nil {
+		return b, false, err
+	}
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return b, false, nil
+	}
+	if err != nil {
+		return b, false, err
+	}
+	if json.Unmarshal(text, &b) != nil || b.Image == "" {
+		return Built{}, false, nil // it will be written again
+	}
+	now := time.Now()
+	return b, true, os.Chtimes(path, now, now)
+}
+
+// Store remembers what a build resulted in.
+func (c *Cache) Store(service, key string, b Built) error {
+	path, err := c.path(service, "results", key)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(path, text, 0o600)
+}
