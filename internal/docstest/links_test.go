@@ -68,7 +68,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestDecisionsAreListed checks that docs/adr/README.md lists every decision.
+// TestDecisionsAreListed checks that docs/adr/README.md lists every decision, in
+// order, and that no two decisions have one number.
 func TestDecisionsAreListed(t *testing.T) {
 	t.Parallel()
 	index := readPage(t, "docs/adr/README.md")
@@ -76,9 +77,21 @@ func TestDecisionsAreListed(t *testing.T) {
 	if err != nil || len(decisions) == 0 {
 		t.Fatalf("found %d decisions: %v", len(decisions), err)
 	}
+	last, at := "", 0
 	for _, path := range decisions {
-		if name := filepath.Base(path); !strings.Contains(index, "("+name+")") {
-			t.Errorf("docs/adr/README.md does not list %s: add a row", name)
+		name := filepath.Base(path)
+		number, _, _ := strings.Cut(name, "-")
+		if number == last {
+			t.Errorf("two decisions have the number %s: renumber the later one", number)
 		}
+		last = number
+		i := strings.Index(index, "| ["+number+"]("+name+") |")
+		switch {
+		case i < 0:
+			t.Errorf("docs/adr/README.md does not list %s: add a row", name)
+		case i < at:
+			t.Errorf("docs/adr/README.md lists %s too early: order the rows by number", name)
+		}
+		at = max(at, i)
 	}
 }
