@@ -68,8 +68,8 @@ func (d *domainCommand) add(ctx context.Context, service, name string) error {
 	}
 	p := d.m.progress()
 	p.Say(term.Plain, "Associating %s with %s", name, resourceName(arn))
-	settled := []slipway.DomainStatus{slipway.DomainActive, slipway.DomainFailed}
-	out.CustomDomain, err = d.await(ctx, c, p, arn, name, append(settled, slipway.DomainPending, slipway.DomainBinding))
+	final := []slipway.DomainStatus{slipway.DomainActive, slipway.DomainFailed}
+	out.CustomDomain, err = d.await(ctx, c, p, arn, name, append(final, slipway.DomainPending, slipway.DomainBinding))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (d *domainCommand) add(ctx context.Context, service, name string) error {
 		}
 	}
 	if d.wait {
-		if out.CustomDomain, err = d.await(ctx, c, p, arn, name, settled); err != nil {
+		if out.CustomDomain, err = d.await(ctx, c, p, arn, name, final); err != nil {
 			return err
 		}
 	}

@@ -215,7 +215,7 @@ func (m *Main) showHook(ctx context.Context, id string, limit int) error {
 			Deliveries []client.WebhookDelivery
 		}{h, list})
 	}
-	facts := term.Table{}
+	attributes := term.Table{}
 	for _, f := range [][2]string{
 		{"URL", h.URL},
 		{"Service", orAll(h.ServiceName)},
@@ -223,9 +223,9 @@ func (m *Main) showHook(ctx context.Context, id string, limit int) error {
 		{"Created", term.Ago(m.Now(), h.CreatedAt.Time())},
 		{"Pending", fmt.Sprint(h.Pending)},
 	} {
-		facts.Add(term.Cell{Text: f[0], Tone: term.Strong}, term.Cell{Text: f[1]})
+		attributes.Add(term.Cell{Text: f[0], Tone: term.Strong}, term.Cell{Text: f[1]})
 	}
-	if err := facts.Write(m.Stdout, m.outStyle()); err != nil || len(list) == 0 {
+	if err := attributes.Write(m.Stdout, m.outStyle()); err != nil || len(list) == 0 {
 		return err
 	}
 	t := term.Table{Head: []string{"EVENT", "SERVICE", "TYPE", "AT", "STATE", "ATTEMPTS", "OUTCOME"}}

@@ -217,7 +217,7 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 
 func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, arn string) error {
 	p := up.m.progress()
-	svc, err := up.settled(ctx, c, arn, p)
+	svc, err := up.awaitIdle(ctx, c, arn, p)
 	if err != nil {
 		return err
 	}
@@ -255,9 +255,9 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, ar
 	return up.finish(ctx, c, op, p)
 }
 
-// settled returns the service once it can be updated: it waits for a running
+// awaitIdle returns the service once it can be updated: it waits for a running
 // operation and resumes a paused service. Without --wait it returns at once.
-func (up *upCommand) settled(ctx context.Context, c *client.Client, arn string, p *term.Progress) (*types.Service, error) {
+func (up *upCommand) awaitIdle(ctx context.Context, c *client.Client, arn string, p *term.Progress) (*types.Service, error) {
 	for {
 		svc, err := c.Describe(ctx, arn)
 		if err != nil || !up.wait {

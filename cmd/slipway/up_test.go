@@ -72,7 +72,7 @@ func TestUpByName(t *testing.T) {
 	s.golden()
 }
 
-func TestUpSettlesFirst(t *testing.T) {
+func TestUpWaitsForARunningOperation(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	shop := s.server.add("shop", types.ServiceStatusRunning)

@@ -336,7 +336,7 @@ func TestRacingClients(t *testing.T) {
 
 	// The final state: what the API describes must be what answers.
 	last := racer{t, client, image, nil, arns, values}
-	for _, name := range waitSettled(s, arns) {
+	for _, name := range waitIdle(s, arns) {
 		arn, _ := arns.Load(name)
 		for _, do := range []string{"describe", "tags"} {
 			note(t.Context(), racers, last, call{name: name, do: do, arn: arn.(string)})
@@ -350,8 +350,8 @@ func TestRacingClients(t *testing.T) {
 	}
 }
 
-// waitSettled waits until no operation runs and returns the names that were used.
-func waitSettled(s *harness.Server, arns *sync.Map) []string {
+// waitIdle waits until no operation runs and returns the names that were used.
+func waitIdle(s *harness.Server, arns *sync.Map) []string {
 	s.T.Helper()
 	var names []string
 	arns.Range(func(name, arn any) bool {

@@ -86,7 +86,7 @@ func TestPlan(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		release slipway.Release
-		facts   []observation
+		seen    []observation
 		want    string
 	}{
 		{"nothing yet", sized(2), nil, "start, start"},
@@ -170,7 +170,7 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := plan(now, inputs{[]slipway.Release{c.release}, c.facts, Limits{}.withDefaults()})
+			d := plan(now, inputs{[]slipway.Release{c.release}, c.seen, Limits{}.withDefaults()})
 			if got := strings.Join(words(d), ", "); got != c.want {
 				t.Errorf("decided: %s\n   want: %s", got, c.want)
 			}

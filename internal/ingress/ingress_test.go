@@ -22,7 +22,7 @@ var t0 = time.Unix(1_800_000_000, 0).UTC()
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	endpoints := map[string]observed{"open": {}, "bound": {vpc: "vpc-1"}, "shut": {problem: "VPC endpoint shut can't listen: no"}}
-	type fact struct {
+	type outcome struct {
 		seen      int
 		failure   string
 		serving   string
@@ -32,36 +32,36 @@ func TestDecide(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		in   slipway.VPCIngressConnection
-		want fact
+		want outcome
 	}{
-		{"new", slipway.VPCIngressConnection{Endpoint: "open", Version: 1}, fact{1, "", "open", true, slipway.IngressAvailable}},
-		{"of the VPC", slipway.VPCIngressConnection{Endpoint: "bound", VPC: "vpc-1", Version: 1}, fact{1, "", "bound", true, slipway.IngressAvailable}},
-		{"of another VPC", slipway.VPCIngressConnection{Endpoint: "bound", VPC: "vpc-2", Version: 1}, fact{1, "VPC endpoint bound is in vpc-1, not in vpc-2", "", false, slipway.IngressFailedCreation}},
-		{"unknown", slipway.VPCIngressConnection{Endpoint: "none", Version: 1}, fact{1, "VPC endpoint none is not configured", "", false, slipway.IngressFailedCreation}},
-		{"shut", slipway.VPCIngressConnection{Endpoint: "shut", Version: 1}, fact{1, "VPC endpoint shut can't listen: no", "", false, slipway.IngressFailedCreation}},
+		{"new", slipway.VPCIngressConnection{Endpoint: "open", Version: 1}, outcome{1, "", "open", true, slipway.IngressAvailable}},
+		{"of the VPC", slipway.VPCIngressConnection{Endpoint: "bound", VPC: "vpc-1", Version: 1}, outcome{1, "", "bound", true, slipway.IngressAvailable}},
+		{"of another VPC", slipway.VPCIngressConnection{Endpoint: "bound", VPC: "vpc-2", Version: 1}, outcome{1, "VPC endpoint bound is in vpc-1, not in vpc-2", "", false, slipway.IngressFailedCreation}},
+		{"unknown", slipway.VPCIngressConnection{Endpoint: "none", Version: 1}, outcome{1, "VPC endpoint none is not configured", "", false, slipway.IngressFailedCreation}},
+		{"shut", slipway.VPCIngressConnection{Endpoint: "shut", Version: 1}, outcome{1, "VPC endpoint shut can't listen: no", "", false, slipway.IngressFailedCreation}},
 		{
 			"mended",
 			slipway.VPCIngressConnection{Endpoint: "open", Version: 1, Seen: 1, Failure: "it was shut"},
-			fact{1, "", "open", true, slipway.IngressAvailable},
+			outcome{1, "", "open", true, slipway.IngressAvailable},
 		},
 		{
 			"updated",
 			slipway.VPCIngressConnection{Endpoint: "open", Version: 2, Seen: 1, Serving: "bound", Available: true},
-			fact{2, "", "open", true, slipway.IngressAvailable},
+			outcome{2, "", "open", true, slipway.IngressAvailable},
 		},
 		{
 			"not updated: serves on",
 			slipway.VPCIngressConnection{Endpoint: "none", Version: 2, Seen: 1, Serving: "open", Available: true},
-			fact{2, "VPC endpoint none is not configured", "open", true, slipway.IngressFailedUpdate},
+			outcome{2, "VPC endpoint none is not configured", "open", true, slipway.IngressFailedUpdate},
 		},
 		{
 			"lost",
 			slipway.VPCIngressConnection{Endpoint: "shut", Version: 1, Seen: 1, Serving: "shut", Available: true},
-			fact{1, "VPC endpoint shut can't listen: no", "", true, slipway.IngressFailedUpdate},
+			outcome{1, "VPC endpoint shut can't listen: no", "", true, slipway.IngressFailedUpdate},
 		},
 	} {
 		got := decide(c.in, endpoints, t0)
-		if f := (fact{got.Seen, got.Failure, got.Serving, got.Available, got.Status()}); f != c.want {
+		if f := (outcome{got.Seen, got.Failure, got.Serving, got.Available, got.Status()}); f != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, f, c.want)
 		}
 		if again := decide(got, endpoints, t0.Add(time.Hour)); again != got {

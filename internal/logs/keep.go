@@ -146,7 +146,7 @@ func (s *Store) sealSome(service string, segs []segment, tried map[segmentKey]bo
 		}
 		tried[g.key()] = true
 		n++
-		if err := s.alone(service, g, now, func() error { return seal(g.dir, g.first) }); err != nil {
+		if err := s.whileUnwritten(service, g, now, func() error { return seal(g.dir, g.first) }); err != nil {
 			s.cfg.Log.Error("compress log segment", "service", service, "err", err)
 		}
 		if size += g.size; size >= 4*s.cfg.SegmentBytes {
@@ -234,7 +234,7 @@ func (s *Store) newest(g segment) bool {
 // drop removes a segment, unless it is being written to.
 func (s *Store) drop(service string, g segment, now time.Time, reason string) bool {
 	dropped := false
-	err := s.alone(service, g, now, func() error {
+	err := s.whileUnwritten(service, g, now, func() error {
 		for _, ext := range []string{plainExt, sealedExt} {
 			if err := os.Remove(segmentPath(g.dir, g.first, ext)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -261,9 +261,9 @@ func (s *Store) prune(service, dir string) {
 	}
 }
 
-// alone calls f while nothing can be appended to the segment. It does not call f
+// whileUnwritten calls f while nothing can be appended to the segment. It does not call f
 // for a stream's newest segment that is in use.
-func (s *Store) alone(service string, g segment, now time.Time, f func() error) error {
+func (s *Store) whileUnwritten(service string, g segment, now time.Time, f func() error) error {
 	if !s.newest(g) {
 		return f()
 	}

@@ -47,7 +47,7 @@ func TestDecideProperties(t *testing.T) {
 		size := rapid.IntRange(0, 60).Draw(t, "size")
 		o := Observation{
 			Known: rapid.Bool().Draw(t, "known"), Now: rapid.IntRange(0, 20_000).Draw(t, "now"),
-			Peak: rapid.Float64Range(0, 20_000).Draw(t, "peak"), WindowFull: rapid.Bool().Draw(t, "whole"), CooldownOver: rapid.Bool().Draw(t, "rested"),
+			Peak: rapid.Float64Range(0, 20_000).Draw(t, "peak"), WindowFull: rapid.Bool().Draw(t, "window full"), CooldownOver: rapid.Bool().Draw(t, "cooldown over"),
 		}
 		got, _ := Decide(s, size, o)
 		if got < s.MinSize || got > s.MaxSize {

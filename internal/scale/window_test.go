@@ -97,7 +97,7 @@ func TestConstantDemandDoesNotFlap(t *testing.T) {
 		want := (demand + s.MaxConcurrency - 1) / s.MaxConcurrency
 		want = min(max(want, s.MinSize), s.MaxSize)
 		if got := sizes[len(sizes)-1]; got != want {
-			t.Fatalf("settles at %d, want %d: %v", got, want, sizes)
+			t.Fatalf("stays at %d, want %d: %v", got, want, sizes)
 		}
 	})
 }

@@ -39,12 +39,12 @@ func (c *Client) Follow(ctx context.Context, serviceARN, operationID string, see
 	f := follower{client: c, arn: serviceARN, id: operationID, group: ServiceLogGroup(serviceARN)}
 	var last types.OperationSummary
 	err := poll(ctx, pollFirst, pollLast, func(err error) { see(Update{Away: err}) }, func() (bool, error) {
-		sight, err := f.look(ctx)
+		u, err := f.look(ctx)
 		if err != nil {
 			return false, err
 		}
-		last = sight.Operation
-		see(sight)
+		last = u.Operation
+		see(u)
 		return !Live(last.Status), nil
 	})
 	return last, err

@@ -61,7 +61,7 @@ func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) 
 	for number := range table.SyscallNumbers {
 		all[number] = rule{otherwise: fallback}
 	}
-	settled := map[int]bool{}
+	decided := map[int]bool{}
 	for _, entry := range profile.Syscalls {
 		value, err := result(entry.Action, entry.ErrnoRet)
 		if err != nil {
@@ -76,10 +76,10 @@ func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) 
 			switch {
 			case len(entry.Args) > 0:
 				r.alternatives = append(r.alternatives, alternative{entry.Args, value})
-			case settled[number] && r.otherwise != value:
+			case decided[number] && r.otherwise != value:
 				return nil, fmt.Errorf("the profile decides twice on %s", name)
 			default:
-				r.otherwise, settled[number] = value, true
+				r.otherwise, decided[number] = value, true
 			}
 			all[number] = r
 		}
