@@ -46,7 +46,7 @@ type Daemon struct {
 	router    *routerRole
 	control   *controlRole
 	api       *apiRole
-	keeper    keeper
+	retention retention
 
 	closers closers
 	serving atomic.Bool   // everything is up
@@ -96,7 +96,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err
 	}
-	d.keeper = keeper{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.core.loops, d.core.part("keeper")}
+	d.retention = retention{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.core.loops, d.core.part("retention")}
 	return nil
 }
 
@@ -127,7 +127,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			inner.Go(func() error { return p.Run(inside) })
 		}
 	}
-	inner.Go(func() error { return d.keeper.Run(inside) })
+	inner.Go(func() error { return d.retention.Run(inside) })
 	inner.Go(func() error { d.shrink(inside); return nil })
 
 	front, fctx := errgroup.WithContext(ctx)

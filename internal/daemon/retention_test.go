@@ -15,34 +15,34 @@ import (
 )
 
 // A failure to remove the logs of one service does not keep those of another.
-func TestKeeperGoesOn(t *testing.T) {
+func TestRetentionGoesOn(t *testing.T) {
 	t.Parallel()
-	k := keeper{log: slog.New(slog.DiscardHandler)}
+	r := retention{log: slog.New(slog.DiscardHandler)}
 	var err error
-	if k.store, err = store.Open(t.Context(), ":memory:"); err != nil {
+	if r.store, err = store.Open(t.Context(), ":memory:"); err != nil {
 		t.Fatal(err)
 	}
-	defer k.store.Close()
-	if k.images, err = image.Open(image.Config{Dir: t.TempDir(), Log: k.log}); err != nil {
+	defer r.store.Close()
+	if r.images, err = image.Open(image.Config{Dir: t.TempDir(), Log: r.log}); err != nil {
 		t.Fatal(err)
 	}
-	defer k.images.Close()
-	if k.logs, err = logs.New(logs.Config{Dir: t.TempDir(), Log: k.log}); err != nil {
+	defer r.images.Close()
+	if r.logs, err = logs.New(logs.Config{Dir: t.TempDir(), Log: r.log}); err != nil {
 		t.Fatal(err)
 	}
 	cfg := Default()
-	if k.ecr, err = ecr.New(ecr.Config{
-		Store: k.store, Images: k.images, Tokens: &ecr.Tokens{}, Region: cfg.Region, Account: cfg.Account, Endpoint: "http://127.0.0.1",
+	if r.ecr, err = ecr.New(ecr.Config{
+		Store: r.store, Images: r.images, Tokens: &ecr.Tokens{}, Region: cfg.Region, Account: cfg.Account, Endpoint: "http://127.0.0.1",
 	}); err != nil {
 		t.Fatal(err)
 	}
 	const bad = ".." // not a valid name of a directory of logs
 	good := slipway.NewID()
-	if _, err := k.logs.Append(t.Context(), logs.Stream{Service: good, Name: "instance/a"}, []logs.Line{{At: time.Now(), Kind: logs.Stdout, Text: "x"}}); err != nil {
+	if _, err := r.logs.Append(t.Context(), logs.Stream{Service: good, Name: "instance/a"}, []logs.Line{{At: time.Now(), Kind: logs.Stdout, Text: "x"}}); err != nil {
 		t.Fatal(err)
 	}
 	long := time.Now().Add(-2 * keepDeleted)
-	if err := k.store.Update(t.Context(), func(tx *store.Tx) error {
+	if err := r.store.Update(t.Context(), func(tx *store.Tx) error {
 		var errs []error
 		for _, id := range []string{bad, good} {
 			errs = append(errs,
@@ -53,10 +53,10 @@ func TestKeeperGoesOn(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.pass(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
+	if err := r.pass(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Errorf("%v, want an error about %s", err, bad)
 	}
-	if left, err := k.logs.Streams(good); err != nil || len(left) != 0 {
+	if left, err := r.logs.Streams(good); err != nil || len(left) != 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}
 }

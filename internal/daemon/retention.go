@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	keepDeleted  = time.Hour          // deleted resources can still be described
-	keepImages   = time.Hour          // images that no release refers to
-	keepSent     = 7 * 24 * time.Hour // ended deliveries to webhooks
-	firstKeeping = 30 * time.Second   // after the start, when the machine is busy
-	keepEvery    = 10 * time.Minute
+	keepDeleted = time.Hour          // deleted resources can still be described
+	keepImages  = time.Hour          // images that no release refers to
+	keepSent    = 7 * 24 * time.Hour // ended deliveries to webhooks
+	firstPass   = 30 * time.Second   // after the start, when the machine is busy
+	retainEvery = 10 * time.Minute
 )
 
-// keeper removes what was deleted long enough ago: services with their logs,
+// retention removes what was deleted long enough ago: services with their logs,
 // configurations, and images that nothing uses.
-type keeper struct {
+type retention struct {
 	store  *store.Store
 	images *image.Store
 	ecr    *ecr.ECR
@@ -34,17 +34,17 @@ type keeper struct {
 }
 
 // Run forgets what is due every ten minutes until ctx ends.
-func (k keeper) Run(ctx context.Context) error {
+func (r retention) Run(ctx context.Context) error {
 	return loop.Run(ctx, loop.Config{
-		Name: "keeper", Log: k.log, Set: k.loops, First: firstKeeping, Every: keepEvery,
-	}, k.pass)
+		Name: "retention", Log: r.log, Set: r.loops, First: firstPass, Every: retainEvery,
+	}, r.pass)
 }
 
-func (k keeper) pass(ctx context.Context) error {
+func (r retention) pass(ctx context.Context) error {
 	var gone, used []string
 	now := time.Now()
 	before := now.Add(-keepDeleted)
-	err := k.store.Update(ctx, func(tx *store.Tx) (err error) {
+	err := r.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
 		}
@@ -67,17 +67,17 @@ func (k keeper) pass(ctx context.Context) error {
 	// in gone, and the disk may be full.
 	var errs []error
 	for _, id := range gone {
-		errs = append(errs, k.logs.Remove(id))
+		errs = append(errs, r.logs.Remove(id))
 	}
-	expired, err := k.ecr.Expire(ctx)
+	expired, err := r.ecr.Expire(ctx)
 	errs = append(errs, err)
 	if expired > 0 {
-		k.log.Info("images expired by lifecycle policies", "images", expired)
+		r.log.Info("images expired by lifecycle policies", "images", expired)
 	}
-	freed, err := k.images.Collect(ctx, used, keepImages)
+	freed, err := r.images.Collect(ctx, used, keepImages)
 	errs = append(errs, err)
 	if freed.Bytes > 0 || freed.Images > 0 {
-		k.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)
+		r.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)
 	}
 	return errors.Join(errs...)
 }
