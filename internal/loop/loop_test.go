@@ -12,8 +12,8 @@ import (
 	"github.com/openslipway/slipway/internal/loop"
 )
 
-// bench is one loop in a synctest bubble and when its passes began.
-type bench struct {
+// fixture is one loop in a synctest bubble and when its passes began.
+type fixture struct {
 	cfg    loop.Config
 	log    strings.Builder
 	start  time.Time
@@ -24,7 +24,7 @@ type bench struct {
 	nudge  chan struct{}
 }
 
-func (b *bench) pass(context.Context) (due time.Time, err error) {
+func (b *fixture) pass(context.Context) (due time.Time, err error) {
 	b.passes = append(b.passes, time.Since(b.start))
 	time.Sleep(b.takes)
 	if b.next == nil {
@@ -38,7 +38,7 @@ func (b *bench) pass(context.Context) (due time.Time, err error) {
 }
 
 // run runs the loop for d while during runs, and checks when its passes began.
-func run(t *testing.T, b *bench, d time.Duration, during func(), want ...time.Duration) {
+func run(t *testing.T, b *fixture, d time.Duration, during func(), want ...time.Duration) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b.cfg.Name = "test"
@@ -71,23 +71,23 @@ const s = time.Second
 
 func TestEvery(t *testing.T) {
 	t.Parallel()
-	run(t, &bench{cfg: loop.Config{Every: 10 * s}, takes: s}, 25*s, nil, 0, 11*s, 22*s)
+	run(t, &fixture{cfg: loop.Config{Every: 10 * s}, takes: s}, 25*s, nil, 0, 11*s, 22*s)
 }
 
 func TestFirst(t *testing.T) {
 	t.Parallel()
-	run(t, &bench{cfg: loop.Config{First: 3 * s, Every: 10 * s}}, 15*s, nil, 3*s, 13*s)
-	b := &bench{cfg: loop.Config{First: 3 * s, Every: 10 * s}}
+	run(t, &fixture{cfg: loop.Config{First: 3 * s, Every: 10 * s}}, 15*s, nil, 3*s, 13*s)
+	b := &fixture{cfg: loop.Config{First: 3 * s, Every: 10 * s}}
 	run(t, b, 5*s, func() {
 		time.Sleep(s)
 		b.nudge <- struct{}{}
 	}, s)
-	run(t, &bench{cfg: loop.Config{First: 3 * s, Every: 10 * s}}, s, nil)
+	run(t, &fixture{cfg: loop.Config{First: 3 * s, Every: 10 * s}}, s, nil)
 }
 
 func TestNews(t *testing.T) {
 	t.Parallel()
-	b := &bench{cfg: loop.Config{Every: 10 * s}, takes: s}
+	b := &fixture{cfg: loop.Config{Every: 10 * s}, takes: s}
 	run(t, b, 20*s, func() {
 		time.Sleep(4 * s)
 		b.watch <- struct{}{}
@@ -101,7 +101,7 @@ func TestNews(t *testing.T) {
 func TestDue(t *testing.T) {
 	t.Parallel()
 	due := []time.Duration{3 * s, time.Hour, -s, 0}
-	b := &bench{cfg: loop.Config{Every: 10 * s}}
+	b := &fixture{cfg: loop.Config{Every: 10 * s}}
 	b.next = func() (time.Duration, error) { return due[min(len(b.passes), len(due))-1], nil }
 	run(t, b, 20*s, nil, 0, 3*s, 13*s, 13*s)
 }
@@ -109,7 +109,7 @@ func TestDue(t *testing.T) {
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	set := &loop.Set{}
-	b := &bench{cfg: loop.Config{Every: 10 * s, Backoff: 2 * s, Set: set}, takes: s}
+	b := &fixture{cfg: loop.Config{Every: 10 * s, Backoff: 2 * s, Set: set}, takes: s}
 	b.next = func() (time.Duration, error) {
 		if len(b.passes) < 3 {
 			return time.Hour, errors.New("no luck")
@@ -137,7 +137,7 @@ func TestFailure(t *testing.T) {
 
 func TestEndDuringAPass(t *testing.T) {
 	t.Parallel()
-	b := &bench{cfg: loop.Config{Every: 10 * s, Backoff: s}, takes: 3 * s}
+	b := &fixture{cfg: loop.Config{Every: 10 * s, Backoff: s}, takes: 3 * s}
 	b.next = func() (time.Duration, error) { return 0, context.DeadlineExceeded }
 	run(t, b, 2*s, nil, 0)
 	if b.log.Len() > 0 {

@@ -16,8 +16,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// bench is a store and engines over a plan, in a bubble.
-type bench struct {
+// fixture is a store and engines over a plan, in a bubble.
+type fixture struct {
 	t     *testing.T
 	store *store.Store
 	plan  operation.Plan
@@ -25,7 +25,7 @@ type bench struct {
 	wg    sync.WaitGroup
 }
 
-func inBubble(t *testing.T, plan operation.Plan, f func(b *bench)) {
+func inBubble(t *testing.T, plan operation.Plan, f func(b *fixture)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -37,14 +37,14 @@ func inBubble(t *testing.T, plan operation.Plan, f func(b *bench)) {
 		if plan.FailedStatus == nil {
 			plan.FailedStatus = func(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }
 		}
-		b := &bench{t: t, store: s, plan: plan}
+		b := &fixture{t: t, store: s, plan: plan}
 		defer b.wg.Wait()
 		f(b)
 	})
 }
 
 // start runs an engine until stop is called; stop waits for its end.
-func (b *bench) start(owner string) (stop func()) {
+func (b *fixture) start(owner string) (stop func()) {
 	b.t.Helper()
 	e, err := operation.New(operation.Config{
 		Store: b.store, Owner: owner, Log: slog.New(slog.DiscardHandler), Limit: b.limit,
@@ -59,7 +59,7 @@ func (b *bench) start(owner string) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-func (b *bench) ask() string {
+func (b *fixture) ask() string {
 	b.t.Helper()
 	op := slipway.Operation{ID: slipway.NewID(), ServiceID: slipway.NewID(), Kind: slipway.UpdateService, CreatedAt: time.Now()}
 	if err := b.store.Update(context.Background(), func(tx *store.Tx) error { return tx.InsertOperation(op) }); err != nil {
@@ -68,7 +68,7 @@ func (b *bench) ask() string {
 	return op.ID
 }
 
-func (b *bench) read(id string) (op slipway.Operation) {
+func (b *fixture) read(id string) (op slipway.Operation) {
 	b.t.Helper()
 	err := b.store.View(context.Background(), func(tx *store.Tx) (err error) { op, err = tx.Operation(id); return err })
 	if err != nil {
@@ -77,7 +77,7 @@ func (b *bench) read(id string) (op slipway.Operation) {
 	return op
 }
 
-func (b *bench) expect(id string, status slipway.OperationStatus, cause string) {
+func (b *fixture) expect(id string, status slipway.OperationStatus, cause string) {
 	b.t.Helper()
 	if op := b.read(id); op.Status != status || !strings.Contains(op.Cause, cause) {
 		b.t.Errorf("operation is %s at %q with cause %q, want %s with %q", op.Status, op.Step, op.Cause, status, cause)
@@ -94,7 +94,7 @@ func TestWorkIsTriedFiveTimes(t *testing.T) {
 		tries.Add(1)
 		return errors.New("connection reset")
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(2*time.Second + 4*time.Second + 8*time.Second)
@@ -116,7 +116,7 @@ func TestUsersMistakeIsNotTriedAgain(t *testing.T) {
 		tries.Add(1)
 		return slipway.Errorf(slipway.InvalidRequest, "No such image.")
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(time.Second)
@@ -129,7 +129,7 @@ func TestUsersMistakeIsNotTriedAgain(t *testing.T) {
 
 func TestRestartDoesNotExtendADeadline(t *testing.T) {
 	plan := operation.Plan{Forward: []operation.Step{{Name: "healthy", Wait: never, Limit: time.Minute}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		stop := b.start("a")
 		id := b.ask()
 		time.Sleep(50 * time.Second)
@@ -146,7 +146,7 @@ func TestWorkIsEndedAtItsLimit(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(61 * time.Second)
@@ -163,7 +163,7 @@ func TestShutdownCountsNoTryAndHandsBack(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		stop := b.start("a")
 		id := b.ask()
 		time.Sleep(time.Second)
@@ -185,7 +185,7 @@ func TestLeaseIsKeptThroughLongWork(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		return ctx.Err()
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		defer b.start("b")()
 		id := b.ask()
@@ -204,7 +204,7 @@ func TestLostLeaseStopsTheOldOwner(t *testing.T) {
 		ended.Store(context.Cause(ctx))
 		return ctx.Err()
 	}}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(time.Second)
@@ -225,7 +225,7 @@ func TestLostLeaseStopsTheOldOwner(t *testing.T) {
 }
 
 // cancel cancels an operation as the API does.
-func (b *bench) cancel(id string) {
+func (b *fixture) cancel(id string) {
 	b.t.Helper()
 	op := b.read(id)
 	err := b.store.Update(context.Background(), func(tx *store.Tx) error {
@@ -255,7 +255,7 @@ func TestCancelRollsBackAtOnce(t *testing.T) {
 					return nil
 				}}},
 			}
-			inBubble(t, plan, func(b *bench) {
+			inBubble(t, plan, func(b *fixture) {
 				defer b.start("a")()
 				id := b.ask()
 				time.Sleep(7 * time.Second) // in the third pause of the step that fails
@@ -282,7 +282,7 @@ func TestCancelledRollbackIsTriedAgain(t *testing.T) {
 			return nil
 		}}},
 	}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(time.Second)
@@ -306,7 +306,7 @@ func TestCancelBeforeTheBeginning(t *testing.T) {
 		}}},
 		Begin: func(*store.Tx, *slipway.Operation) error { began.Add(1); return nil },
 	}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		id := b.ask()
 		b.cancel(id)
 		b.limit = 1
@@ -338,7 +338,7 @@ func TestFailedWayBackEnds(t *testing.T) {
 			return operation.Fatal(errors.New("the old release is gone"))
 		}}},
 	}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(5 * time.Second)
@@ -348,7 +348,7 @@ func TestFailedWayBackEnds(t *testing.T) {
 
 func TestUnknownStepTurnsBack(t *testing.T) {
 	plan := operation.Plan{Forward: []operation.Step{{Name: "old name", Wait: never}}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		stop := b.start("a")
 		id := b.ask()
 		time.Sleep(time.Second)
@@ -369,7 +369,7 @@ func TestEditsAreUndoneWithTheirCheckpoint(t *testing.T) {
 			return operation.Fatal(errors.New("refused"))
 		}},
 	}}
-	inBubble(t, plan, func(b *bench) {
+	inBubble(t, plan, func(b *fixture) {
 		defer b.start("a")()
 		id := b.ask()
 		time.Sleep(time.Second)

@@ -198,7 +198,7 @@ func TestKilled(t *testing.T) {
 	cfg.Dir = dir
 	d, drop := openUntil(t, cfg)
 	defer drop()
-	s := &stand{t, d}
+	s := &fixture{t, d}
 	defer s.clear()
 	list, err := d.List(t.Context())
 	if err != nil || len(list) != 4 {
@@ -341,7 +341,7 @@ func understood(t *testing.T, dir string, specs []runtime.Spec) {
 	cfg.Dir, cfg.Pool = dir, -1
 	d, drop := openUntil(t, cfg)
 	defer drop()
-	s := &stand{t, d}
+	s := &fixture{t, d}
 	for _, spec := range specs {
 		if o := s.observe(spec.ID); o != nil && !o.Running {
 			// Death came between its becoming an instance and its start, or
@@ -445,7 +445,7 @@ func TestLeftovers(t *testing.T) {
 	cfg := config(t)
 	cfg.Pool = -1
 	d, drop := openUntil(t, cfg)
-	s := &stand{t, d}
+	s := &fixture{t, d}
 	id := s.ensure(probe("print hello", "signals"))
 	s.prints(id, "listening")
 	drop()

@@ -11,15 +11,15 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded"
 )
 
-// stand is a driver with the shorthands of tests.
-type stand struct {
+// fixture is a driver with the shorthands of tests.
+type fixture struct {
 	*testing.T
 	driver *embedded.Driver
 }
 
-// newStand runs a driver of the test's own and checks, at the end, that it
+// newFixture runs a driver of the test's own and checks, at the end, that it
 // leaves nothing.
-func newStand(t *testing.T, change ...func(*embedded.Config)) *stand {
+func newFixture(t *testing.T, change ...func(*embedded.Config)) *fixture {
 	t.Helper()
 	needRoot(t)
 	cfg := config(t)
@@ -27,13 +27,13 @@ func newStand(t *testing.T, change ...func(*embedded.Config)) *stand {
 		c(&cfg)
 	}
 	d, _ := open(t, cfg)
-	s := &stand{t, d}
+	s := &fixture{t, d}
 	t.Cleanup(s.clear)
 	return s
 }
 
 // clear removes all instances.
-func (s *stand) clear() {
+func (s *fixture) clear() {
 	list, err := s.driver.List(s.Context())
 	if err != nil {
 		list, err = s.driver.List(withoutCancel(s.T))
@@ -66,7 +66,7 @@ func probe(deeds ...string) runtime.Spec {
 	}
 }
 
-func (s *stand) ensure(want runtime.Spec) string {
+func (s *fixture) ensure(want runtime.Spec) string {
 	s.Helper()
 	if err := s.driver.Ensure(s.Context(), want); err != nil {
 		s.Fatal(err)
@@ -74,7 +74,7 @@ func (s *stand) ensure(want runtime.Spec) string {
 	return want.ID
 }
 
-func (s *stand) remove(id string) {
+func (s *fixture) remove(id string) {
 	s.Helper()
 	if err := s.driver.Remove(s.Context(), id, 0); err != nil {
 		s.Fatal(err)
@@ -82,7 +82,7 @@ func (s *stand) remove(id string) {
 }
 
 // observe returns an instance as List shows it.
-func (s *stand) observe(id string) *runtime.Observed {
+func (s *fixture) observe(id string) *runtime.Observed {
 	s.Helper()
 	list, err := s.driver.List(s.Context())
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *stand) observe(id string) *runtime.Observed {
 }
 
 // exited waits for an instance's end.
-func (s *stand) exited(id string) slipway.Exit {
+func (s *fixture) exited(id string) slipway.Exit {
 	s.Helper()
 	var exit slipway.Exit
 	eventually(s, "the instance ends", func() error {
@@ -112,7 +112,7 @@ func (s *stand) exited(id string) slipway.Exit {
 }
 
 // output returns what an instance wrote so far to stdout, or stderr.
-func (s *stand) output(id string, stderr bool) string {
+func (s *fixture) output(id string, stderr bool) string {
 	s.Helper()
 	var b bytes.Buffer
 	for from := int64(0); ; {
@@ -134,7 +134,7 @@ func (s *stand) output(id string, stderr bool) string {
 
 // prints waits until an instance has written a line that begins so, and
 // returns it.
-func (s *stand) prints(id, begins string) (line string) {
+func (s *fixture) prints(id, begins string) (line string) {
 	s.Helper()
 	eventually(s, "the instance prints "+begins, func() error {
 		out := s.output(id, false)
@@ -151,7 +151,7 @@ func (s *stand) prints(id, begins string) (line string) {
 
 // run runs an instance to its end and returns what it found, by name. It ends
 // well unless the test fails.
-func (s *stand) run(want runtime.Spec) map[string]string {
+func (s *fixture) run(want runtime.Spec) map[string]string {
 	s.Helper()
 	id := s.ensure(want)
 	exit := s.exited(id)
@@ -168,7 +168,7 @@ func (s *stand) run(want runtime.Spec) map[string]string {
 }
 
 // expect compares what was found with what was to be.
-func (s *stand) expect(found, want map[string]string) {
+func (s *fixture) expect(found, want map[string]string) {
 	s.Helper()
 	for name, w := range want {
 		if got, ok := found[name]; !ok || got != w {

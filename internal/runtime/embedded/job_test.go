@@ -42,7 +42,7 @@ func job(deeds ...string) runtime.JobSpec {
 // nothing of the daemon's.
 func TestJobPrivileges(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	want := job("id", "status CapEff CapBnd CapInh CapAmb NoNewPrivs Seccomp", "fds", "attack")
 	var out strings.Builder
 	result, err := s.driver.RunJob(t.Context(), want, func(c runtime.Chunk) { out.Write(c.Data) })
@@ -95,7 +95,7 @@ func TestKilledJob(t *testing.T) {
 	if pids := sandboxed(t, jobs[0]); len(pids) > 0 {
 		t.Errorf("a driver serves while processes %v of an earlier job live", pids)
 	}
-	s := &stand{t, d}
+	s := &fixture{t, d}
 	if list, err := d.List(t.Context()); err != nil || len(list) != 1 || list[0].ID != steady.ID || !list[0].Running {
 		t.Errorf("List shows %+v, %v", list, err)
 	}

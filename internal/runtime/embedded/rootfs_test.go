@@ -11,7 +11,7 @@ import (
 )
 
 // prepared waits until the pool has so many sandboxes with an image.
-func (s *stand) prepared(image string, n int) (names []string) {
+func (s *fixture) prepared(image string, n int) (names []string) {
 	s.Helper()
 	eventually(s.T, "prepared sandboxes", func() error {
 		if names = embedded.Prepared(s.driver, image); len(names) != n {
@@ -26,7 +26,7 @@ func (s *stand) prepared(image string, n int) (names []string) {
 // next instance, which looks like any other.
 func TestFurnishedSandbox(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	const look = "read /etc/hostname /etc/hosts /srv/text"
 	for range 3 {
 		ready := embedded.Prepared(s.driver, imageProbe)
@@ -58,7 +58,7 @@ func TestImageUnpackedAgain(t *testing.T) {
 	t.Parallel()
 	layer := filepath.Join(built.layers, "again-"+filepath.Base(t.TempDir()))
 	unpack := func(text string) { writeLayerFile(t, layer, "srv/text", text, 0o644) }
-	s := newStand(t, func(c *embedded.Config) {
+	s := newFixture(t, func(c *embedded.Config) {
 		unpack("old")
 		t.Cleanup(func() { os.RemoveAll(layer) })
 		c.Images.(images)[imageProbe] = append([]string{layer}, c.Images.(images)[imageProbe]...)
@@ -81,7 +81,7 @@ func TestImageUnpackedAgain(t *testing.T) {
 // prepared, and as many each.
 func TestRecentImagesShareThePool(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, func(c *embedded.Config) { c.Pool = 2 })
+	s := newFixture(t, func(c *embedded.Config) { c.Pool = 2 })
 	s.run(probe("exit"))
 	s.prepared(imageProbe, 2)
 	other := probe()

@@ -17,7 +17,7 @@ func withoutCancel(t *testing.T) context.Context { return context.WithoutCancel(
 
 func TestIdentity(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	for _, c := range []struct {
 		user string
 		want map[string]string
@@ -52,7 +52,7 @@ func TestIdentity(t *testing.T) {
 
 func TestStartFailures(t *testing.T) {
 	t.Parallel()
-	s := newStand(t, func(c *embedded.Config) {
+	s := newFixture(t, func(c *embedded.Config) {
 		odd := filepath.Join(built.layers, "odd-"+filepath.Base(t.TempDir()))
 		for path, text := range map[string]string{
 			"bin/script": "#!/no/such/interpreter\n", "bin/text": "neither program nor script\n", "bin/data": "\x7fELF garbage",
@@ -113,7 +113,7 @@ func writeLayerFile(t *testing.T, layer, path, text string, mode os.FileMode) {
 
 func TestExits(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	for _, c := range []struct {
 		deed   string
 		code   int
@@ -136,7 +136,7 @@ func TestExits(t *testing.T) {
 // TestView looks at the machine from inside.
 func TestView(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	secret := filepath.Join(built.dir, "secret")
 	if err := os.WriteFile(secret, []byte("of the host"), 0o644); err != nil {
 		t.Fatal(err)
@@ -186,7 +186,7 @@ func TestView(t *testing.T) {
 // user.
 func TestAttacks(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	for _, user := range []string{"", "web"} {
 		spec := probe("attack", "print survived", "sleep")
 		spec.Process.User = user
@@ -228,7 +228,7 @@ func TestAttacks(t *testing.T) {
 // TestIDs checks, from outside, that instances have ids that no other has.
 func TestIDs(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	seen := map[uint32]string{}
 	for _, user := range []string{"", "web", ""} {
 		spec := probe("write /file x", "print done", "sleep")
@@ -255,7 +255,7 @@ func TestIDs(t *testing.T) {
 
 func TestNetwork(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	spec := probe("listen [::1]:81 six", "listen 127.0.0.1:80 four", "connect 127.0.0.1:80", "connect 192.0.2.1:80", "print done", "sleep")
 	spec.Process.User = "web" // and yet ports below 1024
 	id := s.ensure(spec)
@@ -287,11 +287,11 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// TestProcesses checks that an init buries orphans, that what the application
+// TestProcesses checks that an init reaps orphans, that what the application
 // leaves running ends with it, and that signals do not disturb it.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	id := s.ensure(probe("orphans 20", "zombies", "exit"))
 	if line := s.prints(id, "zombies"); line != "zombies: 0" {
 		t.Error(line)
@@ -303,7 +303,7 @@ func TestProcesses(t *testing.T) {
 
 	id = s.ensure(probe("signals"))
 	s.prints(id, "listening")
-	// The init is deaf, also to what would end a Go program.
+	// The init ignores signals, also those that would end a Go program.
 	parent := parentOf(t, s.observe(id).PID)
 	for signal := unix.Signal(1); signal <= 64; signal++ {
 		if signal == unix.SIGKILL || signal == unix.SIGSTOP {
@@ -343,7 +343,7 @@ func parentOf(t testing.TB, pid int) int {
 
 func TestStopSignals(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	for name, number := range map[string]string{"SIGQUIT": "3", "usr2": "12", "SIGRTMIN+3": "37", "10": "10", "SIGNONSENSE": "15"} {
 		spec := probe("signals")
 		spec.Process.StopSignal = name

@@ -33,7 +33,7 @@ func RunJobs(t *testing.T, setup func(t *testing.T) JobHarness) {
 	}
 	for _, part := range []struct {
 		name string
-		test func(*jobBench)
+		test func(*jobFixture)
 	}{
 		{"exit", testJobExit},
 		{"start that fails", testJobStartFails},
@@ -59,28 +59,28 @@ func RunJobs(t *testing.T, setup func(t *testing.T) JobHarness) {
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			h := setup(t)
-			b := &bench{T: t, harness: h.Harness, ctx: t.Context()}
+			b := &fixture{T: t, harness: h.Harness, ctx: t.Context()}
 			b.open()
 			t.Cleanup(b.clear)
 			if err := b.driver.Prepare(b.ctx, b.harness.Image); err != nil {
 				t.Fatalf("Prepare: %v", err)
 			}
-			part.test(&jobBench{b, h.Dir})
+			part.test(&jobFixture{b, h.Dir})
 		})
 	}
 }
 
-// jobBench is one part's driver and its shorthands for jobs.
-type jobBench struct {
-	*bench
+// jobFixture is one part's driver and its shorthands for jobs.
+type jobFixture struct {
+	*fixture
 	dir string
 }
 
-func (b *jobBench) path(name string) string { return filepath.Join(b.dir, name) }
+func (b *jobFixture) path(name string) string { return filepath.Join(b.dir, name) }
 
 // job returns what runs p as a job. It listens nowhere, and exits once it has done
 // its deeds unless p says when.
-func (b *jobBench) job(p Program) runtime.JobSpec {
+func (b *jobFixture) job(p Program) runtime.JobSpec {
 	p.NoListen = true
 	if p.Exit == nil {
 		p.Exit = &Exit{}
@@ -123,7 +123,7 @@ func (r *recorder) text() string {
 }
 
 // run runs a job that the driver must be able to run.
-func (b *jobBench) run(want runtime.JobSpec) (runtime.JobResult, *recorder) {
+func (b *jobFixture) run(want runtime.JobSpec) (runtime.JobResult, *recorder) {
 	b.Helper()
 	r := &recorder{}
 	result, err := b.try(b.ctx, want, r)
@@ -133,7 +133,7 @@ func (b *jobBench) run(want runtime.JobSpec) (runtime.JobResult, *recorder) {
 	return result, r
 }
 
-func (b *jobBench) try(ctx context.Context, want runtime.JobSpec, r *recorder) (runtime.JobResult, error) {
+func (b *jobFixture) try(ctx context.Context, want runtime.JobSpec, r *recorder) (runtime.JobResult, error) {
 	b.Helper()
 	d, ok := b.driver.(runtime.Job)
 	if !ok {
@@ -147,7 +147,7 @@ func (b *jobBench) try(ctx context.Context, want runtime.JobSpec, r *recorder) (
 }
 
 // do runs deeds to a good end and returns what came of each, by "DO PATH".
-func (b *jobBench) do(want runtime.JobSpec) (map[string]string, runtime.JobResult) {
+func (b *jobFixture) do(want runtime.JobSpec) (map[string]string, runtime.JobResult) {
 	b.Helper()
 	result, r := b.run(want)
 	if result.Exit.Code != 0 {
@@ -161,7 +161,7 @@ func (b *jobBench) do(want runtime.JobSpec) (map[string]string, runtime.JobResul
 	return found, result
 }
 
-func (b *jobBench) expect(found, want map[string]string) {
+func (b *jobFixture) expect(found, want map[string]string) {
 	b.Helper()
 	for name, w := range want {
 		if got, ok := found[name]; !ok || got != w {
@@ -170,7 +170,7 @@ func (b *jobBench) expect(found, want map[string]string) {
 	}
 }
 
-func testJobExit(b *jobBench) {
+func testJobExit(b *jobFixture) {
 	const ran = 30 * time.Millisecond
 	for _, c := range []struct {
 		name   string
@@ -198,7 +198,7 @@ func testJobExit(b *jobBench) {
 	}
 }
 
-func testJobStartFails(b *jobBench) {
+func testJobStartFails(b *jobFixture) {
 	want := b.job(Program{})
 	want.Process.Argv = []string{"/no/such/program"}
 	want.Changes = b.path("changes")
@@ -208,7 +208,7 @@ func testJobStartFails(b *jobBench) {
 	}
 }
 
-func testJobEnvironment(b *jobBench) {
+func testJobEnvironment(b *jobFixture) {
 	// Something that the daemon has, and that no job gets by default.
 	ours := "GOCOVERDIR"
 	for _, e := range os.Environ() {
@@ -226,7 +226,7 @@ func testJobEnvironment(b *jobBench) {
 
 // testJobOutput has the test answer to each piece of output: the next one is
 // written only after that.
-func testJobOutput(b *jobBench) {
+func testJobOutput(b *jobFixture) {
 	const steps = 4
 	bound := b.mkdir("answers")
 	var deeds []Deed
@@ -262,7 +262,7 @@ func testJobOutput(b *jobBench) {
 	}
 }
 
-func testJobOutputLimit(b *jobBench) {
+func testJobOutputLimit(b *jobFixture) {
 	const limit = 1000
 	want := b.job(Program{Flood: 640_000, Deeds: []Deed{{Do: DoWarn, Text: "more"}}})
 	want.Output = limit
@@ -282,7 +282,7 @@ func testJobOutputLimit(b *jobBench) {
 	}
 }
 
-func testJobRefused(b *jobBench) {
+func testJobRefused(b *jobFixture) {
 	for name, change := range map[string]func(*runtime.JobSpec){
 		"no id":               func(j *runtime.JobSpec) { j.ID = "" },
 		"an id with slashes":  func(j *runtime.JobSpec) { j.ID = "../../../../../../../../etc/passw" },
@@ -307,7 +307,7 @@ func testJobRefused(b *jobBench) {
 }
 
 // start runs a job in the background and waits until it has printed a line.
-func (b *jobBench) start(ctx context.Context, want runtime.JobSpec, line string) (*recorder, <-chan error) {
+func (b *jobFixture) start(ctx context.Context, want runtime.JobSpec, line string) (*recorder, <-chan error) {
 	b.Helper()
 	r, ended := &recorder{}, make(chan error, 1)
 	go func() {
@@ -323,7 +323,7 @@ func (b *jobBench) start(ctx context.Context, want runtime.JobSpec, line string)
 	return r, ended
 }
 
-func testJobNotListed(b *jobBench) {
+func testJobNotListed(b *jobFixture) {
 	ctx, cancel := context.WithCancel(b.ctx)
 	defer cancel()
 	want := b.job(Program{Stdout: "here\n", Exit: &Exit{After: time.Hour}})
@@ -339,7 +339,7 @@ func testJobNotListed(b *jobBench) {
 	<-ended
 }
 
-func testJobsAtOnce(b *jobBench) {
+func testJobsAtOnce(b *jobFixture) {
 	var all sync.WaitGroup
 	for i := range 6 {
 		all.Go(func() {
@@ -360,7 +360,7 @@ func testJobsAtOnce(b *jobBench) {
 	all.Wait()
 }
 
-func testJobCancel(b *jobBench) {
+func testJobCancel(b *jobFixture) {
 	cause := errors.New("changed my mind")
 	ctx, cancel := context.WithCancelCause(b.ctx)
 	want := b.job(Program{Stdout: "here\n", IgnoreStop: true, Children: 3, Exit: &Exit{After: time.Hour}})
@@ -385,8 +385,8 @@ func testJobCancel(b *jobBench) {
 }
 
 // testJobRestart drops the driver while a job runs.
-func testJobRestart(b *jobBench) {
-	steady := b.bench.start(Program{})
+func testJobRestart(b *jobFixture) {
+	steady := b.fixture.start(Program{})
 	b.serves(steady)
 	want := b.job(Program{Stdout: "here\n", Exit: &Exit{After: time.Hour}})
 	want.Changes = b.path("changes")

@@ -15,7 +15,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-func (b *jobBench) mkdir(name string) string {
+func (b *jobFixture) mkdir(name string) string {
 	b.Helper()
 	path := b.path(name)
 	if err := os.Mkdir(path, 0o755); err != nil && !os.IsExist(err) {
@@ -24,7 +24,7 @@ func (b *jobBench) mkdir(name string) string {
 	return path
 }
 
-func (b *jobBench) write(path, text string) {
+func (b *jobFixture) write(path, text string) {
 	b.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		b.Fatal(err)
@@ -32,7 +32,7 @@ func (b *jobBench) write(path, text string) {
 }
 
 // look describes a file.
-func (b *jobBench) look(path string) string {
+func (b *jobFixture) look(path string) string {
 	b.Helper()
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -64,7 +64,7 @@ func (b *jobBench) look(path string) string {
 }
 
 // tree describes all files below a directory, by name.
-func (b *jobBench) tree(dir string) map[string]string {
+func (b *jobFixture) tree(dir string) map[string]string {
 	b.Helper()
 	found := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -81,7 +81,7 @@ func (b *jobBench) tree(dir string) map[string]string {
 
 // changed runs deeds, with directories over the image, and returns what they
 // changed. It checks that the layer is what package pack makes of that.
-func (b *jobBench) changed(name string, layers []string, deeds ...Deed) (string, *runtime.JobLayer) {
+func (b *jobFixture) changed(name string, layers []string, deeds ...Deed) (string, *runtime.JobLayer) {
 	b.Helper()
 	want := b.job(Program{Deeds: deeds})
 	want.Layers, want.Changes = layers, b.path(name)
@@ -104,14 +104,14 @@ func (b *jobBench) changed(name string, layers []string, deeds ...Deed) (string,
 	return want.Changes, result.Layer
 }
 
-func (b *jobBench) diff(dir string, want map[string]string) {
+func (b *jobFixture) diff(dir string, want map[string]string) {
 	b.Helper()
 	if d := cmp.Diff(want, b.tree(dir)); d != "" {
 		b.Errorf("changes (-want +got):\n%s", d)
 	}
 }
 
-func testJobLayer(b *jobBench) {
+func testJobLayer(b *jobFixture) {
 	dir, _ := b.changed("changes", nil,
 		Deed{Do: DoMkdir, Path: "/srv", Mode: 0o2750},
 		Deed{Do: DoWrite, Path: "/srv/tool", Text: "#!x", Mode: 0o755},
@@ -140,7 +140,7 @@ func testJobLayer(b *jobBench) {
 }
 
 // testJobLayerOverLayers changes and removes what is below.
-func testJobLayerOverLayers(b *jobBench) {
+func testJobLayerOverLayers(b *jobFixture) {
 	first, _ := b.changed("first", nil,
 		Deed{Do: DoMkdir, Path: "/d", Mode: 0o755}, Deed{Do: DoWrite, Path: "/d/a", Text: "1", Mode: 0o644},
 		Deed{Do: DoMkdir, Path: "/e", Mode: 0o755}, Deed{Do: DoWrite, Path: "/e/a", Text: "1", Mode: 0o644},
@@ -169,7 +169,7 @@ func testJobLayerOverLayers(b *jobBench) {
 	}
 }
 
-func testJobEmptyLayer(b *jobBench) {
+func testJobEmptyLayer(b *jobFixture) {
 	dir, layer := b.changed("changes", nil)
 	b.diff(dir, map[string]string{})
 	if layer.Entries != 0 {
@@ -178,7 +178,7 @@ func testJobEmptyLayer(b *jobBench) {
 }
 
 // testJobLayerAgain has two jobs change the same.
-func testJobLayerAgain(b *jobBench) {
+func testJobLayerAgain(b *jobFixture) {
 	deeds := []Deed{
 		{Do: DoMkdir, Path: "/d", Mode: 0o755},
 		{Do: DoWrite, Path: "/d/b", Text: "b", Mode: 0o644},
@@ -195,7 +195,7 @@ func testJobLayerAgain(b *jobBench) {
 	}
 }
 
-func testJobNoLayer(b *jobBench) {
+func testJobNoLayer(b *jobFixture) {
 	want := b.job(Program{Deeds: []Deed{{Do: DoWrite, Path: "/file", Mode: 0o644}}, Exit: &Exit{Code: 1}})
 	want.Changes = b.path("changes")
 	if result, _ := b.run(want); result.Exit.Code != 1 || result.Layer != nil {

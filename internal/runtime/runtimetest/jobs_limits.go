@@ -9,7 +9,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-func testJobMemory(b *jobBench) {
+func testJobMemory(b *jobFixture) {
 	if !b.driver.Limits().Memory {
 		b.Skip("this driver does not limit memory")
 	}
@@ -20,7 +20,7 @@ func testJobMemory(b *jobBench) {
 	}
 }
 
-func testJobPids(b *jobBench) {
+func testJobPids(b *jobFixture) {
 	if !b.driver.Limits().Pids {
 		b.Skip("this driver does not limit processes")
 	}
@@ -34,7 +34,7 @@ func testJobPids(b *jobBench) {
 	}
 }
 
-func testJobDisk(b *jobBench) {
+func testJobDisk(b *jobFixture) {
 	if !b.driver.Limits().Disk {
 		b.Skip("this driver does not limit disk space")
 	}
@@ -57,7 +57,7 @@ func testJobDisk(b *jobBench) {
 	}
 }
 
-func testJobTime(b *jobBench) {
+func testJobTime(b *jobFixture) {
 	want := b.job(Program{Stdout: "here\n", IgnoreStop: true, Exit: &Exit{After: time.Hour}})
 	want.Timeout = 100 * time.Millisecond
 	want.Changes = b.path("changes")
@@ -77,10 +77,10 @@ func testJobTime(b *jobBench) {
 }
 
 // testJobIsolation looks from inside a job for what is not its own.
-func testJobIsolation(b *jobBench) {
+func testJobIsolation(b *jobFixture) {
 	secret := b.path("secret")
 	b.write(secret, "of the host")
-	neighbour := b.bench.start(Program{})
+	neighbour := b.fixture.start(Program{})
 	b.serves(neighbour)
 	other := b.job(Program{Deeds: []Deed{{Do: DoWrite, Path: "/other", Text: "x", Mode: 0o644}, {Do: DoAwait, Path: "/go/on"}}})
 	other.Binds = []runtime.Bind{{Source: b.mkdir("go"), Target: "/go"}}
@@ -99,7 +99,7 @@ func testJobIsolation(b *jobBench) {
 	b.serves(neighbour)
 }
 
-func testJobBinds(b *jobBench) {
+func testJobBinds(b *jobFixture) {
 	source, cache, file := b.mkdir("source"), b.mkdir("cache"), b.path("file")
 	b.write(filepath.Join(source, "main.go"), "package main")
 	b.write(file, "secret")

@@ -37,7 +37,7 @@ type Harness struct {
 func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	for _, part := range []struct {
 		name string
-		test func(*bench)
+		test func(*fixture)
 	}{
 		{"prepare", testPrepare},
 		{"ensure", testEnsure},
@@ -64,7 +64,7 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 		{"disk limit", testDiskLimit},
 	} {
 		t.Run(part.name, func(t *testing.T) {
-			b := &bench{T: t, harness: setup(t), ctx: t.Context()}
+			b := &fixture{T: t, harness: setup(t), ctx: t.Context()}
 			b.open()
 			// Cleanups run last first: what the harness made outlives this one.
 			t.Cleanup(b.clear)
@@ -76,8 +76,8 @@ func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	}
 }
 
-// bench is one part's driver and its shorthands.
-type bench struct {
+// fixture is one part's driver and its shorthands.
+type fixture struct {
 	*testing.T
 	ctx     context.Context
 	harness Harness
@@ -86,16 +86,16 @@ type bench struct {
 	started []string
 }
 
-func (b *bench) open() { b.driver, b.drop = b.harness.Open(b.T) }
+func (b *fixture) open() { b.driver, b.drop = b.harness.Open(b.T) }
 
 // restart is the death of a daemon and the start of the next one.
-func (b *bench) restart() {
+func (b *fixture) restart() {
 	b.drop()
 	b.open()
 }
 
 // clear removes all that the part started and drops the driver.
-func (b *bench) clear() {
+func (b *fixture) clear() {
 	ctx := context.WithoutCancel(b.ctx)
 	for _, id := range b.started {
 		if err := b.driver.Remove(ctx, id, 0); err != nil {
@@ -109,7 +109,7 @@ func (b *bench) clear() {
 const port = 8080
 
 // spec returns what runs p in an instance of its own.
-func (b *bench) spec(p Program) runtime.Spec {
+func (b *fixture) spec(p Program) runtime.Spec {
 	s := runtime.Spec{
 		ID:      slipway.NewID(),
 		Service: slipway.NewID(),
@@ -130,7 +130,7 @@ func (b *bench) spec(p Program) runtime.Spec {
 }
 
 // ensure starts s.
-func (b *bench) ensure(s runtime.Spec) string {
+func (b *fixture) ensure(s runtime.Spec) string {
 	b.Helper()
 	if err := b.driver.Ensure(b.ctx, s); err != nil {
 		b.Fatalf("Ensure: %v", err)
@@ -139,12 +139,12 @@ func (b *bench) ensure(s runtime.Spec) string {
 }
 
 // start starts a new instance that runs p.
-func (b *bench) start(p Program) string {
+func (b *fixture) start(p Program) string {
 	b.Helper()
 	return b.ensure(b.spec(p))
 }
 
-func (b *bench) remove(id string, grace time.Duration) {
+func (b *fixture) remove(id string, grace time.Duration) {
 	b.Helper()
 	if err := b.driver.Remove(b.ctx, id, grace); err != nil {
 		b.Fatalf("Remove: %v", err)
@@ -152,7 +152,7 @@ func (b *bench) remove(id string, grace time.Duration) {
 }
 
 // observe returns the only entry of List with this id, or nil.
-func (b *bench) observe(id string) *runtime.Observed {
+func (b *fixture) observe(id string) *runtime.Observed {
 	b.Helper()
 	list, err := b.driver.List(b.ctx)
 	if err != nil {
@@ -170,7 +170,7 @@ func (b *bench) observe(id string) *runtime.Observed {
 }
 
 // exited waits until an instance has ended and returns how.
-func (b *bench) exited(id string) slipway.Exit {
+func (b *fixture) exited(id string) slipway.Exit {
 	b.Helper()
 	var exit slipway.Exit
 	b.eventually("the instance's exit is known", func() error {
@@ -190,7 +190,7 @@ func (b *bench) exited(id string) slipway.Exit {
 }
 
 // printed waits until the instance's whole output of one kind is want.
-func (b *bench) printed(id string, stderr bool, want string) {
+func (b *fixture) printed(id string, stderr bool, want string) {
 	b.Helper()
 	b.eventually(fmt.Sprintf("output is %.80q", want), func() error {
 		if got := text(b.output(id, 0), stderr); got != want {
@@ -201,7 +201,7 @@ func (b *bench) printed(id string, stderr bool, want string) {
 }
 
 // output reads all there is from a position on.
-func (b *bench) output(id string, from int64) []runtime.Chunk {
+func (b *fixture) output(id string, from int64) []runtime.Chunk {
 	b.Helper()
 	var all []runtime.Chunk
 	for {
@@ -235,7 +235,7 @@ func text(chunks []runtime.Chunk, stderr bool) string {
 }
 
 // get asks the instance for / and returns status and body.
-func (b *bench) get(id string) (int, string, error) {
+func (b *fixture) get(id string) (int, string, error) {
 	c, err := b.driver.Dial(b.ctx, id, port)
 	if err != nil {
 		return 0, "", err
@@ -260,7 +260,7 @@ func (b *bench) get(id string) (int, string, error) {
 }
 
 // serves waits until the instance answers.
-func (b *bench) serves(id string) {
+func (b *fixture) serves(id string) {
 	b.Helper()
 	b.eventually("the instance answers", func() error {
 		status, body, err := b.get(id)
@@ -293,7 +293,7 @@ func Eventually(t testing.TB, what string, cond func() error) {
 	}
 }
 
-func (b *bench) eventually(what string, cond func() error) {
+func (b *fixture) eventually(what string, cond func() error) {
 	b.Helper()
 	Eventually(b, what, cond)
 }

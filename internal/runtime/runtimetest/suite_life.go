@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-func testPrepare(b *bench) {
+func testPrepare(b *fixture) {
 	if err := b.driver.Prepare(b.ctx, b.harness.Image); err != nil {
 		b.Errorf("Prepare for the second time: %v", err)
 	}
@@ -20,7 +20,7 @@ func testPrepare(b *bench) {
 	}
 }
 
-func testEnsure(b *bench) {
+func testEnsure(b *fixture) {
 	before := time.Now()
 	s := b.spec(Program{Stdout: "hello\n"})
 	b.ensure(s)
@@ -47,7 +47,7 @@ func testEnsure(b *bench) {
 	b.printed(s.ID, false, "hello\n")
 }
 
-func testEnsureAtOnce(b *bench) {
+func testEnsureAtOnce(b *fixture) {
 	s := b.spec(Program{Stdout: "hello\n"})
 	errs := make(chan error)
 	for range 8 {
@@ -62,7 +62,7 @@ func testEnsureAtOnce(b *bench) {
 	b.printed(s.ID, false, "hello\n")
 }
 
-func testEnsureAfterExit(b *bench) {
+func testEnsureAfterExit(b *fixture) {
 	s := b.spec(Program{Stdout: "hello\n", NoListen: true, Exit: &Exit{Code: 4}})
 	b.ensure(s)
 	want := b.exited(s.ID)
@@ -73,7 +73,7 @@ func testEnsureAfterExit(b *bench) {
 	b.printed(s.ID, false, "hello\n")
 }
 
-func testStartFails(b *bench) {
+func testStartFails(b *fixture) {
 	s := b.spec(Program{})
 	s.Process.Argv = []string{"/no/such/program"}
 	b.ensure(s)
@@ -90,7 +90,7 @@ func testStartFails(b *bench) {
 	}
 }
 
-func testExit(b *bench) {
+func testExit(b *fixture) {
 	const ran = 30 * time.Millisecond
 	long := strings.Repeat("x", 4000) + "last words\n"
 	for _, c := range []struct {
@@ -123,12 +123,12 @@ func testExit(b *bench) {
 	}
 }
 
-func testEnvironment(b *bench) {
+func testEnvironment(b *fixture) {
 	id := b.start(Program{PrintEnv: []string{"PORT", "COLOUR", "UNSET"}})
 	b.printed(id, false, fmt.Sprintf("PORT=%d\nCOLOUR=dark blue\nUNSET=\n", port))
 }
 
-func testRemove(b *bench) {
+func testRemove(b *fixture) {
 	b.remove("00000000000000000000000000000000", time.Second) // never existed
 	running := b.start(Program{})
 	b.serves(running)
@@ -149,7 +149,7 @@ func testRemove(b *bench) {
 	}
 }
 
-func testRemoveGrace(b *bench) {
+func testRemoveGrace(b *fixture) {
 	polite := b.start(Program{StopTakes: 20 * time.Millisecond})
 	b.serves(polite)
 	// A grace without end: Remove returns because the program does.
@@ -165,7 +165,7 @@ func testRemoveGrace(b *bench) {
 	}
 }
 
-func testRemoveCutShort(b *bench) {
+func testRemoveCutShort(b *fixture) {
 	s := b.spec(Program{IgnoreStop: true})
 	s.Process.StopSignal = "SIGUSR1"
 	b.ensure(s)
@@ -185,7 +185,7 @@ func testRemoveCutShort(b *bench) {
 	}
 }
 
-func testStop(b *bench) {
+func testStop(b *fixture) {
 	d, ok := b.driver.(runtime.Stopper)
 	if !ok {
 		b.Skip("this driver stops instances only to remove them")
@@ -208,7 +208,7 @@ func testStop(b *bench) {
 }
 
 // testIndependence checks that a call which takes long holds up no other.
-func testIndependence(b *bench) {
+func testIndependence(b *fixture) {
 	slow := b.start(Program{IgnoreStop: true})
 	b.serves(slow)
 	ctx, cancel := context.WithCancel(b.ctx)
@@ -225,7 +225,7 @@ func testIndependence(b *bench) {
 }
 
 // testMany starts and removes instances from many goroutines at once.
-func testMany(b *bench) {
+func testMany(b *fixture) {
 	const n = 12
 	specs := make([]runtime.Spec, n)
 	for i := range specs {

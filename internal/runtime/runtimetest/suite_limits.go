@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-func testMemoryLimit(b *bench) {
+func testMemoryLimit(b *fixture) {
 	if !b.driver.Limits().Memory {
 		b.Skip("this driver does not limit memory")
 	}
@@ -20,7 +20,7 @@ func testMemoryLimit(b *bench) {
 	b.serves(neighbour)
 }
 
-func testPidsLimit(b *bench) {
+func testPidsLimit(b *fixture) {
 	if !b.driver.Limits().Pids {
 		b.Skip("this driver does not limit processes")
 	}
@@ -35,7 +35,7 @@ func testPidsLimit(b *bench) {
 	b.remove(id, 0)
 }
 
-func testDiskLimit(b *bench) {
+func testDiskLimit(b *fixture) {
 	if !b.driver.Limits().Disk {
 		b.Skip("this driver does not limit disk space")
 	}
@@ -53,7 +53,7 @@ func testDiskLimit(b *bench) {
 }
 
 // number waits for the line "<name> <number>" on the instance's output.
-func (b *bench) number(id, name string) (n int64) {
+func (b *fixture) number(id, name string) (n int64) {
 	b.Helper()
 	b.eventually("the line "+name, func() error {
 		out := text(b.output(id, 0), false)

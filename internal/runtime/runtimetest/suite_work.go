@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-func testDial(b *bench) {
+func testDial(b *fixture) {
 	if _, err := b.driver.Dial(b.ctx, slipway.NewID(), port); !errors.Is(err, runtime.ErrNotFound) {
 		b.Errorf("Dial of an unknown instance returned %v, want ErrNotFound", err)
 	}
@@ -43,7 +43,7 @@ func testDial(b *bench) {
 	testDialOnceEnded(b)
 }
 
-func testDialOnceEnded(b *bench) {
+func testDialOnceEnded(b *fixture) {
 	id := b.start(Program{Exit: &Exit{}})
 	b.exited(id)
 	if _, err := b.driver.Dial(b.ctx, id, port); !errors.Is(err, runtime.ErrNotRunning) {
@@ -59,7 +59,7 @@ func testDialOnceEnded(b *bench) {
 	})
 }
 
-func testOutput(b *bench) {
+func testOutput(b *fixture) {
 	if _, _, err := b.driver.Output(b.ctx, slipway.NewID(), 0); !errors.Is(err, runtime.ErrNotFound) {
 		b.Errorf("Output of an unknown instance returned %v, want ErrNotFound", err)
 	}
@@ -86,7 +86,7 @@ func testOutput(b *bench) {
 }
 
 // testOutputFrom reads the ended instance's output from every position.
-func testOutputFrom(b *bench, id, written string) {
+func testOutputFrom(b *fixture, id, written string) {
 	var whole strings.Builder
 	for _, c := range b.output(id, 0) {
 		whole.Write(c.Data)
@@ -105,7 +105,7 @@ func testOutputFrom(b *bench, id, written string) {
 	}
 }
 
-func testOutputGap(b *bench) {
+func testOutputGap(b *fixture) {
 	kept := b.harness.OutputKept
 	if kept == 0 {
 		b.Skip("this driver keeps all output")
@@ -137,7 +137,7 @@ func testOutputGap(b *bench) {
 	}
 }
 
-func testWatch(b *bench) {
+func testWatch(b *fixture) {
 	w, ok := b.driver.(runtime.Watcher)
 	if !ok {
 		b.Skip("this driver does not watch")
@@ -170,7 +170,7 @@ func testWatch(b *bench) {
 	}
 }
 
-func testStats(b *bench) {
+func testStats(b *fixture) {
 	s, ok := b.driver.(runtime.Statser)
 	if !ok {
 		b.Skip("this driver does not measure")
@@ -190,7 +190,7 @@ func testStats(b *bench) {
 	}
 }
 
-func testRestart(b *bench) {
+func testRestart(b *fixture) {
 	steady := b.start(Program{Stdout: "hello\n"})
 	b.serves(steady)
 	ended := b.start(Program{Stdout: "bye\n", NoListen: true, Exit: &Exit{Code: 5}})
@@ -233,7 +233,7 @@ func testRestart(b *bench) {
 }
 
 // testRestartOften drops the driver while calls are under way.
-func testRestartOften(b *bench) {
+func testRestartOften(b *fixture) {
 	for range 5 {
 		s := b.spec(Program{Stdout: "hello\n"})
 		done := make(chan struct{})

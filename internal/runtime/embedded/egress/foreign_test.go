@@ -12,7 +12,7 @@ import (
 
 // TestAlongsideIPTables has chains as Docker and ufw leave them.
 func TestAlongsideIPTables(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	c, err := nftables.New()
 	check(t, err)
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: iptablesTable})
@@ -59,7 +59,7 @@ func TestAlongsideIPTables(t *testing.T) {
 // TestAlongsideOthers has a chain that is not iptables': it is left alone, and
 // its owner told.
 func TestAlongsideOthers(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	c, err := nftables.New()
 	check(t, err)
 	table := c.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "site"})
@@ -112,7 +112,7 @@ func listable(t *testing.T, n *Network) {
 }
 
 func TestLegacyDrops(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	iptables, err := exec.LookPath("iptables-legacy")
 	if err != nil {
 		t.Skip("iptables-legacy is not installed")

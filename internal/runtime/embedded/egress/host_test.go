@@ -73,8 +73,8 @@ const (
 	outsideName = "service.example."
 )
 
-// landscape is a host, this process's namespace, with an outside behind it.
-type landscape struct {
+// testHost is a host, this process's namespace, with an outside behind it.
+type testHost struct {
 	t       testing.TB
 	route   *netlink.Handle
 	outside *os.File // its namespace
@@ -83,15 +83,15 @@ type landscape struct {
 	seen []string   // from whom the outside's UDP server had a datagram, and its text
 }
 
-// newLandscape makes the outside: a TCP server on port 80, a UDP server that
+// newTestHost makes the outside: a TCP server on port 80, a UDP server that
 // sends datagrams back on port 7 and a DNS server, at every address that anybody
 // may send there.
-func newLandscape(t testing.TB) *landscape {
+func newTestHost(t testing.TB) *testHost {
 	t.Helper()
 	if os.Getenv(inHost) == "" {
 		t.Skip("needs root, for network namespaces")
 	}
-	l := &landscape{t: t, outside: newNamespace(t)}
+	l := &testHost{t: t, outside: newNamespace(t)}
 	var err error
 	l.route, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 	check(t, err)
@@ -120,7 +120,7 @@ func newLandscape(t testing.TB) *landscape {
 	return l
 }
 
-func (l *landscape) serve() {
+func (l *testHost) serve() {
 	serveTCP(l.t, listenIn(l.t, l.outside, "0.0.0.0:80"))
 	udp := listenPacketIn(l.t, l.outside, "0.0.0.0:7")
 	ended := make(chan struct{})
@@ -143,7 +143,7 @@ func (l *landscape) serve() {
 }
 
 // saw returns what the outside's UDP server has had.
-func (l *landscape) saw() []string {
+func (l *testHost) saw() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]string(nil), l.seen...)

@@ -27,7 +27,7 @@ import (
 )
 
 func TestReach(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := newNetwork(t, Config{})
 	for _, r := range []struct {
 		name  string
@@ -75,7 +75,7 @@ func ping(t *testing.T, s *sandbox) {
 }
 
 func TestRefused(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	host := self(t)
 	served := serveTCP(t, listenIn(t, host, "0.0.0.0:8080"))
 	allowed := serveTCP(t, listenIn(t, host, "0.0.0.0:8443"))
@@ -145,7 +145,7 @@ func hostNet(a string) *net.IPNet { return host(netip.MustParseAddr(a)) }
 // TestControl checks that what TestRefused, TestInbound and TestForged show is
 // the rules' doing: without them, the same packets arrive.
 func TestControl(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	n := newNetwork(t, Config{})
 	s := attach(t, n, "a", newNamespace(t))
 	neighbour := attach(t, n, "b", newNamespace(t))
@@ -177,7 +177,7 @@ func TestControl(t *testing.T) {
 }
 
 // routeBack lets the outside know a way to instances' addresses.
-func routeBack(t *testing.T, l *landscape, n *Network) {
+func routeBack(t *testing.T, l *testHost, n *Network) {
 	t.Helper()
 	_, to, err := net.ParseCIDR(n.plan.prefix.String())
 	check(t, err)
@@ -194,7 +194,7 @@ func forge(t *testing.T, s *sandbox, from netip.Addr) net.Conn {
 }
 
 func TestForged(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	n := newNetwork(t, Config{})
 	s := attach(t, n, "a", newNamespace(t))
 	neighbour := attach(t, n, "b", newNamespace(t))
@@ -237,7 +237,7 @@ func withOptions(t *testing.T, s *sandbox) error {
 }
 
 func TestIPv6(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	if _, err := os.Stat(ipv6Devices); err != nil {
 		t.Skip("the kernel has no IPv6")
 	}
@@ -283,7 +283,7 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestInbound(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	n := newNetwork(t, Config{})
 	s := attach(t, n, "a", newNamespace(t))
 	at := s.link.Addr.Addr().String()
@@ -339,7 +339,7 @@ func received(t *testing.T, c net.PacketConn) bool {
 }
 
 func TestRecovery(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	before := newNetwork(t, Config{})
 	kept := attach(t, before, "kept", newNamespace(t))
 	lost := attach(t, before, "lost", newNamespace(t))
@@ -393,7 +393,7 @@ func TestRecovery(t *testing.T) {
 }
 
 func TestAttachElsewhere(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := newNetwork(t, Config{})
 	first := attach(t, n, "a", newNamespace(t))
 	second := attach(t, n, "a", newNamespace(t))
@@ -422,7 +422,7 @@ func TestAttachElsewhere(t *testing.T) {
 }
 
 func TestLeaksNothing(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	n := newNetwork(t, Config{Prefix: netip.MustParsePrefix("198.18.0.0/26")}) // 61 leases: they are used again
 	start(t, n)
 	files := openFiles(t)
@@ -484,7 +484,7 @@ func openFiles(t *testing.T) int {
 }
 
 func TestSetupTwice(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	n := newNetwork(t, Config{})
 	s := attach(t, n, "a", newNamespace(t))
 	rules := ruleset(t)
@@ -547,7 +547,7 @@ func ruleset(t *testing.T) map[string]int {
 
 // TestRulesRemoved flushes all rules under a running network.
 func TestRulesRemoved(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := plainNetwork(t, Config{})
 	t.Cleanup(func() { check(t, n.Teardown(context.Background())) })
 	start(t, n)
@@ -567,7 +567,7 @@ func TestRulesRemoved(t *testing.T) {
 }
 
 func TestConnectionBound(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := newNetwork(t, Config{MaxConnections: 5})
 	greedy := attach(t, n, "a", newNamespace(t))
 	modest := attach(t, n, "b", newNamespace(t))
@@ -584,7 +584,7 @@ func TestConnectionBound(t *testing.T) {
 }
 
 func TestRateBound(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := newNetwork(t, Config{MaxNewConnections: 1})
 	greedy := attach(t, n, "a", newNamespace(t))
 	modest := attach(t, n, "b", newNamespace(t))
@@ -603,7 +603,7 @@ func TestRateBound(t *testing.T) {
 }
 
 func TestForwarded(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	// A server for the host only, and one that has port 53 of every address.
 	udp := listenPacketIn(t, self(t), "127.0.0.1:0")
 	at := addrPort(udp.LocalAddr())
@@ -646,7 +646,7 @@ func TestForwarded(t *testing.T) {
 }
 
 func TestEndedContext(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	n := newNetwork(t, Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -661,7 +661,7 @@ func TestEndedContext(t *testing.T) {
 // TestUnprivileged sets a network up as a user who may not.
 func TestUnprivileged(t *testing.T) {
 	if os.Geteuid() == 0 {
-		newLandscape(t)
+		newTestHost(t)
 		c := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestUnprivileged$", "-test.count=1", "-test.v")
 		c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		out, err := c.CombinedOutput()
@@ -685,7 +685,7 @@ func BenchmarkAttach(b *testing.B) {
 			name = "others ending"
 		}
 		b.Run(name, func(b *testing.B) {
-			newLandscape(b)
+			newTestHost(b)
 			n := newNetwork(b, Config{Log: slog.New(slog.DiscardHandler)})
 			start(b, n)
 			var took []time.Duration

@@ -80,7 +80,7 @@ func (p policy) chains(s sets) []chain {
 		{name: "refuse", rules: p.refuse()},
 		{name: "admit", rules: p.admit(s)},
 		{name: "confined", rules: p.confined()},
-		{name: "judge", rules: p.classify(s)},
+		{name: "classify", rules: p.classify(s)},
 		{name: "verify", rules: p.verify(s)},
 	}
 	for _, c := range p.isolationGroups {
@@ -102,7 +102,7 @@ func (p policy) hooks() []chain {
 		{
 			name: "tracked", kind: filter,
 			hook: nftables.ChainHookPrerouting, priority: nftables.ChainPriorityMangle,
-			rules: [][]expr.Any{rule(from(devices), gotoChain("judge"))},
+			rules: [][]expr.Any{rule(from(devices), gotoChain("classify"))},
 		},
 		{
 			name: "resolve", kind: nat,

@@ -252,7 +252,7 @@ func (c isolationGroup) makeSets(t *nftables.Table) (isolationSets, []filledSet)
 	addresses := func(name string, interval bool) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr, Interval: interval}
 	}
-	s := isolationSets{prefixes: addresses(c.named("zone"), true), resolvers: addresses(c.named("dns"), false)}
+	s := isolationSets{prefixes: addresses(c.named("dest"), true), resolvers: addresses(c.named("dns"), false)}
 	filled := []filledSet{
 		{s.prefixes, intervals(c.prefixes)},
 		{s.resolvers, keys(c.resolvers, netip.Addr.AsSlice)},

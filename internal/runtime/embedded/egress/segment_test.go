@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A private network beside the landscape's host.
+// A private network beside the test host.
 const (
 	nearDevice  = "near"
 	nearGateway = "10.20.0.1" // the host's address there
@@ -29,7 +29,7 @@ const (
 var nearSegment = netip.MustParsePrefix("10.20.0.0/24")
 
 // nearby joins the private network to the host.
-func nearby(t testing.TB, l *landscape) *os.File {
+func nearby(t testing.TB, l *testHost) *os.File {
 	t.Helper()
 	near := newNamespace(t)
 	attrs := netlink.NewLinkAttrs()
@@ -101,7 +101,7 @@ func (s *sandbox) resolves(name, want string) {
 }
 
 func TestConfined(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	nearby(t, l)
 	serveTCP(t, listenIn(t, self(t), "0.0.0.0:8080"))
 	serveTCP(t, listenIn(t, self(t), "0.0.0.0:8443"))
@@ -150,7 +150,7 @@ func TestConfined(t *testing.T) {
 // What a confined sandbox has open goes on over a restart of the daemon. What it
 // opens before the new daemon knows it is neither let out nor refused: it waits.
 func TestConfinedRecovery(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	nearby(t, l)
 	segments := map[string]Segment{"near": {Prefixes: []netip.Prefix{nearSegment, netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}}
 	before := newNetwork(t, Config{Segments: segments})
@@ -205,7 +205,7 @@ func TestConfinedRecovery(t *testing.T) {
 }
 
 func TestConfinedVia(t *testing.T) {
-	l := newLandscape(t)
+	l := newTestHost(t)
 	nearby(t, l)
 	address(t, handleIn(t, l.outside), "lo", nearAddr+"/32") // an impostor
 	n := newNetwork(t, Config{Segments: map[string]Segment{
@@ -235,7 +235,7 @@ func TestConfinedVia(t *testing.T) {
 }
 
 func TestIsolationGroups(t *testing.T) {
-	newLandscape(t)
+	newTestHost(t)
 	segments := map[string]Segment{}
 	for _, name := range []string{"a", "b", "c"} {
 		segments[name] = Segment{Prefixes: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr(outsideAddr), 32)}}
