@@ -25,7 +25,7 @@ func BenchmarkStart(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer st.Close()
-			w := runtimetest.NewWorld()
+			w := runtimetest.NewMachine()
 			defer w.Close()
 			w.SetImage(image, runtimetest.Image{})
 			f, err := fleet.New(fleet.Config{Store: st, Driver: runtimetest.NewFake(w), Log: slog.New(slog.DiscardHandler)})

@@ -23,14 +23,14 @@ import (
 
 const image = "sha256:f00d"
 
-// lab is a store, a fake driver's world and a fleet, in a synctest bubble.
+// lab is a store, a fake driver's machine and a fleet, in a synctest bubble.
 type lab struct {
 	*testing.T
-	store *store.Store
-	world *runtimetest.World
-	fake  *runtimetest.Fake
-	logs  *recorder
-	stop  func() // ends the fleet
+	store   *store.Store
+	machine *runtimetest.Machine
+	fake    *runtimetest.Fake
+	logs    *recorder
+	stop    func() // ends the fleet
 }
 
 // inLab runs test in a bubble of its own.
@@ -43,9 +43,9 @@ func inLab(t *testing.T, test func(*lab)) {
 			t.Fatal(err)
 		}
 		defer st.Close()
-		l := &lab{T: t, store: st, world: runtimetest.NewWorld(), logs: &recorder{}}
-		defer l.world.Close()
-		l.world.SetImage(image, runtimetest.Image{})
+		l := &lab{T: t, store: st, machine: runtimetest.NewMachine(), logs: &recorder{}}
+		defer l.machine.Close()
+		l.machine.SetImage(image, runtimetest.Image{})
 		l.boot(nil)
 		defer func() { l.stop() }()
 		test(l)
@@ -55,8 +55,8 @@ func inLab(t *testing.T, test func(*lab)) {
 // boot starts a fleet on a new driver, as a new process does.
 func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	l.Helper()
-	l.fake = runtimetest.NewFake(l.world)
-	l.logs.world = l.world
+	l.fake = runtimetest.NewFake(l.machine)
+	l.logs.machine = l.machine
 	f, err := fleet.New(fleet.Config{Store: l.store, Driver: l.fake, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		l.Fatal(err)
@@ -78,18 +78,18 @@ func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 // recorder is a LogCollector that records its calls, each with the state of the
 // instance at that time.
 type recorder struct {
-	world *runtimetest.World
-	mu    sync.Mutex
-	calls []string
+	machine *runtimetest.Machine
+	mu      sync.Mutex
+	calls   []string
 }
 
 func (r *recorder) note(call, id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	state := "gone"
-	if !slices.Contains(r.world.Removed(), id) {
+	if !slices.Contains(r.machine.Removed(), id) {
 		state = "ended"
-		if slices.Contains(r.world.Running(""), id) {
+		if slices.Contains(r.machine.Running(""), id) {
 			state = "running"
 		}
 	}
@@ -199,7 +199,7 @@ func (l *lab) ready(r slipway.Release, n int) {
 
 func TestStart(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{StartTakes: 3 * time.Millisecond, Program: runtimetest.Program{ListenAfter: 100 * time.Millisecond}})
+		l.machine.SetImage(image, runtimetest.Image{StartTakes: 3 * time.Millisecond, Program: runtimetest.Program{ListenAfter: 100 * time.Millisecond}})
 		var before, after int64
 		version := func(v *int64) func(*store.Tx) error {
 			return func(tx *store.Tx) (err error) { *v, err = tx.RouteVersion(); return err }
@@ -225,8 +225,8 @@ func TestStart(t *testing.T) {
 		}
 		calls := l.fake.Calls(runtimetest.Ensure)
 		l.pass(time.Minute)
-		if n := l.fake.Calls(runtimetest.Ensure); n != calls || len(l.world.Started()) != 2 {
-			l.Errorf("%d instances were started by %d calls", len(l.world.Started()), n)
+		if n := l.fake.Calls(runtimetest.Ensure); n != calls || len(l.machine.Started()) != 2 {
+			l.Errorf("%d instances were started by %d calls", len(l.machine.Started()), n)
 		}
 	})
 }
@@ -244,7 +244,7 @@ func TestHealthyThreshold(t *testing.T) {
 
 func TestCrashIsRecordedAtOnceAndBacksOff(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{
 			Stderr: "cannot reach the database\n", NoListen: true, Exit: &runtimetest.Exit{After: 300 * time.Millisecond, Code: 3},
 		}})
 		begin := time.Now()
@@ -259,10 +259,10 @@ func TestCrashIsRecordedAtOnceAndBacksOff(t *testing.T) {
 		}
 		l.pass(30 * time.Minute)
 		// Delays of 1, 2, 4 ... 256 s sum up to 511 s; then one every 5 minutes.
-		if n := len(l.world.Started()); n < 13 || n > 16 {
+		if n := len(l.machine.Started()); n < 13 || n > 16 {
 			l.Errorf("a crashing instance was started %d times in half an hour", n)
 		}
-		if n := len(l.world.Running("")); n > 1 {
+		if n := len(l.machine.Running("")); n > 1 {
 			l.Errorf("%d instances run", n)
 		}
 		e := l.events(r)
@@ -270,14 +270,14 @@ func TestCrashIsRecordedAtOnceAndBacksOff(t *testing.T) {
 			l.Errorf("events are %q", e)
 		}
 		// Once the cause is fixed, the next start comes within the delay.
-		l.world.SetImage(image, runtimetest.Image{})
+		l.machine.SetImage(image, runtimetest.Image{})
 		l.ready(r, 1)
 	})
 }
 
 func TestStartThatFails(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{StartFails: "exec /app: no such file"})
+		l.machine.SetImage(image, runtimetest.Image{StartFails: "exec /app: no such file"})
 		begin := time.Now()
 		r := l.release(1, nil)
 		l.until("the end is recorded", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 1 })
@@ -292,7 +292,7 @@ func TestStartThatFails(t *testing.T) {
 
 func TestMakingFails(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{PrepareError: errors.New("no space left on device")})
+		l.machine.SetImage(image, runtimetest.Image{PrepareError: errors.New("no space left on device")})
 		r := l.release(1, nil)
 		l.until("the problem shows", func() bool {
 			s := l.inState(r, slipway.InstanceStarting)
@@ -305,14 +305,14 @@ func TestMakingFails(t *testing.T) {
 		if n := l.fake.Calls(runtimetest.Prepare); n < 5 {
 			l.Errorf("it was given up after %d tries", n)
 		}
-		l.world.SetImage(image, runtimetest.Image{})
+		l.machine.SetImage(image, runtimetest.Image{})
 		l.ready(r, 1)
 	})
 }
 
 func TestSlowPrepareHoldsUpNobody(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage("sha256:slow", runtimetest.Image{PrepareTakes: time.Hour})
+		l.machine.SetImage("sha256:slow", runtimetest.Image{PrepareTakes: time.Hour})
 		slow := l.release(3, func(r *slipway.Release) { r.Image = "sha256:slow" })
 		l.pass(time.Second)
 		begin := time.Now()
@@ -332,7 +332,7 @@ func TestSlowPrepareHoldsUpNobody(t *testing.T) {
 
 func TestWrongPortIsNamed(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{Port: 3000}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{Port: 3000}})
 		r := l.release(1, nil)
 		l.until("the other port is named", func() bool {
 			s := l.inState(r, slipway.InstanceStarting)
@@ -343,7 +343,7 @@ func TestWrongPortIsNamed(t *testing.T) {
 
 func TestNeverHealthyIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		l.machine.SetImage(image, runtimetest.Image{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		})})
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP, r.HealthCheck.Path = true, "/health?deep=1" })
@@ -358,22 +358,22 @@ func TestNeverHealthyIsReplaced(t *testing.T) {
 
 func TestUnhealthyIsReplacedFirst(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{SickAfter: time.Minute}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{SickAfter: time.Minute}})
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP = true })
 		l.ready(r, 1)
 		old := l.rows(r)[0].ID
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{ListenAfter: 10 * time.Second}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{ListenAfter: 10 * time.Second}})
 		l.until("it is unhealthy", func() bool { return len(l.inState(r, slipway.InstanceUnhealthy)) == 1 })
 		if p := l.inState(r, slipway.InstanceUnhealthy)[0].Problem; !strings.Contains(p, "503") {
 			l.Errorf("the problem is %q", p)
 		}
 		l.pass(5 * time.Second)
-		if !slices.Contains(l.world.Running(r.ID), old) {
+		if !slices.Contains(l.machine.Running(r.ID), old) {
 			l.Error("the only instance was stopped before another was ready")
 		}
 		l.ready(r, 1)
-		l.until("the old one is gone", func() bool { return len(l.world.Running(r.ID)) == 1 && len(l.inState(r, slipway.InstanceEnded)) == 1 })
-		if slices.Contains(l.world.Running(r.ID), old) {
+		l.until("the old one is gone", func() bool { return len(l.machine.Running(r.ID)) == 1 && len(l.inState(r, slipway.InstanceEnded)) == 1 })
+		if slices.Contains(l.machine.Running(r.ID), old) {
 			l.Error("the wrong one was stopped")
 		}
 		if gone := l.inState(r, slipway.InstanceEnded)[0]; gone.Exit != nil {
@@ -384,13 +384,13 @@ func TestUnhealthyIsReplacedFirst(t *testing.T) {
 
 func TestDeafIsReplaced(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{DeafAfter: time.Minute}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{UnreachableAfter: time.Minute}})
 		r := l.release(1, nil)
 		l.ready(r, 1)
 		old := l.rows(r)[0].ID
-		l.world.SetImage(image, runtimetest.Image{})
+		l.machine.SetImage(image, runtimetest.Image{})
 		l.until("it is replaced", func() bool {
-			run := l.world.Running(r.ID)
+			run := l.machine.Running(r.ID)
 			return len(run) == 1 && run[0] != old
 		})
 		if e := l.events(r); len(e) != 1 || !strings.Contains(e[0], "failed its health check 5 times in a row: nothing listens on port 8080") {
@@ -402,7 +402,7 @@ func TestDeafIsReplaced(t *testing.T) {
 func TestUnhealthyRecovers(t *testing.T) {
 	inLab(t, func(l *lab) {
 		var sick atomic.Bool
-		l.world.SetImage(image, runtimetest.Image{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		l.machine.SetImage(image, runtimetest.Image{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			if sick.Load() {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
@@ -410,7 +410,7 @@ func TestUnhealthyRecovers(t *testing.T) {
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP, r.HealthCheck.HealthyThreshold = true, 2 })
 		l.ready(r, 1)
 		old := l.rows(r)[0].ID
-		l.world.SetImage(image, runtimetest.Image{PrepareTakes: time.Hour})
+		l.machine.SetImage(image, runtimetest.Image{PrepareTakes: time.Hour})
 		sick.Store(true)
 		l.until("it is unhealthy", func() bool { return len(l.inState(r, slipway.InstanceUnhealthy)) == 1 })
 		sick.Store(false)
@@ -419,7 +419,7 @@ func TestUnhealthyRecovers(t *testing.T) {
 		if rest := l.inState(r, slipway.InstanceReady); len(rest) != 1 || rest[0].ID != old || rest[0].Problem != "" {
 			l.Errorf("rows are %+v", l.rows(r))
 		}
-		if n := len(l.world.Started()); n != 1 {
+		if n := len(l.machine.Started()); n != 1 {
 			l.Errorf("%d instances were started", n)
 		}
 	})
@@ -432,7 +432,7 @@ func (l *lab) seeRouter(version int64) {
 
 func TestScaleInDrains(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{StopTakes: time.Second}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{StopTakes: time.Second}})
 		r := l.release(1, nil)
 		l.ready(r, 1)
 		oldest := l.rows(r)[0].ID
@@ -449,21 +449,21 @@ func TestScaleInDrains(t *testing.T) {
 			l.seeRouter(1)
 			l.pass(5 * time.Second)
 		}
-		if n := len(l.world.Running(r.ID)); n != 3 {
+		if n := len(l.machine.Running(r.ID)); n != 3 {
 			t.Fatalf("%d instances run while requests are in flight on two", n)
 		}
 		first := l.inState(r, slipway.InstanceDraining)[0].ID
 		l.update(func(tx *store.Tx) error { return tx.ReportDrained("router", r.ServiceID, first) })
-		l.until("the drained one is gone", func() bool { return len(l.world.Running(r.ID)) == 2 })
-		if slices.Contains(l.world.Running(r.ID), first) {
+		l.until("the drained one is gone", func() bool { return len(l.machine.Running(r.ID)) == 2 })
+		if slices.Contains(l.machine.Running(r.ID), first) {
 			t.Error("the wrong one was stopped")
 		}
 		begin := time.Now()
-		for len(l.world.Running(r.ID)) == 2 && time.Since(begin) < 3*time.Minute {
+		for len(l.machine.Running(r.ID)) == 2 && time.Since(begin) < 3*time.Minute {
 			l.seeRouter(1)
 			l.pass(time.Second)
 		}
-		if rest := l.world.Running(r.ID); len(rest) != 1 || time.Since(begin) > 2*time.Minute {
+		if rest := l.machine.Running(r.ID); len(rest) != 1 || time.Since(begin) > 2*time.Minute {
 			t.Errorf("%v run %v later, the drain limit is 2 minutes", rest, time.Since(begin))
 		}
 		l.until("rows are closed", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 2 })
@@ -472,7 +472,7 @@ func TestScaleInDrains(t *testing.T) {
 
 func TestStopReadsTheLastOutput(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.world.SetImage(image, runtimetest.Image{Program: runtimetest.Program{IgnoreStop: true}})
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{IgnoreStop: true}})
 		r := l.release(2, nil)
 		l.ready(r, 2)
 		rows := l.rows(r)
@@ -482,7 +482,7 @@ func TestStopReadsTheLastOutput(t *testing.T) {
 		if took := time.Since(begin); took < 10*time.Second || took > 11*time.Second {
 			l.Errorf("instances that ignore their stop signal were gone after %v, their grace is 10 s", took)
 		}
-		if n := len(l.world.Removed()); n != 2 {
+		if n := len(l.machine.Removed()); n != 2 {
 			l.Errorf("%d instances were removed", n)
 		}
 		for _, i := range rows {
@@ -506,10 +506,10 @@ func TestDrainKeepsButReplacesNothing(t *testing.T) {
 		l.ready(r, 2)
 		l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredDrain) })
 		l.pass(time.Minute)
-		l.world.Kill(l.rows(r)[0].ID)
+		l.machine.Kill(l.rows(r)[0].ID)
 		l.until("its end is recorded", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 1 })
 		l.pass(time.Minute)
-		if n := len(l.world.Started()); n != 2 || len(l.inState(r, slipway.InstanceReady)) != 1 {
+		if n := len(l.machine.Started()); n != 2 || len(l.inState(r, slipway.InstanceReady)) != 1 {
 			l.Errorf("%d were started, rows are %+v", n, l.rows(r))
 		}
 		x := l.inState(r, slipway.InstanceEnded)[0].Exit
@@ -524,7 +524,7 @@ func TestRebootStartsAgain(t *testing.T) {
 		r := l.release(2, nil)
 		l.ready(r, 2)
 		l.stop()
-		l.world.Reboot()
+		l.machine.Reboot()
 		begin := time.Now()
 		l.boot(nil)
 		l.until("all run again", func() bool {
@@ -547,7 +547,7 @@ func TestRestartFindsEverything(t *testing.T) {
 		l.ready(r, 3)
 		l.stop()
 		victim := l.rows(r)[1].ID
-		l.world.Kill(victim)
+		l.machine.Kill(victim)
 		stray := runtime.Spec{ID: slipway.NewID(), Service: slipway.NewID(), Release: slipway.NewID(), Image: image}
 		if err := l.fake.Ensure(l.Context(), stray); err != nil {
 			l.Fatal(err)
@@ -556,9 +556,9 @@ func TestRestartFindsEverything(t *testing.T) {
 		l.until("the exit is recorded and replaced, the stray is gone", func() bool {
 			ended := l.inState(r, slipway.InstanceEnded)
 			return len(ended) == 1 && ended[0].ID == victim && ended[0].Exit != nil && ended[0].Exit.Signal == "SIGKILL" &&
-				len(l.inState(r, slipway.InstanceReady)) == 3 && slices.Contains(l.world.Removed(), stray.ID)
+				len(l.inState(r, slipway.InstanceReady)) == 3 && slices.Contains(l.machine.Removed(), stray.ID)
 		})
-		if n := len(l.world.Started()); n != 5 {
+		if n := len(l.machine.Started()); n != 5 {
 			l.Errorf("%d instances were started, want 3, the stray and 1", n)
 		}
 	})
@@ -606,19 +606,19 @@ func liveThrough(l *lab, fp runtimetest.Failpoint) {
 	}
 	running := func(n int) func() bool {
 		return func() bool {
-			return len(l.inState(r, slipway.InstanceReady)) == n && len(l.world.Running("")) == n
+			return len(l.inState(r, slipway.InstanceReady)) == n && len(l.machine.Running("")) == n
 		}
 	}
 	await("three run", running(3))
-	if victims := l.world.Running(""); len(victims) > 0 {
-		l.world.Kill(victims[0])
+	if victims := l.machine.Running(""); len(victims) > 0 {
+		l.machine.Kill(victims[0])
 	}
 	await("the crash is recorded", func() bool { return len(l.inState(r, slipway.InstanceEnded)) > 0 })
 	await("three run again", running(3))
 	l.update(func(tx *store.Tx) error { return tx.SetSize(r, 1) })
 	await("one runs", running(1))
 	l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
-	await("nothing is left", func() bool { return len(l.world.Running("")) == 0 && len(l.rows(r)) == 0 })
+	await("nothing is left", func() bool { return len(l.machine.Running("")) == 0 && len(l.rows(r)) == 0 })
 	known, err := l.fake.List(l.Context())
 	if err != nil || len(known) > 0 {
 		l.Errorf("the driver still knows %+v (%v)", known, err)
@@ -636,7 +636,7 @@ func TestErrorsOfTheDriverPass(t *testing.T) {
 				r := l.release(2, nil)
 				l.ready(r, 2)
 				l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
-				l.until("all is gone", func() bool { return len(l.rows(r)) == 0 && len(l.world.Running("")) == 0 })
+				l.until("all is gone", func() bool { return len(l.rows(r)) == 0 && len(l.machine.Running("")) == 0 })
 			})
 		})
 	}

@@ -38,10 +38,10 @@ func collecting(t *testing.T, s *logs.Store, d logs.Outputter) (c *logs.Collecto
 	}
 }
 
-// instance starts an instance of a program in a new world.
-func instance(t *testing.T, p runtimetest.Program) (w *runtimetest.World, f *runtimetest.Fake, id string) {
+// instance starts an instance of a program on a new machine.
+func instance(t *testing.T, p runtimetest.Program) (w *runtimetest.Machine, f *runtimetest.Fake, id string) {
 	t.Helper()
-	w = runtimetest.NewWorld()
+	w = runtimetest.NewMachine()
 	t.Cleanup(w.Close)
 	w.SetImage(image, runtimetest.Image{Program: p})
 	f = runtimetest.NewFake(w)

@@ -4,7 +4,7 @@
 // It runs nothing itself. Drivers live in sub-packages, know this package and
 // never each other; runtimetest holds the suite that each must pass and a fake
 // for everybody's tests. Names come from the caller and there are no handles
-// to save: after a crash the world is read again with List.
+// to save: after a crash the state is read again with List.
 package runtime
 
 import (

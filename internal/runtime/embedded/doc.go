@@ -21,12 +21,12 @@
 // The pool also prepares blank sandboxes with the root file systems of the most
 // recently used images: the next instance likely has one of these.
 //
-// # What is true
+// # State
 //
-// The world is, not a database. Everything about an instance is in the directory
-// instances/<id>, in its cgroup and in its processes. A daemon that starts finds
-// there all instances of the one before, dead or alive, and whatever that one left
-// half done:
+// There is no database: the machine itself holds the state. Everything about an
+// instance is in the directory instances/<id>, in its cgroup and in its processes.
+// A daemon that starts finds there all instances of the previous one, dead or
+// alive, and whatever that one left half done:
 //
 //	<dir>/blank/<sandbox>   a sandbox without an instance
 //	<dir>/instances/<id>    an instance: spec.json, status, output.0, output.1

@@ -7,8 +7,8 @@
 // it works inside a testing/synctest bubble. Images of real drivers hold the
 // executable in ./program, which does the same with a real process.
 //
-// A World is what outlives a daemon: instances, their output and how they ended. A
+// A Machine is what outlives a daemon: instances, their output and how they ended. A
 // test crashes a daemon by severing its Fake (Fake.Kill, or a Failpoint) and goes
-// on with a new Fake on the same World. Jobs do not outlive their Fake. Only tests
+// on with a new Fake on the same Machine. Jobs do not outlive their Fake. Only tests
 // import this package.
 package runtimetest

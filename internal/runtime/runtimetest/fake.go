@@ -38,10 +38,10 @@ type Failpoint struct {
 	Kill  func() // the daemon dies here: the Fake is severed, then Kill runs (to cancel its context)
 }
 
-// Fake is a runtime.Driver on a World. It keeps only what a daemon holds in
+// Fake is a runtime.Driver on a Machine. It keeps only what a daemon holds in
 // memory: failpoints, counts and the jobs under way.
 type Fake struct {
-	world *World
+	machine *Machine
 
 	mu    sync.Mutex // guards what follows
 	dead  bool
@@ -57,9 +57,9 @@ var (
 	_ runtime.Stopper = (*Fake)(nil)
 )
 
-// NewFake returns a driver on w. Several may share a world.
-func NewFake(w *World) *Fake {
-	return &Fake{world: w, calls: map[Method]int{}, jobs: map[*func()]struct{}{}}
+// NewFake returns a driver on w. Several may share a machine.
+func NewFake(w *Machine) *Fake {
+	return &Fake{machine: w, calls: map[Method]int{}, jobs: map[*func()]struct{}{}}
 }
 
 // Break arms a failpoint. It breaks one call and is spent.
@@ -69,7 +69,7 @@ func (f *Fake) Break(fp Failpoint) {
 	f.fails = append(f.fails, &fp)
 }
 
-// Kill severs the Fake from its World: from now on its calls change nothing
+// Kill severs the Fake from its Machine: from now on its calls change nothing
 // and return ErrKilled, and so do jobs under way.
 func (f *Fake) Kill() {
 	f.mu.Lock()
@@ -152,28 +152,28 @@ func (f *Fake) enter(m Method) (*Failpoint, error) {
 
 // Prepare implements runtime.Driver.
 func (f *Fake) Prepare(ctx context.Context, image string) error {
-	return f.call(Prepare, func() error { return f.world.prepare(ctx, image) })
+	return f.call(Prepare, func() error { return f.machine.prepare(ctx, image) })
 }
 
 // Ensure implements runtime.Driver.
 func (f *Fake) Ensure(ctx context.Context, want runtime.Spec) error {
-	return f.call(Ensure, func() error { return f.world.ensure(ctx, want) })
+	return f.call(Ensure, func() error { return f.machine.ensure(ctx, want) })
 }
 
 // Remove implements runtime.Driver.
 func (f *Fake) Remove(ctx context.Context, id string, grace time.Duration) error {
-	return f.call(Remove, func() error { return f.world.remove(ctx, id, grace) })
+	return f.call(Remove, func() error { return f.machine.remove(ctx, id, grace) })
 }
 
 // Stop implements runtime.Stopper.
 func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
-	return f.call(Stop, func() error { return f.world.stop(ctx, id, grace) })
+	return f.call(Stop, func() error { return f.machine.stop(ctx, id, grace) })
 }
 
 // List implements runtime.Driver.
 func (f *Fake) List(ctx context.Context) (list []runtime.Observed, err error) {
 	err = f.call(List, func() error {
-		list = f.world.list()
+		list = f.machine.list()
 		return nil
 	})
 	return list, err
@@ -183,12 +183,12 @@ func (f *Fake) List(ctx context.Context) (list []runtime.Observed, err error) {
 func (f *Fake) Output(ctx context.Context, id string, from int64) (chunks []runtime.Chunk, next int64, err error) {
 	next = from
 	err = f.call(Output, func() error {
-		p := f.world.process(id)
+		p := f.machine.process(id)
 		if p == nil {
 			return runtime.ErrNotFound
 		}
-		f.world.mu.Lock()
-		defer f.world.mu.Unlock()
+		f.machine.mu.Lock()
+		defer f.machine.mu.Unlock()
 		chunks, next = p.out.read(from)
 		return nil
 	})
@@ -198,7 +198,7 @@ func (f *Fake) Output(ctx context.Context, id string, from int64) (chunks []runt
 // Dial implements runtime.Driver. The connection is one end of a net.Pipe.
 func (f *Fake) Dial(ctx context.Context, id string, port int) (c net.Conn, err error) {
 	err = f.call(Dial, func() error {
-		p := f.world.process(id)
+		p := f.machine.process(id)
 		if p == nil {
 			return runtime.ErrNotFound
 		}
@@ -214,7 +214,7 @@ func (f *Fake) Limits() runtime.Limits { return runtime.Limits{Memory: true} }
 
 // Watch implements runtime.Watcher.
 func (f *Fake) Watch(ctx context.Context, nudge func(id string)) error {
-	f.world.watch(ctx, func(id string) {
+	f.machine.watch(ctx, func(id string) {
 		f.mu.Lock()
 		dead := f.dead
 		f.mu.Unlock()
@@ -229,7 +229,7 @@ func (f *Fake) Watch(ctx context.Context, nudge func(id string)) error {
 // CPU time per second and 1 MiB.
 func (f *Fake) Stats(ctx context.Context) (map[string]runtime.Usage, error) {
 	stats := map[string]runtime.Usage{}
-	for _, o := range f.world.list() {
+	for _, o := range f.machine.list() {
 		if o.Running {
 			stats[o.ID] = runtime.Usage{CPU: time.Since(o.StartedAt) / 1000, Memory: 1 << 20, Pids: 1}
 		}

@@ -20,7 +20,7 @@ const image = "sha256:f00d"
 func TestFakeKeepsTheContract(t *testing.T) {
 	t.Parallel()
 	runtimetest.Run(t, func(t *testing.T) runtimetest.Harness {
-		w := runtimetest.NewWorld()
+		w := runtimetest.NewMachine()
 		w.SetImage(image, runtimetest.Image{FromArgv: true})
 		t.Cleanup(w.Close)
 		return runtimetest.Harness{
@@ -37,7 +37,7 @@ func TestFakeKeepsTheContract(t *testing.T) {
 func TestFakeRunsJobs(t *testing.T) {
 	t.Parallel()
 	runtimetest.RunJobs(t, func(t *testing.T) runtimetest.JobHarness {
-		w := runtimetest.NewWorld()
+		w := runtimetest.NewMachine()
 		w.SetImage(image, runtimetest.Image{FromArgv: true})
 		t.Cleanup(w.Close)
 		return runtimetest.JobHarness{
@@ -53,10 +53,10 @@ func TestFakeRunsJobs(t *testing.T) {
 	})
 }
 
-// newBubble returns an empty world inside a synctest bubble and a driver on it.
-func newBubble(t *testing.T, img runtimetest.Image) (*runtimetest.World, *runtimetest.Fake) {
+// newBubble returns an empty machine inside a synctest bubble and a driver on it.
+func newBubble(t *testing.T, img runtimetest.Image) (*runtimetest.Machine, *runtimetest.Fake) {
 	t.Helper()
-	w := runtimetest.NewWorld()
+	w := runtimetest.NewMachine()
 	t.Cleanup(w.Close)
 	w.SetImage(image, img)
 	f := runtimetest.NewFake(w)
@@ -72,10 +72,10 @@ func TestFakeTimesInBubble(t *testing.T) {
 		_, f := newBubble(t, runtimetest.Image{
 			StartTakes: time.Second,
 			Program: runtimetest.Program{
-				ListenAfter: time.Minute,
-				SickAfter:   time.Hour,
-				DeafAfter:   2 * time.Hour,
-				Exit:        &runtimetest.Exit{After: 3 * time.Hour, Code: 9},
+				ListenAfter:      time.Minute,
+				SickAfter:        time.Hour,
+				UnreachableAfter: 2 * time.Hour,
+				Exit:             &runtimetest.Exit{After: 3 * time.Hour, Code: 9},
 			},
 		})
 		begin := time.Now()

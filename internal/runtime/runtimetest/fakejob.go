@@ -101,7 +101,7 @@ func (j *fakeJob) run(ctx context.Context) (runtime.JobResult, error) {
 
 // check refuses what a driver refuses.
 func (j *fakeJob) check() (Image, error) {
-	w := j.fake.world
+	w := j.fake.machine
 	paths := append([]string(nil), j.want.Layers...)
 	exist := append([]string(nil), j.want.Layers...)
 	for _, b := range j.want.Binds {

@@ -18,7 +18,7 @@ import (
 
 // process plays one instance in a goroutine.
 type process struct {
-	world   *World
+	machine *Machine
 	spec    runtime.Spec
 	program Program
 	handler http.Handler
@@ -30,15 +30,15 @@ type process struct {
 	kills chan bool     // SIGKILL is waiting; true when for lack of memory
 	done  chan struct{} // closed at its end
 
-	// The rest is guarded by world.mu.
+	// The rest is guarded by machine.mu.
 	out    output
 	accept *pipeListener // nil while it does not listen
 	exit   *slipway.Exit // nil while it lives
 }
 
-func newProcess(w *World, spec runtime.Spec, img Image, pid int) *process {
+func newProcess(w *Machine, spec runtime.Spec, img Image, pid int) *process {
 	p := &process{
-		world:   w,
+		machine: w,
 		spec:    spec,
 		program: img.Program,
 		handler: img.Handler,
@@ -77,8 +77,8 @@ func (p *process) run() {
 	p.deafen()
 	exit.At = time.Now()
 	exit.Ran = exit.At.Sub(p.started)
-	p.world.mu.Lock()
-	defer p.world.mu.Unlock()
+	p.machine.mu.Lock()
+	defer p.machine.mu.Unlock()
 	exit.Tail = p.out.tail()
 	p.exit = &exit
 }
@@ -104,8 +104,8 @@ func (p *process) print(stderr bool, s string) {
 	if s == "" {
 		return
 	}
-	p.world.mu.Lock()
-	defer p.world.mu.Unlock()
+	p.machine.mu.Lock()
+	defer p.machine.mu.Unlock()
 	p.out.append(time.Now(), stderr, []byte(s))
 }
 
@@ -114,12 +114,12 @@ func (p *process) live() slipway.Exit {
 	if limit := int64(p.spec.Resources.Memory) << 20; limit > 0 && p.program.Memory > limit {
 		return exitBySignal(true)
 	}
-	var listen, deaf, end, stopped <-chan time.Time
+	var listen, unreachable, end, stopped <-chan time.Time
 	if !p.program.NoListen {
 		listen = p.timer(p.program.ListenAfter)
 	}
-	if p.program.DeafAfter > 0 {
-		deaf = p.timer(p.program.DeafAfter)
+	if p.program.UnreachableAfter > 0 {
+		unreachable = p.timer(p.program.UnreachableAfter)
 	}
 	if p.program.Exit != nil {
 		end = p.timer(p.program.Exit.After)
@@ -128,7 +128,7 @@ func (p *process) live() slipway.Exit {
 		select {
 		case <-listen:
 			p.listen()
-		case <-deaf:
+		case <-unreachable:
 			p.deafen()
 		case <-end:
 			if p.program.Exit.Kill {
@@ -178,12 +178,12 @@ func (p *process) kill(oom bool) {
 
 func (p *process) listen() {
 	l := &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-	p.world.mu.Lock()
+	p.machine.mu.Lock()
 	p.accept = l
-	p.world.mu.Unlock()
-	p.world.processes.Add(1)
+	p.machine.mu.Unlock()
+	p.machine.processes.Add(1)
 	go func() {
-		defer p.world.processes.Done()
+		defer p.machine.processes.Done()
 		srv := &http.Server{Handler: p.handler}
 		go func() {
 			<-l.closed
@@ -194,8 +194,8 @@ func (p *process) listen() {
 }
 
 func (p *process) deafen() {
-	p.world.mu.Lock()
-	defer p.world.mu.Unlock()
+	p.machine.mu.Lock()
+	defer p.machine.mu.Unlock()
 	if p.accept != nil {
 		p.accept.Close()
 		p.accept = nil
@@ -211,9 +211,9 @@ func (p *process) answer(w http.ResponseWriter, r *http.Request) {
 
 // dial connects to the process's port.
 func (p *process) dial(ctx context.Context, port int) (net.Conn, error) {
-	p.world.mu.Lock()
+	p.machine.mu.Lock()
 	l, dead := p.accept, p.exit != nil
-	p.world.mu.Unlock()
+	p.machine.mu.Unlock()
 	if dead {
 		return nil, fmt.Errorf("dial %s: %w", p.spec.ID, runtime.ErrNotRunning)
 	}
@@ -232,7 +232,7 @@ func (p *process) dial(ctx context.Context, port int) (net.Conn, error) {
 	}
 }
 
-// observed needs world.mu.
+// observed needs machine.mu.
 func (p *process) observed() runtime.Observed {
 	o := runtime.Observed{
 		ID: p.spec.ID, Service: p.spec.Service, Release: p.spec.Release,

@@ -28,11 +28,11 @@ type Program struct {
 	Children int   `json:",omitempty"` // processes to fork that then sleep; prints "children N\n", N as many as it could
 	Disk     int64 `json:",omitempty"` // bytes to write to /disk; prints "disk N\n", N as many as it could
 
-	NoListen    bool          `json:",omitempty"` // never listens
-	Port        int           `json:",omitempty"` // listens here instead of on $PORT
-	ListenAfter time.Duration `json:",omitempty"` // since start
-	SickAfter   time.Duration `json:",omitempty"` // since start; from then on every answer is 503; 0: never
-	DeafAfter   time.Duration `json:",omitempty"` // since start; from then on it no longer listens; 0: never
+	NoListen         bool          `json:",omitempty"` // never listens
+	Port             int           `json:",omitempty"` // listens here instead of on $PORT
+	ListenAfter      time.Duration `json:",omitempty"` // since start
+	SickAfter        time.Duration `json:",omitempty"` // since start; from then on every answer is 503; 0: never
+	UnreachableAfter time.Duration `json:",omitempty"` // since start; from then on it no longer listens; 0: never
 
 	Exit *Exit `json:",omitempty"` // ends by itself; nil: runs until stopped
 

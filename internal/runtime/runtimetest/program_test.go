@@ -17,7 +17,7 @@ func TestProgram(t *testing.T) {
 	path := runtimetest.BuildProgram(t)
 	argv := runtimetest.Program{
 		Stdout: "out \xff\n", Stderr: "err\n", PrintEnv: []string{"COLOUR"}, Flood: 128,
-		Memory: 1, NoListen: true, Port: 1, ListenAfter: 1, SickAfter: 1, DeafAfter: 1,
+		Memory: 1, NoListen: true, Port: 1, ListenAfter: 1, SickAfter: 1, UnreachableAfter: 1,
 		IgnoreStop: true, StopTakes: 1,
 		Exit: &runtimetest.Exit{After: time.Millisecond, Code: 3},
 	}.Argv()

@@ -16,14 +16,14 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// Harness is one world with a driver under test.
+// Harness is one machine with a driver under test.
 type Harness struct {
-	// Open returns a driver on the world, and a function that drops it without
+	// Open returns a driver on the machine, and a function that drops it without
 	// any clean-up, as the death of the daemon does. It is called again only after
 	// drop.
 	Open func(t testing.TB) (d runtime.Driver, drop func())
 
-	// Image is the digest of an image in the world that holds the executable
+	// Image is the digest of an image on the machine that holds the executable
 	// of ./program at ProgramPath.
 	Image string
 
@@ -33,7 +33,7 @@ type Harness struct {
 }
 
 // Run checks a driver against the contract of runtime.Driver. It calls setup once
-// for each part; setup may share a world between parts.
+// for each part; setup may share a machine between parts.
 func Run(t *testing.T, setup func(t *testing.T) Harness) {
 	for _, part := range []struct {
 		name string

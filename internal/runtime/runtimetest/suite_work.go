@@ -17,8 +17,8 @@ func testDial(b *fixture) {
 	if _, err := b.driver.Dial(b.ctx, slipway.NewID(), port); !errors.Is(err, runtime.ErrNotFound) {
 		b.Errorf("Dial of an unknown instance returned %v, want ErrNotFound", err)
 	}
-	deaf := b.start(Program{NoListen: true})
-	c, err := b.driver.Dial(b.ctx, deaf, port)
+	unreachable := b.start(Program{NoListen: true})
+	c, err := b.driver.Dial(b.ctx, unreachable, port)
 	switch {
 	case err == nil:
 		c.Close()

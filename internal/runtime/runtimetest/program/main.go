@@ -31,9 +31,9 @@ type program struct {
 	Children int
 	Disk     int64
 
-	NoListen                          bool
-	Port                              int
-	ListenAfter, SickAfter, DeafAfter time.Duration
+	NoListen                                 bool
+	Port                                     int
+	ListenAfter, SickAfter, UnreachableAfter time.Duration
 
 	Exit *struct {
 		After time.Duration
@@ -170,8 +170,8 @@ func (p program) listen(started time.Time) {
 	if err != nil {
 		fail(err)
 	}
-	if p.DeafAfter > 0 {
-		time.AfterFunc(time.Until(started.Add(p.DeafAfter)), func() { l.Close() })
+	if p.UnreachableAfter > 0 {
+		time.AfterFunc(time.Until(started.Add(p.UnreachableAfter)), func() { l.Close() })
 	}
 	host, _ := os.Hostname() // an empty name shows in the answer
 	http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// Image is what a World knows of an image.
+// Image is what a Machine knows of an image.
 type Image struct {
 	Program  Program
 	FromArgv bool         // play what the instance's Argv holds (Program.Argv) instead of Program
@@ -25,10 +25,10 @@ type Image struct {
 	StartFails   string        // the instance is known as exited, for this reason
 }
 
-// World is everything that outlives a daemon: images, instances, their output
-// and how they ended. Its zero value is not usable; make it with NewWorld,
+// Machine is everything that outlives a daemon: images, instances, their output
+// and how they ended. Its zero value is not usable; make it with NewMachine,
 // inside the synctest bubble where there is one, and Close it there.
-type World struct {
+type Machine struct {
 	outputKept int64
 
 	mu       sync.Mutex // guards what follows
@@ -43,10 +43,10 @@ type World struct {
 	processes sync.WaitGroup
 }
 
-// NewWorld returns an empty world, in which no image exists. Each instance's
+// NewMachine returns an empty machine, on which no image exists. Each instance's
 // last 1 MiB of output is kept.
-func NewWorld() *World {
-	return &World{
+func NewMachine() *Machine {
+	return &Machine{
 		outputKept: 1 << 20,
 		images:     map[string]Image{},
 		prepared:   map[string]bool{},
@@ -56,9 +56,9 @@ func NewWorld() *World {
 	}
 }
 
-// SetImage puts the image with this digest into the world, or changes what
+// SetImage puts the image with this digest on the machine, or changes what
 // instances started from now on do.
-func (w *World) SetImage(digest string, img Image) {
+func (w *Machine) SetImage(digest string, img Image) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.images[digest] = img
@@ -66,7 +66,7 @@ func (w *World) SetImage(digest string, img Image) {
 
 // Kill ends an instance's process by SIGKILL, as the kernel or an operator could,
 // and returns once it is dead. It does nothing for unknown and dead ones.
-func (w *World) Kill(id string) {
+func (w *Machine) Kill(id string) {
 	if p := w.process(id); p != nil {
 		p.kill(false)
 		<-p.done
@@ -74,7 +74,7 @@ func (w *World) Kill(id string) {
 }
 
 // Reboot loses all instances, as the end of the machine would.
-func (w *World) Reboot() {
+func (w *Machine) Reboot() {
 	w.mu.Lock()
 	lost := w.known
 	w.known = map[string]*process{}
@@ -86,20 +86,20 @@ func (w *World) Reboot() {
 }
 
 // Close kills every instance and returns when all are gone.
-func (w *World) Close() {
+func (w *Machine) Close() {
 	w.Reboot()
 	w.processes.Wait()
 }
 
 // Started returns the spec of every instance that was ever started, in order.
-func (w *World) Started() []runtime.Spec {
+func (w *Machine) Started() []runtime.Spec {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.history)
 }
 
 // Removed returns the ids of all removed instances, in order.
-func (w *World) Removed() []string {
+func (w *Machine) Removed() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.removed)
@@ -107,7 +107,7 @@ func (w *World) Removed() []string {
 
 // Running returns the ids of the instances that run, by release ("" for all of
 // them), in no order.
-func (w *World) Running(release string) []string {
+func (w *Machine) Running(release string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var ids []string
@@ -119,14 +119,14 @@ func (w *World) Running(release string) []string {
 	return ids
 }
 
-func (w *World) process(id string) *process {
+func (w *Machine) process(id string) *process {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.known[id]
 }
 
 // prepare makes an image known to start.
-func (w *World) prepare(ctx context.Context, digest string) error {
+func (w *Machine) prepare(ctx context.Context, digest string) error {
 	w.mu.Lock()
 	img, ok := w.images[digest]
 	w.mu.Unlock()
@@ -148,7 +148,7 @@ func (w *World) prepare(ctx context.Context, digest string) error {
 var errNotPrepared = errors.New("image is not prepared")
 
 // ensure starts spec unless its id is known.
-func (w *World) ensure(ctx context.Context, spec runtime.Spec) error {
+func (w *Machine) ensure(ctx context.Context, spec runtime.Spec) error {
 	w.mu.Lock()
 	img, ok := w.images[spec.Image]
 	ok = ok && w.prepared[spec.Image]
@@ -182,7 +182,7 @@ func (w *World) ensure(ctx context.Context, spec runtime.Spec) error {
 }
 
 // stop ends an instance's process.
-func (w *World) stop(ctx context.Context, id string, grace time.Duration) error {
+func (w *Machine) stop(ctx context.Context, id string, grace time.Duration) error {
 	p := w.process(id)
 	if p == nil {
 		return nil
@@ -202,7 +202,7 @@ func (w *World) stop(ctx context.Context, id string, grace time.Duration) error 
 }
 
 // remove stops and forgets an instance.
-func (w *World) remove(ctx context.Context, id string, grace time.Duration) error {
+func (w *Machine) remove(ctx context.Context, id string, grace time.Duration) error {
 	p := w.process(id)
 	if p == nil {
 		return nil
@@ -219,7 +219,7 @@ func (w *World) remove(ctx context.Context, id string, grace time.Duration) erro
 	return nil
 }
 
-func (w *World) list() []runtime.Observed {
+func (w *Machine) list() []runtime.Observed {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	list := make([]runtime.Observed, 0, len(w.known))
@@ -230,7 +230,7 @@ func (w *World) list() []runtime.Observed {
 }
 
 // changed nudges all watchers.
-func (w *World) changed(id string) {
+func (w *Machine) changed(id string) {
 	w.mu.Lock()
 	var nudges []func(string)
 	for f := range w.watchers {
@@ -243,7 +243,7 @@ func (w *World) changed(id string) {
 }
 
 // watch calls nudge at every change until ctx ends.
-func (w *World) watch(ctx context.Context, nudge func(id string)) {
+func (w *Machine) watch(ctx context.Context, nudge func(id string)) {
 	w.mu.Lock()
 	w.watchers[&nudge] = struct{}{}
 	w.mu.Unlock()
