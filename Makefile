@@ -75,6 +75,7 @@ generate: docs ## rewrite generated files
 docs: ## rewrite the generated pages and tables of the documents
 	$(GO) test ./internal/docstest ./internal/compat -update
 	$(GO) test ./cmd/slipway -run TestDocs -update
+	$(GO) test . -run TestSettingsPage -update
 
 release: ## write binaries, checksums and notes of VERSION to dist
 	@test -n '$(VERSION)' || { echo 'usage: make release VERSION=v1.2.3'; exit 1; }

@@ -1,10 +1,15 @@
 package slipway
 
 import (
+	"flag"
+	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
 )
+
+var update = flag.Bool("update", false, "rewrite the table in docs/settings.md")
 
 // Settings are found among tags by name and type of resource; what is unknown or
 // not allowed is refused with what to do.
@@ -55,4 +60,51 @@ func TestSettings(t *testing.T) {
 		}
 		seen[key] = true
 	}
+}
+
+// docs/settings.md has a table of the settings, which -update rewrites.
+func TestSettingsPage(t *testing.T) {
+	t.Parallel()
+	const page, begin, end = "docs/settings.md", "<!-- settings: written by make docs -->\n", "<!-- end of settings -->\n"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	have, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no block between\n%sand\n%s", page, begin, end)
+	}
+	want := settingsTable(settings())
+	switch {
+	case have == want:
+	case *update:
+		if err := os.WriteFile(page, []byte(before+begin+want+end+after), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s differs from the table in setting.go; run `make docs` to rewrite it:\n%s", page, want)
+	}
+}
+
+func TestSettingsTable(t *testing.T) {
+	t.Parallel()
+	const want = "| tag | of | allowed values | takes effect |\n|---|---|---|---|\n" +
+		"| `slipway:sample` | service | a number | with the next deployment |\n"
+	if got := settingsTable([]setting{{"sample", "service", "a number", EffectDeployment, nil}}); got != want {
+		t.Errorf("the table is\n%swant\n%s", got, want)
+	}
+}
+
+// settingsTable returns the settings as a Markdown table.
+func settingsTable(table []setting) string {
+	if len(table) == 0 {
+		return "There are no settings yet.\n"
+	}
+	var b strings.Builder
+	b.WriteString("| tag | of | allowed values | takes effect |\n|---|---|---|---|\n")
+	for _, s := range table {
+		fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", SettingPrefix, s.name, s.resource, s.allowed, s.effect)
+	}
+	return b.String()
 }

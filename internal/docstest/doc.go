@@ -4,8 +4,8 @@
 //	go test ./internal/docstest -update
 //
 // It has no code that runs outside tests, and nothing imports it. The pages that
-// one package generates whole are tested beside that package: docs/cli.md in
-// cmd/slipway, docs/compatibility.md in internal/compat.
+// one package generates are tested beside that package: docs/cli.md in cmd/slipway,
+// docs/compatibility.md in internal/compat, docs/settings.md in the root package.
 //
 // # Generated blocks
 //
