@@ -1,22 +1,23 @@
 package api_test
 
 import (
+	"errors"
 	"fmt"
 	"path"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
-// What each call does in each state: "operation" for one that starts, "nothing"
-// for 200 without one, else the exception and its text.
+// What each call does in each state: it starts an "operation", it succeeds and
+// does "nothing", or it fails with an exception and its message.
 func TestStates(t *testing.T) {
 	t.Parallel()
 	const cannotDeploy = "InvalidRequestException Can't start a deployment on the specified service, because it isn't in RUNNING state."
@@ -52,16 +53,15 @@ func TestStates(t *testing.T) {
 				b := newBench(t)
 				arn := b.create("shop")
 				if st == slipway.StatusOperationInProgress {
-					b.ok("StartDeployment", arnBody(arn))
+					b.deploy(arn)
 				} else {
 					b.Update(func(tx *store.Tx) error { return tx.SetStatus(path.Base(arn), st, t0) })
 				}
-				for _, read := range []string{"DescribeService", "ListOperations", "DescribeCustomDomains"} {
-					b.ok(read, arnBody(arn))
-				}
-				b.ok("TagResource", `{"ResourceArn":"`+arn+`","Tags":[{"Key":"k","Value":"v"}]}`)
-				w := b.call(operation, arnBody(arn))
-				if got := outcomeOf(t, w, st, operation); got != outcome {
+				b.describe(arn)
+				b.operations(arn)
+				b.must(&apprunner.DescribeCustomDomainsInput{ServiceArn: &arn})
+				b.must(&apprunner.TagResourceInput{ResourceArn: &arn, Tags: []types.Tag{tag("k", "v")}})
+				if got := b.outcomeOf(operation, arn, st); got != outcome {
 					t.Errorf("got %s\nwant %s", got, outcome)
 				}
 			})
@@ -69,46 +69,66 @@ func TestStates(t *testing.T) {
 	}
 }
 
-func outcomeOf(t *testing.T, w gatewaytest.Reply, before slipway.Status, operation string) string {
-	t.Helper()
-	if w.Code != 200 {
-		return w.Doc["__type"].(string) + " " + w.Doc["Message"].(string)
+// deploy starts a deployment and returns its operation's id.
+func (b *bench) deploy(arn string) string {
+	b.Helper()
+	return *invoke[apprunner.StartDeploymentOutput](b, &apprunner.StartDeploymentInput{ServiceArn: &arn}).OperationId
+}
+
+// operations returns a service's operations as ListOperations does.
+func (b *bench) operations(arn string) []types.OperationSummary {
+	b.Helper()
+	return invoke[apprunner.ListOperationsOutput](b, &apprunner.ListOperationsInput{ServiceArn: &arn}).OperationSummaryList
+}
+
+// outcomeOf makes a call on a service that is in a state and returns its outcome
+// in the words of [TestStates].
+func (b *bench) outcomeOf(operation, arn string, before slipway.Status) string {
+	b.Helper()
+	in := map[string]any{
+		"UpdateService":   &apprunner.UpdateServiceInput{ServiceArn: &arn},
+		"StartDeployment": &apprunner.StartDeploymentInput{ServiceArn: &arn},
+		"PauseService":    &apprunner.PauseServiceInput{ServiceArn: &arn},
+		"ResumeService":   &apprunner.ResumeServiceInput{ServiceArn: &arn},
+		"DeleteService":   &apprunner.DeleteServiceInput{ServiceArn: &arn},
+	}[operation]
+	out, err := b.Invoke("apprunner:"+operation, in)
+	if err != nil {
+		e, ok := errors.AsType[*wire.Exception](err)
+		if !ok {
+			b.Fatal(err)
+		}
+		return e.Name + " " + e.Message
 	}
-	status := "OPERATION_IN_PROGRESS"
-	if s, ok := w.Doc["Service"].(map[string]any); ok {
-		status = s["Status"].(string)
-	} else if operation != "StartDeployment" {
-		t.Errorf("%s answers without the service", operation)
+	var service *types.Service
+	var id *string
+	switch o := out.(type) {
+	case *apprunner.UpdateServiceOutput:
+		service, id = o.Service, o.OperationId
+	case *apprunner.StartDeploymentOutput:
+		service, id = b.describe(arn), o.OperationId
+	case *apprunner.PauseServiceOutput:
+		service, id = o.Service, o.OperationId
+	case *apprunner.ResumeServiceOutput:
+		service, id = o.Service, o.OperationId
+	case *apprunner.DeleteServiceOutput:
+		service, id = o.Service, o.OperationId
 	}
-	_, started := w.Doc["OperationId"]
 	switch {
-	case started && status == "OPERATION_IN_PROGRESS":
+	case id != nil && service.Status == types.ServiceStatusOperationInProgress:
 		return "operation"
-	case !started && status == string(before):
+	case id == nil && string(service.Status) == string(before):
 		return "nothing"
 	}
-	return w.Body.String()
+	return fmt.Sprint(b.Doc(out))
 }
 
 func TestOneOperationAtATimeUnderRace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	var wg sync.WaitGroup
-	replies := make([]gatewaytest.Reply, 16)
-	for i := range replies {
-		r := b.Request("AppRunner.PauseService", arnBody(arn))
-		wg.Go(func() { replies[i] = b.Send(r) })
-	}
-	wg.Wait()
-	began := 0
-	for _, r := range replies {
-		if r.Code == 200 {
-			began++
-		} else if !strings.Contains(r.Body.String(), `"InvalidStateException","Message":"Service cannot be paused in the current state: OPERATION_IN_PROGRESS."`) {
-			t.Errorf("%d %s", r.Code, r.Body)
-		}
-	}
+	began := b.race(func() any { return &apprunner.PauseServiceInput{ServiceArn: &arn} },
+		"InvalidStateException", "Service cannot be paused in the current state: OPERATION_IN_PROGRESS.")
 	if began != 1 {
 		t.Errorf("%d operations began", began)
 	}
@@ -118,47 +138,56 @@ func TestListOperations(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	ids := []string{}
-	for _, op := range []string{"StartDeployment", "UpdateService", "PauseService"} {
-		b.Clock.Advance(time.Minute)
-		ids = append(ids, b.ok(op, arnBody(arn))["OperationId"].(string))
-		if op != "PauseService" {
-			b.Clock.Advance(time.Second)
-			b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
-		}
+	finish := func() {
+		b.Clock.Advance(time.Second)
+		b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
 	}
-	list := b.ok("ListOperations", arnBody(arn))["OperationSummaryList"].([]any)
+	b.Clock.Advance(time.Minute)
+	b.deploy(arn)
+	finish()
+	b.Clock.Advance(time.Minute)
+	update := *invoke[apprunner.UpdateServiceOutput](b, &apprunner.UpdateServiceInput{ServiceArn: &arn}).OperationId
+	finish()
+	b.Clock.Advance(time.Minute)
+	pause := *invoke[apprunner.PauseServiceOutput](b, &apprunner.PauseServiceInput{ServiceArn: &arn}).OperationId
+	list := b.operations(arn)
 	if len(list) != 4 {
 		t.Fatalf("%d operations, want 4", len(list))
 	}
-	want := parse(t, fmt.Sprintf(`{
-		"pause": {"Id": %q, "Type": "PAUSE_SERVICE", "Status": "PENDING", "TargetArn": %q, "StartedAt": 1800000182.123, "UpdatedAt": 1800000182.123},
-		"update": {"Id": %q, "Type": "UPDATE_SERVICE", "Status": "ROLLBACK_SUCCEEDED", "TargetArn": %q,
-			"StartedAt": 1800000122.122, "UpdatedAt": 1800000122.123, "EndedAt": 1800000122.123}}`, ids[2], arn, ids[1], arn))
-	if d := cmp.Diff([]any{want["pause"], want["update"]}, list[:2]); d != "" {
+	updated, paused := t0.Add(122*time.Second), t0.Add(182*time.Second)
+	want := []types.OperationSummary{
+		{Id: &pause, Type: types.OperationTypePauseService, Status: types.OperationStatusPending, TargetArn: &arn, StartedAt: &paused, UpdatedAt: &paused},
+		{
+			Id: &update, Type: types.OperationTypeUpdateService, Status: types.OperationStatusRollbackSucceeded, TargetArn: &arn,
+			StartedAt: aws.Time(updated.Add(-time.Millisecond)), UpdatedAt: &updated, EndedAt: &updated,
+		},
+	}
+	if d := diff(want, list[:2]); d != "" {
 		t.Errorf("the newest two (-want +got):\n%s", d)
 	}
-	if last := list[3].(map[string]any)["Type"]; last != "CREATE_SERVICE" {
+	if last := list[3].Type; last != types.OperationTypeCreateService {
 		t.Errorf("the oldest operation is %s", last)
 	}
-	b.refused("ListOperations", arnBody(noService), "ResourceNotFoundException", "Service not found")
+	b.refuse(&apprunner.ListOperationsInput{ServiceArn: aws.String(noService)}, "ResourceNotFoundException", "Service not found")
 }
 
-// UpdatedAt tells of the change of status that asking for an operation is.
+// UpdatedAt is the time of the last change of the status, so also that of a call
+// which starts an operation.
 func TestUpdatedAt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
 	b.Clock.Advance(time.Minute)
-	if got := at(t, b.ok("PauseService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000060.123 {
-		t.Errorf("UpdatedAt is %v after PauseService", got)
+	started, ended := t0.Add(time.Minute), t0.Add(time.Minute+time.Second)
+	if got := *invoke[apprunner.PauseServiceOutput](b, &apprunner.PauseServiceInput{ServiceArn: &arn}).Service.UpdatedAt; !got.Equal(started) {
+		t.Errorf("UpdatedAt is %v after PauseService, want %v", got, started)
 	}
-	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000060.123 {
-		t.Errorf("UpdatedAt is %v while the operation is live", got)
+	if got := *b.describe(arn).UpdatedAt; !got.Equal(started) {
+		t.Errorf("UpdatedAt is %v while the operation is live, want %v", got, started)
 	}
 	b.Clock.Advance(time.Second)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
-	if got := at(t, b.ok("DescribeService", arnBody(arn)), "Service", "UpdatedAt"); got != 1800000061.123 {
-		t.Errorf("UpdatedAt is %v after the operation", got)
+	if got := *b.describe(arn).UpdatedAt; !got.Equal(ended) {
+		t.Errorf("UpdatedAt is %v after the operation, want %v", got, ended)
 	}
 }

@@ -169,7 +169,7 @@ func userCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 func operationCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	arn := b.create("shop")
 	add := func(string) string {
-		id := b.ok("StartDeployment", arnBody(arn))["OperationId"].(string)
+		id := b.deploy(arn)
 		b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
 		return id
 	}
