@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"errors"
 	"path"
 	"regexp"
 	"slices"
@@ -11,22 +12,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
-func domainBody(arn, name string, members ...string) string {
-	return arnBody(arn, append([]string{`"DomainName":"` + name + `"`}, members...)...)
+// newDomain returns the input that associates a custom domain and its www name.
+func newDomain(service, name string) *apprunner.AssociateCustomDomainInput {
+	return &apprunner.AssociateCustomDomainInput{ServiceArn: &service, DomainName: &name}
 }
 
-const noWWW = `"EnableWWWSubdomain":false`
+// newDomainWithoutWWW returns the input that associates a custom domain without
+// its www name.
+func newDomainWithoutWWW(service, name string) *apprunner.AssociateCustomDomainInput {
+	return &apprunner.AssociateCustomDomainInput{ServiceArn: &service, DomainName: &name, EnableWWWSubdomain: aws.Bool(false)}
+}
 
-// settled plays internal/domain: the domain comes to a state, its records to a
-// status.
-func (b *bench) settled(arn, name string, state slipway.DomainStatus, records slipway.RecordStatus) {
+// removeDomain returns the input that disassociates a custom domain.
+func removeDomain(service, name string) *apprunner.DisassociateCustomDomainInput {
+	return &apprunner.DisassociateCustomDomainInput{ServiceArn: &service, DomainName: &name}
+}
+
+// reconcileDomain acts for internal/domain: the domain reaches a state, and its
+// records a status.
+func (b *bench) reconcileDomain(arn, name string, state slipway.DomainStatus, records slipway.RecordStatus) {
 	b.Helper()
 	b.Update(func(tx *store.Tx) error {
 		d, err := tx.CustomDomain(path.Base(arn), name)
@@ -41,8 +56,9 @@ func (b *bench) settled(arn, name string, state slipway.DomainStatus, records sl
 	})
 }
 
-// gone plays internal/domain: nothing is left of a domain that was asked to go.
-func (b *bench) gone(arn, name string) {
+// deleteDomain acts for internal/domain: it deletes a domain whose deletion was
+// requested.
+func (b *bench) deleteDomain(arn, name string) {
 	b.Helper()
 	b.Update(func(tx *store.Tx) error {
 		d, err := tx.CustomDomain(path.Base(arn), name)
@@ -53,9 +69,28 @@ func (b *bench) gone(arn, name string) {
 	})
 }
 
-func (b *bench) domains(arn string) []any {
+func (b *bench) domains(arn string) []types.CustomDomain {
 	b.Helper()
-	return at(b, b.ok("DescribeCustomDomains", arnBody(arn)), "CustomDomains").([]any)
+	return invoke[apprunner.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn}).CustomDomains
+}
+
+// checkRecords checks the forms of the records of shop.example.com and its www
+// name.
+func checkRecords(t *testing.T, records []types.CertificateValidationRecord) {
+	t.Helper()
+	forms := []string{
+		`^_[0-9a-f]{32}\.shop\.example\.com\.$`, `^_[0-9a-f]{32}\.2a57j7[a-z]{24}\.shop\.example\.com\.$`, `^_[0-9a-f]{32}\.www\.shop\.example\.com\.$`,
+	}
+	if len(records) != len(forms) {
+		t.Fatalf("%d records, want 3 with www", len(records))
+	}
+	for i, form := range forms {
+		r := records[i]
+		if !regexp.MustCompile(form).MatchString(*r.Name) || *r.Type != "CNAME" || r.Status != types.CertificateValidationRecordStatusPendingValidation ||
+			!regexp.MustCompile(`^_[0-9a-f]{32}\.[a-z]{10}\.acm-validations\.aws\.$`).MatchString(*r.Value) {
+			t.Errorf("record %d is %s %s %s, %s", i, *r.Name, *r.Type, *r.Value, r.Status)
+		}
+	}
 }
 
 // The life of a domain as its members show it.
@@ -63,81 +98,72 @@ func TestCustomDomain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	host := strings.TrimSuffix(at(t, b.ok("DescribeService", arnBody(arn)), "Service", "ServiceUrl").(string), ":8080")
+	host := strings.TrimSuffix(*b.describe(arn).ServiceUrl, ":8080")
 
-	out := b.ok("AssociateCustomDomain", domainBody(arn, "Shop.Example.com"))
-	if out["DNSTarget"] != host || out["ServiceArn"] != arn || len(out["VpcDNSTargets"].([]any)) != 0 {
-		t.Errorf("associated: %v, want the target %s and the service %s", out, host, arn)
+	want := types.CustomDomain{
+		DomainName: aws.String("Shop.Example.com"), EnableWWWSubdomain: aws.Bool(true), Status: "creating", // without records, as App Runner's answer
 	}
-	d := out["CustomDomain"].(map[string]any)
-	if d["DomainName"] != "Shop.Example.com" || d["EnableWWWSubdomain"] != true || d["Status"] != "creating" {
-		t.Errorf("associated: %v", d)
+	associated := invoke[apprunner.AssociateCustomDomainOutput](b, newDomain(arn, "Shop.Example.com"))
+	if d := diff(&apprunner.AssociateCustomDomainOutput{
+		CustomDomain: &want, DNSTarget: &host, ServiceArn: &arn, VpcDNSTargets: []types.VpcDNSTarget{},
+	}, associated); d != "" {
+		t.Errorf("associated (-want +got):\n%s", d)
 	}
-	if _, ok := d["CertificateValidationRecords"]; ok {
-		t.Error("the answer holds the records, which App Runner's does not")
-	}
-	if got := b.domains(arn)[0].(map[string]any); len(got) != 3 || got["Status"] != "creating" {
-		t.Errorf("while it is being created: %v", got)
-	}
-
-	b.settled(arn, "shop.example.com", slipway.DomainPending, slipway.RecordPending)
-	d = b.domains(arn)[0].(map[string]any)
-	if d["Status"] != "pending_certificate_dns_validation" {
-		t.Errorf("status %v", d["Status"])
-	}
-	records := d["CertificateValidationRecords"].([]any)
-	for i, form := range []string{
-		`^_[0-9a-f]{32}\.shop\.example\.com\.$`, `^_[0-9a-f]{32}\.2a57j7[a-z]{24}\.shop\.example\.com\.$`, `^_[0-9a-f]{32}\.www\.shop\.example\.com\.$`,
-	} {
-		r := records[i].(map[string]any)
-		if !regexp.MustCompile(form).MatchString(r["Name"].(string)) || r["Type"] != "CNAME" || r["Status"] != "PENDING_VALIDATION" ||
-			!regexp.MustCompile(`^_[0-9a-f]{32}\.[a-z]{10}\.acm-validations\.aws\.$`).MatchString(r["Value"].(string)) {
-			t.Errorf("record %d is %v", i, r)
+	shows := func(step string) {
+		t.Helper()
+		if d := diff([]types.CustomDomain{want}, b.domains(arn)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", step, d)
 		}
 	}
-	if len(records) != 3 {
-		t.Errorf("%d records, want 3 with www", len(records))
-	}
+	shows("being created")
 
-	b.settled(arn, "shop.example.com", slipway.DomainActive, slipway.RecordValid)
-	if d = b.domains(arn)[0].(map[string]any); d["Status"] != "active" || at(t, d, "CertificateValidationRecords").([]any)[0].(map[string]any)["Status"] != "SUCCESS" {
-		t.Errorf("active: %v", d)
-	}
+	b.reconcileDomain(arn, "shop.example.com", slipway.DomainPending, slipway.RecordPending)
+	records := b.domains(arn)[0].CertificateValidationRecords
+	checkRecords(t, records)
+	want.Status, want.CertificateValidationRecords = "pending_certificate_dns_validation", records
+	shows("pending")
 
+	b.reconcileDomain(arn, "shop.example.com", slipway.DomainActive, slipway.RecordValid)
+	want.Status, want.CertificateValidationRecords = "active", slices.Clone(records)
+	for i := range records {
+		want.CertificateValidationRecords[i].Status = types.CertificateValidationRecordStatusSuccess
+	}
+	shows("active")
+
+	want.Status = "deleting"
 	for range 2 { // the second call changes nothing
-		out = b.ok("DisassociateCustomDomain", domainBody(arn, "SHOP.example.com"))
-		d = out["CustomDomain"].(map[string]any)
-		if d["Status"] != "deleting" || len(d["CertificateValidationRecords"].([]any)) != 3 || out["DNSTarget"] != host {
-			t.Errorf("disassociated: %v", out)
+		out := invoke[apprunner.DisassociateCustomDomainOutput](b, removeDomain(arn, "SHOP.example.com"))
+		if d := diff(&want, out.CustomDomain); d != "" || *out.DNSTarget != host {
+			t.Errorf("disassociated from %s, want %s (-want +got):\n%s", *out.DNSTarget, host, d)
 		}
 	}
-	if d = b.domains(arn)[0].(map[string]any); d["Status"] != "deleting" {
-		t.Errorf("until it is gone it is %v", d["Status"])
+	if st := b.domains(arn)[0].Status; st != "deleting" {
+		t.Errorf("until it is deleted it is %v", st)
 	}
-	b.refused("AssociateCustomDomain", domainBody(arn, "shop.example.com"), "InvalidStateException", "is being disassociated from "+arn)
-	b.gone(arn, "shop.example.com")
+	b.refuse(newDomain(arn, "shop.example.com"), "InvalidStateException", "is being disassociated from "+arn)
+	b.deleteDomain(arn, "shop.example.com")
 	if got := b.domains(arn); len(got) != 0 {
 		t.Errorf("%v is left", got)
 	}
 
-	// Who associates it anew finds the records that are in DNS already.
-	b.ok("AssociateCustomDomain", domainBody(arn, "shop.example.com", noWWW))
-	b.settled(arn, "shop.example.com", slipway.DomainPending, slipway.RecordPending)
-	again := b.domains(arn)[0].(map[string]any)["CertificateValidationRecords"].([]any)
-	if len(again) != 2 || again[0].(map[string]any)["Name"] != records[0].(map[string]any)["Name"] {
+	// If the domain is associated anew, it has the records that are in DNS already.
+	b.must(newDomainWithoutWWW(arn, "shop.example.com"))
+	b.reconcileDomain(arn, "shop.example.com", slipway.DomainPending, slipway.RecordPending)
+	again := b.domains(arn)[0].CertificateValidationRecords
+	if len(again) != 2 || *again[0].Name != *records[0].Name {
 		t.Errorf("associated anew without www: records %v, want the first two of %v", again, records)
 	}
 }
 
-// A domain that was never more than asked for is removed with its records, too.
+// A domain that is still being created is removed with its records, too.
 func TestDisassociateWhileCreating(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	b.ok("AssociateCustomDomain", domainBody(arn, "example.com"))
-	out := b.ok("DisassociateCustomDomain", domainBody(arn, "example.com"))
-	if d := out["CustomDomain"].(map[string]any); len(at(t, d, "CertificateValidationRecords").([]any)) != 3 {
-		t.Errorf("%v lacks records", d)
+	b.must(newDomain(arn, "example.com"))
+	out := invoke[apprunner.DisassociateCustomDomainOutput](b, removeDomain(arn, "example.com"))
+	if n := len(out.CustomDomain.CertificateValidationRecords); n != 3 {
+		t.Errorf("%d records, want 3", n)
 	}
 }
 
@@ -182,12 +208,12 @@ func TestDomainNames(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			body := domainBody(b.create("shop"), c.name, noWWW)
+			in := newDomainWithoutWWW(b.create("shop"), c.name)
 			if c.refusal == "" {
-				b.ok("AssociateCustomDomain", body)
+				b.must(in)
 				return
 			}
-			b.refused("AssociateCustomDomain", body, "InvalidRequestException", c.refusal)
+			b.refuse(in, "InvalidRequestException", c.refusal)
 		})
 	}
 }
@@ -196,18 +222,18 @@ func TestWildcardHasNoWWW(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	for _, members := range [][]string{{`"EnableWWWSubdomain":true`}, nil} {
-		b.refused("AssociateCustomDomain", domainBody(arn, "*.example.com", members...), "InvalidRequestException", "EnableWWWSubdomain")
+	for _, www := range []*bool{aws.Bool(true), nil} {
+		in := newDomain(arn, "*.example.com")
+		in.EnableWWWSubdomain = www
+		b.refuse(in, "InvalidRequestException", "EnableWWWSubdomain")
 	}
 	// It has the records of its root, as a certificate for both would.
-	b.ok("AssociateCustomDomain", domainBody(arn, "*.example.com", noWWW))
-	b.ok("AssociateCustomDomain", domainBody(arn, "example.com", noWWW))
-	b.settled(arn, "*.example.com", slipway.DomainPending, slipway.RecordPending)
-	b.settled(arn, "example.com", slipway.DomainPending, slipway.RecordPending)
-	list := b.domains(arn)
-	name := func(i int) any {
-		return list[i].(map[string]any)["CertificateValidationRecords"].([]any)[0].(map[string]any)["Name"]
+	for _, domain := range []string{"*.example.com", "example.com"} {
+		b.must(newDomainWithoutWWW(arn, domain))
+		b.reconcileDomain(arn, domain, slipway.DomainPending, slipway.RecordPending)
 	}
+	list := b.domains(arn)
+	name := func(i int) string { return *list[i].CertificateValidationRecords[0].Name }
 	if name(0) != name(1) {
 		t.Errorf("the wildcard's record is %v, its root's %v", name(0), name(1))
 	}
@@ -218,25 +244,23 @@ func TestDomainIsTaken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	shop, blog := b.create("shop"), b.create("blog")
-	b.ok("AssociateCustomDomain", domainBody(shop, "example.com"))
-	b.ok("AssociateCustomDomain", domainBody(shop, "www.example.net", noWWW))
+	b.must(newDomain(shop, "example.com"))
+	b.must(newDomainWithoutWWW(shop, "www.example.net"))
 	for _, c := range []struct{ arn, name, taken string }{
 		{shop, "example.com", "example.com is already associated with " + shop},
 		{blog, "EXAMPLE.com", "example.com is already associated with " + shop},
 		{blog, "www.example.com", "www.example.com is already associated with " + shop},
 		{blog, "example.net", "www.example.net is already associated with " + shop},
 	} {
-		b.refused("AssociateCustomDomain", domainBody(c.arn, c.name), "InvalidRequestException", c.taken)
+		b.refuse(newDomain(c.arn, c.name), "InvalidRequestException", c.taken)
 	}
-	b.refused("DisassociateCustomDomain", domainBody(blog, "example.com"), "ResourceNotFoundException",
-		"No custom domain example.com found for the provided service")
-	b.refused("DisassociateCustomDomain", domainBody(shop, "www.example.com"), "ResourceNotFoundException",
-		"No custom domain www.example.com found for the provided service")
-	b.ok("AssociateCustomDomain", domainBody(blog, "example.net", noWWW))
+	b.refuse(removeDomain(blog, "example.com"), "ResourceNotFoundException", "No custom domain example.com found for the provided service")
+	b.refuse(removeDomain(shop, "www.example.com"), "ResourceNotFoundException", "No custom domain www.example.com found for the provided service")
+	b.must(newDomainWithoutWWW(blog, "example.net"))
 }
 
-// Of many who ask for one domain at once one gets it, and all others are told
-// whose it is.
+// Of many calls at once for one domain one succeeds; the others are told which
+// service has it.
 func TestDomainRace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -246,11 +270,11 @@ func TestDomainRace(t *testing.T) {
 	for i := range 32 {
 		wg.Go(func() {
 			name := []string{"example.com", "www.example.com"}[i%2]
-			switch w := b.call("AssociateCustomDomain", domainBody(arns[i%3], name)); {
-			case w.Code == 200:
+			_, err := b.Invoke("apprunner:AssociateCustomDomain", newDomain(arns[i%3], name))
+			if err == nil {
 				got.Add(1)
-			case w.Doc["__type"] != "InvalidRequestException" || !strings.Contains(w.Doc["Message"].(string), " is already associated with "):
-				t.Errorf("%d %s", w.Code, w.Body)
+			} else if e, ok := errors.AsType[*wire.Exception](err); !ok || e.Name != "InvalidRequestException" || !strings.Contains(e.Message, " is already associated with ") {
+				t.Error(err)
 			}
 		})
 	}
@@ -266,17 +290,17 @@ func TestFiveDomains(t *testing.T) {
 	b := newBench(t)
 	arn := b.create("shop")
 	for i := range 5 {
-		b.ok("AssociateCustomDomain", domainBody(arn, strconv.Itoa(i)+".example.com"))
+		b.must(newDomain(arn, strconv.Itoa(i)+".example.com"))
 		b.Clock.Advance(time.Millisecond)
 	}
-	b.refused("AssociateCustomDomain", domainBody(arn, "example.com"), "InvalidRequestException", "the 5 custom domains")
-	b.ok("DisassociateCustomDomain", domainBody(arn, "3.example.com"))
-	b.ok("AssociateCustomDomain", domainBody(arn, "example.com"))
+	b.refuse(newDomain(arn, "example.com"), "InvalidRequestException", "the 5 custom domains")
+	b.must(removeDomain(arn, "3.example.com"))
+	b.must(newDomain(arn, "example.com"))
 
 	b = newBench(t, func(c *api.Config) { c.Quotas.CustomDomains = 1 })
 	arn = b.create("shop")
-	b.ok("AssociateCustomDomain", domainBody(arn, "example.com"))
-	b.refused("AssociateCustomDomain", domainBody(arn, "example.net"), "InvalidRequestException", "the 1 custom domains")
+	b.must(newDomain(arn, "example.com"))
+	b.refuse(newDomain(arn, "example.net"), "InvalidRequestException", "the 1 custom domains")
 }
 
 func TestDomainPages(t *testing.T) {
@@ -284,18 +308,24 @@ func TestDomainPages(t *testing.T) {
 	b := newBench(t)
 	arn, other := b.create("shop"), b.create("blog")
 	for i := range 5 {
-		b.ok("AssociateCustomDomain", domainBody(arn, strconv.Itoa(i)+".example.com"))
+		b.must(newDomain(arn, strconv.Itoa(i)+".example.com"))
 		b.Clock.Advance(time.Millisecond)
 	}
 	if got := b.domains(arn); len(got) != 5 {
 		t.Fatalf("%d domains at once, want 5", len(got))
 	}
-	token := b.ok("DescribeCustomDomains", arnBody(arn, `"MaxResults":2`))["NextToken"].(string)
-	b.refused("DescribeCustomDomains", arnBody(other, `"NextToken":"`+token+`"`), "InvalidRequestException", "NextToken")
+	describe := func(arn string, max *int32, token *string) *apprunner.DescribeCustomDomainsInput {
+		return &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn, MaxResults: max, NextToken: token}
+	}
+	token := invoke[apprunner.DescribeCustomDomainsOutput](b, describe(arn, aws.Int32(2), nil)).NextToken
+	b.refuse(describe(other, nil, token), "InvalidRequestException", "NextToken")
 	first := true
-	got := b.list("DescribeCustomDomains", "CustomDomains", 2, `,"ServiceArn":"`+arn+`"`, member("DomainName"), func() {
+	got := pages(b, 2, func(max *int32, token *string) ([]string, *string) {
+		out := invoke[apprunner.DescribeCustomDomainsOutput](b, describe(arn, max, token))
+		return each(out.CustomDomains, func(d types.CustomDomain) *string { return d.DomainName }), out.NextToken
+	}, func() {
 		if first {
-			b.gone(arn, "1.example.com") // what a token stands after may go
+			b.deleteDomain(arn, "1.example.com") // the entry that the token points at may go
 		}
 		first = false
 	})
@@ -305,30 +335,30 @@ func TestDomainPages(t *testing.T) {
 	}
 }
 
-// Only a running service has its domains changed; they can be described always.
+// Only a running service's domains can be changed; they can always be described.
 func TestDomainStates(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	for op, verb := range map[string]string{"AssociateCustomDomain": "associated with", "DisassociateCustomDomain": "disassociated from"} {
-		unknown := "ResourceNotFoundException"
-		if op == "AssociateCustomDomain" { // which has none in the model
-			unknown = "InvalidRequestException"
-		}
-		b.refused(op, domainBody(noService, "example.com"), unknown, "Service not found: "+noService)
-
-		name := strings.ToLower(op)
-		doc := b.ok("CreateService", `{"ServiceName":"`+name+`",`+image+`}`)
-		arn := at(t, doc, "Service", "ServiceArn").(string)
+	for name, c := range map[string]struct {
+		input   func(service string) any
+		verb    string
+		unknown string // the exception of an unknown service
+	}{
+		// The model gives this operation no exception for an unknown resource.
+		"associate":    {func(service string) any { return newDomain(service, "example.com") }, "associated with", "InvalidRequestException"},
+		"disassociate": {func(service string) any { return removeDomain(service, "example.com") }, "disassociated from", "ResourceNotFoundException"},
+	} {
+		b.refuse(c.input(noService), c.unknown, "Service not found: "+noService)
+		arn := *invoke[apprunner.CreateServiceOutput](b, newService(name)).Service.ServiceArn
 		for _, status := range []slipway.Status{slipway.StatusOperationInProgress, slipway.StatusCreateFailed, slipway.StatusPaused, slipway.StatusDeleteFailed} {
 			switch status {
 			case slipway.StatusCreateFailed:
 				b.end(arn, slipway.OperationFailed, status)
 			case slipway.StatusPaused, slipway.StatusDeleteFailed:
-				b.ok("DeleteService", arnBody(arn))
+				b.delete(arn)
 				b.end(arn, slipway.OperationFailed, status)
 			}
-			b.refused(op, domainBody(arn, "example.com"), "InvalidStateException",
-				"Service cannot be "+verb+" a custom domain in the current state: "+string(status)+".")
+			b.refuse(c.input(arn), "InvalidStateException", "Service cannot be "+c.verb+" a custom domain in the current state: "+string(status)+".")
 			b.domains(arn)
 		}
 	}

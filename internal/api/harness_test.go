@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	smithydocument "github.com/aws/smithy-go/document"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
@@ -142,7 +143,7 @@ func operationOf(in any) string {
 // diff compares values of the SDK's types. Times are equal if they are the same
 // instant; a nil slice, which the wire leaves out, differs from an empty one.
 func diff(want, got any, options ...cmp.Option) string {
-	return cmp.Diff(want, got, append(options, cmpopts.IgnoreTypes(smithydocument.NoSerde{}))...)
+	return cmp.Diff(want, got, append(options, cmpopts.IgnoreTypes(smithydocument.NoSerde{}, middleware.Metadata{}))...)
 }
 
 // newService returns the input that creates a service from a public image, after

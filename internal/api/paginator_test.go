@@ -256,10 +256,10 @@ func domainCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	domain := func(name string) string { return strings.ReplaceAll(name, "-", "") + ".example.com" }
 	return crowd{
 		func(name string) string {
-			b.ok("AssociateCustomDomain", domainBody(arn, domain(name), noWWW))
+			b.must(newDomainWithoutWWW(arn, domain(name)))
 			return domain(name)
 		},
-		func(name string) { b.ok("DisassociateCustomDomain", domainBody(arn, name)) },
+		func(name string) { b.must(removeDomain(arn, name)) },
 		func(seen func([]string)) {
 			p := apprunner.NewDescribeCustomDomainsPaginator(c, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn, MaxResults: aws.Int32(5)})
 			walkPages(t, p, func(o *apprunner.DescribeCustomDomainsOutput) []string {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
@@ -20,9 +19,6 @@ func TestEveryQuota(t *testing.T) {
 	}
 	connection := func(name string, provider types.ProviderType) *apprunner.CreateConnectionInput {
 		return &apprunner.CreateConnectionInput{ConnectionName: &name, ProviderType: provider}
-	}
-	domain := func(name, service string) *apprunner.AssociateCustomDomainInput {
-		return &apprunner.AssociateCustomDomainInput{DomainName: &name, ServiceArn: &service, EnableWWWSubdomain: aws.Bool(false)}
 	}
 	for quota, c := range map[string]struct {
 		inputs  func(b *bench) [2]any // the second is one too many
@@ -46,7 +42,7 @@ func TestEveryQuota(t *testing.T) {
 		}, quotaExceeded},
 		"custom-domains": {func(b *bench) [2]any {
 			shop := b.create("shop")
-			return [2]any{domain("first.example.com", shop), domain("second.example.com", shop)}
+			return [2]any{newDomainWithoutWWW(shop, "first.example.com"), newDomainWithoutWWW(shop, "second.example.com")}
 		}, "InvalidRequestException"}, // the model has no quota exception for it
 	} {
 		if !slices.Contains(api.QuotaNames(), quota) {
