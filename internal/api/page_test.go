@@ -2,45 +2,20 @@ package api_test
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 )
-
-// list reads all pages of a list and returns its entries' texts. between is
-// called before each page but the first.
-func (b *bench) list(operation, member string, max int, parameters string, text func(any) string, between func()) []string {
-	b.Helper()
-	var all []string
-	token := ""
-	for n := 0; ; n++ {
-		body := fmt.Sprintf(`{"MaxResults":%d%s%s}`, max, parameters, token)
-		doc := b.ok(operation, body)
-		page := doc[member].([]any)
-		for _, e := range page {
-			all = append(all, text(e))
-		}
-		next, more := doc["NextToken"]
-		if !more {
-			return all
-		}
-		if len(page) != max {
-			b.Errorf("%s: a page of %d entries is followed by another", operation, len(page))
-		}
-		if n > 100 {
-			b.Fatalf("%s: pages do not end", operation)
-		}
-		token = `,"NextToken":"` + next.(string) + `"`
-		if between != nil {
-			between()
-		}
-	}
-}
 
 // pages reads all pages of a list and returns its entries' texts. read reads the
 // page after a token and returns the next token; between is called before each
@@ -66,10 +41,6 @@ func pages(b *bench, max int32, read func(max *int32, token *string) ([]string, 
 	return nil
 }
 
-func member(name string) func(any) string {
-	return func(v any) string { return fmt.Sprint(v.(map[string]any)[name]) }
-}
-
 func TestPages(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -83,37 +54,73 @@ func TestPages(t *testing.T) {
 	}
 	for range 4 {
 		b.Clock.Advance(time.Millisecond)
-		b.ok("StartDeployment", arnBody(arns[0]))
+		b.deploy(arns[0])
 		b.end(arns[0], slipway.OperationSucceeded, slipway.StatusRunning)
 	}
 	for i := range 3 {
-		b.ok("CreateAutoScalingConfiguration", fmt.Sprintf(`{"AutoScalingConfigurationName":"fast-%d"}`, i))
-		b.ok("CreateAutoScalingConfiguration", fmt.Sprintf(`{"AutoScalingConfigurationName":"fast-%d"}`, i))
+		b.scaling(fmt.Sprintf("fast-%d", i))
+		b.scaling(fmt.Sprintf("fast-%d", i))
 	}
-	self := func(v any) string { return v.(string) }
-	for _, c := range []struct {
-		operation, member, parameters string
-		text                          func(any) string
-		entries                       int
+	for name, c := range map[string]struct {
+		read    func(max *int32, token *string) ([]string, *string)
+		entries int
 	}{
-		{"ListServices", "ServiceSummaryList", "", member("ServiceArn"), 7},
-		{"ListOperations", "OperationSummaryList", `,"ServiceArn":"` + arns[0] + `"`, member("Id"), 5},
-		{"ListAutoScalingConfigurations", "AutoScalingConfigurationSummaryList", "", member("AutoScalingConfigurationArn"), 4},
-		{"ListAutoScalingConfigurations", "AutoScalingConfigurationSummaryList", `,"LatestOnly":false`, member("AutoScalingConfigurationArn"), 7},
-		{"ListServicesForAutoScalingConfiguration", "ServiceArnList", `,"AutoScalingConfigurationArn":"` + defaultScaling + `"`, self, 7},
+		"services": {b.pageOfServices, 7},
+		"operations": {func(max *int32, token *string) ([]string, *string) {
+			out := invoke[apprunner.ListOperationsOutput](b, &apprunner.ListOperationsInput{ServiceArn: &arns[0], MaxResults: max, NextToken: token})
+			return each(out.OperationSummaryList, func(o types.OperationSummary) *string { return o.Id }), out.NextToken
+		}, 5},
+		"configurations":     {b.pagesOfScalings(`{}`), 4},
+		"all configurations": {b.pagesOfScalings(`{"LatestOnly":false}`), 7},
+		"services of a configuration": {func(max *int32, token *string) ([]string, *string) {
+			out := invoke[apprunner.ListServicesForAutoScalingConfigurationOutput](b, &apprunner.ListServicesForAutoScalingConfigurationInput{
+				AutoScalingConfigurationArn: aws.String(defaultScaling), MaxResults: max, NextToken: token,
+			})
+			return out.ServiceArnList, out.NextToken
+		}, 7},
 	} {
-		var whole []string
-		for _, e := range b.ok(c.operation, "{"+strings.TrimPrefix(c.parameters, ",")+"}")[c.member].([]any) {
-			whole = append(whole, c.text(e))
+		whole, next := c.read(nil, nil)
+		if len(whole) != c.entries || next != nil {
+			t.Errorf("%s: %d entries and the token %v, want %d entries", name, len(whole), next, c.entries)
 		}
-		if len(whole) != c.entries {
-			t.Errorf("%s%s lists %d entries, want %d", c.operation, c.parameters, len(whole), c.entries)
-		}
-		for _, max := range []int{1, 2, 3, 5, 20} {
-			if got := b.list(c.operation, c.member, max, c.parameters, c.text, nil); !slices.Equal(got, whole) {
-				t.Errorf("%s%s by pages of %d:\n got %v\nwant %v", c.operation, c.parameters, max, got, whole)
+		for _, max := range []int32{1, 2, 3, 5, 20} {
+			if got := pages(b, max, c.read, nil); !slices.Equal(got, whole) {
+				t.Errorf("%s by pages of %d:\n got %v\nwant %v", name, max, got, whole)
 			}
 		}
+	}
+}
+
+// pageOfServices reads a page of ListServices, for [pages].
+func (b *bench) pageOfServices(max *int32, token *string) ([]string, *string) {
+	b.Helper()
+	out := invoke[apprunner.ListServicesOutput](b, &apprunner.ListServicesInput{MaxResults: max, NextToken: token})
+	return each(out.ServiceSummaryList, func(s types.ServiceSummary) *string { return s.ServiceName }), out.NextToken
+}
+
+// pagesOfScalings reads pages of ListAutoScalingConfigurations with parameters in
+// JSON, for [pages].
+func (b *bench) pagesOfScalings(parameters string) func(max *int32, token *string) ([]string, *string) {
+	return func(max *int32, token *string) ([]string, *string) {
+		b.Helper()
+		body := map[string]any{}
+		if err := json.Unmarshal([]byte(parameters), &body); err != nil {
+			b.Fatal(err)
+		}
+		if max != nil {
+			body["MaxResults"] = *max
+		}
+		if token != nil {
+			body["NextToken"] = *token
+		}
+		text, err := json.Marshal(body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		out := b.listScalings(string(text))
+		return each(out.AutoScalingConfigurationSummaryList, func(c types.AutoScalingConfigurationSummary) *string {
+			return c.AutoScalingConfigurationArn
+		}), out.NextToken
 	}
 }
 
@@ -127,10 +134,9 @@ func TestPagesUnderChange(t *testing.T) {
 		arns = append(arns, b.create(fmt.Sprintf("shop-%d", i)))
 	}
 	n := 0
-	got := b.list("ListServices", "ServiceSummaryList", 2, "", member("ServiceName"), func() {
+	got := pages(b, 2, b.pageOfServices, func() {
 		b.Clock.Advance(time.Millisecond)
-		b.ok("DeleteService", arnBody(arns[2*n+1])) // the last entry of the page before
-		b.end(arns[2*n+1], slipway.OperationSucceeded, slipway.StatusDeleted)
+		b.removeService(arns[2*n+1]) // the last entry of the page before
 		if n == 0 {
 			b.create("late")
 		}
@@ -146,27 +152,29 @@ func TestTokensAreBound(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *api.Config) { c.Quotas.Services = -1 })
 	one, two := b.create("one1"), b.create("two2")
-	b.ok("StartDeployment", arnBody(one))
-	b.ok("StartDeployment", arnBody(two))
-	services := b.ok("ListServices", `{"MaxResults":1}`)["NextToken"].(string)
-	operations := b.ok("ListOperations", arnBody(one, `"MaxResults":1`))["NextToken"].(string)
-	const bad = "NextToken is not one that this operation returned for the same parameters."
-	next := func(token string) string { return `"NextToken":"` + token + `"` }
-	b.refused("ListOperations", arnBody(one, next(services)), "InvalidRequestException", bad)
-	b.refused("ListOperations", arnBody(two, next(operations)), "InvalidRequestException", bad)
-	b.refused("ListServices", "{"+next(operations)+"}", "InvalidRequestException", bad)
-	b.refused("DescribeCustomDomains", arnBody(one, next(services)), "InvalidRequestException", bad)
-	b.refused("ListServices", "{"+next("x")+"}", "InvalidRequestException", bad)
-	b.refused("ListServices", "{"+next("!")+"}", "InvalidRequestException", bad)
-	text, err := base64.RawURLEncoding.DecodeString(services)
+	b.deploy(one)
+	b.deploy(two)
+	services := invoke[apprunner.ListServicesOutput](b, &apprunner.ListServicesInput{MaxResults: aws.Int32(1)}).NextToken
+	operations := invoke[apprunner.ListOperationsOutput](b, &apprunner.ListOperationsInput{ServiceArn: &one, MaxResults: aws.Int32(1)}).NextToken
+	refused := func(in any) {
+		t.Helper()
+		b.refuse(in, "InvalidRequestException", "NextToken is not one that this operation returned for the same parameters.")
+	}
+	refused(&apprunner.ListOperationsInput{ServiceArn: &one, NextToken: services})
+	refused(&apprunner.ListOperationsInput{ServiceArn: &two, NextToken: operations})
+	refused(&apprunner.DescribeCustomDomainsInput{ServiceArn: &one, NextToken: services})
+	for _, token := range []*string{operations, aws.String("x"), aws.String("!")} {
+		refused(&apprunner.ListServicesInput{NextToken: token})
+	}
+	text, err := base64.RawURLEncoding.DecodeString(*services)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{`["x","y"]`, `["-1","y"]`, `["1"]`, `null`, `["99999999999999999999","y"]`} {
 		forged := string(text[:strings.Index(string(text), `"a":`)]) + `"a":` + key + "}"
-		b.refused("ListServices", "{"+next(base64.RawURLEncoding.EncodeToString([]byte(forged)))+"}", "InvalidRequestException", bad)
+		refused(&apprunner.ListServicesInput{NextToken: aws.String(base64.RawURLEncoding.EncodeToString([]byte(forged)))})
 	}
 	// The size of a page may change from one to the next.
-	b.ok("ListServices", `{"MaxResults":7,`+next(services)+`}`)
-	b.ok("ListServices", `{"NextToken":""}`)
+	b.must(&apprunner.ListServicesInput{MaxResults: aws.Int32(7), NextToken: services})
+	b.must(&apprunner.ListServicesInput{NextToken: aws.String("")})
 }
