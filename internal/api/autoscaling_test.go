@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -325,12 +324,4 @@ func TestAutoScalingQuotas(t *testing.T) {
 	}
 	b.deleteScaling(removeScaling(scalingARN("one1")))
 	b.scaling("one1")
-}
-
-func parse(t testing.TB, text string) (doc map[string]any) {
-	t.Helper()
-	if err := json.Unmarshal([]byte(text), &doc); err != nil {
-		t.Fatalf("%v in %s", err, text)
-	}
-	return doc
 }

@@ -31,7 +31,7 @@ func BenchmarkResumeService(b *testing.B) {
 	arn := t.create("shop")
 	for b.Loop() {
 		b.StopTimer()
-		t.ok("PauseService", arnBody(arn))
+		t.pause(arn)
 		t.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
 		r := t.Request("AppRunner.ResumeService", arnBody(arn))
 		w := httptest.NewRecorder()

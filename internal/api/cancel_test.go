@@ -7,22 +7,38 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-const (
-	cancel = "Slipway.CancelOperation"
-	rootIs = "arn:aws:iam::" + account + ":root"
-)
+const rootIs = "arn:aws:iam::" + account + ":root"
 
-// begin starts an operation on a service and returns its id.
-func (b *bench) begin(operation, arn string) string {
+// cancellation returns the input that cancels an operation, the one in progress
+// if no id is given.
+func cancellation(service string, operation ...string) *api.CancelOperationInput {
+	in := &api.CancelOperationInput{ServiceArn: &service}
+	if len(operation) > 0 {
+		in.OperationId = &operation[0]
+	}
+	return in
+}
+
+func (b *bench) cancel(in *api.CancelOperationInput) *api.OperationDescription {
 	b.Helper()
-	return b.ok(operation, arnBody(arn))["OperationId"].(string)
+	return &invoke[api.CancelOperationOutput](b, in).Operation
+}
+
+// pause asks to pause a service and returns the operation's id.
+func (b *bench) pause(arn string) string {
+	b.Helper()
+	return *invoke[apprunner.PauseServiceOutput](b, &apprunner.PauseServiceInput{ServiceArn: &arn}).OperationId
 }
 
 // live returns the service's operation in progress as the engine reads it.
@@ -42,12 +58,15 @@ func TestCancelOperation(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
+	started, cancelled := t0.Add(time.Minute), t0.Add(2*time.Minute)
 	b.Clock.Advance(time.Minute)
-	id := b.begin("StartDeployment", arn)
+	id := b.deploy(arn)
 	b.Clock.Advance(time.Minute)
-	want := parse(t, fmt.Sprintf(`{"Operation":{"Id":%q,"Type":"START_DEPLOYMENT","Status":"PENDING","TargetArn":%q,
-		"StartedAt":1800000060.123,"UpdatedAt":1800000060.123,"CancelledBy":%q,"CancelledAt":1800000120.123}}`, id, arn, rootIs))
-	if d := cmp.Diff(want, b.OK(cancel, arnBody(arn))); d != "" {
+	want := api.OperationDescription{
+		Id: &id, Type: types.OperationTypeStartDeployment, Status: types.OperationStatusPending, TargetArn: &arn,
+		StartedAt: &started, UpdatedAt: &started, CancelledBy: aws.String(rootIs), CancelledAt: &cancelled,
+	}
+	if d := diff(&want, b.cancel(cancellation(arn))); d != "" {
 		t.Errorf("the reply (-want +got):\n%s", d)
 	}
 	if op := b.live(arn); op.Cancel != (slipway.Cancellation{By: rootIs, At: t0.Add(2 * time.Minute).Truncate(time.Millisecond)}) {
@@ -56,38 +75,33 @@ func TestCancelOperation(t *testing.T) {
 	// Cancelling it again changes nothing, also after its end and by an ARN
 	// without the service's id.
 	b.Clock.Advance(time.Minute)
-	for _, body := range []string{arnBody(arn), arnBody(arn, `"OperationId":"`+id+`"`), arnBody(prefix + "service/shop")} {
-		if d := cmp.Diff(want, b.OK(cancel, body)); d != "" {
-			t.Errorf("cancelled again with %s (-want +got):\n%s", body, d)
+	for _, in := range []*api.CancelOperationInput{cancellation(arn), cancellation(arn, id), cancellation(prefix + "service/shop")} {
+		if d := diff(&want, b.cancel(in)); d != "" {
+			t.Errorf("cancelled again (-want +got):\n%s", d)
 		}
 	}
 	b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
-	again := b.OK(cancel, arnBody(arn, `"OperationId":"`+id+`"`))
-	if at(t, again, "Operation", "CancelledAt") != 1800000120.123 || at(t, again, "Operation", "Status") != "ROLLBACK_SUCCEEDED" {
-		t.Errorf("cancelled after its end: %v", again)
+	again := b.cancel(cancellation(arn, id))
+	if !again.CancelledAt.Equal(cancelled) || again.Status != types.OperationStatusRollbackSucceeded {
+		t.Errorf("cancelled after its end: %v", b.Doc(again))
 	}
-	b.Refused(cancel, arnBody(arn), "InvalidStateException", "Service shop has no operation in progress to cancel.")
+	b.refuse(cancellation(arn), "InvalidStateException", "Service shop has no operation in progress to cancel.")
 }
 
 func TestCancelOperationRefuses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn, other := b.create("shop"), b.create("other")
-	for body, message := range map[string]string{
-		`{}`:                "ServiceArn is required.",
-		arnBody("nonsense"): "",
-	} {
-		b.Refused(cancel, body, "InvalidRequestException", message)
-	}
-	b.Refused(cancel, arnBody(noService), "ResourceNotFoundException", "Service not found")
-	b.Refused(cancel, arnBody(arn, `"OperationId":"none"`), "ResourceNotFoundException", `service shop has no operation "none"`)
-	elsewhere := b.begin("PauseService", other)
-	b.Refused(cancel, arnBody(arn, `"OperationId":"`+elsewhere+`"`), "ResourceNotFoundException", "Operation not found")
+	b.refuse(&api.CancelOperationInput{}, "InvalidRequestException", "ServiceArn is required.")
+	b.refuse(cancellation("nonsense"), "InvalidRequestException", "")
+	b.refuse(cancellation(noService), "ResourceNotFoundException", "Service not found")
+	b.refuse(cancellation(arn, "none"), "ResourceNotFoundException", `service shop has no operation "none"`)
+	b.refuse(cancellation(arn, b.pause(other)), "ResourceNotFoundException", "Operation not found")
 
-	id := b.begin("StartDeployment", arn)
+	id := b.deploy(arn)
 	refused := func(message string) {
 		t.Helper()
-		b.Refused(cancel, arnBody(arn, `"OperationId":"`+id+`"`), "InvalidStateException", message)
+		b.refuse(cancellation(arn, id), "InvalidStateException", message)
 		if op := b.live(arn); op.Cancel.Requested() {
 			t.Errorf("a refused call cancelled it: %+v", op.Cancel)
 		}
@@ -101,7 +115,7 @@ func TestCancelOperationRefuses(t *testing.T) {
 	b.end(arn, slipway.OperationRollbackSucceeded, slipway.StatusRunning)
 	refused("it ended at 2027-01-15T08:00:00Z with status ROLLBACK_SUCCEEDED.")
 
-	id = b.begin("StartDeployment", arn)
+	id = b.deploy(arn)
 	b.Update(func(tx *store.Tx) error {
 		r := slipway.Release{ID: slipway.NewID(), ServiceID: path.Base(arn), Operation: id, Desired: slipway.DesiredRun, CreatedAt: t0}
 		if err := tx.InsertRelease(r); err != nil {
@@ -111,51 +125,50 @@ func TestCancelOperationRefuses(t *testing.T) {
 	})
 	refused("its new version already serves all new requests; to go back, update the service.")
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
-	id = b.begin("PauseService", arn)
-	b.OK(cancel, arnBody(arn))
+	b.pause(arn)
+	b.cancel(cancellation(arn))
 	b.end(arn, slipway.OperationFailed, slipway.StatusRunning)
-	id = b.begin("DeleteService", arn)
+	id = *b.delete(arn).OperationId
 	refused("(DELETE_SERVICE) can't be cancelled: a deletion has no rollback.")
 }
 
 func TestDescribeOperations(t *testing.T) {
 	t.Parallel()
-	const describe = "Slipway.DescribeOperations"
 	b := newBench(t)
 	arn := b.create("shop")
-	first := b.begin("PauseService", arn)
+	first := b.pause(arn)
 	b.end(arn, slipway.OperationSucceeded, slipway.StatusPaused)
-	second := b.begin("ResumeService", arn)
-	b.OK(cancel, arnBody(arn))
-	list := b.OK(describe, arnBody(arn, fmt.Sprintf(`"OperationIds":[%q,"none",%q]`, second, first)))["Operations"].([]any)
+	second := *invoke[apprunner.ResumeServiceOutput](b, &apprunner.ResumeServiceInput{ServiceArn: &arn}).OperationId
+	b.cancel(cancellation(arn))
+	list := invoke[api.DescribeOperationsOutput](b, &api.DescribeOperationsInput{ServiceArn: &arn, OperationIds: []string{second, "none", first}}).Operations
 	if len(list) != 2 {
 		t.Fatalf("%d operations, want 2: %v", len(list), list)
 	}
-	if newest := list[0].(map[string]any); newest["Id"] != second || newest["CancelledBy"] != rootIs {
-		t.Errorf("the cancelled one: %v", newest)
+	if newest := list[0]; *newest.Id != second || aws.ToString(newest.CancelledBy) != rootIs {
+		t.Errorf("the cancelled one: %v", b.Doc(newest))
 	}
-	if oldest := list[1].(map[string]any); oldest["Id"] != first || oldest["CancelledBy"] != nil || oldest["CancelledAt"] != nil {
-		t.Errorf("the other one: %v", oldest)
+	if oldest := list[1]; *oldest.Id != first || oldest.CancelledBy != nil || oldest.CancelledAt != nil {
+		t.Errorf("the other one: %v", b.Doc(oldest))
 	}
-	b.Refused(describe, `{}`, "InvalidRequestException", "ServiceArn is required.")
-	b.Refused(describe, arnBody(arn), "InvalidRequestException", "OperationIds has 0 members; it must have 1 to 100.")
-	b.Refused(describe, arnBody(noService, `"OperationIds":["x"]`), "ResourceNotFoundException", "Service not found")
+	b.refuse(&api.DescribeOperationsInput{}, "InvalidRequestException", "ServiceArn is required.")
+	b.refuse(&api.DescribeOperationsInput{ServiceArn: &arn}, "InvalidRequestException", "OperationIds has 0 members; it must have 1 to 100.")
+	b.refuse(&api.DescribeOperationsInput{ServiceArn: aws.String(noService), OperationIds: []string{"x"}}, "ResourceNotFoundException", "Service not found")
 }
 
-// Cancelling is an action of its own, which AWSAppRunnerFullAccess allows.
+// Cancelling has its own action, which AWSAppRunnerFullAccess allows.
 func TestCancelPermission(t *testing.T) {
 	t.Parallel()
 	root, ann := limited(t, `{"Effect":"Allow","Action":"apprunner:CancelOperation","Resource":"`+prefix+`service/mine/*"}`)
 	mine, theirs := root.create("mine"), root.create("theirs")
-	root.begin("PauseService", mine)
-	root.begin("PauseService", theirs)
+	root.pause(mine)
+	root.pause(theirs)
 	for _, arn := range []string{theirs, prefix + "service/theirs"} {
-		ann.Refused(cancel, arnBody(arn), "AccessDeniedException",
+		ann.refuse(cancellation(arn), "AccessDeniedException",
 			"User: arn:aws:iam::000000000000:user/ann is not authorized to perform: apprunner:CancelOperation on resource: "+theirs)
 	}
-	ann.Refused(cancel, arnBody(noService), "AccessDeniedException", noService)
-	ann.Refused("Slipway.DescribeOperations", arnBody(mine, `"OperationIds":["x"]`), "AccessDeniedException", "apprunner:DescribeOperations on resource: "+mine)
-	if by := at(t, ann.OK(cancel, arnBody(mine)), "Operation", "CancelledBy"); by != "arn:aws:iam::000000000000:user/ann" {
+	ann.refuse(cancellation(noService), "AccessDeniedException", noService)
+	ann.refuse(&api.DescribeOperationsInput{ServiceArn: &mine, OperationIds: []string{"x"}}, "AccessDeniedException", "apprunner:DescribeOperations on resource: "+mine)
+	if by := aws.ToString(ann.cancel(cancellation(mine)).CancelledBy); by != "arn:aws:iam::000000000000:user/ann" {
 		t.Errorf("cancelled by %v", by)
 	}
 	if root.live(theirs).Cancel.Requested() {
@@ -168,11 +181,11 @@ func TestCancelIsAudited(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	arn := b.create("shop")
-	b.begin("PauseService", arn)
+	b.pause(arn)
 	var kept auditor
 	b.Open([]gateway.Service{b.api.Service()}, func(c *gateway.Config) { c.Audit = &kept })
-	b.OK(cancel, arnBody(arn))
-	b.Refused(cancel, arnBody(arn, `"OperationId":"none"`), "ResourceNotFoundException", "")
+	b.cancel(cancellation(arn))
+	b.refuse(cancellation(arn, "none"), "ResourceNotFoundException", "")
 	want := []string{"begun CancelOperation [" + arn + "]", "ended CancelOperation ", "ended CancelOperation ResourceNotFoundException"}
 	if d := cmp.Diff(want, kept.calls); d != "" {
 		t.Errorf("audited (-want +got):\n%s", d)

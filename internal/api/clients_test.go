@@ -118,7 +118,7 @@ func unset(v reflect.Value) bool {
 	return false
 }
 
-// process is a client in a process of its own, which answers line by line.
+// process is a client in a separate process, which answers line by line.
 type process struct {
 	in     io.Writer
 	out    *bufio.Reader

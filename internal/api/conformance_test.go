@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/internal/wire"
 	"github.com/openslipway/slipway/internal/wire/modeltest"
 )
@@ -19,12 +21,12 @@ import (
 // widened holds the patterns that are not enforced, by shape, and why. It is
 // the whole of what is accepted here that the model refuses.
 var widened = map[string]string{
-	"ImageIdentifier": "images come from any registry, not from ECR alone; the reference's form is checked",
+	"ImageIdentifier": "images come from any registry, not only from ECR; the reference's form is checked",
 }
 
 // narrowed holds the members, as structure and name, that are required here and
 // not in the model, and why.
-var narrowed = map[string]string{"Tag.Key": "a tag without a key is none"}
+var narrowed = map[string]string{"Tag.Key": "a tag must have a key"}
 
 // TestConformance is made from the service model as it runs. It walks the
 // inputs of all operations. For each constraint it makes calls that break this
@@ -475,7 +477,7 @@ func (b *bench) broken(c try, member string, code int, exception, message string
 		count = "1 validation error detected: "
 	}
 	if code != 400 || exception != "InvalidRequestException" || !strings.HasPrefix(message, count) {
-		fail(fmt.Sprintf("is not refused for %q alone", c.breaks))
+		fail(fmt.Sprintf("is not refused only for %q", c.breaks))
 		return
 	}
 	if !strings.Contains(message, " at '"+member+"' failed to satisfy constraint: ") {
@@ -492,11 +494,9 @@ func (b *bench) broken(c try, member string, code int, exception, message string
 func TestWidened(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	create := func(image string) string {
-		return `{"ServiceName":"shop","SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"` + image + `","ImageRepositoryType":"ECR"}}}`
-	}
-	b.ok("CreateService", create("registry.example:5000/team/shop@sha256:"+strings.Repeat("0", 64)))
-	b.refused("CreateService", create("Not An Image"), "InvalidRequestException", "is not an image reference")
+	digest := "registry.example:5000/team/shop@sha256:" + strings.Repeat("0", 64)
+	b.must(newService("shop", withSource(imageOf(digest, types.ImageRepositoryTypeEcr, nil))))
+	b.refuse(newService("cart", withSource(imageOf("Not An Image", types.ImageRepositoryTypeEcr, nil))), "InvalidRequestException", "is not an image reference")
 }
 
 // Every operation of the model is answered; nothing panics without a body.

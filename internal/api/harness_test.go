@@ -62,7 +62,7 @@ func newBench(t testing.TB, options ...func(*api.Config)) *bench {
 	return b
 }
 
-// call makes a signed call and checks of a success that it has the form that
+// call makes a signed call over HTTP. A successful answer must have the form that
 // the model gives the operation's output.
 func (b *bench) call(operation, body string) gatewaytest.Reply {
 	b.Helper()
@@ -73,26 +73,6 @@ func (b *bench) call(operation, body string) gatewaytest.Reply {
 		}
 	}
 	return w
-}
-
-// ok makes a call that must succeed.
-func (b *bench) ok(operation, body string) map[string]any {
-	b.Helper()
-	w := b.call(operation, body)
-	if w.Code != http.StatusOK {
-		b.Fatalf("%s %s: %d %s", operation, body, w.Code, w.Body)
-	}
-	return w.Doc
-}
-
-// refused makes a call that must fail with the exception and a message that
-// contains the text.
-func (b *bench) refused(operation, body, exception, message string) {
-	b.Helper()
-	w := b.call(operation, body)
-	if w.Doc["__type"] != exception || !strings.Contains(w.Doc["Message"].(string), message) {
-		b.Errorf("%s %s:\n got %d %s\nwant %s with %q", operation, body, w.Code, w.Body, exception, message)
-	}
 }
 
 // invoke calls the operation of the SDK's input in process and returns its output;
@@ -184,7 +164,7 @@ func conforms(t testing.TB, path string, s *wire.Shape, v any) {
 		}
 		for name := range object {
 			if !known[name] {
-				t.Errorf("%s has %s, which the model does not know", path, name)
+				t.Errorf("%s has %s, which is not in the model", path, name)
 			}
 		}
 	case wire.List:
@@ -218,22 +198,6 @@ func conforms(t testing.TB, path string, s *wire.Shape, v any) {
 	}
 }
 
-// at returns the value at a path of member names, or fails.
-func at(t testing.TB, doc map[string]any, path ...string) any {
-	t.Helper()
-	var v any = doc
-	for i, name := range path {
-		object, ok := v.(map[string]any)
-		if !ok {
-			t.Fatalf("%s is %v, not an object", strings.Join(path[:i], "."), v)
-		}
-		if v, ok = object[name]; !ok {
-			t.Fatalf("%v lacks %s of %s", object, name, strings.Join(path, "."))
-		}
-	}
-	return v
-}
-
 // create creates a service of the name and lets its operation end. It returns
 // its ARN.
 func (b *bench) create(name string, options ...func(*apprunner.CreateServiceInput)) string {
@@ -255,8 +219,8 @@ func (b *bench) delete(arn string) *apprunner.DeleteServiceOutput {
 	return invoke[apprunner.DeleteServiceOutput](b, &apprunner.DeleteServiceInput{ServiceArn: &arn})
 }
 
-// end plays the engine: the service's live operation ends and the service rests
-// in the status.
+// end acts for the engine: it ends the service's live operation and leaves the
+// service in the status.
 func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status) {
 	b.Helper()
 	now := b.Clock.Now()

@@ -70,7 +70,7 @@ func (a *API) deleteService(ctx context.Context, call *gateway.Call, in *apprunn
 }
 
 // startDeployment refuses a wrong state with an InvalidRequestException and a
-// message of its own, as App Runner does.
+// different message, as App Runner does.
 func (a *API) startDeployment(ctx context.Context, call *gateway.Call, in *apprunner.StartDeploymentInput) (*apprunner.StartDeploymentOutput, error) {
 	var out apprunner.StartDeploymentOutput
 	err := call.Update(ctx, func(tx *store.Tx) error {

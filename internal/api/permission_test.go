@@ -1,14 +1,19 @@
 package api_test
 
 import (
-	"fmt"
+	"errors"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/wire"
 )
 
 // limited is the API with a user ann under a policy of these statements.
@@ -34,64 +39,135 @@ func limited(t *testing.T, statements string) (root, ann *bench) {
 
 const allowAll = `{"Effect":"Allow","Action":"*","Resource":"*"}`
 
-// denying allows allowAll but one thing.
+// denying allows everything except what the elements of a statement deny.
 func denying(elements string) string { return allowAll + `,{"Effect":"Deny",` + elements + `}` }
 
+// denial is a call under a policy that allows everything but what the elements
+// of a statement deny, and what IAM's refusal must name.
+type denial struct {
+	in               any
+	deny             string
+	action, resource string
+}
+
+const existing = prefix + "service/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f"
+
+// denyResource denies everything on a resource.
+func denyResource(arn string) string { return `"Action":"*","Resource":"` + arn + `"` }
+
+// denyIf denies everything under a condition.
+func denyIf(condition string) string {
+	return `"Action":"*","Resource":"*","Condition":{` + condition + `}`
+}
+
+// serviceDenials are calls about services.
+func serviceDenials() []denial {
+	const shop = prefix + "service/shop/*"
+	const role = "arn:aws:iam::000000000000:role/r"
+	const condition = `"Action":"apprunner:CreateService","Resource":"*","Condition":`
+	id := aws.String(existing)
+	tagged := newService("shop", withTags(tag("team", "red")))
+	withRole := newService("shop", withInstance(types.InstanceConfiguration{InstanceRoleArn: aws.String(role)}))
+	authenticated := func(c types.AuthenticationConfiguration) *apprunner.CreateServiceInput {
+		return newService("shop", withSource(&types.SourceConfiguration{AuthenticationConfiguration: &c}))
+	}
+	scaled := newService("shop", withScaling(scalingARN("DefaultConfiguration")))
+	return []denial{
+		{newService("shop"), `"Action":"apprunner:CreateService","Resource":"*"`, "CreateService", shop},
+		{tagged, `"Action":"apprunner:TagResource","Resource":"*"`, "TagResource", shop},
+		{tagged, condition + `{"StringEquals":{"aws:RequestTag/team":"red"}}`, "CreateService", shop},
+		{tagged, condition + `{"ForAnyValue:StringEquals":{"aws:TagKeys":"team"}}`, "CreateService", shop},
+		{newService("shop"), condition + `{"Null":{"aws:TagKeys":"true"}}`, "CreateService", shop},
+		{withRole, `"Action":"iam:PassRole","Resource":"*"`, "iam:PassRole", role},
+		{withRole, `"Action":"iam:PassRole","Resource":"*","Condition":{"StringEquals":{"iam:PassedToService":"apprunner.amazonaws.com"}}`, "iam:PassRole", role},
+		{
+			authenticated(types.AuthenticationConfiguration{AccessRoleArn: aws.String("arn:aws:iam::000000000000:role/a")}),
+			`"Action":"iam:PassRole","Resource":"*"`, "iam:PassRole", "arn:aws:iam::000000000000:role/a",
+		},
+		{scaled, denyIf(`"ArnLike":{"apprunner:AutoScalingConfigurationArn":"` + defaultScaling + `"}`), "CreateService", shop},
+		{scaled, denyResource(defaultScaling), "CreateService", defaultScaling},
+		{
+			authenticated(types.AuthenticationConfiguration{ConnectionArn: aws.String(prefix + "connection/prod/7")}),
+			denyIf(`"ArnLike":{"apprunner:ConnectionArn":"arn:aws:apprunner:*:*:connection/prod/*"}`), "CreateService", shop,
+		},
+		{
+			newService("shop", withEgress(types.EgressConfiguration{VpcConnectorArn: aws.String(connectorARN("v", "1", "7"))})),
+			denyIf(`"ArnLike":{"apprunner:VpcConnectorArn":"arn:aws:apprunner:*:*:vpcconnector/v/*"}`), "CreateService", shop,
+		},
+		{
+			&apprunner.UpdateServiceInput{ServiceArn: id, ObservabilityConfiguration: &types.ServiceObservabilityConfiguration{
+				ObservabilityEnabled: true, ObservabilityConfigurationArn: aws.String(observabilityARN("o", "1", "7")),
+			}},
+			denyIf(`"ArnLike":{"apprunner:ObservabilityConfigurationArn":"arn:aws:apprunner:*:*:observabilityconfiguration/o/*"}`), "UpdateService", existing,
+		},
+		{&apprunner.UpdateServiceInput{ServiceArn: id}, denyResource(existing), "UpdateService", existing},
+		{&apprunner.DescribeServiceInput{ServiceArn: id}, denyResource(existing), "DescribeService", existing},
+		{&apprunner.DeleteServiceInput{ServiceArn: id}, `"Action":"apprunner:DisassociateCustomDomain","Resource":"*"`, "DisassociateCustomDomain", existing},
+		{&apprunner.PauseServiceInput{ServiceArn: id}, denyResource(existing), "PauseService", existing},
+		{&apprunner.ResumeServiceInput{ServiceArn: id}, denyResource(existing), "ResumeService", existing},
+		{&apprunner.StartDeploymentInput{ServiceArn: id}, denyResource(existing), "StartDeployment", existing},
+		{&apprunner.ListOperationsInput{ServiceArn: id}, denyResource(existing), "ListOperations", existing},
+		{&apprunner.DescribeCustomDomainsInput{ServiceArn: id}, denyResource(existing), "DescribeCustomDomains", existing},
+		{&apprunner.ListServicesInput{}, `"Action":"apprunner:ListServices","Resource":"*"`, "ListServices", "*"},
+		{&apprunner.DescribeServiceInput{}, denyResource("*"), "DescribeService", "*"},
+	}
+}
+
+// otherDenials are calls about other resources and about tags.
+func otherDenials() []denial {
+	scaling := aws.String(defaultScaling)
+	ofAnyRegion := func(resource string) string { return denyResource("arn:aws:apprunner:*:*:" + resource) }
+	return []denial{
+		{newScaling("small"), denyResource(scalingARN("small", "*")), "CreateAutoScalingConfiguration", scalingARN("small", "*")},
+		{
+			&apprunner.DescribeAutoScalingConfigurationInput{AutoScalingConfigurationArn: aws.String(scalingARN("DefaultConfiguration"))},
+			denyResource(defaultScaling), "DescribeAutoScalingConfiguration", defaultScaling,
+		},
+		{removeScaling(defaultScaling), denyResource(defaultScaling), "DeleteAutoScalingConfiguration", defaultScaling},
+		{
+			&apprunner.UpdateDefaultAutoScalingConfigurationInput{AutoScalingConfigurationArn: scaling},
+			denyResource(defaultScaling), "UpdateDefaultAutoScalingConfiguration", defaultScaling,
+		},
+		{
+			&apprunner.ListServicesForAutoScalingConfigurationInput{AutoScalingConfigurationArn: scaling},
+			denyResource(defaultScaling), "ListServicesForAutoScalingConfiguration", defaultScaling,
+		},
+		{&apprunner.ListAutoScalingConfigurationsInput{}, `"Action":"apprunner:List*","Resource":"*"`, "ListAutoScalingConfigurations", "*"},
+
+		{newConnection("prod"), ofAnyRegion("connection/prod/*"), "CreateConnection", prefix + "connection/prod/*"},
+		{removeConnection(prefix + "connection/prod/7"), ofAnyRegion("connection/prod/*"), "DeleteConnection", prefix + "connection/prod/7"},
+		{newObservability("o"), ofAnyRegion("observabilityconfiguration/o/*"), "CreateObservabilityConfiguration", observabilityARN("o", "*")},
+		{newConnector("v", "subnet-1"), ofAnyRegion("vpcconnector/v/*"), "CreateVpcConnector", connectorARN("v", "*")},
+		{
+			newIngress("in", existing, "vpce-1"),
+			denyIf(`"ArnEquals":{"apprunner:ServiceArn":"` + existing + `"},"StringEquals":{"apprunner:VpcId":"vpc-1","apprunner:VpcEndpointId":"vpce-1"}`),
+			"CreateVpcIngressConnection", ingressARN("in", "*"),
+		},
+		{
+			&apprunner.UpdateVpcIngressConnectionInput{
+				VpcIngressConnectionArn: aws.String(ingressARN("in", "7")), IngressVpcConfiguration: newIngress("in", existing, "vpce-1").IngressVpcConfiguration,
+			},
+			denyIf(`"StringEquals":{"apprunner:VpcId":"vpc-1"}`), "UpdateVpcIngressConnection", ingressARN("in", "7"),
+		},
+
+		{
+			&apprunner.TagResourceInput{ResourceArn: aws.String(existing), Tags: []types.Tag{tag("team", "red")}},
+			denyIf(`"StringEquals":{"aws:RequestTag/team":"red"}`), "TagResource", existing,
+		},
+		{
+			&apprunner.UntagResourceInput{ResourceArn: aws.String(existing), TagKeys: []string{"team"}},
+			denyIf(`"ForAnyValue:StringEquals":{"aws:TagKeys":"team"}`), "UntagResource", existing,
+		},
+		{&apprunner.ListTagsForResourceInput{ResourceArn: aws.String(existing)}, denyResource(existing), "ListTagsForResource", existing},
+	}
+}
+
 // TestDenials calls each operation under a policy that denies exactly what it
-// needs, and expects IAM's refusal to name it.
+// requires, and expects IAM's refusal to name it.
 func TestDenials(t *testing.T) {
 	t.Parallel()
-	service := prefix + "service/shop/*"
-	id := prefix + "service/shop/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f"
-	tagged := `,"Tags":[{"Key":"team","Value":"red"}]`
-	body := func(format string, args ...any) string { return fmt.Sprintf(format, args...) }
-	for _, c := range []struct {
-		operation, body, deny string
-		action, resource      string // in the refusal
-	}{
-		{"CreateService", body(`{"ServiceName":"shop",%s}`, image), `"Action":"apprunner:CreateService","Resource":"*"`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s%s}`, image, tagged), `"Action":"apprunner:TagResource","Resource":"*"`, "TagResource", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s%s}`, image, tagged), `"Action":"apprunner:CreateService","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/team":"red"}}`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s%s}`, image, tagged), `"Action":"apprunner:CreateService","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"aws:TagKeys":"team"}}`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s}`, image), `"Action":"apprunner:CreateService","Resource":"*","Condition":{"Null":{"aws:TagKeys":"true"}}`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s,"InstanceConfiguration":{"InstanceRoleArn":"arn:aws:iam::000000000000:role/r"}}`, image), `"Action":"iam:PassRole","Resource":"*"`, "iam:PassRole", "arn:aws:iam::000000000000:role/r"},
-		{"CreateService", body(`{"ServiceName":"shop",%s,"InstanceConfiguration":{"InstanceRoleArn":"arn:aws:iam::000000000000:role/r"}}`, image), `"Action":"iam:PassRole","Resource":"*","Condition":{"StringEquals":{"iam:PassedToService":"apprunner.amazonaws.com"}}`, "iam:PassRole", "arn:aws:iam::000000000000:role/r"},
-		{"CreateService", `{"ServiceName":"shop","SourceConfiguration":{"AuthenticationConfiguration":{"AccessRoleArn":"arn:aws:iam::000000000000:role/a"}}}`, `"Action":"iam:PassRole","Resource":"*"`, "iam:PassRole", "arn:aws:iam::000000000000:role/a"},
-		{"CreateService", body(`{"ServiceName":"shop",%s,"AutoScalingConfigurationArn":%q}`, image, prefix+"autoscalingconfiguration/DefaultConfiguration"), `"Action":"*","Resource":"*","Condition":{"ArnLike":{"apprunner:AutoScalingConfigurationArn":"` + defaultScaling + `"}}`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s,"AutoScalingConfigurationArn":%q}`, image, prefix+"autoscalingconfiguration/DefaultConfiguration"), `"Action":"*","Resource":"` + defaultScaling + `"`, "CreateService", defaultScaling},
-		{"CreateService", body(`{"ServiceName":"shop","SourceConfiguration":{"AuthenticationConfiguration":{"ConnectionArn":%q}}}`, prefix+"connection/prod/7"), `"Action":"*","Resource":"*","Condition":{"ArnLike":{"apprunner:ConnectionArn":"arn:aws:apprunner:*:*:connection/prod/*"}}`, "CreateService", service},
-		{"CreateService", body(`{"ServiceName":"shop",%s,"NetworkConfiguration":{"EgressConfiguration":{"VpcConnectorArn":%q}}}`, image, prefix+"vpcconnector/v/1/7"), `"Action":"*","Resource":"*","Condition":{"ArnLike":{"apprunner:VpcConnectorArn":"arn:aws:apprunner:*:*:vpcconnector/v/*"}}`, "CreateService", service},
-		{"UpdateService", body(`{"ServiceArn":%q,"ObservabilityConfiguration":{"ObservabilityEnabled":true,"ObservabilityConfigurationArn":%q}}`, id, prefix+"observabilityconfiguration/o/1/7"), `"Action":"*","Resource":"*","Condition":{"ArnLike":{"apprunner:ObservabilityConfigurationArn":"arn:aws:apprunner:*:*:observabilityconfiguration/o/*"}}`, "UpdateService", id},
-		{"UpdateService", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "UpdateService", id},
-		{"DescribeService", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "DescribeService", id},
-		{"DeleteService", body(`{"ServiceArn":%q}`, id), `"Action":"apprunner:DisassociateCustomDomain","Resource":"*"`, "DisassociateCustomDomain", id},
-		{"PauseService", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "PauseService", id},
-		{"ResumeService", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "ResumeService", id},
-		{"StartDeployment", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "StartDeployment", id},
-		{"ListOperations", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "ListOperations", id},
-		{"DescribeCustomDomains", body(`{"ServiceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "DescribeCustomDomains", id},
-		{"ListServices", `{}`, `"Action":"apprunner:ListServices","Resource":"*"`, "ListServices", "*"},
-
-		{"CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"small"}`, `"Action":"*","Resource":"` + prefix + `autoscalingconfiguration/small/*"`, "CreateAutoScalingConfiguration", prefix + "autoscalingconfiguration/small/*"},
-		{"DescribeAutoScalingConfiguration", body(`{"AutoScalingConfigurationArn":%q}`, prefix+"autoscalingconfiguration/DefaultConfiguration"), `"Action":"*","Resource":"` + defaultScaling + `"`, "DescribeAutoScalingConfiguration", defaultScaling},
-		{"DeleteAutoScalingConfiguration", body(`{"AutoScalingConfigurationArn":%q}`, defaultScaling), `"Action":"*","Resource":"` + defaultScaling + `"`, "DeleteAutoScalingConfiguration", defaultScaling},
-		{"UpdateDefaultAutoScalingConfiguration", body(`{"AutoScalingConfigurationArn":%q}`, defaultScaling), `"Action":"*","Resource":"` + defaultScaling + `"`, "UpdateDefaultAutoScalingConfiguration", defaultScaling},
-		{"ListServicesForAutoScalingConfiguration", body(`{"AutoScalingConfigurationArn":%q}`, defaultScaling), `"Action":"*","Resource":"` + defaultScaling + `"`, "ListServicesForAutoScalingConfiguration", defaultScaling},
-		{"ListAutoScalingConfigurations", `{}`, `"Action":"apprunner:List*","Resource":"*"`, "ListAutoScalingConfigurations", "*"},
-
-		{"CreateConnection", `{"ConnectionName":"prod","ProviderType":"GITHUB"}`, `"Action":"*","Resource":"arn:aws:apprunner:*:*:connection/prod/*"`, "CreateConnection", prefix + "connection/prod/*"},
-		{"DeleteConnection", body(`{"ConnectionArn":%q}`, prefix+"connection/prod/7"), `"Action":"*","Resource":"arn:aws:apprunner:*:*:connection/prod/*"`, "DeleteConnection", prefix + "connection/prod/7"},
-		{"CreateObservabilityConfiguration", `{"ObservabilityConfigurationName":"o"}`, `"Action":"*","Resource":"arn:aws:apprunner:*:*:observabilityconfiguration/o/*"`, "CreateObservabilityConfiguration", prefix + "observabilityconfiguration/o/*"},
-		{"CreateVpcConnector", `{"VpcConnectorName":"v","Subnets":["subnet-1"]}`, `"Action":"*","Resource":"arn:aws:apprunner:*:*:vpcconnector/v/*"`, "CreateVpcConnector", prefix + "vpcconnector/v/*"},
-		{"CreateVpcIngressConnection", body(`{"VpcIngressConnectionName":"in","ServiceArn":%q,"IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"vpce-1"}}`, id), `"Action":"*","Resource":"*","Condition":{"ArnEquals":{"apprunner:ServiceArn":"` + id + `"},"StringEquals":{"apprunner:VpcId":"vpc-1","apprunner:VpcEndpointId":"vpce-1"}}`, "CreateVpcIngressConnection", prefix + "vpcingressconnection/in/*"},
-		{"UpdateVpcIngressConnection", body(`{"VpcIngressConnectionArn":%q,"IngressVpcConfiguration":{"VpcId":"vpc-1","VpcEndpointId":"vpce-1"}}`, prefix+"vpcingressconnection/in/7"), `"Action":"*","Resource":"*","Condition":{"StringEquals":{"apprunner:VpcId":"vpc-1"}}`, "UpdateVpcIngressConnection", prefix + "vpcingressconnection/in/7"},
-
-		{"TagResource", body(`{"ResourceArn":%q%s}`, id, tagged), `"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/team":"red"}}`, "TagResource", id},
-		{"UntagResource", body(`{"ResourceArn":%q,"TagKeys":["team"]}`, id), `"Action":"*","Resource":"*","Condition":{"ForAnyValue:StringEquals":{"aws:TagKeys":"team"}}`, "UntagResource", id},
-		{"ListTagsForResource", body(`{"ResourceArn":%q}`, id), `"Action":"*","Resource":"` + id + `"`, "ListTagsForResource", id},
-		{"DescribeService", `{}`, `"Action":"*","Resource":"*"`, "DescribeService", "*"},
-	} {
-		t.Run(c.operation, func(t *testing.T) {
+	for _, c := range append(serviceDenials(), otherDenials()...) {
+		t.Run(operationOf(c.in), func(t *testing.T) {
 			t.Parallel()
 			_, ann := limited(t, denying(c.deny))
 			action := c.action
@@ -100,30 +176,32 @@ func TestDenials(t *testing.T) {
 			}
 			want := "User: arn:aws:iam::000000000000:user/ann is not authorized to perform: " + action + " on resource: " + c.resource +
 				" with an explicit deny in an identity-based policy"
-			if w := ann.call(c.operation, c.body); w.Code != 403 || w.Doc["Message"] != want {
-				t.Errorf("%s under %s: %d %s\nwant %s", c.body, c.deny, w.Code, w.Body, want)
+			if e := ann.refuse(c.in, "AccessDeniedException", want); e.Status != 403 || e.Message != want {
+				t.Errorf("under %s: %d %s\nwant 403 %s", c.deny, e.Status, e.Message, want)
 			}
 			_, free := limited(t, allowAll)
-			if w := free.call(c.operation, c.body); w.Doc["__type"] == "AccessDeniedException" {
-				t.Errorf("%s: %s", c.body, w.Body)
+			_, err := free.Invoke("apprunner:"+operationOf(c.in), c.in)
+			if e, ok := errors.AsType[*wire.Exception](err); ok && e.Name == "AccessDeniedException" {
+				t.Errorf("without the denial: %v", err)
 			}
 		})
 	}
 }
 
-// No abbreviation of an ARN slips past a policy for the whole.
+// A policy for the whole ARN also holds for every short form of it.
 func TestAbbreviatedARNs(t *testing.T) {
 	t.Parallel()
 	root, ann := limited(t, denying(`"Action":"*","Resource":"arn:aws:apprunner:*:*:service/shop/*"`))
-	arn := root.ok("CreateService", `{"ServiceName":"shop",`+image+`}`)["Service"].(map[string]any)["ServiceArn"].(string)
-	short := prefix + "service/shop"
-	for _, operation := range []string{"DescribeService", "PauseService", "DeleteService"} {
-		w := ann.call(operation, `{"ServiceArn":"`+short+`"}`)
-		if w.Doc["__type"] != "AccessDeniedException" || !strings.Contains(w.Doc["Message"].(string), arn) {
-			t.Errorf("%s: %s", operation, w.Body)
-		}
+	arn := *invoke[apprunner.CreateServiceOutput](root, newService("shop")).Service.ServiceArn
+	short := aws.String(prefix + "service/shop")
+	for _, in := range []any{
+		&apprunner.DescribeServiceInput{ServiceArn: short},
+		&apprunner.PauseServiceInput{ServiceArn: short},
+		&apprunner.DeleteServiceInput{ServiceArn: short},
+	} {
+		ann.refuse(in, "AccessDeniedException", arn)
 	}
-	root.ok("DescribeService", `{"ServiceArn":"`+short+`"}`)
+	root.describe(*short)
 }
 
 // The tags that a resource has decide who may change it.
@@ -131,18 +209,20 @@ func TestResourceTags(t *testing.T) {
 	t.Parallel()
 	root, ann := limited(t, `{"Effect":"Allow","Action":"apprunner:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/owner":"${aws:username}"}}}`)
 	create := func(name, owner string) string {
-		doc := root.ok("CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"`+name+`","Tags":[{"Key":"owner","Value":"`+owner+`"}]}`)
-		return doc["AutoScalingConfiguration"].(map[string]any)["AutoScalingConfigurationArn"].(string)
+		in := newScaling(name)
+		in.Tags = []types.Tag{tag("owner", owner)}
+		return *invoke[apprunner.CreateAutoScalingConfigurationOutput](root, in).AutoScalingConfiguration.AutoScalingConfigurationArn
 	}
-	ann.ok("DeleteAutoScalingConfiguration", `{"AutoScalingConfigurationArn":"`+create("hers", "ann")+`"}`)
-	ann.refused("DeleteAutoScalingConfiguration", `{"AutoScalingConfigurationArn":"`+create("theirs", "bob")+`"}`, "AccessDeniedException", "no identity-based policy allows")
-	ann.refused("ListServices", `{}`, "AccessDeniedException", "apprunner:ListServices on resource: *")
+	ann.must(removeScaling(create("hers", "ann")))
+	ann.refuse(removeScaling(create("theirs", "bob")), "AccessDeniedException", "no identity-based policy allows")
+	ann.refuse(&apprunner.ListServicesInput{}, "AccessDeniedException", "apprunner:ListServices on resource: *")
 }
 
-// That a service does not exist is only for those to hear who may ask.
+// Only authorized callers learn that a service does not exist.
 func TestRefusalTellsNothing(t *testing.T) {
 	t.Parallel()
 	_, ann := limited(t, `{"Effect":"Allow","Action":"apprunner:DescribeService","Resource":"arn:aws:apprunner:*:*:service/mine/*"}`)
-	ann.refused("DescribeService", `{"ServiceArn":"`+noService+`"}`, "AccessDeniedException", noService)
-	ann.refused("DescribeService", `{"ServiceArn":"`+prefix+`service/mine/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f"}`, "ResourceNotFoundException", "")
+	mine := aws.String(prefix + "service/mine/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f")
+	ann.refuse(&apprunner.DescribeServiceInput{ServiceArn: aws.String(noService)}, "AccessDeniedException", noService)
+	ann.refuse(&apprunner.DescribeServiceInput{ServiceArn: mine}, "ResourceNotFoundException", "")
 }

@@ -140,7 +140,7 @@ func TestInternalFailure(t *testing.T) {
 	if l := b.Logged.String(); !strings.Contains(l, `"err":"not found"`) || !strings.Contains(l, w.Header().Get("x-amzn-RequestId")) {
 		t.Errorf("the log does not tell the cause: %s", l)
 	}
-	if l := b.ok("ListServices", "{}")["ServiceSummaryList"].([]any); len(l) != 0 {
+	if l := b.services(); len(l) != 0 {
 		t.Errorf("a failed call left %v behind", l)
 	}
 }
@@ -189,7 +189,7 @@ func TestNewRefuses(t *testing.T) {
 	if err := b.api.Bootstrap(t.Context()); err != nil {
 		t.Errorf("Bootstrap a second time: %v", err)
 	}
-	if l := b.ok("ListAutoScalingConfigurations", "{}")["AutoScalingConfigurationSummaryList"].([]any); len(l) != 1 {
+	if l := b.listScalings("{}").AutoScalingConfigurationSummaryList; len(l) != 1 {
 		t.Errorf("%d provided configurations", len(l))
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire/modeltest"
 )
 
-// filler gives each member of a structure a value of its own, or the least one
+// filler gives each member of a structure a different value, or the least one
 // that is not nothing: false, 0, "", an empty list.
 type filler struct {
 	least bool

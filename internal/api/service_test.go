@@ -246,13 +246,15 @@ func TestCreateServiceMembers(t *testing.T) {
 func TestCreatePrivateServiceByOmission(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	doc := b.ok("CreateService", `{"ServiceName":"shop",`+image+`,"NetworkConfiguration":{"IngressConfiguration":{}}}`)
-	s := b.describe(at(t, doc, "Service", "ServiceArn").(string))
-	if d := diff(&types.IngressConfiguration{IsPubliclyAccessible: false}, s.NetworkConfiguration.IngressConfiguration); d != "" {
-		t.Errorf("(-want +got):\n%s", d)
+	out, err := b.Invoke("apprunner:CreateService", `{"ServiceName":"shop",`+image+`,"NetworkConfiguration":{"IngressConfiguration":{}}}`)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if public := at(t, doc, "Service", "NetworkConfiguration", "IngressConfiguration", "IsPubliclyAccessible"); public != false {
-		t.Errorf("IsPubliclyAccessible is %v in the reply", public)
+	created := out.(*apprunner.CreateServiceOutput).Service
+	for _, s := range []*types.Service{created, b.describe(*created.ServiceArn)} {
+		if d := diff(&types.IngressConfiguration{IsPubliclyAccessible: false}, s.NetworkConfiguration.IngressConfiguration); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
+		}
 	}
 }
 
