@@ -69,7 +69,8 @@ func scalingARN(parts ...string) string {
 	return prefix + "autoscalingconfiguration/" + strings.Join(parts, "/")
 }
 
-// wantScaling is the default configuration as it is at first.
+// wantScaling returns the first revision of a configuration with the default
+// values.
 func wantScaling(arn, name string) types.AutoScalingConfiguration {
 	return types.AutoScalingConfiguration{
 		AutoScalingConfigurationArn: &arn, AutoScalingConfigurationName: &name, AutoScalingConfigurationRevision: aws.Int32(1),
@@ -134,7 +135,7 @@ func TestCreateAutoScaling(t *testing.T) {
 }
 
 // Numbers are one above the highest active revision, as two of Terraform's
-// acceptance tests have it.
+// acceptance tests expect.
 func TestRevisions(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

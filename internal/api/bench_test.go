@@ -24,8 +24,8 @@ func BenchmarkDescribeService(b *testing.B) {
 	}
 }
 
-// BenchmarkResumeService is one signed call that asks for an operation, durable
-// when it is answered.
+// BenchmarkResumeService is one signed call that starts an operation and returns
+// when it is durable.
 func BenchmarkResumeService(b *testing.B) {
 	t := newBench(b)
 	arn := t.create("shop")

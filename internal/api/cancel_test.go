@@ -192,7 +192,7 @@ func TestCancelIsAudited(t *testing.T) {
 	}
 }
 
-// auditor notes the calls that it is told of.
+// auditor records the calls that it is notified of.
 type auditor struct{ calls []string }
 
 func (a *auditor) Begun(_ *store.Tx, c gateway.Call) error {

@@ -34,15 +34,15 @@ type sdk interface {
 	call(t *testing.T, operation string, input any) (output map[string]any, code, message string)
 }
 
-// sdks starts clients of the bench's gateway. One that is not on this machine,
-// and can't be fetched, skips its tests.
+// sdks starts clients of the bench's gateway. The tests of a client that is not on
+// this machine, and can't be fetched, are skipped.
 var sdks = map[string]func(*testing.T, *bench) sdk{
 	"go":         newGoSDK,
 	"boto3":      newBoto3,
 	"javascript": newJavaScript,
 }
 
-// goSDK is Go's.
+// goSDK is the SDK for Go.
 type goSDK struct{ client *apprunner.Client }
 
 func newGoSDK(_ *testing.T, b *bench) sdk { return goSDK{b.client()} }
@@ -69,7 +69,7 @@ func (g goSDK) call(t *testing.T, operation string, input any) (map[string]any, 
 	return document(result[0]).(map[string]any), "", ""
 }
 
-// document is what one of the SDK's structs holds, in the model's names.
+// document returns the content of one of the SDK's structs by the model's names.
 func document(v reflect.Value) any {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -106,8 +106,8 @@ func document(v reflect.Value) any {
 	return v.Bool()
 }
 
-// unset reports whether a field holds nothing: an enumerated value is no
-// pointer and has no empty one.
+// unset reports whether a field is absent. An enumerated value is not a pointer;
+// it is absent if it is empty.
 func unset(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
@@ -178,7 +178,7 @@ func (p process) call(t *testing.T, operation string, input any) (map[string]any
 
 const clients = "testdata/clients"
 
-// newBoto3 is Python's.
+// newBoto3 starts the SDK for Python.
 func newBoto3(t *testing.T, b *bench) sdk {
 	t.Helper()
 	for _, python := range []string{"python3", "/usr/bin/python3"} {
@@ -190,7 +190,8 @@ func newBoto3(t *testing.T, b *bench) sdk {
 	return nil
 }
 
-// newJavaScript is JavaScript's, which npm installs once into the user's cache.
+// newJavaScript starts the SDK for JavaScript, which npm installs once into the
+// user's cache.
 func newJavaScript(t *testing.T, b *bench) sdk {
 	t.Helper()
 	manifest, err := os.ReadFile(filepath.Join(clients, "package.json"))
@@ -209,7 +210,7 @@ func newJavaScript(t *testing.T, b *bench) sdk {
 			t.Skipf("skipped: JavaScript's SDK can't be installed: %v", err)
 		}
 	}
-	// A module finds others beside it, not where it is run.
+	// Node resolves modules from the script's directory, not from the working one.
 	script, err := os.ReadFile(filepath.Join(clients, "javascript.mjs"))
 	if err != nil {
 		t.Fatal(err)
@@ -226,8 +227,8 @@ func newJavaScript(t *testing.T, b *bench) sdk {
 	return newProcess(t, b, "node", file.Name())
 }
 
-// installJavaScript installs what the manifest names into a directory, which is
-// there whole or not at all.
+// installJavaScript installs what the manifest names into a directory, which
+// appears complete or not at all.
 func installJavaScript(dir string, manifest []byte) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -253,7 +254,7 @@ func installJavaScript(dir string, manifest []byte) error {
 	return nil
 }
 
-// client is Go's SDK, talking over real HTTP to the bench's API.
+// client returns the SDK for Go, which calls the bench's API over real HTTP.
 func (b *bench) client() *apprunner.Client {
 	b.Helper()
 	srv := httptest.NewServer(b.Handler)

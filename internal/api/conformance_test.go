@@ -18,8 +18,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire/modeltest"
 )
 
-// widened holds the patterns that are not enforced, by shape, and why. It is
-// the whole of what is accepted here that the model refuses.
+// widened holds the patterns that are not enforced, by shape, and why. Nothing else
+// that the model refuses is accepted.
 var widened = map[string]string{
 	"ImageIdentifier": "images come from any registry, not only from ECR; the reference's form is checked",
 }
@@ -28,10 +28,10 @@ var widened = map[string]string{
 // not in the model, and why.
 var narrowed = map[string]string{"Tag.Key": "a tag must have a key"}
 
-// TestConformance is made from the service model as it runs. It walks the
-// inputs of all operations. For each constraint it makes calls that break this
-// one, which must be refused by the modelled exception in words that name the
-// member and what it breaks and nothing else, and calls at its bounds, which no
+// TestConformance generates calls from the service model: it walks the inputs of
+// all operations. For each constraint it makes calls that break only this one. The
+// modelled exception must refuse them, with a message that names the member and
+// the constraint and nothing else. It also makes calls at the bounds, which no
 // constraint may refuse.
 func TestConformance(t *testing.T) {
 	t.Parallel()
@@ -65,7 +65,7 @@ type step struct {
 	name     string // of a member; "" for an element or entry
 	shape    *modeltest.Shape
 	required bool
-	key      bool // the entry's key is meant, not its value
+	key      bool // it is the entry's key, not its value
 }
 
 type way []step
@@ -90,7 +90,7 @@ func walk(s *modeltest.Shape, p way, f func(way)) {
 	}
 }
 
-// name is the path as messages spell it. Maps end it: their entries are
+// name returns the path as messages spell it. It ends at a map, whose entries are
 // sensitive.
 func (p way) name() string {
 	var parts []string
@@ -173,8 +173,8 @@ func integers(s *modeltest.Shape) (list []try) {
 	return list
 }
 
-// judged is a case of a value with all that it breaks; kind is what that is
-// thought to be.
+// judged returns the case of a value with all constraints that it breaks; kind is
+// the expected one.
 func judged(s *modeltest.Shape, value any, kind string) try {
 	breaks := breaches(s, value)
 	if len(breaks) == 0 {
@@ -200,7 +200,7 @@ func breaches(s *modeltest.Shape, value any) (list []string) {
 			}
 			return list
 		}
-		if s.Min != nil && utf8.RuneCountInString(v) < *s.Min { // that the pattern asks for more, too, is no news
+		if s.Min != nil && utf8.RuneCountInString(v) < *s.Min { // the pattern requires that length too
 			return []string{fmt.Sprintf("Member must have length greater than or equal to %d", *s.Min)}
 		}
 		if s.Max != nil && utf8.RuneCountInString(v) > *s.Max {
@@ -213,7 +213,7 @@ func breaches(s *modeltest.Shape, value any) (list []string) {
 	return list
 }
 
-// texts are strings at the bounds of a shape's length and pattern, on both
+// texts returns strings at the bounds of a shape's length and pattern, on both
 // sides.
 func texts(s *modeltest.Shape) (list []try) {
 	if s.Enum != nil {
@@ -245,7 +245,7 @@ func texts(s *modeltest.Shape) (list []try) {
 	return list
 }
 
-// grown is a text of n characters that goes on where its beginning matches.
+// grown returns a text of n characters that matches where its beginning does.
 func grown(s *modeltest.Shape, n int) string {
 	begin := slices.MinFunc(matching(s), func(a, b string) int { return len(a) - len(b) })
 	return begin[:min(n, len(begin))] + strings.Repeat("a", max(0, n-len(begin)))
@@ -295,8 +295,8 @@ func findMatching(s *modeltest.Shape) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// generate returns a text that an expression matches: the shortest, or one by
-// chance. Where any character will do it takes one of ASCII.
+// generate returns a text that an expression matches: the shortest, or a random
+// one. Where any character is allowed it uses ASCII.
 func generate(re *syntax.Regexp, random *rand.Rand, shortest bool) string {
 	var b strings.Builder
 	repeat := func(least, most int) {
@@ -371,7 +371,7 @@ func mismatching(s *modeltest.Shape, good []string) (list []string) {
 	return list
 }
 
-// put returns the least legal document with the value at the path.
+// put returns the smallest valid document with the value at the path.
 func (p way) put(doc map[string]any, value any) string {
 	var at any = doc
 	set := func(any) {}
@@ -393,8 +393,8 @@ func (p way) put(doc map[string]any, value any) string {
 	return string(b)
 }
 
-// enter goes one step into a container. It returns how to set what is there,
-// and what is.
+// enter goes one step into a container. It returns the current value there and a
+// function that sets it.
 func enter(container any, replace func(any), s step) (set func(any), value any) {
 	switch c := container.(type) {
 	case map[string]any:
@@ -417,7 +417,7 @@ func enter(container any, replace func(any), s step) (set func(any), value any) 
 	panic(fmt.Sprintf("%T is no container", container))
 }
 
-// sample is a small legal value of a shape.
+// sample returns a small valid value of a shape.
 func sample(s *modeltest.Shape) any {
 	switch s.Type {
 	case "structure":
@@ -490,7 +490,7 @@ func (b *bench) broken(c try, member string, code int, exception, message string
 	}
 }
 
-// What is widened is accepted, and by its own rule.
+// A widened pattern accepts more than the model, by a rule of the server.
 func TestWidened(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -19,8 +19,8 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// providers accepts the tokens that begin with "good", cannot be reached about
-// those that begin with "away", and refuses the others.
+// providers accepts tokens that begin with "good", is unreachable for those that
+// begin with "away", and refuses the others.
 type providers struct{}
 
 func (providers) Accepts(_ context.Context, provider, token string) (string, error) {
@@ -33,7 +33,7 @@ func (providers) Accepts(_ context.Context, provider, token string) (string, err
 	return provider + " says Bad credentials", nil
 }
 
-// vault seals a secret by turning its bytes over and naming what it is about.
+// vault seals a secret by reversing its bytes and prepending the context.
 type vault struct{}
 
 func (vault) Seal(context string, secret []byte) []byte {

@@ -239,7 +239,8 @@ func TestWildcardHasNoWWW(t *testing.T) {
 	}
 }
 
-// A host has one domain, whichever way it is meant and whosever service it is.
+// A host name belongs to at most one domain, as its name or its www name, of
+// whichever service.
 func TestDomainIsTaken(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

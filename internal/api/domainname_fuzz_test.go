@@ -7,8 +7,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// Whatever is accepted is a host name or a wildcard directly below one, its
-// records fit into DNS, and it is nothing of the server's own.
+// An accepted name is a host name or a wildcard directly below one, its records
+// fit into DNS, and it is outside the server's domain.
 func FuzzDomainName(f *testing.F) {
 	for _, s := range []string{"example.com", "*.example.co.uk", "a..b", "*.a.b.com", "WWW.Example.COM", "192.0.2.1", "x.slipway.localhost", "*"} {
 		f.Add(s, true)

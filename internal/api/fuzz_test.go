@@ -7,8 +7,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// FuzzCall sends any body to any operation: the answer is always an AWS JSON
-// document and never an internal error.
+// FuzzCall sends arbitrary bodies to all operations: the answer is always an AWS
+// JSON document and never an internal error.
 func FuzzCall(f *testing.F) {
 	b := newBench(f)
 	arn := b.create("shop")

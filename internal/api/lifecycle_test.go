@@ -172,7 +172,7 @@ func TestListOperations(t *testing.T) {
 }
 
 // UpdatedAt is the time of the last change of the status, so also that of a call
-// which starts an operation.
+// that starts an operation.
 func TestUpdatedAt(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -22,9 +22,9 @@ type paginator[O any] interface {
 	NextPage(ctx context.Context, options ...func(*apprunner.Options)) (*O, error)
 }
 
-// crowd is a list that is walked while entries come and go: how to add an entry
-// of a name, which returns how the list shows it, and to take one away, nil where
-// entries can't go.
+// crowd is a list that is walked while entries come and go. add creates an entry
+// of a name and returns it as the list shows it. remove deletes an entry; it is nil
+// if entries can't be deleted.
 type crowd struct {
 	add    func(name string) (entry string)
 	remove func(entry string)
@@ -33,9 +33,8 @@ type crowd struct {
 
 const stayers = 250
 
-// Each of the paginators of Go's SDK walks 250 entries exactly once while before
-// each page an entry is added and another one, which may be the last that was
-// seen, is deleted.
+// Each of the paginators of Go's SDK walks 250 entries exactly once. Before each
+// page an entry is added and another is deleted, possibly the last one seen.
 func TestPaginators(t *testing.T) {
 	t.Parallel()
 	for name, open := range map[string]func(*testing.T, *bench, *apprunner.Client) crowd{
@@ -64,8 +63,8 @@ func TestPaginators(t *testing.T) {
 	}
 }
 
-// walkCrowd fills a list with those that stay, and among them those that will
-// go, and walks it.
+// walkCrowd fills a list with entries that stay and entries that will be deleted,
+// and walks it.
 func walkCrowd(t *testing.T, c crowd) {
 	t.Helper()
 	var stay, going []string
@@ -88,7 +87,7 @@ func walkCrowd(t *testing.T, c crowd) {
 		if c.remove == nil || len(going) == 0 {
 			return
 		}
-		victim := len(going) - 1 // one that is still to come
+		victim := len(going) - 1 // one that is not listed yet
 		if i := slices.IndexFunc(entries, func(e string) bool { return slices.Contains(going, e) }); i >= 0 {
 			victim = slices.Index(going, entries[i]) // one of this very page
 		}
@@ -122,7 +121,7 @@ func walkPages[O any](t *testing.T, p paginator[O], entries func(*O) []string, s
 	}
 }
 
-// each returns a text of each element.
+// each returns one text for each element.
 func each[E any](list []E, text func(E) *string) []string {
 	var texts []string
 	for _, e := range list {
@@ -165,7 +164,7 @@ func userCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	}}
 }
 
-// operationCrowd has entries that never go.
+// operationCrowd has entries that are never deleted.
 func operationCrowd(t *testing.T, b *bench, c *apprunner.Client) crowd {
 	arn := b.create("shop")
 	add := func(string) string {

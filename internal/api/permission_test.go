@@ -16,7 +16,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// limited is the API with a user ann under a policy of these statements.
+// limited returns the API as root calls it, and as a user ann does who has a
+// policy of these statements.
 func limited(t *testing.T, statements string) (root, ann *bench) {
 	t.Helper()
 	root = newBench(t)

@@ -120,8 +120,8 @@ func TestUnknownKey(t *testing.T) {
 	}
 }
 
-// Our own failures say nothing of their cause; the log has it under the
-// request's id.
+// The reply to an internal failure does not tell the cause. The log has it with
+// the request's id.
 func TestInternalFailure(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -145,7 +145,7 @@ func TestInternalFailure(t *testing.T) {
 	}
 }
 
-// The log says who did what; of what was refused it names nobody.
+// The log names the caller of each call, except of a call with a wrong signature.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

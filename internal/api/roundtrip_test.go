@@ -18,8 +18,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire/modeltest"
 )
 
-// filler gives each member of a structure a different value, or the least one
-// that is not nothing: false, 0, "", an empty list.
+// filler gives each member of a structure a different value, or a present zero
+// value: false, 0, "", an empty list.
 type filler struct {
 	least bool
 	n     int
@@ -79,8 +79,8 @@ func (f *filler) size() int {
 	return 2
 }
 
-// canned is a service whose operations answer with filled outputs, through the
-// gateway and the codec, and what these hold.
+// canned is a service whose operations answer with filled outputs, and what these
+// hold. Calls pass the gateway and the codec.
 func canned(least bool) (gateway.Service, map[string]map[string]any) {
 	s := gateway.Service{
 		Name: "apprunner", Internal: "InternalServiceErrorException",
@@ -103,8 +103,8 @@ func canned(least bool) (gateway.Service, map[string]map[string]any) {
 	return s, holds
 }
 
-// Each member of each output gets through to each client: once with values that
-// are all different, once with the least.
+// Each member of each output reaches each client: once with values that are all
+// different, once with zero values.
 func TestRoundTrip(t *testing.T) {
 	t.Parallel()
 	for _, least := range []bool{false, true} {
@@ -155,8 +155,8 @@ func whole(t *testing.T, path string, s *modeltest.Shape, v any) {
 	}
 }
 
-// Each client makes, finds, tags and deletes resources with real calls, and is
-// refused in words that it knows.
+// Each client creates, finds, tags and deletes resources with real calls, and
+// recognizes the exceptions.
 func TestRealCalls(t *testing.T) {
 	t.Parallel()
 	for name, start := range sdks {
@@ -205,7 +205,7 @@ func TestRealCalls(t *testing.T) {
 	}
 }
 
-// realCalls are calls of a client that are to end in one way.
+// realCalls are calls of a client that must have the same outcome.
 type realCalls struct {
 	t      *testing.T
 	client sdk

@@ -18,7 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/api"
 )
 
-// realTime takes the bench's clock away: clients sign with the real time.
+// realTime makes the API use the real time, with which clients sign.
 func realTime(c *api.Config) { c.Now = time.Now }
 
 func newSDKBench(t *testing.T) (*bench, *apprunner.Client) {
@@ -111,8 +111,8 @@ func TestSDKErrors(t *testing.T) {
 	}
 }
 
-// A client whose clock is wrong corrects it by the Date of the refusal and
-// succeeds: the SDK does so by itself when it may try again.
+// A client with a wrong clock corrects it by the Date header of the refusal and
+// succeeds when it retries. The SDK does this by itself.
 func TestSDKClockSkew(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *api.Config) {
@@ -144,7 +144,7 @@ func (l losing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}
 }
 
-// A call whose reply was lost is made again by the SDK, and is one call.
+// The SDK retries a call whose reply was lost; the two attempts are one call.
 func TestLostReplies(t *testing.T) {
 	t.Parallel()
 	b, c := newSDKBench(t)

@@ -467,7 +467,7 @@ func TestFindService(t *testing.T) {
 	refused(prefix+"service/", "InvalidRequestException", "empty part")
 }
 
-// A deleted service stays describable, by its full ARN, and nothing else.
+// A deleted service can be described by its full ARN. All other calls fail.
 func TestDeletedService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

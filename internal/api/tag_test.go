@@ -72,7 +72,7 @@ func TestTags(t *testing.T) {
 	if got := b.tags(untagged); got != nil {
 		t.Errorf("a service without tags has %v", got)
 	}
-	// The tags of a configuration belong to its revision; short ARNs name it.
+	// The tags of a configuration belong to one revision, which a short ARN finds too.
 	b.scaling("fast")
 	if got := b.tags(scalingARN("fast")); got != nil {
 		t.Errorf("a new revision has the tags %v of the one before", got)
