@@ -48,6 +48,7 @@ var imports = map[string][]string{
 	"deploy":        {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
 	"source":        {"image"},
 	"source/config": {},
+	"source/detect": {"source/config"},
 	// Strangers' repositories: nothing of the product is near them.
 	"source/git": {},
 
