@@ -149,6 +149,8 @@ func (m *Main) commands() []*cobra.Command {
 	}
 	server := []*cobra.Command{
 		newLintCommand(m),
+		newPlanCommand(m),
+		newInitCommand(m),
 		newServeCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),

@@ -89,6 +89,7 @@ var imports = map[string][]string{
 	// The command line uses only the public API.
 	"cli":      {},
 	"cli/lint": {"cli", "source/config"},
+	"cli/plan": {"cli", "source/config", "source/detect"},
 	"console":  {"api"},
 
 	// The daemon connects all parts. Only cmd/slipway imports it.
