@@ -103,7 +103,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.auto = deploy.NewAuto(c.store, c.images.Local, c.part("deploy"))
+	c.auto = deploy.NewAuto(c.store, c.images.Local, c.loops, c.part("deploy"))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -21,13 +22,15 @@ import (
 type Auto struct {
 	store *store.Store
 	local func(ref string) (repository, tag string, ok bool)
+	loops *loop.Set
 	log   *slog.Logger
 }
 
 // NewAuto returns an Auto. local returns the repository and tag of this server's
-// registry that an image identifier names, and false if it names none.
-func NewAuto(s *store.Store, local func(ref string) (repository, tag string, ok bool), log *slog.Logger) *Auto {
-	return &Auto{s, local, log}
+// registry that an image identifier names, and false if it names none. loops gets
+// the status of its loop; it may be nil.
+func NewAuto(s *store.Store, local func(ref string) (repository, tag string, ok bool), loops *loop.Set, log *slog.Logger) *Auto {
+	return &Auto{s, local, loops, log}
 }
 
 // Pushed records that the tag has a new image. When it returns nil, the
@@ -64,20 +67,12 @@ func (a *Auto) follows(v slipway.ServiceView, repository, tag string) bool {
 func (a *Auto) Run(ctx context.Context) error {
 	watch := a.store.Watch(store.Operations)
 	defer watch.Close()
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for {
-		if err := a.startPending(ctx); err != nil && ctx.Err() == nil {
-			a.log.Error("start automatic deployments", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-watch.C:
-			watch.Take()
-		}
-	}
+	return loop.Run(ctx, loop.Config{
+		Name: "automatic-deployments", Log: a.log, Set: a.loops, Watch: watch.C, Every: 30 * time.Second,
+	}, func(ctx context.Context) error {
+		watch.Take() // a row says what is pending
+		return a.startPending(ctx)
+	})
 }
 
 func (a *Auto) startPending(ctx context.Context) error {

@@ -17,7 +17,7 @@ func TestPushDeploysFollowersOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
 		st, running := newStore(t, ":memory:")
-		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, slog.New(slog.DiscardHandler))
+		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, nil, slog.New(slog.DiscardHandler))
 		running.Go(func() { auto.Run(ctx) })
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)

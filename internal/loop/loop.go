@@ -3,8 +3,11 @@
 // every loop went, for metrics and for operators.
 //
 // It decides nothing and holds no queue: a pass reads what there is to do. The
-// level-triggered parts of the product run on it. Loops whose select is special
-// (the operation engine, the fleet) keep their own.
+// level-triggered parts of the product run on it. A loop that does different work
+// for different news keeps its own select: the operation engine and the fleet, which
+// start workers; hooks, which receives the ends of its attempts; scale, which reads
+// on news and decides on a clock; audit and logs, which write soon and clean up
+// rarely; the embedded driver's network, which logs only the first of several failures.
 package loop
 
 import (
