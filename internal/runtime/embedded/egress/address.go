@@ -20,8 +20,8 @@ const (
 	firstLease = 2 // 0 is the network, 1 the gateway
 )
 
-// plan says which names and addresses a network uses. A lease is a number: it
-// is the address's place in the prefix and part of the interface's name.
+// plan holds the names and addresses that a network uses. A lease is a number: the
+// index of the address in the prefix and a part of the interface's name.
 type plan struct {
 	name   string
 	prefix netip.Prefix
@@ -71,7 +71,7 @@ func (p plan) leasable(lease uint32) (uint32, bool) {
 // gateway is the host's address on all links.
 func (p plan) gateway() netip.Addr { return p.address(1) }
 
-// devices is what the names of all links' host ends begin with.
+// devices is the prefix of the names of all links' host ends.
 func (p plan) devices() string { return p.name + "-" }
 
 // device returns the name of the host's end of a lease's link.
@@ -92,9 +92,8 @@ func (p plan) leaseOf(device string) (uint32, bool) {
 	return p.leasable(uint32(n))
 }
 
-// hardware returns the hardware address of both ends of a lease's link. It
-// differs from instance to instance because some applications number themselves
-// by it.
+// hardware returns the hardware address of both ends of a lease's link. Each
+// instance has its own, because some applications derive an id from it.
 func (p plan) hardware(lease uint32) net.HardwareAddr {
 	a := p.address(lease).As4()
 	return net.HardwareAddr{0x02, 0x53, a[0], a[1], a[2], a[3]}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The functions below are the words that the rules in policy.go are made of.
-// Each returns the expressions of one match or verdict; all use register 1.
+// The rules in policy.go are made of the functions below. Each returns the
+// expressions of one match or verdict; all use register 1.
 
 // rule joins matches and a verdict.
 func rule(parts ...[]expr.Any) []expr.Any { return slices.Concat(parts...) }

@@ -10,11 +10,11 @@ import (
 	"github.com/google/nftables/userdata"
 )
 
-// A packet that our rules accept still goes by everybody else's, and one drop
-// suffices. Docker and ufw make iptables' chains drop every packet that no rule accepts,
-// so there has to be somebody who accepts. That is done where it is plainly
-// right, in the chains that iptables-nft keeps for everybody to add to; rules of
-// other making are their owner's, who is told.
+// A packet that our rules accept still passes everybody else's, and one drop
+// suffices. Docker and ufw make iptables' chains drop every packet that no rule
+// accepts, so a rule must accept ours. We add one where that is plainly right: in the
+// chains of iptables-nft, which everybody adds to. Other rules belong to their
+// owner, whom a warning tells.
 
 const (
 	iptablesTable = "filter"
@@ -22,9 +22,9 @@ const (
 	inputChain    = "INPUT"
 )
 
-// passOthers lets the links' packets through the host's other rules as far as it
-// can, and warns once of those where it cannot. It is done on a best effort:
-// there may be no other rules at all.
+// passOthers makes the host's other rules accept the links' packets where it can,
+// and warns once about rules where it can't. It is a best effort: there may be no
+// other rules at all.
 func (n *Network) passOthers() {
 	c, err := nftables.New()
 	if err != nil {
@@ -50,7 +50,7 @@ func (n *Network) passOthers() {
 	}
 }
 
-// passOther deals with one chain, which may be any.
+// passOther does the same for one chain of any kind.
 func (n *Network) passOther(c *nftables.Conn, ch *nftables.Chain) error {
 	onTheWay := ch.Hooknum != nil && (*ch.Hooknum == *nftables.ChainHookForward || *ch.Hooknum == *nftables.ChainHookInput)
 	ipv4 := ch.Table.Family == nftables.TableFamilyIPv4 || ch.Table.Family == nftables.TableFamilyINet
@@ -73,9 +73,9 @@ func (n *Network) passOther(c *nftables.Conn, ch *nftables.Chain) error {
 	return nil
 }
 
-// letThrough puts our rules at the head of one of iptables' chains, unless they are
-// there. They use no more than iptables-nft itself writes, or it could not list
-// the chain any more.
+// letThrough inserts our rules at the head of one of iptables' chains, unless they
+// are there. They use only expressions that iptables-nft itself writes; otherwise it
+// could no longer list the chain.
 func (n *Network) letThrough(c *nftables.Conn, ch *nftables.Chain, rules []*nftables.Rule) error {
 	devices := n.plan.devices()
 	var want [][]expr.Any
@@ -83,8 +83,8 @@ func (n *Network) letThrough(c *nftables.Conn, ch *nftables.Chain, rules []*nfta
 	case forwardChain:
 		want = [][]expr.Any{from(devices), to(devices)}
 	case inputChain:
-		// Only the gateway's address. Whoever allows a port of the host has it
-		// open to all.
+		// Only the gateway's address: a port of the host that is to be allowed
+		// must be open to all already.
 		want = [][]expr.Any{rule(from(devices), destinationIs(n.plan.gateway()))}
 	}
 	ours := n.own(rules)
@@ -181,7 +181,7 @@ func refuses(ch *nftables.Chain, rules []*nftables.Rule) bool {
 	return false
 }
 
-// advice is what to tell the owner of rules that we leave alone.
+// advice is what a warning tells the owner of rules that we do not change.
 func (n *Network) advice() string {
 	return fmt.Sprintf(`accept forwarded packets from and to the interfaces named %q (firewalld: firewall-cmd --permanent --zone=trusted --add-source=%s)`,
 		n.plan.devices()+"*", n.plan.prefix)

@@ -16,10 +16,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Bounds of the forwarder. A query is under way for at most
+// Limits of the forwarder. A query is in flight for at most
 // maxResolvers*upstreamTimeout.
 const (
-	maxQueries         = 1024 // under way at once
+	maxQueries         = 1024 // in flight at once
 	maxQueriesEach     = 64   // of one instance
 	maxConnections     = 256  // over TCP, at once
 	maxConnectionsEach = 8    // of one instance
@@ -29,13 +29,12 @@ const (
 )
 
 // forwarder answers instances' DNS queries by asking the host's name servers.
-// It resolves nothing itself and keeps nothing. What a resolver of the host
-// would answer from the host only (its own name, the names in /etc/hosts and of
-// the local link) is not asked for, as these names have one label or end in
-// .local or .localhost.
+// It resolves nothing itself and caches nothing. It does not forward queries for
+// names that only the host knows (its own, those in /etc/hosts and of the local
+// link): names with one label or below .local or .localhost.
 //
-// It cannot be used for amplification: the rules let an address send from its
-// own link only, so the answer goes to the asker.
+// It can't be used for amplification: an instance can only send from its own
+// address, so the answer goes to the instance that asked.
 type forwarder struct {
 	udp net.PacketConn
 	tcp net.Listener
@@ -69,7 +68,7 @@ func (f *forwarder) ports() (udp, tcp uint16) {
 	return addrPort(f.udp.LocalAddr()).Port(), addrPort(f.tcp.Addr()).Port()
 }
 
-// ask sets the name servers that the forwarder asks, in order of preference.
+// ask sets the name servers that the forwarder queries, in order of preference.
 func (f *forwarder) ask(servers []netip.AddrPort) {
 	servers = slices.Clone(servers[:min(len(servers), maxResolvers)])
 	f.upstream.Store(&servers)
@@ -113,8 +112,8 @@ func (f *forwarder) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-// answer handles one query. Queries beyond the bounds are dropped: the
-// instance's resolver asks again.
+// answer handles one query. Queries beyond the limits are dropped: the instance's
+// resolver retries.
 func (f *forwarder) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 	who := addrPort(w.RemoteAddr()).Addr()
 	if !f.queries.enter(who) {
@@ -149,8 +148,8 @@ func clientSize(q *dns.Msg) int {
 	return dns.MinMsgSize
 }
 
-// acceptable tells whether a query is one for a public name, and otherwise how
-// to refuse it.
+// acceptable reports whether a query is for a public name, and otherwise how to
+// refuse it.
 func acceptable(q *dns.Msg) (rcode int, ok bool) {
 	if q.Opcode != dns.OpcodeQuery || len(q.Question) != 1 {
 		return dns.RcodeNotImplemented, false
@@ -173,7 +172,7 @@ func acceptable(q *dns.Msg) (rcode int, ok bool) {
 	return dns.RcodeSuccess, true
 }
 
-// forward asks the name servers in turn until one answers.
+// forward queries the name servers in turn until one answers.
 func (f *forwarder) forward(ctx context.Context, q *dns.Msg, tcp bool) (*dns.Msg, error) {
 	ask := upstreamQuery(q)
 	client := &dns.Client{Net: "udp", Timeout: upstreamTimeout}
@@ -197,7 +196,7 @@ func (f *forwarder) forward(ctx context.Context, q *dns.Msg, tcp bool) (*dns.Msg
 	return nil, err
 }
 
-// exchange asks one name server. It returns when ctx ends.
+// exchange queries one name server. It returns when ctx ends.
 func exchange(ctx context.Context, client *dns.Client, ask *dns.Msg, server netip.AddrPort) (*dns.Msg, error) {
 	conn, err := client.DialContext(ctx, server.String())
 	if err != nil {
@@ -209,8 +208,8 @@ func exchange(ctx context.Context, client *dns.Client, ask *dns.Msg, server neti
 	return reply, err
 }
 
-// upstreamQuery is what to ask for q: its question under an unforeseeable
-// number. Of the extensions only those of size and DNSSEC pass.
+// upstreamQuery returns the query to forward for q: its question under an
+// unpredictable id. Of the extensions only those of size and DNSSEC are copied.
 func upstreamQuery(q *dns.Msg) *dns.Msg {
 	ask := &dns.Msg{Question: q.Question}
 	ask.Id = dns.Id()
@@ -244,7 +243,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// limitedConn gives its place back when it is closed.
+// limitedConn leaves the quota when it is closed.
 type limitedConn struct {
 	net.Conn
 	leave func()

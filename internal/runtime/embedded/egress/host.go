@@ -26,8 +26,8 @@ const (
 	listTries = 100
 )
 
-// netHandle is the host's network as links are made in it. Its members do not
-// change; a changed netlink handle is another value.
+// netHandle is access to the host's network, and what links need to know of it. Its
+// members do not change: when the host's network changes, a new value is made.
 type netHandle struct {
 	route     *netlink.Handle // the host's network configuration, and conntrack
 	ipv6      bool
@@ -46,8 +46,8 @@ func openHandle() (*netHandle, error) {
 
 func (w *netHandle) close() { w.route.Close() }
 
-// probe finds out whether there are veth devices, without making any: the kernel
-// looks for the kind before it finds that there is no namespace -1.
+// probe reports whether there are veth devices, without making any: the kernel looks
+// up the kind of device before it finds that there is no namespace -1.
 func (w *netHandle) probe(p plan) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = p.devices() + "probe"
@@ -58,8 +58,8 @@ func (w *netHandle) probe(p plan) error {
 	return nil
 }
 
-// noOverlap refuses a prefix that has addresses which the host routes elsewhere.
-// Routes to more than the prefix do not matter: the links' are more specific.
+// noOverlap refuses a prefix with addresses that the host routes elsewhere. Routes
+// wider than the prefix do not matter: the links' are more specific.
 func (w *netHandle) noOverlap(p plan) error {
 	routes, err := list(func() ([]netlink.Route, error) {
 		return w.route.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
@@ -82,17 +82,17 @@ func (w *netHandle) noOverlap(p plan) error {
 	return p.conflict(routes, devices, loopback)
 }
 
-// conflict says which route leads addresses of the prefix elsewhere. devices
-// are the host's by index, listed after the routes: one that is missing went in
-// between, as links of ended instances do, and took its routes along. loopback
-// says that the gateway's address on the loopback device is ours.
+// conflict returns the route that leads addresses of the prefix elsewhere. devices
+// are the host's by index, listed after the routes. One that is missing was deleted
+// in between with its routes, as links of ended instances are. loopback says that
+// the gateway's address on the loopback device is ours.
 func (p plan) conflict(routes []netlink.Route, devices map[int]string, loopback bool) error {
 	for _, r := range routes {
 		to, ok := prefixOf(r.Dst)
 		device, there := devices[r.LinkIndex]
 		_, ours := p.leaseOf(device)
 		ours = ours || loopback && to == netip.PrefixFrom(p.gateway(), 32)
-		gone := !there && r.LinkIndex != 0 // routes into nothing have no device at all
+		gone := !there && r.LinkIndex != 0 // blackhole routes have no device at all
 		if ok && !ours && !gone && p.prefix.Overlaps(to) && to.Bits() >= p.prefix.Bits() {
 			return fmt.Errorf("prefix %s: the host has a route to %s on device %q; another prefix is needed", p.prefix, to, device)
 		}
@@ -100,8 +100,8 @@ func (p plan) conflict(routes []netlink.Route, devices map[int]string, loopback 
 	return nil
 }
 
-// list asks for a list again until it is of one moment: the kernel says when
-// something came or went while it was being read.
+// list repeats a listing until it is consistent: the kernel says when something
+// changed while it was read.
 func list[T any](ask func() ([]T, error)) ([]T, error) {
 	for range listTries - 1 {
 		all, err := ask()
@@ -121,8 +121,8 @@ func prefixOf(n *net.IPNet) (netip.Prefix, bool) {
 	return netip.PrefixFrom(addr.Unmap(), bits), ok
 }
 
-// gatewayAddress is the gateway's address as it is on the loopback device. Its
-// scope keeps it from being chosen as the host's own towards others.
+// gatewayAddress is the gateway's address as it is on the loopback device. Its scope
+// keeps the host from using it as a source address towards others.
 func gatewayAddress(p plan) *netlink.Addr {
 	return &netlink.Addr{IPNet: host(p.gateway()), Label: p.label(), Scope: unix.RT_SCOPE_HOST}
 }
@@ -140,7 +140,7 @@ func (w *netHandle) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
 	return lo, slices.DeleteFunc(addrs, func(a netlink.Addr) bool { return a.Label != p.label() }), nil
 }
 
-// gatewayIsOurs reports whether the loopback device has the gateway's address by
+// gatewayIsOurs reports whether the loopback device has the gateway's address with
 // our label.
 func (w *netHandle) gatewayIsOurs(p plan) (bool, error) {
 	_, addrs, err := w.gateways(p)
@@ -155,8 +155,8 @@ func (w *netHandle) gatewayIsOurs(p plan) (bool, error) {
 	return false, nil
 }
 
-// addGateway gives the host the gateway's address, and takes away that of an
-// earlier prefix.
+// addGateway adds the gateway's address to the host, and removes that of an earlier
+// prefix.
 func (w *netHandle) addGateway(p plan) error {
 	ours, err := w.gatewayIsOurs(p)
 	if err != nil || ours {
@@ -189,7 +189,7 @@ func (w *netHandle) removeGateway(p plan) error {
 	return nil
 }
 
-// foundLink is a link as its device tells.
+// foundLink is a link as read from its device.
 type foundLink struct {
 	holder string // "" for none
 	group  uint32 // 0 for one that is not confined
@@ -234,7 +234,8 @@ func (w *netHandle) noIPv6(device string) error {
 	return err
 }
 
-// uplinkMTU is that of the device by which the host reaches the outside.
+// uplinkMTU returns the MTU of the device through which the host reaches the
+// outside.
 func (w *netHandle) uplinkMTU() int {
 	outside := net.IPv4(192, 88, 99, 1) // a public address; nothing is sent
 	routes, err := w.route.RouteGet(outside)

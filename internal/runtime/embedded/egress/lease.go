@@ -10,9 +10,9 @@ import (
 // errExhausted is returned when no address of the prefix is free.
 var errExhausted = errors.New("all addresses of the network's prefix are leased")
 
-// leases is this process's view of who has which lease. The interfaces are the
-// truth; this saves asking them, and keeps an address from being leased again
-// while anything of its last holder is left.
+// leases is this process's view of which sandbox holds which lease. The interfaces
+// are authoritative; this saves reading them, and keeps an address from being leased
+// again while anything of its last holder is left.
 type leases struct {
 	plan plan
 
@@ -22,20 +22,20 @@ type leases struct {
 	next   uint32 // where to look first: addresses are reused as late as possible
 }
 
-// lease is the state of one that is not free.
+// lease is the state of a lease that is not free.
 type lease struct {
 	holder string    // sandbox; "" for a link found without one
 	here   bool      // attached by this process: no sweep may take it
 	group  uint32    // of the isolation group that its link is confined to; 0 for none
-	ended  time.Time // when its holder let go; zero while it is held
+	ended  time.Time // when its holder gave it up; zero while it is held
 }
 
 func newLeases(p plan) *leases {
 	return &leases{plan: p, held: map[string]uint32{}, states: map[uint32]lease{}, next: firstLease}
 }
 
-// take leases a free number to holder. It is not the holder's yet as far as
-// find tells: assign does that, once the link is there.
+// take reserves a free number for holder. The lease becomes the holder's with
+// assign, once the link exists.
 func (l *leases) take(holder string) (uint32, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -52,7 +52,7 @@ func (l *leases) take(holder string) (uint32, error) {
 	return 0, errExhausted
 }
 
-// foreign notes that a link of this number exists that was not known.
+// foreign records that an unknown link of this number exists.
 func (l *leases) foreign(n uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,8 +78,8 @@ func (l *leases) assign(n uint32, holder string, now time.Time) (old uint32, had
 	return old, had
 }
 
-// found notes a link of an earlier process. Without a holder it belongs to
-// nobody.
+// found records a link of an earlier process. Without a holder it belongs to no
+// sandbox.
 func (l *leases) found(n uint32, holder string, group uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,7 +106,7 @@ func (l *leases) of(holder string) (uint32, bool) {
 	return n, ok
 }
 
-// confine notes the group of a lease's link.
+// confine records the group of a lease's link.
 func (l *leases) confine(n, group uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -141,7 +141,7 @@ func (l *leases) end(holder string, now time.Time) (uint32, bool) {
 	return n, true
 }
 
-// abandon ends a lease that was taken and came to nothing.
+// abandon ends a lease that was taken and whose link was not made.
 func (l *leases) abandon(n uint32, now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -199,7 +199,7 @@ func (l *leases) strays(keep map[string][]string, now time.Time) []uint32 {
 	return numbers
 }
 
-// free gives ended leases back.
+// free makes ended leases available again.
 func (l *leases) free(numbers []uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -208,7 +208,7 @@ func (l *leases) free(numbers []uint32) {
 	}
 }
 
-// live reports whether an address is leased to somebody who may use it.
+// live reports whether a sandbox holds the lease of an address.
 func (l *leases) live(addr netip.Addr) bool {
 	n, ok := l.plan.lease(addr)
 	if !ok {

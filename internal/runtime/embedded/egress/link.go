@@ -27,9 +27,9 @@ type Link struct {
 }
 
 // Attach gives the network namespace of a sandbox an address and a route to the
-// outside. A namespace that has them keeps them, also those of an earlier
-// process. The namespace may belong to another user namespace; it must not have
-// a device eth0 of other making. Setup must have succeeded before.
+// outside. A namespace that has them keeps them, also those of an earlier process.
+// The namespace may belong to another user namespace; it must not have a device eth0
+// that somebody else made. Setup must have succeeded before.
 //
 // A sandbox has one link: attached again with another namespace, it loses the
 // earlier one. A namespace that was detached cannot be attached again.
@@ -83,9 +83,9 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 	}, nil
 }
 
-// Detach takes a sandbox's link back. It deletes nothing itself: the link goes
-// with the sandbox's namespace, or a little later by Run, and its address is
-// leased again after that. A sandbox without a link is success.
+// Detach ends the lease of a sandbox's link. It deletes nothing itself: the kernel
+// deletes the link with the sandbox's namespace, or Run does a little later. The
+// address is leased again after that. A sandbox without a link is success.
 func (n *Network) Detach(_ context.Context, sandbox string) error {
 	w := n.netHandle.Load()
 	if w == nil {
@@ -102,10 +102,10 @@ func (n *Network) Detach(_ context.Context, sandbox string) error {
 	return nil
 }
 
-// Sweep deletes the links that an earlier process left to other sandboxes than
-// those to keep, which are given with the segments that they were confined to.
-// Links attached by this process are Detach's to take. It waits for the kernel
-// to delete them.
+// Sweep deletes the links of an earlier process, except those of the sandboxes to
+// keep, which are given with the segments that they were confined to. It does not
+// touch links that this process attached. It waits until the kernel has deleted the
+// others.
 func (n *Network) Sweep(ctx context.Context, keep map[string][]string) error {
 	w := n.netHandle.Load()
 	if w == nil {
@@ -139,8 +139,8 @@ func (n *Network) existing(w *netHandle, in *netlink.Handle, netns *os.File) (*p
 	if err != nil {
 		return nil, fmt.Errorf("find the other end of the sandbox's %s: %w", inner, err)
 	}
-	// The sandbox may have been hostile: that its device points to ours says
-	// nothing until ours points back, to this namespace.
+	// The sandbox may be hostile: that its device points to ours proves nothing
+	// until ours points back to this namespace.
 	id, err := w.route.GetNetNsIdByFd(int(netns.Fd()))
 	if err != nil {
 		return nil, fmt.Errorf("identify the sandbox's namespace: %w", err)
@@ -155,7 +155,7 @@ func (n *Network) existing(w *netHandle, in *netlink.Handle, netns *os.File) (*p
 	return &pair{lease: lease, outer: outer, peer: peer}, nil
 }
 
-// create makes a link of the next free lease, both ends still down.
+// create makes a link with the next free lease, both ends down.
 func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns *os.File) (*pair, error) {
 	for {
 		lease, err := n.leases.take(sandbox)
@@ -167,7 +167,7 @@ func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns
 		attrs.MTU = w.mtu
 		attrs.HardwareAddr = n.plan.hardware(lease)
 		// The kernel would make one queue per processor, each with files of its
-		// own; a veth device gains nothing by more than one.
+		// own; a veth device gains nothing from more than one.
 		attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
 		outer := &netlink.Veth{
 			LinkAttrs: attrs, PeerName: inner, PeerMTU: uint32(w.mtu),
@@ -175,8 +175,8 @@ func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns
 		}
 		err = w.route.LinkAdd(outer)
 		if errors.Is(err, unix.EEXIST) {
-			// The sandbox has no such device, so the host has: one that came
-			// after Setup looked.
+			// The sandbox has no such device, so it is on the host and was made
+			// after Setup listed the links.
 			n.leases.foreign(lease)
 			continue
 		}
@@ -193,8 +193,8 @@ func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns
 	}
 }
 
-// configure gives a link its alias, addresses and routes, and turns it on. It
-// may be repeated.
+// configure gives a link its alias, addresses and routes, and sets it up. It may be
+// repeated.
 func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox string) error {
 	address := host(p.address(link.lease))
 	gateway := p.gateway().AsSlice()
@@ -233,11 +233,10 @@ func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox st
 // carrierInterval is how often to ask whether a link has a carrier.
 const carrierInterval = 200 * time.Microsecond
 
-// awaitCarrier waits for a link's host end to notice that the other end is on.
-// The kernel tells it from a worker of its own, and until then it drops all that
-// is sent: the first answers to the sandbox would be lost, and asked for again
-// after a second. Newer kernels bring it about when asked, so that the first
-// answer is yes.
+// awaitCarrier waits until a link's host end has noticed that the other end is up. A
+// worker of the kernel tells it. Until then the end drops what is sent: the first
+// answers to the sandbox would be lost and requested again after a second. Newer
+// kernels update the state when it is read, so that the first reading says yes.
 func (w *netHandle) awaitCarrier(ctx context.Context, outer netlink.Link) error {
 	for {
 		link, err := w.route.LinkByIndex(outer.Attrs().Index)
@@ -255,7 +254,7 @@ func (w *netHandle) awaitCarrier(ctx context.Context, outer netlink.Link) error 
 	}
 }
 
-// disown takes the sandbox's name from a link. None is success.
+// disown removes the sandbox's name from a link. No such link is success.
 func (w *netHandle) disown(device string) error {
 	link, err := w.route.LinkByName(device)
 	if err == nil {

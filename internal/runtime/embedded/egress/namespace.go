@@ -31,8 +31,8 @@ func inside(netns *os.File, f func() error) error {
 		}
 		err = f()
 		if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-			// The thread stays locked and ends with this goroutine, so that
-			// nobody else gets to run in the wrong namespace.
+			// The thread stays locked and ends with this goroutine, so that no
+			// other goroutine runs in the wrong namespace.
 			result <- fmt.Errorf("leave network namespace %s: %w", netns.Name(), back)
 			return
 		}

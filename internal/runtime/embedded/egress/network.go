@@ -18,18 +18,18 @@ const (
 	// DefaultName is the name of the network of a machine's only daemon.
 	DefaultName = "slipway"
 
-	// DefaultMaxConnections is what one instance may have open at once, where
-	// the conntrack table is large enough.
+	// DefaultMaxConnections is how many connections one instance may have open at
+	// once, if the conntrack table is large enough.
 	DefaultMaxConnections = 8192
-	// DefaultMaxNewConnections is what one instance may begin a second, in the
-	// long run.
+	// DefaultMaxNewConnections is how many connections one instance may begin a
+	// second, on average.
 	DefaultMaxNewConnections = 1000
 )
 
-// DefaultPrefix is where instances get their addresses from. It is reserved for
-// measurements (RFC 2544), so no network that one wants to reach has it. The
-// space for carrier-grade NAT would do as well were it not that Tailscale drops
-// it from all interfaces but its own, and that clouds have services in it.
+// DefaultPrefix is the prefix of instances' addresses. It is reserved for benchmarks
+// (RFC 2544), so no network that instances want to reach has it. The space for
+// carrier-grade NAT is not used, because Tailscale drops it on all interfaces except
+// its own and clouds have services in it.
 var DefaultPrefix = netip.MustParsePrefix("198.18.0.0/16")
 
 // ErrUnavailable is returned by Setup where the host cannot have this network:
@@ -39,8 +39,8 @@ var ErrUnavailable = errors.New("instances cannot reach the outside on this host
 
 var errNotSetUp = errors.New("the network is not set up")
 
-// Config says what a network is like. The zero value of each member but Log has
-// a meaning.
+// Config configures a network. The zero value of each member except Log has a
+// meaning.
 type Config struct {
 	// Name distinguishes the networks of several daemons on one machine, whose
 	// prefixes must differ. It is 1 to 8 of a-z and 0-9; "": DefaultName.
@@ -51,14 +51,14 @@ type Config struct {
 
 	// Resolvers are the name servers that instances use. Empty: the host's.
 	Resolvers []netip.AddrPort
-	// AllowHostPorts are TCP ports of the host that instances may reach, at any
-	// of its addresses but loopback and link-local ones.
+	// AllowHostPorts are TCP ports of the host that instances may reach, at any of
+	// its addresses except loopback and link-local ones.
 	AllowHostPorts []uint16
 	// Deny are IPv4 destinations that instances may not reach in addition to
 	// those that they never may.
 	Deny []netip.Prefix
-	// Segments are what sandboxes can be confined to, by name. The private
-	// prefixes among them (RFC 1918, RFC 6598) only these sandboxes reach.
+	// Segments are what sandboxes can be confined to, by name. Only these sandboxes
+	// reach the private prefixes among them (RFC 1918, RFC 6598).
 	Segments map[string]Segment
 
 	// MaxConnections is how many connections one instance may have at once, as
@@ -74,7 +74,7 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Network is the way out of one daemon's instances. Its methods are safe for
+// Network connects one daemon's instances with the outside. Its methods are safe for
 // concurrent use.
 type Network struct {
 	cfg       Config
@@ -164,8 +164,8 @@ func (c *Config) check() error {
 
 // Setup installs what all links share: the rules, the gateway's address,
 // forwarding. It may be repeated, and finds the links of earlier processes. It
-// returns ErrUnavailable where the host lacks what it takes; other errors say
-// what is in the way.
+// returns ErrUnavailable if the host lacks what it needs; other errors name the
+// conflict.
 func (n *Network) Setup(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -231,7 +231,7 @@ func (n *Network) setup(ctx context.Context) error {
 	return nil
 }
 
-// look returns the netlink handle with what may change in it read anew.
+// look returns a handle with the host's current name servers and MTU.
 func (n *Network) look(w *netHandle) (*netHandle, error) {
 	servers := n.cfg.Resolvers
 	if len(servers) == 0 {
@@ -249,8 +249,7 @@ func (n *Network) look(w *netHandle) (*netHandle, error) {
 	return &next, nil
 }
 
-// enforce makes the host's rules what they should be in a netlink handle, if they are
-// not.
+// enforce installs the rules for the state in the handle, unless they are there.
 func (n *Network) enforce(w *netHandle) error {
 	now, err := generation()
 	if err != nil {
@@ -271,8 +270,8 @@ func (n *Network) enforce(w *netHandle) error {
 		n.installed = want
 	}
 	n.passOthers()
-	// Not the generation of now: somebody may have changed the rules since they
-	// were looked at. After changes of our own, they are looked at once more.
+	// Not the current generation: somebody may have changed the rules since they
+	// were read. After changes of our own the next check reads them once more.
 	n.checked = now
 	return nil
 }
@@ -290,8 +289,8 @@ func (n *Network) policy(w *netHandle) policy {
 	return p
 }
 
-// Teardown takes back all that Setup made, and deletes all links. Run must have
-// ended. IPv4 forwarding stays on: others may have come to need it.
+// Teardown removes all that Setup made, and deletes all links. Run must have ended.
+// IPv4 forwarding stays on: others may need it by now.
 func (n *Network) Teardown(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -338,8 +337,8 @@ func (n *Network) closeForwarder() {
 	}
 }
 
-// lacking reports whether an error means that the host or the daemon's rights
-// do not provide for the network.
+// lacking reports whether an error means that the host can't have the network or
+// that the daemon lacks the privileges for it.
 func lacking(err error) bool {
 	return slices.ContainsFunc([]error{
 		unix.EPERM, unix.EACCES, unix.EROFS, unix.EOPNOTSUPP, unix.EPROTONOSUPPORT, unix.EAFNOSUPPORT, unix.ENOENT,

@@ -47,19 +47,19 @@ func (p policy) equal(q policy) bool {
 // chain is a chain to be made, with its rules.
 type chain struct {
 	name     string
-	kind     nftables.ChainType // "" for one that others go to
+	kind     nftables.ChainType // "" for one that other chains jump to
 	hook     *nftables.ChainHook
 	priority *nftables.ChainPriority
 	rules    [][]expr.Any
 }
 
-// sets are what the rules look things up in, or count in.
+// sets are what the rules use for look-ups and for counting.
 type sets struct {
 	protocols, resolvers, denied, segmented, ports, flows, rate *nftables.Set
 	isolationGroups                                             map[uint32]isolationSets // by group
 }
 
-// filledSet is a set and what it has.
+// filledSet is a set with its elements.
 type filledSet struct {
 	set  *nftables.Set
 	keys []nftables.SetElement
@@ -89,7 +89,7 @@ func (p policy) chains(s sets) []chain {
 	return append(chains, p.hooks()...)
 }
 
-// hooks are the chains by which the kernel gets to the others.
+// hooks are the chains that the kernel enters; the others are jumped to.
 func (p policy) hooks() []chain {
 	devices := p.plan.devices()
 	filter, nat := nftables.ChainTypeFilter, nftables.ChainTypeNAT
@@ -135,7 +135,7 @@ func (p policy) hooks() []chain {
 	}
 }
 
-// exits sends what leaves by a device of its own to be looked at.
+// exits checks the packets of segments that have a device of their own.
 func (p policy) exits() [][]expr.Any {
 	var rules [][]expr.Any
 	for _, c := range p.isolationGroups {
@@ -154,7 +154,7 @@ func (p policy) refuse() [][]expr.Any {
 	}
 }
 
-// admit lets a new connection through if its instance has not too many.
+// admit accepts a new connection unless its instance has too many.
 func (p policy) admit(s sets) [][]expr.Any {
 	rate := &expr.Limit{
 		Type: expr.LimitTypePkts, Rate: uint64(p.rate), Unit: expr.LimitTimeSecond,
@@ -168,7 +168,7 @@ func (p policy) admit(s sets) [][]expr.Any {
 	}
 }
 
-// verify drops what no honest instance sends.
+// verify drops forged packets.
 func (p policy) verify(s sets) [][]expr.Any {
 	return [][]expr.Any{
 		rule(notIPv4(), drop()),
@@ -179,8 +179,8 @@ func (p policy) verify(s sets) [][]expr.Any {
 	}
 }
 
-// classify decides by destination. Packets of a connection that was let through
-// once are not looked at again; errors about one come back as ICMP.
+// classify decides by destination. Packets of an accepted connection are not checked
+// again, nor are ICMP errors about one.
 func (p policy) classify(s sets) [][]expr.Any {
 	rules := [][]expr.Any{
 		rule(state(established), accept()),
@@ -209,8 +209,8 @@ func (p policy) queries(s sets, transport byte) [][]expr.Any {
 	}
 }
 
-// resolve sends queries for the gateway on to wherever the forwarder listens:
-// port 53 may be taken on all of the host's addresses by another server.
+// resolve redirects queries for the gateway to the forwarder's ports: another server
+// may have port 53 on all of the host's addresses.
 func (p policy) resolve() [][]expr.Any {
 	query := func(transport byte, at uint16) []expr.Any {
 		return rule(from(p.plan.devices()), destinationIs(p.plan.gateway()),

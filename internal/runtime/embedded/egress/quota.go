@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// quota bounds how many things are open at once, in all and for each address.
+// quota limits how many things are open at once, in total and for each address.
 type quota struct {
 	all, each int
 
@@ -18,8 +18,8 @@ func newQuota(all, each int) *quota {
 	return &quota{all: all, each: each, counts: map[netip.Addr]int{}}
 }
 
-// enter takes a place for an address, to be given back by leave. It reports
-// whether there was one.
+// enter counts one more for an address, until leave. It reports whether the limits
+// allow it.
 func (q *quota) enter(a netip.Addr) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

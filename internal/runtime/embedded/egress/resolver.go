@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Where a host keeps its name servers. systemd-resolved puts its own stub,
-// 127.0.0.53, into the first and those it asks itself into the second.
+// Where a host keeps its name servers. systemd-resolved writes its own stub,
+// 127.0.0.53, into the first and the name servers that it queries into the second.
 const (
 	resolvConf        = "/etc/resolv.conf"
 	systemdResolvConf = "/run/systemd/resolve/resolv.conf"
@@ -30,8 +30,8 @@ type resolvers struct {
 	upstream []netip.AddrPort // asked by the forwarder
 }
 
-// hostResolvers reads the host's name servers. Without any, it is as the C
-// library has it: one on this machine.
+// hostResolvers reads the host's name servers. If there are none, it returns one on
+// this machine, as the C library does.
 func hostResolvers(conf, systemdConf string) ([]netip.AddrPort, error) {
 	servers, err := readResolvConf(conf)
 	if err != nil {
@@ -65,7 +65,7 @@ func readResolvConf(path string) ([]netip.AddrPort, error) {
 }
 
 // parseResolvConf returns the name servers of a resolv.conf, in its order and
-// each once. What is not understood is passed over, as the C library does.
+// each once. It skips what it does not understand, as the C library does.
 func parseResolvConf(b []byte) []netip.AddrPort {
 	var servers []netip.AddrPort
 	for line := range bytes.Lines(b) {

@@ -9,25 +9,24 @@ import (
 )
 
 const (
-	// checkInterval is how often the rules are compared with what they should
-	// be. While nobody changes any of the host's, that is one question to the
-	// kernel.
+	// checkInterval is how often the rules are compared with the wanted ones. While
+	// nobody changes a rule of the host, that is one request to the kernel.
 	checkInterval = time.Second
-	// lookInterval is how often the host's name servers, default route and
-	// gateway address are looked at.
+	// lookInterval is how often the host's name servers, default route and gateway
+	// address are read.
 	lookInterval = 10 * time.Second
-	// linger is how long a link has after Detach to go together with its
-	// namespace, which the kernel takes some 20 ms for.
+	// linger is how long after Detach the kernel may take to delete a link together
+	// with its namespace. It takes some 20 ms.
 	linger = 500 * time.Millisecond
 	// deleteInterval is how often ended leases are freed while there are plenty:
 	// the whole conntrack table is read for it.
 	deleteInterval = 5 * time.Second
 )
 
-// Run sets the network up and serves it until ctx ends: it forwards DNS, keeps
-// the rules in place, and frees what was detached. Without it, links work but
-// for DNS where that needs the forwarder. Links and rules stay when it ends, so
-// that instances go on over a restart of the daemon.
+// Run sets the network up and serves it until ctx ends: it forwards DNS, keeps the
+// rules in place, and frees what was detached. Without it links work, except DNS on
+// hosts that need the forwarder. Links and rules stay when it ends, so that
+// instances keep their network while the daemon restarts.
 func (n *Network) Run(ctx context.Context) error {
 	if err := n.Setup(ctx); err != nil {
 		return err
@@ -53,8 +52,8 @@ func (n *Network) Run(ctx context.Context) error {
 	return nil
 }
 
-// keep holds the host to what it should be. What fails is tried again: somebody
-// else may be busy with the rules.
+// keep restores the host's rules and addresses until ctx ends. It retries what
+// fails: another program may be changing the rules.
 func (n *Network) keep(ctx context.Context) error {
 	tick := time.NewTicker(checkInterval)
 	defer tick.Stop()
@@ -72,13 +71,13 @@ func (n *Network) keep(ctx context.Context) error {
 		}
 		err := n.check(ctx, full)
 		if err != nil && !failing {
-			n.log.Error("network rules could not be kept", "err", err)
+			n.log.Error("network rules could not be restored", "err", err)
 		}
 		failing = err != nil
 	}
 }
 
-// check corrects the rules, and with full all that they stand on.
+// check corrects the rules, and with full also what they depend on.
 func (n *Network) check(ctx context.Context, full bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -125,7 +124,7 @@ func (n *Network) reap(ctx context.Context) error {
 				continue
 			}
 			if err := n.deleteEnded(ctx, w, ended); err != nil && ctx.Err() == nil {
-				n.log.Error("links could not be taken back", "err", err)
+				n.log.Error("links could not be deleted", "err", err)
 			}
 			deleted = time.Now()
 		}

@@ -19,8 +19,8 @@ import (
 type Segment struct {
 	Prefixes []netip.Prefix // IPv4, at least one
 
-	// Via is the host's device by which the segment is reached: what the host's
-	// routes would send elsewhere is refused. "": any.
+	// Via is the host's device through which the segment is reached: packets that
+	// the host would route elsewhere are refused. "": any device.
 	Via string
 
 	// Resolvers are the name servers of sandboxes confined to the segment, which
@@ -52,7 +52,7 @@ func (z Segment) check(p plan) error {
 	return nil
 }
 
-// private are the addresses that no internet has (RFC 1918, RFC 6598).
+// private are the prefixes that the internet does not route (RFC 1918, RFC 6598).
 var private = []netip.Prefix{
 	netip.MustParsePrefix("10.0.0.0/8"),
 	netip.MustParsePrefix("100.64.0.0/10"),
@@ -76,9 +76,9 @@ func privatePrefixes(segments map[string]Segment) []netip.Prefix {
 	return slices.Compact(list)
 }
 
-// isolationGroup is what the sandboxes confined to the same segments have in common. The
-// links of its sandboxes are in a device group of its own: that is how the
-// rules know them, also after the daemon has died.
+// isolationGroup is the set of segments that some sandboxes are confined to. Their
+// links are in a device group of their own, by which the rules know them, also after
+// the daemon has died.
 type isolationGroup struct {
 	group     uint32
 	prefixes  []netip.Prefix
@@ -92,8 +92,8 @@ func (c isolationGroup) equal(d isolationGroup) bool {
 		slices.EqualFunc(c.exits, d.exits, func(x, y Segment) bool { return x.Via == y.Via && slices.Equal(x.Prefixes, y.Prefixes) })
 }
 
-// isolationGroupOf returns the isolation group of sandboxes confined to the segments of these names.
-// Those that are missing of them lead nowhere.
+// isolationGroupOf returns the isolation group of sandboxes confined to the segments
+// of these names, and the names that are not configured, which lead nowhere.
 func isolationGroupOf(segments map[string]Segment, names []string) (c isolationGroup, missing []string) {
 	names = slices.Clone(names)
 	slices.Sort(names)
@@ -121,8 +121,8 @@ func isolationGroupOf(segments map[string]Segment, names []string) (c isolationG
 	return c, missing
 }
 
-// groupOf is the device group of an isolation group: the same in every process, and none
-// of the small numbers that people give.
+// groupOf returns the device group of an isolation group: the same in every process,
+// and none of the small numbers that people choose.
 func groupOf(names []string) uint32 {
 	h := fnv.New32a()
 	for _, n := range names {
@@ -134,7 +134,7 @@ func groupOf(names []string) uint32 {
 	return h.Sum32() | 1<<31
 }
 
-// named returns what belongs to the isolation group: chains and sets.
+// named returns the name of a chain or set of the isolation group.
 func (c isolationGroup) named(what string) string {
 	return what + "-" + strconv.FormatUint(uint64(c.group), 16)
 }
@@ -150,9 +150,9 @@ func (c isolationGroup) file(r resolvers, gateway netip.Addr) []byte {
 	return resolvers{direct: c.resolvers}.file(gateway)
 }
 
-// Confine lets a sandbox reach the segments of these names, with their name
-// servers, and nothing else. It is for sandboxes in which nothing runs yet: what
-// they have open stays open. Confined again, a sandbox loses the segments of before.
+// Confine lets a sandbox reach only the segments of these names and their name
+// servers. It is for sandboxes in which nothing runs yet: open connections stay
+// open. A second call replaces the segments of the first.
 func (n *Network) Confine(_ context.Context, sandbox string, segments []string) (Link, error) {
 	link, err := n.confine(sandbox, segments)
 	if err != nil {
@@ -194,8 +194,8 @@ func (n *Network) confine(sandbox string, segments []string) (Link, error) {
 	}, nil
 }
 
-// restoreGroups makes the isolation groups of sandboxes known that an earlier process has
-// confined: their links are in their groups.
+// restoreGroups restores the isolation groups of sandboxes that an earlier process
+// confined: their links are still in the device groups.
 func (n *Network) restoreGroups(w *netHandle, sandboxes map[string][]string) error {
 	var isolationGroups []isolationGroup
 	for sandbox, segments := range sandboxes {
@@ -213,8 +213,8 @@ func (n *Network) restoreGroups(w *netHandle, sandboxes map[string][]string) err
 	return n.enforceGroups(w, isolationGroups)
 }
 
-// enforceGroups gives isolation groups their rules, and forgets the isolation groups that no link is of.
-// The caller holds mu.
+// enforceGroups installs the rules of isolation groups, and removes groups that no
+// link is in. The caller holds mu.
 func (n *Network) enforceGroups(w *netHandle, isolationGroups []isolationGroup) error {
 	next := slices.Clone(n.isolationGroups)
 	for _, c := range isolationGroups {
@@ -247,7 +247,7 @@ type isolationSets struct {
 	exits               []*nftables.Set
 }
 
-// makeSets describes the isolation group's sets and what they have.
+// makeSets returns the isolation group's sets with their elements.
 func (c isolationGroup) makeSets(t *nftables.Table) (isolationSets, []filledSet) {
 	addresses := func(name string, interval bool) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIPAddr, Interval: interval}
@@ -265,9 +265,9 @@ func (c isolationGroup) makeSets(t *nftables.Table) (isolationSets, []filledSet)
 	return s, filled
 }
 
-// confined sends the links in a group to the rules of their isolation group. Those of a
-// isolation group that is not known, for the daemon has just been started, wait: their
-// packets are dropped without an answer, and sent again.
+// confined sends the links in a group to the rules of their isolation group. Packets
+// of an unknown group are dropped without an answer, so that they are sent again: the
+// daemon has just been started and will know the group soon.
 func (p policy) confined() [][]expr.Any {
 	var rules [][]expr.Any
 	for _, c := range p.isolationGroups {
@@ -296,8 +296,8 @@ func (p policy) reach(c isolationGroup, s sets) [][]expr.Any {
 	)
 }
 
-// leave refuses what would leave the host by another device than that of its
-// segment. Unlike reach it looks at every packet, as routes may change.
+// leave refuses packets that would leave the host by another device than that of
+// their segment. Unlike reach it checks every packet, since routes may change.
 func (c isolationGroup) leave(s sets) [][]expr.Any {
 	var rules [][]expr.Any
 	for i, z := range c.exits {

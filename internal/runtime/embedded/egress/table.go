@@ -25,8 +25,8 @@ func (t *table) handle() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
 }
 
-// install replaces the table by the policy's, in one transaction: there is no
-// moment without rules. Existing connections go on.
+// install replaces the table with the policy's in one transaction, so that there are
+// rules at every moment. Existing connections are not interrupted.
 func (t *table) install(p policy) error {
 	c, err := nftables.New()
 	if err != nil {
@@ -62,8 +62,8 @@ func (t *table) install(p policy) error {
 	return nil
 }
 
-// intact reports whether all rules that were installed are there. It counts
-// them; whoever may change one may change everything.
+// intact reports whether all rules that were installed are there. It only counts
+// them: a program that may change one may change everything.
 func (t *table) intact() bool {
 	c, err := nftables.New()
 	if err != nil {

@@ -10,8 +10,8 @@ type Chunk struct {
 	Data   []byte
 }
 
-// Reader reads a ring while it may be written. It is for one goroutine. It keeps
-// the place where it stopped, so that reading on needs no search.
+// Reader reads a ring while it may be written. It is for one goroutine. It remembers
+// where it stopped, so that the next Read needs no search.
 type Reader struct {
 	files [2]io.ReaderAt
 	last  place
@@ -40,10 +40,9 @@ const (
 	maxRestarts = 8
 )
 
-// Read returns the output from position from on, oldest first, and the
-// position to go on from. It stops at the end, or once it has most bytes or
-// more. Output that is gone is skipped: the first chunk's Pos is then larger
-// than from.
+// Read returns the output from position from on, oldest first, and the position to
+// continue from. It stops at the end, or once it has most bytes or more. It skips
+// output that was overwritten: the first chunk's Pos is then larger than from.
 func (r *Reader) Read(from int64, most int) (chunks []Chunk, next int64, err error) {
 	c := &collector{next: from, most: most}
 	at, err := r.locate(from)
@@ -133,7 +132,7 @@ func (r *Reader) walk(at place, c *collector) (place, error) {
 		if err != nil && err != io.EOF {
 			return place{}, err
 		}
-		// Only a second look at the header proves that b is of the turn at.turn.
+		// Only reading the header again proves that b is of the turn at.turn.
 		if h, err := r.head(at.file); err != nil || h.turn != at.turn {
 			return place{}, err
 		}
@@ -146,8 +145,8 @@ func (r *Reader) walk(at place, c *collector) (place, error) {
 	return at, nil
 }
 
-// more reports whether anything comes after a place. Mostly nothing does, and walk
-// then needs no buffer.
+// more reports whether anything follows a place. Usually nothing does, and walk then
+// needs no buffer.
 func (r *Reader) more(at place) bool {
 	var b [1]byte
 	_, err := r.files[at.file].ReadAt(b[:], at.offset)

@@ -1,15 +1,14 @@
-// Package ring keeps the last output of an instance in two files of bounded
-// size: what is older than both is overwritten. One process appends, the
-// instance's init; any number of others read, without locks, by position in
-// the output.
+// Package ring keeps the last output of an instance in two files of bounded size,
+// of which the older is overwritten when both are full. The instance's init appends;
+// any number of processes read, without locks, by position in the output.
 //
-// A file begins with a header that tells its turn and the position of its
-// first byte. Frames follow: header, then data as the application wrote it.
-// The writer fills one file, then empties the other and goes on there; a
-// reader whose data was overwritten sees that by the turn and starts again.
+// A file begins with a header that holds its turn and the position of its first
+// byte. Frames follow: a header, then data as the application wrote it. The writer
+// fills one file, then empties the other and continues there. A reader whose data
+// was overwritten sees that by the turn and starts again.
 //
-// The Writer is linked into the init, so this package imports little, and
-// writing allocates nothing.
+// The Writer is linked into the init, so this package imports little, and writing
+// allocates nothing.
 package ring
 
 import "encoding/binary"

@@ -2,8 +2,7 @@ package ring
 
 import "io"
 
-// Tail returns the last most bytes of the output of a ring that nobody writes
-// any more.
+// Tail returns the last most bytes of the output of a ring whose writer has ended.
 func Tail(file0, file1 io.ReaderAt, most int) ([]byte, error) {
 	r := NewReader([2]io.ReaderAt{file0, file1})
 	newer, older, err := r.order()

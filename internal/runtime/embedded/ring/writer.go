@@ -9,7 +9,7 @@ import (
 // Writer appends to a ring. It is for one goroutine.
 //
 // Data that cannot be written (a full disk) is lost and leaves a gap in the
-// positions: the application must never wait for a reader, nor for space.
+// positions: the application must never wait for a reader or for space.
 type Writer struct {
 	fds  [2]int
 	size int64 // most bytes in a file
@@ -49,8 +49,8 @@ func (w *Writer) Append(n int, stderr bool, at int64) error {
 	if w.offset+int64(len(frame)) <= w.size {
 		err = w.put(frame)
 	}
-	// When a file is full, or the disk is, old output makes room for new: that
-	// of the other file first.
+	// When the file or the disk is full, old output makes room for new: first that
+	// of the other file.
 	for _, file := range [...]int{1 - w.current, w.current} {
 		if err == nil {
 			break

@@ -9,12 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unknown is the answer to system calls that the table does not know and to
-// those of another architecture (32-bit programs): as from a kernel without
-// them, so that libraries fall back to what they know.
+// unknown is the result of system calls that the table does not have and of those of
+// another architecture (32-bit programs): that of a kernel without them, so that
+// libraries fall back to older calls.
 const unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 
-// Where the kernel shows a filter what is called: struct seccomp_data, of a
+// Offsets in struct seccomp_data, which describes the call to the filter, on a
 // little-endian machine.
 const (
 	offsetNumber = 0
@@ -110,7 +110,7 @@ func (b *builder) rule(r rule) (target, error) {
 }
 
 // condition emits a comparison of a 64-bit argument and returns where it
-// begins. It goes on at yes or at no.
+// begins. It continues at yes or at no.
 func (b *builder) condition(c specs.LinuxSeccompArg, yes, no target) (target, error) {
 	if c.Index > 5 {
 		return 0, fmt.Errorf("the profile looks at argument %d of a system call", c.Index)

@@ -1,5 +1,5 @@
 // Package seccomp compiles the system call filter of instances: Docker's
-// default profile, made a little narrower, as a program for the kernel.
+// default profile, slightly narrower, as a program for the kernel.
 //
 // It compiles and explains filters; installing them is the init's task.
 package seccomp
@@ -16,9 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withheld are system calls that Docker's profile allows and this one does not:
-// to look into other processes takes a capability on App Runner's machines,
-// too.
+// withheld are system calls that Docker's profile allows and this one does not. On
+// App Runner's machines, too, inspecting other processes takes a capability.
 var withheld = []string{"ptrace", "process_vm_readv", "process_vm_writev"}
 
 // Default compiles the profile for this machine and for processes with these
@@ -85,8 +84,8 @@ func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) 
 		}
 	}
 	for number, r := range all {
-		// As with libseccomp, what is allowed whatever its arguments needs no
-		// look at them.
+		// As in libseccomp: what is allowed with any arguments needs no check of
+		// them.
 		if r.otherwise == unix.SECCOMP_RET_ALLOW {
 			r.alternatives = slices.DeleteFunc(r.alternatives, func(a alternative) bool { return a.result == r.otherwise })
 			all[number] = r

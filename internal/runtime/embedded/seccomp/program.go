@@ -28,7 +28,7 @@ func (p Program) Bytes() []byte {
 type target int
 
 // builder emits a program from its end to its beginning. The kernel's jumps
-// only go forward, so whatever is jumped to has been emitted already.
+// only go forward, so a jump's target has been emitted before it.
 type builder struct {
 	reversed []unix.SockFilter
 	returns  map[uint32]target
@@ -45,8 +45,8 @@ func (b *builder) push(i unix.SockFilter) target {
 // distance is how many instructions a jump emitted now has to skip.
 func (b *builder) distance(to target) int { return int(b.here() - to) }
 
-// ret returns a place that ends the filter with a result. Places are shared
-// while a jump reaches them.
+// ret returns a place that ends the filter with a result. Places are shared while
+// they are within the range of a jump.
 func (b *builder) ret(result uint32) target {
 	const near = 200
 	if at, ok := b.returns[result]; ok && b.distance(at) < near {
@@ -59,13 +59,13 @@ func (b *builder) ret(result uint32) target {
 	return b.returns[result]
 }
 
-// emit emits an instruction that goes on at next.
+// emit emits an instruction that continues at next.
 func (b *builder) emit(code uint16, k uint32, next target) target {
 	b.reach(next)
 	return b.push(unix.SockFilter{Code: code, K: k})
 }
 
-// load emits the loading of a word of the call's description.
+// load emits the load of a word of the call's description.
 func (b *builder) load(offset uint32, next target) target {
 	return b.emit(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, offset, next)
 }
@@ -77,11 +77,11 @@ func (b *builder) reach(next target) {
 	}
 }
 
-// branch emits a comparison of the accumulator that goes on at yes or at no.
+// branch emits a comparison of the accumulator that continues at yes or at no.
 func (b *builder) branch(compare uint16, k uint32, yes, no target) target {
 	const farthest = 255 // what a conditional jump can skip
-	// A jump that is too far goes by way of another, emitted first. The one
-	// for no comes second and so makes yes a step farther: hence the margin.
+	// A jump that is too far goes through another, emitted first. The one for no
+	// is emitted second and moves yes one instruction away: hence the margin.
 	if b.distance(yes) > farthest-1 {
 		yes = b.push(unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JA, K: uint32(b.distance(yes))})
 	}
