@@ -19,7 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// nested compiles a program of the module in testdata/otlp, which alone depends on
+// nested compiles a program of the module in testdata/otlp, the only one that depends on
 // OpenTelemetry's SDK and gRPC. The test is skipped where they can't be downloaded.
 func nested(t *testing.T, name string) string {
 	t.Helper()

@@ -3,8 +3,8 @@
 // samples of them when /metrics is read. Counter and Histogram are sources for
 // parts without a form of their own.
 //
-// It knows the text format's library and nothing of ours: every package may
-// import it. The daemon registers the sources and serves the handler.
+// It imports the text format's library and no package of Slipway, so every package
+// may import it. The daemon registers the sources and serves the handler.
 package metrics
 
 import (

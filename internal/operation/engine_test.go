@@ -294,7 +294,7 @@ func TestCancelledRollbackIsTriedAgain(t *testing.T) {
 	})
 }
 
-// A cancelled operation that nobody has begun takes no step. It does not wait for
+// A cancelled operation that was never claimed takes no step. It does not wait for
 // a slot of the engine.
 func TestCancelBeforeTheBeginning(t *testing.T) {
 	var stepped, began atomic.Int32

@@ -81,7 +81,7 @@ func TestOpenReadsEveryForm(t *testing.T) {
 		{"saved and gzipped", gzipped(t, saved), "team/shop", "1.0"},
 		{"layout", imagetest.SaveLayout(t, img, ""), "layout", ""},
 		{"layout with a full name", imagetest.SaveLayout(t, img, "docker.io/library/shop:v2"), "shop", "v2"},
-		{"layout with a tag alone", imagetest.SaveLayout(t, img, "v3"), "layout", "v3"},
+		{"layout with only a tag", imagetest.SaveLayout(t, img, "v3"), "layout", "v3"},
 		{"archive", archiveOf(t, imagetest.SaveLayout(t, img, "shop:v4")), "shop", "v4"},
 		{"archive and gzipped", gzipped(t, archiveOf(t, imagetest.SaveLayout(t, img, ""))), "shop", ""},
 	} {
@@ -151,7 +151,7 @@ func TestOpenKeepsAllPlatforms(t *testing.T) {
 	}
 	foreign := imagefile.Image{Index: imagetest.Index(t, sample(t, imagetest.Options{Platform: "linux/" + other}))}
 	if _, err := foreign.Config(); err == nil || !strings.Contains(err.Error(), runtime.GOARCH) {
-		t.Errorf("config of an image for %s alone: %v", other, err)
+		t.Errorf("config of an image only for %s: %v", other, err)
 	}
 }
 

@@ -20,5 +20,5 @@
 //
 // The directory must not change meanwhile. Its files may be hostile: the package
 // opens no device or pipe and follows no symbolic link below the directory. It
-// imports nothing of ours. Drivers that implement runtime.Job call it.
+// imports no package of Slipway. Drivers that implement runtime.Job call it.
 package pack

@@ -127,7 +127,7 @@ func TestEntries(t *testing.T) {
 		{"the last entry of a name counts", []File{
 			Text("a", "1"), Text("a", "2"), Dir("d/", 0o700), Text("d/x", "x"), Dir("d/", 0o750), Dir("e/f/g/", 0o755), Text("e/f/g/h", ""), Text("e", "file"),
 		}, []string{`a 0644 0:0 file "2"`, "d 0750 0:0 dir", `d/x 0644 0:0 file "x"`, `e 0644 0:0 file "file"`}},
-		{"a replaced hard link leaves its other name alone", []File{Text("a", "1"), Hardlink("b", "a"), Text("b", "2")}, []string{
+		{"a replaced hard link does not change its other name", []File{Text("a", "1"), Hardlink("b", "a"), Text("b", "2")}, []string{
 			`a 0644 0:0 file "1"`, `b 0644 0:0 file "2"`,
 		}},
 		{"links in the way stay inside", []File{

@@ -59,7 +59,7 @@ func (r *reaper) run(ctx context.Context) error {
 	return nil
 }
 
-// add has a sandbox removed whose directory is in the trash. It does not wait.
+// add queues the removal of a sandbox whose directory is in the trash.
 func (r *reaper) add(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

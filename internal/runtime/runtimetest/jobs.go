@@ -401,7 +401,7 @@ func testJobRestart(b *jobFixture) {
 	}
 	list, err := b.driver.List(b.ctx)
 	if err != nil || len(list) != 1 || list[0].ID != steady {
-		b.Errorf("after a restart List shows %+v, %v, want the instance alone", list, err)
+		b.Errorf("after a restart List shows %+v, %v, want only the instance", list, err)
 	}
 	b.serves(steady)
 	// It can be run again, as if it had never been.

@@ -163,7 +163,7 @@ func TestVersion1WithoutSwapAccounting(t *testing.T) {
 		t.Error(err)
 	}
 	if !s.Has(cgroup.Memory) || s.Has(cgroup.CPU) || s.Has(cgroup.Pids) {
-		t.Error("the machine has memory limits alone")
+		t.Error("the machine has only memory limits")
 	}
 }
 

@@ -56,7 +56,7 @@ func TestAlongsideIPTables(t *testing.T) {
 	}
 }
 
-// TestAlongsideOthers has a chain that is not iptables': it is left alone, and
+// TestAlongsideOthers has a chain that is not iptables': it is not changed, and
 // its owner told.
 func TestAlongsideOthers(t *testing.T) {
 	newTestHost(t)

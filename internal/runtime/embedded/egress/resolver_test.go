@@ -38,7 +38,7 @@ func TestHostResolvers(t *testing.T) {
 			upstream: []string{"127.0.0.1:53"}, file: "nameserver 198.18.0.1\n",
 		},
 		{
-			name: "IPv6 alone", conf: "nameserver 2001:db8::53\n", systemd: "-",
+			name: "only IPv6", conf: "nameserver 2001:db8::53\n", systemd: "-",
 			upstream: []string{"[2001:db8::53]:53"}, file: "nameserver 198.18.0.1\n",
 		},
 		{
