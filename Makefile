@@ -51,7 +51,7 @@ unit: init
 e2e: build ## the real binary with real clients (as root)
 	$(GO) test -count=1 -p 3 -parallel 2 -timeout 20m ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
 
-fuzz: ## fuzz the parsers that unauthenticated clients reach, 40 seconds each
+fuzz: ## fuzz the parsers that strangers reach, 40 seconds each
 	scripts/fuzz $(or $(FUZZTIME),40s) $(FUZZ)
 
 lint: ## vet, staticcheck, gofumpt and a tidy go.mod

@@ -188,33 +188,44 @@ func (p *parser) replaceIn(n *yaml.Node, word, with string) *Fix {
 	return &Fix{Title: "write " + with, Edits: []Edit{{Start: from + at, End: from + at + len(word), Text: with}}}
 }
 
-// installs are commands that put files outside /app, which the revised build copies
-// to the image that runs and drops all else.
-var installs = []struct {
-	form, kept *regexp.Regexp // kept: what makes the files stay, in the command or the build's variables
-	what       string
-}{
+// install is a kind of command that puts files outside /app, which the revised build
+// copies to the image that runs and drops all else.
+type install struct {
+	form *regexp.Regexp // of one simple command; the rest are its arguments
+	kept *regexp.Regexp // what makes the files stay after all; nil for nothing
+	what string
+}
+
+var installs = []install{
 	{
-		regexp.MustCompile(`(?:^|&&|;|\|)\s*(?:sudo\s+)?(?:python3?(?:\.[0-9]+)?\s+-m\s+)?pip3?(?:\.[0-9]+)?\s+(?:[-\w=]+\s+)*?install\b`),
-		regexp.MustCompile(`(?:\s-t\b|\s-t\S|--target|--prefix|--root\b|--user\b.*|\bdownload\b|venv|virtualenv|activate|install\s+(?:--upgrade|-U)\s+pip3?\s*$|install\s+pip3?\s+(?:--upgrade|-U)\s*$)`),
+		regexp.MustCompile(`^(?:sudo\s+)?(?:python3?(?:\.[0-9]+)?\s+-m\s+)?pip3?(?:\.[0-9]+)?\s+(?:-[-\w=]+\s+)*install\b`),
+		regexp.MustCompile(`\s-t(?:\s|[./\w])|--target|--prefix|--root\b`),
 		"packages go to the build image's site-packages",
 	},
 	{
-		regexp.MustCompile(`(?:^|&&|;)\s*(?:poetry\s+install|pipenv\s+(?:install|sync)|uv\s+pip\s+install\s+.*--system)\b`),
-		regexp.MustCompile(`(?i)in-project|PIPENV_VENV_IN_PROJECT|virtualenvs\.create true`),
+		regexp.MustCompile(`^(?:poetry\s+install|pipenv\s+(?:install|sync)|uv\s+pip\s+install)\b`),
+		nil,
 		"packages go outside /app",
 	},
 	{
-		regexp.MustCompile(`(?:^|&&|;)\s*(?:sudo\s+)?(?:npm\s+(?:[-\w]+\s+)*?(?:install|i|add)\s+(?:.*\s)?(?:-g|--global|--location=global)\b|npm\s+(?:-g|--global)\s+(?:install|i|add)\b|yarn\s+global\s+add\b|pnpm\s+(?:add|install|i)\s+(?:.*\s)?(?:-g|--global)\b|corepack\s+enable\b)`),
+		regexp.MustCompile(`^(?:sudo\s+)?(?:(?:npm|pnpm)\s+(?:(?:-g|--global)\s+)?(?:install|i|add)\b|yarn\s+global\s+add\b)`),
 		regexp.MustCompile(`--prefix`),
 		"the program goes outside /app",
 	},
 	{
-		regexp.MustCompile(`(?:^|&&|;)\s*(?:sudo\s+)?(?:(?:yum|dnf|microdnf|apt-get|apt|apk|rpm)\s+(?:-\S+\s+)*(?:install|add|-i)\b|amazon-linux-extras\s+install\b)`),
+		regexp.MustCompile(`^(?:sudo\s+)?(?:(?:yum|dnf|microdnf|apt-get|apt|apk)\s+(?:-\S+\s+)*(?:install|add|groupinstall)\b|amazon-linux-extras\s+install\b)`),
 		nil,
 		"system packages go outside /app",
 	},
 }
+
+var (
+	globally = regexp.MustCompile(`(?:^|\s)(?:-g|--global|--location=global|global)(?:\s|$)`)
+	simpleBy = regexp.MustCompile(`\s*(?:&&|\|\||[;|\n])\s*`)
+	inVenv   = regexp.MustCompile(`venv|virtualenv|activate|in-project\s+true`)
+	// buildTools are packages that only builds need, unless the start command has them.
+	buildTools = regexp.MustCompile(`^(?:npm|yarn|pnpm|typescript|tsc|webpack|webpack-cli|vite|gulp|gulp-cli|grunt|grunt-cli|turbo|nx|lerna|node-gyp|rimraf|@angular/cli|@nestjs/cli|@vue/cli|pip3?|setuptools|wheel|build|poetry|poetry-core|pipenv|uv|virtualenv|cython|pytest|tox|black|flake8|ruff|mypy|gcc|gcc-c\+\+|g\+\+|make|cmake|git|tar|gzip|unzip|zip|xz|wget|curl|which|findutils|autoconf|automake|libtool|patch|build-essential|pkg-config|.*-dev(?:el)?|.*Development.*|Tools"?)(?:[=@<>~].*)?$`)
+)
 
 // dropped warns of installations that the revised build drops, unless pre-run repeats
 // them or nothing but the build needs them.
@@ -225,30 +236,73 @@ func (p *parser) dropped(c command) {
 	if slices.Contains(p.file.PreRun, c.text) || p.inProject(c.text) {
 		return
 	}
-	for _, in := range installs {
-		if !in.form.MatchString(c.text) || in.kept != nil && in.kept.MatchString(c.text) {
-			continue
+	for _, simple := range simpleBy.Split(c.text, -1) {
+		for _, in := range installs {
+			if p.lost(in, simple) {
+				p.report(c.node, Warning, CodeDropped, p.addPreRun(c), "what this installs is not in the image that runs: %s, and the build of %s keeps only /app. Repeat it in run.pre-run%s", in.what, p.runtime.Name, insideApp(p.runtime.Language))
+				return
+			}
 		}
-		if slices.ContainsFunc(p.file.PreRun, in.form.MatchString) {
-			return // the author knows, and installs what is needed
-		}
-		p.report(c.node, Warning, CodeDropped, p.addPreRun(c), "what this installs is not in the image that runs: %s, and the build of %s keeps only /app. Repeat it in run.pre-run%s", in.what, p.runtime.Name, insideApp(p.runtime.Language))
-		return
 	}
 }
 
-// inProject reports whether variables of the build make installations go below /app.
+// lost reports whether a simple command installs something that the running service
+// lacks.
+func (p *parser) lost(in install, simple string) bool {
+	verb := in.form.FindString(simple)
+	if verb == "" || in.kept != nil && in.kept.MatchString(simple) {
+		return false
+	}
+	node := strings.Contains(verb, "npm") || strings.Contains(verb, "yarn")
+	if node && !globally.MatchString(simple) {
+		return false // to node_modules
+	}
+	if strings.HasPrefix(verb, "uv") && !strings.Contains(simple, "--system") {
+		return false // to .venv
+	}
+	for _, repeated := range p.file.PreRun {
+		if slices.ContainsFunc(simpleBy.Split(repeated, -1), in.form.MatchString) {
+			return false // the author knows, and installs what is needed
+		}
+	}
+	needed := false
+	packages := 0
+	for word := range strings.FieldsSeq(simple[len(verb):]) {
+		if strings.HasPrefix(word, "-") {
+			needed = needed || word == "-r" || strings.HasPrefix(word, "--requirement")
+			continue
+		}
+		packages++
+		name, _, _ := strings.Cut(strings.Trim(word, `"'`), "@")
+		needed = needed || !buildTools.MatchString(word) || name != "" && strings.Contains(" "+p.file.Command+" ", " "+name+" ")
+	}
+	return needed || packages == 0
+}
+
+// inProject reports whether a virtual environment or variables of the build make
+// installations go below /app.
 func (p *parser) inProject(c string) bool {
+	if inVenv.MatchString(c) {
+		return true
+	}
+	for _, list := range [][]string{p.file.PreBuild, p.file.Build} {
+		for _, other := range list {
+			if strings.Contains(other, "virtualenvs.in-project true") || strings.Contains(other, "PIPENV_VENV_IN_PROJECT") {
+				return true
+			}
+		}
+	}
+	userBase := strings.Contains(c, "PYTHONUSERBASE=")
 	for _, v := range p.file.BuildEnv {
 		switch {
-		case v.Name == "PYTHONUSERBASE" && strings.Contains(c, "--user"),
-			v.Name == "PIP_TARGET", v.Name == "PIP_PREFIX", v.Name == "VIRTUAL_ENV",
+		case v.Name == "PIP_TARGET", v.Name == "PIP_PREFIX", v.Name == "VIRTUAL_ENV",
 			v.Name == "PIPENV_VENV_IN_PROJECT", v.Name == "POETRY_VIRTUALENVS_IN_PROJECT",
 			strings.EqualFold(v.Name, "npm_config_prefix"):
 			return true
 		}
+		userBase = userBase || v.Name == "PYTHONUSERBASE"
 	}
-	return false
+	return userBase && strings.Contains(c, "--user")
 }
 
 func insideApp(language string) string {

@@ -1,10 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // credential is a part of the source that looks like a live credential.
@@ -195,41 +198,78 @@ func merged(all []credential) []credential {
 	return out
 }
 
-// Redactor replaces what looks like a credential in texts for people.
-type Redactor struct{ hidden []string }
-
-const redacted = "[redacted]"
-
-// NewRedactor returns the redactor of a file's source.
-func NewRedactor(data []byte) *Redactor {
-	return newRedactor(newText(data), nil)
-}
-
-func newRedactor(t *text, found []credential) *Redactor {
-	if found == nil {
-		found = findCredentials(t)
+// isCredential reports whether a value is one that looks like a credential.
+func (p *parser) isCredential(n *yaml.Node) bool {
+	n = resolve(n)
+	if n == nil || n.Line < 1 {
+		return false
 	}
-	r := &Redactor{}
-	for _, c := range found {
-		for line := range strings.Lines(string(t.src[c.start:c.end])) {
-			r.hide(strings.TrimSpace(line))
+	at := p.text.offset(n.Line, n.Column)
+	for _, c := range p.credentials {
+		if c.start >= at && c.start <= at+len(n.Value)+2 && c.name == "" {
+			return true
 		}
 	}
-	return r
+	return false
 }
 
-func (r *Redactor) hide(s string) {
-	if len(s) < 4 || slices.Contains(r.hidden, s) {
-		return
+// reportCredentials warns of values that look like live credentials, by line and
+// name, never by value.
+func (p *parser) reportCredentials() {
+	for _, c := range p.credentials {
+		line, column := p.text.position(c.start)
+		name := c.name
+		if name == "" {
+			name = p.variableAt(line)
+		}
+		p.add(Finding{Line: line, Column: column, Severity: Warning, Code: CodeCredential, Message: p.credentialText(c, name, line)})
 	}
-	r.hidden = append(r.hidden, s)
-	slices.SortFunc(r.hidden, func(a, b string) int { return len(b) - len(a) })
 }
 
-// Redact returns s without credentials.
-func (r *Redactor) Redact(s string) string {
-	for _, h := range r.hidden {
-		s = strings.ReplaceAll(s, h, redacted)
+// credentialText says what to do about a credential.
+func (p *parser) credentialText(c credential, name string, line int) string {
+	what := c.what + " is here"
+	if c.what == "a credential" {
+		what = name + " holds what looks like a live credential"
+	} else if name != "" {
+		what = name + " holds " + strings.TrimPrefix(c.what, "")
 	}
-	return s
+	if strings.HasPrefix(strings.TrimSpace(p.text.line(line)), "#") {
+		return what + ", in a comment: everybody with the repository can read it. Remove it and replace it where it was issued"
+	}
+	if p.inBuild(line) {
+		return what + ": everybody with the repository can read it, and App Runner has no secrets for builds. Remove it from the file and replace it where it was issued, since the history keeps it; `slipway secret put " +
+			secretName(cmp.Or(name, "NAME")) + "` stores it for the running application"
+	}
+	variable := name
+	if !variableName.MatchString(variable) {
+		variable = "NAME"
+	}
+	return what + ": everybody with the repository can read it. Store it as a secret with `slipway secret put " + secretName(variable) +
+		"`, remove the variable here, and write under run.secrets `- {name: " + variable + ", value-from: ARN}` with the ARN that the command prints; replace the credential where it was issued, since the history keeps it"
+}
+
+// inBuild reports whether a line is in the section build.
+func (p *parser) inBuild(line int) bool {
+	e, ok := p.get("build")
+	return ok && !e.merged && line >= e.key.Line && line <= p.text.block(e.key.Line, e.key.Column-1, true)
+}
+
+// secretName is the name of a secret for a variable.
+func secretName(variable string) string {
+	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(variable))
+}
+
+// variableAt returns the name of the variable whose value is in a line; "" when that
+// isn't clear.
+func (p *parser) variableAt(line int) string {
+	for n := line; n > 0 && n >= line-2; n-- {
+		if m := nameLine.FindStringSubmatch(p.text.line(n)); m != nil {
+			return p.redactor.Redact(m[1])
+		}
+	}
+	if m := namedValue.FindStringSubmatch(p.text.line(line)); m != nil && p.redactor.Redact(m[1]) == m[1] && plain(m[1]) != "value" && m[1] == strings.ToUpper(m[1]) {
+		return m[1]
+	}
+	return ""
 }

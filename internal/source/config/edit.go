@@ -250,6 +250,10 @@ func (p *parser) move(path string, e entry, target string) *Fix {
 	old := e.key.Column - 1
 	body := p.text.shifted(first, last, old, 0)
 	body = name + body[keyTo-keyFrom:]
+	if above := p.text.commentAbove(first, old); above < first {
+		body = p.text.shifted(above, first-1, old, 0) + body
+		first = above
+	}
 	to, in := p.node(parent), 0
 	title := "move it to " + target
 	switch {

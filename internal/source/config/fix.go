@@ -2,14 +2,20 @@ package config
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v4"
 )
 
-// maxRounds bounds how often ApplyFixes reads its result again: a repair may show
-// further mistakes.
-const maxRounds = 100
+// maxWork bounds the bytes that ApplyFixes reads again, and maxTries how often: a
+// repair may show further mistakes, and some repairs are found not to help. Repairs
+// that do not touch each other are tried at once, so real files need two or three.
+const (
+	maxWork  = 2 << 20
+	maxTries = 1000
+
+	maxTogether = 200 // repairs that are tried at once
+)
 
 // Fixed is the result of ApplyFixes.
 type Fixed struct {
@@ -20,13 +26,20 @@ type Fixed struct {
 
 // ApplyFixes repairs a file until no fix is left that helps. Each repair is read again
 // before it is kept: it must remove its finding and add no error, unless the text
-// could not be read before. So the result is never worse than data, and repairing it
-// again changes nothing.
+// could not be read before. So the result is never worse than data. Repairing it again
+// changes nothing, but for texts with very many mistakes, which are repaired in part.
 func ApplyFixes(name string, data []byte) Fixed {
 	out := Fixed{Name: name, Data: data}
-	_, findings := Parse(name, data)
-	for range maxRounds {
-		next, ok := out.step(findings)
+	if len(data) > MaxSize {
+		return out
+	}
+	_, findings := parse(name, data)
+	for tries := min(maxTries, maxWork/(len(data)+1)+10); tries > 0; {
+		next, ok := out.all(findings)
+		tries--
+		if !ok {
+			next, ok = out.one(findings, &tries)
+		}
 		if !ok {
 			break
 		}
@@ -35,17 +48,71 @@ func ApplyFixes(name string, data []byte) Fixed {
 	return out
 }
 
-// step makes the first repair that helps, and returns the findings after it.
-func (out *Fixed) step(findings []Finding) ([]Finding, bool) {
+// all makes all repairs that do not touch each other at once, if all of them help, and
+// returns the findings after them.
+func (out *Fixed) all(findings []Finding) ([]Finding, bool) {
+	together := &Fix{}
+	var applied []Finding
+	errors := 0
 	for _, f := range findings {
-		if f.Fix == nil {
+		if f.Fix == nil || hides(f.Code) {
 			continue
 		}
+		if len(applied) == maxTogether {
+			break
+		}
+		next := sortEdits(&Fix{Edits: append(slices.Clone(together.Edits), f.Fix.Edits...)})
+		if next == nil && len(f.Fix.Edits) > 0 || touching(next) {
+			continue
+		}
+		if next != nil {
+			together.Edits = next.Edits
+		}
+		together.Name = cmp.Or(together.Name, f.Fix.Name)
+		applied = append(applied, f)
+		if f.Severity == Error {
+			errors++
+		}
+	}
+	if len(applied) < 2 {
+		return nil, false
+	}
+	name, data := together.apply(out.Name, out.Data)
+	_, after := parse(name, data)
+	if len(data) > MaxSize || mistakes(after) > mistakes(findings)-len(applied) || count(after, "", Error) > count(findings, "", Error)-errors {
+		return nil, false
+	}
+	out.Name, out.Data = name, data
+	out.Applied = append(out.Applied, applied...)
+	return after, true
+}
+
+// touching reports whether two edits of a fix insert at the same place, so that their
+// order would matter.
+func touching(f *Fix) bool {
+	if f == nil {
+		return false
+	}
+	for i := 1; i < len(f.Edits); i++ {
+		if f.Edits[i].Start == f.Edits[i-1].Start {
+			return true
+		}
+	}
+	return false
+}
+
+// one makes the first repair that helps, and returns the findings after it.
+func (out *Fixed) one(findings []Finding, tries *int) ([]Finding, bool) {
+	for _, f := range findings {
+		if f.Fix == nil || *tries <= 0 {
+			continue
+		}
+		*tries--
 		name, data := f.Fix.apply(out.Name, out.Data)
-		if len(data) > MaxSize && len(data) > len(out.Data) {
+		if len(data) > MaxSize {
 			continue
 		}
-		_, after := Parse(name, data)
+		_, after := parse(name, data)
 		if !better(findings, after, f) {
 			continue
 		}
@@ -91,7 +158,13 @@ func better(before, after []Finding, repaired Finding) bool {
 	}
 	errors, errorsBefore := count(after, "", Error), count(before, "", Error)
 	return count(after, repaired.Code, "") < count(before, repaired.Code, "") &&
-		(errors < errorsBefore || errors == errorsBefore && len(after) < len(before))
+		(errors < errorsBefore || errors == errorsBefore && mistakes(after) < mistakes(before))
+}
+
+// mistakes counts the findings but those that only say that something goes beyond App
+// Runner: a repair may show one.
+func mistakes(findings []Finding) int {
+	return len(findings) - count(findings, CodeRuntimeBeyond, "")
 }
 
 // hides reports whether a finding of a code keeps the rest of the file from being read.
@@ -112,179 +185,4 @@ func count(findings []Finding, code string, severity Severity) int {
 		}
 	}
 	return n
-}
-
-// repair looks for a change of a line that is no YAML, and of those before it, after
-// which the text can be read, or can be read further.
-func (p *parser) repair(body []byte, line, noticed int) *Fix {
-	if noticed < 1 {
-		return nil
-	}
-	shift := len(p.text.src) - len(body)
-	for _, n := range []int{line, line - 1, noticed} {
-		if n < 1 || n > p.text.lines() {
-			continue
-		}
-		old := p.text.line(n)
-		for _, c := range p.candidates(n) {
-			if c.line == old {
-				continue
-			}
-			start, end := p.text.start[n-1]-shift, p.text.end[n-1]-shift
-			changed := append(append(append([]byte{}, body[:start]...), c.line...), body[end:]...)
-			if helps(changed, noticed) {
-				return &Fix{Title: c.title, Edits: []Edit{{Start: start + shift, End: end + shift, Text: c.line}}}
-			}
-		}
-	}
-	return nil
-}
-
-// helps reports whether a text can be read, or at least beyond a line.
-func helps(body []byte, line int) bool {
-	_, err := loadYAML(body)
-	if err == nil {
-		return true
-	}
-	e, ok := asLoadError(err)
-	return ok && e.Mark.Line > line+1
-}
-
-type candidate struct{ title, line string }
-
-// candidates are lines to try in place of one that is no YAML.
-func (p *parser) candidates(n int) []candidate {
-	line := p.text.line(n)
-	var all []candidate
-	blank := line[:len(line)-len(strings.TrimLeft(line, " \t\u00a0"))]
-	rest := line[len(blank):]
-	if strings.ContainsAny(blank, "\t\u00a0") {
-		for _, by := range []string{"  ", "    ", "        "} {
-			all = append(all, candidate{"indent with blanks", strings.NewReplacer("\t", by, "\u00a0", " ").Replace(blank) + rest})
-		}
-		if strings.ContainsAny(blank, "\t") {
-			if before, ok := p.text.indent(n - 1); ok {
-				all = append(all, candidate{"indent with blanks", strings.Repeat(" ", before) + rest}, candidate{"indent with blanks", strings.Repeat(" ", before+2) + rest})
-			}
-		}
-	}
-	if m := noSpace.FindStringSubmatch(line); m != nil {
-		at := strings.IndexByte(line, ':') + 1
-		all = append(all, candidate{"add a blank after the colon", line[:at] + " " + line[at:]})
-	}
-	if word := strings.TrimSpace(line); cutKey.MatchString(line) && knownKey(word) {
-		all = append(all, candidate{"add the colon", strings.TrimRight(line, " ") + ":"})
-	}
-	if m := knownSpot.FindStringSubmatch(line); m != nil {
-		all = append(all, candidate{"begin it in the first column", strings.TrimLeft(line, " ")})
-	}
-	all = append(all, quotedCandidates(line)...)
-	if before := n - 1; rest != "" && rest[0] != '#' && len(blank) > 0 {
-		for ; before > 0; before-- {
-			in, ok := p.text.indent(before)
-			if !ok {
-				continue
-			}
-			if d := in - len(blank); d >= -1 && d <= 1 && d != 0 {
-				all = append(all, candidate{"indent it as the line above", strings.Repeat(" ", in) + rest})
-			}
-			break
-		}
-	}
-	return all
-}
-
-// quotedCandidates puts the value of a line in quotes.
-func quotedCandidates(line string) []candidate {
-	const title = "put the value in quotes"
-	var all []candidate
-	quote := func(head, value string) {
-		value = strings.TrimRight(value, " ")
-		for _, mark := range []string{`"`, "'"} { // a quote that was forgotten at the end
-			if strings.HasPrefix(value, mark) && strings.Count(value, mark)%2 == 1 {
-				all = append(all, candidate{"close the quote", head + value + mark})
-			}
-		}
-		if value == "" || strings.HasPrefix(value, "|") || strings.HasPrefix(value, ">") || strings.HasPrefix(value, "#") {
-			return
-		}
-		all = append(all, candidate{title, head + "'" + strings.ReplaceAll(value, "'", "''") + "'"})
-	}
-	if m := keyForm.FindStringSubmatch(line); m != nil && len(m[0]) < len(line) {
-		head := line[:len(m[0])]
-		rest := strings.TrimLeft(line[len(head):], " ")
-		quote(line[:len(line)-len(rest)], rest)
-	}
-	trimmed := strings.TrimLeft(line, " ")
-	if rest, ok := strings.CutPrefix(trimmed, "- "); ok {
-		rest = strings.TrimLeft(rest, " ")
-		quote(line[:len(line)-len(rest)], rest)
-	}
-	return all
-}
-
-// isCredential reports whether a value is one that looks like a credential.
-func (p *parser) isCredential(n *yaml.Node) bool {
-	n = resolve(n)
-	if n == nil || n.Line < 1 {
-		return false
-	}
-	at := p.text.offset(n.Line, n.Column)
-	for _, c := range p.credentials {
-		if c.start >= at && c.start <= at+len(n.Value)+2 && c.name == "" {
-			return true
-		}
-	}
-	return false
-}
-
-// reportCredentials warns of values that look like live credentials, by line and
-// name, never by value.
-func (p *parser) reportCredentials() {
-	for _, c := range p.credentials {
-		line, column := p.text.position(c.start)
-		name := c.name
-		if name == "" {
-			name = p.variableAt(line)
-		}
-		p.add(Finding{Line: line, Column: column, Severity: Warning, Code: CodeCredential, Message: p.credentialText(c, name, line)})
-	}
-}
-
-// credentialText says what to do about a credential.
-func (p *parser) credentialText(c credential, name string, line int) string {
-	what := c.what + " is here"
-	if c.what == "a credential" {
-		what = name + " holds what looks like a live credential"
-	} else if name != "" {
-		what = name + " holds " + strings.TrimPrefix(c.what, "")
-	}
-	if strings.HasPrefix(strings.TrimSpace(p.text.line(line)), "#") {
-		return what + ", in a comment: everybody with the repository can read it. Remove it and replace it where it was issued"
-	}
-	variable := name
-	if !variableName.MatchString(variable) {
-		variable = "NAME"
-	}
-	return what + ": everybody with the repository can read it. Store it as a secret with `slipway secret put " + secretName(variable) +
-		"`, remove the variable here, and write under run.secrets `- {name: " + variable + ", value-from: ARN}` with the ARN that the command prints; replace the credential where it was issued, since the history keeps it"
-}
-
-// secretName is the name of a secret for a variable.
-func secretName(variable string) string {
-	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(variable))
-}
-
-// variableAt returns the name of the variable whose value is in a line; "" when that
-// isn't clear.
-func (p *parser) variableAt(line int) string {
-	for n := line; n > 0 && n >= line-2; n-- {
-		if m := nameLine.FindStringSubmatch(p.text.line(n)); m != nil {
-			return p.redactor.Redact(m[1])
-		}
-	}
-	if m := namedValue.FindStringSubmatch(p.text.line(line)); m != nil && p.redactor.Redact(m[1]) == m[1] && plain(m[1]) != "value" && m[1] == strings.ToUpper(m[1]) {
-		return m[1]
-	}
-	return ""
 }

@@ -82,9 +82,9 @@ func (p *parser) encoding() bool {
 	}
 	for i := 0; i < len(src); {
 		r, n := utf8.DecodeRune(src[i:])
-		line, column := p.text.position(i)
 		switch {
 		case r == utf8.RuneError && n == 1:
+			line, column := p.text.position(i)
 			p.add(Finding{Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: fmt.Sprintf("the byte 0x%02X is not UTF-8; save the file as UTF-8", src[i])})
 			return false
 		case r == 0 || r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f || r >= 0x80 && r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff:
@@ -92,6 +92,7 @@ func (p *parser) encoding() bool {
 				p.whole(Error, CodeOtherFormat, "this is %s; %s", what, plainShape)
 				return false
 			}
+			line, column := p.text.position(i)
 			p.add(Finding{Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: fmt.Sprintf("the control character U+%04X can't be in a YAML file", r),
 				Fix: &Fix{Title: "remove it", Edits: []Edit{{Start: i, End: i + n}}}})
 			return false

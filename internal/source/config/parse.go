@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	pathpkg "path"
 	"regexp"
@@ -23,6 +24,12 @@ const maxEntries = 2000
 // holds what could be read. Parse never fails otherwise, whatever data holds, and its
 // work is bounded by MaxSize.
 func Parse(name string, data []byte) (File, []Finding) {
+	file, findings := parse(name, data)
+	return file, bounded(findings)
+}
+
+// parse is Parse with all findings.
+func parse(name string, data []byte) (File, []Finding) {
 	p := &parser{text: newText(data), objects: map[string]*object{}, excused: map[string]bool{}}
 	p.fileName(name)
 	if len(data) > MaxSize {
@@ -36,7 +43,8 @@ func Parse(name string, data []byte) (File, []Finding) {
 		p.read()
 	}
 	p.reportCredentials()
-	return p.file, p.finish()
+	slices.SortStableFunc(p.findings, func(a, b Finding) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return p.file, p.findings
 }
 
 // parser holds the state of one Parse.
@@ -100,25 +108,20 @@ func (p *parser) quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// finish orders the findings and bounds them.
-func (p *parser) finish() []Finding {
-	slices.SortStableFunc(p.findings, func(a, b Finding) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
-	})
-	if len(p.findings) > maxFindings {
-		more := p.findings[maxFindings:]
-		severity := Warning
-		if HasErrors(more) {
-			severity = Error
-		}
-		first := more[0]
-		p.findings = append(p.findings[:maxFindings:maxFindings], Finding{Line: first.Line, Column: first.Column, Severity: severity, Code: CodeTooMany,
-			Message: fmt.Sprintf("%d further findings are left out", len(more))})
+// bounded leaves out what is above maxFindings, and says so.
+func bounded(findings []Finding) []Finding {
+	if len(findings) <= maxFindings {
+		return findings
 	}
-	return p.findings
+	more := findings[maxFindings:]
+	severity := Warning
+	if HasErrors(more) {
+		severity = Error
+	}
+	return append(findings[:maxFindings:maxFindings], Finding{
+		Line: more[0].Line, Column: more[0].Column, Severity: severity, Code: CodeTooMany,
+		Message: fmt.Sprintf("%d further findings are left out", len(more)),
+	})
 }
 
 var nearName = regexp.MustCompile(`(?i)^\.?app[-_. ]?runner(?:[-_.]?(?:config|configuration))?(?:\.[a-z0-9_-]+)?\.(?:ya?ml|json)(?:\.[a-z0-9]+)?$|^\.?app[-_ ]?runner$`)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -85,10 +86,8 @@ func (t *text) offset(line, column int) int {
 
 // position is the reverse of offset.
 func (t *text) position(offset int) (line, column int) {
-	line = 1
-	for line < len(t.start) && t.start[line] <= offset {
-		line++
-	}
+	line, _ = slices.BinarySearch(t.start, offset+1)
+	line = max(line, 1)
 	return line, utf8.RuneCount(t.src[min(t.start[line-1], offset):offset]) + 1
 }
 
@@ -181,6 +180,16 @@ func (t *text) block(first, indent int, key bool) (last int) {
 		last = n
 	}
 	return last
+}
+
+// commentAbove returns the first of the lines directly above line n that are comments
+// with its indentation: they are about what follows. It returns n for none.
+func (t *text) commentAbove(n, indent int) int {
+	prefix := strings.Repeat(" ", indent) + "#"
+	for n > 1 && strings.HasPrefix(t.line(n-1), prefix) {
+		n--
+	}
+	return n
 }
 
 // shifted returns the lines from first to last with their indentation changed from

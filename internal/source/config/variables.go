@@ -1,7 +1,7 @@
 package config
 
 import (
-	"fmt"
+	"cmp"
 	"regexp"
 	"strconv"
 	"strings"
@@ -248,20 +248,38 @@ func (p *parser) withoutPort(e entry, all []Variable) []Variable {
 		}
 		item, in := p.itemNamed(e, "PORT")
 		fix := p.removeItem(item, in, "remove it")
+		if p.file.Port == 0 && validPort(v.Value) && v.Value != strconv.Itoa(DefaultPort) {
+			p.file.Port, _ = strconv.Atoi(v.Value)
+			p.report(cmp.Or(item, e.key), Warning, CodePortVariable, p.portInstead(fix, v.Value), "run.env has PORT, which App Runner sets itself to run.network.port and refuses as a variable; %s is taken for run.network.port, write it there", v.Value)
+			continue
+		}
 		advice := "remove it"
 		if v.Value != strconv.Itoa(port) {
 			advice = "to listen on another port, set run.network.port"
-			if n, err := strconv.Atoi(v.Value); err == nil && n > 0 && n < 65536 && p.file.Port == 0 {
-				advice = fmt.Sprintf("to listen on %d, set run.network.port: %d", n, n)
-			}
 		}
-		where := item
-		if where == nil {
-			where = e.key
-		}
-		p.report(where, Warning, CodePortVariable, fix, "run.env has PORT, which App Runner sets itself to run.network.port, here %d, and refuses as a variable; %s", port, advice)
+		p.report(cmp.Or(item, e.key), Warning, CodePortVariable, fix, "run.env has PORT, which App Runner sets itself to run.network.port, here %d, and refuses as a variable; %s", port, advice)
 	}
 	return kept
+}
+
+// portInstead removes the variable PORT and sets run.network.port.
+func (p *parser) portInstead(remove *Fix, port string) *Fix {
+	if remove == nil {
+		return nil
+	}
+	add := p.addKey("run.network", "port: "+port)
+	if _, there := p.get("run.network"); !there {
+		add = p.addKey("run", "network:", "  port: "+port)
+	}
+	if add == nil {
+		return nil
+	}
+	cut, lines := remove.Edits[0], add.Edits[0]
+	edits := []Edit{cut, lines}
+	if lines.Start == cut.End { // the entry is the last of the file
+		edits = []Edit{{Start: cut.Start, End: cut.End, Text: strings.TrimPrefix(lines.Text, p.text.nl)}}
+	}
+	return sortEdits(&Fix{Title: "set run.network.port in its place", Edits: edits})
 }
 
 // itemNamed returns the item of a list of variables with a name.
