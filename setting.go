@@ -14,7 +14,7 @@ type Settings struct{}
 type Effect string
 
 const (
-	EffectAtOnce     Effect = "at once"                  // whoever acts on it reads the tag
+	EffectAtOnce     Effect = "at once"                  // its reader looks at the tag each time
 	EffectDeployment Effect = "with the next deployment" // it is part of the release
 )
 

@@ -89,7 +89,7 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 	return took, nil
 }
 
-// stop stops the process; instances go on running.
+// stop stops the process; instances keep running.
 func (s *server) stop() error {
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 )
 
 // The secrets in an operation's state are the release's as they are. Those that
-// commit d9e5626 sealed for the operation are sealed anew for the release.
+// commit d9e5626 sealed for the operation are sealed again for the release.
 func TestTakeSecrets(t *testing.T) {
 	t.Parallel()
 	st, err := store.Open(t.Context(), ":memory:")

@@ -54,7 +54,7 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 
 // takeSecrets removes the secrets from the state and returns them, sealed for the
 // release. Earlier versions sealed them for the operation first: an operation that
-// one of them began is sealed anew.
+// one of them began is sealed again.
 func (p *Plans) takeSecrets(op *slipway.Operation, st *state, release string) ([]byte, error) {
 	sealed, owner := st.Secrets, st.SealedFor
 	st.Secrets, st.SealedFor = nil, ""

@@ -79,7 +79,7 @@ var imports = map[string][]string{
 	"image":           {"image/pack"},
 	"image/imagetest": {},
 
-	// Layers from directories, for whoever makes directories: drivers do.
+	// Layers from directories, such as those that a driver's jobs leave.
 	"image/pack": {},
 	"registry":   {"image"},
 

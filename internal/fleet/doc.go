@@ -2,7 +2,7 @@
 // and stops instances, and writes what it observes.
 //
 // It is the only part of Slipway that starts or stops an instance, and the only
-// writer of instance rows. Operations and the scaler write what is wanted
+// writer of instance rows. Operations and the scaler write the desired state
 // (Release.Desired and Size); the driver's List returns what exists. A pure
 // function, plan, decides what to do; the rest of the package gathers its inputs
 // and carries out its actions. The fleet keeps no state that a new process could

@@ -26,7 +26,7 @@ type Progress struct {
 
 // Pull makes the image that ref names completely present and returns it with
 // the digest of its manifest for the store's platform. Each call resolves ref
-// anew; the digest stays valid.
+// again; the digest stays valid.
 //
 // References to this server's registry, among them every
 // <account>.dkr.ecr.<region>.amazonaws.com/..., are looked up there. References

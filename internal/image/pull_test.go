@@ -137,7 +137,7 @@ func TestPullTogether(t *testing.T) {
 	}
 }
 
-// A pull that waits for another's download goes on when the other is cancelled.
+// A pull that waits for another's download continues when the other is cancelled.
 func TestPullSurvivesAnotherCancel(t *testing.T) {
 	t.Parallel()
 	s, up := open(t), newUpstream(t)

@@ -48,7 +48,7 @@ func (u *Upload) Digest() string { return "sha256:" + hex.EncodeToString(u.sum.S
 
 // Append writes what r yields to the end of the upload and returns the number
 // of bytes written. It does so after an error of reading or writing, too: the
-// upload can go on from Size. The file is open only during the call, so that
+// upload can continue from Size. The file is open only during the call, so that
 // idle uploads cost no descriptor.
 func (u *Upload) Append(ctx context.Context, r io.Reader) (int64, error) {
 	f, err := os.OpenFile(u.path, os.O_WRONLY, 0)

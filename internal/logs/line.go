@@ -24,10 +24,10 @@ type Line struct {
 	Stream  string // name of its stream; set by Read, ignored by Append
 	At      time.Time
 	Kind    Kind
-	Partial bool   // the text goes on in the stream's next line of this kind
+	Partial bool   // the text continues in the stream's next line of this kind
 	Text    string // any bytes but a newline, at most MaxLine
 
-	// Next is the position in the instance's output at which to go on after
+	// Next is the position in the instance's output at which to continue after
 	// this line. Pending is how many bytes before Next an unfinished line of
 	// the other kind had begun; 0 when none had.
 	Next, Pending int64

@@ -6,8 +6,8 @@
 // for each kind of operation (see internal/deploy). A step either edits rows,
 // exactly once, in the transaction of its checkpoint; or works outside the
 // database, at least once; or waits until rows meet a condition. No step starts
-// or stops an instance: steps edit what is wanted and wait for what is
-// observed, and reconcilers bring the two together. A rollback is therefore one
+// or stops an instance: steps edit the desired state and wait for the observed
+// state, and reconcilers bring the two together. A rollback is therefore one
 // more edit, and there are no compensations.
 //
 // Anybody may cancel an operation through its row. The engine reads the request in

@@ -38,7 +38,7 @@ type Driver interface {
 	// Remove stops the instance (stop signal, then after grace SIGKILL to all
 	// of it) and forgets it with everything it had. An unknown id is success.
 	// When Remove returns nil, no process of it lives; the rest of the
-	// clean-up may go on in the background and survives a restart.
+	// clean-up may continue in the background and survives a restart.
 	Remove(ctx context.Context, id string, grace time.Duration) error
 
 	// List returns every instance of this driver, dead or alive, and never one
@@ -46,7 +46,7 @@ type Driver interface {
 	List(ctx context.Context) ([]Observed, error)
 
 	// Output returns what the instance wrote from position from on, oldest
-	// first, at most about 1 MiB a call, and the position to go on from. It
+	// first, at most about 1 MiB a call, and the position to continue from. It
 	// does not wait for more. Output that was overwritten before it was read
 	// shows as a gap: the first chunk's Pos is then larger than from.
 	Output(ctx context.Context, id string, from int64) (chunks []Chunk, next int64, err error)

@@ -12,7 +12,7 @@ import (
 type Update func(ctx context.Context, f func(*store.Tx) error) error
 
 // Rotate replaces the master key, wraps every data key with the new one and
-// makes a new data key, which seals from now on. Sealing and opening go on
+// makes a new data key, which seals from now on. Sealing and opening continue
 // during a rotation.
 //
 // It may be interrupted at any point. First the file gets the new key beside

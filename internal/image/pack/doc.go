@@ -2,8 +2,8 @@
 // tar of an image's layer: the inverse of package unpack.
 //
 // The tar depends only on the directory, so that it need not be kept: its
-// digest identifies the layer (the diff id), and whoever needs the bytes makes
-// them again.
+// digest identifies the layer (the diff id), and its bytes are made again when they
+// are needed.
 //
 //   - Entries come in the order of their names, a directory before what is in it.
 //     The root directory has no entry.

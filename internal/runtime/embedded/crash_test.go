@@ -294,7 +294,7 @@ func isZombie(pid int) bool {
 
 // TestKilledOften kills daemons at random moments while they start and remove
 // instances. Each time the next driver must find a state that it understands,
-// with nothing started twice, and be able to bring it to what is wanted.
+// with nothing started twice, and be able to bring it to the desired state.
 func TestKilledOften(t *testing.T) {
 	needRoot(t)
 	t.Parallel()

@@ -40,7 +40,7 @@ type Egress interface {
 	// of these names. It fails for names that it does not know.
 	Confine(ctx context.Context, sandbox string, networks []string) (egress.Link, error)
 
-	// Detach takes back what Attach gave. The namespace may be gone.
+	// Detach undoes Attach. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error
 
 	// Sweep detaches all sandboxes but those to keep. Each of these is given with

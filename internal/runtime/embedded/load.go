@@ -155,7 +155,7 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 		d.recordExit(in, reasonRestart)
 		return s, nil
 	}
-	// An instance that cannot be traced goes on serving.
+	// An instance that cannot be traced keeps serving.
 	if err := d.collect(in, in.process.netns); err != nil {
 		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
 	}

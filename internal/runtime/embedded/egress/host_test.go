@@ -191,7 +191,7 @@ func serveDNS(t testing.TB, udp net.PacketConn, tcp net.Listener, h dns.HandlerF
 	}
 }
 
-// serveTCP greets whoever connects with the peer's address, and counts them.
+// serveTCP greets each client with the peer's address, and counts them.
 func serveTCP(t testing.TB, l net.Listener) *atomic.Int64 {
 	var n atomic.Int64
 	ended := make(chan struct{})

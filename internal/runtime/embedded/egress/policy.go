@@ -280,7 +280,7 @@ func intervals(prefixes []netip.Prefix) []nftables.SetElement {
 			continue // within the one before
 		}
 		if i > 0 && start.Compare(end) <= 0 {
-			elements = elements[:len(elements)-1] // goes on from the one before
+			elements = elements[:len(elements)-1] // continues the one before
 		} else {
 			elements = append(elements, nftables.SetElement{Key: start.AsSlice()})
 		}

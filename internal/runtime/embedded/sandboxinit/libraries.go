@@ -34,7 +34,7 @@ func findLibraries() (*libraries, error) {
 	return &libraries{loader: loader, dirs: mappedDirs(string(maps), program)}, nil
 }
 
-// mappedDirs returns the directories of the files in a /proc/<pid>/maps, but for
+// mappedDirs returns the directories of the files in a /proc/<pid>/maps, except
 // that of the program itself.
 func mappedDirs(maps, program string) (dirs []string) {
 	seen := map[string]bool{}
