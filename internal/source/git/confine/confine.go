@@ -79,8 +79,14 @@ const (
 
 // Run runs the program to its end. When ctx ends it kills the program with all
 // processes that it has started. A program that ran and failed is an
-// *exec.ExitError.
+// *exec.ExitError. An error of Stdout ends the run, too, and is returned: the program
+// is the first of its namespace, so a broken pipe alone would not end it.
 func (c Command) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if c.Stdout != nil {
+		c.Stdout = output{c.Stdout, cancel}
+	}
 	mine, its, err := socketPair()
 	if err != nil {
 		return err
@@ -118,6 +124,20 @@ func (c Command) Run(ctx context.Context) error {
 		return failed
 	}
 	return err
+}
+
+// output ends the run when it cannot be written.
+type output struct {
+	io.Writer
+	end context.CancelCauseFunc
+}
+
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if err != nil {
+		o.end(err)
+	}
+	return n, err
 }
 
 // attributes of the process: its namespaces, and for a caller who is not root a

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -24,8 +23,8 @@ type HTTPS struct {
 
 // Options of a server by https.
 type Options struct {
-	Token  string // password of basic authentication, or bearer token; "": none wanted
-	Config string // of git's server, as "key=value" lines
+	Token       string // password of basic authentication, or bearer token; "": none wanted
+	OldProtocol bool   // speak only version 0, which gives commits only at references
 
 	// Before answers a request in place of git, if it returns true.
 	Before func(w http.ResponseWriter, r *http.Request) bool
@@ -39,13 +38,7 @@ func ServeHTTPS(t testing.TB, root string, o Options) *HTTPS {
 		t.Skip("git is not installed")
 	}
 	config := filepath.Join(t.TempDir(), "gitconfig")
-	settings := "[safe]\n\tdirectory = *\n"
-	for line := range strings.Lines(o.Config) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		section, name, _ := strings.Cut(key, ".")
-		settings += "[" + section + "]\n\t" + name + " = " + value + "\n"
-	}
-	if err := os.WriteFile(config, []byte(settings), 0o644); err != nil {
+	if err := os.WriteFile(config, []byte("[safe]\n\tdirectory = *\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	backend := &cgi.Handler{
@@ -67,7 +60,7 @@ func ServeHTTPS(t testing.TB, root string, o Options) *HTTPS {
 			http.Error(w, "a token is needed", http.StatusUnauthorized)
 			return
 		}
-		if protocol := r.Header.Get("Git-Protocol"); protocol != "" {
+		if protocol := r.Header.Get("Git-Protocol"); protocol != "" && !o.OldProtocol {
 			with := *backend
 			with.Env = append(backend.Env[:len(backend.Env):len(backend.Env)], "GIT_PROTOCOL="+protocol)
 			with.ServeHTTP(w, r)
