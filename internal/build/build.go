@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -72,15 +71,8 @@ type Config struct {
 	Way Way
 }
 
-// Way is how builds reach the outside: the operator's settings for all builds. None of
-// it is in an image.
-type Way struct {
-	Env      []config.Variable // for each command
-	Proxy    string            // URL, for HTTP and HTTPS; "" for none
-	NoProxy  string            // hosts, as in the variable NO_PROXY
-	CAFile   string            // bundle of certificates (PEM) that replaces the image's; "" for none
-	Networks []string          // see slipway.Workload
-}
+// Way is how builds reach package registries.
+type Way = step.Way
 
 // Limits bound each stage of a build. Zero values mean the defaults.
 type Limits struct {
@@ -322,19 +314,4 @@ func (l Limits) or(other Limits) Limits {
 		CPU: cmp.Or(l.CPU, other.CPU), Memory: cmp.Or(l.Memory, other.Memory), Pids: cmp.Or(l.Pids, other.Pids),
 		Disk: cmp.Or(l.Disk, other.Disk), Output: cmp.Or(l.Output, other.Output), Time: cmp.Or(l.Time, other.Time),
 	}
-}
-
-// environment joins variables: of one name the last one counts, at the place of the
-// first.
-func environment(lists ...[]config.Variable) []string {
-	var env []string
-	for _, v := range slices.Concat(lists...) {
-		i := slices.IndexFunc(env, func(e string) bool { return strings.HasPrefix(e, v.Name+"=") })
-		if i < 0 {
-			env = append(env, v.Name+"="+v.Value)
-		} else {
-			env[i] = v.Name + "=" + v.Value
-		}
-	}
-	return env
 }

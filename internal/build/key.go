@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
@@ -35,7 +36,7 @@ func (b *Builder) key(r Request, rt runtimes.Runtime) string {
 		Form: 1, Builder: b.cfg.Version, Source: r.SourceID, SourceDirectory: r.dir(),
 		Runtime: rt.Image, RuntimeEnv: rt.Env, Mode: r.Mode,
 		PreBuild: r.File.PreBuild, Build: r.File.Build, PostBuild: r.File.PostBuild, PreRun: r.File.PreRun,
-		Env: environment(r.Env, r.File.BuildEnv),
+		Env: step.Environment(r.Env, r.File.BuildEnv),
 	}
 	for _, s := range r.Secrets {
 		in.Secrets = append(in.Secrets, s.Name)

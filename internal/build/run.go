@@ -67,7 +67,7 @@ func (r *run) image(ctx context.Context) (image.Image, error) {
 	}
 	return r.b.cfg.Images.Adopt(ctx, image.Adoption{
 		Base: r.runtime.Image, Layers: r.done[result].all, Created: r.r.Time,
-		Config: image.RunConfig{Env: environment(r.runtime.Env), Dir: r.r.dir(), Labels: r.labels()},
+		Config: image.RunConfig{Env: step.Environment(r.runtime.Env), Dir: r.r.dir(), Labels: r.labels()},
 	})
 }
 
@@ -95,33 +95,6 @@ func (r *run) labels() map[string]string {
 	return labels
 }
 
-// caFile is where commands find the operator's certificates.
-const caFile = "/run/slipway/ca-certificates.crt"
-
-// caVariables name a bundle of certificates for one program each.
-var caVariables = []string{
-	"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS", "npm_config_cafile", "PIP_CERT",
-	"REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "BUNDLE_SSL_CA_CERT", "COMPOSER_CAFILE",
-}
-
-// wayVariables returns the variables by which commands reach the outside.
-func wayVariables(w Way) (list []config.Variable) {
-	set := func(name, value string) { list = append(list, config.Variable{Name: name, Value: value}) }
-	if w.CAFile != "" {
-		for _, name := range caVariables {
-			set(name, caFile)
-		}
-	}
-	for name, value := range map[string]string{"http_proxy": w.Proxy, "https_proxy": w.Proxy, "no_proxy": w.NoProxy} {
-		if value != "" {
-			set(name, value)
-			set(strings.ToUpper(name), value)
-		}
-	}
-	slices.SortFunc(list, func(a, b config.Variable) int { return strings.Compare(a.Name, b.Name) })
-	return append(list, w.Env...)
-}
-
 // prepare sets what all commands get: the binds and the environment.
 func (r *run) prepare() error {
 	w := r.b.cfg.Way
@@ -136,10 +109,8 @@ func (r *run) prepare() error {
 			vars = append(vars, config.Variable{Name: name, Value: value})
 		}
 	}
-	if w.CAFile != "" {
-		r.binds = append(r.binds, runtime.Bind{Source: w.CAFile, Target: caFile})
-	}
-	r.env = environment(vars, wayVariables(w), r.r.Env, r.r.File.BuildEnv, r.r.Secrets)
+	r.binds = append(r.binds, w.Binds()...)
+	r.env = step.Environment(vars, w.Variables(), r.r.Env, r.r.File.BuildEnv, r.r.Secrets)
 	return nil
 }
 

@@ -1,0 +1,169 @@
+package runtimes_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/source/config"
+)
+
+// images is an image store of two images that another registry may have.
+type images struct {
+	mu     sync.Mutex
+	pulls  []string
+	absent bool // the registry does not answer
+	lost   map[string]bool
+}
+
+func (i *images) Pull(_ context.Context, ref string, _ func(image.Progress)) (image.Image, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.pulls = append(i.pulls, ref)
+	if i.absent {
+		return image.Image{}, errors.New("no route to host")
+	}
+	return image.Image{Digest: fmt.Sprintf("sha256:%064d", len(i.pulls)), Ref: ref}, nil
+}
+
+func (i *images) Adopt(context.Context, image.Adoption) (image.Image, error) {
+	return image.Image{}, errors.New("nothing is made in this test")
+}
+
+func (i *images) Get(digest string) (image.Image, error) {
+	return image.Image{Digest: digest, Config: image.RunConfig{Env: []string{"PATH=/bin", "LANG=C"}}}, nil
+}
+
+func (i *images) Layers(_ context.Context, digest string) ([]string, error) {
+	if i.lost[digest] {
+		return nil, image.ErrNotFound
+	}
+	return nil, nil
+}
+
+// runner answers questions for the version.
+type runner struct {
+	version string
+	fails   bool
+}
+
+func (r runner) Run(_ context.Context, s step.Stage, log step.Log) (res step.Result, err error) {
+	log.Output([]byte("Language " + r.version + " (tags/x, Jan 1 2025)\n"))
+	if r.fails {
+		res.Exit = slipway.Exit{Code: 1}
+	}
+	return res, nil
+}
+
+func open(t *testing.T, dir string, i *images, r runner) *runtimes.Set {
+	t.Helper()
+	s, err := runtimes.New(runtimes.Config{Dir: dir, Images: i, Runner: r, Log: slog.New(slog.DiscardHandler), Apt: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func silent(string) {}
+
+func TestPublishersImage(t *testing.T) {
+	t.Parallel()
+	dir, i := t.TempDir(), &images{lost: map[string]bool{}}
+	s := open(t, dir, i, runner{version: "3.11.14"})
+	first, err := s.Resolve(t.Context(), "python311", "3.11", silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := runtimes.Runtime{
+		Name: "python311", Image: fmt.Sprintf("sha256:%064d", 1), Version: "3.11.14", Kind: config.RevisedBuild,
+		Env:    []config.Variable{{Name: "PATH", Value: "/bin"}, {Name: "LANG", Value: "C"}},
+		Caches: first.Caches,
+	}
+	if diff := cmp.Diff(want, first); diff != "" || len(first.Caches) != 1 || first.Caches[0].Name != "pip" {
+		t.Errorf("caches %v (-want +got):\n%s", first.Caches, diff)
+	}
+	// Once for all, and for the next process.
+	s = open(t, dir, i, runner{version: "3.11.15"})
+	if again, err := s.Resolve(t.Context(), "python311", "", silent); err != nil || again.Version != "3.11.14" || len(i.pulls) != 1 {
+		t.Errorf("again %+v, %v, pulled %v", again, err, i.pulls)
+	}
+	if digests, err := s.Digests(); err != nil || !cmp.Equal(digests, []string{first.Image}) {
+		t.Errorf("to be kept: %v, %v", digests, err)
+	}
+	list, err := s.List()
+	if err != nil || len(list) < 13 || list[0].Name != "python311" || len(list[0].Made) != 1 || list[0].Title != "Python 3.11" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	// A version that is not there is told, and no error.
+	if other, err := s.Resolve(t.Context(), "python311", "3.11.99", silent); err != nil || len(other.Notes) != 1 || !strings.Contains(other.Notes[0], "3.11.99") {
+		t.Errorf("%+v, %v", other, err)
+	}
+	i.lost[first.Image] = true
+	if again, err := s.Resolve(t.Context(), "python311", "", silent); err != nil || again.Image == first.Image {
+		t.Errorf("with its image collected: %+v, %v", again, err)
+	}
+	if err := s.Forget("python311"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Resolve(t.Context(), "python311", "", silent); err != nil || len(i.pulls) != 3 {
+		t.Errorf("forgotten: %v, pulled %v", err, i.pulls)
+	}
+}
+
+func TestRefusedRuntimes(t *testing.T) {
+	t.Parallel()
+	i := &images{absent: true}
+	s := open(t, t.TempDir(), i, runner{version: "1.2"})
+	for _, c := range []struct{ name, lock, want string }{
+		{"cobol", "", `no runtime "cobol"`},
+		{"docker", "", "not in this server's table"},
+		{"python3", "", "Use python311"},
+		{"corretto8", "", "could not be pulled"},
+		{"python311", "three", `"three" is no version`},
+		{"python311", "3.11; reboot", "is no version"},
+		{"nodejs22", "20.1", "20.1 is not a version of nodejs22"},
+		{"python311", "", "has no sources"}, // the apt of this test has none
+	} {
+		if _, err := s.Resolve(t.Context(), c.name, c.lock, silent); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s %s: %v, want %q", c.name, c.lock, err, c.want)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(t.TempDir(), "work")); err == nil && len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	broken := open(t, t.TempDir(), &images{}, runner{version: "x", fails: true})
+	if _, err := broken.Resolve(t.Context(), "python311", "", silent); err == nil || slipway.CodeOf(err) != "" {
+		t.Errorf("a runtime that does not run: %v", err)
+	}
+}
+
+// TestOnce asks for one runtime many times at once.
+func TestOnce(t *testing.T) {
+	t.Parallel()
+	i := &images{}
+	s := open(t, t.TempDir(), i, runner{version: "22.1.0"})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if _, err := s.Resolve(t.Context(), "nodejs22", "22", silent); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if len(i.pulls) != 1 {
+		t.Errorf("pulled %v", i.pulls)
+	}
+}
