@@ -161,7 +161,7 @@ func (c cancellation) follow(t *testing.T, st *store.Store, service string, k *c
 	want.check(t, st, service)
 	lines := 0
 	err := st.View(t.Context(), func(tx *store.Tx) error {
-		events, err := tx.Events(service, "events", 0, time.Time{}, time.Time{}, 0)
+		events, err := tx.EventsByTime(store.EventQuery{ServiceID: service, Stream: "events"})
 		for _, e := range events {
 			if strings.Contains(e.Text, "was cancelled by ann") {
 				lines++

@@ -132,7 +132,7 @@ func lines(t *testing.T, c testOperation) (events, own []string) {
 			}
 			op := ops[slices.IndexFunc(ops, func(o slipway.Operation) bool { return o.Kind == c.kind })]
 			for stream, to := range map[string]*[]string{"events": &events, deploy.Stream(op): &own} {
-				list, err := tx.Events(id, stream, 0, time.Time{}, time.Time{}, 0)
+				list, err := tx.EventsByTime(store.EventQuery{ServiceID: id, Stream: stream})
 				if err != nil {
 					return err
 				}

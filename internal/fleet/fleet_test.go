@@ -154,7 +154,7 @@ func (l *lab) inState(r slipway.Release, s slipway.InstanceState) []slipway.Inst
 func (l *lab) events(r slipway.Release) (texts []string) {
 	l.Helper()
 	if err := l.store.View(l.Context(), func(tx *store.Tx) error {
-		events, err := tx.Events(r.ServiceID, "events", 0, time.Time{}, time.Time{}, 0)
+		events, err := tx.EventsByTime(store.EventQuery{ServiceID: r.ServiceID, Stream: "events"})
 		for _, e := range events {
 			texts = append(texts, e.Text)
 		}
@@ -202,7 +202,13 @@ func TestStart(t *testing.T) {
 		l.machine.SetImage(image, runtimetest.Image{StartTakes: 3 * time.Millisecond, Program: runtimetest.Program{ListenAfter: 100 * time.Millisecond}})
 		var before, after int64
 		version := func(v *int64) func(*store.Tx) error {
-			return func(tx *store.Tx) (err error) { *v, err = tx.RouteVersion(); return err }
+			return func(tx *store.Tx) error {
+				routes, err := tx.RoutesSince(0)
+				if err == nil {
+					*v = routes[len(routes)-1].Service.RouteVersion
+				}
+				return err
+			}
 		}
 		r := l.release(2, nil)
 		l.update(version(&before))

@@ -376,7 +376,8 @@ func TestEditsAreUndoneWithTheirCheckpoint(t *testing.T) {
 		b.expect(id, slipway.OperationFailed, "refused")
 		op := b.read(id)
 		b.store.View(context.Background(), func(tx *store.Tx) error {
-			if lines, err := tx.Events(op.ServiceID, "events", 0, time.Time{}, time.Time{}, 0); err != nil || len(lines) != 0 {
+			lines, err := tx.EventsByTime(store.EventQuery{ServiceID: op.ServiceID, Stream: "events"})
+			if err != nil || len(lines) != 0 {
 				t.Errorf("lines %v, err %v: an edit outlived its transaction", lines, err)
 			}
 			return nil

@@ -34,13 +34,6 @@ func (tx *Tx) InsertEvent(e slipway.Event) error {
 	return err
 }
 
-// Events returns at most limit lines of a service's stream, oldest first, with ids
-// above afterID and times in [since, until). Zero times and limit 0 mean no bound.
-func (tx *Tx) Events(serviceID, stream string, afterID int64, since, until time.Time, limit int) ([]slipway.Event, error) {
-	return all(tx, scanEvent, `SELECT `+eventColumns+` FROM event WHERE service_id = $1 AND stream = $2 AND id > $3
-		AND at >= $4 AND at < $5 ORDER BY id LIMIT $6`, serviceID, stream, afterID, nanos(since), cmp.Or(nanos(until), noBound), atMost(limit))
-}
-
 // EventQuery selects lines of a service's streams.
 type EventQuery struct {
 	ServiceID      string

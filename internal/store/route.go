@@ -56,12 +56,6 @@ func (tx *Tx) ingressRoutes(v slipway.ServiceView) ([]slipway.VPCIngressConnecti
 	return tx.VPCIngressesOf(v.ID)
 }
 
-// RouteVersion returns the highest route version so far.
-func (tx *Tx) RouteVersion() (int64, error) {
-	n, err := tx.count(`SELECT value FROM counter WHERE name = 'route'`)
-	return int64(n), err
-}
-
 // PutRouter records that the router is alive and which table version it applies.
 func (tx *Tx) PutRouter(id string, version int64, now time.Time) error {
 	_, err := tx.exec(`INSERT INTO router (id, version, seen_at) VALUES ($1, $2, $3)

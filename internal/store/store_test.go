@@ -300,7 +300,7 @@ func TestEventsAreBounded(t *testing.T) {
 		return nil
 	})
 	if err := s.View(t.Context(), func(tx *store.Tx) error {
-		list, err := tx.Events("svc", "events", 0, time.Time{}, time.Time{}, 0)
+		list, err := tx.EventsByTime(store.EventQuery{ServiceID: "svc", Stream: "events"})
 		if n := len(list); n < 10_000 || n > 11_000 {
 			t.Errorf("%d lines kept, want 10,000 or a little more", n)
 		}
