@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -151,29 +152,28 @@ func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunn
 		filter = *in.Filter
 	}
 	arn, endpoint := aws.ToString(filter.ServiceArn), aws.ToString(filter.VpcEndpointId)
-	p := page.New(in.MaxResults, "ListVpcIngressConnections", arn, endpoint)
-	at, after, err := p.AfterInstant(in.NextToken)
-	if err != nil {
-		return nil, err
-	}
 	out := apprunner.ListVpcIngressConnectionsOutput{VpcIngressConnectionSummaryList: []types.VpcIngressConnectionSummary{}}
-	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		var service string
-		if arn != "" {
-			v, err := a.findService(tx, arn)
-			if slipway.CodeOf(err) == slipway.NotFound {
-				return nil // the filter matches nothing
-			}
-			if err != nil {
-				return err
-			}
-			service = v.ID
-		}
-		list, err := tx.VPCIngresses(service, endpoint, at, after, p.Limit())
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		list, next, err := listByAge(page.New(in.MaxResults, "ListVpcIngressConnections", arn, endpoint), in.NextToken,
+			func(at time.Time, after string, limit int) ([]slipway.VPCIngressConnection, error) {
+				var service string
+				if arn != "" {
+					v, err := a.findService(tx, arn)
+					if slipway.CodeOf(err) == slipway.NotFound {
+						return nil, nil // the filter matches nothing
+					}
+					if err != nil {
+						return nil, err
+					}
+					service = v.ID
+				}
+				return tx.VPCIngresses(service, endpoint, at, after, limit)
+			},
+			func(c slipway.VPCIngressConnection) (time.Time, string) { return c.CreatedAt, c.ARN })
 		if err != nil {
 			return err
 		}
-		list, out.NextToken = page.Cut(p, list, func(c slipway.VPCIngressConnection) []string { return page.InstantKey(c.CreatedAt, c.ARN) })
+		out.NextToken = next
 		for _, c := range list {
 			v, err := tx.Service(c.ServiceID)
 			if err != nil {
