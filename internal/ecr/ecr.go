@@ -58,23 +58,23 @@ func (e *ECR) Service() gateway.Service {
 
 			gateway.Mutate("CreateRepository", e.createRepository, e.createRepositoryPermissions),
 			gateway.Read("DescribeRepositories", e.describeRepositories, e.describeRepositoriesPermissions),
-			gateway.Mutate("DeleteRepository", e.deleteRepository, onRepository(e, (*deleteRepositoryInput).at)),
-			gateway.Mutate("PutImageTagMutability", e.putImageTagMutability, onRepository(e, (*putImageTagMutabilityInput).at)),
-			gateway.Mutate("PutImageScanningConfiguration", e.putImageScanningConfiguration, onRepository(e, (*putImageScanningConfigurationInput).at)),
+			gateway.Mutate("DeleteRepository", e.deleteRepository, onRepository(e, (*deleteRepositoryInput).name)),
+			gateway.Mutate("PutImageTagMutability", e.putImageTagMutability, onRepository(e, (*putImageTagMutabilityInput).name)),
+			gateway.Mutate("PutImageScanningConfiguration", e.putImageScanningConfiguration, onRepository(e, (*putImageScanningConfigurationInput).name)),
 
-			gateway.Mutate("SetRepositoryPolicy", e.setRepositoryPolicy, onRepository(e, (*setRepositoryPolicyInput).at)),
-			gateway.Read("GetRepositoryPolicy", e.getRepositoryPolicy, onRepository(e, (*repositoryInput).at)),
-			gateway.Mutate("DeleteRepositoryPolicy", e.deleteRepositoryPolicy, onRepository(e, (*repositoryInput).at)),
-			gateway.Mutate("PutLifecyclePolicy", e.putLifecyclePolicy, onRepository(e, (*putLifecyclePolicyInput).at)),
-			gateway.Read("GetLifecyclePolicy", e.getLifecyclePolicy, onRepository(e, (*repositoryInput).at)),
-			gateway.Mutate("DeleteLifecyclePolicy", e.deleteLifecyclePolicy, onRepository(e, (*repositoryInput).at)),
+			gateway.Mutate("SetRepositoryPolicy", e.setRepositoryPolicy, onRepository(e, (*setRepositoryPolicyInput).name)),
+			gateway.Read("GetRepositoryPolicy", e.getRepositoryPolicy, onRepository(e, (*repositoryInput).name)),
+			gateway.Mutate("DeleteRepositoryPolicy", e.deleteRepositoryPolicy, onRepository(e, (*repositoryInput).name)),
+			gateway.Mutate("PutLifecyclePolicy", e.putLifecyclePolicy, onRepository(e, (*putLifecyclePolicyInput).name)),
+			gateway.Read("GetLifecyclePolicy", e.getLifecyclePolicy, onRepository(e, (*repositoryInput).name)),
+			gateway.Mutate("DeleteLifecyclePolicy", e.deleteLifecyclePolicy, onRepository(e, (*repositoryInput).name)),
 
-			gateway.Read("ListImages", e.listImages, onRepository(e, (*listImagesInput).at)),
-			gateway.Read("DescribeImages", e.describeImages, onRepository(e, (*describeImagesInput).at)),
-			gateway.Read("BatchGetImage", e.batchGetImage, onRepository(e, (*batchGetImageInput).at)),
-			gateway.Mutate("BatchDeleteImage", e.batchDeleteImage, onRepository(e, (*batchDeleteImageInput).at)),
-			gateway.Mutate("PutImage", e.putImage, onRepository(e, (*putImageInput).at)),
-			gateway.Read("BatchCheckLayerAvailability", e.batchCheckLayerAvailability, onRepository(e, (*batchCheckLayerAvailabilityInput).at)),
+			gateway.Read("ListImages", e.listImages, onRepository(e, (*listImagesInput).name)),
+			gateway.Read("DescribeImages", e.describeImages, onRepository(e, (*describeImagesInput).name)),
+			gateway.Read("BatchGetImage", e.batchGetImage, onRepository(e, (*batchGetImageInput).name)),
+			gateway.Mutate("BatchDeleteImage", e.batchDeleteImage, onRepository(e, (*batchDeleteImageInput).name)),
+			gateway.Mutate("PutImage", e.putImage, onRepository(e, (*putImageInput).name)),
+			gateway.Read("BatchCheckLayerAvailability", e.batchCheckLayerAvailability, onRepository(e, (*batchCheckLayerAvailabilityInput).name)),
 
 			gateway.Mutate("TagResource", e.tagResource, onARN((*tagResourceInput).resource)),
 			gateway.Mutate("UntagResource", e.untagResource, onARN((*untagResourceInput).resource)),
@@ -83,13 +83,13 @@ func (e *ECR) Service() gateway.Service {
 	}
 }
 
-// place names the repository of a call. Inputs embed it.
-type place struct {
-	RegistryID     *string `json:"registryId"` // ours when absent
+// repositoryRef names the repository of a call. Inputs embed it.
+type repositoryRef struct {
+	RegistryID     *string `json:"registryId"` // this account if absent
 	RepositoryName *string `json:"repositoryName"`
 }
 
-func (p place) at() string { return aws.ToString(p.RepositoryName) }
+func (r repositoryRef) name() string { return aws.ToString(r.RepositoryName) }
 
 // onRepository returns the permission required by an operation on one repository,
 // which the input names.

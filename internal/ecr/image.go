@@ -61,8 +61,8 @@ func checkIDs(ids []imageID) error {
 }
 
 // contents returns the repository of a call and its images.
-func (e *ECR) contents(ctx context.Context, p place) (slipway.Repository, []image.Content, error) {
-	r, err := e.read(ctx, p)
+func (e *ECR) contents(ctx context.Context, ref repositoryRef) (slipway.Repository, []image.Content, error) {
+	r, err := e.read(ctx, ref)
 	if err != nil {
 		return r, nil, err
 	}
@@ -103,7 +103,7 @@ func (f *filter) permits(c image.Content) bool {
 }
 
 type listImagesInput struct {
-	place
+	repositoryRef
 	Filter     *filter `json:"filter"`
 	MaxResults *int32  `json:"maxResults"`
 	NextToken  *string `json:"nextToken"`
@@ -116,7 +116,7 @@ type listImagesOutput struct {
 
 // listImages lists every tag with its image, and images without tags.
 func (e *ECR) listImages(ctx context.Context, _ *gateway.Call, in *listImagesInput) (*listImagesOutput, error) {
-	r, list, err := e.contents(ctx, in.place)
+	r, list, err := e.contents(ctx, in.repositoryRef)
 	if err := errors.Join(err, in.Filter.check()); err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (e *ECR) listImages(ctx context.Context, _ *gateway.Call, in *listImagesInp
 }
 
 type describeImagesInput struct {
-	place
+	repositoryRef
 	IDs        []imageID `json:"imageIds"` // all when absent
 	Filter     *filter   `json:"filter"`
 	MaxResults *int32    `json:"maxResults"`
@@ -168,7 +168,7 @@ type imageDetail struct {
 }
 
 func (e *ECR) describeImages(ctx context.Context, _ *gateway.Call, in *describeImagesInput) (*describeImagesOutput, error) {
-	r, list, err := e.contents(ctx, in.place)
+	r, list, err := e.contents(ctx, in.repositoryRef)
 	if err := errors.Join(err, in.Filter.check()); err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (e *ECR) named(repo string, list []image.Content, ids []imageID) (named []i
 }
 
 type batchGetImageInput struct {
-	place
+	repositoryRef
 	IDs      []imageID `json:"imageIds"`
 	Accepted []string  `json:"acceptedMediaTypes"`
 }
@@ -237,7 +237,7 @@ type imageManifest struct {
 // batchGetImage returns manifests in the type that was pushed, whatever the
 // caller accepts. Only ECR translates to Docker's schema 1.
 func (e *ECR) batchGetImage(ctx context.Context, _ *gateway.Call, in *batchGetImageInput) (*batchGetImageOutput, error) {
-	r, err := e.read(ctx, in.place)
+	r, err := e.read(ctx, in.repositoryRef)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (e *ECR) batchGetImage(ctx context.Context, _ *gateway.Call, in *batchGetIm
 }
 
 type batchDeleteImageInput struct {
-	place
+	repositoryRef
 	IDs []imageID `json:"imageIds"`
 }
 
@@ -273,7 +273,7 @@ type batchDeleteImageOutput struct {
 // batchDeleteImage deletes images by digest with all of their tags, or single
 // tags. An image is deleted with its last tag.
 func (e *ECR) batchDeleteImage(ctx context.Context, _ *gateway.Call, in *batchDeleteImageInput) (*batchDeleteImageOutput, error) {
-	r, list, err := e.contents(ctx, in.place)
+	r, list, err := e.contents(ctx, in.repositoryRef)
 	if err := errors.Join(err, checkIDs(in.IDs)); err != nil {
 		return nil, err
 	}
@@ -330,7 +330,7 @@ func inIndex(list []image.Content, digest string, ids []imageID) bool {
 }
 
 type putImageInput struct {
-	place
+	repositoryRef
 	Manifest  *string `json:"imageManifest"`
 	MediaType *string `json:"imageManifestMediaType"`
 	Tag       *string `json:"imageTag"`
@@ -343,7 +343,7 @@ type putImageOutput struct {
 
 // putImage adds a manifest whose layers exist, or a tag to an existing manifest.
 func (e *ECR) putImage(ctx context.Context, call *gateway.Call, in *putImageInput) (*putImageOutput, error) {
-	r, list, err := e.contents(ctx, in.place)
+	r, list, err := e.contents(ctx, in.repositoryRef)
 	if err != nil {
 		return nil, err
 	}
@@ -382,7 +382,7 @@ func (e *ECR) putImage(ctx context.Context, call *gateway.Call, in *putImageInpu
 }
 
 type batchCheckLayerAvailabilityInput struct {
-	place
+	repositoryRef
 	Digests []string `json:"layerDigests"`
 }
 
@@ -404,7 +404,7 @@ type layerFailure struct {
 }
 
 func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ *gateway.Call, in *batchCheckLayerAvailabilityInput) (*batchCheckLayerAvailabilityOutput, error) {
-	if _, err := e.read(ctx, in.place); err != nil {
+	if _, err := e.read(ctx, in.repositoryRef); err != nil {
 		return nil, err
 	}
 	if len(in.Digests) < 1 || len(in.Digests) > maxIDs {

@@ -15,7 +15,7 @@ import (
 // comment.
 
 type setRepositoryPolicyInput struct {
-	place
+	repositoryRef
 	Text  *string `json:"policyText"`
 	Force bool    `json:"force"`
 }
@@ -35,19 +35,19 @@ func (e *ECR) setRepositoryPolicy(ctx context.Context, call *gateway.Call, in *s
 	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Statement == nil || len(text) > maxPolicy {
 		return nil, invalid("PolicyText", "Invalid repository policy provided: it must be a JSON policy document with a Statement, of at most %d bytes", maxPolicy)
 	}
-	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error { r.Policy = text; return nil })
+	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error { r.Policy = text; return nil })
 	return &repositoryPolicyOutput{e.cfg.Account, r.Name, r.Policy}, err
 }
 
 // repositoryInput is the input of calls that take only a repository.
-type repositoryInput struct{ place }
+type repositoryInput struct{ repositoryRef }
 
 func (e *ECR) noPolicy(name string) error {
 	return exception("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", name, e.cfg.Account)
 }
 
 func (e *ECR) getRepositoryPolicy(ctx context.Context, _ *gateway.Call, in *repositoryInput) (*repositoryPolicyOutput, error) {
-	r, err := e.read(ctx, in.place)
+	r, err := e.read(ctx, in.repositoryRef)
 	if err == nil && r.Policy == "" {
 		err = e.noPolicy(r.Name)
 	}
@@ -56,7 +56,7 @@ func (e *ECR) getRepositoryPolicy(ctx context.Context, _ *gateway.Call, in *repo
 
 func (e *ECR) deleteRepositoryPolicy(ctx context.Context, call *gateway.Call, in *repositoryInput) (*repositoryPolicyOutput, error) {
 	text := ""
-	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error {
 		if r.Policy == "" {
 			return e.noPolicy(r.Name)
 		}
@@ -67,7 +67,7 @@ func (e *ECR) deleteRepositoryPolicy(ctx context.Context, call *gateway.Call, in
 }
 
 type putLifecyclePolicyInput struct {
-	place
+	repositoryRef
 	Text *string `json:"lifecyclePolicyText"`
 }
 
@@ -83,7 +83,7 @@ func (e *ECR) putLifecyclePolicy(ctx context.Context, call *gateway.Call, in *pu
 	if _, err := parseLifecycle(text); err != nil {
 		return nil, invalid("LifecyclePolicyText", "Lifecycle policy validation failure: %v", err)
 	}
-	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error {
 		r.Lifecycle, r.LifecycleAt = text, time.Time{}
 		return nil
 	})
@@ -99,7 +99,7 @@ func (e *ECR) noLifecycle(name string) error {
 }
 
 func (e *ECR) getLifecyclePolicy(ctx context.Context, _ *gateway.Call, in *repositoryInput) (*lifecyclePolicyOutput, error) {
-	r, err := e.read(ctx, in.place)
+	r, err := e.read(ctx, in.repositoryRef)
 	if err == nil && r.Lifecycle == "" {
 		err = e.noLifecycle(r.Name)
 	}
@@ -108,7 +108,7 @@ func (e *ECR) getLifecyclePolicy(ctx context.Context, _ *gateway.Call, in *repos
 
 func (e *ECR) deleteLifecyclePolicy(ctx context.Context, call *gateway.Call, in *repositoryInput) (*lifecyclePolicyOutput, error) {
 	var was slipway.Repository
-	_, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
+	_, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error {
 		if r.Lifecycle == "" {
 			return e.noLifecycle(r.Name)
 		}

@@ -44,9 +44,9 @@ type encryption struct {
 	KMSKey *string `json:"kmsKey"`
 }
 
-// shown describes r. Its URI has ECR's form, which App Runner's API and Terraform
+// describe returns r as the API shows it. Its URI has ECR's form, which App Runner's API and Terraform
 // require of an image; this server maps it to its own registry.
-func (e *ECR) shown(r slipway.Repository) repository {
+func (e *ECR) describe(r slipway.Repository) repository {
 	v := repository{
 		ARN: e.ARN(r.Name), RegistryID: e.cfg.Account, Name: r.Name,
 		URI:        e.cfg.Account + ".dkr.ecr." + e.cfg.Region + ".amazonaws.com/" + r.Name,
@@ -67,18 +67,18 @@ type transaction func(context.Context, func(*store.Tx) error) error
 // errNoRow ends a transaction if the repository has no row.
 var errNoRow = errors.New("the repository has no row")
 
-// with runs f in a transaction with the repository of a call. A repository that
+// withRepository runs f in a transaction with the repository of a call. A repository that
 // was pushed to but not created has no row, only files of the image store. These
 // are read between two transactions, so that no other transaction waits for the
 // read.
-func (e *ECR) with(ctx context.Context, p place, run transaction, f func(*store.Tx, slipway.Repository) error) error {
-	name := p.at()
+func (e *ECR) withRepository(ctx context.Context, ref repositoryRef, run transaction, f func(*store.Tx, slipway.Repository) error) error {
+	name := ref.name()
 	if err := checkName(name); err != nil {
 		return err
 	}
 	missing := exception("RepositoryNotFoundException", "The repository with name '%s' does not exist in the registry with id '%s'",
-		name, cmp.Or(aws.ToString(p.RegistryID), e.cfg.Account))
-	if p.RegistryID != nil && *p.RegistryID != e.cfg.Account {
+		name, cmp.Or(aws.ToString(ref.RegistryID), e.cfg.Account))
+	if ref.RegistryID != nil && *ref.RegistryID != e.cfg.Account {
 		return missing
 	}
 	var pushed slipway.Repository
@@ -123,8 +123,8 @@ func (e *ECR) pushed(name string) (slipway.Repository, error) {
 }
 
 // change edits the settings of the repository of a call.
-func (e *ECR) change(ctx context.Context, call *gateway.Call, p place, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
-	err = e.with(ctx, p, call.Update, func(tx *store.Tx, have slipway.Repository) error {
+func (e *ECR) change(ctx context.Context, call *gateway.Call, ref repositoryRef, edit func(*slipway.Repository) error) (r slipway.Repository, err error) {
+	err = e.withRepository(ctx, ref, call.Update, func(tx *store.Tx, have slipway.Repository) error {
 		r = have
 		if err := edit(&r); err != nil {
 			return err
@@ -135,8 +135,8 @@ func (e *ECR) change(ctx context.Context, call *gateway.Call, p place, edit func
 }
 
 // read returns the repository of a call.
-func (e *ECR) read(ctx context.Context, p place) (r slipway.Repository, err error) {
-	err = e.with(ctx, p, e.cfg.Store.View, func(_ *store.Tx, have slipway.Repository) error { r = have; return nil })
+func (e *ECR) read(ctx context.Context, ref repositoryRef) (r slipway.Repository, err error) {
+	err = e.withRepository(ctx, ref, e.cfg.Store.View, func(_ *store.Tx, have slipway.Repository) error { r = have; return nil })
 	return r, err
 }
 
@@ -148,7 +148,7 @@ func checkName(name string) error {
 }
 
 type createRepositoryInput struct {
-	place
+	repositoryRef
 	Tags       []tag       `json:"tags"`
 	Mutability *string     `json:"imageTagMutability"`
 	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
@@ -158,7 +158,7 @@ type createRepositoryInput struct {
 
 // createRepositoryPermissions are the permissions required by CreateRepository.
 func (e *ECR) createRepositoryPermissions(_ *store.Tx, in *createRepositoryInput) ([]gateway.Permission, error) {
-	n := gateway.Permission{Resource: e.ARN(in.at()), Context: conditions(in)}
+	n := gateway.Permission{Resource: e.ARN(in.name()), Context: conditions(in)}
 	return n.WithTagging("ecr:TagResource", len(in.Tags) > 0), nil
 }
 
@@ -198,7 +198,7 @@ func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *crea
 		}
 		return setTags(tx, e.ARN(r.Name), in.Tags)
 	})
-	return &repositoryOutput{e.shown(r)}, err
+	return &repositoryOutput{e.describe(r)}, err
 }
 
 // setMutability sets whether tags can be moved to another image.
@@ -251,11 +251,11 @@ func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *des
 			return nil, invalid("repositoryNames", "must have at most 100 names, without maxResults and nextToken")
 		}
 		for _, name := range in.Names {
-			r, err := e.read(ctx, place{in.RegistryID, &name})
+			r, err := e.read(ctx, repositoryRef{in.RegistryID, &name})
 			if err != nil {
 				return nil, err
 			}
-			out.Repositories = append(out.Repositories, e.shown(r))
+			out.Repositories = append(out.Repositories, e.describe(r))
 		}
 		return out, nil
 	}
@@ -281,7 +281,7 @@ func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *des
 				return nil, err
 			}
 		}
-		out.Repositories = append(out.Repositories, e.shown(r))
+		out.Repositories = append(out.Repositories, e.describe(r))
 	}
 	return out, nil
 }
@@ -325,12 +325,12 @@ func pager(maxResults *int32, next *string, parts int, operation string, paramet
 }
 
 type deleteRepositoryInput struct {
-	place
+	repositoryRef
 	Force bool `json:"force"` // with its images
 }
 
 func (e *ECR) deleteRepository(ctx context.Context, call *gateway.Call, in *deleteRepositoryInput) (*repositoryOutput, error) {
-	r, err := e.read(ctx, in.place)
+	r, err := e.read(ctx, in.repositoryRef)
 	if err != nil {
 		return nil, err
 	}
@@ -348,11 +348,11 @@ func (e *ECR) deleteRepository(ctx context.Context, call *gateway.Call, in *dele
 	err = call.Update(ctx, func(tx *store.Tx) error {
 		return tx.DeleteRepository(r.Name, e.ARN(r.Name))
 	})
-	return &repositoryOutput{e.shown(r)}, err
+	return &repositoryOutput{e.describe(r)}, err
 }
 
 type putImageTagMutabilityInput struct {
-	place
+	repositoryRef
 	Mutability *string     `json:"imageTagMutability"`
 	Exclusions []exclusion `json:"imageTagMutabilityExclusionFilters"`
 }
@@ -365,15 +365,15 @@ type putImageTagMutabilityOutput struct {
 }
 
 func (e *ECR) putImageTagMutability(ctx context.Context, call *gateway.Call, in *putImageTagMutabilityInput) (*putImageTagMutabilityOutput, error) {
-	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error {
 		return setMutability(r, aws.ToString(in.Mutability), in.Exclusions)
 	})
-	v := e.shown(r)
+	v := e.describe(r)
 	return &putImageTagMutabilityOutput{v.RegistryID, v.Name, v.Mutability, v.Exclusions}, err
 }
 
 type putImageScanningConfigurationInput struct {
-	place
+	repositoryRef
 	Scanning *scanning `json:"imageScanningConfiguration"`
 }
 
@@ -388,7 +388,7 @@ func (e *ECR) putImageScanningConfiguration(ctx context.Context, call *gateway.C
 	if in.Scanning == nil {
 		return nil, invalid("imageScanningConfiguration", "must not be null")
 	}
-	r, err := e.change(ctx, call, in.place, func(r *slipway.Repository) error {
+	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error {
 		r.ScanOnPush = in.Scanning.OnPush
 		return nil
 	})

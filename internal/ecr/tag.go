@@ -53,13 +53,13 @@ type named struct {
 
 func (n named) resource() string { return aws.ToString(n.ARN) }
 
-// place returns the repository that the ARN names.
-func (e *ECR) place(n named) (place, error) {
+// repositoryOf returns the repository that the ARN names.
+func (e *ECR) repositoryOf(n named) (repositoryRef, error) {
 	name, ok := strings.CutPrefix(aws.ToString(n.ARN), e.ARN(""))
 	if !ok {
-		return place{}, invalid("resourceArn", "must be the ARN of a repository, as %s", e.ARN("NAME"))
+		return repositoryRef{}, invalid("resourceArn", "must be the ARN of a repository, as %s", e.ARN("NAME"))
 	}
-	return place{RepositoryName: &name}, nil
+	return repositoryRef{RepositoryName: &name}, nil
 }
 
 type tagResourceInput struct {
@@ -93,11 +93,11 @@ func conditions(in any) policy.Context {
 
 // tagged runs f in a transaction after checking that the repository exists.
 func (e *ECR) tagged(ctx context.Context, n named, run transaction, f func(tx *store.Tx, arn string) error) error {
-	p, err := e.place(n)
+	ref, err := e.repositoryOf(n)
 	if err != nil {
 		return err
 	}
-	return e.with(ctx, p, run, func(tx *store.Tx, _ slipway.Repository) error { return f(tx, *n.ARN) })
+	return e.withRepository(ctx, ref, run, func(tx *store.Tx, _ slipway.Repository) error { return f(tx, *n.ARN) })
 }
 
 func (e *ECR) tagResource(ctx context.Context, call *gateway.Call, in *tagResourceInput) (*struct{}, error) {

@@ -48,8 +48,8 @@ func required(member string, v *string) (string, error) {
 	return *v, nil
 }
 
-// checkedName returns a required name after checking IAM's syntax.
-func checkedName(member string, v *string, most int) (string, error) {
+// validName returns a required name after checking IAM's syntax.
+func validName(member string, v *string, most int) (string, error) {
 	name, err := required(member, v)
 	switch {
 	case err != nil:
@@ -62,8 +62,8 @@ func checkedName(member string, v *string, most int) (string, error) {
 	return name, nil
 }
 
-// checkedPath returns a path, by default "/".
-func checkedPath(member string, v *string) (string, error) {
+// validPath returns a path, by default "/".
+func validPath(member string, v *string) (string, error) {
 	path := aws.ToString(v)
 	if path == "" {
 		return "/", nil
@@ -99,8 +99,8 @@ func tagRules() tags.Rules {
 	}
 }
 
-// checkedTags returns the tags of a call after checking them.
-func checkedTags(in []types.Tag) ([]slipway.Tag, error) {
+// validTags returns the tags of a call after checking them.
+func validTags(in []types.Tag) ([]slipway.Tag, error) {
 	list := tagsOf(in)
 	return list, tagRules().Check(list)
 }

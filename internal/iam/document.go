@@ -14,8 +14,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// checkedDocument returns a policy document after parsing it.
-func checkedDocument(v *string) (string, error) {
+// validDocument returns a policy document after parsing it.
+func validDocument(v *string) (string, error) {
 	text, err := required("policyDocument", v)
 	switch {
 	case err != nil:

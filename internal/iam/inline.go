@@ -23,11 +23,11 @@ func (i *IAM) inline() []gateway.Operation {
 }
 
 func (i *IAM) putInline(ctx context.Context, call *gateway.Call, in *iam.PutUserPolicyInput) (*iam.PutUserPolicyOutput, error) {
-	name, err := checkedName("policyName", in.PolicyName, maxPolicyName)
+	name, err := validName("policyName", in.PolicyName, maxPolicyName)
 	if err != nil {
 		return nil, err
 	}
-	document, err := checkedDocument(in.PolicyDocument)
+	document, err := validDocument(in.PolicyDocument)
 	if err != nil {
 		return nil, err
 	}

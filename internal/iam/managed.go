@@ -102,19 +102,19 @@ func (i *IAM) viewPolicy(tx *store.Tx, p slipway.ManagedPolicy) (*types.Policy, 
 func versionID(n int) *string { return aws.String("v" + strconv.Itoa(n)) }
 
 func (i *IAM) createPolicy(ctx context.Context, call *gateway.Call, in *iam.CreatePolicyInput) (*iam.CreatePolicyOutput, error) {
-	name, err := checkedName("policyName", in.PolicyName, maxPolicyName)
+	name, err := validName("policyName", in.PolicyName, maxPolicyName)
 	if err != nil {
 		return nil, err
 	}
-	path, err := checkedPath("path", in.Path)
+	path, err := validPath("path", in.Path)
 	if err != nil {
 		return nil, err
 	}
-	document, err := checkedManaged(in.PolicyDocument)
+	document, err := validManagedDocument(in.PolicyDocument)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := checkedTags(in.Tags)
+	tags, err := validTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -141,9 +141,9 @@ func (i *IAM) createPolicy(ctx context.Context, call *gateway.Call, in *iam.Crea
 	return &out, err
 }
 
-// checkedManaged is checkedDocument with the limit of managed policies.
-func checkedManaged(v *string) (string, error) {
-	document, err := checkedDocument(v)
+// validManagedDocument is validDocument with the limit of managed policies.
+func validManagedDocument(v *string) (string, error) {
+	document, err := validDocument(v)
 	if err == nil && sizeOf(document) > maxManagedDocument {
 		err = quota("Cannot exceed quota for PolicySize: %d", maxManagedDocument)
 	}
@@ -223,7 +223,7 @@ func (i *IAM) deletePolicy(ctx context.Context, call *gateway.Call, in *iam.Dele
 }
 
 func (i *IAM) createVersion(ctx context.Context, call *gateway.Call, in *iam.CreatePolicyVersionInput) (*iam.CreatePolicyVersionOutput, error) {
-	document, err := checkedManaged(in.PolicyDocument)
+	document, err := validManagedDocument(in.PolicyDocument)
 	if err != nil {
 		return nil, err
 	}

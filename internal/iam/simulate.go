@@ -91,7 +91,7 @@ func (i *IAM) userOf(tx *store.Tx, arn string) (slipway.User, error) {
 func simulated(texts []string) ([]source, error) {
 	var list []source
 	for n := range texts {
-		text, err := checkedDocument(&texts[n])
+		text, err := validDocument(&texts[n])
 		if err != nil {
 			return nil, err
 		}

@@ -44,7 +44,7 @@ func viewTags(tags []slipway.Tag) (list []types.Tag) {
 }
 
 func (i *IAM) tagPolicy(ctx context.Context, call *gateway.Call, in *iam.TagPolicyInput) (*iam.TagPolicyOutput, error) {
-	tags, err := checkedTags(in.Tags)
+	tags, err := validTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}

@@ -77,15 +77,15 @@ func (i *IAM) view(u slipway.User, tags []slipway.Tag) *types.User {
 }
 
 func (i *IAM) createUser(ctx context.Context, call *gateway.Call, in *iam.CreateUserInput) (*iam.CreateUserOutput, error) {
-	name, err := checkedName("userName", in.UserName, maxUserName)
+	name, err := validName("userName", in.UserName, maxUserName)
 	if err != nil {
 		return nil, err
 	}
-	path, err := checkedPath("path", in.Path)
+	path, err := validPath("path", in.Path)
 	if err != nil {
 		return nil, err
 	}
-	tags, err := checkedTags(in.Tags)
+	tags, err := validTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +183,7 @@ func updated(u slipway.User, in *iam.UpdateUserInput) slipway.User {
 // updateUser renames or moves a user. Keys, sessions and policies stay theirs.
 func (i *IAM) updateUser(ctx context.Context, call *gateway.Call, in *iam.UpdateUserInput) (*iam.UpdateUserOutput, error) {
 	if in.NewUserName != nil {
-		name, err := checkedName("newUserName", in.NewUserName, maxUserName)
+		name, err := validName("newUserName", in.NewUserName, maxUserName)
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +191,7 @@ func (i *IAM) updateUser(ctx context.Context, call *gateway.Call, in *iam.Update
 			return nil, exists("User with name %s already exists.", name)
 		}
 	}
-	if _, err := checkedPath("newPath", in.NewPath); err != nil {
+	if _, err := validPath("newPath", in.NewPath); err != nil {
 		return nil, err
 	}
 	return &iam.UpdateUserOutput{}, i.withUser(ctx, in.UserName, call.Update, func(tx *store.Tx, u slipway.User) error {
@@ -254,7 +254,7 @@ func (i *IAM) withUser(ctx context.Context, name *string, run func(context.Conte
 }
 
 func (i *IAM) tagUser(ctx context.Context, call *gateway.Call, in *iam.TagUserInput) (*iam.TagUserOutput, error) {
-	tags, err := checkedTags(in.Tags)
+	tags, err := validTags(in.Tags)
 	if err != nil {
 		return nil, err
 	}
