@@ -269,8 +269,8 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-// A record is there from the moment of the change on, before the outcome is
-// known and though the outcome never comes.
+// A record exists from the moment of the change on, before the outcome is known and
+// even if the outcome never comes.
 func TestRecordOfTheChange(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -305,8 +305,8 @@ func TestRecordOfTheChange(t *testing.T) {
 	}
 }
 
-// Outcomes are written without being asked for, at the end too, and what is old
-// or too much goes.
+// Run writes outcomes by itself and when it ends, and removes records that are old
+// or above the limit.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	path := t.TempDir() + "/slipway.db"

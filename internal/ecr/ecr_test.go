@@ -32,7 +32,7 @@ import (
 
 const target = "AmazonEC2ContainerRegistry_V20150921."
 
-// bench is ECR over an image store of a test's own.
+// bench is ECR over an image store of the test.
 type bench struct {
 	*gatewaytest.Bench
 	ecr    *ecr.ECR
@@ -83,7 +83,7 @@ func (b *bench) client() *sdk.Client {
 	})
 }
 
-// picture is an image with this text in it.
+// picture returns an image that contains this text.
 func picture(t *testing.T, text string) v1.Image {
 	return imagetest.Image(t, imagetest.Options{Cmd: []string{"/app"}, Files: []imagetest.File{imagetest.Text("/version", text)}})
 }
@@ -159,7 +159,7 @@ func TestRepositoryLife(t *testing.T) {
 	}
 }
 
-// A repository that was pushed to and never created is one like any other.
+// A repository that was pushed to but never created is like any other.
 func TestPushedRepository(t *testing.T) {
 	t.Parallel()
 	b := open(t)
@@ -492,7 +492,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// A token of temporary credentials ends with them.
+// A token of temporary credentials expires with them.
 func TestTokenOfSession(t *testing.T) {
 	t.Parallel()
 	b := open(t)
@@ -526,7 +526,7 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
-// Users other than root need a permission on the repository, by ECR's names.
+// Users other than root need a permission on the repository, for ECR's actions.
 func TestPermissions(t *testing.T) {
 	t.Parallel()
 	b := open(t)
@@ -552,7 +552,7 @@ func TestPermissions(t *testing.T) {
 	}
 }
 
-// Who may set and remove tags with some keys only.
+// A user who may set and remove only tags with some keys.
 func TestTagPermissions(t *testing.T) {
 	t.Parallel()
 	b := open(t)

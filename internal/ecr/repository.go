@@ -44,8 +44,9 @@ type encryption struct {
 	KMSKey *string `json:"kmsKey"`
 }
 
-// describe returns r as the API shows it. Its URI has ECR's form, which App Runner's API and Terraform
-// require of an image; this server maps it to its own registry.
+// describe returns r as the API shows it. Its URI has ECR's form, which App
+// Runner's API and Terraform require of an image; this server maps it to its own
+// registry.
 func (e *ECR) describe(r slipway.Repository) repository {
 	v := repository{
 		ARN: e.ARN(r.Name), RegistryID: e.cfg.Account, Name: r.Name,
@@ -67,10 +68,10 @@ type transaction func(context.Context, func(*store.Tx) error) error
 // errNoRow ends a transaction if the repository has no row.
 var errNoRow = errors.New("the repository has no row")
 
-// withRepository runs f in a transaction with the repository of a call. A repository that
-// was pushed to but not created has no row, only files of the image store. These
-// are read between two transactions, so that no other transaction waits for the
-// read.
+// withRepository runs f in a transaction with the repository of a call. A
+// repository that was pushed to but not created has no row, only files of the
+// image store. These are read between two transactions, so that no other
+// transaction waits for the read.
 func (e *ECR) withRepository(ctx context.Context, ref repositoryRef, run transaction, f func(*store.Tx, slipway.Repository) error) error {
 	name := ref.name()
 	if err := checkName(name); err != nil {
@@ -208,7 +209,7 @@ func setMutability(r *slipway.Repository, mutability string, exclusions []exclus
 		return invalid("imageTagMutability", "must be one of %s", strings.Join(known, ", "))
 	}
 	if strings.HasSuffix(mutability, "_WITH_EXCLUSION") != (len(exclusions) > 0) || len(exclusions) > 5 {
-		return invalid("imageTagMutabilityExclusionFilters", "must have 1 to 5 filters with %s and %s alone", known[2], known[3])
+		return invalid("imageTagMutabilityExclusionFilters", "must have 1 to 5 filters, only with %s and %s", known[2], known[3])
 	}
 	r.Mutability, r.Exclusions = mutability, nil
 	for _, f := range exclusions {

@@ -43,7 +43,7 @@ func newBench(t *testing.T, options ...func(*gateway.Config)) *gatewaytest.Bench
 	return b
 }
 
-// A panic is one call's internal failure, told to the log alone.
+// A panic becomes an internal failure of that call; only the log has its cause.
 func TestPanic(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

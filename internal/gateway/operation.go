@@ -30,7 +30,7 @@ type Service struct {
 	Redact []string
 
 	// Model returns the model of an operation by name; nil for a service that
-	// has no model here. Operations with targets of their own have none.
+	// has no model here. Operations with other targets than the service's have none.
 	Model func(operation string) (*wire.Operation, bool)
 
 	Protocol   Protocol
@@ -120,7 +120,7 @@ func (o Operation) Redacting(members ...string) Operation {
 	return o
 }
 
-// At returns the operation with an X-Amz-Target of its own.
+// At returns the operation with another X-Amz-Target than the service's.
 func (o Operation) At(target string) Operation {
 	o.Target = target
 	return o

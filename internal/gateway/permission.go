@@ -58,7 +58,7 @@ func (p Permissions[I]) With(keys func(in *I) policy.Context) Permissions[I] {
 // NoPermission is for an operation that every caller may invoke.
 func NoPermission[I any](*store.Tx, *I) ([]Permission, error) { return nil, nil }
 
-// AnyResource is for an operation without a resource of its own: it requires its
+// AnyResource is for an operation that is not about one resource: it requires its
 // action on "*".
 func AnyResource[I any](*store.Tx, *I) ([]Permission, error) {
 	return []Permission{{Resource: "*"}}, nil

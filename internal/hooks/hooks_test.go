@@ -25,7 +25,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// keys seals nothing; "bad" cannot be opened.
+// keys leaves secrets in plain text; it refuses to open "bad".
 type keys struct{}
 
 func (keys) Seal(_ string, key []byte) []byte { return key }
@@ -37,7 +37,7 @@ func (keys) Open(_ string, sealed []byte) ([]byte, error) {
 	return sealed, nil
 }
 
-// receivers are what answers behind the webhooks' URLs, by host.
+// receivers answer the requests to the webhooks' URLs, by host.
 type receivers struct {
 	mu     sync.Mutex
 	got    map[string][]string // ids of events that were answered 200, in order
@@ -192,7 +192,7 @@ func TestEventsArriveInOrderPerService(t *testing.T) {
 		b.hook("all")
 		b.hook("shop-only", func(h *slipway.Webhook) { h.Service = "shop" })
 		b.hook("operations-only", func(h *slipway.Webhook) { h.Types = []slipway.EventType{slipway.OperationStatusChange} })
-		b.publish("shop", 5) // before anybody delivers
+		b.publish("shop", 5) // before Hooks runs
 		defer b.run()()
 		for range 10 {
 			b.publish("shop", 2)
@@ -336,7 +336,7 @@ func TestAnswers(t *testing.T) {
 	})
 }
 
-// What is under way when the process ends is sent again by the next one.
+// An attempt in flight when the process ends is made again by the next process.
 func TestRestart(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		b.r.answer = func(_, _ string, n int) (int, http.Header, error) {

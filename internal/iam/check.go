@@ -25,7 +25,7 @@ const (
 	maxAttached        = 10
 
 	// maxKeys is higher than IAM's limit of two, so that each of several programs
-	// can have a key of its own.
+	// can have a separate key.
 	maxKeys = 10
 )
 

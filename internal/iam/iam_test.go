@@ -30,8 +30,8 @@ const (
 	userARN  = "arn:aws:iam::000000000000:user/"
 )
 
-// rot is a vault for tests: what it seals can be read by nobody who reads
-// upwards.
+// rot is a vault for tests: it seals a secret by reversing it and changing its
+// bytes.
 type rot struct{}
 
 func (rot) Seal(context string, secret []byte) []byte {
@@ -218,7 +218,7 @@ func TestUsers(t *testing.T) {
 	refused(t, err, "ValidationError", "Invalid Marker.")
 }
 
-// A user goes last.
+// A user is deleted after everything that belongs to it.
 func TestDeleteUser(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -284,7 +284,7 @@ func TestAccessKeys(t *testing.T) {
 	refused(t, err, "LimitExceeded", "Cannot exceed quota for AccessKeysPerUser: 10")
 }
 
-// The root user can exchange its key and not lose it.
+// The root user can replace its key, but not delete the last one.
 func TestRootKeys(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -360,7 +360,7 @@ func TestTagForm(t *testing.T) {
 	}
 }
 
-// Who may tag with some keys only, and make policies without tags.
+// A user who may tag only with some keys, and create policies only without tags.
 func TestTagKeys(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -527,7 +527,7 @@ func TestInlinePolicies(t *testing.T) {
 	}
 	long := `{"Version":"2012-10-17","Statement":[{"Sid":"` + strings.Repeat("x", 2000) + `","Effect":"Allow","Action":"*","Resource":"*"}]}`
 	refused(t, put("c", long), "LimitExceeded", "Maximum policy size of 2048 bytes exceeded for user ann")
-	must(t, put("d", strings.ReplaceAll(allowAll, ":", ":"+strings.Repeat(" ", 500)))) // white space weighs nothing
+	must(t, put("d", strings.ReplaceAll(allowAll, ":", ":"+strings.Repeat(" ", 500)))) // white space does not count
 	refused(t, put("c", "{\"a\u0416\":1}"), "ValidationError", "printable ASCII")
 	_, err = b.iam.GetUserPolicy(ctx, &awsiam.GetUserPolicyInput{UserName: aws.String("ann"), PolicyName: aws.String("z")})
 	refused(t, err, "NoSuchEntity", "The user policy with name z cannot be found.")
@@ -535,7 +535,7 @@ func TestInlinePolicies(t *testing.T) {
 	refused(t, err, "NoSuchEntity", "The user policy with name z cannot be found.")
 }
 
-// Who may only manage their own keys.
+// A user who may manage only their own keys.
 func TestSelfService(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -655,7 +655,7 @@ func TestSTS(t *testing.T) {
 	if err != nil || root.Credentials.Expiration.Sub(b.Clock.Now()) > time.Hour {
 		t.Errorf("%+v, %v", root, err)
 	}
-	b.Update(func(tx *store.Tx) error { // time goes on for the session alone: SDKs sign with the real time
+	b.Update(func(tx *store.Tx) error { // only for the session time passes: SDKs sign with the real time
 		s, err := tx.Credentials(*c.AccessKeyId)
 		s.ID, s.ExpiresAt = "ASIAEXPIRED", b.Clock.Now().Add(-time.Minute)
 		s.Secret = iam.Keys{Vault: rot{}}.Seal(s.ID, *c.SecretAccessKey)

@@ -45,7 +45,7 @@ func TestUpdateUser(t *testing.T) {
 	refused(t, update(aws.String("anna"), nil, aws.String("team")), "ValidationError", "newPath")
 	refused(t, update(aws.String(""), aws.String("x"), nil), "ValidationError", "userName")
 
-	// Who may rename one user only may not give them a name that isn't theirs to give.
+	// Renaming requires the permission on the old name and on the new one.
 	carl := b.user("carl", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"iam:UpdateUser","Resource":["arn:aws:iam::000000000000:user/bob","arn:aws:iam::000000000000:user/bobby"]}}`)
 	refused(t, second(carl.UpdateUser(ctx, &awsiam.UpdateUserInput{UserName: aws.String("bob"), NewUserName: aws.String("boss")})), "AccessDenied", "user/boss")
 	must(t, second(carl.UpdateUser(ctx, &awsiam.UpdateUserInput{UserName: aws.String("bob"), NewUserName: aws.String("bobby")})))

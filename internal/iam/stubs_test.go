@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 )
 
-// What is asked for before a user is deleted answers that there is nothing.
+// The lists that clients read before they delete a user are empty.
 func TestUsersHaveNothingElse(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

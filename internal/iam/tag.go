@@ -23,7 +23,7 @@ func (i *IAM) policyTags() []gateway.Operation {
 }
 
 // permissionsToCreate returns the permissions required to create a resource with
-// tags: setting them is an action of its own.
+// tags: setting them is a separate action.
 func permissionsToCreate(action, arn string, tags []types.Tag) []gateway.Permission {
 	return gateway.Permission{Resource: arn, Context: tagKeys(tags)}.WithTagging(action, len(tags) > 0)
 }

@@ -233,8 +233,8 @@ func (p parser) resource(s string) (pattern, error) {
 	return pat, nil
 }
 
-// each calls f for every element of a list, or for a value that stands for a
-// list of its own. No value is an empty list.
+// each calls f for every element of a list. A single value is a list of one, and no
+// value is an empty list.
 func each(at string, v any, f func(at string, v any) error) error {
 	list, ok := v.([]any)
 	if !ok {

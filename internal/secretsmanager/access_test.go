@@ -9,8 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 )
 
-// However a call names a secret, its permissions are about the whole ARN, and a
-// secret that is not there is not told from one that may not be read.
+// The required permissions are on the full ARN of a secret, in whichever form a
+// call names it. A refusal does not reveal whether the secret exists.
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

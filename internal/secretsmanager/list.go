@@ -22,7 +22,7 @@ import (
 
 var errToken = wire.NewException("InvalidNextTokenException", "The NextToken value is invalid.")
 
-// mostResults is the most entries of a page, and the number without a wish.
+// mostResults is the maximum number of entries of a page, and the default.
 const mostResults = 100
 
 func pager(most *int32, operation string, parameters ...string) (page.Pager, error) {
@@ -37,7 +37,7 @@ func pager(most *int32, operation string, parameters ...string) (page.Pager, err
 	return page.New(&n, operation, parameters...), nil
 }
 
-// entry is all that is said of a secret but its versions.
+// entry describes a secret without its versions.
 func entry(tx *store.Tx, s slipway.Secret) (types.SecretListEntry, error) {
 	e := types.SecretListEntry{ARN: &s.ARN, Name: &s.Name, CreatedDate: &s.CreatedAt, LastChangedDate: &s.ChangedAt, Tags: []types.Tag{}}
 	for _, c := range []struct {
@@ -77,11 +77,11 @@ func (m *Manager) listSecrets(ctx context.Context, _ *gateway.Call, in *sdk.List
 	if err := checkFilters(in.Filters); err != nil {
 		return nil, err
 	}
-	wish, err := json.Marshal([]any{in.Filters, in.IncludePlannedDeletion, in.SortBy, in.SortOrder})
+	query, err := json.Marshal([]any{in.Filters, in.IncludePlannedDeletion, in.SortBy, in.SortOrder})
 	if err != nil {
 		return nil, err
 	}
-	p, err := pager(in.MaxResults, "ListSecrets", string(wish))
+	p, err := pager(in.MaxResults, "ListSecrets", string(query))
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) (
 	return list, nil
 }
 
-// sorted cuts a page from the entries in the order of the wish.
+// sorted returns a page of the entries in the requested order.
 func sorted(p page.Pager, list []types.SecretListEntry, in *sdk.ListSecretsInput) ([]types.SecretListEntry, *string, error) {
 	key := func(e types.SecretListEntry) []string { return []string{sortKey(e, in.SortBy), *e.ARN} }
 	order := slices.Compare[[]string]
@@ -145,7 +145,7 @@ func sorted(p page.Pager, list []types.SecretListEntry, in *sdk.ListSecretsInput
 	return list, next, nil
 }
 
-// sortKey is a text that sorts as the entry is to.
+// sortKey returns a text that sorts as the entry should.
 func sortKey(e types.SecretListEntry, by types.SortByType) string {
 	at := func(t *time.Time) string { return fmt.Sprintf("%020d", aws.ToTime(t).UnixNano()) }
 	switch by {
@@ -207,7 +207,7 @@ func matches(e types.SecretListEntry, key types.FilterNameStringType, value stri
 	case types.FilterNameStringTypeAll:
 		return anyWord(strings.Join(append(append(keys, values...), *e.Name, aws.ToString(e.Description)), " "), value)
 	}
-	return false // one region alone, and no owning services
+	return false // there is one region, and no owning services
 }
 
 // anyWord reports whether each word of value begins a word of text.

@@ -39,7 +39,7 @@ func (m *Manager) getRandomPassword(_ context.Context, _ *gateway.Call, in *sdk.
 		}
 		b[i] = set[random(len(set))]
 	}
-	for i := len(b) - 1; i > 0; i-- { // the required ones are not to be the first
+	for i := len(b) - 1; i > 0; i-- { // shuffle, so that the required ones are not the first
 		j := random(i + 1)
 		b[i], b[j] = b[j], b[i]
 	}

@@ -200,7 +200,7 @@ func (m *Manager) deleteSecret(ctx context.Context, call *gateway.Call, in *sdk.
 	err := call.Update(ctx, func(tx *store.Tx) error {
 		s, err := m.find(tx, in.SecretId)
 		if force && errors.Is(err, errNoSecret) {
-			// As documented: no error, so that what is gone can be deleted again.
+			// As documented: deleting a secret that does not exist is no error.
 			out = sdk.DeleteSecretOutput{ARN: in.SecretId, Name: in.SecretId, DeletionDate: &now}
 			return nil
 		}

@@ -311,8 +311,8 @@ func TestRandomPassword(t *testing.T) {
 	}
 }
 
-// No value is readable in the database, in the log or in an error, and values
-// moved from one row to another are not taken.
+// No value is readable in the database, in the log or in an error. A value that was
+// moved to another row is refused.
 func TestValuesAreSealed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -94,7 +94,7 @@ func (m *Manager) put(tx *store.Tx, s slipway.Secret, id string, v value, stages
 	return next[len(next)-1], nil
 }
 
-// same refuses to give an existing version another value.
+// same returns an error unless an existing version has this value.
 func (m *Manager) same(w slipway.SecretVersion, s slipway.Secret, v value) error {
 	have, err := m.vault.OpenSecret(w)
 	if err != nil {
@@ -107,7 +107,7 @@ func (m *Manager) same(w slipway.SecretVersion, s slipway.Secret, v value) error
 		"You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", w.ID, s.ARN))
 }
 
-// unsealed words that a value could not be decrypted.
+// unsealed returns the exception for a value that could not be decrypted.
 func unsealed(err error) error {
 	if errors.Is(err, seal.ErrSealed) {
 		return wire.NewException("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
@@ -115,9 +115,9 @@ func unsealed(err error) error {
 	return err
 }
 
-// save writes what is new in next, a version at its end or the stages of those
-// that list has too, and removes old deprecated ones above the number that is
-// kept. Both are oldest first.
+// save writes the differences between list and next: a new version at the end of
+// next, and changed stages. It removes old deprecated versions above the number
+// that is kept. Both lists are oldest first.
 func save(tx *store.Tx, list, next []slipway.SecretVersion) error {
 	excess := len(next) - maxVersions
 	for i, w := range next {
@@ -136,8 +136,8 @@ func save(tx *store.Tx, list, next []slipway.SecretVersion) error {
 	return nil
 }
 
-// moveStage gives a stage to the version of this id and takes it from who had
-// it. AWSCURRENT leaves AWSPREVIOUS behind. id "" only takes it.
+// moveStage moves a stage to the version of this id from the version that has it.
+// AWSCURRENT leaves AWSPREVIOUS behind. With id "" the stage is only removed.
 func moveStage(list []slipway.SecretVersion, stage, id string) []slipway.SecretVersion {
 	list = slices.Clone(list)
 	previous := ""
@@ -362,7 +362,8 @@ func (m *Manager) updateSecretVersionStage(ctx context.Context, call *gateway.Ca
 	return &out, err
 }
 
-// checkMove refuses to move a stage from where it is not, or where to is not.
+// checkMove refuses to move a stage from a version that does not have it, or to a
+// version that does not exist.
 func checkMove(list []slipway.SecretVersion, s slipway.Secret, stage, to, from string) error {
 	holder, exists := "", to == ""
 	for _, w := range list {

@@ -9,7 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
 
-// However a call names parameters, its permissions are about their ARNs.
+// The required permissions are on the ARNs of parameters, in whichever form a call
+// names them.
 func TestNeeds(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// filter chooses parameters by one thing that is said of them.
+// filter selects parameters by one of their attributes.
 type filter struct {
 	Key, Option string
 	Values      []string
@@ -19,8 +19,8 @@ type filter struct {
 
 type filters []filter
 
-// options lists what can be asked of each key; tags are asked for as "tag:" and
-// a key.
+// options lists the options of each key. The key of a filter by tag is "tag:" and
+// the tag's key.
 var options = map[string][]string{
 	"Name":     {"Equals", "BeginsWith", "Contains"},
 	"Path":     {"OneLevel", "Recursive"},
@@ -31,8 +31,8 @@ var options = map[string][]string{
 	"Label":    {"Equals"},
 }
 
-// newFilters checks filters, which may be about the given keys, and those for
-// names about tags too.
+// newFilters checks filters. They may use the given keys; filters that may use
+// names may use tags too.
 func newFilters(in []types.ParameterStringFilter, keys ...string) (filters, error) {
 	var list filters
 	for _, f := range in {
@@ -59,7 +59,7 @@ func newFilters(in []types.ParameterStringFilter, keys ...string) (filters, erro
 	return list, nil
 }
 
-// upgrade words the older kind of filters, which match beginnings.
+// upgrade converts filters of the older kind, which match prefixes.
 func upgrade(in []types.ParametersFilter) []types.ParameterStringFilter {
 	var list []types.ParameterStringFilter
 	for _, f := range in {

@@ -22,7 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// mostNames is the most names of GetParameters and DeleteParameters.
+// mostNames is the maximum number of names of GetParameters and DeleteParameters.
 const mostNames = 10
 
 func checkNames(names []string) error {
@@ -40,8 +40,8 @@ func checkNames(names []string) error {
 	return nil
 }
 
-// value returns a parameter's value. That of a SecureString is ciphertext unless
-// it is to be decrypted.
+// value returns a parameter's value. The value of a SecureString is ciphertext
+// unless decryption is requested.
 func (p *Parameters) value(v slipway.Parameter, decrypt *bool) (string, error) {
 	if v.Type == string(types.ParameterTypeSecureString) && !aws.ToBool(decrypt) {
 		return base64.StdEncoding.EncodeToString(v.Sealed), nil
@@ -61,7 +61,8 @@ func (p *Parameters) show(v slipway.Parameter, decrypt *bool) (types.Parameter, 
 	}, err
 }
 
-// selected shows what a selector means, which may be an ARN or have a version.
+// selected returns the parameter that a selector names: a name or an ARN, with or
+// without a version.
 func (p *Parameters) selected(tx *store.Tx, selector *string, decrypt *bool) (types.Parameter, error) {
 	v, err := p.find(tx, selector)
 	if err != nil {
@@ -149,8 +150,8 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, i
 	return &out, err
 }
 
-// list cuts a page from the latest versions whose names begin with prefix and
-// that are wanted.
+// list returns a page of the latest versions whose names begin with prefix and
+// that the caller wants.
 func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool) ([]slipway.Parameter, *string, error) {
 	var list []slipway.Parameter
 	for len(list) < pages.Limit() {
@@ -184,11 +185,11 @@ func (p *Parameters) describeParameters(ctx context.Context, _ *gateway.Call, in
 	if err != nil {
 		return nil, err
 	}
-	wish, err := json.Marshal(filters)
+	query, err := json.Marshal(filters)
 	if err != nil {
 		return nil, err
 	}
-	pages, err := pager(in.MaxResults, 50, "DescribeParameters", string(wish))
+	pages, err := pager(in.MaxResults, 50, "DescribeParameters", string(query))
 	if err != nil {
 		return nil, err
 	}

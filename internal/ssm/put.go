@@ -26,7 +26,7 @@ const (
 	maxAdvanced    = 8192
 	maxDescription = 1024
 	maxPattern     = 1024
-	maxVersions    = 100 // of a parameter; the oldest goes
+	maxVersions    = 100 // of a parameter; the oldest is deleted
 )
 
 var nameForm = regexp.MustCompile(`^[a-zA-Z0-9_.\-/]+$`)
@@ -90,7 +90,7 @@ func (p *Parameters) putParameter(ctx context.Context, call *gateway.Call, in *s
 	return &out, err
 }
 
-// checkPut refuses what no parameter could be.
+// checkPut refuses input that no parameter can have.
 func checkPut(in *sdk.PutParameterInput) error {
 	switch {
 	case in.Name == nil:
@@ -110,13 +110,13 @@ func checkPut(in *sdk.PutParameterInput) error {
 	case aws.ToString(in.Policies) != "" && *in.Policies != "[]" && *in.Policies != "[{}]":
 		return wire.NewException("InvalidPolicyTypeException", "Policies: this server keeps no parameter policies.")
 	case in.DataType != nil && *in.DataType != "text":
-		return invalid("DataType is %.64q; this server keeps the data type text alone.", *in.DataType)
+		return invalid("DataType is %.64q; this server supports only the data type text.", *in.DataType)
 	}
 	return checkName(*in.Name)
 }
 
-// settings works out what a new version says, over what the last one said, and
-// checks the value against it.
+// settings returns the settings of a new version: those of the call, over those of
+// the previous version. It checks the value against them.
 func settings(have slipway.ParameterSettings, in *sdk.PutParameterInput) (slipway.ParameterSettings, error) {
 	s := slipway.ParameterSettings{
 		Type:        cmp.Or(string(in.Type), have.Type),
@@ -140,22 +140,22 @@ func settings(have slipway.ParameterSettings, in *sdk.PutParameterInput) (slipwa
 	return s, checkPattern(s.Pattern, *in.Value)
 }
 
-// tier returns the tier that a value of a size is kept in. An advanced parameter
+// tier returns the tier of a value of this size. An advanced parameter
 // can't become a standard one.
-func tier(wish string, size int) (string, error) {
-	if wish == string(types.ParameterTierIntelligentTiering) {
-		wish = string(types.ParameterTierStandard)
+func tier(requested string, size int) (string, error) {
+	if requested == string(types.ParameterTierIntelligentTiering) {
+		requested = string(types.ParameterTierStandard)
 		if size > maxStandard {
-			wish = string(types.ParameterTierAdvanced)
+			requested = string(types.ParameterTierAdvanced)
 		}
 	}
 	switch {
 	case size > maxAdvanced:
 		return "", invalid("Advanced tier parameters support a maximum parameter value of %d characters.", maxAdvanced)
-	case size > maxStandard && wish == string(types.ParameterTierStandard):
+	case size > maxStandard && requested == string(types.ParameterTierStandard):
 		return "", invalid("Standard tier parameters support a maximum parameter value of %d characters. To create a larger parameter value, upgrade the parameter to use the advanced-parameter tier.", maxStandard)
 	}
-	return wish, nil
+	return requested, nil
 }
 
 var errPattern = wire.NewException("InvalidAllowedPatternException", "The allowed pattern is not a valid regular expression.")

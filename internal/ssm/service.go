@@ -1,11 +1,11 @@
 // Package ssm answers the operations of AWS Systems Manager's Parameter Store
-// that programs and Terraform use to keep parameters, over what internal/secrets
-// knows of them. RuntimeEnvironmentSecrets of services name these parameters.
+// that programs and Terraform use to keep parameters, over the parameters of
+// internal/secrets. RuntimeEnvironmentSecrets of services name these parameters.
 //
-// Nothing else of Systems Manager is there; of Parameter Store, labels, policies
-// (expiration) and sharing are not. Values of every type are sealed by
-// internal/seal: a KMS key that is named is kept as a name. Values are in no log
-// and no error.
+// It implements nothing else of Systems Manager, and of Parameter Store neither
+// labels, policies (expiration) nor sharing. It does not use KMS keys: it stores
+// the name of a key, and internal/seal encrypts values of all types. No log and no
+// error holds a value.
 //
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/
 package ssm
@@ -29,14 +29,14 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// Config is what the operations need.
+// Config configures the operations.
 type Config struct {
 	Store *store.Store
 	Vault *secrets.Vault
 	Now   func() time.Time // time.Now when nil
 }
 
-// Parameters is Parameter Store's operations.
+// Parameters holds Parameter Store's operations.
 type Parameters struct {
 	cfg   Config
 	vault *secrets.Vault
@@ -90,11 +90,11 @@ func required(member string) error {
 	return invalid("1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", member)
 }
 
-// ParameterNotFound has no text at AWS either.
+// AWS's ParameterNotFound has no message either.
 var errNoParameter = wire.NewException("ParameterNotFound", "")
 
-// find returns the version of a parameter that a name, an ARN or one of these
-// with a version means.
+// find returns the version of a parameter that a selector names: a name or an ARN,
+// with or without a version.
 func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, error) {
 	if selector == nil {
 		return slipway.Parameter{}, required("name")
@@ -112,15 +112,15 @@ func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, er
 	return v, err
 }
 
-// pager returns the pager of a list whose pages have at most most entries.
-func pager(wish *int32, most int32, operation string, parameters ...string) (page.Pager, error) {
-	if wish == nil {
-		wish = &most
+// pager returns the pager of a list whose pages have at most `most` entries.
+func pager(requested *int32, most int32, operation string, parameters ...string) (page.Pager, error) {
+	if requested == nil {
+		requested = &most
 	}
-	if *wish < 1 || *wish > most {
-		return page.Pager{}, invalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *wish, most)
+	if *requested < 1 || *requested > most {
+		return page.Pager{}, invalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *requested, most)
 	}
-	return page.New(wish, operation, parameters...), nil
+	return page.New(requested, operation, parameters...), nil
 }
 
 func after(p page.Pager, token *string) (string, error) {

@@ -28,7 +28,7 @@ func newBench(t *testing.T) bench {
 	return bench{b.Serve(p.Service(), "AmazonSSM.")}
 }
 
-// parameter returns what GetParameter says, decrypted.
+// parameter returns the parameter that GetParameter answers, decrypted.
 func (b bench) parameter(name string) map[string]any {
 	b.Helper()
 	return b.OK("GetParameter", `{"Name":%q,"WithDecryption":true}`, name)["Parameter"].(map[string]any)

@@ -44,7 +44,7 @@ func (p *Parameters) taggable(tx *store.Tx, kind types.ResourceTypeForTagging, i
 		return "", required("resourceId")
 	}
 	if kind != types.ResourceTypeForTaggingParameter {
-		return "", wire.NewException("InvalidResourceType", "This server has resources of the type Parameter alone.")
+		return "", wire.NewException("InvalidResourceType", "The only resource type of this server is Parameter.")
 	}
 	v, err := p.find(tx, id)
 	if errors.Is(err, errNoParameter) {

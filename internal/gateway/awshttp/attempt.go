@@ -40,7 +40,7 @@ type attempt struct {
 }
 
 // attemptOf returns the call's id, and whether this is not its first attempt.
-// Attempts at calls that change nothing are calls of their own.
+// Attempts at calls that change nothing count as separate calls.
 func attemptOf(r *http.Request, x *exchange) (c attemptOfCall) {
 	invocation := r.Header.Get("Amz-Sdk-Invocation-Id")
 	if invocation == "" || !x.operation.Mutates {

@@ -108,7 +108,7 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// A signature holds for the service it names alone.
+// A signature is valid only for the service that it names.
 func TestScope(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

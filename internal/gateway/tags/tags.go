@@ -28,7 +28,7 @@ const (
 	reserved = "aws:" // begins keys that only AWS sets
 )
 
-// Of returns the tags of an SDK, in which every service has a type of its own.
+// Of returns the tags of an SDK, in which every service has a different type.
 func Of[T any](list []T, pair func(T) (key, value *string)) []slipway.Tag {
 	tags := make([]slipway.Tag, len(list))
 	for i, t := range list {

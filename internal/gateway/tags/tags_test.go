@@ -50,7 +50,7 @@ func TestCheck(t *testing.T) {
 		"no key":              {rules(), []slipway.Tag{{Value: "v"}}, "length "},
 		"a long value":        {rules(), []slipway.Tag{{Key: "k", Value: strings.Repeat("v", 257)}}, "length k"},
 		"a reserved key":      {rules(), []slipway.Tag{{Key: "aws:x"}}, "reserved aws:x"},
-		"a rule of its own":   {rules(), []slipway.Tag{{Key: "a"}, {Key: "b", Value: "bad"}}, "other 1"},
+		"another rule":        {rules(), []slipway.Tag{{Key: "a"}, {Key: "b", Value: "bad"}}, "other 1"},
 		"twice":               {rules(), []slipway.Tag{{Key: "a"}, {Key: "a"}}, "twice a"},
 		"two letter cases":    {rules(), []slipway.Tag{{Key: "a"}, {Key: "A"}}, ""},
 		"folded letter cases": {fold, []slipway.Tag{{Key: "a"}, {Key: "A"}}, "twice A"},
