@@ -77,7 +77,7 @@ func TestInit(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	dir := sourceTree(t, map[string]string{
-		"go.mod": "module example.com/shop\n\ngo 1.22\n", "cmd/shop/main.go": "package main\n", "cmd/admin/main.go": "package main\n",
+		"go.mod": "module example.com/shop\n\ngo 1.22\n", "cmd/shop/main.go": "package main\n\nfunc main() {}\n", "cmd/admin/main.go": "package main\n\nfunc main() {}\n",
 	})
 	s.runAs("init shop", "init", dir)
 	if _, err := os.Stat(filepath.Join(dir, "apprunner.yaml")); err == nil {

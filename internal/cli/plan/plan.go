@@ -54,6 +54,7 @@ func Read(r Request) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	r.Path = filepath.Clean(r.Path)
 	for range mostQuestions {
 		result, err := read(r.Path, detect.Detector{Choices: choices, IgnoreConfiguration: r.Anew})
 		if err == nil {

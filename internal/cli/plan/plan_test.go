@@ -31,7 +31,7 @@ func tree(t *testing.T, files map[string]string) string {
 
 func twoMains(t *testing.T) string {
 	t.Helper()
-	return tree(t, map[string]string{"go.mod": "module m\n", "cmd/a/main.go": "package main\n", "cmd/b/main.go": "package main\n"})
+	return tree(t, map[string]string{"go.mod": "module m\n", "cmd/a/main.go": "package main\n\nfunc main() {}\n", "cmd/b/main.go": "package main\n\nfunc main() {}\n"})
 }
 
 // A question is asked until it is answered, by number or by value.
@@ -66,7 +66,7 @@ func TestAskWithoutAnswer(t *testing.T) {
 func TestAskForDirectory(t *testing.T) {
 	t.Parallel()
 	dir := tree(t, map[string]string{
-		"api/go.mod": "module m\n", "api/main.go": "package main\n", "web/package.json": `{"scripts": {"start": "node x.js"}}`,
+		"api/go.mod": "module m\n", "api/main.go": "package main\n\nfunc main() {}\n", "web/package.json": `{"scripts": {"start": "node x.js"}}`,
 	})
 	a, err := plan.Read(plan.Request{Path: dir, In: bufio.NewReader(strings.NewReader("web\n")), Out: &bytes.Buffer{}})
 	if err != nil {

@@ -3,7 +3,9 @@ package detect
 import (
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/openslipway/slipway/internal/source/config"
@@ -284,7 +286,11 @@ func (s *scan) nothing() error {
 		u.Looked = append(u.Looked, l.manifests...)
 	}
 	u.Looked = append([]string{config.FileName, "Dockerfile"}, u.Looked...)
+	other, manifest := s.otherLanguage()
 	switch dockerfiles := s.names(".", "Dockerfile.*"); {
+	case other != "" && len(options) == 0:
+		u.Problem, u.Looked, u.Found = "This is "+other+", which has no runtime", nil, []string{manifest}
+		u.Next = "Add a Dockerfile that builds and starts it."
 	case len(options) == 1:
 		u.Found = []string{options[0].Why}
 		u.Next = fmt.Sprintf("Name that directory as the source directory: slipway plan PATH/%s", options[0].Value)
@@ -295,6 +301,21 @@ func (s *scan) nothing() error {
 		u.Next = "Name the directory that has the program, add a Dockerfile, or write an apprunner.yaml: docs/detection.md shows one per language."
 	}
 	return u
+}
+
+// otherLanguage recognises languages without a runtime.
+func (s *scan) otherLanguage() (language, manifest string) {
+	for _, l := range []struct{ name, pattern string }{
+		{"Rust", "Cargo.toml"}, {"Elixir", "mix.exs"}, {"Deno", "deno.json"}, {"Deno", "deno.jsonc"}, {"Gleam", "gleam.toml"},
+		{"Swift", "Package.swift"}, {"Haskell", "stack.yaml"}, {"Haskell", "*.cabal"}, {"Crystal", "shard.yml"}, {"Dart", "pubspec.yaml"},
+		{"Scala", "build.sbt"}, {"Clojure", "project.clj"}, {"Clojure", "deps.edn"}, {"Zig", "build.zig"}, {"C or C++", "CMakeLists.txt"},
+		{"C or C++", "meson.build"}, {"Perl", "cpanfile"}, {"R", "renv.lock"}, {"Erlang", "rebar.config"}, {"OCaml", "dune-project"}, {"Nim", "*.nimble"}, {"Lua", "*.rockspec"},
+	} {
+		if found := s.names(".", l.pattern); len(found) > 0 {
+			return l.name, found[0]
+		}
+	}
+	return "", ""
 }
 
 // manifestIn returns the path of the file in a directory that shows a language.
@@ -324,9 +345,15 @@ func (s *scan) setEnv(name, value string) {
 	s.File.Env = append(s.File.Env, config.Variable{Name: name, Value: value})
 }
 
-// start sets the start command, unless a file of another platform says one.
+var defaultPort = regexp.MustCompile(`\b8080\b`)
+
+// start sets the start command, unless a file of another platform says one. A port in
+// it is given as 8080 and replaced by the one that such a file names.
 func (s *scan) start(command, reason string) {
 	if s.File.Command == "" {
+		if s.hosted.port != 0 {
+			command = defaultPort.ReplaceAllString(command, strconv.Itoa(s.hosted.port))
+		}
 		s.File.Command = command
 		s.why("%s -> %s", reason, command)
 	}

@@ -111,7 +111,7 @@ func (r *recorder) Open(name string) (fs.File, error) {
 func TestLinksStayInside(t *testing.T) {
 	t.Parallel()
 	outside, inside := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(filepath.Join(outside, "main.go"), []byte("package main\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(outside, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(inside, "go.mod"), []byte("module m\n"), 0o644); err != nil {

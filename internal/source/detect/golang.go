@@ -233,7 +233,8 @@ func (s *scan) goFiles(dir string) []string {
 	return slices.DeleteFunc(s.names(dir, "*.go"), func(n string) bool { return strings.HasSuffix(n, "_test.go") })
 }
 
-// goMainFile returns the first file of package main in a directory; "" for none.
+// goMainFile returns the file of package main in a directory that has its function
+// main; "" for none.
 func goMainFile(t *tree, dir string) string {
 	for _, name := range t.names(dir, "*.go") {
 		if strings.HasSuffix(name, "_test.go") {
@@ -244,12 +245,14 @@ func goMainFile(t *tree, dir string) string {
 			continue
 		}
 		f, err := parser.ParseFile(token.NewFileSet(), name, text, parser.PackageClauseOnly)
-		if err == nil && f.Name.Name == "main" {
+		if err == nil && f.Name.Name == "main" && funcMain.Match(text) {
 			return name
 		}
 	}
 	return ""
 }
+
+var funcMain = regexp.MustCompile(`(?m)^func main\(\)`)
 
 // ignored are files that are run by hand, with `go run`.
 var ignored = regexp.MustCompile(`(?m)^//(?:go:build ignore| \+build ignore)\s*$`)

@@ -191,6 +191,7 @@ func (s *scan) planNode() error {
 		f = n.refine(f)
 		s.Framework = f.name
 	}
+	n.linkManagers()
 	n.build()
 	if f.static != "" && n.app.script("start") == "" || n.devServer(f) {
 		return n.site(f)
@@ -223,10 +224,11 @@ func (n *nodePlan) refine(f nodeFramework) nodeFramework {
 // devServer reports whether the start script is a development server of a framework
 // that builds a static site.
 func (n *nodePlan) devServer(f nodeFramework) bool {
-	if f.static == "" || n.app.script("build") == "" || !developmentServer(n.app.script("start")) {
+	start := n.app.script("start")
+	if f.static == "" || n.app.script("build") == "" || !developmentServer(start) && !(f.depends == "next" && strings.HasPrefix(start, "next ")) {
 		return false
 	}
-	n.why("scripts.start is a development server -> the built site is served instead")
+	n.why("scripts.start does not serve the built site -> it is served instead")
 	return true
 }
 
@@ -288,131 +290,6 @@ func ltsVersion(v string) string {
 	return v
 }
 
-// nodeManager is a package manager with its lock file.
-type nodeManager struct {
-	name string
-	lock []string
-}
-
-var nodeManagers = []nodeManager{
-	{"npm", []string{"package-lock.json", "npm-shrinkwrap.json"}},
-	{"yarn", []string{"yarn.lock"}},
-	{"pnpm", []string{"pnpm-lock.yaml"}},
-	{"bun", []string{"bun.lock", "bun.lockb"}},
-}
-
-// manager returns the package manager, its lock file ("" for none) and the version
-// that packageManager names.
-func (n *nodePlan) manager() (name, lock, version string, err error) {
-	field := n.root.PackageManager.v
-	wanted, rest, _ := strings.Cut(field, "@")
-	version, _, _ = strings.Cut(rest, "+")
-	if !exactVersion.MatchString(version) {
-		version = ""
-	}
-	var options []Option
-	for _, m := range nodeManagers {
-		lock := n.first(m.lock...)
-		if m.name == wanted {
-			n.why("package.json, packageManager says %s", field)
-			return m.name, lock, version, nil
-		}
-		if lock != "" {
-			options = append(options, Option{Value: m.name, Why: lock})
-		}
-	}
-	if len(options) == 0 {
-		if n.has("pnpm-workspace.yaml") {
-			return "pnpm", "", "", nil
-		}
-		return "npm", "", "", nil
-	}
-	o, err := n.ask(KindTool, "Lock files of several package managers are there", options)
-	return o.Value, o.Why, "", err
-}
-
-var exactVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+\.[0-9]+(?:-[0-9A-Za-z.-]+)?$`)
-
-// install sets the commands that install all packages, also those that the build needs.
-func (n *nodePlan) install() error {
-	if n.root.Dependencies.v == nil && n.root.DevDependencies.v == nil && len(n.workspacePatterns(n.root)) == 0 {
-		n.why("no dependencies are named -> nothing is installed")
-		return nil
-	}
-	name, lock, version, err := n.manager()
-	if err != nil {
-		return err
-	}
-	command := ""
-	switch name {
-	case "npm":
-		command = "npm install"
-		if lock != "" {
-			command = "npm ci"
-		}
-	case "yarn":
-		command = n.yarn(lock, version)
-	case "pnpm":
-		command = n.pnpm(lock, version)
-	case "bun":
-		command = "npm install --no-save --no-package-lock --prefix .slipway bun@" + or(version, "1")
-		n.File.Build = append(n.File.Build, command)
-		command = ".slipway/node_modules/.bin/bun install" + frozen(lock, " --frozen-lockfile")
-	}
-	if lock == "" {
-		n.why("no lock file -> %s", command)
-		n.warn("There is no lock file, so each build may install other versions: commit the one that %s writes.", name)
-	} else {
-		n.why("%s -> %s", lock, command)
-	}
-	n.File.Build = append(n.File.Build, command)
-	return nil
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-func frozen(lock, flag string) string {
-	if lock == "" {
-		return ""
-	}
-	return flag
-}
-
-// yarn returns the command for yarn 1, or for the later yarn that the repository has.
-func (n *nodePlan) yarn(lock, version string) string {
-	if releases := n.names(".yarn/releases", "yarn-*.cjs"); len(releases) > 0 {
-		return "node " + shellWord(releases[len(releases)-1]) + " install" + frozen(lock, " --immutable")
-	}
-	later := strings.Contains(string(n.prefix("yarn.lock", 1024)), "__metadata:")
-	if version != "" && !strings.HasPrefix(version, "1.") || later && version == "" {
-		return "npx --yes @yarnpkg/cli-dist@" + or(version, "4") + " install" + frozen(lock, " --immutable")
-	}
-	return "npx --yes yarn@" + or(version, "1") + " install" + frozen(lock, " --frozen-lockfile")
-}
-
-var pnpmLock = regexp.MustCompile(`lockfileVersion:\s*'?([0-9]+)`)
-
-// pnpm returns the command for the pnpm that wrote the lock file.
-func (n *nodePlan) pnpm(lock, version string) string {
-	if version == "" {
-		version = "10"
-		if m := pnpmLock.FindSubmatch(n.prefix("pnpm-lock.yaml", 1024)); m != nil {
-			switch string(m[1]) {
-			case "5":
-				version = "7"
-			case "6":
-				version = "8"
-			}
-		}
-	}
-	return "npx --yes pnpm@" + version + " install" + frozen(lock, " --frozen-lockfile")
-}
-
 // inDir makes npm run a script of the package that starts.
 func (n *nodePlan) inDir(command string) string {
 	if n.dir == "." {
@@ -465,7 +342,6 @@ func (n *nodePlan) startCommand(f nodeFramework) error {
 		n.start(n.inDir("npm run start:prod"), "scripts.start builds anew, scripts.start:prod does not")
 	case start != "":
 		n.start(n.inDir("npm start"), path.Join(n.dir, "package.json")+" has scripts.start")
-		n.managerAtStart(start)
 	case f.start != "" && n.dir == ".":
 		n.start(f.start, f.name+" without scripts.start")
 	default:
@@ -484,17 +360,6 @@ func (n *nodePlan) startCommand(f nodeFramework) error {
 	}
 	n.nodePort(start)
 	return nil
-}
-
-// managerAtStart warns of a start script that calls a package manager that the run
-// image may lack.
-func (n *nodePlan) managerAtStart(start string) {
-	for _, m := range []string{"pnpm", "bun", "yarn"} {
-		if strings.HasPrefix(start, m+" ") || strings.Contains(start, "&& "+m+" ") {
-			n.warn("scripts.start calls %s, which the run image may not have: let it call the program itself.", m)
-			return
-		}
-	}
 }
 
 // nodePort looks for a port in the start script and in the program.
@@ -540,7 +405,7 @@ func (n *nodePlan) site(f nodeFramework) error {
 
 // serveFiles adds a server of files, which is installed beside the packages.
 func (s *scan) serveFiles(dir, reason string, single bool) {
-	s.File.Build = append(s.File.Build, "npm install --no-save --no-package-lock --prefix .slipway serve@14")
+	s.File.Build = append(s.File.Build, ownPackage+"serve@14")
 	flag := ""
 	if single {
 		flag = "-s "

@@ -159,7 +159,9 @@ func (s *scan) rails(gems map[string]bool) {
 	} else {
 		s.warn("Rails needs SECRET_KEY_BASE: give it as a secret of the service.")
 	}
-	s.warn("Migrations are not run: run `bundle exec rails db:migrate` by hand, or make it a part of the start command.")
+	if !strings.Contains(s.hosted.command, "migrate") {
+		s.warn("Migrations are not run: run `bundle exec rails db:migrate` by hand, or make it a part of the start command.")
+	}
 }
 
 // rackCommand sets the start command.
@@ -209,8 +211,18 @@ func or8080(port int) int {
 	return port
 }
 
-// rubyHonoured adds what a start command of another platform takes for granted.
+// rubyCommand is a program of a gem, or ruby, at the beginning of a command.
+var rubyCommand = regexp.MustCompile(`(^|&&\s*|\|\|\s*|;\s*)((?:[A-Z_]+=\S+\s+)*(?:exec\s+)?)(ruby|rake|rails|puma|rackup|thin|unicorn|falcon|hanami)\s`)
+
+// rubyHonoured adds what a start command of another platform takes for granted: there,
+// gems are found without Bundler.
 func (s *scan) rubyHonoured() {
+	if s.first("Gemfile", "gems.rb") != "" {
+		if bundled := strings.TrimSpace(rubyCommand.ReplaceAllString(s.File.Command+" ", "${1}${2}bundle exec ${3} ")); bundled != s.File.Command {
+			s.File.Command = bundled
+			s.why("gems are in vendor/bundle, where only Bundler finds them -> %s", bundled)
+		}
+	}
 	if m := portLiteral.FindStringSubmatch(s.File.Command); m != nil {
 		port, _ := strconv.Atoi(m[1])
 		s.listens(port, "the start command has "+m[0])
