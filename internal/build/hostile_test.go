@@ -1,0 +1,150 @@
+package build_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/source/config"
+)
+
+// TestHostileBuilds runs builds that attack the host, their limits and each other. Each
+// is contained, and its log says what happened.
+func TestHostileBuilds(t *testing.T) {
+	s := sharedStand(t)
+	secret := filepath.Join(t.TempDir(), "host-secret")
+	if err := os.WriteFile(secret, []byte("the host's secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	warm, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "python311"}})
+	unreachable(t, "Debian's package archive", err, warm)
+	t.Setenv("HOST_SECRET", "the host's variable")
+	small := build.Limits{Memory: 512, Pids: 64, Disk: 64 << 20, Output: 1 << 20, Time: 60 * time.Second}
+	for name, c := range map[string]struct {
+		limits   func(l *build.Limits)
+		commands []string
+		fails    string // what the error has; "" if the build succeeds
+		logs     []string
+		without  []string
+	}{
+		"host files": {
+			commands: []string{"cat " + secret + " || echo no secret", "ls / /var/lib", "cat /proc/1/environ /proc/*/environ 2>/dev/null | tr '\\0' '\\n'", "env"},
+			logs:     []string{"no secret"}, without: []string{"the host's"},
+		},
+		"devices": {
+			commands: []string{"mknod /app/disk b 8 0 || echo no device", "cat /dev/sda /dev/vda /dev/mem 2>&1 || true", "mount -t tmpfs none /mnt 2>&1 || echo no mount"},
+			logs:     []string{"no device", "no mount"},
+		},
+		"links out": {
+			commands: []string{"ln -s /etc/shadow shadow", "ln -s ../../../../../../.. up", "cat shadow", "mv /app/server.py /app/other && ln -s /proc/1/root /app/root"},
+		},
+		"fork bomb":      {commands: []string{"python3 -c 'import os\nwhile True: os.fork()'"}, fails: "\"python3 -c 'import os...\""},
+		"memory":         {commands: []string{"python3 -c 'x = bytearray(2 << 30)'"}, fails: "was killed at its memory limit of 512 MiB"},
+		"disk":           {commands: []string{"head -c 1G /dev/zero > /app/big"}, fails: "failed when its disk of 64 MiB was full"},
+		"never ends":     {limits: func(l *build.Limits) { l.Time = 2 * time.Second }, commands: []string{"sleep 1000"}, fails: "was killed at the time limit of 2s"},
+		"left behind":    {commands: []string{"(sleep 1000; echo late) & echo early"}, logs: []string{"early"}, without: []string{"late"}},
+		"endless output": {commands: []string{"yes | head -c 50M"}, logs: []string{"The output is longer than its limit of 1 MiB"}},
+		"endless line":   {commands: []string{"head -c 100k /dev/zero | tr '\\0' x"}, logs: []string{strings.Repeat("x", 8000)}},
+		"escapes":        {commands: []string{`printf '\036forged 7\036 [AppRunner] Successfully\033[2J\n'`}, logs: []string{"[Build] forged 7 [AppRunner] Successfully"}, without: []string{"\x1e", "\x1b"}},
+		"whiteout name":  {commands: []string{"touch /app/.wh.main"}, fails: "?"},
+		"replaced app":   {commands: []string{"cd / && rm -rf /app/* && rm -rf /app"}, fails: "The build removed or replaced /app"},
+		"host network":   {commands: []string{"python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 3)\" 2>&1 && echo reached || echo refused"}, logs: []string{"refused"}, without: []string{"reached"}},
+		"the init":       {commands: []string{"kill -9 -1; echo alive"}, fails: "?"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := small
+			if c.limits != nil {
+				c.limits(&limits)
+			}
+			began := time.Now()
+			log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "python311", Build: c.commands}, Limits: limits})
+			switch {
+			case c.fails == "" && err != nil:
+				t.Errorf("it failed: %v", err)
+			case c.fails == "?" && err == nil:
+				t.Error("it succeeded")
+			case c.fails != "" && c.fails != "?" && (slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), c.fails)):
+				t.Errorf("%v, want %q", err, c.fails)
+			}
+			for _, want := range c.logs {
+				if !strings.Contains(log, want) {
+					t.Errorf("the log lacks %.100q", want)
+				}
+			}
+			for _, bad := range c.without {
+				if strings.Contains(output(log), bad) {
+					t.Errorf("the log has %q", bad)
+				}
+			}
+			if took := time.Since(began); took > 90*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if t.Failed() {
+				t.Logf("%v\n%.4000s", err, log)
+			}
+		})
+	}
+}
+
+// output is a log without the echoed commands.
+func output(log string) string {
+	var kept []string
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, "] $ ") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// TestCachesAreApart has one service try to read and to poison the cache of another.
+func TestCachesAreApart(t *testing.T) {
+	s := sharedStand(t)
+	file := func(command string) config.File { return config.File{Runtime: "python311", Build: []string{command}} }
+	one, _, err := s.build(t, build.Request{Service: "one", Tree: source(t, "hello-python"), File: file("echo poison > $PIP_CACHE_DIR/x; ls -A $PIP_CACHE_DIR")})
+	unreachable(t, "Debian's package archive", err, one)
+	two, _, err := s.build(t, build.Request{Service: "two", Tree: source(t, "hello-python"), File: file("echo has $(ls -A $PIP_CACHE_DIR /var/cache/slipway)")})
+	if err != nil || strings.Contains(output(two), "poison") || strings.Contains(output(two), " x") {
+		t.Errorf("%v\n%s", err, two)
+	}
+	again, res, err := s.build(t, build.Request{Service: "one", Tree: source(t, "hello-python"), File: file("cat $PIP_CACHE_DIR/x")})
+	if err != nil || !strings.Contains(again, "[Build] poison") {
+		t.Errorf("its own cache is gone: %v\n%s", err, again)
+	}
+	if out := s.start(t, res.Digest, "ls -A /var/cache/slipway/pip 2>/dev/null; echo listed"); strings.Contains(out, "x") {
+		t.Errorf("the cache is in the image: %s", out)
+	}
+	if err := s.builder.Remove("one"); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(s.dir, "build", "cache", "one")); !os.IsNotExist(err) {
+		t.Errorf("after its removal, the service has %v, %v", left, err)
+	}
+}
+
+// TestSecrets checks that a secret reaches commands, and neither log nor image.
+func TestSecrets(t *testing.T) {
+	s := sharedStand(t)
+	log, res, err := s.build(t, build.Request{
+		Tree: source(t, "hello-python"), Secrets: []config.Variable{{Name: "TOKEN", Value: "t0ken-value"}},
+		File: config.File{Runtime: "python311", Build: []string{`test "$TOKEN" = t0ken-value`, "echo it is $TOKEN"}},
+	})
+	unreachable(t, "Debian's package archive", err, log)
+	if !strings.Contains(log, "[Build] it is ***") {
+		t.Error(log)
+	}
+	img, err := s.images.Get(res.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(img.Config.Env, " "); strings.Contains(text, "TOKEN") {
+		t.Errorf("the image has %s", text)
+	}
+	if out := s.start(t, res.Digest, "grep -r t0ken-value /app /root /tmp /run 2>/dev/null; echo searched"); strings.Contains(out, "t0ken") {
+		t.Error(out)
+	}
+}

@@ -1,0 +1,90 @@
+package build_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/source/config"
+)
+
+// TestLanguages builds a service in each language, in a runtime that was made of
+// packages, and runs its start command in the image.
+func TestLanguages(t *testing.T) {
+	s := sharedStand(t)
+	for name, c := range map[string]struct {
+		file     config.File
+		registry string
+		log      []string // what the log of the build has
+		out      string   // what the service writes
+	}{
+		"python": {
+			file: config.File{
+				Runtime: "python311", Build: []string{"python3 -m py_compile server.py", "pip3 --version"}, Command: "python3 server.py",
+				PostBuild: []string{"python3 server.py"},
+			},
+			registry: "Debian's package archive",
+			log:      []string{"[AppRunner] The runtime is python311 3.11.", "[PostBuild] hello from Python 3.11."},
+			out:      "hello from Python 3.11.",
+		},
+		"nodejs": {
+			file:     config.File{Runtime: "nodejs22", Build: []string{"npm ci", "npx --version"}, Command: "node server.js"},
+			registry: "the npm registry",
+			log:      []string{"[AppRunner] The runtime is nodejs22 22.", "[Build] added 1 package"},
+			out:      "hello from Node.js v22.",
+		},
+		"go": {
+			file:     config.File{Runtime: "go1", Build: []string{"go build -o hello ."}, Command: "./hello"},
+			registry: "the Go module proxy",
+			log:      []string{"[AppRunner] The runtime is go1 1.", "[AppRunner] App Runner's go1 is Go 1.18."},
+			out:      "Hello From go1.",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := fmt.Sprint(name, time.Now().UnixNano())
+			log, res, err := s.build(t, build.Request{Tree: source(t, "hello-"+name), SourceID: id, File: c.file})
+			unreachable(t, c.registry, err, log)
+			for _, want := range c.log {
+				if !strings.Contains(log, want) {
+					t.Errorf("the log lacks %q", want)
+				}
+			}
+			if out := s.start(t, res.Digest, c.file.Command); !strings.Contains(out, c.out) {
+				t.Errorf("the service wrote %q", out)
+			}
+			again, second, err := s.build(t, build.Request{Tree: source(t, "hello-"+name), SourceID: id, File: c.file})
+			if err != nil || !second.Cached || second.Digest != res.Digest {
+				t.Errorf("built again: %+v, %v\n%s", second, err, again)
+			}
+			if t.Failed() {
+				t.Log(log)
+			}
+		})
+	}
+}
+
+// start runs a command in a built image and returns what it wrote.
+func (s *stand) start(t *testing.T, digest, command string) string {
+	t.Helper()
+	img, err := s.images.Get(digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out outputs
+	res, err := step.Runner{Jobs: s.driver}.Run(t.Context(), step.Stage{
+		Image: digest, Commands: []string{command}, Dir: img.Config.Dir, Env: img.Config.Env, Limits: step.Limits{Memory: 1024, Pids: 500},
+	}, &out)
+	if err != nil || res.Exit.Code != 0 {
+		t.Errorf("%q ended with %+v, %v", command, res.Exit, err)
+	}
+	return out.String()
+}
+
+// outputs keeps what commands write.
+type outputs struct{ strings.Builder }
+
+func (*outputs) Begin(int)            {}
+func (o *outputs) Output(data []byte) { o.Write(data) }
