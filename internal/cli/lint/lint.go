@@ -119,7 +119,7 @@ func notFound(path string, entries []fs.DirEntry) error {
 	}
 	return &client.Problem{
 		Text: fmt.Sprintf("there is no %s in %s", config.FileName, path),
-		Hint: "docs/apprunner-yaml.md shows what the file holds.",
+		Hint: "`slipway init` writes one; docs/apprunner-yaml.md shows what it holds.",
 	}
 }
 

@@ -48,13 +48,15 @@ var (
 	// namedValue finds a name and its value on one line: as a variable of the shell,
 	// a key of YAML or JSON, or an option of a command.
 	namedValue = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_.-]{2,80})["']?[ \t]*[:=][ \t]*("(?:[^"\\]|\\.)*"|'[^']*'|[^\s,}"']+)`)
-	nameLine   = regexp.MustCompile(`\bname["']?[ \t]*:[ \t]*["']?([A-Za-z_][A-Za-z0-9_.-]*)`)
-	valueLine  = regexp.MustCompile(`\bvalue["']?[ \t]*:[ \t]*(?:!!str[ \t]+)?("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'{}\[\]][^\r\n]*)`)
+	// lineValue finds a name whose value is the rest of the line.
+	lineValue = regexp.MustCompile(`^[ \t]*(?:-[ \t]+)?["']?([A-Za-z_][A-Za-z0-9_.-]{2,80})["']?(?:[ \t]*:[ \t]+|=)(\S.*)$`)
+	nameLine  = regexp.MustCompile(`\bname["']?[ \t]*:[ \t]*["']?([A-Za-z_][A-Za-z0-9_.-]*)`)
+	valueLine = regexp.MustCompile(`\bvalue["']?[ \t]*:[ \t]*(?:!!str[ \t]+)?("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'{}\[\]][^\r\n]*)`)
 
 	secretWord  = regexp.MustCompile(`(?i)(?:^|[_.-])(?:[a-z0-9]*(?:passw(?:or)?d|passphrase|secret|token)s?|pwd|pass|credentials?|api_?-?key|apikey|access_?-?key|private_?-?key|auth_?-?key|signing_?-?key|encryption_?-?key|master_?-?key|secret_?-?key|service_?role_?key|jwt_?key|salt)(?:$|[_.-])|(?:[a-z0-9](?:ApiKey|AccessKey|PrivateKey|SecretKey))`)
 	passwordish = regexp.MustCompile(`(?i)passw(?:or)?d|passphrase|pwd|(?:^|_)pass(?:$|_)`)
 	// notSecret are the endings of names that speak about a secret and hold none.
-	notSecret = regexp.MustCompile(`(?i)[_.-](?:len(?:gth)?|min|max|ttl|expir[a-z_]*|exp|age|lifetime|duration|timeout|minutes|seconds|hours|days|name|names|arn|path|file|dir|url|uri|endpoint|host|id|enabled?|required|disabled|algorithm|alg|issuer|audience|header|type|format|prefix|suffix|field|policy|rotation|version|region|provider|backend|count|limit|size|rounds|cookie|scope|scopes|from)$|(?i)^(?:public|publishable|max|min|use|enable|allow|require)_`)
+	notSecret = regexp.MustCompile(`(?i)[_.-](?:len(?:gth)?|min|max|ttl|expir[a-z_]*|exp|age|lifetime|duration|timeout|minutes|seconds|hours|days|name|names|arn|path|file|dir|url|uri|endpoint|host|id|enabled?|required|disabled|algorithm|alg|issuer|audience|header|type|format|prefix|suffix|field|policy|rotation|version|region|provider|backend|count|limit|size|rounds|cookie|scope|scopes|from)$|(?i)(?:^|[_.-])(?:public|publishable)[_.-]|(?i)^(?:max|min|use|enable|allow|require)_`)
 
 	placeholder = regexp.MustCompile(`(?i)^(?:x{3,}|\*+|\.{3,}|<.*>|\{\{?.*\}?\}|\$\{?.*|%.*%|\[.*\]|!ref.*|arn:.*|/.*|(?:your|my|the|some|insert|enter|put|add|replace|change|dummy|sample|placeholder|redacted|todo|tbd|none|null|undefined|test|example|fake|mock|default|secret|password|token|value|key|here|me|true|false|yes|no|on|off|please|with|real|api|a|an|in|dev|development|local|localhost|postgres|root|admin|user|username|not|set|empty|[-_ .!0-9])+)$`)
 )
@@ -97,24 +99,38 @@ func findCredentials(t *text) []credential {
 				add(t.start[n-2]+start, t.start[n-2]+end, "a credential", name)
 			}
 		}
-		for from := 0; ; {
-			m := namedValue.FindStringSubmatchIndex(line[from:])
-			if m == nil {
-				break
-			}
-			if at := from + m[2]; at > 0 && strings.IndexByte(":/@", line[at-1]) >= 0 { // within an ARN or a URL
-				from += m[3]
-				continue
-			}
-			key := line[from+m[2] : from+m[3]]
-			start, end := trimValue(line, from+m[4], from+m[5])
-			if looksSecret(key, line[start:end]) {
-				add(base+start, base+end, "a credential", key)
-			}
-			from += m[4] // the value may itself be NAME=value
+		for _, c := range namedIn(line) {
+			add(base+c.start, base+c.end, c.what, c.name)
 		}
 	}
 	return merged(found)
+}
+
+// namedIn returns the credentials of a line that stand beside their names, by offsets
+// in the line.
+func namedIn(line string) []credential {
+	var found []credential
+	add := func(name string, start, end int) {
+		if start, end = trimValue(line, start, end); looksSecret(name, line[start:end]) {
+			found = append(found, credential{start, end, "a credential", name})
+		}
+	}
+	if m := lineValue.FindStringSubmatchIndex(line); m != nil {
+		add(line[m[2]:m[3]], m[4], m[5])
+	}
+	for from := 0; ; {
+		m := namedValue.FindStringSubmatchIndex(line[from:])
+		if m == nil {
+			return found
+		}
+		at := from + m[2]
+		if at > 0 && strings.IndexByte(":/@", line[at-1]) >= 0 { // within an ARN or a URL
+			from += m[3]
+			continue
+		}
+		add(line[at:from+m[3]], from+m[4], from+m[5])
+		from += m[4] // the value may itself be NAME=value
+	}
 }
 
 // valueBefore matches a value in the line before the name that begins no item.
@@ -213,6 +229,32 @@ func (p *parser) isCredential(n *yaml.Node) bool {
 	return false
 }
 
+// secretValue notes the value of a variable that looks like a credential and was not
+// found in the lines: a text of several lines, or one with escape sequences.
+func (p *parser) secretValue(v variable) {
+	n := resolve(v.node)
+	if n == nil || n.Kind != yaml.ScalarNode || n.Line < 1 || !looksSecret(v.Name, v.Value) {
+		return
+	}
+	for line := range strings.Lines(v.Value) {
+		p.redactor.hide(strings.TrimSpace(line))
+	}
+	start := p.text.offset(n.Line, n.Column)
+	for _, c := range p.credentials {
+		if line, _ := p.text.position(c.start); c.start >= start && line <= n.Line+1 {
+			return
+		}
+	}
+	if end := p.text.end[n.Line-1]; n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 { // as it is in the text
+		for line := n.Line + 1; line <= p.text.block(n.Line, max(0, n.Column-2), false); line++ {
+			p.redactor.hide(strings.TrimSpace(p.text.line(line)))
+		}
+	} else {
+		p.redactor.hide(strings.Trim(strings.TrimSpace(string(p.text.src[start:end])), `"'`))
+	}
+	p.credentials = append(p.credentials, credential{start: start, end: start, what: "a credential", name: v.Name})
+}
+
 // reportCredentials warns of values that look like live credentials, by line and
 // name, never by value.
 func (p *parser) reportCredentials() {
@@ -252,7 +294,7 @@ func (p *parser) credentialText(c credential, name string, line int) string {
 // inBuild reports whether a line is in the section build.
 func (p *parser) inBuild(line int) bool {
 	e, ok := p.get("build")
-	return ok && !e.merged && line >= e.key.Line && line <= p.text.block(e.key.Line, e.key.Column-1, true)
+	return ok && !e.merged && isBlock(e.value, yaml.MappingNode) && line >= e.key.Line && line <= p.text.block(e.key.Line, e.key.Column-1, true)
 }
 
 // secretName is the name of a secret for a variable.

@@ -224,14 +224,30 @@ func (p *parser) addBuild() *Fix {
 		}
 		return nil
 	}
-	if e, there := p.get("build"); there || p.objects["build"] != nil {
-		if there && !e.merged && isNull(e.value) && e.value.Value == "" && e.key.Column == 1 {
+	if p.objects["build"] != nil { // its keys are elsewhere
+		return nil
+	}
+	if e, there := p.get("build"); there {
+		if !e.merged && p.once("build") && isNull(e.value) && e.value.Value == "" && e.key.Column == 1 {
 			lines := []string{"  commands:", "    build:", "      " + command, ""}
 			return &Fix{Title: "add build.commands.build", Edits: []Edit{p.text.insertAfter(e.key.Line, strings.Join(lines, p.text.nl))}}
 		}
 		return nil
 	}
 	return p.addKey("", "build:", "  commands:", "    build:", "      "+command)
+}
+
+// once reports whether a key is only once in the file's own mapping.
+func (p *parser) once(key string) bool {
+	n := 0
+	if root := p.node(""); root != nil {
+		for i := 0; i < len(root.Content); i += 2 {
+			if root.Content[i].Value == key {
+				n++
+			}
+		}
+	}
+	return n == 1
 }
 
 // move moves an entry to the end of the mapping that target is in. That mapping must

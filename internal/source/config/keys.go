@@ -117,6 +117,7 @@ var serviceSettings = func() map[string]string {
 		{"kms kmskey encryption encryptionconfiguration", "encryption is set on the service: EncryptionConfiguration"},
 		{"autodeployments autodeploymentsenabled autodeploy deployment deploy trigger", "automatic deployments are set on the service: SourceConfiguration.AutoDeploymentsEnabled"},
 		{"source sourceconfiguration repository repositoryurl coderepository branch sourcecodeversion sourcedirectory workdir workingdirectory workingdir directory root", "the source is set on the service: SourceConfiguration.CodeRepository with its branch and SourceDirectory"},
+		{"protocol appprotocol https tls ssl", "App Runner reaches every application by HTTP on its port and ends TLS itself, so there is nothing to set"},
 		{"region awsregion account", "the region is the server's: `slipway --region`"},
 		{"domain domains customdomain customdomains", "custom domains are set on the service: `slipway domain`"},
 		{"image imagerepository imageidentifier imageconfiguration ecr", "an image is deployed without this file: SourceConfiguration.ImageRepository, `slipway up IMAGE`"},

@@ -30,21 +30,28 @@ func Parse(name string, data []byte) (File, []Finding) {
 
 // parse is Parse with all findings.
 func parse(name string, data []byte) (File, []Finding) {
+	p := parsed(name, data)
+	slices.SortStableFunc(p.findings, func(a, b Finding) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
+	return p.file, p.findings
+}
+
+// parsed reads a file.
+func parsed(name string, data []byte) *parser {
 	p := &parser{text: newText(data), objects: map[string]*object{}, excused: map[string]bool{}}
+	p.redactor = &Redactor{}
 	p.fileName(name)
 	if len(data) > MaxSize {
 		p.whole(Error, CodeTooLarge, "the file has %d bytes, %d at most; it holds the commands that build and start a service, and scripts belong in files of their own", len(data), MaxSize)
-		return p.file, p.findings
+		return p
 	}
 	p.credentials = findCredentials(p.text)
-	p.redactor = newRedactor(p.text, append([]credential{}, p.credentials...))
+	p.redactor = newRedactor(p.text, p.credentials)
 	if root := p.load(); root != nil {
 		p.collect(root)
 		p.read()
 	}
 	p.reportCredentials()
-	slices.SortStableFunc(p.findings, func(a, b Finding) int { return cmp.Or(a.Line-b.Line, a.Column-b.Column) })
-	return p.file, p.findings
+	return p
 }
 
 // parser holds the state of one Parse.
@@ -281,6 +288,9 @@ func (p *parser) place(path string, e entry) {
 	if target == "" {
 		p.unknownKey(path, e)
 		return
+	}
+	if n := resolve(e.value); target == "run.command" && path == "" && n != nil && n.Kind == yaml.MappingNode {
+		target = "run" // a section of another name
 	}
 	parent, name := split(target)
 	if p.taken(path, e, parent, name) {

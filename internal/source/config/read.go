@@ -84,6 +84,10 @@ func (p *parser) section(path string) bool {
 				p.report(e.value, Error, CodeSyntax, fix, "there is no blank after the colon of %s", p.quote(strings.SplitN(n.Value, ":", 2)[0]))
 				return false
 			}
+			if key := p.cutOff(n, path); key != "" {
+				p.report(e.value, Error, CodeSyntax, nil, "%s is the word %s; is it the key %q, which was cut off or has no colon?", path, p.quote(n.Value), key)
+				return false
+			}
 			p.report(e.value, Error, CodeType, p.asMapping(path, e), "%s is %s; it must be a mapping with the keys %s", path, kindOf(n), list(allowed[path]))
 		}
 	}
@@ -102,6 +106,20 @@ func (p *parser) gluedKey(n *yaml.Node, path string) *Fix {
 	}
 	at := from + len(key) + 1
 	return &Fix{Title: "add a blank after the colon", Edits: []Edit{{Start: at, End: at, Text: " "}}}
+}
+
+// cutOff returns the key of the mapping at a path that a single word is the beginning
+// of; "" for none.
+func (p *parser) cutOff(n *yaml.Node, path string) string {
+	if n == nil || n.Kind != yaml.ScalarNode || len(n.Value) < 2 {
+		return ""
+	}
+	for _, key := range allowed[path] {
+		if strings.HasPrefix(key, n.Value) {
+			return key
+		}
+	}
+	return ""
 }
 
 func (p *parser) readVersion() {

@@ -12,13 +12,10 @@ const redacted = "[redacted]"
 
 // NewRedactor returns the redactor of a file's source.
 func NewRedactor(data []byte) *Redactor {
-	return newRedactor(newText(data), nil)
+	return parsed("", data).redactor
 }
 
 func newRedactor(t *text, found []credential) *Redactor {
-	if found == nil {
-		found = findCredentials(t)
-	}
 	r := &Redactor{}
 	for _, c := range found {
 		for line := range strings.Lines(string(t.src[c.start:c.end])) {

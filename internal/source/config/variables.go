@@ -111,6 +111,11 @@ func (p *parser) variable(item, in *yaml.Node, path, field string) (variable, bo
 		return v, false
 	}
 	v.node = value.value
+	return p.variableValue(v, item, value, path, field)
+}
+
+// variableValue reads the value of a variable.
+func (p *parser) variableValue(v variable, item *yaml.Node, value entry, path, field string) (variable, bool) {
 	if r := resolve(value.value); r != nil && isNull(r) {
 		if field != "value" {
 			p.report(item, Error, CodeVariable, nil, "%s of %s has an empty %s", p.quote(v.Name), path, field)
@@ -122,6 +127,9 @@ func (p *parser) variable(item, in *yaml.Node, path, field string) (variable, bo
 	var ok bool
 	if v.Value, ok = p.scalar(value, path+": "+field+" of "+p.quote(v.Name)); !ok {
 		return v, false
+	}
+	if field == "value" {
+		p.secretValue(v)
 	}
 	p.number(value.value, "the value of "+p.quote(v.Name))
 	return v, true
