@@ -51,6 +51,8 @@ var imports = map[string][]string{
 	"source/detect": {"source/config"},
 	// Strangers' repositories: nothing of the product is near them.
 	"source/git": {},
+	// The command line scans directories with it, too.
+	"source/upload": {},
 
 	// Builds are jobs of a driver, over layers of the image store.
 	"build": {"image", "image/pack", "runtime", "source/config"},
