@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/txtar"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/source/config"
@@ -185,6 +186,38 @@ func TestErrorsAreMistakes(t *testing.T) {
 			if again, ok := errors.AsType[*detect.Ambiguous](err); ok && again.Kind == e.Kind {
 				t.Errorf("%s: %s=%s does not decide: %v", name, e.Kind, o.Value, err)
 			}
+		}
+	}
+}
+
+// The directories that a plan names are those that builds keep.
+func TestCachesAreThoseOfBuilds(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../build/runtimes/runtimes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table struct {
+		Caches   map[string]struct{ Path string }
+		Runtimes []struct {
+			Name   string
+			Caches []string
+		}
+	}
+	if err := yaml.Unmarshal(data, &table); err != nil {
+		t.Fatal(err)
+	}
+	if len(table.Runtimes) < 10 {
+		t.Fatalf("runtimes.yaml has %d runtimes", len(table.Runtimes))
+	}
+	for _, r := range table.Runtimes {
+		var want []string
+		for _, name := range r.Caches {
+			want = append(want, table.Caches[name].Path)
+		}
+		g := detect.GraphOf(detect.Result{File: config.File{Runtime: r.Name}})
+		if len(want) > 0 && !slices.Equal(want, g.Caches) {
+			t.Errorf("%s keeps %q, the plan says %q", r.Name, want, g.Caches)
 		}
 	}
 }

@@ -87,23 +87,23 @@ func names(variables []config.Variable) []string {
 	return list
 }
 
-// caches returns the directories in which a language's tools keep what they download.
+// caches returns the directories in which a language's tools keep what they download:
+// those that internal/build/runtimes binds into builds.
 func caches(language string) []string {
+	const dir = "/var/cache/slipway/"
 	switch language {
 	case "nodejs":
-		return []string{"/root/.npm", "/root/.cache/yarn", "/root/.local/share/pnpm/store"}
+		return []string{dir + "npm"}
 	case "python":
-		return []string{"/root/.cache/pip"}
+		return []string{dir + "pip"}
 	case "go":
-		return []string{"/root/go/pkg/mod", "/root/.cache/go-build"}
+		return []string{dir + "go"}
 	case "corretto":
-		return []string{"/root/.m2", "/root/.gradle"}
+		return []string{dir + "maven", dir + "gradle"}
 	case "ruby":
-		return []string{"/root/.bundle"}
+		return []string{dir + "bundler"}
 	case "php":
-		return []string{"/root/.cache/composer"}
-	case "dotnet":
-		return []string{"/root/.nuget/packages"}
+		return []string{dir + "composer"}
 	}
 	return nil
 }
