@@ -56,7 +56,7 @@ func (p *parser) command(item, in *yaml.Node, path string, e entry) (string, boo
 		p.report(item, Error, CodeType, p.removeItem(where, in, "remove it"), "an item of %s is empty; each item is a command", path)
 		return "", false
 	case n.Kind == yaml.MappingNode:
-		p.report(item, Error, CodeType, p.quoteItem(item, n), "an item of %s is a mapping, since it has a colon with a blank after it; put the whole command in quotes", path)
+		p.report(item, Error, CodeType, p.quoteItem(item, n), "an item of %s is a mapping, since it has a colon with a space after it; put the whole command in quotes", path)
 		return "", false
 	case n.Kind == yaml.SequenceNode:
 		p.report(item, Error, CodeType, nil, "an item of %s is a list; each item is a command", path)

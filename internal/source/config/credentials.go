@@ -141,7 +141,7 @@ func valueBefore(t *text, n int) []int {
 	return valueLine.FindStringSubmatchIndex(t.line(n - 1))
 }
 
-// trimValue takes quotes, a comment and blanks off a value's range in its line.
+// trimValue takes quotes, a comment and spaces off a value's range in its line.
 func trimValue(line string, start, end int) (int, int) {
 	if quote := line[start]; quote == '"' || quote == '\'' {
 		start++

@@ -391,9 +391,9 @@ func (p *parser) scalarToList(e entry, below string) *Fix {
 		return nil
 	}
 	from := p.text.offset(n.Line, n.Column)
-	blank := from
-	for blank > 0 && p.text.src[blank-1] == ' ' {
-		blank--
+	space := from
+	for space > 0 && p.text.src[space-1] == ' ' {
+		space--
 	}
 	lead := p.text.nl + strings.Repeat(" ", indent+2)
 	if below != "" {
@@ -401,7 +401,7 @@ func (p *parser) scalarToList(e entry, below string) *Fix {
 	} else if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
 		lead = p.text.nl + strings.Repeat(" ", indent) // its text may be indented by one only
 	}
-	return &Fix{Title: "write it as a list", Edits: []Edit{{Start: blank, End: from, Text: lead + "- "}}}
+	return &Fix{Title: "write it as a list", Edits: []Edit{{Start: space, End: from, Text: lead + "- "}}}
 }
 
 // replaceWhole replaces an entry's value, of any number of lines, by a command line.

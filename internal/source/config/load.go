@@ -102,11 +102,11 @@ func (p *parser) encoding() bool {
 	return !p.nonBreaking()
 }
 
-// nonBreaking reports lines that are indented by non-breaking blanks, which YAML
+// nonBreaking reports lines that are indented by non-breaking spaces, which YAML
 // takes for a part of the key.
 func (p *parser) nonBreaking() bool {
 	const nbsp = "\u00a0"
-	fix := &Fix{Title: "indent with blanks"}
+	fix := &Fix{Title: "indent with spaces"}
 	line, column := 0, 0
 	for n := 1; n <= p.text.lines(); n++ {
 		s := p.text.line(n)
@@ -121,7 +121,7 @@ func (p *parser) nonBreaking() bool {
 		fix.Edits = append(fix.Edits, Edit{Start: start, End: start + len(lead), Text: strings.ReplaceAll(lead, nbsp, " ")})
 	}
 	if line > 0 {
-		p.add(Finding{Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: "a non-breaking blank (U+00A0) is used for indentation, as from a copied page; YAML allows only blanks", Fix: fix})
+		p.add(Finding{Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: "a non-breaking space (U+00A0) is used for indentation, as from a copied page; YAML allows only spaces", Fix: fix})
 	}
 	return line > 0
 }
@@ -259,7 +259,7 @@ var readerMessages = []struct{ part, plain string }{
 	{"depth", fmt.Sprintf("the file is nested more than %d deep", maxDepth)},
 	{"unknown anchor", "a value that begins with * refers to an anchor, and there is none of this name; put the value in quotes if the * is meant"},
 	{"alphabetic or numeric character", "a value that begins with * or & has a meaning of its own in YAML; put it in quotes"},
-	{"mapping values are not allowed", "a colon with a blank after it can't be in a value without quotes, and a key can't be where a value is: put the value in quotes, or check the indentation"},
+	{"mapping values are not allowed", "a colon with a space after it can't be in a value without quotes, and a key can't be where a value is: put the value in quotes, or check the indentation"},
 	{"expected ',' or", "a list in [ ] or a mapping in { } is not closed, or lacks a comma"},
 	{"cannot start any token", "a value can't begin with this character; put the value in quotes"},
 	{"escape", "a backslash in double quotes begins an escape sequence that YAML does not know; use single quotes"},
@@ -276,9 +276,9 @@ func (p *parser) visible(line int) (string, int, int) {
 		text := p.text.line(n)
 		switch {
 		case strings.Contains(text[:len(text)-len(strings.TrimLeft(text, " \t"))], "\t"):
-			return "a tab is used for indentation; YAML allows only blanks", n, strings.IndexByte(text, '\t') + 1
+			return "a tab is used for indentation; YAML allows only spaces", n, strings.IndexByte(text, '\t') + 1
 		case noSpace.MatchString(text):
-			return "there is no blank after the colon of " + p.quote(noSpace.FindStringSubmatch(text)[1]), n, strings.IndexByte(text, ':') + 2
+			return "there is no space after the colon of " + p.quote(noSpace.FindStringSubmatch(text)[1]), n, strings.IndexByte(text, ':') + 2
 		}
 	}
 	if text := p.text.line(line - 1); cutKey.MatchString(text) && knownKey(strings.TrimSpace(text)) {

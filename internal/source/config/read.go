@@ -81,7 +81,7 @@ func (p *parser) section(path string) bool {
 		if n := resolve(e.value); n == nil || !isNull(n) {
 			p.excused[path] = true
 			if fix := p.gluedKey(n, path); fix != nil {
-				p.report(e.value, Error, CodeSyntax, fix, "there is no blank after the colon of %s", p.quote(strings.SplitN(n.Value, ":", 2)[0]))
+				p.report(e.value, Error, CodeSyntax, fix, "there is no space after the colon of %s", p.quote(strings.SplitN(n.Value, ":", 2)[0]))
 				return false
 			}
 			if key := p.cutOff(n, path); key != "" {
@@ -94,7 +94,7 @@ func (p *parser) section(path string) bool {
 	return false
 }
 
-// gluedKey repairs a value that is a key and its value without a blank between them.
+// gluedKey repairs a value that is a key and its value without a space between them.
 func (p *parser) gluedKey(n *yaml.Node, path string) *Fix {
 	if n == nil || n.Kind != yaml.ScalarNode {
 		return nil
@@ -105,7 +105,7 @@ func (p *parser) gluedKey(n *yaml.Node, path string) *Fix {
 		return nil
 	}
 	at := from + len(key) + 1
-	return &Fix{Title: "add a blank after the colon", Edits: []Edit{{Start: at, End: at, Text: " "}}}
+	return &Fix{Title: "add a space after the colon", Edits: []Edit{{Start: at, End: at, Text: " "}}}
 }
 
 // cutOff returns the key of the mapping at a path that a single word is the beginning

@@ -44,21 +44,21 @@ type candidate struct{ title, line string }
 func (p *parser) candidates(n int) []candidate {
 	line := p.text.line(n)
 	var all []candidate
-	blank := line[:len(line)-len(strings.TrimLeft(line, " \t\u00a0"))]
-	rest := line[len(blank):]
-	if strings.ContainsAny(blank, "\t\u00a0") {
+	space := line[:len(line)-len(strings.TrimLeft(line, " \t\u00a0"))]
+	rest := line[len(space):]
+	if strings.ContainsAny(space, "\t\u00a0") {
 		for _, by := range []string{"  ", "    ", "        "} {
-			all = append(all, candidate{"indent with blanks", strings.NewReplacer("\t", by, "\u00a0", " ").Replace(blank) + rest})
+			all = append(all, candidate{"indent with spaces", strings.NewReplacer("\t", by, "\u00a0", " ").Replace(space) + rest})
 		}
-		if strings.ContainsAny(blank, "\t") {
+		if strings.ContainsAny(space, "\t") {
 			if before, ok := p.text.indent(n - 1); ok {
-				all = append(all, candidate{"indent with blanks", strings.Repeat(" ", before) + rest}, candidate{"indent with blanks", strings.Repeat(" ", before+2) + rest})
+				all = append(all, candidate{"indent with spaces", strings.Repeat(" ", before) + rest}, candidate{"indent with spaces", strings.Repeat(" ", before+2) + rest})
 			}
 		}
 	}
 	if m := noSpace.FindStringSubmatch(line); m != nil {
 		at := strings.IndexByte(line, ':') + 1
-		all = append(all, candidate{"add a blank after the colon", line[:at] + " " + line[at:]})
+		all = append(all, candidate{"add a space after the colon", line[:at] + " " + line[at:]})
 	}
 	if word := strings.TrimSpace(line); cutKey.MatchString(line) && knownKey(word) {
 		all = append(all, candidate{"add the colon", strings.TrimRight(line, " ") + ":"})
@@ -73,13 +73,13 @@ func (p *parser) candidates(n int) []candidate {
 		all = append(all, candidate{"close the mapping", strings.TrimRight(line, " ,") + "}"})
 	}
 	all = append(all, quotedCandidates(line)...)
-	if before := n - 1; rest != "" && rest[0] != '#' && len(blank) > 0 {
+	if before := n - 1; rest != "" && rest[0] != '#' && len(space) > 0 {
 		for ; before > 0; before-- {
 			in, ok := p.text.indent(before)
 			if !ok {
 				continue
 			}
-			if d := in - len(blank); d >= -1 && d <= 1 && d != 0 {
+			if d := in - len(space); d >= -1 && d <= 1 && d != 0 {
 				all = append(all, candidate{"indent it as the line above", strings.Repeat(" ", in) + rest})
 			}
 			break

@@ -99,8 +99,8 @@ func (t *text) after(n int) int {
 	return len(t.src)
 }
 
-// indent returns how many blanks line n begins with, and false when it has nothing
-// else, is a comment or is indented by anything but blanks.
+// indent returns how many spaces line n begins with, and false when it has nothing
+// else, is a comment or is indented by anything but spaces.
 func (t *text) indent(n int) (int, bool) {
 	line := t.line(n)
 	rest := strings.TrimLeft(line, " ")
@@ -198,9 +198,9 @@ func (t *text) shifted(first, last, from, to int) string {
 	var b strings.Builder
 	for n := first; n <= last; n++ {
 		line := t.line(n)
-		if blank := strings.TrimLeft(line, " "); blank != "" {
-			in := len(line) - len(blank)
-			line = strings.Repeat(" ", max(0, in-from+to)) + blank
+		if space := strings.TrimLeft(line, " "); space != "" {
+			in := len(line) - len(space)
+			line = strings.Repeat(" ", max(0, in-from+to)) + space
 		}
 		b.WriteString(line + t.nl)
 	}

@@ -235,7 +235,7 @@ func (p *parser) checkVariable(v variable, path, field string) {
 	case strings.HasPrefix(strings.ToUpper(v.Name), "AWSAPPRUNNER"):
 		p.report(v.item0(), Error, CodeVariable, nil, "the name %s of %s is reserved: App Runner refuses names that begin with AWSAPPRUNNER", p.quote(v.Name), path)
 	case strings.TrimSpace(v.Name) != v.Name || strings.ContainsAny(v.Name, " \t\n"):
-		p.report(v.item0(), Error, CodeVariable, nil, "the name %s of %s has blanks", p.quote(v.Name), path)
+		p.report(v.item0(), Error, CodeVariable, nil, "the name %s of %s has spaces", p.quote(v.Name), path)
 	}
 	if field == "value-from" {
 		p.secretReference(v)
