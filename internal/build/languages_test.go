@@ -42,6 +42,24 @@ func TestLanguages(t *testing.T) {
 			log:      []string{"[AppRunner] The runtime is go1 1.", "[AppRunner] App Runner's go1 is Go 1.18."},
 			out:      "Hello From go1.",
 		},
+		"ruby": {
+			file:     config.File{Runtime: "ruby31", Build: []string{"bundle --version", "ruby -c server.rb"}, Command: "ruby server.rb"},
+			registry: "Debian's package archive",
+			log:      []string{"[AppRunner] The runtime is ruby31 3.1.", "[Build] Syntax OK"},
+			out:      "hello from Ruby 3.1.",
+		},
+		"java": {
+			file:     config.File{Runtime: "corretto17", Build: []string{"javac Main.java", "mvn --version"}, Command: "java Main"},
+			registry: "Debian's package archive",
+			log:      []string{"[AppRunner] The runtime is corretto17 17.", "[Build] Apache Maven 3."},
+			out:      "hello from Java 17",
+		},
+		"php": {
+			file:     config.File{Runtime: "php81", Build: []string{"php -l index.php", "composer --version --no-interaction"}, Command: "php index.php"},
+			registry: "Debian's package archive",
+			log:      []string{"[AppRunner] The runtime is php81 8.2.", "[AppRunner] PHP 8.1 is not packaged any more.", "[Build] No syntax errors"},
+			out:      "hello from PHP 8.2.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := fmt.Sprint(name, time.Now().UnixNano())
