@@ -1,6 +1,6 @@
-// Package codehost talks to the providers of source code, GitHub and Bitbucket.
-// So far it asks them only whether they accept a token; the API does so before
-// a connection becomes AVAILABLE.
+// Package codehost knows the providers of source code: GitHub and Bitbucket, and
+// beyond App Runner GitLab and Gitea. It asks them whether they accept a token, which
+// the API does before a connection becomes AVAILABLE, and says how git presents one.
 //
 // It fetches no code and keeps nothing. Its errors never contain a token.
 package codehost
@@ -21,6 +21,7 @@ import (
 const (
 	DefaultGitHub    = "https://api.github.com"
 	DefaultBitbucket = "https://api.bitbucket.org/2.0"
+	DefaultGitLab    = "https://gitlab.com/api/v4"
 )
 
 // Config names the providers' APIs. GitHub Enterprise Server has its own at
@@ -28,6 +29,8 @@ const (
 type Config struct {
 	GitHub    string // URL; "" for DefaultGitHub
 	Bitbucket string // URL; "" for DefaultBitbucket
+	GitLab    string // URL; "" for DefaultGitLab
+	Gitea     string // URL, https://<host>/api/v1; "": there is no such provider
 }
 
 // Hosts are the providers of source code.
@@ -42,14 +45,14 @@ const askLimit = 10 * time.Second
 // New checks the configuration.
 func New(cfg Config) (*Hosts, error) {
 	h := &Hosts{
-		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket},
+		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket, "GITLAB": DefaultGitLab},
 		http: &http.Client{
 			Timeout: askLimit,
 			// A token must not be forwarded to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
-	for provider, given := range map[string]string{"GITHUB": cfg.GitHub, "BITBUCKET": cfg.Bitbucket} {
+	for provider, given := range map[string]string{"GITHUB": cfg.GitHub, "BITBUCKET": cfg.Bitbucket, "GITLAB": cfg.GitLab, "GITEA": cfg.Gitea} {
 		if given == "" {
 			continue
 		}
@@ -62,7 +65,8 @@ func New(cfg Config) (*Hosts, error) {
 	return h, nil
 }
 
-// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it accepts a token.
+// Accepts asks a provider ("GITHUB", "BITBUCKET", "GITLAB", "GITEA") whether it
+// accepts a token.
 // refusal is the provider's reason, "" if it accepts; err means that the
 // provider could not be asked. A Bitbucket token with a colon is a user name
 // and an API token or app password.
@@ -83,9 +87,9 @@ func (h *Hosts) Accepts(ctx context.Context, provider, token string) (refusal st
 	}
 	switch {
 	case a.status == http.StatusOK,
-		// Bitbucket accepts it, but it may not read the account. What it may
-		// read shows when code is fetched.
-		provider == "BITBUCKET" && a.status == http.StatusForbidden:
+		// The others accept it, but it may not read the account. What it may read
+		// shows when code is fetched.
+		provider != "GITHUB" && a.status == http.StatusForbidden && !a.limited:
 		return "", nil
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden && !a.limited:
 		return a.message, nil

@@ -52,7 +52,7 @@ func TestAccepts(t *testing.T) {
 		"/api/user Bearer nested":                     `401 {"type":"error","error":{"message":"Token is invalid"}}`,
 		"/api/user Basic amFuZTphcHAtcGFzc3dvcmQ=":    "200",
 	})
-	h, err := codehost.New(codehost.Config{GitHub: at + "/", Bitbucket: at})
+	h, err := codehost.New(codehost.Config{GitHub: at + "/", Bitbucket: at, GitLab: at, Gitea: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,13 @@ func TestAccepts(t *testing.T) {
 		{"BITBUCKET", "jane:other", "Bad credentials", ""},
 		{"BITBUCKET", "blind", "", ""},
 		{"BITBUCKET", "nested", "Token is invalid", ""},
-		{"GITLAB", "good", "", `there is no provider "GITLAB"`},
+		{"BITBUCKET", "much", "", "status 403: limited: API rate limit exceeded"},
+		{"GITLAB", "good", "", ""},
+		{"GITLAB", "bad", "Bad credentials", ""},
+		{"GITLAB", "blind", "", ""}, // it may read repositories only
+		{"GITEA", "good", "", ""},
+		{"GITEA", "bad", "Bad credentials", ""},
+		{"SVN", "good", "", `there is no provider "SVN"`},
 	} {
 		refusal, err := h.Accepts(t.Context(), c.provider, c.token)
 		if refusal != c.refusal || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
@@ -85,6 +91,33 @@ func TestAccepts(t *testing.T) {
 	}
 	if refusal, err := gone.Accepts(t.Context(), "GITHUB", "secret-token"); refusal != "" || err == nil || strings.Contains(err.Error(), "secret-token") {
 		t.Errorf("a provider that is away: %q, %v", refusal, err)
+	}
+}
+
+func TestGiteaHasNoDefault(t *testing.T) {
+	t.Parallel()
+	h, err := codehost.New(codehost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Accepts(t.Context(), "GITEA", "good"); err == nil || !strings.Contains(err.Error(), "no provider") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestBasic(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][4]string{
+		{"GITHUB", "t", "x-access-token", "t"},
+		{"BITBUCKET", "t", "x-token-auth", "t"},
+		{"BITBUCKET", "jane:p:q", "jane", "p:q"},
+		{"GITLAB", "t", "oauth2", "t"},
+		{"GITEA", "t", "git", "t"},
+		{"", "t", "git", "t"},
+	} {
+		if user, password := codehost.Basic(c[0], c[1]); user != c[2] || password != c[3] {
+			t.Errorf("Basic(%q, %q) = %q, %q", c[0], c[1], user, password)
+		}
 	}
 }
 
