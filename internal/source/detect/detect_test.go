@@ -190,6 +190,12 @@ func TestErrorsAreMistakes(t *testing.T) {
 	}
 }
 
+// runtimeEntry is an entry of runtimes.yaml.
+type runtimeEntry struct {
+	Name, Absent string
+	Caches       []string
+}
+
 // The directories that a plan names are those that builds keep.
 func TestCachesAreThoseOfBuilds(t *testing.T) {
 	t.Parallel()
@@ -199,16 +205,18 @@ func TestCachesAreThoseOfBuilds(t *testing.T) {
 	}
 	var table struct {
 		Caches   map[string]struct{ Path string }
-		Runtimes []struct {
-			Name   string
-			Caches []string
-		}
+		Runtimes []runtimeEntry
 	}
 	if err := yaml.Unmarshal(data, &table); err != nil {
 		t.Fatal(err)
 	}
 	if len(table.Runtimes) < 10 {
 		t.Fatalf("runtimes.yaml has %d runtimes", len(table.Runtimes))
+	}
+	for _, preferred := range []string{"python311", "nodejs22", "go1", "ruby31", "php82", "corretto11"} {
+		if !slices.ContainsFunc(table.Runtimes, func(r runtimeEntry) bool { return r.Name == preferred && r.Absent == "" }) {
+			t.Errorf("%s is taken when no version is named, and is not provided", preferred)
+		}
 	}
 	for _, r := range table.Runtimes {
 		var want []string

@@ -143,15 +143,15 @@ func bump(v version, i int) version {
 }
 
 // preferred lists runtimes of a language in the order in which they are taken when a
-// constraint allows several: those that App Runner has and still supports first, then
-// newer ones, then those past their end of support.
+// constraint allows several: first those that App Runner has and still supports, then
+// those that internal/build/runtimes can make of packages, then newer ones.
 var preferred = map[string][]string{
 	"nodejs":   {"nodejs22", "nodejs24", "nodejs20", "nodejs18", "nodejs16", "nodejs14", "nodejs12"},
 	"python":   {"python311", "python312", "python313", "python314", "python3"},
 	"corretto": {"corretto11", "corretto17", "corretto21", "corretto8"},
 	"dotnet":   {"dotnet8", "dotnet6"},
-	"php":      {"php83", "php84", "php82", "php81"},
-	"ruby":     {"ruby33", "ruby34", "ruby31"},
+	"php":      {"php82", "php83", "php84", "php81"},
+	"ruby":     {"ruby31", "ruby33", "ruby34"},
 	"go":       {"go1"},
 }
 
