@@ -90,8 +90,11 @@ func install(packages []string) []string {
 // env returns the variables of a recipe's commands.
 func (s *Set) env(lock string) []string {
 	return step.Environment([]config.Variable{
-		{Name: "PATH", Value: programPath}, {Name: "HOME", Value: "/root"}, {Name: "LOCK", Value: lock},
-		{Name: "DEBIAN_FRONTEND", Value: "noninteractive"}, {Name: "DEBCONF_NONINTERACTIVE_SEEN", Value: "true"},
+		{Name: "PATH", Value: programPath},
+		{Name: "HOME", Value: "/root"},
+		{Name: "LOCK", Value: lock},
+		{Name: "DEBIAN_FRONTEND", Value: "noninteractive"},
+		{Name: "DEBCONF_NONINTERACTIVE_SEEN", Value: "true"},
 	}, s.cfg.Way.Variables())
 }
 

@@ -86,10 +86,8 @@ func decode(name string, text []byte) (t table, err error) {
 	if err := dec.Decode(&t); err != nil {
 		return t, fmt.Errorf("read %s: %w", name, err)
 	}
-	for _, m := range []*map[string]base{&t.Bases} {
-		if *m == nil {
-			*m = map[string]base{}
-		}
+	if t.Bases == nil {
+		t.Bases = map[string]base{}
 	}
 	if t.Caches == nil {
 		t.Caches = map[string]Cache{}
