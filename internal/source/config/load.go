@@ -37,8 +37,10 @@ func (p *parser) load() *yaml.Node {
 		return nil
 	}
 	if marked {
-		p.add(Finding{Line: 1, Column: 1, Severity: Warning, Code: CodeEncoding, Message: "the file begins with a byte order mark; not every reader of YAML accepts it",
-			Fix: &Fix{Title: "remove the byte order mark", Edits: []Edit{{Start: 0, End: len(byteOrderMark)}}}})
+		p.add(Finding{
+			Line: 1, Column: 1, Severity: Warning, Code: CodeEncoding, Message: "the file begins with a byte order mark; not every reader of YAML accepts it",
+			Fix: &Fix{Title: "remove the byte order mark", Edits: []Edit{{Start: 0, End: len(byteOrderMark)}}},
+		})
 	}
 	docs, err := loadYAML(body)
 	if err != nil {
@@ -76,8 +78,10 @@ func loadYAML(body []byte) (docs []*yaml.Node, err error) {
 func (p *parser) encoding() bool {
 	src := p.text.src
 	if s, ok := utf16Text(src); ok {
-		p.add(Finding{Line: 1, Column: 1, Severity: Error, Code: CodeEncoding, Message: "the file is encoded in UTF-16; save it as UTF-8",
-			Fix: &Fix{Title: "convert it to UTF-8", Edits: []Edit{{Start: 0, End: len(src), Text: s}}}})
+		p.add(Finding{
+			Line: 1, Column: 1, Severity: Error, Code: CodeEncoding, Message: "the file is encoded in UTF-16; save it as UTF-8",
+			Fix: &Fix{Title: "convert it to UTF-8", Edits: []Edit{{Start: 0, End: len(src), Text: s}}},
+		})
 		return false
 	}
 	for i := 0; i < len(src); {
@@ -93,8 +97,10 @@ func (p *parser) encoding() bool {
 				return false
 			}
 			line, column := p.text.position(i)
-			p.add(Finding{Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: fmt.Sprintf("the control character U+%04X can't be in a YAML file", r),
-				Fix: &Fix{Title: "remove it", Edits: []Edit{{Start: i, End: i + n}}}})
+			p.add(Finding{
+				Line: line, Column: column, Severity: Error, Code: CodeEncoding, Message: fmt.Sprintf("the control character U+%04X can't be in a YAML file", r),
+				Fix: &Fix{Title: "remove it", Edits: []Edit{{Start: i, End: i + n}}},
+			})
 			return false
 		}
 		i += n

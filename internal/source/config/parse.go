@@ -138,9 +138,11 @@ var nearName = regexp.MustCompile(`(?i)^\.?app[-_. ]?runner(?:[-_.]?(?:config|co
 func (p *parser) fileName(name string) {
 	base := pathpkg.Base(strings.ReplaceAll(name, `\`, "/"))
 	if base != FileName && nearName.MatchString(base) {
-		p.add(Finding{Line: 1, Column: 1, Severity: Warning, Code: CodeFileName,
+		p.add(Finding{
+			Line: 1, Column: 1, Severity: Warning, Code: CodeFileName,
 			Message: fmt.Sprintf("the file is called %s; App Runner reads only %s and ignores this one", strconv.Quote(base), FileName),
-			Fix:     &Fix{Title: "rename it to " + FileName, Name: FileName}})
+			Fix:     &Fix{Title: "rename it to " + FileName, Name: FileName},
+		})
 	}
 }
 

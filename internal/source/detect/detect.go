@@ -306,10 +306,28 @@ func (s *scan) nothing() error {
 // otherLanguage recognises languages without a runtime.
 func (s *scan) otherLanguage() (language, manifest string) {
 	for _, l := range []struct{ name, pattern string }{
-		{"Rust", "Cargo.toml"}, {"Elixir", "mix.exs"}, {"Deno", "deno.json"}, {"Deno", "deno.jsonc"}, {"Gleam", "gleam.toml"},
-		{"Swift", "Package.swift"}, {"Haskell", "stack.yaml"}, {"Haskell", "*.cabal"}, {"Crystal", "shard.yml"}, {"Dart", "pubspec.yaml"},
-		{"Scala", "build.sbt"}, {"Clojure", "project.clj"}, {"Clojure", "deps.edn"}, {"Zig", "build.zig"}, {"C or C++", "CMakeLists.txt"},
-		{"C or C++", "meson.build"}, {"Perl", "cpanfile"}, {"R", "renv.lock"}, {"Erlang", "rebar.config"}, {"OCaml", "dune-project"}, {"Nim", "*.nimble"}, {"Lua", "*.rockspec"},
+		{"Rust", "Cargo.toml"},
+		{"Elixir", "mix.exs"},
+		{"Deno", "deno.json"},
+		{"Deno", "deno.jsonc"},
+		{"Gleam", "gleam.toml"},
+		{"Swift", "Package.swift"},
+		{"Haskell", "stack.yaml"},
+		{"Haskell", "*.cabal"},
+		{"Crystal", "shard.yml"},
+		{"Dart", "pubspec.yaml"},
+		{"Scala", "build.sbt"},
+		{"Clojure", "project.clj"},
+		{"Clojure", "deps.edn"},
+		{"Zig", "build.zig"},
+		{"C or C++", "CMakeLists.txt"},
+		{"C or C++", "meson.build"},
+		{"Perl", "cpanfile"},
+		{"R", "renv.lock"},
+		{"Erlang", "rebar.config"},
+		{"OCaml", "dune-project"},
+		{"Nim", "*.nimble"},
+		{"Lua", "*.rockspec"},
 	} {
 		if found := s.names(".", l.pattern); len(found) > 0 {
 			return l.name, found[0]

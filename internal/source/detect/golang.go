@@ -31,8 +31,12 @@ var (
 	goPort        = regexp.MustCompile(`(?:ListenAndServe|Listen|Run|Start)\w*\(\s*(?:"tcp4?",\s*)?"[^":]*:([0-9]{2,5})"|Addr:\s*"[^":]*:([0-9]{2,5})"`)
 	majorVersion  = regexp.MustCompile(`^v[0-9]+$`)
 	goFrameworkOf = []struct{ module, name string }{
-		{"github.com/gin-gonic/gin", "Gin"}, {"github.com/labstack/echo", "Echo"}, {"github.com/gofiber/fiber", "Fiber"},
-		{"github.com/go-chi/chi", "chi"}, {"github.com/gorilla/mux", "Gorilla"}, {"github.com/beego/beego", "Beego"},
+		{"github.com/gin-gonic/gin", "Gin"},
+		{"github.com/labstack/echo", "Echo"},
+		{"github.com/gofiber/fiber", "Fiber"},
+		{"github.com/go-chi/chi", "chi"},
+		{"github.com/gorilla/mux", "Gorilla"},
+		{"github.com/beego/beego", "Beego"},
 	}
 )
 

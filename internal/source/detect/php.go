@@ -72,9 +72,16 @@ func (s *scan) phpVersion(c composerJSON) {
 
 func (s *scan) phpFramework(c composerJSON) {
 	for _, f := range []struct{ pkg, name string }{
-		{"laravel/framework", "Laravel"}, {"laravel/lumen-framework", "Lumen"}, {"symfony/framework-bundle", "Symfony"},
-		{"slim/slim", "Slim"}, {"cakephp/cakephp", "CakePHP"}, {"codeigniter4/framework", "CodeIgniter"}, {"yiisoft/yii2", "Yii"},
-		{"drupal/core-recommended", "Drupal"}, {"johnpbloch/wordpress", "WordPress"}, {"roots/wordpress", "WordPress"},
+		{"laravel/framework", "Laravel"},
+		{"laravel/lumen-framework", "Lumen"},
+		{"symfony/framework-bundle", "Symfony"},
+		{"slim/slim", "Slim"},
+		{"cakephp/cakephp", "CakePHP"},
+		{"codeigniter4/framework", "CodeIgniter"},
+		{"yiisoft/yii2", "Yii"},
+		{"drupal/core-recommended", "Drupal"},
+		{"johnpbloch/wordpress", "WordPress"},
+		{"roots/wordpress", "WordPress"},
 	} {
 		if c.Require.v[f.pkg] != "" {
 			s.Framework = f.name

@@ -501,8 +501,16 @@ func (p *pythonPlan) server(command string) {
 
 func (p *pythonPlan) frameworkOfPackages() string {
 	for _, f := range []struct{ module, name string }{
-		{"fastapi", "FastAPI"}, {"flask", "Flask"}, {"django", "Django"}, {"starlette", "Starlette"}, {"quart", "Quart"},
-		{"litestar", "Litestar"}, {"sanic", "Sanic"}, {"streamlit", "Streamlit"}, {"bottle", "Bottle"}, {"aiohttp", "aiohttp"},
+		{"fastapi", "FastAPI"},
+		{"flask", "Flask"},
+		{"django", "Django"},
+		{"starlette", "Starlette"},
+		{"quart", "Quart"},
+		{"litestar", "Litestar"},
+		{"sanic", "Sanic"},
+		{"streamlit", "Streamlit"},
+		{"bottle", "Bottle"},
+		{"aiohttp", "aiohttp"},
 	} {
 		if strings.Contains(p.packages, f.module) {
 			return f.name

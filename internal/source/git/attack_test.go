@@ -214,7 +214,7 @@ func TestSubmodules(t *testing.T) {
 	}
 	credential := git.Credential{Username: "x", Password: token}
 	one := filepath.Join(b.root, "one")
-	tip := (gittest.New(t, b.root, "one")).Git("rev-parse", "HEAD")
+	tip := gittest.New(t, b.root, "one").Git("rev-parse", "HEAD")
 	dir := filepath.Join(b.out, "one")
 	if _, err := b.Fetch(t.Context(), git.Remote{URL: h.URL + "/one", Credential: credential}, tip, dir, nil); err != nil {
 		t.Fatal(one, err)
