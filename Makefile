@@ -14,7 +14,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run hello test unit e2e fuzz lint vuln bench generate docs release clean
+.PHONY: help build init run hello test unit languages e2e fuzz lint vuln bench generate docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ unit: init
 	$(GO) vet ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
 	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
+
+# On a clock of its own: the runtimes of six languages are made of packages first.
+languages: init ## build a service in every language, as root, in some 10 minutes
+	SLIPWAY_TEST_LANGUAGES=all $(GO) test -count=1 -timeout 40m -v -run TestLanguages ./internal/build
 
 # Not cached: the tests run a binary that the test cache does not know. More at once
 # than there are cores, since most of them wait for a client that sleeps between its

@@ -2,6 +2,7 @@ package build_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,10 @@ import (
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/source/config"
 )
+
+// languagesEnv names what TestLanguages builds beside Python: "all" for every
+// language. Making their runtimes takes a minute each: `make languages`.
+const languagesEnv = "SLIPWAY_TEST_LANGUAGES"
 
 // TestLanguages builds a service in each language, in a runtime that was made of
 // packages, and runs its start command in the image.
@@ -62,6 +67,9 @@ func TestLanguages(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if name != "python" && os.Getenv(languagesEnv) != "all" {
+				t.Skip("makes a runtime, which takes a minute: " + languagesEnv + "=all or `make languages` runs it")
+			}
 			id := fmt.Sprint(name, time.Now().UnixNano())
 			log, res, err := s.build(t, build.Request{Tree: source(t, "hello-"+name), SourceID: id, File: c.file})
 			unreachable(t, c.registry, err, log)
