@@ -1,6 +1,7 @@
 // Package codehost knows the providers of source code: GitHub and Bitbucket, and
-// beyond App Runner GitLab and Gitea. It asks them whether they accept a token, which
-// the API does before a connection becomes AVAILABLE, and says how git presents one.
+// beyond App Runner GitLab and Gitea. It says which repositories are theirs, asks them
+// whether they accept a token, which the API does before a connection becomes
+// AVAILABLE, and says how git presents one.
 //
 // It fetches no code and keeps nothing. Its errors never contain a token.
 package codehost
@@ -11,6 +12,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -36,6 +38,7 @@ type Config struct {
 // Hosts are the providers of source code.
 type Hosts struct {
 	base map[string]string // URL of the API by provider type
+	host map[string]string // host:port of the repositories by provider type
 	http *http.Client
 }
 
@@ -46,6 +49,7 @@ const askLimit = 10 * time.Second
 func New(cfg Config) (*Hosts, error) {
 	h := &Hosts{
 		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket, "GITLAB": DefaultGitLab},
+		host: map[string]string{},
 		http: &http.Client{
 			Timeout: askLimit,
 			// A token must not be forwarded to another host.
@@ -62,7 +66,48 @@ func New(cfg Config) (*Hosts, error) {
 		}
 		h.base[provider] = strings.TrimSuffix(given, "/")
 	}
+	for provider, base := range h.base {
+		switch base {
+		case DefaultGitHub:
+			h.host[provider] = "github.com:443"
+		case DefaultBitbucket:
+			h.host[provider] = "bitbucket.org:443"
+		default: // others have both at one address
+			u, err := url.Parse(base)
+			if err != nil {
+				return nil, err
+			}
+			h.host[provider] = address(u)
+		}
+	}
 	return h, nil
+}
+
+// Owner returns the provider ("GITHUB", "BITBUCKET", "GITLAB", "GITEA") that has the repository of a URL;
+// "" for other hosts, and for other protocols than HTTP, which take no tokens. Only
+// an owner may be sent the token of a connection.
+func (h *Hosts) Owner(repositoryURL string) string {
+	u, err := url.Parse(repositoryURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return ""
+	}
+	at := strings.TrimPrefix(address(u), "www.")
+	for provider, host := range h.host {
+		// A token never goes to GitHub or Bitbucket in the clear.
+		if at == host && (u.Scheme == "https" || strings.HasPrefix(h.base[provider], "http:")) {
+			return provider
+		}
+	}
+	return ""
+}
+
+// address returns the host and port of a URL, for comparison.
+func address(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
 // Accepts asks a provider ("GITHUB", "BITBUCKET", "GITLAB", "GITEA") whether it

@@ -129,3 +129,43 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+// Tokens go to the owner of a repository and to nobody who has a similar address.
+func TestOwner(t *testing.T) {
+	t.Parallel()
+	public, err := codehost.New(codehost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, err := codehost.New(codehost.Config{GitHub: "https://code.example.com:8443/api/v3", Bitbucket: "http://127.0.0.1:9000"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		hosts     *codehost.Hosts
+		url, want string
+	}{
+		{public, "https://github.com/a/b", "GITHUB"},
+		{public, "https://GitHub.com:443/a/b.git", "GITHUB"},
+		{public, "https://www.github.com/a/b", "GITHUB"},
+		{public, "https://bitbucket.org/a/b", "BITBUCKET"},
+		{public, "http://github.com/a/b", ""},
+		{public, "https://github.com:8443/a/b", ""},
+		{public, "https://github.com.example.com/a/b", ""},
+		{public, "https://notgithub.com/a/b", ""},
+		{public, "https://github.com@example.com/a/b", ""},
+		{public, "https://example.com/github.com/a/b", ""},
+		{public, "ssh://git@github.com/a/b", ""},
+		{public, "git@github.com:a/b", ""},
+		{public, "file:///github.com/a", ""},
+		{public, "://", ""},
+		{own, "https://code.example.com:8443/a/b", "GITHUB"},
+		{own, "https://code.example.com/a/b", ""},
+		{own, "https://github.com/a/b", ""},
+		{own, "http://127.0.0.1:9000/a/b", "BITBUCKET"},
+	} {
+		if got := c.hosts.Owner(c.url); got != c.want {
+			t.Errorf("%s is %q, want %q", c.url, got, c.want)
+		}
+	}
+}
