@@ -32,6 +32,10 @@ type Config struct {
 
 	Quotas Quotas
 
+	// CheckRepository says why the server fetches nothing from a URL ("must ...").
+	// Nil: it builds no code.
+	CheckRepository func(url string) error
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

@@ -127,19 +127,18 @@ func (a *API) findConnection(tx *store.Tx, text string) (slipway.Connection, err
 	return c, err
 }
 
-// usableConnection returns the full ARN of the connection that gives a service
-// access to its code.
-func (a *API) usableConnection(tx *store.Tx, in *types.AuthenticationConfiguration) (string, error) {
+// usableConnection returns the connection that gives a service access to its code.
+func (a *API) usableConnection(tx *store.Tx, in *types.AuthenticationConfiguration) (slipway.Connection, error) {
 	if in == nil || in.ConnectionArn == nil {
-		return "", slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: a CodeRepository requires a ConnectionArn.")
+		return slipway.Connection{}, slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: a CodeRepository requires a ConnectionArn.")
 	}
 	c, err := a.findConnection(tx, *in.ConnectionArn)
 	if e, ok := errors.AsType[*slipway.Error](err); ok {
-		return "", slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: %s", e.Message)
+		return c, slipway.Errorf(slipway.InvalidRequest, "AuthenticationConfiguration: %s", e.Message)
 	}
 	if err == nil && c.Status != slipway.ConnectionAvailable {
 		err = slipway.Errorf(slipway.InvalidRequest,
 			"AuthenticationConfiguration: connection %s is %s; it must be AVAILABLE. `slipway connection complete %s` makes it so.", c.ARN, c.Status, c.Name)
 	}
-	return c.ARN, err
+	return c, err
 }

@@ -33,6 +33,17 @@ func (providers) Accepts(_ context.Context, provider, token string) (string, err
 	return provider + " says Bad credentials", nil
 }
 
+// Owner finds GitHub's and Bitbucket's public addresses.
+func (providers) Owner(url string) string {
+	switch {
+	case strings.HasPrefix(url, "https://github.com/"):
+		return "GITHUB"
+	case strings.HasPrefix(url, "https://bitbucket.org/"):
+		return "BITBUCKET"
+	}
+	return ""
+}
+
 // vault seals a secret by reversing its bytes and prepending the context.
 type vault struct{}
 
@@ -47,6 +58,17 @@ func turn(b []byte) []byte {
 }
 
 func withProviders(c *api.Config) { c.Provider, c.Vault = providers{}, vault{} }
+
+// withCode is a server that builds code from https repositories.
+func withCode(c *api.Config) {
+	withProviders(c)
+	c.CheckRepository = func(url string) error {
+		if !strings.HasPrefix(url, "https://") {
+			return errors.New("must begin with https://.")
+		}
+		return nil
+	}
+}
 
 // newConnection returns the input that creates a connection to GitHub.
 func newConnection(name string) *apprunner.CreateConnectionInput {
@@ -237,10 +259,9 @@ func TestConnectionQuotaAndNames(t *testing.T) {
 // keeps it from being deleted.
 func TestConnectionOfAService(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, withProviders)
+	b := newBench(t, withCode)
 	arn := *b.connect("code").ConnectionArn
-	refused := func(connection *string, message string) {
-		t.Helper()
+	create := func(connection *string) *apprunner.CreateServiceInput {
 		source := &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
 			RepositoryUrl:     aws.String("https://github.com/a/b"),
 			SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
@@ -249,7 +270,11 @@ func TestConnectionOfAService(t *testing.T) {
 		if connection != nil {
 			source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: connection}
 		}
-		b.refuse(newService("shop", withSource(source)), "InvalidRequestException", message)
+		return newService("shop", withSource(source))
+	}
+	refused := func(connection *string, message string) {
+		t.Helper()
+		b.refuse(create(connection), "InvalidRequestException", message)
 	}
 	refused(nil, "a CodeRepository requires a ConnectionArn")
 	refused(aws.String(prefix+"connection/none"), "Connection not found: "+prefix+"connection/none")
@@ -257,10 +282,12 @@ func TestConnectionOfAService(t *testing.T) {
 	b.complete("code", "bad")
 	refused(&arn, "is ERROR; it must be AVAILABLE")
 	b.complete("code", "good")
-	refused(&arn, "CodeRepository is not supported yet")
-
-	service := b.create("shop")
-	b.refer(service, arn)
+	made := invoke[apprunner.CreateServiceOutput](b, create(aws.String(prefix+"connection/code"))).Service
+	service := *made.ServiceArn
+	if got := *b.describe(service).SourceConfiguration.AuthenticationConfiguration.ConnectionArn; got != arn {
+		t.Errorf("the service shows the connection %v, want its full ARN %s", got, arn)
+	}
+	b.end(service, slipway.OperationSucceeded, slipway.StatusRunning)
 	b.refuse(removeConnection(arn), "InvalidRequestException", "You can't delete "+arn+": a service uses it.")
 	b.delete(service)
 	b.end(service, slipway.OperationSucceeded, slipway.StatusDeleted)

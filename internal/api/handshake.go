@@ -13,8 +13,12 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Provider is a source code host, as the completion of a connection uses it.
+// Provider knows the source code hosts.
 type Provider interface {
+	// Owner returns the provider ("GITHUB", "BITBUCKET") that has the repository of
+	// a URL; "" for repositories elsewhere.
+	Owner(repositoryURL string) string
+
 	// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it accepts the
 	// token. refusal is the provider's reason, "" if it accepts; err means that
 	// it could not be asked.

@@ -243,19 +243,6 @@ func (b *bench) end(arn string, as slipway.OperationStatus, rest slipway.Status)
 	})
 }
 
-// refer makes the service's specification name a connection.
-func (b *bench) refer(service, connection string) {
-	b.Helper()
-	b.Update(func(tx *store.Tx) error {
-		v, err := tx.Service(path.Base(service))
-		if err != nil {
-			return err
-		}
-		v.Spec.Source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: &connection}
-		return tx.SetSpec(v.ID, v.Spec, b.Clock.Now())
-	})
-}
-
 func arnBody(arn string, members ...string) string {
 	return `{` + strings.Join(append([]string{`"ServiceArn":"` + arn + `"`}, members...), ",") + `}`
 }

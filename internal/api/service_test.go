@@ -264,6 +264,7 @@ func sourcesRefused() map[string]func(*apprunner.CreateServiceInput) {
 	code := &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
 		RepositoryUrl:     aws.String("https://github.com/a/b"),
 		SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
+		CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository},
 	}}
 	publicWithRole := imageOf("app", types.ImageRepositoryTypeEcrPublic, nil)
 	publicWithRole.AuthenticationConfiguration = &types.AuthenticationConfiguration{AccessRoleArn: aws.String("arn:aws:iam::000000000000:role/x")}
@@ -313,7 +314,7 @@ func withEgress(e types.EgressConfiguration) func(*apprunner.CreateServiceInput)
 
 func TestCreateServiceRefuses(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
+	b := newBench(t, withCode)
 	refused := sourcesRefused()
 	instance := func(cpu, memory *string) func(*apprunner.CreateServiceInput) {
 		return withInstance(types.InstanceConfiguration{Cpu: cpu, Memory: memory})

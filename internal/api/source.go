@@ -1,8 +1,6 @@
 package api
 
 import (
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -21,20 +19,19 @@ func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.S
 	if in == nil {
 		return s, nil
 	}
-	created := s.ImageRepository == nil
+	created := s.ImageRepository == nil && s.CodeRepository == nil
 	switch {
 	case in.CodeRepository != nil && in.ImageRepository != nil, created && in.CodeRepository == nil && in.ImageRepository == nil:
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration must have exactly one of CodeRepository and ImageRepository.")
-	case in.CodeRepository != nil && created:
-		if _, err := a.usableConnection(tx, in.AuthenticationConfiguration); err != nil {
-			return s, err
-		}
-		return s, slipway.Errorf(slipway.InvalidRequest,
-			"SourceConfiguration: CodeRepository is not supported yet; give an ImageRepository.")
-	case in.CodeRepository != nil:
+	case in.CodeRepository != nil && s.ImageRepository != nil:
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration: the source of a service can't change from an image to a code repository.")
+	case in.ImageRepository != nil && s.CodeRepository != nil:
+		return s, slipway.Errorf(slipway.InvalidRequest,
+			"SourceConfiguration: the source of a service can't change from a code repository to an image.")
+	case in.CodeRepository != nil || s.CodeRepository != nil:
+		return a.applyCode(tx, s, in, created)
 	}
 	var err error
 	if in.ImageRepository != nil {
@@ -88,8 +85,8 @@ func applyImageConfiguration(c, in *types.ImageConfiguration) error {
 		return nil
 	}
 	if in.Port != nil {
-		if n, err := strconv.ParseUint(*in.Port, 10, 16); err != nil || n == 0 {
-			return slipway.Errorf(slipway.InvalidRequest, "ImageConfiguration: Port %.20q is not a number from 1 to 65535.", *in.Port)
+		if err := checkPort("ImageConfiguration", *in.Port); err != nil {
+			return err
 		}
 		c.Port = in.Port
 	}
@@ -102,7 +99,14 @@ func applyImageConfiguration(c, in *types.ImageConfiguration) error {
 	}
 	c.RuntimeEnvironmentVariables = replace(c.RuntimeEnvironmentVariables, in.RuntimeEnvironmentVariables)
 	c.RuntimeEnvironmentSecrets = replace(c.RuntimeEnvironmentSecrets, in.RuntimeEnvironmentSecrets)
-	return checkEnvironment(c)
+	return checkEnvironment("ImageConfiguration", c.RuntimeEnvironmentVariables, c.RuntimeEnvironmentSecrets)
+}
+
+func checkPort(configuration, port string) error {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return slipway.Errorf(slipway.InvalidRequest, "%s: Port %.20q is not a number from 1 to 65535.", configuration, port)
+	}
+	return nil
 }
 
 // replace returns in if it is given, else m. An empty map removes all entries.
@@ -114,46 +118,6 @@ func replace(m, in map[string]string) map[string]string {
 		return nil
 	}
 	return in
-}
-
-// checkEnvironment refuses names that no process can have in its environment. Its
-// errors never repeat a value.
-func checkEnvironment(c *types.ImageConfiguration) error {
-	for _, list := range []struct {
-		member string
-		env    map[string]string
-	}{
-		{"RuntimeEnvironmentVariables", c.RuntimeEnvironmentVariables},
-		{"RuntimeEnvironmentSecrets", c.RuntimeEnvironmentSecrets},
-	} {
-		for _, key := range slices.Sorted(maps.Keys(list.env)) {
-			if reason := unsettable(key, list.env[key]); reason != "" {
-				return slipway.Errorf(slipway.InvalidRequest, "%s: %.100q %s.", list.member, key, reason)
-			}
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(c.RuntimeEnvironmentSecrets)) {
-		if _, err := slipway.ParseSecretReference(c.RuntimeEnvironmentSecrets[key]); err != nil {
-			return slipway.Errorf(slipway.InvalidRequest, "RuntimeEnvironmentSecrets: the value of %.100q is no reference. %v", key, err)
-		}
-		if _, ok := c.RuntimeEnvironmentVariables[key]; ok {
-			return slipway.Errorf(slipway.InvalidRequest,
-				"%.100q is in both RuntimeEnvironmentVariables and RuntimeEnvironmentSecrets.", key)
-		}
-	}
-	return nil
-}
-
-func unsettable(key, value string) string {
-	switch {
-	case key == "PORT":
-		return "is reserved: it is set to ImageConfiguration.Port"
-	case strings.ContainsAny(key, "=\x00"):
-		return "is no name of an environment variable: it has an = or a NUL"
-	case strings.Contains(value, "\x00"):
-		return "has a value with a NUL, which no environment variable can have"
-	}
-	return ""
 }
 
 // applyAuthentication applies a call's credentials for an image. A public image

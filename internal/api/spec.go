@@ -52,11 +52,22 @@ func defaults() slipway.Spec {
 // be valid on App Runner too. The message is App Runner's
 // (terraform-aws-app-runner, pull request 5).
 func checkRole(spec slipway.Spec) error {
-	r := spec.Source.ImageRepository
-	if r == nil || r.ImageConfiguration == nil || len(r.ImageConfiguration.RuntimeEnvironmentSecrets) == 0 || aws.ToString(spec.Instance.InstanceRoleArn) != "" {
+	if len(runtimeSecrets(spec.Source)) == 0 || aws.ToString(spec.Instance.InstanceRoleArn) != "" {
 		return nil
 	}
 	return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
+}
+
+// runtimeSecrets returns the references to secrets that a source configuration has.
+// Those in a repository's apprunner.yaml are known when it is deployed.
+func runtimeSecrets(s types.SourceConfiguration) map[string]string {
+	if r := s.ImageRepository; r != nil && r.ImageConfiguration != nil {
+		return r.ImageConfiguration.RuntimeEnvironmentSecrets
+	}
+	if r := s.CodeRepository; r != nil && r.CodeConfiguration != nil && r.CodeConfiguration.CodeConfigurationValues != nil {
+		return r.CodeConfiguration.CodeConfigurationValues.RuntimeEnvironmentSecrets
+	}
+	return nil
 }
 
 // apply returns the specification with the change made, or an error that says
