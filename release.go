@@ -14,6 +14,8 @@ type Release struct {
 	ImageRef string // the reference that the user gave, for people
 	Secrets  []byte // sealed environment variables that Process.Env lacks; see internal/secrets
 
+	Code *CodeVersion // what the image was built from; nil if it was pulled
+
 	Workload
 	HealthCheck HealthCheck
 	Scaling     Scaling
@@ -21,6 +23,18 @@ type Release struct {
 	Desired   Desired
 	Size      int // instances wanted while Desired is DesiredRun
 	CreatedAt time.Time
+}
+
+// CodeVersion is a commit that an image was built from, and how its configuration says that
+// the application runs: that of apprunner.yaml, or that of the API.
+type CodeVersion struct {
+	Commit    string // id, hexadecimal
+	Directory string // id of the content of the source directory, hexadecimal
+
+	Port        string            `json:",omitempty"` // TCP, in decimal; "" for the default
+	Command     string            `json:",omitempty"` // for a shell; "" for the image's own
+	Environment map[string]string `json:",omitempty"` // variables by name
+	Secrets     map[string]string `json:",omitempty"` // references by variable
 }
 
 // HealthCheck is a service's health check with defaults filled in.

@@ -45,6 +45,52 @@ func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progr
 	return source.Artifact{Digest: ref, Ref: ref, Config: image.RunConfig{Cmd: []string{"/app"}}}, nil
 }
 
+// coder builds a branch as the image of its name. The branch "broken" does not
+// build, "gone" does not exist, and "slow" fails once with a temporary error.
+type coder struct {
+	mu     sync.Mutex
+	builds map[string]int // by branch
+	tries  map[string]int // by branch
+	tokens []string
+}
+
+func newCoder() *coder { return &coder{builds: map[string]int{}, tries: map[string]int{}} }
+
+func (c *coder) Commit(_ context.Context, r source.Repository) (string, error) {
+	if r.Branch == "gone" {
+		return "", slipway.Errorf(slipway.InvalidRequest, "The repository has no branch gone.")
+	}
+	return "commit of " + r.Branch, nil
+}
+
+func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(string)) (source.Build, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	branch := q.Repository.Branch
+	c.tries[branch]++
+	c.tokens = append(c.tokens, q.Repository.Token)
+	progress("Starting source code build.")
+	switch {
+	case q.Commit != "commit of "+branch:
+		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "%s was to be built.", q.Commit)
+	case branch == "broken":
+		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "Failed to execute 'build' command.")
+	case branch == "slow" && c.tries[branch] == 1:
+		return source.Build{}, errors.New("connection reset")
+	}
+	c.builds[branch]++
+	b := source.Build{Code: slipway.CodeVersion{Commit: q.Commit, Directory: "tree", Command: "run " + branch, Port: "9000"}}
+	if v := q.Repository.Configuration.CodeConfigurationValues; v != nil {
+		b.Code.Command, b.Code.Secrets = aws.ToString(v.StartCommand), v.RuntimeEnvironmentSecrets
+	}
+	b.Artifact = source.Artifact{Digest: branch, Ref: branch, Config: image.RunConfig{Dir: "/app"}}
+	return b, nil
+}
+
+func (c *coder) Built(_ context.Context, digest string, _ slipway.CodeVersion, _ source.Repository) (source.Artifact, error) {
+	return source.Artifact{Digest: digest, Ref: digest, Config: image.RunConfig{Dir: "/app"}}, nil
+}
+
 // fakeFleet stands for the fleet and a router: after a while it brings the
 // instances of releases to their desired state, and it reports every drain.
 type fakeFleet struct {
@@ -204,6 +250,29 @@ var lifecycles = []lifecycle{
 		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
 	}},
+	{"code", []testOperation{
+		{slipway.CreateService, "code:one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+		{
+			slipway.UpdateService, "code:broken", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"Failed to build your application source code. Reason: Failed to execute 'build' command.",
+		},
+		{
+			slipway.UpdateService, "code:gone", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
+			"Failed to pull your application source code. Reason: The repository has no branch gone.",
+		},
+		{slipway.UpdateService, "code:slow", slipway.OperationSucceeded, slipway.StatusRunning, "slow", ""},
+		{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "slow", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "slow", ""},
+		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
+	}},
+	{"failed creation from code, mended", []testOperation{
+		{
+			slipway.CreateService, "code:broken", slipway.OperationFailed, slipway.StatusCreateFailed, "",
+			"Failed to build your application source code. Reason: Failed to execute 'build' command.",
+		},
+		{slipway.UpdateService, "code:one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+	}},
 	{"failed updates keep the old version", []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{
@@ -292,7 +361,7 @@ func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store
 ) (ended chan struct{}) {
 	ended = make(chan struct{})
 	log := slog.New(slog.DiscardHandler)
-	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Secrets: read, Region: "us-east-1", Log: log})
+	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Code: newCoder(), Secrets: read, Region: "us-east-1", Log: log})
 	if err != nil {
 		t.Error(err)
 		return ended
@@ -326,6 +395,9 @@ func create(t *testing.T, st *store.Store) string {
 }
 
 func specOf(image string) slipway.Spec {
+	if branch, ok := strings.CutPrefix(image, "code:"); ok {
+		return codeSpec(branch)
+	}
 	conf := &types.ImageConfiguration{}
 	if ref, ok := strings.CutPrefix(image, "secret:"); ok {
 		conf.RuntimeEnvironmentSecrets = map[string]string{"TOKEN": ref}
@@ -335,6 +407,17 @@ func specOf(image string) slipway.Spec {
 		Instance:                    types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")},
 		Source:                      types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: &image, ImageConfiguration: conf}},
 	}
+}
+
+// codeSpec is the specification of a service built from a branch.
+func codeSpec(branch string) slipway.Spec {
+	spec := specOf("")
+	spec.Source = types.SourceConfiguration{CodeRepository: &types.CodeRepository{
+		RepositoryUrl: aws.String("https://git.example.com/shop"), SourceDirectory: aws.String("/"),
+		SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: &branch},
+		CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository},
+	}}
+	return spec
 }
 
 // run requests the operation, waits for its end and checks it.
@@ -374,6 +457,14 @@ func (c testOperation) end(t *testing.T, st *store.Store, service string) slipwa
 	return op
 }
 
+// specified returns the image or branch of a source.
+func specified(s types.SourceConfiguration) string {
+	if r, ok := source.RepositoryOf(s); ok {
+		return r.Branch
+	}
+	return source.ImageIdentifier(s)
+}
+
 func (c testOperation) check(t *testing.T, st *store.Store, service string) {
 	t.Helper()
 	err := st.View(t.Context(), func(tx *store.Tx) error {
@@ -405,8 +496,8 @@ func (c testOperation) check(t *testing.T, st *store.Store, service string) {
 		if (c.serves == "") != (len(images) == 0) || (len(images) > 0 && images[0] != c.serves) {
 			t.Errorf("after %s, %v live; want %q", c.kind, images, c.serves)
 		}
-		if c.serves != "" && aws.ToString(v.Spec.Source.ImageRepository.ImageIdentifier) != c.serves {
-			t.Errorf("the specification says %s, want %s", *v.Spec.Source.ImageRepository.ImageIdentifier, c.serves)
+		if specified := specified(v.Spec.Source); c.serves != "" && specified != c.serves {
+			t.Errorf("the specification says %s, want %s", specified, c.serves)
 		}
 		return nil
 	})

@@ -44,7 +44,7 @@ func (p *Plans) begin(tx *store.Tx, op *slipway.Operation) error {
 	if err != nil {
 		return err
 	}
-	return p.logEvent(tx, op, now, operationStream, fmt.Sprintf("Deployment Artifact: [Repo Type: ECR], [Image URL: %s]", source.ImageIdentifier(spec.Source)))
+	return p.logEvent(tx, op, now, operationStream, "Deployment Artifact: "+describeSource(spec))
 }
 
 // onRollback writes why the operation failed, or who cancelled it.
@@ -69,7 +69,23 @@ func (p *Plans) onRollback(tx *store.Tx, op *slipway.Operation) error {
 	if err := p.logEvent(tx, op, now, bothStreams, line); err != nil {
 		return err
 	}
-	return p.logEvent(tx, op, now, operationStream, "Failed to deploy your application image.")
+	spec, err := p.spec(tx, op)
+	if err != nil {
+		return err
+	}
+	what := "image"
+	if spec.Source.CodeRepository != nil {
+		what = "source code"
+	}
+	return p.logEvent(tx, op, now, operationStream, "Failed to deploy your application "+what+".")
+}
+
+// describeSource describes what is deployed as App Runner's logs do.
+func describeSource(spec slipway.Spec) string {
+	if r, ok := source.RepositoryOf(spec.Source); ok {
+		return fmt.Sprintf("[Repo Type: Source], [Branch: %s], [Repository: %s], [SourceDirectory: /%s]", r.Branch, r.URL, r.Directory)
+	}
+	return fmt.Sprintf("[Repo Type: ECR], [Image URL: %s]", source.ImageIdentifier(spec.Source))
 }
 
 // logUnhealthy writes whether an instance ended or none became healthy. The fleet

@@ -24,15 +24,32 @@ type Resolver interface {
 	Resolve(ctx context.Context, source types.SourceConfiguration, progress func(line string)) (source.Artifact, error)
 }
 
+// Code makes images of code repositories. Its errors are *slipway.Error for what the
+// user can fix; others may pass.
+type Code interface {
+	// Commit returns the newest commit of the repository's branch.
+	Commit(ctx context.Context, r source.Repository) (string, error)
+
+	// Build makes an image of a commit, at once if it was made before. It calls
+	// progress with App Runner's lines about it.
+	Build(ctx context.Context, q source.BuildRequest, progress func(line string)) (source.Build, error)
+
+	// Built returns an image that was built before.
+	Built(ctx context.Context, digest string, code slipway.CodeVersion, r source.Repository) (source.Artifact, error)
+}
+
 // Config is what the plans need.
 type Config struct {
 	Store    *store.Store
 	Resolver Resolver
+	Code     Code            // nil: services cannot be built from code
 	Secrets  *secrets.Reader // nil: services cannot have secrets
 	Region   string
 	Tracing  bool // instances have a trace collector at collectorEndpoint
 	Log      *slog.Logger
 
+	CommitLimit  time.Duration // to find the newest commit of a branch; 2 minutes when 0
+	BuildLimit   time.Duration // to fetch and build a commit, with the time it waits for others; 2 hours when 0
 	ResolveLimit time.Duration // to fetch an image; 30 minutes when 0
 	SecretsLimit time.Duration // to read secrets; 2 minutes when 0
 	HealthLimit  time.Duration // for new instances to become healthy; 5 minutes when 0, as App Runner
@@ -49,6 +66,8 @@ func New(cfg Config) (*Plans, error) {
 	if cfg.Store == nil || cfg.Resolver == nil || cfg.Log == nil {
 		return nil, errors.New("deploy: store, resolver and log are required")
 	}
+	cfg.CommitLimit = cmp.Or(cfg.CommitLimit, 2*time.Minute)
+	cfg.BuildLimit = cmp.Or(cfg.BuildLimit, 2*time.Hour)
 	cfg.ResolveLimit = cmp.Or(cfg.ResolveLimit, 30*time.Minute)
 	cfg.SecretsLimit = cmp.Or(cfg.SecretsLimit, 2*time.Minute)
 	cfg.HealthLimit = cmp.Or(cfg.HealthLimit, 5*time.Minute)
@@ -78,7 +97,9 @@ func (p *Plans) Plan(kind slipway.OperationKind) (operation.Plan, bool) {
 func (p *Plans) deployment() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
-			{Name: "resolve", Work: p.resolve, Limit: p.cfg.ResolveLimit},
+			{Name: "commit", Work: p.commit, Skip: p.isImage, Limit: p.cfg.CommitLimit},
+			{Name: "build", Work: p.build, Skip: p.isBuilt, Limit: p.cfg.BuildLimit},
+			{Name: "resolve", Work: p.resolve, Skip: p.isCode, Limit: p.cfg.ResolveLimit},
 			{Name: "secrets", Work: p.secrets, Skip: p.hasNoSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "release", Edit: p.release},
 			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},

@@ -22,6 +22,7 @@ type request struct {
 	spec     slipway.Spec
 	settings slipway.Settings
 	artifact source.Artifact
+	code     *slipway.CodeVersion // nil for an image that was pulled
 	scaling  slipway.Scaling
 	region   string
 }
@@ -30,13 +31,13 @@ type request struct {
 // configuration into a release. The specification overrides the image as in App
 // Runner.
 func resolveRelease(q request) (slipway.Release, error) {
-	run, a := source.RuntimeOf(q.spec), q.artifact
-	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Scaling: q.scaling, HealthCheck: healthCheck(q.spec.HealthCheck)}
+	run, a := runtimeOf(q.spec, q.code), q.artifact
+	r := slipway.Release{Image: a.Digest, ImageRef: a.Ref, Code: q.code, Scaling: q.scaling, HealthCheck: healthCheck(q.spec.HealthCheck)}
 	var err error
 	if r.Port, err = port(run.Port); err != nil {
 		return r, err
 	}
-	if r.Process, err = process(a, run, r.Port, q.region); err != nil {
+	if r.Process, err = process(q, run, r.Port); err != nil {
 		return r, err
 	}
 	r.Resources, err = resources(q.spec.Instance)
@@ -55,13 +56,20 @@ func port(s string) (int, error) {
 }
 
 // process returns what an instance runs. A start command replaces both entry
-// point and command of the image. It is split into words as a shell would, but no
-// shell runs it: as with App Runner, the program gets "&&" as an argument
-// (apprunner-roadmap 180).
-func process(a source.Artifact, run source.Runtime, port int, region string) (slipway.Process, error) {
+// point and command of the image.
+//
+// For an image it is split into words as a shell would, but no shell runs it: as
+// with App Runner, the program gets "&&" as an argument (apprunner-roadmap 180).
+// For code a shell runs it, which App Runner does not do: see docs/compatibility.md.
+func process(q request, run source.Runtime, port int) (slipway.Process, error) {
+	a := q.artifact
 	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
-	if strings.TrimSpace(run.Command) != "" {
+	switch {
+	case strings.TrimSpace(run.Command) == "":
+	case q.code != nil:
+		p.Argv = []string{"/bin/sh", "-c", run.Command}
+	default:
 		argv, err := shellquote.Split(run.Command)
 		if err != nil || len(argv) == 0 {
 			return p, slipway.Errorf(slipway.InvalidRequest, "StartCommand cannot be split into words: %v.", err)
@@ -72,7 +80,7 @@ func process(a source.Artifact, run source.Runtime, port int, region string) (sl
 		return p, slipway.Errorf(slipway.InvalidRequest,
 			"The image %s has neither an entry point nor a command, and no StartCommand is set: there is nothing to run.", a.Ref)
 	}
-	p.Env = environment(a.Config.Env, run.Environment, port, region)
+	p.Env = environment(a.Config.Env, run.Environment, port, q.region)
 	if p.Dir == "" {
 		p.Dir = "/"
 	}

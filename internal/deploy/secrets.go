@@ -13,10 +13,10 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// hasNoSecrets reports whether the specification refers to no secrets.
+// hasNoSecrets reports whether what is deployed or resumed refers to no secrets.
 func (p *Plans) hasNoSecrets(tx *store.Tx, op *slipway.Operation) (bool, error) {
-	spec, err := p.spec(tx, op)
-	return len(source.RuntimeOf(spec).Secrets) == 0, err
+	run, err := p.runtime(tx, op)
+	return len(run.Secrets) == 0, err
 }
 
 // secrets reads the values of secrets once for all instances of the release, seals
@@ -26,14 +26,14 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	if err != nil {
 		return operation.Fatal(err)
 	}
-	var spec slipway.Spec
-	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
+	var run source.Runtime
+	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { run, err = p.runtime(tx, op); return err }); err != nil {
 		return err
 	}
 	if p.cfg.Secrets == nil {
 		return operation.Fatal(errors.New("this server keeps no secrets"))
 	}
-	values, err := p.cfg.Secrets.Read(ctx, source.RuntimeOf(spec).Secrets)
+	values, err := p.cfg.Secrets.Read(ctx, run.Secrets)
 	if err != nil {
 		return err
 	}

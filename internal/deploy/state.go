@@ -11,12 +11,13 @@ import (
 
 // state is what the steps of an operation save for later steps.
 type state struct {
-	Artifact  *source.Artifact `json:",omitempty"`
-	Release   string           `json:",omitempty"` // id of the release that a deployment inserts; drawn in begin
-	Secrets   []byte           `json:",omitempty"` // sealed values that the release does not have yet
-	SealedFor string           `json:",omitempty"` // id of the release that Secrets are sealed for
-	Previous  string           `json:",omitempty"` // id of the release that was active when the operation began
-	Spec      *slipway.Spec    `json:",omitempty"` // the service's specification before the route step
+	Artifact  *source.Artifact     `json:",omitempty"`
+	Code      *slipway.CodeVersion `json:",omitempty"` // the commit to deploy, or that Artifact was built from
+	Release   string               `json:",omitempty"` // id of the release that a deployment inserts; drawn in begin
+	Secrets   []byte               `json:",omitempty"` // sealed values that the release does not have yet
+	SealedFor string               `json:",omitempty"` // id of the release that Secrets are sealed for
+	Previous  string               `json:",omitempty"` // id of the release that was active when the operation began
+	Spec      *slipway.Spec        `json:",omitempty"` // the service's specification before the route step
 
 	DrainUntil time.Time `json:",omitzero"`
 }

@@ -73,7 +73,7 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err != nil {
 		return err
 	}
-	r, err := resolveRelease(request{spec, settings, *st.Artifact, asc.Scaling, p.cfg.Region})
+	r, err := resolveRelease(request{spec, settings, *st.Artifact, st.Code, asc.Scaling, p.cfg.Region})
 	if err != nil {
 		return operation.Fatal(err)
 	}

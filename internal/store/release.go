@@ -10,6 +10,7 @@ type releaseDocument struct {
 	slipway.Workload
 	HealthCheck slipway.HealthCheck
 	Scaling     slipway.Scaling
+	Code        *slipway.CodeVersion `json:",omitempty"`
 }
 
 const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets`
@@ -17,13 +18,13 @@ const releaseColumns = `id, service_id, operation_id, image, settings, desired, 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var d releaseDocument
 	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets})
-	r.ImageRef, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Workload, d.HealthCheck, d.Scaling
+	r.ImageRef, r.Code, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Code, d.Workload, d.HealthCheck, d.Scaling
 	return r, err
 }
 
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
-	d := releaseDocument{ImageRef: r.ImageRef, Workload: r.Workload, HealthCheck: r.HealthCheck, Scaling: r.Scaling}
+	d := releaseDocument{ImageRef: r.ImageRef, Workload: r.Workload, HealthCheck: r.HealthCheck, Scaling: r.Scaling, Code: r.Code}
 	tx.touch(r.ServiceID, Releases)
 	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})

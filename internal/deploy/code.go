@@ -1,0 +1,227 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// isImage reports whether the operation deploys an image that is pulled.
+func (p *Plans) isImage(tx *store.Tx, op *slipway.Operation) (bool, error) {
+	spec, err := p.spec(tx, op)
+	return spec.Source.CodeRepository == nil, err
+}
+
+// isCode reports whether the operation deploys code.
+func (p *Plans) isCode(tx *store.Tx, op *slipway.Operation) (bool, error) {
+	image, err := p.isImage(tx, op)
+	return !image, err
+}
+
+// isBuilt reports whether there is nothing to build: the source is an image, or the
+// operation deploys the image that runs with another configuration.
+func (p *Plans) isBuilt(tx *store.Tx, op *slipway.Operation) (bool, error) {
+	st, err := load(op)
+	if err != nil || st.Artifact != nil {
+		return true, err
+	}
+	return p.isImage(tx, op)
+}
+
+// deployment is what the steps that work on code read first.
+type codeDeployment struct {
+	spec       slipway.Spec
+	repository source.Repository
+	rebuild    bool // what the image is built from has changed
+	previous   slipway.Release
+}
+
+// codeOf reads what an operation deploys, with the credentials for it.
+func (p *Plans) codeOf(ctx context.Context, op *slipway.Operation, st state) (d codeDeployment, err error) {
+	if p.cfg.Code == nil {
+		return d, operation.Fatal(errors.New("this server builds no code"))
+	}
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		v, err := tx.Service(op.ServiceID)
+		if err != nil {
+			return err
+		}
+		if d.spec, err = p.spec(tx, op); err != nil {
+			return err
+		}
+		if st.Previous != "" {
+			if d.previous, err = tx.Release(st.Previous); err != nil {
+				return fmt.Errorf("read the active release: %w", err)
+			}
+		}
+		d.rebuild = op.Kind != slipway.UpdateService || d.previous.Code == nil || buildChanged(v.Spec.Source, d.spec.Source)
+		d.repository, err = p.repository(tx, d.spec.Source)
+		return err
+	})
+	return d, err
+}
+
+// repository returns the code repository of a source with its credentials.
+func (p *Plans) repository(tx *store.Tx, s types.SourceConfiguration) (source.Repository, error) {
+	r, _ := source.RepositoryOf(s)
+	auth := s.AuthenticationConfiguration
+	if auth == nil || auth.ConnectionArn == nil {
+		return r, nil
+	}
+	arn, err := slipway.ParseARN(*auth.ConnectionArn)
+	if err != nil {
+		return r, err
+	}
+	c, err := tx.ConnectionByName(arn.Name())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return r, err
+	}
+	if err != nil || c.ARN != *auth.ConnectionArn || c.Status != slipway.ConnectionAvailable {
+		return r, slipway.Errorf(slipway.InvalidRequest,
+			"Failed to pull your application source code. Reason: connection %s is not AVAILABLE. `slipway connection complete %s` makes it so.", arn.Name(), arn.Name())
+	}
+	if p.cfg.Secrets == nil {
+		return r, operation.Fatal(errors.New("this server keeps no credentials"))
+	}
+	token, err := p.cfg.Secrets.Vault.Keys.Open("connection credential "+c.ARN, c.Credential)
+	if err != nil {
+		return r, operation.Fatal(fmt.Errorf("open the credential of connection %s: %w", c.Name, err))
+	}
+	r.Provider, r.Token = c.Provider, string(token)
+	return r, nil
+}
+
+// buildChanged reports whether an update changes what the image is built from. Other
+// updates deploy the version that runs with its new configuration, as App Runner
+// does. https://docs.aws.amazon.com/apprunner/latest/dg/manage-configure.html
+func buildChanged(is, next types.SourceConfiguration) bool {
+	return !reflect.DeepEqual(buildSettings(is), buildSettings(next))
+}
+
+// buildSettings returns the part of a source that a build depends on.
+func buildSettings(s types.SourceConfiguration) []string {
+	r, _ := source.RepositoryOf(s)
+	list := []string{r.URL, r.Branch, r.Directory, string(r.Configuration.ConfigurationSource)}
+	if v := r.Configuration.CodeConfigurationValues; v != nil {
+		list = append(list, string(v.Runtime), aws.ToString(v.BuildCommand))
+	}
+	return list
+}
+
+// commit finds the commit to deploy, once in an operation. An update that changes
+// nothing of the build deploys the image that runs.
+func (p *Plans) commit(ctx context.Context, op *slipway.Operation) error {
+	st, err := load(op)
+	if err != nil {
+		return operation.Fatal(err)
+	}
+	d, err := p.codeOf(ctx, op, st)
+	if err != nil {
+		return err
+	}
+	if !d.rebuild {
+		code := *d.previous.Code
+		a, err := p.cfg.Code.Built(ctx, d.previous.Image, code, d.repository)
+		if err != nil {
+			return err
+		}
+		if v := d.repository.Configuration.CodeConfigurationValues; v != nil {
+			run := source.RuntimeOf(d.spec)
+			code.Port, code.Command, code.Environment, code.Secrets = run.Port, run.Command, run.Environment, run.Secrets
+		}
+		st.Artifact, st.Code = &a, &code
+	} else {
+		commit, err := p.cfg.Code.Commit(ctx, d.repository)
+		if err != nil {
+			return failedTo("pull your application source code", err)
+		}
+		st.Code = &slipway.CodeVersion{Commit: commit}
+	}
+	if err := save(op, st); err != nil {
+		return operation.Fatal(err)
+	}
+	return nil
+}
+
+// build makes the image of the commit. It is repeated after a crash; an image that
+// was made before is found at once.
+func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
+	st, err := load(op)
+	if err != nil || st.Code == nil {
+		return operation.Fatal(errors.Join(err, errors.New("the commit to build is missing from the operation's state")))
+	}
+	d, err := p.codeOf(ctx, op, st)
+	if err != nil {
+		return err
+	}
+	b, err := p.cfg.Code.Build(ctx, source.BuildRequest{
+		Service: op.ServiceID, Operation: op.ID, Repository: d.repository, Commit: st.Code.Commit,
+	}, func(line string) {
+		if err := p.logProgress(ctx, op, bothStreams, line); err != nil && ctx.Err() == nil {
+			p.cfg.Log.Warn("cannot write progress line", "operation", op.ID, "err", err)
+		}
+	})
+	if err != nil {
+		return failedTo("build your application source code", err)
+	}
+	if len(b.Code.Secrets) > 0 && aws.ToString(d.spec.Instance.InstanceRoleArn) == "" {
+		return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
+	}
+	st.Artifact, st.Code = &b.Artifact, &b.Code
+	if err := save(op, st); err != nil {
+		return operation.Fatal(err)
+	}
+	return nil
+}
+
+// failedTo words a failure as App Runner does. An error that a retry may fix keeps
+// being one.
+func failedTo(what string, err error) error {
+	if e, ok := errors.AsType[*slipway.Error](err); ok {
+		return slipway.Errorf(e.Code, "Failed to %s. Reason: %s", what, e.Message)
+	}
+	return fmt.Errorf("Failed to %s. Reason: %w", what, err) //nolint:staticcheck // a sentence of App Runner's
+}
+
+// runtime returns the settings of the process that the operation deploys or resumes.
+func (p *Plans) runtime(tx *store.Tx, op *slipway.Operation) (source.Runtime, error) {
+	st, err := load(op)
+	if err != nil {
+		return source.Runtime{}, operation.Fatal(err)
+	}
+	spec, err := p.spec(tx, op)
+	if err != nil {
+		return source.Runtime{}, err
+	}
+	code := st.Code
+	if code == nil && st.Previous != "" && op.Kind == slipway.ResumeService {
+		r, err := tx.Release(st.Previous)
+		if err != nil {
+			return source.Runtime{}, fmt.Errorf("read the active release: %w", err)
+		}
+		code = r.Code
+	}
+	return runtimeOf(spec, code), nil
+}
+
+// runtimeOf returns the settings of the process of a specification; those of code come
+// from its configuration, wherever that is.
+func runtimeOf(spec slipway.Spec, code *slipway.CodeVersion) source.Runtime {
+	if code == nil {
+		return source.RuntimeOf(spec)
+	}
+	return source.Runtime{
+		Port: cmp.Or(code.Port, source.RuntimeOf(spec).Port), Command: code.Command,
+		Environment: code.Environment, Secrets: code.Secrets,
+	}
+}

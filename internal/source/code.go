@@ -1,0 +1,52 @@
+package source
+
+import (
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
+	"github.com/openslipway/slipway"
+)
+
+// Repository is the code repository that a service is built from.
+type Repository struct {
+	URL       string
+	Branch    string
+	Directory string // SourceDirectory without slashes around it; "" for the root
+	Provider  string // "GITHUB" or "BITBUCKET" if a connection gives access, else ""
+	Token     string // of the connection, for its provider only
+
+	Configuration types.CodeConfiguration
+}
+
+// RepositoryOf returns the code repository of a source, without its credentials;
+// false if the source is an image.
+func RepositoryOf(s types.SourceConfiguration) (Repository, bool) {
+	r := s.CodeRepository
+	if r == nil {
+		return Repository{}, false
+	}
+	repository := Repository{URL: aws.ToString(r.RepositoryUrl), Directory: strings.Trim(aws.ToString(r.SourceDirectory), "/")}
+	if r.SourceCodeVersion != nil {
+		repository.Branch = aws.ToString(r.SourceCodeVersion.Value)
+	}
+	if r.CodeConfiguration != nil {
+		repository.Configuration = *r.CodeConfiguration
+	}
+	return repository, true
+}
+
+// BuildRequest is a commit to make an image of.
+type BuildRequest struct {
+	Service    string // id
+	Operation  string // id; the build's output goes to the stream build/<Operation>
+	Repository Repository
+	Commit     string
+}
+
+// Build is an image that was built from code.
+type Build struct {
+	Artifact Artifact
+	Code     slipway.CodeVersion
+}
