@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -187,7 +188,11 @@ func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
 // failedTo words a failure as App Runner does. An error that a retry may fix keeps
 // being one.
 func failedTo(what string, err error) error {
-	if e, ok := errors.AsType[*slipway.Error](err); ok {
+	e, ok := errors.AsType[*slipway.Error](err)
+	switch {
+	case strings.HasPrefix(err.Error(), "Failed to "): // it says so itself
+		return err
+	case ok:
 		return slipway.Errorf(e.Code, "Failed to %s. Reason: %s", what, e.Message)
 	}
 	return fmt.Errorf("Failed to %s. Reason: %w", what, err) //nolint:staticcheck // a sentence of App Runner's
