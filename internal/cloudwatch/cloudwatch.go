@@ -13,7 +13,7 @@ type Config struct {
 	Store   *store.Store
 	Region  string // of ARNs
 	Account string // twelve digits
-	Output  Output // the output of instances; nil if there is none
+	Output  Output // the output of instances and builds; nil if there is none
 }
 
 // Logs implements the operations.

@@ -21,7 +21,7 @@ import (
 // described. https://docs.aws.amazon.com/apprunner/latest/dg/monitor-cwl.html
 const (
 	groupPrefix      = "/aws/apprunner/"
-	serviceGroup     = "service"     // events, and a stream for each operation
+	serviceGroup     = "service"     // events, and a stream for each operation and for each build
 	applicationGroup = "application" // a stream for each instance
 )
 
@@ -57,9 +57,9 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 		}
 		return err
 	})
-	g := logGroup{service: parts[1], arn: l.logARN(text), output: l.cfg.Output}
+	g := logGroup{service: parts[1], arn: l.logARN(text), output: applicationLog{l.cfg.Output}}
 	if parts[2] == serviceGroup {
-		g.output = eventLog{l.cfg.Store}
+		g.output = serviceLog{eventLog{l.cfg.Store}, l.cfg.Output}
 	}
 	return g, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Output returns lines. [logs.Store] implements it for the output of instances.
+// Output returns lines. [logs.Store] implements it for the output of instances and builds.
 type Output interface {
 	// Streams returns the service's streams by name, none if it has none.
 	Streams(service string) ([]logs.StreamInfo, error)
