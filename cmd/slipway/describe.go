@@ -256,9 +256,26 @@ func describeSource(s *attributeTable, source *types.SourceConfiguration) {
 			s.line("Branch", aws.ToString(v.Value))
 		}
 		s.line("Directory", aws.ToString(code.SourceDirectory))
+		describeCodeConfiguration(s, code.CodeConfiguration)
 	}
 	if aws.ToBool(source.AutoDeploymentsEnabled) {
 		s.line("Deploys", "automatically, when the source changes")
+	}
+}
+
+// describeCodeConfiguration adds how code is built and started: as apprunner.yaml says,
+// or the service.
+func describeCodeConfiguration(s *attributeTable, c *types.CodeConfiguration) {
+	switch {
+	case c == nil:
+	case c.CodeConfigurationValues == nil:
+		s.line("Configuration", "apprunner.yaml in the repository")
+	default:
+		v := c.CodeConfigurationValues
+		s.line("Runtime", string(v.Runtime))
+		s.line("Build command", aws.ToString(v.BuildCommand))
+		s.line("Start command", aws.ToString(v.StartCommand))
+		s.line("Port", aws.ToString(v.Port))
 	}
 }
 

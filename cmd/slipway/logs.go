@@ -33,7 +33,7 @@ func newLogsCommand(m *Main) *cobra.Command {
 		Short: "Show the output of a service's instances, or its events",
 		Long: `Logs shows the last lines of output of a service's instances. With --events it
 shows the service's events, with --deployment the steps of one operation (see
-ops).
+ops) and the output of its build.
 
 With --json every line is a separate JSON document: {"Timestamp": seconds since
 1970, "Stream": the log stream's name, "Message": the line}.`,
@@ -50,7 +50,7 @@ With --json every line is a separate JSON document: {"Timestamp": seconds since
 	f.IntVarP(&l.lines, "lines", "n", 200, "`number` of the last lines to show, at most 10000")
 	f.StringVar(&l.since, "since", "", "show all lines since a `time`: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
 	f.StringVar(&l.instance, "instance", "", "only the instance with this `id` or unambiguous prefix of an id")
-	f.StringVar(&l.deployment, "deployment", "", "the steps of the operation with this `id` or unambiguous prefix of an id")
+	f.StringVar(&l.deployment, "deployment", "", "the steps and the build of the operation with this `id` or unambiguous prefix of an id")
 	f.BoolVar(&l.events, "events", false, "the service's events")
 	f.BoolVar(&l.raw, "raw", false, "print lines without time and instance")
 	return cmd
@@ -142,16 +142,16 @@ func (l *logsCommand) selection(ctx context.Context, c *client.Client, arn strin
 	return client.Selection{Group: application}, nil
 }
 
-// one selects the stream of an instance or operation by its id.
+// one selects the streams of an instance or operation by its id.
 func (l *logsCommand) one(ctx context.Context, c *client.Client, group, id, what, hint string) (client.Selection, error) {
-	stream, err := c.StreamOf(ctx, group, id)
+	streams, err := c.StreamsOf(ctx, group, id)
 	if err != nil {
 		return client.Selection{}, err
 	}
-	if stream == "" {
+	if len(streams) == 0 {
 		return client.Selection{}, &client.Problem{Text: fmt.Sprintf("no %s %s has a log", what, id), Hint: hint}
 	}
-	return client.Selection{Group: group, Streams: []string{stream}}, nil
+	return client.Selection{Group: group, Streams: streams}, nil
 }
 
 func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Selection, since time.Time, cur *client.Cursor, name string) error {

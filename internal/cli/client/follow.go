@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,7 +112,8 @@ type follower struct {
 	group   string
 	stream  string // "" until found
 	token   string // where to continue to read the stream
-	blind   bool   // the user may see the operation but not its log
+	build   *buildFollower
+	blind   bool // the user may see the operation but not its log
 }
 
 // look reads the operation first and its log second, so that the update with its
@@ -144,17 +146,85 @@ func (f *follower) lines(ctx context.Context) ([]LogEvent, error) {
 			return nil, err
 		}
 	}
-	var all []LogEvent
+	all, next, err := f.read(ctx, f.stream, f.token)
+	if err != nil {
+		return nil, err
+	}
+	f.token = next
+	if f.build == nil && slices.ContainsFunc(all, func(e LogEvent) bool { return strings.Contains(e.Message, sourceArtifact) }) {
+		f.build = &buildFollower{stream: buildStream(f.id)}
+	}
+	if f.build == nil {
+		return all, nil
+	}
+	output, err := f.output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, output...)
+	slices.SortStableFunc(all, func(a, b LogEvent) int { return a.Time().Compare(b.Time()) })
+	return all, nil
+}
+
+// read returns the lines of a stream after a token, and the token after them.
+func (f *follower) read(ctx context.Context, stream, token string) (all []LogEvent, next string, err error) {
 	for {
-		lines, next, err := f.client.Logs.Head(ctx, f.group, f.stream, f.token)
+		lines, next, err := f.client.Logs.Head(ctx, f.group, stream, token)
 		if err != nil {
-			return nil, err
+			return nil, token, err
 		}
-		all, f.token = append(all, lines...), next
+		all, token = append(all, lines...), next
 		if len(lines) == 0 {
-			return all, nil
+			return all, token, nil
 		}
 	}
+}
+
+// sourceArtifact is in the first lines of a deployment from code, which has a build.
+const sourceArtifact = "[Repo Type: Source]"
+
+// buildStream returns the name of the stream with the output of an operation's build.
+func buildStream(operation string) string { return "build/" + operation }
+
+// buildFollower follows the output of an operation's build.
+type buildFollower struct {
+	stream string
+	token  string
+	exists bool
+}
+
+// output returns the new lines of the operation's build.
+func (f *follower) output(ctx context.Context) ([]LogEvent, error) {
+	b := f.build
+	if !b.exists {
+		streams, err := f.client.Logs.Streams(ctx, f.group, b.stream)
+		if err != nil || len(streams) == 0 {
+			return nil, err
+		}
+		b.exists = true
+	}
+	lines, next, err := f.read(ctx, b.stream, b.token)
+	b.token = next
+	return lines, err
+}
+
+// StreamsOf returns the name of an operation's stream and, if it has built code, that
+// of its build's output. id may be an unambiguous prefix.
+func (c *Client) StreamsOf(ctx context.Context, group, id string) ([]string, error) {
+	streams, err := c.Logs.Streams(ctx, group, "")
+	if err != nil {
+		return nil, err
+	}
+	name, err := pickStream(streams, id)
+	if err != nil || name == "" {
+		return nil, err
+	}
+	_, full, _ := strings.Cut(name, "/")
+	list := []string{name}
+	if slices.ContainsFunc(streams, func(s Stream) bool { return s.Name == buildStream(full) }) {
+		list = append(list, buildStream(full))
+	}
+	return list, nil
 }
 
 // StreamOf returns the name of an operation's or instance's stream in a log group:
@@ -169,14 +239,15 @@ func (c *Client) StreamOf(ctx context.Context, group, id string) (string, error)
 
 var errAmbiguous = errors.New("ambiguous")
 
-// pickStream returns the only stream whose last part is id or begins with it, ""
+// pickStream returns the only stream of an operation or instance whose last part is id or begins with it, ""
 // if there is none.
 func pickStream(streams []Stream, id string) (string, error) {
 	var begin []string
 	for _, s := range streams {
-		_, last, ok := strings.Cut(s.Name, "/")
+		kind, last, ok := strings.Cut(s.Name, "/")
 		switch {
-		case !ok || !strings.HasPrefix(last, id):
+		case !ok || kind == "build" || // belongs to an operation's
+			!strings.HasPrefix(last, id):
 		case last == id:
 			return s.Name, nil
 		default:

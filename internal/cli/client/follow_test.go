@@ -129,7 +129,7 @@ func TestFollowRefusesAnUnknownOperation(t *testing.T) {
 
 func TestPickStream(t *testing.T) {
 	t.Parallel()
-	streams := []Stream{{Name: "events"}, {Name: "deployment/abc1"}, {Name: "pause/abc2"}, {Name: "resume/abc"}}
+	streams := []Stream{{Name: "events"}, {Name: "deployment/abc1"}, {Name: "pause/abc2"}, {Name: "resume/abc"}, {Name: "build/abc1"}}
 	for id, want := range map[string]string{"abc1": "deployment/abc1", "abc": "resume/abc", "abc2": "pause/abc2", "x": "", "events": ""} {
 		if got, err := pickStream(streams, id); got != want || err != nil {
 			t.Errorf("pickStream(%q) = %q, %v; want %q", id, got, err, want)
