@@ -32,8 +32,8 @@ type Config struct {
 
 	Quotas Quotas
 
-	// CheckRepository says why the server fetches nothing from a URL ("must ...").
-	// Nil: it builds no code.
+	// CheckRepository refuses, in a sentence, a URL that the server fetches no code
+	// from. Nil: it builds no code.
 	CheckRepository func(url string) error
 
 	// Provider and Vault serve the credentials of connections. Without them no

@@ -26,7 +26,7 @@ func (a *API) applyCode(tx *store.Tx, s types.SourceConfiguration, in *types.Sou
 			return s, err
 		}
 		if err := a.cfg.CheckRepository(aws.ToString(s.CodeRepository.RepositoryUrl)); err != nil {
-			return s, slipway.Errorf(slipway.InvalidRequest, "CodeRepository: RepositoryUrl %.200q %v", aws.ToString(s.CodeRepository.RepositoryUrl), err)
+			return s, slipway.Errorf(slipway.InvalidRequest, "CodeRepository: %v", err)
 		}
 	}
 	if s.AuthenticationConfiguration, err = a.authenticateCode(tx, s, in.AuthenticationConfiguration); err != nil {

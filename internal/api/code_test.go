@@ -96,7 +96,7 @@ func TestCodeRepositoryRefuses(t *testing.T) {
 		codeSource(`"CodeConfiguration":{"ConfigurationSource":"API"}`):                                                   "ConfigurationSource API requires CodeConfigurationValues",
 		codeSource(`"CodeConfiguration":{"ConfigurationSource":"FILE"}`):                                                  "enum value set: [REPOSITORY, API]",
 		codeSource(`"CodeConfiguration":{"ConfigurationSource":"API","CodeConfigurationValues":{"Runtime":"python312"}}`): "failed to satisfy constraint: Member must satisfy enum value set: [PYTHON_3,",
-		replaced("https://git", "http://git"):                                                                             `RepositoryUrl "http://git.example.com/shop.git" must begin with https://.`,
+		replaced("https://git", "http://git"):                                                                             "CodeRepository: The URL must begin with https://.",
 		replaced(`"BRANCH"`, `"TAG"`):                                                                                     "enum value set: [BRANCH]",
 		replaced(`"main"`, `"-x"`):                                                                                        `Value "-x" is no name of a branch`,
 		replaced(`"main"`, `""`):                                                                                          `Value "" is no name of a branch: it is empty`,

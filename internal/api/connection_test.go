@@ -64,7 +64,7 @@ func withCode(c *api.Config) {
 	withProviders(c)
 	c.CheckRepository = func(url string) error {
 		if !strings.HasPrefix(url, "https://") {
-			return errors.New("must begin with https://.")
+			return errors.New("The URL must begin with https://.") //nolint:staticcheck // a sentence
 		}
 		return nil
 	}

@@ -131,7 +131,22 @@ func removeRuns(dir string) error {
 	return err
 }
 
+var errNoProgram = slipway.Errorf(slipway.InvalidRequest, "This server cannot read git repositories: the program git is not installed on it.")
+
 var errDeadline = errors.New("the time limit of git is over")
+
+// Check refuses a repository's URL, without a credential, that Resolve would refuse
+// before it asks the server. The error is a *slipway.Error.
+func (g *Git) Check(repository string) error {
+	if g.program == "" {
+		return errNoProgram
+	}
+	u, err := parseURL(repository)
+	if err != nil {
+		return err
+	}
+	return (&session{git: g, remote: Remote{URL: repository}, url: u}).allowed()
+}
 
 // Resolve asks the server which commit is meant now, and returns its id. It fetches
 // nothing. A reference to a commit is returned as it is: Fetch finds out whether it

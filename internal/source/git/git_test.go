@@ -257,3 +257,29 @@ func TestCancel(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A URL is refused before anything is stored about it.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	g, err := git.New(git.Config{Dir: t.TempDir(), Program: "/usr/bin/git"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Check("https://git.example.com/a/b.git"); err != nil {
+		t.Errorf("a URL that is right: %v", err)
+	}
+	for url, want := range map[string]string{
+		"http://git.example.com/a":        "uses http; this server reads repositories by https, ssh",
+		"file:///srv/a":                   "uses file",
+		"https://me:secret@example.com/a": "contains a password",
+		"-oProxyCommand=x":                "is not understood",
+		"ssh://git@example.com/a":         "needs a connection with a deploy key",
+		"https://example.com/":            "names no repository",
+		"ext::sh -c x":                    "is not understood",
+	} {
+		err := g.Check(url)
+		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want one of the user's with %q", url, err, want)
+		}
+	}
+}

@@ -43,7 +43,7 @@ type session struct {
 //	work       the program's only writable place
 func (g *Git) begin(ctx context.Context, r Remote) (_ *session, err error) {
 	if g.program == "" {
-		return nil, slipway.Errorf(slipway.InvalidRequest, "This server cannot read git repositories: the program git is not installed on it.")
+		return nil, errNoProgram
 	}
 	u, err := parseURL(r.URL)
 	if err != nil {
