@@ -1,0 +1,142 @@
+package repository
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/source/config"
+	"github.com/openslipway/slipway/internal/source/git"
+)
+
+// configuration returns how a tree is built and started: as its apprunner.yaml says,
+// or as the API does. output gets every remark about it.
+func (m *Maker) configuration(r source.Repository, dir string, progress, output func(line string)) (config.File, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return config.File{}, fmt.Errorf("open source code: %w", err)
+	}
+	defer root.Close()
+	if fi, err := root.Stat(path.Join(".", r.Directory)); err != nil || !fi.IsDir() {
+		return config.File{}, slipway.Errorf(slipway.InvalidRequest, "The repository has no directory %q, which is the SourceDirectory of this service.", "/"+r.Directory)
+	}
+	if r.Configuration.ConfigurationSource == types.ConfigurationSourceApi {
+		file, findings := config.FromAPI(r.Configuration.CodeConfigurationValues)
+		return file, judge("", findings, output)
+	}
+	progress("Reading apprunner.yaml config file.")
+	name, data, err := readFile(root, r.Directory)
+	if err != nil {
+		return config.File{}, err
+	}
+	file, findings := config.Parse(name, data)
+	if err := judge(name, findings, output); err != nil {
+		return file, err
+	}
+	progress("Successfully validate configuration file.")
+	return file, nil
+}
+
+// readFile reads the configuration file of a source directory; its name may be the
+// one that App Runner passes over, which package config has a remark about.
+func readFile(root *os.Root, dir string) (name string, data []byte, err error) {
+	for _, name := range []string{config.FileName, "apprunner.yml"} {
+		f, err := root.OpenFile(path.Join(".", dir, name), os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return name, nil, unreadable(name, err.Error())
+		}
+		defer f.Close()
+		if fi, err := f.Stat(); err != nil || !fi.Mode().IsRegular() {
+			return name, nil, unreadable(name, "it is no file")
+		}
+		data, err := io.ReadAll(io.LimitReader(f, config.MaxSize+1))
+		if err != nil {
+			return name, nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		return name, data, nil
+	}
+	return "", nil, slipway.Errorf(slipway.InvalidRequest,
+		"App Runner configuration file apprunner.yaml not found. It must be in the source directory /%s; with ConfigurationSource API none is needed.", dir)
+}
+
+func unreadable(name, why string) error {
+	return slipway.Errorf(slipway.InvalidRequest, "The configuration file %s can't be read: %s.", name, why)
+}
+
+// judge writes the findings to the build's output and returns the first mistake as an
+// error; nil if the configuration can be used. name is the file's, "" for the API's
+// values.
+func judge(name string, findings []config.Finding, output func(line string)) error {
+	var first *config.Finding
+	mistakes := 0
+	for i, f := range findings {
+		output(fmt.Sprintf("[AppRunner] %s: %s", f.Severity, place(name, f)+f.Message))
+		if f.Severity != config.Error {
+			continue
+		}
+		if mistakes++; first == nil {
+			first = &findings[i]
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	text := place(name, *first) + first.Message + "."
+	if mistakes > 1 {
+		text += fmt.Sprintf(" The build's log lists this and %d more.", mistakes-1)
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%s", text)
+}
+
+// place says where a finding is, as compilers do.
+func place(name string, f config.Finding) string {
+	switch {
+	case name == "":
+		return ""
+	case f.Line == 0:
+		return name + ": "
+	}
+	return fmt.Sprintf("%s:%d:%d: ", name, f.Line, f.Column)
+}
+
+// version returns what a release records of a build.
+func version(rev git.Revision, file config.File) slipway.CodeVersion {
+	port := file.Port
+	if port == 0 {
+		port = config.DefaultPort
+	}
+	v := slipway.CodeVersion{
+		Commit: rev.Commit, Directory: rev.DirectoryTree, Port: strconv.Itoa(port), Command: file.Command,
+		Environment: byName(file.Env), Secrets: byName(file.Secrets),
+	}
+	if file.PortVariable != "" {
+		if v.Environment == nil {
+			v.Environment = map[string]string{}
+		}
+		v.Environment[file.PortVariable] = v.Port
+	}
+	return v
+}
+
+func byName(list []config.Variable) map[string]string {
+	var m map[string]string
+	for _, v := range list {
+		if m == nil {
+			m = map[string]string{}
+		}
+		m[v.Name] = v.Value
+	}
+	return m
+}

@@ -1,0 +1,180 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/source/git"
+)
+
+// Git reads repositories. *git.Git does.
+type Git interface {
+	Resolve(ctx context.Context, r git.Remote) (commit string, err error)
+	Fetch(ctx context.Context, r git.Remote, commit, dir string, progress func(line string)) (git.Revision, error)
+	Inspect(ctx context.Context, r git.Remote, commit string) (git.Revision, error)
+}
+
+// Builder builds images. *build.Builder does.
+type Builder interface {
+	Build(ctx context.Context, r build.Request, log func(build.Line)) (build.Result, error)
+}
+
+// Images is the part of the image store that is needed.
+type Images interface {
+	Get(digest string) (image.Image, error)
+	// Layers fails if the store does not have the image, or not completely.
+	Layers(ctx context.Context, digest string) ([]string, error)
+}
+
+// Config is what a Maker needs. All fields are required.
+type Config struct {
+	Dir     string // for source code; nothing else uses it. On the image store's file system
+	Git     Git
+	Builder Builder
+	Images  Images
+	Log     *slog.Logger
+
+	// Output keeps a line of a build's output in the stream build/<operation> of the
+	// service.
+	Output func(service, operation, line string)
+}
+
+// Maker makes images of code.
+type Maker struct{ cfg Config }
+
+// New makes the directory of source code, and removes what an earlier process left in
+// it.
+func New(cfg Config) (*Maker, error) {
+	if !filepath.IsAbs(cfg.Dir) || cfg.Git == nil || cfg.Builder == nil || cfg.Images == nil || cfg.Log == nil || cfg.Output == nil {
+		return nil, errors.New("repository: an absolute directory, git, a builder, images, a log and an output are required")
+	}
+	if err := os.RemoveAll(cfg.Dir); err != nil {
+		return nil, fmt.Errorf("remove source code of an earlier process: %w", err)
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of source code: %w", err)
+	}
+	return &Maker{cfg}, nil
+}
+
+// Commit returns the newest commit of a repository's branch.
+func (m *Maker) Commit(ctx context.Context, r source.Repository) (string, error) {
+	commit, err := m.cfg.Git.Resolve(ctx, remote(r))
+	return commit, retried(err)
+}
+
+// Directory returns the id of the content that the repository's source directory has
+// at a commit.
+func (m *Maker) Directory(ctx context.Context, r source.Repository, commit string) (string, error) {
+	rev, err := m.cfg.Git.Inspect(ctx, remote(r), commit)
+	return rev.DirectoryTree, retried(err)
+}
+
+// Build makes an image of a commit. The lines that progress gets are App Runner's.
+func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(line string)) (source.Build, error) {
+	dir := filepath.Join(m.cfg.Dir, q.Operation)
+	if err := os.RemoveAll(dir); err != nil { // of an attempt before
+		return source.Build{}, fmt.Errorf("remove source code: %w", err)
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			m.cfg.Log.Error("cannot remove source code; the next start will", "dir", dir, "err", err)
+		}
+	}()
+	output := func(line string) { m.cfg.Output(q.Service, q.Operation, line) }
+	r := q.Repository
+	progress(fmt.Sprintf("Pulling source code from %s Repository ( %s ).", provider(r), r.URL))
+	rev, err := m.cfg.Git.Fetch(ctx, remote(r), q.Commit, dir, func(line string) { output("[AppRunner] " + line) })
+	if err != nil {
+		return source.Build{}, failedToPull(err)
+	}
+	progress("Successfully pulled your application source code.")
+	output(fmt.Sprintf("[AppRunner] Commit %.12s: %s", rev.Commit, rev.Subject))
+	file, err := m.configuration(r, dir, progress, output)
+	if err != nil {
+		return source.Build{}, err
+	}
+	progress("Starting source code build.")
+	res, err := m.cfg.Builder.Build(ctx, build.Request{
+		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
+		Commit: rev.Commit, Time: rev.Time, File: file,
+	}, func(l build.Line) { output(l.String()) })
+	if err != nil {
+		return source.Build{}, err
+	}
+	progress("Successfully built your application source code.")
+	code := version(rev, file)
+	a, err := m.Built(ctx, res.Digest, code, r)
+	return source.Build{Artifact: a, Code: code}, err
+}
+
+// Built returns an image that was built of a repository's commit before.
+func (m *Maker) Built(ctx context.Context, digest string, code slipway.CodeVersion, r source.Repository) (source.Artifact, error) {
+	if _, err := m.cfg.Images.Layers(ctx, digest); err != nil {
+		return source.Artifact{}, fmt.Errorf("open the image that was built: %w", err)
+	}
+	img, err := m.cfg.Images.Get(digest)
+	if err != nil {
+		return source.Artifact{}, fmt.Errorf("open the image that was built: %w", err)
+	}
+	img.Config.Dir = path.Join("/app", r.Directory)
+	return source.Artifact{Digest: digest, Ref: fmt.Sprintf("%s@%.12s", r.URL, code.Commit), Config: img.Config}, nil
+}
+
+// remote returns a repository as package git has it, with its credential.
+func remote(r source.Repository) git.Remote {
+	out := git.Remote{URL: r.URL, Ref: git.Ref{Branch: r.Branch}, Directory: r.Directory}
+	if r.Token == "" {
+		return out
+	}
+	user, password, ok := strings.Cut(r.Token, ":")
+	switch {
+	case ok: // a user's name and password, or Bitbucket's API token
+	case r.Provider == "BITBUCKET":
+		user, password = "x-token-auth", r.Token
+	default:
+		user, password = "x-access-token", r.Token
+	}
+	out.Credential = git.Credential{Username: user, Password: password}
+	return out
+}
+
+// provider names the host of a repository in App Runner's lines.
+func provider(r source.Repository) string {
+	if r.Provider == "" {
+		return "GIT"
+	}
+	return r.Provider
+}
+
+// retried returns err so that the deployment tries again what may pass: an error of
+// the user's is not tried again.
+func retried(err error) error {
+	if t, ok := errors.AsType[interface {
+		error
+		Temporary() bool
+	}](err); ok && t.Temporary() {
+		return errors.New(err.Error())
+	}
+	return err
+}
+
+// failedToPull words a failed fetch as App Runner does.
+func failedToPull(err error) error {
+	err = retried(err)
+	const failed = "Failed to pull your application source code. Reason: "
+	if code := slipway.CodeOf(err); code != "" {
+		return slipway.Errorf(code, "%s%s", failed, err)
+	}
+	return fmt.Errorf(failed+"%w", err)
+}
