@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,12 +23,15 @@ type codeBench struct {
 	*testing.T
 	st    *store.Store
 	coder *coder
+	plans *deploy.Plans
 	id    string
+
+	running *sync.WaitGroup
 }
 
 func newCodeBench(t *testing.T) *codeBench {
 	st, running := newStore(t, ":memory:")
-	b := &codeBench{t, st, newCoder(), create(t, st)}
+	b := &codeBench{T: t, st: st, coder: newCoder(), id: create(t, st), running: running}
 	log := slog.New(slog.DiscardHandler)
 	read := newReader(t, st)
 	putToken(t, read, "t")
@@ -35,6 +39,7 @@ func newCodeBench(t *testing.T) *codeBench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.plans = plans
 	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: "a", Log: log})
 	if err != nil {
 		t.Fatal(err)

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,15 +53,33 @@ type coder struct {
 	builds map[string]int // by branch
 	tries  map[string]int // by branch
 	tokens []string
+
+	pushed    map[string]string // newest commit by branch, if not the first
+	directory map[string]string // id of the source directory by commit, if not "tree"
+	asked     int
+	away      bool // the repository can't be reached
 }
 
-func newCoder() *coder { return &coder{builds: map[string]int{}, tries: map[string]int{}} }
+func newCoder() *coder {
+	return &coder{builds: map[string]int{}, tries: map[string]int{}, pushed: map[string]string{}, directory: map[string]string{}}
+}
+
+func (c *coder) Directory(_ context.Context, _ source.Repository, commit string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.directory[commit], "tree"), nil
+}
 
 func (c *coder) Commit(_ context.Context, r source.Repository) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.asked++; c.away {
+		return "", errors.New("no route to host")
+	}
 	if r.Branch == "gone" {
 		return "", slipway.Errorf(slipway.InvalidRequest, "The repository has no branch gone.")
 	}
-	return "commit of " + r.Branch, nil
+	return cmp.Or(c.pushed[r.Branch], "commit of "+r.Branch), nil
 }
 
 func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(string)) (source.Build, error) {
@@ -71,7 +90,9 @@ func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(st
 	c.tokens = append(c.tokens, q.Repository.Token)
 	progress("Starting source code build.")
 	switch {
-	case q.Commit != "commit of "+branch:
+	case q.Commit == "bad commit":
+		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "Failed to execute 'build' command.")
+	case q.Commit != cmp.Or(c.pushed[branch], "commit of "+branch):
 		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "%s was to be built.", q.Commit)
 	case branch == "broken":
 		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "Failed to execute 'build' command.")
@@ -79,7 +100,7 @@ func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(st
 		return source.Build{}, errors.New("connection reset")
 	}
 	c.builds[branch]++
-	b := source.Build{Code: slipway.CodeVersion{Commit: q.Commit, Directory: "tree", Command: "run " + branch, Port: "9000"}}
+	b := source.Build{Code: slipway.CodeVersion{Commit: q.Commit, Directory: cmp.Or(c.directory[q.Commit], "tree"), Command: "run " + branch, Port: "9000"}}
 	if v := q.Repository.Configuration.CodeConfigurationValues; v != nil {
 		b.Code.Command, b.Code.Secrets = aws.ToString(v.StartCommand), v.RuntimeEnvironmentSecrets
 	}

@@ -34,6 +34,10 @@ type Code interface {
 	// progress with App Runner's lines about it.
 	Build(ctx context.Context, q source.BuildRequest, progress func(line string)) (source.Build, error)
 
+	// Directory returns the id of the content that the repository's source directory
+	// has at a commit.
+	Directory(ctx context.Context, r source.Repository, commit string) (string, error)
+
 	// Built returns an image that was built before.
 	Built(ctx context.Context, digest string, code slipway.CodeVersion, r source.Repository) (source.Artifact, error)
 }
