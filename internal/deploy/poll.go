@@ -79,7 +79,7 @@ func (l *Poll) pass(ctx context.Context) error {
 		group.Go(func() error {
 			ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 			defer cancel()
-			l.settle(v, l.ask(ctx, v))
+			l.reschedule(v, l.ask(ctx, v))
 			return nil
 		})
 	}
@@ -116,8 +116,8 @@ func followsCode(v slipway.ServiceView) bool {
 		v.Wanted == slipway.WantedRunning && v.Status == slipway.StatusRunning && v.ActiveRelease != ""
 }
 
-// settle decides when to ask about a service again.
-func (l *Poll) settle(v slipway.ServiceView, err error) {
+// reschedule decides when to ask about a service again.
+func (l *Poll) reschedule(v slipway.ServiceView, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.services[v.ID]
