@@ -99,8 +99,27 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "`URL` of the trace collector (OTLP over gRPC) of services with observability, such as http://127.0.0.1:4317")
 	f.StringVar(&c.OTLPHTTPEndpoint, "otlp-http-endpoint", "", "`URL` of the same collector for OTLP over HTTP, such as http://127.0.0.1:4318")
 	f.StringVar(&c.Bitbucket, "bitbucket-api", c.Bitbucket, "`URL` of Bitbucket's API")
+	bindBuilds(f, c)
 	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")
+}
+
+// bindBuilds registers the flags of serve about code and its builds.
+func bindBuilds(f *pflag.FlagSet, c *daemon.Config) {
+	f.StringSliceVar(&c.Git.Protocols, "git-protocols", c.Git.Protocols, "`protocols` by which code repositories are read: https, http, file")
+	f.StringSliceVar(&c.Git.Directories, "git-directory", nil, "`directories` below which repositories of file URLs may be")
+	f.StringVar(&c.Git.CAFile, "git-ca-file", "", "`file` with the certificate authorities of git servers (default: this host's)")
+	f.StringVar(&c.Git.KnownHosts, "git-known-hosts", "", "`file` with the keys of ssh servers, in the form of known_hosts")
+	f.DurationVar(&c.Git.Poll, "git-poll", 0, "time between two looks for new commits of a service (default 1m)")
+	f.BoolVar(&c.Build.RecipesOnly, "runtime-recipes", false, "make the runtimes of builds of Debian packages and do not pull their publishers' images")
+	f.IntVar(&c.Build.Concurrent, "build-concurrent", 0, "`number` of builds that run at once (default 2)")
+	f.IntVar(&c.Build.CPU, "build-cpu", 0, "CPU of a build in `units`, 1024 are one core (default: all cores)")
+	f.IntVar(&c.Build.Memory, "build-memory", 0, "memory of a build in `MiB` (default 4096, at most half of this host's)")
+	f.DurationVar(&c.Build.Time, "build-time", 0, "time limit of each stage of a build (default 30m)")
+	f.StringVar(&c.Build.CAFile, "build-ca-file", "", "`file` with the certificate authorities that builds trust in place of their image's")
+	f.StringVar(&c.Build.Proxy, "build-proxy", "", "`URL` of the HTTP proxy of builds")
+	f.StringVar(&c.Build.NoProxy, "build-no-proxy", "", "`hosts` that builds reach without the proxy, as in NO_PROXY")
+	f.StringArrayVar(&c.Build.Env, "build-env", nil, "environment variable of every build, `NAME=value`; never in an image; repeatable")
 }
 
 // readEnvironment sets every flag that was not given from its environment

@@ -18,9 +18,19 @@ var differences = []Difference{
 		"There is no KMS; encrypt the disk below the data directory.",
 	},
 	{
-		"Source code", "Services are built from GitHub and Bitbucket repositories.",
-		"A `CodeRepository` and its connection are validated, then refused.",
-		"Builds are not implemented yet.",
+		"Source code", "Services are built from GitHub and Bitbucket repositories, found by webhooks.",
+		"Repositories of any git server by https are built; hosts other than GitHub and Bitbucket need no connection, and only the provider of a connection gets its token. New commits are found by asking the repository. A repository that moves to another host loses its connection.",
+		"The server is not reachable for webhooks everywhere, and code is in many places.",
+	},
+	{
+		"Start command of code", "It is split at blanks; no shell runs it.",
+		"`/bin/sh -c` runs it.",
+		"What worked still works, and so do `a && b`, quotes and `$PORT` (apprunner-roadmap 180).",
+	},
+	{
+		"Runtimes", "Runtimes are Amazon Linux with the language; those past their end of support are refused for new services.",
+		"Runtimes are their publishers' images, or Debian with the language's packages. The build's log says where a runtime differs. Further names (such as python312, nodejs24) work in apprunner.yaml; `Runtime` of the API has App Runner's names.",
+		"App Runner's images are not public. The API's clients know only its names.",
 	},
 	{
 		"Connections", "The handshake takes place in the AWS console.",

@@ -29,12 +29,13 @@ import (
 // apiRole answers AWS's calls, the registry's clients, /healthz and /metrics.
 type apiRole struct {
 	*core
-	listeners    *listeners
-	images       *image.Store
-	logs         *logs.Store
-	pushed       func(ctx context.Context, repository, tag, digest string) error // a tag has a new image
-	endpointPort func(endpoint string) int                                       // of an open VPC endpoint
-	ready        func() bool                                                     // the daemon serves
+	listeners       *listeners
+	images          *image.Store
+	logs            *logs.Store
+	pushed          func(ctx context.Context, repository, tag, digest string) error // a tag has a new image
+	checkRepository func(url string) error                                          // of code
+	endpointPort    func(endpoint string) int                                       // of an open VPC endpoint
+	ready           func() bool                                                     // the daemon serves
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -96,7 +97,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	return api.New(api.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
-		Provider: hosts, Vault: a.keys,
+		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys,
 	})
 }
 

@@ -49,12 +49,40 @@ type Config struct {
 	Networks    Networks      // that the subnets of VPC connectors stand for
 	Endpoints   Endpoints     // VPC endpoints
 
+	Git   Git   // how code repositories are read
+	Build Build // how their images are built
+
 	// SelfInit says that this program's main function serves as the init of
 	// sandboxes where none is embedded; see embedded.Config.
 	SelfInit bool
 
 	OTLPEndpoint     string // URL of a collector of traces, OTLP over gRPC
 	OTLPHTTPEndpoint string // URL of the same collector, OTLP over HTTP
+}
+
+// Git says which repositories of code a daemon reads.
+type Git struct {
+	Protocols   []string // of https, ssh, http, file
+	Directories []string // below which repositories of file URLs are
+	CAFile      string   // certificate authorities in place of the host's; "" for the host's
+	KnownHosts  string   // file with the keys of ssh servers; "" for none
+
+	Poll time.Duration // between two questions about new commits of one service; a minute when 0
+}
+
+// Build says what builds may take and how they reach package registries. Zero limits
+// are those of package build.
+type Build struct {
+	Concurrent int
+	CPU        int           // units, 1024 are one core
+	Memory     int           // MiB
+	Time       time.Duration // of each stage
+	CAFile     string        // certificate authorities of builds; "" for the image's
+	Proxy      string        // URL; "" for none
+	NoProxy    string        // hosts
+	Env        []string      // NAME=value, for every command
+
+	RecipesOnly bool // runtimes are made of packages, not pulled
 }
 
 // Default returns the configuration of a daemon without flags. It has no
@@ -64,7 +92,7 @@ func Default() Config {
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
 		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
 		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
-		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket,
+		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https"}},
 	}
 }
 

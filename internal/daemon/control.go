@@ -7,14 +7,20 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
+	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/domain"
 	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/scale"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/source/git"
+	"github.com/openslipway/slipway/internal/source/repository"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -23,17 +29,24 @@ import (
 type controlRole struct {
 	*core
 	images *image.Store
+	logs   *logs.Store
+	jobs   runtime.Job
 	demand scale.Demand
 
-	scale   *scale.Scaler
-	engine  *operation.Engine
-	auto    *deploy.Auto
-	domains *domain.Reconciler
-	hooks   *hooks.Hooks
+	git      *git.Git
+	runtimes *runtimes.Set
+	builder  *build.Builder
+	code     *repository.Maker
+	scale    *scale.Scaler
+	engine   *operation.Engine
+	auto     *deploy.Auto
+	polling  *deploy.Poll
+	domains  *domain.Reconciler
+	hooks    *hooks.Hooks
 }
 
 func (c *controlRole) open(ctx context.Context) error {
-	for _, step := range []func(context.Context) error{c.takeOver, c.openScale, c.openDomains, c.openOperations, c.openHooks} {
+	for _, step := range []func(context.Context) error{c.takeOver, c.openScale, c.openDomains, c.openBuilds, c.openOperations, c.openHooks} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -91,7 +104,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 		reader.AWS = secrets.AWS{Config: conf}
 	}
 	plans, err := deploy.New(deploy.Config{
-		Store: c.store, Resolver: source.Resolver{Images: c.images}, Secrets: reader, Region: c.cfg.Region,
+		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, Region: c.cfg.Region,
 		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, Log: c.part("deploy"),
 	})
 	if err != nil {
@@ -103,6 +116,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.polling = plans.NewPoll(deploy.PollConfig{Every: c.cfg.Git.Poll, Log: c.part("deploy"), Loops: c.loops})
 	c.auto = deploy.NewAuto(c.store, c.images.Local, c.loops, c.part("deploy"))
 	return nil
 }
@@ -122,7 +136,7 @@ func (c *controlRole) pushed(ctx context.Context, repository, tag, _ string) err
 }
 
 func (c *controlRole) parts() []runner {
-	return []runner{c.scale, c.engine, c.auto, c.domains, c.hooks}
+	return []runner{c.scale, c.engine, c.auto, c.polling, c.domains, c.hooks}
 }
 
 func (c *controlRole) close() error { return nil }

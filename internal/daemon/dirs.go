@@ -17,6 +17,10 @@ func (d dirs) instances() string   { return filepath.Join(string(d), "runtime") 
 func (d dirs) network() string     { return filepath.Join(string(d), "network") }
 func (d dirs) node() string        { return filepath.Join(string(d), "node") }
 func (d dirs) logs() string        { return filepath.Join(string(d), "logs") }
+func (d dirs) git() string         { return filepath.Join(string(d), "git") }
+func (d dirs) source() string      { return filepath.Join(string(d), "source") }
+func (d dirs) runtimes() string    { return filepath.Join(string(d), "runtimes") }
+func (d dirs) build() string       { return filepath.Join(string(d), "build") }
 func (d dirs) lock() string        { return filepath.Join(string(d), "lock") }
 
 func (d dirs) make() error {

@@ -29,8 +29,11 @@ type retention struct {
 	images *image.Store
 	ecr    *ecr.ECR
 	logs   *logs.Store
-	loops  *loop.Set
-	log    *slog.Logger
+	builds func(service string) error // removes the caches of its builds
+
+	runtimes func() ([]string, error) // digests of the images that builds begin with
+	loops    *loop.Set
+	log      *slog.Logger
 }
 
 // Run forgets what is due every ten minutes until ctx ends.
@@ -67,14 +70,18 @@ func (r retention) pass(ctx context.Context) error {
 	// in gone, and the disk may be full.
 	var errs []error
 	for _, id := range gone {
-		errs = append(errs, r.logs.Remove(id))
+		errs = append(errs, r.logs.Remove(id), r.builds(id))
 	}
 	expired, err := r.ecr.Expire(ctx)
 	errs = append(errs, err)
 	if expired > 0 {
 		r.log.Info("images expired by lifecycle policies", "images", expired)
 	}
-	freed, err := r.images.Collect(ctx, used, keepImages)
+	runtimes, err := r.runtimes()
+	if err != nil { // without them everything would be made anew
+		return errors.Join(append(errs, err)...)
+	}
+	freed, err := r.images.Collect(ctx, append(used, runtimes...), keepImages)
 	errs = append(errs, err)
 	if freed.Bytes > 0 || freed.Images > 0 {
 		r.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)

@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,12 @@ import (
 // A failure to remove the logs of one service does not keep those of another.
 func TestRetentionGoesOn(t *testing.T) {
 	t.Parallel()
-	r := retention{log: slog.New(slog.DiscardHandler)}
+	var removed []string
+	r := retention{
+		log:      slog.New(slog.DiscardHandler),
+		builds:   func(id string) error { removed = append(removed, id); return nil },
+		runtimes: func() ([]string, error) { return nil, nil },
+	}
 	var err error
 	if r.store, err = store.Open(t.Context(), ":memory:"); err != nil {
 		t.Fatal(err)
@@ -55,6 +61,9 @@ func TestRetentionGoesOn(t *testing.T) {
 	}
 	if err := r.pass(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Errorf("%v, want an error about %s", err, bad)
+	}
+	if !slices.Contains(removed, good) {
+		t.Errorf("removed are the builds of %v, want those of %s, too", removed, good)
 	}
 	if left, err := r.logs.Streams(good); err != nil || len(left) != 0 {
 		t.Errorf("left are %v, %v", left, err)

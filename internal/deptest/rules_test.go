@@ -45,7 +45,7 @@ var imports = map[string][]string{
 	"compat": {"wire"},
 
 	"operation":     {"store"},
-	"deploy":        {"store", "secrets", "operation", "source", "build", "hooks/eventbridge"},
+	"deploy":        {"store", "secrets", "operation", "source", "hooks/eventbridge"},
 	"source":        {"image"},
 	"source/config": {},
 	"source/detect": {"source/config"},
@@ -53,6 +53,9 @@ var imports = map[string][]string{
 	"source/git": {},
 	// The command line scans directories with it, too.
 	"source/upload": {},
+
+	// It joins git, configurations and builds for deployments, which know none of them.
+	"source/repository": {"source", "source/config", "source/git", "build", "image"},
 
 	// Builds are jobs of a driver, over layers of the image store.
 	"build": {"image", "image/pack", "runtime", "source/config"},

@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/source/config"
+	"github.com/openslipway/slipway/internal/source/git"
+	"github.com/openslipway/slipway/internal/source/repository"
+)
+
+// openBuilds opens what makes images of code: git, the builder and, over both, the
+// maker that deployments call.
+func (c *controlRole) openBuilds(context.Context) (err error) {
+	if c.git, err = openGit(c.cfg.Git, c.dirs); err != nil {
+		return err
+	}
+	cfg, err := c.buildConfig()
+	if err != nil {
+		return err
+	}
+	if c.builder, err = build.New(cfg); err != nil {
+		return err
+	}
+	c.code, err = repository.New(repository.Config{
+		Dir: c.dirs.source(), Git: c.git, Builder: c.builder, Images: c.images, Log: c.part("build"), Output: c.keepOutput,
+	})
+	return err
+}
+
+func openGit(c Git, d dirs) (*git.Git, error) {
+	cfg := git.Config{Dir: d.git(), Protocols: c.Protocols, Directories: c.Directories, CAFile: c.CAFile}
+	if c.KnownHosts != "" {
+		keys, err := os.ReadFile(c.KnownHosts)
+		if err != nil {
+			return nil, fmt.Errorf("--git-known-hosts: %w", err)
+		}
+		cfg.KnownHosts = keys
+	}
+	return git.New(cfg)
+}
+
+func (c *controlRole) buildConfig() (build.Config, error) {
+	b := c.cfg.Build
+	runner := step.Runner{Jobs: c.jobs}
+	cfg := build.Config{
+		Dir: c.dirs.build(), Images: c.images, Runner: runner, Log: c.part("build"), Concurrent: b.Concurrent,
+		Limits: build.Limits{CPU: b.CPU, Memory: b.Memory, Time: b.Time},
+		Advice: map[runtime.Limit]string{runtime.LimitMemory: "with --build-memory", runtime.LimitTime: "with --build-time"},
+		Way:    step.Way{Proxy: b.Proxy, NoProxy: b.NoProxy, CAFile: b.CAFile},
+	}
+	for _, v := range b.Env {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return cfg, fmt.Errorf("--build-env is %.40q; it must be NAME=value", v)
+		}
+		cfg.Way.Env = append(cfg.Way.Env, config.Variable{Name: name, Value: value})
+	}
+	var err error
+	c.runtimes, err = runtimes.New(runtimes.Config{
+		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way, RecipesOnly: b.RecipesOnly,
+	})
+	cfg.Runtimes = c.runtimes
+	return cfg, err
+}
+
+// keepOutput appends a line to the output of an operation's build.
+func (c *controlRole) keepOutput(service, operation, line string) {
+	stream := logs.Stream{Service: service, Name: "build/" + operation}
+	_, err := c.logs.Append(context.Background(), stream, []logs.Line{{At: time.Now(), Kind: logs.Stdout, Text: line}})
+	if err != nil {
+		c.log.Error("cannot keep the output of a build", "service", service, "operation", operation, "err", err)
+	}
+}
