@@ -188,10 +188,15 @@ func (a *API) authenticateCode(tx *store.Tx, s types.SourceConfiguration, in *ty
 	if a.cfg.Provider != nil {
 		provider = a.cfg.Provider.Owner(aws.ToString(s.CodeRepository.RepositoryUrl))
 	}
-	if provider == "" && (in == nil || in.ConnectionArn == nil) {
-		return nil, nil // also when the repository has moved away from its provider
+	given := in != nil && in.ConnectionArn != nil
+	required := provider == string(types.ProviderTypeGithub) || provider == string(types.ProviderTypeBitbucket)
+	if next == nil && !required {
+		return nil, nil
 	}
 	c, err := a.usableConnection(tx, next)
+	if c.Provider != provider && !given && !required {
+		return nil, nil // the repository has moved away from its provider
+	}
 	if err != nil {
 		return nil, err
 	}

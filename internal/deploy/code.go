@@ -190,12 +190,17 @@ func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
 func failedTo(what string, err error) error {
 	e, ok := errors.AsType[*slipway.Error](err)
 	switch {
-	case strings.HasPrefix(err.Error(), "Failed to "): // it says so itself
+	case saysSo(err):
 		return err
 	case ok:
 		return slipway.Errorf(e.Code, "Failed to %s. Reason: %s", what, e.Message)
 	}
 	return fmt.Errorf("Failed to %s. Reason: %w", what, err) //nolint:staticcheck // a sentence of App Runner's
+}
+
+// saysSo reports whether an error has App Runner's words already.
+func saysSo(err error) bool {
+	return strings.HasPrefix(err.Error(), "Failed to pull your application") || strings.HasPrefix(err.Error(), "Failed to build your application")
 }
 
 // runtime returns the settings of the process that the operation deploys or resumes.

@@ -140,6 +140,8 @@ func remote(r source.Repository) git.Remote {
 	user, password, ok := strings.Cut(r.Token, ":")
 	switch {
 	case ok: // a user's name and password, or Bitbucket's API token
+	case r.Provider == "GITLAB":
+		user, password = "oauth2", r.Token
 	case r.Provider == "BITBUCKET":
 		user, password = "x-token-auth", r.Token
 	default:
