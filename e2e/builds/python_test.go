@@ -78,7 +78,7 @@ func (s *codeServer) source(configuration string) string {
 func (s *codeServer) created(svc *types.Service, id string) {
 	s.T.Helper()
 	var status types.OperationStatus
-	harnessWait(s.T, 15*time.Minute, "operation "+id+" ends", func() bool {
+	waitLong(s.T, 15*time.Minute, "operation "+id+" ends", func() bool {
 		op, err := s.Operation(*svc.ServiceArn, id)
 		status = op.Status
 		return err == nil && status != types.OperationStatusInProgress && status != types.OperationStatusPending
@@ -93,9 +93,12 @@ func (s *codeServer) created(svc *types.Service, id string) {
 	s.T.Fatalf("operation %s ended %s:\n%s", id, status, output)
 }
 
-func harnessWait(t testing.TB, most time.Duration, what string, holds func() bool) {
+// waitLong is harness.Eventually for what takes minutes: a runtime that is made.
+func waitLong(t testing.TB, most time.Duration, what string, holds func() bool) {
 	t.Helper()
-	for began := time.Now(); !holds(); time.Sleep(200 * time.Millisecond) {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); !holds(); <-tick.C {
 		if time.Since(began) > most {
 			t.Fatalf("after %s it does not hold that %s", most, what)
 		}
