@@ -288,7 +288,7 @@ func TestCompletion(t *testing.T) {
 		"pause ":         "billing\nshop\n:4\n",
 		"pause shop ":    ":4\n",
 		"describe --sh":  "--show-values\tshow the values of environment variables\n:4\n",
-		"--endpoint x l": "logs\tShow the output of a service's instances, or its events\nls\tList services\n:4\n",
+		"--endpoint x l": "lint\tCheck an apprunner.yaml, and repair it\nlogs\tShow the output of a service's instances, or its events\nls\tList services\n:4\n",
 	} {
 		_, out, _ := s.quietly(t.Context(), append([]string{"__complete"}, strings.Split(args, " ")...)...)
 		if out != want {
