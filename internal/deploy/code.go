@@ -195,7 +195,8 @@ func failedTo(what string, err error) error {
 	case ok:
 		return slipway.Errorf(e.Code, "Failed to %s. Reason: %s", what, e.Message)
 	}
-	return fmt.Errorf("Failed to %s. Reason: %w", what, err) //nolint:staticcheck // a sentence of App Runner's
+	//lint:ignore ST1005 a sentence of App Runner's
+	return fmt.Errorf("Failed to %s. Reason: %w", what, err)
 }
 
 // saysSo reports whether an error has App Runner's words already.

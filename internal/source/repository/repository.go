@@ -178,5 +178,6 @@ func failedToPull(err error) error {
 	if code := slipway.CodeOf(err); code != "" {
 		return slipway.Errorf(code, "%s%s", failed, err)
 	}
+	//lint:ignore ST1005 a sentence of App Runner's
 	return fmt.Errorf(failed+"%w", err)
 }
