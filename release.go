@@ -30,6 +30,7 @@ type Release struct {
 type CodeVersion struct {
 	Commit    string // id, hexadecimal
 	Directory string // id of the content of the source directory, hexadecimal
+	Settings  string `json:",omitempty"` // fingerprint of the service's settings of the build; "" for none
 
 	Port        string            `json:",omitempty"` // TCP, in decimal; "" for the default
 	Command     string            `json:",omitempty"` // for a shell; "" for the image's own

@@ -1,14 +1,60 @@
 package slipway
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+)
 
 // SettingPrefix begins the keys of tags that are settings: what App Runner's API has
 // no member for, and every client can set nevertheless, as it can set tags.
 const SettingPrefix = "slipway:"
 
-// Settings are the parsed settings of one resource. There are none yet: a setting is
-// a field here, zero if its tag is missing, and an entry of settings.
-type Settings struct{}
+// Settings are the parsed settings of one resource: a field each, zero if its tag is
+// missing.
+type Settings struct {
+	Build BuildSettings
+}
+
+// BuildSettings are a service's settings for the builds of its code, beside those of
+// App Runner's API and of apprunner.yaml.
+type BuildSettings struct {
+	Mode BuildMode `json:",omitempty"`
+
+	Env     map[string]string `json:",omitempty"` // variables of build commands by name
+	Secrets map[string]string `json:",omitempty"` // references by variable: see ParseSecretReference
+}
+
+// BuildMode says what of a build is deployed.
+type BuildMode string
+
+const (
+	BuildModeAppRunner BuildMode = ""     // only /app, as App Runner does it for the runtime
+	BuildModeKeep      BuildMode = "keep" // everything that the build commands changed
+)
+
+// Fingerprint returns a text that differs for settings that differ, "" for none. It
+// reveals nothing of them.
+func (b BuildSettings) Fingerprint() string {
+	text, err := json.Marshal(b)
+	if err != nil || string(text) == "{}" { // it has only strings: there are no errors
+		return ""
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:16])
+}
+
+// CheckRole refuses secrets of builds for a service without an instance role. As with
+// the secrets of applications, the role is what allows a service to read secrets: who
+// sets it must be allowed to pass it. Who sets a tag need not.
+func (b BuildSettings) CheckRole(spec Spec) error {
+	if len(b.Secrets) == 0 || spec.Instance.InstanceRoleArn != nil && *spec.Instance.InstanceRoleArn != "" {
+		return nil
+	}
+	return Errorf(InvalidRequest,
+		"The settings %sbuild-secret.NAME need an Instance Role, as RuntimeEnvironmentSecrets do; set InstanceConfiguration.InstanceRoleArn.", SettingPrefix)
+}
 
 // Effect says when a change of a setting takes effect.
 type Effect string
@@ -20,17 +66,63 @@ const (
 
 // setting is one entry of the table of settings.
 type setting struct {
-	name     string // after SettingPrefix
+	// name follows SettingPrefix. One that ends with nameSuffix stands for any number
+	// of settings, each with a name of the user's in its place.
+	name     string
 	resource string // type of the resource, as in its ARN
 	allowed  string // the allowed values, for people: "a number from 0 to 25"
 	effect   Effect
 
-	// parse stores the value. It returns false if the value is not allowed.
-	parse func(s *Settings, value string) bool
+	// parse stores the value. name is what stands for NAME, else "". It returns false
+	// if the value is not allowed.
+	parse func(s *Settings, name, value string) bool
+
+	// private values are not repeated in errors: somebody may have put a secret there.
+	private bool
 }
 
+// nameSuffix ends the name of a setting of which a resource can have many.
+const nameSuffix = ".NAME"
+
 // settings returns the table of settings.
-func settings() []setting { return nil }
+func settings() []setting {
+	return []setting{
+		{
+			name: "build-mode", resource: "service", effect: EffectDeployment,
+			allowed: "`app-runner` (only /app is deployed) or `keep` (everything that the build commands changed)",
+			parse: func(s *Settings, _, value string) bool {
+				if value == "keep" {
+					s.Build.Mode = BuildModeKeep
+				}
+				return value == "keep" || value == "app-runner"
+			},
+		},
+		{
+			name: "build-env.NAME", resource: "service", effect: EffectDeployment,
+			allowed: "text, the value of the variable NAME for build commands",
+			parse: func(s *Settings, name, value string) bool {
+				set(&s.Build.Env, name, value)
+				return !strings.Contains(value, "\x00")
+			},
+		},
+		{
+			name: "build-secret.NAME", resource: "service", effect: EffectDeployment, private: true,
+			allowed: "a reference as in RuntimeEnvironmentSecrets: the ARN of a secret, or the name or ARN of a parameter",
+			parse: func(s *Settings, name, value string) bool {
+				set(&s.Build.Secrets, name, value)
+				_, err := ParseSecretReference(value)
+				return err == nil
+			},
+		},
+	}
+}
+
+func set(m *map[string]string, name, value string) {
+	if *m == nil {
+		*m = map[string]string{}
+	}
+	(*m)[name] = value
+}
 
 // ParseSettings returns the settings among the tags of a resource of the type. Tags
 // without SettingPrefix are ignored. A setting that is unknown for the type, or a
@@ -54,14 +146,38 @@ func parseSettings(table []setting, resource string, tags []Tag) (s Settings, er
 
 func parseSetting(table []setting, s *Settings, resource, name string, t Tag) error {
 	for _, row := range table {
+		variable, ok := row.match(resource, name)
 		switch {
-		case row.name != name || row.resource != resource:
-		case row.parse(s, t.Value):
+		case !ok:
+		case row.isMany() && !isVariable(variable):
+			return Errorf(InvalidRequest, "Tags: the key %q must end with the name of a variable: %s%s.", t.Key, SettingPrefix, row.name)
+		case row.parse(s, variable, t.Value):
 			return nil
+		case row.private:
+			return Errorf(InvalidRequest, "Tags: the value of %q is not allowed; it must be %s. The setting takes effect %s.", t.Key, row.allowed, row.effect)
 		default:
 			return Errorf(InvalidRequest, "Tags: the value of %q is %.100q; it must be %s. The setting takes effect %s.", t.Key, t.Value, row.allowed, row.effect)
 		}
 	}
 	return Errorf(InvalidRequest,
 		"Tags: %q is no setting that this server knows for the resource type %s; the prefix %s is reserved for settings.", t.Key, resource, SettingPrefix)
+}
+
+func (s setting) isMany() bool { return strings.HasSuffix(s.name, nameSuffix) }
+
+// match reports whether the row is for this name, and what stands for NAME in it.
+func (s setting) match(resource, name string) (variable string, ok bool) {
+	if s.resource != resource {
+		return "", false
+	}
+	if !s.isMany() {
+		return "", s.name == name
+	}
+	return strings.CutPrefix(name, strings.TrimSuffix(s.name, "NAME"))
+}
+
+// isVariable reports whether an environment can have a variable of the name. Package
+// managers read variables that no shell can name ("npm_config_@shop:registry").
+func isVariable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '=' || r == 0x7f })
 }

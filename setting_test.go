@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,22 +29,70 @@ func TestParseSettings(t *testing.T) {
 		"value":          {resource: "service", tags: []Tag{{"slipway:sample", "x"}}, refused: `is "x"; it must be a number`},
 		"unknown":        {resource: "service", tags: []Tag{{"slipway:size", "1"}}, refused: `"slipway:size" is no setting that this server knows for the resource type service; the prefix slipway: is reserved for settings.`},
 		"other resource": {resource: "connection", tags: []Tag{{"slipway:sample", "7"}}, refused: "for the resource type connection"},
+		"with a name":    {resource: "service", tags: []Tag{{"slipway:many.A.b", "7"}}, want: 10},
+		"no name":        {resource: "service", tags: []Tag{{"slipway:many.", "7"}}, refused: `the key "slipway:many." must end with the name of a variable: slipway:many.NAME.`},
+		"wrong name":     {resource: "service", tags: []Tag{{"slipway:many.A=B", "7"}}, refused: `the key "slipway:many.A=B" must end with the name of a variable`},
+		"blank in name":  {resource: "service", tags: []Tag{{"slipway:many.A B", "7"}}, refused: "must end with the name of a variable"},
+		"without point":  {resource: "service", tags: []Tag{{"slipway:many", "7"}}, refused: `"slipway:many" is no setting`},
+		"private value":  {resource: "service", tags: []Tag{{"slipway:many.A", "hunter2"}}, refused: `the value of "slipway:many.A" is not allowed; it must be a number.`},
 		"letter case":    {resource: "service", tags: []Tag{{"slipway:Sample", "7"}}, refused: `"slipway:Sample" is no setting`},
 	} {
 		got := 0
-		table := []setting{{"sample", "service", "a number", EffectDeployment, func(_ *Settings, v string) bool {
+		number := func(_ *Settings, name, v string) bool {
 			n, err := strconv.Atoi(v)
-			got = n
+			got = n + len(name)
 			return err == nil
-		}}}
+		}
+		table := []setting{
+			{name: "sample", resource: "service", allowed: "a number", effect: EffectDeployment, parse: number},
+			{name: "many.NAME", resource: "service", allowed: "a number", effect: EffectDeployment, parse: number, private: true},
+		}
 		_, err := parseSettings(table, c.resource, c.tags)
 		switch {
 		case c.refused == "" && err != nil:
 			t.Errorf("%s: %v", name, err)
-		case c.refused != "" && (CodeOf(err) != InvalidRequest || !strings.Contains(err.Error(), c.refused)):
+		case c.refused != "" && (CodeOf(err) != InvalidRequest || !strings.Contains(err.Error(), c.refused) || strings.Contains(err.Error(), "hunter2")):
 			t.Errorf("%s: %v, want %q", name, err, c.refused)
 		case c.refused == "" && got != c.want:
 			t.Errorf("%s: set to %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// The settings of builds reach a build's request, and each change of them changes the
+// fingerprint by which a deployment knows that it must build.
+func TestBuildSettings(t *testing.T) {
+	t.Parallel()
+	seen := map[string]string{"": "no settings"}
+	for name, c := range map[string]struct {
+		tags []Tag
+		want BuildSettings
+	}{
+		"keep":        {[]Tag{{"slipway:build-mode", "keep"}}, BuildSettings{Mode: BuildModeKeep}},
+		"a variable":  {[]Tag{{"slipway:build-env.CI", "1"}}, BuildSettings{Env: map[string]string{"CI": "1"}}},
+		"empty value": {[]Tag{{"slipway:build-env.CI", ""}}, BuildSettings{Env: map[string]string{"CI": ""}}},
+		"a secret":    {[]Tag{{"slipway:build-secret.CI", "1"}}, BuildSettings{Secrets: map[string]string{"CI": "1"}}},
+		"all": {
+			[]Tag{{"slipway:build-mode", "keep"}, {"slipway:build-env.A.b", "x"}, {"slipway:build-env.CI", "1"}, {"slipway:build-secret.TOKEN", "/shop/token"}, {"team", "a"}},
+			BuildSettings{Mode: BuildModeKeep, Env: map[string]string{"A.b": "x", "CI": "1"}, Secrets: map[string]string{"TOKEN": "/shop/token"}},
+		},
+	} {
+		got, err := ParseSettings("service", c.tags)
+		if err != nil || !reflect.DeepEqual(got.Build, c.want) {
+			t.Errorf("%s: %+v, %v; want %+v", name, got.Build, err, c.want)
+		}
+		f := got.Build.Fingerprint()
+		if other, ok := seen[f]; ok {
+			t.Errorf("%s has the fingerprint of %s", name, other)
+		}
+		seen[f] = name
+	}
+	if s, err := ParseSettings("service", []Tag{{"slipway:build-mode", "app-runner"}}); err != nil || s.Build.Fingerprint() != "" {
+		t.Errorf("App Runner's mode, which is the default: %+v, %v", s, err)
+	}
+	for _, bad := range []Tag{{"slipway:build-mode", "Keep"}, {"slipway:build-env.", "1"}, {"slipway:build-secret.TOKEN", "hunter2 is secret"}} {
+		if _, err := ParseSettings("service", []Tag{bad}); CodeOf(err) != InvalidRequest || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v", bad, err)
 		}
 	}
 }
@@ -54,7 +103,8 @@ func TestSettings(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range settings() {
 		key := s.resource + " " + s.name
-		if s.name == "" || s.resource == "" || s.allowed == "" || s.parse == nil || s.name != strings.ToLower(s.name) ||
+		name := strings.TrimSuffix(s.name, nameSuffix)
+		if name == "" || s.resource == "" || s.allowed == "" || s.parse == nil || name != strings.ToLower(name) ||
 			(s.effect != EffectAtOnce && s.effect != EffectDeployment) || seen[key] {
 			t.Errorf("setting %q is incomplete or told twice", key)
 		}
@@ -91,7 +141,7 @@ func TestSettingsTable(t *testing.T) {
 	t.Parallel()
 	const want = "| tag | of | allowed values | takes effect |\n|---|---|---|---|\n" +
 		"| `slipway:sample` | service | a number | with the next deployment |\n"
-	if got := settingsTable([]setting{{"sample", "service", "a number", EffectDeployment, nil}}); got != want {
+	if got := settingsTable([]setting{{name: "sample", resource: "service", allowed: "a number", effect: EffectDeployment}}); got != want {
 		t.Errorf("the table is\n%swant\n%s", got, want)
 	}
 }

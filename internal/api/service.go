@@ -32,6 +32,9 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 		if err != nil {
 			return err
 		}
+		if err := checkBuildRole(spec, tags); err != nil {
+			return err
+		}
 		spec.Encryption = in.EncryptionConfiguration
 		if err := a.admit(tx, *in.ServiceName); err != nil {
 			return err

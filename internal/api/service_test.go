@@ -295,6 +295,8 @@ func sourcesRefused() map[string]func(*apprunner.CreateServiceInput) {
 		`RuntimeEnvironmentSecrets: "PORT" is reserved`:                                                               secret("PORT", "x"),
 		`RuntimeEnvironmentSecrets: the value of "A" is no reference. It must be the ARN of a Secrets Manager secret`: secret("A", "not a name"),
 		"Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.":                                  secret("A", "/prod/a"),
+		"The settings slipway:build-secret.NAME need an Instance Role":                                                withTags(tag("slipway:build-secret.TOKEN", "/prod/a")),
+		"must be a reference as in RuntimeEnvironmentSecrets":                                                         withTags(tag("slipway:build-secret.TOKEN", "not a name")),
 		"has an = or a NUL":      variable("A=B", "1"),
 		"has a value with a NUL": variable("A", "\x00"),
 		`"A" is in both`: withImageConfiguration(types.ImageConfiguration{

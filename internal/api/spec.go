@@ -58,6 +58,16 @@ func checkRole(spec slipway.Spec) error {
 	return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
 }
 
+// checkBuildRole is checkRole for the secrets of builds, which are settings. A
+// deployment checks them again, since tags change at any time.
+func checkBuildRole(spec slipway.Spec, tags []slipway.Tag) error {
+	s, err := slipway.ParseSettings("service", tags)
+	if err != nil {
+		return err
+	}
+	return s.Build.CheckRole(spec)
+}
+
 // runtimeSecrets returns the references to secrets that a source configuration has.
 // Those in a repository's apprunner.yaml are known when it is deployed.
 func runtimeSecrets(s types.SourceConfiguration) map[string]string {

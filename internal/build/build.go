@@ -94,11 +94,11 @@ const (
 )
 
 // Mode is the way of building.
-type Mode string
+type Mode = slipway.BuildMode
 
 const (
-	ModeRuntime Mode = ""     // App Runner's for the runtime: original or revised
-	ModeKeep    Mode = "keep" // the run image is the build image, with all that was changed
+	ModeRuntime = slipway.BuildModeAppRunner // App Runner's for the runtime: original or revised
+	ModeKeep    = slipway.BuildModeKeep      // the run image is the build image, with all that was changed
 )
 
 // Request is one build.
@@ -116,11 +116,12 @@ type Request struct {
 	Commit          string    // for the image's labels; may be ""
 	Time            time.Time // of the commit: of the image's files. Zero: as they are
 
-	File    config.File
-	Mode    Mode
-	Env     []config.Variable // the service's, for build commands; File.BuildEnv has precedence
-	Secrets []config.Variable // the same, but masked in the log and no part of a key
-	Limits  Limits
+	File     config.File
+	Mode     Mode
+	Env      []config.Variable // the service's, for build commands; File.BuildEnv has precedence over it
+	Secrets  []config.Variable // have precedence over both; masked in the log, and their values are no part of a key
+	Settings string            // identifies settings that the fields above don't show: where secrets come from
+	Limits   Limits
 }
 
 // Result is what a build made.
@@ -191,7 +192,7 @@ func (b *Builder) Build(ctx context.Context, r Request, log func(Line)) (Result,
 	if err != nil {
 		if slipway.CodeOf(err) != "" {
 			l.say(sentenceFailed + err.Error())
-			err = slipway.Errorf(slipway.CodeOf(err), "%s", sentenceFailed+err.Error())
+			err = slipway.Errorf(slipway.CodeOf(err), "%s", l.mask.Replace(sentenceFailed+err.Error()))
 		}
 		return Result{}, err
 	}

@@ -144,6 +144,7 @@ func TestKey(t *testing.T) {
 		"build variable":    {func(r *build.Request) { r.File.BuildEnv = []config.Variable{{Name: "A", Value: "b"}} }, false},
 		"variable":          {func(r *build.Request) { r.Env = []config.Variable{{Name: "A", Value: "b"}} }, false},
 		"runtime":           {func(r *build.Request) { r.File.Runtime = "original" }, false},
+		"other settings":    {func(r *build.Request) { r.Settings = "f00d" }, false},
 		"mode":              {func(r *build.Request) { r.Mode = build.ModeKeep }, false},
 		"service":           {func(r *build.Request) { r.Service = "cart" }, false},
 	} {

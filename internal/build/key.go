@@ -25,6 +25,7 @@ type inputs struct {
 	PreRun          []string
 	Env             []string
 	Secrets         []string // names: a key must not tell anything of the values
+	Settings        string   `json:",omitempty"`
 }
 
 // key returns the key of a build's result, "" if it must not be used again.
@@ -36,7 +37,7 @@ func (b *Builder) key(r Request, rt runtimes.Runtime) string {
 		Form: 1, Builder: b.cfg.Version, Source: r.SourceID, SourceDirectory: r.dir(),
 		Runtime: rt.Image, RuntimeEnv: rt.Env, Mode: r.Mode,
 		PreBuild: r.File.PreBuild, Build: r.File.Build, PostBuild: r.File.PostBuild, PreRun: r.File.PreRun,
-		Env: step.Environment(r.Env, r.File.BuildEnv),
+		Env: step.Environment(r.Env, r.File.BuildEnv), Settings: r.Settings,
 	}
 	for _, s := range r.Secrets {
 		in.Secrets = append(in.Secrets, s.Name)

@@ -99,7 +99,7 @@ func (r *run) outsideLines(dir string) []string {
 		lines = append(lines, fmt.Sprintf("  %s (%d files, %s)", p.path, p.files, bytesText(p.bytes)))
 	}
 	return append(lines, "If the application needs it, install it into /app or by a pre-run command; "+
-		"or choose the build mode \"keep\", which deploys all of the build stage.")
+		"or set the tag slipway:build-mode to keep, which deploys all of the build stage.")
 }
 
 // outsideOf returns the places with files in a directory of changes, most bytes first.

@@ -65,16 +65,25 @@ func (p *Plans) codeOf(ctx context.Context, op *slipway.Operation, st state) (d 
 				return fmt.Errorf("read the active release: %w", err)
 			}
 		}
-		d.rebuild = op.Kind != slipway.UpdateService || d.previous.Code == nil || buildChanged(v.Spec.Source, d.spec.Source)
-		d.repository, err = p.repository(tx, d.spec.Source)
-		return err
+		if d.repository, err = p.repository(tx, v.Service, d.spec.Source); err != nil {
+			return err
+		}
+		d.rebuild = op.Kind != slipway.UpdateService || d.previous.Code == nil ||
+			buildChanged(v.Spec.Source, d.spec.Source) || d.previous.Code.Settings != d.repository.Build.Fingerprint()
+		return nil
 	})
 	return d, err
 }
 
-// repository returns the code repository of a source with its credentials.
-func (p *Plans) repository(tx *store.Tx, s types.SourceConfiguration) (source.Repository, error) {
+// repository returns the code repository of a service's source with its credentials
+// and the service's settings for builds.
+func (p *Plans) repository(tx *store.Tx, v slipway.Service, s types.SourceConfiguration) (source.Repository, error) {
 	r, _ := source.RepositoryOf(s)
+	settings, err := settingsOf(tx, v)
+	if err != nil {
+		return r, err
+	}
+	r.Build = settings.Build
 	auth := s.AuthenticationConfiguration
 	if auth == nil || auth.ConnectionArn == nil {
 		return r, nil
@@ -165,8 +174,12 @@ func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
 	if err != nil {
 		return err
 	}
+	secrets, err := p.buildSecrets(ctx, d)
+	if err != nil {
+		return failedTo("build your application source code", err)
+	}
 	b, err := p.cfg.Code.Build(ctx, source.BuildRequest{
-		Service: op.ServiceID, Operation: op.ID, Repository: d.repository, Commit: st.Code.Commit,
+		Service: op.ServiceID, Operation: op.ID, Repository: d.repository, Commit: st.Code.Commit, Secrets: secrets,
 	}, func(line string) {
 		if err := p.logProgress(ctx, op, bothStreams, line); err != nil && ctx.Err() == nil {
 			p.cfg.Log.Warn("cannot write progress line", "operation", op.ID, "err", err)
@@ -178,11 +191,28 @@ func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
 	if len(b.Code.Secrets) > 0 && aws.ToString(d.spec.Instance.InstanceRoleArn) == "" {
 		return slipway.Errorf(slipway.InvalidRequest, "Instance Role have to be provided if passing in RuntimeEnvironmentSecrets.")
 	}
+	b.Code.Settings = d.repository.Build.Fingerprint()
 	st.Artifact, st.Code = &b.Artifact, &b.Code
 	if err := save(op, st); err != nil {
 		return operation.Fatal(err)
 	}
 	return nil
+}
+
+// buildSecrets reads the values of the secrets that a build gets. They are stored
+// nowhere.
+func (p *Plans) buildSecrets(ctx context.Context, d codeDeployment) (map[string]string, error) {
+	settings := d.repository.Build
+	if len(settings.Secrets) == 0 {
+		return nil, nil
+	}
+	if err := settings.CheckRole(d.spec); err != nil {
+		return nil, err
+	}
+	if p.cfg.Secrets == nil {
+		return nil, operation.Fatal(errors.New("this server keeps no secrets"))
+	}
+	return p.cfg.Secrets.Read(ctx, settings.Secrets)
 }
 
 // failedTo words a failure as App Runner does. An error that a retry may fix keeps

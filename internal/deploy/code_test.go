@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/operation"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -24,6 +26,7 @@ type codeBench struct {
 	st    *store.Store
 	coder *coder
 	plans *deploy.Plans
+	read  *secrets.Reader
 	id    string
 
 	running *sync.WaitGroup
@@ -39,7 +42,7 @@ func newCodeBench(t *testing.T) *codeBench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.plans = plans
+	b.plans, b.read = plans, read
 	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: "a", Log: log})
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +86,21 @@ func (b *codeBench) do(kind slipway.OperationKind, spec *slipway.Spec, want slip
 		b.Fatalf("%s ended %s with %q, want %s", kind, op.Status, op.Cause, want)
 	}
 	return r, op
+}
+
+// tag gives the service a tag.
+func (b *codeBench) tag(t slipway.Tag) {
+	b.Helper()
+	err := b.st.Update(b.Context(), func(tx *store.Tx) error {
+		v, err := tx.Service(b.id)
+		if err != nil {
+			return err
+		}
+		return tx.SetTags(v.ARN, []slipway.Tag{t})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // lines returns what the operation's log says.
@@ -177,6 +195,65 @@ func TestSecretsOfCode(t *testing.T) {
 		again, _ := b.do(slipway.ResumeService, nil, slipway.OperationSucceeded)
 		if len(again.Secrets) == 0 || string(again.Secrets) == string(r.Secrets) {
 			t.Error("a resume did not read the secrets again")
+		}
+	})
+}
+
+// The settings of builds are read when a build begins, and a change of them makes an
+// update build that would otherwise deploy the image that runs.
+func TestSettingsOfBuilds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		spec := codeSpec("one")
+		b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
+		for i, c := range []struct {
+			tag    slipway.Tag
+			builds int
+		}{
+			{slipway.Tag{Key: "team", Value: "a"}, 1},
+			{slipway.Tag{Key: "slipway:build-mode", Value: "app-runner"}, 1}, // the default
+			{slipway.Tag{Key: "slipway:build-mode", Value: "keep"}, 2},
+			{slipway.Tag{Key: "slipway:build-env.CI", Value: "1"}, 3},
+			{slipway.Tag{Key: "slipway:build-env.CI", Value: "2"}, 4},
+			{slipway.Tag{Key: "slipway:build-env.CI", Value: "2"}, 4},
+		} {
+			b.tag(c.tag)
+			spec.Instance.Memory = aws.String([]string{"1024", "2048"}[i%2])
+			b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
+			if n := b.coder.builds["one"]; n != c.builds {
+				t.Errorf("after %v there were %d builds, want %d", c.tag, n, c.builds)
+			}
+		}
+		if last := b.coder.settings[3]; last.Mode != slipway.BuildModeKeep || last.Env["CI"] != "2" {
+			t.Errorf("the last build got %+v", last)
+		}
+	})
+}
+
+// A build gets the values of its secrets if the service has an instance role. They are
+// nowhere in the rows of the operation and the release.
+func TestSecretsOfBuilds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		putToken(t, b.read, "v4lue-of-token")
+		b.tag(slipway.Tag{Key: "slipway:build-secret.NPM_TOKEN", Value: "/token"})
+		spec := codeSpec("one")
+		_, op := b.do(slipway.CreateService, &spec, slipway.OperationFailed)
+		if want := "Failed to build your application source code. Reason: The settings slipway:build-secret.NAME need an Instance Role"; !strings.HasPrefix(op.Cause, want) {
+			t.Errorf("without a role it failed with %q", op.Cause)
+		}
+		spec.Instance.InstanceRoleArn = aws.String("arn:aws:iam::000000000000:role/run")
+		r, op := b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
+		if len(b.coder.secrets) != 1 || b.coder.secrets[0]["NPM_TOKEN"] != "v4lue-of-token" {
+			t.Fatalf("builds got %v", b.coder.secrets)
+		}
+		if text := fmt.Sprintf("%+v %+v %s %q", r, *r.Code, op.State, b.lines(op)); strings.Contains(text, "v4lue") {
+			t.Errorf("the value is in %s", text)
+		}
+		b.tag(slipway.Tag{Key: "slipway:build-secret.NPM_TOKEN", Value: "/none"})
+		_, op = b.do(slipway.StartDeployment, nil, slipway.OperationRollbackSucceeded)
+		if want := "The secret for environment variable NPM_TOKEN could not be read from /none: Parameter Store has no parameter of this name."; !strings.HasSuffix(op.Cause, want) {
+			t.Errorf("a missing secret gives %q", op.Cause)
 		}
 	})
 }

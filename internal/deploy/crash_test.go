@@ -54,6 +54,9 @@ type coder struct {
 	tries  map[string]int // by branch
 	tokens []string
 
+	settings []slipway.BuildSettings // of each build
+	secrets  []map[string]string     // of each build
+
 	pushed    map[string]string // newest commit by branch, if not the first
 	directory map[string]string // id of the source directory by commit, if not "tree"
 	asked     int
@@ -88,6 +91,7 @@ func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(st
 	branch := q.Repository.Branch
 	c.tries[branch]++
 	c.tokens = append(c.tokens, q.Repository.Token)
+	c.settings, c.secrets = append(c.settings, q.Repository.Build), append(c.secrets, q.Secrets)
 	progress("Starting source code build.")
 	switch {
 	case q.Commit == "bad commit":

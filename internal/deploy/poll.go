@@ -189,7 +189,7 @@ func (l *Poll) read(ctx context.Context, v slipway.ServiceView) (k known, err er
 			return errors.New("the active release was not built from code")
 		}
 		k.release = *r.Code
-		if k.repository, err = l.plans.repository(tx, v.Spec.Source); err != nil {
+		if k.repository, err = l.plans.repository(tx, v.Service, v.Spec.Source); err != nil {
 			return err
 		}
 		ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)

@@ -18,6 +18,7 @@ type Repository struct {
 	Token     string // of the connection, for its provider only
 
 	Configuration types.CodeConfiguration
+	Build         slipway.BuildSettings // the service's own
 }
 
 // RepositoryOf returns the code repository of a source, without its credentials;
@@ -43,6 +44,8 @@ type BuildRequest struct {
 	Operation  string // id; the build's output goes to the stream build/<Operation>
 	Repository Repository
 	Commit     string
+
+	Secrets map[string]string // values of Repository.Build.Secrets by variable
 }
 
 // Build is an image that was built from code.

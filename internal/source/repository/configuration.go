@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -139,4 +141,12 @@ func byName(list []config.Variable) map[string]string {
 		m[v.Name] = v.Value
 	}
 	return m
+}
+
+// variables is the inverse of byName, in the order of names.
+func variables(m map[string]string) (list []config.Variable) {
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, config.Variable{Name: name, Value: m[name]})
+	}
+	return list
 }

@@ -108,6 +108,7 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 	res, err := m.cfg.Builder.Build(ctx, build.Request{
 		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
 		Commit: rev.Commit, Time: rev.Time, File: file,
+		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
 	}, func(l build.Line) { output(l.String()) })
 	if err != nil {
 		return source.Build{}, err

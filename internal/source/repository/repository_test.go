@@ -197,6 +197,27 @@ func TestBuildFromTheAPI(t *testing.T) {
 	}
 }
 
+// The service's own settings and secrets reach the build.
+func TestBuildWithSettings(t *testing.T) {
+	t.Parallel()
+	f := &fakes{files: map[string]string{"apprunner.yaml": file}}
+	m, _ := open(t, f)
+	q := request("")
+	q.Repository.Build = slipway.BuildSettings{
+		Mode: slipway.BuildModeKeep, Env: map[string]string{"B": "2", "A": "1"}, Secrets: map[string]string{"TOKEN": "/shop/token"},
+	}
+	q.Secrets = map[string]string{"TOKEN": "value"}
+	if _, err := m.Build(t.Context(), q, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	r := f.requests[0]
+	if r.Mode != build.ModeKeep || r.Settings != q.Repository.Build.Fingerprint() ||
+		!slices.Equal(r.Env, []config.Variable{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}) ||
+		!slices.Equal(r.Secrets, []config.Variable{{Name: "TOKEN", Value: "value"}}) {
+		t.Errorf("the build got %+v", r)
+	}
+}
+
 // What is wrong with a repository is the user's mistake, told with its place, and no
 // link leads out of the tree.
 func TestBuildRefuses(t *testing.T) {
