@@ -58,7 +58,7 @@ var members = map[string]string{
 	"ImageConfiguration.StartCommand":                     "Replaces the image's entry point and command; split into words, without a shell.",
 	"ImageConfiguration.RuntimeEnvironmentVariables":      "Override the image's own. PORT is reserved.",
 	"ImageConfiguration.RuntimeEnvironmentSecrets":        "Stored and returned as references; read at each deployment and resume from this server's secrets, or from AWS with --aws-secrets. A value that can't be read fails the deployment; the message names the variable. As in App Runner an InstanceRoleArn is required; here it grants nothing.",
-	"AuthenticationConfiguration.ConnectionArn":           "For code repositories: it must exist, be AVAILABLE and be of the provider that has the repository, which alone gets its token. Refused for images.",
+	"AuthenticationConfiguration.ConnectionArn":           "For code repositories: it must exist, be AVAILABLE and be of the provider that has the repository. Only that provider gets its token. Refused for images.",
 	"AccessRoleArn":                                       "Stored and returned; images are pulled with the server's own credentials.",
 	"Cpu":                                                 "A limit of each instance, in App Runner's pairs with Memory; returned in units.",
 	"Memory":                                              "A limit of each instance; returned in megabytes.",

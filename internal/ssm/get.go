@@ -121,11 +121,7 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, i
 		return nil, err
 	}
 	recursive := aws.ToBool(in.Recursive)
-	pages, err := pager(in.MaxResults, 10, "GetParametersByPath", path, strconv.FormatBool(recursive), fmt.Sprint(filters))
-	if err != nil {
-		return nil, err
-	}
-	key, err := after(pages, in.NextToken)
+	pages, key, err := paging(in.MaxResults, 10, in.NextToken, "GetParametersByPath", path, strconv.FormatBool(recursive), fmt.Sprint(filters))
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +185,7 @@ func (p *Parameters) describeParameters(ctx context.Context, _ *gateway.Call, in
 	if err != nil {
 		return nil, err
 	}
-	pages, err := pager(in.MaxResults, 50, "DescribeParameters", string(query))
-	if err != nil {
-		return nil, err
-	}
-	key, err := after(pages, in.NextToken)
+	pages, key, err := paging(in.MaxResults, 50, in.NextToken, "DescribeParameters", string(query))
 	if err != nil {
 		return nil, err
 	}
@@ -226,11 +218,7 @@ func optional(s string) *string {
 }
 
 func (p *Parameters) getParameterHistory(ctx context.Context, _ *gateway.Call, in *sdk.GetParameterHistoryInput) (*sdk.GetParameterHistoryOutput, error) {
-	pages, err := pager(in.MaxResults, 50, "GetParameterHistory", aws.ToString(in.Name))
-	if err != nil {
-		return nil, err
-	}
-	key, err := after(pages, in.NextToken)
+	pages, key, err := paging(in.MaxResults, 50, in.NextToken, "GetParameterHistory", aws.ToString(in.Name))
 	if err != nil {
 		return nil, err
 	}

@@ -112,21 +112,19 @@ func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, er
 	return v, err
 }
 
-// pager returns the pager of a list whose pages have at most `most` entries.
-func pager(requested *int32, most int32, operation string, parameters ...string) (page.Pager, error) {
+// paging returns the pages of a list, which have at most `most` entries, and the key
+// that the token names.
+func paging(requested *int32, most int32, token *string, operation string, parameters ...string) (pages page.Pager, after string, err error) {
 	if requested == nil {
 		requested = &most
 	}
 	if *requested < 1 || *requested > most {
-		return page.Pager{}, invalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *requested, most)
+		return pages, "", invalid("1 validation error detected: Value '%d' at 'maxResults' failed to satisfy constraint: Member must have value between 1 and %d", *requested, most)
 	}
-	return page.New(requested, operation, parameters...), nil
-}
-
-func after(p page.Pager, token *string) (string, error) {
-	key, err := p.After(token, 1)
+	pages = page.New(requested, operation, parameters...)
+	key, err := pages.After(token, 1)
 	if err != nil {
-		return "", wire.NewException("InvalidNextToken", "The specified token isn't valid.")
+		return pages, "", wire.NewException("InvalidNextToken", "The specified token isn't valid.")
 	}
-	return key[0], nil
+	return pages, key[0], nil
 }

@@ -17,7 +17,8 @@ type credential struct {
 	name       string // of the variable or key it is the value of; "" when unknown
 }
 
-// tokenForms are the credentials that are known by their form alone.
+// tokenForms are the credentials whose form says what they are, whatever the name
+// beside them.
 var tokenForms = []struct {
 	what string
 	form *regexp.Regexp

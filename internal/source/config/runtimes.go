@@ -118,7 +118,7 @@ var (
 
 // GuessRuntime interprets a runtime's name in another form: a language with a version
 // ("python3.11", "Ruby 3.1", "node:18-alpine"), the API's name ("NODEJS_18"), or a
-// language alone.
+// language without one.
 func GuessRuntime(text string) Guess {
 	s := strings.ToLower(strings.TrimSpace(text))
 	if r, ok := findRuntime(func(r Runtime) bool { return r.Name == s || r.API != "" && strings.ToLower(r.API) == s }); ok {

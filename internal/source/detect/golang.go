@@ -83,7 +83,7 @@ func (s *scan) planGo() error {
 }
 
 // goHonoured replaces a start command that names the program as another platform's
-// build leaves it (bin/NAME, or NAME alone), and reports whether it did.
+// build leaves it (bin/NAME or NAME), and reports whether it did.
 func (s *scan) goHonoured(dir string) bool {
 	name := path.Base(cleanPath(dir))
 	if name == "" || name == "." {

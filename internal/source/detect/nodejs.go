@@ -203,7 +203,7 @@ func (s *scan) planNode() error {
 	return nil
 }
 
-// refine corrects what the dependencies alone don't tell.
+// refine corrects what the dependencies don't tell.
 func (n *nodePlan) refine(f nodeFramework) nodeFramework {
 	config := ""
 	for _, name := range []string{"next.config.js", "next.config.mjs", "next.config.ts"} {

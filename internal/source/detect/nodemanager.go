@@ -135,7 +135,7 @@ func (n *nodePlan) pnpmVersion() string {
 const ownPackage = "npm install --no-save --no-package-lock --prefix .slipway "
 
 // linkManagers puts the package managers that scripts call to where npm finds them:
-// the runtime may have npm alone.
+// the runtime may have only npm.
 func (n *nodePlan) linkManagers() {
 	for _, m := range []string{"pnpm", "bun", "yarn"} {
 		if !n.scriptsCall(m) {

@@ -495,7 +495,7 @@ func (p *pythonPlan) server(command string) {
 			return
 		}
 		p.File.Command = command + " --host 0.0.0.0 --port " + strconv.Itoa(p.port())
-		p.why("uvicorn alone would listen on 127.0.0.1:8000 -> %s", p.File.Command)
+		p.why("without --host and --port, uvicorn listens on 127.0.0.1:8000 -> %s", p.File.Command)
 	}
 }
 

@@ -80,7 +80,7 @@ const (
 // Run runs the program to its end. When ctx ends it kills the program with all
 // processes that it has started. A program that ran and failed is an
 // *exec.ExitError. An error of Stdout ends the run, too, and is returned: the program
-// is the first of its namespace, so a broken pipe alone would not end it.
+// is the first of its namespace, so a broken pipe would not end it.
 func (c Command) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
