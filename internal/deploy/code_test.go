@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -29,7 +30,9 @@ type codeBench struct {
 	read  *secrets.Reader
 	id    string
 
-	running *sync.WaitGroup
+	running    *sync.WaitGroup
+	polling    *deploy.Poll
+	endPolling context.CancelFunc
 }
 
 func newCodeBench(t *testing.T) *codeBench {

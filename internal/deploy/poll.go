@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/loop"
@@ -26,7 +25,7 @@ type PollConfig struct {
 
 const (
 	pollPass    = 2 * time.Second // between looks for services that are due
-	pollAtOnce  = 4               // repositories
+	pollAtOnce  = 8               // repositories
 	pollTimeout = time.Minute     // of one question
 	pollLongest = time.Hour       // between questions about a repository that does not answer
 )
@@ -35,9 +34,14 @@ const (
 // services with AutoDeploymentsEnabled which commit their branch is at. A commit that
 // is not deployed and has not been tried is deployed if it changes the source
 // directory. As a deployment takes the newest commit, many pushes become one.
+//
+// What is pushed while a service is paused is not deployed when it resumes, as with
+// App Runner: the first question after the resume only finds out where the branch is.
 type Poll struct {
 	plans *Plans
 	cfg   PollConfig
+	slots chan struct{} // one for each question that runs
+	all   sync.WaitGroup
 
 	mu       sync.Mutex
 	services map[string]*polled // by id
@@ -45,10 +49,10 @@ type Poll struct {
 
 // polled is what is known of one service between two questions.
 type polled struct {
-	due       time.Time
-	failures  int    // in a row
-	unchanged string // commit that does not change the source directory
-	since     string // commit that runs, for unchanged
+	due      time.Time
+	asking   bool
+	paused   bool // it was paused when last seen: what the next answer is at is not deployed
+	failures int  // in a row
 }
 
 // NewPoll returns a Poll for the plans, whose Code it asks.
@@ -56,73 +60,107 @@ func (p *Plans) NewPoll(cfg PollConfig) *Poll {
 	if cfg.Every <= 0 {
 		cfg.Every = time.Minute
 	}
-	return &Poll{plans: p, cfg: cfg, services: map[string]*polled{}}
+	return &Poll{plans: p, cfg: cfg, slots: make(chan struct{}, pollAtOnce), services: map[string]*polled{}}
 }
 
 // Run polls until ctx ends.
 func (l *Poll) Run(ctx context.Context) error {
+	defer l.all.Wait()
+	watch := l.plans.cfg.Store.Watch(store.Operations) // a resume is seen at once
+	defer watch.Close()
 	return loop.Run(ctx, loop.Config{
-		Name: "code-polling", Log: l.cfg.Log, Set: l.cfg.Loops, First: pollPass, Every: pollPass,
-	}, l.pass)
+		Name: "code-polling", Log: l.cfg.Log, Set: l.cfg.Loops, Watch: watch.C, First: pollPass, Every: pollPass,
+	}, func(ctx context.Context) error {
+		watch.Take() // rows say what is due
+		return l.pass(ctx)
+	})
 }
 
-// pass asks about the services that are due.
+// pass starts the questions about the services that are due. It waits for none: a
+// repository that does not answer delays no other.
 func (l *Poll) pass(ctx context.Context) error {
 	var services []slipway.ServiceView
 	err := l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { services, err = tx.Services(time.Time{}, "", 0); return err })
 	if err != nil {
 		return err
 	}
-	var group errgroup.Group
-	group.SetLimit(pollAtOnce)
-	for _, v := range l.due(services, time.Now()) {
-		group.Go(func() error {
+	for _, q := range l.due(services, time.Now()) {
+		l.all.Go(func() {
+			select {
+			case l.slots <- struct{}{}:
+				defer func() { <-l.slots }()
+			case <-ctx.Done():
+				return
+			}
 			ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 			defer cancel()
-			l.reschedule(v, l.ask(ctx, v))
-			return nil
+			l.reschedule(q, l.ask(ctx, q))
 		})
 	}
-	return group.Wait()
+	return nil
 }
 
-// due returns the services to ask about now, and forgets those that are not polled. A
-// service's first question comes at a random time within the interval.
-func (l *Poll) due(services []slipway.ServiceView, now time.Time) (list []slipway.ServiceView) {
+// question is one to ask about a service.
+type question struct {
+	service slipway.ServiceView
+	resumed bool // it was paused until now
+}
+
+// due returns the questions to ask now, and forgets services that are not polled. A
+// service's first question comes at a random time within the interval, and that after
+// a resume at once.
+func (l *Poll) due(services []slipway.ServiceView, now time.Time) (list []question) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	followed := map[string]*polled{}
+	known := map[string]*polled{}
 	for _, v := range services {
-		if !followsCode(v) {
+		if !deploysPushes(v) {
 			continue
 		}
 		s := l.services[v.ID]
 		if s == nil {
 			s = &polled{due: now.Add(rand.N(l.cfg.Every))}
 		}
-		followed[v.ID] = s
-		if v.Live == nil && !now.Before(s.due) {
-			list = append(list, v)
+		known[v.ID] = s
+		switch {
+		case isPaused(v):
+			s.paused, s.due = true, now
+		case followsCode(v) && v.Live == nil && !s.asking && !now.Before(s.due):
+			list = append(list, question{v, s.paused})
+			s.asking = true
 		}
 	}
-	l.services = followed
+	l.services = known
 	return list
 }
 
-// followsCode reports whether pushes to a service's repository deploy it.
-func followsCode(v slipway.ServiceView) bool {
+// deploysPushes reports whether pushes deploy a service while it runs.
+func deploysPushes(v slipway.ServiceView) bool {
 	s := v.Spec.Source
-	return s.CodeRepository != nil && aws.ToBool(s.AutoDeploymentsEnabled) &&
-		v.Wanted == slipway.WantedRunning && v.Status == slipway.StatusRunning && v.ActiveRelease != ""
+	return s.CodeRepository != nil && aws.ToBool(s.AutoDeploymentsEnabled) && v.ActiveRelease != ""
+}
+
+// isPaused reports whether a service is paused, or about to be no longer.
+func isPaused(v slipway.ServiceView) bool {
+	return v.Status == slipway.StatusPaused || v.Live != nil && v.Live.Kind == slipway.ResumeService
+}
+
+// followsCode reports whether pushes to a service's repository deploy it now.
+func followsCode(v slipway.ServiceView) bool {
+	return deploysPushes(v) && v.Wanted == slipway.WantedRunning && v.Status == slipway.StatusRunning
 }
 
 // reschedule decides when to ask about a service again.
-func (l *Poll) reschedule(v slipway.ServiceView, err error) {
+func (l *Poll) reschedule(q question, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.services[v.ID]
+	s := l.services[q.service.ID]
 	if s == nil {
 		return
+	}
+	s.asking = false
+	if q.resumed {
+		s.paused = false
 	}
 	pause := l.cfg.Every
 	if err == nil {
@@ -130,7 +168,7 @@ func (l *Poll) reschedule(v slipway.ServiceView, err error) {
 	} else {
 		s.failures++
 		pause = min(l.cfg.Every<<min(s.failures, 10), max(pollLongest, l.cfg.Every))
-		l.cfg.Log.Warn("cannot poll a code repository", "service", v.ID, "failures", s.failures, "next", pause, "err", err)
+		l.cfg.Log.Warn("cannot poll a code repository", "service", q.service.ID, "failures", s.failures, "next", pause, "err", err)
 	}
 	s.due = time.Now().Add(pause - pause/5 + rand.N(2*pause/5+1))
 }
@@ -140,40 +178,43 @@ type known struct {
 	repository source.Repository
 	release    slipway.CodeVersion
 	tried      map[string]bool // commits of recent deployments
+	passed     string          // commit that is not deployed
 }
 
 // ask finds out whether a service is to be deployed, and if so records that.
-func (l *Poll) ask(ctx context.Context, v slipway.ServiceView) error {
-	k, err := l.read(ctx, v)
+func (l *Poll) ask(ctx context.Context, q question) error {
+	k, err := l.read(ctx, q.service)
 	if err != nil {
 		return err
 	}
 	commit, err := l.plans.cfg.Code.Commit(ctx, k.repository)
-	if err != nil || commit == k.release.Commit || k.tried[commit] {
+	if err != nil || commit == k.release.Commit || commit == k.passed || k.tried[commit] {
 		return err
 	}
-	if l.isUnchanged(v.ID, k.release.Commit, commit) {
-		return nil
-	}
-	if k.repository.Directory != "" {
+	changed := !q.resumed
+	if changed && k.repository.Directory != "" {
 		directory, err := l.plans.cfg.Code.Directory(ctx, k.repository, commit)
 		if err != nil {
 			return err
 		}
-		if directory != "" && directory == k.release.Directory {
-			l.setUnchanged(v.ID, k.release.Commit, commit)
-			return nil
-		}
+		changed = directory == "" || directory != k.release.Directory
 	}
-	l.cfg.Log.Info("new commit", "service", v.ID, "commit", commit)
 	return l.plans.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		now, err := tx.Service(v.ID)
-		if err != nil || !followsCode(now) {
+		now, err := tx.Service(q.service.ID)
+		switch {
+		case err != nil || !followsCode(now):
 			return err
+		case !changed:
+			return tx.PutPassedCommit(now.ID, placeOf(k.repository), commit)
 		}
-		return tx.PutPendingDeployment(v.ID, time.Now())
+		l.cfg.Log.Info("new commit", "service", now.ID, "commit", commit)
+		return tx.PutPendingDeployment(now.ID, time.Now())
 	})
 }
+
+// placeOf names what of which repository is followed: commits elsewhere are other
+// commits.
+func placeOf(r source.Repository) string { return r.URL + "\n" + r.Branch + "\n" + r.Directory }
 
 // recentOperations is how many of a service's operations are searched for commits
 // that were tried.
@@ -192,6 +233,9 @@ func (l *Poll) read(ctx context.Context, v slipway.ServiceView) (k known, err er
 		if k.repository, err = l.plans.repository(tx, v.Service, v.Spec.Source); err != nil {
 			return err
 		}
+		if k.passed, err = tx.PassedCommit(v.ID, placeOf(k.repository)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
 		ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)
 		k.tried = map[string]bool{}
 		for _, op := range ops {
@@ -203,19 +247,4 @@ func (l *Poll) read(ctx context.Context, v slipway.ServiceView) (k known, err er
 		return err
 	})
 	return k, err
-}
-
-func (l *Poll) isUnchanged(service, since, commit string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := l.services[service]
-	return s != nil && s.unchanged == commit && s.since == since
-}
-
-func (l *Poll) setUnchanged(service, since, commit string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if s := l.services[service]; s != nil {
-		s.since, s.unchanged = since, commit
-	}
 }

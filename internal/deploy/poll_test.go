@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 	"testing/synctest"
@@ -17,9 +18,20 @@ import (
 func (b *codeBench) poll() {
 	log := slog.New(slog.DiscardHandler)
 	auto := deploy.NewAuto(b.st, func(string) (string, string, bool) { return "", "", false }, nil, log)
-	polling := b.plans.NewPoll(deploy.PollConfig{Log: log})
 	b.running.Go(func() { auto.Run(b.Context()) })
-	b.running.Go(func() { polling.Run(b.Context()) })
+	b.restart()
+}
+
+// restart begins to poll anew, as after a start of the server.
+func (b *codeBench) restart() {
+	if b.endPolling != nil {
+		b.endPolling()
+	}
+	var ctx context.Context
+	ctx, b.endPolling = context.WithCancel(b.Context())
+	b.polling = b.plans.NewPoll(deploy.PollConfig{Log: slog.New(slog.DiscardHandler)})
+	polling := b.polling
+	b.running.Go(func() { polling.Run(ctx) })
 }
 
 // push makes a commit the newest of the branch "one"; directory is the id of its
@@ -80,11 +92,15 @@ func TestPushesAreDeployed(t *testing.T) {
 		b.push("fourth", "tree 5")
 		want("a push while paused", 3, 1)
 		b.do(slipway.ResumeService, nil, slipway.OperationSucceeded)
-		want("after the resume, the branch is at another commit", 4, 1)
+		want("after the resume, the commit of the pause is not deployed", 3, 1)
+		b.restart()
+		want("nor after a restart", 3, 1)
+		b.push("fifth", "tree 6")
+		want("the next push", 4, 1)
 
 		spec.Source.AutoDeploymentsEnabled = aws.Bool(false)
 		b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
-		b.push("fifth", "tree 6")
+		b.push("sixth", "tree 7")
 		want("a push without automatic deployments", 4, 1)
 	})
 }

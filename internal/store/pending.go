@@ -21,3 +21,17 @@ func (tx *Tx) DeletePendingDeployment(serviceID string) error {
 	_, err := tx.exec(`DELETE FROM pending_deployment WHERE service_id = $1`, serviceID)
 	return err
 }
+
+// PutPassedCommit records the newest commit that automatic deployments of the service
+// pass over. place names the repository and the branch; only a service's last commit
+// is kept.
+func (tx *Tx) PutPassedCommit(serviceID, place, commit string) error {
+	_, err := tx.exec(`INSERT INTO passed_commit (service_id, place, commit_id) VALUES ($1, $2, $3)
+		ON CONFLICT (service_id) DO UPDATE SET place = excluded.place, commit_id = excluded.commit_id`, serviceID, place, commit)
+	return err
+}
+
+// PassedCommit returns that commit; ErrNotFound if there is none of this place.
+func (tx *Tx) PassedCommit(serviceID, place string) (string, error) {
+	return one(tx, scanValue[string], `SELECT commit_id FROM passed_commit WHERE service_id = $1 AND place = $2`, serviceID, place)
+}

@@ -172,6 +172,7 @@ func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 			`DELETE FROM custom_domain_host WHERE domain_id IN (SELECT id FROM custom_domain WHERE service_id = $1)`,
 			`DELETE FROM custom_domain WHERE service_id = $1`,
 			`DELETE FROM pending_deployment WHERE service_id = $1`,
+			`DELETE FROM passed_commit WHERE service_id = $1`,
 			`DELETE FROM instance WHERE service_id = $1`,
 			`DELETE FROM release WHERE service_id = $1`,
 			`DELETE FROM operation WHERE service_id = $1`,
