@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"strings"
 )
 
@@ -24,6 +25,10 @@ type BuildSettings struct {
 
 	Env     map[string]string `json:",omitempty"` // variables of build commands by name
 	Secrets map[string]string `json:",omitempty"` // references by variable: see ParseSecretReference
+
+	Dockerfile string            `json:",omitempty"` // path below the source directory; "" for what the configuration says
+	Target     string            `json:",omitempty"` // stage of the Dockerfile; "" for the last
+	Args       map[string]string `json:",omitempty"` // values of the Dockerfile's ARGs by name
 }
 
 // BuildMode says what of a build is deployed.
@@ -112,6 +117,30 @@ func settings() []setting {
 				set(&s.Build.Secrets, name, value)
 				_, err := ParseSecretReference(value)
 				return err == nil
+			},
+		},
+		{
+			name: "dockerfile", resource: "service", effect: EffectDeployment,
+			allowed: "the path of a Dockerfile below the source directory, such as `deploy/Dockerfile`; it then makes the image, whatever the configuration says",
+			parse: func(s *Settings, _, value string) bool {
+				s.Build.Dockerfile = value
+				return fs.ValidPath(value) && value != "." && !strings.Contains(value, "\x00")
+			},
+		},
+		{
+			name: "docker-target", resource: "service", effect: EffectDeployment,
+			allowed: "the name of a stage of the Dockerfile; without it, the last one is deployed",
+			parse: func(s *Settings, _, value string) bool {
+				s.Build.Target = value
+				return value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r == 0x7f })
+			},
+		},
+		{
+			name: "build-arg.NAME", resource: "service", effect: EffectDeployment,
+			allowed: "text, the value of the Dockerfile's ARG NAME. It can be read from the image: use build-secret.NAME for secrets",
+			parse: func(s *Settings, name, value string) bool {
+				set(&s.Build.Args, name, value)
+				return !strings.Contains(value, "\x00")
 			},
 		},
 	}

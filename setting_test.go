@@ -72,6 +72,10 @@ func TestBuildSettings(t *testing.T) {
 		"a variable":  {[]Tag{{"slipway:build-env.CI", "1"}}, BuildSettings{Env: map[string]string{"CI": "1"}}},
 		"empty value": {[]Tag{{"slipway:build-env.CI", ""}}, BuildSettings{Env: map[string]string{"CI": ""}}},
 		"a secret":    {[]Tag{{"slipway:build-secret.CI", "1"}}, BuildSettings{Secrets: map[string]string{"CI": "1"}}},
+		"a Dockerfile": {
+			[]Tag{{"slipway:dockerfile", "deploy/Dockerfile"}, {"slipway:docker-target", "web"}, {"slipway:build-arg.VERSION", "1 2"}},
+			BuildSettings{Dockerfile: "deploy/Dockerfile", Target: "web", Args: map[string]string{"VERSION": "1 2"}},
+		},
 		"all": {
 			[]Tag{{"slipway:build-mode", "keep"}, {"slipway:build-env.A.b", "x"}, {"slipway:build-env.CI", "1"}, {"slipway:build-secret.TOKEN", "/shop/token"}, {"team", "a"}},
 			BuildSettings{Mode: BuildModeKeep, Env: map[string]string{"A.b": "x", "CI": "1"}, Secrets: map[string]string{"TOKEN": "/shop/token"}},
@@ -90,7 +94,15 @@ func TestBuildSettings(t *testing.T) {
 	if s, err := ParseSettings("service", []Tag{{"slipway:build-mode", "app-runner"}}); err != nil || s.Build.Fingerprint() != "" {
 		t.Errorf("App Runner's mode, which is the default: %+v, %v", s, err)
 	}
-	for _, bad := range []Tag{{"slipway:build-mode", "Keep"}, {"slipway:build-env.", "1"}, {"slipway:build-secret.TOKEN", "hunter2 is secret"}} {
+	for _, bad := range []Tag{
+		{"slipway:build-mode", "Keep"},
+		{"slipway:build-env.", "1"},
+		{"slipway:build-secret.TOKEN", "hunter2 is secret"},
+		{"slipway:dockerfile", "/etc/Dockerfile"},
+		{"slipway:dockerfile", "../Dockerfile"},
+		{"slipway:dockerfile", ""},
+		{"slipway:docker-target", ""},
+	} {
 		if _, err := ParseSettings("service", []Tag{bad}); CodeOf(err) != InvalidRequest || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v: %v", bad, err)
 		}

@@ -122,6 +122,13 @@ type Request struct {
 	Secrets  []config.Variable // have precedence over both; masked in the log, and their values are no part of a key
 	Settings string            // identifies settings that the fields above don't show: where secrets come from
 	Limits   Limits
+
+	// Dockerfile is the path of the Dockerfile that makes the image, below
+	// SourceDirectory, which is its build context. "": a managed runtime makes it. A
+	// Dockerfile's build uses nothing of File.
+	Dockerfile string
+	Target     string            // the stage of the Dockerfile to build; "" for the last
+	Args       []config.Variable // values of the Dockerfile's ARGs
 }
 
 // Result is what a build made.
@@ -233,6 +240,9 @@ func (r *Request) dir() string { return path.Join("/app", path.Clean("/"+r.Sourc
 
 // build builds what its turn has come for.
 func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger) (Result, error) {
+	if r.Dockerfile != "" {
+		return Result{}, slipway.Errorf(slipway.InvalidRequest, "This server cannot build Dockerfiles yet.")
+	}
 	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
 	if err != nil {
 		return Result{}, err

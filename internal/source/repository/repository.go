@@ -14,6 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
@@ -109,6 +110,7 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
 		Commit: rev.Commit, Time: rev.Time, File: file,
 		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
+		Dockerfile: dockerfile(r, file), Target: r.Build.Target, Args: variables(r.Build.Args),
 	}, func(l build.Line) { output(l.String()) })
 	if err != nil {
 		return source.Build{}, err
@@ -130,6 +132,18 @@ func (m *Maker) Built(ctx context.Context, digest string, code slipway.CodeVersi
 	}
 	img.Config.Dir = path.Join("/app", r.Directory)
 	return source.Artifact{Digest: digest, Ref: fmt.Sprintf("%s@%.12s", r.URL, code.Commit), Config: img.Config}, nil
+}
+
+// defaultDockerfile is what is built by `runtime: docker` without a path.
+const defaultDockerfile = "Dockerfile"
+
+// dockerfile returns the path of the Dockerfile that makes the image; "" if a managed
+// runtime does.
+func dockerfile(r source.Repository, file config.File) string {
+	if r.Build.Dockerfile == "" && file.Runtime == config.Docker {
+		return defaultDockerfile
+	}
+	return r.Build.Dockerfile
 }
 
 // remote returns a repository as package git has it, with its credential.
