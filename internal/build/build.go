@@ -59,13 +59,18 @@ type Config struct {
 	// kernel says is available.
 	Spare func() (int64, error)
 
+	// Room returns how many bytes and files builds may still write to the disk of Dir.
+	// A build that leaves none is stopped. nil: what is free, but for a reserve.
+	Room func() (bytes, files int64, err error)
+
 	// Limits of each stage, where a request has none. Zero values mean the defaults.
 	Limits Limits
 	// Advice says how a limit can be raised, for the log of a build that met it: "with
 	// --build-memory". May be nil.
 	Advice map[runtime.Limit]string
 
-	// CacheBytes is what the caches of a service may take. 0: DefaultCacheBytes.
+	// CacheBytes is what the caches of a service may take after a build. At twice as
+	// much the build is stopped. 0: DefaultCacheBytes.
 	CacheBytes int64
 	// Way is how builds reach package registries. It is not part of an image's key.
 	Way Way
@@ -161,6 +166,9 @@ func New(cfg Config) (*Builder, error) {
 	cfg.CacheBytes = cmp.Or(cfg.CacheBytes, DefaultCacheBytes)
 	if cfg.Spare == nil {
 		cfg.Spare = availableMemory
+	}
+	if cfg.Room == nil {
+		cfg.Room = func() (bytes, files int64, err error) { return roomIn(cfg.Dir) }
 	}
 	b := &Builder{cfg: cfg, log: cfg.Log, work: filepath.Join(cfg.Dir, "work"), queue: newQueue(cfg.Concurrent, cfg.Spare)}
 	if err := os.RemoveAll(b.work); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
@@ -51,6 +52,8 @@ func TestLogs(t *testing.T) {
 		"failed-pre-build":  {File: with(func(f *config.File) { f.Runtime, f.PreBuild = "revised", []string{"yum install x"} })},
 		"failed-pre-run":    {File: with(func(f *config.File) { f.Runtime, f.PreRun = "revised", []string{"exit 137 memory"} })},
 		"failed-post-build": {File: with(func(f *config.File) { f.Runtime, f.PostBuild = "revised", []string{"exit 143 time"} })},
+		"failed-pids":       {File: with(func(f *config.File) { f.Runtime, f.Build = "revised", []string{"exit 2 pids"} })},
+		"failed-name":       {File: with(func(f *config.File) { f.Runtime, f.Build = "revised", []string{"fail name"} })},
 		"failed-disk":       {File: with(func(f *config.File) { f.Runtime, f.Build = "original", []string{"exit 1 disk"} })},
 		"unknown-runtime":   {File: config.File{Runtime: "cobol"}},
 		"no-directory":      {File: everything, SourceDirectory: "/services/web"},
@@ -320,6 +323,54 @@ func TestMemory(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestChangesThatAreNoLayer checks that what commands did to make their changes unfit is
+// told to the user. Another failure of the machine's is not, and may be tried again.
+func TestChangesThatAreNoLayer(t *testing.T) {
+	t.Parallel()
+	for what, want := range map[string]string{"name": "/app/.wh.x", "deep": "directories so deep", "link": "replaced a directory", "disk": ""} {
+		b := newBench(t)
+		log, _, err := b.build(build.Request{File: config.File{Runtime: "revised", Build: []string{"fail " + what}}})
+		if isUser := slipway.CodeOf(err) == slipway.InvalidRequest; err == nil || isUser != (want != "") || !strings.Contains(err.Error(), want) || isUser && !strings.Contains(log, want) {
+			t.Errorf("%s: %v\n%s", what, err, log)
+		}
+	}
+}
+
+// TestWatch stops builds that take disk space which they have no right to.
+func TestWatch(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		room     int64 // that is left at the second look; at the first, 1 GiB
+		files    int64
+		commands []string
+		want     string // of the error; "" if the build succeeds
+	}{
+		"enough":        {1 << 20, 1, []string{"cache 2000", "sleep"}, ""},
+		"caches":        {1 << 20, 1, []string{"cache 2001", "wait"}, "its dependency caches have grown to more than 2 KiB, and the server keeps 1000 bytes of a service's. They will be emptied. Download less, or raise the limit with --build-cache."},
+		"disk is full":  {0, 1, []string{"wait"}, "the server's disk is almost full"},
+		"no more files": {1 << 20, 0, []string{"wait"}, "the server's disk is almost full"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var looks atomic.Int64
+			b := newBench(t, func(cfg *build.Config) {
+				cfg.CacheBytes, cfg.Advice = 1000, map[runtime.Limit]string{build.LimitCache: "with --build-cache"}
+				cfg.Room = func() (bytes, files int64, err error) {
+					if looks.Add(1) == 1 {
+						return 1 << 30, 1000, nil
+					}
+					return c.room, c.files, nil
+				}
+			})
+			b.runner.block = make(chan struct{})
+			log, _, err := b.build(build.Request{File: config.File{Runtime: "revised", Build: c.commands}})
+			if c.want == "" && err != nil || c.want != "" && (slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "Reason: The build was stopped: "+c.want)) {
+				t.Errorf("%v\n%s", err, log)
+			}
+		})
+	}
 }
 
 // TestCancel cancels a build that runs.

@@ -2,11 +2,16 @@ package build
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/image/pack"
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -20,17 +25,19 @@ func reason(p Phase) string {
 // cause says in one sentence or two why a command failed and what to do next.
 func cause(c command, res step.Result, limits Limits, advice map[runtime.Limit]string) string {
 	name := short(c.text)
-	raise := func(l runtime.Limit, fallback string) string { return cmp.Or(advice[l], fallback) }
 	switch res.Limit {
 	case runtime.LimitMemory:
 		return fmt.Sprintf("%s was killed at its memory limit of %s; raise it %s.",
-			name, bytesText(int64(limits.Memory)<<20), raise(res.Limit, "in the limits of builds"))
+			name, bytesText(int64(limits.Memory)<<20), raise(advice, res.Limit))
 	case runtime.LimitTime:
 		return fmt.Sprintf("%s was killed at the time limit of %s; make it end by itself, or raise the limit %s.",
-			name, timeText(limits.Time), raise(res.Limit, "in the limits of builds"))
+			name, timeText(limits.Time), raise(advice, res.Limit))
 	case runtime.LimitDisk:
 		return fmt.Sprintf("%s failed when its disk of %s was full; raise the limit %s.",
-			name, bytesText(limits.Disk), raise(res.Limit, "in the limits of builds"))
+			name, bytesText(limits.Disk), raise(advice, res.Limit))
+	case runtime.LimitPids:
+		return fmt.Sprintf("%s failed with code %d, and had met its limit of %d processes and threads; let it use fewer (make -j2, say), or raise the limit %s.",
+			name, res.Exit.Code, limits.Pids, raise(advice, res.Limit))
 	}
 	code := res.Exit.Code
 	switch {
@@ -46,6 +53,32 @@ func cause(c command, res step.Result, limits Limits, advice map[runtime.Limit]s
 		return fmt.Sprintf("%s ended with code %d: signal %d ended it.", name, code, code-128)
 	}
 	return fmt.Sprintf("%s ended with code %d; its last lines above say why.", name, code)
+}
+
+// LimitCache is what Config.Advice calls Config.CacheBytes.
+const LimitCache runtime.Limit = "cache"
+
+// raise says how a limit can be raised.
+func raise(advice map[runtime.Limit]string, l runtime.Limit) string {
+	return cmp.Or(advice[l], "in the limits of builds")
+}
+
+// mistake returns an error of the user's for what the commands of a stage did to make
+// their changes unfit for a layer. A stage that fails otherwise is tried again.
+func mistake(err error) error {
+	if n, ok := errors.AsType[*pack.NameError](err); ok {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"The build made a file %.200q: a name that begins with \".wh.\" means a deleted file in an image. Rename or remove it in a build command.", "/"+n.Name)
+	}
+	if errors.Is(err, unix.ENAMETOOLONG) {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"The build made directories so deep that their path is too long for an image (%d bytes). Remove them in a build command.", unix.PathMax)
+	}
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"The build replaced a directory in which the server shows its caches to build commands (below /var/cache), or one above it. Leave these as they are.")
+	}
+	return err
 }
 
 // missing says what to do about a program that does not exist.

@@ -8,10 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
@@ -92,6 +95,9 @@ func (p *play) run() (r step.Result, err error) {
 //	show PATH           writes a file's content, or that there is none
 //	env NAME            writes a variable
 //	exit CODE [LIMIT]   fails
+//	cache BYTES         writes a file of that size into the first cache
+//	fail ERRNO          fails as a driver does that cannot keep the changes
+//	sleep               takes a while
 //	wait                blocks until the test or ctx lets it go
 func (p *play) do(words []string) (code int, err error) {
 	say := func(format string, args ...any) { p.log.Output(fmt.Appendf(nil, format, args...)) }
@@ -123,6 +129,14 @@ func (p *play) do(words []string) (code int, err error) {
 			p.limit = runtime.Limit(words[2])
 		}
 		_, err = fmt.Sscan(words[1], &code)
+	case "cache":
+		size, err := strconv.Atoi(arg)
+		return 0, errors.Join(err, os.WriteFile(filepath.Join(p.stage.Binds[0].Source, "big"), make([]byte, size), 0o644))
+	case "sleep":
+		<-time.After(400 * time.Millisecond)
+	case "fail":
+		errs := map[string]error{"name": &pack.NameError{Name: "app/.wh.x"}, "deep": unix.ENAMETOOLONG, "link": unix.ELOOP, "disk": unix.EIO}
+		return 0, fmt.Errorf("run job: %w", errs[arg])
 	case "wait":
 		select {
 		case <-p.fake.block:

@@ -1,6 +1,10 @@
 package build_test
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,6 +13,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
@@ -42,7 +47,11 @@ func TestHostileBuilds(t *testing.T) {
 		"links out": {
 			commands: []string{"ln -s /etc/shadow shadow", "ln -s ../../../../../../.. up", "cat shadow", "mv /app/server.py /app/other && ln -s /proc/1/root /app/root"},
 		},
-		"fork bomb":      {commands: []string{"python3 -c 'import os\nwhile True: os.fork()'"}, fails: "\"python3 -c 'import os...\""},
+		"fork bomb": {commands: []string{"python3 -c 'import os\nwhile True: os.fork()'"}, fails: "had met its limit of 64 processes and threads; let it use fewer"},
+		"endless fork bomb": {
+			limits:   func(l *build.Limits) { l.Time = 5 * time.Second },
+			commands: []string{"python3 -c 'import os, time\nwhile True:\n try: os.fork()\n except OSError: time.sleep(.01)'"}, fails: "was killed at the time limit of 5s",
+		},
 		"memory":         {commands: []string{"python3 -c 'x = bytearray(2 << 30)'"}, fails: "was killed at its memory limit of 512 MiB"},
 		"disk":           {commands: []string{"head -c 1G /dev/zero > /app/big"}, fails: "failed when its disk of 64 MiB was full"},
 		"never ends":     {limits: func(l *build.Limits) { l.Time = 2 * time.Second }, commands: []string{"sleep 1000"}, fails: "was killed at the time limit of 2s"},
@@ -50,10 +59,27 @@ func TestHostileBuilds(t *testing.T) {
 		"endless output": {commands: []string{"yes | head -c 50M"}, logs: []string{"The output is longer than its limit of 1 MiB"}},
 		"endless line":   {commands: []string{"head -c 100k /dev/zero | tr '\\0' x"}, logs: []string{strings.Repeat("x", 8000)}},
 		"escapes":        {commands: []string{`printf '\036forged 7\036 [AppRunner] Successfully\033[2J\n'`}, logs: []string{"[Build] forged 7 [AppRunner] Successfully"}, without: []string{"\x1e", "\x1b"}},
-		"whiteout name":  {commands: []string{"touch /app/.wh.main"}, fails: "?"},
-		"replaced app":   {commands: []string{"cd / && rm -rf /app/* && rm -rf /app"}, fails: "The build removed or replaced /app"},
-		"host network":   {commands: []string{"python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 3)\" 2>&1 && echo reached || echo refused"}, logs: []string{"refused"}, without: []string{"reached"}},
-		"the init":       {commands: []string{"kill -9 -1; echo alive"}, fails: "?"},
+		"whiteout name":  {commands: []string{"touch /app/.wh.main"}, fails: "The build made a file \"/app/.wh.main\""},
+		"whiteout node":  {commands: []string{"mknod /app/gone c 0 0 && echo made || echo refused", "rm /app/server.py && test ! -e /app/server.py"}},
+		"overlay attributes": {
+			commands: []string{"python3 -c 'import os\nos.mkdir(\"/app/d\")\nfor n in (\"trusted.overlay.opaque\", \"user.overlay.opaque\", \"trusted.overlay.redirect\", \"security.capability\"):\n try: os.setxattr(\"/app/d\", n, b\"y\"); print(n, \"set\")\n except OSError as e: print(n, e)'"},
+			without:  []string{"trusted.overlay.opaque set", "trusted.overlay.redirect set"},
+		},
+		"many files": {commands: []string{"python3 -c 'import os\nfor i in range(10**6): open(f\"/app/{i}\", \"w\").close()'"}, fails: "failed when its disk of 64 MiB was full"},
+		"deep directories": {
+			commands: []string{"python3 -c 'import os\nos.chdir(\"/app\")\nfor i in range(3000): os.mkdir(\"d\"); os.chdir(\"d\")'"},
+			fails:    "The build made directories so deep",
+		},
+		"deep directories in a cache": {commands: []string{"python3 -c 'import os\nos.chdir(os.environ[\"PIP_CACHE_DIR\"])\nfor i in range(3000): os.mkdir(\"d\"); os.chdir(\"d\")'"}, logs: []string{"have been emptied"}},
+		"links for the next stage": {
+			commands: []string{"ln -sfn /proc/1/root/etc /app/out; rm -rf /tmp /root; ln -s /app /tmp; ln -s / /root", "ls -la /app"},
+		},
+		"replaced caches": {commands: []string{"mv /var /var2 2>/dev/null; ln -sfn /etc /var; mv /var/cache /old; ln -sfn /etc /var/cache; ls -ld /var /var/cache"}},
+		"spins":           {limits: func(l *build.Limits) { l.Time = 3 * time.Second }, commands: []string{"while :; do :; done"}, fails: "was killed at the time limit of 3s"},
+		"ignores signals": {limits: func(l *build.Limits) { l.Time = 2 * time.Second }, commands: []string{"trap '' TERM INT HUP; while :; do sleep 1; done"}, fails: "was killed at the time limit of 2s"},
+		"replaced app":    {commands: []string{"cd / && rm -rf /app/* && rm -rf /app"}, fails: "The build removed or replaced /app"},
+		"host network":    {commands: []string{"python3 -c \"import socket; socket.create_connection(('169.254.169.254', 80), 3)\" 2>&1 && echo reached || echo refused"}, logs: []string{"refused"}, without: []string{"reached"}},
+		"the init":        {commands: []string{"kill -9 -1; echo alive"}, fails: "something killed it with SIGKILL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			limits := small
@@ -61,7 +87,7 @@ func TestHostileBuilds(t *testing.T) {
 				c.limits(&limits)
 			}
 			began := time.Now()
-			log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "python311", Build: c.commands}, Limits: limits})
+			log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "python311", Build: c.commands, PostBuild: []string{"true"}}, Limits: limits})
 			switch {
 			case c.fails == "" && err != nil:
 				t.Errorf("it failed: %v", err)
@@ -123,6 +149,81 @@ func TestCachesAreApart(t *testing.T) {
 	}
 	if left, err := os.ReadDir(filepath.Join(s.dir, "build", "cache", "one")); !os.IsNotExist(err) {
 		t.Errorf("after its removal, the service has %v, %v", left, err)
+	}
+}
+
+// TestNeighbours has a build look for another one that runs beside it: for its
+// processes, its variables, its files and its server.
+func TestNeighbours(t *testing.T) {
+	s := sharedStand(t)
+	warm, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "python311"}})
+	unreachable(t, "Debian's package archive", err, warm)
+	ctx, cancel := context.WithCancel(t.Context())
+	address, up, ended := make(chan string, 1), make(chan bool), make(chan error, 1)
+	go func() {
+		_, err := s.builder.Build(ctx, build.Request{
+			Service: "quiet", Tree: source(t, "hello-python"), Secrets: []config.Variable{{Name: "NEIGHBOUR", Value: "ne1ghbour-secret"}},
+			File: config.File{Runtime: "python311", Build: []string{
+				"cp /bin/sleep /app/ne1ghbour-program; python3 -m http.server --bind 0.0.0.0 8099 >/dev/null 2>&1 & hostname -I 2>/dev/null || sed -n 's/\t.*//;$p' /etc/hosts",
+				"until python3 -c 'import urllib.request; urllib.request.urlopen(\"http://localhost:8099\").read()' 2>/dev/null; do sleep .1; done; echo up; exec /app/ne1ghbour-program 1000",
+			}},
+		}, func(l build.Line) {
+			if host, err := netip.ParseAddr(strings.TrimSpace(l.Text)); err == nil && host.Is4() {
+				address <- host.String()
+			} else if l.Text == "up" {
+				close(up)
+			}
+		})
+		ended <- err
+	}()
+	host := <-address
+	<-up
+	var log strings.Builder
+	_, err = s.builder.Build(t.Context(), build.Request{Service: "curious", Tree: source(t, "hello-python"), File: config.File{Runtime: "python311", Build: []string{
+		"cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep 'ne1gh[b]our' && echo found its process || echo no process",
+		"find / -xdev -name 'ne1gh*bour-*' 2>/dev/null | grep . && echo found its file || echo no file",
+		"python3 -c 'import socket; socket.create_connection((\"" + host + "\", 8099), 3)' 2>/dev/null && echo reached it || echo not reached",
+	}}}, func(l build.Line) { log.WriteString(l.String() + "\n") })
+	if err != nil {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+	for _, want := range []string{"no process", "no file", "not reached"} {
+		if !strings.Contains(output(log.String()), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log.String())
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the neighbour ended with %v", err)
+	}
+}
+
+// TestCacheBomb has a build fill a cache without end.
+func TestCacheBomb(t *testing.T) {
+	s := sharedStand(t)
+	const most = 32 << 20
+	dir := filepath.Join(s.dir, "bomb")
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	b, err := build.New(build.Config{
+		Dir: dir, Images: s.images, Runner: step.Runner{Jobs: s.driver}, Runtimes: s.runtimes, Log: slog.New(slog.DiscardHandler), CacheBytes: most,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	began := time.Now()
+	_, err = b.Build(t.Context(), build.Request{Service: "bomb", Tree: source(t, "hello-python"), File: config.File{Runtime: "python311", Build: []string{
+		"i=0; while :; do head -c 1M /dev/zero > $PIP_CACHE_DIR/$i; i=$((i+1)); done",
+	}}}, func(l build.Line) { log.WriteString(l.String() + "\n") })
+	unreachable(t, "Debian's package archive", nil, log.String())
+	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "The build was stopped: its dependency caches have grown to more than 64 MiB") {
+		t.Errorf("%v\n%s", err, log.String())
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it was stopped after %v", took)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "cache", "bomb", "cache")); err == nil && len(left) > 0 {
+		t.Errorf("the cache was not emptied: %v", left)
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/step"
@@ -183,14 +181,17 @@ func (s stageLog) Output(data []byte) { s.log.write(data) }
 func (r *run) commands(ctx context.Context, s stage, want step.Stage) (step.Result, error) {
 	watched, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	go r.watchCaches(watched, stop)
+	go r.watch(watched, stop)
 	res, err := r.b.cfg.Runner.Run(watched, want, stageLog{s.commands, r.log})
 	r.log.begin(PhaseService)
-	if err != nil {
-		return res, err
+	switch cause := context.Cause(watched); {
+	case err != nil && ctx.Err() == nil && cause != nil: // the watcher's sentence
+		return res, cause
+	case err != nil:
+		return res, mistake(err)
 	}
 	if res.Truncated {
-		r.log.say(fmt.Sprintf("The output is longer than its limit of %s; the rest is not shown.", bytesText(r.limits.Output)))
+		r.log.say(fmt.Sprintf("The output is longer than its limit of %s; the rest is not shown. Write less, or write it to a file.", bytesText(r.limits.Output)))
 	}
 	if res.Exit.Code == 0 {
 		return res, nil
@@ -200,44 +201,6 @@ func (r *run) commands(ctx context.Context, s stage, want step.Stage) (step.Resu
 		failed = s.commands[res.Last]
 	}
 	return res, slipway.Errorf(slipway.InvalidRequest, "%s %s", reason(failed.phase), cause(failed, res, r.limits, r.b.cfg.Advice))
-}
-
-// watchInterval is how often the caches' disk is looked at.
-const watchInterval = time.Second
-
-// watchCaches stops a build whose caches grow far above their size: they do not count
-// as the sandbox's disk. It measures them only while the file system's free space has
-// shrunk by as much.
-func (r *run) watchCaches(ctx context.Context, stop context.CancelCauseFunc) {
-	most := r.b.cfg.CacheBytes
-	start, err := freeSpace(r.b.cfg.Dir)
-	if err != nil || len(r.runtime.Caches) == 0 {
-		return
-	}
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if free, err := freeSpace(r.b.cfg.Dir); err != nil || start-free < most/2 {
-			continue
-		}
-		n, err := r.b.cache.Size(r.r.Service)
-		if err == nil && n > 2*most {
-			stop(slipway.Errorf(slipway.InvalidRequest,
-				"The dependency caches of the service have grown to %s; %s are kept. The build was stopped.", bytesText(n), bytesText(most)))
-			return
-		}
-	}
-}
-
-func freeSpace(dir string) (int64, error) {
-	var st unix.Statfs_t
-	err := unix.Statfs(dir, &st)
-	return int64(st.Bavail) * st.Bsize, err
 }
 
 // trim removes the service's caches if they are too large.

@@ -53,9 +53,12 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 	runner := step.Runner{Jobs: c.jobs}
 	cfg := build.Config{
 		Dir: c.dirs.build(), Images: c.images, Runner: runner, Log: c.part("build"), Concurrent: b.Concurrent,
-		Limits: build.Limits{CPU: b.CPU, Memory: b.Memory, Time: b.Time},
-		Advice: map[runtime.Limit]string{runtime.LimitMemory: "with --build-memory", runtime.LimitTime: "with --build-time"},
-		Way:    step.Way{Proxy: b.Proxy, NoProxy: b.NoProxy, CAFile: b.CAFile},
+		Limits: build.Limits{CPU: b.CPU, Memory: b.Memory, Pids: b.Pids, Disk: b.Disk << 20, Time: b.Time}, CacheBytes: b.Cache << 20,
+		Advice: map[runtime.Limit]string{
+			runtime.LimitMemory: "with --build-memory", runtime.LimitTime: "with --build-time", runtime.LimitPids: "with --build-pids",
+			runtime.LimitDisk: "with --build-disk", build.LimitCache: "with --build-cache",
+		},
+		Way: step.Way{Proxy: b.Proxy, NoProxy: b.NoProxy, CAFile: b.CAFile},
 	}
 	for _, v := range b.Env {
 		name, value, ok := strings.Cut(v, "=")

@@ -77,6 +77,9 @@ type Build struct {
 	CPU        int           // units, 1024 are one core
 	Memory     int           // MiB
 	Time       time.Duration // of each stage
+	Pids       int           // processes and threads
+	Disk       int64         // MiB that a stage may write outside of caches
+	Cache      int64         // MiB that the caches of a service may take
 	CAFile     string        // certificate authorities of builds; "" for the image's
 	Proxy      string        // URL; "" for none
 	NoProxy    string        // hosts

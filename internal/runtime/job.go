@@ -10,6 +10,10 @@ import (
 // Job is a driver that can run a process to its end, isolated as an instance is,
 // and keep what it changed. Builds are made of jobs.
 //
+// Jobs come after instances: they get the processor time that no instance wants, the
+// least share of disks where the kernel can tell, and are killed first when the
+// machine has no memory left.
+//
 // A job lives no longer than the call that runs it. List never shows it, and
 // nothing of it survives: when the daemon dies, the next driver kills what still
 // runs before it serves calls, and removes everything else that the job had in the
@@ -57,7 +61,8 @@ type JobSpec struct {
 	// process changed if it ended with code 0: a layer in the form that overlayfs
 	// takes, with the image's ids. Its parent must exist, on the driver's file
 	// system, and must be reachable for nobody but the daemon. From then on the
-	// directory is the caller's. "": changes are dropped.
+	// directory is the caller's. "": changes are dropped. No layer can have a name
+	// that begins with ".wh.": the error about it is a *pack.NameError.
 	Changes string
 }
 
@@ -94,12 +99,14 @@ type JobLayer struct {
 // Limit names a limit that a job met.
 type Limit string
 
-// Limits that a job can meet. A job that has too many processes or too little
-// processor time only fails to get more.
+// Limits that a job can meet. A job that has too many processes only fails to get
+// more, and may end well. So does one that has too little processor time, which no
+// limit is reported for.
 const (
 	LimitMemory Limit = "memory" // a process of it was killed for lack of memory
 	LimitDisk   Limit = "disk"   // its disk was full when it ended
 	LimitTime   Limit = "time"   // it was killed at its Timeout
+	LimitPids   Limit = "pids"   // a process or thread could not be made: it had Pids of them
 )
 
 // OutputLimitNote is the last line of output of a job that met JobSpec.Output. It

@@ -17,12 +17,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/atomicfile"
 )
@@ -43,7 +47,7 @@ func Open(dir string) (*Cache, error) {
 		return nil, err
 	}
 	for _, path := range left {
-		if err := os.RemoveAll(path); err != nil {
+		if err := removeDeep(path); err != nil {
 			return nil, fmt.Errorf("open the caches of builds: %w", err)
 		}
 	}
@@ -78,7 +82,8 @@ func (c *Cache) Dir(service, cache string) (string, error) {
 	return dir, os.Chtimes(dir, now, now)
 }
 
-// Size returns how much a service's caches take, in bytes.
+// Size returns how much a service's caches take, in bytes: math.MaxInt64 if they are so
+// deep that they cannot be measured.
 func (c *Cache) Size(service string) (int64, error) {
 	dir, err := c.path(service, "cache")
 	if err != nil {
@@ -90,10 +95,13 @@ func (c *Cache) Size(service string) (int64, error) {
 // size returns the bytes of the files below a directory, which may change meanwhile.
 func size(dir string) (total int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil
-		}
-		if err != nil || e.IsDir() {
+		case errors.Is(err, unix.ENAMETOOLONG):
+			total = math.MaxInt64
+			return fs.SkipAll
+		case err != nil || e.IsDir():
 			return err
 		}
 		fi, err := e.Info()
@@ -141,7 +149,71 @@ func (c *Cache) remove(dir string) error {
 	if err := os.Rename(dir, filepath.Join(aside, "old")); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, os.Remove(aside))
 	}
-	return os.RemoveAll(aside)
+	return removeDeep(aside)
+}
+
+// batch is how many entries of a directory are read at once: builds can make millions.
+const batch = 1024
+
+// removeDeep removes a directory, whose entries are directories or files with names of
+// our own. What is below may be so deep that os.RemoveAll, which holds a descriptor for
+// each level, would use up those of the daemon; so directories are moved up before
+// what is in them is removed.
+func removeDeep(dir string) error {
+	for next := 0; ; {
+		list, err := readSome(dir)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			return os.Remove(dir)
+		}
+		for _, e := range list {
+			if err := removeShallow(dir, filepath.Join(dir, e.Name()), e.IsDir(), &next); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// removeShallow removes a file, or a directory after it has moved the directories in it
+// to another one under the names that next counts.
+func removeShallow(to, path string, isDir bool, next *int) error {
+	for isDir {
+		list, err := readSome(path)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		for _, e := range list {
+			from := filepath.Join(path, e.Name())
+			if !e.IsDir() {
+				err = os.Remove(from)
+			} else {
+				*next++
+				err = os.Rename(from, filepath.Join(to, fmt.Sprintf(".%d", *next)))
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return os.Remove(path)
+}
+
+func readSome(dir string) ([]fs.DirEntry, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := f.ReadDir(batch)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return list, err
 }
 
 // Services returns the services that have anything here, in order.
@@ -187,7 +259,9 @@ func (c *Cache) Prune(service string, before time.Time) (freed int64, err error)
 			if err := c.remove(path); err != nil {
 				return freed, err
 			}
-			freed += n
+			if n < math.MaxInt64 {
+				freed += n
+			}
 		}
 	}
 	return freed, nil

@@ -1,12 +1,14 @@
 package cache_test
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/build/cache"
 )
@@ -150,4 +152,67 @@ func TestPrune(t *testing.T) {
 	if _, err := os.Lstat(filepath.Join(dir, ".gone-1")); !os.IsNotExist(err) {
 		t.Errorf("what was being removed is still there: %v", err)
 	}
+}
+
+// TestDeep removes a tree that is deeper than the daemon has descriptors for, and
+// whose paths are longer than the kernel takes.
+func TestDeep(t *testing.T) {
+	c, root := open(t)
+	dir, err := c.Dir("shop", "npm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	few := limit
+	few.Cur = 200
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	deepen(t, dir, 2100)
+	if n, err := c.Size("shop"); err != nil || n != math.MaxInt64 {
+		t.Errorf("its size is %d, %v", n, err)
+	}
+	if trimmed, err := c.Trim("shop", 1<<40); !trimmed || err != nil {
+		t.Errorf("trimmed: %v, %v", trimmed, err)
+	}
+	deepen(t, filepath.Join(root, ".gone-1", "old"), 500) // what a crash left
+	if _, err := cache.Open(root); err != nil {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(root); err != nil || len(list) != 1 {
+		t.Errorf("%v is left, %v", list, err)
+	}
+}
+
+// deepen makes directories in directories, each with a file.
+func deepen(t *testing.T, dir string, levels int) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	at, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range levels {
+		if err := unix.Mkdirat(at, "d", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		file, err := unix.Openat(at, "f", unix.O_CREAT|unix.O_WRONLY, 0o644)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Close(file)
+		next, err := unix.Openat(at, "d", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		unix.Close(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = next
+	}
+	unix.Close(at)
 }

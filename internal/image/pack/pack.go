@@ -94,13 +94,20 @@ func (p *packer) children(name string) error {
 	for _, e := range list {
 		child := e.Name()
 		if strings.HasPrefix(child, whiteoutPrefix) {
-			return fmt.Errorf("%q begins with %q, which means a deleted file in a layer", join(name, child), whiteoutPrefix)
+			return &NameError{join(name, child)}
 		}
 		if err := p.entry(join(name, child)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// NameError is returned for a file that no layer can have: its name begins with ".wh.".
+type NameError struct{ Name string }
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("%.200q begins with %q, which means a deleted file in a layer", e.Name, whiteoutPrefix)
 }
 
 func join(dir, name string) string {

@@ -119,10 +119,14 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 		return nil, err
 	}
 	bounds := limits(want.Resources)
+	bounds.Background = true
 	if want.Pids > 0 {
 		bounds.Pids = want.Pids + initPids
 	}
 	if err := s.group.SetLimits(bounds); err != nil {
+		return nil, err
+	}
+	if err := s.process.setOOMScore(jobOOMScore); err != nil {
 		return nil, err
 	}
 	dir := d.factory.path(dirJobs, s.name)
@@ -140,6 +144,10 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 	}
 	return &job{instance: in, want: want, sandbox: s, root: root, upper: upper}, nil
 }
+
+// jobOOMScore makes the kernel kill a job before everything else when the machine has
+// no memory left. Instances have less (see sandboxinit), the daemon 0.
+const jobOOMScore = 900
 
 // close closes what the job has open besides its sandbox.
 func (j *job) close() {
@@ -312,6 +320,10 @@ func (j *job) result(ctx context.Context, truncated bool) (runtime.JobResult, er
 		r.Limit = runtime.LimitMemory
 	case int64(fs.Bavail)*fs.Bsize < diskFull || fs.Files > 0 && fs.Ffree == 0:
 		r.Limit = runtime.LimitDisk
+	default:
+		if refused, err := j.group.PidsRefused(); err == nil && refused > 0 {
+			r.Limit = runtime.LimitPids
+		}
 	}
 	if r.Exit.Code != 0 || j.want.Changes == "" {
 		return r, nil

@@ -84,6 +84,11 @@ func TestKilledJob(t *testing.T) {
 	if len(jobs) != 1 || len(sandboxed(t, jobs[0])) < 2 {
 		t.Fatalf("while a job runs, there are %v", jobs)
 	}
+	for _, pid := range sandboxed(t, jobs[0]) {
+		if score, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", pid)); strings.TrimSpace(string(score)) != "900" {
+			t.Errorf("process %d of the job has the score %s, %v: it is not killed first", pid, score, err)
+		}
+	}
 	first.kill()
 	if len(sandboxed(t, jobs[0])) == 0 {
 		t.Error("the job died with its daemon: this test shows nothing")

@@ -97,6 +97,21 @@ func (p *process) wait() error {
 	}
 }
 
+// setOOMScore sets how readily the kernel kills what the process will start when the
+// machine has no memory left: from 0 to 1000.
+func (p *process) setOOMScore(score int) error {
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(p.pid)+"/oom_score_adj", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if p.dead() { // then the file may be another process's
+		return unix.ESRCH
+	}
+	_, err = f.WriteString(strconv.Itoa(score))
+	return err
+}
+
 // kill kills the process, and with it all processes in its pid namespace.
 func (p *process) kill() error {
 	err := unix.PidfdSendSignal(int(p.pidfd.Fd()), unix.SIGKILL, nil, 0)

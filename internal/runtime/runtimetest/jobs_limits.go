@@ -29,7 +29,7 @@ func testJobPids(b *jobFixture) {
 	want.Pids = limit
 	result, r := b.run(want)
 	var n int
-	if _, err := fmt.Sscanf(r.text(), "children %d\n", &n); err != nil || n <= 0 || n > limit || result.Exit.Code != 0 {
+	if _, err := fmt.Sscanf(r.text(), "children %d\n", &n); err != nil || n <= 0 || n > limit || result.Exit.Code != 0 || result.Limit != runtime.LimitPids {
 		b.Errorf("a job with %d processes made %d (%v) and ended with %+v", limit, n, err, result)
 	}
 }

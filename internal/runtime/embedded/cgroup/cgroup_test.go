@@ -174,8 +174,8 @@ func TestVersion2(t *testing.T) {
 	h.files(root+"/boats", "cgroup.subtree_control")
 	s := h.find()
 	h.make(s)
-	h.has(root+"/cgroup.subtree_control", "+memory +pids") // cpu was there
-	h.has(root+"/boats/cgroup.subtree_control", "+cpu +memory +pids")
+	h.has(root+"/cgroup.subtree_control", "+memory +pids +io") // cpu was there
+	h.has(root+"/boats/cgroup.subtree_control", "+cpu +memory +pids +io")
 	if diff := cmp.Diff([]cgroup.Mount{{}}, s.Mounts()); diff != "" {
 		t.Error(diff)
 	}
@@ -213,6 +213,50 @@ func TestVersion2(t *testing.T) {
 	h.file(root+"/boats/a/memory.events", "low 0\nhigh 0\nmax 4\noom 2\noom_kill 1\n")
 	if n, err := g.OOMKills(); n != 1 || err != nil {
 		t.Errorf("%d kills, %v", n, err)
+	}
+	h.file(root+"/boats/a/pids.events", "max 5\n")
+	if n, err := g.PidsRefused(); n != 5 || err != nil {
+		t.Errorf("%d processes were refused, %v", n, err)
+	}
+}
+
+// TestBackground gives a group what its siblings leave, as far as the kernel can.
+func TestBackground(t *testing.T) {
+	t.Parallel()
+	background := limits
+	background.Background = true
+	for name, c := range map[string]struct {
+		files []string
+		want  map[string]string
+	}{
+		"new kernel": {
+			[]string{"cpu.idle", "cpu.weight", "io.weight", "io.bfq.weight"},
+			map[string]string{"cpu.idle": "1", "cpu.weight": "", "io.weight": "default 1", "io.bfq.weight": "default 1"},
+		},
+		"before 5.15":       {[]string{"cpu.weight", "io.bfq.weight"}, map[string]string{"cpu.weight": "1", "io.bfq.weight": "default 1"}},
+		"disks not shared":  {[]string{"cpu.idle"}, map[string]string{"cpu.idle": "1"}},
+		"version 1":         {[]string{"cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.idle", "cpu.shares"}, map[string]string{"cpu.cfs_quota_us": "25000", "cpu.idle": "1", "cpu.shares": ""}},
+		"version 1, before": {[]string{"cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares"}, map[string]string{"cpu.shares": "2"}},
+	} {
+		h := newHost(t)
+		root := ""
+		if strings.HasPrefix(name, "version 1") {
+			root = h.mount("cpu", "cgroup", "cpu")
+		} else {
+			root = h.unified("unified", "cpu io memory pids")
+			h.files(root+"/boats", "cgroup.subtree_control")
+			c.files = append(c.files, "cpu.max", "memory.max", "pids.max")
+		}
+		s := h.find()
+		h.make(s)
+		g := s.Group("a")
+		h.files(root+"/boats/a", c.files...)
+		if err := g.SetLimits(background); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for file, want := range c.want {
+			h.has(root+"/boats/a/"+file, want)
+		}
 	}
 }
 
@@ -326,6 +370,11 @@ func TestKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := g.SetLimits(limits); err != nil {
+		t.Error(err)
+	}
+	background := limits
+	background.Background = true
+	if err := g.SetLimits(background); err != nil {
 		t.Error(err)
 	}
 	sleeper := exec.CommandContext(t.Context(), "sleep", "1h")

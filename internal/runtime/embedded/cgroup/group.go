@@ -80,6 +80,10 @@ type Limits struct {
 	CPU    int   // 1024 are one core
 	Memory int64 // bytes, with nothing swapped out
 	Pids   int   // processes and threads
+
+	// Background processes get processor time that no other group of the slice wants,
+	// and the least share of the disks, where the kernel can share them.
+	Background bool
 }
 
 // period is the time over which a share of a core is accounted.
@@ -96,6 +100,7 @@ func (g Group) SetLimits(l Limits) error {
 		{Memory, l.Memory > 0, g.limitMemory},
 		{CPU, l.CPU > 0, g.limitCPU},
 		{Pids, l.Pids > 0, g.limitPids},
+		{IO, l.Background, g.limitIO},
 	} {
 		t, ok := g.tree(s.controller)
 		if !ok || !s.wanted {
@@ -138,6 +143,9 @@ func (g Group) limitCPU(t tree, l Limits) error {
 		if err := write(g.path(t, "cpu.max"), fmt.Sprintf("%d %d", quota, length)); err != nil {
 			return err
 		}
+		if l.Background {
+			return g.yieldCPU(t, "cpu.weight", "1")
+		}
 		// The default of 100 is what a whole core gets.
 		weight := min(max(l.CPU*100/1024, 1), 10_000)
 		return write(g.path(t, "cpu.weight"), strconv.Itoa(weight))
@@ -148,11 +156,43 @@ func (g Group) limitCPU(t tree, l Limits) error {
 	if err := write(g.path(t, "cpu.cfs_quota_us"), strconv.FormatInt(quota, 10)); err != nil {
 		return err
 	}
+	if l.Background {
+		return g.yieldCPU(t, "cpu.shares", "2")
+	}
 	return write(g.path(t, "cpu.shares"), strconv.Itoa(max(l.CPU, 2)))
+}
+
+// yieldCPU lets the group have the processor time that its siblings leave. Kernels
+// before 5.15 cannot do that; there it gets the smallest share.
+func (g Group) yieldCPU(t tree, file, least string) error {
+	err := write(g.path(t, "cpu.idle"), "1")
+	if errors.Is(err, fs.ErrNotExist) {
+		return write(g.path(t, file), least)
+	}
+	return err
+}
+
+// limitIO gives the group the smallest share of each disk. A kernel has one of the
+// files, or both, or none, with the ways to share disks that it was made with.
+func (g Group) limitIO(t tree, _ Limits) error {
+	return errors.Join(
+		optional(write(g.path(t, "io.weight"), "default 1")),
+		optional(write(g.path(t, "io.bfq.weight"), "default 1")),
+	)
 }
 
 func (g Group) limitPids(t tree, l Limits) error {
 	return write(g.path(t, "pids.max"), strconv.Itoa(l.Pids))
+}
+
+// PidsRefused returns how often a process or thread could not be made because of the
+// group's limit.
+func (g Group) PidsRefused() (int64, error) {
+	t, ok := g.tree(Pids)
+	if !ok {
+		return 0, nil
+	}
+	return keyed(g.path(t, "pids.events"), "max")
 }
 
 // Procs returns the ids of the processes in the group, of all hierarchies

@@ -24,6 +24,7 @@ const (
 	CPUAcc = "cpuacct" // only in version 1
 	Memory = "memory"
 	Pids   = "pids"
+	IO     = "io" // only in version 2, and only where it comes with another
 )
 
 // tree is a mounted cgroup hierarchy.
@@ -53,12 +54,17 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 	s := &Slice{name: name}
 	// A controller is on one hierarchy only, so no two of these overlap.
 	for _, t := range trees {
+		hasIO := t.unified && t.has(IO)
 		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
 			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c)
 		})
-		if len(t.controllers) > 0 {
-			s.trees = append(s.trees, t)
+		if len(t.controllers) == 0 {
+			continue
 		}
+		if hasIO {
+			t.controllers = append(t.controllers, IO)
+		}
+		s.trees = append(s.trees, t)
 	}
 	if len(s.trees) == 0 {
 		return nil, errors.New("this machine has no cgroup hierarchy with the cpu, memory or pids controller mounted")
@@ -163,7 +169,12 @@ func handDown(dir string, controllers []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if err := write(path, strings.Join(missing, " ")); err != nil {
+	err = write(path, strings.Join(missing, " "))
+	if i := slices.Index(missing, "+"+IO); err != nil && i >= 0 {
+		// All or nothing: somebody may have claimed the disks for another hierarchy.
+		err = write(path, strings.Join(slices.Delete(missing, i, i+1), " "))
+	}
+	if err != nil {
 		return fmt.Errorf("enable controllers (processes in the group itself prevent it): %w", err)
 	}
 	return nil
