@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"io/fs"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -50,6 +51,10 @@ type JobSpec struct {
 
 	Binds []Bind
 
+	// Offline leaves the job no network but its own loopback device, whatever Networks
+	// says.
+	Offline bool
+
 	slipway.Workload
 
 	Pids    int           // most processes and threads; 0: the driver's default
@@ -66,14 +71,37 @@ type JobSpec struct {
 	Changes string
 }
 
-// Bind shows a directory or a file of the host to a job. The ids of the files are
-// those of the image: what belongs to root on the host belongs to root in the job,
-// and the other way round. Device files and setuid bits in it have no effect. What
-// is written there does not count as Disk and is no change.
+// Bind shows files to a job: a directory or a file of the host, a root file system, or
+// a new file system in memory. Device files and setuid bits in it have no effect. What
+// is written there is no change of the job.
 type Bind struct {
-	Source string // absolute, of the host
 	Target string // absolute, in the job; made if it is missing, and then no change; no part may be a symbolic link
 	Write  bool   // false: read-only
+
+	// Source is an absolute path of the host, "" if Layers or Memory is set. The ids of
+	// the files are those of the image: what belongs to root on the host belongs to
+	// root in the job, and the other way round. What is written does not count as Disk.
+	Source string
+
+	// Layers are absolute paths of directories, top first, as in JobSpec: together they
+	// are a root file system, of which Path is shown. With Write, what is written is
+	// dropped with the job, and counts as Disk.
+	Layers []string
+	// Path is a directory or a file of the root file system of Layers; links in it lead
+	// nowhere else. "" is all of it.
+	Path string
+
+	// Memory is shown if it is set. What is in it counts as memory of the job.
+	Memory *Memory
+}
+
+// Memory is a new file system in memory: an empty directory, or one file.
+type Memory struct {
+	Size     int64       // most bytes of a directory; 0: what memory the job has
+	File     bool        // a file with Data
+	Data     []byte      // at most 1 MiB
+	Mode     fs.FileMode // permissions and fs.ModeSticky; of a directory, 0 is as in /tmp
+	UID, GID int         // of the image
 }
 
 // JobResult is how a job ended.

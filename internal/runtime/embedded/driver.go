@@ -39,6 +39,8 @@ type Egress interface {
 	// Confine lets a sandbox, in which nothing runs yet, reach only the networks
 	// of these names. It fails for names that it does not know.
 	Confine(ctx context.Context, sandbox string, networks []string) (egress.Link, error)
+	// Cut sets the sandbox's end of its link down. The sandbox may not set it up again.
+	Cut(ctx context.Context, sandbox string, netns *os.File) error
 
 	// Detach undoes Attach. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error

@@ -50,7 +50,13 @@ func validateJob(want runtime.JobSpec) error {
 	}
 	paths := want.Layers
 	for _, b := range want.Binds {
-		paths = append(paths[:len(paths):len(paths)], b.Source, b.Target)
+		if err := validateBind(b); err != nil {
+			return fmt.Errorf("job %s: %w", want.ID, err)
+		}
+		paths = append(append(paths[:len(paths):len(paths)], b.Target), b.Layers...)
+		if b.Source != "" {
+			paths = append(paths, b.Source)
+		}
 	}
 	if want.Changes != "" {
 		paths = append(paths[:len(paths):len(paths)], want.Changes)
@@ -60,10 +66,30 @@ func validateJob(want runtime.JobSpec) error {
 			return fmt.Errorf("job %s: path %q is not absolute and clean", want.ID, p)
 		}
 	}
-	for _, b := range want.Binds {
-		if b.Target == "/" {
-			return fmt.Errorf("job %s: nothing can be bound over /", want.ID)
+	return nil
+}
+
+// maxMemoryFile bounds a file in memory, in bytes.
+const maxMemoryFile = 1 << 20
+
+// validateBind refuses binds that are a mistake of the caller.
+func validateBind(b runtime.Bind) error {
+	sources := 0
+	for _, given := range []bool{b.Source != "", len(b.Layers) > 0, b.Memory != nil} {
+		if given {
+			sources++
 		}
+	}
+	switch {
+	case b.Target == "/":
+		return errors.New("nothing can be bound over /")
+	case sources != 1:
+		return fmt.Errorf("what is bound to %s has %d sources", b.Target, sources)
+	case b.Path != "" && len(b.Layers) == 0:
+		return fmt.Errorf("what is bound to %s has a path and no layers", b.Target)
+	case b.Memory != nil && (len(b.Memory.Data) > maxMemoryFile || b.Memory.Size < 0 ||
+		b.Memory.UID < 0 || b.Memory.UID >= idsPerSandbox || b.Memory.GID < 0 || b.Memory.GID >= idsPerSandbox):
+		return fmt.Errorf("what is bound to %s is too large, or belongs to nobody of the job", b.Target)
 	}
 	return nil
 }
@@ -117,6 +143,11 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 	}
 	if err := s.confine(ctx, want.Networks); err != nil {
 		return nil, err
+	}
+	if want.Offline {
+		if err := s.cut(ctx); err != nil {
+			return nil, err
+		}
 	}
 	bounds := limits(want.Resources)
 	bounds.Background = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -40,67 +41,261 @@ func (d *Driver) jobRoot(ctx context.Context, want runtime.JobSpec) (*jobRoot, e
 	return r, nil
 }
 
-// tree is a detached mount and where it goes.
-type tree struct {
-	*os.File
-	target string
-	dir    bool // a directory, not a file
-}
-
 // assembleJob returns a job's root file system with its binds as a detached mount.
 func (s *sandbox) assembleJob(root *jobRoot, binds []runtime.Bind) (*os.File, error) {
-	var over, bound []tree
-	defer func() {
-		for _, t := range append(over, bound...) {
-			t.Close()
+	a := &assembly{stagingMount: s.staging, owner: s.factory.firstID(slotOf(s.name))}
+	defer a.close()
+	over, err := a.mapLayers(root.over, s.userns)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range binds {
+		p := part{Bind: b}
+		switch {
+		case b.Source != "":
+			p.file, p.dir, err = a.mapSource(b, s.userns)
+		case len(b.Layers) > 0:
+			p.layers, err = a.mapLayers(b.Layers, s.userns)
 		}
-	}()
-	for _, dir := range root.over {
-		f, err := mappedTree(dir, s.userns, false)
+		if err != nil {
+			return nil, fmt.Errorf("bind %s: %w", b.Target, err)
+		}
+		a.parts = append(a.parts, p)
+	}
+	return a.assemble(over, root.layers)
+}
+
+// assembly is a root file system being assembled for a job.
+type assembly struct {
+	*stagingMount
+	owner int // the host's id of the sandbox's root
+	parts []part
+	open  []*os.File // closed at the end
+	dirs  int        // made so far, for their names
+}
+
+// part is a bind, and what it needs.
+type part struct {
+	runtime.Bind
+	file   *os.File   // the detached mount of a source
+	dir    bool       // the source is a directory, not a file
+	layers []*os.File // detached mounts, top first
+}
+
+func (a *assembly) close() {
+	for _, f := range a.open {
+		f.Close()
+	}
+}
+
+// mapLayers returns directories as detached mounts with the sandbox's ids.
+func (a *assembly) mapLayers(dirs []string, userns *os.File) (files []*os.File, err error) {
+	for _, dir := range dirs {
+		f, err := mappedTree(dir, userns, false)
 		if err != nil {
 			return nil, fmt.Errorf("layer %s: %w", dir, err)
 		}
-		over = append(over, tree{File: f})
+		files, a.open = append(files, f), append(a.open, f)
 	}
-	for _, b := range binds {
-		st, err := os.Stat(b.Source)
-		if err != nil {
-			return nil, fmt.Errorf("bind: %w", err)
-		}
-		f, err := mappedTree(b.Source, s.userns, b.Write)
-		if err != nil {
-			return nil, fmt.Errorf("bind: %w", err)
-		}
-		bound = append(bound, tree{File: f, target: b.Target, dir: st.IsDir()})
-	}
-	return s.staging.assembleJob(over, root.layers, bound, s.factory.firstID(slotOf(s.name)))
+	return files, nil
 }
 
-// assembleJob is assemble with more layers over those of the image, and with
-// mounts in it. owner is the host's id of the sandbox's root.
-func (s *stagingMount) assembleJob(over []tree, layers []string, bound []tree, owner int) (root *os.File, err error) {
-	err = s.mounts.do(func() error {
-		var lowers []string
-		for i, t := range over {
-			dir := "over" + strconv.Itoa(i)
-			if err := unix.Mkdir(s.name+"/"+dir, 0o700); err != nil {
-				return err
-			}
-			if err := unix.MoveMount(int(t.Fd()), "", unix.AT_FDCWD, s.name+"/"+dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-				return fmt.Errorf("mount a layer: %w", err)
-			}
-			lowers = append(lowers, dir)
+func (a *assembly) mapSource(b runtime.Bind, userns *os.File) (f *os.File, dir bool, err error) {
+	st, err := os.Stat(b.Source)
+	if err != nil {
+		return nil, false, err
+	}
+	if f, err = mappedTree(b.Source, userns, b.Write); err != nil {
+		return nil, false, err
+	}
+	a.open = append(a.open, f)
+	return f, st.IsDir(), nil
+}
+
+// assemble is stagingMount.assemble with more layers over those of the image, and with
+// mounts in it.
+func (a *assembly) assemble(over []*os.File, layers []string) (root *os.File, err error) {
+	err = a.mounts.do(func() error {
+		lowers, err := a.mountLayers(over)
+		if err != nil {
+			return err
 		}
 		for _, l := range layers {
 			lowers = append(lowers, filepath.Join("layers", l))
 		}
-		root, err = s.overlay(lowers, func(root int) error { return bindAll(root, bound, owner) })
+		for i := range a.parts {
+			if err := a.prepare(&a.parts[i]); err != nil {
+				return fmt.Errorf("bind %s: %w", a.parts[i].Target, err)
+			}
+		}
+		root, err = a.overlay(lowers, a.bindAll)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("assemble the root file system of sandbox %s: %w", s.name, err)
+		return nil, fmt.Errorf("assemble the root file system of sandbox %s: %w", a.name, err)
 	}
 	return root, nil
+}
+
+// mountLayers mounts layers in the staging mount and returns their names there.
+func (a *assembly) mountLayers(layers []*os.File) (names []string, err error) {
+	for _, f := range layers {
+		name, err := a.mkdir("layer")
+		if err != nil {
+			return nil, err
+		}
+		if err := unix.MoveMount(int(f.Fd()), "", unix.AT_FDCWD, a.name+"/"+name, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return nil, fmt.Errorf("mount a layer: %w", err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// mkdir makes a directory of a new name in the staging mount.
+func (a *assembly) mkdir(kind string) (string, error) {
+	name := kind + strconv.Itoa(a.dirs)
+	a.dirs++
+	return name, unix.Mkdir(a.name+"/"+name, 0o700)
+}
+
+// prepare makes what a part binds, as a detached mount, unless it has that already.
+func (a *assembly) prepare(p *part) (err error) {
+	switch {
+	case p.Memory != nil:
+		err = a.memory(p)
+	case len(p.layers) > 0:
+		err = a.files(p)
+	}
+	return err
+}
+
+// files prepares a part of layers.
+func (a *assembly) files(p *part) error {
+	lowers, err := a.mountLayers(p.layers)
+	if err != nil {
+		return err
+	}
+	from := lowers[0]
+	if len(lowers) > 1 || p.Write { // a single layer that is only read needs no overlay
+		if from, err = a.merge(lowers, p.Write); err != nil {
+			return err
+		}
+	}
+	top, err := unix.Open(a.name+"/"+from, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(top)
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := unix.Openat2(top, path.Join(".", p.Path), &how)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path.Join("/", p.Path), err)
+	}
+	defer unix.Close(fd)
+	return a.take(p, fd, "")
+}
+
+// take makes a detached mount of a mounted file or directory the part's own.
+func (a *assembly) take(p *part, at int, name string) error {
+	flags := uint(unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC)
+	if name == "" {
+		flags |= unix.AT_EMPTY_PATH
+	}
+	fd, err := unix.OpenTree(at, name, flags)
+	if err != nil {
+		return err
+	}
+	p.file = os.NewFile(uintptr(fd), p.Target)
+	a.open = append(a.open, p.file)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	p.dir = st.Mode&unix.S_IFMT == unix.S_IFDIR
+	if !p.dir && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return errors.New("it is neither a directory nor a file")
+	}
+	return nil
+}
+
+// merge mounts layers over one another and returns the name of the mount.
+func (a *assembly) merge(lowers []string, write bool) (string, error) {
+	target, err := a.mkdir("merged")
+	if err != nil {
+		return "", err
+	}
+	options, flags := "", uintptr(unix.MS_NODEV|unix.MS_NOSUID)
+	if write {
+		dir := a.name + "/disk/" + target
+		for _, d := range []string{dir, dir + "/upper", dir + "/work"} {
+			if err := unix.Mkdir(d, 0o755); err != nil {
+				return "", err
+			}
+		}
+		if err := unix.Lchown(dir+"/upper", a.owner, a.owner); err != nil {
+			return "", err
+		}
+		options = ",upperdir=" + dir + "/upper,workdir=" + dir + "/work,volatile"
+	} else {
+		flags |= unix.MS_RDONLY
+	}
+	names, close, err := a.descriptors(lowers)
+	if err != nil {
+		return "", err
+	}
+	defer close()
+	err = unix.Mount("overlay", a.name+"/"+target, "overlay", flags, "lowerdir="+names+options+",redirect_dir=nofollow,metacopy=off")
+	return target, err
+}
+
+// memory prepares a part in memory.
+func (a *assembly) memory(p *part) error {
+	m := p.Memory
+	mode := uint32(m.Mode.Perm())
+	if m.Mode&fs.ModeSticky != 0 {
+		mode |= unix.S_ISVTX
+	}
+	target, err := a.mkdir("memory")
+	if err != nil {
+		return err
+	}
+	at := a.name + "/" + target
+	options := "mode=0755"
+	switch {
+	case m.File:
+		options += ",size=" + strconv.Itoa(maxMemoryFile+1<<16)
+	default:
+		if mode == 0 {
+			mode = 0o1777
+		}
+		options = fmt.Sprintf("mode=%o,uid=%d,gid=%d", mode, a.owner+m.UID, a.owner+m.GID)
+		if m.Size > 0 {
+			options += ",size=" + strconv.FormatInt(m.Size, 10)
+		}
+	}
+	if err := unix.Mount("tmpfs", at, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
+		return err
+	}
+	if !m.File {
+		return a.take(p, unix.AT_FDCWD, at)
+	}
+	if err := writeMemory(at+"/file", m.Data, mode, a.owner+m.UID, a.owner+m.GID); err != nil {
+		return err
+	}
+	if err := a.take(p, unix.AT_FDCWD, at+"/file"); err != nil || p.Write {
+		return err
+	}
+	return unix.MountSetattr(int(p.file.Fd()), "", unix.AT_EMPTY_PATH, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
+}
+
+func writeMemory(name string, data []byte, mode uint32, uid, gid int) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Chown(uid, gid), unix.Fchmod(int(f.Fd()), mode), f.Close())
 }
 
 // openUpper opens the directory that takes the changes.
@@ -116,18 +311,18 @@ func (s *stagingMount) openUpper() (upper *os.File, err error) {
 	return upper, err
 }
 
-// bindAll mounts trees at their targets in a root file system. The image may be
+// bindAll mounts the parts at their targets in a root file system. The image may be
 // hostile: a target that leads through a symbolic link is refused.
-func bindAll(root int, bound []tree, owner int) error {
-	for _, t := range bound {
-		at, err := mountPoint(root, strings.TrimPrefix(t.target, "/"), t.dir, owner)
+func (a *assembly) bindAll(root int) error {
+	for _, p := range a.parts {
+		at, err := mountPoint(root, strings.TrimPrefix(p.Target, "/"), p.dir, a.owner)
 		if err != nil {
-			return fmt.Errorf("bind %s: %w", t.target, err)
+			return fmt.Errorf("bind %s: %w", p.Target, err)
 		}
-		err = unix.MoveMount(int(t.Fd()), "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
+		err = unix.MoveMount(int(p.file.Fd()), "", at, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH)
 		unix.Close(at)
 		if err != nil {
-			return fmt.Errorf("bind %s: %w", t.target, err)
+			return fmt.Errorf("bind %s: %w", p.Target, err)
 		}
 	}
 	return nil

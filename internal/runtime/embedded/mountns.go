@@ -189,22 +189,15 @@ func (s *stagingMount) assemble(layers []string) (root *os.File, err error) {
 // overlay mounts the layers, directories below the staging mount, under the disk,
 // and returns the mount detached. The caller may mount more in it.
 func (s *stagingMount) overlay(layers []string, more func(root int) error) (*os.File, error) {
-	// The kernel takes a page of options at most, and digests are long: name
-	// the layers by descriptors.
-	var names []string
-	for _, layer := range layers {
-		path := filepath.Join(s.name, layer)
-		fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open layer %s: %w", layer, err)
-		}
-		defer unix.Close(fd)
-		names = append(names, "/proc/self/fd/"+strconv.Itoa(fd))
+	lowers, done, err := s.descriptors(layers)
+	if err != nil {
+		return nil, err
 	}
+	defer done()
 	target := s.name + "/root"
 	// volatile: nothing is synced, since nothing outlives the instance. The last
 	// two options ignore attributes by which a layer could point elsewhere.
-	options := "lowerdir=" + strings.Join(names, ":") + ",upperdir=" + s.name + "/disk/upper,workdir=" + s.name + "/disk/work" +
+	options := "lowerdir=" + lowers + ",upperdir=" + s.name + "/disk/upper,workdir=" + s.name + "/disk/work" +
 		",volatile,redirect_dir=nofollow,metacopy=off"
 	if err := unix.Mount("overlay", target, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
 		return nil, err
@@ -220,6 +213,29 @@ func (s *stagingMount) overlay(layers []string, more func(root int) error) (*os.
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "root file system of "+s.name), nil
+}
+
+// descriptors opens layers, directories below the staging mount, and returns the value
+// of overlayfs's option for them. The kernel takes a page of options at most, and
+// digests are long: descriptors name them.
+func (s *stagingMount) descriptors(layers []string) (option string, done func(), err error) {
+	var names []string
+	var fds []int
+	done = func() {
+		for _, fd := range fds {
+			unix.Close(fd)
+		}
+	}
+	for _, layer := range layers {
+		fd, err := unix.Open(filepath.Join(s.name, layer), unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			done()
+			return "", nil, fmt.Errorf("open layer %s: %w", layer, err)
+		}
+		fds = append(fds, fd)
+		names = append(names, "/proc/self/fd/"+strconv.Itoa(fd))
+	}
+	return strings.Join(names, ":"), done, nil
 }
 
 // into calls f with a mounted directory.

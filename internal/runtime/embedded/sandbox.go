@@ -264,6 +264,14 @@ func (s *sandbox) confine(ctx context.Context, networks []string) (err error) {
 	return err
 }
 
+// cut takes the sandbox's way to the outside.
+func (s *sandbox) cut(ctx context.Context) error {
+	if s.factory.egress == nil {
+		return nil
+	}
+	return s.factory.egress.Cut(ctx, s.name, s.process.netns)
+}
+
 // send sends a message to the init, with a descriptor unless file is nil.
 func (s *sandbox) send(kind handoff.Kind, body []byte, file *os.File) error {
 	b := append(handoff.AppendHeader(make([]byte, 0, handoff.HeaderSize+len(body)), kind, len(body)), body...)

@@ -185,7 +185,11 @@ func (f *fakeFiles) list(name string) (string, error) {
 		return "", err
 	}
 	seen := map[string]bool{}
-	for _, dir := range append([]string{f.upper}, f.lowers...) {
+	dirs := append([]string{f.upper}, f.lowers...)
+	if _, at, ok := f.bound(name); ok {
+		dirs, name = []string{at}, ""
+	}
+	for _, dir := range dirs {
 		entries, _ := os.ReadDir(dir + name)
 		for _, e := range entries {
 			if _, known := seen[e.Name()]; !known {

@@ -74,7 +74,15 @@ func (j *fakeJob) run(ctx context.Context) (runtime.JobResult, error) {
 	if err := os.Chmod(j.files.upper, 0o755); err != nil {
 		return none, err
 	}
-	j.files.lowers, j.files.binds = j.want.Layers, j.want.Binds
+	j.files.lowers = j.want.Layers
+	scratch, err := os.MkdirTemp("", "runtimetest-binds-")
+	if err != nil {
+		return none, err
+	}
+	defer os.RemoveAll(scratch)
+	if j.files.binds, err = bindsOf(j.want.Binds, scratch); err != nil {
+		return none, fmt.Errorf("run job %s: %w", j.want.ID, err)
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	release := j.fake.onKill(func() { stop(ErrKilled) })
@@ -105,9 +113,16 @@ func (j *fakeJob) check() (Image, error) {
 	paths := append([]string(nil), j.want.Layers...)
 	exist := append([]string(nil), j.want.Layers...)
 	for _, b := range j.want.Binds {
-		paths, exist = append(paths, b.Source, b.Target), append(exist, b.Source)
+		from := append([]string(nil), b.Layers...)
+		if b.Source != "" {
+			from = append(from, b.Source)
+		}
+		paths, exist = append(append(paths, b.Target), from...), append(exist, from...)
 		if b.Target == "/" || j.linked(b.Target) {
 			return Image{}, fmt.Errorf("nothing can be bound to %s", b.Target)
+		}
+		if b.Source != "" && len(b.Layers) > 0 || len(from) == 0 && b.Memory == nil || len(from) > 0 && b.Memory != nil {
+			return Image{}, fmt.Errorf("what is bound to %s has no single source", b.Target)
 		}
 	}
 	if j.want.Changes != "" {

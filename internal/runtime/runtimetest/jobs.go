@@ -51,6 +51,8 @@ func RunJobs(t *testing.T, setup func(t *testing.T) JobHarness) {
 		{"time limit", testJobTime},
 		{"isolation", testJobIsolation},
 		{"binds", testJobBinds},
+		{"binds of layers", testJobBindsOfLayers},
+		{"binds in memory", testJobBindsInMemory},
 		{"layer", testJobLayer},
 		{"layer over layers", testJobLayerOverLayers},
 		{"empty layer", testJobEmptyLayer},
@@ -288,16 +290,24 @@ func testJobOutputLimit(b *jobFixture) {
 
 func testJobRefused(b *jobFixture) {
 	for name, change := range map[string]func(*runtime.JobSpec){
-		"no id":               func(j *runtime.JobSpec) { j.ID = "" },
-		"an id with slashes":  func(j *runtime.JobSpec) { j.ID = "../../../../../../../../etc/passw" },
-		"nothing below":       func(j *runtime.JobSpec) { j.Image = "" },
-		"an unknown image":    func(j *runtime.JobSpec) { j.Image = "sha256:" + strings.Repeat("0", 64) },
-		"a relative layer":    func(j *runtime.JobSpec) { j.Layers = []string{"layers"} },
-		"no such layer":       func(j *runtime.JobSpec) { j.Layers = []string{b.path("none")} },
-		"a relative source":   func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: "x", Target: "/x"}} },
-		"no such source":      func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.path("none"), Target: "/x"}} },
-		"a target with dots":  func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.dir, Target: "/x/../../y"}} },
-		"the root as target":  func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.dir, Target: "/"}} },
+		"no id":              func(j *runtime.JobSpec) { j.ID = "" },
+		"an id with slashes": func(j *runtime.JobSpec) { j.ID = "../../../../../../../../etc/passw" },
+		"nothing below":      func(j *runtime.JobSpec) { j.Image = "" },
+		"an unknown image":   func(j *runtime.JobSpec) { j.Image = "sha256:" + strings.Repeat("0", 64) },
+		"a relative layer":   func(j *runtime.JobSpec) { j.Layers = []string{"layers"} },
+		"no such layer":      func(j *runtime.JobSpec) { j.Layers = []string{b.path("none")} },
+		"a relative source":  func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: "x", Target: "/x"}} },
+		"no such source":     func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.path("none"), Target: "/x"}} },
+		"a target with dots": func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.dir, Target: "/x/../../y"}} },
+		"the root as target": func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Source: b.dir, Target: "/"}} },
+		"two sources": func(j *runtime.JobSpec) {
+			j.Binds = []runtime.Bind{{Source: b.dir, Layers: []string{b.dir}, Target: "/x"}}
+		},
+		"no source":           func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Target: "/x"}} },
+		"a relative layer of": func(j *runtime.JobSpec) { j.Binds = []runtime.Bind{{Layers: []string{"x"}, Target: "/x"}} },
+		"nothing in layers": func(j *runtime.JobSpec) {
+			j.Binds = []runtime.Bind{{Layers: []string{b.dir}, Path: "none", Target: "/x"}}
+		},
 		"a relative result":   func(j *runtime.JobSpec) { j.Changes = "changes" },
 		"a result in nothing": func(j *runtime.JobSpec) { j.Changes = b.path("none/changes") },
 		"a result that is":    func(j *runtime.JobSpec) { j.Changes = b.mkdir("there") },

@@ -83,6 +83,28 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 	}, nil
 }
 
+// Cut sets the sandbox's end of its link down: from then on it reaches nothing and
+// nothing reaches it. A sandbox cannot set it up again, since it lacks CAP_NET_ADMIN.
+// The link stays the sandbox's until Detach.
+func (n *Network) Cut(_ context.Context, sandbox string, netns *os.File) error {
+	in, err := open(netns)
+	if err != nil {
+		return fmt.Errorf("cut %s off: %w", sandbox, err)
+	}
+	defer in.Close()
+	peer, err := in.LinkByName(inner)
+	if isNotFound(err) {
+		return nil
+	}
+	if err == nil {
+		err = in.LinkSetDown(peer)
+	}
+	if err != nil {
+		return fmt.Errorf("cut %s off: %w", sandbox, err)
+	}
+	return nil
+}
+
 // Detach ends the lease of a sandbox's link. It deletes nothing itself: the kernel
 // deletes the link with the sandbox's namespace, or Run does a little later. The
 // address is leased again after that. A sandbox without a link is success.

@@ -566,6 +566,23 @@ func TestRulesRemoved(t *testing.T) {
 	}
 }
 
+// A sandbox that was cut off reaches neither the outside nor the host, and is detached
+// as others are.
+func TestCut(t *testing.T) {
+	newTestHost(t)
+	n := newNetwork(t, Config{})
+	s, other := attach(t, n, "a", newNamespace(t)), attach(t, n, "b", newNamespace(t))
+	_, err := s.greet(outsideAddr + ":80")
+	check(t, err)
+	check(t, n.Cut(t.Context(), "a", s.netns))
+	if from, err := s.greet(outsideAddr + ":80"); !errors.Is(err, unix.ENETUNREACH) {
+		t.Errorf("cut off, it reaches the outside as %s: %v", from, err)
+	}
+	_, err = other.greet(outsideAddr + ":80")
+	check(t, err)
+	check(t, n.Detach(t.Context(), "a"))
+}
+
 func TestConnectionBound(t *testing.T) {
 	newTestHost(t)
 	n := newNetwork(t, Config{MaxConnections: 5})
