@@ -25,12 +25,14 @@ type Release struct {
 	CreatedAt time.Time
 }
 
-// CodeVersion is a commit that an image was built from, and how its configuration says that
-// the application runs: that of apprunner.yaml, or that of the API.
+// CodeVersion is a commit or an upload that an image was built from, and how its
+// configuration says that the application runs: that of apprunner.yaml, that of the API,
+// or what was detected.
 type CodeVersion struct {
-	Commit    string // id, hexadecimal
-	Directory string // id of the content of the source directory, hexadecimal
 	Settings  string `json:",omitempty"` // fingerprint of the service's settings of the build; "" for none
+	Commit    string // id, hexadecimal: of an upload, that of its content
+	Directory string // id of the content of the source directory, hexadecimal; "" of an upload
+	Upload    string `json:",omitempty"` // URL of the upload; "" of a commit
 
 	Port        string            `json:",omitempty"` // TCP, in decimal; "" for the default
 	Command     string            `json:",omitempty"` // for a shell; "" for the image's own

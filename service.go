@@ -65,8 +65,8 @@ type Spec struct {
 	AutoScalingConfigurationARN string // full, with revision and id
 }
 
-// References returns the ARNs of the resources that the specification names. They
-// cannot be deleted while a service has this specification.
+// References returns the ARNs of the resources that the specification names, and the
+// URL of its upload. They cannot be deleted while a service has this specification.
 func (s Spec) References() []string {
 	var list []string
 	add := func(arn *string) {
@@ -77,6 +77,9 @@ func (s Spec) References() []string {
 	add(&s.AutoScalingConfigurationARN)
 	if a := s.Source.AuthenticationConfiguration; a != nil {
 		add(a.ConnectionArn)
+	}
+	if c := s.Source.CodeRepository; c != nil && c.RepositoryUrl != nil && IsUploadURL(*c.RepositoryUrl) {
+		add(c.RepositoryUrl)
 	}
 	if e := s.Network.EgressConfiguration; e != nil {
 		add(e.VpcConnectorArn)

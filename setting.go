@@ -21,7 +21,8 @@ type Settings struct {
 // BuildSettings are a service's settings for the builds of its code, beside those of
 // App Runner's API and of apprunner.yaml.
 type BuildSettings struct {
-	Mode BuildMode `json:",omitempty"`
+	Mode   BuildMode `json:",omitempty"`
+	Detect bool      `json:",omitempty"` // without a configuration file, code is built as its files suggest
 
 	Env     map[string]string `json:",omitempty"` // variables of build commands by name
 	Secrets map[string]string `json:",omitempty"` // references by variable: see ParseSecretReference
@@ -100,6 +101,14 @@ func settings() []setting {
 					s.Build.Mode = BuildModeKeep
 				}
 				return value == "keep" || value == "app-runner"
+			},
+		},
+		{
+			name: "detect", resource: "service", effect: EffectDeployment,
+			allowed: "`true` (without an apprunner.yaml, the code is built as its files suggest, or by its Dockerfile) or `false`",
+			parse: func(s *Settings, _, value string) bool {
+				s.Build.Detect = value == "true"
+				return value == "true" || value == "false"
 			},
 		},
 		{

@@ -69,6 +69,7 @@ func TestBuildSettings(t *testing.T) {
 		want BuildSettings
 	}{
 		"keep":        {[]Tag{{"slipway:build-mode", "keep"}}, BuildSettings{Mode: BuildModeKeep}},
+		"detect":      {[]Tag{{"slipway:detect", "true"}}, BuildSettings{Detect: true}},
 		"a variable":  {[]Tag{{"slipway:build-env.CI", "1"}}, BuildSettings{Env: map[string]string{"CI": "1"}}},
 		"empty value": {[]Tag{{"slipway:build-env.CI", ""}}, BuildSettings{Env: map[string]string{"CI": ""}}},
 		"a secret":    {[]Tag{{"slipway:build-secret.CI", "1"}}, BuildSettings{Secrets: map[string]string{"CI": "1"}}},

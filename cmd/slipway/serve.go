@@ -111,6 +111,7 @@ func bindBuilds(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.Git.CAFile, "git-ca-file", "", "`file` with the certificate authorities of git servers (default: this host's)")
 	f.StringVar(&c.Git.KnownHosts, "git-known-hosts", "", "`file` with the keys of ssh servers, in the form of known_hosts")
 	f.DurationVar(&c.Git.Poll, "git-poll", 0, "time between two looks for new commits of a service (default 1m)")
+	f.IntVar(&c.UploadQuota, "upload-quota", 0, "space for the directories that one user has uploaded, in `MiB` (default 10240)")
 	f.BoolVar(&c.Build.RecipesOnly, "runtime-recipes", false, "make the runtimes of builds of Debian packages and do not pull their publishers' images")
 	f.IntVar(&c.Build.Concurrent, "build-concurrent", 0, "`number` of builds that run at once (default 2)")
 	f.IntVar(&c.Build.CPU, "build-cpu", 0, "CPU of a build in `units`, 1024 are one core (default: all cores)")

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -10,22 +11,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 // applyCode applies a call's source configuration to that of a service whose source
 // is a code repository. created says that the service has none yet.
-func (a *API) applyCode(tx *store.Tx, s types.SourceConfiguration, in *types.SourceConfiguration, created bool) (types.SourceConfiguration, error) {
+func (a *API) applyCode(tx *store.Tx, s types.SourceConfiguration, c change, created bool) (types.SourceConfiguration, error) {
+	in := c.source
 	if a.cfg.CheckRepository == nil {
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration: CodeRepository is not supported yet; give an ImageRepository.")
 	}
 	var err error
 	if in.CodeRepository != nil {
-		if s.CodeRepository, err = applyRepository(s.CodeRepository, in.CodeRepository); err != nil {
+		before := s.CodeRepository
+		if s.CodeRepository, err = applyRepository(before, in.CodeRepository); err != nil {
 			return s, err
 		}
-		if err := a.cfg.CheckRepository(aws.ToString(s.CodeRepository.RepositoryUrl)); err != nil {
+		if err := a.checkRepository(tx, before, s.CodeRepository, c.caller); err != nil {
 			return s, slipway.Errorf(slipway.InvalidRequest, "CodeRepository: %v", err)
 		}
 	}
@@ -38,6 +42,27 @@ func (a *API) applyCode(tx *store.Tx, s types.SourceConfiguration, in *types.Sou
 		s.AutoDeploymentsEnabled = aws.Bool(true)
 	}
 	return s, nil
+}
+
+// checkRepository checks that code may be fetched from where the repository is. An
+// upload is the caller's own, or the one that the service has already: whoever may
+// change the service may leave it there. There is the same error for one that does not
+// exist and for another user's, so that nobody learns of it.
+func (a *API) checkRepository(tx *store.Tx, before, r *types.CodeRepository, c gateway.Caller) error {
+	url := aws.ToString(r.RepositoryUrl)
+	if !slipway.IsUploadURL(url) {
+		return a.cfg.CheckRepository(url)
+	}
+	id, err := slipway.ParseUploadURL(url)
+	if err != nil || before != nil && aws.ToString(before.RepositoryUrl) == url {
+		return err
+	}
+	up, err := tx.Upload(id)
+	if errors.Is(err, store.ErrNotFound) || err == nil && up.Owner != c.UserID && c.User != gateway.Root {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"you have no upload %s: there is none, or nothing used it for a week, or another user sent it. `slipway up DIR` sends one.", id)
+	}
+	return err
 }
 
 // applyRepository returns the code repository with a call's changes. r is nil for a
@@ -66,7 +91,7 @@ func applyRepository(r, in *types.CodeRepository) (*types.CodeRepository, error)
 			"CodeRepository: CodeConfiguration is required: ConfigurationSource REPOSITORY for a repository with an apprunner.yaml, or API with CodeConfigurationValues.")
 	}
 	var err error
-	next.CodeConfiguration, err = applyCodeConfiguration(next.CodeConfiguration, in.CodeConfiguration)
+	next.CodeConfiguration, err = applyCodeConfiguration(next.CodeConfiguration, in.CodeConfiguration, slipway.IsUploadURL(aws.ToString(in.RepositoryUrl)))
 	return &next, err
 }
 
@@ -113,13 +138,23 @@ func badDirectory(dir string) string {
 
 // applyCodeConfiguration applies a call's configuration. With the source REPOSITORY
 // the values are those of apprunner.yaml; App Runner then ignores the call's and
-// returns none.
-func applyCodeConfiguration(c, in *types.CodeConfiguration) (*types.CodeConfiguration, error) {
+// returns none. Of an upload they are set beside those of the files, and win.
+func applyCodeConfiguration(c, in *types.CodeConfiguration, upload bool) (*types.CodeConfiguration, error) {
 	if in == nil {
 		return c, nil
 	}
 	if in.ConfigurationSource == types.ConfigurationSourceRepository {
-		return &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository}, nil
+		next := &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository}
+		if !upload {
+			return next, nil
+		}
+		var v *types.CodeConfigurationValues
+		if c != nil && c.ConfigurationSource == types.ConfigurationSourceRepository {
+			v = c.CodeConfigurationValues
+		}
+		var err error
+		next.CodeConfigurationValues, err = applyOverrides(v, in.CodeConfigurationValues)
+		return next, err
 	}
 	next := types.CodeConfiguration{ConfigurationSource: in.ConfigurationSource}
 	if c != nil {
@@ -132,6 +167,22 @@ func applyCodeConfiguration(c, in *types.CodeConfiguration) (*types.CodeConfigur
 	var err error
 	next.CodeConfigurationValues, err = applyCodeValues(next.CodeConfigurationValues, in.CodeConfigurationValues)
 	return &next, err
+}
+
+// applyOverrides changes the values that win over an upload's files. The model requires
+// a runtime; the build takes that of the files, and has no use for a BuildCommand here.
+func applyOverrides(v, in *types.CodeConfigurationValues) (*types.CodeConfigurationValues, error) {
+	if in == nil {
+		return v, nil
+	}
+	if in.BuildCommand != nil {
+		return nil, slipway.Errorf(slipway.InvalidRequest,
+			"CodeConfigurationValues: BuildCommand can't be set with ConfigurationSource REPOSITORY; an apprunner.yaml in the upload has the commands of its build.")
+	}
+	if v == nil {
+		v = &types.CodeConfigurationValues{}
+	}
+	return applyCodeValues(v, in)
 }
 
 // applyCodeValues changes the values member by member. A map in the call replaces

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
@@ -18,9 +19,9 @@ import (
 
 // limited returns the API as root calls it, and as a user ann does who has a
 // policy of these statements.
-func limited(t *testing.T, statements string) (root, ann *bench) {
+func limited(t *testing.T, statements string, options ...func(*api.Config)) (root, ann *bench) {
 	t.Helper()
-	root = newBench(t)
+	root = newBench(t, options...)
 	d, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[` + statements + `]}`))
 	if err != nil {
 		t.Fatal(err)

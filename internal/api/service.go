@@ -28,6 +28,7 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 			healthCheck:   in.HealthCheckConfiguration,
 			network:       in.NetworkConfiguration,
 			observability: in.ObservabilityConfiguration,
+			caller:        call.Caller,
 		})
 		if err != nil {
 			return err
@@ -146,6 +147,7 @@ func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunn
 			healthCheck:   in.HealthCheckConfiguration,
 			network:       in.NetworkConfiguration,
 			observability: in.ObservabilityConfiguration,
+			caller:        call.Caller,
 		})
 		if err != nil {
 			return err

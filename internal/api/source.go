@@ -15,7 +15,8 @@ import (
 
 // applySource applies a call's source configuration to that of a service. s is
 // empty for a new service.
-func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.SourceConfiguration) (types.SourceConfiguration, error) {
+func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, c change) (types.SourceConfiguration, error) {
+	in := c.source
 	if in == nil {
 		return s, nil
 	}
@@ -31,7 +32,7 @@ func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, in *types.S
 		return s, slipway.Errorf(slipway.InvalidRequest,
 			"SourceConfiguration: the source of a service can't change from a code repository to an image.")
 	case in.CodeRepository != nil || s.CodeRepository != nil:
-		return a.applyCode(tx, s, in, created)
+		return a.applyCode(tx, s, c, created)
 	}
 	var err error
 	if in.ImageRepository != nil {

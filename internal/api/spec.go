@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -20,6 +21,8 @@ type change struct {
 	healthCheck   *types.HealthCheckConfiguration
 	network       *types.NetworkConfiguration
 	observability *types.ServiceObservabilityConfiguration
+
+	caller gateway.Caller // whose uploads the source may be
 }
 
 // defaults returns the specification that CreateService starts from.
@@ -84,7 +87,7 @@ func runtimeSecrets(s types.SourceConfiguration) map[string]string {
 // what is wrong with the result.
 func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, error) {
 	var err error
-	if spec.Source, err = a.applySource(tx, spec.Source, c.source); err != nil {
+	if spec.Source, err = a.applySource(tx, spec.Source, c); err != nil {
 		return spec, err
 	}
 	if spec.Instance, err = applyInstance(spec.Instance, c.instance); err != nil {

@@ -24,6 +24,7 @@ import (
 	"github.com/openslipway/slipway/internal/secretsmanager"
 	"github.com/openslipway/slipway/internal/ssm"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/uploads"
 )
 
 // apiRole answers AWS's calls, the registry's clients, /healthz and /metrics.
@@ -35,7 +36,8 @@ type apiRole struct {
 	pushed          func(ctx context.Context, repository, tag, digest string) error // a tag has a new image
 	checkRepository func(url string) error                                          // of code
 	endpointPort    func(endpoint string) int                                       // of an open VPC endpoint
-	ready           func() bool                                                     // the daemon serves
+	uploads         *uploads.Uploads
+	ready           func() bool // the daemon serves
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -102,7 +104,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 }
 
 // otherServices are the services of CloudWatch Logs, webhooks, secrets,
-// parameters and the master key.
+// parameters, the master key and uploads.
 func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	lines, err := cloudwatch.New(cloudwatch.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: a.logs,
@@ -122,7 +124,7 @@ func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys)}, nil
+	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys), a.uploads.Service()}, nil
 }
 
 // openECR opens the calls about the registry's images, and the tokens that log

@@ -15,12 +15,17 @@ import (
 	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
 	"github.com/openslipway/slipway/internal/source/repository"
+	"github.com/openslipway/slipway/internal/source/upload"
+	"github.com/openslipway/slipway/internal/uploads"
 )
 
-// openBuilds opens what makes images of code: git, the builder and, over both, the
-// maker that deployments call.
+// openBuilds opens what makes images of code: git, uploads, the builder and, over all of
+// them, the maker that deployments call.
 func (c *controlRole) openBuilds(context.Context) (err error) {
 	if c.git, err = openGit(c.cfg.Git, c.dirs); err != nil {
+		return err
+	}
+	if err = c.openUploads(); err != nil {
 		return err
 	}
 	cfg, err := c.buildConfig()
@@ -31,8 +36,17 @@ func (c *controlRole) openBuilds(context.Context) (err error) {
 		return err
 	}
 	c.code, err = repository.New(repository.Config{
-		Dir: c.dirs.source(), Git: c.git, Builder: c.builder, Images: c.images, Log: c.part("build"), Output: c.keepOutput,
+		Dir: c.dirs.source(), Git: c.git, Uploads: c.uploads, Builder: c.builder, Images: c.images, Log: c.part("build"), Output: c.keepOutput,
 	})
+	return err
+}
+
+func (c *controlRole) openUploads() (err error) {
+	limits := upload.DefaultLimits()
+	if c.cfg.UploadQuota > 0 {
+		limits.Stored = int64(c.cfg.UploadQuota) << 20
+	}
+	c.uploads, err = uploads.New(uploads.Config{Dir: c.dirs.uploads(), Store: c.store, Log: c.part("uploads"), Limits: limits})
 	return err
 }
 

@@ -52,6 +52,8 @@ type Config struct {
 	Git   Git   // how code repositories are read
 	Build Build // how their images are built
 
+	UploadQuota int // MiB that the uploaded directories of a user may take; 10 GiB when 0
+
 	// SelfInit says that this program's main function serves as the init of
 	// sandboxes where none is embedded; see embedded.Config.
 	SelfInit bool

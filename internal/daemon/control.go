@@ -22,6 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/source/git"
 	"github.com/openslipway/slipway/internal/source/repository"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/uploads"
 )
 
 // controlRole turns intent into releases: it executes operations, scales
@@ -34,6 +35,7 @@ type controlRole struct {
 	demand scale.Demand
 
 	git      *git.Git
+	uploads  *uploads.Uploads
 	runtimes *runtimes.Set
 	builder  *build.Builder
 	code     *repository.Maker

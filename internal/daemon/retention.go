@@ -31,7 +31,8 @@ type retention struct {
 	logs   *logs.Store
 	builds func(service string) error // removes the caches of its builds
 
-	runtimes func() ([]string, error) // digests of the images that builds begin with
+	uploads  func(context.Context) (freed int64, err error) // removes those that nothing uses
+	runtimes func() ([]string, error)                       // digests of the images that builds begin with
 	loops    *loop.Set
 	log      *slog.Logger
 }
@@ -76,6 +77,10 @@ func (r retention) pass(ctx context.Context) error {
 	errs = append(errs, err)
 	if expired > 0 {
 		r.log.Info("images expired by lifecycle policies", "images", expired)
+	}
+	if n, err := r.uploads(ctx); err != nil || n > 0 {
+		errs = append(errs, err)
+		r.log.Info("uploads collected", "bytes", n)
 	}
 	runtimes, err := r.runtimes()
 	if err != nil { // without them everything would be made anew

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -22,6 +23,7 @@ func TestRetentionGoesOn(t *testing.T) {
 	r := retention{
 		log:      slog.New(slog.DiscardHandler),
 		builds:   func(id string) error { removed = append(removed, id); return nil },
+		uploads:  func(context.Context) (int64, error) { return 0, nil },
 		runtimes: func() ([]string, error) { return nil, nil },
 	}
 	var err error

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -122,8 +124,19 @@ func buildChanged(is, next types.SourceConfiguration) bool {
 func buildSettings(s types.SourceConfiguration) []string {
 	r, _ := source.RepositoryOf(s)
 	list := []string{r.URL, r.Branch, r.Directory, string(r.Configuration.ConfigurationSource)}
-	if v := r.Configuration.CodeConfigurationValues; v != nil {
+	v := r.Configuration.CodeConfigurationValues
+	switch {
+	case v == nil:
+	case r.Configuration.ConfigurationSource == types.ConfigurationSourceApi:
 		list = append(list, string(v.Runtime), aws.ToString(v.BuildCommand))
+	case slipway.IsUploadURL(r.URL): // what wins over the files is known once they were read
+		list = append(list, aws.ToString(v.Port), aws.ToString(v.StartCommand))
+		for _, m := range []map[string]string{v.RuntimeEnvironmentVariables, v.RuntimeEnvironmentSecrets} {
+			for _, name := range slices.Sorted(maps.Keys(m)) {
+				list = append(list, name, m[name])
+			}
+			list = append(list, "")
+		}
 	}
 	return list
 }
@@ -145,7 +158,7 @@ func (p *Plans) commit(ctx context.Context, op *slipway.Operation) error {
 		if err != nil {
 			return err
 		}
-		if v := d.repository.Configuration.CodeConfigurationValues; v != nil {
+		if d.repository.Configuration.ConfigurationSource == types.ConfigurationSourceApi {
 			run := source.RuntimeOf(d.spec)
 			code.Port, code.Command, code.Environment, code.Secrets = run.Port, run.Command, run.Environment, run.Secrets
 		}

@@ -134,10 +134,11 @@ func (l *Poll) due(services []slipway.ServiceView, now time.Time) (list []questi
 	return list
 }
 
-// deploysPushes reports whether pushes deploy a service while it runs.
+// deploysPushes reports whether pushes deploy a service while it runs. An upload never
+// changes.
 func deploysPushes(v slipway.ServiceView) bool {
 	s := v.Spec.Source
-	return s.CodeRepository != nil && aws.ToBool(s.AutoDeploymentsEnabled) && v.ActiveRelease != ""
+	return s.CodeRepository != nil && !slipway.IsUploadURL(aws.ToString(s.CodeRepository.RepositoryUrl)) && aws.ToBool(s.AutoDeploymentsEnabled) && v.ActiveRelease != ""
 }
 
 // isPaused reports whether a service is paused, or about to be no longer.

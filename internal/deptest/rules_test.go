@@ -53,9 +53,10 @@ var imports = map[string][]string{
 	"source/git": {},
 	// The command line scans directories with it, too.
 	"source/upload": {},
+	"uploads":       {"gateway", "store", "source/upload"},
 
 	// It joins git, configurations and builds for deployments, which know none of them.
-	"source/repository": {"source", "source/config", "source/git", "build", "image"},
+	"source/repository": {"source", "source/config", "source/detect", "source/git", "build", "image"},
 
 	// Builds are jobs of a driver, over layers of the image store.
 	"build": {"image", "image/pack", "runtime", "source/config"},

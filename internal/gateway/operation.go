@@ -70,6 +70,10 @@ type Operation struct {
 	// sensitive.
 	Redact []string
 
+	// MaxBody is the longest body of a request in bytes, where the transport's own
+	// limit is too low; else 0. See [Operation.Within].
+	MaxBody int64
+
 	// Target is the operation's X-Amz-Target where it is not one of the
 	// service's Protocol.Targets and the name.
 	Target string
@@ -117,6 +121,12 @@ func Mutate[I, O any](name string, h Handler[I, O], required Permissions[I]) Ope
 // Redacting returns the operation with members that audit records leave out.
 func (o Operation) Redacting(members ...string) Operation {
 	o.Redact = members
+	return o
+}
+
+// Within returns the operation with another limit for the body of a request, in bytes.
+func (o Operation) Within(maxBody int64) Operation {
+	o.MaxBody = maxBody
 	return o
 }
 

@@ -45,6 +45,12 @@ type Scope struct {
 type Verifier struct {
 	MaxBody int64 // bytes
 	Now     func() time.Time
+
+	// MaxHashed is the limit, in bytes, of a body whose hash is in the signed header
+	// X-Amz-Content-Sha256, if it is more than MaxBody. Such a request's signature is
+	// checked before its body is read: only the holder of a key can make the process
+	// buffer so much.
+	MaxHashed int64
 }
 
 // Verify checks that the request is signed for the scope by the holder of a key
@@ -76,14 +82,31 @@ func (v *Verifier) Verify(r *http.Request, scope Scope, lookup Lookup) ([]byte, 
 	if !key.Expires.IsZero() && !v.Now().Before(key.Expires) {
 		return nil, refuse(ExpiredToken, "The security token included in the request is expired")
 	}
-	body, err := v.read(r)
+	most := v.MaxBody
+	if hash, ok := sentHash(r.Header); ok && v.MaxHashed > most {
+		if err := a.check(r, hash, key.Secret); err != nil {
+			return nil, err
+		}
+		most = v.MaxHashed
+	}
+	body, err := read(r, most)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.check(r, body, key.Secret); err != nil {
+	hash := sha256.Sum256(body)
+	if sent := r.Header.Get("X-Amz-Content-Sha256"); sent != "" && !strings.EqualFold(sent, hex.EncodeToString(hash[:])) {
+		return nil, refuse(InvalidSignature, "The value of 'X-Amz-Content-Sha256' is not the SHA-256 hash of the request body.")
+	}
+	if err := a.check(r, hash[:], key.Secret); err != nil {
 		return nil, err
 	}
 	return body, nil
+}
+
+// sentHash returns the hash of the body that a request's header has.
+func sentHash(h http.Header) ([]byte, bool) {
+	hash, err := hex.DecodeString(h.Get("X-Amz-Content-Sha256"))
+	return hash, err == nil && len(hash) == sha256.Size
 }
 
 // checkScope checks the signature's service, region and time.
@@ -112,21 +135,22 @@ func (v *Verifier) checkScope(a authorization, scope Scope) error {
 	return nil
 }
 
-func (v *Verifier) read(r *http.Request) ([]byte, error) {
+// read reads a body of at most so many bytes.
+func read(r *http.Request, most int64) ([]byte, error) {
 	if r.Body == nil {
 		return nil, nil
 	}
-	tooLarge := refuse(RequestEntityTooLarge, "The request body is larger than %d bytes.", v.MaxBody)
-	if r.ContentLength > v.MaxBody {
+	tooLarge := refuse(RequestEntityTooLarge, "The request body is larger than %d bytes.", most)
+	if r.ContentLength > most {
 		return nil, tooLarge
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
 		b.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom needs spare capacity to see the end
 	}
-	n, err := b.ReadFrom(io.LimitReader(r.Body, v.MaxBody+1))
+	n, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
 	switch {
-	case n > v.MaxBody:
+	case n > most:
 		return nil, tooLarge
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
 		return nil, refuse(RequestTimeout, "The request body did not arrive in time.")
@@ -144,18 +168,14 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout()
 }
 
-// check signs the request again and compares.
-func (a authorization) check(r *http.Request, body []byte, secret string) error {
-	hash := sha256.Sum256(body)
-	if sent := r.Header.Get("X-Amz-Content-Sha256"); sent != "" && !strings.EqualFold(sent, hex.EncodeToString(hash[:])) {
-		return refuse(InvalidSignature, "The value of 'X-Amz-Content-Sha256' is not the SHA-256 hash of the request body.")
-	}
+// check signs the request again, with the hash of its body, and compares.
+func (a authorization) check(r *http.Request, hash []byte, secret string) error {
 	again := r.Clone(r.Context())
 	again.Body = nil
 	foldSpaces(again.Header)
 	err := sigv4.New().SignRequest(&sigv4.SignRequestInput{
 		Request:     again,
-		PayloadHash: hash[:],
+		PayloadHash: hash,
 		Credentials: credentials.Credentials{AccessKeyID: a.keyID, SecretAccessKey: secret},
 		Service:     a.service,
 		Region:      a.region,

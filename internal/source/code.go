@@ -11,7 +11,7 @@ import (
 
 // Repository is the code repository that a service is built from.
 type Repository struct {
-	URL       string
+	URL       string // of a git repository or of an upload
 	Branch    string
 	Directory string // SourceDirectory without slashes around it; "" for the root
 	Provider  string // "GITHUB" or "BITBUCKET" if a connection gives access, else ""
@@ -38,12 +38,12 @@ func RepositoryOf(s types.SourceConfiguration) (Repository, bool) {
 	return repository, true
 }
 
-// BuildRequest is a commit to make an image of.
+// BuildRequest is a commit or an upload to make an image of.
 type BuildRequest struct {
 	Service    string // id
 	Operation  string // id; the build's output goes to the stream build/<Operation>
 	Repository Repository
-	Commit     string
+	Commit     string // of an upload, the id of its content
 
 	Secrets map[string]string // values of Repository.Build.Secrets by variable
 }

@@ -4,7 +4,8 @@ import "github.com/openslipway/slipway"
 
 // setReferences replaces the references of a holder by the resources that the
 // specification names. A holder is a service, or a live operation that deploys the
-// specification. Rows exist exactly as long as the resources are in use.
+// specification; a release holds the upload that it was built from. Rows exist exactly
+// as long as the resources are in use.
 func (tx *Tx) setReferences(holder string, spec slipway.Spec) error {
 	if err := tx.deleteReferences(holder); err != nil {
 		return err

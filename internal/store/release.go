@@ -26,6 +26,11 @@ func scanRelease(s scanner) (r slipway.Release, err error) {
 func (tx *Tx) InsertRelease(r slipway.Release) error {
 	d := releaseDocument{ImageRef: r.ImageRef, Workload: r.Workload, HealthCheck: r.HealthCheck, Scaling: r.Scaling, Code: r.Code}
 	tx.touch(r.ServiceID, Releases)
+	if r.Code != nil && r.Code.Upload != "" {
+		if _, err := tx.exec(`INSERT INTO reference (holder, arn) VALUES ($1, $2)`, r.ID, r.Code.Upload); err != nil {
+			return err
+		}
+	}
 	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})
 }
@@ -74,6 +79,9 @@ func (tx *Tx) SetReleaseSecrets(id string, secrets []byte) error {
 func (tx *Tx) DeleteRelease(r slipway.Release) error {
 	tx.touch(r.ServiceID, Releases|Routes)
 	if err := tx.forgetDrained(r.ID); err != nil {
+		return err
+	}
+	if err := tx.deleteReferences(r.ID); err != nil {
 		return err
 	}
 	_, err := tx.exec(`DELETE FROM release WHERE id = $1`, r.ID)

@@ -174,6 +174,7 @@ func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 			`DELETE FROM pending_deployment WHERE service_id = $1`,
 			`DELETE FROM passed_commit WHERE service_id = $1`,
 			`DELETE FROM instance WHERE service_id = $1`,
+			`DELETE FROM reference WHERE holder IN (SELECT id FROM release WHERE service_id = $1)`,
 			`DELETE FROM release WHERE service_id = $1`,
 			`DELETE FROM operation WHERE service_id = $1`,
 			`DELETE FROM service WHERE id = $1`,

@@ -23,7 +23,8 @@ type Config struct {
 
 	Now func() time.Time // time.Now when nil
 
-	// BodyWithin is how long a request's body may take to arrive, 30 s when 0.
+	// BodyWithin is how long a request's body may take to arrive, 30 s when 0. Where an
+	// operation allows longer bodies, they have a second more for each slowestBody bytes.
 	BodyWithin time.Duration
 }
 
@@ -31,7 +32,6 @@ type Config struct {
 type Handler struct {
 	cfg      Config
 	services []gateway.Service
-	verifier *sigv4.Verifier
 	targets  map[string]target          // of AWS JSON, by X-Amz-Target
 	forms    map[string]gateway.Service // of the query protocol, by name
 	attempts attempts
@@ -43,10 +43,13 @@ type target struct {
 	operation gateway.Operation
 }
 
-// maxBody bounds a request's body in bytes. It leaves room for some twenty
+// maxBody bounds a request's body in bytes, unless its operation has another limit. It leaves room for some twenty
 // environment variables of the longest value that the model allows; no process
 // can be started with more.
 const maxBody = 1 << 20
+
+// slowestBody is how fast a long body must arrive, in bytes per second.
+const slowestBody = 128 << 10
 
 // New checks cfg and returns the endpoint.
 func New(cfg Config) (*Handler, error) {
@@ -62,7 +65,6 @@ func New(cfg Config) (*Handler, error) {
 	h := &Handler{
 		cfg:      cfg,
 		services: cfg.Gateway.Services(),
-		verifier: &sigv4.Verifier{MaxBody: maxBody, Now: cfg.Now},
 		targets:  map[string]target{},
 		forms:    map[string]gateway.Service{},
 		attempts: attempts{known: map[attemptID]*attempt{}},
@@ -181,7 +183,8 @@ func (h *Handler) receiveInTime(w http.ResponseWriter, r *http.Request, x *excha
 		}
 	}()
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(h.cfg.BodyWithin)) // only a test's writer has no deadlines
+	within := h.cfg.BodyWithin + time.Duration(h.targets[r.Header.Get("X-Amz-Target")].operation.MaxBody/slowestBody)*time.Second
+	_ = control.SetReadDeadline(time.Now().Add(within)) // only a test's writer has no deadlines
 	if err := h.receive(r, x); err != nil {
 		return refusal(err)
 	}

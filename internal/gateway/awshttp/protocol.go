@@ -94,7 +94,8 @@ func (h *Handler) verify(r *http.Request, x *exchange) error {
 		scope.Regions = append(scope.Regions, "us-east-1")
 	}
 	var who gateway.Caller
-	body, err := h.verifier.Verify(r, scope, func(ctx context.Context, id string) (sigv4.Key, bool, error) {
+	verifier := sigv4.Verifier{MaxBody: maxBody, MaxHashed: x.operation.MaxBody, Now: h.cfg.Now}
+	body, err := verifier.Verify(r, scope, func(ctx context.Context, id string) (sigv4.Key, bool, error) {
 		caller, key, ok, err := h.cfg.Gateway.Caller(ctx, id)
 		who = caller
 		return sigv4.Key(key), ok, err

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,45 +12,102 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/source/config"
+	"github.com/openslipway/slipway/internal/source/detect"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
-// configuration returns how a tree is built and started: as its apprunner.yaml says,
-// or as the API does. output gets every remark about it.
-func (m *Maker) configuration(r source.Repository, dir string, progress, output func(line string)) (config.File, error) {
+// configuration returns how a tree is built and started: as its apprunner.yaml says, as
+// the API does, or as its files suggest. output gets every remark about it. docker is
+// the path of the Dockerfile that makes the image; "" if a managed runtime does.
+func (m *Maker) configuration(r source.Repository, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
+	if file, docker, err = m.read(r, dir, progress, output); err != nil {
+		return file, "", err
+	}
+	if r.Build.Dockerfile != "" {
+		return file, r.Build.Dockerfile, nil
+	}
+	if docker == "" && file.Runtime == config.Docker {
+		docker = defaultDockerfile
+	}
+	return file, docker, nil
+}
+
+// defaultDockerfile is what is built by `runtime: docker` without a path.
+const defaultDockerfile = "Dockerfile"
+
+// read returns the configuration of a tree, and the Dockerfile that was detected.
+func (m *Maker) read(r source.Repository, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return config.File{}, fmt.Errorf("open source code: %w", err)
+		return file, "", fmt.Errorf("open source code: %w", err)
 	}
 	defer root.Close()
 	if fi, err := root.Stat(path.Join(".", r.Directory)); err != nil || !fi.IsDir() {
-		return config.File{}, slipway.Errorf(slipway.InvalidRequest, "The repository has no directory %q, which is the SourceDirectory of this service.", "/"+r.Directory)
+		return file, "", slipway.Errorf(slipway.InvalidRequest, "The repository has no directory %q, which is the SourceDirectory of this service.", "/"+r.Directory)
 	}
 	if r.Configuration.ConfigurationSource == types.ConfigurationSourceApi {
 		file, findings := config.FromAPI(r.Configuration.CodeConfigurationValues)
-		return file, judge("", findings, output)
+		return file, "", judge("", findings, output)
+	}
+	name, data, err := readFile(root, r.Directory)
+	switch {
+	case err != nil:
+		return file, "", err
+	case name == "" && r.Build.Dockerfile != "": // it makes the image, and has the command
+		return config.File{Runtime: config.Docker}, "", nil
+	case name == "" && (r.Build.Detect || slipway.IsUploadURL(r.URL)):
+		return detected(root, r.Directory, progress, output)
 	}
 	progress("Reading apprunner.yaml config file.")
-	name, data, err := readFile(root, r.Directory)
-	if err != nil {
-		return config.File{}, err
+	if name == "" {
+		return file, "", notFound(r.Directory)
 	}
 	file, findings := config.Parse(name, data)
 	if err := judge(name, findings, output); err != nil {
-		return file, err
+		return file, "", err
 	}
 	progress("Successfully validate configuration file.")
-	return file, nil
+	return file, "", nil
+}
+
+// detected returns how a tree without a configuration file is built and started, as its
+// files suggest. output gets each conclusion with its reason.
+func detected(root *os.Root, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
+	sub, err := root.OpenRoot(path.Join(".", dir))
+	if err != nil {
+		return file, "", fmt.Errorf("open the source directory: %w", err)
+	}
+	defer sub.Close()
+	progress("There is no apprunner.yaml: detecting how to build the source code.")
+	d, err := detect.Detect(sub.FS())
+	if err != nil {
+		return file, "", err
+	}
+	for _, why := range d.Why {
+		output("[AppRunner] Detected: " + why + ".")
+	}
+	for _, warning := range d.Warnings {
+		output("[AppRunner] warning: " + warning)
+	}
+	return d.File, d.Dockerfile, nil
+}
+
+// notFound is the error for a git repository without a configuration file.
+func notFound(dir string) error {
+	return slipway.Errorf(slipway.InvalidRequest,
+		"App Runner configuration file apprunner.yaml not found. It must be in the source directory /%s: `slipway init` writes one. Or set the tag slipway:detect=true of the service, which builds the source as its files suggest, or ConfigurationSource API.", dir)
 }
 
 // readFile reads the configuration file of a source directory; its name may be the
-// one that App Runner passes over, which package config has a remark about.
+// one that App Runner passes over, which package config has a remark about. The name is
+// "" if there is none.
 func readFile(root *os.Root, dir string) (name string, data []byte, err error) {
 	for _, name := range []string{config.FileName, "apprunner.yml"} {
 		f, err := root.OpenFile(path.Join(".", dir, name), os.O_RDONLY|unix.O_NONBLOCK, 0)
@@ -69,8 +127,7 @@ func readFile(root *os.Root, dir string) (name string, data []byte, err error) {
 		}
 		return name, data, nil
 	}
-	return "", nil, slipway.Errorf(slipway.InvalidRequest,
-		"App Runner configuration file apprunner.yaml not found. It must be in the source directory /%s; with ConfigurationSource API none is needed.", dir)
+	return "", nil, nil
 }
 
 func unreadable(name, why string) error {
@@ -114,7 +171,7 @@ func place(name string, f config.Finding) string {
 }
 
 // version returns what a release records of a build.
-func version(rev git.Revision, file config.File) slipway.CodeVersion {
+func version(rev git.Revision, file config.File, r source.Repository) slipway.CodeVersion {
 	port := file.Port
 	if port == 0 {
 		port = config.DefaultPort
@@ -123,6 +180,10 @@ func version(rev git.Revision, file config.File) slipway.CodeVersion {
 		Commit: rev.Commit, Directory: rev.DirectoryTree, Port: strconv.Itoa(port), Command: file.Command,
 		Environment: byName(file.Env), Secrets: byName(file.Secrets),
 	}
+	if slipway.IsUploadURL(r.URL) {
+		v.Upload = r.URL
+		override(&v, r.Configuration)
+	}
 	if file.PortVariable != "" {
 		if v.Environment == nil {
 			v.Environment = map[string]string{}
@@ -130,6 +191,34 @@ func version(rev git.Revision, file config.File) slipway.CodeVersion {
 		v.Environment[file.PortVariable] = v.Port
 	}
 	return v
+}
+
+// override applies what a service sets beside the files of its upload, and what wins
+// over them.
+func override(v *slipway.CodeVersion, c types.CodeConfiguration) {
+	set := c.CodeConfigurationValues
+	if set == nil || c.ConfigurationSource != types.ConfigurationSourceRepository {
+		return
+	}
+	v.Port = cmp.Or(aws.ToString(set.Port), v.Port)
+	v.Command = cmp.Or(aws.ToString(set.StartCommand), v.Command)
+	v.Environment = merged(v.Environment, set.RuntimeEnvironmentVariables, set.RuntimeEnvironmentSecrets)
+	v.Secrets = merged(v.Secrets, set.RuntimeEnvironmentSecrets, set.RuntimeEnvironmentVariables)
+}
+
+// merged returns the variables of a map with those that are set, and without those that
+// are set as the other kind, plain or secret.
+func merged(m, set, other map[string]string) map[string]string {
+	m = maps.Clone(m)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.DeleteFunc(m, func(name, _ string) bool { _, ok := other[name]; return ok })
+	maps.Copy(m, set)
+	if len(m) == 0 {
+		return nil
+	}
+	return m
 }
 
 func byName(list []config.Variable) map[string]string {

@@ -9,12 +9,12 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/source"
-	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
@@ -23,6 +23,12 @@ type Git interface {
 	Resolve(ctx context.Context, r git.Remote) (commit string, err error)
 	Fetch(ctx context.Context, r git.Remote, commit, dir string, progress func(line string)) (git.Revision, error)
 	Inspect(ctx context.Context, r git.Remote, commit string) (git.Revision, error)
+}
+
+// Uploads are directories that users sent. *uploads.Uploads does.
+type Uploads interface {
+	Upload(ctx context.Context, id string) (slipway.Upload, error)
+	Materialize(ctx context.Context, u slipway.Upload, dir string) error
 }
 
 // Builder builds images. *build.Builder does.
@@ -41,6 +47,7 @@ type Images interface {
 type Config struct {
 	Dir     string // for source code; nothing else uses it. On the image store's file system
 	Git     Git
+	Uploads Uploads
 	Builder Builder
 	Images  Images
 	Log     *slog.Logger
@@ -56,8 +63,8 @@ type Maker struct{ cfg Config }
 // New makes the directory of source code, and removes what an earlier process left in
 // it.
 func New(cfg Config) (*Maker, error) {
-	if !filepath.IsAbs(cfg.Dir) || cfg.Git == nil || cfg.Builder == nil || cfg.Images == nil || cfg.Log == nil || cfg.Output == nil {
-		return nil, errors.New("repository: an absolute directory, git, a builder, images, a log and an output are required")
+	if !filepath.IsAbs(cfg.Dir) || cfg.Git == nil || cfg.Uploads == nil || cfg.Builder == nil || cfg.Images == nil || cfg.Log == nil || cfg.Output == nil {
+		return nil, errors.New("repository: an absolute directory, git, uploads, a builder, images, a log and an output are required")
 	}
 	if err := os.RemoveAll(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("remove source code of an earlier process: %w", err)
@@ -68,8 +75,13 @@ func New(cfg Config) (*Maker, error) {
 	return &Maker{cfg}, nil
 }
 
-// Commit returns the newest commit of a repository's branch.
+// Commit returns the newest commit of a repository's branch, or the id of the content of
+// an upload.
 func (m *Maker) Commit(ctx context.Context, r source.Repository) (string, error) {
+	if slipway.IsUploadURL(r.URL) {
+		u, err := m.upload(ctx, r)
+		return u.Snapshot, err
+	}
 	commit, err := m.cfg.Git.Resolve(ctx, remote(r))
 	return commit, retried(err)
 }
@@ -77,6 +89,9 @@ func (m *Maker) Commit(ctx context.Context, r source.Repository) (string, error)
 // Directory returns the id of the content that the repository's source directory has
 // at a commit.
 func (m *Maker) Directory(ctx context.Context, r source.Repository, commit string) (string, error) {
+	if slipway.IsUploadURL(r.URL) {
+		return "", nil
+	}
 	rev, err := m.cfg.Git.Inspect(ctx, remote(r), commit)
 	return rev.DirectoryTree, retried(err)
 }
@@ -94,14 +109,15 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 	}()
 	output := func(line string) { m.cfg.Output(q.Service, q.Operation, line) }
 	r := q.Repository
-	progress(fmt.Sprintf("Pulling source code from %s Repository ( %s ).", provider(r), r.URL))
-	rev, err := m.cfg.Git.Fetch(ctx, remote(r), q.Commit, dir, func(line string) { output("[AppRunner] " + line) })
+	fetch := m.fetch
+	if slipway.IsUploadURL(r.URL) {
+		fetch = m.take
+	}
+	rev, err := fetch(ctx, q, dir, progress, output)
 	if err != nil {
 		return source.Build{}, failedToPull(err)
 	}
-	progress("Successfully pulled your application source code.")
-	output(fmt.Sprintf("[AppRunner] Commit %.12s: %s", rev.Commit, rev.Subject))
-	file, err := m.configuration(r, dir, progress, output)
+	file, docker, err := m.configuration(r, dir, progress, output)
 	if err != nil {
 		return source.Build{}, err
 	}
@@ -110,15 +126,51 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
 		Commit: rev.Commit, Time: rev.Time, File: file,
 		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
-		Dockerfile: dockerfile(r, file), Target: r.Build.Target, Args: variables(r.Build.Args),
+		Dockerfile: docker, Target: r.Build.Target, Args: variables(r.Build.Args),
 	}, func(l build.Line) { output(l.String()) })
 	if err != nil {
 		return source.Build{}, err
 	}
 	progress("Successfully built your application source code.")
-	code := version(rev, file)
+	code := version(rev, file, r)
 	a, err := m.Built(ctx, res.Digest, code, r)
 	return source.Build{Artifact: a, Code: code}, err
+}
+
+// fetch makes dir of a commit.
+func (m *Maker) fetch(ctx context.Context, q source.BuildRequest, dir string, progress, output func(line string)) (git.Revision, error) {
+	r := q.Repository
+	progress(fmt.Sprintf("Pulling source code from %s Repository ( %s ).", provider(r), r.URL))
+	rev, err := m.cfg.Git.Fetch(ctx, remote(r), q.Commit, dir, func(line string) { output("[AppRunner] " + line) })
+	if err != nil {
+		return rev, err
+	}
+	progress("Successfully pulled your application source code.")
+	output(fmt.Sprintf("[AppRunner] Commit %.12s: %s", rev.Commit, rev.Subject))
+	return rev, nil
+}
+
+// take makes dir of an upload. Its commit is the id of its content.
+func (m *Maker) take(ctx context.Context, q source.BuildRequest, dir string, progress, output func(line string)) (git.Revision, error) {
+	u, err := m.upload(ctx, q.Repository)
+	if err == nil {
+		err = m.cfg.Uploads.Materialize(ctx, u, dir)
+	}
+	if err != nil {
+		return git.Revision{}, err
+	}
+	progress("Successfully pulled your application source code.")
+	output(fmt.Sprintf("[AppRunner] Upload %.12s: %d files, sent at %s.", u.Snapshot, u.Files, u.CreatedAt.UTC().Format(time.DateTime+" UTC")))
+	return git.Revision{Commit: u.Snapshot, Tree: u.Snapshot, Time: u.CreatedAt}, nil
+}
+
+// upload returns the upload that a repository's URL names.
+func (m *Maker) upload(ctx context.Context, r source.Repository) (slipway.Upload, error) {
+	id, err := slipway.ParseUploadURL(r.URL)
+	if err != nil {
+		return slipway.Upload{}, err
+	}
+	return m.cfg.Uploads.Upload(ctx, id)
 }
 
 // Built returns an image that was built of a repository's commit before.
@@ -132,18 +184,6 @@ func (m *Maker) Built(ctx context.Context, digest string, code slipway.CodeVersi
 	}
 	img.Config.Dir = path.Join("/app", r.Directory)
 	return source.Artifact{Digest: digest, Ref: fmt.Sprintf("%s@%.12s", r.URL, code.Commit), Config: img.Config}, nil
-}
-
-// defaultDockerfile is what is built by `runtime: docker` without a path.
-const defaultDockerfile = "Dockerfile"
-
-// dockerfile returns the path of the Dockerfile that makes the image; "" if a managed
-// runtime does.
-func dockerfile(r source.Repository, file config.File) string {
-	if r.Build.Dockerfile == "" && file.Runtime == config.Docker {
-		return defaultDockerfile
-	}
-	return r.Build.Dockerfile
 }
 
 // remote returns a repository as package git has it, with its credential.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -53,19 +54,34 @@ func (f *fakes) Fetch(_ context.Context, r git.Remote, commit, dir string, progr
 		return git.Revision{}, errors.New("the directory exists")
 	}
 	progress("Receiving objects: 100%.")
+	return git.Revision{Commit: commit, Tree: "tree", DirectoryTree: "dir", Subject: "Begin"}, f.write(dir)
+}
+
+func (f *fakes) write(dir string) (err error) {
 	for name, content := range f.files {
 		path := filepath.Join(dir, strings.TrimSuffix(name, "->"))
-		err := os.MkdirAll(filepath.Dir(path), 0o755)
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755))
 		if strings.HasSuffix(name, "->") {
 			err = errors.Join(err, os.Symlink(content, path))
 		} else {
 			err = errors.Join(err, os.WriteFile(path, []byte(content), 0o644))
 		}
-		if err != nil {
-			return git.Revision{}, err
-		}
 	}
-	return git.Revision{Commit: commit, Tree: "tree", DirectoryTree: "dir", Subject: "Begin"}, nil
+	return err
+}
+
+// sent is the only upload.
+var sent = slipway.Upload{ID: strings.Repeat("a", 32), Owner: "me", Snapshot: strings.Repeat("b", 64), Files: 2, CreatedAt: time.Unix(1_800_000_000, 0)}
+
+func (f *fakes) Upload(_ context.Context, id string) (slipway.Upload, error) {
+	if id != sent.ID {
+		return slipway.Upload{}, slipway.Errorf(slipway.InvalidRequest, "The upload %s is not there any more.", id)
+	}
+	return sent, f.fetchErr
+}
+
+func (f *fakes) Materialize(_ context.Context, _ slipway.Upload, dir string) error {
+	return f.write(dir)
 }
 
 func (f *fakes) Build(_ context.Context, r build.Request, log func(build.Line)) (build.Result, error) {
@@ -89,7 +105,7 @@ func open(t *testing.T, f *fakes) (*repository.Maker, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "source")
 	m, err := repository.New(repository.Config{
-		Dir: dir, Git: f, Builder: f, Images: f, Log: slog.New(slog.DiscardHandler),
+		Dir: dir, Git: f, Uploads: f, Builder: f, Images: f, Log: slog.New(slog.DiscardHandler),
 		Output: func(service, operation, line string) { f.output = append(f.output, service+"/"+operation+" "+line) },
 	})
 	if err != nil {
@@ -215,6 +231,92 @@ func TestBuildWithSettings(t *testing.T) {
 		!slices.Equal(r.Env, []config.Variable{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}}) ||
 		!slices.Equal(r.Secrets, []config.Variable{{Name: "TOKEN", Value: "value"}}) {
 		t.Errorf("the build got %+v", r)
+	}
+}
+
+// An upload without a configuration file is built as its files suggest, and what the
+// service sets wins.
+func TestBuildOfAnUpload(t *testing.T) {
+	t.Parallel()
+	f := &fakes{files: map[string]string{
+		"requirements.txt": "flask==3.0.0\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n",
+		"web/apprunner.yaml": file,
+	}}
+	m, dir := open(t, f)
+	q := request("")
+	q.Repository = source.Repository{URL: sent.URL(), Configuration: types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository}}
+	var err error
+	if q.Commit, err = m.Commit(t.Context(), q.Repository); err != nil || q.Commit != sent.Snapshot {
+		t.Fatalf("the commit of an upload is %q, %v", q.Commit, err)
+	}
+	if d, err := m.Directory(t.Context(), q.Repository, q.Commit); d != "" || err != nil {
+		t.Errorf("directory %q, %v", d, err)
+	}
+	b, err := m.Build(t.Context(), q, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := f.requests[0]
+	if r.SourceID != sent.Snapshot || r.Commit != sent.Snapshot || !r.Time.Equal(sent.CreatedAt) || !strings.HasPrefix(r.File.Runtime, "python") {
+		t.Errorf("the build got %+v", r)
+	}
+	if b.Code.Upload != sent.URL() || b.Code.Commit != sent.Snapshot || !strings.Contains(b.Code.Command, "app:app") {
+		t.Errorf("the release would be %+v", b.Code)
+	}
+	if log := strings.Join(f.output, "\n"); !strings.Contains(log, "[AppRunner] Detected: requirements.txt -> Python.") {
+		t.Errorf("the build's log does not say how it was detected:\n%s", log)
+	}
+
+	q.Repository.Directory = "web"
+	q.Repository.Configuration.CodeConfigurationValues = &types.CodeConfigurationValues{
+		Port: aws.String("81"), RuntimeEnvironmentVariables: map[string]string{"TOKEN": "plain", "MORE": "1"},
+		RuntimeEnvironmentSecrets: map[string]string{"STAGE": "/shop/stage"},
+	}
+	if b, err = m.Build(t.Context(), q, func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	want := slipway.CodeVersion{
+		Commit: sent.Snapshot, Upload: sent.URL(), Port: "81", Command: "python3 app.py",
+		Environment: map[string]string{"TOKEN": "plain", "MORE": "1", "WEB_PORT": "81"}, Secrets: map[string]string{"STAGE": "/shop/stage"},
+	}
+	if d := cmp.Diff(want, b.Code); d != "" {
+		t.Errorf("what the service sets does not win over the file (-want +got):\n%s", d)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("%v is left of the source code (%v)", left, err)
+	}
+
+	q.Repository.Directory = ""
+	f = &fakes{files: map[string]string{"notes.md": "x"}}
+	m, _ = open(t, f)
+	if _, err := m.Build(t.Context(), q, func(string) {}); slipway.CodeOf(err) != slipway.InvalidRequest || len(f.requests) != 0 {
+		t.Errorf("nothing to detect: %v", err)
+	}
+	f = &fakes{files: map[string]string{"Containerfile": "FROM scratch"}}
+	m, _ = open(t, f)
+	if _, err := m.Build(t.Context(), q, func(string) {}); err != nil || f.requests[0].Dockerfile != "Containerfile" {
+		t.Errorf("a Dockerfile: %v, %+v", err, f.requests)
+	}
+	q.Repository.URL = "upload://" + strings.Repeat("c", 32)
+	if _, err := m.Build(t.Context(), q, func(string) {}); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "is not there any more") {
+		t.Errorf("an upload that is gone: %v", err)
+	}
+}
+
+// A git repository is built as its files suggest only where the service says so.
+func TestDetect(t *testing.T) {
+	t.Parallel()
+	f := &fakes{files: map[string]string{"requirements.txt": "flask\n", "app.py": "from flask import Flask\napp = Flask(__name__)\n"}}
+	m, _ := open(t, f)
+	q := request("")
+	_, err := m.Build(t.Context(), q, func(string) {})
+	if err == nil || !strings.HasPrefix(err.Error(), "App Runner configuration file apprunner.yaml not found.") ||
+		!strings.Contains(err.Error(), "slipway:detect=true") || !strings.Contains(err.Error(), "slipway init") {
+		t.Errorf("without a file: %v", err)
+	}
+	q.Repository.Build.Detect = true
+	if b, err := m.Build(t.Context(), q, func(string) {}); err != nil || b.Code.Upload != "" || b.Code.Command == "" {
+		t.Errorf("with detection: %+v, %v", b, err)
 	}
 }
 

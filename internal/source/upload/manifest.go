@@ -1,15 +1,14 @@
 package upload
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/openslipway/slipway"
 )
@@ -29,15 +28,23 @@ type File struct {
 	Link       string `json:"link,omitempty"` // where a symbolic link leads; it has no other member but Path
 }
 
-// Limits of a snapshot.
+// Limits of a snapshot, and of a store.
 type Limits struct {
 	Files int   // at most
 	Bytes int64 // of all files together
 	File  int64 // bytes of one file
+
+	Stored int64 // bytes of all contents of a store
 }
 
 // DefaultLimits suit source code with what belongs to it.
-func DefaultLimits() Limits { return Limits{Files: 100_000, Bytes: 2 << 30, File: 1 << 30} }
+func DefaultLimits() Limits {
+	return Limits{Files: 100_000, Bytes: 2 << 30, File: 1 << 30, Stored: 10 << 30}
+}
+
+// storedPerFile is how many contents a store may have for each file that a snapshot may
+// have: their number is limited as their size is, since each takes an inode.
+const storedPerFile = 5
 
 // Limits of paths, as in repositories.
 const (
@@ -46,32 +53,11 @@ const (
 	maxDepth = 128  // directories
 )
 
-// MaxManifest bounds a manifest in bytes, for who reads one.
-const MaxManifest = 64 << 20
-
 var digestForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// ParseManifest reads and checks a client's manifest. The error is a
-// *slipway.Error that names the file.
-func ParseManifest(data []byte, limits Limits) (Manifest, error) {
-	if len(data) > MaxManifest {
-		return Manifest{}, refuse("The manifest is larger than %d MiB.", MaxManifest>>20)
-	}
-	var m Manifest
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
-		return Manifest{}, refuse("The manifest is not understood: %.200s.", err)
-	}
-	if d.More() {
-		return Manifest{}, refuse("The manifest is followed by something else.")
-	}
-	return m, m.check(limits)
-}
-
-// check refuses a manifest whose directory could not be made, or would not stay in
-// its place.
-func (m Manifest) check(limits Limits) error {
+// Check refuses a manifest whose directory could not be made, or would not stay in
+// its place. The error is a *slipway.Error that names the file.
+func (m Manifest) Check(limits Limits) error {
 	if len(m.Files) > limits.Files {
 		return refuse("The directory has %d files; %d are allowed. Exclude some by .gitignore or .dockerignore.", len(m.Files), limits.Files)
 	}
@@ -142,6 +128,8 @@ func checkPath(p string) string {
 		return fmt.Sprintf("lies deeper than %d directories", maxDepth)
 	case strings.ContainsRune(p, 0):
 		return "has a zero byte"
+	case !utf8.ValidString(p):
+		return "is not UTF-8"
 	}
 	for part := range strings.SplitSeq(p, "/") {
 		if len(part) > maxName {
@@ -158,7 +146,7 @@ func checkPath(p string) string {
 // above p are directories, so ".." at the beginning is what it seems; behind a name it
 // is not, as the name may be a link.
 func leaves(p, to string) bool {
-	if path.IsAbs(to) || len(to) > maxPath || strings.ContainsRune(to, 0) {
+	if path.IsAbs(to) || len(to) > maxPath || strings.ContainsRune(to, 0) || !utf8.ValidString(to) {
 		return true
 	}
 	up := strings.Count(p, "/")
@@ -175,6 +163,14 @@ func leaves(p, to string) bool {
 		}
 	}
 	return false
+}
+
+// Bytes returns the size of all files together.
+func (m Manifest) Bytes() (n int64) {
+	for _, f := range m.Files {
+		n += f.Size
+	}
+	return n
 }
 
 // ID identifies the snapshot: equal directories have equal ids.

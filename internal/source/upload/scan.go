@@ -31,7 +31,7 @@ func Scan(root *os.Root, limits Limits) (Manifest, error) {
 	}
 	slices.SortFunc(s.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	m := Manifest{Files: s.files}
-	return m, m.check(limits)
+	return m, m.Check(limits)
 }
 
 type scanner struct {

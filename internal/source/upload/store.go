@@ -12,21 +12,46 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
-// Store keeps snapshots in a directory that nothing else writes:
+// Store keeps the snapshots of one user in a directory that nothing else writes:
 //
 //	contents/ab/abcd...     a file's content by its SHA-256
 //	snapshots/<id>.json     a manifest
+//	incoming/...            contents that are being sent
 //
-// The time of a file is when it was last used: [Store.Collect] goes by it.
+// The time of a file is when it was last used: [Store.Collect] goes by it. It is safe
+// for concurrent use.
+//
+// Users share no store. What one has sent spares another nothing, and a digest tells
+// nobody whether somebody else has its content.
 type Store struct {
 	dir    string
 	limits Limits
+
+	// Held for writing by Collect: between what a client is told to be there and the
+	// commit that needs it, nothing goes.
+	collecting sync.RWMutex
+
+	mu       sync.Mutex // guards what follows
+	measured bool
+	bytes    int64           // of all files
+	contents int             // how many files there are, but for those of parts
+	parts    map[string]part // by digest
+}
+
+// part is a content of which the beginning has come.
+type part struct {
+	size  int64 // that it has when it is complete
+	have  int64 // bytes
+	since time.Time
 }
 
 // Open makes the store's directory if it is missing, and removes what an
@@ -46,7 +71,7 @@ func Open(dir string, limits Limits) (*Store, error) {
 			return nil, err
 		}
 	}
-	return &Store{dir: dir, limits: limits}, nil
+	return &Store{dir: dir, limits: limits, parts: map[string]part{}}, nil
 }
 
 // content returns the path of a content; digest has been checked.
@@ -59,9 +84,15 @@ func (s *Store) snapshot(id string) string { return filepath.Join(s.dir, "snapsh
 // Missing returns those of a manifest's digests whose contents must be sent. What
 // is there counts as used now, so that a collection leaves it to the upload.
 func (s *Store) Missing(m Manifest, now time.Time) ([]string, error) {
-	if err := m.check(s.limits); err != nil {
+	if err := m.Check(s.limits); err != nil {
 		return nil, err
 	}
+	s.collecting.RLock()
+	defer s.collecting.RUnlock()
+	return s.missing(m, now)
+}
+
+func (s *Store) missing(m Manifest, now time.Time) ([]string, error) {
 	missing := []string{}
 	for _, digest := range m.Digests() {
 		err := os.Chtimes(s.content(digest), now, now)
@@ -74,43 +105,16 @@ func (s *Store) Missing(m Manifest, now time.Time) ([]string, error) {
 	return missing, nil
 }
 
-// Put stores a content. It is refused if it is not what the digest says, or larger
-// than a file may be.
-func (s *Store) Put(digest string, r io.Reader) error {
-	if !digestForm.MatchString(digest) {
-		return refuse("The digest %.100q is not 64 hexadecimal digits in lower case.", digest)
+// Commit stores a manifest whose contents are all there, and returns its id. Otherwise
+// it returns what is missing, and stores nothing. What it stored survives a power loss.
+func (s *Store) Commit(m Manifest, now time.Time) (id string, missing []string, err error) {
+	if err := m.Check(s.limits); err != nil {
+		return "", nil, err
 	}
-	f, err := os.CreateTemp(filepath.Join(s.dir, "incoming"), "content-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // does nothing after the rename
-	defer f.Close()
-	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(r, s.limits.File+1))
-	switch {
-	case err != nil:
-		return fmt.Errorf("receive a file: %w", err)
-	case n > s.limits.File:
-		return refuse("A file of the upload has more than %d MiB.", s.limits.File>>20)
-	case hex.EncodeToString(h.Sum(nil)) != digest:
-		return refuse("The content that was sent for %s is another one. Was the file changed during the upload? Upload it again.", digest)
-	}
-	if err := os.MkdirAll(filepath.Dir(s.content(digest)), 0o700); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), s.content(digest))
-}
-
-// Commit stores a manifest whose contents are all there, and returns its id. The
-// error names how many are missing.
-func (s *Store) Commit(m Manifest, now time.Time) (id string, err error) {
-	missing, err := s.Missing(m, now)
-	if err != nil {
-		return "", err
-	}
-	if len(missing) > 0 {
-		return "", refuse("The contents of %d files are missing. Send them first.", len(missing))
+	s.collecting.RLock()
+	defer s.collecting.RUnlock()
+	if missing, err = s.missing(m, now); err != nil || len(missing) > 0 {
+		return "", missing, err
 	}
 	for _, f := range m.Files {
 		if f.Link != "" {
@@ -118,17 +122,38 @@ func (s *Store) Commit(m Manifest, now time.Time) (id string, err error) {
 		}
 		info, err := os.Stat(s.content(f.Digest))
 		if err != nil {
-			return "", err
+			return "", nil, err
 		}
 		if info.Size() != f.Size {
-			return "", refuse("The file %q has %d bytes, not %d as the manifest says.", f.Path, info.Size(), f.Size)
+			return "", nil, refuse("The file %q has %d bytes, not %d as the manifest says.", f.Path, info.Size(), f.Size)
 		}
+	}
+	id = m.ID()
+	if err := os.Chtimes(s.snapshot(id), now, now); !errors.Is(err, fs.ErrNotExist) {
+		return id, nil, err // it is there already, with all that it needs
 	}
 	body, err := json.Marshal(m)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return m.ID(), atomicfile.Write(s.snapshot(m.ID()), body, 0o600)
+	if err := errors.Join(s.reserve(int64(len(body))), s.sync()); err != nil {
+		return "", nil, err
+	}
+	return id, nil, atomicfile.Write(s.snapshot(id), body, 0o600)
+}
+
+// sync makes all contents survive a power loss: one call for all of them, as there may
+// be thousands of new ones.
+func (s *Store) sync() error {
+	d, err := os.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := unix.Syncfs(int(d.Fd())); err != nil {
+		return os.NewSyscallError("syncfs", err)
+	}
+	return nil
 }
 
 // Manifest returns a snapshot's manifest.
@@ -157,7 +182,7 @@ func (s *Store) Materialize(ctx context.Context, id, dir string, t time.Time) (e
 	if err != nil {
 		return err
 	}
-	if err := m.check(s.limits); err != nil {
+	if err := m.Check(s.limits); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -240,8 +265,12 @@ func setTimes(root *os.Root, t time.Time) error {
 
 // Collect removes the snapshots that were last used before a time, unless keep says
 // that a service needs them, and then the contents that no snapshot has and that no
-// upload has used since. It returns how many bytes it freed.
+// upload has used since. It returns how many bytes it freed. Contents that did not come
+// completely go, too, if they began before that time.
 func (s *Store) Collect(before time.Time, keep func(id string) bool) (freed int64, err error) {
+	s.collecting.Lock()
+	defer s.collecting.Unlock()
+	defer s.forget(before)
 	entries, err := os.ReadDir(filepath.Join(s.dir, "snapshots"))
 	if err != nil {
 		return 0, err

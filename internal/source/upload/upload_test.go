@@ -1,6 +1,10 @@
 package upload_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,32 +121,20 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range m.Files {
-			if !slices.Contains(missing, f.Digest) {
-				continue
-			}
-			r, err := from.Open(f.Path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Put(f.Digest, r); err != nil {
-				t.Fatal(err)
-			}
-			r.Close()
-		}
+		put(t, s, m, from, missing)
 		return len(missing)
 	}
 	m, err := upload.Scan(root, upload.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Commit(m, now); slipway.CodeOf(err) == "" {
-		t.Errorf("committed without contents: %v", err)
+	if id, missing, err := s.Commit(m, now); err != nil || id != "" || len(missing) != 3 {
+		t.Errorf("committed without contents: %q, %v, %v", id, missing, err)
 	}
 	if n := send(m, root); n != 3 {
 		t.Errorf("%d contents were sent, want 3", n)
 	}
-	id, err := s.Commit(m, now)
+	id, _, err := s.Commit(m, now)
 	if err != nil || id != m.ID() {
 		t.Fatal(id, err)
 	}
@@ -173,6 +165,90 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
+// put sends those files of a directory whose digests are missing.
+func put(t *testing.T, s *upload.Store, m upload.Manifest, from *os.Root, missing []string) {
+	t.Helper()
+	for _, f := range m.Files {
+		if !slices.Contains(missing, f.Digest) {
+			continue
+		}
+		content, err := from.ReadFile(f.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if complete, err := s.Put(f.Digest, f.Size, 0, content, time.Now()); err != nil || !complete {
+			t.Fatal(complete, err)
+		}
+	}
+}
+
+// TestParts sends a content in parts, and breaks it off.
+func TestParts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := upload.Open(dir, upload.Limits{Files: 10, Bytes: 100, File: 50, Stored: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	text := strings.Repeat("0123456789", 4)
+	digest := digestOf(text)
+	part := func(size, offset int64, data string) error {
+		_, err := s.Put(digest, size, offset, []byte(data), now)
+		return err
+	}
+	for _, err := range []error{part(40, 10, text[10:20]), part(40, 20, "x")} {
+		if slipway.CodeOf(err) != slipway.InvalidState {
+			t.Errorf("a part without a beginning: %v", err)
+		}
+	}
+	if err := errors.Join(part(40, 0, text[:5]), part(40, 0, text[:10]), part(40, 10, text[10:30])); err != nil {
+		t.Fatal(err)
+	}
+	if err := part(41, 30, text[30:]); slipway.CodeOf(err) != slipway.InvalidState {
+		t.Errorf("a part of a file of another size: %v", err)
+	}
+	if err := part(40, 30, text[30:]); err != nil {
+		t.Fatal(err)
+	}
+	m := upload.Manifest{Files: []upload.File{{Path: "a", Size: 40, Digest: digest}}}
+	if missing, err := s.Missing(m, now); err != nil || len(missing) != 0 {
+		t.Errorf("%v, %v", missing, err)
+	}
+	if err := part(40, 0, strings.Repeat("x", 40)); slipway.CodeOf(err) != slipway.InvalidRequest {
+		t.Errorf("another content: %v", err)
+	}
+	if missing, err := s.Missing(m, now); err != nil || len(missing) != 0 {
+		t.Errorf("after another content was refused: %v, %v", missing, err)
+	}
+
+	other := strings.Repeat("y", 50)
+	if _, err := s.Put(digestOf(other), 50, 0, []byte(other), now); err != nil {
+		t.Fatal(err)
+	}
+	full := strings.Repeat("z", 50)
+	if _, err := s.Put(digestOf(full), 50, 0, []byte(full), now); !errors.Is(err, upload.ErrFull) {
+		t.Errorf("a full store: %v", err)
+	}
+	if _, err := s.Put(digestOf(full), 50, 0, []byte(full[:20]), now); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Collect(now.Add(time.Hour), func(string) bool { return true }); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, "incoming")); err != nil || len(left) != 0 {
+		t.Errorf("left of a broken upload: %v, %v", left, err)
+	}
+	if _, err := s.Put(digestOf(full), 50, 0, []byte(full), now); err != nil {
+		t.Errorf("after a collection: %v", err)
+	}
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
 func TestCollect(t *testing.T) {
 	t.Parallel()
 	s, err := upload.Open(t.TempDir(), upload.DefaultLimits())
@@ -186,18 +262,9 @@ func TestCollect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, f := range m.Files {
-			content, err := root.Open(f.Path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Put(f.Digest, content); err != nil {
-				t.Fatal(err)
-			}
-			content.Close()
-		}
-		id, err := s.Commit(m, time.Now())
-		if err != nil {
+		put(t, s, m, root, m.Digests())
+		id, _, err := s.Commit(m, time.Now())
+		if err != nil || id == "" {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
@@ -236,14 +303,16 @@ func TestRefused(t *testing.T) {
 		"for one file":    `{"files":[{"path":"a","size":61,"sha256":"` + digest + `"}]}`,
 		"take more":       `{"files":[{"path":"a","size":60,"sha256":"` + digest + `"},{"path":"b","size":60,"sha256":"` + digest + `"}]}`,
 		"3 files":         `{"files":[{"path":"a","link":"x"},{"path":"b","link":"x"},{"path":"c","link":"x"}]}`,
-		"not understood":  `{"files":[{"path":"a","owner":"root"}]}`,
-		"something else":  `{"files":[]} {}`,
 		"has a content":   `{"files":[{"path":"a","link":"x","size":4}]}`,
 		"more than 255":   `{"files":[{"path":"` + strings.Repeat("a", 256) + `","link":"x"}]}`,
 		"deeper than":     `{"files":[{"path":"` + strings.Repeat("a/", 200) + `x","link":"x"}]}`,
 		"has a zero byte": `{"files":[{"path":"a\u0000b","link":"x"}]}`,
 	} {
-		_, err := upload.ParseManifest([]byte(manifest), limits)
+		var m upload.Manifest
+		if err := json.Unmarshal([]byte(manifest), &m); err != nil {
+			t.Fatal(err)
+		}
+		err := m.Check(limits)
 		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: error %v, want one about %q", manifest, err, text)
 		}
@@ -252,10 +321,22 @@ func TestRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, f := range []upload.File{{Path: "a\xff", Link: "x"}, {Path: "a", Link: "x\xff"}} {
+		if err := (upload.Manifest{Files: []upload.File{f}}).Check(limits); slipway.CodeOf(err) != slipway.InvalidRequest {
+			t.Errorf("%q, %q: %v", f.Path, f.Link, err)
+		}
+	}
+	put := func(digest string, size, offset int64, data string) error {
+		_, err := s.Put(digest, size, offset, []byte(data), time.Now())
+		return err
+	}
 	for text, err := range map[string]error{
-		"another one": s.Put(digest, strings.NewReader("x")),
-		"more than":   s.Put(digest, strings.NewReader(strings.Repeat("x", 61))),
-		"digest":      s.Put("../../x", strings.NewReader("x")),
+		"another one": put(digest, 1, 0, "x"),
+		"more than":   put(digest, 61, 0, "x"),
+		"digest":      put("../../x", 1, 0, "x"),
+		"not a part":  put(digest, 1, 1, "x"),
+		"at -1":       put(digest, 1, -1, "x"),
+		"is empty":    put(digest, 1, 0, ""),
 	} {
 		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), text) {
 			t.Errorf("error %v, want one about %q", err, text)
@@ -269,12 +350,15 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-func FuzzParseManifest(f *testing.F) {
+func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"files":[{"path":"a/b","size":3,"sha256":"` + strings.Repeat("a", 64) + `","executable":true},{"path":"c","link":"a/b"}]}`))
 	f.Add([]byte(`{"files":[{"path":"a/b","link":"../../x"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := upload.ParseManifest(data, upload.Limits{Files: 100, Bytes: 1000, File: 100})
-		if err != nil {
+		var m upload.Manifest
+		if json.Unmarshal(data, &m) != nil {
+			return
+		}
+		if err := m.Check(upload.Limits{Files: 100, Bytes: 1000, File: 100}); err != nil {
 			if slipway.CodeOf(err) == "" {
 				t.Errorf("error %v is not the user's", err)
 			}
