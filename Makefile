@@ -45,9 +45,13 @@ unit: init
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
 	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
 
-# On a clock of its own: the runtimes of six languages are made of packages first.
-languages: init ## build a service in every language, as root, in some 10 minutes
-	SLIPWAY_TEST_LANGUAGES=all $(GO) test -count=1 -timeout 40m -v -run TestLanguages ./internal/build
+# On a clock of its own: the runtimes of six languages are made of packages first, once
+# for both packages.
+languages: build ## build services in every language, as root, in some 10 minutes
+	@set -e; SLIPWAY_TEST_RUNTIMES=$$(mktemp -d); trap 'rm -rf "$$SLIPWAY_TEST_RUNTIMES"' EXIT; \
+	export SLIPWAY_TEST_RUNTIMES SLIPWAY_TEST_LANGUAGES=all; \
+	$(GO) test -count=1 -timeout 20m -v -run TestLanguages ./internal/build; \
+	$(GO) test -count=1 -timeout 20m -v -run TestLanguages -parallel 2 ./e2e/builds
 
 # Not cached: the tests run a binary that the test cache does not know. More at once
 # than there are cores, since most of them wait for a client that sleeps between its

@@ -120,9 +120,9 @@ func bindBuilds(f *pflag.FlagSet, c *daemon.Config) {
 	f.IntVar(&c.Build.Pids, "build-pids", 0, "`number` of processes and threads of a build (default 4096)")
 	f.Int64Var(&c.Build.Disk, "build-disk", 0, "disk in `MiB` that each stage of a build may write (default 10240)")
 	f.Int64Var(&c.Build.Cache, "build-cache", 0, "disk in `MiB` that the dependency caches of a service may take (default 5120)")
-	f.StringVar(&c.Build.CAFile, "build-ca-file", "", "`file` with the certificate authorities that builds trust in place of their image's")
-	f.StringVar(&c.Build.Proxy, "build-proxy", "", "`URL` of the HTTP proxy of builds")
-	f.StringVar(&c.Build.NoProxy, "build-no-proxy", "", "`hosts` that builds reach without the proxy, as in NO_PROXY")
+	f.StringVar(&c.Build.CAFile, "build-ca-file", "", "`file` with the certificate authorities that builds trust (default: this host's; none for those of their image)")
+	f.StringVar(&c.Build.Proxy, "build-proxy", "", "`URL` of the HTTP proxy of builds (default: this host's; none for none)")
+	f.StringVar(&c.Build.NoProxy, "build-no-proxy", "", "`hosts` that builds reach without the proxy, as in NO_PROXY (default: this host's; none for none)")
 	f.StringArrayVar(&c.Build.Env, "build-env", nil, "environment variable of every build, `NAME=value`; never in an image; repeatable")
 }
 
@@ -141,6 +141,7 @@ func readEnvironment(c *daemon.Config, f *pflag.FlagSet, getenv func(string) str
 		}
 	})
 	var err error
+	c.Build.Getenv = getenv
 	c.KeyPassphrase, err = keyPassphrase(c.KeyPassphraseFile, getenv)
 	return errors.Join(append(errs, err)...)
 }

@@ -18,8 +18,9 @@ const Root = "../.."
 // Binary is the binary under test, which Main builds.
 var Binary = filepath.Join(Root, "bin", "slipway")
 
-// Main runs a package's tests and exits. Without root it skips them.
-func Main(m *testing.M) {
+// Main runs a package's tests, then what ends them, and exits. Without root it skips
+// them.
+func Main(m *testing.M, ends ...func()) {
 	if os.Geteuid() != 0 {
 		fmt.Println("skipped: end-to-end tests start containers and need root")
 		os.Exit(0)
@@ -28,7 +29,11 @@ func Main(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, end := range ends {
+		end()
+	}
+	os.Exit(code)
 }
 
 func setUp() error {

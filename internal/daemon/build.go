@@ -72,21 +72,53 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 			runtime.LimitMemory: "with --build-memory", runtime.LimitTime: "with --build-time", runtime.LimitPids: "with --build-pids",
 			runtime.LimitDisk: "with --build-disk", build.LimitCache: "with --build-cache",
 		},
-		Way: step.Way{Proxy: b.Proxy, NoProxy: b.NoProxy, CAFile: b.CAFile},
-	}
-	for _, v := range b.Env {
-		name, value, ok := strings.Cut(v, "=")
-		if !ok || name == "" {
-			return cfg, fmt.Errorf("--build-env is %.40q; it must be NAME=value", v)
-		}
-		cfg.Way.Env = append(cfg.Way.Env, config.Variable{Name: name, Value: value})
 	}
 	var err error
+	if cfg.Way, err = wayOf(b, step.HostWay(b.getenv)); err != nil {
+		return cfg, err
+	}
 	c.runtimes, err = runtimes.New(runtimes.Config{
 		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way, RecipesOnly: b.RecipesOnly,
 	})
 	cfg.Runtimes = c.runtimes
 	return cfg, err
+}
+
+// getenv returns a variable of the environment that says how the host reaches the
+// outside.
+func (b Build) getenv(name string) string {
+	if b.Getenv == nil {
+		return ""
+	}
+	return b.Getenv(name)
+}
+
+// nothing is the value of a flag that keeps builds from having the host's.
+const nothing = "none"
+
+// wayOf returns how builds reach the outside: as the host does, unless flags say
+// otherwise.
+func wayOf(b Build, way step.Way) (step.Way, error) {
+	for _, f := range []struct {
+		flag string
+		of   *string
+	}{{b.CAFile, &way.CAFile}, {b.Proxy, &way.Proxy}, {b.NoProxy, &way.NoProxy}} {
+		switch f.flag {
+		case "":
+		case nothing:
+			*f.of = ""
+		default:
+			*f.of = f.flag
+		}
+	}
+	for _, v := range b.Env {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return way, fmt.Errorf("--build-env is %.40q; it must be NAME=value", v)
+		}
+		way.Env = append(way.Env, config.Variable{Name: name, Value: value})
+	}
+	return way, nil
 }
 
 // keepOutput appends a line to the output of an operation's build.

@@ -73,7 +73,8 @@ type Git struct {
 }
 
 // Build says what builds may take and how they reach package registries. Zero limits
-// are those of package build.
+// are those of package build. Where CAFile, Proxy or NoProxy is "", builds have the
+// host's; "none" keeps it from them.
 type Build struct {
 	Concurrent int
 	CPU        int           // units, 1024 are one core
@@ -82,10 +83,14 @@ type Build struct {
 	Pids       int           // processes and threads
 	Disk       int64         // MiB that a stage may write outside of caches
 	Cache      int64         // MiB that the caches of a service may take
-	CAFile     string        // certificate authorities of builds; "" for the image's
-	Proxy      string        // URL; "" for none
+	CAFile     string        // certificate authorities, an absolute path
+	Proxy      string        // URL
 	NoProxy    string        // hosts
 	Env        []string      // NAME=value, for every command
+
+	// Getenv reads the host's proxy, bundle of certificates and package registries from
+	// its environment; see step.HostWay. nil reads nothing.
+	Getenv func(name string) string
 
 	RecipesOnly bool // runtimes are made of packages, not pulled
 }

@@ -1,0 +1,8 @@
+<?php
+
+namespace Greet;
+
+class Words
+{
+    public const WORDS = "version one";
+}
