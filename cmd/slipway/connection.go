@@ -23,7 +23,7 @@ func newConnectionCommand(m *Main) *cobra.Command {
 	cmd := group("connection", "Connect the server to GitHub and Bitbucket", `Connection manages the connections through which services reach their source
 code. Any client of App Runner's API can create one. It is then completed here,
 with an access token of the provider.`)
-	cmd.AddCommand(newConnectionLsCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionRmCommand(m))
+	cmd.AddCommand(newConnectionLsCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionWebhookCommand(m), newConnectionRmCommand(m))
 	return cmd
 }
 

@@ -56,6 +56,8 @@ func (f *fakeServer) callConnection(operation string, body []byte) (any, error) 
 			c.Status, out.Refusal = types.ConnectionStatusError, aws.String("Bad credentials")
 		}
 		return &out, nil
+	case "PutConnectionWebhook", "DescribeConnectionWebhook", "DeleteConnectionWebhook":
+		return f.callConnectionWebhook(operation, body)
 	}
 	i, err := find(func(c *types.Connection) bool { return *c.ConnectionArn == in.ConnectionArn })
 	if err != nil {
@@ -65,6 +67,60 @@ func (f *fakeServer) callConnection(operation string, body []byte) (any, error) 
 	f.connections = append(f.connections[:i], f.connections[i+1:]...)
 	c.Status = types.ConnectionStatusDeleted
 	return &apprunner.DeleteConnectionOutput{Connection: &c}, nil
+}
+
+// callConnectionWebhook answers the calls about the webhook of the connection "code".
+func (f *fakeServer) callConnectionWebhook(operation string, body []byte) (any, error) {
+	var in struct {
+		ConnectionName string
+		Secret         *string
+	}
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	if operation != "PutConnectionWebhook" && !f.hasWebhook {
+		return nil, wire.NewException("ResourceNotFoundException", "Connection "+in.ConnectionName+" has no webhook.")
+	}
+	type webhook struct {
+		ConnectionName, ConnectionArn, ProviderType string
+		URL                                         string `json:"Url"`
+		CreatedAt                                   float64
+		DeliveredAt                                 *float64 `json:",omitempty"`
+	}
+	out := struct {
+		Webhook webhook
+		Secret  *string `json:",omitempty"`
+	}{Webhook: webhook{in.ConnectionName, fakePrefix + "connection/code/1", "GITHUB", "https://slipway.example.com/webhooks/1", float64(epoch.Unix()), nil}}
+	switch operation {
+	case "PutConnectionWebhook":
+		if f.hasWebhook, out.Secret = true, in.Secret; in.Secret == nil {
+			out.Secret = aws.String("whsec_secret")
+		}
+	case "DescribeConnectionWebhook":
+		out.Webhook.DeliveredAt = aws.Float64(float64(epoch.Unix()))
+	case "DeleteConnectionWebhook":
+		f.hasWebhook = false
+	}
+	return &out, nil
+}
+
+func TestConnectionWebhook(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("connection", "webhook", "none")
+	s.run("connection", "create", "code")
+	s.run("connection", "webhook", "code")
+	s.run("connection", "webhook", "code")
+	s.run("connection", "webhook", "code", "--json")
+	s.run("connection", "webhook", "code", "--rotate", "--json")
+	s.stdin = "whsec_of-gitlab\n"
+	s.run("connection", "webhook", "code", "--secret-stdin")
+	s.stdin = "\n"
+	s.run("connection", "webhook", "code", "--secret-stdin")
+	s.run("connection", "webhook", "code", "--remove", "--rotate")
+	s.run("connection", "webhook", "code", "--remove")
+	s.run("connection", "webhook", "code", "--remove")
+	s.golden()
 }
 
 func TestConnection(t *testing.T) {

@@ -47,6 +47,7 @@ type fakeServer struct {
 	tags        []types.Tag
 	hooks       fakeHooks
 	connections []types.Connection
+	hasWebhook  bool       // of the connection "code"
 	output      []fakeLine // of instances
 	ids         int
 	calls       []string // operations and their input, for those that change something
@@ -173,7 +174,8 @@ func (f *fakeServer) call(operation string, body []byte) (any, error) {
 		return f.createScaling(body)
 	case "DescribeAutoScalingConfiguration":
 		return f.describeScaling(body)
-	case "CreateConnection", "ListConnections", "CompleteConnection", "DeleteConnection":
+	case "CreateConnection", "ListConnections", "CompleteConnection", "DeleteConnection",
+		"PutConnectionWebhook", "DescribeConnectionWebhook", "DeleteConnectionWebhook":
 		return f.callConnection(operation, body)
 	case "CreateWebhook", "ListWebhooks", "DescribeWebhook", "ListWebhookDeliveries", "TestWebhook", "DeleteWebhook":
 		return f.callWebhook(operation, body)

@@ -99,6 +99,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.OTLPEndpoint, "otlp-endpoint", "", "`URL` of the trace collector (OTLP over gRPC) of services with observability, such as http://127.0.0.1:4317")
 	f.StringVar(&c.OTLPHTTPEndpoint, "otlp-http-endpoint", "", "`URL` of the same collector for OTLP over HTTP, such as http://127.0.0.1:4318")
 	f.StringVar(&c.Bitbucket, "bitbucket-api", c.Bitbucket, "`URL` of Bitbucket's API")
+	f.StringVar(&c.WebhookURL, "webhook-url", "", "`URL` at which providers of source code reach /webhooks/ of the API's address (default: that address)")
 	bindBuilds(f, c)
 	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")

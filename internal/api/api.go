@@ -36,6 +36,10 @@ type Config struct {
 	// from. Nil: it builds no code.
 	CheckRepository func(url string) error
 
+	// WebhookURL is where providers of source code reach this server, without a slash
+	// at its end.
+	WebhookURL string
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

@@ -69,6 +69,9 @@ func (a *API) operations() []gateway.Operation {
 		gateway.Read("ListConnections", a.listConnections, gateway.AnyResource),
 		gateway.Mutate("DeleteConnection", a.deleteConnection, on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn })),
 		gateway.Mutate("CompleteConnection", a.completeConnection, a.completeConnectionPermissions).Redacting("Token").At("Slipway.CompleteConnection"),
+		gateway.Mutate("PutConnectionWebhook", a.putConnectionWebhook, onConnection(a, func(in *PutConnectionWebhookInput) *string { return in.ConnectionName })).Redacting("Secret").At("Slipway.PutConnectionWebhook"),
+		gateway.Read("DescribeConnectionWebhook", a.describeConnectionWebhook, onConnection(a, func(in *DescribeConnectionWebhookInput) *string { return in.ConnectionName })).At("Slipway.DescribeConnectionWebhook"),
+		gateway.Mutate("DeleteConnectionWebhook", a.deleteConnectionWebhook, onConnection(a, func(in *DeleteConnectionWebhookInput) *string { return in.ConnectionName })).At("Slipway.DeleteConnectionWebhook"),
 
 		gateway.Mutate("CreateObservabilityConfiguration", a.createObservability, creates(a, "observabilityconfiguration", func(in *apprunner.CreateObservabilityConfigurationInput) (*string, []types.Tag) {
 			return in.ObservabilityConfigurationName, in.Tags

@@ -38,6 +38,14 @@ func (a *API) completeConnectionPermissions(_ *store.Tx, in *CompleteConnectionI
 	return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
 }
 
+// onConnection returns the permission required by an operation on the connection of a
+// name.
+func onConnection[I any](a *API, name func(*I) *string) gateway.Permissions[I] {
+	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
+		return []gateway.Permission{{Resource: a.future("connection", name(in))}}, nil
+	}
+}
+
 // full returns the full ARN of the resource that an ARN names, also without
 // revision or id, so that an abbreviated ARN cannot bypass a policy. An unknown
 // ARN is returned unchanged: only authorized callers may learn that it does not

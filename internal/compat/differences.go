@@ -38,6 +38,11 @@ var differences = []Difference{
 		"There is no AWS console in which to install the provider's app.",
 	},
 	{
+		"Pushes", "The provider's app tells App Runner of a push.",
+		"The server asks the repository once a minute. A webhook of the connection (`slipway connection webhook`, `Slipway.PutConnectionWebhook`) tells of pushes at once.",
+		"There is no app of ours at the providers.",
+	},
+	{
 		"Cancelling", "An operation can't be cancelled.",
 		"`slipway ops cancel`, or the call `Slipway.CancelOperation`, rolls an operation back: a creation ends as FAILED and the service as CREATE_FAILED, an update or deployment as ROLLBACK_SUCCEEDED, a resume and a pause as FAILED with the service as before. Once the new version serves, a deployment is no longer cancelled; a deletion never is. `Slipway.DescribeOperations` says who cancelled an operation.",
 		"App Runner's users asked for it (apprunner-roadmap 49). No tag cancels an operation: tags are desired state, which a client such as Terraform would set again.",

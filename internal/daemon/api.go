@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/audit"
 	"github.com/openslipway/slipway/internal/cloudwatch"
@@ -20,6 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/masterkey"
+	"github.com/openslipway/slipway/internal/pushhook"
 	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/secretsmanager"
 	"github.com/openslipway/slipway/internal/ssm"
@@ -35,7 +38,8 @@ type apiRole struct {
 	logs            *logs.Store
 	pushed          func(ctx context.Context, repository, tag, digest string) error // a tag has a new image
 	checkRepository func(url string) error                                          // of code
-	endpointPort    func(endpoint string) int                                       // of an open VPC endpoint
+	gitPushed       func(ctx context.Context, p slipway.Push) (services int, err error)
+	endpointPort    func(endpoint string) int // of an open VPC endpoint
 	uploads         *uploads.Uploads
 	ready           func() bool // the daemon serves
 
@@ -99,8 +103,16 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	return api.New(api.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
-		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys,
+		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(),
 	})
+}
+
+// webhookURL is where providers of source code reach the API's address.
+func (a *apiRole) webhookURL() string {
+	if a.cfg.WebhookURL != "" {
+		return strings.TrimSuffix(a.cfg.WebhookURL, "/")
+	}
+	return "http://" + reachable(a.listeners.api.Addr())
 }
 
 // otherServices are the services of CloudWatch Logs, webhooks, secrets,
@@ -165,7 +177,12 @@ func (a *apiRole) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pushes, err := pushhook.New(pushhook.Config{Store: a.store, Vault: a.keys, Log: a.part("pushhook"), Pushed: a.gitPushed})
+	if err != nil {
+		return err
+	}
 	mux := http.NewServeMux()
+	mux.Handle(slipway.PushHookPath, pushes)
 	mux.Handle("/", calls)
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)

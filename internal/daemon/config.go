@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -46,6 +47,7 @@ type Config struct {
 	Quotas      []string      // name=number; see QuotaNames
 	GitHub      string        // URL of its API
 	Bitbucket   string        // URL of its API
+	WebhookURL  string        // where providers of source code reach the API's address; "": at that address
 	Networks    Networks      // that the subnets of VPC connectors stand for
 	Endpoints   Endpoints     // VPC endpoints
 
@@ -134,6 +136,10 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--health-limit is %s; it must be at least 1s", c.HealthLimit)
 	case c.Warm < 0 || c.Warm > 256:
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	}
+	if u, err := url.Parse(c.WebhookURL); c.WebhookURL != "" &&
+		(err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
+		return fmt.Errorf("--webhook-url is %q; it must be a URL like https://host or https://host/path", c.WebhookURL)
 	}
 	for _, d := range c.TrustedDomains {
 		if !domainForm.MatchString(d) {

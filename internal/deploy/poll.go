@@ -28,6 +28,16 @@ const (
 	pollAtOnce  = 8               // repositories
 	pollTimeout = time.Minute     // of one question
 	pollLongest = time.Hour       // between questions about a repository that does not answer
+
+	// A service whose pushes are announced by webhooks is asked about more rarely: this many
+	// times the interval, while the last push was announced within pollAnnounced.
+	pollRarely    = 10
+	pollAnnounced = 7 * 24 * time.Hour
+
+	// A server that has announced a push may not show it at once: when nothing is new, it
+	// is asked again a few times.
+	pollAgain      = 3
+	pollAgainPause = 5 * time.Second
 )
 
 // Poll starts automatic deployments of code: it asks the repositories of running
@@ -35,12 +45,15 @@ const (
 // is not deployed and has not been tried is deployed if it changes the source
 // directory. As a deployment takes the newest commit, many pushes become one.
 //
+// Webhooks wake it (Pushed): then it asks at once, and more rarely without one.
+//
 // What is pushed while a service is paused is not deployed when it resumes, as with
 // App Runner: the first question after the resume only finds out where the branch is.
 type Poll struct {
 	plans *Plans
 	cfg   PollConfig
 	slots chan struct{} // one for each question that runs
+	nudge chan struct{} // a push was announced
 	all   sync.WaitGroup
 
 	mu       sync.Mutex
@@ -53,6 +66,10 @@ type polled struct {
 	asking   bool
 	paused   bool // it was paused when last seen: what the next answer is at is not deployed
 	failures int  // in a row
+
+	announced bool      // a push was announced since the last question began
+	again     int       // questions left about a push that was announced and not found
+	last      time.Time // when a push was last announced; zero when pushes come without
 }
 
 // NewPoll returns a Poll for the plans, whose Code it asks.
@@ -60,7 +77,7 @@ func (p *Plans) NewPoll(cfg PollConfig) *Poll {
 	if cfg.Every <= 0 {
 		cfg.Every = time.Minute
 	}
-	return &Poll{plans: p, cfg: cfg, slots: make(chan struct{}, pollAtOnce), services: map[string]*polled{}}
+	return &Poll{plans: p, cfg: cfg, slots: make(chan struct{}, pollAtOnce), nudge: make(chan struct{}, 1), services: map[string]*polled{}}
 }
 
 // Run polls until ctx ends.
@@ -69,7 +86,7 @@ func (l *Poll) Run(ctx context.Context) error {
 	watch := l.plans.cfg.Store.Watch(store.Operations) // a resume is seen at once
 	defer watch.Close()
 	return loop.Run(ctx, loop.Config{
-		Name: "code-polling", Log: l.cfg.Log, Set: l.cfg.Loops, Watch: watch.C, First: pollPass, Every: pollPass,
+		Name: "code-polling", Log: l.cfg.Log, Set: l.cfg.Loops, Watch: watch.C, Nudge: l.nudge, First: pollPass, Every: pollPass,
 	}, func(ctx context.Context) error {
 		watch.Take() // rows say what is due
 		return l.pass(ctx)
@@ -94,10 +111,45 @@ func (l *Poll) pass(ctx context.Context) error {
 			}
 			ctx, cancel := context.WithTimeout(ctx, pollTimeout)
 			defer cancel()
-			l.reschedule(q, l.ask(ctx, q))
+			o, err := l.ask(ctx, q)
+			l.reschedule(q, o, err)
 		})
 	}
 	return nil
+}
+
+// Pushed has the services of the repository and the branch of a push asked about at
+// once, those with a live operation after it. It returns how many there are. What was
+// announced is lost in a crash: the next process asks about every service soon after its
+// start.
+func (l *Poll) Pushed(ctx context.Context, p slipway.Push) (services int, err error) {
+	var list []slipway.ServiceView
+	err = l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { list, err = tx.Services(time.Time{}, "", 0); return err })
+	if err != nil {
+		return 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range list {
+		if !deploysPushes(v) || isPaused(v) || !source.Moved(v.Spec.Source, p) {
+			continue
+		}
+		s := l.services[v.ID]
+		if s == nil {
+			s = &polled{}
+			l.services[v.ID] = s
+		}
+		now := time.Now()
+		s.announced, s.due, s.last, s.again = true, now, now, pollAgain
+		services++
+	}
+	if services > 0 {
+		select {
+		case l.nudge <- struct{}{}:
+		default:
+		}
+	}
+	return services, nil
 }
 
 // question is one to ask about a service.
@@ -127,7 +179,7 @@ func (l *Poll) due(services []slipway.ServiceView, now time.Time) (list []questi
 			s.paused, s.due = true, now
 		case followsCode(v) && v.Live == nil && !s.asking && !now.Before(s.due):
 			list = append(list, question{v, s.paused})
-			s.asking = true
+			s.asking, s.announced = true, false
 		}
 	}
 	l.services = known
@@ -152,7 +204,7 @@ func followsCode(v slipway.ServiceView) bool {
 }
 
 // reschedule decides when to ask about a service again.
-func (l *Poll) reschedule(q question, err error) {
+func (l *Poll) reschedule(q question, o outcome, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.services[q.service.ID]
@@ -160,18 +212,45 @@ func (l *Poll) reschedule(q question, err error) {
 		return
 	}
 	s.asking = false
+	if o == busy { // asked at once when no operation is live
+		s.due = time.Now()
+		return
+	}
 	if q.resumed {
 		s.paused = false
 	}
-	pause := l.cfg.Every
 	if err == nil {
 		s.failures = 0
 	} else {
 		s.failures++
-		pause = min(l.cfg.Every<<min(s.failures, 10), max(pollLongest, l.cfg.Every))
+	}
+	pause := s.pause(l.cfg.Every, o, err, time.Now())
+	if err != nil {
 		l.cfg.Log.Warn("cannot poll a code repository", "service", q.service.ID, "failures", s.failures, "next", pause, "err", err)
 	}
-	s.due = time.Now().Add(pause - pause/5 + rand.N(2*pause/5+1))
+	if !s.announced {
+		s.due = time.Now().Add(pause - pause/5 + rand.N(2*pause/5+1))
+	}
+}
+
+// pause returns about how long to wait after an answer.
+func (s *polled) pause(every time.Duration, o outcome, err error, now time.Time) time.Duration {
+	announced := s.again > 0
+	switch {
+	case err != nil:
+		return min(every<<min(s.failures, 10), max(pollLongest, every))
+	case o == found && !announced:
+		s.last = time.Time{} // this push was not announced: webhooks do not arrive
+	case o == found:
+		s.again = 0
+	case announced:
+		s.again--
+		return min(pollAgainPause, every)
+	}
+	if now.Sub(s.last) < pollAnnounced {
+		return pollRarely * every
+	}
+	return every
 }
 
 // known is what the store knows of a service's code.
@@ -182,35 +261,60 @@ type known struct {
 	passed     string          // commit that is not deployed
 }
 
+// outcome is what a question led to.
+type outcome int
+
+const (
+	nothing outcome = iota // there is no new commit
+	found                  // there is one, be it deployed or not
+	busy                   // an operation has begun meanwhile: ask again after it
+)
+
 // ask finds out whether a service is to be deployed, and if so records that.
-func (l *Poll) ask(ctx context.Context, q question) error {
-	k, err := l.read(ctx, q.service)
+func (l *Poll) ask(ctx context.Context, q question) (o outcome, err error) {
+	var k known
+	err = l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { k, err = l.read(tx, q.service); return err })
 	if err != nil {
-		return err
+		return nothing, err
 	}
 	commit, err := l.plans.cfg.Code.Commit(ctx, k.repository)
-	if err != nil || commit == k.release.Commit || commit == k.passed || k.tried[commit] {
-		return err
+	if err != nil || k.has(commit) {
+		return nothing, err
 	}
 	changed := !q.resumed
 	if changed && k.repository.Directory != "" {
 		directory, err := l.plans.cfg.Code.Directory(ctx, k.repository, commit)
 		if err != nil {
-			return err
+			return nothing, err
 		}
 		changed = directory == "" || directory != k.release.Directory
 	}
-	return l.plans.cfg.Store.Update(ctx, func(tx *store.Tx) error {
+	err = l.plans.cfg.Store.Update(ctx, func(tx *store.Tx) error {
 		now, err := tx.Service(q.service.ID)
 		switch {
 		case err != nil || !followsCode(now):
 			return err
-		case !changed:
+		case now.Live != nil:
+			o = busy
+			return nil
+		}
+		latest, err := l.read(tx, now)
+		if err != nil || latest.has(commit) || placeOf(latest.repository) != placeOf(k.repository) {
+			return err
+		}
+		o = found
+		if !changed {
 			return tx.PutPassedCommit(now.ID, placeOf(k.repository), commit)
 		}
 		l.cfg.Log.Info("new commit", "service", now.ID, "commit", commit)
 		return tx.PutPendingDeployment(now.ID, time.Now())
 	})
+	return o, err
+}
+
+// has reports whether there is nothing to do about a commit.
+func (k known) has(commit string) bool {
+	return commit == k.release.Commit || commit == k.passed || k.tried[commit]
 }
 
 // placeOf names what of which repository is followed: commits elsewhere are other
@@ -221,31 +325,28 @@ func placeOf(r source.Repository) string { return r.URL + "\n" + r.Branch + "\n"
 // that were tried.
 const recentOperations = 10
 
-func (l *Poll) read(ctx context.Context, v slipway.ServiceView) (k known, err error) {
-	err = l.plans.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		r, err := tx.Release(v.ActiveRelease)
-		if err != nil {
-			return err
+func (l *Poll) read(tx *store.Tx, v slipway.ServiceView) (k known, err error) {
+	r, err := tx.Release(v.ActiveRelease)
+	if err != nil {
+		return k, err
+	}
+	if r.Code == nil {
+		return k, errors.New("the active release was not built from code")
+	}
+	k.release = *r.Code
+	if k.repository, err = l.plans.repository(tx, v.Service, v.Spec.Source); err != nil {
+		return k, err
+	}
+	if k.passed, err = tx.PassedCommit(v.ID, placeOf(k.repository)); err != nil && !errors.Is(err, store.ErrNotFound) {
+		return k, err
+	}
+	ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)
+	k.tried = map[string]bool{}
+	for _, op := range ops {
+		st, err := load(&op)
+		if err == nil && st.Code != nil && op.Kind == slipway.StartDeployment {
+			k.tried[st.Code.Commit] = true
 		}
-		if r.Code == nil {
-			return errors.New("the active release was not built from code")
-		}
-		k.release = *r.Code
-		if k.repository, err = l.plans.repository(tx, v.Service, v.Spec.Source); err != nil {
-			return err
-		}
-		if k.passed, err = tx.PassedCommit(v.ID, placeOf(k.repository)); err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)
-		k.tried = map[string]bool{}
-		for _, op := range ops {
-			st, err := load(&op)
-			if err == nil && st.Code != nil && op.Kind == slipway.StartDeployment {
-				k.tried[st.Code.Commit] = true
-			}
-		}
-		return err
-	})
+	}
 	return k, err
 }

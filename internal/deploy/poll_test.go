@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"log/slog"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,6 +41,13 @@ func (b *codeBench) push(commit, directory string) {
 	b.coder.mu.Lock()
 	defer b.coder.mu.Unlock()
 	b.coder.pushed["one"], b.coder.directory[commit] = commit, directory
+}
+
+// asked counts the questions about commits.
+func (b *codeBench) asked() int {
+	b.coder.mu.Lock()
+	defer b.coder.mu.Unlock()
+	return b.coder.asked
 }
 
 // deployments counts the automatic ones, and those that failed.
@@ -115,13 +123,9 @@ func TestPollingBacksOff(t *testing.T) {
 		b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
 		b.poll()
 		asked := func(d time.Duration) int {
-			b.coder.mu.Lock()
-			before := b.coder.asked
-			b.coder.mu.Unlock()
+			before := b.asked()
 			time.Sleep(d)
-			b.coder.mu.Lock()
-			defer b.coder.mu.Unlock()
-			return b.coder.asked - before
+			return b.asked() - before
 		}
 		if n := asked(time.Hour); n < 45 || n > 80 {
 			t.Errorf("asked %d times in an hour, want about 60", n)
@@ -138,6 +142,99 @@ func TestPollingBacksOff(t *testing.T) {
 		asked(2 * time.Hour)
 		if n := asked(time.Hour); n < 45 {
 			t.Errorf("asked %d times in the hour after that, want about 60", n)
+		}
+	})
+}
+
+// A push that a provider announces is found at once, and then polling is slower: until
+// a push is found that nobody announced.
+func TestAnnouncedPushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		spec := codeSpec("one")
+		spec.Source.AutoDeploymentsEnabled = aws.Bool(true)
+		b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
+		b.poll()
+		asked := func(d time.Duration) int {
+			before := b.asked()
+			time.Sleep(d)
+			return b.asked() - before
+		}
+		announce := func(url, ref string, want int) {
+			t.Helper()
+			n, err := b.polling.Pushed(t.Context(), slipway.Push{URLs: []string{url}, Refs: []string{ref}})
+			if err != nil || n != want {
+				t.Errorf("a push to %s of %s concerns %d services, %v; want %d", ref, url, n, err, want)
+			}
+		}
+		deployed := func(step string, want int) {
+			t.Helper()
+			if all, failed := b.deployments(); all != want || failed != 0 {
+				t.Errorf("%s: %d deployments, %d failed; want %d", step, all, failed, want)
+			}
+		}
+		const url = "git@git.example.com:Shop.git"
+		for n := b.asked(); b.asked() == n; time.Sleep(time.Second) { // the next question is far away
+		}
+		b.push("second", "tree")
+		announce(url, "refs/heads/two", 0)
+		announce("https://example.com/shop", "refs/heads/one", 0)
+		announce(url, "refs/heads/one", 1)
+		announce(url, "refs/heads/one", 1)
+		time.Sleep(time.Second)
+		deployed("a push that was announced", 1)
+		time.Sleep(time.Minute)
+		if n := asked(time.Hour); n < 4 || n > 9 {
+			t.Errorf("asked %d times in an hour after a push was announced, want about 6", n)
+		}
+
+		announce(url, "refs/heads/one", 1) // before the server shows it
+		time.Sleep(7 * time.Second)
+		b.push("third", "tree")
+		time.Sleep(7 * time.Second)
+		deployed("a push that was announced early", 2)
+
+		b.push("fourth", "tree")
+		time.Sleep(20 * time.Minute)
+		deployed("a push that was not announced", 3)
+		if n := asked(time.Hour); n < 45 {
+			t.Errorf("asked %d times in an hour after a push that was not announced, want about 60", n)
+		}
+		b.do(slipway.PauseService, nil, slipway.OperationSucceeded)
+		announce(url, "refs/heads/one", 0)
+	})
+}
+
+// Many pushes become few deployments, the last one of the newest.
+func TestAnnouncedPushesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		spec := codeSpec("one")
+		spec.Source.AutoDeploymentsEnabled = aws.Bool(true)
+		b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
+		b.poll()
+		time.Sleep(time.Minute)
+		for i := range 20 {
+			b.push("commit "+strconv.Itoa(i), "tree")
+			if _, err := b.polling.Pushed(t.Context(), slipway.Push{URLs: []string{"https://git.example.com/shop"}, Refs: []string{"refs/heads/one"}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		all, failed := b.deployments()
+		if all < 1 || all > 5 {
+			t.Errorf("20 pushes at once became %d deployments, %d failed", all, failed)
+		}
+		var r slipway.Release
+		err := b.st.View(t.Context(), func(tx *store.Tx) error {
+			v, err := tx.Service(b.id)
+			if err == nil {
+				r, err = tx.Release(v.ActiveRelease)
+			}
+			return err
+		})
+		if err != nil || r.Code == nil || r.Code.Commit != "commit 19" {
+			t.Errorf("it runs %+v, %v; want commit 19", r.Code, err)
 		}
 	})
 }

@@ -40,6 +40,8 @@ var imports = map[string][]string{
 	"ecr":                 {"gateway", "gateway/tags", "wire", "store", "image", "policy"},
 
 	"codehost": {},
+	// Deliveries of strangers: it finds a webhook, and wakes through a function.
+	"pushhook": {"store"},
 
 	// The page about compatibility: a table, and the model's table it goes by.
 	"compat": {"wire"},

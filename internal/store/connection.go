@@ -36,8 +36,16 @@ func (tx *Tx) SaveConnection(c slipway.Connection) error {
 		string(c.Status), sealed{&c.Credential}, c.ARN))
 }
 
-// DeleteConnection removes a connection with its tags and its credential.
+// DeleteConnection removes a connection with its tags, its credential and its webhook.
 func (tx *Tx) DeleteConnection(arn string) error {
+	for _, q := range []string{
+		`DELETE FROM push_delivery WHERE hook_id = (SELECT id FROM push_hook WHERE connection_arn = $1)`,
+		`DELETE FROM push_hook WHERE connection_arn = $1`,
+	} {
+		if _, err := tx.exec(q, arn); err != nil {
+			return err
+		}
+	}
 	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
 		return err
 	}

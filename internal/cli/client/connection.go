@@ -66,3 +66,45 @@ func (c *Client) CompleteConnection(ctx context.Context, name, token string) (Ha
 		Refusal: out.Refusal,
 	}, nil
 }
+
+// ConnectionWebhook is where a provider tells of pushes to a connection's
+// repositories.
+type ConnectionWebhook struct {
+	ConnectionName, ConnectionArn, ProviderType string
+
+	URL         string   `json:"Url"`
+	CreatedAt   float64  // seconds since 1970
+	DeliveredAt *float64 `json:",omitempty"` // of the last push that was accepted
+}
+
+// connectionWebhook makes one of the calls about the webhook of a connection.
+func (c *Client) connectionWebhook(ctx context.Context, operation, name string, secret *string) (ConnectionWebhook, string, error) {
+	in := struct {
+		ConnectionName string
+		Secret         *string `json:",omitempty"`
+	}{name, secret}
+	var out struct {
+		Webhook ConnectionWebhook
+		Secret  string
+	}
+	err := c.own.do(ctx, "Slipway."+operation, in, &out)
+	return out.Webhook, out.Secret, err
+}
+
+// PutConnectionWebhook makes the webhook of a connection, or gives it another secret:
+// the given one, or one that the server makes. It returns the secret.
+func (c *Client) PutConnectionWebhook(ctx context.Context, name string, secret *string) (ConnectionWebhook, string, error) {
+	return c.connectionWebhook(ctx, "PutConnectionWebhook", name, secret)
+}
+
+// ConnectionWebhook returns the webhook of a connection.
+func (c *Client) ConnectionWebhook(ctx context.Context, name string) (ConnectionWebhook, error) {
+	v, _, err := c.connectionWebhook(ctx, "DescribeConnectionWebhook", name, nil)
+	return v, err
+}
+
+// DeleteConnectionWebhook removes the webhook of a connection.
+func (c *Client) DeleteConnectionWebhook(ctx context.Context, name string) (ConnectionWebhook, error) {
+	v, _, err := c.connectionWebhook(ctx, "DeleteConnectionWebhook", name, nil)
+	return v, err
+}
