@@ -1,8 +1,10 @@
 package detect
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -199,6 +201,9 @@ func (s *scan) detect() error {
 		}
 	}
 	if err := chosen.plan(s); err != nil {
+		if unknown, ok := errors.AsType[*Unknown](err); ok && s.broken == nil {
+			return s.orBelow(unknown, chosen)
+		}
 		return err
 	}
 	s.finish()
@@ -269,14 +274,11 @@ func (s *scan) askLanguage(all []sighting) (sighting, error) {
 // nothing returns the error for a root without a known language: the directories
 // below it that have one, or what was looked for.
 func (s *scan) nothing() error {
-	var options []Option
-	for _, dir := range s.walk(".", 2)[1:] {
-		if m := s.manifestIn(dir); m != "" {
-			options = append(options, Option{Value: dir, Why: m})
-		}
-		if len(options) == 20 {
-			break
-		}
+	programs, others := s.below()
+	options := append(programs, others...)
+	other, manifest := s.otherLanguage()
+	if other != "" && !slices.ContainsFunc(options, func(o Option) bool { return rank(o.Why) < 3 }) {
+		options = nil // its templates
 	}
 	if len(options) > 1 {
 		return &Ambiguous{Kind: KindDirectory, Problem: "Nothing is recognised at the root, but several directories below it", Options: options}
@@ -286,7 +288,6 @@ func (s *scan) nothing() error {
 		u.Looked = append(u.Looked, l.manifests...)
 	}
 	u.Looked = append([]string{config.FileName, "Dockerfile"}, u.Looked...)
-	other, manifest := s.otherLanguage()
 	switch dockerfiles := s.names(".", "Dockerfile.*"); {
 	case other != "" && len(options) == 0:
 		u.Problem, u.Looked, u.Found = "This is "+other+", which has no runtime", nil, []string{manifest}
@@ -328,22 +329,21 @@ func (s *scan) otherLanguage() (language, manifest string) {
 		{"OCaml", "dune-project"},
 		{"Nim", "*.nimble"},
 		{"Lua", "*.rockspec"},
+		{"a site of Hugo", "hugo.toml"},
+		{"a site of Hugo", "hugo.yaml"},
+		{"a site of Hugo", "hugo.yml"},
+		{"a site of Hugo", "archetypes/*.md"},
+		{"a site of Jekyll", "_config.yml"},
+		{"a site of MkDocs", "mkdocs.yml"},
 	} {
-		if found := s.names(".", l.pattern); len(found) > 0 {
+		if found := s.names(path.Dir(l.pattern), path.Base(l.pattern)); len(found) > 0 {
 			return l.name, found[0]
 		}
 	}
-	return "", ""
-}
-
-// manifestIn returns the path of the file in a directory that shows a language.
-func (s *scan) manifestIn(dir string) string {
-	for _, name := range []string{config.FileName, "Dockerfile", "go.mod", "package.json", "requirements.txt", "pyproject.toml", "Pipfile", "manage.py", "Gemfile", "composer.json", "pom.xml", "build.gradle", "build.gradle.kts", "*.csproj", "index.html"} {
-		if found := s.names(dir, name); len(found) > 0 {
-			return found[0]
-		}
+	if name := s.first("config.toml", "config.yaml"); name != "" && s.hasDir("content") && (s.hasDir("themes") || s.hasDir("layouts")) {
+		return "a site of Hugo", name
 	}
-	return ""
+	return "", ""
 }
 
 // use sets the runtime and says why.
@@ -430,6 +430,11 @@ func (s *scan) listens(port int, where string) {
 		s.File.Port = port
 		s.why("%s -> port %d", where, port)
 	}
+}
+
+// onlyLocal warns of a program that no request can reach.
+func (s *scan) onlyLocal(file string) {
+	s.warn("%s listens on localhost only, where requests from outside don't arrive: let it listen on 0.0.0.0.", file)
 }
 
 // aboutRuntime says what App Runner has in place of a runtime that it lacks.

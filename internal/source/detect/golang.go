@@ -79,7 +79,33 @@ func (s *scan) planGo() error {
 		s.start("./bin/app", "the program is built into bin/app")
 	}
 	s.goPort(dir)
+	s.goServing(dir)
 	return nil
+}
+
+var (
+	goLocal   = regexp.MustCompile(`(?:ListenAndServe|Listen|Run|Start)\w*\(\s*(?:"tcp4?",\s*)?"(?:localhost|127\.0\.0\.1):|Addr:\s*"(?:localhost|127\.0\.0\.1):`)
+	goServers = regexp.MustCompile(`"net(?:/http[a-z/]*|/rpc|/http/fcgi)?"|"google\.golang\.org/grpc|"github\.com/(?:gin-gonic|labstack|gofiber|go-chi|gorilla|beego|valyala/fasthttp|cloudwego|go-kratos|zeromicro|gobuffalo|kataras|revel|savsgio|danielgtaylor|pocketbase|urfave/negroni|julienschmidt|connectrpc|twitchtv)`)
+)
+
+// goServing warns of a program that does not seem to serve requests, or only those of
+// its own machine.
+func (s *scan) goServing(dir string) {
+	for _, f := range s.goFiles(cleanDir(dir)) {
+		if goLocal.MatchString(s.text(f)) {
+			s.onlyLocal(f)
+			break
+		}
+	}
+	if goServers.MatchString(s.text("go.mod")) || s.cut != "" || s.has("vendor/modules.txt") {
+		return
+	}
+	for _, name := range s.find(".", 5, "*.go") {
+		if !strings.HasSuffix(name, "_test.go") && goServers.MatchString(s.text(name)) {
+			return
+		}
+	}
+	s.warn("No file imports net/http or a framework for the web: a service must answer requests on its port.")
 }
 
 // goHonoured replaces a start command that names the program as another platform's

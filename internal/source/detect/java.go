@@ -305,6 +305,38 @@ func gradleFile(s *scan, dir string) string {
 	return s.first(path.Join(dir, "build.gradle.kts"), path.Join(dir, "build.gradle"))
 }
 
+var (
+	gradleAlias  = regexp.MustCompile(`alias\s*\(?\s*libs\.plugins\.([A-Za-z0-9_.]+)`)
+	aliasDivider = strings.NewReplacer("-", ".", "_", ".")
+)
+
+// gradleText returns a build file with the plugins that it takes of the version
+// catalogue by their identifiers too.
+func (s *scan) gradleText(name string) string {
+	text := s.text(name)
+	aliases := gradleAlias.FindAllStringSubmatch(text, 50)
+	if len(aliases) == 0 {
+		return text
+	}
+	var catalogue struct {
+		Plugins map[string]any `toml:"plugins"`
+	}
+	s.attempt(func() { s.toml("gradle/libs.versions.toml", &catalogue) })
+	for key, value := range catalogue.Plugins {
+		id, _ := value.(string)
+		if table, ok := value.(map[string]any); ok {
+			id, _ = table["id"].(string)
+		}
+		id, _, _ = strings.Cut(id, ":")
+		for _, a := range aliases {
+			if id != "" && aliasDivider.Replace(key) == strings.TrimSuffix(a[1], ".") {
+				text += "\nid(\"" + clean(id) + "\")"
+			}
+		}
+	}
+	return text
+}
+
 func gradleKind(text string) (framework, task, plugin string) {
 	switch {
 	case strings.Contains(text, "org.springframework.boot"):
@@ -327,7 +359,7 @@ func (s *scan) planGradle() error {
 		return err
 	}
 	name := gradleFile(s, dir)
-	text := s.text(name)
+	text := s.gradleText(name)
 	v := ""
 	for _, from := range []string{text, s.text(gradleFile(s, "."))} {
 		if m := gradleVersion.FindStringSubmatch(from); m != nil && v == "" {
@@ -337,6 +369,12 @@ func (s *scan) planGradle() error {
 	s.javaVersion(v, name)
 	framework, task, plugin := gradleKind(text)
 	s.Framework = framework
+	if plugin == "" && !gradleMain.MatchString(text) && !s.javaMain(dir) {
+		return &Unknown{
+			Problem: name + " makes no program: it is a library or a plugin", Looked: []string{"the plugins org.springframework.boot, io.quarkus, io.micronaut.application, io.ktor.plugin and application", "Main-Class", "a main method"}, Found: []string{name},
+			Next: "Apply the plugin application with the main class, or name the directory that has the program.",
+		}
+	}
 	if plugin == "" {
 		task = "jar"
 		s.warn("%s has no plugin that makes a program (org.springframework.boot, application): java -jar may not find the main class.", name)
@@ -355,6 +393,25 @@ func (s *scan) planGradle() error {
 	s.gradleStart(dir, plugin)
 	s.javaPort(dir)
 	return nil
+}
+
+var (
+	gradleMain = regexp.MustCompile(`Main-Class|mainClass|shadow`)
+	mainMethod = regexp.MustCompile(`static\s+(?:public\s+)?void\s+main\s*\(|(?m:^fun main\s*\()|@SpringBootApplication|(?m:^\s*void main\s*\()`)
+)
+
+// javaMain reports whether a project may have a main method. Deep trees are not looked
+// at whole: then it may.
+func (s *scan) javaMain(dir string) bool {
+	const deep = 12
+	for _, pattern := range []string{"*.java", "*.kt", "*.groovy", "*.scala"} {
+		for _, name := range s.find(path.Join(dir, "src"), deep, pattern) {
+			if mainMethod.MatchString(s.text(name)) {
+				return true
+			}
+		}
+	}
+	return s.cut != ""
 }
 
 func (s *scan) gradleStart(dir, plugin string) {
@@ -383,7 +440,7 @@ func (s *scan) gradleStart(dir, plugin string) {
 
 // gradleModule finds the directory whose build file makes the program.
 func (s *scan) gradleModule() (string, error) {
-	if _, _, plugin := gradleKind(s.text(gradleFile(s, "."))); plugin != "" && gradleFile(s, ".") != "" && !s.gradleApplyFalse() {
+	if _, _, plugin := gradleKind(s.gradleText(gradleFile(s, "."))); plugin != "" && gradleFile(s, ".") != "" && !s.gradleApplyFalse() {
 		return ".", nil
 	}
 	var options []Option
@@ -395,7 +452,7 @@ func (s *scan) gradleModule() (string, error) {
 			if dir == "" || name == "" {
 				continue
 			}
-			if _, _, plugin := gradleKind(s.text(name)); plugin != "" {
+			if _, _, plugin := gradleKind(s.gradleText(name)); plugin != "" {
 				options = append(options, Option{Value: dir, Why: name + " has the plugin " + plugin})
 			}
 		}

@@ -16,6 +16,8 @@ type packageJSON struct {
 	Name            loose[string]            `json:"name"`
 	Main            loose[string]            `json:"main"`
 	Private         loose[bool]              `json:"private"`
+	Files           loose[[]any]             `json:"files"`
+	Exports         loose[any]               `json:"exports"`
 	PackageManager  loose[string]            `json:"packageManager"`
 	Engines         loose[map[string]string] `json:"engines"`
 	Volta           loose[map[string]string] `json:"volta"`
@@ -94,6 +96,7 @@ var nodeFrameworks = []nodeFramework{
 	{"koa", "Koa", true, "", ""},
 	{"@hapi/hapi", "hapi", true, "", ""},
 	{"hono", "Hono", true, "", ""},
+	{"expo", "Expo", false, "", "dist"},
 	{"@angular/core", "Angular", false, "", "dist"},
 	{"react-scripts", "Create React App", false, "", "build"},
 	{"@vue/cli-service", "Vue CLI", false, "", "dist"},
@@ -124,6 +127,9 @@ func (s *scan) startable(dir string, p packageJSON) string {
 	if entry := s.nodeEntry(dir, p); entry != "" {
 		return entry
 	}
+	if name := p.serverScript(); name != "" {
+		return path.Join(dir, "package.json") + " has scripts." + name
+	}
 	return ""
 }
 
@@ -137,7 +143,7 @@ func (s *scan) nodeEntry(dir string, p packageJSON) string {
 			return e
 		}
 	}
-	return ""
+	return s.compiledEntry(dir, p)
 }
 
 var nodeListen = regexp.MustCompile(`\.listen\(|createServer\(|\bserve\(`)
@@ -158,7 +164,7 @@ func seeNode(s *scan) (manifest, program string) {
 	program = s.startable(".", p)
 	if f, ok := p.framework(); ok && f.static != "" && program != "" {
 		start := p.script("start")
-		if start == "" || developmentServer(start) {
+		if start == "" || p.developmentServer(start) {
 			return "package.json", onlyAssets
 		}
 	}
@@ -186,6 +192,7 @@ func (s *scan) planNode() error {
 	}
 	f, ok := n.app.framework()
 	if ok {
+		f = n.onlySite(f)
 		s.Framework = f.name
 		s.why("%s depends on %s -> %s", path.Join(n.dir, "package.json"), f.depends, f.name)
 		f = n.refine(f)
@@ -200,6 +207,10 @@ func (s *scan) planNode() error {
 		return err
 	}
 	s.setEnv("NODE_ENV", "production")
+	if f.name == "Astro" || f.name == "AdonisJS" {
+		s.setEnv("HOST", "0.0.0.0")
+		s.why("%s listens on localhost unless HOST says otherwise -> HOST", f.name)
+	}
 	return nil
 }
 
@@ -212,7 +223,11 @@ func (n *nodePlan) refine(f nodeFramework) nodeFramework {
 	switch {
 	case f.depends == "next" && regexp.MustCompile(`output:\s*['"]export['"]`).MatchString(config):
 		n.why("the configuration of Next.js exports a static site")
-		return nodeFramework{f.depends, "Next.js (static)", false, "", "out"}
+		out := "out"
+		if m := nextDist.FindStringSubmatch(config); m != nil {
+			out = cleanPath(m[1])
+		}
+		return nodeFramework{f.depends, "Next.js (static)", false, "", out}
 	case f.depends == "next" && regexp.MustCompile(`output:\s*['"]standalone['"]`).MatchString(config):
 		n.warn("The standalone output of Next.js is not used: the service starts `next start` with the installed packages.")
 	case f.depends == "@sveltejs/kit":
@@ -221,28 +236,28 @@ func (n *nodePlan) refine(f nodeFramework) nodeFramework {
 	return f
 }
 
+var nextDist = regexp.MustCompile(`distDir:\s*['"]([A-Za-z0-9_./-]+)['"]`)
+
 // devServer reports whether the start script is a development server of a framework
 // that builds a static site.
 func (n *nodePlan) devServer(f nodeFramework) bool {
 	start := n.app.script("start")
-	if f.static == "" || n.app.script("build") == "" || !developmentServer(start) && !(f.depends == "next" && strings.HasPrefix(start, "next ")) {
+	if f.static == "" || !n.app.developmentServer(start) && !n.lacksServer(start) && !(f.depends == "next" && strings.HasPrefix(start, "next ")) {
 		return false
 	}
 	n.why("scripts.start does not serve the built site -> it is served instead")
 	return true
 }
 
+// lacksServer reports whether a script begins with a server of files that the package
+// does not install: it is somewhere on its developer's machine.
+func (n *nodePlan) lacksServer(start string) bool {
+	program, _, _ := strings.Cut(start, " ")
+	return (program == "serve" || program == "http-server") && !n.app.depends(program) && !n.root.depends(program)
+}
+
 // onlyAssets is the program of packages that only build files for browsers.
 const onlyAssets = "package.json builds a site of files"
-
-func developmentServer(start string) bool {
-	for _, dev := range []string{"react-scripts start", "vite", "vite dev", "ng serve", "vue-cli-service serve", "gatsby develop", "docusaurus start", "astro dev", "parcel"} {
-		if start == dev || strings.HasPrefix(start, dev+" ") && !strings.HasPrefix(start, "vite preview") {
-			return true
-		}
-	}
-	return false
-}
 
 func (n *nodePlan) version() {
 	for _, c := range []struct{ constraint, where string }{
@@ -335,31 +350,77 @@ func (n *nodePlan) startCommand(f nodeFramework) error {
 		return nil
 	}
 	start := n.app.script("start")
+	dev := n.app.developmentServer(start)
 	switch m := nodeScript.FindStringSubmatch(start); {
 	case m != nil && n.dir == "." && n.app.script("prestart") == "":
 		n.start(m[1], "package.json has scripts.start, which is node itself")
 	case f.name == "NestJS" && strings.HasPrefix(start, "nest start") && n.app.script("start:prod") != "":
 		n.start(n.inDir("npm run start:prod"), "scripts.start builds anew, scripts.start:prod does not")
-	case start != "":
+	case dev && f.start != "" && n.dir == ".":
+		n.start(f.start, "scripts.start is a server for developers")
+	case start != "" && !dev:
 		n.start(n.inDir("npm start"), path.Join(n.dir, "package.json")+" has scripts.start")
 	case f.start != "" && n.dir == ".":
 		n.start(f.start, f.name+" without scripts.start")
 	default:
-		entry := n.nodeEntry(n.dir, n.app)
-		if entry == "" && f.server {
-			entry = n.first(nodeEntries...)
+		if err := n.otherStart(f, start); err != nil {
+			return err
 		}
-		if entry == "" {
-			return &Unknown{
-				Problem: "package.json does not say how the program is started",
-				Looked:  append([]string{"scripts.start", "main", "Procfile"}, nodeEntries...), Found: []string{path.Join(n.dir, "package.json")},
-				Next: `Add a start script to package.json, for example "start": "node server.js".`,
-			}
-		}
-		n.start("node "+shellWord(path.Join(n.dir, entry)), entry+" starts a server")
 	}
 	n.nodePort(start)
 	return nil
+}
+
+// otherStart sets the start command of a package whose start script is absent or a
+// server for developers.
+func (n *nodePlan) otherStart(f nodeFramework, start string) error {
+	entry := n.nodeEntry(n.dir, n.app)
+	script := n.app.serverScript()
+	if entry == "" && script == "" && f.server {
+		entry = n.first(nodeEntries...)
+	}
+	switch {
+	case entry != "":
+		n.start("node "+shellWord(path.Join(n.dir, entry)), entry+" starts a server")
+	case script != "":
+		n.start(n.inDir("npm run "+script), path.Join(n.dir, "package.json")+" has scripts."+script)
+	case start != "":
+		n.start(n.inDir("npm start"), path.Join(n.dir, "package.json")+" has scripts.start")
+		n.warn("scripts.start, %s, is a server for developers: add a script that serves what the build makes.", start)
+	default:
+		return &Unknown{
+			Problem: "package.json does not say how the program is started",
+			Looked:  append([]string{"scripts.start", "main", "Procfile"}, nodeEntries...), Found: []string{path.Join(n.dir, "package.json")},
+			Next: n.nextStep(),
+		}
+	}
+	return nil
+}
+
+// nextStep says what to do about a package without a program.
+func (n *nodePlan) nextStep() string {
+	const add = `Add a start script to package.json, for example "start": "node server.js".`
+	if !n.app.Private.v && n.app.Name.v != "" && (n.app.Files.v != nil || n.app.Exports.v != nil) {
+		return "It looks like a library, which is used by programs and does not run itself. If it is a program: " + strings.ToLower(add[:1]) + add[1:]
+	}
+	return add
+}
+
+// onlySite returns the framework that builds a site of files for browsers, if a
+// package has one and nothing that starts the server that its packages could make.
+func (n *nodePlan) onlySite(f nodeFramework) nodeFramework {
+	start := n.app.script("start")
+	if !f.server || f.start != "" || n.app.script("build") == "" || start != "" && !n.app.developmentServer(start) ||
+		n.nodeEntry(n.dir, n.app) != "" || n.app.serverScript() != "" {
+		return f
+	}
+	for _, site := range nodeFrameworks {
+		if site.static != "" && n.app.depends(site.depends) {
+			n.why("%s depends on %s, but nothing starts a server of it", path.Join(n.dir, "package.json"), f.depends)
+			return site
+		}
+	}
+	return f
 }
 
 // nodePort looks for a port in the start script and in the program.
@@ -373,8 +434,12 @@ func (n *nodePlan) nodePort(start string) {
 	if words := strings.Fields(n.File.Command); len(words) > 1 && words[0] == "node" {
 		entries = append([]string{cleanPath(words[len(words)-1])}, entries...)
 	}
+	before := len(n.Warnings)
 	for _, e := range append(entries, "src/main.ts", "src/index.ts", "src/server.ts", "src/app.ts", "server.ts", "index.ts") {
 		text := n.text(path.Join(n.dir, or(e, "-")))
+		if f, _ := n.app.framework(); nodeOnlyLocal(text, f) && len(n.Warnings) == before {
+			n.onlyLocal(path.Join(n.dir, e))
+		}
 		if strings.Contains(text, "process.env.PORT") {
 			n.why("%s reads PORT", path.Join(n.dir, e))
 			return
@@ -391,6 +456,12 @@ func (n *nodePlan) nodePort(start string) {
 func (n *nodePlan) site(f nodeFramework) error {
 	if n.hosted.command != "" {
 		return n.startCommand(f)
+	}
+	if n.app.script("build") == "" && (n.dir == "." || n.root.script("build") == "") {
+		return &Unknown{
+			Problem: fmt.Sprintf("package.json depends on %s, and does not say how the site is built", f.depends), Looked: []string{"scripts.build", "scripts.start"},
+			Found: []string{path.Join(n.dir, "package.json")}, Next: fmt.Sprintf("Add a build script to package.json that writes the site to %s.", f.static),
+		}
 	}
 	dir := path.Join(n.dir, f.static)
 	if f.depends == "@angular/core" {

@@ -5,7 +5,6 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -291,17 +290,6 @@ func (p *pythonPlan) imports(text string) string {
 	return ""
 }
 
-// script returns a script that starts a server by itself; "" for none.
-func (p *pythonPlan) script() string {
-	for _, name := range []string{"app.py", "main.py", "server.py", "run.py", "src/main.py", "src/app.py", "streamlit_app.py"} {
-		text := p.text(name)
-		if regexp.MustCompile(`(?m)^(?:import|from) streamlit\b|\b(?:app|application|api|server|uvicorn|bottle|web|demo)\.run\(|^\s*run\(|serve_forever\(|HTTPServer\(|run_app\(|\.launch\(|serve\(`).MatchString(text) {
-			return name
-		}
-	}
-	return ""
-}
-
 func (p *pythonPlan) program() error {
 	if p.has("manage.py") && !p.chosen(KindApp) {
 		return p.django()
@@ -309,9 +297,8 @@ func (p *pythonPlan) program() error {
 	if manages := p.find(".", 1, "manage.py"); len(manages) > 0 && len(p.apps()) == 0 {
 		return p.elsewhere(manages)
 	}
-	if p.honour() {
+	if p.honourPython() {
 		p.Framework = p.frameworkOfPackages()
-		p.server(p.File.Command)
 		return nil
 	}
 	apps := p.apps()
@@ -387,8 +374,7 @@ func (p *pythonPlan) django() error {
 		p.install = append(p.install, "python3 manage.py collectstatic --noinput")
 		p.why("the settings have STATIC_ROOT -> collectstatic")
 	}
-	if p.honour() {
-		p.server(p.File.Command)
+	if p.honourPython() {
 		return nil
 	}
 	if root := strings.Split(settings, ".")[0]; root != "" && !p.chosen(KindProject) {
@@ -422,30 +408,6 @@ func (p *pythonPlan) djangoCollects(settings string) bool {
 	})
 }
 
-func (p *pythonPlan) byScript() error {
-	name := p.script()
-	if name == "" {
-		return &Unknown{
-			Problem: "No program to start is found in the Python files",
-			Looked:  []string{"manage.py", "an application object of Flask, FastAPI, Starlette, Quart, Litestar, Sanic or Bottle", "app.py", "main.py", "server.py", "Procfile"},
-			Found:   []string{p.first("requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "environment.yml", "wsgi.py", "app.py", "main.py", "asgi.py", "server.py", "uv.lock", "poetry.lock")},
-			Next:    "Add a Procfile with a web: line, for example `web: gunicorn shop:app`, or write an apprunner.yaml.",
-		}
-	}
-	text := p.text(name)
-	if regexp.MustCompile(`(?m)^(?:import|from) streamlit\b`).MatchString(text) {
-		p.Framework = "Streamlit"
-		p.start("python3 -m streamlit run "+name+" --server.port 8080 --server.address 0.0.0.0 --server.headless true", name+" imports streamlit")
-		return nil
-	}
-	p.start("python3 "+name, name+" starts a server itself")
-	if m := regexp.MustCompile(`port\s*=\s*([0-9]{2,5})\b|\(\s*["'][0-9.]*["']\s*,\s*([0-9]{2,5})\s*\)`).FindStringSubmatch(text); m != nil && !strings.Contains(text, "PORT") {
-		port, _ := strconv.Atoi(m[1] + m[2])
-		p.listens(port, fmt.Sprintf("%s listens on %d", name, port))
-	}
-	return nil
-}
-
 // serve sets the start command to the server that the dependencies have, or adds one.
 func (p *pythonPlan) serve(object string, asgi, factory bool) {
 	has := func(name string) bool {
@@ -477,25 +439,6 @@ func (p *pythonPlan) serve(object string, asgi, factory bool) {
 			p.warn("gunicorn is not among the dependencies: it is installed without a pinned version. Add it.")
 		}
 		p.start(fmt.Sprintf("python3 -m gunicorn --bind 0.0.0.0:%d %s", port, object), "a WSGI application needs a server")
-	}
-}
-
-// server looks at an honoured start command: a server that is not installed, and one
-// whose default port is not 8080.
-func (p *pythonPlan) server(command string) {
-	if m := regexp.MustCompile(`(?:--port|-p|--bind|-b)[ =](?:[0-9.]*:)?([0-9]{2,5})\b|:([0-9]{2,5})\b`).FindStringSubmatch(command); m != nil {
-		port, _ := strconv.Atoi(m[1] + m[2])
-		p.listens(port, fmt.Sprintf("the start command names port %d", port))
-		return
-	}
-	if m := regexp.MustCompile(`^(?:python3? -m )?(gunicorn|uvicorn)\b(.*)$`).FindStringSubmatch(command); m != nil {
-		if m[1] == "gunicorn" {
-			// gunicorn itself reads PORT and then listens on all addresses.
-			p.why("gunicorn listens on PORT")
-			return
-		}
-		p.File.Command = command + " --host 0.0.0.0 --port " + strconv.Itoa(p.port())
-		p.why("without --host and --port, uvicorn listens on 127.0.0.1:8000 -> %s", p.File.Command)
 	}
 }
 

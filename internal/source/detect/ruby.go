@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,12 +21,20 @@ func (s *scan) rubyProgram() string {
 	if name := s.first("bin/rails", "config/application.rb", "config.ru"); name != "" {
 		return name
 	}
-	for _, name := range []string{"app.rb", "server.rb", "main.rb", "web.rb"} {
+	for _, name := range rubyScripts {
 		if sinatra.MatchString(s.text(name)) {
 			return name
 		}
 	}
 	return ""
+}
+
+// rubyScripts are files that may start a server themselves.
+var rubyScripts = []string{"app.rb", "server.rb", "main.rb", "web.rb"}
+
+// sinatraIn reports whether a directory has such a file.
+func (s *scan) sinatraIn(dir string) bool {
+	return slices.ContainsFunc(rubyScripts, func(name string) bool { return sinatra.MatchString(s.text(path.Join(dir, name))) })
 }
 
 var (
@@ -188,6 +198,9 @@ func (s *scan) rackCommand(rails bool, gems map[string]bool) error {
 		s.start(prefix+"rackup -o 0.0.0.0 -p "+port, "config.ru is a Rack application")
 	default:
 		name := s.rubyProgram()
+		if name == "" && gems["jekyll"] {
+			return &Unknown{Problem: "This is a site of Jekyll, which has no runtime", Found: []string{"Gemfile"}, Next: "Add a Dockerfile that builds the site and serves its files."}
+		}
 		if name == "" {
 			return &Unknown{
 				Problem: "The Gemfile does not say how the program is started",

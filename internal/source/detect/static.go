@@ -1,8 +1,11 @@
 package detect
 
-// seeStatic looks for a site of files that nothing builds.
+import "strings"
+
+// seeStatic looks for a site of files that nothing builds. Front matter shows a page
+// that a generator of sites reads.
 func seeStatic(s *scan) (manifest, program string) {
-	if name := s.first("index.html", "public/index.html", "dist/index.html", "site/index.html", "docs/index.html"); name != "" {
+	if name := s.first("index.html", "public/index.html", "dist/index.html", "site/index.html", "docs/index.html"); name != "" && !strings.HasPrefix(s.text(name), "---") {
 		return name, name
 	}
 	return "", ""
