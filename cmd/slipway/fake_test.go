@@ -227,6 +227,8 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 		return f.describeOperations(s, body)
 	case "CancelOperation":
 		return f.cancelOperation(s, body)
+	case "DescribeSBOM":
+		return map[string]string{"ImageDigest": "sha256:1", "Commit": "c0ffee", "MediaType": "application/vnd.cyclonedx+json", "Document": `{"bomFormat":"CycloneDX"}`}, nil
 	case "DescribeCustomDomains":
 		return f.callDomain(s, operation, body)
 	}

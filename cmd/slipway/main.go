@@ -141,6 +141,7 @@ func (m *Main) commands() []*cobra.Command {
 		newDescribeCommand(m),
 		newOpsCommand(m),
 		newLogsCommand(m),
+		newSBOMCommand(m),
 		newDeployCommand(m),
 		newPauseCommand(m),
 		newResumeCommand(m),

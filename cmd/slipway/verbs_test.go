@@ -25,6 +25,16 @@ func TestLs(t *testing.T) {
 	s.golden()
 }
 
+func TestSBOM(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.server.add("shop", types.ServiceStatusRunning)
+	s.run("sbom", "shop")
+	s.run("sbom", "shop", "--json")
+	s.run("sbom", "none")
+	s.golden()
+}
+
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

@@ -40,6 +40,10 @@ type Config struct {
 	// at its end.
 	WebhookURL string
 
+	// SBOM returns the list of software in an image that this server built, as a
+	// CycloneDX document. slipway.NotFound if there is none. Nil: there are none.
+	SBOM func(digest string) ([]byte, error)
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

@@ -10,11 +10,13 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/cache"
 	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/build/sbom"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/runtime"
@@ -117,6 +119,7 @@ type Request struct {
 	// SourceID identifies the content of Tree, or of the part that the build sees. The
 	// same id and settings give the same image without a build. "": always build.
 	SourceID        string
+	Origin          string    // URL of the repository without credentials, for the image's labels; may be ""
 	SourceDirectory string    // where commands run, below the tree's root; "" or "/": there
 	Commit          string    // for the image's labels; may be ""
 	Time            time.Time // of the commit: of the image's files. Zero: as they are
@@ -151,6 +154,9 @@ type Builder struct {
 	work  string
 	cache *cache.Cache
 	queue *queue
+
+	mu    sync.Mutex             // guards bases
+	bases map[string]sbom.Result // what is in the runtimes, by digest of their images
 }
 
 // New opens the builder's directory, in which no other process builds, and removes what
@@ -170,7 +176,7 @@ func New(cfg Config) (*Builder, error) {
 	if cfg.Room == nil {
 		cfg.Room = func() (bytes, files int64, err error) { return roomIn(cfg.Dir) }
 	}
-	b := &Builder{cfg: cfg, log: cfg.Log, work: filepath.Join(cfg.Dir, "work"), queue: newQueue(cfg.Concurrent, cfg.Spare)}
+	b := &Builder{cfg: cfg, log: cfg.Log, work: filepath.Join(cfg.Dir, "work"), queue: newQueue(cfg.Concurrent, cfg.Spare), bases: map[string]sbom.Result{}}
 	if err := os.RemoveAll(b.work); err != nil {
 		return nil, fmt.Errorf("remove unfinished builds: %w", err)
 	}

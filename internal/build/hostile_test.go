@@ -227,6 +227,49 @@ func TestCacheBomb(t *testing.T) {
 	}
 }
 
+// TestProvenance checks what an image tells of itself: labels and the list of software.
+func TestProvenance(t *testing.T) {
+	s := sharedStand(t)
+	tree := source(t, "hello-python")
+	if err := os.WriteFile(tree+"/requirements.txt", []byte("flask==3.0.0\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	log, res, err := s.build(t, build.Request{
+		Tree: tree, SourceID: "tree-of-provenance", Commit: "c0ffee", Time: time.Unix(1700000000, 0), Origin: "https://git.example.com/shop",
+		File: config.File{Runtime: "python311", Build: []string{
+			"mkdir -p lib/greet-1.2.dist-info && printf 'Name: greet\\nVersion: 1.2\\n' > lib/greet-1.2.dist-info/METADATA",
+		}},
+	})
+	unreachable(t, "Debian's package archive", err, log)
+	img, err := s.images.Get(res.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"io.slipway.builder": "test", "io.slipway.runtime": "python311", "io.slipway.source": "tree-of-provenance",
+		"org.opencontainers.image.revision": "c0ffee", "org.opencontainers.image.created": "2023-11-14T22:13:20Z", "org.opencontainers.image.source": "https://git.example.com/shop",
+	} {
+		if got := img.Config.Labels[name]; got != want {
+			t.Errorf("label %s is %q, want %q", name, got, want)
+		}
+	}
+	if v := img.Config.Labels["io.slipway.runtime-version"]; !strings.HasPrefix(v, "3.11.") || !strings.HasPrefix(img.Config.Labels["org.opencontainers.image.base.digest"], "sha256:") {
+		t.Errorf("labels %v", img.Config.Labels)
+	}
+	list, err := s.images.SBOM(res.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"pkg:deb/debian/python3.11@3.11.`, `"pkg:pypi/greet@1.2"`, `"/app/lib/greet-1.2.dist-info/METADATA"`} {
+		if !strings.Contains(string(list), want) {
+			t.Errorf("the list of software lacks %s", want)
+		}
+	}
+	if strings.Contains(string(list), "flask") {
+		t.Error("the list of software has what is not installed")
+	}
+}
+
 // TestSecrets checks that a secret reaches commands, and neither log nor image.
 func TestSecrets(t *testing.T) {
 	s := sharedStand(t)

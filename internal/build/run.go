@@ -63,8 +63,12 @@ func (r *run) image(ctx context.Context) (image.Image, error) {
 		}
 		r.done = append(r.done, b)
 	}
+	list, err := r.software(ctx, r.done[result].all)
+	if err != nil {
+		return image.Image{}, err
+	}
 	return r.b.cfg.Images.Adopt(ctx, image.Adoption{
-		Base: r.runtime.Image, Layers: r.done[result].all, Created: r.r.Time,
+		Base: r.runtime.Image, Layers: r.done[result].all, Created: r.r.Time, SBOM: list,
 		Config: image.RunConfig{Env: step.Environment(r.runtime.Env), Dir: r.r.dir(), Labels: r.labels()},
 	})
 }
@@ -76,13 +80,16 @@ const (
 	labelVersion = "io.slipway.runtime-version"
 	labelSource  = "io.slipway.source"
 	labelCommit  = "org.opencontainers.image.revision"
+	labelOrigin  = "org.opencontainers.image.source"
+	labelBase    = "org.opencontainers.image.base.digest"
 	labelTime    = "org.opencontainers.image.created"
 )
 
-// labels tell where the image comes from.
+// labels tell where the image comes from. An image that is used again for another commit
+// of the same content keeps those of the commit that it was built of.
 func (r *run) labels() map[string]string {
-	labels := map[string]string{labelRuntime: r.runtime.Name, labelVersion: r.runtime.Version}
-	for name, value := range map[string]string{labelBuilder: r.b.cfg.Version, labelSource: r.r.SourceID, labelCommit: r.r.Commit} {
+	labels := map[string]string{labelRuntime: r.runtime.Name, labelVersion: r.runtime.Version, labelBase: r.runtime.Image}
+	for name, value := range map[string]string{labelBuilder: r.b.cfg.Version, labelSource: r.r.SourceID, labelCommit: r.r.Commit, labelOrigin: r.r.Origin} {
 		if value != "" {
 			labels[name] = value
 		}

@@ -33,6 +33,11 @@ var differences = []Difference{
 		"App Runner's images are not public. The API's clients know only its names.",
 	},
 	{
+		"Built images", "They are not visible.",
+		"Labels of the image name the commit, its time and repository, the runtime with its version, and the builder (`org.opencontainers.image.revision`, `.created`, `.source`, `.base.digest`, `io.slipway.*`). `slipway sbom`, or the call `Slipway.DescribeSBOM`, prints the packages in the image as a CycloneDX document.",
+		"Who runs an image wants to know what is in it and where it comes from.",
+	},
+	{
 		"Connections", "The handshake takes place in the AWS console.",
 		"`slipway connection complete`, or the call `Slipway.CompleteConnection`, gives the connection a token, which the provider must accept.",
 		"There is no AWS console in which to install the provider's app.",

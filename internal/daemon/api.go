@@ -103,7 +103,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	return api.New(api.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
-		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(),
+		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
 	})
 }
 
@@ -113,6 +113,15 @@ func (a *apiRole) webhookURL() string {
 		return strings.TrimSuffix(a.cfg.WebhookURL, "/")
 	}
 	return "http://" + reachable(a.listeners.api.Addr())
+}
+
+// sbom returns the list of software in an image, as api.Config.SBOM wants it.
+func (a *apiRole) sbom(digest string) ([]byte, error) {
+	document, err := a.images.SBOM(digest)
+	if errors.Is(err, image.ErrNotFound) {
+		return nil, slipway.Errorf(slipway.NotFound, "There is no list of the software in image %s: an earlier version of Slipway built it. The next deployment of new code makes one.", digest)
+	}
+	return document, err
 }
 
 // otherServices are the services of CloudWatch Logs, webhooks, secrets,

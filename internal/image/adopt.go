@@ -27,6 +27,9 @@ type Adoption struct {
 	// Config is the configuration, all of it: nothing is taken from that of Base.
 	Config  RunConfig
 	Created time.Time
+	// SBOM lists the software in the image, as a CycloneDX document; nil for none. It
+	// is a part of the image: the manifest names its digest.
+	SBOM []byte
 	// Name tags the image in the local registry as "repository:tag"; "" for no
 	// name. An image without a name stays until a collection whose keep lacks it.
 	Name string
@@ -78,6 +81,11 @@ func (s *Store) Adopt(ctx context.Context, a Adoption) (Image, error) {
 	}
 	cf.Created = v1.Time{Time: a.Created}
 	cf.Config = configFile(a.Config)
+	if len(a.SBOM) > 0 {
+		if err := s.putSBOM(ctx, l, m, a.SBOM); err != nil {
+			return Image{}, err
+		}
+	}
 	return s.putAdopted(ctx, l, a.Name, m, cf)
 }
 

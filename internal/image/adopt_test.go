@@ -114,6 +114,35 @@ func TestAdopt(t *testing.T) {
 	}
 }
 
+// TestSBOM checks that an image's list of software is a part of it.
+func TestSBOM(t *testing.T) {
+	t.Parallel()
+	s := openIn(t, t.TempDir())
+	adopt := func(sbom string) image.Image {
+		t.Helper()
+		img, err := s.Adopt(t.Context(), image.Adoption{Layers: []image.NewLayer{newLayer(t, map[string]string{"app/a": "a"})}, SBOM: []byte(sbom)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return img
+	}
+	one, two, without := adopt(`{"a":1}`), adopt(`{"a":2}`), adopt("")
+	if one.Digest == two.Digest || adopt(`{"a":1}`).Digest != one.Digest {
+		t.Error("the digest does not depend on the list, or not only")
+	}
+	if _, err := s.Collect(t.Context(), []string{one.Digest, without.Digest}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.SBOM(one.Digest); err != nil || string(b) != `{"a":1}` {
+		t.Errorf("its list is %s, %v", b, err)
+	}
+	for what, digest := range map[string]string{"without a list": without.Digest, "that was collected": two.Digest} {
+		if b, err := s.SBOM(digest); !errors.Is(err, image.ErrNotFound) {
+			t.Errorf("the list of an image %s is %s, %v", what, b, err)
+		}
+	}
+}
+
 // expectBlob reads a blob in all ways.
 func expectBlob(t *testing.T, s *image.Store, digest string, want []byte) {
 	t.Helper()

@@ -182,6 +182,9 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 	if m.Config != nil {
 		r.blobs[m.Config.Digest] = true
 	}
+	if list, ok := sbomOf(m); ok {
+		r.blobs[list] = true
+	}
 	if !m.isContainer() {
 		return more, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -124,7 +125,7 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 	progress("Starting source code build.")
 	res, err := m.cfg.Builder.Build(ctx, build.Request{
 		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
-		Commit: rev.Commit, Time: rev.Time, File: file,
+		Commit: rev.Commit, Time: rev.Time, Origin: origin(r.URL), File: file,
 		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
 		Dockerfile: docker, Target: r.Build.Target, Args: variables(r.Build.Args),
 	}, func(l build.Line) { output(l.String()) })
@@ -184,6 +185,16 @@ func (m *Maker) Built(ctx context.Context, digest string, code slipway.CodeVersi
 	}
 	img.Config.Dir = path.Join("/app", r.Directory)
 	return source.Artifact{Digest: digest, Ref: fmt.Sprintf("%s@%.12s", r.URL, code.Commit), Config: img.Config}, nil
+}
+
+// origin returns a URL as labels have it: without credentials.
+func origin(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme == "" {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
 }
 
 // remote returns a repository as package git has it, with its credential.

@@ -171,7 +171,7 @@ func TestBuildFromTheFile(t *testing.T) {
 		t.Errorf("progress (-want +got):\n%s", d)
 	}
 	r := f.requests[0]
-	if r.SourceID != "tree" || r.SourceDirectory != "/web" || r.File.Runtime != "python311" || !slices.Equal(r.File.Build, []string{"make"}) || r.Service != "s" {
+	if r.Origin != "https://github.com/a/b" || r.SourceID != "tree" || r.SourceDirectory != "/web" || r.File.Runtime != "python311" || !slices.Equal(r.File.Build, []string{"make"}) || r.Service != "s" {
 		t.Errorf("the build got %+v", r)
 	}
 	if d := cmp.Diff(git.Remote{
