@@ -3,6 +3,7 @@
 GO        ?= go
 BIN       := bin
 INIT      := internal/runtime/embedded/initbin/slipway-init
+PROGRAMS  := internal/build/docker/bin/*.gz
 LDFLAGS   := -s -w
 UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 
@@ -14,12 +15,12 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init run hello test unit languages e2e fuzz lint vuln bench generate docs release clean
+.PHONY: help build init programs run hello test unit languages e2e fuzz lint vuln bench generate docs release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-build: init ## build bin/slipway, one static file
+build: init programs ## build bin/slipway, one static file
 	@mkdir -p $(BIN)
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/slipway ./cmd/slipway
 
@@ -28,6 +29,11 @@ build: init ## build bin/slipway, one static file
 init: ## build the init that slipway embeds
 	@mkdir -p $(dir $(INIT))
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init
+
+# Module builder is BuildKit's frontend, which the rest of Slipway must not be linked
+# with. A slipway built without it says so when a Dockerfile is to be built.
+programs: ## build the programs for Dockerfiles that slipway embeds
+	@GO='$(GO)' scripts/programs
 
 run: build hello ## start a server, deploy the example to it and serve until Ctrl-C
 	@scripts/run
@@ -40,8 +46,9 @@ hello:
 test: unit e2e ## vet, all tests with the race detector, then end to end
 
 # With the init built: a race detector in each instance's init would find nothing.
-unit: init
+unit: init programs
 	$(GO) vet ./...
+	cd builder && $(GO) vet ./... && $(GO) test ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
 	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
 
@@ -70,6 +77,7 @@ lint: ## vet, staticcheck, gofumpt and a tidy go.mod
 	$(GO) mod tidy -diff
 	$(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
+	cd builder && $(GO) mod tidy -diff && $(GO) vet ./... && $(GO) run $(STATICCHECK) ./...
 	@unformatted=$$($(GO) run $(GOFUMPT) -l .); \
 	if [ -n "$$unformatted" ]; then echo "gofumpt -w wanted for:"; echo "$$unformatted"; exit 1; fi
 
@@ -96,10 +104,11 @@ release: ## write binaries, checksums and notes of VERSION to dist
 	@set -e; for arch in amd64 arm64; do \
 		echo "linux/$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch; \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init; \
+		GO='$(GO)' scripts/programs; \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o dist/slipway-linux-$$arch ./cmd/slipway; \
 	done
-	rm -f $(INIT) # it is another architecture's
+	rm -f $(INIT) $(PROGRAMS) # they are another architecture's
 	cd dist && sha256sum slipway-linux-* > SHA256SUMS
 
 clean: ## remove what was built
-	rm -rf $(BIN) dist $(INIT)
+	rm -rf $(BIN) dist $(INIT) $(PROGRAMS)

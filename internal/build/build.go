@@ -15,6 +15,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/cache"
+	"github.com/openslipway/slipway/internal/build/docker"
 	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/sbom"
 	"github.com/openslipway/slipway/internal/build/step"
@@ -51,6 +52,9 @@ type Config struct {
 	Runtimes Runtimes
 	Log      *slog.Logger
 
+	// Docker is what builds of Dockerfiles need. nil: there are none.
+	Docker *Docker
+
 	// Version of the builder: another one builds everything again.
 	Version string
 
@@ -76,6 +80,13 @@ type Config struct {
 	CacheBytes int64
 	// Way is how builds reach package registries. It is not part of an image's key.
 	Way Way
+}
+
+// Docker is what builds of Dockerfiles need: the same sandboxes and images as other
+// builds, with more of what they can do.
+type Docker struct {
+	Runner docker.Runner
+	Images docker.Images
 }
 
 // Way is how builds reach package registries.
@@ -157,6 +168,8 @@ type Builder struct {
 
 	mu    sync.Mutex             // guards bases
 	bases map[string]sbom.Result // what is in the runtimes, by digest of their images
+
+	docker Dockerfiles // nil if there are none
 }
 
 // New opens the builder's directory, in which no other process builds, and removes what
@@ -184,7 +197,12 @@ func New(cfg Config) (*Builder, error) {
 		return nil, fmt.Errorf("open the directory of builds: %w", err)
 	}
 	var err error
-	b.cache, err = cache.Open(filepath.Join(cfg.Dir, "cache"))
+	if b.cache, err = cache.Open(filepath.Join(cfg.Dir, "cache")); err != nil || cfg.Docker == nil {
+		return b, err
+	}
+	b.docker, err = docker.New(docker.Config{
+		Dir: filepath.Join(cfg.Dir, "programs"), Runner: cfg.Docker.Runner, Images: cfg.Docker.Images, Cache: b.cache, Log: cfg.Log, Way: cfg.Way,
+	})
 	return b, err
 }
 
@@ -239,7 +257,7 @@ func (r *Request) check() error {
 	if r.Mode != ModeRuntime && r.Mode != ModeKeep {
 		return fmt.Errorf("%q is no way of building", r.Mode)
 	}
-	for _, vars := range [][]config.Variable{r.Env, r.Secrets, r.File.BuildEnv} {
+	for _, vars := range [][]config.Variable{r.Env, r.Secrets, r.File.BuildEnv, r.Args} {
 		for _, v := range vars {
 			if v.Name == "" || strings.ContainsAny(v.Name, "=\x00") || strings.Contains(v.Value, "\x00") {
 				return slipway.Errorf(slipway.InvalidRequest, "The build variable %q cannot be set: a name has no \"=\", and neither name nor value a zero byte.", v.Name)
@@ -255,7 +273,7 @@ func (r *Request) dir() string { return path.Join("/app", path.Clean("/"+r.Sourc
 // build builds what its turn has come for.
 func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger) (Result, error) {
 	if r.Dockerfile != "" {
-		return Result{}, slipway.Errorf(slipway.InvalidRequest, "This server cannot build Dockerfiles yet.")
+		return b.dockerfile(ctx, r, limits, l)
 	}
 	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
 	if err != nil {

@@ -28,4 +28,5 @@
 //
 //	<dir>/work/<build>/...   of running builds; removed when a server starts
 //	<dir>/cache/...          see package cache
+//	<dir>/programs/...       the programs of package docker
 package build

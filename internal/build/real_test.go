@@ -126,6 +126,7 @@ func (s *stand) openBuilder(log *slog.Logger) (err error) {
 	}
 	s.builder, err = build.New(build.Config{
 		Dir: filepath.Join(s.dir, "build"), Images: s.images, Runner: runner, Runtimes: s.runtimes, Log: log, Version: "test", Way: way,
+		Docker: &build.Docker{Runner: runner, Images: s.images},
 	})
 	return err
 }

@@ -76,7 +76,7 @@ func (r *run) image(ctx context.Context) (image.Image, error) {
 // Labels of built images, beside those of OCI.
 const (
 	labelBuilder = "io.slipway.builder"
-	labelRuntime = "io.slipway.runtime"
+	LabelRuntime = "io.slipway.runtime"
 	labelVersion = "io.slipway.runtime-version"
 	labelSource  = "io.slipway.source"
 	labelCommit  = "org.opencontainers.image.revision"
@@ -88,8 +88,11 @@ const (
 // labels tell where the image comes from. An image that is used again for another commit
 // of the same content keeps those of the commit that it was built of.
 func (r *run) labels() map[string]string {
-	labels := map[string]string{labelRuntime: r.runtime.Name, labelVersion: r.runtime.Version, labelBase: r.runtime.Image}
-	for name, value := range map[string]string{labelBuilder: r.b.cfg.Version, labelSource: r.r.SourceID, labelCommit: r.r.Commit, labelOrigin: r.r.Origin} {
+	labels := map[string]string{LabelRuntime: r.runtime.Name}
+	for name, value := range map[string]string{
+		labelVersion: r.runtime.Version, labelBase: r.runtime.Image, labelBuilder: r.b.cfg.Version,
+		labelSource: r.r.SourceID, labelCommit: r.r.Commit, labelOrigin: r.r.Origin,
+	} {
 		if value != "" {
 			labels[name] = value
 		}

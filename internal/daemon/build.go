@@ -80,7 +80,7 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 	c.runtimes, err = runtimes.New(runtimes.Config{
 		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way, RecipesOnly: b.RecipesOnly,
 	})
-	cfg.Runtimes = c.runtimes
+	cfg.Runtimes, cfg.Docker = c.runtimes, &build.Docker{Runner: runner, Images: c.images}
 	return cfg, err
 }
 

@@ -25,8 +25,12 @@ type Adoption struct {
 	// Layers lie over those of Base, lowest first.
 	Layers []NewLayer
 	// Config is the configuration, all of it: nothing is taken from that of Base.
-	Config  RunConfig
-	Created time.Time
+	Config RunConfig
+	// Container, unless it is nil, is the object "config" of the configuration file. It
+	// has members that RunConfig has not, such as OnBuild; where both have one, that of
+	// Config counts, unless it is empty.
+	Container json.RawMessage
+	Created   time.Time
 	// SBOM lists the software in the image, as a CycloneDX document; nil for none. It
 	// is a part of the image: the manifest names its digest.
 	SBOM []byte
@@ -80,7 +84,9 @@ func (s *Store) Adopt(ctx context.Context, a Adoption) (Image, error) {
 		return Image{}, err
 	}
 	cf.Created = v1.Time{Time: a.Created}
-	cf.Config = configFile(a.Config)
+	if cf.Config, err = containerConfig(a); err != nil {
+		return Image{}, err
+	}
 	if len(a.SBOM) > 0 {
 		if err := s.putSBOM(ctx, l, m, a.SBOM); err != nil {
 			return Image{}, err
@@ -266,6 +272,23 @@ func (s *Store) putAdopted(ctx context.Context, l *lease, name string, made *v1.
 		return Image{}, err
 	}
 	return s.tagStored(name, d, m)
+}
+
+func containerConfig(a Adoption) (v1.Config, error) {
+	c := configFile(a.Config)
+	if a.Container == nil {
+		return c, nil
+	}
+	var full v1.Config
+	if err := json.Unmarshal(a.Container, &full); err != nil {
+		return c, slipway.Errorf(slipway.InvalidRequest, "The image has an unreadable configuration: %v.", err)
+	}
+	// What is empty is left out, and so leaves what is there.
+	set, err := json.Marshal(c)
+	if err == nil {
+		err = json.Unmarshal(set, &full)
+	}
+	return full, err
 }
 
 func configFile(c RunConfig) v1.Config {

@@ -54,6 +54,22 @@ func (s *Store) Get(digest string) (Image, error) {
 	return s.describe(h, r.Ref)
 }
 
+// ConfigFile returns the configuration file of an image, as it was made.
+func (s *Store) ConfigFile(digest string) ([]byte, error) {
+	h, err := parseDigest(digest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := s.readManifest(h)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.checkContainer(digest, m); err != nil {
+		return nil, err
+	}
+	return s.readBlob(m.Config.Digest)
+}
+
 // describe reads an image's manifest and configuration.
 func (s *Store) describe(h v1.Hash, ref string) (Image, error) {
 	m, err := s.readManifest(h)

@@ -10,6 +10,7 @@
 //
 //	<dir>/<service>/cache/<name>     a package manager's directory
 //	<dir>/<service>/results/<key>    the image that a build with this key resulted in
+//	<dir>/<service>/layers/<key>     what a step of a Dockerfile changed
 //	<dir>/.gone-*                    what is being removed
 package cache
 
@@ -234,7 +235,7 @@ func (c *Cache) Services() ([]string, error) {
 // Prune removes the caches and results of a service that were not used after before,
 // and returns the bytes that this freed.
 func (c *Cache) Prune(service string, before time.Time) (freed int64, err error) {
-	for _, kind := range []string{"cache", "results"} {
+	for _, kind := range []string{"cache", "results", "layers"} {
 		dir, err := c.path(service, kind)
 		if err != nil {
 			return freed, err
@@ -271,6 +272,10 @@ func (c *Cache) Prune(service string, before time.Time) (freed int64, err error)
 type Built struct {
 	Image   string `json:"image"`   // manifest digest
 	Runtime string `json:"runtime"` // version of the runtime, for people
+
+	// Bases are the base images of a Dockerfile, digests by name. A name may stand for
+	// another image meanwhile.
+	Bases map[string]string `json:"bases,omitempty"`
 }
 
 // Find returns what a build of a service with this key resulted in. The image may have

@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -104,7 +105,7 @@ func TestResults(t *testing.T) {
 	if err := c.Store("shop", "k1", want); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok, err := c.Find("shop", "k1"); !ok || err != nil || got != want {
+	if got, ok, err := c.Find("shop", "k1"); !ok || err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("found %+v, %v, %v", got, ok, err)
 	}
 	if _, ok, _ := c.Find("cart", "k1"); ok {

@@ -97,7 +97,7 @@ func (n Runner) Run(ctx context.Context, s Stage, log Log) (Result, error) {
 	var err error
 	r.JobResult, err = n.Jobs.RunJob(ctx, want, func(c runtime.Chunk) {
 		if c.Pos > pos {
-			m.write(fmt.Appendf(nil, "\n[%d bytes of output were lost: they came faster than they could be read]\n", c.Pos-pos))
+			m.write(lost(c.Pos - pos))
 		}
 		pos = c.Pos + int64(len(c.Data))
 		m.write(c.Data)
@@ -105,6 +105,52 @@ func (n Runner) Run(ctx context.Context, s Stage, log Log) (Result, error) {
 	m.flush()
 	r.Took = time.Since(began)
 	return r, err
+}
+
+// Process is one program that runs on a root file system.
+type Process struct {
+	Image  string   // manifest digest in the image store; "" for none
+	Layers []string // directories over the image's layers, top first
+	Binds  []runtime.Bind
+
+	Argv     []string
+	Env      []string // as in Stage
+	Dir      string   // working directory; made if it is missing
+	User     string   // "", "uid", "name", "uid:gid", "name:group"; names are the image's
+	Networks []string // see slipway.Workload
+	Offline  bool     // no network at all
+	Limits   Limits
+	Changes  string // as in Stage
+}
+
+// Exec runs a process to its end. How it ended is in the result. An error means that it
+// could not be run, or that ctx ended. output receives both streams; it may be nil.
+func (n Runner) Exec(ctx context.Context, p Process, output func(data []byte)) (Result, error) {
+	began, pos := time.Now(), int64(0)
+	res, err := n.Jobs.RunJob(ctx, runtime.JobSpec{
+		ID: token(), Image: p.Image, Layers: p.Layers, Binds: p.Binds, Offline: p.Offline,
+		Workload: slipway.Workload{
+			Process:   slipway.Process{Argv: p.Argv, Env: p.Env, Dir: p.Dir, User: p.User},
+			Resources: slipway.Resources{CPU: p.Limits.CPU, Memory: p.Limits.Memory},
+			Networks:  p.Networks,
+		},
+		Pids: p.Limits.Pids, Disk: p.Limits.Disk, Timeout: p.Limits.Time, Output: p.Limits.Output, Changes: p.Changes,
+	}, func(c runtime.Chunk) {
+		if output == nil {
+			return
+		}
+		if c.Pos > pos {
+			output(lost(c.Pos - pos))
+		}
+		pos = c.Pos + int64(len(c.Data))
+		output(c.Data)
+	})
+	return Result{JobResult: res, Took: time.Since(began)}, err
+}
+
+// lost tells of output that nobody will see.
+func lost(n int64) []byte {
+	return fmt.Appendf(nil, "\n[%d bytes of output were lost: they came faster than they could be read]\n", n)
 }
 
 // script runs the commands in its arguments. It joins the two streams, so that their

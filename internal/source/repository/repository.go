@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/source"
+	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
@@ -133,6 +135,14 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 		return source.Build{}, err
 	}
 	progress("Successfully built your application source code.")
+	if docker != "" && file.Port == 0 {
+		if file.Port, err = m.exposed(res.Digest); err != nil {
+			return source.Build{}, err
+		}
+		if file.Port != 0 {
+			output(fmt.Sprintf("[AppRunner] The service listens on port %d, which %s exposes.", file.Port, docker))
+		}
+	}
 	code := version(rev, file, r)
 	a, err := m.Built(ctx, res.Digest, code, r)
 	return source.Build{Artifact: a, Code: code}, err
@@ -183,7 +193,9 @@ func (m *Maker) Built(ctx context.Context, digest string, code slipway.CodeVersi
 	if err != nil {
 		return source.Artifact{}, fmt.Errorf("open the image that was built: %w", err)
 	}
-	img.Config.Dir = path.Join("/app", r.Directory)
+	if img.Config.Labels[build.LabelRuntime] != config.Docker { // a Dockerfile says where its command runs
+		img.Config.Dir = path.Join("/app", r.Directory)
+	}
 	return source.Artifact{Digest: digest, Ref: fmt.Sprintf("%s@%.12s", r.URL, code.Commit), Config: img.Config}, nil
 }
 
@@ -195,6 +207,25 @@ func origin(text string) string {
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return u.String()
+}
+
+// exposed returns the lowest TCP port that an image exposes, 0 if it exposes none.
+func (m *Maker) exposed(digest string) (lowest int, err error) {
+	img, err := m.cfg.Images.Get(digest)
+	if err != nil {
+		return 0, fmt.Errorf("open the image that was built: %w", err)
+	}
+	for _, p := range img.Config.Ports {
+		number, protocol, _ := strings.Cut(p, "/")
+		n, err := strconv.Atoi(number)
+		if err != nil || n < 1 || n > 65535 || protocol != "" && protocol != "tcp" {
+			continue
+		}
+		if lowest == 0 || n < lowest {
+			lowest = n
+		}
+	}
+	return lowest, nil
 }
 
 // remote returns a repository as package git has it, with its credential.
