@@ -61,6 +61,7 @@ type coder struct {
 	directory map[string]string // id of the source directory by commit, if not "tree"
 	asked     int
 	away      bool // the repository can't be reached
+	slow      time.Duration
 }
 
 func newCoder() *coder {
@@ -74,6 +75,10 @@ func (c *coder) Directory(_ context.Context, _ source.Repository, commit string)
 }
 
 func (c *coder) Commit(_ context.Context, r source.Repository) (string, error) {
+	c.mu.Lock()
+	slow := c.slow
+	c.mu.Unlock()
+	time.Sleep(slow)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.asked++; c.away {

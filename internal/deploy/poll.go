@@ -214,6 +214,10 @@ func (l *Poll) reschedule(q question, o outcome, err error) {
 	s.asking = false
 	if o == busy { // asked at once when no operation is live
 		s.due = time.Now()
+		select {
+		case l.nudge <- struct{}{}:
+		default:
+		}
 		return
 	}
 	if q.resumed {
@@ -259,6 +263,7 @@ type known struct {
 	release    slipway.CodeVersion
 	tried      map[string]bool // commits of recent deployments
 	passed     string          // commit that is not deployed
+	resumed    string          // id of the last resume, if it is recent
 }
 
 // outcome is what a question led to.
@@ -267,7 +272,7 @@ type outcome int
 const (
 	nothing outcome = iota // there is no new commit
 	found                  // there is one, be it deployed or not
-	busy                   // an operation has begun meanwhile: ask again after it
+	busy                   // the service was changed or paused meanwhile: ask again
 )
 
 // ask finds out whether a service is to be deployed, and if so records that.
@@ -299,8 +304,12 @@ func (l *Poll) ask(ctx context.Context, q question) (o outcome, err error) {
 			return nil
 		}
 		latest, err := l.read(tx, now)
-		if err != nil || latest.has(commit) || placeOf(latest.repository) != placeOf(k.repository) {
+		if err != nil || latest.has(commit) {
 			return err
+		}
+		if latest.resumed != k.resumed || placeOf(latest.repository) != placeOf(k.repository) {
+			o = busy
+			return nil
 		}
 		o = found
 		if !changed {
@@ -343,6 +352,9 @@ func (l *Poll) read(tx *store.Tx, v slipway.ServiceView) (k known, err error) {
 	ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)
 	k.tried = map[string]bool{}
 	for _, op := range ops {
+		if op.Kind == slipway.ResumeService && k.resumed == "" {
+			k.resumed = op.ID
+		}
 		st, err := load(&op)
 		if err == nil && st.Code != nil && op.Kind == slipway.StartDeployment {
 			k.tried[st.Code.Commit] = true

@@ -238,3 +238,40 @@ func TestAnnouncedPushesAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// A question that a pause and a resume overtake is asked again: its answer may be of
+// the time between them.
+func TestQuestionDuringAPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		spec := codeSpec("one")
+		spec.Source.AutoDeploymentsEnabled = aws.Bool(true)
+		b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
+		b.coder.mu.Lock()
+		b.coder.slow = 50 * time.Second
+		b.coder.mu.Unlock()
+		b.poll()
+		for began := b.asked(); b.asked() == began; time.Sleep(time.Second) { // a question has ended
+		}
+		time.Sleep(80 * time.Second) // and the next one begun
+		for _, kind := range []slipway.OperationKind{slipway.PauseService, slipway.ResumeService} {
+			op := slipway.Operation{ID: slipway.NewID(), ServiceID: b.id, Kind: kind, CreatedAt: time.Now()}
+			if err := b.st.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertOperation(op) }); err != nil {
+				t.Fatal(err)
+			}
+			if kind == slipway.PauseService {
+				b.push("during the pause", "tree")
+			}
+			time.Sleep(4 * time.Second)
+		}
+		time.Sleep(20 * time.Minute)
+		if all, _ := b.deployments(); all != 0 {
+			t.Errorf("%d deployments of a push during a pause", all)
+		}
+		b.push("after it", "tree")
+		time.Sleep(20 * time.Minute)
+		if all, _ := b.deployments(); all != 1 {
+			t.Errorf("%d deployments of the next push", all)
+		}
+	})
+}
