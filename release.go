@@ -33,6 +33,7 @@ type CodeVersion struct {
 	Commit    string // id, hexadecimal: of an upload, that of its content
 	Directory string // id of the content of the source directory, hexadecimal; "" of an upload
 	Upload    string `json:",omitempty"` // URL of the upload; "" of a commit
+	Runtime   string `json:",omitempty"` // that it was built with, and its version: "python311 3.11.2"
 
 	Port        string            `json:",omitempty"` // TCP, in decimal; "" for the default
 	Command     string            `json:",omitempty"` // for a shell; "" for the image's own

@@ -114,6 +114,8 @@ func bindBuilds(f *pflag.FlagSet, c *daemon.Config) {
 	f.DurationVar(&c.Git.Poll, "git-poll", 0, "time between two looks for new commits of a service (default 1m)")
 	f.IntVar(&c.UploadQuota, "upload-quota", 0, "space for the directories that one user has uploaded, in `MiB` (default 10240)")
 	f.BoolVar(&c.Build.RecipesOnly, "runtime-recipes", false, "make the runtimes of builds of Debian packages and do not pull their publishers' images")
+	f.StringVar(&c.Build.RuntimesFile, "runtimes-file", "", "`file` with runtimes of builds that replace those of the same names; see docs/runtimes.md")
+	f.DurationVar(&c.Build.RuntimeCheck, "runtime-check", 0, "time between two looks for newer packages of a runtime, which is then made again (default 24h)")
 	f.IntVar(&c.Build.Concurrent, "build-concurrent", 0, "`number` of builds that run at once (default 2)")
 	f.IntVar(&c.Build.CPU, "build-cpu", 0, "CPU of a build in `units`, 1024 are one core (default: all cores)")
 	f.IntVar(&c.Build.Memory, "build-memory", 0, "memory of a build in `MiB` (default 4096, at most half of this host's)")

@@ -85,7 +85,8 @@ func mistake(err error) error {
 func missing(text string) string {
 	for _, manager := range []string{"yum", "dnf", "microdnf"} {
 		if hasWord(text, manager) {
-			return "This runtime is made of Debian packages: use apt-get in place of " + manager + ", or let the server reach the publisher's image, which has it."
+			return "This runtime is Debian: use apt-get update and apt-get install in place of " + manager + ". A Dockerfile FROM public.ecr.aws/amazonlinux/amazonlinux:2023 has " + manager +
+				"; so have the images of corretto8, corretto11, corretto17 and corretto21 (docker.io/library/maven:3.9-amazoncorretto-17) where the server can pull them."
 		}
 	}
 	for _, program := range []string{"pip", "python"} {

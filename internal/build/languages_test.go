@@ -3,10 +3,12 @@ package build_test
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/source/config"
@@ -15,6 +17,28 @@ import (
 // languagesEnv names what TestLanguages builds beside Python: "all" for every
 // language. Making their runtimes takes a minute each: `make languages`.
 const languagesEnv = "SLIPWAY_TEST_LANGUAGES"
+
+// TestLanguagesRefresh looks for newer packages of a runtime in earnest: there are none,
+// or it is made again.
+func TestLanguagesRefresh(t *testing.T) {
+	s := sharedStand(t)
+	if os.Getenv(languagesEnv) != "all" {
+		t.Skip("asks package archives, which takes a while: " + languagesEnv + "=all or `make languages` runs it")
+	}
+	before, err := s.runtimes.Resolve(t.Context(), "python311", "3.11", func(string) {})
+	unreachable(t, "Debian's package archive", err, "")
+	if err := s.runtimes.Refresh(t.Context()); err != nil {
+		unreachable(t, "Debian's package archive", err, "")
+	}
+	after, err := s.runtimes.Resolve(t.Context(), "python311", "3.11", func(string) {})
+	if err != nil || after.Version == "" {
+		t.Fatal(err)
+	}
+	digests, err := s.runtimes.Digests()
+	if err != nil || !slices.Contains(digests, before.Image) || !slices.Contains(digests, after.Image) {
+		t.Errorf("kept %v, %v; before %s, after %s", digests, err, before.Image, after.Image)
+	}
+}
 
 // TestLanguages builds a service in each language, in a runtime that was made of
 // packages, and runs its start command in the image.
@@ -54,10 +78,10 @@ func TestLanguages(t *testing.T) {
 			out:      "hello from Ruby 3.1.",
 		},
 		"java": {
-			file:     config.File{Runtime: "corretto17", Build: []string{"javac Main.java", "mvn --version"}, Command: "java Main"},
+			file:     config.File{Runtime: "corretto11", RuntimeVersion: "11.0", Build: []string{"javac Main.java", "mvn --version"}, Command: "java Main"},
 			registry: "Debian's package archive",
-			log:      []string{"[AppRunner] The runtime is corretto17 17.", "[Build] Apache Maven 3."},
-			out:      "hello from Java 17",
+			log:      []string{"[AppRunner] The runtime is corretto11 11.0.", "[Build] Apache Maven 3."},
+			out:      "hello from Java 11",
 		},
 		"php": {
 			file:     config.File{Runtime: "php81", Build: []string{"php -l index.php", "composer --version --no-interaction"}, Command: "php index.php"},
@@ -89,6 +113,38 @@ func TestLanguages(t *testing.T) {
 				t.Log(log)
 			}
 		})
+	}
+}
+
+// TestLanguagesBeyond makes runtimes of packages in other versions, most of which App
+// Runner does not have.
+func TestLanguagesBeyond(t *testing.T) {
+	s := sharedStand(t)
+	if os.Getenv(languagesEnv) != "all" {
+		t.Skip("makes runtimes, which takes minutes: " + languagesEnv + "=all or `make languages` runs it")
+	}
+	for _, c := range []struct{ runtime, lock, command, says string }{
+		{"nodejs12", "", "node -p 'process.version + \" npm \"' && npm --version", "v12.22."},
+		{"nodejs24", "24.0", "npm --version && yarn --version && node --version", "v24.0."},
+		{"go1", "1.18", "go version", "go version go1.18.10 "},
+		{"python313", "3.13", "pip3 --version && python3 --version", "Python 3.13."},
+		{"ruby33", "", "bundle --version && ruby --version", "ruby 3.3."},
+		{"php84", "", "composer --version && php --version", "PHP 8.4."},
+		{"corretto21", "", "mvn --version && java --version", "openjdk 21.0."},
+	} {
+		t.Run(c.runtime, func(t *testing.T) {
+			log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{
+				Runtime: c.runtime, RuntimeVersion: c.lock, Build: []string{c.command}, Command: "true",
+			}})
+			unreachable(t, "a package registry", err, log)
+			if !strings.Contains(log, "[Build] "+c.says) {
+				t.Errorf("the log lacks %q:\n%s", c.says, log)
+			}
+		})
+	}
+	log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{Runtime: "nodejs22", RuntimeVersion: "22.99", Build: []string{"true"}}})
+	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "The specified runtime version is not supported.") || !strings.Contains(err.Error(), "There is no Node.js 22.99.") {
+		t.Errorf("%v\n%s", err, log)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/runtimes"
@@ -120,7 +121,7 @@ func (s *stand) openBuilder(log *slog.Logger) (err error) {
 	way := step.HostWay(os.Getenv)
 	runner := step.Runner{Jobs: s.driver}
 	if s.runtimes, err = runtimes.New(runtimes.Config{
-		Dir: filepath.Join(s.dir, "runtimes"), Images: s.images, Runner: runner, Log: log, Way: way, RecipesOnly: true,
+		Dir: filepath.Join(s.dir, "runtimes"), Images: s.images, Runner: runner, Log: log, Way: way, RecipesOnly: true, CheckEvery: time.Nanosecond,
 	}); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/logs"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
@@ -77,8 +79,15 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 	if cfg.Way, err = wayOf(b, step.HostWay(b.getenv)); err != nil {
 		return cfg, err
 	}
+	var table []byte
+	if b.RuntimesFile != "" {
+		if table, err = os.ReadFile(b.RuntimesFile); err != nil {
+			return cfg, fmt.Errorf("--runtimes-file: %w", err)
+		}
+	}
 	c.runtimes, err = runtimes.New(runtimes.Config{
-		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way, RecipesOnly: b.RecipesOnly,
+		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way,
+		RecipesOnly: b.RecipesOnly, Override: table, OverrideName: b.RuntimesFile, CheckEvery: b.RuntimeCheck,
 	})
 	cfg.Runtimes, cfg.Docker = c.runtimes, &build.Docker{Runner: runner, Images: c.images}
 	return cfg, err
@@ -128,4 +137,21 @@ func (c *controlRole) keepOutput(service, operation, line string) {
 	if err != nil {
 		c.log.Error("cannot keep the output of a build", "service", service, "operation", operation, "err", err)
 	}
+}
+
+const (
+	firstRefresh = 10 * time.Minute // after the start, which has more urgent work
+	refreshEvery = time.Hour        // which runtimes are due is said by runtimes.Config.CheckEvery
+)
+
+// refresh makes runtimes again whose packages have newer versions.
+type refresh struct {
+	runtimes *runtimes.Set
+	loops    *loop.Set
+	log      *slog.Logger
+}
+
+// Run looks for newer packages until ctx ends.
+func (r refresh) Run(ctx context.Context) error {
+	return loop.Run(ctx, loop.Config{Name: "runtimes", Log: r.log, Set: r.loops, First: firstRefresh, Every: refreshEvery}, r.runtimes.Refresh)
 }

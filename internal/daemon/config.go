@@ -94,7 +94,10 @@ type Build struct {
 	// its environment; see step.HostWay. nil reads nothing.
 	Getenv func(name string) string
 
-	RecipesOnly bool // runtimes are made of packages, not pulled
+	RecipesOnly  bool   // runtimes are made of packages, not pulled
+	RuntimesFile string // table whose entries replace those of package runtimes; "" for none
+
+	RuntimeCheck time.Duration // between two looks for newer packages of a runtime; a day when 0
 }
 
 // Default returns the configuration of a daemon without flags. It has no

@@ -138,7 +138,7 @@ func (c *controlRole) pushed(ctx context.Context, repository, tag, _ string) err
 }
 
 func (c *controlRole) parts() []runner {
-	return []runner{c.scale, c.engine, c.auto, c.polling, c.domains, c.hooks}
+	return []runner{c.scale, c.engine, c.auto, c.polling, c.domains, c.hooks, refresh{c.runtimes, c.loops, c.part("runtimes")}}
 }
 
 func (c *controlRole) close() error { return nil }

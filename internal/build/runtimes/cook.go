@@ -34,15 +34,14 @@ type kitchen struct {
 	say func(string)
 }
 
-// cook makes a runtime by its recipe.
-func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)) (digest string, err error) {
-	from, err := s.base(ctx, e.Recipe.Base, say)
-	if err != nil {
-		return "", err
+// cook makes a runtime by its recipe, and returns the image of the base too.
+func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)) (digest, from string, err error) {
+	if from, err = s.base(ctx, e.Recipe.Base, say); err != nil {
+		return "", "", err
 	}
 	dir, err := os.MkdirTemp(s.path("work"), e.Name+"-*")
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	k := &kitchen{s, dir, say}
@@ -50,7 +49,7 @@ func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)
 	if e.Recipe.Fetch != nil {
 		l, err := k.fetch(ctx, from, e, wanted)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		layers = append(layers, l)
 	}
@@ -58,7 +57,7 @@ func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)
 	if len(commands) > 0 {
 		l, err := k.stage(ctx, "packages", step.Stage{Image: from, Commands: commands, Env: s.env(wanted)})
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		layers = append(layers, l)
 	}
@@ -72,8 +71,11 @@ func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)
 		}
 	}
 	img, err := s.cfg.Images.Adopt(ctx, image.Adoption{Base: from, Layers: layers, Config: image.RunConfig{Env: env, Dir: "/app"}, Created: time.Now().UTC()})
-	return img.Digest, err
+	return img.Digest, from, err
 }
+
+// update fetches the lists of packages, and fails if a mirror does not answer.
+const update = "apt-get -q -o APT::Update::Error-Mode=any update"
 
 // install returns the commands that install Debian packages and leave nothing else.
 func install(packages []string) []string {
@@ -81,7 +83,7 @@ func install(packages []string) []string {
 		return nil
 	}
 	return []string{
-		"apt-get -q update",
+		update,
 		"apt-get -qy -o Dpkg::Use-Pty=0 install --no-install-recommends " + strings.Join(packages, " "),
 		"apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/ldconfig /var/log/apt /var/log/dpkg.log /var/log/alternatives.log /var/log/bootstrap.log",
 	}
@@ -139,56 +141,126 @@ func (k *kitchen) stage(ctx context.Context, name string, s step.Stage) (image.N
 		return image.NewLayer{}, err
 	}
 	if res.Exit.Code != 0 {
-		return image.NewLayer{}, fmt.Errorf("command %d of %s ended with code %d %s %s: %s", res.Last+1, name, res.Exit.Code, res.Limit, res.Exit.Reason, out.last())
+		for line := range strings.Lines(out.text()) {
+			k.say(strings.TrimRight(line, "\n"))
+		}
+		return image.NewLayer{}, &commandFailed{stage: name, command: res.Last + 1, code: res.Exit.Code, limit: string(res.Limit), reason: res.Exit.Reason, says: out.says(), last: out.last()}
 	}
 	k.cfg.Log.Debug("ran a part of a recipe", "part", name, "took", time.Since(began).Round(time.Millisecond), "bytes", res.Layer.Size)
 	return image.NewLayer{Dir: s.Changes, DiffID: res.Layer.DiffID, Size: res.Layer.Size, Entries: res.Layer.Entries, By: "slipway runtime: " + name}, nil
 }
 
+// codeNoVersion is the exit code of a recipe's command that finds no version for its
+// lock: EX_DATAERR of sysexits.h.
+const codeNoVersion = 65
+
+// commandFailed is a failed command of a recipe.
+type commandFailed struct {
+	stage         string
+	command, code int // command counts from 1
+	limit, reason string
+	says          string // the line of its output that says most
+	last          string // the last line of its output
+}
+
+func (f *commandFailed) Error() string {
+	text := fmt.Sprintf("command %d of %s ended with code %d", f.command, f.stage, f.code)
+	for _, more := range []string{f.limit, f.reason} {
+		if more != "" {
+			text += ", " + more
+		}
+	}
+	return text + ": " + f.says
+}
+
 // tail keeps the end of the output of a stage.
-type tail struct{ text []byte }
+type tail struct{ end []byte }
 
 func (t *tail) Begin(int) {}
 func (t *tail) Output(data []byte) {
-	t.text = append(t.text, data...)
-	if n := len(t.text) - 2000; n > 0 {
-		t.text = t.text[n:]
+	t.end = append(t.end, data...)
+	if n := len(t.end) - 4000; n > 0 {
+		t.end = t.end[n:]
 	}
 }
 
-func (t *tail) last() string { return strings.ToValidUTF8(strings.TrimSpace(string(t.text)), "?") }
+func (t *tail) text() string { return strings.ToValidUTF8(strings.TrimSpace(string(t.end)), "?") }
+
+// says returns the line that says most: the first of those in which apt, npm or Go say
+// what went wrong, or else the last one.
+func (t *tail) says() string {
+	lines := strings.Split(t.text(), "\n")
+	for _, sign := range []string{"E: ", "npm ERR! ", "npm error ", "go: "} {
+		for _, l := range lines {
+			if strings.HasPrefix(l, sign) {
+				return l
+			}
+		}
+	}
+	return t.last()
+}
+
+func (t *tail) last() string {
+	text := t.text()
+	return text[strings.LastIndexByte(text, '\n')+1:]
+}
+
+// basePrefix begins the names of the records of bases.
+const basePrefix = "base-"
 
 // base returns the image of a base, and makes it first if it is not there.
 func (s *Set) base(ctx context.Context, name string, say func(string)) (digest string, err error) {
 	b := s.table.Bases[name]
-	sources, err := debianSources(s.cfg.Apt, b.Suite)
+	key, _, err := s.baseKey(b)
 	if err != nil {
 		return "", err
 	}
-	done, err := s.lock(ctx, "base-"+name)
+	done, err := s.lock(ctx, basePrefix+name)
 	if err != nil {
 		return "", err
 	}
 	defer done()
-	key := keyOf("base", 1, b, sources)
-	if m, ok := s.find(ctx, "base-"+name, key); ok {
+	if m, ok := s.find(ctx, basePrefix+name, key); ok {
 		return m.Image, nil
+	}
+	m, err := s.makeBase(ctx, name, b, say)
+	return m.Image, err
+}
+
+// baseKey identifies what a base is made of, and returns its sources.
+func (s *Set) baseKey(b base) (key, sources string, err error) {
+	if sources = b.Sources; sources == "" {
+		sources, err = debianSources(s.cfg.Apt, b.Suite)
+	}
+	return keyOf("base", 1, b, sources), sources, err
+}
+
+// makeBase makes a base, whose lock the caller has.
+func (s *Set) makeBase(ctx context.Context, name string, b base, say func(string)) (m Made, err error) {
+	key, sources, err := s.baseKey(b)
+	if err != nil {
+		return m, err
 	}
 	dir, err := os.MkdirTemp(s.path("work"), "base-*")
 	if err != nil {
-		return "", err
+		return m, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	k := &kitchen{s, dir, say}
 	layers, err := k.debian(ctx, b, sources)
 	if err != nil {
-		return "", fmt.Errorf("make the base %s: %w", name, err)
+		return m, fmt.Errorf("make the base %s: %w", name, err)
 	}
 	img, err := s.cfg.Images.Adopt(ctx, image.Adoption{Layers: layers, Config: image.RunConfig{Env: []string{"PATH=" + programPath}}, Created: time.Now().UTC()})
 	if err != nil {
-		return "", err
+		return m, err
 	}
-	return img.Digest, s.store("base-"+name, Made{Key: key, Image: img.Digest, Origin: originRecipe, At: time.Now().UTC()})
+	now := time.Now().UTC()
+	m = Made{Key: key, Image: img.Digest, Origin: originRecipe, At: now, Checked: now}
+	if old, err := s.read(basePrefix + name); err == nil && old.Image != m.Image {
+		m.Replaced = append(old.replacedAfter(now), Replaced{Image: old.Image, At: now})
+	}
+	return m, s.store(basePrefix+name, m)
 }
 
 // debian makes a root file system of Debian packages: one layer with the unpacked
@@ -211,7 +283,7 @@ func (k *kitchen) debian(ctx context.Context, b base, sources string) ([]image.N
 	}
 	_, err := k.stage(ctx, "unpack", step.Stage{
 		Layers: []string{host}, Binds: binds, Env: append(k.env(""), "APT_CONFIG=/etc/apt/target.conf"),
-		Commands: []string{"apt-get -q update", "apt-get -qy -d install '?essential' " + strings.Join(b.Packages, " "), unpackAll},
+		Commands: []string{update, "apt-get -qy -d install '?essential' " + strings.Join(b.Packages, " "), unpackAll},
 	})
 	if err != nil {
 		return nil, err

@@ -6,7 +6,9 @@
 // an equal root file system of Debian's packages, the npm registry and the Go module
 // proxy. No command of a recipe runs outside a sandbox: recipes are stages of package
 // step, like builds. A runtime is made once, under a lock, and shared by all builds,
-// read-only. It is made again when its entry changes or its image is gone.
+// read-only. It is made again when its entry changes or its image is gone, and in the
+// background when its packages have newer versions (see [Set.Refresh]). Builds take what
+// is there: a service gets a newer runtime at its next deployment.
 //
 // Only internal/build asks for runtimes; whoever lists or collects images asks for what
 // is there.
@@ -21,5 +23,8 @@
 // # On disk
 //
 //	<dir>/made/<name>@<version>.json   which image a runtime is, and what it was made from
+//	<dir>/made/<name>@.json            the same for what a recipe makes, if that is one version
+//	<dir>/made/base-<name>.json        the same for a base
+//	<dir>/made/<name>@<version>.used   when a build has last asked for it: the time of this file
 //	<dir>/work/...                     unfinished ones; removed when a server starts
 package runtimes

@@ -2,6 +2,7 @@ package runtimes
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -47,10 +48,13 @@ type Config struct {
 	Runner Runner
 	Log    *slog.Logger
 
-	Override []byte   // the operator's table, which replaces entries by name
-	Way      step.Way // to package registries
+	Override     []byte   // the operator's table, which replaces entries by name
+	OverrideName string   // of its file, for errors
+	Way          step.Way // to package registries
 	// RecipesOnly leaves publishers' images alone.
 	RecipesOnly bool
+	// CheckEvery is the time between two looks for newer packages of a runtime. 0: a day.
+	CheckEvery time.Duration
 	// Apt is the configuration of apt whose sources bases are made from. "": /etc/apt.
 	Apt string
 }
@@ -70,10 +74,11 @@ func New(cfg Config) (*Set, error) {
 	if cfg.Dir == "" || cfg.Images == nil || cfg.Runner == nil || cfg.Log == nil {
 		return nil, errors.New("runtimes need a directory, images, a runner and a log")
 	}
+	cfg.CheckEvery = cmp.Or(cfg.CheckEvery, checkEvery)
 	if cfg.Apt == "" {
 		cfg.Apt = "/etc/apt"
 	}
-	t, err := parseTable(cfg.Override)
+	t, err := parseTable(cfg.OverrideName, cfg.Override)
 	if err != nil {
 		return nil, err
 	}
@@ -97,9 +102,30 @@ func (s *Set) path(parts ...string) string {
 type Made struct {
 	Key     string    `json:"key"` // of what it was made from
 	Image   string    `json:"image"`
+	Base    string    `json:"base,omitempty"` // image of the base that a recipe began with
 	Version string    `json:"version,omitempty"`
-	Origin  string    `json:"origin"` // reference of the publisher's image, or "recipe"
+	Origin  string    `json:"origin"`         // reference of the publisher's image, or "recipe"
+	Lock    string    `json:"lock,omitempty"` // version that was asked for
 	At      time.Time `json:"at"`
+	Checked time.Time `json:"checked"` // for newer packages
+
+	// Replaced are the images that this one was made in place of, lately.
+	Replaced []Replaced `json:"replaced,omitempty"`
+}
+
+// Replaced is an image that was a runtime.
+type Replaced struct {
+	Image string    `json:"image"`
+	At    time.Time `json:"at"` // when another one took its place
+}
+
+// keepReplaced is how long an image stays that a running build may have. A build has at
+// most a few stages, of half an hour each.
+const keepReplaced = 6 * time.Hour
+
+// replacedAfter returns the replaced images that have to stay.
+func (m Made) replacedAfter(now time.Time) []Replaced {
+	return slices.DeleteFunc(slices.Clone(m.Replaced), func(r Replaced) bool { return now.Sub(r.At) > keepReplaced })
 }
 
 const originRecipe = "recipe"
@@ -112,7 +138,7 @@ var lockForm = regexp.MustCompile(`^[0-9]+(\.[0-9]+){0,4}$`)
 
 // Resolve returns a runtime, and pulls or makes it first if it is not there. lock is a
 // version or the beginning of one, "" for any. say is called with lines for the build's
-// log. It returns a *slipway.Error for what the user can fix.
+// log. It returns a *slipway.Error for what the user or the operator can fix.
 func (s *Set) Resolve(ctx context.Context, name, lock string, say func(line string)) (Runtime, error) {
 	known, ok := config.RuntimeNamed(name)
 	if !ok {
@@ -122,8 +148,13 @@ func (s *Set) Resolve(ctx context.Context, name, lock string, say func(line stri
 	if !ok {
 		return Runtime{}, slipway.Errorf(slipway.InvalidRequest, "%s The runtime %s is not in this server's table of runtimes.", unsupported, name)
 	}
-	if lock != "" && !lockForm.MatchString(lock) {
-		return Runtime{}, slipway.Errorf(slipway.InvalidRequest, "%s %.30q is no version.", unsupported, lock)
+	if lock != "" {
+		if !lockForm.MatchString(lock) {
+			return Runtime{}, slipway.Errorf(slipway.InvalidRequest, "%s %.30q is no version.", unsupported, lock)
+		}
+		if _, has := known.Accepts(lock); !has {
+			return Runtime{}, slipway.Errorf(slipway.InvalidRequest, "%s %s is no version of %s, which has %s.", unsupported, lock, name, strings.Join(known.Lines, " and "))
+		}
 	}
 	m, err := s.ready(ctx, e, lock, say)
 	if err != nil {
@@ -136,11 +167,8 @@ func (s *Set) Resolve(ctx context.Context, name, lock string, say func(line stri
 	for _, c := range e.Caches {
 		rt.Caches = append(rt.Caches, s.table.Caches[c])
 	}
-	if m.Origin == originRecipe && e.Substitute != "" {
+	if m.Origin == originRecipe && e.Substitute != "" && (!e.Exact || lock == "") {
 		rt.Notes = append(rt.Notes, e.Substitute)
-	}
-	if lock != "" && !within(m.Version, lock) {
-		rt.Notes = append(rt.Notes, fmt.Sprintf("runtime-version is %s, which this server does not have; %s is used.", lock, m.Version))
 	}
 	return rt, nil
 }
@@ -148,6 +176,27 @@ func (s *Set) Resolve(ctx context.Context, name, lock string, say func(line stri
 // within reports whether a version is the locked one, or one of its line.
 func within(version, lock string) bool {
 	return version == lock || strings.HasPrefix(version, lock+".")
+}
+
+// check refuses a runtime whose version is not the locked one. A lock that says no more
+// than the runtime's name does is no reason to refuse a substitute.
+func (e entry) check(m Made, lock string) error {
+	if lock == "" || within(m.Version, lock) || m.Origin == originRecipe && e.Substitute != "" && within(e.Default, lock) {
+		return nil
+	}
+	if m.Origin != originRecipe {
+		return slipway.Errorf(slipway.InvalidRequest, "%s runtime-version is %s; the image %s of %s has %s. Set it to %[5]s, or leave it out.", unsupported, lock, m.Origin, e.Name, m.Version)
+	}
+	image := ""
+	if e.Image != "" {
+		image = ", or let the server reach the publisher's image (" + e.imageOf(lock) + ")"
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%s runtime-version is %s; this server makes %s of packages, which have %s. Set it to %[4]s, leave it out%s.", unsupported, lock, e.Name, m.Version, image)
+}
+
+// imageOf returns the publisher's image of a version.
+func (e entry) imageOf(version string) string {
+	return strings.ReplaceAll(e.Image, "{version}", version)
 }
 
 // environment returns the variables of a runtime's image.
@@ -164,36 +213,135 @@ func (s *Set) environment(digest string) ([]config.Variable, error) {
 	return list, nil
 }
 
+// want is one version of an entry, and the names of the records that may have it.
+type want struct {
+	entry
+	version string // locked, or the default
+	pulled  string // record of the publisher's image of this version
+	cooked  string // record of what the recipe makes: the same for all versions, unless it is exact
+	base    string // digest of the image that the recipe began with; "" of a pulled one
+}
+
+func (e entry) want(lock string) want {
+	w := want{entry: e, version: lock, cooked: e.Name + "@"}
+	if lock == "" || within(e.Default, lock) { // "3" is the default, 3.11, and not the newest 3
+		w.version = e.Default
+	}
+	w.pulled = e.Name + "@" + w.version
+	if e.Exact {
+		w.cooked = w.pulled
+	}
+	return w
+}
+
 // ready returns a runtime that is there, or makes it.
 func (s *Set) ready(ctx context.Context, e entry, lock string, say func(string)) (Made, error) {
-	wanted := ""
-	if e.Exact {
-		wanted = lock
-		if wanted == "" {
-			wanted = e.Default
-		}
-		if !within(wanted, e.Default) {
-			return Made{}, slipway.Errorf(slipway.InvalidRequest, "%s %s is not a version of %s.", unsupported, wanted, e.Name)
-		}
-	}
-	file := e.Name + "@" + wanted
-	done, err := s.lock(ctx, file)
+	w := e.want(lock)
+	done, err := s.lock(ctx, "version "+w.pulled)
 	if err != nil {
 		return Made{}, err
 	}
 	defer done()
-	key := keyOf(e, s.baseOf(e), wanted, s.cfg.RecipesOnly)
-	if m, ok := s.find(ctx, file, key); ok {
+	for _, record := range []string{w.pulled, w.cooked} {
+		if m, ok := s.find(ctx, record, s.keyOf(w, record)); ok && e.check(m, lock) == nil {
+			s.used(record)
+			return m, nil
+		}
+	}
+	digest, failed := s.pull(ctx, w)
+	var m Made
+	switch {
+	case ctx.Err() != nil:
+		return Made{}, context.Cause(ctx)
+	case digest != "":
+		m, err = s.finish(ctx, w, w.pulled, digest, w.imageOf(w.version))
+	case e.Recipe == nil:
+		return Made{}, e.missing(w, failed)
+	default:
+		m, err = s.make(ctx, w, say)
+	}
+	if err != nil {
+		return Made{}, err
+	}
+	return m, e.check(m, lock)
+}
+
+// missing says why there is no way to a runtime.
+func (e entry) missing(w want, failed error) error {
+	why := ""
+	if failed != nil {
+		why = fmt.Sprintf(" (%s could not be pulled: %s.)", e.imageOf(w.version), strings.TrimSuffix(failed.Error(), "."))
+	}
+	return slipway.Errorf(slipway.InvalidRequest, "%s %s%s", unsupported, cmp.Or(e.Absent, "This server has no recipe for "+e.Name+"."), why)
+}
+
+// pull gets the publisher's image of a version; "" without an error if there is none.
+func (s *Set) pull(ctx context.Context, w want) (digest string, err error) {
+	if w.Image == "" || s.cfg.RecipesOnly {
+		return "", nil
+	}
+	ref := w.imageOf(w.version)
+	img, err := s.cfg.Images.Pull(ctx, ref, nil)
+	if err != nil {
+		s.cfg.Log.Debug("cannot pull the image of a runtime", "runtime", w.Name, "image", ref, "err", err)
+		return "", err
+	}
+	return img.Digest, nil
+}
+
+// make makes a runtime by its recipe, unless somebody has done so meanwhile.
+func (s *Set) make(ctx context.Context, w want, say func(string)) (Made, error) {
+	done, err := s.lock(ctx, "recipe "+w.cooked)
+	if err != nil {
+		return Made{}, err
+	}
+	defer done()
+	if m, ok := s.find(ctx, w.cooked, s.keyOf(w, w.cooked)); ok {
 		return m, nil
 	}
-	m := Made{Key: key, At: time.Now().UTC()}
-	if m.Image, m.Origin, err = s.provide(ctx, e, wanted, say); err != nil {
+	say(fmt.Sprintf("The runtime %s is being made of packages, once for all services. This takes a minute or two.", w.Name))
+	var digest string
+	if digest, w.base, err = s.cook(ctx, w.entry, w.version, say); err != nil {
+		return Made{}, s.failed(ctx, w, err)
+	}
+	return s.finish(ctx, w, w.cooked, digest, originRecipe)
+}
+
+// failed words why a recipe failed, for whoever deploys: most often a package archive
+// does not answer.
+func (s *Set) failed(ctx context.Context, w want, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if f, ok := errors.AsType[*commandFailed](err); ok && f.code == codeNoVersion {
+		return slipway.Errorf(slipway.InvalidRequest, "%s %s", unsupported, f.last)
+	}
+	s.cfg.Log.Error("cannot make a runtime", "runtime", w.Name, "err", err)
+	return slipway.Errorf(slipway.InvalidRequest, "The runtime %s could not be made: %s", w.Name, strings.TrimSuffix(err.Error(), ".")+".")
+}
+
+// finish records a runtime that has become ready.
+func (s *Set) finish(ctx context.Context, w want, record, digest, origin string) (Made, error) {
+	now := time.Now().UTC()
+	m := Made{Key: s.keyOf(w, record), Image: digest, Base: w.base, Origin: origin, Lock: w.version, At: now, Checked: now}
+	var err error
+	if m.Version, err = s.version(ctx, w.entry, digest); err != nil {
 		return Made{}, err
 	}
-	if m.Version, err = s.version(ctx, e, m.Image); err != nil {
-		return Made{}, err
+	old, err := s.read(record)
+	if err == nil && old.Image != m.Image {
+		m.Replaced = append(old.replacedAfter(now), Replaced{Image: old.Image, At: now})
 	}
-	return m, s.store(file, m)
+	s.used(record)
+	return m, s.store(record, m)
+}
+
+// keyOf identifies what the record of a version was made from.
+func (s *Set) keyOf(w want, record string) string {
+	if record == w.pulled && !w.Exact {
+		return keyOf(w.Name, w.imageOf(w.version))
+	}
+	return keyOf(w.entry, s.baseOf(w.entry), record)
 }
 
 func (s *Set) baseOf(e entry) base {
@@ -270,34 +418,6 @@ func (s *Set) store(name string, m Made) error {
 	return atomicfile.Write(s.path("made", name+".json"), text, 0o600)
 }
 
-// provide pulls the publisher's image, or makes the runtime by its recipe.
-func (s *Set) provide(ctx context.Context, e entry, wanted string, say func(string)) (digest, origin string, err error) {
-	var pull error
-	if e.Image != "" && !s.cfg.RecipesOnly {
-		img, err := s.cfg.Images.Pull(ctx, e.Image, nil)
-		if err == nil {
-			return img.Digest, e.Image, nil
-		}
-		if ctx.Err() != nil {
-			return "", "", context.Cause(ctx)
-		}
-		pull = err
-		s.cfg.Log.Debug("cannot pull the image of a runtime", "runtime", e.Name, "image", e.Image, "err", err)
-	}
-	if e.Recipe == nil {
-		if pull != nil {
-			return "", "", slipway.Errorf(slipway.InvalidRequest, "%s %s (%s could not be pulled: %v.)", unsupported, e.Absent, e.Image, pull)
-		}
-		return "", "", slipway.Errorf(slipway.InvalidRequest, "%s %s", unsupported, e.Absent)
-	}
-	say(fmt.Sprintf("The runtime %s is being made from packages, once for all services. This takes a minute or two.", e.Name))
-	digest, err = s.cook(ctx, e, wanted, say)
-	if err != nil {
-		return "", "", fmt.Errorf("make the runtime %s: %w", e.Name, err)
-	}
-	return digest, originRecipe, nil
-}
-
 // versionForm finds a version in the output of `python3 --version` and the like.
 var versionForm = regexp.MustCompile(`[0-9]+(\.[0-9]+)+`)
 
@@ -330,8 +450,9 @@ type output struct{ to *bytes.Buffer }
 func (output) Begin(int)            {}
 func (o output) Output(data []byte) { o.to.Write(data) }
 
-// Digests returns the images of all runtimes and bases that are there, which a
-// collection of images has to keep.
+// Digests returns the images of all runtimes and bases that are there, and of those
+// that were replaced a short while ago, which a running build may have: a collection of
+// images has to keep them.
 func (s *Set) Digests() ([]string, error) {
 	all, err := s.made()
 	if err != nil {
@@ -340,6 +461,9 @@ func (s *Set) Digests() ([]string, error) {
 	var digests []string
 	for _, m := range all {
 		digests = append(digests, m.Image)
+		for _, r := range m.replacedAfter(time.Now()) {
+			digests = append(digests, r.Image)
+		}
 	}
 	slices.Sort(digests)
 	return slices.Compact(digests), nil
@@ -353,10 +477,16 @@ func (s *Set) made() (map[string]Made, error) {
 	}
 	all := map[string]Made{}
 	for _, e := range list {
-		name := strings.TrimSuffix(e.Name(), ".json")
-		if m, err := s.read(name); err == nil {
-			all[name] = m
+		name, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue
 		}
+		m, err := s.read(name)
+		if err != nil {
+			s.cfg.Log.Warn("a runtime's record is unreadable; it is made again", "runtime", name, "err", err)
+			continue
+		}
+		all[name] = m
 	}
 	return all, nil
 }
@@ -366,6 +496,10 @@ type Status struct {
 	Name       string
 	Title      string // "Python 3.11"
 	Kind       config.BuildKind
+	Image      string // the publisher's, with {version} in place of one; "" for none
+	Suite      string // of Debian, whose packages the recipe takes; "" if there is no recipe
+	Packages   []string
+	Exact      bool   // the recipe makes every version
 	Made       []Made // by version; none if it was not needed yet
 	Substitute string // how the recipe differs from App Runner's runtime
 	Absent     string // why it cannot be made
@@ -378,18 +512,37 @@ func (s *Set) List() ([]Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	var list []Status
-	for _, e := range s.table.Runtimes {
-		known, _ := config.RuntimeNamed(e.Name)
-		st := Status{Name: e.Name, Title: known.Title, Kind: known.Build, Substitute: e.Substitute, Absent: e.Absent, End: e.End}
+	list := s.table.list()
+	for i := range list {
 		for _, name := range slices.Sorted(maps.Keys(all)) {
-			if of, _, _ := strings.Cut(name, "@"); of == e.Name {
-				st.Made = append(st.Made, all[name])
+			if of, _, _ := strings.Cut(name, "@"); of == list[i].Name {
+				list[i].Made = append(list[i].Made, all[name])
 			}
+		}
+	}
+	return list, nil
+}
+
+// Embedded returns the runtimes of the table without an operator's, for documents.
+func Embedded() ([]Status, error) {
+	t, err := parseTable("", nil)
+	return t.list(), err
+}
+
+func (t *table) list() (list []Status) {
+	for _, e := range t.Runtimes {
+		known, _ := config.RuntimeNamed(e.Name)
+		st := Status{
+			Name: e.Name, Title: known.Title, Kind: known.Build, Image: e.Image, Substitute: e.Substitute, Absent: e.Absent, End: e.End,
+		}
+		if e.Recipe != nil {
+			st.Suite = t.Bases[e.Recipe.Base].Suite
+			st.Packages = slices.Concat(e.Recipe.Packages)
+			st.Exact = e.Exact
 		}
 		list = append(list, st)
 	}
-	return list, nil
+	return list
 }
 
 // Forget makes the next build pull or make the runtime of that name again: after
@@ -401,7 +554,7 @@ func (s *Set) Forget(name string) error {
 	}
 	for file := range all {
 		if of, _, _ := strings.Cut(file, "@"); of == name {
-			if err := os.Remove(s.path("made", file+".json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := s.forget(file); err != nil {
 				return err
 			}
 		}

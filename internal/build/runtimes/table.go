@@ -2,10 +2,14 @@ package runtimes
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
+	"errors"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -14,6 +18,9 @@ import (
 
 //go:embed runtimes.yaml
 var embedded []byte
+
+// embeddedName is what errors call the embedded table.
+const embeddedName = "runtimes.yaml"
 
 // table is what runtimes.yaml says.
 type table struct {
@@ -26,6 +33,8 @@ type table struct {
 type base struct {
 	Suite    string   `yaml:"suite"`
 	Packages []string `yaml:"packages"` // beside the essential ones
+	// Sources are those of the suite in the deb822 form; "": those of the host's apt.
+	Sources string `yaml:"sources,omitempty"`
 }
 
 // entry is one runtime of the table.
@@ -57,34 +66,41 @@ type fetch struct {
 	Commands []string `yaml:"commands"`
 }
 
-// parseTable reads the embedded table and the operator's over it.
-func parseTable(override []byte) (table, error) {
-	t, err := decode("runtimes.yaml", embedded)
+// parseTable reads the embedded table and the operator's over it, whose entries replace
+// those of the same names as a whole. file is the operator's, for errors.
+func parseTable(file string, override []byte) (table, error) {
+	t, err := readTable(embeddedName, embedded)
 	if err != nil || len(bytes.TrimSpace(override)) == 0 {
 		return t, err
 	}
-	o, err := decode("the file of runtimes", override)
+	o, err := readTable(file, override)
 	if err != nil {
 		return t, err
 	}
 	maps.Copy(t.Bases, o.Bases)
 	maps.Copy(t.Caches, o.Caches)
 	for _, e := range o.Runtimes {
-		i := slices.IndexFunc(t.Runtimes, func(old entry) bool { return old.Name == e.Name })
-		if i < 0 {
-			t.Runtimes = append(t.Runtimes, e)
-		} else {
+		if i := slices.IndexFunc(t.Runtimes, func(old entry) bool { return old.Name == e.Name }); i >= 0 {
 			t.Runtimes[i] = e
+		} else {
+			t.Runtimes = append(t.Runtimes, e)
 		}
 	}
-	return t, t.check()
+	return t, t.check(file, o, positions(override))
 }
 
-func decode(name string, text []byte) (t table, err error) {
-	dec := yaml.NewDecoder(bytes.NewReader(text))
-	dec.KnownFields(true)
-	if err := dec.Decode(&t); err != nil {
-		return t, fmt.Errorf("read %s: %w", name, err)
+// readTable reads a table strictly: an unknown key is an error that says where it is and
+// which keys there are.
+func readTable(file string, text []byte) (t table, err error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		return t, located(file, err)
+	}
+	if err := checkKeys(file, &doc); err != nil {
+		return t, err
+	}
+	if err := doc.Decode(&t); err != nil {
+		return t, located(file, err)
 	}
 	if t.Bases == nil {
 		t.Bases = map[string]base{}
@@ -96,31 +112,88 @@ func decode(name string, text []byte) (t table, err error) {
 		c.Name = name
 		t.Caches[name] = c
 	}
+	for i, e := range t.Runtimes {
+		if known, ok := config.RuntimeNamed(e.Name); ok && len(known.Lines) > 0 {
+			t.Runtimes[i].Default = cmp.Or(e.Default, known.Lines[len(known.Lines)-1])
+		}
+	}
 	return t, nil
 }
 
-// check refuses a table whose entries refer to what there is not.
-func (t *table) check() error {
-	for _, e := range t.Runtimes {
-		known, ok := config.RuntimeNamed(e.Name)
-		if !ok || known.Build == config.DockerfileBuild {
-			return fmt.Errorf("runtimes: %q is no runtime", e.Name)
-		}
-		if e.Image == "" && e.Recipe == nil && e.Absent == "" {
-			return fmt.Errorf("runtime %s has neither image nor recipe, and does not say why", e.Name)
-		}
-		for _, c := range e.Caches {
-			if _, ok := t.Caches[c]; !ok {
-				return fmt.Errorf("runtime %s has the cache %q, which is not in the table", e.Name, c)
-			}
-		}
-		if e.Recipe != nil {
-			if _, ok := t.Bases[e.Recipe.Base]; !ok {
-				return fmt.Errorf("runtime %s is made on the base %q, which is not in the table", e.Name, e.Recipe.Base)
-			}
+// check refuses what a table says of things that are not there. Of the merged table t,
+// only what the operator's file o says is checked; at is where it says so.
+func (t *table) check(file string, o table, at map[string]string) error {
+	var errs []error
+	fail := func(what, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%s%s: %s", file, at[what], fmt.Sprintf(format, args...)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Bases)) {
+		if b := o.Bases[name]; b.Suite == "" || strings.Trim(b.Suite, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			fail("bases."+name, "the base %s has the suite %q; it must be a release of Debian, such as bookworm", name, b.Suite)
 		}
 	}
-	return nil
+	for _, name := range slices.Sorted(maps.Keys(o.Caches)) {
+		c := o.Caches[name]
+		if !path.IsAbs(c.Path) || path.Clean(c.Path) != c.Path || c.Path == "/" || c.Path == "/app" || strings.HasPrefix(c.Path, "/app/") {
+			fail("caches."+name, "the cache %s has the path %q; it must be absolute, and outside of /app", name, c.Path)
+		}
+	}
+	for i, e := range o.Runtimes {
+		for _, problem := range t.problems(e) {
+			fail(fmt.Sprintf("runtimes.%d", i), "%s", problem)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// problems says what is wrong with an entry.
+func (t *table) problems(e entry) (list []string) {
+	add := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	known, ok := config.RuntimeNamed(e.Name)
+	if !ok || known.Build == config.DockerfileBuild {
+		add("%q is no runtime; the runtimes are %s", e.Name, strings.Join(names(), ", "))
+		return list
+	}
+	if !slices.Contains(known.Lines, e.Default) && !withinAny(e.Default, known.Lines) {
+		add("runtime %s has the default version %q; it must be within %s", e.Name, e.Default, strings.Join(known.Lines, " or "))
+	}
+	if e.Image == "" && e.Recipe == nil && e.Absent == "" {
+		add("runtime %s has neither image nor recipe; `absent` would say why", e.Name)
+	}
+	for _, c := range e.Caches {
+		if _, ok := t.Caches[c]; !ok {
+			add("runtime %s has the cache %q; the caches are %s", e.Name, c, strings.Join(slices.Sorted(maps.Keys(t.Caches)), ", "))
+		}
+	}
+	for name := range e.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			add("runtime %s has the variable %q, which is no name", e.Name, name)
+		}
+	}
+	if e.Recipe == nil {
+		return list
+	}
+	if _, ok := t.Bases[e.Recipe.Base]; !ok {
+		add("runtime %s is made on the base %q; the bases are %s", e.Name, e.Recipe.Base, strings.Join(slices.Sorted(maps.Keys(t.Bases)), ", "))
+	}
+	if e.Exact && e.Recipe.Fetch == nil {
+		add("runtime %s is exact, but has no `fetch` that would find the version", e.Name)
+	}
+	return list
+}
+
+func withinAny(version string, lines []string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool { return within(version, l) })
+}
+
+// names returns the runtimes that a table may have.
+func names() (list []string) {
+	for _, r := range config.Runtimes() {
+		if r.Build != config.DockerfileBuild {
+			list = append(list, r.Name)
+		}
+	}
+	return list
 }
 
 func (t *table) entry(name string) (entry, bool) {

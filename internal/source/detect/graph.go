@@ -104,6 +104,8 @@ func caches(language string) []string {
 		return []string{dir + "bundler"}
 	case "php":
 		return []string{dir + "composer"}
+	case "dotnet":
+		return []string{dir + "nuget"}
 	}
 	return nil
 }

@@ -147,10 +147,10 @@ func bump(v version, i int) version {
 // those that internal/build/runtimes can make of packages, then newer ones.
 var preferred = map[string][]string{
 	"nodejs":   {"nodejs22", "nodejs24", "nodejs20", "nodejs18", "nodejs16", "nodejs14", "nodejs12"},
-	"python":   {"python311", "python312", "python313", "python314", "python3"},
+	"python":   {"python311", "python313", "python312", "python314", "python3"},
 	"corretto": {"corretto11", "corretto17", "corretto21", "corretto8"},
 	"dotnet":   {"dotnet8", "dotnet6"},
-	"php":      {"php82", "php83", "php84", "php81"},
+	"php":      {"php82", "php84", "php83", "php81"},
 	"ruby":     {"ruby31", "ruby33", "ruby34"},
 	"go":       {"go1"},
 }

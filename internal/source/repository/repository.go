@@ -124,6 +124,11 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 	if err != nil {
 		return source.Build{}, err
 	}
+	if docker == "" {
+		if err := checkEngines(dir, r.Directory, file, output); err != nil {
+			return source.Build{}, err
+		}
+	}
 	progress("Starting source code build.")
 	res, err := m.cfg.Builder.Build(ctx, build.Request{
 		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
@@ -144,6 +149,7 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 		}
 	}
 	code := version(rev, file, r)
+	code.Runtime = strings.TrimSpace(res.Runtime + " " + res.RuntimeVersion)
 	a, err := m.Built(ctx, res.Digest, code, r)
 	return source.Build{Artifact: a, Code: code}, err
 }

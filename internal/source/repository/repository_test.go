@@ -87,7 +87,7 @@ func (f *fakes) Materialize(_ context.Context, _ slipway.Upload, dir string) err
 func (f *fakes) Build(_ context.Context, r build.Request, log func(build.Line)) (build.Result, error) {
 	f.requests = append(f.requests, r)
 	log(build.Line{Phase: build.PhaseBuild, Text: "compiled"})
-	return build.Result{Digest: "sha256:1"}, f.buildErr
+	return build.Result{Digest: "sha256:1", Runtime: r.File.Runtime, RuntimeVersion: "1.2"}, f.buildErr
 }
 
 func (f *fakes) Get(digest string) (image.Image, error) {
@@ -156,7 +156,7 @@ func TestBuildFromTheFile(t *testing.T) {
 	want := source.Build{
 		Artifact: source.Artifact{Digest: "sha256:1", Ref: "https://github.com/a/b@c0ffee", Config: image.RunConfig{Env: []string{"LANG=C"}, Dir: "/app/web"}},
 		Code: slipway.CodeVersion{
-			Commit: "c0ffee", Directory: "dir", Port: "9000", Command: "python3 app.py",
+			Commit: "c0ffee", Directory: "dir", Runtime: "python311 1.2", Port: "9000", Command: "python3 app.py",
 			Environment: map[string]string{"STAGE": "prod", "WEB_PORT": "9000"}, Secrets: map[string]string{"TOKEN": "/shop/token"},
 		},
 	}
@@ -276,7 +276,7 @@ func TestBuildOfAnUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := slipway.CodeVersion{
-		Commit: sent.Snapshot, Upload: sent.URL(), Port: "81", Command: "python3 app.py",
+		Commit: sent.Snapshot, Upload: sent.URL(), Runtime: "python311 1.2", Port: "81", Command: "python3 app.py",
 		Environment: map[string]string{"TOKEN": "plain", "MORE": "1", "WEB_PORT": "81"}, Secrets: map[string]string{"STAGE": "/shop/stage"},
 	}
 	if d := cmp.Diff(want, b.Code); d != "" {
@@ -404,5 +404,38 @@ func TestCredentials(t *testing.T) {
 		if got := f.remotes[0].Credential; got.Username != c.user || got.Password != c.password || got.Bearer != "" {
 			t.Errorf("%s %q gives %+v", c.provider, c.token, got)
 		}
+	}
+}
+
+// A runtime-version must be one that package.json allows; a runtime's own line that it
+// does not allow is worth a warning.
+func TestEnginesOfNode(t *testing.T) {
+	t.Parallel()
+	files := func(version, engines string) map[string]string {
+		text := strings.Replace(file, "python311", "nodejs18", 1)
+		if version != "" {
+			text = strings.Replace(text, "run:\n", "run:\n  runtime-version: "+version+"\n", 1)
+		}
+		return map[string]string{"web/apprunner.yaml": text, "web/package.json": `{"engines":{"node":"` + engines + `"}}`, "package.json": `{"engines":{"node":"0.12"}}`}
+	}
+	for name, c := range map[string]struct{ version, engines, err, warning string }{
+		"agree":               {"18.17", "^18", "", ""},
+		"conflict":            {"18.17.1", ">=20", `The runtime-version 18.17.1 conflicts with engines.node of package.json, which is ">=20".`, ""},
+		"no version":          {"", ">=20", "", `package.json wants Node.js ">=20" (engines.node), and the runtime is nodejs18.`},
+		"not understood":      {"18.17", "the newest", "", ""},
+		"no version, and fit": {"", ">=16", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := &fakes{files: files(c.version, c.engines)}
+			m, _ := open(t, f)
+			_, err := m.Build(t.Context(), request("web"), func(string) {})
+			if c.err == "" && err != nil || c.err != "" && (slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), c.err)) {
+				t.Errorf("error %v, want %q", err, c.err)
+			}
+			if warned := strings.Contains(strings.Join(f.output, "\n"), "package.json wants"); warned != (c.warning != "") || !strings.Contains(strings.Join(f.output, "\n"), c.warning) {
+				t.Errorf("the output is %q, want %q", f.output, c.warning)
+			}
+		})
 	}
 }
