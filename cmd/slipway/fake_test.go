@@ -50,6 +50,7 @@ type fakeServer struct {
 	hasWebhook  bool       // of the connection "code"
 	output      []fakeLine // of instances
 	ids         int
+	contents    []string // digests of what was uploaded
 	calls       []string // operations and their input, for those that change something
 
 	// stale is how many replies of DescribeService still show an operation that
@@ -160,6 +161,9 @@ func decode[T any](body []byte) (*T, error) {
 
 // call answers one call of App Runner's API.
 func (f *fakeServer) call(operation string, body []byte) (any, error) {
+	if strings.Contains(operation, "Upload") {
+		return f.callUpload(operation, body)
+	}
 	if !strings.HasPrefix(operation, "List") && !strings.HasPrefix(operation, "Describe") {
 		f.calls = append(f.calls, operation+" "+canonical(body))
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/lint"
 	"github.com/openslipway/slipway/internal/cli/term"
-	"github.com/openslipway/slipway/internal/source/config"
 )
 
 type lintVerb struct {
@@ -68,7 +67,7 @@ type lintJSON struct {
 type findingJSON struct {
 	Line     int
 	Column   int
-	Severity config.Severity
+	Severity lint.Severity
 	Code     string
 	Message  string
 	Fix      string `json:",omitempty"`
@@ -79,7 +78,7 @@ func (l *lintVerb) run(cmd *cobra.Command, path string, given bool) error {
 		if l.fix || given {
 			return usageError(cmd, "--schema takes no PATH and no --fix")
 		}
-		_, err := l.m.Stdout.Write(config.Schema())
+		_, err := l.m.Stdout.Write(lint.Schema())
 		return err
 	}
 	r, err := lint.Run(path, l.fix)
@@ -97,7 +96,7 @@ func (l *lintVerb) run(cmd *cobra.Command, path string, given bool) error {
 	return l.failed(r)
 }
 
-func findings(all []config.Finding) []findingJSON {
+func findings(all []lint.Finding) []findingJSON {
 	out := make([]findingJSON, len(all))
 	for i, f := range all {
 		out[i] = findingJSON{Line: f.Line, Column: f.Column, Severity: f.Severity, Code: f.Code, Message: f.Message}
@@ -114,7 +113,7 @@ func (l *lintVerb) print(r lint.Result) error {
 	st := l.m.outStyle()
 	for _, f := range r.Findings {
 		tone := term.Warn
-		if f.Severity == config.Error {
+		if f.Severity == lint.Error {
 			tone = term.Bad
 		}
 		fmt.Fprintf(l.m.Stdout, "%s:%d:%d: %s %s %s\n", term.Printable(r.Path), f.Line, f.Column,

@@ -22,6 +22,7 @@ type operation struct {
 	arn     string
 	id      string         // "" if there was nothing to do
 	service *types.Service // in the reply; nil if the reply has none
+	quiet   bool           // show its lines in short
 }
 
 // result is how an operation ended. It is also the document of --json.
@@ -66,6 +67,7 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 	defer p.Clear()
 	out := &result{OperationID: op.id, Log: []logRecord{}}
 	begun := m.Now()
+	lines := quiet{p: p, all: !op.quiet}
 	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Update) {
 		if s.Away != nil {
 			p.Status("The server does not answer. The operation continues when it is back.")
@@ -77,7 +79,7 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 			if since.IsZero() {
 				since = line.Time()
 			}
-			p.Step(line.Time().Sub(since), strings.TrimPrefix(line.Message, "[AppRunner] "))
+			lines.line(line.Message, line.Time().Sub(since))
 		}
 		if client.Live(s.Operation.Status) {
 			p.Status("%10s  %s", term.Took(m.Now().Sub(begun)), s.Operation.Status)
@@ -86,7 +88,9 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 	if err != nil {
 		return nil, m.stopWaiting(ctx, op, err)
 	}
-	out.summary, out.Operation = summary, &apiJSON{&summary}
+	if out.summary, out.Operation = summary, (&apiJSON{&summary}); summary.Status != types.OperationStatusSucceeded {
+		lines.failed()
+	}
 	if out.service, err = m.after(ctx, c, op); err != nil {
 		return nil, err
 	}

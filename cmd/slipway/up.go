@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
+	"github.com/openslipway/slipway/internal/cli/upload"
 )
 
 type upCommand struct {
@@ -33,46 +35,59 @@ type upCommand struct {
 	startCommand string
 	healthPath   string
 	sizes        sizes
+	choices      []string
+	verbose      bool
 	wait         bool
 
-	given *pflag.FlagSet // to tell an empty value from none
+	tree  *upload.Directory // with source code; nil for an image
+	given *pflag.FlagSet    // to tell an empty value from none
 }
 
 func newUpCommand(m *Main) *cobra.Command {
 	up := &upCommand{m: m}
 	cmd := &cobra.Command{
-		Use:   "up PATH|IMAGE",
-		Short: "Deploy an image as a service",
-		Long: `Up creates a service from an image, or deploys the image to the service of that
-name if it exists, and prints the service's URL.
+		Use:   "up [DIR|FILE|IMAGE]",
+		Short: "Deploy source code or an image as a service",
+		Long: `Up creates a service from source code or an image, or deploys it to the service of
+that name if it exists, and prints the service's URL.
 
-PATH is an OCI layout directory, an OCI archive or the output of ` + "`docker save`" + `,
-gzipped or not. It is imported into the server's registry first. IMAGE is the name
-of an image there or in any other registry: nginx is the server's own nginx if it
-has one, and otherwise docker.io/library/nginx.
+DIR is a directory with source code (default: the current one). Up sends what the
+server does not have of it, without what .gitignore and .dockerignore exclude, and the
+server builds it: as its apprunner.yaml says, with its Dockerfile, or as its files
+suggest. ` + "`slipway plan`" + ` shows that before, and ` + "`slipway check`" + ` tries it. Where the
+files allow more than one answer, up asks on a terminal; elsewhere it fails and says
+which --choose decides it.
+
+FILE is an OCI archive or the output of ` + "`docker save`" + `, gzipped or not; an OCI
+layout directory counts, too. It is imported into the server's registry first. IMAGE
+is the name of an image there or in any other registry: nginx is the server's own
+nginx if it has one, and otherwise docker.io/library/nginx.
 
 For an existing service, only the settings given by flags change; environment
 variables are added to existing ones. A paused service is resumed first.
 
 If the endpoint is on this machine and no server answers, up starts one in the
 foreground until Ctrl-C.`,
-		Example: `  slipway up ./image.tar
+		Example: `  slipway up .
+  slipway up services/shop --name shop --env GREETING=hello
+  slipway up ./image.tar
   slipway up shop:1.0 --env GREETING=hello --env-file .env --min 2 --max 10
   slipway up public.ecr.aws/nginx/nginx:latest --name web-front --port 80`,
-		Args: argCount(1, 1, "a path or the name of an image"),
+		Args: argCount(0, 1, "a directory, a file or the name of an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			up.given = cmd.Flags()
-			return up.run(cmd, args[0])
+			return up.run(cmd, append(args, ".")[0])
 		},
 	}
 	up.addFlags(cmd.Flags())
+	cmd.Flags().BoolVarP(&up.verbose, "verbose", "v", false, "show the whole output of the build")
 	addWaitFlag(cmd, &up.wait)
 	return cmd
 }
 
 func (up *upCommand) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&up.name, "name", "", "the service's `name` (default: derived from the image's name)")
-	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one the image exposes, else 8080)")
+	f.StringVar(&up.name, "name", "", "the service's `name` (default: derived from the directory's or the image's name)")
+	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one that the code or the image names, else 8080)")
 	f.StringArrayVarP(&up.env, "env", "e", nil, "set an environment variable, `NAME=value`; NAME takes the value from this environment; repeatable")
 	f.StringArrayVar(&up.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
 	f.StringArrayVar(&up.secrets, "secret", nil, "set an environment variable to the value that a secret has at each deployment: `NAME=SECRET`, the name or ARN of a secret (see slipway secret) or parameter; repeatable")
@@ -82,7 +97,8 @@ func (up *upCommand) addFlags(f *pflag.FlagSet) {
 	f.Int32Var(&up.sizes.least, "min", 0, "minimum `number` of instances (default 1)")
 	f.Int32Var(&up.sizes.most, "max", 0, "maximum `number` of instances (default 25)")
 	f.Int32Var(&up.sizes.concurrency, "concurrency", 0, "maximum concurrent `requests` of an instance (default 100)")
-	f.StringVar(&up.startCommand, "start-command", "", "`command` to run instead of the image's entry point and command")
+	f.StringVar(&up.startCommand, "start-command", "", "`command` to run instead of that of the code, or the image's entry point and command")
+	f.StringArrayVar(&up.choices, "choose", nil, chooseUsage)
 	f.StringVar(&up.healthPath, "health-path", "", "`path` that answers 2xx when the application is healthy (default: a TCP connection is enough)")
 }
 
@@ -98,6 +114,14 @@ func (up *upCommand) run(cmd *cobra.Command, source string) error {
 		if up.given.Changed(flag) && value < 1 {
 			return usageError(cmd, "--%s is %d; it must be at least 1", flag, value)
 		}
+	}
+	if isSource(source) {
+		if up.tree, err = up.m.openSource("up", source, up.choices); err != nil {
+			return err
+		}
+		defer up.tree.Close()
+	} else if len(up.choices) > 0 {
+		return usageError(cmd, "--choose is for directories with source code, and %s is none", source)
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
@@ -185,6 +209,7 @@ func (up *upCommand) desired(img upImage, env map[string]string) desired {
 	}
 	return desired{
 		image:        img.identifier,
+		code:         img.code,
 		imageType:    img.kind,
 		port:         optional("port", up.port),
 		startCommand: optional("start-command", up.startCommand),
@@ -205,13 +230,13 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 		return err
 	}
 	p := up.m.progress()
-	p.Say(term.Plain, "Creating service %s from %s", up.name, shortImage(d.image))
+	p.Say(term.Plain, "Creating service %s%s", up.name, d.from(" from "))
 	out, err := c.API.CreateService(ctx, d.create(up.name))
 	if err != nil {
 		return err
 	}
 	return up.finish(ctx, c, operation{
-		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service,
+		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service, quiet: up.quiet(d),
 	}, p)
 }
 
@@ -221,29 +246,26 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, ar
 	if err != nil {
 		return err
 	}
-	if svc.SourceConfiguration == nil || svc.SourceConfiguration.ImageRepository == nil {
-		return &client.Problem{
-			Text: fmt.Sprintf("service %s is built from source code; it can't run an image", up.name),
-			Hint: "Choose another --name, or `slipway rm " + up.name + "` first.",
-		}
+	if err := up.fits(svc, d); err != nil {
+		return err
 	}
 	if d.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {
 		return err
 	}
-	op := operation{name: up.name, arn: arn, service: svc}
+	op := operation{name: up.name, arn: arn, service: svc, quiet: up.quiet(d)}
 	in := d.update(svc)
 	switch {
-	case in == nil && svc.Status == types.ServiceStatusRunning && strings.Contains(d.image, "@") && len(d.secrets) == 0:
-		p.Say(term.Plain, "Service %s already runs %s", up.name, shortImage(d.image))
+	case in == nil && svc.Status == types.ServiceStatusRunning && d.pinned() && len(d.secrets) == 0:
+		p.Say(term.Plain, "Service %s already runs %s", up.name, cmp.Or(d.from(""), "this code"))
 		return up.finish(ctx, c, op, p)
 	case in == nil && svc.Status == types.ServiceStatusRunning:
-		p.Say(term.Plain, "Deploying %s to service %s", shortImage(d.image), up.name)
+		p.Say(term.Plain, "Deploying %s to service %s", cmp.Or(d.from(""), "the code"), up.name)
 		op.id, _, err = deploying.start(ctx, c, arn)
 	default:
 		if in == nil {
 			in = &apprunner.UpdateServiceInput{ServiceArn: aws.String(arn)}
 		}
-		p.Say(term.Plain, "Updating service %s to %s", up.name, shortImage(d.image))
+		p.Say(term.Plain, "Updating service %s%s", up.name, d.from(" to "))
 		var out *apprunner.UpdateServiceOutput
 		if out, err = c.API.UpdateService(ctx, in); err == nil {
 			op.id, op.service = aws.ToString(out.OperationId), out.Service
@@ -337,9 +359,10 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation,
 	return err
 }
 
-// upImage is the image to deploy.
+// upImage is the image or the code to deploy.
 type upImage struct {
 	identifier string // as ImageIdentifier
+	code       *code  // in place of an image
 	kind       types.ImageRepositoryType
 	title      string         // from which a service's name is derived
 	config     *v1.ConfigFile // nil if the client does not have it
@@ -363,11 +386,15 @@ func (i upImage) port() *string {
 	return &ports[0]
 }
 
-// image resolves the argument, and imports the image if it is a path. An argument
+// image resolves the argument, and sends the source code or imports the image if it is a
+// path. An argument
 // that looks like a path is never taken as a name.
 func (up *upCommand) image(ctx context.Context, c *client.Client, source string) (upImage, error) {
+	if up.tree != nil {
+		return up.fromSource(ctx, c, source)
+	}
 	_, err := os.Stat(source)
-	if err == nil || strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") || strings.HasSuffix(source, ".tar") {
+	if err == nil || strings.HasPrefix(source, ".") || strings.HasPrefix(source, "/") || strings.HasSuffix(source, "/") || strings.HasSuffix(source, ".tar") {
 		return up.fromPath(ctx, c, source)
 	}
 	return up.fromName(ctx, c, source)
@@ -432,6 +459,20 @@ func (up *upCommand) fromName(ctx context.Context, c *client.Client, image strin
 	}
 	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: title, config: config}, nil
 }
+
+// quiet reports whether the operation's lines are shown in short.
+func (up *upCommand) quiet(d desired) bool { return d.code != nil && !up.verbose }
+
+// from names the image after a word, for people; "" for code.
+func (d desired) from(word string) string {
+	if d.code != nil {
+		return ""
+	}
+	return word + shortImage(d.image)
+}
+
+// pinned reports whether the source can't change by itself.
+func (d desired) pinned() bool { return d.code != nil || strings.Contains(d.image, "@") }
 
 // shortImage returns an image's name with a shortened digest.
 func shortImage(identifier string) string {

@@ -95,14 +95,14 @@ func TestUpWaitsForARunningOperation(t *testing.T) {
 func TestUpProblems(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
-	dir := filepath.Join(t.TempDir(), "src")
+	dir := filepath.Join(t.TempDir(), "layout")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "oci-layout"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.runAs("up src", "up", dir)
+	s.runAs("up layout", "up", dir)
 	s.run("up", "./absent")
 	s.run("up", "absent.tar")
 	s.run("up", "Not/A:Name!")

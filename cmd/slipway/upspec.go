@@ -16,6 +16,7 @@ import (
 type desired struct {
 	image     string // as ImageIdentifier
 	imageType types.ImageRepositoryType
+	code      *code // in place of an image
 
 	port         *string
 	startCommand *string
@@ -66,6 +67,9 @@ func (d desired) update(svc *types.Service) *apprunner.UpdateServiceInput {
 // source returns old with the desired changes. A service that up creates has no
 // automatic deployments: up and deploy start them.
 func (d desired) source(old *types.SourceConfiguration) *types.SourceConfiguration {
+	if d.code != nil {
+		return d.sourceOfCode(old)
+	}
 	source := &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(false)}
 	cfg := types.ImageConfiguration{}
 	if old != nil {
@@ -137,6 +141,9 @@ func deployed(s *types.SourceConfiguration) any {
 	type image struct {
 		identifier, kind, port, start string
 		env, secrets                  map[string]string
+	}
+	if s != nil && s.CodeRepository != nil {
+		return deployedCode(s.CodeRepository)
 	}
 	if s == nil || s.ImageRepository == nil {
 		return image{}

@@ -95,10 +95,11 @@ var imports = map[string][]string{
 	"logs": {"runtime"},
 
 	// The command line uses only the public API.
-	"cli":      {},
-	"cli/lint": {"cli", "source/config"},
-	"cli/plan": {"cli", "source/config", "source/detect"},
-	"console":  {"api"},
+	"cli":        {},
+	"cli/lint":   {"cli", "source/config"},
+	"cli/plan":   {"cli", "source/config", "source/detect"},
+	"cli/upload": {"cli", "cli/plan", "source/config", "source/detect", "source/upload"},
+	"console":    {"api"},
 
 	// The daemon connects all parts. Only cmd/slipway imports it.
 	"daemon": {"everything"},

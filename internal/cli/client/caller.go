@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,6 +72,8 @@ func (c caller) sign(ctx context.Context, req *http.Request, body []byte) error 
 		return err
 	}
 	sum := sha256.Sum256(body)
+	// With it a server can check the signature before it reads a long body.
+	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
 	return sigv4.New().SignRequest(&sigv4.SignRequestInput{
 		Request:     req,
 		PayloadHash: sum[:],

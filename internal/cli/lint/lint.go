@@ -22,6 +22,18 @@ import (
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
+// What is found is told as package config has it.
+type (
+	Finding  = config.Finding
+	Severity = config.Severity
+)
+
+// Error is the severity of what a server refuses.
+const Error = config.Error
+
+// Schema returns the JSON Schema of apprunner.yaml.
+func Schema() []byte { return config.Schema() }
+
 // Result is what is known of a file after Run.
 type Result struct {
 	Path     string           // of the file, after a rename

@@ -12,6 +12,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -28,6 +29,10 @@ type Request struct {
 	Path    string   // of a directory
 	Choices []string // "KIND=VALUE" each
 	Anew    bool     // detect even if there is an apprunner.yaml
+	Verb    string   // in advice: "slipway VERB PATH"; "" for that of plan and init
+
+	// Files are the files of the directory that count; nil for all.
+	Files fs.FS
 
 	// The terminal on which questions are asked; nil to return an error instead. It
 	// is read in lines.
@@ -39,6 +44,10 @@ type Request struct {
 type Answer struct {
 	Path   string // the directory: below the request's when that was chosen
 	Result detect.Result
+
+	// Chosen says that detection alone would not have come to the result: the user
+	// decided something.
+	Chosen bool
 }
 
 // Graph returns what the build does.
@@ -55,21 +64,22 @@ func Read(r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	r.Path = filepath.Clean(r.Path)
+	below := "." // the directory that was chosen
 	for range mostQuestions {
-		result, err := read(r.Path, detect.Detector{Choices: choices, IgnoreConfiguration: r.Anew})
+		result, err := r.detect(below, detect.Detector{Choices: choices, IgnoreConfiguration: r.Anew})
 		if err == nil {
-			return Answer{Path: r.Path, Result: result}, nil
+			return Answer{Path: filepath.Join(r.Path, filepath.FromSlash(below)), Result: result, Chosen: len(choices) > 0}, nil
 		}
 		question, ok := errors.AsType[*detect.Ambiguous](err)
 		if !ok || r.In == nil {
-			return Answer{}, problem(r.Path, err)
+			return Answer{}, r.problem(below, err)
 		}
 		option, err := ask(r, question)
 		if err != nil {
 			return Answer{}, err
 		}
 		if question.Kind == detect.KindDirectory {
-			r.Path, choices = filepath.Join(r.Path, filepath.FromSlash(option.Value)), nil
+			below, choices = path.Join(below, option.Value), nil
 			continue
 		}
 		choices = append(choices, detect.Choice{Kind: question.Kind, Value: option.Value})
@@ -97,9 +107,16 @@ func parseChoices(texts []string) ([]detect.Choice, error) {
 	return choices, nil
 }
 
-// read opens the directory so that links can't lead out of it.
-func read(path string, d detect.Detector) (detect.Result, error) {
-	root, err := os.OpenRoot(path)
+// detect opens the directory so that links can't lead out of it.
+func (r Request) detect(below string, d detect.Detector) (detect.Result, error) {
+	if r.Files != nil {
+		sub, err := fs.Sub(r.Files, below)
+		if err != nil {
+			return detect.Result{}, err
+		}
+		return d.Detect(sub)
+	}
+	root, err := os.OpenRoot(filepath.Join(r.Path, filepath.FromSlash(below)))
 	if err != nil {
 		return detect.Result{}, err
 	}
@@ -109,7 +126,8 @@ func read(path string, d detect.Detector) (detect.Result, error) {
 
 // problem makes the error for the command line: its first line is the text, and the
 // rest the hint.
-func problem(path string, err error) error {
+func (r Request) problem(below string, err error) error {
+	path := filepath.Join(r.Path, filepath.FromSlash(below))
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		text := fmt.Sprintf("%s: %s", path, p.Err)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -117,8 +135,18 @@ func problem(path string, err error) error {
 		}
 		return &client.Problem{Text: text, Hint: "Name a directory with source code."}
 	}
-	text, hint, _ := strings.Cut(strings.ReplaceAll(err.Error(), "PATH", path), "\n")
+	text, hint, _ := strings.Cut(strings.ReplaceAll(r.advice(err.Error()), "PATH", path), "\n")
 	return &client.Problem{Text: strings.TrimSuffix(text, "."), Hint: hint}
+}
+
+// advice returns a text of package detect with the verb that the user has used.
+func (r Request) advice(text string) string {
+	if r.Verb == "" {
+		return text
+	}
+	text = strings.ReplaceAll(text, "slipway plan PATH", "slipway "+r.Verb+" PATH")
+	text = strings.ReplaceAll(text, "slipway init PATH --choose", "slipway "+r.Verb+" PATH --choose")
+	return strings.ReplaceAll(text, "`, which writes it into apprunner.yaml.", "`; `slipway init` writes it into apprunner.yaml.")
 }
 
 // ask asks until one of the options is chosen, by its number or its value.
@@ -141,7 +169,7 @@ func ask(r Request, q *detect.Ambiguous) (detect.Option, error) {
 		}
 		if err != nil {
 			fmt.Fprintln(r.Out)
-			return detect.Option{}, problem(r.Path, q)
+			return detect.Option{}, r.problem(".", q)
 		}
 	}
 }

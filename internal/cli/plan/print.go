@@ -92,3 +92,43 @@ func (p *printer) list(heading string, texts []string) {
 		p.printf("  - %s\n", term.Printable(t))
 	}
 }
+
+// Summary returns how a directory is built and started, in one line.
+func Summary(g detect.Graph) string {
+	start := g.Start
+	if start == "" {
+		start = "the image's own command"
+	}
+	from := g.Configuration
+	switch {
+	case from != "":
+	case g.Build == config.DockerfileBuild:
+		from = g.Dockerfile
+	case g.Framework != "":
+		from = "Detected " + title(g.Language) + " with " + g.Framework
+	default:
+		from = "Detected " + title(g.Language)
+	}
+	if g.Build != config.DockerfileBuild {
+		from += " (" + g.Runtime + ")"
+	}
+	return fmt.Sprintf("%s: %s on port %d", from, start, g.Port)
+}
+
+// title is a language's name for people.
+func title(language string) string {
+	if t, ok := map[string]string{
+		"go": "Go", "nodejs": "Node.js", "python": "Python", "ruby": "Ruby", "php": "PHP", "java": "Java", "dotnet": ".NET",
+		"static": "a static site",
+	}[language]; ok {
+		return t
+	}
+	return language
+}
+
+// RuntimeOfAPI returns the name of a graph's runtime in CodeConfigurationValues; "" if
+// it has none there.
+func RuntimeOfAPI(g detect.Graph) string {
+	r, _ := config.RuntimeNamed(g.Runtime)
+	return r.API
+}

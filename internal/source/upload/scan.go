@@ -16,8 +16,13 @@ import (
 // maxIgnore bounds an ignore file in bytes; the rest is not read.
 const maxIgnore = 1 << 20
 
+// usual are directories that builds make again: they are left out, as if the first lines
+// of the root's .gitignore were these. A "!node_modules/" there takes them in.
+const usual = "node_modules/\n__pycache__/\n"
+
 // Scan makes the manifest of a directory, without what its .gitignore files, at any
-// level, and its .dockerignore leave out, and without .git. It reads every file.
+// level, and its .dockerignore leave out, and without .git, virtual environments of
+// Python and the usual directories that builds make again. It reads every file.
 // Sockets, pipes and devices are left out. Errors that the user can mend are a
 // *slipway.Error.
 func Scan(root *os.Root, limits Limits) (Manifest, error) {
@@ -26,7 +31,7 @@ func Scan(root *os.Root, limits Limits) (Manifest, error) {
 	if err != nil {
 		return Manifest{}, err
 	}
-	if err := s.directory("", ignored{docker: parseDockerignore(text)}); err != nil {
+	if err := s.directory("", ignored{levels: []level{{"", parseGitignore(usual)}}, docker: parseDockerignore(text)}); err != nil {
 		return Manifest{}, err
 	}
 	slices.SortFunc(s.files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
@@ -97,6 +102,9 @@ func (s *scanner) entry(p string, e fs.DirEntry, rules ignored) error {
 	if e.IsDir() {
 		if strings.Count(p, "/") >= maxDepth {
 			return refuse("The directory %.300q lies deeper than %d directories.", p, maxDepth)
+		}
+		if _, err := s.root.Lstat(path.Join(p, "pyvenv.cfg")); err == nil {
+			return nil // its links lead to the Python of this machine
 		}
 		return s.directory(p, rules)
 	}

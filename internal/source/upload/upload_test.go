@@ -105,6 +105,25 @@ func TestIgnore(t *testing.T) {
 	}
 }
 
+// What builds make again is left out, unless the .gitignore says otherwise.
+func TestUsual(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"a": "x", "web/node_modules/m/i.js": "x", "node_modules/m/i.js": "x", "pkg/__pycache__/a.pyc": "x",
+		"env/pyvenv.cfg": "x", "env/bin/python": "->/usr/bin/python3", "src/pyvenv.cfg.md": "x",
+	}
+	for _, c := range []struct{ gitignore, want string }{
+		{"*.log\n", ".gitignore a src/pyvenv.cfg.md"},
+		{"!node_modules/\n", ".gitignore a node_modules/m/i.js src/pyvenv.cfg.md web/node_modules/m/i.js"},
+	} {
+		files[".gitignore"] = c.gitignore
+		m, err := upload.Scan(directory(t, files), upload.DefaultLimits())
+		if got := strings.Join(paths(m), " "); err != nil || got != c.want {
+			t.Errorf("with %q: %q, %v, want %q", c.gitignore, got, err, c.want)
+		}
+	}
+}
+
 // TestRoundTrip uploads a directory twice: the second time only what changed is
 // sent.
 func TestRoundTrip(t *testing.T) {
