@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"sync"
 
 	"github.com/containerd/platforms"
@@ -68,9 +69,12 @@ func place(name string, location []parser.Range) string {
 	return fmt.Sprintf("%s:%d: ", name, location[0].Start.Line)
 }
 
+// parseError begins BuildKit's messages of mistakes whose line is told anyway.
+var parseError = regexp.MustCompile(`^dockerfile parse error on line \d+: `)
+
 // failure describes a mistake in a Dockerfile.
 func failure(err error) *graph.Failure {
-	f := &graph.Failure{Message: err.Error()}
+	f := &graph.Failure{Message: parseError.ReplaceAllString(err.Error(), "")}
 	var at *parser.LocationError
 	if errors.As(err, &at) && len(at.Locations) > 0 && len(at.Locations[0]) > 0 {
 		f.Line = at.Locations[0][0].Start.Line

@@ -189,6 +189,7 @@ func (w *walk) run(s *graph.Step, o *pb.ExecOp) {
 		mount, why := mountOf(m)
 		if why != "" {
 			refuse(why)
+			continue
 		}
 		switch dir, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(mount.Target), "/"), "/"); {
 		case path.Clean(mount.Target) == pipes: // of a heredoc with an interpreter

@@ -100,8 +100,12 @@ func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, e
 		return image.Image{}, nil, err
 	}
 	r.runtime.Image = res.Base
+	list, err := r.software(ctx, res.Layers)
+	if err != nil {
+		return image.Image{}, nil, err
+	}
 	img, err := r.b.cfg.Images.Adopt(ctx, image.Adoption{
-		Base: res.Base, Layers: res.Layers, Created: r.r.Time, Container: res.Container, Config: image.RunConfig{Labels: r.labels()},
+		Base: res.Base, Layers: res.Layers, Created: r.r.Time, SBOM: list, Container: res.Container, Config: image.RunConfig{Labels: r.labels()},
 	})
 	if err == nil {
 		if err := r.b.cache.TrimLayers(r.r.Service, r.b.cfg.CacheBytes); err != nil {

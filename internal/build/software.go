@@ -48,8 +48,12 @@ func (r *run) withoutList(ctx context.Context, err error) error {
 	return nil
 }
 
-// baseSoftware returns what is in a runtime's image. It is found once for each.
+// baseSoftware returns what is in a runtime's image, or in a base image; nothing if there
+// is none. It is found once for each.
 func (b *Builder) baseSoftware(ctx context.Context, digest string) (sbom.Result, error) {
+	if digest == "" {
+		return sbom.Result{}, nil
+	}
 	b.mu.Lock()
 	known, ok := b.bases[digest]
 	b.mu.Unlock()

@@ -52,7 +52,7 @@ func (b *build) copies(ctx context.Context, i int, root stack) (cache.Layer, err
 	}
 	l, out, err := b.edit(ctx, root, binds, work, strconv.Itoa(i))
 	if err != nil {
-		return l, err
+		return l, b.misplaced(s, err)
 	}
 	if out != "" {
 		b.say(i, "ERROR: %s", out)

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/cache"
 	"github.com/openslipway/slipway/internal/build/docker/graph"
@@ -340,13 +342,23 @@ func (b *build) keep(i int, key string, l cache.Layer) (cache.Layer, error) {
 	return b.cfg.Cache.StoreLayer(b.Service, key, l)
 }
 
+// misplaced returns an error of the user's if a mount has no place in the files of a
+// step.
+func (b *build) misplaced(s graph.Step, err error) error {
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"%s: an earlier step put a link or a file where a directory is needed to mount something: at the target of a mount, in /run or in %s. Remove it.", b.place(s), toolDir)
+	}
+	return err
+}
+
 // exec runs a program for a step.
 func (b *build) exec(ctx context.Context, i int, p step.Process, output func([]byte)) (cache.Layer, step.Result, error) {
 	p.Changes = filepath.Join(b.Dir, "changes"+strconv.Itoa(i))
 	p.Limits = b.limits()
 	res, err := b.cfg.Runner.Exec(ctx, p, output)
 	if err != nil {
-		return cache.Layer{}, res, err
+		return cache.Layer{}, res, b.misplaced(b.steps[i], err)
 	}
 	if res.Exit.Code != 0 {
 		return cache.Layer{}, res, nil
