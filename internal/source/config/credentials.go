@@ -17,31 +17,6 @@ type credential struct {
 	name       string // of the variable or key it is the value of; "" when unknown
 }
 
-// tokenForms are the credentials whose form says what they are, whatever the name
-// beside them.
-var tokenForms = []struct {
-	what string
-	form *regexp.Regexp
-}{
-	{"an AWS access key id", regexp.MustCompile(`\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b`)},
-	{"a GitHub token", regexp.MustCompile(`\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b`)},
-	{"a GitLab token", regexp.MustCompile(`\bgl(?:pat|dt|rt|ptt|ft|soat|cbt|agent)-[A-Za-z0-9_.-]{20,255}`)},
-	{"a Slack token", regexp.MustCompile(`\bxox[abeoprs]-[A-Za-z0-9-]{10,255}|\bxapp-[0-9]-[A-Za-z0-9-]{10,255}`)},
-	{"a Slack webhook URL", regexp.MustCompile(`hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,255}`)},
-	{"a Stripe key", regexp.MustCompile(`\b(?:[sr]k_(?:live|test)|whsec)_[A-Za-z0-9]{16,255}\b`)},
-	{"a Google API key", regexp.MustCompile(`\bAIza[A-Za-z0-9_-]{35}`)},
-	{"a Google OAuth secret", regexp.MustCompile(`\bGOCSPX-[A-Za-z0-9_-]{20,64}`)},
-	{"an OpenAI or Anthropic key", regexp.MustCompile(`\bsk-(?:ant-|proj-|svcacct-)?[A-Za-z0-9_-]{20,255}`)},
-	{"a SendGrid key", regexp.MustCompile(`\bSG\.[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,64}`)},
-	{"an npm token", regexp.MustCompile(`\bnpm_[A-Za-z0-9]{36}\b`)},
-	{"a PyPI token", regexp.MustCompile(`\bpypi-[A-Za-z0-9_-]{32,}`)},
-	{"a Docker Hub token", regexp.MustCompile(`\bdckr_pat_[A-Za-z0-9_-]{20,}`)},
-	{"a Twilio key", regexp.MustCompile(`\bSK[0-9a-f]{32}\b`)},
-	{"a JSON Web Token", regexp.MustCompile(`\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}`)},
-	{"a private key", regexp.MustCompile(`-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?:[\s\S]*?-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|[\s\S]*)`)},
-	{"an age key", regexp.MustCompile(`\bAGE-SECRET-KEY-1[A-Z0-9]{20,}`)},
-}
-
 // urlPassword finds the password in a URL.
 var urlPassword = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s/:@'"]*:([^\s/@'"]+)@`)
 
@@ -53,13 +28,6 @@ var (
 	lineValue = regexp.MustCompile(`^[ \t]*(?:-[ \t]+)?["']?([A-Za-z_][A-Za-z0-9_.-]{2,80})["']?(?:[ \t]*:[ \t]+|=)(\S.*)$`)
 	nameLine  = regexp.MustCompile(`\bname["']?[ \t]*:[ \t]*["']?([A-Za-z_][A-Za-z0-9_.-]*)`)
 	valueLine = regexp.MustCompile(`\bvalue["']?[ \t]*:[ \t]*(?:!!str[ \t]+)?("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"'{}\[\]][^\r\n]*)`)
-
-	secretWord  = regexp.MustCompile(`(?i)(?:^|[_.-])(?:[a-z0-9]*(?:passw(?:or)?d|passphrase|secret|token)s?|pwd|pass|credentials?|api_?-?key|apikey|access_?-?key|private_?-?key|auth_?-?key|signing_?-?key|encryption_?-?key|master_?-?key|secret_?-?key|service_?role_?key|jwt_?key|salt)(?:$|[_.-])|(?:[a-z0-9](?:ApiKey|AccessKey|PrivateKey|SecretKey))`)
-	passwordish = regexp.MustCompile(`(?i)passw(?:or)?d|passphrase|pwd|(?:^|_)pass(?:$|_)`)
-	// notSecret are the endings of names that speak about a secret and hold none.
-	notSecret = regexp.MustCompile(`(?i)[_.-](?:len(?:gth)?|min|max|ttl|expir[a-z_]*|exp|age|lifetime|duration|timeout|minutes|seconds|hours|days|name|names|arn|path|file|dir|url|uri|endpoint|host|id|enabled?|required|disabled|algorithm|alg|issuer|audience|header|type|format|prefix|suffix|field|policy|rotation|version|region|provider|backend|count|limit|size|rounds|cookie|scope|scopes|from)$|(?i)(?:^|[_.-])(?:public|publishable)[_.-]|(?i)^(?:max|min|use|enable|allow|require)_`)
-
-	placeholder = regexp.MustCompile(`(?i)^(?:x{3,}|\*+|\.{3,}|<.*>|\{\{?.*\}?\}|\$\{?.*|%.*%|\[.*\]|!ref.*|arn:.*|/.*|(?:your|my|the|some|insert|enter|put|add|replace|change|dummy|sample|placeholder|redacted|todo|tbd|none|null|undefined|test|example|fake|mock|default|secret|password|token|value|key|here|me|true|false|yes|no|on|off|please|with|real|api|a|an|in|dev|development|local|localhost|postgres|root|admin|user|username|not|set|empty|[-_ .!0-9])+)$`)
 )
 
 // findCredentials returns what in the source looks like a live credential, in order
@@ -68,17 +36,19 @@ func findCredentials(t *text) []credential {
 	src := string(t.src)
 	var found []credential
 	add := func(start, end int, what, name string) {
-		if end > start && !strings.Contains(src[start:end], "EXAMPLE") {
+		if end > start {
 			found = append(found, credential{start, end, what, name})
 		}
 	}
 	for _, f := range tokenForms {
 		for _, m := range f.form.FindAllStringIndex(src, -1) {
-			add(m[0], m[1], f.what, "")
+			if !fakeToken(src[m[0]:m[1]]) {
+				add(m[0], m[1], f.what, "")
+			}
 		}
 	}
 	for _, m := range urlPassword.FindAllStringSubmatchIndex(src, -1) {
-		if !placeholder.MatchString(src[m[2]:m[3]]) {
+		if !isPlaceholder(src[m[2]:m[3]]) {
 			add(m[2], m[3], "a URL with a password", "")
 		}
 	}
@@ -158,23 +128,6 @@ func trimValue(line string, start, end int) (int, int) {
 		end--
 	}
 	return start, end
-}
-
-// looksSecret reports whether the value of a name looks like a live credential.
-func looksSecret(name, value string) bool {
-	if !secretWord.MatchString(name) || notSecret.MatchString(name) || placeholder.MatchString(value) {
-		return false
-	}
-	if strings.Contains(value, "://") || strings.ContainsAny(value, "\n") && len(value) > 4096 {
-		return false // a URL's password is found by itself
-	}
-	if strings.HasPrefix(value, "$") || strings.HasPrefix(value, "`") {
-		return false
-	}
-	if passwordish.MatchString(name) {
-		return len(value) >= 4
-	}
-	return len(value) >= 8 && (entropy(value) >= 3 || len(value) >= 12 && strings.ContainsAny(value, "0123456789") && entropy(value) >= 2.5)
 }
 
 // entropy returns the bits of each character in s, going by how often each occurs.

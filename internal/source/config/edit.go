@@ -279,6 +279,9 @@ func (p *parser) move(path string, e entry, target string) *Fix {
 		to = p.node("run")
 		in = to.Column - 1
 		body = "network:" + p.text.nl + indented(body, 2)
+	case parent == "run.network" && p.objects["run"] == nil && isBlock(p.node(""), yaml.MappingNode):
+		to = p.node("")
+		body = "run:" + p.text.nl + "  network:" + p.text.nl + indented(body, 4)
 	case parent == "build.commands" && p.node("build") != nil && isBlock(p.node("build"), yaml.MappingNode):
 		if _, there := p.get("build.commands"); there {
 			return nil

@@ -49,7 +49,7 @@ func home(path, key string) string {
 		}
 	}
 	for _, w := range envWords {
-		if p != w {
+		if p != w || strings.HasPrefix(w, "runtime") && path == "" {
 			continue
 		}
 		switch path {

@@ -196,6 +196,11 @@ func (p *parser) fields(node *yaml.Node, path string, elsewhere bool, depth int)
 			p.report(node.Content[i], Error, CodeType, nil, "a key of %s is a mapping or a list; it must be a word", inPath(path))
 		case key.Value == "<<" && key.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) == 0:
 			inherited = append(inherited, p.merge(value, path, depth)...)
+		case first[key.Value] != nil && path != "" && p.emptyTwice(node, i, path):
+			j := slices.IndexFunc(own, func(e entry) bool { return e.key.Value == key.Value })
+			if isNull(own[j].value) {
+				own[j] = entry{key: key, value: value, merged: elsewhere}
+			}
 		case first[key.Value] != nil:
 			p.report(node.Content[i], Error, CodeDuplicateKey, p.removeDuplicate(node, i), "%s is twice in %s, first in line %d; keep one of them", p.quote(key.Value), inPath(path), first[key.Value].Line)
 		default:
@@ -210,6 +215,29 @@ func (p *parser) fields(node *yaml.Node, path string, elsewhere bool, depth int)
 		}
 	}
 	return own
+}
+
+// emptyTwice reports a key that is there twice, once without a value, and whether it
+// is.
+func (p *parser) emptyTwice(node *yaml.Node, i int, path string) bool {
+	for j := 0; j < i; j += 2 {
+		if node.Content[j].Value != node.Content[i].Value || node.Content[j].Kind != yaml.ScalarNode {
+			continue
+		}
+		empty := -1
+		switch {
+		case isNull(node.Content[j+1]):
+			empty = j
+		case isNull(node.Content[i+1]):
+			empty = i
+		default:
+			return false
+		}
+		fix := p.removeEntry(entry{key: node.Content[empty], value: node.Content[empty+1]}, node, "remove the one without a value")
+		p.report(node.Content[i], Error, CodeDuplicateKey, fix, "%s is twice in %s, first in line %d, and one of them has no value; remove that one", p.quote(node.Content[i].Value), inPath(path), node.Content[j].Line)
+		return true
+	}
+	return false
 }
 
 // removeDuplicate removes the second of two equal entries.

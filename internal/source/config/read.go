@@ -218,9 +218,18 @@ var programs = map[string]string{
 	"dotnet": "dotnet", "go": "go", "composer": "php", "php": "php", "bundle": "ruby", "ruby": "ruby", "rails": "ruby",
 }
 
-// runtimeOfCommands adds the newest runtime of the language that all commands that
-// tell one have in common.
+// runtimeOfCommands adds the newest runtime of the commands' language.
 func (p *parser) runtimeOfCommands() *Fix {
+	language := p.commandLanguage()
+	if language == "" {
+		return nil
+	}
+	return p.setRuntime(newest(language).Name)
+}
+
+// commandLanguage returns the language that all commands that tell one have in common;
+// "" for none.
+func (p *parser) commandLanguage() string {
 	language := ""
 	add := func(command string) bool {
 		word, _, _ := strings.Cut(command, " ")
@@ -239,10 +248,10 @@ func (p *parser) runtimeOfCommands() *Fix {
 			same = add(strings.TrimSpace(n.Value)) && same
 		}
 	}
-	if !same || language == "" {
-		return nil
+	if !same {
+		return ""
 	}
-	return p.setRuntime(newest(language).Name)
+	return language
 }
 
 func (p *parser) useRuntime(e entry, r Runtime) {
@@ -264,6 +273,9 @@ func (p *parser) guess(e entry, name string) {
 				g.Runtime, g.Certain = all[0], true
 			}
 		}
+	}
+	if language := p.commandLanguage(); g.Language == "" && versionForm.MatchString(name) && language != "" {
+		g = guessVersion(language, name) // "3.11", with pip3 in the commands
 	}
 	r := g.Runtime
 	switch {
@@ -628,10 +640,24 @@ func (p *parser) variablesInNetwork(e entry) {
 	}
 }
 
+var arnPlaceholder = regexp.MustCompile(`<[A-Za-z0-9_ -]+>|\$\{?[A-Za-z0-9_:.]+\}?|\b(?:YOUR|your)[-_A-Za-z0-9]*|\b(?:[A-Z]+[-_])*(?:ACCOUNT|REGION)(?:[-_][A-Z]+)*\b|\b(?:account|region)[-_]?(?:id)?\b`)
+
 // secretReference reports a value-from that App Runner can't have.
 func (p *parser) secretReference(v variable) {
-	if _, err := slipway.ParseSecretReference(v.Value); err == nil && !p.isCredential(v.node) {
+	credential := p.isCredential(v.node)
+	if _, err := slipway.ParseSecretReference(v.Value); err == nil && !credential {
 		return
+	}
+	if placeholder := arnPlaceholder.FindString(v.Value); placeholder != "" && !credential && strings.HasPrefix(v.Value, "arn:") {
+		p.report(v.node, Error, CodeSecret, nil, "value-from of %s is an ARN with the placeholder %s, which nothing replaces: write the ARN of your secret, as `slipway secret put` prints it", p.quote(v.Name), p.quote(placeholder))
+		return
+	}
+	for _, colons := range []string{"::", ":"} { // a JSON key, or a key and a stage
+		if _, err := slipway.ParseSecretReference(v.Value + colons); err == nil && !credential && strings.HasPrefix(v.Value, "arn:") {
+			fix := p.replaceValue(entry{value: v.node, merged: v.item == nil}, quoted(v.Value+colons), "end the ARN with "+colons)
+			p.report(v.node, Error, CodeSecret, fix, "value-from of %s names a JSON key of the secret without the colons that follow it (:KEY:STAGE:VERSION, of which the last two may be empty): end the ARN with %q", p.quote(v.Name), colons)
+			return
+		}
 	}
 	p.report(v.node, Error, CodeSecret, nil, "value-from of %s is no reference to a secret: it must be the ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME) or the name or ARN of a parameter; never the secret itself", p.quote(v.Name))
 }

@@ -308,13 +308,34 @@ func (p *parser) itemNamed(e entry, name string) (item, in *yaml.Node) {
 	return nil, nil
 }
 
+// named returns the entry of a list of variables with a name, for findings; the list's
+// key when it isn't found.
+func (p *parser) named(path, name string) *yaml.Node {
+	e, _ := p.get(path)
+	list := resolve(e.value)
+	if list == nil || list.Kind != yaml.SequenceNode || e.merged {
+		return e.key
+	}
+	for _, item := range list.Content[:min(len(list.Content), maxEntries)] {
+		n := resolve(item)
+		if n == nil || n.Kind != yaml.MappingNode {
+			continue
+		}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == "name" && n.Content[i+1].Value == name {
+				return item
+			}
+		}
+	}
+	return e.key
+}
+
 // checkNames reports variables that are both in env and in secrets.
 func (p *parser) checkNames() {
 	for _, s := range p.file.Secrets {
 		for _, v := range p.file.Env {
 			if s.Name == v.Name {
-				e, _ := p.get("run.secrets")
-				p.report(e.key, Error, CodeVariable, nil, "%s is in run.env and in run.secrets; keep one of them", p.quote(s.Name))
+				p.report(p.named("run.secrets", s.Name), Error, CodeVariable, nil, "%s is in run.env and in run.secrets; keep one of them", p.quote(s.Name))
 			}
 		}
 	}
