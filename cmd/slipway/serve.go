@@ -91,6 +91,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.IntVar(&c.Warm, "warm", c.Warm, "`number` of sandboxes created ahead of need")
 	f.StringSliceVar(&c.Aliases, "alias", nil, "take the images of a repository or prefix from another one, `from=to`; local/... is the server's registry")
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to connect to without TLS")
+	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
 	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` to look up the validation records of custom domains at (default: this host's)")
 	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which custom domains need no validation records")

@@ -35,7 +35,7 @@ var members = map[string]string{
 	"Service.ObservabilityConfiguration":                  "Absent if it was never given.",
 	"CodeRepository":                                      "The commit is fetched with the server's git and built in a sandbox. Beyond App Runner, any git server by https: GitHub and Bitbucket need a connection, other hosts none.",
 	"ImageRepository":                                     "What runs.",
-	"AutoDeploymentsEnabled":                              "A push to the server's registry deploys, and a new commit of a code repository, which is asked for every minute. Default true; false for public images and other accounts' images. App Runner refuses true for ECR_PUBLIC; here it is stored, and has an effect only for images of the server's registry.",
+	"AutoDeploymentsEnabled":                              "A push to the server's registry deploys, a new digest of a tag of another registry, which is asked for every five minutes, and a new commit of a code repository, which is asked for every minute. Default true; false for public images and other accounts' images. App Runner refuses true for ECR_PUBLIC; here it has the same effect.",
 	"AuthenticationConfiguration":                         "Not returned for ECR_PUBLIC, for which a role is refused.",
 	"RepositoryUrl":                                       "A URL of the protocols of `--git-protocols`, without credentials; or upload:// and the id of a directory that the caller has uploaded (`slipway up DIR`).",
 	"SourceCodeVersion":                                   "See the structure. Each deployment takes the newest commit.",

@@ -43,6 +43,7 @@ type Config struct {
 	Warm        int           // sandboxes made ahead of need, 0 to 256
 	Aliases     []string      // repository=repository
 	Insecure    []string      // registries without TLS
+	ImagePoll   time.Duration // between two looks at an image of another registry; 5 minutes when 0
 	Trusted     []string      // prefixes of proxies whose X-Forwarded headers are used
 	Quotas      []string      // name=number; see QuotaNames
 	GitHub      string        // URL of its API

@@ -43,6 +43,7 @@ type controlRole struct {
 	engine   *operation.Engine
 	auto     *deploy.Auto
 	polling  *deploy.Poll
+	tags     *deploy.ImagePoll
 	domains  *domain.Reconciler
 	hooks    *hooks.Hooks
 }
@@ -119,6 +120,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 		return err
 	}
 	c.polling = plans.NewPoll(deploy.PollConfig{Every: c.cfg.Git.Poll, Log: c.part("deploy"), Loops: c.loops})
+	c.tags = plans.NewImagePoll(deploy.ImagePollConfig{Images: c.images, Every: c.cfg.ImagePoll, Log: c.part("deploy"), Loops: c.loops})
 	c.auto = deploy.NewAuto(c.store, c.images.Local, c.loops, c.part("deploy"))
 	return nil
 }
@@ -138,7 +140,7 @@ func (c *controlRole) pushed(ctx context.Context, repository, tag, _ string) err
 }
 
 func (c *controlRole) parts() []runner {
-	return []runner{c.scale, c.engine, c.auto, c.polling, c.domains, c.hooks, refresh{c.runtimes, c.loops, c.part("runtimes")}}
+	return []runner{c.scale, c.engine, c.auto, c.polling, c.tags, c.domains, c.hooks, refresh{c.runtimes, c.loops, c.part("runtimes")}}
 }
 
 func (c *controlRole) close() error { return nil }

@@ -81,3 +81,7 @@ func throttled(progress func(string)) func(image.Progress) {
 		progress(fmt.Sprintf("Pulled %d of %d MB, %d of %d layers.", p.Bytes>>20, p.Total>>20, p.LayersDone, p.Layers))
 	}
 }
+
+// Unavailable reports whether an error of a registry may pass by itself: it could not
+// be reached, or asks for fewer requests.
+func Unavailable(err error) bool { return errors.Is(err, image.ErrUnavailable) }

@@ -23,8 +23,8 @@ func (tx *Tx) DeletePendingDeployment(serviceID string) error {
 }
 
 // PutPassedCommit records the newest commit that automatic deployments of the service
-// pass over. place names the repository and the branch; only a service's last commit
-// is kept.
+// pass over, or the newest digest of an image's tag that they have looked at. place
+// names the repository and the branch, or the image; only a service's last one is kept.
 func (tx *Tx) PutPassedCommit(serviceID, place, commit string) error {
 	_, err := tx.exec(`INSERT INTO passed_commit (service_id, place, commit_id) VALUES ($1, $2, $3)
 		ON CONFLICT (service_id) DO UPDATE SET place = excluded.place, commit_id = excluded.commit_id`, serviceID, place, commit)
