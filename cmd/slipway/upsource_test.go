@@ -138,9 +138,10 @@ func TestUpSourceProblems(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	root := t.TempDir()
+	const web = "package main\nimport \"net/http\"\nfunc main() { http.ListenAndServe(\":8080\", nil) }\n"
 	write(t, root, map[string]string{
 		"none/notes.md": "x", "empty/.gitignore": "*",
-		"two/go.mod": "module x\ngo 1.22\n", "two/cmd/a/main.go": "package main\nfunc main() {}\n", "two/cmd/b/main.go": "package main\nfunc main() {}\n",
+		"two/go.mod": "module x\ngo 1.22\n", "two/cmd/a/main.go": web, "two/cmd/b/main.go": web,
 		"shop/server.py": "import http.server\nhttp.server.ThreadingHTTPServer(('', 8080), None).serve_forever()\n",
 	})
 	if err := os.Symlink("/etc/passwd", filepath.Join(root, "none", "link")); err != nil {
