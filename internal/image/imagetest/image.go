@@ -22,6 +22,7 @@ type Options struct {
 	Ports      []string // "8080/tcp"
 	StopSignal string
 	Labels     map[string]string
+	OnBuild    []string // triggers for Dockerfiles that begin with the image
 
 	Platform string // "linux/<this machine's architecture>" when empty
 
@@ -54,6 +55,7 @@ func Image(tb testing.TB, o Options, layers ...v1.Layer) v1.Image {
 		WorkingDir: o.Dir,
 		StopSignal: o.StopSignal,
 		Labels:     o.Labels,
+		OnBuild:    o.OnBuild,
 	}
 	for _, p := range o.Ports {
 		if cf.Config.ExposedPorts == nil {
