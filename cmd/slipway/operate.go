@@ -82,7 +82,7 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 			lines.line(line.Message, line.Time().Sub(since))
 		}
 		if client.Live(s.Operation.Status) {
-			p.Status("%10s  %s", term.Took(m.Now().Sub(begun)), s.Operation.Status)
+			lines.status(m.Now().Sub(begun), s.Operation.Status)
 		}
 	})
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/internal/cli/term"
 )
 
@@ -11,7 +13,8 @@ import (
 // in the status line, and after a failure its end.
 type quiet struct {
 	p    *term.Progress
-	all  bool // show every line
+	all  bool   // show every line
+	now  string // what happens at the moment; "" if no line says it
 	tail []string
 	seen map[string]bool // lines of the service that were shown
 }
@@ -33,6 +36,10 @@ func expected(text string) bool {
 	return false
 }
 
+// passing are the beginnings of the service's lines that say what happens at the
+// moment, in work that takes long.
+func passing(text string) bool { return strings.HasPrefix(text, "Making ") }
+
 // line takes a line of the operation's log or of its build's output, and the time since
 // the operation began.
 func (q *quiet) line(message string, after time.Duration) {
@@ -43,16 +50,30 @@ func (q *quiet) line(message string, after time.Duration) {
 	case output:
 		q.tail = append(q.tail, message)
 		q.tail = q.tail[max(0, len(q.tail)-tailLines):]
-		q.p.Status("%10s  %s", term.Took(after), message)
+		q.now = message
+		return
+	case passing(text):
+		q.now = text
 		return
 	case expected(text) || q.seen[text]:
+		q.now = ""
 		return
 	}
+	q.now = ""
 	if q.seen == nil {
 		q.seen = map[string]bool{}
 	}
 	q.seen[text] = true
 	q.p.Step(after, text)
+}
+
+// status shows what an operation that began some time ago does at the moment.
+func (q *quiet) status(since time.Duration, status types.OperationStatus) {
+	what := q.now
+	if what == "" {
+		what = strings.ToLower(strings.ReplaceAll(string(status), "_", " "))
+	}
+	q.p.Status("%10s  %s", term.Took(since), what)
 }
 
 // failed shows the end of the build's output.

@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -169,4 +171,21 @@ func TestUpSourceProblems(t *testing.T) {
 	s.transcript.Reset()
 	s.transcript.WriteString(text)
 	s.golden()
+}
+
+// TestQuietNow: the status line says what the build does until the service says more.
+func TestQuietNow(t *testing.T) {
+	t.Parallel()
+	q := quiet{p: term.NewProgress(io.Discard, term.Style{})}
+	for _, step := range []struct{ line, want string }{
+		{"[AppRunner] The runtime go1 is being made of packages.", ""},
+		{"[AppRunner] Making go1: installing Debian packages.", "Making go1: installing Debian packages."},
+		{"[Build] $ go build", "[Build] $ go build"},
+		{"[Build] compiling", "[Build] compiling"},
+		{"[AppRunner] Successfully built your application source code.", ""},
+	} {
+		if q.line(step.line, time.Second); q.now != step.want {
+			t.Errorf("after %q the status is %q, want %q", step.line, q.now, step.want)
+		}
+	}
 }

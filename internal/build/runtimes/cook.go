@@ -47,6 +47,7 @@ func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)
 	k := &kitchen{s, dir, say}
 	var layers []image.NewLayer
 	if e.Recipe.Fetch != nil {
+		say("Making " + e.Name + ": fetching what is not in Debian's packages.")
 		l, err := k.fetch(ctx, from, e, wanted)
 		if err != nil {
 			return "", "", err
@@ -55,6 +56,7 @@ func (s *Set) cook(ctx context.Context, e entry, wanted string, say func(string)
 	}
 	commands := append(install(e.Recipe.Packages), e.Recipe.Commands...)
 	if len(commands) > 0 {
+		say("Making " + e.Name + ": installing Debian packages.")
 		l, err := k.stage(ctx, "packages", step.Stage{Image: from, Commands: commands, Env: s.env(wanted)})
 		if err != nil {
 			return "", "", err
@@ -247,6 +249,7 @@ func (s *Set) makeBase(ctx context.Context, name string, b base, say func(string
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	k := &kitchen{s, dir, say}
+	say("Making the base system " + name + ", once for all runtimes: downloading and unpacking its packages.")
 	layers, err := k.debian(ctx, b, sources)
 	if err != nil {
 		return m, fmt.Errorf("make the base %s: %w", name, err)
@@ -292,6 +295,7 @@ func (k *kitchen) debian(ctx context.Context, b base, sources string) ([]image.N
 	if err != nil {
 		return nil, err
 	}
+	k.say("Making the base system: configuring its packages.")
 	configured, err := k.stage(ctx, "configure", step.Stage{Layers: []string{root}, Env: k.env(""), Commands: []string{configureAll}})
 	return []image.NewLayer{unpacked, configured}, err
 }
