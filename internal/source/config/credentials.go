@@ -41,6 +41,9 @@ func findCredentials(t *text) []credential {
 		}
 	}
 	for _, f := range tokenForms {
+		if !slices.ContainsFunc(strings.Fields(f.parts), func(part string) bool { return strings.Contains(src, part) }) {
+			continue
+		}
 		for _, m := range f.form.FindAllStringIndex(src, -1) {
 			if !fakeToken(src[m[0]:m[1]]) {
 				add(m[0], m[1], f.what, "")
@@ -89,6 +92,8 @@ func namedIn(line string) []credential {
 	if m := lineValue.FindStringSubmatchIndex(line); m != nil {
 		add(line[m[2]:m[3]], m[4], m[5])
 	}
+	const mostNested = 8 // a value that is NAME=value, whose value is NAME=value, and so on
+	nested, end := 0, 0
 	for from := 0; ; {
 		m := namedValue.FindStringSubmatchIndex(line[from:])
 		if m == nil {
@@ -97,6 +102,13 @@ func namedIn(line string) []credential {
 		at := from + m[2]
 		if at > 0 && strings.IndexByte(":/@", line[at-1]) >= 0 { // within an ARN or a URL
 			from += m[3]
+			continue
+		}
+		if nested++; from+m[5] > end {
+			nested, end = 0, from+m[5]
+		}
+		if nested > mostNested {
+			from += m[5]
 			continue
 		}
 		add(line[at:from+m[3]], from+m[4], from+m[5])

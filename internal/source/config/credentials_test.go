@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openslipway/slipway/internal/source/config"
 )
@@ -136,6 +137,21 @@ IMAGE_DIGEST sha256:4f1c2d3e4b5a69788796a5b4c3d2e1f04f1c2d3e4b5a69788796a5b4c3d2
 		name, value, _ := strings.Cut(line, " ")
 		if credentialFound(t, withVariable(name, value), value+"!") {
 			t.Errorf("taken for a credential: %s", line)
+		}
+	}
+}
+
+// TestCredentialsInEndlessLines looks into one line as long as a file may be, in which
+// every value is another name and value.
+func TestCredentialsInEndlessLines(t *testing.T) {
+	t.Parallel()
+	const limit = 20 * time.Second // it takes a fraction of a second; without a limit of the nesting it took minutes
+	for _, part := range []string{"token=", "a_secret_key: AbCd0123456789efgh=a_token: ", "sk-", "your-", "API_KEY: ", "a1"} {
+		text := strings.Repeat(part, config.MaxSize/len(part))
+		start := time.Now()
+		config.Parse(config.FileName, []byte(text))
+		if took := time.Since(start); took > limit {
+			t.Errorf("%q takes %v", part, took)
 		}
 	}
 }
