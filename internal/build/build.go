@@ -287,7 +287,7 @@ func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger
 	k := b.key(r, rt)
 	if res.Digest = b.find(ctx, r, k); res.Digest != "" {
 		res.Cached = true
-		l.say("Nothing has changed since an earlier build: its image is used again.")
+		l.say(sentenceAgain)
 		return res, nil
 	}
 	dir, err := os.MkdirTemp(b.work, r.Service+"-*")
@@ -311,6 +311,25 @@ func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger
 		}
 	}
 	return res, nil
+}
+
+// Find returns the image that Build would use again, and false if it would build. It
+// needs no source tree, and does not wait for other builds.
+func (b *Builder) Find(ctx context.Context, r Request, log func(Line)) (Result, bool) {
+	if r.SourceID == "" || r.Dockerfile != "" {
+		return Result{}, false
+	}
+	l := newLogger(r.Secrets, log)
+	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
+	if err != nil {
+		return Result{}, false // Build says why
+	}
+	res := Result{Runtime: rt.Name, RuntimeVersion: rt.Version, Cached: true, Digest: b.find(ctx, r, b.key(r, rt))}
+	if res.Digest == "" {
+		return Result{}, false
+	}
+	l.say(sentenceAgain)
+	return res, true
 }
 
 // find returns the image of an earlier build with this key, "" if there is none. What

@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -13,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
@@ -105,7 +106,7 @@ func golden(t *testing.T, path, got string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
+	if diff := gocmp.Diff(string(want), got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
@@ -159,6 +160,12 @@ func TestKey(t *testing.T) {
 			}
 			second := first
 			c.edit(&second)
+			found, ok := b.builder.Find(t.Context(), build.Request{
+				Service: cmp.Or(second.Service, "shop"), SourceID: second.SourceID, File: second.File, Mode: second.Mode, Env: second.Env, Secrets: second.Secrets, Settings: second.Settings,
+			}, func(build.Line) {})
+			if ok != c.cached || ok && (found.Digest == "" || !found.Cached) {
+				t.Errorf("found %+v, %v; want %v", found, ok, c.cached)
+			}
 			if log, res, err := b.build(second); err != nil || res.Cached != c.cached {
 				t.Errorf("%+v, %v; cached should be %v\n%s", res, err, c.cached, log)
 			}

@@ -23,6 +23,7 @@ func (l Line) String() string { return "[" + string(l.Phase) + "] " + l.Text }
 const (
 	sentenceStart  = "Starting to build your application source code."
 	sentenceDone   = "Successfully built your application source code."
+	sentenceAgain  = "Nothing has changed since an earlier build: its image is used again." // ours
 	sentenceFailed = "Failed to build your application source code. Reason: "
 )
 

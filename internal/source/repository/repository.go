@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -37,6 +38,8 @@ type Uploads interface {
 // Builder builds images. *build.Builder does.
 type Builder interface {
 	Build(ctx context.Context, r build.Request, log func(build.Line)) (build.Result, error)
+	// Find returns the image that Build would use again, and false if it would build.
+	Find(ctx context.Context, r build.Request, log func(build.Line)) (build.Result, bool)
 }
 
 // Images is the part of the image store that is needed.
@@ -61,7 +64,12 @@ type Config struct {
 }
 
 // Maker makes images of code.
-type Maker struct{ cfg Config }
+type Maker struct {
+	cfg Config
+
+	mu    sync.Mutex       // guards known
+	known map[string]known // by service: what its last build was of
+}
 
 // New makes the directory of source code, and removes what an earlier process left in
 // it.
@@ -75,7 +83,7 @@ func New(cfg Config) (*Maker, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of source code: %w", err)
 	}
-	return &Maker{cfg}, nil
+	return &Maker{cfg: cfg, known: map[string]known{}}, nil
 }
 
 // Commit returns the newest commit of a repository's branch, or the id of the content of
@@ -101,6 +109,14 @@ func (m *Maker) Directory(ctx context.Context, r source.Repository, commit strin
 
 // Build makes an image of a commit. The lines that progress gets are App Runner's.
 func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(line string)) (source.Build, error) {
+	b, ok, err := m.again(ctx, q, progress)
+	if ok || err != nil {
+		return b, err
+	}
+	return m.build(ctx, q, progress)
+}
+
+func (m *Maker) build(ctx context.Context, q source.BuildRequest, progress func(line string)) (source.Build, error) {
 	dir := filepath.Join(m.cfg.Dir, q.Operation)
 	if err := os.RemoveAll(dir); err != nil { // of an attempt before
 		return source.Build{}, fmt.Errorf("remove source code: %w", err)
@@ -130,25 +146,28 @@ func (m *Maker) Build(ctx context.Context, q source.BuildRequest, progress func(
 		}
 	}
 	progress("Starting source code build.")
-	res, err := m.cfg.Builder.Build(ctx, build.Request{
-		Service: q.Service, Tree: dir, SourceID: rev.Tree, SourceDirectory: "/" + r.Directory,
-		Commit: rev.Commit, Time: rev.Time, Origin: origin(r.URL), File: file,
-		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
-		Dockerfile: docker, Target: r.Build.Target, Args: variables(r.Build.Args),
-	}, func(l build.Line) { output(l.String()) })
+	k := known{of: identify(q), rev: rev, file: file, docker: docker}
+	res, err := m.cfg.Builder.Build(ctx, k.request(q, dir), func(l build.Line) { output(l.String()) })
 	if err != nil {
 		return source.Build{}, err
 	}
+	m.remember(q.Service, k)
+	return m.made(ctx, res, k, r, progress, output)
+}
+
+// made returns an image that there is now.
+func (m *Maker) made(ctx context.Context, res build.Result, k known, r source.Repository, progress, output func(line string)) (source.Build, error) {
 	progress("Successfully built your application source code.")
-	if docker != "" && file.Port == 0 {
-		if file.Port, err = m.exposed(res.Digest); err != nil {
+	if k.docker != "" && k.file.Port == 0 {
+		port, err := m.exposed(res.Digest)
+		if err != nil {
 			return source.Build{}, err
 		}
-		if file.Port != 0 {
-			output(fmt.Sprintf("[AppRunner] The service listens on port %d, which %s exposes.", file.Port, docker))
+		if k.file.Port = port; port != 0 {
+			output(fmt.Sprintf("[AppRunner] The service listens on port %d, which %s exposes.", port, k.docker))
 		}
 	}
-	code := version(rev, file, r)
+	code := version(k.rev, k.file, r)
 	code.Runtime = strings.TrimSpace(res.Runtime + " " + res.RuntimeVersion)
 	a, err := m.Built(ctx, res.Digest, code, r)
 	return source.Build{Artifact: a, Code: code}, err

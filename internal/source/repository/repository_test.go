@@ -31,6 +31,9 @@ type fakes struct {
 	fetchErr error
 	buildErr error
 
+	finds bool // an earlier build had the same inputs
+
+	fetches  int
 	remotes  []git.Remote
 	requests []build.Request
 	output   []string
@@ -47,6 +50,7 @@ func (f *fakes) Inspect(context.Context, git.Remote, string) (git.Revision, erro
 
 func (f *fakes) Fetch(_ context.Context, r git.Remote, commit, dir string, progress func(string)) (git.Revision, error) {
 	f.remotes = append(f.remotes, r)
+	f.fetches++
 	if f.fetchErr != nil {
 		return git.Revision{}, f.fetchErr
 	}
@@ -88,6 +92,13 @@ func (f *fakes) Build(_ context.Context, r build.Request, log func(build.Line)) 
 	f.requests = append(f.requests, r)
 	log(build.Line{Phase: build.PhaseBuild, Text: "compiled"})
 	return build.Result{Digest: "sha256:1", Runtime: r.File.Runtime, RuntimeVersion: "1.2"}, f.buildErr
+}
+
+func (f *fakes) Find(_ context.Context, r build.Request, _ func(build.Line)) (build.Result, bool) {
+	if r.Tree != "" || r.SourceID == "" {
+		return build.Result{}, false
+	}
+	return build.Result{Digest: "sha256:1", Cached: true}, f.finds
 }
 
 func (f *fakes) Get(digest string) (image.Image, error) {
@@ -318,6 +329,35 @@ func TestDetect(t *testing.T) {
 	if b, err := m.Build(t.Context(), q, func(string) {}); err != nil || b.Code.Upload != "" || b.Code.Command == "" {
 		t.Errorf("with detection: %+v, %v", b, err)
 	}
+}
+
+// A commit that was built is not fetched again, unless something has changed.
+func TestBuildAgain(t *testing.T) {
+	t.Parallel()
+	f := &fakes{files: map[string]string{"apprunner.yaml": file}, finds: true}
+	m, _ := open(t, f)
+	make := func(what string, fetches int, edit func(q *source.BuildRequest)) {
+		t.Helper()
+		q := request("")
+		edit(&q)
+		b, err := m.Build(t.Context(), q, func(string) {})
+		if err != nil || b.Artifact.Digest != "sha256:1" || b.Code.Command != "python3 app.py" || b.Code.Commit != q.Commit {
+			t.Errorf("%s: %+v, %v", what, b, err)
+		}
+		if f.fetches != fetches {
+			t.Errorf("%s: it was fetched %d times, want %d", what, f.fetches, fetches)
+		}
+	}
+	same := func(*source.BuildRequest) {}
+	make("at first", 1, same)
+	make("the same commit", 1, same)
+	make("another token", 1, func(q *source.BuildRequest) { q.Repository.Token = "new" })
+	make("another setting", 2, func(q *source.BuildRequest) { q.Repository.Build.Mode = slipway.BuildModeKeep })
+	make("another commit", 3, func(q *source.BuildRequest) { q.Commit = "beef" })
+	make("another service", 4, func(q *source.BuildRequest) { q.Service, q.Commit = "cart", "beef" })
+	make("the first commit", 5, same)
+	f.finds = false
+	make("an image that is gone", 6, same)
 }
 
 // What is wrong with a repository is the user's mistake, told with its place, and no
