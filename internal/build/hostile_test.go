@@ -66,6 +66,7 @@ func TestHostileBuilds(t *testing.T) {
 			without:  []string{"trusted.overlay.opaque set", "trusted.overlay.redirect set"},
 		},
 		"many files": {commands: []string{"python3 -c 'import os\nfor i in range(10**6): open(f\"/app/{i}\", \"w\").close()'"}, fails: "failed when its disk of 64 MiB was full"},
+		"holes":      {commands: []string{"truncate -s 100G /app/sparse"}, fails: "failed when its disk of 64 MiB was full"},
 		"deep directories": {
 			commands: []string{"python3 -c 'import os\nos.chdir(\"/app\")\nfor i in range(3000): os.mkdir(\"d\"); os.chdir(\"d\")'"},
 			fails:    "The build made directories so deep",

@@ -43,15 +43,15 @@ func (r *run) split(ctx context.Context, below []image.NewLayer, l image.NewLaye
 			return built{}, err
 		}
 	}
+	kept, err := pack.Digest(ctx, l.Dir)
+	if err != nil {
+		return built{}, mistake(err)
+	}
+	l.DiffID, l.Size, l.Entries = kept.DiffID, kept.Size, kept.Entries
 	if !moved {
 		all := append(slices.Clone(below), l)
 		return built{all, all}, nil
 	}
-	kept, err := pack.Digest(ctx, l.Dir)
-	if err != nil {
-		return built{}, err
-	}
-	l.DiffID, l.Size, l.Entries = kept.DiffID, kept.Size, kept.Entries
 	app := slices.Clone(below)
 	if l.Entries > 0 {
 		app = append(app, l)

@@ -143,7 +143,7 @@ func (r *run) stage(ctx context.Context, i int, s stage, below []image.NewLayer,
 		want.Commands = append(want.Commands, c.text)
 	}
 	if !s.discard {
-		want.Changes = changes
+		want.Changes, want.Unidentified = changes, split
 	}
 	res, err := r.commands(ctx, s, want)
 	if err != nil {

@@ -69,6 +69,9 @@ type JobSpec struct {
 	// directory is the caller's. "": changes are dropped. No layer can have a name
 	// that begins with ".wh.": the error about it is a *pack.NameError.
 	Changes string
+	// Unidentified leaves JobLayer.DiffID and Size out: the caller will change the
+	// directory before it needs them, and they cost reading every file.
+	Unidentified bool
 }
 
 // Bind shows files to a job: a directory or a file of the host, a root file system, or
@@ -121,7 +124,7 @@ type JobResult struct {
 type JobLayer struct {
 	DiffID  string // "sha256:<hex>": the digest of the layer's tar
 	Size    int64  // bytes of the tar
-	Entries int    // in the tar; 0: nothing was changed
+	Entries int    // in the tar; 0: nothing was changed. If the layer is unidentified: 1 if anything was
 }
 
 // Limit names a limit that a job met.

@@ -35,6 +35,8 @@ type Stage struct {
 	// Changes is the directory that the stage's layer becomes; "": its changes are
 	// dropped. See runtime.JobSpec.
 	Changes string
+	// Unidentified leaves the layer's identity out. See runtime.JobSpec.
+	Unidentified bool
 }
 
 // Limits bound one stage.
@@ -87,7 +89,7 @@ func (n Runner) Run(ctx context.Context, s Stage, log Log) (Result, error) {
 			Networks:  s.Networks,
 		},
 		Pids: s.Limits.Pids, Disk: s.Limits.Disk, Timeout: s.Limits.Time, Output: s.Limits.Output,
-		Changes: s.Changes,
+		Changes: s.Changes, Unidentified: s.Unidentified,
 	}
 	if len(s.Commands) == 0 {
 		return r, errors.New("a stage has no commands")

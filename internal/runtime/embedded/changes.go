@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/image/pack"
@@ -28,7 +29,7 @@ func (j *job) takeChanges(ctx context.Context) (*runtime.JobLayer, error) {
 	}
 	to := path.Join(j.dir, fileChanges)
 	c := &changes{
-		ctx: ctx, from: "/proc/self/fd/" + strconv.Itoa(int(j.upper.Fd())), to: to,
+		ctx: ctx, from: "/proc/self/fd/" + strconv.Itoa(int(j.upper.Fd())), to: to, left: j.sandbox.disk,
 		firstID: j.sandbox.factory.firstID(slotOf(j.sandbox.name)),
 		links:   map[inode]string{},
 		mounted: mountPoints(j.want.Binds),
@@ -37,9 +38,12 @@ func (j *job) takeChanges(ctx context.Context) (*runtime.JobLayer, error) {
 	if err := c.copy(j.root.lowers); err != nil {
 		return nil, fmt.Errorf("keep its changes: %w", err)
 	}
-	l, err := pack.Digest(ctx, to)
-	if err != nil {
-		return nil, fmt.Errorf("keep its changes: %w", err)
+	l := pack.Layer{Entries: min(c.entries, 1)}
+	if !j.want.Unidentified {
+		var err error
+		if l, err = pack.Digest(ctx, to); err != nil {
+			return nil, fmt.Errorf("keep its changes: %w", err)
+		}
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, to, unix.AT_FDCWD, j.want.Changes, unix.RENAME_NOREPLACE); err != nil {
 		return nil, fmt.Errorf("keep its changes: %w", &os.LinkError{Op: "rename", Old: to, New: j.want.Changes, Err: err})
@@ -67,15 +71,40 @@ func mountPoints(binds []runtime.Bind) map[string]bool {
 	return points
 }
 
+// errLargerThanDisk is returned for files that have more bytes than the disk that they
+// are on: they have holes, which no layer has.
+var errLargerThanDisk = errors.New("the changes have more bytes than the disk")
+
+// copiers is how many files are copied at once: most of the time goes into making them.
+const copiers = 4
+
 // changes copies the upper directory of an overlay. Nothing changes it meanwhile,
 // and the walk follows no link, so paths lead where they seem to.
+//
+// The walk makes directories and all else that is small. Several goroutines copy the
+// contents of regular files meanwhile. What depends on these comes last: further names
+// of files, and the attributes of directories, whose times change with what is made in
+// them.
 type changes struct {
 	ctx      context.Context //nolint:containedctx // lives for one copy
 	from, to string
+	left     int64      // bytes that files may still have
 	firstID  int        // of the host, for id 0
 	lowers   []*os.Root // the layers below, top first
 	links    map[inode]string
 	mounted  map[string]bool // see mountPoints
+
+	entries  int // of the root
+	files    chan entry
+	further  [][2]string // first name and another one of the same file
+	finished []entry     // directories, each after those in it
+}
+
+// entry is a file or a directory to copy.
+type entry struct {
+	name   string
+	st     unix.Stat_t
+	opaque bool // a directory that hides what is below it
 }
 
 func (c *changes) close() {
@@ -95,7 +124,49 @@ func (c *changes) copy(lowers []string) error {
 	if err := os.Mkdir(c.to, 0o755); err != nil {
 		return err
 	}
-	_, err := c.children("")
+	if err := c.copyFiles(); err != nil {
+		return err
+	}
+	for _, names := range c.further {
+		if err := os.Link(c.to+"/"+names[0], c.to+"/"+names[1]); err != nil {
+			return err
+		}
+	}
+	for _, d := range c.finished {
+		from, to := c.from+"/"+d.name, c.to+"/"+d.name
+		if d.opaque {
+			if err := pack.SetOpaque(to); err != nil {
+				return err
+			}
+		}
+		if err := c.finish(from, to, &d.st); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyFiles walks, and copies regular files meanwhile.
+func (c *changes) copyFiles() error {
+	g, ctx := errgroup.WithContext(c.ctx)
+	c.ctx, c.files = ctx, make(chan entry, 2*copiers)
+	for range copiers {
+		g.Go(func() error {
+			buffer := make([]byte, 256<<10)
+			for e := range c.files {
+				if err := c.file(e, buffer); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	var err error
+	c.entries, err = c.children("")
+	close(c.files)
+	if failed := g.Wait(); failed != nil {
+		return failed // the walk may have ended because of it
+	}
 	return err
 }
 
@@ -145,13 +216,14 @@ func (c *changes) entry(name string) (copied bool, err error) {
 	if st.Nlink > 1 {
 		id := inode{st.Dev, st.Ino}
 		if first, seen := c.links[id]; seen {
-			return true, os.Link(c.to+"/"+first, to)
+			c.further = append(c.further, [2]string{first, name})
+			return true, nil
 		}
 		c.links[id] = name
 	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
-		err = c.file(from, to)
+		return true, c.queue(entry{name: name, st: st})
 	case unix.S_IFLNK:
 		var target string
 		if target, err = os.Readlink(from); err == nil {
@@ -166,19 +238,67 @@ func (c *changes) entry(name string) (copied bool, err error) {
 	return true, err
 }
 
-// file copies a regular file's contents.
-func (c *changes) file(from, to string) error {
-	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return err
+// queue has a regular file copied.
+func (c *changes) queue(e entry) error {
+	if c.left -= e.st.Size; c.left < 0 {
+		return errLargerThanDisk
 	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
+	select {
+	case c.files <- e:
+		return nil
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
 	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
+}
+
+// file copies a regular file. It makes the calls itself: package os makes several more
+// for each file.
+func (c *changes) file(e entry, buffer []byte) error {
+	from, to := c.from+"/"+e.name, c.to+"/"+e.name
+	in, err := unix.Open(from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: e.name, Err: err}
+	}
+	defer unix.Close(in)
+	out, err := unix.Open(to, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return &os.PathError{Op: "create", Path: e.name, Err: err}
+	}
+	err = copyBytes(out, in, e.st.Size, buffer)
+	if cerr := unix.Close(out); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return &os.PathError{Op: "copy", Path: e.name, Err: err}
+	}
+	return c.finish(from, to, &e.st)
+}
+
+// copyBytes copies so many bytes.
+func copyBytes(out, in int, size int64, buffer []byte) error {
+	for size > 0 {
+		n, err := unix.Read(in, buffer[:min(int64(len(buffer)), size)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return err
+		case n == 0:
+			return io.ErrUnexpectedEOF
+		}
+		size -= int64(n)
+		for rest := buffer[:n]; len(rest) > 0; {
+			n, err := unix.Write(out, rest)
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+	}
+	return nil
 }
 
 // directory copies a directory and what is in it. A mount point, or a directory on
@@ -202,12 +322,8 @@ func (c *changes) directory(name string, st *unix.Stat_t, mounted bool) (copied 
 	if mounted && entries == 0 && !opaque && c.owner(st.Uid) == below.uid && c.owner(st.Gid) == below.gid && st.Mode&0o7777 == below.mode {
 		return false, os.Remove(to)
 	}
-	if opaque {
-		if err := pack.SetOpaque(to); err != nil {
-			return false, err
-		}
-	}
-	return true, c.finish(from, to, st)
+	c.finished = append(c.finished, entry{name, *st, opaque})
+	return true, nil
 }
 
 // look is what a directory looks like.
@@ -246,8 +362,11 @@ func (c *changes) owner(id uint32) int {
 
 // finish gives a copy the owner, mode, attributes and time of the original.
 func (c *changes) finish(from, to string, st *unix.Stat_t) error {
-	if err := os.Lchown(to, c.owner(st.Uid), c.owner(st.Gid)); err != nil {
-		return err
+	// What the daemon makes belongs to root already.
+	if uid, gid := c.owner(st.Uid), c.owner(st.Gid); uid != 0 || gid != 0 {
+		if err := os.Lchown(to, uid, gid); err != nil {
+			return err
+		}
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
 		if err := unix.Chmod(to, st.Mode&0o7777); err != nil {

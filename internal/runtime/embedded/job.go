@@ -360,5 +360,9 @@ func (j *job) result(ctx context.Context, truncated bool) (runtime.JobResult, er
 		return r, nil
 	}
 	r.Layer, err = j.takeChanges(ctx)
+	if errors.Is(err, errLargerThanDisk) {
+		r.Exit.Code, r.Exit.Reason, r.Limit = 1, err.Error(), runtime.LimitDisk
+		return r, nil
+	}
 	return r, err
 }

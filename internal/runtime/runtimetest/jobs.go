@@ -56,6 +56,7 @@ func RunJobs(t *testing.T, setup func(t *testing.T) JobHarness) {
 		{"layer", testJobLayer},
 		{"layer over layers", testJobLayerOverLayers},
 		{"empty layer", testJobEmptyLayer},
+		{"unidentified layer", testJobUnidentified},
 		{"same layer again", testJobLayerAgain},
 		{"no layer after a failure", testJobNoLayer},
 	} {

@@ -177,6 +177,22 @@ func testJobEmptyLayer(b *jobFixture) {
 	}
 }
 
+// testJobUnidentified has a job's changes kept without their identity.
+func testJobUnidentified(b *jobFixture) {
+	for entries, deeds := range [][]Deed{nil, {{Do: DoMkdir, Path: "/d", Mode: 0o755}, {Do: DoWrite, Path: "/d/a", Text: "a", Mode: 0o644}}} {
+		want := b.job(Program{Deeds: deeds})
+		want.Changes, want.Unidentified = b.path(fmt.Sprint("changes", entries)), true
+		result, _ := b.run(want)
+		if l := result.Layer; result.Exit.Code != 0 || l == nil || l.DiffID != "" || l.Size != 0 || l.Entries != entries {
+			b.Errorf("%d changes made %+v of %+v", len(deeds), l, result)
+			continue
+		}
+		if _, err := os.ReadFile(want.Changes + "/d/a"); (err == nil) != (entries > 0) {
+			b.Errorf("%d changes: %v", len(deeds), err)
+		}
+	}
+}
+
 // testJobLayerAgain has two jobs change the same.
 func testJobLayerAgain(b *jobFixture) {
 	deeds := []Deed{
