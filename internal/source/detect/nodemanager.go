@@ -45,6 +45,10 @@ func (n *nodePlan) manager() (name, lock, version string, err error) {
 		}
 		return "npm", "", "", nil
 	}
+	if len(options) == 2 && options[0].Value == "npm" && options[1].Value == "bun" && !n.scriptsCall("bun") && !n.chosen(KindTool) {
+		n.why("%s is there too, but no script calls bun", options[1].Why)
+		options = options[:1] // some generators of code write both
+	}
 	o, err := n.ask(KindTool, "Lock files of several package managers are there", options)
 	return o.Value, o.Why, "", err
 }

@@ -66,6 +66,9 @@ func (s *scan) planPython() error {
 	if err := p.program(); err != nil {
 		return err
 	}
+	if strings.TrimSpace(p.packages) == "" && p.Framework != "" {
+		p.warn("No file names the packages that the program needs, so only what is named here is installed: write a requirements.txt.")
+	}
 	p.place()
 	s.setEnv("PYTHONUNBUFFERED", "1")
 	return nil
@@ -309,6 +312,9 @@ func (p *pythonPlan) program() error {
 	if err != nil {
 		return err
 	}
+	if err := p.ownDirectory(&app); err != nil {
+		return err
+	}
 	p.Framework = app.framework
 	p.why("%s has an application object of %s: %s", app.file, app.framework, app.object)
 	if app.dir != "" && !slices.ContainsFunc(p.install, func(c string) bool { return strings.HasSuffix(c, "install .") }) {
@@ -317,6 +323,50 @@ func (p *pythonPlan) program() error {
 	}
 	p.serve(app.object, app.asgi, app.factory)
 	return nil
+}
+
+var pythonImport = regexp.MustCompile(`(?m)^(?:from|import) ([A-Za-z_]\w*)`)
+
+// ownDirectory finds out whether the modules of an application below the root are
+// imported as of its directory, not of the root. A directory with dependencies of its
+// own is then a service of its own; else it must be in the module path.
+func (p *pythonPlan) ownDirectory(app *pythonApp) error {
+	dir := path.Dir(app.file)
+	if path.Base(app.file) == "__init__.py" {
+		dir = path.Dir(dir)
+	}
+	if dir == "." || app.dir != "" || p.chosen(KindApp) {
+		return nil
+	}
+	own := p.first(path.Join(dir, "requirements.txt"), path.Join(dir, "pyproject.toml"), path.Join(dir, "Pipfile"))
+	none := p.first("requirements.txt", "pyproject.toml", "Pipfile", "setup.py", "uv.lock", "poetry.lock") == ""
+	local := p.importsOf(dir, app.file)
+	switch {
+	case own != "" && (none || local != ""):
+		return &Unknown{
+			Problem: fmt.Sprintf("The program is in %s, which has dependencies of its own", dir), Found: []string{app.file, own},
+			Next: fmt.Sprintf("Name that directory as the source directory: slipway plan PATH/%s", dir),
+		}
+	case local != "":
+		app.dir = dir
+		app.object = strings.TrimPrefix(app.object, strings.ReplaceAll(dir, "/", ".")+".")
+		p.why("%s imports %s of its own directory", app.file, local)
+	}
+	return nil
+}
+
+// importsOf returns a module that a file imports and that only its directory has; ""
+// for none.
+func (p *pythonPlan) importsOf(dir, file string) string {
+	exists := func(in, module string) bool {
+		return p.has(path.Join(in, module+".py")) || p.hasDir(path.Join(in, module))
+	}
+	for _, m := range pythonImport.FindAllStringSubmatch(p.text(file), 200) {
+		if exists(dir, m[1]) && !exists(".", m[1]) {
+			return m[1]
+		}
+	}
+	return ""
 }
 
 // chooseApp prefers the conventional names, nearest to the root.
