@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
@@ -21,6 +24,8 @@ type project struct {
 	directory     string // SourceDirectory; "" for the root
 	configuration string // of the API, "" for the file's
 	client        string // that creates it: "boto3", "go"; "" is the AWS CLI
+	detect        bool   // built as its files suggest
+	log           string // what the log of the build has; "" for anything
 	file          string // that has the words "version one"
 	want          string // in the answer, after these words
 }
@@ -31,6 +36,8 @@ func projects() map[string]project {
 		"python": {file: "app.py", want: "! Python 3.11."},
 		"nodejs": {client: "boto3", file: "apprunner.yaml", want: " Node.js v22."},
 		"go":     {directory: "services/shop", client: "go", file: "libs/greet/greet.go", want: " go1."},
+		// Detected, and deployed without the runtime and the source.
+		"program": {detect: true, client: "go", log: "bin/app is a static program", file: "main.go", want: " go1."},
 		"ruby": {
 			configuration: apiValues("RUBY_31", "bundle config set --local path vendor/bundle && bundle install --local", "bundle exec ruby server.rb", "4567", "prod"),
 			file:          "vendor/greet/lib/greet.rb", want: " Ruby 3.1.",
@@ -74,13 +81,20 @@ func (s *codeServer) tryProject(t *testing.T, name string, p project) {
 	case "boto3":
 		s.createByBoto3(t, service, source)
 	case "go":
-		s.createBySDK(t, service, source)
+		var tags []types.Tag
+		if p.detect {
+			tags = append(tags, types.Tag{Key: aws.String("slipway:detect"), Value: aws.String("true")})
+		}
+		s.createBySDK(t, service, source, tags...)
 	default:
 		s.create(t, service, source)
 	}
 	svc := s.named(t, service)
 	greets := func(body, version string) bool {
 		return strings.Contains(strings.ToLower(body), version+strings.ToLower(p.want)) && strings.HasSuffix(strings.TrimSpace(body), " prod")
+	}
+	if log := s.MustSlipway(t, "logs", service, "--deployment", s.lastOperation(t, *svc.ServiceArn)); !strings.Contains(log, p.log) {
+		t.Errorf("the build's log lacks %q:\n%s", p.log, log)
 	}
 	s.answersSo(t, svc, "version one"+p.want, func(body string) bool { return greets(body, "version one") })
 

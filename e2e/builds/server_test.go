@@ -54,20 +54,23 @@ func prepareCode(t *testing.T, flags ...string) *codeServer {
 	return &codeServer{Server: s, root: root, git: web}
 }
 
-// trustBoth returns a file with the certificates that this machine trusts and one more:
+// trustBoth returns a file with the certificates that this machine trusts and some more:
 // builds trust what the server does.
-func trustBoth(t *testing.T, file string) string {
+func trustBoth(t *testing.T, files ...string) string {
 	t.Helper()
 	own, err := os.ReadFile(step.HostWay(os.Getenv).CAFile)
 	if err != nil {
 		t.Skipf("this machine has no bundle of certificates: %v", err)
 	}
-	more, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	for _, file := range files {
+		more, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		own = append(own, more...)
 	}
 	both := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(both, append(own, more...), 0o644); err != nil {
+	if err := os.WriteFile(both, own, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return both
@@ -139,14 +142,14 @@ func (s *codeServer) create(t *testing.T, name, source string) (*types.Service, 
 	return svc, made.OperationID
 }
 
-// createBySDK is create by the SDK for Go.
-func (s *codeServer) createBySDK(t *testing.T, name, source string) {
+// createBySDK is create by the SDK for Go, with tags.
+func (s *codeServer) createBySDK(t *testing.T, name, source string, tags ...types.Tag) {
 	t.Helper()
 	var configuration types.SourceConfiguration
 	if err := json.Unmarshal([]byte(source), &configuration); err != nil {
 		t.Fatal(err)
 	}
-	out, err := s.Client().CreateService(t.Context(), &apprunner.CreateServiceInput{ServiceName: &name, SourceConfiguration: &configuration})
+	out, err := s.Client().CreateService(t.Context(), &apprunner.CreateServiceInput{ServiceName: &name, SourceConfiguration: &configuration, Tags: tags})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,11 +185,8 @@ func (s *codeServer) createByBoto3(t *testing.T, name, source string) {
 		return
 	}
 	svc := s.named(t, name)
-	ops, lerr := s.Client().ListOperations(t.Context(), &apprunner.ListOperationsInput{ServiceArn: svc.ServiceArn})
-	if lerr != nil || len(ops.OperationSummaryList) == 0 {
-		t.Fatalf("create.py: %v\n%s", err, out)
-	}
-	s.created(t, svc, *ops.OperationSummaryList[0].Id)
+	s.created(t, svc, s.lastOperation(t, *svc.ServiceArn))
+	t.Fatalf("create.py: %v\n%s", err, out)
 }
 
 // unreachable returns the sign in a build's output that a package registry did not

@@ -96,6 +96,7 @@ func TestUp(t *testing.T) {
 	})
 }
 
+// lastOperation returns the id of a service's newest operation.
 func (s *codeServer) lastOperation(t *testing.T, arn string) string {
 	t.Helper()
 	out, err := s.Client().ListOperations(t.Context(), &apprunner.ListOperationsInput{ServiceArn: &arn})

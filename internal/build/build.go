@@ -35,6 +35,8 @@ type Runtimes interface {
 	// that the lock allows ("3.11"; "" for any). It may take minutes, and then says
 	// what it does. It returns a *slipway.Error for what the user can fix.
 	Resolve(ctx context.Context, name, lock string, say func(line string)) (runtimes.Runtime, error)
+	// Slim returns an image for static programs that a runtime has built.
+	Slim(ctx context.Context, rt runtimes.Runtime) (digest string, err error)
 }
 
 // Images is the part of the image store that builds need.
@@ -141,6 +143,12 @@ type Request struct {
 	Secrets  []config.Variable // have precedence over both; masked in the log, and their values are no part of a key
 	Settings string            // identifies settings that the fields above don't show: where secrets come from
 	Limits   Limits
+
+	// Program is the path below SourceDirectory of a static program that the build
+	// commands make, which needs nothing else of the build: the image has it, but
+	// neither the source nor the runtime. "": the image has both. A program that is not
+	// static after all gets them.
+	Program string
 
 	// Dockerfile is the path of the Dockerfile that makes the image, below
 	// SourceDirectory, which is its build context. "": a managed runtime makes it. A

@@ -100,7 +100,7 @@ func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, e
 		return image.Image{}, nil, err
 	}
 	r.runtime.Image = res.Base
-	list, err := r.software(ctx, res.Layers)
+	list, err := r.software(ctx, res.Base, res.Layers)
 	if err != nil {
 		return image.Image{}, nil, err
 	}

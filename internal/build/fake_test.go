@@ -1,7 +1,10 @@
 package build_test
 
 import (
+	"bytes"
 	"context"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -92,6 +95,7 @@ func (p *play) run() (r step.Result, err error) {
 //
 //	print TEXT...       writes a line
 //	write PATH          makes a file with its own name in it
+//	elf PATH [dynamic]  makes a program that is static, or wants an interpreter
 //	show PATH           writes a file's content, or that there is none
 //	env NAME            writes a variable
 //	exit CODE [LIMIT]   fails
@@ -108,6 +112,9 @@ func (p *play) do(words []string) (code int, err error) {
 	case "write":
 		path := filepath.Join(p.upper, arg)
 		return 0, errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(arg), 0o644))
+	case "elf":
+		path := filepath.Join(p.upper, words[1])
+		return 0, errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, elfFile(len(words) > 2), 0o755))
 	case "show":
 		for _, dir := range append([]string{p.upper}, p.stage.Layers...) {
 			if b, err := os.ReadFile(filepath.Join(dir, arg)); err == nil {
@@ -171,6 +178,31 @@ func (f fakeRuntimes) Resolve(_ context.Context, name, lock string, _ func(strin
 		return rt, slipway.Errorf(slipway.InvalidRequest, "There is no runtime %q.", name)
 	}
 	return rt, nil
+}
+
+// imageSlim is for static programs.
+const imageSlim = "sha256:0000000000000000000000000000000000000000000000000000000000000003"
+
+func (f fakeRuntimes) Slim(context.Context, runtimes.Runtime) (string, error) { return imageSlim, nil }
+
+// elfFile is the head of a program for 64 bits, with one segment.
+func elfFile(dynamic bool) []byte {
+	kind := elf.PT_LOAD
+	if dynamic {
+		kind = elf.PT_INTERP
+	}
+	var b bytes.Buffer
+	head := elf.Header64{
+		Ident: [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+		Type:  uint16(elf.ET_EXEC), Machine: uint16(elf.EM_X86_64), Version: uint32(elf.EV_CURRENT),
+		Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1,
+	}
+	for _, part := range []any{head, elf.Prog64{Type: uint32(kind)}} {
+		if err := binary.Write(&b, binary.LittleEndian, part); err != nil {
+			panic(err)
+		}
+	}
+	return b.Bytes()
 }
 
 // fakeImages keeps what was adopted.

@@ -27,6 +27,7 @@ type inputs struct {
 	Secrets         []string // names: a key must not tell anything of the values
 	Settings        string   `json:",omitempty"`
 
+	Program    string            `json:",omitempty"`
 	Dockerfile string            `json:",omitempty"`
 	Target     string            `json:",omitempty"`
 	Args       []config.Variable `json:",omitempty"`
@@ -42,7 +43,7 @@ func (b *Builder) key(r Request, rt runtimes.Runtime) string {
 		Runtime: rt.Image, RuntimeEnv: rt.Env, Mode: r.Mode,
 		PreBuild: r.File.PreBuild, Build: r.File.Build, PostBuild: r.File.PostBuild, PreRun: r.File.PreRun,
 		Env: step.Environment(r.Env, r.File.BuildEnv), Settings: r.Settings,
-		Dockerfile: r.Dockerfile, Target: r.Target, Args: r.Args,
+		Program: r.Program, Dockerfile: r.Dockerfile, Target: r.Target, Args: r.Args,
 	}
 	for _, s := range r.Secrets {
 		in.Secrets = append(in.Secrets, s.Name)

@@ -2,7 +2,9 @@ package build_test
 
 import (
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
@@ -146,6 +149,65 @@ func TestLanguagesBeyond(t *testing.T) {
 	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "The specified runtime version is not supported.") || !strings.Contains(err.Error(), "There is no Node.js 22.99.") {
 		t.Errorf("%v\n%s", err, log)
 	}
+}
+
+// TestLanguagesProgram deploys a static Go program alone: the image has what it needs,
+// and little else.
+func TestLanguagesProgram(t *testing.T) {
+	s := sharedStand(t)
+	if os.Getenv(languagesEnv) != "all" {
+		t.Skip("makes a runtime, which takes a minute: " + languagesEnv + "=all or `make languages` runs it")
+	}
+	log, res, err := s.build(t, build.Request{
+		Tree: source(t, "program"), Program: "bin/app", Time: time.Unix(1700000000, 0),
+		File: config.File{Runtime: "go1", Build: []string{"CGO_ENABLED=0 go build -trimpath -o bin/app ."}, Command: "./bin/app"},
+	})
+	unreachable(t, "the Go module proxy", err, log)
+	img, err := s.images.Get(res.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	ended, err := s.driver.RunJob(t.Context(), runtime.JobSpec{
+		ID: strings.Repeat("7", 32), Image: res.Digest,
+		Workload: slipway.Workload{
+			Process:   slipway.Process{Argv: []string{"./bin/app"}, Env: img.Config.Env, Dir: img.Config.Dir, User: "0:0"},
+			Resources: slipway.Resources{Memory: 256},
+		},
+	}, func(c runtime.Chunk) { out.Write(c.Data) })
+	if want := "certificates true, time zones true, users true, temporary files true\n"; err != nil || ended.Exit.Code != 0 || out.String() != want {
+		t.Errorf("the program wrote %q, want %q; %+v, %v\n%s", out.String(), want, ended.Exit, err, log)
+	}
+	layers, err := s.images.Layers(t.Context(), res.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var size int64
+	for _, dir := range layers {
+		err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			rel := strings.TrimPrefix(path, dir)
+			if !strings.HasPrefix(rel, "/usr/share/zoneinfo/") && !slices.Contains([]string{
+				"/app/bin/app", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/ssl/certs/ca-certificates.crt",
+			}, rel) {
+				t.Errorf("the image has %s", rel)
+			}
+			fi, err := e.Info()
+			if err == nil {
+				size += fi.Size()
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if size > 12<<20 {
+		t.Errorf("the image has %d bytes", size)
+	}
+	t.Logf("the image has %d bytes", size)
 }
 
 // start runs a command in a built image and returns what it wrote.

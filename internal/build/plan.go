@@ -34,14 +34,14 @@ type stage struct {
 const onSource = -1
 
 // plan returns the stages of a build in order, and the index of the one that becomes
-// the image.
-func plan(f config.File, kind config.BuildKind, mode Mode) (stages []stage, result int) {
+// the image. A program is taken of the build stage, whatever the kind.
+func plan(f config.File, kind config.BuildKind, mode Mode, program bool) (stages []stage, result int) {
 	pre, build := commands(PhasePreBuild, f.PreBuild), commands(PhaseBuild, f.Build)
 	preRun, post := commands(PhasePreRun, f.PreRun), commands(PhasePostBuild, f.PostBuild)
 	first := stage{commands: append(pre, build...), on: onSource}
 	last := stage{commands: post, on: 0, discard: true}
 	switch {
-	case mode == ModeKeep:
+	case mode == ModeKeep, program:
 		first.commands = append(first.commands, preRun...)
 		return []stage{first, last}, 0
 	case kind == config.OriginalBuild:

@@ -48,7 +48,7 @@ func (r *run) image(ctx context.Context) (image.Image, error) {
 		return image.Image{}, err
 	}
 	defer r.trim()
-	stages, result := plan(r.r.File, r.runtime.Kind, r.r.Mode)
+	stages, result := plan(r.r.File, r.runtime.Kind, r.r.Mode, r.r.Program != "")
 	for i, s := range stages {
 		below := []image.NewLayer{source}
 		switch {
@@ -63,14 +63,19 @@ func (r *run) image(ctx context.Context) (image.Image, error) {
 		}
 		r.done = append(r.done, b)
 	}
-	list, err := r.software(ctx, r.done[result].all)
-	if err != nil {
+	a := image.Adoption{
+		Base: r.runtime.Image, Layers: r.done[result].all, Created: r.r.Time,
+		Config: image.RunConfig{Env: step.Environment(r.runtime.Env), Dir: r.r.dir(), Labels: r.labels()},
+	}
+	if r.r.Program != "" && r.r.Mode == ModeRuntime {
+		if err := r.program(ctx, &a); err != nil {
+			return image.Image{}, err
+		}
+	}
+	if a.SBOM, err = r.software(ctx, a.Base, a.Layers); err != nil {
 		return image.Image{}, err
 	}
-	return r.b.cfg.Images.Adopt(ctx, image.Adoption{
-		Base: r.runtime.Image, Layers: r.done[result].all, Created: r.r.Time, SBOM: list,
-		Config: image.RunConfig{Env: step.Environment(r.runtime.Env), Dir: r.r.dir(), Labels: r.labels()},
-	})
+	return r.b.cfg.Images.Adopt(ctx, a)
 }
 
 // Labels of built images, beside those of OCI.

@@ -10,13 +10,13 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 )
 
-// software returns the list of what is in the image (an SBOM): what the runtime has and
+// software returns the list of what is in the image (an SBOM): what the base has and
 // what lies over it. An image without a list is better than none, so only the end of
 // ctx is an error.
-func (r *run) software(ctx context.Context, layers []image.NewLayer) ([]byte, error) {
+func (r *run) software(ctx context.Context, from string, layers []image.NewLayer) ([]byte, error) {
 	var dirs []string
 	sum := sha256.New()
-	sum.Write([]byte(r.runtime.Image))
+	sum.Write([]byte(from))
 	for _, l := range slices.Backward(layers) {
 		dirs = append(dirs, l.Dir)
 		sum.Write([]byte(l.DiffID))
@@ -25,7 +25,7 @@ func (r *run) software(ctx context.Context, layers []image.NewLayer) ([]byte, er
 	if err != nil {
 		return nil, r.withoutList(ctx, err)
 	}
-	base, err := r.b.baseSoftware(ctx, r.runtime.Image)
+	base, err := r.b.baseSoftware(ctx, from)
 	if err != nil {
 		return nil, r.withoutList(ctx, err)
 	}

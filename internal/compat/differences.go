@@ -24,7 +24,7 @@ var differences = []Difference{
 	},
 	{
 		"Start command of code", "It is split at blanks; no shell runs it.",
-		"`/bin/sh -c` runs it.",
+		"`/bin/sh -c` runs it, except where detection finds a program that is deployed alone.",
 		"What worked still works, and so do `a && b`, quotes and `$PORT` (apprunner-roadmap 180).",
 	},
 	{

@@ -75,8 +75,11 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 			runtime.LimitDisk: "with --build-disk", build.LimitCache: "with --build-cache",
 		},
 	}
-	var err error
-	if cfg.Way, err = wayOf(b, step.HostWay(b.getenv)); err != nil {
+	way, err := wayOf(b, step.HostWay(b.getenv))
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Way, err = way.WithJavaStore(c.dirs.build()); err != nil {
 		return cfg, err
 	}
 	var table []byte

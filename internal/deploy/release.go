@@ -61,13 +61,14 @@ func port(s string) (int, error) {
 // For an image it is split into words as a shell would, but no shell runs it: as
 // with App Runner, the program gets "&&" as an argument (apprunner-roadmap 180).
 // For code a shell runs it, which App Runner does not do: see docs/compatibility.md.
+// An image that holds a program alone has no shell.
 func process(q request, run source.Runtime, port int) (slipway.Process, error) {
 	a := q.artifact
 	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
 	switch {
 	case strings.TrimSpace(run.Command) == "":
-	case q.code != nil:
+	case q.code != nil && a.HasShell():
 		p.Argv = []string{"/bin/sh", "-c", run.Command}
 	default:
 		argv, err := shellquote.Split(run.Command)

@@ -75,6 +75,18 @@ func TestResolveRelease(t *testing.T) {
 	}
 }
 
+// The start command of code runs in a shell, if the image has one.
+func TestShellOfCode(t *testing.T) {
+	t.Parallel()
+	for label, want := range map[string][]string{"": {"/bin/sh", "-c", "./app -v $PORT"}, image.NoShell: {"./app", "-v", "$PORT"}} {
+		a := source.Artifact{Config: image.RunConfig{Labels: map[string]string{image.LabelShell: label}}}
+		p, err := process(request{code: &slipway.CodeVersion{}, artifact: a}, source.Runtime{Command: "./app -v $PORT"}, 80)
+		if diff := cmp.Diff(want, p.Argv); diff != "" || err != nil {
+			t.Errorf("%q: %v (-want +got):\n%s", label, err, diff)
+		}
+	}
+}
+
 func TestExitReason(t *testing.T) {
 	t.Parallel()
 	for want, e := range map[string]slipway.Exit{

@@ -33,6 +33,13 @@ type RunConfig struct {
 	Labels          map[string]string
 }
 
+// LabelShell is NoShell on an image that was built here and has no shell to run a start
+// command.
+const (
+	LabelShell = "io.slipway.shell"
+	NoShell    = "none"
+)
+
 // Layer is one layer of an image.
 type Layer struct {
 	Digest string // as stored

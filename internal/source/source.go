@@ -26,6 +26,10 @@ type Artifact struct {
 	Config image.RunConfig
 }
 
+// HasShell reports whether a shell of the image can run a start command. Of images that
+// were not built here it is not known, and assumed.
+func (a Artifact) HasShell() bool { return a.Config.Labels[image.LabelShell] != image.NoShell }
+
 // Resolver resolves sources with a local image store.
 type Resolver struct{ Images *image.Store }
 

@@ -258,12 +258,8 @@ func (s *Set) makeBase(ctx context.Context, name string, b base, say func(string
 	if err != nil {
 		return m, err
 	}
-	now := time.Now().UTC()
-	m = Made{Key: key, Image: img.Digest, Origin: originRecipe, At: now, Checked: now}
-	if old, err := s.read(basePrefix + name); err == nil && old.Image != m.Image {
-		m.Replaced = append(old.replacedAfter(now), Replaced{Image: old.Image, At: now})
-	}
-	return m, s.store(basePrefix+name, m)
+	m = Made{Key: key, Image: img.Digest, Origin: originRecipe}
+	return m, s.record(basePrefix+name, m)
 }
 
 // debian makes a root file system of Debian packages: one layer with the unpacked

@@ -25,6 +25,7 @@
 //	<dir>/made/<name>@<version>.json   which image a runtime is, and what it was made from
 //	<dir>/made/<name>@.json            the same for what a recipe makes, if that is one version
 //	<dir>/made/base-<name>.json        the same for a base
+//	<dir>/made/slim-<name>.json        the same for the image of a runtime's static programs
 //	<dir>/made/<name>@<version>.used   when a build has last asked for it: the time of this file
 //	<dir>/work/...                     unfinished ones; removed when a server starts
 package runtimes

@@ -66,6 +66,12 @@ func (s *Set) refresh(ctx context.Context, record string, m Made) error {
 	if name, ok := strings.CutPrefix(record, basePrefix); ok {
 		return s.refreshBase(ctx, name, m)
 	}
+	if name, ok := strings.CutPrefix(record, slimPrefix); ok { // made again with its runtime
+		if _, ok := s.table.entry(name); !ok {
+			return s.forget(record)
+		}
+		return nil
+	}
 	name, _, _ := strings.Cut(record, "@")
 	e, ok := s.table.entry(name)
 	w := want{entry: e, version: m.Lock, pulled: e.Name + "@" + m.Lock, cooked: record}

@@ -322,18 +322,13 @@ func (s *Set) failed(ctx context.Context, w want, err error) error {
 
 // finish records a runtime that has become ready.
 func (s *Set) finish(ctx context.Context, w want, record, digest, origin string) (Made, error) {
-	now := time.Now().UTC()
-	m := Made{Key: s.keyOf(w, record), Image: digest, Base: w.base, Origin: origin, Lock: w.version, At: now, Checked: now}
+	m := Made{Key: s.keyOf(w, record), Image: digest, Base: w.base, Origin: origin, Lock: w.version}
 	var err error
 	if m.Version, err = s.version(ctx, w.entry, digest); err != nil {
 		return Made{}, err
 	}
-	old, err := s.read(record)
-	if err == nil && old.Image != m.Image {
-		m.Replaced = append(old.replacedAfter(now), Replaced{Image: old.Image, At: now})
-	}
 	s.used(record)
-	return m, s.store(record, m)
+	return m, s.record(record, m)
 }
 
 // keyOf identifies what the record of a version was made from.

@@ -19,6 +19,8 @@ type Way struct {
 	NoProxy  string            // hosts, as in the variable NO_PROXY
 	CAFile   string            // bundle of certificates (PEM) that replaces the image's; "" for none
 	Networks []string          // see slipway.Workload
+
+	JavaStore string // the certificates of CAFile for Java; see WithJavaStore
 }
 
 // caFile is where commands find the operator's certificates.
@@ -47,6 +49,9 @@ func (w Way) Variables() (list []config.Variable) {
 			set(strings.ToUpper(name), value)
 		}
 	}
+	if o := w.javaOptions(); o != "" {
+		set("JAVA_TOOL_OPTIONS", o)
+	}
 	slices.SortFunc(list, func(a, b config.Variable) int { return strings.Compare(a.Name, b.Name) })
 	return append(list, w.Env...)
 }
@@ -56,7 +61,11 @@ func (w Way) Binds() []runtime.Bind {
 	if w.CAFile == "" {
 		return nil
 	}
-	return []runtime.Bind{{Source: w.CAFile, Target: caFile}}
+	list := []runtime.Bind{{Source: w.CAFile, Target: caFile}}
+	if w.JavaStore != "" {
+		list = append(list, runtime.Bind{Source: w.JavaStore, Target: javaFile})
+	}
+	return list
 }
 
 // Environment joins variables: of one name the last one counts, at the place of the

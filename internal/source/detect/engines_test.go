@@ -34,3 +34,19 @@ func TestNodeEngines(t *testing.T) {
 		t.Errorf("without a package.json: %q, %v", want, allowed)
 	}
 }
+
+func TestStartsAlone(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]bool{
+		"./bin/app": true, "bin/app -addr=:8080": true, "./bin/app  serve": true,
+		"": false, "./bin/application": false, "exec ./bin/app": false, "./bin/app && true": false, "./bin/app -p $PORT": false,
+		"migrate; ./bin/app": false, "A=b ./bin/app": false, "./bin/app 'a b'": false, "./bin/app\ntrue": false,
+	} {
+		if got := detect.StartsAlone(command, "bin/app"); got != want {
+			t.Errorf("%q: %v", command, got)
+		}
+	}
+	if detect.StartsAlone("./bin/app", "") {
+		t.Error("no program starts alone")
+	}
+}

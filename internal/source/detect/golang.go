@@ -59,9 +59,11 @@ func (s *scan) planGo() error {
 	if cgo != "" {
 		env = ""
 		s.why("%s imports C -> built with cgo", cgo)
+	} else if file, what := s.goReads(); file != "" {
+		s.why("no file imports C -> one static program, but %s has %s -> it is deployed with its source", file, what)
 	} else {
 		s.Binary, s.Binaries = true, "bin/app"
-		s.why("no file imports C -> one static program, which needs no runtime")
+		s.why("no file imports C, reads files or runs programs -> one static program, which is deployed alone")
 	}
 	mode := ""
 	if s.has("vendor/modules.txt") {
@@ -77,6 +79,10 @@ func (s *scan) planGo() error {
 	s.File.Build = []string{fmt.Sprintf("%sgo build %s-trimpath -o bin/app %s", env, mode, shellWord(dir))}
 	if !s.honour() || s.goHonoured(dir) {
 		s.start("./bin/app", "the program is built into bin/app")
+	}
+	if s.Binary && !StartsAlone(s.File.Command, s.Binaries) {
+		s.Binary, s.Binaries = false, ""
+		s.why("the start command needs more than the program -> it is deployed with its source")
 	}
 	s.goPort(dir)
 	s.goServing(dir)
@@ -311,6 +317,42 @@ func (s *scan) usesCgo() string {
 		}
 	}
 	return ""
+}
+
+var (
+	goReading = regexp.MustCompile(`\b(?:os\.(?:Open|OpenFile|OpenRoot|ReadFile|ReadDir|DirFS|Stat|Lstat)|ioutil\.(?:ReadFile|ReadDir)|http\.(?:Dir|ServeFile)|filepath\.(?:Walk|WalkDir|Glob)|exec\.(?:Command|CommandContext|LookPath)|syscall\.Exec|plugin\.Open)\(|\.(?:ParseFiles|ParseGlob|LoadHTMLGlob|LoadHTMLFiles|Static|StaticFile|StaticFS|ServeFiles|SendFile|Attachment)\(`)
+	// goReaders are modules that read files of the source.
+	goReaders = []string{"github.com/golang-migrate/migrate", "github.com/pressly/goose", "github.com/spf13/viper", "github.com/joho/godotenv", "github.com/gobuffalo/", "github.com/revel/", "github.com/beego/", "github.com/pocketbase/"}
+)
+
+// StartsAlone reports whether a start command runs a program without the help of a
+// shell or of another program.
+func StartsAlone(command, program string) bool {
+	words := strings.Fields(command)
+	return program != "" && len(words) > 0 && strings.TrimPrefix(words[0], "./") == program && !strings.ContainsAny(command, "$|&;<>()`*?[#~%'\"\\\n")
+}
+
+// goReads returns a file that may read files of the source or run other programs, and
+// how; "" when none was found. A file that embeds what it reads is none.
+func (s *scan) goReads() (file, what string) {
+	mod := s.text("go.mod")
+	for _, m := range goReaders {
+		if strings.Contains(mod, m) {
+			return "go.mod", strings.TrimSuffix(m, "/")
+		}
+	}
+	if s.cut != "" {
+		return "the tree", "more files than are read"
+	}
+	for _, name := range s.find(".", 8, "*.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		if m := goReading.FindString(s.text(name)); m != "" {
+			return name, strings.TrimSuffix(strings.TrimPrefix(m, "."), "(")
+		}
+	}
+	return "", ""
 }
 
 // goPort looks for a port in the main package.

@@ -55,18 +55,23 @@ func GraphOf(r Result) Graph {
 	runtime, _ := config.RuntimeNamed(f.Runtime)
 	g.Build = runtime.Build
 	g.Caches = caches(runtime.Language)
-	g.Stages, g.Image = stages(f, runtime)
+	g.Stages, g.Image = stages(f, runtime, r.Binaries)
 	return g
 }
 
-func stages(f config.File, runtime config.Runtime) ([]Stage, string) {
+func stages(f config.File, runtime config.Runtime, program string) ([]Stage, string) {
 	if runtime.Build == config.DockerfileBuild {
 		return []Stage{{Name: "dockerfile", From: "the Dockerfile's own images", Keeps: "the last stage"}}, "dockerfile"
 	}
 	env := names(f.BuildEnv)
 	first := Stage{Name: "build", From: "runtime " + f.Runtime + ", the source in /app", Commands: join(f.PreBuild, f.Build), Environment: env, Keeps: "/app"}
 	run := Stage{Name: "run", From: "runtime " + f.Runtime + ", /app of build", Commands: f.PreRun, Environment: env, Keeps: "everything: it becomes the image"}
-	if runtime.Build == config.OriginalBuild {
+	switch {
+	case program != "":
+		first.Keeps = program
+		run.From, run.Commands, run.Environment = program+" of build, certificates and time zones", nil, nil
+		first.Commands = join(first.Commands, f.PreRun)
+	case runtime.Build == config.OriginalBuild:
 		// App Runner runs the build commands again, in the image that is deployed.
 		run.Commands = join(f.Build, f.PreRun)
 	}

@@ -6,17 +6,15 @@ import (
 
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/source"
-	"github.com/openslipway/slipway/internal/source/config"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
 // known is what was found out of a commit when it was built. It spares a deployment of
 // the same commit the fetching and reading.
 type known struct {
-	of     string // see identify
-	rev    git.Revision
-	file   config.File
-	docker string // path of the Dockerfile, "" for none
+	of  string // see identify
+	rev git.Revision
+	plan
 }
 
 // identify returns a text that is the same for requests that would find the same
@@ -35,7 +33,7 @@ func (k known) request(q source.BuildRequest, tree string) build.Request {
 	r := q.Repository
 	return build.Request{
 		Service: q.Service, Tree: tree, SourceID: k.rev.Tree, SourceDirectory: "/" + r.Directory,
-		Commit: k.rev.Commit, Time: k.rev.Time, Origin: origin(r.URL), File: k.file,
+		Commit: k.rev.Commit, Time: k.rev.Time, Origin: origin(r.URL), File: k.file, Program: k.program,
 		Mode: r.Build.Mode, Env: variables(r.Build.Env), Secrets: variables(q.Secrets), Settings: r.Build.Fingerprint(),
 		Dockerfile: k.docker, Target: r.Build.Target, Args: variables(r.Build.Args),
 	}

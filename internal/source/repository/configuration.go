@@ -23,72 +23,80 @@ import (
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
+// plan is how a tree is built and started.
+type plan struct {
+	file    config.File
+	docker  string // path of the Dockerfile that makes the image; "" if a managed runtime does
+	program string // path of the static program that is all to deploy of it; "" if it needs more
+}
+
 // configuration returns how a tree is built and started: as its apprunner.yaml says, as
-// the API does, or as its files suggest. output gets every remark about it. docker is
-// the path of the Dockerfile that makes the image; "" if a managed runtime does.
-func (m *Maker) configuration(r source.Repository, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
-	if file, docker, err = m.read(r, dir, progress, output); err != nil {
-		return file, "", err
+// the API does, or as its files suggest. output gets every remark about it.
+func (m *Maker) configuration(r source.Repository, dir string, progress, output func(line string)) (plan, error) {
+	p, err := m.read(r, dir, progress, output)
+	switch {
+	case err != nil:
+		return plan{}, err
+	case r.Build.Dockerfile != "":
+		p.docker, p.program = r.Build.Dockerfile, ""
+	case p.docker == "" && p.file.Runtime == config.Docker:
+		p.docker = defaultDockerfile
 	}
-	if r.Build.Dockerfile != "" {
-		return file, r.Build.Dockerfile, nil
-	}
-	if docker == "" && file.Runtime == config.Docker {
-		docker = defaultDockerfile
-	}
-	return file, docker, nil
+	return p, nil
 }
 
 // defaultDockerfile is what is built by `runtime: docker` without a path.
 const defaultDockerfile = "Dockerfile"
 
-// read returns the configuration of a tree, and the Dockerfile that was detected.
-func (m *Maker) read(r source.Repository, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
+// read returns the configuration of a tree, and what was detected.
+func (m *Maker) read(r source.Repository, dir string, progress, output func(line string)) (p plan, err error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return file, "", fmt.Errorf("open source code: %w", err)
+		return p, fmt.Errorf("open source code: %w", err)
 	}
 	defer root.Close()
 	if fi, err := root.Stat(path.Join(".", r.Directory)); err != nil || !fi.IsDir() {
-		return file, "", slipway.Errorf(slipway.InvalidRequest, "The repository has no directory %q, which is the SourceDirectory of this service.", "/"+r.Directory)
+		return p, slipway.Errorf(slipway.InvalidRequest, "The repository has no directory %q, which is the SourceDirectory of this service.", "/"+r.Directory)
 	}
 	if r.Configuration.ConfigurationSource == types.ConfigurationSourceApi {
-		file, findings := config.FromAPI(r.Configuration.CodeConfigurationValues)
-		return file, "", judge("", findings, output)
+		var findings []config.Finding
+		p.file, findings = config.FromAPI(r.Configuration.CodeConfigurationValues)
+		return p, judge("", findings, output)
 	}
 	name, data, err := readFile(root, r.Directory)
 	switch {
 	case err != nil:
-		return file, "", err
+		return p, err
 	case name == "" && r.Build.Dockerfile != "": // it makes the image, and has the command
-		return config.File{Runtime: config.Docker}, "", nil
+		return plan{file: config.File{Runtime: config.Docker}}, nil
 	case name == "" && (r.Build.Detect || slipway.IsUploadURL(r.URL)):
 		return detected(root, r.Directory, progress, output)
 	}
 	progress("Reading apprunner.yaml config file.")
 	if name == "" {
-		return file, "", notFound(r.Directory)
+		return p, notFound(r.Directory)
 	}
-	file, findings := config.Parse(name, data)
+	var findings []config.Finding
+	p.file, findings = config.Parse(name, data)
 	if err := judge(name, findings, output); err != nil {
-		return file, "", err
+		return p, err
 	}
 	progress("Successfully validate configuration file.")
-	return file, "", nil
+	return p, nil
 }
 
 // detected returns how a tree without a configuration file is built and started, as its
 // files suggest. output gets each conclusion with its reason.
-func detected(root *os.Root, dir string, progress, output func(line string)) (file config.File, docker string, err error) {
+func detected(root *os.Root, dir string, progress, output func(line string)) (plan, error) {
 	sub, err := root.OpenRoot(path.Join(".", dir))
 	if err != nil {
-		return file, "", fmt.Errorf("open the source directory: %w", err)
+		return plan{}, fmt.Errorf("open the source directory: %w", err)
 	}
 	defer sub.Close()
 	progress("There is no apprunner.yaml: detecting how to build the source code.")
 	d, err := detect.Detect(sub.FS())
 	if err != nil {
-		return file, "", err
+		return plan{}, err
 	}
 	for _, why := range d.Why {
 		output("[AppRunner] Detected: " + why + ".")
@@ -96,7 +104,7 @@ func detected(root *os.Root, dir string, progress, output func(line string)) (fi
 	for _, warning := range d.Warnings {
 		output("[AppRunner] warning: " + warning)
 	}
-	return d.File, d.Dockerfile, nil
+	return plan{d.File, d.Dockerfile, d.Binaries}, nil
 }
 
 // notFound is the error for a git repository without a configuration file.

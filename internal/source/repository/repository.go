@@ -19,6 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/source/config"
+	"github.com/openslipway/slipway/internal/source/detect"
 	"github.com/openslipway/slipway/internal/source/git"
 )
 
@@ -136,17 +137,20 @@ func (m *Maker) build(ctx context.Context, q source.BuildRequest, progress func(
 	if err != nil {
 		return source.Build{}, failedToPull(err)
 	}
-	file, docker, err := m.configuration(r, dir, progress, output)
+	p, err := m.configuration(r, dir, progress, output)
 	if err != nil {
 		return source.Build{}, err
 	}
-	if docker == "" {
-		if err := checkEngines(dir, r.Directory, file, output); err != nil {
+	if p.docker == "" {
+		if err := checkEngines(dir, r.Directory, p.file, output); err != nil {
 			return source.Build{}, err
 		}
 	}
+	if !detect.StartsAlone(version(rev, p.file, r).Command, p.program) {
+		p.program = ""
+	}
 	progress("Starting source code build.")
-	k := known{of: identify(q), rev: rev, file: file, docker: docker}
+	k := known{of: identify(q), rev: rev, plan: p}
 	res, err := m.cfg.Builder.Build(ctx, k.request(q, dir), func(l build.Line) { output(l.String()) })
 	if err != nil {
 		return source.Build{}, err
