@@ -43,7 +43,16 @@ hello:
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hello ./examples/hello
 	@$(GO) run ./examples/ocilayout -out $(BIN)/hello-oci $(BIN)/hello
 
-test: unit e2e ## vet, all tests with the race detector, then end to end
+# Tests of both kinds share the runtimes that they make of packages, unless
+# SLIPWAY_TEST_RUNTIMES names a directory where they stay for the next run.
+define RUNTIMES
+set -e; \
+if [ -z "$$SLIPWAY_TEST_RUNTIMES" ]; then SLIPWAY_TEST_RUNTIMES=$$(mktemp -d); trap 'rm -rf "$$SLIPWAY_TEST_RUNTIMES"' EXIT; fi; \
+export SLIPWAY_TEST_RUNTIMES
+endef
+
+test: ## vet, all tests with the race detector, then end to end
+	@$(RUNTIMES); $(MAKE) --no-print-directory unit; $(MAKE) --no-print-directory e2e
 
 # With the init built: a race detector in each instance's init would find nothing.
 unit: init programs
@@ -52,11 +61,9 @@ unit: init programs
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
 	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
 
-# On a clock of its own: the runtimes of six languages are made of packages first, once
-# for both packages.
+# On a clock of its own: the runtimes of all languages are made of packages first.
 languages: build ## build services in every language, as root, in some 10 minutes
-	@set -e; SLIPWAY_TEST_RUNTIMES=$$(mktemp -d); trap 'rm -rf "$$SLIPWAY_TEST_RUNTIMES"' EXIT; \
-	export SLIPWAY_TEST_RUNTIMES SLIPWAY_TEST_LANGUAGES=all; \
+	@$(RUNTIMES); export SLIPWAY_TEST_LANGUAGES=all; \
 	$(GO) test -count=1 -timeout 20m -v -run TestLanguages ./internal/build; \
 	$(GO) test -count=1 -timeout 20m -v -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2 ./e2e/builds
 
