@@ -51,6 +51,7 @@ type fakeServer struct {
 	output      []fakeLine // of instances
 	ids         int
 	contents    []string // digests of what was uploaded
+	check       fakeCheck
 	calls       []string // operations and their input, for those that change something
 
 	// stale is how many replies of DescribeService still show an operation that
@@ -163,6 +164,9 @@ func decode[T any](body []byte) (*T, error) {
 func (f *fakeServer) call(operation string, body []byte) (any, error) {
 	if strings.Contains(operation, "Upload") {
 		return f.callUpload(operation, body)
+	}
+	if strings.Contains(operation, "Check") {
+		return f.callCheck(operation, body)
 	}
 	if !strings.HasPrefix(operation, "List") && !strings.HasPrefix(operation, "Describe") {
 		f.calls = append(f.calls, operation+" "+canonical(body))

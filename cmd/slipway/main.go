@@ -151,6 +151,7 @@ func (m *Main) commands() []*cobra.Command {
 	server := []*cobra.Command{
 		newLintCommand(m),
 		newPlanCommand(m),
+		newCheckCommand(m),
 		newInitCommand(m),
 		newServeCommand(m),
 		newImageCommand(m),

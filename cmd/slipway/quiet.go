@@ -26,7 +26,7 @@ const tailLines = 20
 func expected(text string) bool {
 	for _, begin := range []string{
 		"Deployment with ID", "Deployment Artifact", "Pulling source code", "Successfully pulled", "Commit ", "Upload ",
-		"There is no apprunner.yaml", "Reading apprunner.yaml", "Successfully validate", "Detected: ", "Starting ", "The runtime ",
+		"There is no apprunner.yaml", "warning: ", // was shown before "Reading apprunner.yaml", "Successfully validate", "Detected: ", "Starting ", "The runtime ",
 		"Provisioning ", "Performing health check", "Successfully routed", "Service creation completed", "Service update completed", "Deployment completed",
 	} {
 		if strings.HasPrefix(text, begin) {
@@ -64,6 +64,9 @@ func (q *quiet) line(message string, after time.Duration) {
 		q.seen = map[string]bool{}
 	}
 	q.seen[text] = true
+	if strings.HasPrefix(text, "Successfully built") {
+		q.tail = nil // what fails now is the application
+	}
 	q.p.Step(after, text)
 }
 

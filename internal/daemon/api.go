@@ -12,6 +12,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/audit"
+	"github.com/openslipway/slipway/internal/checks"
 	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/ecr"
@@ -41,6 +42,7 @@ type apiRole struct {
 	gitPushed       func(ctx context.Context, p slipway.Push) (services int, err error)
 	endpointPort    func(endpoint string) int // of an open VPC endpoint
 	uploads         *uploads.Uploads
+	checks          *checks.Checks
 	ready           func() bool // the daemon serves
 
 	trail   *audit.Trail
@@ -125,7 +127,7 @@ func (a *apiRole) sbom(digest string) ([]byte, error) {
 }
 
 // otherServices are the services of CloudWatch Logs, webhooks, secrets,
-// parameters, the master key and uploads.
+// parameters, the master key, uploads and checks.
 func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	lines, err := cloudwatch.New(cloudwatch.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: a.logs,
@@ -145,7 +147,7 @@ func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys), a.uploads.Service()}, nil
+	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys), a.uploads.Service(), a.checks.Service()}, nil
 }
 
 // openECR opens the calls about the registry's images, and the tokens that log

@@ -133,8 +133,11 @@ func wayOf(b Build, way step.Way) (step.Way, error) {
 	return way, nil
 }
 
-// keepOutput appends a line to the output of an operation's build.
+// keepOutput appends a line to the output of an operation's or a check's build.
 func (c *controlRole) keepOutput(service, operation, line string) {
+	if c.checks.Line(operation, line) {
+		return
+	}
 	stream := logs.Stream{Service: service, Name: "build/" + operation}
 	_, err := c.logs.Append(context.Background(), stream, []logs.Line{{At: time.Now(), Kind: logs.Stdout, Text: line}})
 	if err != nil {

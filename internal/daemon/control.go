@@ -9,6 +9,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/checks"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/domain"
 	"github.com/openslipway/slipway/internal/hooks"
@@ -36,6 +37,7 @@ type controlRole struct {
 
 	git      *git.Git
 	uploads  *uploads.Uploads
+	checks   *checks.Checks
 	runtimes *runtimes.Set
 	builder  *build.Builder
 	code     *repository.Maker
@@ -113,6 +115,10 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.checks, err = checks.New(checks.Config{Store: c.store, Try: plans.Try, Jobs: c.jobs, Log: c.part("checks")})
+	if err != nil {
+		return err
+	}
 	c.engine, err = operation.New(operation.Config{
 		Store: c.store, Plan: plans.Plan, Owner: c.node.id, Log: c.part("operation"),
 	})
@@ -140,7 +146,7 @@ func (c *controlRole) pushed(ctx context.Context, repository, tag, _ string) err
 }
 
 func (c *controlRole) parts() []runner {
-	return []runner{c.scale, c.engine, c.auto, c.polling, c.tags, c.domains, c.hooks, refresh{c.runtimes, c.loops, c.part("runtimes")}}
+	return []runner{c.scale, c.engine, c.checks, c.auto, c.polling, c.tags, c.domains, c.hooks, refresh{c.runtimes, c.loops, c.part("runtimes")}}
 }
 
 func (c *controlRole) close() error { return nil }

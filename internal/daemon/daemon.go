@@ -92,7 +92,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.api = &apiRole{
 		core: d.core, listeners: d.listeners, images: d.node.images, logs: d.node.logs,
 		pushed: d.control.pushed, gitPushed: d.control.polling.Pushed, checkRepository: d.control.git.Check, endpointPort: d.router.ingress.Port,
-		uploads: d.control.uploads, ready: d.serving.Load,
+		uploads: d.control.uploads, checks: d.control.checks, ready: d.serving.Load,
 	}
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err

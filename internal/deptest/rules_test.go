@@ -56,6 +56,8 @@ var imports = map[string][]string{
 	// The command line scans directories with it, too.
 	"source/upload": {},
 	"uploads":       {"gateway", "store", "source/upload"},
+	// Builds of checks are package deploy's, by a function.
+	"checks": {"gateway", "store", "source", "runtime"},
 
 	// It joins git, configurations and builds for deployments, which know none of them.
 	"source/repository": {"source", "source/config", "source/detect", "source/git", "build", "image"},

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"io/fs"
+	"net/netip"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -56,6 +57,11 @@ type JobSpec struct {
 	Offline bool
 
 	slipway.Workload
+
+	// Running, if not nil, is called once the process runs, on a goroutine of its own.
+	// Its context ends with the job, and RunJob returns after it has. listening returns
+	// the addresses at which TCP sockets of the job listen at the moment.
+	Running func(ctx context.Context, listening func() ([]netip.AddrPort, error)) `json:"-"`
 
 	Pids    int           // most processes and threads; 0: the driver's default
 	Disk    int64         // bytes that changes may take while the job runs; 0: the driver's default

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -222,8 +223,16 @@ func (d *Driver) superviseJob(ctx context.Context, j *job, output func(runtime.C
 	defer stop()
 	killed := make(chan error, 1)
 	go func() { killed <- d.killJob(watch, j) }()
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		if j.want.Running != nil {
+			j.want.Running(watch, func() ([]netip.AddrPort, error) { return listening(j.process.pid) })
+		}
+	}()
 	truncated, err = j.stream(ctx, output)
 	stop()
+	<-seen
 	return truncated, errors.Join(err, <-killed, context.Cause(ctx))
 }
 

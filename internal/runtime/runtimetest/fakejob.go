@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -88,7 +90,7 @@ func (j *fakeJob) run(ctx context.Context) (runtime.JobResult, error) {
 	release := j.fake.onKill(func() { stop(ErrKilled) })
 	defer release()
 
-	result := runtime.JobResult{Exit: j.live(ctx, img)}
+	result := runtime.JobResult{Exit: j.watched(ctx, img)}
 	if cause := context.Cause(ctx); cause != nil {
 		return none, cause
 	}
@@ -105,6 +107,34 @@ func (j *fakeJob) run(ctx context.Context) (runtime.JobResult, error) {
 		result.Layer, err = j.keep(ctx)
 	}
 	return result, err
+}
+
+// watched plays the program to its end, with a watcher if there is one.
+func (j *fakeJob) watched(ctx context.Context, img Image) slipway.Exit {
+	if j.want.Running == nil {
+		return j.live(ctx, img)
+	}
+	watch, stop := context.WithCancel(ctx)
+	seen := make(chan struct{})
+	defer func() { stop(); <-seen }()
+	p := img.Program
+	if img.FromArgv {
+		p, _ = parseProgram(j.want.Process.Argv) // live finds the mistake, too
+	}
+	go func() {
+		defer close(seen)
+		j.want.Running(watch, func() ([]netip.AddrPort, error) {
+			if p.NoListen || time.Since(j.started) < p.ListenAfter {
+				return nil, nil
+			}
+			port, err := strconv.ParseUint(variable(j.want.Process.Env, "PORT"), 10, 16)
+			if p.Port != 0 {
+				port, err = uint64(p.Port), nil
+			}
+			return []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))}, err
+		})
+	}()
+	return j.live(ctx, img)
 }
 
 // check refuses what a driver refuses.

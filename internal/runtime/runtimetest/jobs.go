@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,7 @@ func RunJobs(t *testing.T, setup func(t *testing.T) JobHarness) {
 		{"environment", testJobEnvironment},
 		{"output as it comes", testJobOutput},
 		{"output limit", testJobOutputLimit},
+		{"running", testJobRunning},
 		{"wrong specifications", testJobRefused},
 		{"not listed", testJobNotListed},
 		{"many", testJobsAtOnce},
@@ -224,6 +226,54 @@ func testJobEnvironment(b *jobFixture) {
 	_, r := b.run(want)
 	if got := r.text(); got != "COLOUR=dark blue\n"+ours+"=\n" {
 		b.Errorf("a job's environment is %q", got)
+	}
+}
+
+// testJobRunning has a job that listens after a while, and ends it once that is seen.
+func testJobRunning(b *jobFixture) {
+	want := b.job(Program{ListenAfter: 300 * time.Millisecond, Exit: &Exit{After: time.Minute}})
+	p := Program{ListenAfter: 300 * time.Millisecond, Exit: &Exit{After: time.Minute}}
+	want.Process.Argv, want.Process.Env = p.Argv(), []string{"PORT=8123"}
+	ctx, cancel := context.WithCancel(b.ctx)
+	defer cancel()
+	var before int // looks that found nothing
+	over := false
+	want.Running = func(ctx context.Context, listening func() ([]netip.AddrPort, error)) {
+		defer func() { over = true }()
+		for {
+			list, err := listening()
+			if err != nil {
+				b.Errorf("listening: %v", err)
+				return
+			}
+			if len(list) > 0 {
+				if text := fmt.Sprint(list); text != "[127.0.0.1:8123]" {
+					b.Errorf("it listens at %s", text)
+				}
+				cancel()
+				<-ctx.Done()
+				return
+			}
+			before++
+			select {
+			case <-ctx.Done():
+				b.Error("it ended before it listened")
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	if _, err := b.try(ctx, want, &recorder{}); !errors.Is(err, context.Canceled) {
+		b.Errorf("a job that was cancelled ends with %v", err)
+	}
+	if !over || before == 0 {
+		b.Errorf("RunJob returned before Running did (%t), or it listened at once (%d)", !over, before)
+	}
+
+	short := b.job(Program{})
+	short.Running = func(ctx context.Context, _ func() ([]netip.AddrPort, error)) { <-ctx.Done() }
+	if result, _ := b.run(short); result.Exit.Code != 0 {
+		b.Errorf("a short job ended with %+v", result.Exit)
 	}
 }
 
