@@ -26,7 +26,8 @@ const tailLines = 20
 func expected(text string) bool {
 	for _, begin := range []string{
 		"Deployment with ID", "Deployment Artifact", "Pulling source code", "Successfully pulled", "Commit ", "Upload ",
-		"There is no apprunner.yaml", "warning: ", // was shown before "Reading apprunner.yaml", "Successfully validate", "Detected: ", "Starting ", "The runtime ",
+		"There is no apprunner.yaml", "Reading apprunner.yaml", "Successfully validate", "Detected: ", "Starting ", "The runtime ",
+		"warning: ", // detection's own: they were shown before
 		"Provisioning ", "Performing health check", "Successfully routed", "Service creation completed", "Service update completed", "Deployment completed",
 	} {
 		if strings.HasPrefix(text, begin) {
