@@ -46,8 +46,14 @@ func owner(o *graph.Owner) (*copier.User, error) {
 			u.GID = list[0].Gid
 		}
 	}
+	if u.UID >= ids || u.GID >= ids {
+		return nil, fmt.Errorf("the owner %d:%d is outside of the %d ids that build steps have", u.UID, u.GID, ids)
+	}
 	return &u, nil
 }
+
+// ids is how many users and groups a sandbox has.
+const ids = 65536
 
 // maxAccounts bounds a file of accounts, in bytes.
 const maxAccounts = 10 << 20

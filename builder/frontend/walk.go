@@ -191,6 +191,10 @@ func (w *walk) run(s *graph.Step, o *pb.ExecOp) {
 			refuse(why)
 			continue
 		}
+		if path.Clean(mount.Target) == "/" {
+			refuse("nothing can be mounted to /")
+			continue
+		}
 		switch dir, _, _ := strings.Cut(strings.TrimPrefix(path.Clean(mount.Target), "/"), "/"); {
 		case path.Clean(mount.Target) == pipes: // of a heredoc with an interpreter
 			mount.Target = pipesHere

@@ -17,6 +17,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build/docker/graph"
 	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -150,16 +151,59 @@ func readBelow(dir, name string, most int64) ([]byte, error) {
 // pull makes a base image ready and describes it to the frontend.
 func (b *build) pull(ctx context.Context, name string) (graph.Image, error) {
 	b.Log.Say("Resolving the base image " + name + ".")
-	img, err := b.cfg.Images.Pull(ctx, name, nil)
-	if err != nil {
-		return graph.Image{}, err
+	img, err := b.pullPatiently(ctx, name)
+	if err == nil {
+		_, err = b.cfg.Images.Layers(ctx, img.Digest)
 	}
-	if _, err := b.cfg.Images.Layers(ctx, img.Digest); err != nil {
+	if slipway.CodeOf(err) != "" {
+		line := lineOf(string(b.Dockerfile), name)
+		b.excerpt(line, line)
+		return graph.Image{}, slipway.Errorf(slipway.CodeOf(err), "%s: %v", b.place(graph.Step{Line: line}), err)
+	}
+	if err != nil {
 		return graph.Image{}, err
 	}
 	text, err := b.cfg.Images.ConfigFile(img.Digest)
 	b.bases[name] = img.Digest
 	return graph.Image{Digest: img.Digest, Config: text}, err
+}
+
+// pullPauses are how long to wait before a pull is tried again, when that may help.
+func pullPauses() []time.Duration { return []time.Duration{2 * time.Second, 8 * time.Second} }
+
+func (b *build) pullPatiently(ctx context.Context, name string) (image.Image, error) {
+	img, err := b.cfg.Images.Pull(ctx, name, nil)
+	for _, pause := range pullPauses() {
+		if !errors.Is(err, image.ErrUnavailable) {
+			break
+		}
+		b.Log.Say(fmt.Sprintf("%v It is tried again in %v.", err, pause))
+		select {
+		case <-ctx.Done():
+			return img, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+		img, err = b.cfg.Images.Pull(ctx, name, nil)
+	}
+	return img, err
+}
+
+// lineOf returns the line of a Dockerfile that most likely names a base image; 0 if none
+// does. A name may be made of arguments.
+func lineOf(dockerfile, name string) int {
+	name = strings.TrimSuffix(name, ":latest")
+	short := name[strings.LastIndexByte(name, '/')+1:]
+	found, n := 0, 0
+	for line := range strings.Lines(dockerfile) {
+		n++
+		if strings.Contains(line, name) {
+			return n
+		}
+		if found == 0 && strings.Contains(line, short) {
+			found = n
+		}
+	}
+	return found
 }
 
 // tail keeps the end of a program's output.

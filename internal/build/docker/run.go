@@ -99,7 +99,12 @@ func (b *build) environment(r *graph.Run) []string {
 
 // binds returns what is mounted while a RUN runs.
 func (b *build) binds(ctx context.Context, i int, root stack) (list []runtime.Bind, err error) {
-	list = b.cfg.Way.Binds()
+	for _, bind := range b.cfg.Way.Binds() {
+		if bind.Target, err = realPath(root.dirs(), bind.Target); err != nil {
+			return nil, err
+		}
+		list = append(list, bind)
+	}
 	for _, m := range b.steps[i].Run.Mounts {
 		bind, ok, err := b.bind(ctx, i, m)
 		if err != nil {
