@@ -121,15 +121,21 @@ func (d *Driver) runJob(ctx context.Context, want runtime.JobSpec, output func(r
 	return j.result(ctx, truncated)
 }
 
-// discardJob kills what is left of a job and has it removed.
+// discardJob kills what is left of a job and has it removed in the background: to unmount
+// its disk takes as long as to write down what nobody will read.
 func (d *Driver) discardJob(s *sandbox) {
-	s.discard()
-	if err := d.factory.discardDir(s.dir, s.name); err != nil {
-		// It stays where it is, where the next driver finds it.
-		d.log.Error("cannot move a job to the trash", "sandbox", s.name, "err", err)
-		return
+	if s.process != nil {
+		s.process.kill()
 	}
-	d.reaper.add(s.name)
+	d.ends.Go(func() {
+		s.discard()
+		if err := d.factory.discardDir(s.dir, s.name); err != nil {
+			// It stays where it is, where the next driver finds it.
+			d.log.Error("cannot move a job to the trash", "sandbox", s.name, "err", err)
+			return
+		}
+		d.reaper.add(s.name)
+	})
 }
 
 // makeJob turns a blank sandbox into a job that is not started yet. From then on
