@@ -413,6 +413,29 @@ func (s *scan) finish() {
 	for _, w := range s.hosted.warnings {
 		s.warn("%s", w)
 	}
+	s.aside()
+}
+
+// startScript is a script that starts a server as its last command or among them.
+var startScript = regexp.MustCompile(`(?m)^\s*(?:exec\s+)?(?:(?:python3?|poetry run|pipenv run|uv run|bundle exec|npx)\s+(?:-m\s+)?)?(?:gunicorn|uvicorn|hypercorn|daphne|flask run|fastapi run|manage\.py runserver|streamlit run|node|npm (?:run )?start|java|puma|rails s|php-fpm|supervisord)\b`)
+
+// aside warns of what is in the tree too and is not used: a script that starts a
+// server, and programs in directories below a site.
+func (s *scan) aside() {
+	for _, name := range []string{"startup.sh", "start.sh", "entrypoint.sh", "run.sh"} {
+		if startScript.MatchString(s.text(name)) && !strings.Contains(s.File.Command, name) {
+			s.warn("%s starts a server too and is not used: to use it, make `sh %s` the start command.", name, name)
+			break
+		}
+	}
+	if s.Language != "static" {
+		return
+	}
+	programs, _ := s.below()
+	programs = slices.DeleteFunc(programs, func(o Option) bool { return rank(o.Why) == 3 })
+	if len(programs) > 0 {
+		s.warn("The site is deployed, and not the program in %s: for that, name its directory as the source directory.", programs[0].Value)
+	}
 }
 
 // choosePort takes the port that another platform's file names.
