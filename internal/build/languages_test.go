@@ -127,8 +127,7 @@ func TestLanguagesBeyond(t *testing.T) {
 		t.Skip("makes runtimes, which takes minutes: " + languagesEnv + "=all or `make languages` runs it")
 	}
 	for _, c := range []struct{ runtime, lock, command, says string }{
-		{"nodejs12", "", "node -p 'process.version + \" npm \"' && npm --version", "v12.22."},
-		{"nodejs24", "24.0", "npm --version && yarn --version && node --version", "v24.0."},
+		{"nodejs12", "12.22", "npm --version && yarn --version && node --version", "v12.22."},
 		{"go1", "1.18", "go version", "go version go1.18.10 "},
 		{"python313", "3.13", "pip3 --version && python3 --version", "Python 3.13."},
 		{"ruby33", "", "bundle --version && ruby --version", "ruby 3.3."},

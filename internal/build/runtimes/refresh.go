@@ -86,11 +86,7 @@ func (s *Set) refresh(ctx context.Context, record string, m Made) error {
 		return s.forget(record) // its image is gone; the next build makes it again
 	}
 	if m.Origin != originRecipe {
-		digest, err := s.pull(ctx, w)
-		if err != nil || digest == "" {
-			return err
-		}
-		return s.replace(ctx, w, record, m, digest, m.Origin)
+		return s.pullAgain(ctx, w, record, m)
 	}
 	base, err := s.read(basePrefix + e.Recipe.Base)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -115,6 +111,22 @@ func (s *Set) refresh(ctx context.Context, record string, m Made) error {
 	}
 	w.base = from
 	return s.replace(ctx, w, record, m, digest, originRecipe)
+}
+
+// pullAgain asks the publisher for a newer image.
+func (s *Set) pullAgain(ctx context.Context, w want, record string, m Made) error {
+	digest, err := s.pull(ctx, w)
+	if err != nil || digest == "" {
+		return err
+	}
+	if digest == m.Image || digest == m.Base {
+		return s.checked(record, m, nil)
+	}
+	now, err := s.keep(ctx, w, record, digest, m.Origin)
+	if err == nil {
+		s.cfg.Log.Info("a runtime is newer", "runtime", record, "version", now.Version, "was", m.Version)
+	}
+	return err
 }
 
 // replace records that a runtime was made again or pulled again.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,10 @@ type mirror struct {
 	images
 	mu      sync.Mutex
 	adopted int
+
+	adoptions []image.Adoption
+	files     map[string]string // of the last one's layers
+
 	version string
 	newer   map[string]string // what apt says of an image, by digest
 	down    bool              // no package can be had
@@ -36,10 +41,25 @@ type mirror struct {
 	made    []string // first commands of recipes that were run
 }
 
-func (m *mirror) Adopt(context.Context, image.Adoption) (image.Image, error) {
+func (m *mirror) Adopt(_ context.Context, a image.Adoption) (image.Image, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.adopted++
+	m.adoptions = append(m.adoptions, a)
+	m.files = map[string]string{}
+	for _, l := range a.Layers {
+		err := filepath.WalkDir(l.Dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || !e.Type().IsRegular() {
+				return nil //nolint:nilerr // the sandbox of this test makes no directories
+			}
+			text, err := os.ReadFile(path)
+			m.files[strings.TrimPrefix(path, l.Dir)] = string(text)
+			return err
+		})
+		if err != nil {
+			return image.Image{}, err
+		}
+	}
 	return image.Image{Digest: fmt.Sprintf("sha256:made%d", m.adopted)}, nil
 }
 

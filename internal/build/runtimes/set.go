@@ -254,7 +254,7 @@ func (s *Set) ready(ctx context.Context, e entry, lock string, say func(string))
 	case ctx.Err() != nil:
 		return Made{}, context.Cause(ctx)
 	case digest != "":
-		m, err = s.finish(ctx, w, w.pulled, digest, w.imageOf(w.version))
+		m, err = s.keep(ctx, w, w.pulled, digest, w.imageOf(w.version))
 	case e.Recipe == nil:
 		return Made{}, e.missing(w, failed)
 	default:
@@ -287,6 +287,19 @@ func (s *Set) pull(ctx context.Context, w want) (digest string, err error) {
 		return "", err
 	}
 	return img.Digest, nil
+}
+
+// keep makes a runtime of the publisher's image.
+func (s *Set) keep(ctx context.Context, w want, record, digest, origin string) (Made, error) {
+	if w.Add == nil {
+		return s.finish(ctx, w, record, digest, origin)
+	}
+	added, err := s.add(ctx, w, digest)
+	if err != nil {
+		return Made{}, s.failed(ctx, w, err)
+	}
+	w.base = digest
+	return s.finish(ctx, w, record, added, origin)
 }
 
 // make makes a runtime by its recipe, unless somebody has done so meanwhile.
@@ -334,7 +347,7 @@ func (s *Set) finish(ctx context.Context, w want, record, digest, origin string)
 // keyOf identifies what the record of a version was made from.
 func (s *Set) keyOf(w want, record string) string {
 	if record == w.pulled && !w.Exact {
-		return keyOf(w.Name, w.imageOf(w.version))
+		return keyOf(w.Name, w.imageOf(w.version), w.Add)
 	}
 	return keyOf(w.entry, s.baseOf(w.entry), record)
 }

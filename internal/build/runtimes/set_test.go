@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -26,6 +27,7 @@ type images struct {
 	pulls  []string
 	absent bool // the registry does not answer
 	lost   map[string]bool
+	layers []string // of every image
 }
 
 func (i *images) Pull(_ context.Context, ref string, _ func(image.Progress)) (image.Image, error) {
@@ -50,7 +52,7 @@ func (i *images) Layers(_ context.Context, digest string) ([]string, error) {
 	if i.lost[digest] {
 		return nil, image.ErrNotFound
 	}
-	return nil, nil
+	return i.layers, nil
 }
 
 // runner answers questions for the version.
@@ -166,5 +168,45 @@ func TestOnce(t *testing.T) {
 	wg.Wait()
 	if len(i.pulls) != 1 {
 		t.Errorf("pulled %v", i.pulls)
+	}
+}
+
+// What the publisher's image lacks is added to it: Composer to PHP's.
+func TestAddition(t *testing.T) {
+	t.Parallel()
+	layer := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(layer, "usr/bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(layer, "usr/bin/composer"), []byte("composer"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m := &mirror{version: "8.1.33", newer: map[string]string{}}
+	m.layers = []string{t.TempDir(), layer}
+	s, err := runtimes.New(runtimes.Config{Dir: t.TempDir(), Images: m, Runner: m, Log: slog.New(slog.DiscardHandler), Apt: t.TempDir(), CheckEvery: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rt, err := s.Resolve(t.Context(), "php81", "8.1.33", silent)
+	if err != nil || rt.Version != "8.1.33" || len(rt.Notes) != 0 {
+		t.Fatalf("%+v, %v", rt, err)
+	}
+	a := m.adoptions[0]
+	if want := fmt.Sprintf("sha256:%064d", 1); a.Base != want || rt.Image == want || len(a.Layers) != 2 || m.files["/usr/local/bin/composer"] != "composer" {
+		t.Errorf("made %s of %+v with %v", rt.Image, a, m.files)
+	}
+	if !cmp.Equal(m.pulls, []string{"docker.io/library/php:8.1.33-apache-bookworm", "docker.io/library/composer:2"}) {
+		t.Errorf("pulled %v", m.pulls)
+	}
+	// The publisher's image has changed (the fake's has a new digest each time).
+	if err := s.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if again := resolve(t, s, "php81"); again.Image == "" {
+		t.Error("it is gone")
+	}
+	m.layers = nil
+	if _, err := s.Resolve(t.Context(), "php84", "", silent); err == nil || !strings.Contains(err.Error(), "The runtime php84 could not be made: take /usr/bin/composer of docker.io/library/composer:2: file does not exist.") {
+		t.Errorf("without the file: %v", err)
 	}
 }

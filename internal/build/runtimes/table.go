@@ -41,6 +41,7 @@ type base struct {
 type entry struct {
 	Name       string            `yaml:"name"`
 	Image      string            `yaml:"image,omitempty"`
+	Add        *addition         `yaml:"add,omitempty"`
 	Recipe     *recipe           `yaml:"recipe,omitempty"`
 	Version    string            `yaml:"version,omitempty"`
 	Default    string            `yaml:"default,omitempty"`
@@ -50,6 +51,14 @@ type entry struct {
 	Substitute string            `yaml:"substitute,omitempty"`
 	Absent     string            `yaml:"absent,omitempty"`
 	End        string            `yaml:"end,omitempty"`
+}
+
+// addition is what the publisher's image lacks of App Runner's runtime.
+type addition struct {
+	From     string            `yaml:"from,omitempty"`  // an image
+	Files    map[string]string `yaml:"files,omitempty"` // paths in that image -> paths in the runtime
+	Packages []string          `yaml:"packages,omitempty"`
+	Commands []string          `yaml:"commands,omitempty"`
 }
 
 // recipe says how a root file system is made.
@@ -163,6 +172,16 @@ func (t *table) problems(e entry) (list []string) {
 	for _, c := range e.Caches {
 		if _, ok := t.Caches[c]; !ok {
 			add("runtime %s has the cache %q; the caches are %s", e.Name, c, strings.Join(slices.Sorted(maps.Keys(t.Caches)), ", "))
+		}
+	}
+	if a := e.Add; a != nil {
+		if e.Image == "" || (a.From == "") != (len(a.Files) == 0) {
+			add("runtime %s adds to an image that it does not name, or names an image without files", e.Name)
+		}
+		for from, to := range a.Files {
+			if !path.IsAbs(from) || !path.IsAbs(to) {
+				add("runtime %s adds the file %q as %q; both must be absolute paths", e.Name, from, to)
+			}
 		}
 	}
 	for name := range e.Env {
