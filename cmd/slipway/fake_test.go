@@ -165,6 +165,9 @@ func (f *fakeServer) call(operation string, body []byte) (any, error) {
 	if strings.Contains(operation, "Upload") {
 		return f.callUpload(operation, body)
 	}
+	if operation == "ListRuntimes" || operation == "PruneBuilds" {
+		return f.callBuilds(operation, body)
+	}
 	if strings.Contains(operation, "Check") {
 		return f.callCheck(operation, body)
 	}

@@ -153,6 +153,8 @@ func (m *Main) commands() []*cobra.Command {
 		newPlanCommand(m),
 		newCheckCommand(m),
 		newInitCommand(m),
+		newRuntimesCommand(m),
+		newBuildCommand(m),
 		newServeCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),

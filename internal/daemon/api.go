@@ -12,6 +12,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/audit"
+	"github.com/openslipway/slipway/internal/builds"
 	"github.com/openslipway/slipway/internal/checks"
 	"github.com/openslipway/slipway/internal/cloudwatch"
 	"github.com/openslipway/slipway/internal/codehost"
@@ -43,6 +44,7 @@ type apiRole struct {
 	endpointPort    func(endpoint string) int // of an open VPC endpoint
 	uploads         *uploads.Uploads
 	checks          *checks.Checks
+	builds          *builds.Builds
 	ready           func() bool // the daemon serves
 
 	trail   *audit.Trail
@@ -127,7 +129,7 @@ func (a *apiRole) sbom(digest string) ([]byte, error) {
 }
 
 // otherServices are the services of CloudWatch Logs, webhooks, secrets,
-// parameters, the master key, uploads and checks.
+// parameters, the master key, uploads, checks and builds.
 func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	lines, err := cloudwatch.New(cloudwatch.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Output: a.logs,
@@ -147,7 +149,7 @@ func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys), a.uploads.Service(), a.checks.Service()}, nil
+	return []gateway.Service{lines.Service(), webhooks.Service(), manager.Service(), parameters.Service(), masterkey.Service(a.keys), a.uploads.Service(), a.checks.Service(), a.builds.Service()}, nil
 }
 
 // openECR opens the calls about the registry's images, and the tokens that log

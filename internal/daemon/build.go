@@ -11,6 +11,7 @@ import (
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/step"
+	"github.com/openslipway/slipway/internal/builds"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
@@ -35,6 +36,9 @@ func (c *controlRole) openBuilds(context.Context) (err error) {
 		return err
 	}
 	if c.builder, err = build.New(cfg); err != nil {
+		return err
+	}
+	if c.builds, err = builds.New(builds.Config{List: c.runtimes.List, Prune: c.builder.Prune}); err != nil {
 		return err
 	}
 	c.code, err = repository.New(repository.Config{

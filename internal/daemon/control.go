@@ -9,6 +9,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/build"
 	"github.com/openslipway/slipway/internal/build/runtimes"
+	"github.com/openslipway/slipway/internal/builds"
 	"github.com/openslipway/slipway/internal/checks"
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/domain"
@@ -38,6 +39,7 @@ type controlRole struct {
 	git      *git.Git
 	uploads  *uploads.Uploads
 	checks   *checks.Checks
+	builds   *builds.Builds
 	runtimes *runtimes.Set
 	builder  *build.Builder
 	code     *repository.Maker

@@ -92,12 +92,12 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.api = &apiRole{
 		core: d.core, listeners: d.listeners, images: d.node.images, logs: d.node.logs,
 		pushed: d.control.pushed, gitPushed: d.control.polling.Pushed, checkRepository: d.control.git.Check, endpointPort: d.router.ingress.Port,
-		uploads: d.control.uploads, checks: d.control.checks, ready: d.serving.Load,
+		uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, ready: d.serving.Load,
 	}
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err
 	}
-	d.retention = retention{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.uploads.Collect, d.control.runtimes.Digests, d.core.loops, d.core.part("retention")}
+	d.retention = retention{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.builder.Prune, d.control.uploads.Collect, d.control.runtimes.Digests, d.core.loops, d.core.part("retention")}
 	return nil
 }
 

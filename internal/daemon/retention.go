@@ -15,10 +15,11 @@ import (
 )
 
 const (
-	keepDeleted = time.Hour          // deleted resources can still be described
-	keepImages  = time.Hour          // images that no release refers to
-	keepSent    = 7 * 24 * time.Hour // ended deliveries to webhooks
-	firstPass   = 30 * time.Second   // after the start, when the machine is busy
+	keepDeleted = time.Hour           // deleted resources can still be described
+	keepImages  = time.Hour           // images that no release refers to
+	keepSent    = 7 * 24 * time.Hour  // ended deliveries to webhooks
+	keepCaches  = 30 * 24 * time.Hour // caches that no build uses
+	firstPass   = 30 * time.Second    // after the start, when the machine is busy
 	retainEvery = 10 * time.Minute
 )
 
@@ -31,8 +32,9 @@ type retention struct {
 	logs   *logs.Store
 	builds func(service string) error // removes the caches of its builds
 
-	uploads  func(context.Context) (freed int64, err error) // removes those that nothing uses
-	runtimes func() ([]string, error)                       // digests of the images that builds begin with
+	prune    func(before time.Time) (freed int64, err error) // removes caches that no build has used since
+	uploads  func(context.Context) (freed int64, err error)  // removes those that nothing uses
+	runtimes func() ([]string, error)                        // digests of the images that builds begin with
 	loops    *loop.Set
 	log      *slog.Logger
 }
@@ -77,6 +79,10 @@ func (r retention) pass(ctx context.Context) error {
 	errs = append(errs, err)
 	if expired > 0 {
 		r.log.Info("images expired by lifecycle policies", "images", expired)
+	}
+	if n, err := r.prune(now.Add(-keepCaches)); err != nil || n > 0 {
+		errs = append(errs, err)
+		r.log.Info("caches of builds removed", "bytes", n)
 	}
 	if n, err := r.uploads(ctx); err != nil || n > 0 {
 		errs = append(errs, err)

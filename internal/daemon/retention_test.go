@@ -20,11 +20,14 @@ import (
 func TestRetentionGoesOn(t *testing.T) {
 	t.Parallel()
 	var removed []string
+	var pruned time.Time
+	asked := false // for the images of runtimes, which are kept
 	r := retention{
 		log:      slog.New(slog.DiscardHandler),
 		builds:   func(id string) error { removed = append(removed, id); return nil },
+		prune:    func(t time.Time) (int64, error) { pruned = t; return 0, nil },
 		uploads:  func(context.Context) (int64, error) { return 0, nil },
-		runtimes: func() ([]string, error) { return nil, nil },
+		runtimes: func() ([]string, error) { asked = true; return nil, nil },
 	}
 	var err error
 	if r.store, err = store.Open(t.Context(), ":memory:"); err != nil {
@@ -66,6 +69,9 @@ func TestRetentionGoesOn(t *testing.T) {
 	}
 	if !slices.Contains(removed, good) {
 		t.Errorf("removed are the builds of %v, want those of %s, too", removed, good)
+	}
+	if age := time.Since(pruned); age < keepCaches || age > keepCaches+time.Minute || !asked {
+		t.Errorf("caches are pruned that were not used for %s; asked for runtimes: %t", age, asked)
 	}
 	if left, err := r.logs.Streams(good); err != nil || len(left) != 0 {
 		t.Errorf("left are %v, %v", left, err)

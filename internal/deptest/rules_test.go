@@ -56,6 +56,7 @@ var imports = map[string][]string{
 	// The command line scans directories with it, too.
 	"source/upload": {},
 	"uploads":       {"gateway", "store", "source/upload"},
+	"builds":        {"gateway", "build"},
 	// Builds of checks are package deploy's, by a function.
 	"checks": {"gateway", "store", "source", "runtime"},
 
