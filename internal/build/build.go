@@ -324,10 +324,18 @@ func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger
 // Find returns the image that Build would use again, and false if it would build. It
 // needs no source tree, and does not wait for other builds.
 func (b *Builder) Find(ctx context.Context, r Request, log func(Line)) (Result, bool) {
-	if r.SourceID == "" || r.Dockerfile != "" {
+	if r.SourceID == "" {
 		return Result{}, false
 	}
 	l := newLogger(r.Secrets, log)
+	if r.Dockerfile != "" {
+		res := Result{Runtime: config.Docker, Cached: true, Digest: b.findDocker(ctx, r, b.key(r, runtimes.Runtime{}))}
+		if res.Digest == "" {
+			return Result{}, false
+		}
+		l.say(sentenceAgain)
+		return res, true
+	}
 	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
 	if err != nil {
 		return Result{}, false // Build says why

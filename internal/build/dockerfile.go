@@ -40,16 +40,10 @@ func (b *Builder) dockerfile(ctx context.Context, r Request, limits Limits, l *l
 	}
 	res := Result{Runtime: config.Docker}
 	k := b.key(r, runtimes.Runtime{})
-	if k != "" {
-		built, ok, err := b.cache.Find(r.Service, k)
-		if err != nil {
-			b.log.Warn("cannot read the result of an earlier build", "service", r.Service, "err", err)
-		}
-		if ok && b.docker.Fresh(ctx, built.Bases) && b.find(ctx, r, k) != "" {
-			res.Digest, res.Cached = built.Image, true
-			l.say("Nothing has changed since an earlier build: its image is used again.")
-			return res, nil
-		}
+	if res.Digest = b.findDocker(ctx, r, k); res.Digest != "" {
+		res.Cached = true
+		l.say(sentenceAgain)
+		return res, nil
 	}
 	dir, err := os.MkdirTemp(b.work, r.Service+"-*")
 	if err != nil {
@@ -73,6 +67,18 @@ func (b *Builder) dockerfile(ctx context.Context, r Request, limits Limits, l *l
 		}
 	}
 	return res, nil
+}
+
+// findDocker is find for a Dockerfile, whose base images may be others by now.
+func (b *Builder) findDocker(ctx context.Context, r Request, key string) string {
+	if key == "" || b.docker == nil {
+		return ""
+	}
+	built, ok, err := b.cache.Find(r.Service, key)
+	if err != nil || !ok || !b.docker.Fresh(ctx, built.Bases) {
+		return ""
+	}
+	return b.find(ctx, r, key)
 }
 
 // dockerfile makes the image of a Dockerfile.
@@ -108,8 +114,9 @@ func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, e
 		Base: res.Base, Layers: res.Layers, Created: r.r.Time, SBOM: list, Container: res.Container, Config: image.RunConfig{Labels: r.labels()},
 	})
 	if err == nil {
-		if err := r.b.cache.TrimLayers(r.r.Service, r.b.cfg.CacheBytes); err != nil {
-			r.b.log.Warn("cannot trim the layers of builds", "service", r.r.Service, "err", err)
+		err := errors.Join(r.b.cache.SyncLayers(r.r.Service, res.Kept), r.b.cache.TrimLayers(r.r.Service, r.b.cfg.CacheBytes))
+		if err != nil {
+			r.b.log.Warn("cannot sync or trim the layers of builds", "service", r.r.Service, "err", err)
 		}
 	}
 	return img, res.Bases, err

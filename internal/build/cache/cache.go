@@ -35,7 +35,10 @@ import (
 // Cache is the caches of all services in one directory. It is safe for concurrent use,
 // as long as a service's caches are bound by one build at a time, and trimmed or
 // removed by nobody meanwhile.
-type Cache struct{ dir string }
+type Cache struct {
+	dir  string
+	boot string // of the machine
+}
 
 // Open opens the caches below a directory, which it makes if it is missing, and
 // removes what an earlier process did not finish removing.
@@ -52,7 +55,11 @@ func Open(dir string) (*Cache, error) {
 			return nil, fmt.Errorf("open the caches of builds: %w", err)
 		}
 	}
-	return &Cache{dir}, nil
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return nil, fmt.Errorf("open the caches of builds: %w", err)
+	}
+	return &Cache{dir, strings.TrimSpace(string(boot))}, nil
 }
 
 const gone = ".gone-"

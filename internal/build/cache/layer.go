@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Layer is what a step of a Dockerfile changed. A directory of changes stays as it is:
@@ -23,6 +26,10 @@ type Layer struct {
 	Size    int64  `json:"size,omitempty"` // bytes of its tar
 	Entries int    `json:"entries,omitempty"`
 	By      string `json:"by,omitempty"` // what made it, for an image's history
+
+	// Boot is the boot of the machine in which the layer was stored, "" once it has
+	// been synced. After another boot it may be incomplete.
+	Boot string `json:"boot,omitempty"`
 }
 
 // Names in the directory of a layer.
@@ -45,7 +52,7 @@ func (c *Cache) Layer(service, key string) (l Layer, ok bool, err error) {
 	if err != nil {
 		return l, false, err
 	}
-	if json.Unmarshal(text, &l) != nil {
+	if json.Unmarshal(text, &l) != nil || l.Boot != "" && l.Boot != c.boot {
 		return Layer{}, false, nil // it will be stored again
 	}
 	if l.Entries > 0 {
@@ -80,6 +87,7 @@ func (c *Cache) StoreLayer(service, key string, l Layer) (Layer, error) {
 		}
 		l.Dir = filepath.Join(path, layerFiles)
 	}
+	l.Boot = c.boot
 	text, err := json.Marshal(l)
 	if err != nil {
 		return l, err
@@ -94,6 +102,43 @@ func (c *Cache) StoreLayer(service, key string, l Layer) (Layer, error) {
 		}
 	}
 	return l, err
+}
+
+// SyncLayers makes layers of a service durable: before that, they are of no use after
+// the machine's next boot.
+func (c *Cache) SyncLayers(service string, keys []string) error {
+	dir, err := os.Open(c.dir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := unix.Syncfs(int(dir.Fd())); err != nil {
+		return fmt.Errorf("sync the layers of builds: %w", err)
+	}
+	for _, key := range keys {
+		l, ok, err := c.Layer(service, key)
+		if err != nil || !ok {
+			return err
+		}
+		l.Boot = ""
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		entry, err := c.path(service, "layers", key)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(entry, layerNote)
+		// It need not be durable: without it, the layer counts until the next boot.
+		if err := errors.Join(os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TrimLayers removes the layers of a service that were used least lately, until the

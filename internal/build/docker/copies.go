@@ -113,6 +113,7 @@ func (b *build) keepFiles(ctx context.Context, i int, l cache.Layer) (cache.Laye
 		if _, err := b.cfg.Cache.StoreLayer(b.Service, definition, cache.Layer{Same: key}); err != nil {
 			return l, err
 		}
+		b.kept = append(b.kept, definition)
 	}
 	old, ok, err := b.cfg.Cache.Layer(b.Service, key)
 	if err != nil {

@@ -97,6 +97,7 @@ type Result struct {
 	Layers    []image.NewLayer  // over it, lowest first
 	Container json.RawMessage   // see image.Adoption
 	Bases     map[string]string // digests of the base images by the names that the Dockerfile has
+	Kept      []string          // keys of the layers that the cache has now and had not before
 }
 
 // Failed is returned when a step's program failed.
@@ -136,7 +137,7 @@ func (s *Solver) Solve(ctx context.Context, r Request) (Result, error) {
 			return Result{}, err
 		}
 	}
-	res := Result{Base: st.base, Container: a.Config.Container, Bases: b.bases}
+	res := Result{Base: st.base, Container: a.Config.Container, Bases: b.bases, Kept: b.kept}
 	res.Layers, err = b.result(ctx, st)
 	return res, err
 }
@@ -159,6 +160,7 @@ type build struct {
 	deadline time.Time
 	empty    string            // an empty directory, for a root without files
 	bases    map[string]string // see Result
+	kept     []string          // see Result
 	steps    []graph.Step
 	nodes    []node
 	output   int64 // bytes that may still be written to the log; negative: the limit was met

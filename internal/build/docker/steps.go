@@ -339,6 +339,7 @@ func (b *build) keep(i int, key string, l cache.Layer) (cache.Layer, error) {
 	if key == "" {
 		key = keyOf("once", b.Dir, i)
 	}
+	b.kept = append(b.kept, key)
 	return b.cfg.Cache.StoreLayer(b.Service, key, l)
 }
 
