@@ -1,6 +1,6 @@
 // Bench measures Slipway's start times, memory and API calls against the same
-// binary started directly, by runc and by Docker, and writes the result as a
-// page.
+// binary started directly, by runc and by Docker, and its builds against the same
+// commands run directly and by buildah, and writes the result as a page.
 //
 // Ways that are compared take turns, round by round, so that other load on the
 // machine affects all alike. Figures are medians. Read ratios rather than
@@ -30,6 +30,10 @@ type options struct {
 	crowd    int // paused services resumed at once
 	services int // services at rest, for memory and start-up
 	known    int // services that exist during API calls
+
+	only        string // part to measure; "" for all
+	buildRounds int    // rounds of each comparison of builds
+	runtimes    string // directory in which runtimes stay from run to run; "" for none
 }
 
 func main() {
@@ -41,6 +45,9 @@ func main() {
 	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")
 	flag.IntVar(&c.services, "services", 1000, "services at rest")
 	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
+	flag.StringVar(&c.only, "only", "", "`part` to measure: builds; the rest of the page stays as it is")
+	flag.IntVar(&c.buildRounds, "build-rounds", 5, "rounds of each comparison of builds")
+	flag.StringVar(&c.runtimes, "runtimes", "", "`directory` in which the runtimes of builds stay from run to run")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := c.run(ctx)
@@ -65,10 +72,17 @@ func (c options) run(ctx context.Context) error {
 		return err
 	}
 	r := &report{options: c}
-	for _, measure := range []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRest, measureCalls} {
+	parts, err := c.parts()
+	if err != nil {
+		return err
+	}
+	for _, measure := range parts {
 		if err := measure(ctx, l, r); err != nil {
 			return err
 		}
+	}
+	if c.only != "" {
+		return c.writeBuilds(r)
 	}
 	page := r.page()
 	fmt.Println(page)
@@ -76,6 +90,31 @@ func (c options) run(ctx context.Context) error {
 		return nil
 	}
 	return os.WriteFile(c.out, []byte(page), 0o644)
+}
+
+// parts returns what is to be measured.
+func (c options) parts() ([]func(context.Context, *lab, *report) error, error) {
+	switch c.only {
+	case "":
+		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureBuilds, measureRest, measureCalls}, nil
+	case "builds":
+		return []func(context.Context, *lab, *report) error{measureBuilds}, nil
+	}
+	return nil, fmt.Errorf("-only is %q; it must be builds", c.only)
+}
+
+// writeBuilds replaces the section about builds of the page.
+func (c options) writeBuilds(r *report) error {
+	section := r.buildsSection()
+	fmt.Println(section)
+	if c.out == "-" {
+		return nil
+	}
+	page, err := os.ReadFile(c.out)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(c.out, []byte(replaceSection(string(page), section)), 0o644)
 }
 
 // lab is what all measurements share: the service's binary and its image.

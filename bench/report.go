@@ -25,6 +25,12 @@ type report struct {
 	rests     []atRest
 	init      int64 // bytes, of one instance
 
+	builds    []*buildRow
+	packages  int // of the Node.js project
+	unchanged []time.Duration
+	first     []time.Duration // first deployments of the Node.js project
+	firstBare []time.Duration
+
 	calls       []measurement
 	steady      measurement
 	callsMemory int64 // resident bytes of the server after them
@@ -97,9 +103,12 @@ the route. runc makes no network namespace.
 		}
 	}
 	for _, m := range r.missing {
-		fmt.Fprintln(&b, m)
+		if !strings.HasPrefix(m, "buildah") && !strings.HasPrefix(m, "Builds") {
+			fmt.Fprintln(&b, m)
+		}
 	}
 	r.growth(&b)
+	b.WriteString(r.buildsSection())
 	r.rest(&b)
 	r.apiCalls(&b)
 	return b.String()
@@ -167,6 +176,100 @@ DescribeService at a steady %d calls a second: median %s ms, p99 %s ms, measured
 from the time a call was due. The server then used %.1f MiB (resident).
 `, steady, ms(quantile(r.steady.took, 0.5)), ms(quantile(r.steady.took, 0.99)), mib(r.callsMemory))
 }
+
+// buildRow is one comparison of builds.
+type buildRow struct {
+	what                             string
+	bare, build, buildah, deployment []time.Duration
+}
+
+// buildsHeading begins the section about builds.
+const buildsHeading = "\n## Builds\n"
+
+// buildsSection is the section of the page about builds.
+func (r *report) buildsSection() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, buildsHeading+`
+`+"`go run ./bench -only builds -runtimes DIR`"+` writes this section alone; the
+runtimes, which take minutes to make, stay in DIR. %s
+
+A command of a project runs bare (by chroot in the runtime's files), in a build of
+Slipway and in one of buildah (chroot isolation, the same files as its base, without
+an image cache). They take turns, %d times; one line of the source is another one each
+time, and the package managers' caches are full. A build of Slipway is from the first
+to the last line of its log: with the sandbox, the layers, their hashes and the list of
+packages. Medians, in seconds.
+
+| command | bare | build | more than bare | buildah | more than bare |
+|---|---|---|---|---|---|
+`, r.noise.text(), r.buildRounds)
+	for _, row := range r.builds {
+		bare, build := quantile(row.bare, 0.5), quantile(row.build, 0.5)
+		other, more := "-", "-"
+		if len(row.buildah) > 0 {
+			m := quantile(row.buildah, 0.5)
+			other, more = seconds(m), seconds(m-bare)
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.describeBuild(row.what), seconds(bare), seconds(build), above(build, bare), other, more)
+	}
+	b.WriteString(`
+From the call to the end of the deployment, with the new version serving: the commit is
+found and fetched, built, started, probed and routed to.
+
+| deployment | seconds | the bare command | more than bare |
+|---|---|---|---|
+`)
+	if len(r.unchanged) > 0 {
+		fmt.Fprintf(&b, "| of a commit that is built already | %s | - | - |\n", seconds(quantile(r.unchanged, 0.5)))
+	}
+	for _, row := range r.builds {
+		bare, all := quantile(row.bare, 0.5), quantile(row.deployment, 0.5)
+		fmt.Fprintf(&b, "| one line changed: %s | %s | %s | %s |\n", r.describeBuild(row.what), seconds(all), seconds(bare), seconds(all-bare))
+	}
+	if len(r.first) > 0 {
+		bare, all := quantile(r.firstBare, 0.5), quantile(r.first, 0.5)
+		fmt.Fprintf(&b, "| the first, with empty caches: npm ci (%d packages) | %s | %s | %s |\n", r.packages, seconds(all), seconds(bare), above(all, bare))
+	}
+	for _, m := range r.missing {
+		if strings.HasPrefix(m, "buildah") || strings.HasPrefix(m, "Builds") {
+			fmt.Fprintf(&b, "\n%s\n", m)
+		}
+	}
+	return b.String()
+}
+
+// above says how much longer one duration is than another, with the share where that
+// tells something.
+func above(d, base time.Duration) string {
+	if base < 100*time.Millisecond {
+		return seconds(d - base)
+	}
+	return fmt.Sprintf("%s (%.0f%%)", seconds(d-base), 100*(ratio(d, base)-1))
+}
+
+func (r *report) describeBuild(command string) string {
+	if strings.HasPrefix(command, "npm") {
+		return fmt.Sprintf("`npm ci` (%d packages)", r.packages)
+	}
+	return "`" + command + "`"
+}
+
+// replaceSection puts a section about builds in the place of that of a page, or before
+// the section about servers at rest.
+func replaceSection(page, section string) string {
+	before, after, ok := strings.Cut(page, buildsHeading)
+	if !ok {
+		const next = "\n## At rest\n"
+		before, after, _ = strings.Cut(page, next)
+		return before + section + next + after
+	}
+	if i := strings.Index(after, "\n## "); i >= 0 {
+		return before + section + after[i:]
+	}
+	return before + section
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
 func machine(versions []string) string {
 	cores := fmt.Sprintf("%d cores", runtime.NumCPU())
