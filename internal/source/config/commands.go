@@ -141,10 +141,10 @@ func (p *parser) checkCommands() {
 }
 
 var (
-	lostCD     = regexp.MustCompile(`^(?:cd|pushd)(?:\s+[^&|;\s]+)?$`)
-	lostExport = regexp.MustCompile(`^(?:export\s+[^&|;]+|[A-Za-z_][A-Za-z0-9_]*=[^&|;\s]*)$`)
-	lostSource = regexp.MustCompile(`^(?:source|\.)\s+[^&|;]+$`)
-	lostOther  = regexp.MustCompile(`^(?:nvm use|conda activate|set -[a-z]+|alias )[^&|;]*$`)
+	lostCD     = regexp.MustCompile(`^(?:cd|pushd)(?:[ \t]+[^&|;\s]+)?$`)
+	lostExport = regexp.MustCompile(`^(?:export\s+[^&|;\n]+|[A-Za-z_][A-Za-z0-9_]*=[^&|;\s]*)$`)
+	lostSource = regexp.MustCompile(`^(?:source|\.)\s+[^&|;\n]+$`)
+	lostOther  = regexp.MustCompile(`^(?:nvm use|conda activate|set -[a-z]+|alias )[^&|;\n]*$`)
 	barePython = regexp.MustCompile(`^python\s`)
 )
 

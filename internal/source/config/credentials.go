@@ -92,6 +92,13 @@ func namedIn(line string) []credential {
 	if m := lineValue.FindStringSubmatchIndex(line); m != nil {
 		add(line[m[2]:m[3]], m[4], m[5])
 	}
+	for _, form := range commandForms {
+		for _, m := range form.FindAllStringSubmatchIndex(line, 50) {
+			if value := line[m[2]:m[3]]; !isPlaceholder(value) && !fakeRun.MatchString(value) && !fileValue.MatchString(value) {
+				found = append(found, credential{m[2], m[3], "a password or a token", ""})
+			}
+		}
+	}
 	const mostNested = 8 // a value that is NAME=value, whose value is NAME=value, and so on
 	nested, end := 0, 0
 	for from := 0; ; {

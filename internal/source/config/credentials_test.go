@@ -155,3 +155,36 @@ func TestCredentialsInEndlessLines(t *testing.T) {
 		}
 	}
 }
+
+func withCommand(command string) []byte {
+	return fmt.Appendf(nil, "version: 1.0\nruntime: nodejs22\nbuild:\n  commands:\n    build:\n      - %q\nrun:\n  command: node server.js\n", command)
+}
+
+// TestCredentialsInCommands finds what programs are given as a password or a token.
+func TestCredentialsInCommands(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, command := range []string{
+		"export NPM_TOKEN=@", "echo //registry.npmjs.org/:_authToken=@ > .npmrc", "curl -u admin:@ https://files.example.com/a.tgz",
+		"git clone https://deploy:@@git.example.com/shop.git", "curl -H 'Authorization: Bearer @' https://files.example.com",
+		"java -Dspring.datasource.password=@ -jar app.jar", "shop --password @", "shop --api-key @", "shop --db-password=@",
+		"mysql -uroot -p@ shop < schema.sql", "DB_PASSWORD=@ npm run migrate", "docker login -u me -p @", "redis-cli -a @ ping",
+		"aws configure set aws_secret_access_key @", "echo SECRET_KEY=@ >> .env",
+	} {
+		value := made("a24", random)
+		if !credentialFound(t, withCommand(strings.Replace(command, "@", value, 1)), value) {
+			t.Errorf("not found: %s", command)
+		}
+	}
+	for _, command := range []string{
+		"shop --password $DB_PASSWORD", "npm run build -- --token-file /run/secrets/token", "curl -H 'Authorization: Bearer $TOKEN' https://x",
+		"git clone https://git.example.com/shop.git", "docker login -u me --password-stdin", "docker build --secret id=npmrc,src=.npmrc .",
+		"curl -u $USER:$PASS https://files.example.com", "export JWT_SECRET=$(openssl rand -base64 32)", "yarn workspace @shop/tokens build",
+		"node scripts/password-reset.js", "mysql -uroot -p shop < schema.sql", "python3 manage.py createsuperuser --noinput --username admin",
+		"npm config set registry https://registry.npmjs.org/", "openssl rand -hex 32", "shop --token your-token-here", "java -Dpassword.file=/run/x -jar app.jar",
+	} {
+		if credentialFound(t, withCommand(command), "!") {
+			t.Errorf("taken for a credential: %s", command)
+		}
+	}
+}

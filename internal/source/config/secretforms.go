@@ -53,6 +53,18 @@ var tokenForms = []struct {
 	{"an age key", "AGE-SECRET-KEY-1", regexp.MustCompile(`\bAGE-SECRET-KEY-1[A-Z0-9]{20,}`)},
 }
 
+// commandForms find passwords and tokens in commands; the group is the credential.
+var commandForms = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)\b(?:bearer|basic)[ \t]+([A-Za-z0-9._~+/=-]{16,})`),
+	regexp.MustCompile(`_(?:authToken|auth|password)=([A-Za-z0-9+/=_-]{8,})`),
+	regexp.MustCompile(`\bcurl\b[^|;&]*?[ \t](?:-u|--user)[ \t]*["']?[^\s:"'$]+:([^\s"'$]{4,})`),
+	regexp.MustCompile(`\b(?:mysql|mariadb)[a-z]*\b[^|;&]*?[ \t]-p([^\s"'$]{4,})`),
+	regexp.MustCompile(`\b(?:docker|podman|buildah|crane)[ \t]+login\b[^|;&]*?[ \t]-p[ \t]+["']?([^\s"'$]{4,})`),
+	regexp.MustCompile(`\bredis-cli\b[^|;&]*?[ \t]-a[ \t]+["']?([^\s"'$]{4,})`),
+	regexp.MustCompile(`\baws_(?:secret_access_key|session_token)[ \t]+([A-Za-z0-9+/=]{20,})`),
+	regexp.MustCompile(`(?i)(?:^|[ \t])--?[a-z0-9-]*(?:password|passwd|passphrase|secret|token|api-?key|access-?key)[ \t]+["']?([^\s"'$<>|&;=,-][^\s"'=,]{7,})`),
+}
+
 var (
 	secretWord = regexp.MustCompile(`(?i)(?:^|[_.-])(?:[a-z0-9]*(?:passw(?:or)?d|passphrase|secret|token)s?|pwd|pass|pw|credentials?|api_?-?key|apikey|access_?-?key|private_?-?key|auth_?-?key|signing_?-?key|encryption_?-?key|master_?-?key|secret_?-?key|service_?role_?key|jwt_?key|salt)(?:$|[_.-])|(?:[a-z0-9](?:ApiKey|AccessKey|PrivateKey|SecretKey))`)
 	// keyWord are names that may hold a key: only a value that looks random counts.
