@@ -33,9 +33,11 @@ type Observability struct {
 type Connection struct {
 	ARN        string
 	Name       string
-	Provider   string // "GITHUB" or "BITBUCKET"
+	Provider   string // "GITHUB" or "BITBUCKET"; beyond App Runner "GITLAB", "GITEA" or "GIT"
+	Host       string // host[:port] that has the repositories; "" for the provider's own
+	PublicKey  string // of a deploy key, for ssh, in OpenSSH's form; "" if the credential is a token
 	Status     ConnectionStatus
-	Credential []byte // encrypted; empty before the handshake
+	Credential []byte // encrypted: a token or a private key; empty before the handshake
 	CreatedAt  time.Time
 }
 

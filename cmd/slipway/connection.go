@@ -20,10 +20,10 @@ import (
 )
 
 func newConnectionCommand(m *Main) *cobra.Command {
-	cmd := group("connection", "Connect the server to GitHub and Bitbucket", `Connection manages the connections through which services reach their source
+	cmd := group("connection", "Connect the server to providers of source code", `Connection manages the connections through which services reach their source
 code. Any client of App Runner's API can create one. It is then completed here,
 with an access token of the provider.`)
-	cmd.AddCommand(newConnectionLsCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionWebhookCommand(m), newConnectionRmCommand(m))
+	cmd.AddCommand(newConnectionLsCommand(m), newConnectionShowCommand(m), newConnectionCreateCommand(m), newConnectionCompleteCommand(m), newConnectionWebhookCommand(m), newConnectionRmCommand(m))
 	return cmd
 }
 
@@ -79,19 +79,49 @@ func connectionTone(s types.ConnectionStatus) term.Tone {
 	return term.Faint
 }
 
+// connectionFlags are the flags of connection create.
+type connectionFlags struct {
+	provider, host, keyFile string
+	ssh                     bool
+}
+
+// plain reports whether App Runner's own call can create the connection.
+func (f connectionFlags) plain() bool {
+	provider := types.ProviderType(strings.ToUpper(f.provider))
+	return !f.ssh && f.host == "" && f.keyFile == "" && (provider == types.ProviderTypeGithub || provider == types.ProviderTypeBitbucket)
+}
+
 func newConnectionCreateCommand(m *Main) *cobra.Command {
-	var provider string
+	var f connectionFlags
 	cmd := &cobra.Command{
-		Use:     "create NAME",
-		Short:   "Create a connection",
-		Long:    `Create creates a connection. It stays in PENDING_HANDSHAKE until ` + "`slipway\nconnection complete`" + ` gives it a token.`,
-		Example: "  slipway connection create code --provider github\n  slipway connection complete code < token",
-		Args:    argCount(1, 1, "a name"),
+		Use:   "create NAME",
+		Short: "Create a connection",
+		Long: `Create creates a connection to a provider of source code. It stays in
+PENDING_HANDSHAKE until ` + "`slipway connection complete`" + ` gives it a token.
+
+With --ssh repositories are read by ssh with a deploy key. The server makes the key and
+prints the public half, to be added to the repository or the account at the provider;
+--key-file gives a private key of your own instead. Such a connection needs no token.
+
+The providers gitea (also for Forgejo) and git, a plain git server, need --host: the
+host of the repositories' URLs, with a port if they have one. A credential is sent to
+that host only.`,
+		Example: `  slipway connection create code --provider github
+  slipway connection complete code < token
+  slipway connection create team --provider gitlab --host gitlab.example.com
+  slipway connection create mine --provider git --host git.example.com --ssh`,
+		Args: argCount(1, 1, "a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.createConnection(cmd.Context(), args[0], types.ProviderType(strings.ToUpper(provider)))
+			if f.plain() {
+				return m.createConnection(cmd.Context(), args[0], types.ProviderType(strings.ToUpper(f.provider)))
+			}
+			return m.createCodeConnection(cmd.Context(), args[0], f)
 		},
 	}
-	cmd.Flags().StringVar(&provider, "provider", "github", "provider that hosts the code: github or bitbucket")
+	cmd.Flags().StringVar(&f.provider, "provider", "github", "provider that hosts the code: github, bitbucket, gitlab, gitea or git")
+	cmd.Flags().StringVar(&f.host, "host", "", "`host` of the repositories, if it is not the provider's own")
+	cmd.Flags().BoolVar(&f.ssh, "ssh", false, "read repositories by ssh with a deploy key")
+	cmd.Flags().StringVar(&f.keyFile, "key-file", "", "`file` with the private key to use with --ssh, - for standard input (default: the server makes one)")
 	return cmd
 }
 
@@ -105,6 +135,87 @@ func (m *Main) createConnection(ctx context.Context, name string, provider types
 		return err
 	}
 	return m.printConnection(out.Connection, fmt.Sprintf("Connection %s is created; `slipway connection complete %s` makes it usable.", name, name))
+}
+
+func (m *Main) createCodeConnection(ctx context.Context, name string, f connectionFlags) error {
+	in := client.NewCodeConnection{ConnectionName: name, ProviderType: strings.ToUpper(f.provider), Host: f.host}
+	if f.ssh || f.keyFile != "" {
+		in.Method = "SSH"
+	}
+	if f.keyFile != "" {
+		key, err := m.privateKey(f.keyFile)
+		if err != nil {
+			return err
+		}
+		in.PrivateKey = string(key)
+	}
+	c, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
+	out, err := c.CreateCodeConnection(ctx, in)
+	if err != nil {
+		return err
+	}
+	if out.PublicKey != "" {
+		return m.printCodeConnection(out, fmt.Sprintf("Connection %s is created. Add this deploy key to the repository at its host; it needs to read only:\n\n%s", name, out.PublicKey))
+	}
+	return m.printCodeConnection(out, fmt.Sprintf("Connection %s is created; `slipway connection complete %s` makes it usable.", name, name))
+}
+
+// privateKey reads a private key from a file, or from standard input for "-".
+func (m *Main) privateKey(file string) ([]byte, error) {
+	const most = 64 << 10
+	in := m.Stdin
+	if file != "-" {
+		f, err := os.Open(file)
+		if err != nil {
+			return nil, &client.Problem{Misuse: true, Text: "the private key can't be read: " + err.Error()}
+		}
+		defer f.Close()
+		in = f
+	}
+	key, err := io.ReadAll(io.LimitReader(in, most))
+	if err != nil {
+		return nil, fmt.Errorf("read the private key: %w", err)
+	}
+	return key, nil
+}
+
+func newConnectionShowCommand(m *Main) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show a connection",
+		Long:  `Show shows a connection: its provider, its host, and the public half of its deploy key.`,
+		Args:  argCount(1, 1, "the name of a connection"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := m.connect(cmd.Context())
+			if err != nil {
+				return err
+			}
+			v, err := c.CodeConnection(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			text := fmt.Sprintf("Name:     %s\nARN:      %s\nProvider: %s\nStatus:   %s", v.Connection.ConnectionName, v.Connection.ConnectionArn, v.Connection.ProviderType, v.Connection.Status)
+			if v.Host != "" {
+				text += "\nHost:     " + v.Host
+			}
+			if v.PublicKey != "" {
+				text += "\nKey:      " + v.PublicKey
+			}
+			return m.printCodeConnection(v, text)
+		},
+	}
+}
+
+// printCodeConnection prints text, or with --json the connection as the API shows it.
+func (m *Main) printCodeConnection(v client.CodeConnection, text string) error {
+	if m.json {
+		return m.printJSON(v)
+	}
+	_, err := fmt.Fprintln(m.Stdout, text)
+	return err
 }
 
 // printConnection prints text, or with --json the connection as the API shows
@@ -128,7 +239,9 @@ func newConnectionCompleteCommand(m *Main) *cobra.Command {
 		Long: `Complete gives the server an access token of the provider. The server verifies
 the token with the provider and stores it encrypted. For GitHub it is a personal
 access token or an installation token of an app; for Bitbucket an access token,
-or user:password with an API token or app password.
+or user:password with an API token or app password; for GitLab and Gitea a personal,
+project or group access token; for a plain git server user:password. That one can't be
+asked: it verifies the token when a repository is read.
 
 The token is read from ` + tokenVariable + `, from standard input or from --token;
 other users of this machine can see --token in the list of processes. Completing

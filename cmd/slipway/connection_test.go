@@ -58,6 +58,8 @@ func (f *fakeServer) callConnection(operation string, body []byte) (any, error) 
 		return &out, nil
 	case "PutConnectionWebhook", "DescribeConnectionWebhook", "DeleteConnectionWebhook":
 		return f.callConnectionWebhook(operation, body)
+	case "CreateCodeConnection", "DescribeCodeConnection":
+		return f.callCodeConnection(body)
 	}
 	i, err := find(func(c *types.Connection) bool { return *c.ConnectionArn == in.ConnectionArn })
 	if err != nil {
@@ -102,6 +104,51 @@ func (f *fakeServer) callConnectionWebhook(operation string, body []byte) (any, 
 		f.hasWebhook = false
 	}
 	return &out, nil
+}
+
+// callCodeConnection answers with the connection that was asked for, or the last one.
+func (f *fakeServer) callCodeConnection(body []byte) (any, error) {
+	var in struct{ ConnectionName, ProviderType, Host, Method, PrivateKey string }
+	if err := json.Unmarshal(body, &in); err != nil {
+		return nil, err
+	}
+	if in.ProviderType == "" {
+		in.ProviderType, in.Host, in.Method = "GIT", "git.example.com", "SSH"
+	}
+	type connection struct {
+		ConnectionArn, ConnectionName, ProviderType, Status string
+		CreatedAt                                           float64
+	}
+	out := struct {
+		Connection      connection
+		Host, PublicKey string `json:",omitempty"`
+		Method          string
+	}{Connection: connection{fakePrefix + "connection/" + in.ConnectionName + "/1", in.ConnectionName, in.ProviderType, "PENDING_HANDSHAKE", float64(epoch.Unix())}, Host: in.Host, Method: "TOKEN"}
+	if in.Method == "SSH" {
+		out.Method, out.Connection.Status, out.PublicKey = "SSH", "AVAILABLE", "ssh-ed25519 AAAA slipway-"+in.ConnectionName
+	}
+	return &out, nil
+}
+
+func TestCodeConnection(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.run("connection", "create", "team", "--provider", "gitlab", "--host", "git.example.com")
+	s.run("connection", "create", "mine", "--provider", "git", "--host", "git.example.com", "--ssh")
+	s.stdin = "-----BEGIN OPENSSH PRIVATE KEY-----\n"
+	s.run("connection", "create", "mine", "--provider", "git", "--host", "git.example.com", "--key-file", "-", "--json")
+	s.run("connection", "create", "mine", "--key-file", "/nowhere")
+	s.run("connection", "show", "mine")
+	s.run("connection", "show", "mine", "--json")
+	s.golden()
+	for _, c := range s.server.calls {
+		if strings.Contains(c, "--key-file") || strings.Contains(s.transcript.String(), "BEGIN") {
+			t.Error("the key is shown")
+		}
+	}
+	if last := s.server.calls[len(s.server.calls)-1]; !strings.Contains(last, "BEGIN OPENSSH") || !strings.Contains(last, `"Method":"SSH"`) {
+		t.Errorf("the server got %s", last)
+	}
 }
 
 func TestConnectionWebhook(t *testing.T) {

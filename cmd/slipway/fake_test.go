@@ -186,7 +186,7 @@ func (f *fakeServer) call(operation string, body []byte) (any, error) {
 	case "DescribeAutoScalingConfiguration":
 		return f.describeScaling(body)
 	case "CreateConnection", "ListConnections", "CompleteConnection", "DeleteConnection",
-		"PutConnectionWebhook", "DescribeConnectionWebhook", "DeleteConnectionWebhook":
+		"PutConnectionWebhook", "DescribeConnectionWebhook", "DeleteConnectionWebhook", "CreateCodeConnection", "DescribeCodeConnection":
 		return f.callConnection(operation, body)
 	case "CreateWebhook", "ListWebhooks", "DescribeWebhook", "ListWebhookDeliveries", "TestWebhook", "DeleteWebhook":
 		return f.callWebhook(operation, body)

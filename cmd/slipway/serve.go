@@ -108,10 +108,10 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 
 // bindBuilds registers the flags of serve about code and its builds.
 func bindBuilds(f *pflag.FlagSet, c *daemon.Config) {
-	f.StringSliceVar(&c.Git.Protocols, "git-protocols", c.Git.Protocols, "`protocols` by which code repositories are read: https, http, file")
+	f.StringSliceVar(&c.Git.Protocols, "git-protocols", c.Git.Protocols, "`protocols` by which code repositories are read: https, ssh, http, file")
 	f.StringSliceVar(&c.Git.Directories, "git-directory", nil, "`directories` below which repositories of file URLs may be")
 	f.StringVar(&c.Git.CAFile, "git-ca-file", "", "`file` with the certificate authorities of git servers (default: this host's)")
-	f.StringVar(&c.Git.KnownHosts, "git-known-hosts", "", "`file` with the keys of ssh servers, in the form of known_hosts")
+	f.StringVar(&c.Git.KnownHosts, "git-known-hosts", "", "`file` with the keys of more ssh servers than GitHub, GitLab and Bitbucket, in the form of known_hosts")
 	f.DurationVar(&c.Git.Poll, "git-poll", 0, "time between two looks for new commits of a service (default 1m)")
 	f.IntVar(&c.UploadQuota, "upload-quota", 0, "space for the directories that one user has uploaded, in `MiB` (default 10240)")
 	f.BoolVar(&c.Build.RecipesOnly, "runtime-recipes", false, "make the runtimes of builds of Debian packages and do not pull their publishers' images")

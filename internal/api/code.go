@@ -222,8 +222,9 @@ func applyCodeValues(v, in *types.CodeConfigurationValues) (*types.CodeConfigura
 
 // authenticateCode applies a call's credentials for a code repository, and checks
 // them for the repository that the service then has. App Runner requires a connection
-// for GitHub and Bitbucket, its only providers; other repositories need none. The
-// token of a connection is for its provider only: another host never gets it.
+// for GitHub and Bitbucket, its only providers; of other repositories those that are
+// read by ssh need one. The credential of a connection is for its host only: another
+// one never gets it.
 func (a *API) authenticateCode(tx *store.Tx, s types.SourceConfiguration, in *types.AuthenticationConfiguration) (*types.AuthenticationConfiguration, error) {
 	next := s.AuthenticationConfiguration
 	if in != nil {
@@ -235,26 +236,32 @@ func (a *API) authenticateCode(tx *store.Tx, s types.SourceConfiguration, in *ty
 			next = in
 		}
 	}
-	provider := ""
+	at, provider := aws.ToString(s.CodeRepository.RepositoryUrl), ""
 	if a.cfg.Provider != nil {
-		provider = a.cfg.Provider.Owner(aws.ToString(s.CodeRepository.RepositoryUrl))
+		provider = a.cfg.Provider.Owner(at)
 	}
 	given := in != nil && in.ConnectionArn != nil
-	required := provider == string(types.ProviderTypeGithub) || provider == string(types.ProviderTypeBitbucket)
+	protocol, _ := slipway.RepositoryHost(at)
+	required := provider == string(types.ProviderTypeGithub) || provider == string(types.ProviderTypeBitbucket) || protocol == "ssh"
+	if next == nil && protocol == "ssh" {
+		return nil, slipway.Errorf(slipway.InvalidRequest,
+			"AuthenticationConfiguration: a repository that is read by ssh requires the ConnectionArn of a connection with a deploy key. `slipway connection create NAME --provider git --host HOST --ssh` makes one.")
+	}
 	if next == nil && !required {
 		return nil, nil
 	}
 	c, err := a.usableConnection(tx, next)
-	if c.Provider != provider && !given && !required {
+	serves := a.cfg.Provider != nil && a.cfg.Provider.Serves(c, at)
+	if !serves && !given && !required {
 		return nil, nil // the repository has moved away from its provider
 	}
 	if err != nil {
 		return nil, err
 	}
-	if c.Provider != provider {
+	if !serves {
 		return nil, slipway.Errorf(slipway.InvalidRequest,
 			"AuthenticationConfiguration: connection %s is for repositories of %s, and %.200s is not one of them. Leave ConnectionArn out if it is public.",
-			c.Name, c.Provider, aws.ToString(s.CodeRepository.RepositoryUrl))
+			c.Name, where(c), at)
 	}
 	return &types.AuthenticationConfiguration{ConnectionArn: &c.ARN}, nil
 }

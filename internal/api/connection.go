@@ -38,22 +38,7 @@ func (a *API) createConnection(ctx context.Context, call *gateway.Call, in *appr
 		CreatedAt: a.now(),
 	}
 	shown := connection(c)
-	err = call.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.InsertConnection(c); errors.Is(err, store.ErrNameTaken) {
-			return slipway.Errorf(slipway.InvalidRequest, "Connection with the provided name already exists: %s", c.Name)
-		} else if err != nil {
-			return err
-		}
-		n, err := tx.CountConnections()
-		if err != nil {
-			return err
-		}
-		if most := a.cfg.Quotas.Connections; !within(most, n-1) {
-			return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d connections. Delete one that you no longer need.", most)
-		}
-		return tx.SetTags(c.ARN, tags)
-	})
-	return &apprunner.CreateConnectionOutput{Connection: &shown}, err
+	return &apprunner.CreateConnectionOutput{Connection: &shown}, a.insertConnection(ctx, call, c, tags)
 }
 
 // listConnections lists connections by name, or only the one of the given name.

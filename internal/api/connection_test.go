@@ -23,14 +23,36 @@ import (
 // begin with "away", and refuses the others.
 type providers struct{}
 
-func (providers) Accepts(_ context.Context, provider, token string) (string, error) {
+func (providers) Accepts(_ context.Context, c slipway.Connection, token string) (string, error) {
 	switch {
 	case strings.HasPrefix(token, "good"):
 		return "", nil
 	case strings.HasPrefix(token, "away"):
 		return "", errors.New("no route to host")
 	}
-	return provider + " says Bad credentials", nil
+	return c.Provider + " says Bad credentials", nil
+}
+
+// Serves takes a connection's host, or the provider's.
+func (p providers) Serves(c slipway.Connection, url string) bool {
+	protocol, host := slipway.RepositoryHost(url)
+	if (protocol == "ssh") != (c.PublicKey != "") {
+		return false
+	}
+	if c.Host != "" {
+		return host == c.Host
+	}
+	return c.Provider != "" && p.Owner(url) == c.Provider
+}
+
+func (providers) DeployKey(given []byte, comment string) ([]byte, string, error) {
+	switch string(given) {
+	case "":
+		return []byte("made"), "ssh-ed25519 MADE " + comment, nil
+	case "bad":
+		return nil, "", slipway.Errorf(slipway.InvalidRequest, "PrivateKey is bad.")
+	}
+	return given, "ssh-ed25519 GIVEN " + comment, nil
 }
 
 // Owner finds GitHub's and Bitbucket's public addresses.

@@ -70,6 +70,8 @@ func (a *API) operations() []gateway.Operation {
 		gateway.Read("ListConnections", a.listConnections, gateway.AnyResource),
 		gateway.Mutate("DeleteConnection", a.deleteConnection, on(a, func(in *apprunner.DeleteConnectionInput) *string { return in.ConnectionArn })),
 		gateway.Mutate("CompleteConnection", a.completeConnection, a.completeConnectionPermissions).Redacting("Token").At("Slipway.CompleteConnection"),
+		gateway.Mutate("CreateCodeConnection", a.createCodeConnection, a.createCodeConnectionPermissions).Redacting("PrivateKey").At("Slipway.CreateCodeConnection"),
+		gateway.Read("DescribeCodeConnection", a.describeCodeConnection, onConnection(a, func(in *DescribeCodeConnectionInput) *string { return in.ConnectionName })).At("Slipway.DescribeCodeConnection"),
 		gateway.Mutate("PutConnectionWebhook", a.putConnectionWebhook, onConnection(a, func(in *PutConnectionWebhookInput) *string { return in.ConnectionName })).Redacting("Secret").At("Slipway.PutConnectionWebhook"),
 		gateway.Read("DescribeConnectionWebhook", a.describeConnectionWebhook, onConnection(a, func(in *DescribeConnectionWebhookInput) *string { return in.ConnectionName })).At("Slipway.DescribeConnectionWebhook"),
 		gateway.Mutate("DeleteConnectionWebhook", a.deleteConnectionWebhook, onConnection(a, func(in *DeleteConnectionWebhookInput) *string { return in.ConnectionName })).At("Slipway.DeleteConnectionWebhook"),

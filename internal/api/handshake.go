@@ -19,10 +19,17 @@ type Provider interface {
 	// a URL; "" for repositories elsewhere.
 	Owner(repositoryURL string) string
 
-	// Accepts asks a provider ("GITHUB", "BITBUCKET") whether it accepts the
-	// token. refusal is the provider's reason, "" if it accepts; err means that
-	// it could not be asked.
-	Accepts(ctx context.Context, provider, token string) (refusal string, err error)
+	// Serves reports whether the credential of a connection may be sent to the host of
+	// a repository.
+	Serves(c slipway.Connection, repositoryURL string) bool
+
+	// Accepts asks the provider of a connection whether it accepts the token. refusal
+	// is the provider's reason, "" if it accepts; err means that it could not be asked.
+	Accepts(ctx context.Context, c slipway.Connection, token string) (refusal string, err error)
+
+	// DeployKey returns a private key for ssh and its public half as a line: the given
+	// key, or a new one. Its errors are *slipway.Error if the given one can't be used.
+	DeployKey(given []byte, comment string) (private []byte, public string, err error)
 }
 
 // Vault protects secrets from readers of the database. A sealed secret opens only
@@ -65,7 +72,10 @@ func (a *API) completeConnection(ctx context.Context, call *gateway.Call, in *Co
 	if err := a.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { c, err = connectionNamed(tx, name); return err }); err != nil {
 		return nil, err
 	}
-	refusal, err := a.cfg.Provider.Accepts(ctx, c.Provider, token)
+	if c.PublicKey != "" {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "Connection %s has a deploy key and takes no token. Create another connection.", name)
+	}
+	refusal, err := a.cfg.Provider.Accepts(ctx, c, token)
 	if err != nil {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "%s could not be asked whether it accepts the token: %v", c.Provider, err)
 	}

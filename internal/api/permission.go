@@ -38,6 +38,12 @@ func (a *API) completeConnectionPermissions(_ *store.Tx, in *CompleteConnectionI
 	return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
 }
 
+// createCodeConnectionPermissions are those of CreateConnection.
+func (a *API) createCodeConnectionPermissions(_ *store.Tx, in *CreateCodeConnectionInput) ([]gateway.Permission, error) {
+	n := gateway.Permission{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName), Context: tagKeys(in.Tags)}
+	return withTags(n, in.Tags), nil
+}
+
 // onConnection returns the permission required by an operation on the connection of a
 // name.
 func onConnection[I any](a *API, name func(*I) *string) gateway.Permissions[I] {

@@ -1,7 +1,8 @@
 // Package codehost knows the providers of source code: GitHub and Bitbucket, and
-// beyond App Runner GitLab and Gitea. It says which repositories are theirs, asks them
-// whether they accept a token, which the API does before a connection becomes
-// AVAILABLE, and says how git presents one.
+// beyond App Runner GitLab, Gitea and plain git servers. It says which repositories a
+// connection's credential is for, asks providers whether they accept a token, which the
+// API does before a connection becomes AVAILABLE, makes deploy keys, and says how git
+// presents a token.
 //
 // It fetches no code and keeps nothing. Its errors never contain a token.
 package codehost
@@ -17,6 +18,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // The providers' own APIs.
@@ -101,6 +104,30 @@ func (h *Hosts) Owner(repositoryURL string) string {
 	return ""
 }
 
+// sshHosts are the names of public providers' ssh servers at port 443.
+var sshHosts = map[string]string{
+	"ssh.github.com:443": "github.com", "altssh.gitlab.com:443": "gitlab.com", "altssh.bitbucket.org:443": "bitbucket.org",
+}
+
+// Serves reports whether a connection's credential may be sent to the host of a
+// repository: a token by https to the connection's host, a deploy key by ssh.
+func (h *Hosts) Serves(c slipway.Connection, repositoryURL string) bool {
+	protocol, host := slipway.RepositoryHost(repositoryURL)
+	switch {
+	case host == "" || (protocol == "ssh") != (c.PublicKey != ""):
+		return false
+	case c.Host != "":
+		return (protocol == "https" || protocol == "ssh") && host == c.Host
+	case protocol == "ssh":
+		if same, ok := sshHosts[host]; ok {
+			host = same
+		}
+		own, _, err := net.SplitHostPort(h.host[c.Provider])
+		return err == nil && host == own
+	}
+	return c.Provider != "" && h.Owner(repositoryURL) == c.Provider
+}
+
 // address returns the host and port of a URL, for comparison.
 func address(u *url.URL) string {
 	port := u.Port()
@@ -110,15 +137,23 @@ func address(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), port)
 }
 
-// Accepts asks a provider ("GITHUB", "BITBUCKET", "GITLAB", "GITEA") whether it
-// accepts a token.
-// refusal is the provider's reason, "" if it accepts; err means that the
-// provider could not be asked. A Bitbucket token with a colon is a user name
-// and an API token or app password.
-func (h *Hosts) Accepts(ctx context.Context, provider, token string) (refusal string, err error) {
+// apiPaths are the paths of the APIs of providers that have hosts of their own.
+var apiPaths = map[string]string{"GITHUB": "/api/v3", "GITLAB": "/api/v4", "GITEA": "/api/v1"}
+
+// Accepts asks the provider of a connection whether it accepts a token. refusal is its
+// reason, "" if it accepts; err means that it could not be asked. A token with a colon
+// is a user name and a password, such as an API token of Bitbucket's. A plain git
+// server ("GIT") can't be asked: it accepts every token until a repository is read.
+func (h *Hosts) Accepts(ctx context.Context, c slipway.Connection, token string) (refusal string, err error) {
+	provider := c.Provider
 	base, ok := h.base[provider]
-	if !ok {
-		return "", fmt.Errorf("there is no provider %q", provider)
+	switch {
+	case provider == "GIT":
+		return "", nil
+	case c.Host != "" && apiPaths[provider] != "":
+		base = "https://" + c.Host + apiPaths[provider]
+	case !ok || c.Host != "":
+		return "", fmt.Errorf("there is no provider %q at %q", provider, c.Host)
 	}
 	a, err := h.ask(ctx, base+"/user", token)
 	if err != nil {

@@ -1,12 +1,18 @@
 package codehost_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"golang.org/x/crypto/ssh"
+
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/codehost"
 )
 
@@ -77,7 +83,7 @@ func TestAccepts(t *testing.T) {
 		{"GITEA", "bad", "Bad credentials", ""},
 		{"SVN", "good", "", `there is no provider "SVN"`},
 	} {
-		refusal, err := h.Accepts(t.Context(), c.provider, c.token)
+		refusal, err := h.Accepts(t.Context(), slipway.Connection{Provider: c.provider}, c.token)
 		if refusal != c.refusal || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("%s, %s: %q, %v; want %q, %q", c.provider, c.token, refusal, err, c.refusal, c.err)
 		}
@@ -89,7 +95,7 @@ func TestAccepts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if refusal, err := gone.Accepts(t.Context(), "GITHUB", "secret-token"); refusal != "" || err == nil || strings.Contains(err.Error(), "secret-token") {
+	if refusal, err := gone.Accepts(t.Context(), slipway.Connection{Provider: "GITHUB"}, "secret-token"); refusal != "" || err == nil || strings.Contains(err.Error(), "secret-token") {
 		t.Errorf("a provider that is away: %q, %v", refusal, err)
 	}
 }
@@ -100,7 +106,7 @@ func TestGiteaHasNoDefault(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Accepts(t.Context(), "GITEA", "good"); err == nil || !strings.Contains(err.Error(), "no provider") {
+	if _, err := h.Accepts(t.Context(), slipway.Connection{Provider: "GITEA"}, "good"); err == nil || !strings.Contains(err.Error(), "no provider") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -166,6 +172,107 @@ func TestOwner(t *testing.T) {
 	} {
 		if got := c.hosts.Owner(c.url); got != c.want {
 			t.Errorf("%s is %q, want %q", c.url, got, c.want)
+		}
+	}
+}
+
+// A credential is sent to the host that it was given for, by the way that it is for.
+func TestServes(t *testing.T) {
+	t.Parallel()
+	h, err := codehost.New(codehost.Config{GitHub: "https://code.example.com:8443/api/v3"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := codehost.New(codehost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := func(provider, host string) slipway.Connection {
+		return slipway.Connection{Provider: provider, Host: host}
+	}
+	key := func(provider, host string) slipway.Connection {
+		return slipway.Connection{Provider: provider, Host: host, PublicKey: "ssh-ed25519 AAAA"}
+	}
+	for _, c := range []struct {
+		hosts *codehost.Hosts
+		c     slipway.Connection
+		url   string
+		want  bool
+	}{
+		{public, token("GITHUB", ""), "https://github.com/a/b", true},
+		{public, token("GITHUB", ""), "https://gitlab.com/a/b", false},
+		{public, token("GITHUB", ""), "git@github.com:a/b", false},
+		{public, token("GITLAB", ""), "https://gitlab.com/a/b", true},
+		{public, key("GITHUB", ""), "git@github.com:a/b", true},
+		{public, key("GITHUB", ""), "ssh://git@ssh.github.com:443/a/b", true},
+		{public, key("GITHUB", ""), "ssh://git@github.com:2222/a/b", false},
+		{public, key("GITHUB", ""), "https://github.com/a/b", false},
+		{public, key("GITLAB", ""), "git@github.com:a/b", false},
+		{h, token("GITHUB", ""), "https://code.example.com:8443/a/b", true},
+		{h, key("GITHUB", ""), "git@code.example.com:a/b", true},
+		{h, token("GITLAB", "git.example.com"), "https://git.example.com/a/b", true},
+		{h, token("GITLAB", "git.example.com"), "https://GIT.example.com:443/a/b", true},
+		{h, token("GITLAB", "git.example.com"), "https://git.example.com:8443/a/b", false},
+		{h, token("GITLAB", "git.example.com"), "https://gitlab.com/a/b", false},
+		{h, token("GITLAB", "git.example.com"), "http://git.example.com/a/b", false},
+		{h, token("GIT", "git.example.com"), "https://git.example.com@evil.example/a", false},
+		{h, key("GIT", "git.example.com:2222"), "ssh://me@git.example.com:2222/a", true},
+		{h, key("GIT", "git.example.com:2222"), "me@git.example.com:a", false},
+		{h, token("GIT", ""), "https://git.example.com/a", false},
+		{h, token("", ""), "https://git.example.com/a", false},
+		{h, token("GIT", "git.example.com"), "file:///a", false},
+		{h, token("GIT", "git.example.com"), "nonsense", false},
+	} {
+		if got := c.hosts.Serves(c.c, c.url); got != c.want {
+			t.Errorf("%+v serves %s: %v", c.c, c.url, got)
+		}
+	}
+}
+
+func TestPlainServersAcceptAnything(t *testing.T) {
+	t.Parallel()
+	h, err := codehost.New(codehost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refusal, err := h.Accepts(t.Context(), slipway.Connection{Provider: "GIT", Host: "git.example.com"}, "u:p"); refusal != "" || err != nil {
+		t.Errorf("%q, %v", refusal, err)
+	}
+	if _, err := h.Accepts(t.Context(), slipway.Connection{Provider: "BITBUCKET", Host: "git.example.com"}, "t"); err == nil {
+		t.Error("Bitbucket has a host of one's own")
+	}
+}
+
+func TestDeployKey(t *testing.T) {
+	t.Parallel()
+	h, err := codehost.New(codehost.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, public, err := h.DeployKey(nil, "slipway-code")
+	if err != nil || !strings.HasPrefix(public, "ssh-ed25519 AAAA") || !strings.HasSuffix(public, " slipway-code") || !strings.HasPrefix(string(private), "-----BEGIN OPENSSH PRIVATE KEY-----\n") {
+		t.Fatalf("a new key: %q, %v", public, err)
+	}
+	same, line, err := h.DeployKey(append([]byte("\n"), private...), "slipway-code")
+	if err != nil || line != public || string(same) != string(private) {
+		t.Errorf("the key given: %q, %v", line, err)
+	}
+	if _, other, _ := h.DeployKey(nil, "slipway-code"); other == public {
+		t.Error("two keys are the same")
+	}
+	_, locked, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(locked, "", []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, bad := range map[string]string{
+		"has a passphrase": string(pem.EncodeToMemory(block)), "is not a private key": "ssh-ed25519 AAAA", "has more than": strings.Repeat("x", 17<<10),
+	} {
+		if _, _, err := h.DeployKey([]byte(bad), ""); err == nil || !strings.Contains(err.Error(), what) || slipway.CodeOf(err) != slipway.InvalidRequest {
+			t.Errorf("a key that %s: %v", what, err)
 		}
 	}
 }

@@ -39,7 +39,7 @@ var differences = []Difference{
 	},
 	{
 		"Connections", "The handshake takes place in the AWS console.",
-		"`slipway connection complete`, or the call `Slipway.CompleteConnection`, gives the connection a token, which the provider must accept.",
+		"`slipway connection complete`, or the call `Slipway.CompleteConnection`, gives the connection a token, which the provider must accept. Beyond GITHUB and BITBUCKET there are GITLAB, GITEA and GIT, and deploy keys for ssh: `slipway connection create`, or the call `Slipway.CreateCodeConnection`.",
 		"There is no AWS console in which to install the provider's app.",
 	},
 	{

@@ -42,7 +42,7 @@ var members = map[string]string{
 	"CodeConfiguration":                                   "Required by CreateService; UpdateService may leave it out.",
 	"SourceDirectory":                                     "From the root of the repository, which is the default. Commands run there; all of the repository is in /app.",
 	"SourceCodeVersion.Type":                              "BRANCH.",
-	"SourceCodeVersion.Value":                             "A branch.",
+	"SourceCodeVersion.Value":                             "A branch; beyond App Runner a tag (`v1`, `refs/tags/v1`) or the whole id of a commit.",
 	"ConfigurationSource":                                 "REPOSITORY: apprunner.yaml is read at each deployment, and values of the call are ignored and not returned. Of an upload, values win over the file, and without a file the code is built as its files suggest. API: the values. A service may change from one to the other in any state.",
 	"CodeConfigurationValues":                             "UpdateService changes the members given; maps are replaced as a whole.",
 	"CodeConfigurationValues.Runtime":                     "App Runner's names; further runtimes are named only in apprunner.yaml. Ends of support refuse nothing.",

@@ -57,13 +57,13 @@ func (c *controlRole) openUploads() (err error) {
 }
 
 func openGit(c Git, d dirs) (*git.Git, error) {
-	cfg := git.Config{Dir: d.git(), Protocols: c.Protocols, Directories: c.Directories, CAFile: c.CAFile}
+	cfg := git.Config{Dir: d.git(), Protocols: c.Protocols, Directories: c.Directories, CAFile: c.CAFile, KnownHosts: git.PublicHosts()}
 	if c.KnownHosts != "" {
 		keys, err := os.ReadFile(c.KnownHosts)
 		if err != nil {
 			return nil, fmt.Errorf("--git-known-hosts: %w", err)
 		}
-		cfg.KnownHosts = keys
+		cfg.KnownHosts = append(cfg.KnownHosts, keys...)
 	}
 	return git.New(cfg)
 }

@@ -70,7 +70,7 @@ type Git struct {
 	Protocols   []string // of https, ssh, http, file
 	Directories []string // below which repositories of file URLs are
 	CAFile      string   // certificate authorities in place of the host's; "" for the host's
-	KnownHosts  string   // file with the keys of ssh servers; "" for none
+	KnownHosts  string   // file with the keys of ssh servers, besides those of GitHub, GitLab and Bitbucket; "" for none
 
 	Poll time.Duration // between two questions about new commits of one service; a minute when 0
 }
@@ -108,7 +108,7 @@ func Default() Config {
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
 		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
 		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
-		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https"}},
+		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https", "ssh"}},
 	}
 }
 

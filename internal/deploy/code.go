@@ -105,11 +105,19 @@ func (p *Plans) repository(tx *store.Tx, v slipway.Service, s types.SourceConfig
 	if p.cfg.Secrets == nil {
 		return r, operation.Fatal(errors.New("this server keeps no credentials"))
 	}
-	token, err := p.cfg.Secrets.Vault.Keys.Open("connection credential "+c.ARN, c.Credential)
+	secret, err := p.cfg.Secrets.Vault.Keys.Open("connection credential "+c.ARN, c.Credential)
 	if err != nil {
 		return r, operation.Fatal(fmt.Errorf("open the credential of connection %s: %w", c.Name, err))
 	}
-	r.Provider, r.Token = c.Provider, string(token)
+	if _, host := slipway.RepositoryHost(r.URL); c.Host != "" && host != c.Host {
+		return r, slipway.Errorf(slipway.InvalidRequest,
+			"Failed to pull your application source code. Reason: the credential of connection %s is for %s, and not for the host of %.200s.", c.Name, c.Host, r.URL)
+	}
+	if r.Provider = c.Provider; c.PublicKey != "" {
+		r.PrivateKey = secret
+	} else {
+		r.Token = string(secret)
+	}
 	return r, nil
 }
 

@@ -61,7 +61,7 @@ var imports = map[string][]string{
 	"checks": {"gateway", "store", "source", "runtime"},
 
 	// It joins git, configurations and builds for deployments, which know none of them.
-	"source/repository": {"source", "source/config", "source/detect", "source/git", "build", "image"},
+	"source/repository": {"source", "source/config", "source/detect", "source/git", "build", "codehost", "image"},
 
 	// Builds are jobs of a driver, over layers of the image store.
 	"build": {"image", "image/pack", "runtime", "source/config"},

@@ -14,8 +14,11 @@ type Repository struct {
 	URL       string // of a git repository or of an upload
 	Branch    string
 	Directory string // SourceDirectory without slashes around it; "" for the root
-	Provider  string // "GITHUB" or "BITBUCKET" if a connection gives access, else ""
-	Token     string // of the connection, for its provider only
+
+	// Of the connection that gives access; none without one.
+	Provider   string // as slipway.Connection has it
+	Token      string
+	PrivateKey []byte // of a deploy key, for ssh, in place of a token
 
 	Configuration types.CodeConfiguration
 	Build         slipway.BuildSettings // the service's own

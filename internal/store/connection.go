@@ -2,18 +2,18 @@ package store
 
 import "github.com/openslipway/slipway"
 
-const connectionColumns = `arn, name, provider, status, credential, created_at`
+const connectionColumns = `arn, name, provider, host, public_key, status, credential, created_at`
 
 func scanConnection(s scanner) (c slipway.Connection, err error) {
-	err = s.Scan(&c.ARN, &c.Name, &c.Provider, &c.Status, sealed{&c.Credential}, instant{&c.CreatedAt})
+	err = s.Scan(&c.ARN, &c.Name, &c.Provider, &c.Host, &c.PublicKey, &c.Status, sealed{&c.Credential}, instant{&c.CreatedAt})
 	return c, err
 }
 
 // InsertConnection adds a connection. It returns ErrNameTaken if one of this name
 // exists.
 func (tx *Tx) InsertConnection(c slipway.Connection) error {
-	return tx.insert("connection "+c.ARN, `INSERT INTO connection (`+connectionColumns+`) VALUES ($1, $2, $3, $4, $5, $6)
-		ON CONFLICT (name) DO NOTHING`, c.ARN, c.Name, c.Provider, string(c.Status), sealed{&c.Credential}, nanos(c.CreatedAt))
+	return tx.insert("connection "+c.ARN, `INSERT INTO connection (`+connectionColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+		ON CONFLICT (name) DO NOTHING`, c.ARN, c.Name, c.Provider, c.Host, c.PublicKey, string(c.Status), sealed{&c.Credential}, nanos(c.CreatedAt))
 }
 
 // ConnectionByName returns the connection of this name.

@@ -108,3 +108,35 @@ func (c *Client) DeleteConnectionWebhook(ctx context.Context, name string) (Conn
 	v, _, err := c.connectionWebhook(ctx, "DeleteConnectionWebhook", name, nil)
 	return v, err
 }
+
+// CodeConnection is a connection with what App Runner's model has no words for.
+type CodeConnection struct {
+	Connection struct {
+		ConnectionArn, ConnectionName, ProviderType, Status string
+		CreatedAt                                           float64 // seconds since 1970
+	}
+	Host      string `json:",omitempty"` // "" for the provider's own
+	Method    string // TOKEN or SSH
+	PublicKey string `json:",omitempty"` // with SSH: the line to add to the repository
+}
+
+// NewCodeConnection says which connection to create.
+type NewCodeConnection struct {
+	ConnectionName, ProviderType string
+
+	Host       string `json:",omitempty"`
+	Method     string `json:",omitempty"`
+	PrivateKey string `json:",omitempty"`
+}
+
+// CreateCodeConnection creates a connection, also one beyond App Runner's model.
+func (c *Client) CreateCodeConnection(ctx context.Context, in NewCodeConnection) (out CodeConnection, err error) {
+	err = c.own.do(ctx, "Slipway.CreateCodeConnection", in, &out)
+	return out, err
+}
+
+// CodeConnection returns a connection.
+func (c *Client) CodeConnection(ctx context.Context, name string) (out CodeConnection, err error) {
+	err = c.own.do(ctx, "Slipway.DescribeCodeConnection", struct{ ConnectionName string }{name}, &out)
+	return out, err
+}

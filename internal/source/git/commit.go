@@ -81,19 +81,25 @@ func (r *repository) fetch(ctx context.Context, commit string) error {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != NoRef {
 		return err
 	}
-	name := "HEAD"
+	names := []string{"HEAD"}
 	switch ref := s.remote.Ref; {
 	case ref.Branch != "":
-		name = "refs/heads/" + ref.Branch
+		names = []string{"refs/heads/" + ref.Branch, "refs/tags/" + ref.Branch}
 	case ref.Tag != "":
-		name = "refs/tags/" + ref.Tag
+		names = []string{"refs/tags/" + ref.Tag}
 	}
-	for _, depth := range []int{1, deepest} {
-		if again := r.fetchRef(ctx, depth, name); again != nil {
-			return again
-		}
-		if r.git(ctx, false, nil, "cat-file", "-e", commit+"^{commit}") == nil {
-			return nil
+	for _, name := range names {
+		for _, depth := range []int{1, deepest} {
+			again := r.fetchRef(ctx, depth, name)
+			if e, ok := errors.AsType[*Error](again); ok && e.Kind == NoRef && len(names) > 1 {
+				break // it is the other kind
+			}
+			if again != nil {
+				return again
+			}
+			if r.git(ctx, false, nil, "cat-file", "-e", commit+"^{commit}") == nil {
+				return nil
+			}
 		}
 	}
 	return fail(NoRef, "%s does not give the commit %s. It may have been removed, or its server gives only commits that a branch or a tag is at.", s.shown(), commit)

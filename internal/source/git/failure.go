@@ -194,6 +194,9 @@ func (s *session) failed(ctx context.Context, err error, stderr []byte) error {
 		return s.relayFailed(relayed)
 	}
 	kind, line := classify(stderr)
+	if kind == Untrusted && s.url.Scheme == "ssh" {
+		return s.untrusted(ctx, bytes.Contains(stderr, []byte("HOST IDENTIFICATION HAS CHANGED")) || bytes.Contains(stderr, []byte("has changed and you have requested strict checking")))
+	}
 	text := fmt.Sprintf(sentences[kind], s.shown())
 	if line = redact(line, s.remote.Credential.secrets()); line != "" {
 		text += " git says: " + line

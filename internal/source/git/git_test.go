@@ -2,6 +2,8 @@ package git_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"os"
@@ -213,8 +215,25 @@ func TestSSH(t *testing.T) {
 	wantFailure(t, err, git.Refused)
 	untrusted := r
 	untrusted.Credential.KnownHosts = nil
+	known := strings.Fields(string(s.KnownHosts))
+	key, err := base64.StdEncoding.DecodeString(known[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(key)
+	fingerprint := "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 	_, err = b.Resolve(t.Context(), untrusted)
-	wantFailure(t, err, git.Untrusted, "known hosts")
+	wantFailure(t, err, git.Untrusted, "is not known", "--git-known-hosts", fingerprint, strings.Join(known, " "))
+	changed := r
+	other := gittest.ServeSSH(t, b.root)
+	changed.Credential.KnownHosts = []byte(known[0] + " " + strings.Join(strings.Fields(string(other.KnownHosts))[1:], " ") + "\n")
+	_, err = b.Resolve(t.Context(), changed)
+	wantFailure(t, err, git.Untrusted, "another host key than the known one", fingerprint)
+	keyless := r
+	keyless.Credential = git.Credential{}
+	if _, err := b.Resolve(t.Context(), keyless); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "needs a connection with a deploy key") {
+		t.Errorf("without a key: %v", err)
+	}
 	missing := r
 	missing.URL = s.URL + "/nothing"
 	_, err = b.Resolve(t.Context(), missing)
@@ -258,6 +277,71 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// The keys of public providers are those whose fingerprints they publish.
+func TestPublicHosts(t *testing.T) {
+	t.Parallel()
+	published := map[string]string{
+		"github.com,[ssh.github.com]:443 ssh-ed25519":                  "+DiY3wvvV6TuJJhbpZisF/zLDA0zPMSvHdkr4UvCOqU",
+		"github.com,[ssh.github.com]:443 ecdsa-sha2-nistp256":          "p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM",
+		"gitlab.com,[altssh.gitlab.com]:443 ssh-ed25519":               "eUXGGm1YGsMAS7vkcx6JOJdOGHPem5gQp4taiCfCLB8",
+		"gitlab.com,[altssh.gitlab.com]:443 ecdsa-sha2-nistp256":       "HbW3g8zUjNSksFbqTiUWPWg2Bq1x8xdGUrliXFzSnUw",
+		"bitbucket.org,[altssh.bitbucket.org]:443 ssh-ed25519":         "ybgmFkzwOSotHTHLJgHO0QN8L0xErw6vd0VhFA9m3SM",
+		"bitbucket.org,[altssh.bitbucket.org]:443 ecdsa-sha2-nistp256": "FC73VB6C4OQLSCrjEayhMp9UMxS97caD/Yyi2bhW/J0",
+	}
+	lines := strings.Split(strings.TrimSpace(string(git.PublicHosts())), "\n")
+	if len(lines) != len(published) {
+		t.Errorf("%d keys, want %d", len(lines), len(published))
+	}
+	for _, line := range lines {
+		f := strings.Fields(line)
+		key, err := base64.StdEncoding.DecodeString(f[2])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(key)
+		if got := base64.RawStdEncoding.EncodeToString(sum[:]); got != published[f[0]+" "+f[1]] {
+			t.Errorf("%s %s has the fingerprint %s", f[0], f[1], got)
+		}
+	}
+}
+
+func TestParseRef(t *testing.T) {
+	t.Parallel()
+	id := strings.Repeat("a1", 20)
+	for text, want := range map[string]git.Ref{
+		"main": {Branch: "main"}, "refs/heads/main": {Branch: "main"}, "refs/tags/v1.2": {Tag: "v1.2"}, "v1.2": {Branch: "v1.2"},
+		id: {Commit: id}, strings.ToUpper(id): {Commit: id}, id[1:]: {Branch: id[1:]}, "": {},
+	} {
+		if got := git.ParseRef(text); got != want {
+			t.Errorf("%q is %+v, want %+v", text, got, want)
+		}
+	}
+}
+
+// A name is a branch, or where there is none a tag; servers that give commits only at
+// references give it, too.
+func TestPlainTag(t *testing.T) {
+	t.Parallel()
+	b, h := served(t, gittest.Options{OldProtocol: true}, nil)
+	repo := gittest.New(t, b.root, "app")
+	first := repo.Commit("First", map[string]string{"a.txt": "one\n"})
+	repo.Git("tag", "-a", "v1", "-m", "version 1")
+	repo.Git("tag", "both")
+	second := repo.Commit("Second", map[string]string{"a.txt": "two\n"})
+	repo.Git("branch", "both")
+	for name, want := range map[string]string{"v1": first, "both": second, "refs/tags/both": first} {
+		r := git.Remote{URL: h.URL + "/app", Ref: git.ParseRef(name)}
+		got, err := b.Resolve(t.Context(), r)
+		if err != nil || got != want {
+			t.Errorf("%s is %s, %v; want %s", name, got, err, want)
+			continue
+		}
+		if rev, err := b.Fetch(t.Context(), r, got, filepath.Join(b.out, strings.ReplaceAll(name, "/", "-")), nil); err != nil || rev.Commit != want {
+			t.Errorf("%s: %+v, %v", name, rev, err)
+		}
+	}
+}
+
 // A URL is refused before anything is stored about it.
 func TestCheck(t *testing.T) {
 	t.Parallel()
@@ -265,15 +349,16 @@ func TestCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Check("https://git.example.com/a/b.git"); err != nil {
-		t.Errorf("a URL that is right: %v", err)
+	for _, url := range []string{"https://git.example.com/a/b.git", "ssh://git@git.example.com/a", "git@git.example.com:a/b.git"} {
+		if err := g.Check(url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
 	}
 	for url, want := range map[string]string{
 		"http://git.example.com/a":        "uses http; this server reads repositories by https, ssh",
 		"file:///srv/a":                   "uses file",
 		"https://me:secret@example.com/a": "contains a password",
 		"-oProxyCommand=x":                "is not understood",
-		"ssh://git@example.com/a":         "needs a connection with a deploy key",
 		"https://example.com/":            "names no repository",
 		"ext::sh -c x":                    "is not understood",
 	} {

@@ -20,10 +20,9 @@ func (s *session) resolve(ctx context.Context) (string, error) {
 	names := []string{"HEAD"}
 	switch ref := s.remote.Ref; {
 	case ref.Branch != "":
-		names = []string{"refs/heads/" + ref.Branch}
+		names = append([]string{"refs/heads/" + ref.Branch}, tagNames(ref.Branch)...)
 	case ref.Tag != "":
-		// The second is the commit of an annotated tag.
-		names = []string{"refs/tags/" + ref.Tag + "^{}", "refs/tags/" + ref.Tag}
+		names = tagNames(ref.Tag)
 	}
 	out := &bounded{most: maxAdvertised, over: fail(TooLarge, "The server of %s lists too many references.", s.shown())}
 	if err := s.run(ctx, true, out, append([]string{"ls-remote", "--quiet", "--end-of-options", s.argument}, names...)...); err != nil {
@@ -37,6 +36,9 @@ func (s *session) resolve(ctx context.Context) (string, error) {
 	}
 	return "", s.missing(ctx)
 }
+
+// tagNames are the references of a tag; the first one is the commit of an annotated tag.
+func tagNames(tag string) []string { return []string{"refs/tags/" + tag + "^{}", "refs/tags/" + tag} }
 
 // missing says that the reference does not exist, with the names that resemble it.
 func (s *session) missing(ctx context.Context) error {

@@ -27,9 +27,21 @@ type Remote struct {
 // Ref says which commit of a repository is meant. At most one field is set; none
 // means the commit at HEAD, the tip of the default branch.
 type Ref struct {
-	Branch string
+	Branch string // or, where there is no branch of this name, a tag
 	Tag    string
 	Commit string // 40 or 64 hexadecimal digits
+}
+
+// ParseRef reads what users write for a reference: a name, which is a branch or else a
+// tag, a full name below refs/heads or refs/tags, or a commit's whole id.
+func ParseRef(text string) Ref {
+	if id := strings.ToLower(text); commitID.MatchString(id) {
+		return Ref{Commit: id}
+	}
+	if tag, ok := strings.CutPrefix(text, "refs/tags/"); ok {
+		return Ref{Tag: tag}
+	}
+	return Ref{Branch: strings.TrimPrefix(text, "refs/heads/")}
 }
 
 // String names the reference in messages.

@@ -53,6 +53,9 @@ func (g *Git) begin(ctx context.Context, r Remote) (_ *session, err error) {
 	if err := s.allowed(); err != nil {
 		return nil, err
 	}
+	if u.Scheme == "ssh" && len(r.Credential.PrivateKey) == 0 {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "The repository URL %q uses ssh and needs a connection with a deploy key.", s.shown())
+	}
 	left := &atomic.Int64{}
 	left.Store(g.cfg.MaxDownload)
 	s.relay = &relay{dial: g.cfg.dialer(), left: left}
@@ -96,8 +99,8 @@ func (s *session) allowed() error {
 	s.argument = s.url.String()
 	switch s.url.Scheme {
 	case "ssh":
-		if len(s.remote.Credential.PrivateKey) == 0 {
-			return slipway.Errorf(slipway.InvalidRequest, "The repository URL %q uses ssh and needs a connection with a deploy key.", s.shown())
+		if _, err := os.Stat(sshProgram); err != nil {
+			return slipway.Errorf(slipway.InvalidRequest, "The repository URL %q uses ssh, and the program ssh is not installed on this server.", s.shown())
 		}
 		if scpLike.MatchString(s.remote.URL) {
 			s.argument = s.remote.URL

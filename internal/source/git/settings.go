@@ -14,6 +14,8 @@ const (
 	viewHome   = "/home"
 	viewWork   = "/work"
 	viewSource = "/source" // of a local repository
+
+	sshProgram = "/usr/bin/ssh"
 )
 
 // settings are git's configuration for all runs. Each answers something that a
@@ -90,7 +92,7 @@ func environment(protocols []string, remote *url.URL, header string) []string {
 		"GIT_NO_LAZY_FETCH=1",
 		"GIT_NO_REPLACE_OBJECTS=1",
 		"GIT_OPTIONAL_LOCKS=0",
-		"GIT_SSH=/usr/bin/ssh",
+		"GIT_SSH=" + sshProgram,
 		"GIT_SSH_VARIANT=ssh",
 		"SSH_ASKPASS_REQUIRE=never",
 	}
@@ -109,19 +111,24 @@ func environment(protocols []string, remote *url.URL, header string) []string {
 	return append(env, "GIT_CONFIG_COUNT="+strconv.Itoa(len(pairs)))
 }
 
+// hostAlias is the name of a server in known_hosts.
+func hostAlias(remote *url.URL) string {
+	host := strings.ToLower(remote.Hostname())
+	if port := remote.Port(); port != "" && port != "22" {
+		return "[" + host + "]:" + port
+	}
+	return host
+}
+
 // sshConfig is ssh's configuration. Every connection goes to the relay, which knows
 // the server; the server's key must be the one that is known of the host.
 func sshConfig(remote *url.URL) string {
-	alias := remote.Hostname()
-	if port := remote.Port(); port != "" && port != "22" {
-		alias = "[" + alias + "]:" + port
-	}
 	host, port, _ := strings.Cut(confine.Address, ":")
 	lines := []string{
 		"Host *",
 		"HostName " + host,
 		"Port " + port,
-		"HostKeyAlias " + alias,
+		"HostKeyAlias " + hostAlias(remote),
 		"BatchMode yes",
 		"CheckHostIP no",
 		"ConnectTimeout 20",

@@ -16,6 +16,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/build"
+	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/source/config"
@@ -259,21 +260,11 @@ func (m *Maker) exposed(digest string) (lowest int, err error) {
 
 // remote returns a repository as package git has it, with its credential.
 func remote(r source.Repository) git.Remote {
-	out := git.Remote{URL: r.URL, Ref: git.Ref{Branch: r.Branch}, Directory: r.Directory}
-	if r.Token == "" {
-		return out
+	out := git.Remote{URL: r.URL, Ref: git.ParseRef(r.Branch), Directory: r.Directory}
+	out.Credential.PrivateKey = r.PrivateKey
+	if r.Token != "" {
+		out.Credential.Username, out.Credential.Password = codehost.Basic(r.Provider, r.Token)
 	}
-	user, password, ok := strings.Cut(r.Token, ":")
-	switch {
-	case ok: // a user's name and password, or Bitbucket's API token
-	case r.Provider == "GITLAB":
-		user, password = "oauth2", r.Token
-	case r.Provider == "BITBUCKET":
-		user, password = "x-token-auth", r.Token
-	default:
-		user, password = "x-access-token", r.Token
-	}
-	out.Credential = git.Credential{Username: user, Password: password}
 	return out
 }
 
