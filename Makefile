@@ -90,7 +90,7 @@ lint: ## vet, staticcheck, gofumpt and a tidy go.mod
 
 vuln: ## look for known vulnerabilities in what is linked, if their database is reachable
 	@if curl -fsS --max-time 20 -o /dev/null https://vuln.go.dev/index/db.json; then \
-		$(GO) run $(GOVULNCHECK) ./cmd/...; \
+		$(GO) run $(GOVULNCHECK) ./cmd/... && cd builder && $(GO) run $(GOVULNCHECK) ./...; \
 	else echo "skipped: the Go vulnerability database (vuln.go.dev) is not reachable"; fi
 
 bench: build ## measure against bare exec, runc and Docker; writes docs/benchmarks.md (as root)

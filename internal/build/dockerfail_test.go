@@ -1,6 +1,8 @@
 package build_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -285,5 +287,31 @@ CMD ["cat", "/out"]
 	}
 	if left, err := os.ReadDir(filepath.Join(s.dir, "build", "cache", "cached")); !os.IsNotExist(err) {
 		t.Errorf("after its removal, the service has %v, %v", left, err)
+	}
+}
+
+// TestDockerfileCancel ends a build in its middle: it returns at once, says why, leaves
+// nothing and what was done counts for the next one.
+func TestDockerfileCancel(t *testing.T) {
+	s := dockerStand(t)
+	tree := map[string]string{"Dockerfile": "FROM base:1\nRUN echo first\nRUN echo waits && sleep 100\n"}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stopped := errors.New("the user stopped it")
+	began := time.Now()
+	_, err := s.builder.Build(ctx, build.Request{Service: "cancelled", Dockerfile: "Dockerfile", Tree: files(t, tree)}, func(l build.Line) {
+		if strings.HasSuffix(l.Text, " waits") {
+			cancel(stopped)
+		}
+	})
+	if !errors.Is(err, stopped) || slipway.CodeOf(err) != "" || time.Since(began) > 30*time.Second {
+		t.Errorf("it ended after %v with %v", time.Since(began), err)
+	}
+	if left, err := os.ReadDir(filepath.Join(s.dir, "build", "work")); err != nil || len(left) > 0 {
+		t.Errorf("it left %v, %v", left, err)
+	}
+	tree["Dockerfile"] = "FROM base:1\nRUN echo first\nRUN echo waits\n"
+	log, _, err := s.build(t, build.Request{Service: "cancelled", Dockerfile: "Dockerfile", Tree: files(t, tree)})
+	if err != nil || strings.Count(log, " CACHED") != 1 {
+		t.Errorf("the next build: %v\n%s", err, log)
 	}
 }

@@ -130,6 +130,9 @@ func (s *Solver) Solve(ctx context.Context, r Request) (Result, error) {
 	if err := b.refuse(); err != nil {
 		return Result{}, err
 	}
+	if err := b.own(); err != nil {
+		return Result{}, err
+	}
 	b.number()
 	st := stack{}
 	if a.Result != graph.None {

@@ -29,6 +29,8 @@ const (
 	maxRounds = 8
 	// maxImages is how many base images a Dockerfile may have.
 	maxImages = 64
+	// maxWarnings is how many remarks about a Dockerfile the log has.
+	maxWarnings = 20
 	// maxAnswer bounds an answer, in bytes.
 	maxAnswer = 32 << 20
 )
@@ -57,7 +59,7 @@ func (b *build) graph(ctx context.Context) (graph.Answer, error) {
 			return a, b.mistake(*a.Error)
 		}
 		if len(a.Wanted) == 0 {
-			for _, w := range a.Warnings {
+			for _, w := range a.Warnings[:min(len(a.Warnings), maxWarnings)] {
 				b.Log.Say("warning: " + w)
 			}
 			return a, nil

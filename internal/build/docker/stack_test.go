@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/openslipway/slipway/internal/build/docker/graph"
 	"github.com/openslipway/slipway/internal/image/pack"
 )
 
@@ -123,6 +124,19 @@ func TestLink(t *testing.T) {
 	same("another owner", false, os.Chown(to+"/a", 7, 6))
 	same("the owner again", true, errors.Join(os.Chown(to+"/a", 5, 6), os.Chmod(to+"/a", 0o1777|fs.ModeSticky)))
 	same("one file less", false, os.Remove(to+"/o/x"))
+}
+
+// The frontend's answer may name no image but those that the Dockerfile names.
+func TestOwnImages(t *testing.T) {
+	t.Parallel()
+	b := &build{Request: Request{Name: "Dockerfile"}, bases: map[string]string{"debian:12": "sha256:aa"}, steps: []graph.Step{{Image: "sha256:aa"}, {Context: true}}}
+	if err := b.own(); err != nil {
+		t.Error(err)
+	}
+	b.steps = append(b.steps, graph.Step{Image: "sha256:bb"})
+	if err := b.own(); err == nil {
+		t.Error("the image of another service is accepted")
+	}
 }
 
 func TestLineOf(t *testing.T) {

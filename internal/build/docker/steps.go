@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +45,17 @@ func (b *build) refuse() error {
 	return nil
 }
 
+// own refuses base images that were not pulled for this build: the frontend has read a
+// stranger's file, and must not lead to images of other services.
+func (b *build) own() error {
+	for _, s := range b.steps {
+		if s.Image != "" && !slices.Contains(slices.Collect(maps.Values(b.bases)), s.Image) {
+			return fmt.Errorf("%s begins with the image %s, which it does not name", b.place(s), s.Image)
+		}
+	}
+	return nil
+}
+
 // number numbers the steps that the log shows, as BuildKit's plain progress does.
 func (b *build) number() {
 	n := 0
@@ -62,12 +74,16 @@ func (b *build) place(s graph.Step) string {
 	return fmt.Sprintf("%s:%d", b.Name, s.Line)
 }
 
+// maxExcerpt is how many lines of an instruction are shown.
+const maxExcerpt = 20
+
 // excerpt shows lines of the Dockerfile.
 func (b *build) excerpt(first, last int) {
-	if first == 0 {
+	lines := strings.Split(string(b.Dockerfile), "\n")
+	if first <= 0 || first > len(lines) {
 		return
 	}
-	lines := strings.Split(string(b.Dockerfile), "\n")
+	last = min(max(first, last), first+maxExcerpt-1)
 	for i := max(first-2, 1); i <= min(last+1, len(lines)); i++ {
 		mark := "   "
 		if i >= first && i <= last {
