@@ -89,6 +89,17 @@ func TestKilledJob(t *testing.T) {
 			t.Errorf("process %d of the job has the score %s, %v: it is not killed first", pid, score, err)
 		}
 	}
+	idle, err := filepath.Glob("/sys/fs/cgroup/*/*/" + jobs[0] + "/cpu.idle") // version 1
+	if two, terr := filepath.Glob("/sys/fs/cgroup/*/" + jobs[0] + "/cpu.idle"); err != nil || terr != nil {
+		t.Fatal(err, terr)
+	} else {
+		idle = append(idle, two...)
+	}
+	for _, file := range idle { // none before Linux 5.15
+		if b, err := os.ReadFile(file); strings.TrimSpace(string(b)) != "1" {
+			t.Errorf("%s is %s, %v: the job competes with instances", file, b, err)
+		}
+	}
 	first.kill()
 	if len(sandboxed(t, jobs[0])) == 0 {
 		t.Error("the job died with its daemon: this test shows nothing")
