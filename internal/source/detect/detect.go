@@ -193,6 +193,11 @@ func (s *scan) detect() error {
 	if err != nil {
 		return err
 	}
+	if chosen.name == "static" && strings.HasPrefix(chosen.manifest, "docs/") && !s.chosen(KindLanguage) {
+		if programs, _ := s.below(); slices.ContainsFunc(programs, func(o Option) bool { return rank(o.Why) < 3 }) {
+			return s.nothing() // the site only documents them
+		}
+	}
 	s.Language = chosen.name
 	s.why("%s -> %s", chosen.manifest, chosen.title)
 	for _, other := range append(programs, tools...) {

@@ -306,6 +306,13 @@ func gradleFile(s *scan, dir string) string {
 }
 
 var (
+	// commonAliases are usual names of plugins in catalogues that are elsewhere.
+	commonAliases = []struct{ form, plugin string }{
+		{`\.plugins\.ktor\b`, "io.ktor.plugin"},
+		{`\.plugins\.spring\.?[bB]oot\b`, "org.springframework.boot"},
+		{`\.plugins\.quarkus\b`, "io.quarkus"},
+		{`\.plugins\.micronaut\.application\b`, "io.micronaut.application"},
+	}
 	gradleAlias  = regexp.MustCompile(`alias\s*\(?\s*libs\.plugins\.([A-Za-z0-9_.]+)`)
 	aliasDivider = strings.NewReplacer("-", ".", "_", ".")
 )
@@ -315,6 +322,14 @@ var (
 func (s *scan) gradleText(name string) string {
 	text := s.text(name)
 	aliases := gradleAlias.FindAllStringSubmatch(text, 50)
+	if !strings.Contains(text, "alias") {
+		return text
+	}
+	for _, a := range commonAliases {
+		if regexp.MustCompile(`alias\s*\(?\s*\w+` + a.form).MatchString(text) {
+			text += "\nid(\"" + a.plugin + "\")"
+		}
+	}
 	if len(aliases) == 0 {
 		return text
 	}

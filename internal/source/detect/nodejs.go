@@ -352,6 +352,8 @@ func (n *nodePlan) startCommand(f nodeFramework) error {
 	start := n.app.script("start")
 	dev := n.app.developmentServer(start)
 	switch m := nodeScript.FindStringSubmatch(start); {
+	case f.name == "AdonisJS" && n.dir == "." && n.has("bin/server.ts") && !strings.Contains(start, "build"):
+		n.start(f.start, "scripts.start is for the directory that the build makes")
 	case m != nil && n.dir == "." && n.app.script("prestart") == "":
 		n.start(m[1], "package.json has scripts.start, which is node itself")
 	case f.name == "NestJS" && strings.HasPrefix(start, "nest start") && n.app.script("start:prod") != "":
