@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,20 +61,29 @@ func (m *Main) runtimes(ctx context.Context) error {
 
 // runtimeSource says where a version of a runtime comes from, or would.
 func runtimeSource(r client.Runtime, v client.RuntimeVersion) string {
-	packages := "Debian " + r.Suite + "'s packages"
+	packages := "Debian " + r.Suite
+	image := "image " + strings.TrimPrefix(untagged(r.Image), "docker.io/library/")
 	switch {
 	case v.Origin == "recipe":
 		return packages
 	case v.Origin != "":
-		return v.Origin
+		return "image " + v.Origin
 	case r.Image != "" && r.Suite != "":
-		return r.Image + ", or " + packages
+		return image + " or " + packages
 	case r.Suite != "":
 		return packages
 	case r.Image != "":
-		return r.Image
+		return image
 	}
 	return cmp.Or(r.Absent, "-")
+}
+
+// untagged returns an image's name without its tag, which depends on the version.
+func untagged(image string) string {
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		return image[:i]
+	}
+	return image
 }
 
 func newBuildCommand(m *Main) *cobra.Command {

@@ -343,6 +343,9 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation,
 		}
 		failed = out.failure(op.name)
 	}
+	if failed != nil && op.quiet {
+		up.m.showOutput(ctx, c, op.arn, aws.ToTime(out.summary.StartedAt), p)
+	}
 	if out.service != nil {
 		out.URL = serviceURL(aws.ToString(out.service.ServiceUrl))
 	}

@@ -91,6 +91,7 @@ func TestUp(t *testing.T) {
 	harness.NewAWSCLI(t, s.Server).Change(*svc.ServiceArn, "start-deployment")
 	s.answers(t, svc, "version two prod")
 
+	t.Run("check", s.tryChecks)
 	t.Run("another user", func(t *testing.T) {
 		s.tryAnotherUser(t, dir, *s.named(t, "shop").SourceConfiguration.CodeRepository.RepositoryUrl)
 	})
@@ -139,6 +140,32 @@ func (s *codeServer) tryAnotherUser(t *testing.T, dir, url string) {
 	}}})
 	if err == nil || !strings.Contains(err.Error(), "you have no upload") {
 		t.Errorf("a service of another user's upload: %v", err)
+	}
+}
+
+// tryChecks checks directories: each answer says what is wrong, and no service is made.
+func (s *codeServer) tryChecks(t *testing.T) {
+	const listen = "import http.server\nhttp.server.ThreadingHTTPServer((%s), http.server.BaseHTTPRequestHandler).serve_forever()\n"
+	for name, c := range map[string]struct {
+		file   string
+		args   []string
+		passes bool
+		want   string
+	}{
+		"right":    {plain, nil, true, "It listens on 8080 after "},
+		"other":    {plain, []string{"--port", "9000"}, true, "It listens on 9000 after "},
+		"port":     {strings.Replace(listen, "%s", `"", int("5000")`, 1), nil, false, "It listens on port 5000, and not on 8080\nLet it listen on the port in the variable PORT, or deploy it with --port 5000.\n"},
+		"loopback": {strings.Replace(listen, "%s", `"127.0.0.1", 8080`, 1), nil, false, "It listens on 127.0.0.1:8080, which nothing outside of the instance can reach\nLet it listen on 0.0.0.0:8080.\n"},
+		"crash":    {"import http.server, os\nos.environ['NEEDED']\nhttp.server.ThreadingHTTPServer(('', 8080), None).serve_forever()\n", nil, false, "KeyError: 'NEEDED'\nslipway: It ended with code 1 after "},
+	} {
+		code, stdout, stderr := s.ExecSlipway(t, append([]string{"check", directoryOf(t, name, map[string]string{"server.py": c.file})}, c.args...)...)
+		if !strings.Contains(stdout+stderr, c.want) || (code == 0) != c.passes {
+			t.Errorf("%s: check exits with %d and says\n%s%s", name, code, stdout, stderr)
+		}
+	}
+	list, err := s.Client().ListServices(t.Context(), &apprunner.ListServicesInput{})
+	if err != nil || len(list.ServiceSummaryList) != 1 {
+		t.Errorf("after checks there are the services %+v, %v", list, err)
 	}
 }
 
