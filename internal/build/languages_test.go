@@ -22,7 +22,7 @@ import (
 const languagesEnv = "SLIPWAY_TEST_LANGUAGES"
 
 // TestLanguagesRefresh looks for newer packages of a runtime in earnest: there are none,
-// or it is made again.
+// or it is made again, and then there are none.
 func TestLanguagesRefresh(t *testing.T) {
 	s := sharedStand(t)
 	if os.Getenv(languagesEnv) != "all" {
@@ -36,6 +36,12 @@ func TestLanguagesRefresh(t *testing.T) {
 	after, err := s.runtimes.Resolve(t.Context(), "python311", "3.11", func(string) {})
 	if err != nil || after.Version == "" {
 		t.Fatal(err)
+	}
+	if err := s.runtimes.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if last, err := s.runtimes.Resolve(t.Context(), "python311", "3.11", func(string) {}); err != nil || last.Image != after.Image {
+		t.Errorf("what was made again is not the newest: %s, then %s, %v", after.Image, last.Image, err)
 	}
 	digests, err := s.runtimes.Digests()
 	if err != nil || !slices.Contains(digests, before.Image) || !slices.Contains(digests, after.Image) {

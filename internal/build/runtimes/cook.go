@@ -234,7 +234,7 @@ func (s *Set) baseKey(b base) (key, sources string, err error) {
 	if sources = b.Sources; sources == "" {
 		sources, err = debianSources(s.cfg.Apt, b.Suite)
 	}
-	return keyOf("base", 1, b, sources), sources, err
+	return keyOf("base", 2, b, sources), sources, err
 }
 
 // makeBase makes a base, whose lock the caller has.
@@ -266,7 +266,7 @@ func (s *Set) makeBase(ctx context.Context, name string, b base, say func(string
 // packages, one with what their configuration changed.
 func (k *kitchen) debian(ctx context.Context, b base, sources string) ([]image.NewLayer, error) {
 	root, host := filepath.Join(k.dir, "root"), filepath.Join(k.dir, "host")
-	if err := errors.Join(hostView(host, b.Suite), emptyRoot(root, b.Suite, sources)); err != nil {
+	if err := errors.Join(hostView(host), emptyRoot(root, b.Suite, sources)); err != nil {
 		return nil, err
 	}
 	binds := []runtime.Bind{{Source: root, Target: "/target", Write: true}, {Source: "/usr", Target: "/usr"}}
@@ -311,7 +311,7 @@ rm -rf /var/cache/apt/archives/*.deb /var/cache/apt/*.bin /var/lib/apt/lists/* /
 mkdir -p /app`
 
 // hostView makes the root of the sandbox in which the host's apt runs.
-func hostView(dir, suite string) error {
+func hostView(dir string) error {
 	conf := `Dir "/target";
 Dir::Bin "/usr/bin";
 Dir::Bin::methods "/usr/lib/apt/methods";
@@ -322,7 +322,6 @@ Dir::Etc::parts "/etc/apt/apt.conf.d";
 Dir::Etc::netrcparts "/etc/apt/auth.conf.d";
 Dir::Etc::trustedparts "/etc/apt/trusted.gpg.d";
 Dir::State::status "/target/var/lib/dpkg/status";
-APT::Default-Release "` + suite + `";
 APT::Install-Recommends "false";
 APT::Sandbox::User "root";
 Acquire::Languages "none";

@@ -39,7 +39,11 @@ func (s *Set) Refresh(ctx context.Context) error {
 	var errs []error
 	// Bases first: runtimes are made again on a newer one.
 	for _, record := range slices.SortedFunc(maps.Keys(all), basesFirst) {
-		if err := s.refresh(ctx, record, all[record]); err != nil {
+		m, err := s.read(record) // a build may have made it again meanwhile
+		if err != nil {
+			continue
+		}
+		if err := s.refresh(ctx, record, m); err != nil {
 			errs = append(errs, fmt.Errorf("look for newer packages of %s: %w", record, err))
 		}
 		if ctx.Err() != nil {
@@ -146,8 +150,12 @@ func (s *Set) checked(record string, m Made, failed error) error {
 	if failed != nil {
 		return nil
 	}
-	m.Checked = time.Now().UTC()
-	return s.store(record, m)
+	is, err := s.read(record)
+	if err != nil || is.Image != m.Image {
+		return nil //nolint:nilerr // it was forgotten, or made again, meanwhile
+	}
+	is.Checked = time.Now().UTC()
+	return s.store(record, is)
 }
 
 func (s *Set) refreshBase(ctx context.Context, name string, m Made) error {
