@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -156,6 +157,21 @@ func TestDockerfiles(t *testing.T) {
 		s.saysSo(t, svc, p.want)
 	}
 	t.Run("changes", func(t *testing.T) { testDockerChanges(t, s, r, started["stages"].Service) })
+	t.Run("up", func(t *testing.T) { testDockerUp(t, s) })
+}
+
+// testDockerUp deploys a directory with nothing but a Dockerfile and files.
+func testDockerUp(t *testing.T, s *codeServer) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"Dockerfile": "FROM base:1\nEXPOSE 9400\nCOPY . /c\nRUN cd /c && echo $(ls) > /said\n", ".dockerignore": "*.log\n", "a.log": "", "b": "",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.MustSlipway(t, "up", dir, "--name", "uploaded")
+	s.saysSo(t, s.named(t, "uploaded"), "Dockerfile b")
 }
 
 // createDocker begins the creation of a service of a directory with a Dockerfile.
