@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -258,6 +259,40 @@ func TestSecretsOfBuilds(t *testing.T) {
 		if want := "The secret for environment variable NPM_TOKEN could not be read from /none: Parameter Store has no parameter of this name."; !strings.HasSuffix(op.Cause, want) {
 			t.Errorf("a missing secret gives %q", op.Cause)
 		}
+	})
+}
+
+// The credential of a connection for one host stays there, whatever a specification
+// says.
+func TestCredentialStaysAtItsHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t)
+		spec := codeSpec("one")
+		spec.Source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: aws.String(connectionARN)}
+		at := func(host string) {
+			t.Helper()
+			err := b.st.Update(t.Context(), func(tx *store.Tx) error {
+				c, err := tx.ConnectionByName("code")
+				if err != nil {
+					return err
+				}
+				c.Host = host
+				return errors.Join(tx.DeleteConnection(c.ARN), tx.InsertConnection(c))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		at("git.example.org")
+		_, op := b.do(slipway.CreateService, &spec, slipway.OperationFailed)
+		if !strings.Contains(op.Cause, "connection code is for git.example.org, and not for the host of https://git.example.com/shop") {
+			t.Errorf("at another host: %q", op.Cause)
+		}
+		if len(b.coder.tokens) != 0 {
+			t.Error("a build got the token")
+		}
+		at("git.example.com")
+		b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
 	})
 }
 

@@ -479,3 +479,17 @@ func TestEnginesOfNode(t *testing.T) {
 		})
 	}
 }
+
+func TestDeployKeyAndTag(t *testing.T) {
+	t.Parallel()
+	f := &fakes{}
+	m, _ := open(t, f)
+	r := source.Repository{URL: "git@git.example.com:a/b", Branch: "refs/tags/v1", Provider: "GIT", PrivateKey: []byte("key")}
+	if _, err := m.Commit(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	got := f.remotes[0]
+	if string(got.Credential.PrivateKey) != "key" || got.Credential.Password != "" || got.Ref != (git.Ref{Tag: "v1"}) {
+		t.Errorf("git gets %+v", got)
+	}
+}
