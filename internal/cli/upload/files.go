@@ -27,6 +27,9 @@ func sent(fsys fs.FS, m upload.Manifest) files {
 // Open opens a file or directory that is sent. A path through a link is not known by
 // that name, and passes: it leads to what is sent, or the server finds nothing there.
 func (f files) Open(name string) (fs.File, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrInvalid}
+	}
 	if !f.known[name] && !f.throughLink(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	}
