@@ -17,6 +17,7 @@ func TestRepositoryHost(t *testing.T) {
 		{"https://[::1]:3000/a", "https", "[::1]:3000"},
 		{"file:///srv/a", "", ""},
 		{"/srv/a", "", ""},
+		{"//git.example.com/a", "", ""},
 		{"git@:a", "", ""},
 		{"https:git.example.com/a", "", ""},
 	} {
