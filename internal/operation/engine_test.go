@@ -197,6 +197,36 @@ func TestLeaseIsKeptThroughLongWork(t *testing.T) {
 	})
 }
 
+// A lease that was renewed during a long step is not taken back by the end of the step.
+func TestLongStepKeepsTheLease(t *testing.T) {
+	var begun atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{
+		{Name: "build", Work: func(context.Context, *slipway.Operation) error {
+			time.Sleep(10*time.Minute + 5*time.Second) // between two renewals
+			return nil
+		}},
+		{Name: "start", Work: func(ctx context.Context, _ *slipway.Operation) error {
+			begun.Add(1)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(20 * time.Second):
+				return nil
+			}
+		}},
+	}}
+	inBubble(t, plan, func(b *fixture) {
+		defer b.start("a")()
+		defer b.start("b")()
+		id := b.ask()
+		time.Sleep(11 * time.Minute)
+		b.expect(id, slipway.OperationSucceeded, "")
+		if n := begun.Load(); n != 1 {
+			t.Errorf("the step after the long one began %d times", n)
+		}
+	})
+}
+
 func TestLostLeaseStopsTheOldOwner(t *testing.T) {
 	var ended atomic.Value
 	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {

@@ -246,7 +246,7 @@ func (w *worker) finish(tx *store.Tx, plan Plan, op *slipway.Operation, now time
 	} else {
 		op.Status = slipway.OperationSucceeded
 	}
-	op.EndedAt, op.LeaseUntil = now, time.Time{}
+	op.EndedAt = now
 	if err := call(plan.Finish, tx, op); err != nil {
 		return err
 	}

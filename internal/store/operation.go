@@ -133,13 +133,18 @@ func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (c slipway.Can
 }
 
 // SaveOperation writes the engine's fields of o: status, step, state, cause,
-// attempt, deadline, lease and times. It returns ErrLeaseLost unless o.Fence is
-// still the operation's fence.
+// attempt, deadline and times. It ends the lease with the operation; otherwise only
+// RenewLease writes it, which may know a later end than o. It returns ErrLeaseLost
+// unless o.Fence is still the operation's fence.
 func (tx *Tx) SaveOperation(o slipway.Operation) error {
+	lease := "lease_until"
+	if !o.Status.Live() {
+		lease = "0"
+	}
 	n, err := tx.exec(`UPDATE operation SET status = $1, step = $2, state = $3, cause = $4, attempt = $5, deadline = $6,
-		lease_until = $7, started_at = $8, updated_at = $9, ended_at = $10 WHERE id = $11 AND fence = $12`,
+		lease_until = `+lease+`, started_at = $7, updated_at = $8, ended_at = $9 WHERE id = $10 AND fence = $11`,
 		string(o.Status), o.Step, string(o.State), o.Cause, o.Attempt, nanos(o.Deadline),
-		nanos(o.LeaseUntil), nanos(o.StartedAt), nanos(o.UpdatedAt), nanos(o.EndedAt), o.ID, o.Fence)
+		nanos(o.StartedAt), nanos(o.UpdatedAt), nanos(o.EndedAt), o.ID, o.Fence)
 	if err != nil {
 		return fmt.Errorf("save operation %s: %w", o.ID, err)
 	}
