@@ -21,7 +21,7 @@ func (a *API) applyCode(tx *store.Tx, s types.SourceConfiguration, c change, cre
 	in := c.source
 	if a.cfg.CheckRepository == nil {
 		return s, slipway.Errorf(slipway.InvalidRequest,
-			"SourceConfiguration: CodeRepository is not supported yet; give an ImageRepository.")
+			"SourceConfiguration: this server builds no code; give an ImageRepository instead of the CodeRepository.")
 	}
 	var err error
 	if in.CodeRepository != nil {
