@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,8 +80,10 @@ type bench struct {
 	gateway *gateway.Gateway
 	ann     gateway.Caller
 	url     string
-	tried   []source.BuildRequest
 	stop    func()
+
+	mu    sync.Mutex // guards tried: checks run at once
+	tried []source.BuildRequest
 }
 
 // newBench serves checks of an application in a synctest bubble.
@@ -94,7 +97,9 @@ func newBench(t *testing.T, app runtime.Job, failure error) *bench {
 	b.checks, err = checks.New(checks.Config{
 		Store: st, Jobs: app, Log: slog.New(slog.DiscardHandler),
 		Try: func(ctx context.Context, _ string, q source.BuildRequest, _ slipway.Spec, progress func(string)) (slipway.Release, error) {
+			b.mu.Lock()
 			b.tried = append(b.tried, q)
+			b.mu.Unlock()
 			progress("Starting source code build.")
 			b.checks.Line(q.Operation, "[Build] make")
 			if failure == context.Canceled {
