@@ -3,3 +3,5 @@
 package deploy_test
 
 const stride = 1
+
+const hours = true

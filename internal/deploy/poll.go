@@ -246,7 +246,9 @@ func (s *polled) pause(every time.Duration, o outcome, err error, now time.Time)
 	case o == found && !announced:
 		s.last = time.Time{} // this push was not announced: webhooks do not arrive
 	case o == found:
-		s.again = 0
+		if !s.announced { // else the next question is about another push, or the same one
+			s.again = 0
+		}
 	case announced:
 		s.again--
 		return min(pollAgainPause, every)

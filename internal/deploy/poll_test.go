@@ -116,6 +116,7 @@ func TestPushesAreDeployed(t *testing.T) {
 // A repository that does not answer is asked ever less often, and one that answers
 // again at the usual pace.
 func TestPollingBacksOff(t *testing.T) {
+	skipHours(t)
 	synctest.Test(t, func(t *testing.T) {
 		b := newCodeBench(t)
 		spec := codeSpec("one")
@@ -274,4 +275,13 @@ func TestQuestionDuringAPause(t *testing.T) {
 			t.Errorf("%d deployments of the next push", all)
 		}
 	})
+}
+
+// skipHours skips a test that lets hours of polling pass where that takes minutes. The
+// other tests of polling run the same code with the race detector.
+func skipHours(t *testing.T) {
+	t.Helper()
+	if !hours {
+		t.Skip("too slow with the race detector; make test also runs it without")
+	}
 }

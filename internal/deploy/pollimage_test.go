@@ -53,6 +53,7 @@ func (r *registries) count(d time.Duration) int {
 }
 
 func TestImagesElsewhereAreDeployed(t *testing.T) {
+	skipHours(t)
 	synctest.Test(t, func(t *testing.T) {
 		b := newCodeBench(t)
 		log := slog.New(slog.DiscardHandler)
