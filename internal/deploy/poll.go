@@ -85,23 +85,20 @@ func (l *Poll) Run(ctx context.Context) error {
 	defer l.all.Wait()
 	watch := l.plans.cfg.Store.Watch(store.Operations) // a resume is seen at once
 	defer watch.Close()
+	services := &polledServices{store: l.plans.cfg.Store, watch: watch, polls: deploysPushes}
 	return loop.Run(ctx, loop.Config{
 		Name: "code-polling", Log: l.cfg.Log, Set: l.cfg.Loops, Watch: watch.C, Nudge: l.nudge, First: pollPass, Every: pollPass,
-	}, func(ctx context.Context) error {
-		watch.Take() // rows say what is due
-		return l.pass(ctx)
-	})
+	}, func(ctx context.Context) error { return l.pass(ctx, services) })
 }
 
 // pass starts the questions about the services that are due. It waits for none: a
 // repository that does not answer delays no other.
-func (l *Poll) pass(ctx context.Context) error {
-	var services []slipway.ServiceView
-	err := l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { services, err = tx.Services(time.Time{}, "", 0); return err })
+func (l *Poll) pass(ctx context.Context, services *polledServices) error {
+	list, err := services.read(ctx)
 	if err != nil {
 		return err
 	}
-	for _, q := range l.due(services, time.Now()) {
+	for _, q := range l.due(list, time.Now()) {
 		l.all.Go(func() {
 			select {
 			case l.slots <- struct{}{}:
@@ -200,7 +197,11 @@ func isPaused(v slipway.ServiceView) bool {
 
 // followsCode reports whether pushes to a service's repository deploy it now.
 func followsCode(v slipway.ServiceView) bool {
-	return deploysPushes(v) && v.Wanted == slipway.WantedRunning && v.Status == slipway.StatusRunning
+	return deploysPushes(v) && runs(v)
+}
+
+func runs(v slipway.ServiceView) bool {
+	return v.Wanted == slipway.WantedRunning && v.Status == slipway.StatusRunning
 }
 
 // reschedule decides when to ask about a service again.
@@ -233,7 +234,7 @@ func (l *Poll) reschedule(q question, o outcome, err error) {
 		l.cfg.Log.Warn("cannot poll a code repository", "service", q.service.ID, "failures", s.failures, "next", pause, "err", err)
 	}
 	if !s.announced {
-		s.due = time.Now().Add(pause - pause/5 + rand.N(2*pause/5+1))
+		s.due = time.Now().Add(spread(pause))
 	}
 }
 
@@ -242,7 +243,7 @@ func (s *polled) pause(every time.Duration, o outcome, err error, now time.Time)
 	announced := s.again > 0
 	switch {
 	case err != nil:
-		return min(every<<min(s.failures, 10), max(pollLongest, every))
+		return backOff(every, s.failures)
 	case o == found && !announced:
 		s.last = time.Time{} // this push was not announced: webhooks do not arrive
 	case o == found:

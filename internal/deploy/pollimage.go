@@ -82,12 +82,13 @@ func (l *ImagePoll) Run(ctx context.Context) error {
 	defer l.all.Wait()
 	watch := l.plans.cfg.Store.Watch(store.Operations) // a resume is seen at once
 	defer watch.Close()
+	services := &polledServices{store: l.plans.cfg.Store, watch: watch, polls: func(v slipway.ServiceView) bool {
+		_, _, ok := l.follows(v)
+		return ok
+	}}
 	return loop.Run(ctx, loop.Config{
 		Name: "image-polling", Log: l.cfg.Log, Set: l.cfg.Loops, Watch: watch.C, First: min(imagePass, l.cfg.Every), Every: min(imagePass, l.cfg.Every),
-	}, func(ctx context.Context) error {
-		watch.Take() // rows say what is due
-		return l.pass(ctx)
-	})
+	}, func(ctx context.Context) error { return l.pass(ctx, services) })
 }
 
 // imageQuestion is one to ask about an image, for all of its services.
@@ -98,13 +99,12 @@ type imageQuestion struct {
 }
 
 // pass starts the questions about the images that are due.
-func (l *ImagePoll) pass(ctx context.Context) error {
-	var services []slipway.ServiceView
-	err := l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { services, err = tx.Services(time.Time{}, "", 0); return err })
+func (l *ImagePoll) pass(ctx context.Context, services *polledServices) error {
+	list, err := services.read(ctx)
 	if err != nil {
 		return err
 	}
-	for registry, questions := range l.due(services, time.Now()) {
+	for registry, questions := range l.due(list, time.Now()) {
 		l.all.Go(func() {
 			for _, q := range questions {
 				ctx, cancel := context.WithTimeout(ctx, pollTimeout)
@@ -141,7 +141,7 @@ func (l *ImagePoll) due(services []slipway.ServiceView, now time.Time) map[strin
 		if paused[v.ID] = l.paused[v.ID] || isPaused(v); paused[v.ID] {
 			p.due = now
 		}
-		if isPaused(v) || v.Live != nil || v.Status != slipway.StatusRunning || v.Wanted != slipway.WantedRunning {
+		if isPaused(v) || v.Live != nil || !runs(v) {
 			continue
 		}
 		q := all[ref]
@@ -236,23 +236,20 @@ func (l *ImagePoll) reschedule(registry string, q *imageQuestion, err error) (st
 		return false
 	}
 	pause := l.cfg.Every
-	grown := func(failures int) time.Duration {
-		return min(l.cfg.Every<<min(failures, 10), max(pollLongest, l.cfg.Every))
-	}
 	switch {
 	case err == nil:
 		p.failures, r.failures = 0, 0
 	case source.Unavailable(err):
 		r.failures++
-		pause = grown(r.failures)
+		pause = backOff(l.cfg.Every, r.failures)
 		r.until = time.Now().Add(pause - pause/5)
 	default:
 		p.failures++
-		pause = grown(p.failures)
+		pause = backOff(l.cfg.Every, p.failures)
 	}
 	if err != nil {
 		l.cfg.Log.Warn("cannot poll an image", "image", q.ref, "next", pause, "err", err)
 	}
-	p.due = time.Now().Add(pause - pause/5 + rand.N(2*pause/5+1))
+	p.due = time.Now().Add(spread(pause))
 	return source.Unavailable(err)
 }

@@ -1,0 +1,77 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// readAllEvery is how often all services are read, which finds changes by other
+// processes. Changes by this one are seen at once.
+const readAllEvery = time.Minute
+
+// polledServices keeps the services that a loop polls for. A look for what is due then
+// reads only services that have changed. One goroutine uses it.
+type polledServices struct {
+	store *store.Store
+	watch *store.Watch // of operations: each change of a service's specification or status is one's
+	polls func(v slipway.ServiceView) bool
+
+	known   map[string]slipway.ServiceView // by id
+	readAll time.Time                      // when all services were read; zero: they have to be
+}
+
+// read returns the services as they are now.
+func (p *polledServices) read(ctx context.Context) ([]slipway.ServiceView, error) {
+	now, changed := time.Now(), p.watch.Take()
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		if p.readAll.IsZero() || now.Sub(p.readAll) >= readAllEvery {
+			return p.all(tx, now)
+		}
+		for _, id := range changed {
+			v, err := tx.Service(id)
+			if err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
+			delete(p.known, id)
+			if err == nil && p.polls(v) {
+				p.known[id] = v
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.readAll = time.Time{} // what has changed is not known any more
+		return nil, err
+	}
+	return slices.Collect(maps.Values(p.known)), nil
+}
+
+func (p *polledServices) all(tx *store.Tx, now time.Time) error {
+	list, err := tx.Services(time.Time{}, "", 0)
+	if err != nil {
+		return err
+	}
+	p.known, p.readAll = map[string]slipway.ServiceView{}, now
+	for _, v := range list {
+		if p.polls(v) {
+			p.known[v.ID] = v
+		}
+	}
+	return nil
+}
+
+// backOff returns the time until the next question after failures in a row.
+func backOff(every time.Duration, failures int) time.Duration {
+	return min(every<<min(failures, 10), max(pollLongest, every))
+}
+
+// spread returns a time that differs from d by a fifth at most, so that questions do
+// not stay together.
+func spread(d time.Duration) time.Duration { return d - d/5 + rand.N(2*d/5+1) }
