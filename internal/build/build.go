@@ -280,14 +280,13 @@ func (r *Request) dir() string { return path.Join("/app", path.Clean("/"+r.Sourc
 
 // build builds what its turn has come for.
 func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger) (Result, error) {
-	if r.Dockerfile != "" {
-		return b.dockerfile(ctx, r, limits, l)
-	}
-	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
+	rt, err := b.runtime(ctx, r, l)
 	if err != nil {
 		return Result{}, err
 	}
-	l.say(fmt.Sprintf("The runtime is %s %s.", rt.Name, rt.Version))
+	if r.Dockerfile == "" {
+		l.say(fmt.Sprintf("The runtime is %s %s.", rt.Name, rt.Version))
+	}
 	for _, note := range rt.Notes {
 		l.say(note)
 	}
@@ -308,17 +307,32 @@ func (b *Builder) build(ctx context.Context, r Request, limits Limits, l *logger
 		}
 	}()
 	run := &run{b: b, r: r, runtime: rt, limits: limits, log: l, dir: dir}
-	img, err := run.image(ctx)
+	makeImage := run.image
+	if r.Dockerfile != "" {
+		makeImage = run.dockerfile
+	}
+	img, err := makeImage(ctx)
 	if err != nil {
 		return res, err
 	}
 	res.Digest = img.Digest
 	if k != "" {
-		if err := b.cache.Store(r.Service, k, cache.Built{Image: img.Digest, Runtime: rt.Version}); err != nil {
+		if err := b.cache.Store(r.Service, k, cache.Built{Image: img.Digest, Runtime: rt.Version, Bases: run.bases}); err != nil {
 			b.log.Warn("cannot remember the result of a build", "service", r.Service, "err", err)
 		}
 	}
 	return res, nil
+}
+
+// runtime returns the runtime of a build. A Dockerfile has none but its name.
+func (b *Builder) runtime(ctx context.Context, r Request, l *logger) (runtimes.Runtime, error) {
+	switch {
+	case r.Dockerfile == "":
+		return b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
+	case b.docker == nil:
+		return runtimes.Runtime{}, slipway.Errorf(slipway.InvalidRequest, "This server cannot build Dockerfiles.")
+	}
+	return runtimes.Runtime{Name: config.Docker}, nil
 }
 
 // Find returns the image that Build would use again, and false if it would build. It
@@ -328,15 +342,7 @@ func (b *Builder) Find(ctx context.Context, r Request, log func(Line)) (Result, 
 		return Result{}, false
 	}
 	l := newLogger(r.Secrets, log)
-	if r.Dockerfile != "" {
-		res := Result{Runtime: config.Docker, Cached: true, Digest: b.findDocker(ctx, r, b.key(r, runtimes.Runtime{}))}
-		if res.Digest == "" {
-			return Result{}, false
-		}
-		l.say(sentenceAgain)
-		return res, true
-	}
-	rt, err := b.cfg.Runtimes.Resolve(ctx, r.File.Runtime, r.File.RuntimeVersion, l.say)
+	rt, err := b.runtime(ctx, r, l)
 	if err != nil {
 		return Result{}, false // Build says why
 	}
@@ -360,6 +366,9 @@ func (b *Builder) find(ctx context.Context, r Request, key string) string {
 	}
 	if !ok {
 		return ""
+	}
+	if r.Dockerfile != "" && !b.docker.Fresh(ctx, built.Bases) {
+		return "" // a base image's name stands for another one by now
 	}
 	if _, err := b.cfg.Images.Layers(ctx, built.Image); err != nil {
 		return "" // collected meanwhile

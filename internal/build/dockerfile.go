@@ -17,12 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/build/cache"
 	"github.com/openslipway/slipway/internal/build/docker"
-	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/image"
-	"github.com/openslipway/slipway/internal/source/config"
 )
 
 // Dockerfiles builds Dockerfiles. *docker.Solver does.
@@ -32,70 +29,18 @@ type Dockerfiles interface {
 	Fresh(ctx context.Context, bases map[string]string) bool
 }
 
-// dockerfile builds a Dockerfile, or returns the image of an earlier build with the same
-// inputs.
-func (b *Builder) dockerfile(ctx context.Context, r Request, limits Limits, l *logger) (Result, error) {
-	if b.docker == nil {
-		return Result{}, slipway.Errorf(slipway.InvalidRequest, "This server cannot build Dockerfiles.")
-	}
-	res := Result{Runtime: config.Docker}
-	k := b.key(r, runtimes.Runtime{})
-	if res.Digest = b.findDocker(ctx, r, k); res.Digest != "" {
-		res.Cached = true
-		l.say(sentenceAgain)
-		return res, nil
-	}
-	dir, err := os.MkdirTemp(b.work, r.Service+"-*")
-	if err != nil {
-		return res, fmt.Errorf("begin a build: %w", err)
-	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			b.log.Error("cannot remove a build's files; the next start will", "dir", dir, "err", err)
-		}
-	}()
-	// Caches: the watcher looks at those of the service's cache mounts.
-	run := &run{b: b, r: r, runtime: runtimes.Runtime{Name: config.Docker, Caches: []runtimes.Cache{{}}}, limits: limits, log: l, dir: dir}
-	img, bases, err := run.dockerfile(ctx)
-	if err != nil {
-		return res, err
-	}
-	res.Digest = img.Digest
-	if k != "" {
-		if err := b.cache.Store(r.Service, k, cache.Built{Image: img.Digest, Bases: bases}); err != nil {
-			b.log.Warn("cannot remember the result of a build", "service", r.Service, "err", err)
-		}
-	}
-	return res, nil
-}
-
-// findDocker is find for a Dockerfile, whose base images may be others by now.
-func (b *Builder) findDocker(ctx context.Context, r Request, key string) string {
-	if key == "" || b.docker == nil {
-		return ""
-	}
-	built, ok, err := b.cache.Find(r.Service, key)
-	if err != nil || !ok || !b.docker.Fresh(ctx, built.Bases) {
-		return ""
-	}
-	return b.find(ctx, r, key)
-}
-
 // dockerfile makes the image of a Dockerfile.
-func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, error) {
+func (r *run) dockerfile(ctx context.Context) (image.Image, error) {
 	q := docker.Request{
 		Service: r.r.Service, Dir: filepath.Join(r.dir, "steps"), Name: path.Clean(r.r.Dockerfile), Target: r.r.Target, Args: r.r.Args,
-		Env: r.r.Env, Secrets: r.r.Secrets, Log: dockerLog{r.log},
-		Limits: step.Limits{
-			CPU: r.limits.CPU, Memory: r.limits.Memory, Pids: r.limits.Pids, Disk: r.limits.Disk, Output: r.limits.Output, Time: r.limits.Time,
-		},
+		Env: r.r.Env, Secrets: r.r.Secrets, Log: dockerLog{r.log}, Limits: step.Limits(r.limits),
 	}
 	if err := os.Mkdir(q.Dir, 0o700); err != nil {
-		return image.Image{}, nil, err
+		return image.Image{}, err
 	}
 	var err error
 	if q.Context, q.Dockerfile, err = r.context(ctx); err != nil {
-		return image.Image{}, nil, err
+		return image.Image{}, err
 	}
 	if r.r.SourceID != "" {
 		q.ContextID = r.r.SourceID + " " + path.Clean("/"+r.r.SourceDirectory) + " " + q.Name // an ignore file may be the Dockerfile's own
@@ -103,12 +48,12 @@ func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, e
 	defer r.trim()
 	res, err := r.solve(ctx, q)
 	if err != nil {
-		return image.Image{}, nil, err
+		return image.Image{}, err
 	}
 	r.runtime.Image = res.Base
 	list, err := r.software(ctx, res.Base, res.Layers)
 	if err != nil {
-		return image.Image{}, nil, err
+		return image.Image{}, err
 	}
 	img, err := r.b.cfg.Images.Adopt(ctx, image.Adoption{
 		Base: res.Base, Layers: res.Layers, Created: r.r.Time, SBOM: list, Container: res.Container, Config: image.RunConfig{Labels: r.labels()},
@@ -119,7 +64,8 @@ func (r *run) dockerfile(ctx context.Context) (image.Image, map[string]string, e
 			r.b.log.Warn("cannot sync or trim the layers of builds", "service", r.r.Service, "err", err)
 		}
 	}
-	return img, res.Bases, err
+	r.bases = res.Bases
+	return img, err
 }
 
 // solve builds, and words the failure of a step.
@@ -166,22 +112,11 @@ func (d dockerLog) Output(data []byte) {
 // leaves out, and returns the Dockerfile.
 func (r *run) context(ctx context.Context) (dir string, dockerfile []byte, err error) {
 	tree := filepath.Join(r.dir, "tree")
-	if st, err := os.Lstat(r.r.Tree); err != nil || !st.IsDir() {
-		return "", nil, errors.Join(errNotTree, err)
-	}
-	if err := take(r.r.Tree, tree); err != nil {
-		return "", nil, fmt.Errorf("take the source tree: %w", err)
-	}
-	c := cleaner{ctx: ctx, dir: tree, at: r.r.Time}
-	if err := c.clean(); err != nil {
+	if err := r.takeTree(ctx, tree); err != nil {
 		return "", nil, err
 	}
-	if c.dropped > 0 {
-		r.log.say(fmt.Sprintf("Left out of the source: %d device files, pipes or sockets.", c.dropped))
-	}
 	if dir, err = below(tree, r.r.SourceDirectory); err != nil {
-		return "", nil, slipway.Errorf(slipway.InvalidRequest,
-			"The source directory %q is not a directory of the repository. Correct SourceDirectory.", r.r.SourceDirectory)
+		return "", nil, r.noSourceDirectory()
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

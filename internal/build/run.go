@@ -27,6 +27,7 @@ type run struct {
 	log     *logger
 	dir     string // of its own
 
+	bases map[string]string // digests of a Dockerfile's base images, by name; set by dockerfile
 	binds []runtime.Bind
 	env   []string
 	done  []built // by stage
@@ -137,9 +138,7 @@ func (r *run) stage(ctx context.Context, i int, s stage, below []image.NewLayer,
 	changes := filepath.Join(r.dir, "stage"+strconv.Itoa(i))
 	want := step.Stage{
 		Image: r.runtime.Image, Binds: r.binds, Dir: r.r.dir(), Env: r.env, Networks: r.b.cfg.Way.Networks,
-		Limits: step.Limits{
-			CPU: r.limits.CPU, Memory: r.limits.Memory, Pids: r.limits.Pids, Disk: r.limits.Disk, Output: r.limits.Output, Time: r.limits.Time,
-		},
+		Limits: step.Limits(r.limits),
 	}
 	for _, l := range slices.Backward(below) {
 		want.Layers = append(want.Layers, l.Dir)

@@ -20,32 +20,43 @@ import (
 // source makes the layer with the source tree in /app.
 func (r *run) source(ctx context.Context) (image.NewLayer, error) {
 	dir := filepath.Join(r.dir, "source")
-	app := filepath.Join(dir, "app")
-	if st, err := os.Lstat(r.r.Tree); err != nil || !st.IsDir() {
-		return image.NewLayer{}, errors.Join(errNotTree, err)
-	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return image.NewLayer{}, err
 	}
-	if err := take(r.r.Tree, app); err != nil {
-		return image.NewLayer{}, fmt.Errorf("take the source tree: %w", err)
-	}
-	c := cleaner{ctx: ctx, dir: app, at: r.r.Time}
-	if err := c.clean(); err != nil {
+	if err := r.takeTree(ctx, filepath.Join(dir, "app")); err != nil {
 		return image.NewLayer{}, err
 	}
-	if c.dropped > 0 {
-		r.log.say(fmt.Sprintf("Left out of the source: %d device files, pipes or sockets.", c.dropped))
-	}
 	if !isDirBelow(dir, r.r.dir()) {
-		return image.NewLayer{}, slipway.Errorf(slipway.InvalidRequest,
-			"The source directory %q is not a directory of the repository. Correct SourceDirectory.", r.r.SourceDirectory)
+		return image.NewLayer{}, r.noSourceDirectory()
 	}
 	l, err := pack.Digest(ctx, dir)
 	if err != nil {
 		return image.NewLayer{}, err
 	}
 	return image.NewLayer{Dir: dir, DiffID: l.DiffID, Size: l.Size, Entries: l.Entries, By: "slipway build: source"}, nil
+}
+
+// takeTree takes the request's source tree as a directory, and cleans it.
+func (r *run) takeTree(ctx context.Context, to string) error {
+	if st, err := os.Lstat(r.r.Tree); err != nil || !st.IsDir() {
+		return errors.Join(errNotTree, err)
+	}
+	if err := take(r.r.Tree, to); err != nil {
+		return fmt.Errorf("take the source tree: %w", err)
+	}
+	c := cleaner{ctx: ctx, dir: to, at: r.r.Time}
+	if err := c.clean(); err != nil {
+		return err
+	}
+	if c.dropped > 0 {
+		r.log.say(fmt.Sprintf("Left out of the source: %d device files, pipes or sockets.", c.dropped))
+	}
+	return nil
+}
+
+func (r *run) noSourceDirectory() error {
+	return slipway.Errorf(slipway.InvalidRequest,
+		"The source directory %q is not a directory of the repository. Correct SourceDirectory.", r.r.SourceDirectory)
 }
 
 // isDirBelow reports whether name is a directory below dir, by links that stay there.

@@ -43,7 +43,7 @@ func (r *run) watch(ctx context.Context, stop context.CancelCauseFunc) {
 		case room <= 0 || files <= 0:
 			stop(errNoRoom())
 			return
-		case len(r.runtime.Caches) > 0 && m.due(room, r.b.cfg.CacheBytes):
+		case r.hasCaches() && m.due(room, r.b.cfg.CacheBytes):
 			began := time.Now()
 			if err := r.checkCaches(); err != nil {
 				stop(err)
@@ -53,6 +53,10 @@ func (r *run) watch(ctx context.Context, stop context.CancelCauseFunc) {
 		}
 	}
 }
+
+// hasCaches reports whether the build may write to the service's caches: those of its
+// runtime, or the cache mounts of its Dockerfile.
+func (r *run) hasCaches() bool { return r.r.Dockerfile != "" || len(r.runtime.Caches) > 0 }
 
 // measure decides when to measure caches, which means to walk them.
 type measure struct {
