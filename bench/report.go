@@ -190,7 +190,7 @@ const buildsHeading = "\n## Builds\n"
 func (r *report) buildsSection() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, buildsHeading+`
-`+"`go run ./bench -only builds -runtimes DIR`"+` writes this section alone; the
+`+"`go run ./bench -only builds -runtimes DIR`"+` writes only this section; the
 runtimes, which take minutes to make, stay in DIR. %s
 
 A command of a project runs bare (by chroot in the runtime's files), in a build of

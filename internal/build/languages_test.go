@@ -156,8 +156,8 @@ func TestLanguagesBeyond(t *testing.T) {
 	}
 }
 
-// TestLanguagesProgram deploys a static Go program alone: the image has what it needs,
-// and little else.
+// TestLanguagesProgram deploys a static Go program without its runtime: the image has
+// what the program needs, and little else.
 func TestLanguagesProgram(t *testing.T) {
 	s := sharedStand(t)
 	if os.Getenv(languagesEnv) != "all" {

@@ -13,7 +13,7 @@ import (
 	"github.com/openslipway/slipway/internal/source/config"
 )
 
-// A static program is deployed alone; anything else with the runtime.
+// A static program is deployed without its runtime; anything else with it.
 func TestProgram(t *testing.T) {
 	t.Parallel()
 	alone := []string{"/app/web/bin/app"}

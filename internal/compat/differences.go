@@ -19,12 +19,12 @@ var differences = []Difference{
 	},
 	{
 		"Source code", "Services are built from GitHub and Bitbucket repositories, found by webhooks.",
-		"Repositories of any git server by https are built; hosts other than GitHub and Bitbucket need no connection, and only the provider of a connection gets its token. New commits are found by asking the repository. A repository that moves to another host loses its connection.",
+		"Repositories of any git server are built, by https or ssh. Only GitHub and Bitbucket require a connection, and a connection's credential goes only to its provider or host. New commits are found by asking the repository, or announced by a webhook. A repository that moves to another host loses its connection.",
 		"The server is not reachable for webhooks everywhere, and code is in many places.",
 	},
 	{
 		"Start command of code", "It is split at blanks; no shell runs it.",
-		"`/bin/sh -c` runs it, except where detection finds a program that is deployed alone.",
+		"`/bin/sh -c` runs it. A static program that detection deploys without its runtime is started without a shell.",
 		"What worked still works, and so do `a && b`, quotes and `$PORT` (apprunner-roadmap 180).",
 	},
 	{

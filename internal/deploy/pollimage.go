@@ -43,8 +43,8 @@ const imagePass = 10 * time.Second // most between two looks for images that are
 // server's registry are Auto's.
 //
 // An image is asked about once for all services that run it, and the images of one
-// registry one after another. A registry that does not answer is left alone for a
-// while that grows. Each digest is deployed by itself once at most.
+// registry one after another. A registry that does not answer is not
+// asked for a while that grows. Each digest is deployed by itself once at most.
 type ImagePoll struct {
 	plans *Plans
 	cfg   ImagePollConfig
@@ -63,7 +63,7 @@ type polledImage struct {
 
 type polledRegistry struct {
 	asking   bool
-	until    time.Time // it is left alone until then
+	until    time.Time // it is not asked before
 	failures int
 }
 
@@ -220,8 +220,8 @@ func (l *ImagePoll) record(tx *store.Tx, q *imageQuestion, id, tag, image string
 	return tx.PutPendingDeployment(id, time.Now())
 }
 
-// reschedule decides when to ask about an image again, and whether to leave its
-// registry alone for a while.
+// reschedule decides when to ask about an image again, and whether to stop
+// asking its registry for a while.
 func (l *ImagePoll) reschedule(registry string, q *imageQuestion, err error) (stop bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

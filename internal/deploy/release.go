@@ -61,7 +61,7 @@ func port(s string) (int, error) {
 // For an image it is split into words as a shell would, but no shell runs it: as
 // with App Runner, the program gets "&&" as an argument (apprunner-roadmap 180).
 // For code a shell runs it, which App Runner does not do: see docs/compatibility.md.
-// An image that holds a program alone has no shell.
+// An image with only a static program has no shell.
 func process(q request, run source.Runtime, port int) (slipway.Process, error) {
 	a := q.artifact
 	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}

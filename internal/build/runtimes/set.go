@@ -51,7 +51,7 @@ type Config struct {
 	Override     []byte   // the operator's table, which replaces entries by name
 	OverrideName string   // of its file, for errors
 	Way          step.Way // to package registries
-	// RecipesOnly leaves publishers' images alone.
+	// RecipesOnly makes every runtime by its recipe; publishers' images are not pulled.
 	RecipesOnly bool
 	// CheckEvery is the time between two looks for newer packages of a runtime. 0: a day.
 	CheckEvery time.Duration

@@ -45,8 +45,8 @@ type Answer struct {
 	Path   string // the directory: below the request's when that was chosen
 	Result detect.Result
 
-	// Chosen says that detection alone would not have come to the result: the user
-	// decided something.
+	// Chosen says that the user decided something: without that, detection would not
+	// have come to the result.
 	Chosen bool
 }
 
