@@ -124,7 +124,7 @@ func TestCodeRepositoryRefuses(t *testing.T) {
 	if l := b.OK("AppRunner.ListServices", "{}")["ServiceSummaryList"].([]any); len(l) != 0 {
 		t.Errorf("refused calls left services behind: %v", l)
 	}
-	newBench(t, withProviders).Refused("AppRunner.CreateService", `{"ServiceName":"shop",`+codeSource(fromFile)+`}`, "InvalidRequestException", "CodeRepository is not supported yet")
+	newBench(t, withProviders).Refused("AppRunner.CreateService", `{"ServiceName":"shop",`+codeSource(fromFile)+`}`, "InvalidRequestException", "this server builds no code; give an ImageRepository instead of the CodeRepository")
 }
 
 // Each update of a code service names what it changes; all else must stay.
