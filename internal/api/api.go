@@ -49,6 +49,10 @@ type Config struct {
 	Provider Provider
 	Vault    Vault
 
+	// SecretsOfAWS says that deployments read the secrets and parameters of other
+	// accounts and regions from AWS.
+	SecretsOfAWS bool
+
 	Now func() time.Time // time.Now when nil
 }
 

@@ -134,7 +134,7 @@ func TestUpdateCodeRepository(t *testing.T) {
 		from, members string
 		changes       map[string]string // path below CodeRepository to the new value in JSON
 	}{
-		"nothing":        {fromAPI, "", nil},
+		"same values":    {fromAPI, `"InstanceConfiguration":{"Cpu":"1024"}`, nil},
 		"automatic":      {fromAPI, `"SourceConfiguration":{"AutoDeploymentsEnabled":true}`, nil},
 		"branch":         {fromAPI, strings.Replace(codeSource(), "main", "next", 1), map[string]string{"SourceCodeVersion": `{"Type":"BRANCH","Value":"next"}`}},
 		"directory":      {fromAPI, codeSource(`"SourceDirectory":"/shop"`), map[string]string{"SourceDirectory": `"/shop"`}},
@@ -161,11 +161,7 @@ func TestUpdateCodeRepository(t *testing.T) {
 				}
 				parent[steps[len(steps)-1]] = object(t, `{"v":`+value+`}`)["v"]
 			}
-			body := arnBody(arn)
-			if c.members != "" {
-				body = arnBody(arn, c.members)
-			}
-			if d := cmp.Diff(want, repository(b.OK("AppRunner.UpdateService", body))); d != "" {
+			if d := cmp.Diff(want, repository(b.OK("AppRunner.UpdateService", arnBody(arn, c.members)))); d != "" {
 				t.Errorf("the update's reply (-want +got):\n%s", d)
 			}
 		})

@@ -86,7 +86,9 @@ func (b *bench) operations(arn string) []types.OperationSummary {
 func (b *bench) outcomeOf(operation, arn string, before slipway.Status) string {
 	b.Helper()
 	in := map[string]any{
-		"UpdateService":   &apprunner.UpdateServiceInput{ServiceArn: &arn},
+		"UpdateService": &apprunner.UpdateServiceInput{
+			ServiceArn: &arn, InstanceConfiguration: &types.InstanceConfiguration{Cpu: aws.String("1024")},
+		},
 		"StartDeployment": &apprunner.StartDeploymentInput{ServiceArn: &arn},
 		"PauseService":    &apprunner.PauseServiceInput{ServiceArn: &arn},
 		"ResumeService":   &apprunner.ResumeServiceInput{ServiceArn: &arn},
@@ -146,7 +148,9 @@ func TestListOperations(t *testing.T) {
 	b.deploy(arn)
 	finish()
 	b.Clock.Advance(time.Minute)
-	update := *invoke[apprunner.UpdateServiceOutput](b, &apprunner.UpdateServiceInput{ServiceArn: &arn}).OperationId
+	update := *invoke[apprunner.UpdateServiceOutput](b, &apprunner.UpdateServiceInput{
+		ServiceArn: &arn, InstanceConfiguration: &types.InstanceConfiguration{Cpu: aws.String("1024")},
+	}).OperationId
 	finish()
 	b.Clock.Advance(time.Minute)
 	pause := *invoke[apprunner.PauseServiceOutput](b, &apprunner.PauseServiceInput{ServiceArn: &arn}).OperationId

@@ -140,6 +140,8 @@ func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunn
 		}
 		if st := v.VisibleStatus(); st != slipway.StatusRunning && st != slipway.StatusCreateFailed {
 			return wrongState("updated", st)
+		} else if st == slipway.StatusRunning && !asks(in) {
+			return slipway.Errorf(slipway.InvalidRequest, "No configurations provided in the UpdateService request.")
 		}
 		spec, err := a.apply(tx, v.Spec, change{
 			source:        in.SourceConfiguration,

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"maps"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
@@ -23,6 +27,43 @@ type change struct {
 	observability *types.ServiceObservabilityConfiguration
 
 	caller gateway.Caller // whose uploads the source may be
+}
+
+// asks reports whether an update asks for anything: App Runner refuses one that names
+// nothing but the service, in which empty structures say no more than absent ones.
+// Values that the service already has do ask: a deployment takes the newest image.
+func asks(in *apprunner.UpdateServiceInput) bool {
+	for _, part := range []any{
+		in.SourceConfiguration, in.InstanceConfiguration, in.AutoScalingConfigurationArn,
+		in.HealthCheckConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration,
+	} {
+		if says(reflect.ValueOf(part)) {
+			return true
+		}
+	}
+	return false
+}
+
+// says reports whether a member of a call has a value. A structure has none if none of
+// its members has one. A boolean that is not optional always has: Go's SDK leaves it out
+// of the JSON if it is false, so that {} is a private ingress.
+func says(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer:
+		return !v.IsNil() && (v.Elem().Kind() != reflect.Struct || says(v.Elem()))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() && says(v.Field(i)) {
+				return true
+			}
+		}
+		return false
+	case reflect.Bool:
+		return true
+	case reflect.Map, reflect.Slice:
+		return !v.IsNil() // an empty map removes all entries
+	}
+	return !v.IsZero()
 }
 
 // defaults returns the specification that CreateService starts from.
@@ -71,6 +112,23 @@ func checkBuildRole(spec slipway.Spec, tags []slipway.Tag) error {
 	return s.Build.CheckRole(spec)
 }
 
+// checkReadable refuses references to secrets and parameters that no deployment could
+// read: App Runner reads no parameter of another account, and this server none of
+// another account or region unless it asks AWS for them.
+func (a *API) checkReadable(references map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(references)) {
+		r, err := slipway.ParseSecretReference(references[name])
+		here := r.Region == "" || r.Region == a.cfg.Region && r.Account == a.cfg.Account
+		if err != nil || here || a.cfg.SecretsOfAWS {
+			continue // checkEnvironment refuses what is no reference
+		}
+		return slipway.Errorf(slipway.InvalidRequest,
+			"RuntimeEnvironmentSecrets: the value of %.100q is in account %s, region %s, but this server reads those of account %s, region %s; with --aws-secrets it reads others from AWS.",
+			name, r.Account, r.Region, a.cfg.Account, a.cfg.Region)
+	}
+	return nil
+}
+
 // runtimeSecrets returns the references to secrets that a source configuration has.
 // Those in a repository's apprunner.yaml are known when it is deployed.
 func runtimeSecrets(s types.SourceConfiguration) map[string]string {
@@ -89,6 +147,11 @@ func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, er
 	var err error
 	if spec.Source, err = a.applySource(tx, spec.Source, c); err != nil {
 		return spec, err
+	}
+	if c.source != nil {
+		if err := a.checkReadable(runtimeSecrets(spec.Source)); err != nil {
+			return spec, err
+		}
 	}
 	if spec.Instance, err = applyInstance(spec.Instance, c.instance); err != nil {
 		return spec, err
@@ -135,8 +198,8 @@ func applyHealthCheck(h types.HealthCheckConfiguration, in *types.HealthCheckCon
 }
 
 // applyNetwork treats an IngressConfiguration without IsPubliclyAccessible as
-// private: Go's SDK omits the member if it is false. checkEgress checks that the
-// connector exists.
+// private: Go's SDK omits the member if it is false. A private service has addresses of
+// IPv4 only, whatever it had before. checkEgress checks that the connector exists.
 func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) (types.NetworkConfiguration, error) {
 	if in == nil {
 		return n, nil
@@ -147,8 +210,11 @@ func applyNetwork(n types.NetworkConfiguration, in *types.NetworkConfiguration) 
 	if in.IpAddressType != "" {
 		n.IpAddressType = in.IpAddressType
 	}
+	if n.IngressConfiguration != nil && !n.IngressConfiguration.IsPubliclyAccessible {
+		n.IpAddressType = types.IpAddressTypeIpv4
+	}
 	e := in.EgressConfiguration
-	if e == nil {
+	if e == nil || !says(reflect.ValueOf(e)) {
 		return n, nil
 	}
 	connector := aws.ToString(e.VpcConnectorArn)

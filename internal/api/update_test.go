@@ -25,7 +25,7 @@ func everything(in *apprunner.CreateServiceInput) {
 		HealthyThreshold: aws.Int32(2), UnhealthyThreshold: aws.Int32(4),
 	}
 	in.NetworkConfiguration = &types.NetworkConfiguration{
-		IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: false}, IpAddressType: types.IpAddressTypeDualStack,
+		IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: true}, IpAddressType: types.IpAddressTypeDualStack,
 	}
 	in.ObservabilityConfiguration = &types.ServiceObservabilityConfiguration{ObservabilityEnabled: true}
 	in.EncryptionConfiguration = &types.EncryptionConfiguration{KmsKey: aws.String(kmsKey)}
@@ -69,7 +69,9 @@ func sourceUpdates() map[string]update {
 		}, func(s *types.SourceConfiguration) {
 			s.AuthenticationConfiguration.AccessRoleArn = aws.String("arn:aws:iam::000000000000:role/other")
 		}),
-		"empty role": source(types.SourceConfiguration{AuthenticationConfiguration: &types.AuthenticationConfiguration{}},
+		"empty role": source(types.SourceConfiguration{
+			AutoDeploymentsEnabled: aws.Bool(true), AuthenticationConfiguration: &types.AuthenticationConfiguration{},
+		},
 			func(*types.SourceConfiguration) {}),
 		"public image": source(*imageOf("app:1", types.ImageRepositoryTypeEcrPublic, nil), func(s *types.SourceConfiguration) {
 			s.ImageRepository.ImageRepositoryType, s.AuthenticationConfiguration = types.ImageRepositoryTypeEcrPublic, nil
@@ -89,7 +91,10 @@ func otherUpdates() map[string]update {
 		return update{apprunner.UpdateServiceInput{NetworkConfiguration: &c}, func(s *types.Service) { change(s.NetworkConfiguration) }}
 	}
 	return map[string]update{
-		"nothing": {change: func(*types.Service) {}},
+		"same values": {
+			apprunner.UpdateServiceInput{InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("3072")}},
+			func(*types.Service) {},
+		},
 		"memory": instance(types.InstanceConfiguration{Memory: aws.String("4 GB")},
 			func(c *types.InstanceConfiguration) { c.Memory = aws.String("4096") }),
 		"both sizes": instance(types.InstanceConfiguration{Cpu: aws.String("2 vCPU"), Memory: aws.String("6144")},
@@ -102,8 +107,10 @@ func otherUpdates() map[string]update {
 			}),
 		"health protocol": health(types.HealthCheckConfiguration{Protocol: types.HealthCheckProtocolTcp},
 			func(c *types.HealthCheckConfiguration) { c.Protocol = types.HealthCheckProtocolTcp }),
-		"public service": network(types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{IsPubliclyAccessible: true}},
-			func(c *types.NetworkConfiguration) { c.IngressConfiguration.IsPubliclyAccessible = true }),
+		"private service, which is IPV4": network(types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}},
+			func(c *types.NetworkConfiguration) {
+				c.IngressConfiguration.IsPubliclyAccessible, c.IpAddressType = false, types.IpAddressTypeIpv4
+			}),
 		"address type": network(types.NetworkConfiguration{
 			IpAddressType: types.IpAddressTypeIpv4, EgressConfiguration: &types.EgressConfiguration{EgressType: types.EgressTypeDefault},
 		}, func(c *types.NetworkConfiguration) { c.IpAddressType = types.IpAddressTypeIpv4 }),

@@ -14,6 +14,9 @@ import (
 // status is OPERATION_IN_PROGRESS and it has an update's new values.
 func (a *API) service(v slipway.ServiceView) *types.Service {
 	spec := v.VisibleSpec()
+	if !spec.Public() { // services made private by earlier versions kept DUAL_STACK
+		spec.Network.IpAddressType = types.IpAddressTypeIpv4
+	}
 	s := &types.Service{
 		ServiceName:                     &v.Name,
 		ServiceId:                       &v.ID,

@@ -3,7 +3,10 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -189,6 +192,9 @@ func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunn
 
 func (a *API) updateVPCIngress(ctx context.Context, call *gateway.Call, in *apprunner.UpdateVpcIngressConnectionInput) (*apprunner.UpdateVpcIngressConnectionOutput, error) {
 	c, err := a.changeVPCIngress(ctx, call, *in.VpcIngressConnectionArn, "updated", func(c slipway.VPCIngressConnection) (slipway.VPCIngressConnection, error) {
+		if !says(reflect.ValueOf(in.IngressVpcConfiguration)) {
+			return c, slipway.Errorf(slipway.InvalidRequest, "No configurations provided in the UpdateVpcIngressConnection request.")
+		}
 		return applyEndpoint(c, in.IngressVpcConfiguration)
 	})
 	return &apprunner.UpdateVpcIngressConnectionOutput{VpcIngressConnection: c}, err
@@ -253,5 +259,10 @@ func refuseConnected(tx *store.Tx, v slipway.ServiceView) error {
 	if err != nil || len(list) == 0 {
 		return err
 	}
-	return slipway.Errorf(slipway.InvalidRequest, "You can't delete service %s: the VPC ingress connection %s leads to it. Delete that first.", v.ARN, list[0].ARN)
+	var which []string
+	for _, c := range list {
+		which = append(which, fmt.Sprintf("%s is %s", c.ARN, c.Status()))
+	}
+	return slipway.Errorf(slipway.InvalidState,
+		"Service %s can't be deleted while it has VPC ingress connections: %s. Delete them, and wait until they are DELETED.", v.ARN, strings.Join(which, ", "))
 }

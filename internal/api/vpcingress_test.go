@@ -218,10 +218,10 @@ func TestVPCIngressRefused(t *testing.T) {
 	b.refuse(newIngress("door", cart, "vpce-1"), "InvalidStateException", "PAUSED")
 
 	removeShop := &apprunner.DeleteServiceInput{ServiceArn: &shop}
-	b.refuse(removeShop, "InvalidRequestException", "the VPC ingress connection "+arn+" leads to it")
+	b.refuse(removeShop, "InvalidStateException", "Service "+shop+" can't be deleted while it has VPC ingress connections: "+arn+" is PENDING_CREATION.")
 	b.reconcileIngress(arn, "")
 	b.deleteIngress(arn)
-	b.refuse(removeShop, "InvalidRequestException", "leads to it")
+	b.refuse(removeShop, "InvalidStateException", arn+" is PENDING_DELETION.")
 	b.reconcileIngress(arn, "")
 	b.must(removeShop)
 	for wrong, c := range map[string]struct{ exception, message string }{

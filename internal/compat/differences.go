@@ -13,6 +13,16 @@ var differences = []Difference{
 		"There is no STS with which to assume an account's roles.",
 	},
 	{
+		"Rules about roles and accounts", "An ECR image needs an `AccessRoleArn`, and `AutoDeploymentsEnabled` can't be true for images of ECR Public or of another account. A failed creation can't change its `ConfigurationSource` from REPOSITORY to API.",
+		"None of them is enforced: `AccessRoleArn` may be left out, every image may be followed, and the configuration of a failed creation may come from anywhere.",
+		"No role is needed to read the server's own registry, and its clients, `slipway up` among them, would have to invent one. Any registry can be asked for a tag's digest.",
+	},
+	{
+		"Secrets of other accounts", "Secrets of another account are read if its policies allow it; parameters of another account are not.",
+		"A reference to another account or region is refused by the call, unless the server reads such values from AWS (`--aws-secrets`).",
+		"The server keeps the secrets of one account in one region; a deployment that must fail should not begin.",
+	},
+	{
 		"Encryption keys", "The service's data is encrypted with the given KMS key.",
 		"`KmsKey` is validated, stored and returned.",
 		"There is no KMS; encrypt the disk below the data directory.",
@@ -69,7 +79,7 @@ var differences = []Difference{
 	},
 	{
 		"Dual stack", "`DUAL_STACK` services answer by IPv6.",
-		"`IpAddressType` is stored and returned. The listeners' addresses (`--http-addr`) decide, and instances only have outgoing IPv4.",
+		"`IpAddressType` is stored and returned; a private service's is IPV4, whatever is asked. The listeners' addresses (`--http-addr`) decide, and instances only have outgoing IPv4.",
 		"One listener serves all services.",
 	},
 	{

@@ -108,6 +108,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
+		SecretsOfAWS: a.cfg.AWSSecrets,
 	})
 }
 

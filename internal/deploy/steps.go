@@ -444,8 +444,9 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	return tx.SetDesired(r, slipway.DesiredRun)
 }
 
-// forget deletes the service's releases and instances. The service's row and
-// history stay: like App Runner, the API shows deleted services for some time.
+// forget deletes the service's releases, instances and custom domains, whose names are
+// free from the moment that the service is DELETED. The service's row and history stay:
+// like App Runner, the API shows deleted services for some time.
 func (p *Plans) forget(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 	instances, err := tx.InstancesOf(op.ServiceID)
 	if err != nil {
@@ -464,6 +465,9 @@ func (p *Plans) forget(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 		if err := tx.DeleteRelease(r); err != nil {
 			return err
 		}
+	}
+	if err := tx.DeleteCustomDomainsOf(op.ServiceID); err != nil {
+		return err
 	}
 	return tx.SetActiveRelease(op.ServiceID, "")
 }

@@ -133,6 +133,18 @@ func (tx *Tx) DeleteCustomDomain(d slipway.CustomDomain) error {
 	return mustAffect(tx.exec(`DELETE FROM custom_domain WHERE id = $1`, d.ID))
 }
 
+// DeleteCustomDomainsOf removes all domains of a service and frees their hosts.
+func (tx *Tx) DeleteCustomDomainsOf(serviceID string) error {
+	if _, err := tx.exec(`DELETE FROM custom_domain_host WHERE domain_id IN (SELECT id FROM custom_domain WHERE service_id = $1)`, serviceID); err != nil {
+		return err
+	}
+	n, err := tx.exec(`DELETE FROM custom_domain WHERE service_id = $1`, serviceID)
+	if n > 0 {
+		tx.touch(serviceID, Domains)
+	}
+	return err
+}
+
 // activeHosts returns the host names of a service's active domains.
 func (tx *Tx) activeHosts(serviceID string) ([]string, error) {
 	return all(tx, scanValue[string], `SELECT h.host FROM custom_domain d JOIN custom_domain_host h ON h.domain_id = d.id
