@@ -41,6 +41,8 @@ type fixture struct {
 	conns   map[string]int  // open connections to each instance
 	retired map[string]bool // instances without requests, as of the last apply
 	nudges  int
+
+	lateEnds bool // the end of a connection is seen only after the next write
 }
 
 // newFixture starts a router; configure may be nil.
@@ -100,7 +102,7 @@ func (w *fixture) Dial(ctx context.Context, id string, _ int) (net.Conn, error) 
 		return nil, err
 	}
 	w.count(id, 1)
-	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }}, nil
+	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }, late: w.lateEnds, wrote: make(chan struct{}, 1), ended: make(chan struct{})}, nil
 }
 
 func (w *fixture) count(id string, d int) {
@@ -119,10 +121,40 @@ type countedConn struct {
 	*net.TCPConn
 	once   sync.Once
 	closed func()
+
+	late  bool          // see fixture.lateEnds
+	wrote chan struct{} // gets a value with each write; only if late
+	ended chan struct{} // closed by Close
+}
+
+// Read hides the end of the stream until something is written: the instance has
+// closed the connection, and the router learns it too late.
+func (c *countedConn) Read(p []byte) (int, error) {
+	select {
+	case <-c.wrote: // a write before this read
+	default:
+	}
+	n, err := c.TCPConn.Read(p)
+	if err == io.EOF && c.late {
+		select {
+		case <-c.wrote:
+		case <-c.ended:
+		}
+	}
+	return n, err
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	n, err := c.TCPConn.Write(p)
+	select {
+	case c.wrote <- struct{}{}:
+	default:
+	}
+	return n, err
 }
 
 func (c *countedConn) Close() error {
-	c.once.Do(c.closed)
+	c.once.Do(func() { close(c.ended); c.closed() })
 	return c.TCPConn.Close()
 }
 

@@ -38,7 +38,7 @@ const (
 	idleTime = 1500 * time.Millisecond
 
 	maxDials  = 4 // attempts to reach an instance
-	maxBreaks = 2 // attempts that may fail after reaching an instance
+	maxBreaks = 4 // attempts that may fail after reaching an instance
 )
 
 // dialError says that an instance was not reached, so nothing was sent.
@@ -52,11 +52,14 @@ func newTransport(d Dialer, t *router.Target) *http.Transport {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, dialTime)
 		defer cancel()
+		if s, ok := ctx.Value(sendingKey{}).(*sending); ok && !s.mayDial() {
+			return nil, errSent
+		}
 		c, err := d.Dial(ctx, t.Instance, t.Port)
 		if err != nil {
 			return nil, &dialError{err}
 		}
-		return c, nil
+		return &instanceConn{Conn: c}, nil
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -116,7 +119,6 @@ func (x *exchange) newRequest() (*http.Request, error) {
 		ContentLength: x.req.ContentLength,
 	}
 	if x.body != nil {
-		out.GetBody = x.body.open
 		out.Trailer = x.body.trailer
 		if x.req.ContentLength < 0 {
 			out.TransferEncoding = []string{"chunked"} // otherwise net/http waits for the first byte
@@ -162,13 +164,17 @@ func (x *exchange) attempt(ctx context.Context, out *http.Request, isRetry bool)
 	outcome := router.Done
 	defer func() { lease.Release(outcome) }()
 	x.target = lease.Target
-	resp, err := x.send(ctx, lease.Target, out)
+	s := &sending{}
+	resp, err := x.send(ctx, s, lease.Target, out)
 	if err == nil {
 		lease.Answered()
 		x.respond(ctx, resp)
 		return false
 	}
-	retry := x.mayRetry(ctx, err)
+	if s.prevented() { // what the transport says is about an attempt that was prevented
+		err = errSent
+	}
+	retry := x.mayRetry(ctx, s, err)
 	if _, ok := errors.AsType[*dialError](err); ok && ctx.Err() == nil {
 		outcome = router.Unreachable
 		x.cfg.Log.Debug("instance not reached", "service", x.service.ID(), "instance", lease.Target.Instance, "retry", retry, "err", err)
@@ -180,10 +186,10 @@ func (x *exchange) attempt(ctx context.Context, out *http.Request, isRetry bool)
 }
 
 // mayRetry counts a failed attempt and reports whether another may follow: no
-// byte of the body was sent, and the request either cannot have had an effect
-// or is idempotent.
-func (x *exchange) mayRetry(ctx context.Context, err error) bool {
-	if ctx.Err() != nil || !x.body.replayable() || x.body.failure() != nil {
+// instance can have read anything of the request. That its method is idempotent is
+// not enough: a request that ends one instance would end the next.
+func (x *exchange) mayRetry(ctx context.Context, s *sending, err error) bool {
+	if ctx.Err() != nil || s.executable() || !x.body.replayable() || x.body.failure() != nil {
 		return false
 	}
 	if _, ok := errors.AsType[*dialError](err); ok {
@@ -191,31 +197,24 @@ func (x *exchange) mayRetry(ctx context.Context, err error) bool {
 		return x.dialFailures < maxDials
 	}
 	x.brokenAttempts++
-	return x.brokenAttempts < maxBreaks && idempotent(x.req.Method)
-}
-
-func idempotent(method string) bool {
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	}
-	return false
+	return x.brokenAttempts < maxBreaks
 }
 
 // send makes one attempt on an instance.
-func (x *exchange) send(ctx context.Context, t *router.Target, out *http.Request) (*http.Response, error) {
+func (x *exchange) send(ctx context.Context, s *sending, t *router.Target, out *http.Request) (*http.Response, error) {
 	var interim *interim
+	trace := &httptrace.ClientTrace{GotConn: s.got}
 	if x.req.ProtoAtLeast(1, 1) {
 		interim = newInterim(x.w, x.body)
-		trace := &httptrace.ClientTrace{Got1xxResponse: interim.pass}
+		trace.Got1xxResponse = interim.pass
 		if x.body != nil {
 			trace.GotFirstResponseByte = x.body.answered
 		}
-		ctx = httptrace.WithClientTrace(ctx, trace)
 	}
+	ctx = context.WithValue(httptrace.WithClientTrace(ctx, trace), sendingKey{}, s)
 	try := out.WithContext(ctx)
 	if x.body != nil {
-		b, err := x.body.open()
+		b, err := x.body.open(s.dead)
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -445,62 +444,6 @@ func TestConnectionsAreReused(t *testing.T) {
 	defer w.mu.Unlock()
 	if n := w.dials["a"]; n > 3 {
 		t.Errorf("%d connections for 20 requests in a row", n)
-	}
-}
-
-// An instance that closes its connections between requests causes no failed
-// request if the request may be repeated.
-func TestStaleConnectionsAreRetried(t *testing.T) {
-	t.Parallel()
-	for _, method := range []string{"GET", "DELETE"} {
-		t.Run(method, func(t *testing.T) {
-			t.Parallel()
-			w := newFixture(t, nil)
-			var conns atomic.Int32
-			w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
-				first := conns.Add(1) == 1
-				if _, err := http.ReadRequest(r); err != nil {
-					return
-				}
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-				if _, err := http.ReadRequest(r); err != nil || first {
-					return // reads the second request and closes without a response
-				}
-				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-			})
-			for range 2 {
-				c := w.dial()
-				c.send(method + " / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
-				if resp, body := c.response(method); resp.StatusCode != 200 || body != "ok" {
-					t.Errorf("%d %q", resp.StatusCode, body)
-				}
-			}
-			if conns.Load() != 2 {
-				t.Errorf("%d connections, want 2", conns.Load())
-			}
-		})
-	}
-}
-
-// A request that may have had an effect is not sent twice.
-func TestPostIsNotRepeated(t *testing.T) {
-	t.Parallel()
-	w := newFixture(t, nil)
-	var requests atomic.Int32
-	for _, id := range []string{"a", "b"} {
-		w.addRaw(id, func(_ net.Conn, r *bufio.Reader) {
-			if _, err := http.ReadRequest(r); err == nil {
-				requests.Add(1)
-			}
-		})
-	}
-	c := w.dial()
-	c.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 0\r\n\r\n")
-	if resp, _ := c.response("POST"); resp.StatusCode != 502 {
-		t.Errorf("status %d, want 502", resp.StatusCode)
-	}
-	if requests.Load() != 1 {
-		t.Errorf("sent %d times", requests.Load())
 	}
 }
 

@@ -55,18 +55,21 @@ func newUpload(req *http.Request) *upload {
 // handle is one attempt to send the body.
 type handle struct {
 	*upload
+	dead  func() bool // the connection was closed before anything was written to it
 	close sync.Once
 }
 
-// open returns the body for one attempt. It fails once a byte has been read.
-func (u *upload) open() (io.ReadCloser, error) {
+// open returns the body for one attempt. It fails once a byte has been read. Before
+// the first byte is read dead is called: if it returns true, the attempt fails and
+// the body can be sent in another one.
+func (u *upload) open(dead func() bool) (io.ReadCloser, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.started || u.revoked {
 		return nil, errBodyStarted
 	}
 	u.readers.Add(1)
-	u.current = &handle{upload: u}
+	u.current = &handle{upload: u, dead: dead}
 	return u.current, nil
 }
 
@@ -108,6 +111,9 @@ func (h *handle) beginRead() error {
 	}
 	if h.revoked || h.current != h {
 		return errBodyStarted
+	}
+	if !h.started && h.dead() {
+		return errStale
 	}
 	h.started = true
 	return nil
