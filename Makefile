@@ -5,6 +5,7 @@ BIN       := bin
 INIT      := internal/runtime/embedded/initbin/slipway-init
 PROGRAMS  := internal/build/docker/bin/*.gz
 LDFLAGS   := -s -w
+STAMP     = $(shell scripts/stamp)
 UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 
 # Development tools are run at a fixed version and stay out of go.mod.
@@ -22,7 +23,7 @@ help: ## list the targets
 
 build: init programs ## build bin/slipway, one static file
 	@mkdir -p $(BIN)
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/slipway ./cmd/slipway
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) $(STAMP)' -o $(BIN)/slipway ./cmd/slipway
 
 # The first process of an instance. A slipway built without it is its own init:
 # instances then start more slowly and each takes some megabytes more.
@@ -112,7 +113,7 @@ release: ## write binaries, checksums and notes of VERSION to dist
 		echo "linux/$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch; \
 		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init; \
 		GO='$(GO)' scripts/programs; \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o dist/slipway-linux-$$arch ./cmd/slipway; \
+		$(GO) build -trimpath -ldflags '$(LDFLAGS) $(STAMP) -X main.version=$(VERSION)' -o dist/slipway-linux-$$arch ./cmd/slipway; \
 	done
 	rm -f $(INIT) $(PROGRAMS) # they are another architecture's
 	cd dist && sha256sum slipway-linux-* > SHA256SUMS

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -31,8 +32,9 @@ func newAuditCommand(m *Main) *cobra.Command {
 from where, on which resource and with what result. Records are kept for 90
 days. They hold no secrets. Calls that only read are not recorded.
 
-With --json every line is a whole record in the form of AWS CloudTrail. "aws
-cloudtrail lookup-events" returns the same records.`,
+With --json it prints {"Records": [...]}, whole records in the form of AWS CloudTrail;
+with --json -f one record a line (JSON Lines). "aws cloudtrail lookup-events" returns
+the same records.`,
 		Example: `  slipway audit -f
   slipway audit --since 2h --user ann
   slipway audit --json --name DeleteService`,
@@ -54,6 +56,7 @@ const maxLines = 10_000
 
 func (a *auditCommand) run(cmd *cobra.Command) error {
 	ctx := cmd.Context()
+	a.m.streams = a.follow
 	if a.lines < 1 || a.lines > maxLines {
 		return usageError(cmd, "--lines is %d; it must be 1 to %d", a.lines, maxLines)
 	}
@@ -72,6 +75,9 @@ func (a *auditCommand) run(cmd *cobra.Command) error {
 	list, err := c.AuditEvents(ctx, filter, limit)
 	if err != nil {
 		return err
+	}
+	if a.m.json && !a.follow {
+		return a.printRecords(list)
 	}
 	if err := a.print(list, nil); err != nil {
 		return err
@@ -158,6 +164,15 @@ func ids(list []client.AuditEvent) map[string]bool {
 		set[e.EventID] = true
 	}
 	return set
+}
+
+// printRecords prints the document of --json.
+func (a *auditCommand) printRecords(list []client.AuditEvent) error {
+	records := make([]json.RawMessage, len(list))
+	for i, e := range list {
+		records[i] = json.RawMessage(e.CloudTrailEvent)
+	}
+	return a.m.printJSON(struct{ Records []json.RawMessage }{records})
 }
 
 // print prints the events whose ids are not in seen.

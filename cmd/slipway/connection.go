@@ -316,14 +316,22 @@ func (m *Main) completeConnection(ctx context.Context, name, token string) error
 }
 
 func newConnectionRmCommand(m *Main) *cobra.Command {
-	return &cobra.Command{
+	yes := false
+	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Delete a connection",
 		Long: `Rm deletes a connection and its token. A connection that a service uses can't be
-deleted.`,
+deleted.` + confirmNote,
 		Args: argCount(1, 1, "the name of a connection"),
-		RunE: func(cmd *cobra.Command, args []string) error { return m.removeConnection(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, yes, "Delete connection %s and its token?", args[0]); err != nil {
+				return err
+			}
+			return m.removeConnection(cmd.Context(), args[0])
+		},
 	}
+	addYesFlag(cmd, &yes)
+	return cmd
 }
 
 func (m *Main) removeConnection(ctx context.Context, name string) error {

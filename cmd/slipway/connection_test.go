@@ -188,9 +188,9 @@ func TestConnection(t *testing.T) {
 	s.run("connection", "complete", "none")
 	s.run("connection", "ls")
 	s.run("connection", "ls", "--json")
-	s.run("connection", "rm", "none")
-	s.run("connection", "rm", "code")
-	s.run("connection", "rm", "more", "--json")
+	s.run("connection", "rm", "none", "--yes")
+	s.run("connection", "rm", "code", "--yes")
+	s.run("connection", "rm", "more", "--json", "--yes")
 	s.run("connection", "mend")
 	s.golden()
 	var tokens []string

@@ -14,7 +14,7 @@ import (
 )
 
 // webhookFlags are the flags of connection webhook.
-type webhookFlags struct{ rotate, remove, stdin bool }
+type webhookFlags struct{ rotate, remove, stdin, yes bool }
 
 func newConnectionWebhookCommand(m *Main) *cobra.Command {
 	var f webhookFlags
@@ -31,18 +31,40 @@ secret is the secret token; a signing token that GitLab makes is given with
 --secret-stdin. Without a webhook, repositories are polled.
 
 The provider must reach the server at this URL: a proxy passes /webhooks/ on to the
-API's address, and ` + "`slipway serve --webhook-url`" + ` says where it is.`,
+API's address, and ` + "`slipway serve --webhook-url`" + ` says where it is.
+
+--rotate and --remove ask for confirmation; --yes answers yes, and is required where
+standard input is not a terminal.`,
 		Example: `  slipway connection webhook code
   slipway connection webhook code --rotate`,
 		Args: argCount(1, 1, "the name of a connection"),
-		RunE: func(cmd *cobra.Command, args []string) error { return m.connectionWebhook(cmd.Context(), args[0], f) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(m, cmd, args[0]); err != nil {
+				return err
+			}
+			return m.connectionWebhook(cmd.Context(), args[0], f)
+		},
 	}
 	cmd.Flags().BoolVar(&f.rotate, "rotate", false, "replace the secret")
 	cmd.Flags().BoolVar(&f.remove, "remove", false, "remove the webhook: its URL is no longer answered")
 	cmd.Flags().BoolVar(&f.stdin, "secret-stdin", false, "read the secret from standard input")
-	cmd.MarkFlagsMutuallyExclusive("remove", "rotate")
-	cmd.MarkFlagsMutuallyExclusive("remove", "secret-stdin")
+	addYesFlag(cmd, &f.yes)
 	return cmd
+}
+
+// check refuses flags that exclude each other, and asks before a webhook stops to work.
+func (f webhookFlags) check(m *Main, cmd *cobra.Command, name string) error {
+	switch {
+	case f.remove && f.rotate:
+		return usageError(cmd, "--remove and --rotate exclude each other")
+	case f.remove && f.stdin:
+		return usageError(cmd, "--remove and --secret-stdin exclude each other")
+	case f.remove:
+		return m.confirm(cmd, f.yes, "Remove the webhook of connection %s?", name)
+	case f.rotate:
+		return m.confirm(cmd, f.yes || f.stdin, "Replace the secret of the webhook of connection %s?", name)
+	}
+	return nil
 }
 
 func (m *Main) connectionWebhook(ctx context.Context, name string, f webhookFlags) error {

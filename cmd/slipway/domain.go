@@ -28,6 +28,7 @@ type domainCommand struct {
 	m    *Main
 	www  bool
 	wait bool
+	yes  bool
 }
 
 func newDomainAddCommand(m *Main) *cobra.Command {
@@ -158,13 +159,19 @@ func newDomainRmCommand(m *Main) *cobra.Command {
 		Long: `Rm stops serving the service at a custom domain, and at its www name if it has
 one. Its records in DNS can be deleted afterwards. If the domain is added again,
 it gets the same records. With --json it prints the reply of
-DisassociateCustomDomain.`,
+DisassociateCustomDomain.` + confirmNote,
 		Example:           "  slipway domain rm shop shop.example.com",
 		Args:              argCount(2, 2, "the name of a service and a domain"),
 		ValidArgsFunction: m.completeService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return d.remove(cmd.Context(), args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, d.yes, "Stop serving %s at %s?", args[0], args[1]); err != nil {
+				return err
+			}
+			return d.remove(cmd.Context(), args[0], args[1])
+		},
 	}
 	cmd.Flags().BoolVar(&d.wait, "wait", true, "wait until the domain is disassociated")
+	addYesFlag(cmd, &d.yes)
 	return cmd
 }
 

@@ -88,6 +88,9 @@ func newFakeServer(t *testing.T) *fakeServer {
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"Version":"v9.9.9","Commit":"0123456789abcdef","Time":"2026-01-02T03:04:05Z","Go":"go1.30","Platform":"linux/amd64"}`)
+	})
 	mux.HandleFunc("/v2/", func(w http.ResponseWriter, r *http.Request) {
 		if id, pass, ok := r.BasicAuth(); !ok || id != fakeKey || pass != fakeSecret {
 			w.Header().Set("WWW-Authenticate", `Basic realm="slipway"`)

@@ -84,7 +84,7 @@ func TestHandshake(t *testing.T) {
 		t.Error("what is kept opens for another connection, too")
 	}
 	assertNowhere(t, b, token)
-	runs(0, "Connection code is deleted.", "connection", "rm", "code")
+	runs(0, "Connection code is deleted.", "connection", "rm", "code", "--yes")
 }
 
 // assertNowhere asserts that a secret is neither in the database's files nor in

@@ -303,13 +303,21 @@ func (m *Main) testHook(ctx context.Context, id string) error {
 }
 
 func newHooksRmCommand(m *Main) *cobra.Command {
-	return &cobra.Command{
+	yes := false
+	cmd := &cobra.Command{
 		Use:   "rm WEBHOOK",
 		Short: "Delete a webhook",
-		Long:  `Rm deletes a webhook. Its undelivered events are dropped.`,
+		Long:  "Rm deletes a webhook. Its undelivered events are dropped." + confirmNote,
 		Args:  argCount(1, 1, "the id of a webhook"),
-		RunE:  func(cmd *cobra.Command, args []string) error { return m.removeHook(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, yes, "Delete webhook %s and its undelivered events?", args[0]); err != nil {
+				return err
+			}
+			return m.removeHook(cmd.Context(), args[0])
+		},
 	}
+	addYesFlag(cmd, &yes)
+	return cmd
 }
 
 func (m *Main) removeHook(ctx context.Context, id string) error {

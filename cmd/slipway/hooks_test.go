@@ -100,7 +100,7 @@ func TestHooks(t *testing.T) {
 	s.run("hooks", "test", id, "--json")
 	s.run("hooks", "show", id)
 	s.run("hooks", "show", id, "--json", "-n", "1")
-	s.run("hooks", "rm", id)
+	s.run("hooks", "rm", id, "--yes")
 	s.run("hooks", "show", "none")
 	s.run("hooks", "test", "none")
 	s.run("hooks", "mend")

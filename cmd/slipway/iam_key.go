@@ -94,18 +94,24 @@ func newKeyStatusCommand(m *Main, active bool) *cobra.Command {
 }
 
 func newKeyRmCommand(m *Main) *cobra.Command {
-	return &cobra.Command{
+	yes := false
+	cmd := &cobra.Command{
 		Use:   "rm USER KEY",
 		Short: "Delete an access key",
-		Long:  "Rm deletes an access key.",
+		Long:  "Rm deletes an access key." + confirmNote,
 		Args:  argCount(2, 2, "the name of a user and the id of an access key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, yes, "Delete access key %s of %s?", args[1], args[0]); err != nil {
+				return err
+			}
 			return m.onKey(cmd.Context(), args, "Deleted", func(c *iam.Client, owner, id *string) error {
 				_, err := c.DeleteAccessKey(cmd.Context(), &iam.DeleteAccessKeyInput{UserName: owner, AccessKeyId: id})
 				return err
 			})
 		},
 	}
+	addYesFlag(cmd, &yes)
+	return cmd
 }
 
 // onKey calls do with the key that args (user, id) name.

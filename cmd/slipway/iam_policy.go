@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -164,6 +165,9 @@ func newPolicyShowCommand(m *Main) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if m.json && json.Valid([]byte(text)) {
+				return m.printJSON(json.RawMessage(text))
+			}
 			_, err = fmt.Fprintln(m.Stdout, strings.TrimRight(text, "\n"))
 			return err
 		},
@@ -173,19 +177,23 @@ func newPolicyShowCommand(m *Main) *cobra.Command {
 }
 
 func newPolicyRmCommand(m *Main) *cobra.Command {
-	user, force := "", false
+	user, force, yes := "", false, false
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Delete a policy",
 		Long: `Rm deletes a managed policy with its versions; with --force it is detached from
-its users first. With --user it deletes an inline policy of that user.`,
+its users first. With --user it deletes an inline policy of that user.` + confirmNote,
 		Args: argCount(1, 1, "the name or ARN of a policy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, yes, "Delete policy %s?", args[0]); err != nil {
+				return err
+			}
 			return m.removePolicy(cmd.Context(), user, args[0], force)
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "`name` of the user whose policy it is")
 	cmd.Flags().BoolVar(&force, "force", false, "detach the policy from its users first")
+	addYesFlag(cmd, &yes)
 	return cmd
 }
 

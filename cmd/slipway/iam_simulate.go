@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/spf13/cobra"
 
+	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
 )
 
@@ -26,7 +27,9 @@ func newSimulateCommand(m *Main) *cobra.Command {
 resources, and shows which statement of which policy decides. The default
 resource is "*". The tags of resources are taken into account. Condition keys of
 the request, such as aws:SourceIp, are given with --context; repeat it for a key
-with several values.`,
+with several values.
+
+The exit code is 0 if the action is allowed on every resource, else 1.`,
 		Example: `  slipway iam simulate ann apprunner:ListServices
   slipway iam simulate ann apprunner:DeleteService arn:aws:apprunner:us-east-1:000000000000:service/shop/0f3c
   slipway iam simulate ann apprunner:CreateService --context aws:SourceIp=10.1.2.3`,
@@ -63,10 +66,23 @@ func (s *simulateCommand) run(cmd *cobra.Command, user, action string, resources
 		return c.Target.Explain(err)
 	}
 	if m.json {
-		return m.printJSON(apiJSON{out})
+		if err := m.printJSON(apiJSON{out}); err != nil {
+			return err
+		}
+		return denied(user, action, out.EvaluationResults)
 	}
 	for _, r := range out.EvaluationResults {
 		fmt.Fprintf(m.Stdout, "%s %s: %s\n", aws.ToString(r.EvalActionName), aws.ToString(r.EvalResourceName), s.explain(r))
+	}
+	return denied(user, action, out.EvaluationResults)
+}
+
+// denied is the error of an action that is not allowed on all resources.
+func denied(user, action string, results []types.EvaluationResult) error {
+	for _, r := range results {
+		if r.EvalDecision != types.PolicyEvaluationDecisionTypeAllowed {
+			return &client.Problem{Text: fmt.Sprintf("%s may not %s on %s", user, action, aws.ToString(r.EvalResourceName))}
+		}
 	}
 	return nil
 }

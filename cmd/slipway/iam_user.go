@@ -108,15 +108,21 @@ func (m *Main) listUsers(ctx context.Context) error {
 }
 
 func newUserRmCommand(m *Main) *cobra.Command {
-	force := false
+	force, yes := false, false
 	cmd := &cobra.Command{
 		Use:   "rm NAME",
 		Short: "Delete a user",
 		Long: `Rm deletes a user without access keys and policies; with --force these are deleted
-or detached first. The user's temporary credentials become invalid.`,
+or detached first. The user's temporary credentials become invalid.` + confirmNote,
 		Args: argCount(1, 1, "the name of a user"),
-		RunE: func(cmd *cobra.Command, args []string) error { return m.removeUser(cmd.Context(), args[0], force) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := m.confirm(cmd, yes, "Delete user %s?", args[0]); err != nil {
+				return err
+			}
+			return m.removeUser(cmd.Context(), args[0], force)
+		},
 	}
+	addYesFlag(cmd, &yes)
 	cmd.Flags().BoolVar(&force, "force", false, "delete the user's access keys and inline policies, and detach managed ones, first")
 	return cmd
 }

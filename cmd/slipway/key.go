@@ -39,7 +39,8 @@ With --json it prints {"PublicKey", "Since", "DataKeys", "Encrypted"}.`,
 }
 
 func newKeyRotateCommand(m *Main) *cobra.Command {
-	return &cobra.Command{
+	yes := false
+	cmd := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace the master key",
 		Long: `Rotate replaces the master key while the server runs. A new key is written to the
@@ -49,12 +50,17 @@ rotation does no harm; the server completes it at its next start.
 
 Older backups of the database still need the older key file. Existing secrets are
 not encrypted again: if both the database and the master key were exposed, change
-the secrets themselves.`,
+the secrets themselves.` + confirmNote,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := m.confirm(cmd, yes, "Replace the master key? A backup of the database made before needs the key file as it is now."); err != nil {
+				return err
+			}
 			return m.withKey(cmd.Context(), (*client.Client).RotateMasterKey)
 		},
 	}
+	addYesFlag(cmd, &yes)
+	return cmd
 }
 
 // withKey makes a call that returns the master key and shows the key.

@@ -78,6 +78,7 @@ func (l *lintVerb) run(cmd *cobra.Command, path string, given bool) error {
 		if l.fix || given {
 			return usageError(cmd, "--schema takes no PATH and no --fix")
 		}
+		l.m.printed = true // the schema is a document, too
 		_, err := l.m.Stdout.Write(lint.Schema())
 		return err
 	}

@@ -8,8 +8,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -70,6 +68,8 @@ type Main struct {
 
 	settings client.Settings // the flags every client verb has
 	json     bool
+	printed  bool // the document of --json
+	streams  bool // --json prints a document a line, for as long as the command runs
 }
 
 // StartServer starts a server and returns once it serves. The server ends with
@@ -96,7 +96,11 @@ type Server struct {
 func (m *Main) Run(ctx context.Context, args []string) int {
 	root := m.newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		err = m.finish(cmd)
+	}
+	m.json = m.json || wantsJSON(args)
 	return m.report(err)
 }
 
@@ -105,8 +109,16 @@ func (m *Main) newRoot() *cobra.Command {
 command, a URL, health checks, scaling, pause and resume.
 
 A service is given by its name or its ARN. Commands write progress to standard
-error and results to standard output. With --json the result is one JSON
-document: the API's own where there is one, with times in seconds since 1970.
+error and results to standard output. With --json every command prints exactly one
+JSON document to standard output: the API's own where there is one, {} if there is
+nothing to say, with times in seconds since 1970. An error is such a document, too,
+{"Error": {"Code", "Message", "Hint"}}, and said on standard error as well; Code is
+the API's, or InvalidCommandLine, ServerUnreachable, Interrupted or Failed. The
+document of an operation that failed is that of the operation, with its Status. With
+-f, logs and audit print a document a line (JSON Lines) until they end.
+
+Commands that destroy something ask for confirmation on a terminal. Elsewhere they
+need --yes.
 
 The exit code is 0 on success, 1 when the operation failed, was rolled back or
 could not be started, 2 when the command line is wrong, and 130 after Ctrl-C,
@@ -119,7 +131,8 @@ which ends the waiting but never an operation.`)
 	root.SetIn(m.Stdin)
 	root.SetOut(m.Stdout)
 	root.SetErr(m.Stderr)
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%v", err) })
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(newHelpCommand())
 	root.CompletionOptions.HiddenDefaultCmd = false
 	m.addClientFlags(root)
 
@@ -130,6 +143,7 @@ which ends the waiting but never an operation.`)
 	root.SetHelpCommandGroupID(groupServer)
 	root.SetCompletionCommandGroupID(groupServer)
 	root.AddCommand(m.commands()...)
+	m.addVersionFlags(root)
 	return root
 }
 
@@ -206,26 +220,6 @@ func (m *Main) connect(ctx context.Context) (*client.Client, error) {
 func (m *Main) outStyle() term.Style { return term.StyleFor(m.Stdout, m.Getenv) }
 func (m *Main) errStyle() term.Style { return term.StyleFor(m.Stderr, m.Getenv) }
 
-// misuse is a wrong command line.
-type misuse struct {
-	text string
-	cmd  string // the command whose help to read
-}
-
-func (e *misuse) Error() string { return e.text }
-
-func usageError(cmd *cobra.Command, format string, args ...any) error {
-	return &misuse{text: fmt.Sprintf(format, args...), cmd: cmd.CommandPath()}
-}
-
-func unknownCommand(cmd *cobra.Command, name string) error {
-	text := fmt.Sprintf("there is no command %q", name)
-	if near := cmd.SuggestionsFor(name); len(near) > 0 {
-		text += "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return usageError(cmd, "%s", text)
-}
-
 // group returns a command with subcommands. Without one it prints its help.
 func group(use, short, long string) *cobra.Command {
 	return &cobra.Command{
@@ -259,44 +253,4 @@ func argCount(least, most int, what string) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-// report prints an error and what to do about it, and returns the exit code.
-func (m *Main) report(err error) int {
-	if err == nil {
-		return exitOK
-	}
-	st := m.errStyle()
-	label := st.Render(term.Bad, "slipway:")
-	if e, ok := errors.AsType[*misuse](err); ok {
-		fmt.Fprintf(m.Stderr, "%s %s\nSee `%s --help`.\n", label, e.text, e.cmd)
-		return exitUsage
-	}
-	t, terr := m.target()
-	if terr != nil { // err has the same cause
-		t = client.Target{}
-		err = terr
-	}
-	p := explain(t, err)
-	fmt.Fprintf(m.Stderr, "%s %s\n", label, term.Printable(p.Text))
-	if p.Hint != "" {
-		fmt.Fprintf(m.Stderr, "%s\n", p.Hint)
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
-	case p.Misuse:
-		return exitUsage
-	}
-	return exitFailed
-}
-
-func explain(t client.Target, err error) *client.Problem {
-	if p, ok := errors.AsType[*client.Problem](err); ok || t.Endpoint == nil {
-		if p == nil {
-			p = &client.Problem{Text: err.Error()}
-		}
-		return p
-	}
-	return t.Explain(err)
 }

@@ -15,6 +15,7 @@ func (m *Main) printJSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode the result: %w", err)
 	}
+	m.printed = true
 	return term.JSON(m.Stdout, doc)
 }
 

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -12,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/openslipway/slipway/internal/cli/client"
-	"github.com/openslipway/slipway/internal/cli/term"
 )
 
 type rmCommand struct {
@@ -27,44 +23,40 @@ func newRmCommand(m *Main) *cobra.Command {
 		Use:   "rm SERVICE",
 		Short: "Delete a service",
 		Long: `Rm deletes a service with its instances, its URL and its logs. This can't be
-undone. On a terminal it asks for confirmation, unless --yes is given.`,
+undone.` + confirmNote,
 		Example:           "  slipway rm shop --yes",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return rm.run(cmd.Context(), args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return rm.run(cmd, args[0]) },
 	}
 	addWaitFlag(cmd, &rm.wait)
-	cmd.Flags().BoolVarP(&rm.yes, "yes", "y", false, "do not ask for confirmation")
+	addYesFlag(cmd, &rm.yes)
 	return cmd
 }
 
-func (rm *rmCommand) run(ctx context.Context, nameOrARN string) error {
+func (rm *rmCommand) run(cmd *cobra.Command, nameOrARN string) error {
+	if err := rm.m.mayAsk(cmd, rm.yes); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
 	c, err := rm.m.connect(ctx)
 	if err != nil {
 		return err
 	}
-	if !rm.yes && term.IsTerminal(rm.m.Stdin) {
+	if !rm.yes {
 		svc, err := c.Describe(ctx, nameOrARN)
 		if err != nil {
 			return err
 		}
 		nameOrARN = aws.ToString(svc.ServiceArn) // delete the service that was confirmed, and no other
-		if !rm.confirmed(aws.ToString(svc.ServiceName), string(svc.Status)) {
-			return &client.Problem{Text: "nothing was deleted"}
+		if err := rm.m.confirm(cmd, false, deleteQuestion, aws.ToString(svc.ServiceName), svc.Status); err != nil {
+			return err
 		}
 	}
 	return rm.m.apply(ctx, c, nameOrARN, deleting, rm.wait)
 }
 
-func (rm *rmCommand) confirmed(name, status string) bool {
-	fmt.Fprintf(rm.m.Stderr, "Delete service %s (%s), its URL and its logs? [y/N] ", name, status)
-	answer, _ := bufio.NewReader(rm.m.Stdin).ReadString('\n')
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true
-	}
-	return false
-}
+const deleteQuestion = "Delete service %s (%s), its URL and its logs?"
 
 var deleting = change{
 	doing: "Deleting",

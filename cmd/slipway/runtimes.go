@@ -94,22 +94,27 @@ func newBuildCommand(m *Main) *cobra.Command {
 
 func newBuildPruneCommand(m *Main) *cobra.Command {
 	var unused time.Duration
+	yes := false
 	cmd := &cobra.Command{
 		Use:   "prune",
 		Short: "Remove the caches of builds",
 		Long: `Prune removes the caches of package managers and the results of builds that no build
 uses at the moment; the next build of a service then downloads and compiles everything.
-Caches that were not used for 30 days, and those of deleted services, go without it.`,
-		Example: "  slipway build prune\n  slipway build prune --unused-for 168h",
+Caches that were not used for 30 days, and those of deleted services, go without it.` + confirmNote,
+		Example: "  slipway build prune\n  slipway build prune --unused-for 168h --yes",
 		Args:    argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if unused < 0 {
 				return usageError(cmd, "--unused-for is %s; it must not be negative", unused)
 			}
+			if err := m.confirm(cmd, yes, "Remove the caches of builds that nothing uses at the moment?"); err != nil {
+				return err
+			}
 			return m.pruneBuilds(cmd.Context(), unused)
 		},
 	}
 	cmd.Flags().DurationVar(&unused, "unused-for", 0, "keep what a build has used within this `time`, such as 168h")
+	addYesFlag(cmd, &yes)
 	return cmd
 }
 

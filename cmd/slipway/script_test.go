@@ -251,7 +251,7 @@ func deleteAll(ts *testscript.TestScript) error {
 			if s.Status == "OPERATION_IN_PROGRESS" {
 				continue
 			}
-			if _, err := run("rm", s.ServiceArn); err != nil {
+			if _, err := run("rm", s.ServiceArn, "--yes"); err != nil {
 				return err
 			}
 		}

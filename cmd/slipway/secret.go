@@ -215,6 +215,7 @@ func (m *Main) listSecrets(ctx context.Context, deleted bool) error {
 type secretRm struct {
 	m       *Main
 	now     bool
+	yes     bool
 	restore bool
 	days    int64
 }
@@ -226,7 +227,7 @@ func newSecretRmCommand(m *Main) *cobra.Command {
 		Short: "Delete a secret",
 		Long: `Rm schedules a secret for deletion. Until then --restore cancels the deletion; with
 --now the secret is deleted immediately. Services that refer to it keep running,
-but can't be deployed.`,
+but can't be deployed.` + confirmNote,
 		Args: argCount(1, 1, "the name of a secret"),
 		RunE: func(cmd *cobra.Command, args []string) error { return rm.run(cmd, args[0]) },
 	}
@@ -234,12 +235,19 @@ but can't be deployed.`,
 	f.BoolVar(&rm.now, "now", false, "delete the secret immediately")
 	f.BoolVar(&rm.restore, "restore", false, "cancel a scheduled deletion")
 	f.Int64Var(&rm.days, "days", 30, "`days` until the deletion, 7 to 30")
+	addYesFlag(cmd, &rm.yes)
 	return cmd
 }
 
 func (rm *secretRm) run(cmd *cobra.Command, id string) error {
 	if rm.now && rm.restore {
 		return usageError(cmd, "--now and --restore exclude each other")
+	}
+	if rm.days < 7 || rm.days > 30 {
+		return usageError(cmd, "--days is %d; it must be 7 to 30, and --now deletes the secret immediately", rm.days)
+	}
+	if err := rm.m.confirm(cmd, rm.yes || rm.restore, "Delete secret %s? Services that refer to it can't be deployed then.", id); err != nil {
+		return err
 	}
 	ctx := cmd.Context()
 	c, err := rm.m.connect(ctx)

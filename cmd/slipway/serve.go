@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,7 +27,8 @@ func newServeCommand(m *Main) *cobra.Command {
 // environment variables set.
 func (m *Main) serveCommand() (*cobra.Command, *daemon.Config) {
 	conf := daemon.Default()
-	conf.SelfInit = true // see main
+	conf.SelfInit = true                        // see main
+	conf.Version, _ = json.Marshal(thisBuild()) // strings and a bool, which always have a form
 	c := &conf
 	cmd := &cobra.Command{
 		Use:   "serve",
@@ -141,13 +143,21 @@ func readEnvironment(c *daemon.Config, f *pflag.FlagSet, getenv func(string) str
 			return
 		}
 		if err := f.Set(flag.Name, v); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			errs = append(errs, badVariable(name, flag, v, err))
 		}
 	})
 	var err error
 	c.Build.Getenv = getenv
 	c.KeyPassphrase, err = keyPassphrase(c.KeyPassphraseFile, getenv)
 	return errors.Join(append(errs, err)...)
+}
+
+// badVariable is the error of an environment variable in place of a flag.
+func badVariable(name string, flag *pflag.Flag, value string, err error) error {
+	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		err = e.Unwrap()
+	}
+	return errors.New(badValue(name, flag, value, err))
 }
 
 // runDaemon runs a server until ctx ends.

@@ -99,7 +99,9 @@ func TestRm(t *testing.T) {
 	s := newSession(t)
 	s.server.add("shop", types.ServiceStatusRunning)
 	s.run("rm", "shop")
-	s.run("rm", "shop")
+	s.run("rm", "shop", "--json")
+	s.run("rm", "shop", "--yes")
+	s.run("rm", "shop", "-y")
 	s.golden()
 }
 
@@ -279,8 +281,8 @@ func TestRmAsks(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]bool{"y\n": true, " YES \n": true, "\n": false, "": false, "no\n": false, "yeah\n": false} {
 		var errs strings.Builder
-		rm := rmCommand{m: &Main{Stdin: strings.NewReader(answer), Stderr: &errs}}
-		if got := rm.confirmed("shop", "RUNNING"); got != want {
+		m := &Main{Stdin: strings.NewReader(answer), Stderr: &errs}
+		if got := m.ask(deleteQuestion, "shop", "RUNNING"); got != want {
 			t.Errorf("%q means %v, want %v", answer, got, want)
 		}
 		if !strings.Contains(errs.String(), "Delete service shop (RUNNING)") {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -54,14 +53,16 @@ func TestAuditSurvivesCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	records := s.MustSlipway(t, "audit", "--json", "--name", "CreateAutoScalingConfiguration", "-n", "10000")
-	recorded := map[string]bool{}
-	for line := range strings.Lines(records) {
-		var r struct {
+	var doc struct {
+		Records []struct {
 			RequestParameters struct{ AutoScalingConfigurationName string }
 		}
-		if err := json.Unmarshal([]byte(line), &r); err != nil {
-			t.Fatalf("%v: %s", err, line)
-		}
+	}
+	if err := json.Unmarshal([]byte(records), &doc); err != nil {
+		t.Fatalf("%v: %s", err, records)
+	}
+	recorded := map[string]bool{}
+	for _, r := range doc.Records {
 		recorded[r.RequestParameters.AutoScalingConfigurationName] = true
 	}
 	for _, v := range list.AutoScalingConfigurationSummaryList {

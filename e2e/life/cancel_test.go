@@ -90,7 +90,7 @@ func TestCancel(t *testing.T) {
 		}
 		assertCancelled(t, s, svc, op, types.OperationStatusFailed)
 	})
-	if text := s.MustSlipway(t, "audit", "--json"); strings.Count(text, `"eventName":"CancelOperation"`) != 4 {
+	if text := s.MustSlipway(t, "audit", "--json"); strings.Count(text, `"eventName": "CancelOperation"`) != 4 {
 		t.Errorf("the audit records: %s", text)
 	}
 }

@@ -118,7 +118,7 @@ func TestLocalhostNeedsNoProof(t *testing.T) {
 	if out, err := s.RunSlipway("domain", "ls"); err != nil || !strings.Contains(out, "shop.localhost") {
 		t.Errorf("slipway domain ls: %v\n%s", err, out)
 	}
-	if out, err := s.RunSlipway("domain", "rm", "local", "shop.localhost"); err != nil {
+	if out, err := s.RunSlipway("domain", "rm", "local", "shop.localhost", "--yes"); err != nil {
 		t.Errorf("slipway domain rm: %v\n%s", err, out)
 	}
 	s.WaitDomain(svc, "shop.localhost", harness.DomainGone)

@@ -106,7 +106,7 @@ func rotateUnderKills(k *harness.ServiceSecrets) {
 		go func() {
 			defer close(asked)
 			for range 3 {
-				if _, err := k.RunSlipway("key", "rotate"); err != nil {
+				if _, err := k.RunSlipway("key", "rotate", "--yes"); err != nil {
 					return // the server is dead
 				}
 			}
@@ -119,7 +119,7 @@ func rotateUnderKills(k *harness.ServiceSecrets) {
 		<-asked
 		k.Start()
 	}
-	if _, err := k.RunSlipway("key", "rotate"); err != nil {
+	if _, err := k.RunSlipway("key", "rotate", "--yes"); err != nil {
 		k.T.Fatal(err)
 	}
 	if after := masterKey(k); after == before {

@@ -201,6 +201,7 @@ func (a *apiRole) serve(ctx context.Context) error {
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", a.health)
+	mux.HandleFunc("GET /version", a.version)
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	srv := &http.Server{
 		Handler:           mux,
@@ -223,6 +224,17 @@ func (a *apiRole) serve(ctx context.Context) error {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return <-done
+}
+
+// version says how this program was built. Anybody may ask, as for /healthz: `slipway
+// version` has no access key where something is wrong with the key.
+func (a *apiRole) version(w http.ResponseWriter, r *http.Request) {
+	if a.cfg.Version == nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(a.cfg.Version) // a client that has gone needs none
 }
 
 // health answers 200 while requests can be served and the store answers.

@@ -27,6 +27,7 @@ type Config struct {
 
 	ReadyFile string // gets the daemon's Addresses as JSON once it serves; "" for none
 	LogLevel  slog.Level
+	Version   []byte // what GET /version answers, JSON: how the program was built; nil for 404
 
 	KeyFile           string // of the master key; "" for the one in DataDir
 	KeyPassphraseFile string // file with the passphrase of KeyFile

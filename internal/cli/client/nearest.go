@@ -13,7 +13,11 @@ func Nearest(name string, names []string) []string {
 		far  int
 	}
 	var near []candidate
-	limit := max(2, len([]rune(name))/3)
+	letters := len([]rune(name))
+	limit := max(2, letters/3)
+	if letters <= 3 {
+		limit = 1
+	}
 	for _, n := range names {
 		far := distance(strings.ToLower(name), strings.ToLower(n))
 		if name != "" && strings.HasPrefix(strings.ToLower(n), strings.ToLower(name)) {
@@ -31,24 +35,29 @@ func Nearest(name string, names []string) []string {
 	return out
 }
 
-// distance is the Levenshtein distance of a and b.
+// distance is how many letters to insert, remove, replace or swap with the next one
+// make b of a (the optimal string alignment distance).
 func distance(a, b string) int {
 	ra, rb := []rune(a), []rune(b)
-	row := make([]int, len(rb)+1)
-	for j := range row {
-		row[j] = j
+	d := make([][]int, len(ra)+1)
+	for i := range d {
+		d[i] = make([]int, len(rb)+1)
+		d[i][0] = i
 	}
-	for i, x := range ra {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, y := range rb {
-			change := diagonal
-			if x != y {
+	for j := range d[0] {
+		d[0][j] = j
+	}
+	for i := 1; i <= len(ra); i++ {
+		for j := 1; j <= len(rb); j++ {
+			change := d[i-1][j-1]
+			if ra[i-1] != rb[j-1] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			d[i][j] = min(change, d[i-1][j]+1, d[i][j-1]+1)
+			if i > 1 && j > 1 && ra[i-1] == rb[j-2] && ra[i-2] == rb[j-1] {
+				d[i][j] = min(d[i][j], d[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(rb)]
+	return d[len(ra)][len(rb)]
 }

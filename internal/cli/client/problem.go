@@ -18,6 +18,7 @@ type Problem struct {
 	Text string // one sentence without a full stop
 	Hint string // what to do next, in sentences; may be empty
 	Err  error  // cause; may be nil
+	Code string // for programs; "" for that of the cause
 
 	// Misuse means that the user's input is invalid whatever the server has.
 	Misuse bool
