@@ -55,14 +55,24 @@ func (c *checkCommand) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.name, "name", "", "the `name` of the service that it would be deployed to (default: derived from the directory's)")
 	f.StringVar(&c.port, "port", "", "`port` the application listens on (default: the one that the code names, else 8080)")
 	f.StringVar(&c.startCommand, "start-command", "", "`command` to run instead of that of the code")
-	f.StringArrayVarP(&c.env, "env", "e", nil, "set an environment variable, `NAME=value`; NAME takes the value from this environment; repeatable")
-	f.StringArrayVar(&c.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
+	f.StringArrayVarP(&c.env, "env", "e", nil, envUsage)
+	f.StringArrayVar(&c.envFiles, "env-file", nil, envFileUsage)
 	f.StringArrayVar(&c.choices, "choose", nil, chooseUsage)
 	f.BoolVarP(&c.verbose, "verbose", "v", false, "show the whole output of the build and of the application")
 }
 
 func (c *checkCommand) run(cmd *cobra.Command, path string) error {
-	env, err := readVariables(c.envFiles, c.env, c.m.Getenv)
+	env, err := readVariables(c.envFiles, c.env, c.m.lookup)
+	given := cmd.Flags().Changed
+	if err == nil && given("name") {
+		err = checkServiceName("--name", c.name)
+	}
+	if err == nil && given("port") {
+		err = checkPort("--port", c.port)
+	}
+	if err == nil && given("start-command") {
+		err = checkStartCommand(c.startCommand)
+	}
 	if err != nil {
 		return usageError(cmd, "%v", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -85,6 +86,25 @@ type connectionFlags struct {
 	ssh                     bool
 }
 
+// check checks the flags and the name of a new connection.
+func (f connectionFlags) check(name string) error {
+	if err := connectionNames.check(name); err != nil {
+		return err
+	}
+	switch provider := strings.ToLower(f.provider); {
+	case !slices.Contains(providers, provider):
+		return fmt.Errorf("--provider is %s; it can be %s", shownValue(f.provider), orList(providers))
+	case f.host == "" && (provider == "gitea" || provider == "git"):
+		return fmt.Errorf("--provider %s needs --host, the host of the repositories", provider)
+	case strings.ContainsAny(f.host, "/ @"):
+		return fmt.Errorf("--host is %s; it must be a host alone, such as git.example.com, or with a port", shownValue(f.host))
+	}
+	return nil
+}
+
+// providers are the values of --provider.
+var providers = []string{"github", "bitbucket", "gitlab", "gitea", "git"}
+
 // plain reports whether App Runner's own call can create the connection.
 func (f connectionFlags) plain() bool {
 	provider := types.ProviderType(strings.ToUpper(f.provider))
@@ -112,6 +132,9 @@ that host only.`,
   slipway connection create mine --provider git --host git.example.com --ssh`,
 		Args: argCount(1, 1, "a name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(args[0]); err != nil {
+				return usageError(cmd, "%v", err)
+			}
 			if f.plain() {
 				return m.createConnection(cmd.Context(), args[0], types.ProviderType(strings.ToUpper(f.provider)))
 			}

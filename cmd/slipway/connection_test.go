@@ -159,14 +159,14 @@ func TestConnectionWebhook(t *testing.T) {
 	s.run("connection", "webhook", "code")
 	s.run("connection", "webhook", "code")
 	s.run("connection", "webhook", "code", "--json")
-	s.run("connection", "webhook", "code", "--rotate", "--json")
+	s.run("connection", "webhook", "code", "--rotate", "--json", "--yes")
 	s.stdin = "whsec_of-gitlab\n"
 	s.run("connection", "webhook", "code", "--secret-stdin")
 	s.stdin = "\n"
 	s.run("connection", "webhook", "code", "--secret-stdin")
-	s.run("connection", "webhook", "code", "--remove", "--rotate")
-	s.run("connection", "webhook", "code", "--remove")
-	s.run("connection", "webhook", "code", "--remove")
+	s.run("connection", "webhook", "code", "--remove", "--rotate", "--yes")
+	s.run("connection", "webhook", "code", "--remove", "--yes")
+	s.run("connection", "webhook", "code", "--remove", "--yes")
 	s.golden()
 }
 

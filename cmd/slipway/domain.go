@@ -49,7 +49,12 @@ state.`,
 		Example:           "  slipway domain add shop shop.example.com\n  slipway domain add shop shop.localhost --wait",
 		Args:              argCount(2, 2, "the name of a service and a domain"),
 		ValidArgsFunction: m.completeService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return d.add(cmd.Context(), args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkDomain(args[1]); err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			return d.add(cmd.Context(), args[0], args[1])
+		},
 	}
 	cmd.Flags().BoolVar(&d.www, "www", false, "also associate www.DOMAIN")
 	cmd.Flags().BoolVar(&d.wait, "wait", false, "wait until the domain is served")

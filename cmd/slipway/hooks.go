@@ -88,6 +88,14 @@ func (add *hooksAdd) run(cmd *cobra.Command, url string) error {
 		}
 		types = append(types, string(t))
 	}
+	if err := checkWebURL(url); err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	if add.service != "" {
+		if err := checkServiceName("--service", add.service); err != nil {
+			return usageError(cmd, "%v", err)
+		}
+	}
 	secret := ""
 	if add.stdin {
 		var err error
@@ -189,7 +197,10 @@ one. Deliveries are kept for a week after their end. With --json it prints
 {"Webhook": ..., "Deliveries": [...]} with the events as they are sent.`,
 		Args: argCount(1, 1, "the id of a webhook"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return m.showHook(cmd.Context(), args[0], max(limit, 1))
+			if limit < 1 {
+				return usageError(cmd, "--number is %d; it must be at least 1", limit)
+			}
+			return m.showHook(cmd.Context(), args[0], limit)
 		},
 	}
 	cmd.Flags().IntVarP(&limit, "number", "n", 20, "`number` of deliveries to show")

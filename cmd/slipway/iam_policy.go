@@ -28,6 +28,9 @@ the policy is an inline policy of that user. FILE is - for standard input.`,
   slipway iam policy put own-keys - --user ann < own-keys.json`,
 		Args: argCount(2, 2, "the name of a policy and a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := policyNames.check(args[0]); err != nil {
+				return usageError(cmd, "%v", err)
+			}
 			return m.putPolicy(cmd.Context(), user, args[0], args[1])
 		},
 	}

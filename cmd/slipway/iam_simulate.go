@@ -47,6 +47,14 @@ The exit code is 0 if the action is allowed on every resource, else 1.`,
 
 func (s *simulateCommand) run(cmd *cobra.Command, user, action string, resources []string) error {
 	ctx, m := cmd.Context(), s.m
+	if service, name, ok := strings.Cut(action, ":"); !ok || service == "" || name == "" {
+		return usageError(cmd, "%s is no action; an action is service:Name, such as apprunner:ListServices", shownValue(action))
+	}
+	for _, r := range resources {
+		if r != "*" && !strings.HasPrefix(r, "arn:") {
+			return usageError(cmd, "%s is no resource; a resource is an ARN or *", shownValue(r))
+		}
+	}
 	entries, err := s.entries(cmd)
 	if err != nil {
 		return err

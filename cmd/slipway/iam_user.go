@@ -31,7 +31,12 @@ managed policies are attached. With --key an access key is created and printed a
 a profile of an AWS credentials file; its secret access key is shown only once.`,
 		Example: "  slipway iam user create ann --policy AWSAppRunnerReadOnlyAccess --key > ann.credentials",
 		Args:    argCount(1, 1, "the name of a user"),
-		RunE:    func(cmd *cobra.Command, args []string) error { return add.run(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := userNames.check(args[0]); err != nil {
+				return usageError(cmd, "%v", err)
+			}
+			return add.run(cmd.Context(), args[0])
+		},
 	}
 	f := cmd.Flags()
 	f.StringArrayVar(&add.policies, "policy", nil, "`name` or ARN of a managed policy to attach; may be repeated")

@@ -47,6 +47,8 @@ func main() {
 		Stderr: os.Stderr,
 		Getenv: os.Getenv,
 		Now:    time.Now,
+
+		LookupEnv: os.LookupEnv,
 	}
 	m.StartServer = m.startServer
 	code := m.Run(ctx, os.Args[1:])
@@ -60,6 +62,7 @@ type Main struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Getenv         func(string) string
+	LookupEnv      func(string) (string, bool) // nil: what Getenv returns, unless it is empty
 	Now            func() time.Time
 
 	// StartServer starts a server in this process, for `slipway up` when none
@@ -215,6 +218,15 @@ func (m *Main) connect(ctx context.Context) (*client.Client, error) {
 		return nil, err
 	}
 	return client.Connect(ctx, t)
+}
+
+// lookup returns a variable of the environment, and whether it is set.
+func (m *Main) lookup(name string) (string, bool) {
+	if m.LookupEnv != nil {
+		return m.LookupEnv(name)
+	}
+	v := m.Getenv(name)
+	return v, v != ""
 }
 
 func (m *Main) outStyle() term.Style { return term.StyleFor(m.Stdout, m.Getenv) }

@@ -50,7 +50,14 @@ It prints the secret's ARN, which RuntimeEnvironmentSecrets refer to.`,
 		Example: `  slipway secret put shop/db < password.txt
   slipway secret put shop/config --file config.json`,
 		Args: argCount(1, 1, "the name of a secret"),
-		RunE: func(cmd *cobra.Command, args []string) error { return put.run(cmd.Context(), args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !strings.HasPrefix(args[0], "arn:") {
+				if err := secretNames.check(args[0]); err != nil {
+					return usageError(cmd, "%v", err)
+				}
+			}
+			return put.run(cmd.Context(), args[0])
+		},
 	}
 	f := cmd.Flags()
 	f.StringVarP(&put.file, "file", "f", "", "`file` with the value (default: standard input)")

@@ -66,6 +66,12 @@ nginx if it has one, and otherwise docker.io/library/nginx.
 For an existing service, only the settings given by flags change; environment
 variables are added to existing ones. A paused service is resumed first.
 
+An env file has Docker Compose's form of dotenv: NAME=value, with export before it or
+not; # begins a comment at the start of a line or after a space; a value in single
+quotes stands as it is, one in double quotes has the escapes \n \r \t \" \\ and \$;
+both may span lines. $ is not expanded. NAME alone takes the value from this
+environment, and it is an error if it has none. --env wins over --env-file.
+
 If the endpoint is on this machine and no server answers, up starts one in the
 foreground until Ctrl-C.`,
 		Example: `  slipway up .
@@ -88,8 +94,8 @@ foreground until Ctrl-C.`,
 func (up *upCommand) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&up.name, "name", "", "the service's `name` (default: derived from the directory's or the image's name)")
 	f.StringVar(&up.port, "port", "", "`port` the application listens on (default: the one that the code or the image names, else 8080)")
-	f.StringArrayVarP(&up.env, "env", "e", nil, "set an environment variable, `NAME=value`; NAME takes the value from this environment; repeatable")
-	f.StringArrayVar(&up.envFiles, "env-file", nil, "set variables from a `file` of NAME=value lines; repeatable")
+	f.StringArrayVarP(&up.env, "env", "e", nil, envUsage)
+	f.StringArrayVar(&up.envFiles, "env-file", nil, envFileUsage)
 	f.StringArrayVar(&up.secrets, "secret", nil, "set an environment variable to the value that a secret has at each deployment: `NAME=SECRET`, the name or ARN of a secret (see slipway secret) or parameter; repeatable")
 	f.StringArrayVar(&up.unset, "unset-env", nil, "remove the variable `NAME` from the service; repeatable")
 	f.StringVar(&up.cpu, "cpu", "", "CPU of an instance: `vCPU` 0.25, 0.5, 1, 2 or 4 (default 1)")
@@ -103,17 +109,12 @@ func (up *upCommand) addFlags(f *pflag.FlagSet) {
 }
 
 func (up *upCommand) run(cmd *cobra.Command, source string) error {
-	env, err := readVariables(up.envFiles, up.env, up.m.Getenv)
+	env, err := readVariables(up.envFiles, up.env, up.m.lookup)
+	if err == nil {
+		err = up.check(env)
+	}
 	if err != nil {
 		return usageError(cmd, "%v", err)
-	}
-	if err := checkSecrets(up.secrets); err != nil {
-		return usageError(cmd, "%v", err)
-	}
-	for flag, value := range map[string]int32{"min": up.sizes.least, "max": up.sizes.most, "concurrency": up.sizes.concurrency} {
-		if up.given.Changed(flag) && value < 1 {
-			return usageError(cmd, "--%s is %d; it must be at least 1", flag, value)
-		}
 	}
 	if isSource(source) {
 		if up.tree, err = up.m.openSource("up", source, up.choices); err != nil {
@@ -139,6 +140,34 @@ func (up *upCommand) run(cmd *cobra.Command, source string) error {
 		cancel()
 	}
 	return errors.Join(err, server.Wait())
+}
+
+// check checks the flags, before anything is sent.
+func (up *upCommand) check(env map[string]string) error {
+	given := up.given.Changed
+	checks := []struct {
+		given bool
+		check func() error
+	}{
+		{given("name"), func() error { return checkServiceName("--name", up.name) }},
+		{given("port"), func() error { return checkPort("--port", up.port) }},
+		{given("health-path"), func() error { return checkHealthPath(up.healthPath) }},
+		{given("start-command"), func() error { return checkStartCommand(up.startCommand) }},
+		{given("cpu") && up.cpu == "", func() error { return checkSize("none", "") }},
+		{given("memory") && up.memory == "", func() error { return checkSize("", "none") }},
+		{true, func() error { return checkSize(up.cpu, up.memory) }},
+		{true, func() error { return checkSizes(up.sizes, given) }},
+		{true, func() error { return checkSecrets(up.secrets) }},
+		{true, func() error { return checkOneKind(env, up.secrets, up.unset) }},
+	}
+	for _, c := range checks {
+		if c.given {
+			if err := c.check(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // server starts a server if the target is on this machine and none answers there.
@@ -169,17 +198,19 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 	if err != nil {
 		return err
 	}
+	secrets, err := secretReferences(ctx, c, up.secrets, up.m.progress())
+	if err != nil {
+		return err
+	}
 	img, err := up.image(ctx, c, source)
 	if err != nil {
 		return err
 	}
 	if up.name == "" {
-		up.name = defaultServiceName(img.title)
+		up.name = up.m.nameService(img.title)
 	}
 	d := up.desired(img, env)
-	if d.secrets, err = secretReferences(ctx, c, up.secrets); err != nil {
-		return err
-	}
+	d.secrets = secrets
 	if len(d.secrets) > 0 {
 		if d.role, err = roleFor(ctx, c); err != nil {
 			return err
@@ -225,7 +256,10 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 	if d.port == nil {
 		d.port = img.port()
 	}
-	var err error
+	err := up.checkResize(&types.InstanceConfiguration{Cpu: aws.String("1024"), Memory: aws.String("2048")}, "by default")
+	if err != nil {
+		return err
+	}
 	if d.scaling, err = scalingARN(ctx, c, up.sizes, nil); err != nil {
 		return err
 	}
@@ -247,6 +281,9 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, ar
 		return err
 	}
 	if err := up.fits(svc, d); err != nil {
+		return err
+	}
+	if err := up.checkResize(svc.InstanceConfiguration, "now"); err != nil {
 		return err
 	}
 	if d.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {

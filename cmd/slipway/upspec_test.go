@@ -1,13 +1,10 @@
 package main
 
 import (
-	"maps"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestQuantities(t *testing.T) {
@@ -76,51 +73,6 @@ func TestSizes(t *testing.T) {
 	if n := len((sizes{200, 25, 1000}).name()); n > 32 {
 		t.Errorf("the name has %d letters, 32 are allowed", n)
 	}
-}
-
-func TestParseVariables(t *testing.T) {
-	t.Parallel()
-	env := map[string]string{"OLD": "1"}
-	text := "# comment\n\nA=1\r\n  B=two words \nC=\"quoted\"\nD=a=b\nE\nOLD=2"
-	if err := parseVariables(strings.NewReader(text), env, strings.ToLower); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]string{"A": "1", "B": "two words ", "C": `"quoted"`, "D": "a=b", "E": "e", "OLD": "2"}
-	if diff := cmp.Diff(want, env); diff != "" {
-		t.Errorf("variables (-want +got):\n%s", diff)
-	}
-	for text, says := range map[string]string{
-		"A=1\n=x":                         "line 2: a variable has no name",
-		"A B=x":                           "contains a space",
-		"A=\x00":                          "the value of A contains a NUL",
-		"A=" + strings.Repeat("x", 2<<20): "too long",
-	} {
-		if err := parseVariables(strings.NewReader(text), env, strings.ToLower); err == nil || !strings.Contains(err.Error(), says) {
-			t.Errorf("%.20q: error %v, want %q", text, err, says)
-		}
-	}
-}
-
-func FuzzParseVariables(f *testing.F) {
-	f.Add("A=1\n# c\nB")
-	f.Fuzz(func(t *testing.T, text string) {
-		env := map[string]string{}
-		if err := parseVariables(strings.NewReader(text), env, func(string) string { return "" }); err != nil {
-			return
-		}
-		// Parsed variables can be written and parsed again.
-		var lines strings.Builder
-		for name, value := range env {
-			if strings.ContainsAny(value, "\r") || strings.HasPrefix(name, "#") {
-				return
-			}
-			lines.WriteString(name + "=" + value + "\n")
-		}
-		again := map[string]string{}
-		if err := parseVariables(strings.NewReader(lines.String()), again, nil); err != nil || !maps.Equal(env, again) {
-			t.Errorf("%q became %q, %v", env, again, err)
-		}
-	})
 }
 
 func TestParseSince(t *testing.T) {

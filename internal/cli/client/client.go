@@ -34,7 +34,8 @@ type Client struct {
 	Logs     *Logs
 	Registry *Registry
 
-	own caller // of Slipway's operations, which App Runner's SDK lacks
+	own        caller // of Slipway's operations, which App Runner's SDK lacks
+	parameters caller // of Parameter Store
 }
 
 // Connect finds the access key and returns a client. It sends nothing, unless it
@@ -90,9 +91,11 @@ func (t Target) as(id Identity) *Client {
 		endpoint: t.Endpoint.String(), region: id.Region, service: "apprunner", contentType: "application/x-amz-json-1.0",
 		keys: id.Provider, http: hc,
 	}
+	parameters := own
+	parameters.service, parameters.contentType = "ssm", "application/x-amz-json-1.1"
 	return &Client{
 		Target: t, Identity: id, API: apprunner.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
-		Logs: newLogs(own), Registry: newRegistry(t, id), own: own,
+		Logs: newLogs(own), Registry: newRegistry(t, id), own: own, parameters: parameters,
 	}
 }
 

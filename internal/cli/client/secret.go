@@ -41,6 +41,23 @@ func (c *Client) PutSecret(ctx context.Context, name string, value []byte, binar
 	return aws.ToString(made.ARN), aws.ToString(made.VersionId), false, nil
 }
 
+// HasParameter reports whether Parameter Store has a parameter, given by its name or ARN.
+// It is true if this key may not know.
+func (c *Client) HasParameter(ctx context.Context, name string) (bool, error) {
+	in := struct {
+		Name           string
+		WithDecryption bool
+	}{Name: name}
+	err := c.parameters.do(ctx, "AmazonSSM.GetParameter", in, &struct{}{})
+	switch {
+	case err == nil, isCode(err, "AccessDeniedException"):
+		return true, nil
+	case isCode(err, "ParameterNotFound"), isCode(err, "ParameterVersionNotFound"):
+		return false, nil
+	}
+	return false, err
+}
+
 // SecretARN returns the ARN of the secret with this name, "" if there is none.
 func (c *Client) SecretARN(ctx context.Context, name string) (string, error) {
 	out, err := c.Secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
@@ -49,6 +66,9 @@ func (c *Client) SecretARN(ctx context.Context, name string) (string, error) {
 	}
 	if err != nil {
 		return "", err
+	}
+	if out.DeletedDate != nil {
+		return "", &Problem{Text: fmt.Sprintf("secret %q is to be deleted", name), Hint: fmt.Sprintf("`slipway secret rm %s --restore` keeps it.", name)}
 	}
 	return aws.ToString(out.ARN), nil
 }
