@@ -63,6 +63,11 @@ var differences = []Difference{
 		"App Runner's users asked for it (apprunner-roadmap 49). No tag cancels an operation: tags are desired state, which a client such as Terraform would set again.",
 	},
 	{
+		"Rights in an instance", "A container runs as in Docker, in a virtual machine of its own.",
+		"Root of an instance is root of a user namespace, never of the host, with Docker's default capabilities; setuid programs, file capabilities, raw sockets and 32-bit programs work. Not so: packet sockets (`tcpdump`, `arping`) and `ptrace` answer with EPERM, also to root; device files can't be made, and those of an image are left out.",
+		"Rings of packet sockets are memory of the host that no limit of the instance counts, and instances share the host's kernel. 32-bit x86 programs reach the refused address families by socketcall, whose arguments no filter sees, as with Docker; `ia32_emulation=off` on the kernel's command line closes that.",
+	},
+	{
 		"Traces", "Instances have a trace collector that sends to X-Ray.",
 		"Instances reach the collector that `--otlp-endpoint` names at the same address, http://localhost:4317. OpenTelemetry's variables are set for it unless the image or the user sets them. Without the flag no traces are collected.",
 		"The owner decides where traces go.",

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
+	"strings"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -28,6 +30,10 @@ type layerNote struct {
 	// Tar is the size of the tar that package pack makes of the directory, in
 	// bytes: set for layers that were adopted, whose blobs are made when needed.
 	Tar int64 `json:"tar,omitempty"`
+	// Devices are device nodes outside of /dev, which were left out, and DeviceNames the
+	// first of them.
+	Devices     int      `json:"devices,omitempty"`
+	DeviceNames []string `json:"deviceNames,omitempty"`
 	// Boot is the machine's boot in which the layer was unpacked, "" once the
 	// layer has been synced.
 	Boot string `json:"boot,omitempty"`
@@ -69,6 +75,29 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 		}
 	}
 	return dirs, nil
+}
+
+// LeftOut says what the unpacked layers, directories that Layers returned, lack of their
+// image: nothing, or a sentence for people.
+func (s *Store) LeftOut(layers []string) (string, error) {
+	var names []string
+	devices := 0
+	for _, dir := range layers {
+		note, err := s.readLayerNote(v1.Hash{Algorithm: "sha256", Hex: path.Base(path.Dir(dir))})
+		if err != nil {
+			return "", err
+		}
+		names, devices = append(names, note.DeviceNames...), devices+note.Devices
+	}
+	if devices == 0 {
+		return "", nil
+	}
+	names = names[:min(len(names), 5)]
+	if devices > len(names) {
+		names = append(names, "...")
+	}
+	return fmt.Sprintf("Left out %d device files of the image, which no instance can have: %s. Instances have the usual ones in /dev.",
+		devices, strings.Join(names, ", ")), nil
 }
 
 // stackedLayer is a layer at its place in an image.
@@ -193,7 +222,10 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 	if err != nil {
 		return err
 	}
-	note, err := json.Marshal(layerNote{Bytes: stats.Bytes, Entries: stats.Entries, Boot: s.boot})
+	note, err := json.Marshal(layerNote{
+		Bytes: stats.Bytes, Entries: stats.Entries, Boot: s.boot,
+		Devices: stats.Devices, DeviceNames: stats.DeviceNames,
+	})
 	if err != nil {
 		return err
 	}

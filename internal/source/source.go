@@ -56,6 +56,11 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 	if err != nil {
 		return Artifact{}, wrap("unpack "+ref, err)
 	}
+	if left, err := r.Images.LeftOut(layers); err != nil {
+		return Artifact{}, wrap("read "+ref, err)
+	} else if left != "" {
+		progress(left)
+	}
 	if len(layers) == 0 {
 		return Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image %s has no layers: there is nothing in it to run.", ref)
 	}

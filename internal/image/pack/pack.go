@@ -272,7 +272,7 @@ func Attributes(path string) (map[string]string, error) {
 	}
 	list := map[string]string{}
 	for name := range strings.SplitSeq(string(names[:size]), "\x00") {
-		if !strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.") {
+		if name != AttributeCapability && (!strings.HasPrefix(name, "user.") || strings.HasPrefix(name, "user.overlay.")) {
 			continue
 		}
 		value := make([]byte, 64<<10) // XATTR_SIZE_MAX

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/image/pack"
 )
 
 const (
@@ -12,18 +14,29 @@ const (
 	maxXattr = 64 << 10 // bytes of a value, XATTR_SIZE_MAX
 )
 
-// keptXattr reports whether to keep an extended attribute. user.overlay.* is
-// left out: overlayfs obeys it when mounted with userxattr.
-func keptXattr(name string) bool {
-	return strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
+// keptXattr returns the value to keep of an extended attribute, and whether to keep it.
+// user.overlay.* is left out: overlayfs obeys it when mounted with userxattr. File
+// capabilities are those of a regular file.
+func keptXattr(name, value string, file bool) (string, bool) {
+	if name == pack.AttributeCapability {
+		if !file {
+			return "", false
+		}
+		return pack.PlainCapability(value, 0)
+	}
+	return value, strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.")
 }
 
-// attributes sets the entry's extended attributes in the user namespace. They
-// are optional: a file system that does not support one leaves it out.
+// attributes sets the entry's extended attributes in the user namespace, and file
+// capabilities. They are optional: a file system that does not support one leaves it
+// out. The kernel removes capabilities when a file's owner changes, so this comes after.
 func (t *tree) attributes(h *tar.Header, fd int) {
 	for record, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(record, paxXattr)
-		if !ok || !keptXattr(name) {
+		if ok {
+			value, ok = keptXattr(name, value, h.Typeflag != tar.TypeDir)
+		}
+		if !ok {
 			continue
 		}
 		if err := unix.Fsetxattr(fd, name, []byte(value), 0); err != nil {

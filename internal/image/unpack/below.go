@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/image/pack"
 )
 
 // ErrNeedsBelow is returned for a layer that can't be unpacked before the
@@ -245,7 +247,7 @@ func xattrs(path string) (map[string]string, error) {
 	}
 	records := map[string]string{}
 	for name := range strings.SplitSeq(string(names[:n]), "\x00") {
-		if !keptXattr(name) {
+		if _, ok := keptXattr(name, "", true); !ok && name != pack.AttributeCapability {
 			continue
 		}
 		value := make([]byte, maxXattr)

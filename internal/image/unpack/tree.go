@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	maxOwner = 65535
-	nobody   = 65534 // user and group
-	maxPath  = 4096  // bytes
+	maxOwner = 1<<31 - 1 // the largest id of an instance
+	nobody   = 65534     // user and group
+	maxPath  = 4096      // bytes
 	// maxDepth bounds the directories above an entry, and so the descriptors
 	// that a recursive removal of the tree holds.
 	maxDepth = 256
@@ -33,6 +33,7 @@ type tree struct {
 	stats    Stats
 	dirs     []dirTime         // set at the end, since making entries changes them
 	copiedUp map[entryKey]bool // files copied up from lower layers: see copyUp
+	leftOut  map[string]bool   // names of device nodes
 }
 
 type dirTime struct {
@@ -51,7 +52,8 @@ func (t *tree) entry(h *tar.Header, r io.Reader) error {
 		return nil
 	}
 	if isDevice(h) {
-		return t.device(h, name)
+		t.device(h, name)
+		return nil
 	}
 	t.mapOwner(h)
 	if name == "." {
@@ -167,7 +169,6 @@ func (t *tree) file(h *tar.Header, r io.Reader, parent int, base string) error {
 	if _, err := io.CopyBuffer(fdWriter(fd), onlyReader{r}, t.buf); err != nil {
 		return err
 	}
-	t.attributes(h, fd)
 	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
 		return err
 	}
@@ -175,6 +176,7 @@ func (t *tree) file(h *tar.Header, r io.Reader, parent int, base string) error {
 	if err := unix.Fchmod(fd, mode(h)); err != nil {
 		return err
 	}
+	t.attributes(h, fd)
 	ts := timespec(h)
 	return unix.UtimesNanoAt(parent, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
@@ -241,6 +243,9 @@ func (t *tree) hardlink(h *tar.Header, parent int, base string) error {
 	if !errors.Is(err, unix.ENOENT) {
 		return err
 	}
+	if t.leftOut[target] {
+		return nil // another name of a device node
+	}
 	if !t.below.Known {
 		return ErrNeedsBelow
 	}
@@ -292,13 +297,25 @@ func linkable(st *unix.Stat_t) bool {
 
 func isDevice(h *tar.Header) bool { return h.Typeflag == tar.TypeChar || h.Typeflag == tar.TypeBlock }
 
-// device skips a device node under /dev and refuses any other.
-func (t *tree) device(h *tar.Header, name string) error {
-	if !strings.HasPrefix(name, "dev/") {
-		return refuse(h.Name, "is a device node (%d, %d): only those in /dev are accepted, and skipped", h.Devmajor, h.Devminor)
-	}
+// maxDevices is how many device nodes outside of /dev are told by name, and with how many
+// bytes of it.
+const maxDevices, maxDeviceName = 5, 100
+
+// maxLeftOut is how many device nodes may have further names.
+const maxLeftOut = 1000
+
+// device leaves a device node out. Those in /dev nobody misses: an instance gets its own.
+func (t *tree) device(h *tar.Header, name string) {
 	t.log.Debug("left a device node out of a layer", "name", name, "major", h.Devmajor, "minor", h.Devminor)
-	return nil
+	if len(t.leftOut) < maxLeftOut {
+		t.leftOut[name] = true
+	}
+	if strings.HasPrefix(name, "dev/") {
+		return
+	}
+	if t.stats.Devices++; len(t.stats.DeviceNames) < maxDevices {
+		t.stats.DeviceNames = append(t.stats.DeviceNames, strings.ToValidUTF8("/"+name[:min(len(name), maxDeviceName)], "?"))
+	}
 }
 
 // setTimes sets the directories' modification times after everything that

@@ -10,16 +10,15 @@
 //
 //   - Regular files, directories, symbolic links and fifos are made with the
 //     owner, mode (setuid and setgid bits included) and modification time of
-//     the entry. An owner above 65535 does not exist in an instance's user
+//     the entry. An owner above 2147483647 does not exist in an instance's user
 //     namespace and becomes nobody (65534).
 //   - Hard links may name regular files, symbolic links and fifos, also of
 //     lower layers: such a file is copied up first, as overlayfs does it.
-//   - Device nodes under /dev are skipped with a log line: distributions' root
-//     file systems have some, and an instance gets its own /dev. Anywhere else
-//     they are refused.
-//   - Extended attributes in the user namespace are kept, all others skipped:
-//     security.capability has no effect under no_new_privs, and trusted.*
-//     controls overlayfs itself.
+//   - Device nodes are left out, and hard links to them: no instance can have any
+//     but those of its own /dev. Stats tells of those outside of /dev.
+//   - Extended attributes in the user namespace are kept, and file capabilities,
+//     which root of an instance's user namespace owns. All others are skipped:
+//     trusted.* controls overlayfs itself.
 //   - ".wh.name" becomes overlayfs's whiteout, a character device 0/0, and
 //     ".wh..wh..opq" the attribute trusted.overlay.opaque of its directory.
 //     Other names that begin with ".wh..wh." are AUFS's own and skipped.
@@ -74,6 +73,9 @@ type Digests struct {
 type Stats struct {
 	Bytes   int64 // of regular files, holes counted in full
 	Entries int
+
+	Devices     int      // device nodes outside of /dev, which were left out
+	DeviceNames []string // the first of them
 }
 
 // Layer unpacks the layer that r yields, a tar that may be compressed with gzip
@@ -100,7 +102,7 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 
 	t := &tree{
 		ctx: ctx, dir: dir, root: root, below: below, limits: limits, log: log,
-		buf: make([]byte, 256<<10), copiedUp: map[entryKey]bool{},
+		buf: make([]byte, 256<<10), copiedUp: map[entryKey]bool{}, leftOut: map[string]bool{},
 	}
 	if err := t.unpack(diff); err != nil {
 		return t.stats, unreadable(err, blob, diff.n, want)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/image/pack"
 	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
 // takeChanges copies what the job changed to where its specification says. The
@@ -30,7 +31,7 @@ func (j *job) takeChanges(ctx context.Context) (*runtime.JobLayer, error) {
 	to := path.Join(j.dir, fileChanges)
 	c := &changes{
 		ctx: ctx, from: "/proc/self/fd/" + strconv.Itoa(int(j.upper.Fd())), to: to, left: j.sandbox.disk,
-		firstID: j.sandbox.factory.firstID(slotOf(j.sandbox.name)),
+		ids:     handoff.IDMaps(uint32(j.sandbox.factory.firstID(slotOf(j.sandbox.name)))),
 		links:   map[inode]string{},
 		mounted: mountPoints(j.want.Binds),
 	}
@@ -88,8 +89,8 @@ const copiers = 4
 type changes struct {
 	ctx      context.Context //nolint:containedctx // lives for one copy
 	from, to string
-	left     int64      // bytes that files may still have
-	firstID  int        // of the host, for id 0
+	left     int64 // bytes that files may still have
+	ids      []handoff.IDMap
 	lowers   []*os.Root // the layers below, top first
 	links    map[inode]string
 	mounted  map[string]bool // see mountPoints
@@ -354,8 +355,8 @@ func (c *changes) below(name string) (l look, found bool) {
 // does not have becomes nobody (65534).
 func (c *changes) owner(id uint32) int {
 	const nobody = 65534
-	if n := int(id) - c.firstID; n >= 0 && n < idsPerSandbox {
-		return n
+	if n, ok := handoff.Inside(c.ids, id); ok {
+		return int(n)
 	}
 	return nobody
 }
@@ -378,6 +379,13 @@ func (c *changes) finish(from, to string, st *unix.Stat_t) error {
 		return &os.PathError{Op: "read the attributes of", Path: from, Err: err}
 	}
 	for name, value := range list {
+		if name == pack.AttributeCapability {
+			// The instance's kernel wrote whose root gave it.
+			var ok bool
+			if value, ok = pack.PlainCapability(value, c.ids[0].Host); !ok {
+				continue
+			}
+		}
 		if err := unix.Lsetxattr(to, name, []byte(value), 0); err != nil && !errors.Is(err, unix.ENOTSUP) {
 			return &os.PathError{Op: "set attribute " + name + " of", Path: to, Err: err}
 		}

@@ -19,6 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
 	"github.com/openslipway/slipway/internal/runtime/embedded/disk"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 	"github.com/openslipway/slipway/internal/runtime/embedded/seccomp"
 )
 
@@ -95,7 +96,7 @@ const (
 	// the range that systemd leaves to containers.
 	DefaultFirstID   = 1 << 30
 	defaultSandboxes = (1879048191 - DefaultFirstID) / idsPerSandbox
-	idsPerSandbox    = 65536
+	idsPerSandbox    = handoff.OwnIDs
 
 	// shmSize is the size of /dev/shm, in bytes: Docker's. It counts as memory
 	// of the instance.

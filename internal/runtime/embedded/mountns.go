@@ -199,7 +199,7 @@ func (s *stagingMount) overlay(layers []string, more func(root int) error) (*os.
 	// two options ignore attributes by which a layer could point elsewhere.
 	options := "lowerdir=" + lowers + ",upperdir=" + s.name + "/disk/upper,workdir=" + s.name + "/disk/work" +
 		",volatile,redirect_dir=nofollow,metacopy=off"
-	if err := unix.Mount("overlay", target, "overlay", unix.MS_NODEV|unix.MS_NOSUID, options); err != nil {
+	if err := unix.Mount("overlay", target, "overlay", unix.MS_NODEV, options); err != nil {
 		return nil, err
 	}
 	defer unix.Unmount(target, unix.MNT_DETACH)

@@ -11,18 +11,22 @@ import (
 )
 
 // capabilities are those that an application may have, within its own user
-// namespace: Docker's default without AUDIT_WRITE and MKNOD, which mean nothing
-// there, and without NET_RAW, which would let it forge packets.
+// namespace: Docker's default. AUDIT_WRITE and MKNOD mean nothing there, but a program
+// whose file asks for one would not start without. With NET_RAW it can send any packet
+// into its own link, of which the host takes only those with the instance's address.
 var capabilities = []struct {
 	name   string
 	number int
 }{
+	{"CAP_AUDIT_WRITE", unix.CAP_AUDIT_WRITE},
 	{"CAP_CHOWN", unix.CAP_CHOWN},
 	{"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE},
 	{"CAP_FOWNER", unix.CAP_FOWNER},
 	{"CAP_FSETID", unix.CAP_FSETID},
 	{"CAP_KILL", unix.CAP_KILL}, // the init needs it as well
+	{"CAP_MKNOD", unix.CAP_MKNOD},
 	{"CAP_NET_BIND_SERVICE", unix.CAP_NET_BIND_SERVICE},
+	{"CAP_NET_RAW", unix.CAP_NET_RAW},
 	{"CAP_SETFCAP", unix.CAP_SETFCAP},
 	{"CAP_SETGID", unix.CAP_SETGID},
 	{"CAP_SETPCAP", unix.CAP_SETPCAP},

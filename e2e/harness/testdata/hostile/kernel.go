@@ -227,9 +227,6 @@ func privileges(url.Values) outcome {
 	if fields["CapAmb"] != "0000000000000000" {
 		out = append(out, broken("ambient capabilities %s", fields["CapAmb"]))
 	}
-	if fields["NoNewPrivs"] != "1" {
-		out = append(out, broken("NoNewPrivs is %s", fields["NoNewPrivs"]))
-	}
 	if fields["Seccomp"] != "2" {
 		out = append(out, broken("Seccomp is %s", fields["Seccomp"]))
 	}

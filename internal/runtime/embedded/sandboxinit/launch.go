@@ -98,16 +98,15 @@ func restrict(o *handoff.Order) error {
 			return doing("drop a capability", err)
 		}
 	}
+	// Without no_new_privs, which would take their owner's rights from setuid programs,
+	// the kernel asks for CAP_SYS_ADMIN in the user namespace: so before that is given up.
+	if err := filter(o.Filter); err != nil {
+		return doing("install the system call filter", err)
+	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	low, high := uint32(o.Caps), uint32(o.Caps>>32)
 	caps := [2]unix.CapUserData{{Effective: low, Permitted: low}, {Effective: high, Permitted: high}}
-	if err := unix.Capset(&header, &caps[0]); err != nil {
-		return doing("give up capabilities", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return doing("refuse new privileges", err)
-	}
-	return doing("install the system call filter", filter(o.Filter))
+	return doing("give up capabilities", unix.Capset(&header, &caps[0]))
 }
 
 // filter installs a seccomp program. An empty program is a mistake of the

@@ -89,12 +89,26 @@ func explainExec(path string, err error) error {
 		x.reason += " (it is not executable)"
 	case err == unix.EACCES:
 		x.reason += " (may the image's user read and execute it?)"
+	case err == unix.ENOEXEC && is32Bit(path):
+		x.reason += " (it is a 32-bit program, which this machine's kernel or processor does not run)"
 	case err == unix.ENOEXEC:
 		x.reason += " (it is neither a program for " + runtime.GOARCH + " nor a script whose first line begins with #!)"
 	case err == unix.E2BIG:
 		x.reason += " (arguments and environment together are too large)"
 	}
 	return x
+}
+
+// is32Bit reports whether a file begins like an ELF program of 32 bits.
+func is32Bit(path string) bool {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	var head [5]byte
+	n, err := unix.Read(fd, head[:])
+	return err == nil && n == len(head) && string(head[:]) == "\x7fELF\x01"
 }
 
 // lookup returns a variable's value in env. If it is set twice, the last counts.

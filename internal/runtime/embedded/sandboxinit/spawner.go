@@ -101,7 +101,7 @@ func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int
 		return handoff.Spawned{Err: "a request came with the wrong number of descriptors"}, -1
 	}
 	pidfd := -1
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(request.FirstID), Size: int(request.IDs)}}
+	ids := mappings(request.FirstID)
 	attr := &syscall.ProcAttr{
 		Dir: "/",
 		Env: env,

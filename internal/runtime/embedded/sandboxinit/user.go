@@ -14,13 +14,8 @@ type identity struct {
 	home     string
 }
 
-const (
-	// ids is how many users and groups a sandbox has.
-	ids = 65536
-
-	// maxAccounts bounds /etc/passwd and /etc/group, in bytes.
-	maxAccounts = 4 << 20
-)
+// maxAccounts bounds /etc/passwd and /etc/group, in bytes.
+const maxAccounts = 4 << 20
 
 // findUser resolves an image's user setting: "", "user", "uid", "user:group",
 // "uid:gid" or a mixture. Names are those of the image.
@@ -66,11 +61,6 @@ func resolveUser(setting, passwd, group string) (*identity, error) {
 		}
 	} else if name != "" {
 		who.addGroups(name, group)
-	}
-	for _, id := range append([]uint32{who.uid, who.gid}, who.groups...) {
-		if id >= ids {
-			return nil, userError("user " + strconv.Quote(setting) + ": id " + strconv.FormatUint(uint64(id), 10) + " is outside of the 65536 ids that an instance has")
-		}
 	}
 	return who, nil
 }
@@ -151,7 +141,7 @@ func number(s string) (id uint32, ok bool, err error) {
 	}
 	n, err := strconv.ParseUint(s, 10, 31)
 	if err != nil {
-		return 0, true, userError("the number is too large")
+		return 0, true, userError("the number is too large, ids end at 2147483647")
 	}
 	return uint32(n), true, nil
 }

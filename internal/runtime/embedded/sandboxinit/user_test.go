@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
 const (
@@ -65,8 +67,8 @@ func TestResolveUser(t *testing.T) {
 		"huge":         `user "huge" is not in the image's /etc/passwd`,
 		"web:wheel":    `group "wheel" is not in the image's /etc/group`,
 		"web:bad":      `group "bad" is not in the image's /etc/group`,
-		"65536":        "id 65536 is outside of the 65536 ids",
-		"0:65536":      "id 65536 is outside of the 65536 ids",
+		"2147483648":   "too large, ids end at 2147483647",
+		"0:2147483648": "too large, ids end at 2147483647",
 		"4294967296":   "the number is too large",
 		"0:4294967296": "the number is too large",
 	} {
@@ -92,7 +94,7 @@ func FuzzResolveUser(f *testing.F) {
 			t.Error("no home")
 		}
 		for _, id := range append([]uint32{who.uid, who.gid}, who.groups...) {
-			if id >= ids {
+			if id > handoff.MaxID {
 				t.Errorf("id %d", id)
 			}
 		}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unknown is the result of system calls that the table does not have and of those of
-// another architecture (32-bit programs): that of a kernel without them, so that
-// libraries fall back to older calls.
+// unknown is the result of system calls that the tables do not have and of those of
+// other architectures: that of a kernel without them, so that libraries fall back to
+// older calls.
 const unknown = unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 
 // Offsets in struct seccomp_data, which describes the call to the filter, on a
@@ -22,22 +22,62 @@ const (
 	offsetArgs   = 16
 )
 
-// compile turns a profile into a filter: a binary search for the system call's
-// number over ranges that are treated alike, then the arguments if they matter.
-func compile(profile *specs.LinuxSeccomp, table *arch.Info) (Program, error) {
-	all, err := rules(profile, table)
-	if err != nil {
-		return nil, err
-	}
+// compile turns a profile into a filter. For each ABI that processes of this machine
+// can use, the native one first, it is a binary search for the system call's number
+// over ranges that are treated alike, then the arguments if they matter.
+func compile(profile *specs.LinuxSeccomp, abis ...*arch.Info) (Program, error) {
 	b := &builder{}
-	search, err := b.search(ranges(all))
-	if err != nil {
-		return nil, err
+	next := b.ret(unknown)
+	for _, group := range slices.Backward(byArch(abis)) {
+		numbers, err := b.numbers(profile, group)
+		if err != nil {
+			return nil, err
+		}
+		next = b.branch(unix.BPF_JEQ, uint32(group[0].ID), numbers, next)
 	}
-	load := b.load(offsetNumber, search)
-	native := b.branch(unix.BPF_JEQ, uint32(table.ID), load, b.ret(unknown))
-	b.load(offsetArch, native)
+	b.load(offsetArch, next)
 	return b.program()
+}
+
+// byArch groups ABIs that the kernel reports as the same architecture: x32 is told
+// from x86-64 by a bit of the system call's number.
+func byArch(abis []*arch.Info) (groups [][]*arch.Info) {
+	for _, a := range abis {
+		at := slices.IndexFunc(groups, func(g []*arch.Info) bool { return g[0].ID == a.ID })
+		if at < 0 {
+			groups = append(groups, []*arch.Info{a})
+			continue
+		}
+		groups[at] = append(groups[at], a)
+	}
+	return groups
+}
+
+// numbers emits what decides on the calls of one architecture by their numbers, and
+// returns where it begins.
+func (b *builder) numbers(profile *specs.LinuxSeccomp, abis []*arch.Info) (target, error) {
+	slices.SortStableFunc(abis, func(x, y *arch.Info) int { return y.SeccompMask - x.SeccompMask })
+	var next target
+	for i, abi := range slices.Backward(abis) {
+		all, err := rules(profile, abi)
+		if err != nil {
+			return 0, err
+		}
+		search, err := b.search(ranges(all))
+		if err != nil {
+			return 0, err
+		}
+		switch {
+		case abi.SeccompMask == 0:
+			next = search
+		case i == len(abis)-1:
+			return 0, fmt.Errorf("%s has no ABI without a mask", abi.Name)
+		default:
+			marked := b.emit(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, ^uint32(abi.SeccompMask), search)
+			next = b.branch(unix.BPF_JGE, uint32(abi.SeccompMask), marked, next)
+		}
+	}
+	return b.load(offsetNumber, next), nil
 }
 
 // span is a range of numbers from first up to the next span's.

@@ -20,10 +20,23 @@ import (
 // App Runner's machines, too, inspecting other processes takes a capability.
 var withheld = []string{"ptrace", "process_vm_readv", "process_vm_writev"}
 
+// withheldFamilies are address families of sockets that Docker's profile allows and this
+// one does not: those that see a link itself. Their rings are memory of the kernel that
+// no limit of the instance counts.
+var withheldFamilies = []uint64{unix.AF_PACKET, unix.AF_XDP}
+
+// secondary are the other ABIs that processes of a machine may use: those of Docker's
+// profile. Their calls pass the same rules, by name. (socketcall, which 32-bit x86
+// programs make sockets with, keeps its arguments where no filter sees them.)
+var secondary = map[string][]*arch.Info{
+	"amd64": {arch.I386, arch.X32},
+	"arm64": {arch.ARM},
+}
+
 // Default compiles the profile for this machine and for processes with these
 // capabilities ("CAP_CHOWN" and so on).
 func Default(capabilities []string) (Program, error) {
-	table, err := arch.GetInfo(runtime.GOARCH)
+	native, err := arch.GetInfo(runtime.GOARCH)
 	if err != nil {
 		return nil, fmt.Errorf("no system call table: %w", err)
 	}
@@ -32,7 +45,20 @@ func Default(capabilities []string) (Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the default profile: %w", err)
 	}
-	return compile(profile, table)
+	profile.Syscalls = append(refuseFamilies(), profile.Syscalls...)
+	return compile(profile, append([]*arch.Info{native}, secondary[runtime.GOARCH]...)...)
+}
+
+// refuseFamilies returns entries for a profile's head that refuse sockets of the families
+// withheld. The kernel takes the family from the lower half of the argument.
+func refuseFamilies() (entries []specs.LinuxSyscall) {
+	for _, family := range withheldFamilies {
+		entries = append(entries, specs.LinuxSyscall{
+			Names: []string{"socket"}, Action: specs.ActErrno,
+			Args: []specs.LinuxSeccompArg{{Op: specs.OpMaskedEqual, Value: 1<<32 - 1, ValueTwo: family}},
+		})
+	}
+	return entries
 }
 
 // rule is what a profile says about one system call: the first alternative whose
@@ -66,9 +92,8 @@ func rules(profile *specs.LinuxSeccomp, table *arch.Info) (map[int]rule, error) 
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range entry.Names {
-			number, known := table.SyscallNames[name]
-			if !known || slices.Contains(withheld, name) {
+		for number, name := range table.SyscallNumbers { // x32 has two numbers of some
+			if !slices.Contains(entry.Names, name) || slices.Contains(withheld, name) {
 				continue
 			}
 			r := all[number]

@@ -76,9 +76,17 @@ func jump(yes bool, i unix.SockFilter) int {
 
 // want decides on a call by reading the profile as its documentation says, with
 // nothing of the compiler's in between.
-func want(p *specs.LinuxSeccomp, table *arch.Info, c call) uint32 {
-	name, known := table.SyscallNumbers[int(c.number)]
-	if c.arch != uint32(table.ID) || !known {
+func want(p *specs.LinuxSeccomp, abis []*arch.Info, c call) uint32 {
+	var name string
+	var known bool
+	for _, table := range abis {
+		mask := uint32(table.SeccompMask)
+		isX32 := c.arch == uint32(arch.X86_64.ID) && c.number >= uint32(arch.X32.SeccompMask)
+		if c.arch == uint32(table.ID) && isX32 == (mask != 0) {
+			name, known = table.SyscallNumbers[int(c.number&^mask)]
+		}
+	}
+	if !known {
 		return unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
 	}
 	fallback := unix.SECCOMP_RET_ERRNO | uint32(*p.DefaultErrnoRet)
@@ -144,9 +152,9 @@ func values(p *specs.LinuxSeccomp, name string) []uint64 {
 
 // check compares a program with its profile on every system call and every
 // argument worth trying.
-func check(t *testing.T, p *specs.LinuxSeccomp, table *arch.Info) {
+func check(t *testing.T, p *specs.LinuxSeccomp, abis ...*arch.Info) {
 	t.Helper()
-	program, err := compile(p, table)
+	program, err := compile(p, abis...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,17 +164,27 @@ func check(t *testing.T, p *specs.LinuxSeccomp, table *arch.Info) {
 		if err != nil {
 			t.Fatalf("%+v: %v", c, err)
 		}
-		if w := want(p, table, c); got != w {
-			t.Fatalf("%s %+v: the filter returns %#x, the profile says %#x", table.SyscallNumbers[int(c.number)], c, got, w)
+		if w := want(p, abis, c); got != w {
+			t.Fatalf("%+v: the filter returns %#x, the profile says %#x", c, got, w)
 		}
 	}
+	for _, table := range abis {
+		tryABI(p, table, try)
+	}
+}
+
+// tryABI tries the calls of one ABI.
+func tryABI(p *specs.LinuxSeccomp, table *arch.Info, try func(call)) {
 	numbers := []uint32{1 << 30, 1<<30 + 1, 1 << 31, 1<<32 - 1}
 	for n := range uint32(1100) {
-		numbers = append(numbers, n)
+		numbers = append(numbers, n, n|uint32(table.SeccompMask), n|uint32(arch.X32.SeccompMask)|1<<31)
+	}
+	for n := range table.SyscallNumbers { // arm has some far above the others
+		numbers = append(numbers, uint32(n), uint32(n+1))
 	}
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for _, n := range numbers {
-		all := values(p, table.SyscallNumbers[int(n)])
+		all := values(p, table.SyscallNumbers[int(n)&^table.SeccompMask])
 		c := call{number: n, arch: uint32(table.ID)}
 		for index := range c.args {
 			for _, v := range all {
@@ -198,11 +216,11 @@ func profile(t *testing.T, caps ...string) *specs.LinuxSeccomp {
 
 func TestDefaultProfile(t *testing.T) {
 	t.Parallel()
-	for _, table := range []*arch.Info{arch.X86_64, arch.AARCH64} {
+	for _, abis := range [][]*arch.Info{{arch.X86_64}, {arch.X86_64, arch.I386, arch.X32}, {arch.AARCH64, arch.ARM}} {
 		for _, caps := range [][]string{nil, {"CAP_SYS_CHROOT"}, {"CAP_SYS_ADMIN"}} {
-			t.Run(fmt.Sprint(table.Name, caps), func(t *testing.T) {
+			t.Run(fmt.Sprint(abis[0].Name, len(abis), caps), func(t *testing.T) {
 				t.Parallel()
-				check(t, profile(t, caps...), table)
+				check(t, profile(t, caps...), abis...)
 			})
 		}
 	}
@@ -254,10 +272,10 @@ func TestRefusedProfiles(t *testing.T) {
 }
 
 // TestRefuses names what must be refused, and what must not, whatever else
-// profiles may come to say.
+// profiles may come to say: by every ABI of the machine.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	table, err := arch.GetInfo(goruntime.GOARCH)
+	native, err := arch.GetInfo(goruntime.GOARCH)
 	if err != nil {
 		t.Skip(err)
 	}
@@ -265,26 +283,48 @@ func TestRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, result := range map[string]uint32{
-		"mount": eperm, "umount2": eperm, "pivot_root": eperm, "unshare": eperm, "setns": eperm,
-		"open_tree": eperm, "move_mount": eperm, "fsopen": eperm, "mount_setattr": eperm,
-		"init_module": eperm, "finit_module": eperm, "delete_module": eperm, "kexec_load": eperm,
-		"ptrace": eperm, "process_vm_readv": eperm, "process_vm_writev": eperm, "kcmp": eperm,
-		"keyctl": eperm, "add_key": eperm, "request_key": eperm, "bpf": eperm, "perf_event_open": eperm,
-		"userfaultfd": eperm, "io_uring_setup": eperm, "reboot": eperm, "swapon": eperm, "settimeofday": eperm,
-		"open_by_handle_at": eperm, "quotactl": eperm, "acct": eperm, "syslog": eperm,
-		"clone3": unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS),
-		"read":   unix.SECCOMP_RET_ALLOW, "execve": unix.SECCOMP_RET_ALLOW, "clone": unix.SECCOMP_RET_ALLOW,
-		"futex": unix.SECCOMP_RET_ALLOW, "epoll_pwait": unix.SECCOMP_RET_ALLOW, "chroot": unix.SECCOMP_RET_ALLOW,
-	} {
-		got, err := program.run(call{number: uint32(table.SyscallNames[name]), arch: uint32(table.ID)})
-		if err != nil || got != result {
-			t.Errorf("%s: %#x, want %#x (%v)", name, got, result, err)
+	for _, abi := range append([]*arch.Info{native}, secondary[goruntime.GOARCH]...) {
+		refuses(t, program, abi)
+	}
+}
+
+func refuses(t *testing.T, program Program, abi *arch.Info) {
+	t.Helper()
+	enosys := unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS)
+	try := func(name string, result uint32, args ...uint64) {
+		number, known := abi.SyscallNames[name]
+		if !known {
+			return
+		}
+		c := call{number: uint32(number | abi.SeccompMask), arch: uint32(abi.ID)}
+		copy(c.args[:], args)
+		if got, err := program.run(c); err != nil || got != result {
+			t.Errorf("%s of %s%x: %#x, want %#x (%v)", name, abi.Name, args, got, result, err)
 		}
 	}
-	user := call{number: uint32(table.SyscallNames["clone"]), arch: uint32(table.ID), args: [6]uint64{unix.CLONE_NEWUSER}}
-	if got, err := program.run(user); err != nil || got != eperm {
-		t.Errorf("clone with a user namespace: %#x (%v)", got, err)
+	for _, name := range []string{
+		"mount", "umount", "umount2", "pivot_root", "unshare", "setns",
+		"open_tree", "move_mount", "fsopen", "fsmount", "mount_setattr",
+		"init_module", "finit_module", "delete_module", "create_module", "kexec_load", "kexec_file_load",
+		"ptrace", "process_vm_readv", "process_vm_writev", "kcmp",
+		"keyctl", "add_key", "request_key", "bpf", "perf_event_open",
+		"userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "reboot", "swapon",
+		"settimeofday", "stime", "clock_settime", "clock_settime64",
+		"open_by_handle_at", "quotactl", "quotactl_fd", "acct", "syslog",
+		"iopl", "ioperm", "vm86", "vm86old", "uselib", "nfsservctl", "lookup_dcookie", "vhangup",
+	} {
+		try(name, eperm)
+	}
+	try("clone3", enosys)
+	for _, name := range []string{"read", "execve", "clone", "futex", "epoll_pwait", "chroot", "socketcall", "mmap2", "futex_time64", "set_tls"} {
+		try(name, unix.SECCOMP_RET_ALLOW)
+	}
+	try("clone", eperm, unix.CLONE_NEWUSER)
+	for family, result := range map[uint64]uint32{
+		unix.AF_INET: unix.SECCOMP_RET_ALLOW, unix.AF_UNIX: unix.SECCOMP_RET_ALLOW,
+		unix.AF_VSOCK: eperm, unix.AF_ALG: eperm, unix.AF_PACKET: eperm, unix.AF_PACKET | 1<<32: eperm, unix.AF_XDP: eperm,
+	} {
+		try("socket", result, family)
 	}
 }
 
