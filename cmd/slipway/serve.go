@@ -48,6 +48,9 @@ it the secrets are lost. The file is an age identity file. With a passphrase, in
 SLIPWAY_KEY_PASSPHRASE or a file, it is encrypted as by ` + "`age --passphrase --armor`" + `.
 
 SIGTERM ends the server. Instances keep running, and the next server adopts them.
+Connections that come in between are refused, unless systemd holds the sockets: it
+passes those named http, api or like a VPC endpoint, and they replace the addresses
+of the flags.
 Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,10 +64,13 @@ Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 			if m.settings.Region != "" {
 				c.Region = m.settings.Region
 			}
+			if c.Sockets, err = inheritedSockets(m.Getenv, os.Getpid()); err != nil {
+				return &client.Problem{Text: err.Error(), Err: err}
+			}
 			if err := c.Check(); err != nil {
 				return usageError(cmd, "%v", err)
 			}
-			err = runDaemon(cmd.Context(), *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+			err = runDaemon(cmd.Context(), *c, m.Getenv("NOTIFY_SOCKET"), slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
 			if err != nil { // the server's own error, not one of a call to a server
 				return &client.Problem{Text: err.Error(), Err: err}
 			}
@@ -160,8 +166,9 @@ func badVariable(name string, flag *pflag.Flag, value string, err error) error {
 	return errors.New(badValue(name, flag, value, err))
 }
 
-// runDaemon runs a server until ctx ends.
-func runDaemon(ctx context.Context, c daemon.Config, log *slog.Logger) error {
+// runDaemon runs a server until ctx ends. manager is the socket of the service manager
+// that wants to know when it is up.
+func runDaemon(ctx context.Context, c daemon.Config, manager string, log *slog.Logger) error {
 	// The reader of the log may go, a journal that restarts for instance. Then a
 	// write fails with SIGPIPE, which would end the server. Programs that it
 	// starts keep the default, as they would not if the signal were ignored.
@@ -171,6 +178,7 @@ func runDaemon(ctx context.Context, c daemon.Config, log *slog.Logger) error {
 		return err
 	}
 	defer d.Close()
+	go notify(ctx, manager, d.Up(), log)
 	return d.Run(ctx)
 }
 

@@ -38,6 +38,7 @@ type Server struct {
 	ready
 	Output *output
 	net    *Network // network namespace of the process; nil is the machine's own
+	held   sockets  // that the process inherits; see Hold
 
 	// HTTPClient opens a connection per request, so that no test reuses one that a
 	// former process accepted.
@@ -96,9 +97,9 @@ func (s *Server) Start() {
 	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.T.Fatal(err)
 	}
-	cmd := exec.Command(s.Binary, s.args...)
+	cmd := s.held.command(s.Binary, s.args...)
 	cmd.Stdout, cmd.Stderr = s.Output, s.Output
-	cmd.Env = s.Env
+	cmd.Env = s.held.environment(s.Env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := s.net.Do(cmd.Start); err != nil {
 		s.T.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
 	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/httpdrain"
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
@@ -106,7 +106,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	}
 	return api.New(api.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
-		URLPort: a.listeners.http.Addr().(*net.TCPAddr).Port, Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
+		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
 		SecretsOfAWS: a.cfg.AWSSecrets,
 	})
@@ -117,7 +117,7 @@ func (a *apiRole) webhookURL() string {
 	if a.cfg.WebhookURL != "" {
 		return strings.TrimSuffix(a.cfg.WebhookURL, "/")
 	}
-	return "http://" + reachable(a.listeners.api.Addr())
+	return "http://" + a.listeners.apiHost()
 }
 
 // sbom returns the list of software in an image, as api.Config.SBOM wants it.
@@ -161,7 +161,7 @@ func (a *apiRole) openECR() (err error) {
 	}}
 	a.ecr, err = ecr.New(ecr.Config{
 		Store: a.store, Images: a.images, Tokens: a.tokens, Region: a.cfg.Region, Account: a.cfg.Account,
-		Endpoint: "http://" + reachable(a.listeners.api.Addr()), Pushed: a.pushed,
+		Endpoint: "http://" + a.listeners.apiHost(), Pushed: a.pushed,
 	})
 	return err
 }
@@ -181,19 +181,20 @@ func (a *apiRole) parts() []runner { return []runner{a.trail} }
 
 func (a *apiRole) close() error { return nil }
 
-// serve serves the API, the registry, health and metrics until ctx ends.
-func (a *apiRole) serve(ctx context.Context) error {
+// handler is what the API's address answers: the API, the registry, webhooks of
+// providers, health and metrics.
+func (a *apiRole) handler() (http.Handler, error) {
 	reg, err := a.registryHandler()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	calls, err := awshttp.New(awshttp.Config{Gateway: a.gateway, Region: a.cfg.Region})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	pushes, err := pushhook.New(pushhook.Config{Store: a.store, Vault: a.keys, Log: a.part("pushhook"), Pushed: a.gitPushed})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	mux.Handle(slipway.PushHookPath, pushes)
@@ -203,27 +204,29 @@ func (a *apiRole) serve(ctx context.Context) error {
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /version", a.version)
 	mux.Handle("GET /metrics", a.metrics.Handler())
+	return mux, nil
+}
+
+// serve serves the handler until ctx ends.
+func (a *apiRole) serve(ctx context.Context) error {
+	handler, err := a.handler()
+	if err != nil {
+		return err
+	}
 	srv := &http.Server{
-		Handler:           mux,
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
-	done := make(chan error, 1)
-	go func() {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		err := srv.Shutdown(grace)
-		if errors.Is(err, context.DeadlineExceeded) {
-			err = srv.Close() // a long upload: clients can resume it
-		}
-		done <- err
-	}()
-	if err := srv.Serve(a.listeners.api); !errors.Is(err, http.ErrServerClosed) {
+	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.listeners.api...)
+	if errors.Is(err, httpdrain.ErrCut) {
+		return nil // a long upload: clients can resume it
+	}
+	if err != nil {
 		return fmt.Errorf("serve the API: %w", err)
 	}
-	return <-done
+	return nil
 }
 
 // version says how this program was built. Anybody may ask, as for /healthz: `slipway

@@ -18,12 +18,13 @@ import (
 // environment variables; each field has the flag of its name, and errors name
 // that flag.
 type Config struct {
-	DataDir  string // absolute; made if it does not exist
-	APIAddr  string // host:port of the API, the registry, /healthz and /metrics; port 0 for any
-	HTTPAddr string // host:port at which services answer; port 0 for any
-	Domain   string // a service's host is <label>.<Region>.<Domain>
-	Region   string // of ARNs and signatures
-	Account  string // 12 digits
+	DataDir  string   // absolute; made if it does not exist
+	APIAddr  string   // host:port of the API, the registry, /healthz and /metrics; port 0 for any
+	HTTPAddr string   // host:port at which services answer; port 0 for any
+	Sockets  []Socket // inherited, in place of these addresses and those of Endpoints
+	Domain   string   // a service's host is <label>.<Region>.<Domain>
+	Region   string   // of ARNs and signatures
+	Account  string   // 12 digits
 
 	ReadyFile string // gets the daemon's Addresses as JSON once it serves; "" for none
 	LogLevel  slog.Level
@@ -129,6 +130,9 @@ func (c *Config) Check() error {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
 			return fmt.Errorf("--%s is %q; it must be host:port, where port 0 means any", a.flag, a.addr)
 		}
+	}
+	if err := c.checkSockets(); err != nil {
+		return err
 	}
 	switch {
 	case !domainForm.MatchString(c.Domain):

@@ -42,8 +42,8 @@ func newCore(c Config, log *slog.Logger) *core {
 // part returns a logger for a part of the program.
 func (c *core) part(name string) *slog.Logger { return c.log.With("part", name) }
 
-// open locks the data directory and opens the store and the keys.
-func (c *core) open(ctx context.Context) (err error) {
+// lock makes the data directory, if there is none, and locks it.
+func (c *core) lock() error {
 	if err := c.dirs.make(); err != nil {
 		return err
 	}
@@ -52,6 +52,11 @@ func (c *core) open(ctx context.Context) (err error) {
 		return err
 	}
 	c.closers.add(unlock)
+	return nil
+}
+
+// open opens the store and the keys.
+func (c *core) open(ctx context.Context) (err error) {
 	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
 		return err
 	}

@@ -65,16 +65,20 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	return d, nil
 }
 
-// open opens the core and the listeners first, so that a second server of a
-// directory or an address in use is found at once, then the roles, each after
-// those that it is given parts of.
+// open locks the directory and opens the listeners first: a second server of a
+// directory or an address in use is found at once, and connections wait for the rest
+// instead of being refused. Then it opens the core and the roles, each after those
+// that it is given parts of.
 func (d *Daemon) open(ctx context.Context) error {
 	d.closers.add(d.core.close)
-	if err := d.core.open(ctx); err != nil {
+	if err := d.core.lock(); err != nil {
 		return err
 	}
 	d.closers.add(d.listeners.close)
 	if err := d.listeners.open(ctx, d.core.cfg); err != nil {
+		return err
+	}
+	if err := d.core.open(ctx); err != nil {
 		return err
 	}
 	d.node = &nodeRole{core: d.core, listeners: d.listeners}

@@ -23,10 +23,10 @@ type Addresses struct {
 // Addresses returns where the daemon can be reached, without VPC endpoints,
 // which open later.
 func (d *Daemon) Addresses() Addresses {
-	apiHost := reachable(d.listeners.api.Addr())
+	apiHost := d.listeners.apiHost()
 	return Addresses{
 		API:         (&url.URL{Scheme: "http", Host: apiHost}).String(),
-		HTTP:        (&url.URL{Scheme: "http", Host: reachable(d.listeners.http.Addr())}).String(),
+		HTTP:        (&url.URL{Scheme: "http", Host: d.listeners.httpHost()}).String(),
 		Registry:    apiHost,
 		Credentials: d.core.dirs.credentials(),
 		PID:         os.Getpid(),

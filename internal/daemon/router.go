@@ -46,7 +46,7 @@ func (r *routerRole) open(context.Context) (err error) {
 		return err
 	}
 	r.ingress, err = ingress.New(ingress.Config{
-		Store: r.store, Endpoints: r.cfg.Endpoints, Log: r.part("ingress"), Loops: r.loops,
+		Store: r.store, Endpoints: r.cfg.Endpoints, Log: r.part("ingress"), Loops: r.loops, Listen: r.cfg.listenEndpoint,
 		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
 			return r.proxy.Serve(ctx, l, router.Listener{ID: endpoint})
 		},
@@ -62,7 +62,9 @@ func (r *routerRole) parts() []runner { return []runner{r.router} }
 // serve accepts requests until ctx ends, and returns when those in flight have
 // ended.
 func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
-	group.Go(func() error { return r.proxy.Serve(ctx, r.listeners.http, router.Listener{}) })
+	for _, l := range r.listeners.http {
+		group.Go(func() error { return r.proxy.Serve(ctx, l, router.Listener{}) })
+	}
 	group.Go(func() error { return r.ingress.Run(ctx) })
 }
 

@@ -13,6 +13,7 @@ var imports = map[string][]string{
 	"page":       {},
 	"atomicfile": {},
 	"sdkhttp":    {},
+	"httpdrain":  {},
 
 	"policy": {},
 	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
@@ -118,7 +119,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -34,6 +34,9 @@ type Config struct {
 	// when ctx does, and then returns nil.
 	Serve func(ctx context.Context, l net.Listener, endpoint string) error
 
+	// Listen opens the listener of an endpoint. nil: at its address.
+	Listen func(ctx context.Context, endpoint, addr string) (net.Listener, error)
+
 	Retry time.Duration // between passes without a change, which retry to open listeners (5 s)
 }
 
@@ -54,6 +57,12 @@ func New(cfg Config) (*Ingress, error) {
 		return nil, errors.New("ingress: Store, Serve and Log are required")
 	}
 	cfg.Retry = cmp.Or(cfg.Retry, 5*time.Second)
+	if cfg.Listen == nil {
+		cfg.Listen = func(ctx context.Context, _, addr string) (net.Listener, error) {
+			var lc net.ListenConfig
+			return lc.Listen(ctx, "tcp", addr)
+		}
+	}
 	return &Ingress{
 		cfg: cfg, first: make(chan struct{}), ended: make(chan struct{}, 1),
 		listeners: map[string]net.Listener{}, problems: map[string]string{},
@@ -121,8 +130,7 @@ func (g *Ingress) open(ctx context.Context, serving *errgroup.Group) {
 		if g.listeners[id] != nil {
 			continue
 		}
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", e.Addr)
+		l, err := g.cfg.Listen(ctx, id, e.Addr)
 		if err != nil {
 			g.fail(id, fmt.Sprintf("VPC endpoint %s can't listen: %v", id, err))
 			continue

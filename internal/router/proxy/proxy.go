@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openslipway/slipway/internal/httpdrain"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/router/http1"
 )
@@ -112,23 +112,14 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, as router.Listener) e
 	}
 	ts := &tunnels{}
 	srv := p.server(p.Handler(as))
-	served := make(chan error, 1)
-	go func() {
-		served <- srv.Serve(guarded{Listener: l, trusted: p.cfg.Trusted, headTime: p.cfg.HeadTimeout, tunnels: ts})
-	}()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serve %s: %w", l.Addr(), err)
-	case <-ctx.Done():
+	err := httpdrain.Drain{Limit: p.cfg.ShutdownTimeout, Finish: ts.shutdown}.Serve(ctx, srv,
+		guarded{Listener: l, trusted: p.cfg.Trusted, headTime: p.cfg.HeadTimeout, tunnels: ts})
+	if ctx.Err() == nil {
+		return err
 	}
-	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.cfg.ShutdownTimeout)
-	defer cancel()
-	if err := srv.Shutdown(limit); err != nil {
+	if err != nil {
 		p.cfg.Log.Warn("requests cut at shutdown", "listener", l.Addr().String(), "err", err)
-		srv.Close()
 	}
-	ts.shutdown(limit)
-	<-served
 	return nil
 }
 
