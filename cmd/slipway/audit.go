@@ -183,7 +183,7 @@ func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) err
 			continue
 		}
 		if a.m.json {
-			if _, err := fmt.Fprintln(a.m.Stdout, e.CloudTrailEvent); err != nil {
+			if err := term.JSONLine(a.m.Stdout, []byte(e.CloudTrailEvent)); err != nil {
 				return err
 			}
 			continue
@@ -194,9 +194,9 @@ func (a *auditCommand) print(list []client.AuditEvent, seen map[string]bool) err
 		}
 		outcome := style.Render(term.Good, "ok")
 		if r.ErrorCode != "" {
-			outcome = style.Render(term.Bad, r.ErrorCode)
+			outcome = style.Render(term.Bad, term.Printable(r.ErrorCode))
 		}
-		line := fmt.Sprintf("%s  %s  %s  %s  %s", e.EventTime.Time().Local().Format(time.DateTime), term.Printable(e.Username), r.SourceIPAddress, e.EventName, outcome)
+		line := fmt.Sprintf("%s  %s  %s  %s  %s", e.EventTime.Time().Local().Format(time.DateTime), term.Printable(e.Username), term.Printable(r.SourceIPAddress), term.Printable(e.EventName), outcome)
 		for _, res := range r.Resources {
 			line += "  " + term.Printable(res.ARN)
 		}

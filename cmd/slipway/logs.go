@@ -182,7 +182,9 @@ func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Se
 	return nil
 }
 
-// write prints a line. Colours in the application's text are kept.
+// write prints a line. Of what the application wrote only what can be shown is left,
+// and on a terminal with colours its colours; JSON has all of it, escaped, and --raw too
+// where the output is no terminal.
 func (l *logsCommand) write(e client.LogEvent) error {
 	message := strings.TrimRight(e.Message, "\r\n")
 	switch {
@@ -191,11 +193,14 @@ func (l *logsCommand) write(e client.LogEvent) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(l.m.Stdout, "%s\n", doc)
-		return err
-	case l.raw:
+		return term.JSONLine(l.m.Stdout, doc)
+	case l.raw: // a terminal has its guard
 		_, err := fmt.Fprintln(l.m.Stdout, message)
 		return err
+	case l.style.Color:
+		message = term.Colored(message)
+	default:
+		message = term.Printable(message)
 	}
 	origin := e.Time().In(l.m.Now().Location()).Format("2006-01-02 15:04:05.000")
 	if id, ok := strings.CutPrefix(e.Stream, "instance/"); ok {

@@ -97,6 +97,7 @@ type Server struct {
 // Run runs the program with its arguments, without the program's name, and
 // returns the exit code. All output is written by then.
 func (m *Main) Run(ctx context.Context, args []string) int {
+	m.guardTerminals()
 	root := m.newRoot()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -9,6 +9,16 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
+// guardTerminals lets nothing through to a terminal that one acts on but line breaks,
+// tabs and colours, whatever applications and other users have put into what a command
+// shows. Results that go elsewhere pass as they are: they may be for programs.
+func (m *Main) guardTerminals() {
+	if term.IsTerminal(m.Stdout) {
+		m.Stdout = term.Guard(m.Stdout, m.outStyle().Color)
+	}
+	m.Stderr = term.Guard(m.Stderr, m.errStyle().Color)
+}
+
 // printJSON writes v as the command's only document.
 func (m *Main) printJSON(v any) error {
 	doc, err := json.Marshal(v)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
@@ -49,7 +50,7 @@ func (m *Main) report(err error) int {
 		return exitOK
 	}
 	f := m.explain(err)
-	fmt.Fprintf(m.Stderr, "%s %s\n", m.errStyle().Render(term.Bad, "slipway:"), term.Printable(f.Text))
+	fmt.Fprintf(m.Stderr, "%s %s\n", m.errStyle().Render(term.Bad, "slipway:"), strings.Join(term.Lines(f.Text), "\n"))
 	if f.Hint != "" {
 		fmt.Fprintf(m.Stderr, "%s\n", f.Hint)
 	}
@@ -66,7 +67,7 @@ func (m *Main) printFailure(f failure) {
 	switch {
 	case err != nil: // of strings; it can't be
 	case m.streams:
-		fmt.Fprintf(m.Stdout, "%s\n", doc)
+		_ = term.JSONLine(m.Stdout, doc)
 	default:
 		_ = term.JSON(m.Stdout, doc) // the error was said on standard error
 	}

@@ -3,9 +3,7 @@ package term
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Progress shows the progress of work: permanent lines, and on a terminal a status
@@ -51,7 +49,7 @@ func (p *Progress) Status(format string, args ...any) {
 	}
 	p.next = now.Add(redrawEvery)
 	p.Clear()
-	text := shorten(Printable(fmt.Sprintf(format, args...)), p.width-1)
+	text := Cut(Printable(fmt.Sprintf(format, args...)), p.width-1)
 	fmt.Fprint(p.w, p.style.Render(Faint, text))
 	p.drawn = true
 }
@@ -68,23 +66,7 @@ func (p *Progress) line() {
 // Clear removes the status line.
 func (p *Progress) Clear() {
 	if p.drawn {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		control(p.w, "\r\x1b[K")
 		p.drawn = false
 	}
-}
-
-// shorten cuts s to n runes, the last of them an ellipsis: a carriage return could
-// not overwrite a status line that wraps.
-func shorten(s string, n int) string {
-	if utf8.RuneCountInString(s) <= n || n < 1 {
-		return s
-	}
-	var b strings.Builder
-	for i, r := range []rune(s) {
-		if i == n-1 {
-			break
-		}
-		b.WriteRune(r)
-	}
-	return b.String() + "…"
 }

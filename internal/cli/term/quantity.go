@@ -12,15 +12,23 @@ func Ago(now, t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	d := now.Sub(t)
-	if d < time.Second {
+	if now.Sub(t) < time.Second {
 		return "just now"
 	}
-	n, unit := inOneUnit(d)
-	if n == 1 {
-		return "1 " + unit + " ago"
+	return Age(now, t) + " ago"
+}
+
+// Age returns how long before now t was, in one unit: "0 seconds", "3 days". A time after
+// now is as now, since clocks differ; the zero time is "-".
+func Age(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
 	}
-	return fmt.Sprintf("%d %ss ago", n, unit)
+	n, unit := inOneUnit(max(now.Sub(t), 0))
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
 }
 
 func inOneUnit(d time.Duration) (int, string) {

@@ -7,8 +7,6 @@ package term
 
 import (
 	"io"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,17 +18,22 @@ type Style struct {
 	// Live permits redrawing a line: the writer is a terminal with cursor
 	// movement.
 	Live bool
+	// Width is the terminal's number of columns; 0 if the writer is none.
+	Width int
 }
 
 // StyleFor returns the style of w. Colour needs a terminal, an empty NO_COLOR (https://no-color.org) and a TERM that is not "dumb".
 func StyleFor(w io.Writer, getenv func(string) string) Style {
-	live := IsTerminal(w) && getenv("TERM") != "dumb"
-	return Style{Live: live, Color: live && getenv("NO_COLOR") == ""}
+	if !IsTerminal(w) {
+		return Style{}
+	}
+	live := getenv("TERM") != "dumb"
+	return Style{Live: live, Color: live && getenv("NO_COLOR") == "", Width: Width(w)}
 }
 
-// IsTerminal reports whether v is an *os.File that is a terminal.
+// IsTerminal reports whether v is an *os.File that is a terminal, or an Output to one.
 func IsTerminal(v any) bool {
-	f, ok := v.(*os.File)
+	f, ok := fileOf(v)
 	if !ok {
 		return false
 	}
@@ -41,7 +44,7 @@ func IsTerminal(v any) bool {
 // Width returns the number of columns of the terminal w, or 80 if it is unknown.
 func Width(w io.Writer) int {
 	const usual = 80
-	f, ok := w.(*os.File)
+	f, ok := fileOf(w)
 	if !ok {
 		return usual
 	}
@@ -73,19 +76,4 @@ func (st Style) Render(t Tone, s string) string {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
-}
-
-// Printable returns s without control characters, which could move the cursor,
-// change colours or end the line. It is for text from elsewhere in a layout. A tab
-// becomes a space.
-func Printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t':
-			return ' '
-		case r < ' ', r >= 0x7f && r < 0xa0:
-			return -1
-		}
-		return r
-	}, s)
 }

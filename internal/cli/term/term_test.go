@@ -83,7 +83,7 @@ func TestTableAlignsByRunesAndLeavesNoTrailingSpace(t *testing.T) {
 	t.Parallel()
 	tab := term.Table{Head: []string{"NAME", "STATUS", "URL"}, Indent: " "}
 	tab.Add(term.Cell{Text: "größe"}, term.Cell{Text: "RUNNING", Tone: term.Good}, term.Cell{Text: "u"})
-	tab.Add(term.Cell{Text: "a\x1b[31mb"}, term.Cell{Text: "PAUSED"}, term.Cell{})
+	tab.Add(term.Cell{Text: "ab\x1b[31mcdef"}, term.Cell{Text: "PAUSED"}, term.Cell{})
 	var plain, color bytes.Buffer
 	if err := tab.Write(&plain, term.Style{}); err != nil {
 		t.Fatal(err)
@@ -91,12 +91,12 @@ func TestTableAlignsByRunesAndLeavesNoTrailingSpace(t *testing.T) {
 	if err := tab.Write(&color, term.Style{Color: true}); err != nil {
 		t.Fatal(err)
 	}
-	want := " NAME    STATUS   URL\n größe   RUNNING  u\n a[31mb  PAUSED\n"
+	want := " NAME    STATUS   URL\n größe   RUNNING  u\n abcdef  PAUSED\n"
 	if plain.String() != want {
 		t.Errorf("plain:\n%q\nwant\n%q", plain.String(), want)
 	}
 	want = " \x1b[1mNAME\x1b[0m    \x1b[1mSTATUS\x1b[0m   \x1b[1mURL\x1b[0m\n" +
-		" größe   \x1b[32mRUNNING\x1b[0m  u\n a[31mb  PAUSED\n"
+		" größe   \x1b[32mRUNNING\x1b[0m  u\n abcdef  PAUSED\n"
 	if color.String() != want {
 		t.Errorf("color:\n%q\nwant\n%q", color.String(), want)
 	}
@@ -130,7 +130,7 @@ func TestProgressKeepsLinesAndRedrawsStatus(t *testing.T) {
 				p.Status("too soon")
 				time.Sleep(100 * time.Millisecond)
 				p.Status("starting")
-				p.Step(1240*time.Millisecond, "Pulled\r.")
+				p.Step(1240*time.Millisecond, "Pulled\x1b[2J.")
 				p.Status("checking")
 				p.Say(term.Good, "web is RUNNING")
 				p.Clear()
@@ -181,9 +181,9 @@ func TestStyleForTerminal(t *testing.T) {
 		env  map[string]string
 		want term.Style
 	}{
-		{map[string]string{}, term.Style{Live: true, Color: true}},
-		{map[string]string{"NO_COLOR": "1"}, term.Style{Live: true}},
-		{map[string]string{"TERM": "dumb"}, term.Style{}},
+		{map[string]string{}, term.Style{Live: true, Color: true, Width: 80}},
+		{map[string]string{"NO_COLOR": "1"}, term.Style{Live: true, Width: 80}},
+		{map[string]string{"TERM": "dumb"}, term.Style{Width: 80}},
 	} {
 		if got := term.StyleFor(f, func(k string) string { return tc.env[k] }); got != tc.want {
 			t.Errorf("StyleFor with %v = %+v, want %+v", tc.env, got, tc.want)
