@@ -14,12 +14,16 @@ import (
 // fakeDescription is an operation as Slipway's own calls return it.
 type fakeDescription struct {
 	types.OperationSummary
+	Cause       *string
 	CancelledBy *string
 	CancelledAt *time.Time
 }
 
 func (op *fakeOperation) describe() fakeDescription {
 	d := fakeDescription{OperationSummary: op.OperationSummary}
+	if op.cause != "" && op.EndedAt != nil {
+		d.Cause = &op.cause
+	}
 	if op.cancelledBy != "" {
 		d.CancelledBy, d.CancelledAt = &op.cancelledBy, aws.Time(epoch)
 	}

@@ -52,6 +52,9 @@ type details struct {
 	domains []types.CustomDomain
 	inside  []types.VpcDNSTarget // names in VPCs
 	last    *types.OperationSummary
+	cause   string // why the last operation failed; "" if it has not, or nothing is known
+
+	instances *client.ServiceInstances // nil if nothing is known
 }
 
 func (d *describeCommand) run(ctx context.Context, nameOrARN string) error {
@@ -98,8 +101,24 @@ func (d *describeCommand) details(ctx context.Context, c *client.Client, svc *ty
 	if domains != nil {
 		more.domains, more.inside = domains.CustomDomains, domains.VpcDNSTargets
 	}
-	more.last, err = c.Operation(ctx, aws.ToString(svc.ServiceArn), "")
-	return more, err
+	return more, more.addState(ctx, c, aws.ToString(svc.ServiceArn))
+}
+
+// addState adds what happens to a service at the moment.
+func (more *details) addState(ctx context.Context, c *client.Client, arn string) (err error) {
+	if more.last, err = c.Operation(ctx, arn, ""); err != nil {
+		return err
+	}
+	if op := more.last; op != nil && op.Status != types.OperationStatusSucceeded && !client.Live(op.Status) {
+		if more.cause, err = c.Cause(ctx, arn, aws.ToString(op.Id)); err != nil {
+			return err
+		}
+	}
+	all, err := c.Instances(ctx, arn)
+	if s, ok := all[arn]; ok {
+		more.instances = &s
+	}
+	return err
 }
 
 // describeScaling returns a scaling configuration, nil if it does not exist.
@@ -165,19 +184,26 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	s.toned("Status", string(svc.Status), statusTone(string(svc.Status)))
 	s.line("URL", serviceURL(aws.ToString(svc.ServiceUrl)))
 	describeNetwork(&s, svc.NetworkConfiguration, more.inside)
+	describeRunning(&s, more, now)
 	s.line("ARN", aws.ToString(svc.ServiceArn))
 	s.line("Created", when(now, svc.CreatedAt))
 	s.line("Updated", when(now, svc.UpdatedAt))
 	s.line("Deleted", when(now, svc.DeletedAt))
 	describeSource(&s, svc.SourceConfiguration)
 	describeInstance(&s, svc, more.scaling)
-	if op := more.last; op != nil {
-		s.toned("Last operation", fmt.Sprintf("%s %s, %s", op.Type, op.Status, term.Ago(now, aws.ToTime(op.StartedAt))), statusTone(string(op.Status)))
-	}
+	s.Wrap = true
 	st := d.m.outStyle()
 	if err := s.Write(d.m.Stdout, st); err != nil {
 		return err
 	}
+	if err := d.printInstances(more.instances, st); err != nil {
+		return err
+	}
+	return d.printMaps(svc, more, st)
+}
+
+// printMaps prints what a service has by name.
+func (d *describeCommand) printMaps(svc *types.Service, more details, st term.Style) error {
 	tags := map[string]string{}
 	for _, t := range more.tags {
 		tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
@@ -220,7 +246,7 @@ func (d *describeCommand) printMap(title string, values map[string]string, st te
 	if len(values) == 0 {
 		return nil
 	}
-	t := term.Table{Indent: "  "}
+	t := term.Table{Indent: "  ", Wrap: true}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		t.Add(term.Cell{Text: name}, term.Cell{Text: values[name]})
 	}

@@ -61,7 +61,11 @@ type fakeServer struct {
 	stuck bool
 	// ending is the final status of the next operations, SUCCEEDED if empty.
 	ending types.OperationStatus
-	older  bool // it does not know the calls about cancelled operations
+	older  bool // it does not know the calls about cancelled operations and instances
+	// cause is why the next operations fail.
+	cause string
+	// instances of services, by ARN.
+	instances map[string]fakeInstances
 	// lines are what the next operations write to their logs.
 	lines []string
 }
@@ -74,6 +78,7 @@ type fakeOperation struct {
 	rest   types.ServiceStatus // of the service, after it has ended
 
 	cancelledBy string
+	cause       string
 }
 
 type fakeLine struct {
@@ -83,7 +88,7 @@ type fakeLine struct {
 
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	f := &fakeServer{operations: map[string][]*fakeOperation{}, domains: map[string][]*fakeDomain{}}
+	f := &fakeServer{operations: map[string][]*fakeOperation{}, domains: map[string][]*fakeDomain{}, instances: map[string]fakeInstances{}}
 	f.scalings = []types.AutoScalingConfiguration{fakeScaling("DefaultConfiguration", 100, 1, 25, "00000000000000000000000000000001")}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	mux := http.NewServeMux()
@@ -167,6 +172,9 @@ func decode[T any](body []byte) (*T, error) {
 func (f *fakeServer) call(operation string, body []byte) (any, error) {
 	if strings.Contains(operation, "Upload") {
 		return f.callUpload(operation, body)
+	}
+	if operation == "DescribeInstances" {
+		return f.describeInstances(body)
 	}
 	if operation == "ListRuntimes" || operation == "PruneBuilds" {
 		return f.callBuilds(operation, body)
@@ -273,7 +281,7 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 }
 
 func (f *fakeServer) begin(s *types.Service, kind types.OperationType, stream string, rest types.ServiceStatus) *string {
-	op := &fakeOperation{lines: f.lines, rest: rest}
+	op := &fakeOperation{lines: f.lines, rest: rest, cause: f.cause}
 	if op.lines == nil {
 		op.lines = []string{"Working.", "Done."}
 	}

@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/spf13/cobra"
 
+	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
 )
 
@@ -15,8 +19,10 @@ func newLsCommand(m *Main) *cobra.Command {
 		Use:     "ls",
 		Aliases: []string{"list"},
 		Short:   "List services",
-		Long: `Ls lists all services by name. With --json it prints the reply of ListServices,
-all pages in one.`,
+		Long: `Ls lists all services by name: their status, how many of the wanted instances take
+requests, their age and URL. On a terminal that is too narrow the URLs are first shown
+without http:// and names cut, then ages, instances and URLs are left out, in this
+order. With --json it prints the reply of ListServices, all pages in one.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.list(cmd.Context()) },
 	}
@@ -38,20 +44,49 @@ func (m *Main) list(ctx context.Context) error {
 		m.progress().Say(term.Plain, "No services yet. `slipway up PATH|IMAGE` creates one.")
 		return nil
 	}
-	return m.printServices(services)
+	arns := make([]string, len(services))
+	for i, s := range services {
+		arns[i] = aws.ToString(s.ServiceArn)
+	}
+	instances, err := c.Instances(ctx, arns...)
+	if err != nil {
+		return err
+	}
+	return m.printServices(services, instances)
 }
 
-func (m *Main) printServices(services []types.ServiceSummary) error {
-	t := term.Table{Head: []string{"NAME", "STATUS", "URL", "UPDATED", "CREATED"}}
+func (m *Main) printServices(services []types.ServiceSummary, instances map[string]client.ServiceInstances) error {
+	t := term.Table{
+		Head: []string{"NAME", "STATUS", "INSTANCES", "AGE", "URL"},
+		Yield: []term.Yield{
+			{Column: "URL", Short: true}, {Column: "NAME", Most: 24}, {Column: "AGE"}, {Column: "INSTANCES"}, {Column: "URL"},
+		},
+	}
 	now := m.Now()
 	for _, s := range services {
+		of, known := instances[aws.ToString(s.ServiceArn)]
+		url := serviceURL(aws.ToString(s.ServiceUrl))
 		t.Add(
 			term.Cell{Text: aws.ToString(s.ServiceName)},
 			term.Cell{Text: string(s.Status), Tone: statusTone(string(s.Status))},
-			term.Cell{Text: serviceURL(aws.ToString(s.ServiceUrl))},
-			term.Cell{Text: term.Ago(now, aws.ToTime(s.UpdatedAt))},
-			term.Cell{Text: term.Ago(now, aws.ToTime(s.CreatedAt))},
+			instancesCell(of, known),
+			term.Cell{Text: term.Age(now, aws.ToTime(s.CreatedAt))},
+			term.Cell{Text: url, Short: strings.TrimPrefix(url, "http://")},
 		)
 	}
 	return t.Write(m.Stdout, m.outStyle())
+}
+
+// instancesCell shows how many instances of a service take requests, and of how many.
+func instancesCell(s client.ServiceInstances, known bool) term.Cell {
+	switch ready := s.Ready(); {
+	case !known || s.Release == nil && len(s.Instances) == 0:
+		return term.Cell{Text: "-"}
+	case s.Release == nil || len(s.Instances) == 0 && ready == 0 && s.Restarts == 0:
+		return term.Cell{Text: strconv.Itoa(ready)}
+	case ready < s.Release.Size:
+		return term.Cell{Text: fmt.Sprintf("%d of %d", ready, s.Release.Size), Tone: term.Warn}
+	default:
+		return term.Cell{Text: strconv.Itoa(ready)}
+	}
 }

@@ -90,7 +90,10 @@ func (m *Main) cancellations(ctx context.Context, c *client.Client, arn string, 
 }
 
 func (m *Main) printOperations(operations []types.OperationSummary, cancelled []cancellation) error {
-	t := term.Table{Head: []string{"OPERATION", "TYPE", "STATUS", "STARTED", "TOOK"}}
+	t := term.Table{
+		Head:  []string{"OPERATION", "TYPE", "STATUS", "STARTED", "TOOK"},
+		Yield: []term.Yield{{Column: "OPERATION", Short: true}, {Column: "TOOK"}, {Column: "STARTED"}, {Column: "CANCELLED BY", Most: 20}},
+	}
 	if len(cancelled) > 0 {
 		t.Head = append(t.Head, "CANCELLED BY")
 	}
@@ -101,7 +104,7 @@ func (m *Main) printOperations(operations []types.OperationSummary, cancelled []
 	now := m.Now()
 	for _, op := range operations {
 		row := []term.Cell{
-			{Text: aws.ToString(op.Id)},
+			{Text: aws.ToString(op.Id), Short: shortID(aws.ToString(op.Id))}, // `slipway logs` takes the beginning of an id
 			{Text: string(op.Type)},
 			{Text: string(op.Status), Tone: statusTone(string(op.Status))},
 			{Text: term.Ago(now, aws.ToTime(op.StartedAt))},

@@ -44,6 +44,9 @@ type Config struct {
 	// CycloneDX document. slipway.NotFound if there is none. Nil: there are none.
 	SBOM func(digest string) ([]byte, error)
 
+	// Usage returns what live instances use, by their ids. Nil: it is not measured.
+	Usage func(ctx context.Context) map[string]Usage
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

@@ -114,13 +114,14 @@ type DescribeOperationsOutput struct {
 	Operations []OperationDescription
 }
 
-// OperationDescription is an operation with who cancelled it, if anybody.
+// OperationDescription is an operation with why it failed and who cancelled it, if so.
 type OperationDescription struct {
 	Id, TargetArn        *string
 	Type                 types.OperationType
 	Status               types.OperationStatus
 	StartedAt, UpdatedAt *time.Time
 	EndedAt              *time.Time // absent while it is in progress
+	Cause                *string    // why it failed or was cancelled; may have several lines
 	CancelledBy          *string    // ARN of the user who asked first
 	CancelledAt          *time.Time
 }
@@ -160,6 +161,9 @@ func describeOperation(op slipway.Operation, target string) OperationDescription
 	d := OperationDescription{
 		Id: s.Id, TargetArn: s.TargetArn, Type: s.Type, Status: s.Status,
 		StartedAt: s.StartedAt, UpdatedAt: s.UpdatedAt, EndedAt: s.EndedAt,
+	}
+	if op.Cause != "" {
+		d.Cause = &op.Cause
 	}
 	if op.Cancel.Requested() {
 		d.CancelledBy, d.CancelledAt = &op.Cancel.By, &op.Cancel.At

@@ -68,6 +68,11 @@ var differences = []Difference{
 		"Rings of packet sockets are memory of the host that no limit of the instance counts, and instances share the host's kernel. 32-bit x86 programs reach the refused address families by socketcall, whose arguments no filter sees, as with Docker; `ia32_emulation=off` on the kernel's command line closes that.",
 	},
 	{
+		"Instances", "The API shows no instances, and no reason why an operation failed except in logs.",
+		"The call `Slipway.DescribeInstances` tells of the instances of services: their state, age, processor time and memory, the release, how many have ended by themselves and how the last one did. `Slipway.DescribeOperations` has the `Cause` of a failure. `slipway ls` and `slipway describe` show both.",
+		"Who runs the machine must see what runs on it.",
+	},
+	{
 		"Traces", "Instances have a trace collector that sends to X-Ray.",
 		"Instances reach the collector that `--otlp-endpoint` names at the same address, http://localhost:4317. OpenTelemetry's variables are set for it unless the image or the user sets them. Without the flag no traces are collected.",
 		"The owner decides where traces go.",

@@ -45,7 +45,8 @@ type apiRole struct {
 	uploads         *uploads.Uploads
 	checks          *checks.Checks
 	builds          *builds.Builds
-	ready           func() bool // the daemon serves
+	ready           func() bool                                // the daemon serves
+	usage           func(context.Context) map[string]api.Usage // of instances
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -108,7 +109,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
-		SecretsOfAWS: a.cfg.AWSSecrets,
+		SecretsOfAWS: a.cfg.AWSSecrets, Usage: a.usage,
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/metrics"
 	"github.com/openslipway/slipway/internal/runtime"
 )
@@ -58,6 +59,22 @@ type usage struct {
 
 // Metrics implements metrics.Source.
 func (u usage) Metrics() []*metrics.Desc { return []*metrics.Desc{cpuDesc, memoryDesc} }
+
+// all returns the usage of all live instances for api.Config.Usage: nothing while the
+// driver does not answer.
+func (u usage) all(ctx context.Context) map[string]api.Usage {
+	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	stats, err := u.driver.Stats(ctx)
+	if err != nil {
+		return nil
+	}
+	list := make(map[string]api.Usage, len(stats))
+	for id, s := range stats {
+		list[id] = api.Usage{CPU: s.CPU, Memory: s.Memory}
+	}
+	return list
+}
 
 // Sample implements metrics.Source. It gives nothing while the driver does not
 // answer; the driver logs why.

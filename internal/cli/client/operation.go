@@ -25,6 +25,7 @@ type operationDescription struct {
 	StartedAt   Seconds
 	UpdatedAt   Seconds
 	EndedAt     Seconds
+	Cause       string
 	CancelledBy string
 	CancelledAt Seconds
 }
@@ -66,27 +67,46 @@ const maxDescribed = 100
 // Cancellations returns who cancelled which of a service's operations, by id. It
 // is empty if the user may not know or the server, an older one, does not.
 func (c *Client) Cancellations(ctx context.Context, serviceARN string, ids []string) (map[string]Cancellation, error) {
+	list, err := c.describeOperations(ctx, serviceARN, ids)
 	found := map[string]Cancellation{}
-	for len(ids) > 0 {
-		n := min(len(ids), maxDescribed)
+	for _, d := range list {
+		if d.CancelledBy != "" {
+			found[d.ID] = d.cancellation()
+		}
+	}
+	return found, err
+}
+
+// Cause returns why an operation failed or was cancelled: one or more lines. It is ""
+// if the user may not know or the server, an older one, does not.
+func (c *Client) Cause(ctx context.Context, serviceARN, id string) (string, error) {
+	list, err := c.describeOperations(ctx, serviceARN, []string{id})
+	if len(list) == 0 {
+		return "", err
+	}
+	return list[0].Cause, err
+}
+
+func (c *Client) describeOperations(ctx context.Context, serviceARN string, ids []string) (all []operationDescription, err error) {
+	for chunk := range slices.Chunk(ids, maxDescribed) {
 		in := struct {
 			ServiceArn   string
 			OperationIDs []string `json:"OperationIds"`
-		}{serviceARN, ids[:n]}
+		}{serviceARN, chunk}
 		var out struct{ Operations []operationDescription }
-		err := c.own.do(ctx, "Slipway.DescribeOperations", in, &out)
-		if api, ok := errors.AsType[smithy.APIError](err); ok && slices.Contains([]string{"AccessDeniedException", "UnknownOperationException"}, api.ErrorCode()) {
-			return found, nil
+		if err := c.own.do(ctx, "Slipway.DescribeOperations", in, &out); err != nil {
+			return all, ignoreUnknown(err)
 		}
-		if err != nil {
-			return nil, err
-		}
-		for _, d := range out.Operations {
-			if d.CancelledBy != "" {
-				found[d.ID] = d.cancellation()
-			}
-		}
-		ids = ids[n:]
+		all = append(all, out.Operations...)
 	}
-	return found, nil
+	return all, nil
+}
+
+// ignoreUnknown drops the error of a call of Slipway's own that the user may not make or
+// an older server does not know: what it tells is left out.
+func ignoreUnknown(err error) error {
+	if api, ok := errors.AsType[smithy.APIError](err); ok && slices.Contains([]string{"AccessDeniedException", "UnknownOperationException"}, api.ErrorCode()) {
+		return nil
+	}
+	return err
 }

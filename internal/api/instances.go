@@ -1,0 +1,183 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// DescribeInstancesInput is the input of Slipway.DescribeInstances, which tells of the
+// instances of services. App Runner shows none.
+type DescribeInstancesInput struct {
+	ServiceArns []string // required, at most maxDescribed
+}
+
+// DescribeInstancesOutput is its output, in the order of the input. Unknown services are
+// left out.
+type DescribeInstancesOutput struct {
+	Services []ServiceInstances
+}
+
+// ServiceInstances are the live instances of a service, oldest first.
+type ServiceInstances struct {
+	ServiceArn *string
+	Instances  []InstanceDescription
+
+	Release     *ReleaseDescription // the active one; absent if there is none
+	Restarts    *int32              // how many of its instances have ended by themselves, as far as that is kept
+	LastFailure *ExitDescription    // how the last of them ended; absent if none has
+}
+
+// ReleaseDescription is a release, as people know it.
+type ReleaseDescription struct {
+	Id          *string
+	ImageDigest *string
+	Commit      *string // absent if the image was not built here
+	CreatedAt   *time.Time
+	Size        *int32 // number of instances that it should have
+}
+
+// InstanceDescription is a live instance.
+type InstanceDescription struct {
+	Id, ReleaseId *string
+	State         *string // starting, ready, unhealthy or draining
+	Problem       *string // why it is not healthy
+	CreatedAt     *time.Time
+	ReadyAt       *time.Time // when it first became healthy
+
+	// What it has used; absent if it is not measured.
+	CpuSeconds  *float64 // since its start
+	MemoryBytes *int64   // now, with its page cache
+	MemoryLimit *int64   // in bytes
+}
+
+// ExitDescription says how an instance ended by itself.
+type ExitDescription struct {
+	InstanceId  *string
+	Code        *int32
+	Signal      *string // SIGKILL and so on, if a signal ended it
+	OutOfMemory *bool
+	Reason      *string // why it could not start or was stopped
+	EndedAt     *time.Time
+	RanSeconds  *float64
+}
+
+// Usage is what an instance uses.
+type Usage struct {
+	CPU    time.Duration // since its start
+	Memory int64         // bytes now
+}
+
+func (a *API) describeInstancesPermissions(tx *store.Tx, in *DescribeInstancesInput) ([]gateway.Permission, error) {
+	list := []gateway.Permission{}
+	for i := range in.ServiceArns {
+		list = append(list, gateway.Permission{Resource: a.full(tx, &in.ServiceArns[i])})
+	}
+	return list, nil
+}
+
+func (a *API) describeInstances(ctx context.Context, _ *gateway.Call, in *DescribeInstancesInput) (*DescribeInstancesOutput, error) {
+	if n := len(in.ServiceArns); n == 0 || n > maxDescribed {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "ServiceArns has %d members; it must have 1 to %d.", n, maxDescribed)
+	}
+	usage := map[string]Usage{}
+	if a.cfg.Usage != nil {
+		usage = a.cfg.Usage(ctx)
+	}
+	out := DescribeInstancesOutput{Services: []ServiceInstances{}}
+	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		for _, arn := range in.ServiceArns {
+			s, err := a.instancesOf(tx, arn, usage)
+			if slipway.CodeOf(err) == slipway.NotFound {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			out.Services = append(out.Services, s)
+		}
+		return nil
+	})
+	return &out, err
+}
+
+func (a *API) instancesOf(tx *store.Tx, arn string, usage map[string]Usage) (s ServiceInstances, err error) {
+	v, err := a.findService(tx, arn)
+	if err != nil {
+		return s, err
+	}
+	s = ServiceInstances{ServiceArn: &v.ARN, Instances: []InstanceDescription{}}
+	releases, err := tx.ReleasesOf(v.ID)
+	if err != nil {
+		return s, err
+	}
+	limits := map[string]int64{}
+	for _, r := range releases {
+		limits[r.ID] = int64(r.Resources.Memory) << 20
+		if r.ID == v.ActiveRelease {
+			s.Release = describeRelease(r)
+		}
+	}
+	list, err := tx.InstancesOf(v.ID)
+	if err != nil {
+		return s, err
+	}
+	restarts, last := int32(0), slipway.Instance{}
+	for _, i := range list {
+		switch {
+		case i.State.Live():
+			s.Instances = append(s.Instances, describeInstance(i, usage, limits[i.ReleaseID]))
+		case i.Exit != nil && i.ReleaseID == v.ActiveRelease:
+			restarts++
+			if i.EndedAt.After(last.EndedAt) {
+				last = i
+			}
+		}
+	}
+	s.Restarts = &restarts
+	if restarts > 0 {
+		s.LastFailure = describeExit(last)
+	}
+	return s, nil
+}
+
+func describeRelease(r slipway.Release) *ReleaseDescription {
+	d := &ReleaseDescription{Id: &r.ID, ImageDigest: &r.Image, CreatedAt: &r.CreatedAt, Size: aws.Int32(int32(r.Size))}
+	if r.Code != nil {
+		d.Commit = &r.Code.Commit
+	}
+	return d
+}
+
+func describeInstance(i slipway.Instance, usage map[string]Usage, limit int64) InstanceDescription {
+	d := InstanceDescription{Id: &i.ID, ReleaseId: &i.ReleaseID, State: aws.String(string(i.State)), CreatedAt: &i.CreatedAt}
+	if i.Problem != "" {
+		d.Problem = &i.Problem
+	}
+	if !i.ReadyAt.IsZero() {
+		d.ReadyAt = &i.ReadyAt
+	}
+	if u, ok := usage[i.ID]; ok {
+		d.CpuSeconds, d.MemoryBytes, d.MemoryLimit = aws.Float64(u.CPU.Seconds()), &u.Memory, &limit
+	}
+	return d
+}
+
+func describeExit(i slipway.Instance) *ExitDescription {
+	d := &ExitDescription{InstanceId: &i.ID, Code: aws.Int32(int32(i.Exit.Code)), EndedAt: &i.EndedAt, RanSeconds: aws.Float64(i.Exit.Ran.Seconds())}
+	if i.Exit.OOM {
+		d.OutOfMemory = aws.Bool(true)
+	}
+	if i.Exit.Signal != "" {
+		d.Signal = &i.Exit.Signal
+	}
+	if i.Exit.Reason != "" {
+		d.Reason = &i.Exit.Reason
+	}
+	return d
+}

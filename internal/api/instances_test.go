@@ -1,0 +1,77 @@
+package api_test
+
+import (
+	"context"
+	"path"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/api"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// DescribeInstances tells of the live instances, what they use, and how the active
+// release's instances ended.
+func TestDescribeInstances(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *api.Config) {
+		c.Usage = func(context.Context) map[string]api.Usage {
+			return map[string]api.Usage{"i1": {CPU: 1500 * time.Millisecond, Memory: 34 << 20}}
+		}
+	})
+	arn := b.create("shop")
+	b.Update(func(tx *store.Tx) error {
+		service := path.Base(arn)
+		for _, id := range []string{"r1", "r2"} {
+			r := slipway.Release{ID: id, ServiceID: service, Image: "sha256:" + id, Size: 2, Desired: slipway.DesiredRun, CreatedAt: t0}
+			r.Resources.Memory = 512
+			if err := tx.InsertRelease(r); err != nil {
+				return err
+			}
+		}
+		for _, i := range []slipway.Instance{
+			{ID: "i1", ReleaseID: "r2", State: slipway.InstanceReady, CreatedAt: t0, ReadyAt: t0.Add(time.Second)},
+			{ID: "i2", ReleaseID: "r2", State: slipway.InstanceStarting, CreatedAt: t0.Add(time.Second), Problem: "nothing listens on port 8080"},
+			{ID: "e1", ReleaseID: "r1", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(time.Hour), Exit: &slipway.Exit{Code: 1}},
+			{ID: "e2", ReleaseID: "r2", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(2 * time.Second), Exit: &slipway.Exit{Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second}},
+			{ID: "e3", ReleaseID: "r2", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(time.Second), Exit: &slipway.Exit{Code: 2}},
+			{ID: "e4", ReleaseID: "r2", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(time.Minute)}, // stopped by the fleet
+		} {
+			i.ServiceID = service
+			if err := tx.PutInstance(i); err != nil {
+				return err
+			}
+		}
+		return tx.SetActiveRelease(service, "r2")
+	})
+	out := invoke[api.DescribeInstancesOutput](b, &api.DescribeInstancesInput{ServiceArns: []string{noService, arn}}).Services
+	if len(out) != 1 || len(out[0].Instances) != 2 || *out[0].ServiceArn != arn {
+		t.Fatalf("the reply is %+v", out)
+	}
+	s := out[0]
+	if i := s.Instances[0]; *i.Id != "i1" || *i.State != "ready" || *i.CpuSeconds != 1.5 || *i.MemoryBytes != 34<<20 || *i.MemoryLimit != 512<<20 || i.Problem != nil {
+		t.Errorf("the ready instance is %+v", i)
+	}
+	if i := s.Instances[1]; *i.State != "starting" || *i.Problem != "nothing listens on port 8080" || i.CpuSeconds != nil || i.ReadyAt != nil {
+		t.Errorf("the starting instance is %+v", i)
+	}
+	if *s.Release.Id != "r2" || *s.Release.Size != 2 || *s.Restarts != 2 {
+		t.Errorf("release %+v, %d restarts", s.Release, *s.Restarts)
+	}
+	if x := s.LastFailure; *x.InstanceId != "e2" || *x.Code != 137 || *x.Signal != "SIGKILL" || !*x.OutOfMemory || *x.RanSeconds != 2 {
+		t.Errorf("the last failure is %+v", x)
+	}
+
+	b.refuse(&api.DescribeInstancesInput{}, "InvalidRequestException", "ServiceArns has 0 members; it must have 1 to 100.")
+	b.refuse(&api.DescribeInstancesInput{ServiceArns: slices.Repeat([]string{arn}, 101)}, "InvalidRequestException", "ServiceArns has 101 members")
+	_, ann := limited(t, `{"Effect":"Allow","Action":"apprunner:DescribeInstances","Resource":"`+prefix+`service/mine/*"}`)
+	mine, theirs := prefix+"service/mine/0f3c6f2f5a7b4c0e9d1e2a3b4c5d6e7f", noService
+	invoke[api.DescribeInstancesOutput](ann, &api.DescribeInstancesInput{ServiceArns: []string{mine}})
+	ann.refuse(&api.DescribeInstancesInput{ServiceArns: []string{mine, theirs}}, "AccessDeniedException", "apprunner:DescribeInstances on resource: "+theirs)
+	reply := b.Send(b.Request("Slipway.DescribeInstances", `{"ServiceArns":["`+arn+`"]}`))
+	if reply.Code != 200 {
+		t.Errorf("over HTTP: %d %s", reply.Code, reply.Body)
+	}
+}

@@ -1,0 +1,78 @@
+package client
+
+import (
+	"context"
+	"slices"
+)
+
+// ServiceInstances are the live instances of a service and what is known of those that
+// ended by themselves.
+type ServiceInstances struct {
+	ServiceArn  string
+	Instances   []Instance
+	Release     *Release
+	Restarts    int
+	LastFailure *Exit
+}
+
+// Release is the version of a service that serves.
+type Release struct {
+	ID          string `json:"Id"`
+	ImageDigest string
+	Commit      string
+	CreatedAt   Seconds
+	Size        int // number of instances that it should have
+}
+
+// Instance is a live instance.
+type Instance struct {
+	ID        string `json:"Id"`
+	ReleaseID string `json:"ReleaseId"`
+	State     string // starting, ready, unhealthy or draining
+	Problem   string // why it is not healthy
+	CreatedAt Seconds
+	ReadyAt   Seconds
+
+	CPUSeconds  *float64 `json:"CpuSeconds"` // nil if it is not measured
+	MemoryBytes int64
+	MemoryLimit int64
+}
+
+// Exit is how an instance ended by itself.
+type Exit struct {
+	InstanceID  string `json:"InstanceId"`
+	Code        int
+	Signal      string
+	OutOfMemory bool
+	Reason      string
+	EndedAt     Seconds
+	RanSeconds  float64
+}
+
+// Ready returns how many instances take requests.
+func (s ServiceInstances) Ready() int {
+	n := 0
+	for _, i := range s.Instances {
+		if i.State == "ready" {
+			n++
+		}
+	}
+	return n
+}
+
+// Instances returns the instances of services, by the ARNs of services. It is empty if
+// the user may not know or the server, an older one, does not.
+func (c *Client) Instances(ctx context.Context, serviceARNs ...string) (map[string]ServiceInstances, error) {
+	found := map[string]ServiceInstances{}
+	for chunk := range slices.Chunk(serviceARNs, maxDescribed) {
+		in := struct{ ServiceArns []string }{chunk}
+		var out struct{ Services []ServiceInstances }
+		if err := c.own.do(ctx, "Slipway.DescribeInstances", in, &out); err != nil {
+			return found, ignoreUnknown(err)
+		}
+		for _, s := range out.Services {
+			found[s.ServiceArn] = s
+		}
+	}
+	return found, nil
+}
