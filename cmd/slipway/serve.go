@@ -98,6 +98,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.IntSliceVar(&c.PublicPorts, "public-ports", nil, "TCP `ports` of this host that instances may reach")
 	f.IntVar(&c.Warm, "warm", c.Warm, "`number` of sandboxes created ahead of need")
 	f.StringSliceVar(&c.Aliases, "alias", nil, "take the images of a repository or prefix from another one, `from=to`; local/... is the server's registry")
+	f.BoolVar(&c.DockerHub, "docker-hub", false, "let names of images without a registry, such as nginx, mean Docker Hub's if this server has no repository or service of that name")
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to connect to without TLS")
 	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")

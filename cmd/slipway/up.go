@@ -40,6 +40,7 @@ type upCommand struct {
 	wait         bool
 
 	tree  *upload.Directory // with source code; nil for an image
+	kept  bool              // the service keeps what it is deployed from
 	given *pflag.FlagSet    // to tell an empty value from none
 }
 
@@ -60,8 +61,13 @@ which --choose decides it.
 
 FILE is an OCI archive or the output of ` + "`docker save`" + `, gzipped or not; an OCI
 layout directory counts, too. It is imported into the server's registry first. IMAGE
-is the name of an image there or in any other registry: nginx is the server's own
-nginx if it has one, and otherwise docker.io/library/nginx.
+is the name of an image there or in any other registry. A name without a registry,
+such as nginx, is the server's own image; it means docker.io/library/nginx only if the
+server runs with --docker-hub and has no repository and no service of that name.
+
+The name of a service alone means that service, with what it is deployed from: so
+` + "`slipway up shop --env A=2`" + ` changes a variable. A file or directory of that name comes
+first; ` + "`slipway up shop:latest`" + ` always means the image.
 
 For an existing service, only the settings given by flags change; environment
 variables are added to existing ones. A paused service is resumed first.
@@ -78,6 +84,7 @@ foreground until Ctrl-C.`,
   slipway up services/shop --name shop --env GREETING=hello
   slipway up ./image.tar
   slipway up shop:1.0 --env GREETING=hello --env-file .env --min 2 --max 10
+  slipway up shop --env GREETING=hi
   slipway up public.ecr.aws/nginx/nginx:latest --name web-front --port 80`,
 		Args: argCount(0, 1, "a directory, a file or the name of an image"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -202,6 +209,13 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 	if err != nil {
 		return err
 	}
+	svc, err := up.service(ctx, c, source)
+	if err != nil {
+		return err
+	}
+	if svc != nil {
+		up.name, up.kept = source, true
+	}
 	img, err := up.image(ctx, c, source)
 	if err != nil {
 		return err
@@ -216,14 +230,15 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 			return err
 		}
 	}
-	found, _, err := c.FindService(ctx, up.name)
-	if err != nil {
-		return err
+	if svc == nil {
+		if svc, _, err = c.FindService(ctx, up.name); err != nil {
+			return err
+		}
 	}
-	if found == nil {
+	if svc == nil {
 		err = up.create(ctx, c, d, img)
 	} else {
-		err = up.update(ctx, c, d, aws.ToString(found.ServiceArn))
+		err = up.update(ctx, c, d, img, aws.ToString(svc.ServiceArn))
 	}
 	if err != nil {
 		return withName(c.Target.Explain(err), up.name)
@@ -269,18 +284,26 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 	if err != nil {
 		return err
 	}
+	up.sayComplete(p, d, out.Service)
 	return up.finish(ctx, c, operation{
 		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service, quiet: up.quiet(d),
 	}, p)
 }
 
-func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, arn string) error {
+func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, img upImage, arn string) error {
 	p := up.m.progress()
 	svc, err := up.awaitIdle(ctx, c, arn, p)
 	if err != nil {
 		return err
 	}
-	if err := up.fits(svc, d); err != nil {
+	switch {
+	case up.kept:
+		err = d.keep(svc)
+	default:
+		d.image = img.asStored(svc)
+		err = up.fits(svc, d)
+	}
+	if err != nil {
 		return err
 	}
 	if err := up.checkResize(svc.InstanceConfiguration, "now"); err != nil {
@@ -306,6 +329,7 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, ar
 		var out *apprunner.UpdateServiceOutput
 		if out, err = c.API.UpdateService(ctx, in); err == nil {
 			op.id, op.service = aws.ToString(out.OperationId), out.Service
+			up.sayComplete(p, d, out.Service)
 		}
 	}
 	if err != nil {
@@ -402,6 +426,7 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation,
 // upImage is the image or the code to deploy.
 type upImage struct {
 	identifier string // as ImageIdentifier
+	complete   string // identifier as the server may complete it; "" if it is complete
 	code       *code  // in place of an image
 	kind       types.ImageRepositoryType
 	title      string         // from which a service's name is derived
@@ -430,6 +455,9 @@ func (i upImage) port() *string {
 // path. An argument
 // that looks like a path is never taken as a name.
 func (up *upCommand) image(ctx context.Context, c *client.Client, source string) (upImage, error) {
+	if up.kept {
+		return upImage{}, nil
+	}
 	if up.tree != nil {
 		return up.fromSource(ctx, c, source)
 	}
@@ -467,37 +495,52 @@ func (up *upCommand) fromPath(ctx context.Context, c *client.Client, path string
 }
 
 // fromName resolves a name to an image of the server's registry if it has one,
-// and otherwise to another registry's.
+// and otherwise to another registry's. What a name without a registry means beyond that
+// the server decides.
 func (up *upCommand) fromName(ctx context.Context, c *client.Client, image string) (upImage, error) {
 	ref, err := name.ParseReference(image)
 	if err != nil {
 		return upImage{}, &client.Problem{
-			Text: fmt.Sprintf("%q is neither a file or directory nor the name of an image", image),
+			Text: fmt.Sprintf("%q is neither a file or directory nor the name of an image or a service", image),
 			Hint: "An image's name is like nginx, shop:1.0 or registry.example.com/shop@sha256:...",
 			Err:  err,
 		}
 	}
 	title := ref.Context().RepositoryStr()
-	digest, err := c.Registry.Digest(ctx, image)
+	own, elsewhere := c.Registry.Own(image)
+	if elsewhere {
+		return upImage{identifier: qualified(ref), kind: types.ImageRepositoryTypeEcrPublic, title: title}, nil
+	}
+	digest, err := c.Registry.Digest(ctx, own)
 	if err != nil {
 		return upImage{}, err
 	}
 	if digest == "" {
-		return upImage{identifier: qualified(ref), kind: types.ImageRepositoryTypeEcrPublic, title: title}, nil
+		return upImage{identifier: image, complete: qualified(ref), kind: types.ImageRepositoryTypeEcrPublic, title: title}, nil
 	}
-	config, err := c.Registry.Config(ctx, image)
+	config, err := c.Registry.Config(ctx, own)
 	if err != nil {
 		return upImage{}, err
 	}
-	if !strings.Contains(image, "@") {
-		repository, tag := client.SplitName(image)
-		image = repository + ":" + tag
+	if !strings.Contains(own, "@") {
+		repository, tag := client.SplitName(own)
+		own = repository + ":" + tag
 	}
-	identifier, err := ownImage(ctx, c, image)
+	identifier, err := ownImage(ctx, c, own)
 	if err != nil {
 		return upImage{}, err
 	}
 	return upImage{identifier: identifier, kind: types.ImageRepositoryTypeEcr, title: title, config: config}, nil
+}
+
+// sayComplete says what the server has made of a name without a registry.
+func (up *upCommand) sayComplete(p *term.Progress, d desired, svc *types.Service) {
+	if svc == nil || svc.SourceConfiguration == nil || svc.SourceConfiguration.ImageRepository == nil {
+		return
+	}
+	if is := aws.ToString(svc.SourceConfiguration.ImageRepository.ImageIdentifier); d.image != "" && is != d.image {
+		p.Say(term.Plain, "%s is %s", d.image, is)
+	}
 }
 
 // quiet reports whether the operation's lines are shown in short.
@@ -512,7 +555,9 @@ func (d desired) from(word string) string {
 }
 
 // pinned reports whether the source can't change by itself.
-func (d desired) pinned() bool { return d.code != nil || strings.Contains(d.image, "@") }
+func (d desired) pinned() bool {
+	return d.code != nil && d.repository == nil || strings.Contains(d.image, "@")
+}
 
 // shortImage returns an image's name with a shortened digest.
 func shortImage(identifier string) string {

@@ -72,6 +72,57 @@ func TestUpByName(t *testing.T) {
 	s.golden()
 }
 
+// A service's name alone means that service, with the image or the code that it has.
+func TestUpOfAServiceByItsName(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.server.add("shop", types.ServiceStatusRunning)
+	s.server.add("cart", types.ServiceStatusRunning).SourceConfiguration = &types.SourceConfiguration{
+		AuthenticationConfiguration: &types.AuthenticationConfiguration{ConnectionArn: aws.String("arn:aws:apprunner:us-east-1:000000000000:connection/code/1")},
+		CodeRepository: &types.CodeRepository{
+			RepositoryUrl: aws.String("https://git.example.com/cart"), SourceDirectory: aws.String("/web"),
+			SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
+			CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceApi, CodeConfigurationValues: &types.CodeConfigurationValues{
+				Runtime: types.RuntimePython311, StartCommand: aws.String("python3 app.py"), RuntimeEnvironmentVariables: map[string]string{"A": "1"},
+			}},
+		},
+	}
+	s.server.add("file", types.ServiceStatusRunning).SourceConfiguration = &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
+		RepositoryUrl: aws.String("https://git.example.com/file"), CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository},
+	}}
+	s.quietly(t.Context(), "image", "import", imagetest.SaveTar(t, shopImage(t, "stranger"), "docker.io/library/shop:1"), "docker.io/library/shop:1")
+	for _, args := range [][]string{
+		{"up", "shop", "--env", "A=2"},
+		{"up", "shop"},
+		{"up", "shop", "--name", "shop", "--cpu", "2", "--memory", "4"},
+		{"up", "cart", "--env", "A=2"},
+		{"up", "cart"},
+		{"up", "file"},
+		{"up", "file", "--env", "A=2"},
+		{"up", "shop:9.9"},                                       // the image: the server decides what it means
+		{"up", "docker.io/library/shop:1", "--name", "from-hub"}, // never this registry's repository of that name
+	} {
+		s.run(args...)
+		s.show()
+	}
+	s.golden()
+}
+
+// A file or directory of a service's name comes first.
+func TestUpOfADirectoryNamedLikeAService(t *testing.T) {
+	s := newSession(t)
+	s.server.add("shop", types.ServiceStatusRunning)
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("shop", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.run("up", "shop")
+	s.show()
+	if out := s.transcript.String(); !strings.Contains(out, "exit 1") || strings.Contains(out, "\n> ") {
+		t.Errorf("it is not taken for an image file:\n%s", out)
+	}
+}
+
 func TestUpWaitsForARunningOperation(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

@@ -123,8 +123,12 @@ func (d desired) sourceOfCode(old *types.SourceConfiguration) *types.SourceConfi
 			values = r.CodeConfiguration.CodeConfigurationValues
 		}
 	}
-	if values != nil || d.port != nil || d.startCommand != nil || len(d.set)+len(d.secrets)+len(d.unset) > 0 {
+	if values != nil || d.configures() {
 		values = d.overrides(values)
+	}
+	if d.repository != nil {
+		source.CodeRepository, source.AuthenticationConfiguration = d.inRepository(values), old.AuthenticationConfiguration
+		return source
 	}
 	source.CodeRepository = &types.CodeRepository{
 		RepositoryUrl:     &d.code.url,
@@ -133,6 +137,11 @@ func (d desired) sourceOfCode(old *types.SourceConfiguration) *types.SourceConfi
 		CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository, CodeConfigurationValues: values},
 	}
 	return source
+}
+
+// configures reports whether the source's configuration is to change.
+func (d desired) configures() bool {
+	return d.port != nil || d.startCommand != nil || len(d.set)+len(d.secrets)+len(d.unset) > 0
 }
 
 // overrides returns the values that win over those of the files.

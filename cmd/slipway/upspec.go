@@ -18,6 +18,8 @@ type desired struct {
 	imageType types.ImageRepositoryType
 	code      *code // in place of an image
 
+	repository *types.CodeRepository // that the code is kept in; nil for an upload
+
 	port         *string
 	startCommand *string
 	set          map[string]string // environment variables

@@ -52,6 +52,12 @@ type Config struct {
 	Provider Provider
 	Vault    Vault
 
+	// CompleteImage returns what an ImageIdentifier without a registry's host means, or
+	// says in a sentence that it means nothing. Others it returns as they are. The
+	// completed name is stored, so that a name leads to the same place for ever. Nil:
+	// all are complete.
+	CompleteImage func(identifier string) (string, error)
+
 	// SecretsOfAWS says that deployments read the secrets and parameters of other
 	// accounts and regions from AWS.
 	SecretsOfAWS bool

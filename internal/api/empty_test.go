@@ -94,3 +94,29 @@ func TestSecretsElsewhere(t *testing.T) {
 		newBench(t).OK("AppRunner.CreateService", source(reference))
 	}
 }
+
+// The name of an image without a registry is completed once, at the call.
+func TestImageIdentifierIsCompleted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *api.Config) {
+		c.CompleteImage = func(ref string) (string, error) {
+			if ref == "absent" {
+				return "", slipway.Errorf(slipway.NotFound, "The image was not found.")
+			}
+			return "registry.example.com/" + ref + ":1", nil
+		}
+	})
+	body := func(ref string) string {
+		return `{"ServiceName":"shop","SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"` + ref + `","ImageRepositoryType":"ECR"}}}`
+	}
+	b.Refused("AppRunner.CreateService", body("absent"), "InvalidRequestException", "ImageRepository: The image was not found.")
+	b.Refused("AppRunner.CreateService", body("No Name"), "InvalidRequestException", "is not an image reference")
+	doc := b.OK("AppRunner.CreateService", body("shop"))
+	arn := inside(t, doc, "Service", "ServiceArn").(string)
+	b.end(arn, slipway.OperationSucceeded, slipway.StatusRunning)
+	if is := *b.describe(arn).SourceConfiguration.ImageRepository.ImageIdentifier; is != "registry.example.com/shop:1" {
+		t.Errorf("the image is %s", is)
+	}
+	b.Refused("AppRunner.UpdateService", arnBody(arn, `"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"absent","ImageRepositoryType":"ECR"}}`),
+		"InvalidRequestException", "The image was not found.")
+}

@@ -20,10 +20,14 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 	if err != nil {
 		return nil, err
 	}
+	source, err := a.completeImage(in.SourceConfiguration)
+	if err != nil {
+		return nil, err
+	}
 	var out apprunner.CreateServiceOutput
 	err = call.Update(ctx, func(tx *store.Tx) error {
 		spec, err := a.apply(tx, defaults(), change{
-			source:        in.SourceConfiguration,
+			source:        source,
 			instance:      in.InstanceConfiguration,
 			healthCheck:   in.HealthCheckConfiguration,
 			network:       in.NetworkConfiguration,
@@ -132,8 +136,12 @@ func (a *API) listServices(ctx context.Context, _ *gateway.Call, in *apprunner.L
 func serviceKey(v slipway.ServiceView) (time.Time, string) { return v.CreatedAt, v.ID }
 
 func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunner.UpdateServiceInput) (*apprunner.UpdateServiceOutput, error) {
+	source, err := a.completeImage(in.SourceConfiguration)
+	if err != nil {
+		return nil, err
+	}
 	var out apprunner.UpdateServiceOutput
-	err := call.Update(ctx, func(tx *store.Tx) error {
+	err = call.Update(ctx, func(tx *store.Tx) error {
 		v, err := a.findLivingService(tx, *in.ServiceArn)
 		if err != nil {
 			return err
@@ -144,7 +152,7 @@ func (a *API) updateService(ctx context.Context, call *gateway.Call, in *apprunn
 			return slipway.Errorf(slipway.InvalidRequest, "No configurations provided in the UpdateService request.")
 		}
 		spec, err := a.apply(tx, v.Spec, change{
-			source:        in.SourceConfiguration,
+			source:        source,
 			instance:      in.InstanceConfiguration,
 			healthCheck:   in.HealthCheckConfiguration,
 			network:       in.NetworkConfiguration,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -51,6 +52,37 @@ func (a *API) applySource(tx *store.Tx, s types.SourceConfiguration, c change) (
 	return s, nil
 }
 
+// completeImage returns a call's source configuration with the complete name of its
+// image.
+func (a *API) completeImage(in *types.SourceConfiguration) (*types.SourceConfiguration, error) {
+	if in == nil || in.ImageRepository == nil || in.ImageRepository.ImageIdentifier == nil || a.cfg.CompleteImage == nil {
+		return in, nil
+	}
+	ref := *in.ImageRepository.ImageIdentifier
+	if err := checkReference(ref); err != nil {
+		return nil, err
+	}
+	full, err := a.cfg.CompleteImage(ref)
+	if e, ok := errors.AsType[*slipway.Error](err); ok {
+		return nil, slipway.Errorf(slipway.InvalidRequest, "ImageRepository: %s", e.Message)
+	} else if err != nil {
+		return nil, err
+	}
+	source, image := *in, *in.ImageRepository
+	image.ImageIdentifier, source.ImageRepository = &full, &image
+	return &source, nil
+}
+
+// checkReference refuses a text that is no image reference. The model's pattern allows
+// only ECR's names; here any registry is allowed.
+func checkReference(text string) error {
+	if _, err := name.ParseReference(text); err != nil {
+		return slipway.Errorf(slipway.InvalidRequest,
+			"ImageRepository: ImageIdentifier %q is not an image reference: [registry/]repository[:tag][@digest] in lower case.", text)
+	}
+	return nil
+}
+
 // autoDeploysByDefault returns AutoDeploymentsEnabled for a call that leaves it out:
 // false for public images and those of another account's ECR.
 func (a *API) autoDeploysByDefault(r *types.ImageRepository) bool {
@@ -70,11 +102,8 @@ func applyImage(r, in *types.ImageRepository) (*types.ImageRepository, error) {
 	case in.ImageConfiguration != nil:
 		image.ImageConfiguration = &types.ImageConfiguration{Port: aws.String(strconv.Itoa(slipway.DefaultPort))}
 	}
-	// The model's pattern allows only ECR's names; here any registry is allowed.
-	if _, err := name.ParseReference(aws.ToString(in.ImageIdentifier)); err != nil {
-		return nil, slipway.Errorf(slipway.InvalidRequest,
-			"ImageRepository: ImageIdentifier %q is not an image reference: [registry/]repository[:tag][@digest] in lower case.",
-			aws.ToString(in.ImageIdentifier))
+	if err := checkReference(aws.ToString(in.ImageIdentifier)); err != nil {
+		return nil, err
 	}
 	return &image, applyImageConfiguration(image.ImageConfiguration, in.ImageConfiguration)
 }

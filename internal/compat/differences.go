@@ -4,7 +4,7 @@ package compat
 var differences = []Difference{
 	{
 		"Image references", "Images come only from ECR and ECR Public.",
-		"`ImageIdentifier` is any container image reference. A reference of ECR's form means the server's own registry. Any other is pulled from the registry that it names, with the credentials of Docker's configuration file.",
+		"`ImageIdentifier` is any container image reference. A reference of ECR's form means the server's own registry. Any other is pulled from the registry that it names, with the credentials of Docker's configuration file. A name without a registry is completed at the call: to the own registry's image, or, if that has no such repository, no service bears the name and the server runs with `--docker-hub`, to Docker Hub's; otherwise it is refused.",
 		"The server has no ECR beside it, and images are in many registries.",
 	},
 	{

@@ -12,6 +12,7 @@ import (
 	"github.com/openslipway/slipway/internal/build/runtimes"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/builds"
+	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/runtime"
@@ -100,7 +101,7 @@ func (c *controlRole) buildConfig() (build.Config, error) {
 		Dir: c.dirs.runtimes(), Images: c.images, Runner: runner, Log: c.part("runtimes"), Way: cfg.Way,
 		RecipesOnly: b.RecipesOnly, Override: table, OverrideName: b.RuntimesFile, CheckEvery: b.RuntimeCheck,
 	})
-	cfg.Runtimes, cfg.Docker = c.runtimes, &build.Docker{Runner: runner, Images: c.images}
+	cfg.Runtimes, cfg.Docker = c.runtimes, &build.Docker{Runner: runner, Images: image.Bases{Store: c.images}}
 	return cfg, err
 }
 

@@ -44,6 +44,7 @@ type Config struct {
 	PublicPorts []int         // TCP ports of this host that instances may reach
 	Warm        int           // sandboxes made ahead of need, 0 to 256
 	Aliases     []string      // repository=repository
+	DockerHub   bool          // names of images without a registry may mean Docker Hub's
 	Insecure    []string      // registries without TLS
 	ImagePoll   time.Duration // between two looks at an image of another registry; 5 minutes when 0
 	Trusted     []string      // prefixes of proxies whose X-Forwarded headers are used

@@ -8,14 +8,9 @@ import (
 // Elsewhere returns the registry that has the newest image of a tag, false for images
 // of this server's registry and for references with a digest, which never change.
 func (s *Store) Elsewhere(ref string) (registry string, ok bool) {
-	t, err := s.resolve(ref)
+	t, err := s.resolve(ref, s.cfg.DockerHub)
 	if err != nil || !t.remote || t.digest != "" {
 		return "", false
-	}
-	for _, repo := range t.local {
-		if _, err := s.lookUp(repo, t.identifier()); err == nil {
-			return "", false
-		}
 	}
 	return t.host, true
 }
@@ -25,8 +20,14 @@ func (s *Store) Elsewhere(ref string) (registry string, ok bool) {
 // Pull returns it; the manifest of a tag that the store does not have is fetched for
 // it. Nothing is kept. Errors are those of Pull.
 func (s *Store) Newest(ctx context.Context, ref string) (tag, image string, err error) {
-	t, err := s.resolve(ref)
+	t, err := s.resolve(ref, s.cfg.DockerHub)
 	if err != nil {
+		return "", "", err
+	}
+	if !t.remote {
+		return "", "", s.notFound(t)
+	}
+	if err := s.refuseBorne(t); err != nil {
 		return "", "", err
 	}
 	src, err := s.source(t)

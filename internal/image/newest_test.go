@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/image/imagetest"
 )
 
@@ -50,7 +51,7 @@ func TestNewest(t *testing.T) {
 
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
-	s := open(t)
+	s := open(t, func(c *image.Config) { c.DockerHub = true })
 	for _, c := range []struct{ ref, want string }{
 		{"registry.example.com/a/b:1", "registry.example.com"},
 		{"registry.example.com/a/b", "registry.example.com"},

@@ -30,18 +30,25 @@ type Progress struct {
 //
 // References to this server's registry, among them every
 // <account>.dkr.ecr.<region>.amazonaws.com/..., are looked up there. References
-// without a registry are looked up there first, then at Docker Hub. All others
-// are pulled from their registry; if the image is already here, Pull only asks
-// that registry for the manifest's digest.
+// without a registry are looked up there, too; at Docker Hub only if that is allowed
+// and nothing here bears the name. All others are pulled from their registry; if the
+// image is already here, Pull only asks that registry for the manifest's digest.
 //
 // progress, if not nil, is called from time to time, never concurrently. Errors
 // that the user can act on are *slipway.Error; errors that a retry may resolve
 // also wrap ErrUnavailable.
 func (s *Store) Pull(ctx context.Context, ref string, progress func(Progress)) (Image, error) {
-	t, err := s.resolve(ref)
+	t, err := s.resolve(ref, s.cfg.DockerHub)
 	if err != nil {
 		return Image{}, err
 	}
+	if err := s.refuseBorne(t); err != nil {
+		return Image{}, err
+	}
+	return s.pull(ctx, ref, t, progress)
+}
+
+func (s *Store) pull(ctx context.Context, ref string, t target, progress func(Progress)) (Image, error) {
 	p := &pull{s: s, l: s.leases.open(), t: t, report: progress}
 	defer p.l.release()
 	h, rec, err := p.find(ctx)
@@ -86,22 +93,31 @@ func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
 		return h, record{Local: true}, err
 	}
 	if !p.t.remote {
-		return v1.Hash{}, record{}, p.notFound()
+		return v1.Hash{}, record{}, p.s.notFound(p.t)
 	}
 	h, index, err := p.fromRegistry(ctx)
 	return h, record{Index: index}, err
 }
 
 // notFound says what the local registry has instead.
-func (p *pull) notFound() error {
-	repo := p.t.local[0]
-	tags, err := p.s.Tags(repo)
+func (s *Store) notFound(t target) error {
+	repo, known := t.local[0], false
+	for _, r := range t.local {
+		owned, err := s.owns(r)
+		if err != nil {
+			return err
+		}
+		if owned && !known {
+			repo, known = r, true
+		}
+	}
+	tags, err := s.Tags(repo)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	has := fmt.Sprintf("has no repository %q", repo)
-	if err == nil {
-		has = fmt.Sprintf("has no %q in the repository %q", p.t.identifier(), repo)
+	if known {
+		has = fmt.Sprintf("has no %q in the repository %q", t.identifier(), repo)
 		switch {
 		case len(tags) > 10:
 			has += fmt.Sprintf(", but %d other tags", len(tags))
@@ -109,7 +125,7 @@ func (p *pull) notFound() error {
 			has += ", but " + strings.Join(tags, ", ")
 		}
 	}
-	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry %s. Push or import it first.", p.t.text, has)
+	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry %s. Push or import it first.", t.text, has)
 }
 
 // complete returns h, or the image for the store's platform that h leads to,

@@ -132,29 +132,77 @@ type target struct {
 	// local are the candidate repositories in this server's registry, in the
 	// order to try them.
 	local []string
-	// remote says to ask the registry of host if no local repository matches.
+	// remote says to ask the registry of host.
 	remote bool
+	// hub says that a name without a host was taken for Docker Hub's.
+	hub bool
 }
 
-// resolve decides by a reference's form where to look it up.
-func (s *Store) resolve(text string) (target, error) {
+// resolve decides by a reference's form where to look it up. hub says that a name
+// without a registry's host may be Docker Hub's.
+//
+// Such a name never leaves this machine if this server's registry has its repository,
+// with or without its tag: else a name that was meant for it would run whatever a
+// stranger has published under it.
+func (s *Store) resolve(text string, hub bool) (target, error) {
 	r, err := parseReference(text)
 	if err != nil {
 		return target{}, err
 	}
-	if r.host == "" {
-		if to, local, ok := r.aliased(r.repo, s.cfg.Aliases); ok {
-			return s.locate(to, local)
-		}
-		t := target{local: r.localNames(), remote: true}
-		t.reference, _, _ = r.aliased(r.onHub(), s.cfg.Aliases)
-		if t.host == "" {
-			t.host, t.repo, _ = strings.Cut(r.onHub(), "/")
-		}
-		return t, nil
+	if r.host != "" {
+		to, local, _ := r.aliased(r.fullName(), s.cfg.Aliases)
+		return s.locate(to, local)
 	}
-	to, local, _ := r.aliased(r.fullName(), s.cfg.Aliases)
-	return s.locate(to, local)
+	if to, local, ok := r.aliased(r.repo, s.cfg.Aliases); ok {
+		return s.locate(to, local)
+	}
+	for _, repo := range r.localNames() {
+		if owned, err := s.owns(repo); err != nil {
+			return target{}, err
+		} else if owned {
+			return target{reference: r, local: r.localNames()}, nil
+		}
+	}
+	to, local, ok := r.aliased(r.onHub(), s.cfg.Aliases)
+	if local {
+		return s.locate(to, local)
+	}
+	if !hub {
+		return target{}, r.refused()
+	}
+	if !ok {
+		to.host, to.repo, _ = strings.Cut(r.onHub(), "/")
+	}
+	t, err := s.locate(to, false)
+	t.hub = true
+	return t, err
+}
+
+// owns reports whether this server's registry has a repository, with images or
+// without.
+func (s *Store) owns(repo string) (bool, error) {
+	if CheckRepository(repo) != nil {
+		return false, nil
+	}
+	known, err := exists(s.repositoryPath(repo, manifestDir))
+	if known || err != nil || s.cfg.Created == nil {
+		return known, err
+	}
+	return s.cfg.Created(repo)
+}
+
+// refused says why a name without a registry means nothing here.
+func (r reference) refused() error {
+	return slipway.Errorf(slipway.NotFound, "The image %q was not found: this server's registry has no repository %q, and a name without a registry's host is not looked up elsewhere. "+
+		"Push or import it, or write %s if Docker Hub's is meant. (`slipway serve --docker-hub` lets such names mean Docker Hub.)", r.text, r.repo, r.named(r.onHub()))
+}
+
+// named returns the reference with another name of its repository.
+func (r reference) named(repo string) string {
+	if r.digest != "" {
+		return repo + "@" + r.digest
+	}
+	return repo + ":" + r.tag
 }
 
 // locate decides where to look a reference up after aliases are applied.

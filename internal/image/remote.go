@@ -236,11 +236,7 @@ func (c *source) explainAnswer(te *rtransport.Error) error {
 	where := c.t.host + "/" + c.t.repo
 	switch {
 	case te.StatusCode == http.StatusNotFound:
-		hint := ""
-		if len(c.t.local) > 0 {
-			hint = " This server's own registry does not have it either."
-		}
-		return fail(te, slipway.NotFound, "The image %q was not found: the registry %s has no %s:%s.%s", c.t.text, c.t.host, c.t.repo, c.t.identifier(), hint)
+		return fail(te, slipway.NotFound, "The image %q was not found: the registry %s has no %s:%s.", c.t.text, c.t.host, c.t.repo, c.t.identifier())
 	case te.StatusCode == http.StatusUnauthorized, te.StatusCode == http.StatusForbidden:
 		return fail(te, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s does not permit it. Either %s does not exist, or credentials are needed: run docker login %s as the server's user, or give them in its configuration.", c.t.text, c.t.host, where, c.t.host)
 	case te.StatusCode == http.StatusTooManyRequests:

@@ -36,6 +36,18 @@ type Config struct {
 	// Aliases replace repository names before any lookup.
 	Aliases []Alias
 
+	// DockerHub lets a name without a registry's host mean Docker Hub's image if this
+	// server's registry does not have the repository.
+	DockerHub bool
+
+	// Created reports whether a repository was created in this server's registry that
+	// need not have images yet. Nil: none.
+	Created func(repository string) (bool, error)
+
+	// Borne reports whether something else on this server bears the name, such as a
+	// service: without a registry's host it never means Docker Hub then. Nil: nothing.
+	Borne func(name string) (what string, err error)
+
 	// Credentials are by registry host ("ghcr.io", "docker.io"). For other
 	// hosts Keychain is asked; nil means the Docker configuration file.
 	Credentials map[string]Credential

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -91,6 +92,23 @@ func write(ref name.Reference, img *imagefile.Image, options []remote.Option) er
 		return remote.WriteIndex(ref, img.Index, options...)
 	}
 	return remote.Write(ref, img.Single, options...)
+}
+
+// ecrHost is the host of a private ECR registry, which stands for this one.
+var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|on\.aws)$`)
+
+// Own returns an image's name in this registry; elsewhere says that the name has the
+// host of another registry. Only what comes before the first slash is a host, if it has
+// a dot or a port or is "localhost".
+func (r *Registry) Own(image string) (own string, elsewhere bool) {
+	host, rest, ok := strings.Cut(image, "/")
+	switch {
+	case !ok || !strings.ContainsAny(host, ".:") && host != "localhost":
+		return image, false
+	case host == r.host || ecrHost.MatchString(host):
+		return rest, false
+	}
+	return "", true
 }
 
 // Digest returns the digest of an image by its name in this registry
