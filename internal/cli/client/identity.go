@@ -24,6 +24,22 @@ type Identity struct {
 	Region   string // to sign for
 	File     string // absolute path of the credentials file; "" if the key is from elsewhere
 	Profile  string // within File
+
+	KeyID      string // "" if Provider must be asked
+	From       string // where the key was found, for people
+	RegionFrom string // the same for the region
+}
+
+// String names the key, for people: its id is no secret, but long.
+func (id Identity) String() string {
+	const ends = 4
+	if n := len(id.KeyID); n > 3*ends {
+		return "access key " + id.KeyID[:ends] + "…" + id.KeyID[n-ends:] + " (" + id.From + ")"
+	}
+	if id.KeyID == "" {
+		return "our access key"
+	}
+	return "access key " + id.KeyID + " (" + id.From + ")"
 }
 
 // defaultProfile is the profile that a server writes. It is used if the file lacks
@@ -43,9 +59,13 @@ func (t Target) Identity(ctx context.Context) (Identity, error) {
 		return t.fromFile(ctx, t.credentials, "the file that --credentials or SLIPWAY_CREDENTIALS names")
 	}
 	if id := t.getenv("AWS_ACCESS_KEY_ID"); id != "" {
+		if t.getenv("AWS_SECRET_ACCESS_KEY") == "" {
+			return Identity{}, &Problem{Misuse: true, Text: "AWS_ACCESS_KEY_ID is set, and AWS_SECRET_ACCESS_KEY is not", Hint: "Set both, or unset both."}
+		}
+		region, from := t.regionOr("", "")
 		return Identity{
 			Provider: credentials.NewStaticCredentialsProvider(id, t.getenv("AWS_SECRET_ACCESS_KEY"), t.getenv("AWS_SESSION_TOKEN")),
-			Region:   t.regionOr(""),
+			Region:   region, RegionFrom: from, KeyID: id, From: fromEnvironment,
 		}, nil
 	}
 	if f := t.getenv("AWS_SHARED_CREDENTIALS_FILE"); f != "" {
@@ -88,11 +108,13 @@ func (t Target) fromFile(ctx context.Context, file, from string) (Identity, erro
 		if err != nil || !shared.Credentials.HasKeys() {
 			continue
 		}
+		region, regionFrom := t.regionOr(shared.Region, "profile "+profile+" of "+abs)
 		return Identity{
 			Provider: credentials.StaticCredentialsProvider{Value: shared.Credentials},
-			Region:   t.regionOr(shared.Region),
-			File:     abs,
-			Profile:  profile,
+			Region:   region, RegionFrom: regionFrom,
+			File:    abs,
+			Profile: profile,
+			KeyID:   shared.Credentials.AccessKeyID, From: fmt.Sprintf("profile %s of %s, %s", profile, abs, from),
 		}, nil
 	}
 	return Identity{}, &Problem{
@@ -105,20 +127,48 @@ func (t Target) fromFile(ctx context.Context, file, from string) (Identity, erro
 // elsewhere that takes seconds, and its keys are not the server's.
 func (t Target) fromStandardPlaces(ctx context.Context) (Identity, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithEC2IMDSClientEnableState(imds.ClientDisabled))
-	if err != nil {
-		return Identity{}, fmt.Errorf("read the AWS configuration: %w", err)
+	if _, missing := errors.AsType[config.SharedConfigProfileNotExistError](err); missing {
+		return Identity{}, &Problem{
+			Misuse: true,
+			Text:   fmt.Sprintf("AWS_PROFILE is %s, and the AWS configuration files have no such profile", t.getenv("AWS_PROFILE")),
+			Hint:   "Unset AWS_PROFILE, or name the server's credentials file with --credentials or SLIPWAY_CREDENTIALS.",
+			Err:    err,
+		}
 	}
-	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
+	if err != nil {
+		return Identity{}, &Problem{Text: "the AWS configuration files can't be read: " + err.Error(), Hint: "--credentials names a file with an access key of the server.", Err: err}
+	}
+	keys, err := cfg.Credentials.Retrieve(ctx)
+	if err != nil {
 		return Identity{}, errNoCredentials
 	}
-	return Identity{
-		Provider: cfg.Credentials,
-		Region:   t.regionOr(cfg.Region),
-	}, nil
+	region, from := t.regionOr(cfg.Region, "the AWS configuration files")
+	where := "the AWS configuration files"
+	if p := t.getenv("AWS_PROFILE"); p != "" {
+		where = "profile " + p + " of AWS_PROFILE in the AWS configuration files"
+	}
+	return Identity{Provider: cfg.Credentials, Region: region, RegionFrom: from, KeyID: keys.AccessKeyID, From: where}, nil
 }
 
-func (t Target) regionOr(named string) string {
-	return cmp.Or(t.region, named, t.getenv("AWS_REGION"), t.getenv("AWS_DEFAULT_REGION"), defaultRegion)
+// fromEnvironment is Identity.From of a key in variables.
+const fromEnvironment = "AWS_ACCESS_KEY_ID in the environment"
+
+// regionOr returns the region to sign for and where it is from: the one that the user
+// gave, else the one that was named with the key.
+func (t Target) regionOr(named, from string) (region, where string) {
+	switch {
+	case t.region != "":
+		return t.region, "--region or SLIPWAY_REGION"
+	case named != "":
+		return named, from
+	}
+	if v := t.getenv("AWS_REGION"); v != "" {
+		return v, "AWS_REGION"
+	}
+	if v := t.getenv("AWS_DEFAULT_REGION"); v != "" {
+		return v, "AWS_DEFAULT_REGION"
+	}
+	return defaultRegion, "the default"
 }
 
 func readable(file string) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"strings"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/smithy-go"
@@ -47,6 +46,13 @@ func (t Target) Explain(err error) *Problem {
 	if Unreachable(err) {
 		return t.unreachable(err)
 	}
+	if r, ok := errors.AsType[*awshttp.ResponseError](err); ok { // a reply, and none that the SDK can read
+		text, hint := t.stranger(r.HTTPStatusCode())
+		return &Problem{Text: text, Hint: hint, Err: err}
+	}
+	if e, ok := errors.AsType[*smithy.OperationError](err); ok { // the SDK's own words mean nothing to users
+		return &Problem{Text: "the call of " + e.OperationName + " failed: " + innermost(err).Error(), Hint: "The server at " + t.Endpoint.String() + " may be older or newer than this program; `slipway version` tells.", Err: err}
+	}
 	return &Problem{Text: err.Error(), Err: err}
 }
 
@@ -67,58 +73,7 @@ func Unreachable(err error) bool {
 	return ok && op.Op != "listen"
 }
 
-func (t Target) unreachable(err error) *Problem {
-	hint := "Is it running? --endpoint or SLIPWAY_ENDPOINT names another."
-	if t.Local() {
-		hint = "Start one with `slipway serve`, or name another with --endpoint or SLIPWAY_ENDPOINT."
-	}
-	text := "no server answers at " + t.Endpoint.String()
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Err != nil {
-		text += " (" + op.Err.Error() + ")"
-	}
-	return &Problem{Text: text, Hint: hint, Err: err}
-}
-
-func (t Target) explainAPI(api smithy.APIError, err error) *Problem {
-	code, text := api.ErrorCode(), strings.TrimSuffix(api.ErrorMessage(), ".")
-	p := &Problem{Text: text, Err: err}
-	switch code {
-	case "UnrecognizedClientException", "MissingAuthenticationTokenException", "InvalidClientTokenId", "MissingAuthenticationToken":
-		p.Text = "the server at " + t.Endpoint.String() + " does not know our access key"
-		p.Hint = t.identityHint()
-	case "InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignatureException":
-		p.Text = "the server refused our signature: " + text
-		p.Hint = "Check the region (--region or SLIPWAY_REGION must be the server's) and the clock. " + t.identityHint()
-	case "AccessDeniedException", "AccessDenied":
-		p.Hint = t.identityHint()
-	case "UnknownOperationException", "InvalidAction":
-		p.Text = "the server at " + t.Endpoint.String() + " does not know this call"
-		p.Hint = "It may be older than this program, or no Slipway server."
-	case "ServiceQuotaExceededException":
-		p.Hint = "Remove what is no longer needed, or raise the limit where the server runs."
-	case "InternalServiceErrorException", "InternalFailure", "ServiceFailure":
-		if r, ok := errors.AsType[*awshttp.ResponseError](err); ok && r.ServiceRequestID() != "" {
-			p.Hint = "The request's id is " + r.ServiceRequestID() + "."
-		}
-	case "InvalidStateException":
-		p.Hint = "`slipway ops NAME` shows what is going on."
-	}
-	if p.Text == "" {
-		p.Text = code
-	}
-	return p
-}
-
 func (t Target) identityHint() string {
 	return fmt.Sprintf("Keys are looked for in --credentials, SLIPWAY_CREDENTIALS, AWS_ACCESS_KEY_ID, "+
 		"AWS_SHARED_CREDENTIALS_FILE and %s/%s, in this order.", t.DataDir, CredentialsFile)
-}
-
-func (t Target) explainRegistry(reg *transport.Error, err error) *Problem {
-	p := &Problem{Text: "the registry at " + t.Endpoint.Host + " refused: " + reg.Error(), Err: err}
-	if reg.StatusCode == 401 || reg.StatusCode == 403 {
-		p.Text = "the registry at " + t.Endpoint.Host + " does not know our access key"
-		p.Hint = t.identityHint()
-	}
-	return p
 }

@@ -121,7 +121,7 @@ func TestRegistryProblems(t *testing.T) {
 	t.Parallel()
 	c := registryServer(t, "wrong")
 	_, err := c.Registry.Images(t.Context())
-	if p := c.Target.Explain(err); !strings.Contains(p.Text, "does not know our access key") || p.Hint == "" {
+	if p := c.Target.Explain(err); !strings.Contains(p.Text, "does not know access key AKID") || p.Hint == "" {
 		t.Errorf("problem %q, %q of %v", p.Text, p.Hint, err)
 	}
 	if _, err := c.Registry.Push(t.Context(), &imagefile.Image{}, "UPPER", "1", nil); err == nil || !strings.Contains(err.Error(), "UPPER") {
