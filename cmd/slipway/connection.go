@@ -207,10 +207,11 @@ func (m *Main) privateKey(file string) ([]byte, error) {
 
 func newConnectionShowCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
-		Use:   "show NAME",
-		Short: "Show a connection",
-		Long:  `Show shows a connection: its provider, its host, and the public half of its deploy key.`,
-		Args:  argCount(1, 1, "the name of a connection"),
+		Use:               "show NAME",
+		ValidArgsFunction: m.completing(listConnections),
+		Short:             "Show a connection",
+		Long:              `Show shows a connection: its provider, its host, and the public half of its deploy key.`,
+		Args:              argCount(1, 1, "the name of a connection"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := m.connect(cmd.Context())
 			if err != nil {
@@ -257,8 +258,9 @@ const tokenVariable = "SLIPWAY_CONNECTION_TOKEN"
 func newConnectionCompleteCommand(m *Main) *cobra.Command {
 	var token string
 	cmd := &cobra.Command{
-		Use:   "complete NAME",
-		Short: "Complete a connection's handshake",
+		Use:               "complete NAME",
+		ValidArgsFunction: m.completing(listConnections),
+		Short:             "Complete a connection's handshake",
 		Long: `Complete gives the server an access token of the provider. The server verifies
 the token with the provider and stores it encrypted. For GitHub it is a personal
 access token or an installation token of an app; for Bitbucket an access token,
@@ -341,8 +343,9 @@ func (m *Main) completeConnection(ctx context.Context, name, token string) error
 func newConnectionRmCommand(m *Main) *cobra.Command {
 	yes := false
 	cmd := &cobra.Command{
-		Use:   "rm NAME",
-		Short: "Delete a connection",
+		Use:               "rm NAME",
+		ValidArgsFunction: m.completing(listConnections),
+		Short:             "Delete a connection",
 		Long: `Rm deletes a connection and its token. A connection that a service uses can't be
 deleted.` + confirmNote,
 		Args: argCount(1, 1, "the name of a connection"),

@@ -19,8 +19,9 @@ type webhookFlags struct{ rotate, remove, stdin, yes bool }
 func newConnectionWebhookCommand(m *Main) *cobra.Command {
 	var f webhookFlags
 	cmd := &cobra.Command{
-		Use:   "webhook NAME",
-		Short: "Show or make the webhook of a connection",
+		Use:               "webhook NAME",
+		ValidArgsFunction: m.completing(listConnections),
+		Short:             "Show or make the webhook of a connection",
 		Long: `Webhook shows where the provider can tell this server of pushes, so that they are
 deployed at once. The first call makes the webhook and prints its secret, which is
 shown only once; --rotate replaces the secret.

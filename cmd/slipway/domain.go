@@ -167,7 +167,7 @@ it gets the same records. With --json it prints the reply of
 DisassociateCustomDomain.` + confirmNote,
 		Example:           "  slipway domain rm shop shop.example.com",
 		Args:              argCount(2, 2, "the name of a service and a domain"),
-		ValidArgsFunction: m.completeService,
+		ValidArgsFunction: m.completing(listServices, listDomains),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := m.confirm(cmd, d.yes, "Stop serving %s at %s?", args[0], args[1]); err != nil {
 				return err

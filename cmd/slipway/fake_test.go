@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/google/go-containerregistry/pkg/registry"
 
+	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/sigv4"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -47,8 +48,10 @@ type fakeServer struct {
 	tags        []types.Tag
 	hooks       fakeHooks
 	connections []types.Connection
-	hasWebhook  bool       // of the connection "code"
-	output      []fakeLine // of instances
+	hasWebhook  bool                 // of the connection "code"
+	output      []fakeLine           // of instances
+	stored      []client.StoredImage // images as ECR describes them
+	secrets     []string             // names of secrets, and of parameters with a / before
 	ids         int
 	contents    []string // digests of what was uploaded
 	check       fakeCheck
@@ -131,13 +134,21 @@ func (f *fakeServer) serveAPI(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	service, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-	scope := map[string]string{"AppRunner": "apprunner", "Slipway": "apprunner", "Logs_20140328": "logs"}[service]
+	scope := map[string]string{"AppRunner": "apprunner", "Slipway": "apprunner", "Logs_20140328": "logs", "AmazonEC2ContainerRegistry_V20150921": "ecr", "secretsmanager": "secretsmanager", "AmazonSSM": "ssm"}[service]
 	v := sigv4.Verifier{MaxBody: 1 << 20, Now: time.Now}
 	body, err := v.Verify(r, sigv4.Scope{Service: scope, Regions: []string{fakeRegion}}, func(_ context.Context, id string) (sigv4.Key, bool, error) {
 		return sigv4.Key{Secret: fakeSecret}, id == fakeKey, nil
 	})
 	if e, ok := err.(*sigv4.Error); ok {
 		f.fail(w, string(e.Code), e.Message)
+		return
+	}
+	if scope == "ecr" {
+		f.serveECR(w, operation, body)
+		return
+	}
+	if scope == "secretsmanager" || scope == "ssm" {
+		f.serveSecrets(w, operation, body)
 		return
 	}
 	if scope == "logs" {

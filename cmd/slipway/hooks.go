@@ -189,8 +189,9 @@ func typeWords(types []string) string {
 func newHooksShowCommand(m *Main) *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "show WEBHOOK",
-		Short: "Show a webhook and its deliveries",
+		Use:               "show WEBHOOK",
+		ValidArgsFunction: m.completing(listHooks),
+		Short:             "Show a webhook and its deliveries",
 		Long: `Show shows a webhook with its newest deliveries and their results. A HELD delivery
 waits for an earlier event of the same service; the server has given up a DEAD
 one. Deliveries are kept for a week after their end. With --json it prints
@@ -279,8 +280,9 @@ func deliveryOutcome(d client.WebhookDelivery) string {
 
 func newHooksTestCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
-		Use:   "test WEBHOOK",
-		Short: "Send a test event to a webhook",
+		Use:               "test WEBHOOK",
+		ValidArgsFunction: m.completing(listHooks),
+		Short:             "Send a test event to a webhook",
 		Long: `Test sends an event of the type "Slipway Webhook Test" to a webhook and prints the
 result of the first attempt. It fails if the receiver does not answer with 2xx;
 the event is then retried like any other.`,
@@ -316,10 +318,11 @@ func (m *Main) testHook(ctx context.Context, id string) error {
 func newHooksRmCommand(m *Main) *cobra.Command {
 	yes := false
 	cmd := &cobra.Command{
-		Use:   "rm WEBHOOK",
-		Short: "Delete a webhook",
-		Long:  "Rm deletes a webhook. Its undelivered events are dropped." + confirmNote,
-		Args:  argCount(1, 1, "the id of a webhook"),
+		Use:               "rm WEBHOOK",
+		ValidArgsFunction: m.completing(listHooks),
+		Short:             "Delete a webhook",
+		Long:              "Rm deletes a webhook. Its undelivered events are dropped." + confirmNote,
+		Args:              argCount(1, 1, "the id of a webhook"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := m.confirm(cmd, yes, "Delete webhook %s and its undelivered events?", args[0]); err != nil {
 				return err

@@ -13,9 +13,10 @@ import (
 
 func newKeyAddCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
-		Use:     "create USER",
-		Aliases: []string{"add"},
-		Short:   "Create an access key",
+		Use:               "create USER",
+		ValidArgsFunction: m.completing(listUsers),
+		Aliases:           []string{"add"},
+		Short:             "Create an access key",
 		Long: `Create creates an access key for a user and prints it as a profile of an AWS
 credentials file. The secret access key is shown only once.`,
 		Example: "  slipway iam key create ann >> ~/.aws/credentials",
@@ -32,9 +33,10 @@ credentials file. The secret access key is shown only once.`,
 
 func newKeyLsCommand(m *Main) *cobra.Command {
 	return &cobra.Command{
-		Use:     "ls USER",
-		Aliases: []string{"list"},
-		Short:   "List a user's access keys",
+		Use:               "ls USER",
+		ValidArgsFunction: m.completing(listUsers),
+		Aliases:           []string{"list"},
+		Short:             "List a user's access keys",
 		Long: `Ls lists the access keys of a user, without their secrets. With --json it prints
 the reply of ListAccessKeys, all pages in one.`,
 		Args: argCount(1, 1, "the name of a user"),
@@ -72,11 +74,12 @@ func (m *Main) listKeys(ctx context.Context, user string) error {
 // newKeyStatusCommand returns the verb activate or deactivate.
 func newKeyStatusCommand(m *Main, active bool) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "deactivate USER KEY",
-		Aliases: []string{"disable"},
-		Short:   "Deactivate an access key",
-		Long:    "Deactivate deactivates an access key. `slipway iam key activate` activates it\nagain.",
-		Args:    argCount(2, 2, "the name of a user and the id of an access key"),
+		Use:               "deactivate USER KEY",
+		ValidArgsFunction: m.completing(listUsers, listKeys),
+		Aliases:           []string{"disable"},
+		Short:             "Deactivate an access key",
+		Long:              "Deactivate deactivates an access key. `slipway iam key activate` activates it\nagain.",
+		Args:              argCount(2, 2, "the name of a user and the id of an access key"),
 	}
 	status, done := types.StatusTypeInactive, "Deactivated"
 	if active {
@@ -96,10 +99,11 @@ func newKeyStatusCommand(m *Main, active bool) *cobra.Command {
 func newKeyRmCommand(m *Main) *cobra.Command {
 	yes := false
 	cmd := &cobra.Command{
-		Use:   "rm USER KEY",
-		Short: "Delete an access key",
-		Long:  "Rm deletes an access key." + confirmNote,
-		Args:  argCount(2, 2, "the name of a user and the id of an access key"),
+		Use:               "rm USER KEY",
+		ValidArgsFunction: m.completing(listUsers, listKeys),
+		Short:             "Delete an access key",
+		Long:              "Rm deletes an access key." + confirmNote,
+		Args:              argCount(2, 2, "the name of a user and the id of an access key"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := m.confirm(cmd, yes, "Delete access key %s of %s?", args[1], args[0]); err != nil {
 				return err

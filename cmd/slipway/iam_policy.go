@@ -155,10 +155,11 @@ func (m *Main) listPoliciesOf(ctx context.Context, user string) error {
 func newPolicyShowCommand(m *Main) *cobra.Command {
 	user := ""
 	cmd := &cobra.Command{
-		Use:   "show NAME",
-		Short: "Print a policy's document",
-		Long:  "Show prints the document of a managed policy, given by its name or ARN. With --user\nit prints the document of an inline policy of that user.",
-		Args:  argCount(1, 1, "the name or ARN of a policy"),
+		Use:               "show NAME",
+		ValidArgsFunction: m.completing(listPolicies),
+		Short:             "Print a policy's document",
+		Long:              "Show prints the document of a managed policy, given by its name or ARN. With --user\nit prints the document of an inline policy of that user.",
+		Args:              argCount(1, 1, "the name or ARN of a policy"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := m.connect(cmd.Context())
 			if err != nil {
@@ -182,8 +183,9 @@ func newPolicyShowCommand(m *Main) *cobra.Command {
 func newPolicyRmCommand(m *Main) *cobra.Command {
 	user, force, yes := "", false, false
 	cmd := &cobra.Command{
-		Use:   "rm NAME",
-		Short: "Delete a policy",
+		Use:               "rm NAME",
+		ValidArgsFunction: m.completing(listPolicies),
+		Short:             "Delete a policy",
 		Long: `Rm deletes a managed policy with its versions; with --force it is detached from
 its users first. With --user it deletes an inline policy of that user.` + confirmNote,
 		Args: argCount(1, 1, "the name or ARN of a policy"),
@@ -226,11 +228,12 @@ func (m *Main) removePolicy(ctx context.Context, user, name string, force bool) 
 // newPolicyAttachCommand returns the verb attach or detach.
 func newPolicyAttachCommand(m *Main, attach bool) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "attach USER POLICY",
-		Short:   "Attach a managed policy to a user",
-		Long:    "Attach attaches a managed policy, given by its name or ARN, to a user.",
-		Example: "  slipway iam policy attach ann AWSAppRunnerFullAccess",
-		Args:    argCount(2, 2, "the name of a user and the name or ARN of a policy"),
+		Use:               "attach USER POLICY",
+		ValidArgsFunction: m.completing(listUsers, listPolicies),
+		Short:             "Attach a managed policy to a user",
+		Long:              "Attach attaches a managed policy, given by its name or ARN, to a user.",
+		Example:           "  slipway iam policy attach ann AWSAppRunnerFullAccess",
+		Args:              argCount(2, 2, "the name of a user and the name or ARN of a policy"),
 	}
 	done := "Attached %s to %s"
 	if !attach {

@@ -21,8 +21,9 @@ type simulateCommand struct {
 func newSimulateCommand(m *Main) *cobra.Command {
 	s := simulateCommand{m: m}
 	cmd := &cobra.Command{
-		Use:   "simulate USER ACTION [RESOURCE...]",
-		Short: "Explain whether policies allow a user an action",
+		Use:               "simulate USER ACTION [RESOURCE...]",
+		ValidArgsFunction: m.completing(listUsers),
+		Short:             "Explain whether policies allow a user an action",
 		Long: `Simulate decides, as the server would, whether a user may perform an action on
 resources, and shows which statement of which policy decides. The default
 resource is "*". The tags of resources are taken into account. Condition keys of

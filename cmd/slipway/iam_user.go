@@ -115,8 +115,9 @@ func (m *Main) listUsers(ctx context.Context) error {
 func newUserRmCommand(m *Main) *cobra.Command {
 	force, yes := false, false
 	cmd := &cobra.Command{
-		Use:   "rm NAME",
-		Short: "Delete a user",
+		Use:               "rm NAME",
+		ValidArgsFunction: m.completing(listUsers),
+		Short:             "Delete a user",
 		Long: `Rm deletes a user without access keys and policies; with --force these are deleted
 or detached first. The user's temporary credentials become invalid.` + confirmNote,
 		Args: argCount(1, 1, "the name of a user"),

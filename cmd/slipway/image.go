@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,10 +18,10 @@ import (
 )
 
 func newImageCommand(m *Main) *cobra.Command {
-	cmd := group("image", "Import and list images of the server's registry", `Image manages the images of the server's registry. Any registry client can push to
+	cmd := group("image", "Manage images of the server's registry", `Image manages the images of the server's registry. Any registry client can push to
 it: the registry is at the endpoint's host and port, the user is an access key's
 id and the password is its secret.`)
-	cmd.AddCommand(newImageImportCommand(m), newImageLsCommand(m))
+	cmd.AddCommand(newImageImportCommand(m), newImageLsCommand(m), newImageRmCommand(m), newImagePruneCommand(m))
 	return cmd
 }
 
@@ -126,8 +127,8 @@ func newImageLsCommand(m *Main) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List the tagged images of the registry",
 		Long: `Ls lists the tagged images of the server's registry. With --json it prints
-{"Images": [{"Repository", "Tag", "Digest", "Size" in bytes, "CreatedAt" in
-seconds since 1970}]}.`,
+{"Images": [{"Repository", "Tag", "Digest", "Size" in bytes, "PushedAt" and
+"CreatedAt" in seconds since 1970}]}. Reproducible builds leave out CreatedAt.`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.images(cmd.Context()) },
 	}
@@ -139,6 +140,7 @@ type imageRecord struct {
 	Tag        string
 	Digest     string
 	Size       int64
+	PushedAt   *int64 `json:",omitempty"` // seconds since 1970
 	CreatedAt  *int64 `json:",omitempty"` // seconds since 1970
 }
 
@@ -151,14 +153,22 @@ func (m *Main) images(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pushed := map[string]time.Time{} // by repository@digest
+	stored, err := c.StoredImages(ctx)
+	if err != nil && !client.Denied(err) {
+		return err
+	}
+	for _, s := range stored {
+		pushed[s.Repository+"@"+s.Digest] = s.PushedAt
+	}
 	if m.json {
-		return m.printJSON(struct{ Images []imageRecord }{imageRecords(images)})
+		return m.printJSON(struct{ Images []imageRecord }{imageRecords(images, pushed)})
 	}
 	if len(images) == 0 {
 		m.progress().Say(term.Plain, "No images yet. `slipway image import` adds one, and so does any registry client.")
 		return nil
 	}
-	t := term.Table{Head: []string{"REPOSITORY", "TAG", "DIGEST", "SIZE", "CREATED"}}
+	t := term.Table{Head: []string{"REPOSITORY", "TAG", "DIGEST", "SIZE", "PUSHED"}}
 	now := m.Now()
 	for _, i := range images {
 		t.Add(
@@ -166,19 +176,23 @@ func (m *Main) images(ctx context.Context) error {
 			term.Cell{Text: i.Tag},
 			term.Cell{Text: shortDigest(i.Digest)},
 			term.Cell{Text: term.Bytes(i.Size)},
-			term.Cell{Text: term.Ago(now, i.CreatedAt)},
+			term.Cell{Text: term.Ago(now, pushed[i.Repository+"@"+i.Digest])},
 		)
 	}
 	return t.Write(m.Stdout, m.outStyle())
 }
 
-func imageRecords(images []client.Image) []imageRecord {
+func imageRecords(images []client.Image, pushed map[string]time.Time) []imageRecord {
 	records := []imageRecord{}
 	for _, i := range images {
 		r := imageRecord{Repository: i.Repository, Tag: i.Tag, Digest: i.Digest, Size: i.Size}
 		if !i.CreatedAt.IsZero() {
 			at := i.CreatedAt.Unix()
 			r.CreatedAt = &at
+		}
+		if at := pushed[i.Repository+"@"+i.Digest]; !at.IsZero() {
+			seconds := at.Unix()
+			r.PushedAt = &seconds
 		}
 		records = append(records, r)
 	}

@@ -148,6 +148,7 @@ which ends the waiting but never an operation.`)
 	root.SetCompletionCommandGroupID(groupServer)
 	root.AddCommand(m.commands()...)
 	m.addVersionFlags(root)
+	m.completeFlags(root)
 	return root
 }
 

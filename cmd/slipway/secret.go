@@ -38,8 +38,9 @@ type secretPut struct {
 func newSecretPutCommand(m *Main) *cobra.Command {
 	put := secretPut{m: m}
 	cmd := &cobra.Command{
-		Use:   "put NAME",
-		Short: "Create a secret, or set its value",
+		Use:               "put NAME",
+		ValidArgsFunction: m.completing(listSecrets),
+		Short:             "Create a secret, or set its value",
 		Long: `Put sets the value of a secret, and creates the secret if it does not exist. The
 value is read from standard input, or from a file with --file; on a terminal put
 asks for it without echo. It is never an argument, which every user of the host
@@ -137,8 +138,9 @@ func (put *secretPut) read(name string) ([]byte, error) {
 func newSecretGetCommand(m *Main) *cobra.Command {
 	stage := ""
 	cmd := &cobra.Command{
-		Use:   "get NAME|ARN",
-		Short: "Print the value of a secret",
+		Use:               "get NAME|ARN",
+		ValidArgsFunction: m.completing(listSecrets),
+		Short:             "Print the value of a secret",
 		Long: `Get prints a secret's value verbatim; on a terminal a line break follows. With
 --json it prints the reply of GetSecretValue.`,
 		Example: "  slipway secret get shop/db --stage AWSPREVIOUS",
@@ -230,8 +232,9 @@ type secretRm struct {
 func newSecretRmCommand(m *Main) *cobra.Command {
 	rm := secretRm{m: m}
 	cmd := &cobra.Command{
-		Use:   "rm NAME|ARN",
-		Short: "Delete a secret",
+		Use:               "rm NAME|ARN",
+		ValidArgsFunction: m.completing(listSecrets),
+		Short:             "Delete a secret",
 		Long: `Rm schedules a secret for deletion. Until then --restore cancels the deletion; with
 --now the secret is deleted immediately. Services that refer to it keep running,
 but can't be deployed.` + confirmNote,

@@ -86,7 +86,8 @@ foreground until Ctrl-C.`,
   slipway up shop:1.0 --env GREETING=hello --env-file .env --min 2 --max 10
   slipway up shop --env GREETING=hi
   slipway up public.ecr.aws/nginx/nginx:latest --name web-front --port 80`,
-		Args: argCount(0, 1, "a directory, a file or the name of an image"),
+		Args:              argCount(0, 1, "a directory, a file or the name of an image"),
+		ValidArgsFunction: m.completeUp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			up.given = cmd.Flags()
 			return up.run(cmd, append(args, ".")[0])

@@ -36,6 +36,7 @@ type Client struct {
 
 	own        caller // of Slipway's operations, which App Runner's SDK lacks
 	parameters caller // of Parameter Store
+	ecr        caller // of ECR
 }
 
 // Connect finds the access key and returns a client. It sends nothing, unless it
@@ -93,9 +94,11 @@ func (t Target) as(id Identity) *Client {
 	}
 	parameters := own
 	parameters.service, parameters.contentType = "ssm", "application/x-amz-json-1.1"
+	ecr := own
+	ecr.service, ecr.contentType = "ecr", "application/x-amz-json-1.1"
 	return &Client{
 		Target: t, Identity: id, API: apprunner.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
-		Logs: newLogs(own), Registry: newRegistry(t, id), own: own, parameters: parameters,
+		Logs: newLogs(own), Registry: newRegistry(t, id), own: own, parameters: parameters, ecr: ecr,
 	}
 }
 

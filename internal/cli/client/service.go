@@ -107,5 +107,8 @@ func isCode(err error, code string) bool {
 	return ok && api.ErrorCode() == code
 }
 
+// Denied reports whether err means that the key may not make the call.
+func Denied(err error) bool { return isCode(err, "AccessDeniedException") }
+
 // NotFound reports whether err means that the resource does not exist.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
