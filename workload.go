@@ -26,6 +26,9 @@ type Process struct {
 	Dir  string   // absolute
 	User string   // as in an image's config: "", "uid", "name", "uid:gid", "name:group"
 
+	// Volumes are directories that are made, for root, if the image lacks them.
+	Volumes []string `json:",omitempty"`
+
 	StopSignal string // "SIGTERM" when empty
 }
 

@@ -30,7 +30,7 @@ func newImageImportCommand(m *Main) *cobra.Command {
 		Use:   "import FILE|DIR [NAME[:TAG]]",
 		Short: "Import an image file into the registry",
 		Long: `Import pushes an image into the server's registry: an OCI layout directory, an OCI
-archive or the output of ` + "`docker save`" + `, gzipped or not. The default NAME is the
+archive or the output of ` + "`docker save`" + `, compressed or not. The default NAME is the
 one in the file, or else the file's own.`,
 		Example: "  docker save shop:1.0 -o shop.tar\n  slipway image import shop.tar\n  slipway up shop:1.0",
 		Args:    argCount(1, 2, "a file or directory and a name"),

@@ -59,7 +59,7 @@ suggest. ` + "`slipway plan`" + ` shows that before, and ` + "`slipway check`" +
 files allow more than one answer, up asks on a terminal; elsewhere it fails and says
 which --choose decides it.
 
-FILE is an OCI archive or the output of ` + "`docker save`" + `, gzipped or not; an OCI
+FILE is an OCI archive or the output of ` + "`docker save`" + `, compressed or not; an OCI
 layout directory counts, too. It is imported into the server's registry first. IMAGE
 is the name of an image there or in any other registry. A name without a registry,
 such as nginx, is the server's own image; it means docker.io/library/nginx only if the

@@ -64,7 +64,7 @@ func port(s string) (int, error) {
 // An image with only a static program has no shell.
 func process(q request, run source.Runtime, port int) (slipway.Process, error) {
 	a := q.artifact
-	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal}
+	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal, Volumes: a.Config.Volumes}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
 	switch {
 	case strings.TrimSpace(run.Command) == "":
@@ -85,15 +85,33 @@ func process(q request, run source.Runtime, port int) (slipway.Process, error) {
 	if p.Dir == "" {
 		p.Dir = "/"
 	}
-	return p, nil
+	return p, checkStrings(p)
+}
+
+// checkStrings refuses what no process can be given. JSON can hold it.
+func checkStrings(p slipway.Process) error {
+	for member, list := range map[string][]string{
+		"command": p.Argv, "environment": p.Env, "working directory": {p.Dir}, "user": {p.User}, "volumes": p.Volumes,
+	} {
+		for _, s := range list {
+			if strings.Contains(s, "\x00") {
+				return slipway.Errorf(slipway.InvalidRequest, "The %s of the image or the service contains a zero byte in %q.", member, s)
+			}
+		}
+	}
+	return nil
 }
 
 // environment merges, in rising precedence, the region's variables, the image's,
-// the user's and PORT.
+// the user's and PORT. As with Docker, the last of an image's entries for a variable
+// counts, and one without "=" takes the variable away.
 func environment(image []string, user map[string]string, port int, region string) []string {
 	merged := map[string]string{"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
 	for _, kv := range image {
-		if k, v, ok := strings.Cut(kv, "="); ok {
+		switch k, v, ok := strings.Cut(kv, "="); {
+		case !ok:
+			delete(merged, k)
+		case k != "":
 			merged[k] = v
 		}
 	}

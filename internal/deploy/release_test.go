@@ -44,6 +44,13 @@ func TestResolveRelease(t *testing.T) {
 			argv: []string{"migrate", "&&", "serve"}, port: 8080,
 			env: []string{"A=image", "AWS_DEFAULT_REGION=eu-west-1", "AWS_REGION=eu-west-1", "B=image", "PORT=8080"},
 		},
+		{
+			name: "odd environment", argv: []string{"/entry"}, port: 8080,
+			image: source.Artifact{Config: image.RunConfig{Entrypoint: []string{"/entry"}, User: "web", Env: []string{"A=1", "B=1", "A=2", "A2=x=y", "=z", "B", "AWS_REGION", "C="}}},
+			env:   []string{"A=2", "A2=x=y", "AWS_DEFAULT_REGION=eu-west-1", "C=", "PORT=8080"},
+		},
+		{name: "zero byte", image: source.Artifact{Config: image.RunConfig{Cmd: []string{"a\x00b"}}}, err: slipway.InvalidRequest},
+		{name: "zero byte in a variable", image: source.Artifact{Config: image.RunConfig{Cmd: []string{"a"}, Env: []string{"A=\x00"}}}, err: slipway.InvalidRequest},
 		{name: "nothing to run", image: source.Artifact{Ref: "empty"}, err: slipway.InvalidRequest},
 		{name: "open quote", image: artifact, conf: types.ImageConfiguration{StartCommand: aws.String(`sh -c "oops`)}, err: slipway.InvalidRequest},
 		{name: "port 0", image: artifact, conf: types.ImageConfiguration{Port: aws.String("0")}, err: slipway.InvalidRequest},

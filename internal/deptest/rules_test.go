@@ -14,6 +14,7 @@ var imports = map[string][]string{
 	"atomicfile": {},
 	"sdkhttp":    {},
 	"httpdrain":  {},
+	"decompress": {},
 
 	"policy": {},
 	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
@@ -119,7 +120,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

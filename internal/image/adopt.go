@@ -296,6 +296,12 @@ func configFile(c RunConfig) v1.Config {
 		Entrypoint: c.Entrypoint, Cmd: c.Cmd, Env: c.Env, WorkingDir: c.Dir, User: c.User,
 		StopSignal: c.StopSignal, Labels: c.Labels,
 	}
+	for _, v := range c.Volumes {
+		if cf.Volumes == nil {
+			cf.Volumes = map[string]struct{}{}
+		}
+		cf.Volumes[v] = struct{}{}
+	}
 	for _, p := range c.Ports {
 		if cf.ExposedPorts == nil {
 			cf.ExposedPorts = map[string]struct{}{}

@@ -2,8 +2,6 @@ package image
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +12,9 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/gzip"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 const (
@@ -64,11 +61,14 @@ type archive struct {
 	links map[string]string
 }
 
-// readArchive reads a tar, gzipped or not. The caller closes it.
+// readArchive reads a tar, compressed or not. The caller closes it.
 func (s *Store) readArchive(ctx context.Context, r io.Reader) (*archive, error) {
 	a := &archive{s: s, files: map[string]*Upload{}, links: map[string]string{}}
 	if err := a.read(ctx, r); err != nil {
 		a.close()
+		if errors.Is(err, decompress.ErrTooLarge) {
+			return nil, slipway.Errorf(slipway.InvalidRequest, "The saved image can't be read: %v.", err)
+		}
 		if isBroken(err) {
 			err = slipway.Errorf(slipway.InvalidRequest, "The file is not a saved image: it is not a readable tar (%v).", err)
 		}
@@ -77,26 +77,20 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader) (*archive, error) 
 	return a, nil
 }
 
-// isBroken reports whether err says that the input is not a tar or not valid
-// gzip.
+// isBroken reports whether err says that the input is not a tar, or damaged.
 func isBroken(err error) bool {
-	_, corrupt := errors.AsType[flate.CorruptInputError](err)
-	return corrupt || errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum)
+	return errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, decompress.ErrCorrupt)
 }
 
 func (a *archive) read(ctx context.Context, r io.Reader) error {
-	b := bufio.NewReaderSize(r, 64<<10)
-	r = b
-	if magic, _ := b.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return err
-		}
-		defer z.Close()
-		r = z
+	z, err := decompress.NewReader(r)
+	if err != nil {
+		return err
 	}
+	defer z.Close()
 	left := a.s.limits.ImageBytes
-	tr := tar.NewReader(r)
+	const rest = 64 << 20 // headers and padding
+	tr := tar.NewReader(z.Limited(decompress.Limit{Bytes: left + rest, Ratio: a.s.limits.Ratio, Slack: slack}))
 	for range maxMembers {
 		h, err := tr.Next()
 		if err == io.EOF {

@@ -28,6 +28,7 @@ type RunConfig struct {
 	Env             []string // "NAME=value"
 	Dir             string   // working directory
 	User            string   // "", "uid", "name", "uid:gid", "name:group"
+	Volumes         []string // directories to make if the image lacks them, in order
 	Ports           []string // exposed ports in order, "8080/tcp"
 	StopSignal      string   // "SIGTERM", "15"; "" when the configuration sets none
 	Labels          map[string]string
@@ -137,6 +138,14 @@ func configOf(cf *v1.ConfigFile) RunConfig {
 		StopSignal: cf.Config.StopSignal,
 		Labels:     cf.Config.Labels,
 	}
+	// ENTRYPOINT [""] in a Dockerfile takes a base image's entry point away.
+	if len(c.Entrypoint) == 1 && c.Entrypoint[0] == "" {
+		c.Entrypoint = nil
+	}
+	for v := range cf.Config.Volumes {
+		c.Volumes = append(c.Volumes, v)
+	}
+	slices.Sort(c.Volumes)
 	for p := range cf.Config.ExposedPorts {
 		c.Ports = append(c.Ports, p)
 	}

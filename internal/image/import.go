@@ -41,7 +41,8 @@ func (s *Store) ImportFile(ctx context.Context, path, name string) ([]Image, err
 }
 
 // Import stores the images that r yields in the local registry. r is the output
-// of `docker save` or a tar of an OCI layout, gzipped or not. Images keep their
+// of `docker save` or a tar of an OCI layout, compressed
+// or not. Images keep their
 // names in it, without a registry's host; a non-empty name replaces the name of
 // the only image.
 func (s *Store) Import(ctx context.Context, r io.Reader, name string) ([]Image, error) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -87,10 +88,20 @@ func TestImport(t *testing.T) {
 	img := small(t, "a")
 	lay := SaveLayout(t, img, "team/hello:1")
 	saved := read(t, SaveTar(t, img, "team/hello:1"))
-	for what, b := range map[string][]byte{
+	forms := map[string][]byte{
 		"saved": saved, "saved, gzipped": gzipped(t, saved),
 		"layout": tarOf(t, lay), "layout, gzipped": gzipped(t, tarOf(t, lay)),
-	} {
+	}
+	for _, tool := range []string{"zstd", "xz", "bzip2"} {
+		if path, err := exec.LookPath(tool); err == nil {
+			cmd := exec.Command(path, "-c")
+			cmd.Stdin = bytes.NewReader(saved)
+			if forms["saved, by "+tool], err = cmd.Output(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for what, b := range forms {
 		for _, as := range []string{"", "mine", "ghcr.io/me/mine:2"} {
 			dir := t.TempDir()
 			s := openIn(t, dir)

@@ -183,8 +183,17 @@ func TestPullPlatform(t *testing.T) {
 	bare := up.pushIndex(t, mutate.AppendManifests(imagetest.Index(t), mutate.IndexAddendum{Add: amd}), "hello:bare")
 	nested := up.pushIndex(t, mutate.AppendManifests(imagetest.Index(t), mutate.IndexAddendum{Add: imagetest.Index(t, arm, amd)}), "hello:nested")
 
+	small := imagetest.Image(t, imagetest.Options{Platform: "linux/386"})
+	odd := imagetest.Image(t, imagetest.Options{Platform: "Linux/x86_64"})
+	both := up.pushIndex(t, imagetest.Index(t, small, amd), "hello:both")
+	only32 := up.pushIndex(t, imagetest.Index(t, arm, small), "hello:32")
+	single32 := up.push(t, small, "hello:single32")
+	named := up.push(t, odd, "hello:named")
+
 	s := open(t, func(c *image.Config) { c.Platform = "linux/amd64" })
-	for ref, want := range map[string]v1.Image{all: amd, some: v2, bare: amd, nested: amd} {
+	for ref, want := range map[string]v1.Image{
+		all: amd, some: v2, bare: amd, nested: amd, both: amd, only32: small, single32: small, named: odd,
+	} {
 		if got := mustPull(t, s, ref).Digest; got != imagetest.Digest(t, want) {
 			t.Errorf("%s: %s, want %s", ref, got, imagetest.Digest(t, want))
 		}
@@ -193,7 +202,7 @@ func TestPullPlatform(t *testing.T) {
 	wantUser(t, err, slipway.InvalidRequest, none, "not available for linux/amd64", "windows/amd64, linux/arm64")
 	_, err = s.Pull(t.Context(), single, nil)
 	wantUser(t, err, slipway.InvalidRequest, single, "it is for linux/arm64")
-	if up.count("GET", "/blobs/") > 12 {
+	if up.count("GET", "/blobs/") > 18 {
 		t.Errorf("%d blobs fetched", up.count("GET", "/blobs/"))
 	}
 }

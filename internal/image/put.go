@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 // Put stores an image made in this process and tags it in the local registry as
@@ -110,13 +111,13 @@ func (s *Store) tagStored(name string, d v1.Descriptor, m *manifest) (Image, err
 
 // savedLayer returns the media type of a layer that begins with head.
 func savedLayer(head []byte) types.MediaType {
-	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		return types.OCILayer
-	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+	switch decompress.Detect(head) {
+	case decompress.None:
+		return types.OCIUncompressedLayer
+	case decompress.Zstd:
 		return types.OCILayerZStd
 	}
-	return types.OCIUncompressedLayer
+	return types.OCILayer // also of xz and bzip2, for which OCI has no type: who unpacks looks
 }
 
 // readAll reads a small file of an import into memory.

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/openslipway/slipway/internal/atomicfile"
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 // Upload is content that will become a blob. It is written to a temporary file
@@ -80,7 +81,7 @@ func (w *uploadWriter) Write(p []byte) (int, error) {
 	n, err := w.f.Write(p)
 	w.u.sum.Write(p[:n])
 	w.u.size += int64(n)
-	if room := 4 - len(w.u.head); room > 0 {
+	if room := decompress.HeadSize - len(w.u.head); room > 0 {
 		w.u.head = append(w.u.head, p[:min(n, room)]...)
 	}
 	return n, err

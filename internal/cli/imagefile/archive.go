@@ -2,8 +2,6 @@ package imagefile
 
 import (
 	"archive/tar"
-	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 // archive is a tar file.
@@ -52,7 +52,7 @@ const (
 	tarMagicAt = 257
 )
 
-// newArchive opens a tar. A gzipped one is first decompressed to the scratch
+// newArchive opens a tar. A compressed one is first decompressed to the scratch
 // directory, since its entries are not read in their order.
 func newArchive(path string) (*archive, error) {
 	a := &archive{path: path, scratch: &scratch{}}
@@ -69,14 +69,14 @@ func (a *archive) prepare() error {
 		return err
 	}
 	defer f.Close()
-	r := bufio.NewReader(f)
-	head, err := r.Peek(2)
-	if err != nil && !errors.Is(err, io.EOF) {
+	z, err := decompress.NewReader(f)
+	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	if string(head) == "\x1f\x8b" {
-		if err := a.inflate(r); err != nil {
-			return fmt.Errorf("%s: inflate: %w", path, err)
+	defer z.Close()
+	if z.Format != decompress.None {
+		if err := a.inflate(z); err != nil {
+			return fmt.Errorf("decompress %s: %w", path, err)
 		}
 	}
 	if err := a.check(); err != nil {
@@ -85,12 +85,11 @@ func (a *archive) prepare() error {
 	return nil
 }
 
-// inflate decompresses r and makes the result the archive.
-func (a *archive) inflate(r io.Reader) error {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return err
-	}
+// expansion bounds what an archive may expand to: more than a server takes.
+var expansion = decompress.Limit{Bytes: 40 << 30, Ratio: 200, Slack: 1 << 30}
+
+// inflate writes what z yields to a file and makes it the archive.
+func (a *archive) inflate(z *decompress.Reader) error {
 	dir, err := a.make()
 	if err != nil {
 		return err
@@ -100,7 +99,7 @@ func (a *archive) inflate(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, z)
+	_, err = io.Copy(f, z.Limited(expansion))
 	return errors.Join(err, f.Close())
 }
 
@@ -113,7 +112,7 @@ func (a *archive) check() error {
 	defer f.Close()
 	var magic [len(tarMagic)]byte
 	if _, err := f.ReadAt(magic[:], tarMagicAt); err != nil || string(magic[:]) != tarMagic {
-		return errors.New("it is not a tar file")
+		return errors.New("it is not a tar file, nor one that gzip, zstd, xz or bzip2 compressed")
 	}
 	return nil
 }

@@ -1,6 +1,6 @@
 // Package imagefile opens container images in files: an OCI layout directory, an
 // OCI archive (the same in a tar) or the output of `docker save`, the latter two
-// also gzipped. It derives a name from the file if the image has none. It stores no
+// also compressed. It derives a name from the file if the image has none. It stores no
 // images and uses no server.
 //
 // Only cmd/slipway and internal/cli/client import it.

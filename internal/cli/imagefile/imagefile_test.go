@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -74,7 +75,7 @@ func TestOpenReadsEveryForm(t *testing.T) {
 	t.Parallel()
 	img := sample(t, imagetest.Options{Ports: []string{"8000/tcp"}})
 	saved := imagetest.SaveTar(t, img, "localhost:5000/team/shop:1.0")
-	for _, tc := range []struct {
+	forms := []struct {
 		form, path, name, tag string
 	}{
 		{"saved", saved, "team/shop", "1.0"},
@@ -84,7 +85,19 @@ func TestOpenReadsEveryForm(t *testing.T) {
 		{"layout with only a tag", imagetest.SaveLayout(t, img, "v3"), "layout", "v3"},
 		{"archive", archiveOf(t, imagetest.SaveLayout(t, img, "shop:v4")), "shop", "v4"},
 		{"archive and gzipped", gzipped(t, archiveOf(t, imagetest.SaveLayout(t, img, ""))), "shop", ""},
-	} {
+	}
+	for _, tool := range []string{"zstd", "xz", "bzip2"} {
+		path, err := exec.LookPath(tool)
+		if err != nil {
+			continue
+		}
+		packed, err := exec.Command(path, "-c", saved).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		forms = append(forms, struct{ form, path, name, tag string }{"saved, by " + tool, file(t, "shop.tar."+tool, packed), "team/shop", "1.0"})
+	}
+	for _, tc := range forms {
 		t.Run(tc.form, func(t *testing.T) {
 			t.Parallel()
 			got, err := imagefile.Open(tc.path)
@@ -185,7 +198,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"nothing", filepath.Join(t.TempDir(), "absent"), fs.ErrNotExist, ""},
 		{"a text", file(t, "notes.txt", []byte("hello")), imagefile.ErrNotImage, "not a tar"},
 		{"an empty file", file(t, "empty", nil), imagefile.ErrNotImage, "not a tar"},
-		{"broken gzip", file(t, "x.gz", []byte("\x1f\x8bnope")), nil, "inflate"},
+		{"broken gzip", file(t, "x.gz", []byte("\x1f\x8bnope")), nil, "the compressed data is damaged"},
 		{"another tar", archiveOf(t, filepath.Dir(file(t, "a", []byte("b")))), imagefile.ErrNotImage, "manifest.json"},
 		{"a directory", t.TempDir(), imagefile.ErrNotImage, "index.json"},
 		{"a device", os.DevNull, imagefile.ErrNotImage, "regular"},

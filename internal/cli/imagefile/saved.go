@@ -11,6 +11,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 // savedManifest is an entry of the manifest.json that `docker save` writes.
@@ -118,7 +120,7 @@ func newSavedLayer(files map[string]entry, name string) (savedLayer, error) {
 		return savedLayer{}, err
 	}
 	defer r.Close()
-	var head [4]byte
+	var head [decompress.HeadSize]byte
 	n, err := io.ReadFull(r, head[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return savedLayer{}, err
@@ -132,13 +134,13 @@ func newSavedLayer(files map[string]entry, name string) (savedLayer, error) {
 
 // layerType determines from a layer's first bytes how it is compressed.
 func layerType(head []byte) types.MediaType {
-	switch {
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")):
-		return types.OCILayer
-	case bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+	switch decompress.Detect(head) {
+	case decompress.None:
+		return types.OCIUncompressedLayer
+	case decompress.Zstd:
 		return types.OCILayerZStd
 	}
-	return types.OCIUncompressedLayer
+	return types.OCILayer // also of xz and bzip2, for which OCI has no type: who unpacks looks
 }
 
 // Digest returns the digest of the layer in the archive.

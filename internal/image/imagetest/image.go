@@ -21,6 +21,7 @@ type Options struct {
 	Dir        string   // working directory
 	Ports      []string // "8080/tcp"
 	StopSignal string
+	Volumes    []string
 	Labels     map[string]string
 	OnBuild    []string // triggers for Dockerfiles that begin with the image
 
@@ -56,6 +57,12 @@ func Image(tb testing.TB, o Options, layers ...v1.Layer) v1.Image {
 		StopSignal: o.StopSignal,
 		Labels:     o.Labels,
 		OnBuild:    o.OnBuild,
+	}
+	for _, v := range o.Volumes {
+		if cf.Config.Volumes == nil {
+			cf.Config.Volumes = map[string]struct{}{}
+		}
+		cf.Config.Volumes[v] = struct{}{}
 	}
 	for _, p := range o.Ports {
 		if cf.Config.ExposedPorts == nil {

@@ -1,22 +1,13 @@
 package unpack
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/hex"
 	"hash"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/openslipway/slipway"
 )
-
-// maxWindow bounds the decoder's memory. The zstd tool accepts the same by
-// default.
-const maxWindow = 128 << 20
 
 // allow returns an error if a layer may not expand from in compressed to out
 // uncompressed bytes.
@@ -57,29 +48,3 @@ func (m *meter) Read(p []byte) (int, error) {
 
 // digest is the digest of what was read so far.
 func (m *meter) digest() string { return "sha256:" + hex.EncodeToString(m.sum.Sum(nil)) }
-
-// decompress returns r's content uncompressed. It detects the compression by
-// the first bytes, since media types are often wrong. The caller calls the
-// returned function when done.
-func decompress(r io.Reader) (io.Reader, func(), error) {
-	b := bufio.NewReaderSize(r, 128<<10)
-	magic, err := b.Peek(4)
-	if err != nil && err != io.EOF {
-		return nil, nil, err
-	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, func() { z.Close() }, nil
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}), len(magic) == 4 && magic[0]&0xf0 == 0x50 && bytes.Equal(magic[1:], []byte{0x2a, 0x4d, 0x18}):
-		z, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(maxWindow))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
-	}
-	return b, func() {}, nil
-}

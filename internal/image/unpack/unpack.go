@@ -48,6 +48,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/decompress"
 )
 
 // ErrCorrupt is returned for a layer whose stored bytes differ from its digest:
@@ -78,8 +79,8 @@ type Stats struct {
 	DeviceNames []string // the first of them
 }
 
-// Layer unpacks the layer that r yields, a tar that may be compressed with gzip
-// or zstd, into the empty directory dir, which will lie on the layers of below.
+// Layer unpacks the layer that r yields, a tar that may be compressed with gzip,
+// zstd, xz or bzip2, into the empty directory dir, which will lie on the layers of below.
 // It reads r to its end and verifies both digests. After an error dir holds an
 // unspecified part of the layer, nothing has been written elsewhere, and the
 // caller removes dir.
@@ -93,11 +94,11 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 	defer unix.Close(root)
 
 	blob := &meter{r: r, ctx: ctx, sum: sha256.New()}
-	plain, done, err := decompress(blob)
+	plain, err := decompress.NewReader(blob)
 	if err != nil {
 		return Stats{}, unreadable(err, blob, 0, want)
 	}
-	defer done()
+	defer plain.Close()
 	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), allow: func(out int64) error { return limits.allow(out, blob.n) }}
 
 	t := &tree{

@@ -73,6 +73,7 @@ func (d *Driver) order(want runtime.Spec, link egress.Link) *handoff.Order {
 		Env:      env,
 		Dir:      want.Process.Dir,
 		User:     want.Process.User,
+		Volumes:  want.Process.Volumes,
 		Hosts:    hosts(hostname, link),
 		Resolv:   string(link.Resolv),
 		Caps:     capabilityBits(),

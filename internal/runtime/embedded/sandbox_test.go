@@ -52,6 +52,22 @@ func TestIdentity(t *testing.T) {
 	s.expect(s.run(spec), map[string]string{"HOME": "/mine", "HOSTNAME": "ship", "PATH": "/bin", "PORT": "1"})
 }
 
+// TestVolumes checks that directories that an image declares as volumes are there, and
+// that those it has keep their owner, mode and files.
+func TestVolumes(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	spec := probe("list /data/store /srv /home/web", "write /data/store/x mine", "env HOME", "read /srv/text", "write /home/web/x mine")
+	spec.Process.Volumes = []string{"/data/store/", "relative", "/srv", "/srv/text", "/", "/home/web", "/home/web/deep/er"}
+	spec.Process.Env = []string{"HOME="}
+	s.expect(s.run(spec), map[string]string{
+		"/data/store": "", "/srv": "text", "/home/web": "deep", "write /data/store/x": "ok", "/srv/text": `"shared\n"`, "HOME": "/root", "write /home/web/x": "ok",
+	})
+	spec = probe("write /data/x mine", "write /home/web/x mine")
+	spec.Process.Volumes, spec.Process.User = []string{"/data", "/home/web"}, "web"
+	s.expect(s.run(spec), map[string]string{"write /data/x": "EACCES", "write /home/web/x": "ok"}) // as with Docker
+}
+
 func TestStartFailures(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t, func(c *embedded.Config) {

@@ -18,6 +18,7 @@ func order() handoff.Order {
 		Env:      []string{"PORT=8080", "EMPTY="},
 		Dir:      "/srv",
 		User:     "web:log",
+		Volumes:  []string{"/data/store"},
 		Hosts:    "127.0.0.1 localhost\n",
 		Resolv:   "nameserver 192.0.2.1\n",
 		Caps:     1<<40 | 3,

@@ -77,6 +77,8 @@ type Order struct {
 	Dir  string // absolute; made if it is missing
 	User string // as in an image's config
 
+	Volumes []string // directories that are made if they are missing
+
 	Hosts  string // contents of /etc/hosts
 	Resolv string // contents of /etc/resolv.conf
 
@@ -91,6 +93,7 @@ func (o *Order) Append(b []byte) []byte {
 	b = appendStrings(b, o.Env)
 	b = appendString(b, o.Dir)
 	b = appendString(b, o.User)
+	b = appendStrings(b, o.Volumes)
 	b = appendString(b, o.Hosts)
 	b = appendString(b, o.Resolv)
 	b = appendUint64(b, o.Caps)
@@ -106,6 +109,7 @@ func ParseOrder(b []byte) (Order, error) {
 		Env:      d.strings(),
 		Dir:      d.string(),
 		User:     d.string(),
+		Volumes:  d.strings(),
 		Hosts:    d.string(),
 		Resolv:   d.string(),
 		Caps:     d.uint64(),

@@ -30,10 +30,11 @@ func launch(o *handoff.Order, files *networkFiles) (*application, error) {
 	if err != nil {
 		return nil, err
 	}
+	makeVolumes(o.Volumes)
 	if err := enterDir(o.Dir); err != nil {
 		return nil, err
 	}
-	env := withDefault(o.Env, "HOME", who.home)
+	env := withHome(o.Env, who.home)
 	path, err := findProgram(o.Argv, env)
 	if err != nil {
 		return nil, err

@@ -121,12 +121,16 @@ func lookup(env []string, name string) string {
 	return ""
 }
 
-// withDefault returns env with the variable added unless it is there.
-func withDefault(env []string, name, value string) []string {
+// withHome returns env with HOME, unless that is set to more than nothing.
+func withHome(env []string, home string) []string {
+	if lookup(env, "HOME") != "" {
+		return env
+	}
+	var other []string
 	for _, e := range env {
-		if key, _, _ := strings.Cut(e, "="); key == name {
-			return env
+		if !strings.HasPrefix(e, "HOME=") {
+			other = append(other, e)
 		}
 	}
-	return append(env, name+"="+value)
+	return append(other, "HOME="+home)
 }

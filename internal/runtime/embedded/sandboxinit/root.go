@@ -113,6 +113,17 @@ func enterDir(dir string) error {
 	return doing("working directory "+dir, err)
 }
 
+// makeVolumes makes the directories that an image declares as volumes and lacks. Those
+// that it has need nothing: all of its files are the instance's to change. Docker, too,
+// makes them for root; a path where something else is stays as it is.
+func makeVolumes(paths []string) {
+	for _, path := range paths {
+		if path = strings.Trim(path, "/"); path != "" {
+			_ = makeDirs("/" + path) // or it is not there, which the application sees
+		}
+	}
+}
+
 // makeDirs makes a directory and those above it.
 func makeDirs(dir string) error {
 	for i := 1; i <= len(dir); i++ {

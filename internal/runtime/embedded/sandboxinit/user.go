@@ -76,9 +76,10 @@ func (who *identity) setUser(part, passwd string) (name string, err error) {
 		isNumber = true // root
 	}
 	for f := range fields(passwd) {
-		if len(f) < 6 {
+		if len(f) < 3 {
 			continue
 		}
+		f = append(f, "", "", "") // a line may end early
 		entry, ok, err := number(f[2])
 		if !ok || err != nil || (isNumber && entry != uid) || (!isNumber && f[0] != part) {
 			continue

@@ -109,12 +109,15 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range []string{"A", "EMPTY", "BARE"} {
-		if got := withDefault(env, name, "x"); len(got) != len(env) {
-			t.Errorf("a default replaced %s: %q", name, got)
+	for _, c := range []struct {
+		env  []string
+		want string
+	}{
+		{[]string{"A=1", "HOME=/mine"}, "/mine"}, {[]string{"A=1"}, "/home/web"}, {[]string{"HOME=", "A=1"}, "/home/web"},
+	} {
+		got := withHome(c.env, "/home/web")
+		if lookup(got, "HOME") != c.want || lookup(got, "A") != lookup(c.env, "A") || strings.Count(strings.Join(got, "\n"), "HOME=") != 1 {
+			t.Errorf("%q becomes %q, want HOME=%s", c.env, got, c.want)
 		}
-	}
-	if got := withDefault(env, "C", "x"); lookup(got, "C") != "x" {
-		t.Errorf("no default in %q", got)
 	}
 }
