@@ -70,7 +70,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !t.mayBePlain(req.URL) {
 		return nil, &plainHTTPError{req.URL.Host}
 	}
-	resp, err := t.Transport.RoundTrip(req)
+	resp, err := noticing(req, t.Transport.RoundTrip)
 	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
 		resp.Body = struct {
 			io.Reader

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,7 +47,8 @@ func (r Resolver) Resolve(ctx context.Context, s types.SourceConfiguration, prog
 			"SourceConfiguration has no ImageRepository; this server deploys images only.")
 	}
 	ref := aws.ToString(s.ImageRepository.ImageIdentifier)
-	img, err := r.Images.Pull(ctx, ref, throttled(progress))
+	progress = oneAtATime(progress)
+	img, err := r.Images.Pull(image.WithNotices(ctx, once(progress)), ref, throttled(progress))
 	if err != nil {
 		return Artifact{}, wrap("pull "+ref, err)
 	}
@@ -77,6 +79,26 @@ func wrap(doing string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// oneAtATime serializes the calls of a function.
+func oneAtATime(progress func(string)) func(string) {
+	var mu sync.Mutex // held during a call
+	return func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		progress(line)
+	}
+}
+
+// once leaves out lines that were said before: each layer waits for the same registry.
+func once(progress func(string)) func(string) {
+	var said sync.Map
+	return func(line string) {
+		if _, again := said.LoadOrStore(line, true); !again {
+			progress(line)
+		}
+	}
 }
 
 // throttled reports a pull's progress as lines, at most one per progressEvery.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -50,5 +51,27 @@ func TestWordedTellsMistakesFromBadDays(t *testing.T) {
 		if slipway.CodeOf(got) != c.code || got.Error() != c.text {
 			t.Errorf("%s: %q with code %q, want %q with %q", c.name, got, slipway.CodeOf(got), c.text, c.code)
 		}
+	}
+}
+
+// A registry that can't be reached is told while its retries go on, and once.
+func TestARegistryThatDoesNotAnswerIsTold(t *testing.T) {
+	t.Parallel()
+	s, err := image.Open(image.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	from := types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: aws.String("127.0.0.1:1/shop:1")}}
+	var lines []string
+	if _, err := (Resolver{Images: s}).Resolve(t.Context(), from, func(line string) { lines = append(lines, line) }); err == nil {
+		t.Fatal("the image was pulled")
+	}
+	want := "Registry 127.0.0.1:1 does not answer: "
+	if len(lines) == 0 || !strings.HasPrefix(lines[0], want) {
+		t.Errorf("lines %q, want %q", lines, want)
+	}
+	if slices.Contains(lines[1:], lines[0]) {
+		t.Errorf("a line is repeated: %q", lines)
 	}
 }
