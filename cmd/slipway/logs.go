@@ -23,7 +23,8 @@ type logsCommand struct {
 	events     bool
 	raw        bool
 
-	style term.Style
+	style   term.Style
+	records []logRecord // with --json and without --follow: the lines of its document
 }
 
 func newLogsCommand(m *Main) *cobra.Command {
@@ -35,8 +36,9 @@ func newLogsCommand(m *Main) *cobra.Command {
 shows the service's events, with --deployment the steps of one operation (see
 ops) and the output of its build.
 
-With --json every line is a separate JSON document: {"Timestamp": seconds since
-1970, "Stream": the log stream's name, "Message": the line}.`,
+With --json it prints {"Lines": [{"Timestamp": seconds since 1970, "Stream": the log
+stream's name, "Message": the line}]}; with --json -f each line is a document of its
+own (JSON Lines).`,
 		Example: `  slipway logs -f shop
   slipway logs shop --since 2h
   slipway logs shop --events
@@ -58,6 +60,7 @@ With --json every line is a separate JSON document: {"Timestamp": seconds since
 
 func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 	ctx := cmd.Context()
+	l.m.streams = l.follow
 	since, err := l.check(cmd)
 	if err != nil {
 		return err
@@ -80,11 +83,22 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 		return err
 	}
 	if !l.follow {
-		return nil
+		return l.printRecords()
 	}
 	return c.Logs.Follow(ctx, sel, &cur, l.m.Now(), l.write, func(error) {
 		fmt.Fprintln(l.m.Stderr, "The server does not answer. Waiting for it.")
 	})
+}
+
+// printRecords prints the document of --json.
+func (l *logsCommand) printRecords() error {
+	if !l.m.json {
+		return nil
+	}
+	if l.records == nil {
+		l.records = []logRecord{}
+	}
+	return l.m.printJSON(struct{ Lines []logRecord }{l.records})
 }
 
 // check validates the flags and returns the time of --since, zero without it.
@@ -188,6 +202,9 @@ func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Se
 func (l *logsCommand) write(e client.LogEvent) error {
 	message := strings.TrimRight(e.Message, "\r\n")
 	switch {
+	case l.m.json && !l.follow:
+		l.records = append(l.records, newLogRecord(e))
+		return nil
 	case l.m.json:
 		doc, err := json.Marshal(newLogRecord(e))
 		if err != nil {

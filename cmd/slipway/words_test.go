@@ -223,11 +223,16 @@ func TestSuccessIsOneDocument(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)
 	s.server.add("shop", "RUNNING")
-	for _, line := range []string{"ls", "image ls", "describe shop", "ops shop", "domain ls", "hooks ls", "connection ls", "env", "runtimes", "build prune --yes", "version", "pause shop", "rm shop --yes"} {
+	for _, line := range []string{"ls", "image ls", "describe shop", "logs shop", "logs shop --events", "ops shop", "domain ls", "hooks ls", "connection ls", "env", "runtimes", "build prune --yes", "version", "pause shop", "rm shop --yes"} {
 		code, out, stderr := s.quietly(t.Context(), append(strings.Fields(line), "--json")...)
 		if _, err := oneDocument(out); err != nil || code != exitOK {
 			t.Errorf("slipway %s --json: exit code %d, %v: %q %q", line, code, err, out, stderr)
 		}
+	}
+	s.server.add("other", "RUNNING")
+	code, lines, stderr := s.quietly(t.Context(), "logs", "-f", "nobody", "--json") // its error is a line, too
+	if strings.Count(lines, "\n") != 1 || !strings.HasPrefix(lines, `{"Error":{`) || code != exitFailed {
+		t.Errorf("logs -f --json: exit code %d, %q %q", code, lines, stderr)
 	}
 	var out bytes.Buffer
 	m := &Main{Stdout: &out, Stderr: io.Discard, json: true}
