@@ -275,6 +275,9 @@ func TestCrashIsRecordedAtOnceAndBacksOff(t *testing.T) {
 		if len(e) < 13 || !strings.Contains(e[0], "Container exit code: 3") || !strings.Contains(e[0], "Another one is started in 1s") {
 			l.Errorf("events are %q", e)
 		}
+		if !strings.Contains(e[6], "Instances have ended 7 times in a row. Another one is started in 1m4s.") {
+			l.Errorf("the seventh event is %q", e[6])
+		}
 		// Once the cause is fixed, the next start comes within the delay.
 		l.machine.SetImage(image, runtimetest.Image{})
 		l.ready(r, 1)

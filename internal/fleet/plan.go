@@ -129,7 +129,7 @@ func (p *planner) drain(r slipway.Release, observations []*observation) {
 			p.drainOne(o)
 		}
 	}
-	p.logExits(time.Time{})
+	p.logExits(slipway.Restarts{})
 	p.prune(r, observations)
 }
 
@@ -147,7 +147,7 @@ func (p *planner) run(r slipway.Release, observations []*observation) {
 			p.drainOne(o)
 		}
 	}
-	p.logExits(nextStart(r, observations))
+	p.logExits(restarts(r, observations))
 	p.prune(r, observations)
 }
 
@@ -380,11 +380,14 @@ func (p *planner) wakeAt(t time.Time) {
 }
 
 // logExits writes instances that ended by themselves to the service's events.
-func (p *planner) logExits(next time.Time) {
+func (p *planner) logExits(s slipway.Restarts) {
 	for _, i := range p.exits {
 		line := exitMessage(i)
-		if p.now.Before(next) {
-			line += fmt.Sprintf(" Another one is started in %v.", next.Sub(p.now).Round(100*time.Millisecond))
+		if s.Count > 1 {
+			line += fmt.Sprintf(" Instances have ended %d times in a row.", s.Count)
+		}
+		if p.now.Before(s.Next) {
+			line += fmt.Sprintf(" Another one is started in %v.", s.Next.Sub(p.now).Round(100*time.Millisecond))
 		}
 		p.events = append(p.events, line)
 	}

@@ -409,7 +409,7 @@ func (w *releaseModel) carryOut(d decision) {
 // desired state.
 func (w *releaseModel) converge(t *rapid.T) {
 	for range 20 {
-		w.now = w.now.Add(longestDelay)
+		w.now = w.now.Add(slipway.LongestRestart)
 		for i := range w.observations {
 			f := &w.observations[i]
 			switch {

@@ -17,7 +17,8 @@ func (s *Service) ID() string { return s.id }
 // earlier instance could not be reached: the request goes ahead of all that wait.
 //
 // Admit returns the cause of ctx if ctx ends first. It returns ErrPaused,
-// ErrNotDeployed, ErrDeleted or ErrQueueFull at once. PageFor translates these.
+// ErrNotDeployed, ErrDeleted or ErrQueueFull at once, and a *NotReadyError when no
+// instance is ready or will soon be. PageFor translates these.
 func (s *Service) Admit(ctx context.Context, retry bool) (Lease, error) {
 	i, err := s.gate.acquire(ctx, retry)
 	if err != nil {

@@ -71,11 +71,11 @@ func TestPrivateServiceHasNoPublicDomain(t *testing.T) {
 	t.Parallel()
 	r := store.Route{Hosts: []string{"example.com"}}
 	r.Service.Label = "shop"
-	if got := routeOf(r, "test").Keys; !slices.Equal(got, public("shop.test", "example.com")) {
+	if got := routeOf(r, "test", t0).Keys; !slices.Equal(got, public("shop.test", "example.com")) {
 		t.Errorf("of a public service: %v", got)
 	}
 	r.Service.Spec.Network.IngressConfiguration = &types.IngressConfiguration{}
-	if got := routeOf(r, "test").Keys; len(got) != 0 {
+	if got := routeOf(r, "test", t0).Keys; len(got) != 0 {
 		t.Errorf("of a private service: %v", got)
 	}
 }

@@ -35,14 +35,16 @@ type gate struct {
 	onIdle   func() // called when a closed instance has no more requests in flight; likewise
 	onDemand func() // called when there is demand and nobody samples it; likewise
 
-	mu    sync.Mutex // guards queue; view is only replaced while it is held
-	queue list.List  // of *waiter, longest waiting first
+	mu    sync.Mutex  // guards the rest; view is only replaced while it is held
+	queue list.List   // of *waiter, longest waiting first
+	end   *time.Timer // refuses the waiters when the outlook of view ends; nil if it does not
 }
 
 // view is the state that requests are admitted by. It is immutable and replaced
 // as a whole.
 type view struct {
 	refuse    error // returned for every request; nil to serve them
+	outlook   Outlook
 	limit     int64 // concurrent requests on each instance
 	queue     int   // maximum number of waiting requests
 	instances []*instance
@@ -63,8 +65,9 @@ func newGate(onWait, onIdle, onDemand func()) *gate {
 }
 
 // acquire claims a slot on an instance, which the caller must give back with
-// release. It waits for a slot until ctx ends and then returns the cause. It
-// returns ErrPaused, ErrNotDeployed, ErrDeleted or ErrQueueFull at once.
+// release. It waits for a slot until ctx ends and then returns the cause, or until
+// the outlook ends and then returns a *NotReadyError. It returns that, ErrPaused,
+// ErrNotDeployed, ErrDeleted or ErrQueueFull at once.
 // isRetry says that an earlier instance could not be reached: such a request
 // goes to the front of the queue.
 func (g *gate) acquire(ctx context.Context, isRetry bool) (*instance, error) {
@@ -104,6 +107,9 @@ func (g *gate) enqueue(isRetry bool) (w *waiter, elem *list.Element, err error) 
 	}
 	if g.queue.Len() >= v.queue && !isRetry {
 		return nil, nil, ErrQueueFull
+	}
+	if err := v.hopeless(); err != nil {
+		return nil, nil, err
 	}
 	w = &waiter{ready: make(chan struct{})}
 	if isRetry {
@@ -162,7 +168,9 @@ func (g *gate) dispatch() {
 		if v.refuse != nil {
 			w.err = v.refuse
 		} else if w.inst = v.claim(g.next.Add(1)); w.inst == nil {
-			return
+			if w.err = v.hopeless(); w.err == nil {
+				return
+			}
 		}
 		g.queue.Remove(e)
 		g.waiting.Add(-1)
@@ -175,6 +183,13 @@ func (g *gate) set(v *view) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.view.Store(v)
+	if g.end != nil {
+		g.end.Stop()
+		g.end = nil
+	}
+	if until := v.outlook.Until; len(v.instances) == 0 && !until.IsZero() {
+		g.end = time.AfterFunc(time.Until(until), g.kick)
+	}
 	g.dispatch()
 }
 
@@ -223,6 +238,15 @@ func (g *gate) stopSampling() bool {
 	g.sampled.Store(false)
 	f, w := g.demand()
 	return f+w == 0 || !g.sampled.CompareAndSwap(false, true)
+}
+
+// hopeless returns the reason why no request should wait for an instance, nil if one
+// is ready or may soon be.
+func (v *view) hopeless() error {
+	if len(v.instances) > 0 {
+		return nil
+	}
+	return v.outlook.refusal(time.Now())
 }
 
 // scanAll is the number of instances up to which all are compared. With more,

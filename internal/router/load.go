@@ -68,7 +68,7 @@ func (r *Router) load(ctx context.Context) error {
 	routes := make([]Route, 0, len(changed))
 	version := r.version
 	for _, c := range changed {
-		routes = append(routes, routeOf(c, r.cfg.Suffix))
+		routes = append(routes, routeOf(c, r.cfg.Suffix, time.Now()))
 		version = max(version, c.Service.RouteVersion)
 	}
 	r.Apply(routes, version)
@@ -192,7 +192,7 @@ func (r *Router) reportOf(tx *store.Tx, serviceID string, ids []string) (done []
 	if err != nil {
 		return nil, err
 	}
-	draining := routeOf(now, r.cfg.Suffix).mustDrain()
+	draining := routeOf(now, r.cfg.Suffix, time.Now()).mustDrain()
 	for _, id := range ids {
 		if !slices.Contains(draining, id) {
 			continue
@@ -217,7 +217,7 @@ func readRoute(tx *store.Tx, serviceID string) (r store.Route, err error) {
 }
 
 // routeOf translates the rows of a service to a route.
-func routeOf(r store.Route, suffix string) Route {
+func routeOf(r store.Route, suffix string, now time.Time) Route {
 	rt := Route{
 		Service: r.Service.ID,
 		Name:    r.Service.Name,
@@ -234,6 +234,9 @@ func routeOf(r store.Route, suffix string) Route {
 	active, serves := releases[r.Service.ActiveRelease]
 	serves = serves && rt.State == Running && active.Desired == slipway.DesiredRun
 	rt.MaxConcurrency = active.Scaling.MaxConcurrency
+	if serves {
+		rt.Outlook = outlookOf(r, active, now)
+	}
 	for _, i := range r.Instances {
 		if !i.State.Live() {
 			continue

@@ -27,6 +27,7 @@ const (
 	PagePaused
 	PageNotDeployed
 	PageUnreachable
+	PageNotReady
 	PageLimit
 	PageVersion
 	pageCount
@@ -68,6 +69,7 @@ var pages = makePages([pageCount]page{
 	PagePaused:      {status: 503, code: "service_paused", title: "This service is paused", text: "It does not answer until its owner resumes it."},
 	PageNotDeployed: {status: 503, code: "service_not_deployed", title: "Not deployed", text: "This service has no version that runs. Its last deployment did not succeed."},
 	PageUnreachable: {status: 503, code: "service_unreachable", title: "Service unavailable", text: "No instance of this service could be reached. Try again in a moment.", retryAfter: "1"},
+	PageNotReady:    {status: 503, code: "no_instance_ready", title: "No instance is ready", text: "The instances of this service end or fail their health check, and the next one is not ready soon. Try again later."},
 	PageLimit:       {status: 504, code: "time_limit", title: "Time limit exceeded", text: "This service did not answer within the time a request may take."},
 	PageVersion:     {status: 505, code: "unsupported_version", title: "Unsupported version", text: "The versions of HTTP spoken here are 1.0 and 1.1."},
 })
@@ -94,6 +96,9 @@ func PageFor(err error) (id PageID, ok bool) {
 		return PageNotFound, true
 	case errors.Is(err, ErrQueueFull):
 		return PageTooMany, true
+	}
+	if _, ok := errors.AsType[*NotReadyError](err); ok {
+		return PageNotReady, true
 	}
 	return 0, false
 }

@@ -53,7 +53,7 @@ func TestRouteKeys(t *testing.T) {
 			Ingresses: c.connections, Hosts: []string{"example.com", "*.example.com"},
 		}
 		r.Service.Spec.Network.IngressConfiguration = c.ingress
-		if d := cmp.Diff(c.want, routeOf(r, "test").Keys, cmp.AllowUnexported(RouteKey{})); d != "" {
+		if d := cmp.Diff(c.want, routeOf(r, "test", t0).Keys, cmp.AllowUnexported(RouteKey{})); d != "" {
 			t.Errorf("ingress %+v with %d connections (-want +got):\n%s", c.ingress, len(c.connections), d)
 		}
 	}

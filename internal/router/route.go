@@ -12,6 +12,7 @@ type Route struct {
 
 	MaxConcurrency int // concurrent requests on each instance
 	Instances      []Endpoint
+	Outlook        Outlook  // when an instance may be ready, if none is
 	Draining       []string // ids of releases that must drain
 }
 

@@ -42,7 +42,7 @@ func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 func (s *Service) update(rt Route, q queueLimits) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
-	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal()}
+	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook}
 	for _, i := range s.instances {
 		i.gone = true
 	}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -13,6 +14,7 @@ type Route struct {
 	Service   slipway.ServiceView
 	Releases  []slipway.Release
 	Instances []slipway.Instance             // those that live
+	Ended     []slipway.Instance             // of the active release; only while none of it is ready
 	Ingresses []slipway.VPCIngressConnection // of a private service
 	Hosts     []string                       // of its active custom domains, in lower case; wildcards begin with "*."
 }
@@ -38,6 +40,9 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 			WHERE service_id = $1 AND state <> 'ended' ORDER BY created_at, id`, v.ID); err != nil {
 			return nil, err
 		}
+		if r.Ended, err = tx.endedOfActive(r); err != nil {
+			return nil, err
+		}
 		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
 			return nil, err
 		}
@@ -47,6 +52,17 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 		routes = append(routes, r)
 	}
 	return routes, nil
+}
+
+func (tx *Tx) endedOfActive(r Route) ([]slipway.Instance, error) {
+	active := r.Service.ActiveRelease
+	if active == "" || slices.ContainsFunc(r.Instances, func(i slipway.Instance) bool {
+		return i.ReleaseID == active && i.State == slipway.InstanceReady
+	}) {
+		return nil, nil
+	}
+	list, err := tx.InstancesOfRelease(active)
+	return slices.DeleteFunc(list, func(i slipway.Instance) bool { return i.State.Live() }), err
 }
 
 func (tx *Tx) ingressRoutes(v slipway.ServiceView) ([]slipway.VPCIngressConnection, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/openslipway/slipway/internal/router"
@@ -108,6 +109,9 @@ func (x *exchange) answerError(ctx context.Context, err error) {
 	page, refused := router.PageFor(err)
 	switch {
 	case refused:
+		if e, ok := errors.AsType[*router.NotReadyError](err); ok {
+			x.w.Header()["Retry-After"] = []string{strconv.Itoa(e.RetryAfter)}
+		}
 		x.answer(page)
 	case errors.Is(x.body.failure(), http1.ErrChunk): // this also ends the context of the request
 		x.answer(router.PageBadRequest)

@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openslipway/slipway/internal/router"
 )
@@ -81,5 +82,17 @@ func TestTooManyWaiting(t *testing.T) {
 		if resp, _ := c.response("GET"); resp.StatusCode != 200 {
 			t.Errorf("%d for one that waited", resp.StatusCode)
 		}
+	}
+}
+
+// A service whose instances keep ending answers at once, and says when to try again.
+func TestNoInstanceReady(t *testing.T) {
+	t.Parallel()
+	w := newFixture(t, nil)
+	next := time.Now().Add(time.Hour)
+	w.apply(func(r *router.Route) { r.Outlook = router.Outlook{From: next, Until: next.Add(time.Hour), Next: next} })
+	resp, body := w.get("/")
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "300" || !strings.Contains(body, "no_instance_ready") {
+		t.Errorf("%d %v %q", resp.StatusCode, resp.Header, body)
 	}
 }
