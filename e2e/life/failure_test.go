@@ -40,8 +40,8 @@ func TestFailedCreations(t *testing.T) {
 		{"wrong-platform", harness.Spec{Image: s.Push(foreign, "foreign:1")}, []string{"linux/arm64", "linux/amd64"}},
 		{"no-entrypoint", harness.Spec{Image: s.Push(none, "none:1")}, []string{"neither an entry point nor a command"}},
 		{"no-program", harness.Spec{Image: image, Start: "/nothing --here"}, []string{"/nothing"}},
-		{"wrong-port", harness.Spec{Image: image, Env: map[string]string{"LISTEN": ":3000"}}, []string{"Health check failed", "nothing listens on port 8080", "listens on port 3000"}},
-		{"never-listens", harness.Spec{Image: image, Env: map[string]string{"MODE": "mute"}}, []string{"Health check failed", "nothing listens on port 8080"}},
+		{"wrong-port", harness.Spec{Image: image, Env: map[string]string{"LISTEN": ":3000"}}, []string{"Health check failed", "The health check does not pass yet: nothing listens on port 8080; the application listens on port 3000: deploy it with --port 3000"}},
+		{"never-listens", harness.Spec{Image: image, Env: map[string]string{"MODE": "mute"}}, []string{"Health check failed", "nothing listens on port 8080; the application listens on no port yet"}},
 		{"unwell", harness.Spec{Image: image, Env: map[string]string{"MODE": "ill"}, Health: harness.QuickHealthCheck()}, []string{"Health check failed", "/healthz", "500"}},
 		{"exits", harness.Spec{Image: image, Env: map[string]string{"MODE": "exit"}}, []string{"exited with code 3", "the database is not there"}},
 	}

@@ -98,6 +98,26 @@ func (p *Plans) logEvent(tx *store.Tx, op *slipway.Operation, now time.Time, to 
 	return nil
 }
 
+// waiting writes to the logs why the instances that an operation started are not
+// healthy yet, so that people need not wait for the end of its limit.
+func (p *Plans) waiting(tx *store.Tx, op *slipway.Operation, _ string) error {
+	if op.Step != stepHealthy {
+		return nil
+	}
+	r, err := p.targetRelease(tx, op)
+	if err != nil {
+		return err
+	}
+	instances, err := tx.InstancesOfRelease(r.ID)
+	if err != nil {
+		return err
+	}
+	if problem := problemOf(instances, op); problem != "" {
+		return p.logEvent(tx, op, time.Now(), bothStreams, "The health check does not pass yet: "+problem+".")
+	}
+	return nil
+}
+
 // logProgress is logEvent for work steps, which have no transaction. A power loss
 // may undo it.
 func (p *Plans) logProgress(ctx context.Context, op *slipway.Operation, to streams, line string) error {
@@ -119,6 +139,8 @@ func exitReason(e slipway.Exit) string {
 	switch {
 	case e.OOM:
 		b.WriteString("the process was killed because it used more memory than the service has")
+	case e.Reason != "" && e.Ran > 0:
+		b.WriteString("the instance was stopped: " + e.Reason)
 	case e.Reason != "":
 		b.WriteString("the process could not run: " + e.Reason)
 	case e.Signal != "":
@@ -126,8 +148,11 @@ func exitReason(e slipway.Exit) string {
 	default:
 		fmt.Fprintf(&b, "the process exited with code %d", e.Code)
 	}
-	if e.Ran > 0 {
+	if e.Ran > 0 && e.Reason == "" {
 		fmt.Fprintf(&b, " after %.1f s", e.Ran.Seconds())
+	}
+	if e == (slipway.Exit{At: e.At, Ran: e.Ran, Tail: e.Tail}) {
+		b.WriteString(": a service runs until it is stopped, so its program must stay in the foreground")
 	}
 	if tail := strings.TrimSpace(e.Tail); tail != "" {
 		b.WriteString("; its last lines were: " + tail)

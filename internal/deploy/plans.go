@@ -96,6 +96,9 @@ func (p *Plans) Plan(kind slipway.OperationKind) (operation.Plan, bool) {
 	return operation.Plan{}, false
 }
 
+// stepHealthy is the name of the step that waits for instances to become healthy.
+const stepHealthy = "healthy"
+
 // deployment starts a new release beside the active one, routes the traffic to
 // it and retires the previous one.
 func (p *Plans) deployment() operation.Plan {
@@ -106,7 +109,7 @@ func (p *Plans) deployment() operation.Plan {
 			{Name: "resolve", Work: p.resolve, Skip: p.isCode, Limit: p.cfg.ResolveLimit},
 			{Name: "secrets", Work: p.secrets, Skip: p.hasNoSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "release", Edit: p.release},
-			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
+			{Name: stepHealthy, Wait: p.healthy, Limit: p.cfg.HealthLimit},
 			{Name: "route", Edit: p.route},
 			{Name: "drain", Wait: p.drained},
 			{Name: "retire", Edit: p.retire},
@@ -114,6 +117,7 @@ func (p *Plans) deployment() operation.Plan {
 		Rollback:     []operation.Step{{Name: "restore", Edit: p.restore}},
 		Begin:        p.begin,
 		OnRollback:   p.onRollback,
+		Waiting:      p.waiting,
 		Finish:       p.finish,
 		FailedStatus: failedDeploymentStatus,
 	}
@@ -143,7 +147,7 @@ func (p *Plans) resume() operation.Plan {
 		Forward: []operation.Step{
 			{Name: "secrets", Work: p.secrets, Skip: p.hasNoSecrets, Limit: p.cfg.SecretsLimit},
 			{Name: "start", Edit: p.start},
-			{Name: "healthy", Wait: p.healthy, Limit: p.cfg.HealthLimit},
+			{Name: stepHealthy, Wait: p.healthy, Limit: p.cfg.HealthLimit},
 		},
 		Rollback: []operation.Step{
 			{Name: "unroute", Edit: p.unroute(slipway.WantedPaused)},
@@ -151,6 +155,7 @@ func (p *Plans) resume() operation.Plan {
 		},
 		Begin:        p.begin,
 		OnRollback:   p.onRollback,
+		Waiting:      p.waiting,
 		Finish:       p.finish,
 		FailedStatus: failedStatus,
 	}

@@ -97,11 +97,12 @@ func TestShellOfCode(t *testing.T) {
 func TestExitReason(t *testing.T) {
 	t.Parallel()
 	for want, e := range map[string]slipway.Exit{
-		"the process exited with code 1 after 0.3 s; its last lines were: no database":                                      {Code: 1, Ran: 300 * time.Millisecond, Tail: "no database\n"},
-		"the process exited with code 0 after 1.0 s; it wrote nothing":                                                      {Ran: time.Second},
-		"the process was killed by SIGSEGV after 2.0 s; it wrote nothing":                                                   {Code: 139, Signal: "SIGSEGV", Ran: 2 * time.Second},
-		"the process was killed because it used more memory than the service has after 2.0 s; its last lines were: growing": {Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second, Tail: "growing"},
-		"the process could not run: exec /app: no such file or directory":                                                   {Code: 127, Reason: "exec /app: no such file or directory"},
+		"the process exited with code 1 after 0.3 s; its last lines were: no database":                                                                 {Code: 1, Ran: 300 * time.Millisecond, Tail: "no database\n"},
+		"the process exited with code 0 after 1.0 s: a service runs until it is stopped, so its program must stay in the foreground; it wrote nothing": {Ran: time.Second},
+		"the process was killed by SIGSEGV after 2.0 s; it wrote nothing":                                                                              {Code: 139, Signal: "SIGSEGV", Ran: 2 * time.Second},
+		"the process was killed because it used more memory than the service has after 2.0 s; its last lines were: growing":                            {Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second, Tail: "growing"},
+		"the instance was stopped: it did not pass its health check":                                                                                   {Reason: "it did not pass its health check", Ran: time.Minute},
+		"the process could not run: exec /app: no such file or directory":                                                                              {Code: 127, Reason: "exec /app: no such file or directory"},
 	} {
 		if got := exitReason(e); got != want {
 			t.Errorf("exitReason = %q, want %q", got, want)

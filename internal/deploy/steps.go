@@ -195,15 +195,10 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	if exit := firstExit(instances, op); exit != nil {
 		return false, "", operation.Fatal(errors.New(exitReason(*exit)))
 	}
-	ready, problem := 0, ""
+	ready, problem := 0, problemOf(instances, op)
 	for _, i := range instances {
-		switch {
-		case i.CreatedAt.Before(op.StartedAt):
-			// From before the pause: a resume starts the same release again.
-		case i.State == slipway.InstanceReady:
+		if i.State == slipway.InstanceReady && !i.CreatedAt.Before(op.StartedAt) {
 			ready++
-		case i.Problem != "":
-			problem = i.Problem
 		}
 	}
 	if ready >= need {
@@ -216,6 +211,18 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 		waiting += "; check your configured port number"
 	}
 	return false, waiting, nil
+}
+
+// problemOf returns why an instance that was started for the operation is not healthy;
+// "" if nothing is known. Instances from before are those of a release that a resume
+// starts again.
+func problemOf(instances []slipway.Instance, op *slipway.Operation) (problem string) {
+	for _, i := range instances {
+		if !i.CreatedAt.Before(op.StartedAt) && i.State != slipway.InstanceReady && i.Problem != "" {
+			problem = i.Problem
+		}
+	}
+	return problem
 }
 
 // firstExit returns the exit of an instance that was started for the operation

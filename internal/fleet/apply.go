@@ -131,7 +131,7 @@ func (f *Fleet) onHealth(inst *instance, h healthReport) {
 	if inst.passed.IsZero() {
 		inst.passed = h.passed
 	}
-	inst.failing, inst.problem = h.failing, h.problem
+	inst.failing, inst.problem, inst.never = h.failing, h.problem, h.sure
 	f.dirty[inst.service] = true
 }
 

@@ -345,8 +345,12 @@ func TestWrongPortIsNamed(t *testing.T) {
 		r := l.release(1, nil)
 		l.until("the other port is named", func() bool {
 			s := l.inState(r, slipway.InstanceStarting)
-			return len(s) == 1 && s[0].Problem == "nothing listens on port 8080; the application listens on port 3000"
+			return len(s) == 1 && s[0].Problem == "nothing listens on port 8080; the application listens on port 3000: deploy it with --port 3000, or let it listen on the port in the variable PORT"
 		})
+		l.until("it is given up", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 1 })
+		if x := l.rows(r)[0].Exit; x.Ran > 90*time.Second || !strings.Contains(x.Reason, "the application listens on port 3000") {
+			l.Errorf("exit is %+v", x)
+		}
 	})
 }
 
@@ -358,7 +362,7 @@ func TestNeverHealthyIsReplaced(t *testing.T) {
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP, r.HealthCheck.Path = true, "/health?deep=1" })
 		l.until("it is given up", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 1 })
 		i := l.inState(r, slipway.InstanceEnded)[0]
-		want := "it did not pass its health check within 6m0s: GET /health?deep=1 on port 8080 was answered with 503 Service Unavailable"
+		want := "it did not pass its health check within 6m0s: GET /health?deep=1 on port 8080 was answered with 503 Service Unavailable; the application's log may say why"
 		if i.Exit == nil || i.Exit.Reason != want {
 			l.Errorf("exit is %+v of %+v", i.Exit, l.rows(r))
 		}

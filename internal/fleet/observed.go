@@ -21,6 +21,7 @@ type instance struct {
 	passed     time.Time
 	failing    bool
 	problem    string
+	never      bool
 	drainSince time.Time
 
 	cancel     context.CancelFunc // stops its supervision; nil when it is not supervised

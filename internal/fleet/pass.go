@@ -182,7 +182,7 @@ func (o *observation) merge(inst *instance) {
 		return
 	}
 	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
-	o.passed, o.failing, o.problem = inst.passed, inst.failing, inst.problem
+	o.passed, o.failing, o.problem, o.never = inst.passed, inst.failing, inst.problem, inst.never
 	o.drainSince = inst.drainSince
 	if inst.cancel == nil && inst.presence == alive { // not supervised yet
 		o.failing, o.problem = o.row.State == slipway.InstanceUnhealthy, o.row.Problem

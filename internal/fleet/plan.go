@@ -30,6 +30,7 @@ type observation struct {
 	passed  time.Time     // when its health check first succeeded; zero before
 	failing bool          // it failed UnhealthyThreshold checks and has not recovered
 	problem string        // what the last check found
+	never   bool          // while it starts: it will never pass
 
 	drained    bool      // every router reported it empty
 	drainSince time.Time // when it started draining, as far as is known
@@ -235,17 +236,18 @@ func health(row slipway.Instance, o *observation) slipway.Instance {
 	return row
 }
 
-// checkStartLimit removes an instance that did not become healthy in time.
+// checkStartLimit removes an instance that did not become healthy in time, or surely
+// never will.
 func (p *planner) checkStartLimit(r slipway.Release, o *observation) {
 	if o.row.State != slipway.InstanceStarting || o.removing || o.presence == absent {
 		return
 	}
 	limit := o.row.CreatedAt.Add(p.limits.StartWithin)
-	if p.now.Before(limit) {
+	if p.now.Before(limit) && !o.never {
 		p.wakeAt(limit)
 		return
 	}
-	reason := fmt.Sprintf("it did not pass its health check within %v", p.limits.StartWithin)
+	reason := fmt.Sprintf("it did not pass its health check within %v", min(p.limits.StartWithin, p.now.Sub(o.row.CreatedAt).Round(time.Second)))
 	if o.row.Problem != "" {
 		reason += ": " + o.row.Problem
 	}

@@ -36,10 +36,6 @@ const (
 	reportAfter = time.Second
 	reportEvery = time.Second
 
-	// hintAfter is how long nothing may listen on the port before other ports are
-	// tried.
-	hintAfter = 2 * time.Second
-
 	// maxHead is how many bytes are read of a health check's response.
 	maxHead = 64 << 10
 )
@@ -49,6 +45,7 @@ type healthReport struct {
 	passed  time.Time // when they first succeeded; zero before
 	failing bool      // UnhealthyThreshold checks in a row have failed since
 	problem string    // what the last check found, for people; "" when it succeeded
+	sure    bool      // a starting instance will never pass
 }
 
 // checker checks the health of one instance.
@@ -86,7 +83,7 @@ func (c *checker) run(ctx context.Context) {
 func (c *checker) start(ctx context.Context) (time.Time, bool) {
 	gap, passes := firstGap, 0
 	reported, reportedAt := "", c.created.Add(reportAfter-reportEvery)
-	hint, hintAt := "", c.created.Add(hintAfter)
+	hint := hints{checker: c, next: c.created.Add(hintAfter)}
 	gaps := newGapTimer()
 	defer gaps.close()
 	for ctx.Err() == nil {
@@ -105,13 +102,11 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 				c.ended()
 				gap = longestGap // further checks will not pass
 			}
-			if errors.Is(err, syscall.ECONNREFUSED) && now.After(hintAt) {
-				hint, hintAt = c.listensElsewhere(ctx), now.Add(2*hintAfter)
-			}
-			problem := c.describe(err) + hint
-			if problem != reported && now.Sub(reportedAt) >= reportEvery {
+			hint.look(ctx, now, err)
+			problem := c.describe(err) + hint.text
+			if hint.sure || problem != reported && now.Sub(reportedAt) >= reportEvery {
 				reported, reportedAt = problem, now
-				c.report(healthReport{problem: problem})
+				c.report(healthReport{problem: problem, sure: hint.sure})
 			}
 		}
 		gaps.sleep(ctx, gap)
@@ -155,7 +150,11 @@ func (c *checker) isGone(err error) bool {
 }
 
 // answerError is an HTTP response whose status is not 200 to 299.
-type answerError struct{ status string }
+type answerError struct {
+	code     int
+	status   string // "404 Not Found"
+	location string // of a redirection
+}
 
 func (e answerError) Error() string { return e.status }
 
@@ -181,7 +180,7 @@ func (c *checker) once(ctx context.Context) error {
 	case err != nil:
 		return err
 	case status.StatusCode < 200 || status.StatusCode > 299:
-		return answerError{status.Status}
+		return answerError{status.StatusCode, status.Status, status.Header.Get("Location")}
 	}
 	return nil
 }
@@ -233,25 +232,4 @@ func (c *checker) describe(err error) string {
 		return fmt.Sprintf("%s was cut off without an answer", what)
 	}
 	return fmt.Sprintf("%s failed: %v", what, err)
-}
-
-// usualPorts are common default ports of application frameworks.
-var usualPorts = [...]int{80, 3000, 3001, 4000, 4200, 5000, 5173, 7000, 8000, 8001, 8008, 8080, 8081, 8888, 9000, 9090}
-
-// listensElsewhere tries usual ports and returns a hint if the application listens
-// on one: a wrong port is the most frequent mistake.
-func (c *checker) listensElsewhere(ctx context.Context) string {
-	for _, port := range usualPorts {
-		if port == c.port {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
-		conn, err := c.driver.Dial(ctx, c.id, port)
-		cancel()
-		if err == nil {
-			conn.Close()
-			return fmt.Sprintf("; the application listens on port %d", port)
-		}
-	}
-	return ""
 }

@@ -414,3 +414,40 @@ func TestEditsAreUndoneWithTheirCheckpoint(t *testing.T) {
 		})
 	})
 }
+
+// While a step waits, people are told what for: once, and again when it changes.
+func TestWaitingIsTold(t *testing.T) {
+	var text atomic.Value
+	text.Store("port 8080")
+	var mu sync.Mutex
+	var lines []string
+	plan := operation.Plan{
+		Forward: []operation.Step{{Name: "healthy", Limit: time.Minute, Wait: func(*store.Tx, *slipway.Operation, time.Time) (bool, string, error) {
+			return false, text.Load().(string), nil
+		}}},
+		Waiting: func(_ *store.Tx, _ *slipway.Operation, waiting string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			lines = append(lines, waiting)
+			return nil
+		},
+	}
+	inBubble(t, plan, func(b *fixture) {
+		defer b.start("a")()
+		b.ask()
+		time.Sleep(2 * time.Second)
+		mu.Lock()
+		if len(lines) > 0 {
+			t.Errorf("told %q at once", lines)
+		}
+		mu.Unlock()
+		time.Sleep(8 * time.Second)
+		text.Store("port 3000")
+		time.Sleep(2 * time.Minute)
+		mu.Lock()
+		defer mu.Unlock()
+		if got := strings.Join(lines, ", "); got != "port 8080, port 3000" {
+			t.Errorf("told %q", got)
+		}
+	})
+}

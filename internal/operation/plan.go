@@ -21,6 +21,11 @@ type Plan struct {
 	// OnRollback runs once, in the transaction that records the failure.
 	OnRollback func(tx *store.Tx, op *slipway.Operation) error
 
+	// Waiting, if set, tells people what a wait step waits for: it runs in a transaction
+	// of its own a few seconds after the step began, and again when that has changed.
+	// It changes nothing of op. It may run twice, as the process may end.
+	Waiting func(tx *store.Tx, op *slipway.Operation, waiting string) error
+
 	// Finish runs in the transaction that ends the operation. The operation's
 	// status is SUCCEEDED, what FailedStatus returns, or ROLLBACK_FAILED.
 	Finish func(tx *store.Tx, op *slipway.Operation) error

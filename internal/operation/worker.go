@@ -305,6 +305,7 @@ func (w *worker) work(ctx context.Context, step Step) error {
 func (w *worker) wait(ctx context.Context, step Step) error {
 	poll := time.NewTimer(w.cfg.Poll)
 	defer poll.Stop()
+	told := telling{next: time.Now().Add(tellAfter)}
 	for {
 		if !w.op.Deadline.IsZero() && !time.Now().Before(w.op.Deadline) {
 			return &failure{step: step.Name, err: Fatal(fmt.Errorf("it took longer than %s: %s", step.Limit, w.waiting))}
@@ -329,7 +330,37 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 		if err != nil || ready {
 			return err
 		}
+		if err := w.tell(&told); err != nil {
+			return err
+		}
 	}
+}
+
+const (
+	tellAfter = 3 * time.Second  // a wait step waits before people are told what for
+	tellEvery = 10 * time.Second // between two tellings
+)
+
+// telling is what people were told of a wait step.
+type telling struct {
+	next time.Time
+	text string
+}
+
+// tell has the plan tell people what the step waits for, if that is news.
+func (w *worker) tell(told *telling) error {
+	plan, _ := w.cfg.Plan(w.op.Kind)
+	if plan.Waiting == nil || w.waiting == told.text || time.Now().Before(told.next) {
+		return nil
+	}
+	told.text, told.next = w.waiting, time.Now().Add(tellEvery)
+	op := w.op
+	return w.update(op, func(tx *store.Tx) error {
+		if err := plan.Waiting(tx, &op, w.waiting); err != nil {
+			return err
+		}
+		return tx.SaveOperation(op) // fails if another process has the lease
+	})
 }
 
 // handleFailure records the failure of a step: it retries the step after a

@@ -136,6 +136,7 @@ var (
 	_ runtime.Driver  = (*Driver)(nil)
 	_ runtime.Watcher = (*Driver)(nil)
 	_ runtime.Statser = (*Driver)(nil)
+	_ runtime.Netstat = (*Driver)(nil)
 	_ runtime.Stopper = (*Driver)(nil)
 	_ runtime.Job     = (*Driver)(nil)
 )

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -10,27 +11,62 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/openslipway/slipway/internal/runtime"
 )
 
-// listenState is the state of a listening socket in /proc/net/tcp.
-const listenState = "0A"
+// States of sockets in /proc/net/tcp and udp.
+const (
+	listenState = "0A" // TCP: waits for connections
+	boundState  = "07" // UDP: not connected to one peer
+)
+
+// Listening implements runtime.Netstat.
+func (d *Driver) Listening(ctx context.Context, id string) ([]runtime.Socket, error) {
+	_, done, err := d.begin(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the sockets of instance %s: %w", id, err)
+	}
+	defer done()
+	_, netns, err := d.network(id)
+	if err != nil {
+		return nil, fmt.Errorf("read the sockets of instance %s: %w", id, err)
+	}
+	defer netns.Close()
+	var all []runtime.Socket
+	err = inNamespace(int(netns.Fd()), int(d.home.Fd()), func() error {
+		for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
+			state, udp := listenState, strings.HasPrefix(name, "udp")
+			if udp {
+				state = boundState
+			}
+			list, err := readSockets("/proc/thread-self/net/"+name, state)
+			if err != nil {
+				return err
+			}
+			for _, a := range list {
+				all = append(all, runtime.Socket{Addr: a, UDP: udp})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the sockets of instance %s: %w", id, err)
+	}
+	return slices.DeleteFunc(all, func(s runtime.Socket) bool { // the driver's own
+		return !s.UDP && s.Addr.Addr().IsLoopback() && slices.ContainsFunc(d.cfg.Collectors, func(c Collector) bool { return c.Port == int(s.Addr.Port()) })
+	}), nil
+}
 
 // listening returns the addresses at which TCP sockets listen in the network namespace
 // of a process.
 func listening(pid int) ([]netip.AddrPort, error) {
 	var all []netip.AddrPort
 	for _, name := range []string{"tcp", "tcp6"} {
-		f, err := os.Open(fmt.Sprintf("/proc/%d/net/%s", pid, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // without IPv6, or the process has ended
-		}
-		if err != nil {
-			return nil, err
-		}
-		list, err := parseListening(f)
-		f.Close()
+		list, err := readSockets(fmt.Sprintf("/proc/%d/net/%s", pid, name), listenState)
 		if err != nil {
 			return nil, err
 		}
@@ -39,12 +75,25 @@ func listening(pid int) ([]netip.AddrPort, error) {
 	return all, nil
 }
 
-// parseListening reads /proc/net/tcp or tcp6.
-func parseListening(r io.Reader) (list []netip.AddrPort, err error) {
+// readSockets returns the addresses of the sockets in a state.
+func readSockets(file, state string) ([]netip.AddrPort, error) {
+	f, err := os.Open(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // without IPv6, or the process has ended
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parseSockets(f, state)
+}
+
+// parseSockets reads /proc/net/tcp, tcp6, udp or udp6.
+func parseSockets(r io.Reader, state string) (list []netip.AddrPort, err error) {
 	s := bufio.NewScanner(r)
 	for s.Scan() {
 		f := strings.Fields(s.Text())
-		if len(f) < 4 || f[3] != listenState {
+		if len(f) < 4 || f[3] != state {
 			continue
 		}
 		a, err := parseSocket(f[1])

@@ -54,6 +54,7 @@ var (
 	_ runtime.Driver  = (*Fake)(nil)
 	_ runtime.Watcher = (*Fake)(nil)
 	_ runtime.Statser = (*Fake)(nil)
+	_ runtime.Netstat = (*Fake)(nil)
 	_ runtime.Stopper = (*Fake)(nil)
 )
 
@@ -206,6 +207,15 @@ func (f *Fake) Dial(ctx context.Context, id string, port int) (c net.Conn, err e
 		return err
 	})
 	return c, err
+}
+
+// Listening implements runtime.Netstat.
+func (f *Fake) Listening(_ context.Context, id string) ([]runtime.Socket, error) {
+	p := f.machine.process(id)
+	if p == nil {
+		return nil, runtime.ErrNotFound
+	}
+	return p.sockets(), nil
 }
 
 // Limits implements runtime.Driver: a Program that takes more memory than its

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"syscall"
@@ -207,6 +208,16 @@ func (p *process) answer(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	io.WriteString(w, p.spec.ID)
+}
+
+// sockets returns where the process listens.
+func (p *process) sockets() []runtime.Socket {
+	p.machine.mu.Lock()
+	defer p.machine.mu.Unlock()
+	if p.accept == nil {
+		return nil
+	}
+	return []runtime.Socket{{Addr: netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(cmp.Or(p.program.Port, p.spec.Port)))}}
 }
 
 // dial connects to the process's port.
