@@ -114,8 +114,11 @@ func TestPushesArePolled(t *testing.T) {
 	f.MustSlipway(t, "pause", "shop")
 	f.push("eight")
 	f.MustSlipway(t, "resume", "shop")
-	f.serves("seven")
-	f.remains("the push during the pause", before, 1)
+	f.serves("eight")
+	f.remains("the push during the pause", before+1, 1)
+	if events := f.Events(f.svc); !strings.Contains(events, "the source has changed while the service was paused") {
+		t.Errorf("the events do not say why it was deployed:\n%s", events)
+	}
 	f.push("nine")
 	f.serves("nine")
 }

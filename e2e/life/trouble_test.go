@@ -16,7 +16,7 @@ func TestCrash(t *testing.T) {
 	s := harness.Serve(t)
 	image := s.Push(harness.WebImage(t, "1"), "web:1")
 	t.Run("one of two", func(t *testing.T) {
-		svc := s.RunningService("pair", harness.Spec{Image: image, Env: map[string]string{"GREETING": "pair"}, Scaling: s.CreateAutoScaling("two", 100, 2, 2)})
+		svc := s.RunningService("pair", harness.Spec{Image: image, Env: map[string]string{"GREETING": "pair"}, Scaling: s.CreateAutoScaling("pairs", 100, 2, 2)})
 		s.AskMany(svc, 20, "pair")
 		if status, body, err := s.Request(svc, "/exit"); err != nil || status != http.StatusBadGateway {
 			t.Errorf("GET /exit: %d %q %v, want 502", status, body, err)

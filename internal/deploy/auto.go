@@ -15,10 +15,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Auto starts automatic deployments. A push to a tag deploys each running
-// service that uses the tag and has AutoDeploymentsEnabled, once its live
-// operation, if any, has ended. As with App Runner, a push while a service is
-// paused deploys nothing, not even when the service resumes.
+// Auto starts automatic deployments. A push to a tag deploys each service that uses
+// the tag and has AutoDeploymentsEnabled, once its live operation, if any, has ended
+// and, if it is paused, once it has resumed.
 type Auto struct {
 	store *store.Store
 	local func(ref string) (repository, tag string, ok bool)
@@ -56,7 +55,7 @@ func (a *Auto) Pushed(ctx context.Context, repository, tag string) error {
 func (a *Auto) follows(v slipway.ServiceView, repository, tag string) bool {
 	src := v.VisibleSpec().Source
 	ref := source.ImageIdentifier(src)
-	if v.Wanted != slipway.WantedRunning || ref == "" || !aws.ToBool(src.AutoDeploymentsEnabled) {
+	if v.Wanted == slipway.WantedDeleted || ref == "" || !aws.ToBool(src.AutoDeploymentsEnabled) {
 		return false
 	}
 	r, t, ok := a.local(ref)
@@ -89,8 +88,9 @@ func (a *Auto) startPending(ctx context.Context) error {
 	return nil
 }
 
-// start starts the pending deployment of a service. It keeps it pending while
-// an operation is live, and drops it when the service no longer runs.
+// start starts the pending deployment of a service. It keeps it pending while an
+// operation is live or the service is paused, and drops it when there is nothing to
+// deploy to.
 func (a *Auto) start(tx *store.Tx, id string) error {
 	v, err := tx.Service(id)
 	switch {
@@ -98,14 +98,37 @@ func (a *Auto) start(tx *store.Tx, id string) error {
 		return tx.DeletePendingDeployment(id)
 	case err != nil:
 		return err
-	case v.Live != nil:
+	case v.Live != nil, v.Status == slipway.StatusPaused:
 		return nil
 	case v.Status == slipway.StatusRunning:
 		op := slipway.Operation{ID: slipway.NewID(), ServiceID: id, Kind: slipway.StartDeployment, CreatedAt: time.Now()}
+		if err := logReason(tx, op); err != nil {
+			return err
+		}
 		if err := tx.InsertOperation(op); err != nil {
 			return err
 		}
 		a.log.Info("automatic deployment", "service", id, "operation", op.ID)
 	}
 	return tx.DeletePendingDeployment(id)
+}
+
+// logReason writes why an automatic deployment starts to the service's events and to
+// the deployment's log.
+func logReason(tx *store.Tx, op slipway.Operation) error {
+	before, err := tx.OperationsOf(op.ServiceID, time.Time{}, "", 1)
+	if err != nil {
+		return err
+	}
+	line := "Automatic deployment: the source has changed."
+	if len(before) > 0 && before[0].Kind == slipway.ResumeService {
+		line = "Automatic deployment: the source has changed while the service was paused."
+	}
+	for _, stream := range []string{"events", Stream(op)} {
+		e := slipway.Event{ServiceID: op.ServiceID, Operation: op.ID, Stream: stream, At: op.CreatedAt, Text: line}
+		if err := tx.InsertEvent(e); err != nil {
+			return fmt.Errorf("write an event: %w", err)
+		}
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,8 +72,21 @@ func TestPushDeploysFollowersOnce(t *testing.T) {
 		push("one")
 		ask(slipway.ResumeService, nil)
 		time.Sleep(time.Minute)
-		if n := deployments(); n != 1 {
-			t.Errorf("%d deployments after a push while paused, want 1", n)
+		if n := deployments(); n != 2 {
+			t.Errorf("%d deployments after a push while paused and a resume, want 2", n)
+		}
+		var lines []string
+		if err := st.View(ctx, func(tx *store.Tx) error {
+			events, err := tx.EventsByTime(store.EventQuery{ServiceID: id, Stream: "events"})
+			for _, e := range events {
+				lines = append(lines, e.Text)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Contains(lines, "Automatic deployment: the source has changed while the service was paused.") {
+			t.Errorf("the events do not say why it was deployed: %q", lines)
 		}
 	})
 }

@@ -47,8 +47,8 @@ const (
 //
 // Webhooks wake it (Pushed): then it asks at once, and more rarely without one.
 //
-// What is pushed while a service is paused is not deployed when it resumes, as with
-// App Runner: the first question after the resume only finds out where the branch is.
+// The repository of a paused service is not asked; it is at once after the resume, so
+// that what was pushed meanwhile is deployed.
 type Poll struct {
 	plans *Plans
 	cfg   PollConfig
@@ -64,8 +64,7 @@ type Poll struct {
 type polled struct {
 	due      time.Time
 	asking   bool
-	paused   bool // it was paused when last seen: what the next answer is at is not deployed
-	failures int  // in a row
+	failures int // in a row
 
 	announced bool      // a push was announced since the last question began
 	again     int       // questions left about a push that was announced and not found
@@ -152,7 +151,6 @@ func (l *Poll) Pushed(ctx context.Context, p slipway.Push) (services int, err er
 // question is one to ask about a service.
 type question struct {
 	service slipway.ServiceView
-	resumed bool // it was paused until now
 }
 
 // due returns the questions to ask now, and forgets services that are not polled. A
@@ -173,9 +171,9 @@ func (l *Poll) due(services []slipway.ServiceView, now time.Time) (list []questi
 		known[v.ID] = s
 		switch {
 		case isPaused(v):
-			s.paused, s.due = true, now
+			s.due = now
 		case followsCode(v) && v.Live == nil && !s.asking && !now.Before(s.due):
-			list = append(list, question{v, s.paused})
+			list = append(list, question{v})
 			s.asking, s.announced = true, false
 		}
 	}
@@ -221,9 +219,6 @@ func (l *Poll) reschedule(q question, o outcome, err error) {
 		}
 		return
 	}
-	if q.resumed {
-		s.paused = false
-	}
 	if err == nil {
 		s.failures = 0
 	} else {
@@ -266,7 +261,6 @@ type known struct {
 	release    slipway.CodeVersion
 	tried      map[string]bool // commits of recent deployments
 	passed     string          // commit that is not deployed
-	resumed    string          // id of the last resume, if it is recent
 }
 
 // outcome is what a question led to.
@@ -289,8 +283,8 @@ func (l *Poll) ask(ctx context.Context, q question) (o outcome, err error) {
 	if err != nil || k.has(commit) {
 		return nothing, err
 	}
-	changed := !q.resumed
-	if changed && k.repository.Directory != "" {
+	changed := true
+	if k.repository.Directory != "" {
 		directory, err := l.plans.cfg.Code.Directory(ctx, k.repository, commit)
 		if err != nil {
 			return nothing, err
@@ -310,7 +304,7 @@ func (l *Poll) ask(ctx context.Context, q question) (o outcome, err error) {
 		if err != nil || latest.has(commit) {
 			return err
 		}
-		if latest.resumed != k.resumed || placeOf(latest.repository) != placeOf(k.repository) {
+		if placeOf(latest.repository) != placeOf(k.repository) {
 			o = busy
 			return nil
 		}
@@ -355,9 +349,6 @@ func (l *Poll) read(tx *store.Tx, v slipway.ServiceView) (k known, err error) {
 	ops, err := tx.OperationsOf(v.ID, time.Time{}, "", recentOperations)
 	k.tried = map[string]bool{}
 	for _, op := range ops {
-		if op.Kind == slipway.ResumeService && k.resumed == "" {
-			k.resumed = op.ID
-		}
 		st, err := load(&op)
 		if err == nil && st.Code != nil && op.Kind == slipway.StartDeployment {
 			k.tried[st.Code.Commit] = true

@@ -100,16 +100,21 @@ func TestPushesAreDeployed(t *testing.T) {
 		b.push("fourth", "tree 5")
 		want("a push while paused", 3, 1)
 		b.do(slipway.ResumeService, nil, slipway.OperationSucceeded)
-		want("after the resume, the commit of the pause is not deployed", 3, 1)
+		want("after the resume, the commit of the pause", 4, 1)
 		b.restart()
-		want("nor after a restart", 3, 1)
+		want("once, also after a restart", 4, 1)
 		b.push("fifth", "tree 6")
-		want("the next push", 4, 1)
+		want("the next push", 5, 1)
+		b.do(slipway.PauseService, nil, slipway.OperationSucceeded)
+		b.push("sixth", "tree 7")
+		b.restart()
+		b.do(slipway.ResumeService, nil, slipway.OperationSucceeded)
+		want("the commit of a pause with a restart", 6, 1)
 
 		spec.Source.AutoDeploymentsEnabled = aws.Bool(false)
 		b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
 		b.push("sixth", "tree 7")
-		want("a push without automatic deployments", 4, 1)
+		want("a push without automatic deployments", 6, 1)
 	})
 }
 
@@ -240,8 +245,8 @@ func TestAnnouncedPushesAtOnce(t *testing.T) {
 	})
 }
 
-// A question that a pause and a resume overtake is asked again: its answer may be of
-// the time between them.
+// A question that a pause and a resume overtake finds what was pushed between them,
+// too, and that is deployed once.
 func TestQuestionDuringAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newCodeBench(t)
@@ -266,13 +271,13 @@ func TestQuestionDuringAPause(t *testing.T) {
 			time.Sleep(4 * time.Second)
 		}
 		time.Sleep(20 * time.Minute)
-		if all, _ := b.deployments(); all != 0 {
-			t.Errorf("%d deployments of a push during a pause", all)
+		if all, _ := b.deployments(); all != 1 {
+			t.Errorf("%d deployments of a push during a pause, want 1", all)
 		}
 		b.push("after it", "tree")
 		time.Sleep(20 * time.Minute)
-		if all, _ := b.deployments(); all != 1 {
-			t.Errorf("%d deployments of the next push", all)
+		if all, _ := b.deployments(); all != 2 {
+			t.Errorf("%d deployments after the next push, want 2", all)
 		}
 	})
 }

@@ -53,7 +53,6 @@ type ImagePoll struct {
 	mu         sync.Mutex
 	images     map[string]*polledImage // by reference
 	registries map[string]*polledRegistry
-	paused     map[string]bool // services that were paused when last seen, by id
 }
 
 type polledImage struct {
@@ -73,7 +72,7 @@ func (p *Plans) NewImagePoll(cfg ImagePollConfig) *ImagePoll {
 		cfg.Every = 5 * time.Minute
 	}
 	return &ImagePoll{
-		plans: p, cfg: cfg, images: map[string]*polledImage{}, registries: map[string]*polledRegistry{}, paused: map[string]bool{},
+		plans: p, cfg: cfg, images: map[string]*polledImage{}, registries: map[string]*polledRegistry{},
 	}
 }
 
@@ -94,8 +93,7 @@ func (l *ImagePoll) Run(ctx context.Context) error {
 // imageQuestion is one to ask about an image, for all of its services.
 type imageQuestion struct {
 	ref      string
-	services []string        // ids
-	resumed  map[string]bool // services that were paused until now
+	services []string // ids
 }
 
 // pass starts the questions about the images that are due.
@@ -126,7 +124,7 @@ func (l *ImagePoll) pass(ctx context.Context, services *polledServices) error {
 func (l *ImagePoll) due(services []slipway.ServiceView, now time.Time) map[string][]*imageQuestion {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	images, all, paused := map[string]*polledImage{}, map[string]*imageQuestion{}, map[string]bool{}
+	images, all := map[string]*polledImage{}, map[string]*imageQuestion{}
 	registryOf := map[string]string{}
 	for _, v := range services {
 		ref, registry, ok := l.follows(v)
@@ -138,21 +136,20 @@ func (l *ImagePoll) due(services []slipway.ServiceView, now time.Time) map[strin
 			p = &polledImage{due: now.Add(rand.N(l.cfg.Every))}
 		}
 		images[ref], registryOf[ref] = p, registry
-		if paused[v.ID] = l.paused[v.ID] || isPaused(v); paused[v.ID] {
-			p.due = now
+		if isPaused(v) {
+			p.due = now // once it has resumed
 		}
 		if isPaused(v) || v.Live != nil || !runs(v) {
 			continue
 		}
 		q := all[ref]
 		if q == nil {
-			q = &imageQuestion{ref: ref, resumed: map[string]bool{}}
+			q = &imageQuestion{ref: ref}
 			all[ref] = q
 		}
 		q.services = append(q.services, v.ID)
-		q.resumed[v.ID] = paused[v.ID]
 	}
-	l.images, l.paused = images, paused
+	l.images = images
 	questions := map[string][]*imageQuestion{}
 	for ref, q := range all {
 		r := l.registries[registryOf[ref]]
@@ -213,7 +210,7 @@ func (l *ImagePoll) record(tx *store.Tx, q *imageQuestion, id, tag, image string
 		return err
 	}
 	release, err := tx.Release(v.ActiveRelease)
-	if err != nil || release.Image == image || q.resumed[id] || !aws.ToBool(v.Spec.Source.AutoDeploymentsEnabled) {
+	if err != nil || release.Image == image || !aws.ToBool(v.Spec.Source.AutoDeploymentsEnabled) {
 		return err
 	}
 	l.cfg.Log.Info("new image", "service", id, "image", q.ref, "digest", tag)
@@ -225,11 +222,6 @@ func (l *ImagePoll) record(tx *store.Tx, q *imageQuestion, id, tag, image string
 func (l *ImagePoll) reschedule(registry string, q *imageQuestion, err error) (stop bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for id := range q.resumed {
-		if q.resumed[id] {
-			delete(l.paused, id)
-		}
-	}
 	r := l.registries[registry]
 	p := l.images[q.ref]
 	if p == nil {

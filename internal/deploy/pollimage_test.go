@@ -97,9 +97,9 @@ func TestImagesElsewhereAreDeployed(t *testing.T) {
 			t.Errorf("asked %d times about the image of a paused service", n)
 		}
 		b.do(slipway.ResumeService, nil, slipway.OperationSucceeded)
-		want("a push during a pause", 2)
+		want("a push during a pause", 3)
 		r.set("five", nil)
-		want("the next push", 3)
+		want("the next push", 4)
 
 		if n := r.count(time.Hour); n < 9 || n > 16 {
 			t.Errorf("asked %d times in an hour, want about 12", n)
@@ -110,12 +110,12 @@ func TestImagesElsewhereAreDeployed(t *testing.T) {
 		}
 		r.set("six", nil)
 		time.Sleep(2 * time.Hour)
-		want("after the registry answers again", 4)
+		want("after the registry answers again", 5)
 
 		spec.Source.AutoDeploymentsEnabled = aws.Bool(false)
 		b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
 		r.set("seven", nil)
-		want("without automatic deployments", 4)
+		want("without automatic deployments", 5)
 	})
 }
 
