@@ -89,7 +89,7 @@ func (c *checkCommand) run(cmd *cobra.Command, path string) error {
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	server, err := (&upCommand{m: c.m}).server(ctx)
+	server, err := (&upCommand{m: c.m}).server(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -193,5 +197,19 @@ func TestANameThatWasChangedIsTold(t *testing.T) {
 	_, _, stderr := s.quietly(t.Context(), "up", "docker.io/library/web:1")
 	if !strings.Contains(stderr, `The service is called web-app: "web" can't be a service's name.`) {
 		t.Errorf("said %q", stderr)
+	}
+}
+
+func TestAFileThatIsNoImageStartsNoServer(t *testing.T) {
+	t.Parallel()
+	var errs strings.Builder
+	m := &Main{
+		Stderr: &errs, Stdout: io.Discard, Getenv: func(name string) string {
+			return map[string]string{"SLIPWAY_ENDPOINT": "http://127.0.0.1:1", "SLIPWAY_DATA_DIR": t.TempDir()}[name]
+		}, Now: time.Now,
+		StartServer: func(context.Context, ServerOptions) (*Server, error) { return nil, errors.New("a server was started") },
+	}
+	if code := m.Run(t.Context(), []string{"up", "flags_test.go"}); code != exitFailed || !strings.Contains(errs.String(), "flags_test.go is not a container image") {
+		t.Errorf("exit code %d, %q", code, errs.String())
 	}
 }

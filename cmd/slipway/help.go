@@ -60,3 +60,15 @@ func completeHelp(cmd *cobra.Command, args []string, begin string) ([]string, co
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// refuseOtherShells makes cobra's completion command fail for a shell that it does not
+// know, instead of printing its help.
+func refuseOtherShells(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknownCommand(cmd, args[0])
+		}
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}

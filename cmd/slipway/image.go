@@ -198,3 +198,16 @@ func imageRecords(images []client.Image, pushed map[string]time.Time) []imageRec
 	}
 	return records
 }
+
+// checkImageFile checks what up is given as an image, if it is a file or a directory,
+// before a server is started for it.
+func checkImageFile(path string) error {
+	if _, err := os.Stat(path); err != nil || isSource(path) {
+		return nil // a name, a path whose absence is told later, or code
+	}
+	img, err := openImage(path)
+	if err != nil {
+		return err
+	}
+	return img.Close()
+}

@@ -147,6 +147,8 @@ which ends the waiting but never an operation.`)
 	root.SetHelpCommandGroupID(groupServer)
 	root.SetCompletionCommandGroupID(groupServer)
 	root.AddCommand(m.commands()...)
+	root.InitDefaultCompletionCmd()
+	refuseOtherShells(child(root, "completion"))
 	m.addVersionFlags(root)
 	m.completeFlags(root)
 	return root

@@ -134,7 +134,7 @@ func (up *upCommand) run(cmd *cobra.Command, source string) error {
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	server, err := up.server(ctx)
+	server, err := up.server(ctx, source)
 	if err != nil {
 		return err
 	}
@@ -178,9 +178,9 @@ func (up *upCommand) check(env map[string]string) error {
 	return nil
 }
 
-// server starts a server if the target is on this machine and none answers there.
-// Otherwise it returns nil.
-func (up *upCommand) server(ctx context.Context) (*Server, error) {
+// server starts a server for a source if the target is on this machine and none answers
+// there. Otherwise it returns nil.
+func (up *upCommand) server(ctx context.Context, source string) (*Server, error) {
 	t, err := up.m.target()
 	if err != nil {
 		return nil, err
@@ -190,6 +190,9 @@ func (up *upCommand) server(ctx context.Context) (*Server, error) {
 	}
 	if err := client.Probe(ctx, t); err == nil || !client.Unreachable(err) {
 		return nil, nil
+	}
+	if err := checkImageFile(source); err != nil {
+		return nil, err
 	}
 	up.m.progress().Say(term.Plain, "No server answers at %s: starting one.", t.Endpoint)
 	server, err := up.m.StartServer(ctx, ServerOptions{DataDir: t.DataDir, APIAddr: t.Addr(), Region: up.m.settings.Region})

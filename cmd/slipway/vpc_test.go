@@ -70,9 +70,9 @@ func TestNetworks(t *testing.T) {
 func TestNetworksRefused(t *testing.T) {
 	t.Parallel()
 	for value, message := range map[string]string{
-		"subnet-a":                               `"subnet-a" is not a name, =, and what it means`,
-		"=10.0.0.0/8":                            "is not a name",
-		"subnet-a=":                              "is not a name",
+		"subnet-a":                               `it must be id=value, and "subnet-a" is not`,
+		"=10.0.0.0/8":                            "it must be id=value",
+		"subnet-a=":                              "it must be id=value",
 		"subnet-a=10.20.0.1/16":                  "subnet-a: 10.20.0.1/16 has bits beyond its length; use 10.20.0.0/16",
 		"subnet-a=fd00::/8":                      `subnet-a: "fd00::/8" is no IPv4 prefix`,
 		"subnet-a=10.0.0.1":                      "is no IPv4 prefix",
@@ -143,7 +143,7 @@ func TestEndpoints(t *testing.T) {
 		t.Errorf("by the environment (-want +got):\n%s", d)
 	}
 	for value, message := range map[string]string{
-		"vpce-1":                        "is not a name, =, and what it means",
+		"vpce-1":                        "it must be id=value",
 		"vpce-1=10.0.0.5":               `vpce-1: "10.0.0.5" is no address like 10.0.0.5:8080`,
 		"vpce-1=10.0.0.5:1,vpc=":        `"vpc=" is not the one vpc=ID`,
 		"vpce-1=10.0.0.5:1,vpc=a,vpc=b": `"vpc=b" is not the one vpc=ID`,

@@ -61,6 +61,7 @@ func TestUnknownCommandsLeadToOurs(t *testing.T) {
 		"help nope":                  `there is no command "nope"`,
 		"help iam frob":              "there are key, policy, simulate, user",
 		"help ls frob":               "ls has no commands",
+		"completion tcsh":            "did you mean bash, fish or zsh?",
 		"ls --jsno":                  "did you mean --json?",
 		"up . --cpus 1":              "it is --cpu here",
 		"up . --health /":            "it is --health-path here",

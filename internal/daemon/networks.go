@@ -20,7 +20,7 @@ func definitions(value string, define func(name string, items []string) error) e
 	for _, d := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune("; \t\n", r) }) {
 		name, items, ok := strings.Cut(d, "=")
 		if !ok || name == "" || items == "" {
-			return fmt.Errorf("%q is not a name, =, and what it means", d)
+			return fmt.Errorf("it must be id=value, and %q is not", d)
 		}
 		if err := define(name, strings.Split(items, ",")); err != nil {
 			return fmt.Errorf("%s: %w", name, err)

@@ -40,7 +40,7 @@ type transport struct {
 func newTransport(insecure []string) (*transport, error) {
 	for _, h := range insecure {
 		if u, err := url.Parse("//" + h); err != nil || u.Host != h {
-			return nil, fmt.Errorf("insecure registry %q: want host or host:port", h)
+			return nil, fmt.Errorf("--insecure-registry is %q; it must be host or host:port", h)
 		}
 	}
 	dialer := &net.Dialer{Timeout: dialLimit, Control: refuseLinkLocal}
