@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type fakeDescription struct {
 func (op *fakeOperation) describe() fakeDescription {
 	d := fakeDescription{OperationSummary: op.OperationSummary}
 	if op.cause != "" && op.EndedAt != nil {
-		d.Cause = &op.cause
+		d.Cause = aws.String(strings.ToValidUTF8(op.cause, "\uFFFD")) // as the server
 	}
 	if op.cancelledBy != "" {
 		d.CancelledBy, d.CancelledAt = &op.cancelledBy, aws.Time(epoch)

@@ -473,7 +473,7 @@ func (f *fakeServer) streamsOf(group string) map[string][]fakeLine {
 		for _, op := range f.operations[*s.ServiceArn] {
 			streams["events"] = append(streams["events"], fakeLine{"events", "[AppRunner] " + string(op.Type) + " started.", epoch})
 			for i, text := range op.lines {
-				if i < op.asked {
+				if i < op.asked || op.EndedAt != nil {
 					streams[op.stream] = append(streams[op.stream], fakeLine{op.stream, "[AppRunner] " + text, epoch.Add(time.Duration(i) * 400 * time.Millisecond)})
 				}
 			}
@@ -484,11 +484,12 @@ func (f *fakeServer) streamsOf(group string) map[string][]fakeLine {
 
 func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []byte) {
 	var in struct {
-		Group  string `json:"logGroupName"`
-		Stream string `json:"logStreamName"`
-		Start  int64  `json:"startTime"`
-		Limit  int    `json:"limit"`
-		Token  string `json:"nextToken"`
+		Group   string   `json:"logGroupName"`
+		Stream  string   `json:"logStreamName"`
+		Streams []string `json:"logStreamNames"`
+		Start   int64    `json:"startTime"`
+		Limit   int      `json:"limit"`
+		Token   string   `json:"nextToken"`
 	}
 	if err := json.Unmarshal(body, &in); err != nil {
 		f.fail(w, "SerializationException", err.Error())
@@ -501,7 +502,7 @@ func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []b
 	case "DescribeLogStreams":
 		list := []record{}
 		for name, lines := range streams {
-			list = append(list, record{"logStreamName": name, "lastEventTimestamp": lines[len(lines)-1].at.UnixMilli()})
+			list = append(list, record{"logStreamName": name, "creationTime": lines[0].at.UnixMilli(), "lastEventTimestamp": lines[len(lines)-1].at.UnixMilli()})
 		}
 		out["logStreams"] = list
 	case "GetLogEvents":
@@ -518,6 +519,9 @@ func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []b
 	case "FilterLogEvents":
 		events := []record{}
 		for name, lines := range streams {
+			if len(in.Streams) > 0 && !slices.Contains(in.Streams, name) {
+				continue
+			}
 			for _, l := range lines {
 				if l.at.UnixMilli() >= in.Start {
 					events = append(events, record{"timestamp": l.at.UnixMilli(), "message": l.message, "logStreamName": name})

@@ -22,7 +22,8 @@ type operation struct {
 	arn     string
 	id      string         // "" if there was nothing to do
 	service *types.Service // in the reply; nil if the reply has none
-	quiet   bool           // show its lines in short
+	verbose bool           // show every line of its log
+	source  string         // what `slipway up` deploys; "" for other verbs
 }
 
 // result is how an operation ended. It is also the document of --json.
@@ -36,6 +37,7 @@ type result struct {
 
 	summary types.OperationSummary
 	service *types.Service
+	reason  string // why it failed: one or more lines; "" if nothing is known
 }
 
 // logRecord is a line of a log in --json.
@@ -61,13 +63,14 @@ func (m *Main) progress() *term.Progress {
 	return term.NewProgress(m.Stderr, m.errStyle())
 }
 
-// await waits for an operation to end, shows its steps and reads the service
+// await waits for an operation to end, shows what it does and reads the service
 // again. An operation that failed is not an error here.
 func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *term.Progress) (*result, error) {
 	defer p.Clear()
 	out := &result{OperationID: op.id, Log: []logRecord{}}
 	begun := m.Now()
-	lines := quiet{p: p, all: !op.quiet}
+	lines := quiet{p: p, all: op.verbose}
+	app := output{client: c, op: op, p: p, now: m.Now}
 	summary, err := c.Follow(ctx, op.arn, op.id, func(s client.Update) {
 		if s.Away != nil {
 			p.Status("The server does not answer. The operation continues when it is back.")
@@ -82,14 +85,24 @@ func (m *Main) await(ctx context.Context, c *client.Client, op operation, p *ter
 			lines.line(line.Message, line.Time().Sub(since))
 		}
 		if client.Live(s.Operation.Status) {
+			if lines.starting || s.Operation.Type == types.OperationTypeResumeService {
+				app.follow(ctx, since)
+			}
 			lines.status(m.Now().Sub(begun), s.Operation.Status)
 		}
 	})
 	if err != nil {
 		return nil, m.stopWaiting(ctx, op, err)
 	}
+	p.EndPhase()
 	if out.summary, out.Operation = summary, (&apiJSON{&summary}); summary.Status != types.OperationStatusSucceeded {
 		lines.failed()
+		if lines.starting || summary.Type == types.OperationTypeResumeService {
+			app.read(ctx, aws.ToTime(summary.StartedAt))
+		}
+		if out.reason, err = c.Cause(ctx, op.arn, op.id); err != nil || out.reason == "" {
+			out.reason = lines.reason
+		}
 	}
 	if out.service, err = m.after(ctx, c, op); err != nil {
 		return nil, err
@@ -113,8 +126,8 @@ func (m *Main) stopWaiting(ctx context.Context, op operation, err error) error {
 		return err
 	}
 	return &client.Problem{
-		Text: "stopped waiting; the operation continues",
-		Hint: fmt.Sprintf("`slipway ops %s` shows its status. `slipway ops cancel %[1]s` cancels it.", op.name),
+		Text: "stopped waiting for " + op.name + "; the operation continues",
+		Hint: fmt.Sprintf("`slipway ops %s` shows its status. `slipway ops cancel %[1]s` cancels it, unless it is a deletion.", op.name),
 		Err:  context.Canceled,
 	}
 }
@@ -135,24 +148,6 @@ func (m *Main) after(ctx context.Context, c *client.Client, op operation) (*type
 // took returns how long an operation ran.
 func took(op types.OperationSummary) string {
 	return term.Took(aws.ToTime(op.EndedAt).Sub(aws.ToTime(op.StartedAt)))
-}
-
-// failure returns the error of an operation that did not succeed.
-func (r *result) failure(name string) error {
-	if r.summary.Status == types.OperationStatusSucceeded {
-		return nil
-	}
-	how := "failed"
-	switch r.summary.Status {
-	case types.OperationStatusRollbackSucceeded:
-		how = "failed and was rolled back: the previous version keeps serving"
-	case types.OperationStatusRollbackFailed:
-		how = "failed, and its rollback failed too"
-	}
-	return &client.Problem{
-		Text: fmt.Sprintf("%s of %s %s (%s after %s)", r.summary.Type, name, how, r.summary.Status, took(r.summary)),
-		Hint: fmt.Sprintf("`slipway logs %s` shows the application's output, and with --deployment %s the operation's steps.", name, aws.ToString(r.summary.Id)),
-	}
 }
 
 // change is what differs between the verbs that start one operation on one
@@ -198,7 +193,7 @@ func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch
 	if err != nil {
 		return err
 	}
-	failed := out.failure(op.name)
+	failed := out.failure(op)
 	if m.json {
 		if err := m.printJSON(out); err != nil {
 			return err

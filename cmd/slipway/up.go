@@ -39,9 +39,10 @@ type upCommand struct {
 	verbose      bool
 	wait         bool
 
-	tree  *upload.Directory // with source code; nil for an image
-	kept  bool              // the service keeps what it is deployed from
-	given *pflag.FlagSet    // to tell an empty value from none
+	source string            // as the user gave it
+	tree   *upload.Directory // with source code; nil for an image
+	kept   bool              // the service keeps what it is deployed from
+	given  *pflag.FlagSet    // to tell an empty value from none
 }
 
 func newUpCommand(m *Main) *cobra.Command {
@@ -90,11 +91,12 @@ foreground until Ctrl-C.`,
 		ValidArgsFunction: m.completeUp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			up.given = cmd.Flags()
+			up.source = append(args, ".")[0]
 			return up.run(cmd, append(args, ".")[0])
 		},
 	}
 	up.addFlags(cmd.Flags())
-	cmd.Flags().BoolVarP(&up.verbose, "verbose", "v", false, "show the whole output of the build")
+	cmd.Flags().BoolVarP(&up.verbose, "verbose", "v", false, "show every line of the operation's log and the whole output of the build")
 	addWaitFlag(cmd, &up.wait)
 	return cmd
 }
@@ -290,7 +292,8 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 	}
 	up.sayComplete(p, d, out.Service)
 	return up.finish(ctx, c, operation{
-		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service, quiet: up.quiet(d),
+		name: up.name, arn: aws.ToString(out.Service.ServiceArn), id: aws.ToString(out.OperationId), service: out.Service,
+		verbose: up.verbose, source: up.source,
 	}, p)
 }
 
@@ -316,7 +319,7 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, im
 	if d.scaling, err = scalingARN(ctx, c, up.sizes, svc); err != nil {
 		return err
 	}
-	op := operation{name: up.name, arn: arn, service: svc, quiet: up.quiet(d)}
+	op := operation{name: up.name, arn: arn, service: svc, verbose: up.verbose, source: up.source}
 	in := d.update(svc)
 	switch {
 	case in == nil && svc.Status == types.ServiceStatusRunning && d.pinned() && len(d.secrets) == 0:
@@ -390,11 +393,12 @@ func (up *upCommand) resumed(ctx context.Context, c *client.Client, svc *types.S
 		return svc, err
 	}
 	p.Say(term.Plain, "Resuming %s", up.name)
-	out, err := up.m.await(ctx, c, operation{name: up.name, arn: arn, id: id, service: svc}, p)
+	op := operation{name: up.name, arn: arn, id: id, service: svc, verbose: up.verbose, source: up.source}
+	out, err := up.m.await(ctx, c, op, p)
 	if err != nil {
 		return nil, err
 	}
-	return out.service, out.failure(up.name)
+	return out.service, out.failure(op)
 }
 
 // finish waits for the operation, unless --wait=false, and prints the URL.
@@ -406,10 +410,7 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation,
 		if out, err = up.m.await(ctx, c, op, p); err != nil {
 			return err
 		}
-		failed = out.failure(op.name)
-	}
-	if failed != nil && op.quiet {
-		up.m.showOutput(ctx, c, op.arn, aws.ToTime(out.summary.StartedAt), p)
+		failed = out.failure(op)
 	}
 	if out.service != nil {
 		out.URL = serviceURL(aws.ToString(out.service.ServiceUrl))
@@ -546,9 +547,6 @@ func (up *upCommand) sayComplete(p *term.Progress, d desired, svc *types.Service
 		p.Say(term.Plain, "%s is %s", d.image, is)
 	}
 }
-
-// quiet reports whether the operation's lines are shown in short.
-func (up *upCommand) quiet(d desired) bool { return d.code != nil && !up.verbose }
 
 // from names the image after a word, for people; "" for code.
 func (d desired) from(word string) string {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -72,23 +71,6 @@ func (m *Main) send(ctx context.Context, c *client.Client, d *upload.Directory) 
 		p.Say(term.Plain, "Sent %s, %s in %s", counted(d.Files, "file"), term.Bytes(s.Bytes), took)
 	}
 	return code{url: s.URL, directory: d.Directory, runtime: plan.RuntimeOfAPI(d.Graph)}, nil
-}
-
-// showOutput shows the last lines that the application has written since a time: why a
-// start command fails is there.
-func (m *Main) showOutput(ctx context.Context, c *client.Client, arn string, since time.Time, p *term.Progress) {
-	var lines []string
-	err := c.Logs.Since(ctx, client.Selection{Group: client.ApplicationLogGroup(arn)}, since, func(e client.LogEvent) error {
-		lines = append(lines, e.Message)
-		lines = lines[max(0, len(lines)-tailLines):]
-		return nil
-	})
-	if err != nil {
-		return // `slipway logs` tells why
-	}
-	for _, line := range lines {
-		p.Say(term.Faint, "          %s", line)
-	}
 }
 
 func counted(n int, what string) string {

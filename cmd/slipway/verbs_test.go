@@ -267,7 +267,7 @@ func TestCtrlCEndsTheWaitingAlone(t *testing.T) {
 		t.Errorf("exit code %d, want %d", c, exitInterrupted)
 	}
 	<-code
-	if !strings.Contains(said, "the operation continues\n`slipway ops shop` shows its status.") {
+	if !strings.Contains(said, "stopped waiting for shop; the operation continues\n`slipway ops shop` shows its status.") {
 		t.Errorf("said %q", said)
 	}
 	s.server.mu.Lock()

@@ -163,7 +163,7 @@ func describeOperation(op slipway.Operation, target string) OperationDescription
 		StartedAt: s.StartedAt, UpdatedAt: s.UpdatedAt, EndedAt: s.EndedAt,
 	}
 	if op.Cause != "" {
-		d.Cause = &op.Cause
+		d.Cause = text(op.Cause)
 	}
 	if op.Cancel.Requested() {
 		d.CancelledBy, d.CancelledAt = &op.Cancel.By, &op.Cancel.At

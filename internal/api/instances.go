@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -157,7 +158,7 @@ func describeRelease(r slipway.Release) *ReleaseDescription {
 func describeInstance(i slipway.Instance, usage map[string]Usage, limit int64) InstanceDescription {
 	d := InstanceDescription{Id: &i.ID, ReleaseId: &i.ReleaseID, State: aws.String(string(i.State)), CreatedAt: &i.CreatedAt}
 	if i.Problem != "" {
-		d.Problem = &i.Problem
+		d.Problem = text(i.Problem)
 	}
 	if !i.ReadyAt.IsZero() {
 		d.ReadyAt = &i.ReadyAt
@@ -168,6 +169,9 @@ func describeInstance(i slipway.Instance, usage map[string]Usage, limit int64) I
 	return d
 }
 
+// text returns what an application may have written a part of as a string of JSON.
+func text(s string) *string { return aws.String(strings.ToValidUTF8(s, "\uFFFD")) }
+
 func describeExit(i slipway.Instance) *ExitDescription {
 	d := &ExitDescription{InstanceId: &i.ID, Code: aws.Int32(int32(i.Exit.Code)), EndedAt: &i.EndedAt, RanSeconds: aws.Float64(i.Exit.Ran.Seconds())}
 	if i.Exit.OOM {
@@ -177,7 +181,7 @@ func describeExit(i slipway.Instance) *ExitDescription {
 		d.Signal = &i.Exit.Signal
 	}
 	if i.Exit.Reason != "" {
-		d.Reason = &i.Exit.Reason
+		d.Reason = text(i.Exit.Reason)
 	}
 	return d
 }

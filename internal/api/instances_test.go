@@ -33,7 +33,7 @@ func TestDescribeInstances(t *testing.T) {
 		}
 		for _, i := range []slipway.Instance{
 			{ID: "i1", ReleaseID: "r2", State: slipway.InstanceReady, CreatedAt: t0, ReadyAt: t0.Add(time.Second)},
-			{ID: "i2", ReleaseID: "r2", State: slipway.InstanceStarting, CreatedAt: t0.Add(time.Second), Problem: "nothing listens on port 8080"},
+			{ID: "i2", ReleaseID: "r2", State: slipway.InstanceStarting, CreatedAt: t0.Add(time.Second), Problem: "nothing listens on port 8080\xff"},
 			{ID: "e1", ReleaseID: "r1", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(time.Hour), Exit: &slipway.Exit{Code: 1}},
 			{ID: "e2", ReleaseID: "r2", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(2 * time.Second), Exit: &slipway.Exit{Code: 137, Signal: "SIGKILL", OOM: true, Ran: 2 * time.Second}},
 			{ID: "e3", ReleaseID: "r2", State: slipway.InstanceEnded, CreatedAt: t0, EndedAt: t0.Add(time.Second), Exit: &slipway.Exit{Code: 2}},
@@ -54,7 +54,7 @@ func TestDescribeInstances(t *testing.T) {
 	if i := s.Instances[0]; *i.Id != "i1" || *i.State != "ready" || *i.CpuSeconds != 1.5 || *i.MemoryBytes != 34<<20 || *i.MemoryLimit != 512<<20 || i.Problem != nil {
 		t.Errorf("the ready instance is %+v", i)
 	}
-	if i := s.Instances[1]; *i.State != "starting" || *i.Problem != "nothing listens on port 8080" || i.CpuSeconds != nil || i.ReadyAt != nil {
+	if i := s.Instances[1]; *i.State != "starting" || *i.Problem != "nothing listens on port 8080\uFFFD" || i.CpuSeconds != nil || i.ReadyAt != nil {
 		t.Errorf("the starting instance is %+v", i)
 	}
 	if *s.Release.Id != "r2" || *s.Release.Size != 2 || *s.Restarts != 2 {

@@ -138,3 +138,26 @@ func (l *Logs) more(ctx context.Context, sel Selection, cur *Cursor, since time.
 	}
 	return cur.unseen(start.UnixMilli(), lines, see)
 }
+
+// Started returns the lines of a group's streams that began at a time or later and that
+// the cursor has not seen, in the order of time.
+func (l *Logs) Started(ctx context.Context, group string, since time.Time, cur *Cursor) (lines []LogEvent, err error) {
+	streams, err := l.Streams(ctx, group, "")
+	if err != nil {
+		return nil, err
+	}
+	sel := Selection{Group: group}
+	for _, s := range streams {
+		if s.CreatedAt >= since.UnixMilli() {
+			sel.Streams = append(sel.Streams, s.Name)
+		}
+	}
+	if len(sel.Streams) == 0 {
+		return nil, nil
+	}
+	err = l.more(ctx, sel, cur, since, func(e LogEvent) error {
+		lines = append(lines, e)
+		return nil
+	})
+	return lines, err
+}

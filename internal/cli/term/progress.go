@@ -13,6 +13,8 @@ type Progress struct {
 	style Style
 	width int
 	drawn bool      // a status line is on the screen
+	phase string    // what is being done; "" if no phase began
+	begun time.Time // when it did
 	next  time.Time // when the next one may be drawn over it
 }
 
@@ -38,6 +40,44 @@ func (p *Progress) Step(after time.Duration, text string) {
 	p.line()
 	stamp := fmt.Sprintf("%7.1fs", max(after, 0).Seconds())
 	fmt.Fprintf(p.w, "%s  %s\n", p.style.Render(Faint, stamp), Printable(text))
+}
+
+// Phase begins what is being done now, and ends what was done before. On a terminal the
+// phase is a status line with the time that it takes, and a permanent line when it ends;
+// elsewhere it is a permanent line at once.
+func (p *Progress) Phase(text string) {
+	p.EndPhase()
+	if !p.style.Live {
+		p.Say(Plain, "%s", text)
+		return
+	}
+	p.phase, p.begun = text, time.Now()
+	p.line()
+	p.next = time.Time{}
+	p.Status("%s", text)
+}
+
+// EndPhase ends the phase, if there is one.
+func (p *Progress) EndPhase() {
+	if p.phase == "" {
+		return
+	}
+	p.line()
+	fmt.Fprintf(p.w, "%s %s\n", Cut(Printable(p.phase), max(p.width-12, least)), p.style.Render(Faint, "("+Took(time.Since(p.begun))+")"))
+	p.phase = ""
+}
+
+// PhaseStatus is Status with what the phase does, and for how long.
+func (p *Progress) PhaseStatus(detail string) {
+	if p.phase == "" {
+		p.Status("%s", detail)
+		return
+	}
+	text := fmt.Sprintf("%s (%s)", p.phase, Took(time.Since(p.begun)))
+	if detail != "" {
+		text += " " + detail
+	}
+	p.Status("%s", text)
 }
 
 // Status replaces the status line. Without a terminal it does nothing. It may be
