@@ -52,6 +52,7 @@ type fakeServer struct {
 	output      []fakeLine           // of instances
 	stored      []client.StoredImage // images as ECR describes them
 	secrets     []string             // names of secrets, and of parameters with a / before
+	events      []fakeLine           // of services, beside those of operations
 	ids         int
 	contents    []string // digests of what was uploaded
 	check       fakeCheck
@@ -470,6 +471,7 @@ func (f *fakeServer) streamsOf(group string) map[string][]fakeLine {
 		if group != prefix+"service" {
 			continue
 		}
+		streams["events"] = append(streams["events"], f.events...)
 		for _, op := range f.operations[*s.ServiceArn] {
 			streams["events"] = append(streams["events"], fakeLine{"events", "[AppRunner] " + string(op.Type) + " started.", epoch})
 			for i, text := range op.lines {
@@ -502,6 +504,9 @@ func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []b
 	case "DescribeLogStreams":
 		list := []record{}
 		for name, lines := range streams {
+			if len(lines) == 0 {
+				continue
+			}
 			list = append(list, record{"logStreamName": name, "creationTime": lines[0].at.UnixMilli(), "lastEventTimestamp": lines[len(lines)-1].at.UnixMilli()})
 		}
 		out["logStreams"] = list

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +26,8 @@ type logsCommand struct {
 	raw        bool
 
 	style   term.Style
-	records []logRecord // with --json and without --follow: the lines of its document
+	limited bool // --lines is given
+	notes   bool // tell what happens to the service between the lines of its instances
 }
 
 func newLogsCommand(m *Main) *cobra.Command {
@@ -32,13 +35,18 @@ func newLogsCommand(m *Main) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "logs SERVICE",
 		Short: "Show the output of a service's instances, or its events",
-		Long: `Logs shows the last lines of output of a service's instances. With --events it
-shows the service's events, with --deployment the steps of one operation (see
-ops) and the output of its build.
+		Long: `Logs shows the last lines of output of a service's instances, and between them what
+happened to the service: exits, deployments, pauses, resumes. With --events it shows
+the service's events, with --deployment the steps of one operation (see ops) and the
+output of its build. With -f it goes on until Ctrl-C or the deletion of the service.
 
-With --json it prints {"Lines": [{"Timestamp": seconds since 1970, "Stream": the log
-stream's name, "Message": the line}]}; with --json -f each line is a document of its
-own (JSON Lines).`,
+Of what applications write, only text is shown, and on a terminal colours: escape
+sequences are left out, and other characters that a terminal acts on become U+FFFD.
+With --raw, lines that go to a file or another program are as the application wrote
+them, without time, instance and what happened to the service.
+
+With --json the document is {"Lines": [{"Timestamp": seconds since 1970, "Stream": the
+log stream's name, "Message": the line}]}; with -f every line is such a document.`,
 		Example: `  slipway logs -f shop
   slipway logs shop --since 2h
   slipway logs shop --events
@@ -48,9 +56,9 @@ own (JSON Lines).`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return l.run(cmd, args[0]) },
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&l.follow, "follow", "f", false, "print new lines as they come, until Ctrl-C")
+	f.BoolVarP(&l.follow, "follow", "f", false, "print new lines as they come")
 	f.IntVarP(&l.lines, "lines", "n", 200, "`number` of the last lines to show, at most 10000")
-	f.StringVar(&l.since, "since", "", "show all lines since a `time`: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
+	f.StringVar(&l.since, "since", "", "show all lines since a `time`, or with --lines the last of them: 10m, 2h or 3d ago, or 2026-01-31T12:00:00Z")
 	f.StringVar(&l.instance, "instance", "", "only the instance with this `id` or unambiguous prefix of an id")
 	f.StringVar(&l.deployment, "deployment", "", "the steps and the build of the operation with this `id` or unambiguous prefix of an id")
 	f.BoolVar(&l.events, "events", false, "the service's events")
@@ -78,31 +86,26 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 		return err
 	}
 	l.style = l.m.outStyle()
-	var cur client.Cursor
-	if err := l.print(ctx, c, sel, since, &cur, resourceName(arn)); err != nil {
+	sources := []*client.Source{{Selection: sel}}
+	if l.notes {
+		sources = append(sources, &client.Source{Selection: client.Selection{Group: client.ServiceLogGroup(arn), Streams: []string{"events"}}})
+	}
+	if err := l.print(ctx, c, sources, since, resourceName(arn)); err != nil || !l.follow {
 		return err
 	}
-	if !l.follow {
-		return l.printRecords()
-	}
-	return c.Logs.Follow(ctx, sel, &cur, l.m.Now(), l.write, func(error) {
+	deleted, err := c.FollowLogs(ctx, arn, sources, l.m.Now(), l.write, func(error) {
 		fmt.Fprintln(l.m.Stderr, "The server does not answer. Waiting for it.")
 	})
-}
-
-// printRecords prints the document of --json.
-func (l *logsCommand) printRecords() error {
-	if !l.m.json {
-		return nil
+	if deleted && err == nil {
+		l.m.progress().Say(term.Plain, "Service %s is deleted: its log ends here.", resourceName(arn))
 	}
-	if l.records == nil {
-		l.records = []logRecord{}
-	}
-	return l.m.printJSON(struct{ Lines []logRecord }{l.records})
+	return err
 }
 
 // check validates the flags and returns the time of --since, zero without it.
 func (l *logsCommand) check(cmd *cobra.Command) (time.Time, error) {
+	l.limited = cmd.Flags().Changed("lines")
+	l.notes = !l.raw && !l.events && l.deployment == "" && l.instance == ""
 	chosen := 0
 	for _, given := range []bool{l.events, l.deployment != "", l.instance != ""} {
 		if given {
@@ -168,32 +171,75 @@ func (l *logsCommand) one(ctx context.Context, c *client.Client, group, id, what
 	return client.Selection{Group: group, Streams: streams}, nil
 }
 
-func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Selection, since time.Time, cur *client.Cursor, name string) error {
-	count := 0
-	show := func(e client.LogEvent) error {
-		count++
-		cur.Mark(e)
-		return l.write(e)
+// print prints the lines that there are: the last ones, or those since a time.
+func (l *logsCommand) print(ctx context.Context, c *client.Client, sources []*client.Source, since time.Time, name string) error {
+	lines, err := l.read(ctx, c, sources[0], since)
+	if err != nil {
+		return err
 	}
-	if !since.IsZero() {
-		if err := c.Logs.Since(ctx, sel, since, show); err != nil {
-			return err
-		}
-	} else {
-		lines, err := c.Logs.Last(ctx, sel, l.lines)
-		if err != nil {
-			return err
-		}
-		for _, e := range lines {
-			if err := show(e); err != nil {
-				return err
-			}
-		}
-	}
-	if count == 0 && !l.follow {
+	if len(lines) == 0 && !l.follow && !l.m.json {
 		l.m.progress().Say(term.Plain, "No lines. `slipway logs %s --events` shows the service's events.", name)
 	}
+	if len(sources) > 1 {
+		if lines, err = l.addNotes(ctx, c, sources[1], since, lines); err != nil {
+			return err
+		}
+	}
+	if l.m.json && !l.follow {
+		records := make([]logRecord, len(lines))
+		for i, e := range lines {
+			records[i] = newLogRecord(e)
+		}
+		return l.m.printJSON(struct{ Lines []logRecord }{records})
+	}
+	for _, e := range lines {
+		if err := l.write(e); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// read returns the lines that there are of a source, and marks them as seen.
+func (l *logsCommand) read(ctx context.Context, c *client.Client, s *client.Source, since time.Time) (lines []client.LogEvent, err error) {
+	if since.IsZero() {
+		if lines, err = c.Logs.Last(ctx, s.Selection, l.lines); err != nil {
+			return nil, err
+		}
+		for _, e := range lines {
+			s.Cursor.Mark(e)
+		}
+		return lines, nil
+	}
+	err = c.Logs.Since(ctx, s.Selection, since, func(e client.LogEvent) error {
+		s.Cursor.Mark(e)
+		if lines = append(lines, e); l.limited && len(lines) > l.lines {
+			lines = lines[1:]
+		}
+		return nil
+	})
+	return lines, err
+}
+
+// addNotes adds what happened to the service to lines of its instances, from the first
+// of them on.
+func (l *logsCommand) addNotes(ctx context.Context, c *client.Client, s *client.Source, since time.Time, lines []client.LogEvent) ([]client.LogEvent, error) {
+	from := since
+	if len(lines) > 0 && (since.IsZero() || l.limited) {
+		from = lines[0].Time()
+	}
+	if from.IsZero() { // no lines yet: what happens from now on
+		from = l.m.Now()
+	}
+	err := c.Logs.Since(ctx, s.Selection, from, func(e client.LogEvent) error {
+		s.Cursor.Mark(e)
+		if len(lines) > 0 && note(e.Message) != "" {
+			lines = append(lines, e)
+		}
+		return nil
+	})
+	slices.SortStableFunc(lines, func(a, b client.LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	return lines, err
 }
 
 // write prints a line. Of what the application wrote only what can be shown is left,
@@ -201,10 +247,13 @@ func (l *logsCommand) print(ctx context.Context, c *client.Client, sel client.Se
 // where the output is no terminal.
 func (l *logsCommand) write(e client.LogEvent) error {
 	message := strings.TrimRight(e.Message, "\r\n")
+	isNote := l.notes && !strings.HasPrefix(e.Stream, "instance/")
+	if isNote {
+		if message = note(message); message == "" {
+			return nil
+		}
+	}
 	switch {
-	case l.m.json && !l.follow:
-		l.records = append(l.records, newLogRecord(e))
-		return nil
 	case l.m.json:
 		doc, err := json.Marshal(newLogRecord(e))
 		if err != nil {
@@ -222,6 +271,10 @@ func (l *logsCommand) write(e client.LogEvent) error {
 	origin := e.Time().In(l.m.Now().Location()).Format("2006-01-02 15:04:05.000")
 	if id, ok := strings.CutPrefix(e.Stream, "instance/"); ok {
 		origin += " " + id[:min(8, len(id))]
+	}
+	if isNote {
+		_, err := fmt.Fprintln(l.m.Stdout, l.style.Render(term.Strong, origin+" -- "+term.Printable(message)))
+		return err
 	}
 	_, err := fmt.Fprintf(l.m.Stdout, "%s %s\n", l.style.Render(term.Faint, origin), message)
 	return err

@@ -154,3 +154,46 @@ func TestNothingHostileReachesTerminals(t *testing.T) {
 		t.Errorf("what was not shown left no trace:\n%s", text)
 	}
 }
+
+// The log of a service tells what happens to it between the lines of its instances, and
+// ends with the service.
+func TestLogsTellWhatHappens(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	shop := s.server.add("shop", types.ServiceStatusRunning)
+	one, two := "instance/1111111122222222", "instance/3333333344444444"
+	s.server.output = []fakeLine{{one, "starting", epoch}, {one, "crashing", epoch.Add(2 * time.Second)}, {two, "starting", epoch.Add(5 * time.Second)}}
+	s.server.events = []fakeLine{
+		{"events", "[AppRunner] Service creation started.", epoch.Add(-time.Minute)},
+		{"events", "[AppRunner] Health check is successful. Routing traffic to application.", epoch.Add(time.Second)},
+		{"events", "[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 137, killed for using more memory than the service has (instance 11111111222222221111111122222222, after 2.0 s). Another one is started in 1s.", epoch.Add(3 * time.Second)},
+		{"events", "[AppRunner] Service pause completed successfully.", epoch.Add(6 * time.Second)},
+		{"events", "[AppRunner] Instance 33333333 failed its health check 5 times in a row: x\x1b[2Jy. It takes no more requests.", epoch.Add(7 * time.Second)},
+	}
+	s.run("logs", "shop")
+	s.run("logs", "shop", "-n", "1")
+	s.run("logs", "shop", "--since", "3h", "-n", "1")
+	s.run("logs", "shop", "--since", "3h")
+	s.run("logs", "shop", "--since", "3h", "--json", "-n", "1")
+	s.run("logs", "shop", "--raw")
+	shop.Status = types.ServiceStatusDeleted
+	s.run("logs", "-f", *shop.ServiceArn)
+	s.run("logs", "-f", *shop.ServiceArn, "--json")
+	s.golden()
+}
+
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	for event, want := range map[string]string{
+		"[AppRunner] Service resume completed successfully.":                                "the service is resumed",
+		"[AppRunner] Service update completed successfully. New configuration is deployed.": "the update is done; its version serves",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 7 (instance 0123456789abcdef0123456789abcdef, after 3.2 s).":                                                      "instance 01234567 exited with code 7 after 3.2 s",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 143, killed by SIGTERM (instance 0123456789abcdef0123456789abcdef, after 3.2 s). Another one is started in 5m0s.": "instance 01234567 exited with code 143, killed by SIGTERM after 3.2 s; another one is started in 5m0s",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Reason: /app: not found (instance 0123456789abcdef0123456789abcdef, after 0.0 s).":                                                     "instance 01234567 ended: /app: not found after 0.0 s",
+		"[AppRunner] Pulling image x.": "",
+	} {
+		if got := note(event); got != want {
+			t.Errorf("note(%q) = %q, want %q", event, got, want)
+		}
+	}
+}

@@ -168,18 +168,18 @@ func TestFollowShowsEachLineOnce(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			j := &journal{}
-			c := newTestClient(t, calls{"FilterLogEvents": j.filter})
+			c := newTestClient(t, calls{"FilterLogEvents": j.filter, "DescribeService": func(map[string]any) any { return `{"Service":{"Status":"RUNNING"}}` }})
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			var got []string
 			var missed int
 			done := make(chan error)
 			go func() {
-				var cur Cursor
-				done <- c.Logs.Follow(ctx, Selection{Group: "g"}, &cur, time.Now(), func(e LogEvent) error {
+				_, err := c.FollowLogs(ctx, testARN, []*Source{{Selection: Selection{Group: "g"}}}, time.Now(), func(e LogEvent) error {
 					got = append(got, e.Stream+e.Message)
 					return nil
 				}, func(error) { missed++ })
+				done <- err
 			}()
 			var want []string
 			for range 200 {
@@ -215,6 +215,35 @@ func TestFollowShowsEachLineOnce(t *testing.T) {
 			}
 			if missed == 0 {
 				t.Error("the server was never seen away")
+			}
+		})
+	}
+}
+
+// A followed log ends with its service, after the last lines.
+func TestFollowEndsWithItsService(t *testing.T) {
+	t.Parallel()
+	for name, reply := range map[string]any{
+		"deleted":   `{"Service":{"Status":"DELETED"}}`,
+		"forgotten": fault{400, `{"__type":"ResourceNotFoundException","Message":"Service not found"}`},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var answer any = `{"Service":{"Status":"RUNNING"}}`
+			j := &journal{}
+			c := newTestClient(t, calls{"FilterLogEvents": j.filter, "DescribeService": func(map[string]any) any { return answer }})
+			var got []string
+			time.AfterFunc(time.Minute, func() {
+				j.mu.Lock()
+				defer j.mu.Unlock()
+				j.lines = append(j.lines, LogEvent{Stream: "s", Timestamp: time.Now().UnixMilli(), Message: "last"})
+				answer = reply
+			})
+			deleted, err := c.FollowLogs(t.Context(), testARN, []*Source{{Selection: Selection{Group: "g"}}}, time.Now(), func(e LogEvent) error {
+				got = append(got, e.Message)
+				return nil
+			}, func(error) {})
+			if err != nil || !deleted || !slices.Equal(got, []string{"last"}) {
+				t.Errorf("%s: deleted %t, %v; read %q", name, deleted, err, got)
 			}
 		})
 	}

@@ -5,6 +5,9 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
 const (
@@ -111,16 +114,68 @@ func (c *Cursor) unseen(start int64, lines []LogEvent, see func(LogEvent) error)
 	return nil
 }
 
-// Follow calls see with the lines of a selection that the cursor has not seen,
-// until ctx ends; then it returns nil. With an empty cursor it begins at since. It
-// waits for a server that does not answer, and calls away each time it stops
-// answering.
-func (l *Logs) Follow(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error, away func(error)) error {
-	err := poll(ctx, followEvery, followEvery, away, func() (bool, error) { return false, l.more(ctx, sel, cur, since, see) })
+// Source is a selection that is followed.
+type Source struct {
+	Selection
+	Cursor Cursor // what of it was seen
+}
+
+// deletedEvery is how many readings of a followed log there are between two looks
+// whether its service still exists.
+const deletedEvery = 4
+
+// FollowLogs calls see with the lines of a service's sources that their cursors have not
+// seen, in the order of time within each reading, until ctx ends or the service is
+// deleted: then it returns true. With an empty cursor it begins at since. It waits for a
+// server that does not answer, and calls away each time it stops answering.
+func (c *Client) FollowLogs(ctx context.Context, serviceARN string, sources []*Source, since time.Time, see func(LogEvent) error, away func(error)) (deleted bool, err error) {
+	n := 0
+	err = poll(ctx, followEvery, followEvery, away, func() (bool, error) {
+		if n++; n%deletedEvery == 1 {
+			if deleted, err = c.deleted(ctx, serviceARN); err != nil {
+				return false, err
+			}
+		}
+		return deleted, c.Logs.news(ctx, sources, since, see)
+	})
 	if ctx.Err() != nil {
-		return nil
+		return false, nil
 	}
-	return err
+	return deleted, err
+}
+
+// deleted reports whether a service is deleted.
+func (c *Client) deleted(ctx context.Context, serviceARN string) (bool, error) {
+	out, err := c.API.DescribeService(ctx, &apprunner.DescribeServiceInput{ServiceArn: &serviceARN})
+	switch {
+	case NotFound(err):
+		return true, nil
+	case isCode(err, "AccessDeniedException"): // the user may read the log and no more
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return out.Service.Status == types.ServiceStatusDeleted, nil
+}
+
+// news calls see with what the cursors of sources have not seen.
+func (l *Logs) news(ctx context.Context, sources []*Source, since time.Time, see func(LogEvent) error) error {
+	var lines []LogEvent
+	for _, s := range sources {
+		if err := l.more(ctx, s.Selection, &s.Cursor, since, func(e LogEvent) error {
+			lines = append(lines, e)
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b LogEvent) int { return cmp.Compare(a.Timestamp, b.Timestamp) })
+	for _, e := range lines {
+		if err := see(e); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Logs) more(ctx context.Context, sel Selection, cur *Cursor, since time.Time, see func(LogEvent) error) error {
