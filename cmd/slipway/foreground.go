@@ -23,7 +23,7 @@ func (m *Main) startServer(ctx context.Context, want ServerOptions) (*Server, er
 	if err := c.Check(); err != nil {
 		return nil, usageError(cmd, "%v", err)
 	}
-	d, err := daemon.New(ctx, *c, slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	d, err := daemon.New(ctx, *c, m.logger(logAuto, slog.LevelWarn))
 	if err != nil {
 		return nil, &client.Problem{Text: "the server could not start: " + err.Error(), Hint: "Run `slipway serve` to see its log."}
 	}

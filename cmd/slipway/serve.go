@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/openslipway/slipway/internal/cli/client"
+	"github.com/openslipway/slipway/internal/cli/term"
 	"github.com/openslipway/slipway/internal/daemon"
 )
 
@@ -30,6 +31,7 @@ func (m *Main) serveCommand() (*cobra.Command, *daemon.Config) {
 	conf.SelfInit = true                        // see main
 	conf.Version, _ = json.Marshal(thisBuild()) // strings and a bool, which always have a form
 	c := &conf
+	format := logAuto
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server",
@@ -70,7 +72,7 @@ Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 			if err := c.Check(); err != nil {
 				return usageError(cmd, "%v", err)
 			}
-			err = runDaemon(cmd.Context(), *c, m.Getenv("NOTIFY_SOCKET"), slog.New(slog.NewTextHandler(m.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
+			err = runDaemon(cmd.Context(), *c, m.Getenv("NOTIFY_SOCKET"), m.logger(format, c.LogLevel))
 			if err != nil { // the server's own error, not one of a call to a server
 				return &client.Problem{Text: err.Error(), Err: err}
 			}
@@ -78,7 +80,42 @@ Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 		},
 	}
 	bindServe(cmd.Flags(), c)
+	cmd.Flags().TextVar(&format, "log-format", format, "`form` of log lines: text, json, or auto, which is text for people on a terminal and text with key=value elsewhere")
 	return cmd, c
+}
+
+// logFormat is the form of the server's log lines.
+type logFormat string
+
+const (
+	logAuto logFormat = "auto"
+	logText logFormat = "text"
+	logJSON logFormat = "json"
+)
+
+// MarshalText returns the format's name.
+func (f logFormat) MarshalText() ([]byte, error) { return []byte(f), nil }
+
+// UnmarshalText sets the format by its name.
+func (f *logFormat) UnmarshalText(text []byte) error {
+	switch name := logFormat(text); name {
+	case logAuto, logText, logJSON:
+		*f = name
+		return nil
+	}
+	return fmt.Errorf("%q is no form of log lines; it can be auto, text or json", text)
+}
+
+// logger returns a logger of the server that writes to standard error.
+func (m *Main) logger(format logFormat, level slog.Level) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	switch {
+	case format == logJSON:
+		return slog.New(slog.NewJSONHandler(m.Stderr, options))
+	case format == logAuto && term.IsTerminal(m.Stderr):
+		return slog.New(term.NewLogHandler(m.Stderr, m.errStyle(), level))
+	}
+	return slog.New(slog.NewTextHandler(m.Stderr, options))
 }
 
 // bindServe registers the flags of serve, which set c.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -38,5 +40,27 @@ func TestServeSaysWhyNot(t *testing.T) {
 	}
 	if got := serve(t, dir, "127.0.0.1:0"); !strings.Contains(got, "lock the embedded runtime's directory") {
 		t.Errorf("a part that fails: %q", got)
+	}
+}
+
+// The log is for people on a terminal only.
+func TestLogFormats(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	m := &Main{Stderr: &b, Getenv: func(string) string { return "" }}
+	m.logger(logAuto, slog.LevelInfo).Info("serving", "api", "x")
+	m.logger(logJSON, slog.LevelInfo).Info("serving", "api", "x")
+	if text := b.String(); !strings.Contains(text, "level=INFO msg=serving api=x\n") || !strings.Contains(text, `"level":"INFO","msg":"serving","api":"x"}`) {
+		t.Errorf("logged %s", text)
+	}
+	tt := newTerminal(t, 80)
+	m.Stderr = tt.File
+	m.logger(logAuto, slog.LevelInfo).Info("serving", "api", "x")
+	m.logger(logText, slog.LevelInfo).Info("serving", "api", "x")
+	if text := colours.ReplaceAllString(tt.shown(t), ""); !strings.Contains(text, " INFO  serving api=x\n") || !strings.Contains(text, "level=INFO msg=serving api=x\n") {
+		t.Errorf("shown %s", text)
+	}
+	if code, _, stderr := newSession(t).quietly(t.Context(), "serve", "--log-format", "xml"); code != exitUsage || !strings.Contains(stderr, `"xml" is no form of log lines; it can be auto, text or json`) {
+		t.Errorf("exit %d: %s", code, stderr)
 	}
 }

@@ -231,7 +231,7 @@ func (r *Reconciler) report(steps []step, err error) {
 			log.Info("custom domain deleted")
 		case s.before.State == s.after.State:
 		case s.after.State == slipway.DomainFailed:
-			log.Warn("custom domain was not validated in time", "requested", s.before.CreatedAt)
+			log.Info("custom domain was not validated in time", "requested", s.before.CreatedAt)
 		default:
 			log.Info("custom domain changed state", "state", s.after.State)
 		}

@@ -187,7 +187,7 @@ func (h *Hooks) attempt(ctx context.Context, p outgoing) {
 	case d.State == slipway.DeliveryDelivered:
 		log.Debug("event delivered")
 	case d.State == slipway.DeliveryDead:
-		log.Warn("event given up", "problem", d.Problem)
+		log.Info("event given up", "problem", d.Problem)
 	default:
 		log.Info("delivery failed; will retry", "problem", d.Problem, "next", d.NextAt)
 	}

@@ -21,7 +21,8 @@ type fixture struct {
 	t     *testing.T
 	store *store.Store
 	plan  operation.Plan
-	limit int // of the engines; their default when 0
+	limit int          // of the engines; their default when 0
+	log   slog.Handler // of the engines; nil: none
 	wg    sync.WaitGroup
 }
 
@@ -46,8 +47,12 @@ func inBubble(t *testing.T, plan operation.Plan, f func(b *fixture)) {
 // start runs an engine until stop is called; stop waits for its end.
 func (b *fixture) start(owner string) (stop func()) {
 	b.t.Helper()
+	log := slog.DiscardHandler
+	if b.log != nil {
+		log = b.log
+	}
 	e, err := operation.New(operation.Config{
-		Store: b.store, Owner: owner, Log: slog.New(slog.DiscardHandler), Limit: b.limit,
+		Store: b.store, Owner: owner, Log: slog.New(log), Limit: b.limit,
 		Plan: func(slipway.OperationKind) (operation.Plan, bool) { return b.plan, true },
 	})
 	if err != nil {
@@ -223,6 +228,33 @@ func TestLongStepKeepsTheLease(t *testing.T) {
 		b.expect(id, slipway.OperationSucceeded, "")
 		if n := begun.Load(); n != 1 {
 			t.Errorf("the step after the long one began %d times", n)
+		}
+	})
+}
+
+// A failure of what a user deploys is no fault of the server: it logs no warning, however
+// long the steps before it took.
+func TestFailedOperationWarnsOfNothing(t *testing.T) {
+	plan := operation.Plan{
+		Forward: []operation.Step{
+			{Name: "build", Work: func(context.Context, *slipway.Operation) error {
+				time.Sleep(2 * time.Minute)
+				return nil
+			}},
+			{Name: "healthy", Wait: never, Limit: 5 * time.Minute},
+		},
+		Rollback: []operation.Step{{Name: "restore", Edit: func(*store.Tx, *slipway.Operation, time.Time) error { return nil }}},
+	}
+	inBubble(t, plan, func(b *fixture) {
+		var log strings.Builder
+		b.log = slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})
+		stop := b.start("a")
+		id := b.ask()
+		time.Sleep(8 * time.Minute)
+		b.expect(id, slipway.OperationFailed, "nothing comes")
+		stop()
+		if log.Len() > 0 {
+			t.Errorf("the server warns:\n%s", log.String())
 		}
 	})
 }

@@ -135,6 +135,6 @@ func (x *exchange) answerFailure(err error) {
 	if x.target != nil {
 		attrs = append(attrs, "instance", x.target.Instance)
 	}
-	x.cfg.Log.Warn("request failed", attrs...)
+	x.cfg.Log.Info("request failed", attrs...)
 	x.answer(id)
 }
