@@ -25,6 +25,16 @@ type Release struct {
 	CreatedAt time.Time
 }
 
+// PastRelease is a release that has served a service's requests, for as long as its
+// image is kept.
+type PastRelease struct {
+	ID        string
+	ServiceID string
+	Image     string    // manifest digest in the local image store
+	ImageRef  string    // the reference that the user gave
+	ServedAt  time.Time // when it began to serve
+}
+
 // CodeVersion is a commit or an upload that an image was built from, and how its
 // configuration says that the application runs: that of apprunner.yaml, that of the API,
 // or what was detected.

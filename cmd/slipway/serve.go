@@ -130,6 +130,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.KeyPassphraseFile, "key-passphrase-file", "", "`file` with the passphrase of the key file (or env SLIPWAY_KEY_PASSPHRASE)")
 	f.BoolVar(&c.AWSSecrets, "aws-secrets", false, "read secrets that are not stored here from AWS, with the AWS credentials of the server's environment")
 	f.DurationVar(&c.HealthLimit, "health-limit", c.HealthLimit, "time limit for new instances to pass their health check")
+	f.IntVar(&c.KeepReleases, "keep-releases", c.KeepReleases, "`number` of earlier releases of each service whose images are kept, to go back to them")
 	f.BoolVar(&c.Isolated, "isolated", false, "give instances no network except for the requests they answer")
 	f.StringSliceVar(&c.Resolvers, "resolvers", nil, "DNS `servers` for instances (default: this host's)")
 	f.IntSliceVar(&c.PublicPorts, "public-ports", nil, "TCP `ports` of this host that instances may reach")

@@ -84,7 +84,7 @@ var differences = []Difference{
 	},
 	{
 		"ECR", "Images are pushed to existing repositories and stay until they are deleted.",
-		"The server's registry accepts a push to any name and answers ECR's calls about it. Untagged images are removed after an hour unless a service runs them. See [ecr.md](ecr.md).",
+		"The server's registry accepts a push to any name and answers ECR's calls about it. Untagged images are removed after an hour unless a service runs them or one of its last ten releases did (`serve --keep-releases`). See [ecr.md](ecr.md).",
 		"It is first of all a registry for one machine.",
 	},
 	{

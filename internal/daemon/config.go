@@ -37,23 +37,24 @@ type Config struct {
 	DNS            []string // name servers for the validation of custom domains; none for the host's
 	TrustedDomains []string // custom domains at or below these need no validation
 
-	AWSSecrets  bool          // secrets that are not stored here are read from AWS
-	HealthLimit time.Duration // for an instance to become healthy in a deployment; at least 1 s
-	Isolated    bool          // instances have no network except the requests they answer
-	Resolvers   []string      // DNS servers of instances; none for the host's
-	PublicPorts []int         // TCP ports of this host that instances may reach
-	Warm        int           // sandboxes made ahead of need, 0 to 256
-	Aliases     []string      // repository=repository
-	DockerHub   bool          // names of images without a registry may mean Docker Hub's
-	Insecure    []string      // registries without TLS
-	ImagePoll   time.Duration // between two looks at an image of another registry; 5 minutes when 0
-	Trusted     []string      // prefixes of proxies whose X-Forwarded headers are used
-	Quotas      []string      // name=number; see QuotaNames
-	GitHub      string        // URL of its API
-	Bitbucket   string        // URL of its API
-	WebhookURL  string        // where providers of source code reach the API's address; "": at that address
-	Networks    Networks      // that the subnets of VPC connectors stand for
-	Endpoints   Endpoints     // VPC endpoints
+	AWSSecrets   bool          // secrets that are not stored here are read from AWS
+	HealthLimit  time.Duration // for an instance to become healthy in a deployment; at least 1 s
+	KeepReleases int           // earlier releases of a service whose images are kept, 0 to 1000
+	Isolated     bool          // instances have no network except the requests they answer
+	Resolvers    []string      // DNS servers of instances; none for the host's
+	PublicPorts  []int         // TCP ports of this host that instances may reach
+	Warm         int           // sandboxes made ahead of need, 0 to 256
+	Aliases      []string      // repository=repository
+	DockerHub    bool          // names of images without a registry may mean Docker Hub's
+	Insecure     []string      // registries without TLS
+	ImagePoll    time.Duration // between two looks at an image of another registry; 5 minutes when 0
+	Trusted      []string      // prefixes of proxies whose X-Forwarded headers are used
+	Quotas       []string      // name=number; see QuotaNames
+	GitHub       string        // URL of its API
+	Bitbucket    string        // URL of its API
+	WebhookURL   string        // where providers of source code reach the API's address; "": at that address
+	Networks     Networks      // that the subnets of VPC connectors stand for
+	Endpoints    Endpoints     // VPC endpoints
 
 	Git   Git   // how code repositories are read
 	Build Build // how their images are built
@@ -109,7 +110,7 @@ type Build struct {
 func Default() Config {
 	return Config{
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
-		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, Warm: 4,
+		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, KeepReleases: 10, Warm: 4,
 		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
 		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https", "ssh"}},
 	}
@@ -144,6 +145,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--account is %q; it must be 12 digits", c.Account)
 	case c.HealthLimit < time.Second:
 		return fmt.Errorf("--health-limit is %s; it must be at least 1s", c.HealthLimit)
+	case c.KeepReleases < 0 || c.KeepReleases > 1000:
+		return fmt.Errorf("--keep-releases is %d; it must be from 0 to 1000", c.KeepReleases)
 	case c.Warm < 0 || c.Warm > 256:
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
 	}

@@ -112,7 +112,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 	}
 	plans, err := deploy.New(deploy.Config{
 		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, Region: c.cfg.Region,
-		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, Log: c.part("deploy"),
+		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, KeepReleases: c.cfg.KeepReleases, Log: c.part("deploy"),
 	})
 	if err != nil {
 		return err

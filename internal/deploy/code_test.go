@@ -42,7 +42,7 @@ func newCodeBench(t *testing.T) *codeBench {
 	log := slog.New(slog.DiscardHandler)
 	read := newReader(t, st)
 	putToken(t, read, "t")
-	plans, err := deploy.New(deploy.Config{Store: st, Resolver: &resolver{tries: map[string]int{}}, Code: b.coder, Secrets: read, Region: "us-east-1", Log: log})
+	plans, err := deploy.New(deploy.Config{Store: st, Resolver: &resolver{tries: map[string]int{}}, Code: b.coder, Secrets: read, Region: "us-east-1", KeepReleases: 2, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,6 +59,7 @@ type Config struct {
 	HealthLimit  time.Duration // for new instances to become healthy; 5 minutes when 0, as App Runner
 	DrainLimit   time.Duration // for requests in flight to end; 2 minutes when 0, the longest a request may take
 	StopLimit    time.Duration // for all instances to stop; 5 minutes when 0
+	KeepReleases int           // the images of how many earlier releases of a service are kept
 	RouterSilent time.Duration // after this time without a report a router counts as gone; 10 s when 0
 }
 

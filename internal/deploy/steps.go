@@ -273,6 +273,9 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err != nil {
 		return err
 	}
+	if err := p.keep(tx, st, now); err != nil {
+		return err
+	}
 	st.Spec, st.DrainUntil = &v.Spec, now.Add(p.cfg.DrainLimit)
 	if err := tx.SetSpec(op.ServiceID, spec, now); err != nil {
 		return err
@@ -293,6 +296,25 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 		return err
 	}
 	return save(op, st)
+}
+
+// keep records the release that is to serve, so that its image is kept once another
+// one has replaced it. The previous one has no record if an earlier version of Slipway
+// deployed it.
+func (p *Plans) keep(tx *store.Tx, st state, now time.Time) error {
+	for age, id := range []string{st.Release, st.Previous} {
+		if id == "" {
+			continue
+		}
+		r, err := tx.Release(id)
+		if err != nil {
+			return err
+		}
+		if err := tx.PutPastRelease(r, now.Add(-time.Duration(age)), 1+p.cfg.KeepReleases); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drained waits until no request is in flight on the previous release, at most as
@@ -474,6 +496,9 @@ func (p *Plans) forget(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 		}
 	}
 	if err := tx.DeleteCustomDomainsOf(op.ServiceID); err != nil {
+		return err
+	}
+	if err := tx.DeletePastReleases(op.ServiceID); err != nil {
 		return err
 	}
 	return tx.SetActiveRelease(op.ServiceID, "")

@@ -43,6 +43,7 @@ var scans = []struct{ step, statement, why string }{
 	{"SCAN vpc_connector USING COVERING INDEX", "count(*)", "of the entries of an index, at a creation"},
 
 	{"SCAN release", "SELECT DISTINCT image", "housekeeping"},
+	{"SCAN past_release", "SELECT DISTINCT image", "housekeeping"},
 	{"SCAN audit USING COVERING INDEX", "OFFSET", "housekeeping"},
 	{"SCAN bus_event", "DELETE", "housekeeping"},
 	{"SCAN service", "deleted_at < $1", "housekeeping"},

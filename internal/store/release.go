@@ -88,7 +88,8 @@ func (tx *Tx) DeleteRelease(r slipway.Release) error {
 	return err
 }
 
-// ImagesInUse returns the digests of the images of all releases.
+// ImagesInUse returns the digests of the images of all releases, also of those that
+// served before.
 func (tx *Tx) ImagesInUse() ([]string, error) {
-	return all(tx, scanValue[string], `SELECT DISTINCT image FROM release`)
+	return all(tx, scanValue[string], `SELECT DISTINCT image FROM release UNION SELECT image FROM past_release`)
 }

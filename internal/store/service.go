@@ -173,6 +173,7 @@ func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 			`DELETE FROM custom_domain WHERE service_id = $1`,
 			`DELETE FROM pending_deployment WHERE service_id = $1`,
 			`DELETE FROM passed_commit WHERE service_id = $1`,
+			`DELETE FROM past_release WHERE service_id = $1`,
 			`DELETE FROM instance WHERE service_id = $1`,
 			`DELETE FROM reference WHERE holder IN (SELECT id FROM release WHERE service_id = $1)`,
 			`DELETE FROM release WHERE service_id = $1`,
