@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -7,6 +9,9 @@ import (
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/daemon"
 )
+
+// serverStarter returns what starts a server for `slipway up`.
+func (m *Main) serverStarter() StartServer { return m.startServer }
 
 // startServer starts a server in this process for `slipway up`, with the defaults
 // and the environment variables of `slipway serve`. It logs only warnings, since

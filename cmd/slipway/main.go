@@ -19,8 +19,6 @@ import (
 
 	"github.com/openslipway/slipway/internal/cli/client"
 	"github.com/openslipway/slipway/internal/cli/term"
-	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
-	"github.com/openslipway/slipway/internal/source/git/confine"
 )
 
 // The program's exit codes.
@@ -32,14 +30,7 @@ const (
 )
 
 func main() {
-	// Started by a server of this program, as the first process of a sandbox:
-	// only in programs that do not embed the small slipway-init.
-	if sandboxinit.Wanted(os.Args) {
-		sandboxinit.Main()
-	}
-	if confine.Wanted(os.Args) {
-		confine.Main()
-	}
+	serveSandbox()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	m := &Main{
 		Stdin:  os.Stdin,
@@ -50,7 +41,7 @@ func main() {
 
 		LookupEnv: os.LookupEnv,
 	}
-	m.StartServer = m.startServer
+	m.StartServer = m.serverStarter()
 	code := m.Run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
@@ -177,6 +168,7 @@ func (m *Main) commands() []*cobra.Command {
 		newRuntimesCommand(m),
 		newBuildCommand(m),
 		newServeCommand(m),
+		newUninstallCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),
 		newKeyCommand(m),
@@ -186,6 +178,7 @@ func (m *Main) commands() []*cobra.Command {
 		newAuditCommand(m),
 		newEnvCommand(m),
 		newVersionCommand(m),
+		newManCommand(m),
 	}
 	for _, c := range services {
 		c.GroupID = groupServices

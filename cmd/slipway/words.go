@@ -96,7 +96,7 @@ var foreignWords = byWord(map[string]string{
 	"ps status services service svc apps app container containers list-services": "`slipway ls` lists services, `slipway describe SERVICE` shows one with its instances",
 	"instances instance pods pod machines machine dynos replicas":                "`slipway describe SERVICE` shows a service with its instances",
 	"info show get inspect view describe-service":                                "`slipway describe SERVICE` shows a service, `slipway ls` lists them",
-	"delete remove destroy del uninstall teardown down delete-service":           "`slipway rm SERVICE` deletes a service, `slipway pause SERVICE` stops it",
+	"delete remove destroy del teardown down delete-service":                     "`slipway rm SERVICE` deletes a service, `slipway pause SERVICE` stops it",
 	"stop kill suspend sleep halt pause-service":                                 "`slipway pause SERVICE` stops a service and keeps its URL and configuration",
 	"start unpause wake resume-service":                                          "`slipway resume SERVICE` starts a paused service, `slipway up` creates one",
 	"restart reload redeploy bounce reboot refresh start-deployment":             "`slipway deploy SERVICE` replaces all instances of a service",

@@ -88,9 +88,9 @@ func (w Resources) missingFrom(before Resources) []string {
 	return more
 }
 
-// assertNothingLeft fails unless everything that the server made is gone. The
+// AssertNothingLeft fails unless everything that the server made is gone. The
 // services must be deleted and the server must have ended.
-func (s *Server) assertNothingLeft() {
+func (s *Server) AssertNothingLeft() {
 	s.T.Helper()
 	Eventually(s.T, "nothing is left behind", func() (bool, string) {
 		left := ResourcesOf(s).missingFrom(s.Before)

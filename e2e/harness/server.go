@@ -200,7 +200,7 @@ func (s *Server) cleanUp() {
 	s.DeleteAll()
 	s.Stop()
 	if !s.T.Failed() {
-		s.assertNothingLeft()
+		s.AssertNothingLeft()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"net/http"
 	"regexp"
 	"strings"
@@ -22,7 +23,10 @@ import (
 // one there.
 func (t Target) unreachable(err error) *Problem {
 	hint := "Is it running? --endpoint or SLIPWAY_ENDPOINT names another."
-	if t.Local() {
+	switch {
+	case t.Local() && runtime.GOOS != "linux":
+		hint = "A server needs Linux: run `slipway serve` there, and name it here with --endpoint or SLIPWAY_ENDPOINT."
+	case t.Local():
 		hint = "Start one with `slipway serve`, or name another with --endpoint or SLIPWAY_ENDPOINT."
 	}
 	if t.getenv != nil && t.getenv("SLIPWAY_ENDPOINT") == "" {

@@ -53,7 +53,7 @@ func (s Settings) Resolve(getenv func(string) string) (Target, error) {
 
 // DataDir returns the data directory of this user's server: the flag's value, else
 // SLIPWAY_DATA_DIR, else /var/lib/slipway for root, else slipway in the XDG data
-// directory. It may not exist.
+// directory, or in the user's own application data of Windows. It may not exist.
 func DataDir(flag string, getenv func(string) string) (string, error) {
 	dir := cmp.Or(flag, getenv("SLIPWAY_DATA_DIR"))
 	switch {
@@ -64,6 +64,8 @@ func DataDir(flag string, getenv func(string) string) (string, error) {
 		dir = filepath.Join(getenv("XDG_DATA_HOME"), "slipway")
 	case getenv("HOME") != "":
 		dir = filepath.Join(getenv("HOME"), ".local", "share", "slipway")
+	case getenv("LOCALAPPDATA") != "": // Windows
+		dir = filepath.Join(getenv("LOCALAPPDATA"), "slipway")
 	default:
 		return "", &Problem{
 			Text: "no data directory: neither XDG_DATA_HOME nor HOME is set",

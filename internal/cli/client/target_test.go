@@ -65,9 +65,9 @@ func TestResolveRefusesEndpoints(t *testing.T) {
 func TestDataDir(t *testing.T) {
 	t.Parallel()
 	usual := "/home/ada/.local/share/slipway"
-	xdg := "/xdg/slipway"
+	xdg, windows := "/xdg/slipway", "/Users/ada/AppData/Local/slipway"
 	if os.Geteuid() == 0 {
-		usual, xdg = "/var/lib/slipway", "/var/lib/slipway"
+		usual, xdg, windows = "/var/lib/slipway", "/var/lib/slipway", "/var/lib/slipway"
 	}
 	for _, tc := range []struct {
 		flag string
@@ -78,6 +78,7 @@ func TestDataDir(t *testing.T) {
 		{"", []string{"SLIPWAY_DATA_DIR", "/var", "HOME", "/home/ada"}, "/var"},
 		{"", []string{"HOME", "/home/ada"}, usual},
 		{"", []string{"HOME", "/home/ada", "XDG_DATA_HOME", "/xdg"}, xdg},
+		{"", []string{"LOCALAPPDATA", "/Users/ada/AppData/Local"}, windows},
 		{"", []string{"HOME", "/home/ada", "XDG_DATA_HOME", "relative"}, usual},
 	} {
 		got, err := client.DataDir(tc.flag, env(tc.env...))

@@ -8,7 +8,7 @@ package term
 import (
 	"io"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Style is what a writer can show.
@@ -27,7 +27,7 @@ func StyleFor(w io.Writer, getenv func(string) string) Style {
 	if !IsTerminal(w) {
 		return Style{}
 	}
-	live := getenv("TERM") != "dumb"
+	live := getenv("TERM") != "dumb" && understandsSequences(w)
 	return Style{Live: live, Color: live && getenv("NO_COLOR") == "", Width: Width(w)}
 }
 
@@ -37,8 +37,7 @@ func IsTerminal(v any) bool {
 	if !ok {
 		return false
 	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
+	return term.IsTerminal(int(f.Fd()))
 }
 
 // Width returns the number of columns of the terminal w, or 80 if it is unknown.
@@ -48,11 +47,11 @@ func Width(w io.Writer) int {
 	if !ok {
 		return usual
 	}
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-	if err != nil || size.Col == 0 {
+	columns, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || columns <= 0 {
 		return usual
 	}
-	return int(size.Col)
+	return columns
 }
 
 // Tone is the meaning of a text, shown as its colour.

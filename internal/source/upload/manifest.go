@@ -102,7 +102,7 @@ func (f File) check(limits Limits) error {
 			return refuse("The symbolic link %q has a content.", f.Path)
 		}
 		if leaves(f.Path, f.Link) {
-			return refuse("The symbolic link %q leads out of the directory, to %.300q. Exclude it, or replace it by what it leads to.", f.Path, f.Link)
+			return leadsOut(f.Path, f.Link)
 		}
 		return nil
 	}
@@ -115,6 +115,10 @@ func (f File) check(limits Limits) error {
 		return refuse("The file %q has %d MiB; %d are allowed for one file.", f.Path, f.Size>>20, limits.File>>20)
 	}
 	return nil
+}
+
+func leadsOut(p, to string) error {
+	return refuse("The symbolic link %q leads out of the directory, to %.300q. Exclude it, or replace it by what it leads to.", p, to)
 }
 
 // checkPath says what is wrong with a path; "" if nothing is.

@@ -1,6 +1,7 @@
 package upload
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -116,15 +119,24 @@ func (s *scanner) entry(p string, e fs.DirEntry, rules ignored) error {
 	}
 	switch {
 	case e.Type() == fs.ModeSymlink:
-		to, err := s.root.Readlink(p)
-		if err != nil {
-			return err
-		}
-		s.files = append(s.files, File{Path: p, Link: to})
-		return nil
+		return s.link(p)
 	case e.Type().IsRegular():
 		return s.file(p)
 	}
+	return nil
+}
+
+// link adds a symbolic link. Links of Windows are made of backslashes, and name a drive
+// where they lead out of the directory.
+func (s *scanner) link(p string) error {
+	to, err := s.root.Readlink(p)
+	if err != nil {
+		return err
+	}
+	if filepath.VolumeName(to) != "" {
+		return leadsOut(p, to)
+	}
+	s.files = append(s.files, File{Path: p, Link: filepath.ToSlash(to)})
 	return nil
 }
 
@@ -144,7 +156,8 @@ func (s *scanner) file(p string) error {
 	}
 	most := min(s.left, s.limits.File)
 	h := sha256.New()
-	n, err := io.Copy(h, io.LimitReader(f, most+1))
+	var head beginning
+	n, err := io.Copy(io.MultiWriter(h, &head), io.LimitReader(f, most+1))
 	if err != nil {
 		return err
 	}
@@ -153,6 +166,24 @@ func (s *scanner) file(p string) error {
 			p, s.limits.Bytes>>20, s.limits.File>>20)
 	}
 	s.left -= n
-	s.files = append(s.files, File{Path: p, Size: n, Digest: hex.EncodeToString(h.Sum(nil)), Executable: info.Mode()&0o100 != 0})
+	s.files = append(s.files, File{Path: p, Size: n, Digest: hex.EncodeToString(h.Sum(nil)), Executable: executable(runtime.GOOS, info.Mode(), head)})
 	return nil
+}
+
+// executable reports whether a file is to be executable where it is built. Windows has
+// no such mode: there programs for Linux and scripts that name their interpreter are.
+func executable(system string, mode fs.FileMode, head beginning) bool {
+	if system != "windows" {
+		return mode&0o100 != 0
+	}
+	return bytes.HasPrefix(head, []byte("#!")) || bytes.HasPrefix(head, []byte("\x7fELF"))
+}
+
+// beginning keeps the first bytes of what is written to it.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	const enough = 4
+	*b = append(*b, p[:min(len(p), enough-min(len(*b), enough))]...)
+	return len(p), nil
 }
