@@ -6,6 +6,7 @@ INIT      := internal/runtime/embedded/initbin/slipway-init
 PROGRAMS  := internal/build/docker/bin/*.gz
 LDFLAGS   := -s -w
 STAMP     = $(shell scripts/stamp)
+PREFIX    ?= /usr/local
 UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 
 # Development tools are run at a fixed version and stay out of go.mod.
@@ -16,7 +17,7 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 export GOFLAGS ?= -buildvcs=false
 
 .DEFAULT_GOAL := build
-.PHONY: help build init programs run hello test unit languages e2e fuzz lint vuln bench generate docs release clean
+.PHONY: help build init programs run hello test unit languages e2e fuzz lint vuln bench generate docs install dist release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -105,18 +106,19 @@ docs: ## rewrite the generated pages and tables of the documents
 	$(GO) test ./cmd/slipway -run TestDocs -update
 	$(GO) test . -run TestSettingsPage -update
 
-release: ## write binaries, checksums and notes of VERSION to dist
+install: build ## install to PREFIX (/usr/local), below DESTDIR if it is set
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install $(BIN)/slipway
+
+# VERSION is a tag, or says that there is none. TARGETS limits it: TARGETS=linux/amd64.
+dist: ## write archives, packages, lists of software and checksums to dist
+	rm -rf dist
+	@GO='$(GO)' scripts/dist '$(or $(VERSION),devel)' $(TARGETS)
+
+release: ## write the files and the notes of VERSION to dist
 	@test -n '$(VERSION)' || { echo 'usage: make release VERSION=v1.2.3'; exit 1; }
-	rm -rf dist && mkdir -p dist
+	scripts/notes '$(VERSION)' > /dev/null
+	@$(MAKE) --no-print-directory dist VERSION='$(VERSION)'
 	scripts/notes '$(VERSION)' > dist/notes.md
-	@set -e; for arch in amd64 arm64; do \
-		echo "linux/$$arch"; export CGO_ENABLED=0 GOOS=linux GOARCH=$$arch; \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(INIT) ./cmd/slipway-init; \
-		GO='$(GO)' scripts/programs; \
-		$(GO) build -trimpath -ldflags '$(LDFLAGS) $(STAMP) -X main.version=$(VERSION)' -o dist/slipway-linux-$$arch ./cmd/slipway; \
-	done
-	rm -f $(INIT) $(PROGRAMS) # they are another architecture's
-	cd dist && sha256sum slipway-linux-* > SHA256SUMS
 
 clean: ## remove what was built
 	rm -rf $(BIN) dist $(INIT) $(PROGRAMS)
