@@ -200,6 +200,8 @@ func (a *apiRole) handler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle(slipway.PushHookPath, pushes)
 	mux.Handle("/", calls)
+	mux.Handle("GET /{$}", front(calls))
+	mux.HandleFunc("GET /favicon.ico", http.NotFound)
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", a.health)
