@@ -64,7 +64,7 @@ var differences = []Difference{
 	},
 	{
 		"Rights in an instance", "A container runs as in Docker, in a virtual machine of its own.",
-		"Root of an instance is root of a user namespace, never of the host, with Docker's default capabilities; setuid programs, file capabilities, raw sockets and 32-bit programs work. Not so: packet sockets (`tcpdump`, `arping`) and `ptrace` answer with EPERM, also to root; device files can't be made, and those of an image are left out.",
+		"Root of an instance is root of a user namespace, never of the host, with Docker's default capabilities; setuid programs, file capabilities, raw sockets and 32-bit programs work. Not so: packet sockets (`tcpdump`, `arping`) and `ptrace` answer with EPERM, also to root; device files can't be made, and those of an image are left out. See [images.md](images.md).",
 		"Rings of packet sockets are memory of the host that no limit of the instance counts, and instances share the host's kernel. 32-bit x86 programs reach the refused address families by socketcall, whose arguments no filter sees, as with Docker; `ia32_emulation=off` on the kernel's command line closes that.",
 	},
 	{

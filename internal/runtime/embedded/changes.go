@@ -58,7 +58,7 @@ func (j *job) takeChanges(ctx context.Context) (*runtime.JobLayer, error) {
 func mountPoints(binds []runtime.Bind) map[string]bool {
 	points := map[string]bool{
 		"proc": true, "sys": true, "dev": true,
-		"etc/hosts": true, "etc/hostname": true, "etc/resolv.conf": true, "etc": false,
+		"etc/hosts": true, "etc/hostname": true, "etc/resolv.conf": true, "etc/mtab": true, "etc": false,
 	}
 	for _, b := range binds {
 		name := strings.TrimPrefix(b.Target, "/")

@@ -27,3 +27,6 @@ func Review(d *Driver) { d.pool.review() }
 
 // SandboxOf returns the sandbox that became an instance.
 func SandboxOf(d *Driver, id string) string { return d.instance(id).spec.Sandbox }
+
+// StandardHosts are the entries of every instance's /etc/hosts.
+const StandardHosts = standardHosts

@@ -90,13 +90,17 @@ func hasVariable(env []string, name string) bool {
 	return false
 }
 
+// standardHosts are the entries of /etc/hosts that Docker makes, too.
+const standardHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
+	"fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+
 // hosts is an instance's /etc/hosts.
 func hosts(hostname string, link egress.Link) string {
 	own := "127.0.0.1"
 	if link.Addr.IsValid() {
 		own = link.Addr.Addr().String()
 	}
-	return "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" + own + "\t" + hostname + "\n"
+	return standardHosts + own + "\t" + hostname + "\n"
 }
 
 // stopSignal returns the signal that asks an application to end, given as in

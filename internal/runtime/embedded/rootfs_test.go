@@ -35,7 +35,7 @@ func TestFurnishedSandbox(t *testing.T) {
 		hostname := spec.ID[:12]
 		s.expect(found, map[string]string{
 			"host": hostname, "/etc/hostname": fmt.Sprintf("%q", hostname+"\n"), "/srv/text": `"shared\n"`,
-			"/etc/hosts": fmt.Sprintf("%q", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t"+hostname+"\n"),
+			"/etc/hosts": fmt.Sprintf("%q", embedded.StandardHosts+"127.0.0.1\t"+hostname+"\n"),
 		})
 		if used := embedded.SandboxOf(s.driver, spec.ID); len(ready) > 0 && !slices.Contains(ready, used) {
 			t.Errorf("sandbox %s was used, while %v were prepared", used, ready)

@@ -170,7 +170,7 @@ func TestView(t *testing.T) {
 		"fd 0": "/dev/null", "fd 1": "pipe", "fd 2": "pipe",
 		"/":                       "bin dev etc home proc srv sys",
 		"/dev":                    "fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero",
-		"/etc/hosts":              strconv.Quote("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t" + hostname + "\n"),
+		"/etc/hosts":              strconv.Quote(embedded.StandardHosts + "127.0.0.1\t" + hostname + "\n"),
 		"/etc/hostname":           strconv.Quote(hostname + "\n"),
 		"/etc/resolv.conf":        `""`,
 		"/proc/sys/kernel/ostype": `"Linux\n"`,

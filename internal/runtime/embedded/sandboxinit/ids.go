@@ -23,6 +23,26 @@ func mappings(first uint32) []syscall.SysProcIDMap {
 	return list
 }
 
+// pingGroups returns the range of groups that may ping, which is all that a gid_map has.
+// The kernel compares groups by their ids on the host: the range ends with the largest
+// there.
+func pingGroups(gidMap string) string {
+	var last, largest uint64
+	for line := range strings.SplitSeq(gidMap, "\n") {
+		f := strings.Fields(line)
+		if len(f) != 3 {
+			continue
+		}
+		inside, err1 := strconv.ParseUint(f[0], 10, 32)
+		host, err2 := strconv.ParseUint(f[1], 10, 32)
+		count, err3 := strconv.ParseUint(f[2], 10, 32)
+		if err1 == nil && err2 == nil && err3 == nil && count > 0 && host+count > largest {
+			last, largest = inside+count-1, host+count
+		}
+	}
+	return "0 " + strconv.FormatUint(last, 10)
+}
+
 // hasUpperHalf reports whether a map of this process has the ids that sandboxes share.
 func hasUpperHalf(path string) bool {
 	text, err := readBounded(path, 1<<16)

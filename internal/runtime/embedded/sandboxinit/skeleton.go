@@ -76,9 +76,13 @@ func skeletonProc() error {
 	}
 	// As in Docker, ports below 1024 and ping need no privilege: the network
 	// belongs to the instance.
+	groups, err := readBounded(proc+"/self/gid_map", 1<<16)
+	if err != nil {
+		return doing("read the groups", err)
+	}
 	for _, s := range [...][2]string{
 		{"/sys/net/ipv4/ip_unprivileged_port_start", "0"},
-		{"/sys/net/ipv4/ping_group_range", "0 65535"},
+		{"/sys/net/ipv4/ping_group_range", pingGroups(string(groups))},
 	} {
 		if err := writeFile(proc+s[0], s[1]); err != nil {
 			return err
@@ -116,7 +120,7 @@ func skeletonSys(cgroups []handoff.CgroupMount) error {
 
 func skeletonDev(shm uint64) error {
 	const dev = skeletonPath + "/dev"
-	if err := mount("tmpfs", dev, unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k"); err != nil {
+	if err := mount("tmpfs", dev, unix.MS_NOSUID, "mode=0755,size=64m"); err != nil {
 		return err
 	}
 	for _, name := range devices {

@@ -101,6 +101,19 @@ func FuzzResolveUser(f *testing.F) {
 	})
 }
 
+func TestPingGroups(t *testing.T) {
+	t.Parallel()
+	for gidMap, want := range map[string]string{
+		"         0 1073741824      65536\n": "0 65535",
+		"         0 1073741824      65536\n     65536 3000000000 1147418112\n1147483648 2147483648  999999999\n": "0 1147483647",
+		"         0          0 4294967295\n": "0 4294967294",
+	} {
+		if got := pingGroups(gidMap); got != want {
+			t.Errorf("%q: %q, want %q", gidMap, got, want)
+		}
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	t.Parallel()
 	env := []string{"A=1", "B=2", "A=3", "EMPTY=", "BARE"}

@@ -41,6 +41,7 @@ func main() {
 		"limits":   limits,
 		"fds":      fds,
 		"mounts":   mounts,
+		"stat":     stat,
 		"attack":   func([]string) { attack() },
 		"listen":   listen,
 		"connect":  connect,
@@ -184,6 +185,26 @@ func mounts([]string) {
 		kind, _, _ := strings.Cut(after, " ")
 		options, _, _ := strings.Cut(f[5], ",")
 		say("mount "+f[4], kind+" "+options, nil)
+		say("flags "+f[4], f[5], nil)
+	}
+}
+
+// stat prints what files are: mode, owner, device number and target.
+func stat(paths []string) {
+	for _, path := range paths {
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			say("stat "+path, nil, err)
+			continue
+		}
+		text := fmt.Sprintf("%o %d:%d", st.Mode, st.Uid, st.Gid)
+		if st.Rdev != 0 {
+			text += fmt.Sprintf(" %d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+		}
+		if target, err := os.Readlink(path); err == nil {
+			text += " -> " + target
+		}
+		say("stat "+path, text, nil)
 	}
 }
 
