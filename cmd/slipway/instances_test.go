@@ -70,7 +70,7 @@ func (f *fakeServer) addInstances(arn string) {
 	instance := func(id, state string, age time.Duration) fakeInstance {
 		return fakeInstance{Id: aws.String(strings.Repeat(id, 8)), ReleaseId: &release, State: &state, CreatedAt: at(age)}
 	}
-	ready, starting, old := instance("1111", "ready", time.Hour), instance("2222", "starting", 2*time.Hour-3*time.Second), instance("3333", "draining", 0)
+	ready, starting, old := instance("1111", "ready", time.Hour), instance("2222", "starting", 2*time.Hour-3*time.Second), instance("3333", "ready", 0)
 	ready.CpuSeconds, ready.MemoryBytes, ready.MemoryLimit = aws.Float64(75.25), aws.Int64(34_400_000), aws.Int64(512<<20)
 	starting.Problem = aws.String("nothing listens on port 8080; the application listens on port 3000")
 	old.ReleaseId = aws.String(strings.Repeat("cd", 16))

@@ -49,11 +49,11 @@ type Exit struct {
 	RanSeconds  float64
 }
 
-// Ready returns how many instances take requests.
+// Ready returns how many instances of the active release take requests.
 func (s ServiceInstances) Ready() int {
 	n := 0
 	for _, i := range s.Instances {
-		if i.State == "ready" {
+		if i.State == "ready" && (s.Release == nil || i.ReleaseID == s.Release.ID) {
 			n++
 		}
 	}
