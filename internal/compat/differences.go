@@ -73,6 +73,11 @@ var differences = []Difference{
 		"Who runs the machine must see what runs on it.",
 	},
 	{
+		"Requests", "They come from 169.254.172.1 and carry `X-Forwarded-For` and `X-Forwarded-Proto`.",
+		"They come from the same address, or from fd9b:7a1d:53c8::1 if the application listens at ::1 only, and also carry `X-Forwarded-Host`, `X-Forwarded-Port` and `X-Request-Id`. See [requests.md](requests.md).",
+		"Applications must be able to tell requests of others from those of their own machine, and ask for the missing fields (apprunner-roadmap 52).",
+	},
+	{
 		"Traces", "Instances have a trace collector that sends to X-Ray.",
 		"Instances reach the collector that `--otlp-endpoint` names at the same address, http://localhost:4317. OpenTelemetry's variables are set for it unless the image or the user sets them. Without the flag no traces are collected.",
 		"The owner decides where traces go.",

@@ -18,7 +18,8 @@ var longAgo = time.Unix(1, 0)
 
 // Dial implements runtime.Driver. The socket is made inside the instance's
 // network namespace, where the application is reached on whichever address it
-// listens; after that it works like any other.
+// listens; after that it works like any other. The application sees it come from
+// [peer4] or [peer6].
 func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
 	if port < 1 || port > 65535 {
 		return nil, fmt.Errorf("port %d is not one of TCP", port)
@@ -94,6 +95,9 @@ func (d *Driver) connect(ctx context.Context, netns *os.File, to netip.AddrPort)
 	}
 	socket := os.NewFile(uintptr(fd), to.String())
 	defer socket.Close() // FileConn takes a copy
+	if err := fromPeer(fd, family); err != nil {
+		return nil, err
+	}
 	if err := await(ctx, socket, sockaddr); err != nil {
 		return nil, err
 	}

@@ -240,6 +240,7 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 		return err
 	}
 	defer d.factory.close()
+	d.factory.home = d.home
 	d.boot = ctx
 	d.reaper = newReaper(d.factory, d.log)
 	d.pool = newPool(d.factory, d.reaper, d.layers, max(d.cfg.Pool, 0), d.log)

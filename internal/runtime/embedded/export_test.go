@@ -22,6 +22,9 @@ func Prepared(d *Driver, image string) (names []string) {
 	return names
 }
 
+// AdmitPeers makes an instance's routes to the router again, as a new daemon does.
+func AdmitPeers(d *Driver, id string) error { return admitPeers(d.instance(id).process.netns, d.home) }
+
 // Review has a driver's pool look for sandboxes whose image is gone.
 func Review(d *Driver) { d.pool.review() }
 

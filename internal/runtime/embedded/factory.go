@@ -34,6 +34,7 @@ type factory struct {
 	spawner *spawner
 	egress  Egress
 	slots   *slots
+	home    *os.File // the daemon's network namespace
 	log     *slog.Logger
 }
 

@@ -155,6 +155,10 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 		d.recordExit(in, reasonRestart)
 		return s, nil
 	}
+	// Earlier versions of this program made no such routes.
+	if err := admitPeers(in.process.netns, d.home); err != nil && !in.process.dead() {
+		d.log.Error("an instance can't be reached", "instance", id, "err", err)
+	}
 	// An instance that cannot be traced keeps serving.
 	if err := d.collect(in, in.process.netns); err != nil {
 		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)

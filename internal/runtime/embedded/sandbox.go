@@ -161,6 +161,9 @@ func (s *sandbox) build(ctx context.Context, firstID int) error {
 	if err := s.mountDisk(ctx, s.factory.diskSize, firstID); err != nil {
 		return err
 	}
+	if err := admitPeers(s.process.netns, s.factory.home); err != nil {
+		return err
+	}
 	if e := s.factory.egress; e != nil {
 		if s.link, err = e.Attach(ctx, s.name, s.process.netns); err != nil {
 			return fmt.Errorf("attach to the network: %w", err)

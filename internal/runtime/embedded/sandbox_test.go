@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -304,6 +305,42 @@ func TestNetwork(t *testing.T) {
 		if _, err := s.driver.Dial(t.Context(), id, port); err == nil {
 			t.Errorf("dialled port %d", port)
 		}
+	}
+}
+
+// TestPeers checks that an application does not take the router for a client on its own
+// machine, wherever it listens, and that it cannot pretend to be the router.
+func TestPeers(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	id := s.ensure(probe(
+		"peers 127.0.0.1:80", "peers [::1]:81", "peers :82", "peers 0.0.0.0:83", "print listening",
+		"forge 169.254.172.1 127.0.0.1:80", "forge 169.254.172.1 127.0.0.1:80 freely", "connect 169.254.172.1:80", "print done", "sleep"))
+	s.prints(id, "listening")
+	four, six := "from 169.254.172.1, loopback false, ours false, <nil>\n", "from fd9b:7a1d:53c8::1, loopback false, ours false, <nil>\n"
+	for port, want := range map[int]string{80: four, 81: six, 82: four, 83: four} {
+		c, err := s.driver.Dial(t.Context(), id, port)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if b, err := io.ReadAll(c); string(b) != want || err != nil {
+			t.Errorf("the application at port %d says %q, %v, want %q", port, b, err, want)
+		}
+		c.Close()
+	}
+	s.prints(id, "done")
+	for _, deed := range []string{"forge 169.254.172.1 127.0.0.1:80", "forge 169.254.172.1 127.0.0.1:80 freely"} {
+		if line := s.prints(id, deed+":"); line == deed+": ok" {
+			t.Error(line)
+		}
+	}
+	// The address leads back to the instance, for it and for nobody else.
+	if line := s.prints(id, "connect 169.254.172.1:80"); line == "connect 169.254.172.1:80: ok" {
+		t.Error(line)
+	}
+	if err := embedded.AdmitPeers(s.driver, id); err != nil {
+		t.Errorf("the second time: %v", err)
 	}
 }
 

@@ -45,6 +45,8 @@ func main() {
 		"attack":   func([]string) { attack() },
 		"listen":   listen,
 		"connect":  connect,
+		"peers":    peers,
+		"forge":    forge,
 		"reopen":   reopen,
 		"flood":    flood,
 		"fill":     fill,
@@ -305,6 +307,49 @@ func listen(args []string) {
 			c.Close()
 		}
 	}()
+}
+
+// peers serves connections on an address with what an application learns of its
+// clients, in the background.
+func peers(args []string) {
+	l, err := net.Listen("tcp", args[0])
+	if err != nil {
+		say("peers "+args[0], nil, err)
+		return
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			peer, own := c.RemoteAddr().(*net.TCPAddr).IP, c.LocalAddr().(*net.TCPAddr).IP
+			ours := peer.Equal(own)
+			addrs, err := net.InterfaceAddrs()
+			for _, a := range addrs {
+				ours = ours || a.(*net.IPNet).IP.Equal(peer)
+			}
+			fmt.Fprintf(c, "from %v, loopback %v, ours %v, %v\n", peer, peer.IsLoopback(), ours, err)
+			c.Close()
+		}
+	}()
+}
+
+// forge connects from an address to another.
+func forge(args []string) {
+	from := net.ParseIP(args[0])
+	dialer := net.Dialer{Timeout: time.Second, LocalAddr: &net.TCPAddr{IP: from}}
+	if len(args) > 2 { // the socket is bound whether or not the address is its own
+		dialer.Control = func(_, _ string, c syscall.RawConn) (err error) {
+			c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1) })
+			return err
+		}
+	}
+	c, err := dialer.Dial("tcp", args[1])
+	if err == nil {
+		c.Close()
+	}
+	say("forge "+strings.Join(args, " "), "ok", err)
 }
 
 func connect(args []string) {
