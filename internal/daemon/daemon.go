@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -57,8 +58,12 @@ type Daemon struct {
 // can have a data directory at a time. Close must be called afterwards, unless
 // New failed.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
+	if err := checkRights(os.Geteuid()); err != nil {
+		return nil, err // before anything is written
+	}
 	d := &Daemon{core: newCore(cfg, log), listeners: &listeners{}, up: make(chan struct{})}
 	if err := d.open(ctx); err != nil {
+		d.undo(ctx)
 		d.Close()
 		return nil, err
 	}
@@ -103,6 +108,13 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	d.retention = retention{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.builder.Prune, d.control.uploads.Collect, d.control.runtimes.Digests, d.core.loops, d.core.part("retention")}
 	return nil
+}
+
+// undo removes from the host what a server that does not start has made there.
+func (d *Daemon) undo(ctx context.Context) {
+	if d.node != nil && !d.core.dirs.hasInstances() {
+		d.node.tearDown(ctx)
+	}
 }
 
 func (d *Daemon) openRole(ctx context.Context, r role) error {

@@ -1,9 +1,13 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // dirs is the data directory; its methods are the paths in it.
@@ -25,8 +29,19 @@ func (d dirs) uploads() string     { return filepath.Join(string(d), "uploads") 
 func (d dirs) lock() string        { return filepath.Join(string(d), "lock") }
 
 func (d dirs) make() error {
-	if err := os.MkdirAll(string(d), 0o700); err != nil {
-		return fmt.Errorf("make the data directory: %w", err)
+	err := os.MkdirAll(string(d), 0o700)
+	if err == nil {
+		err = unix.Access(string(d), unix.W_OK) // of a file system that is read-only
+	}
+	if err != nil {
+		return fmt.Errorf("make the data directory %s: %w; name one that can be written with --data-dir", d, err)
 	}
 	return nil
+}
+
+// hasInstances reports whether there are instances, or may be: their directories are
+// there from before their start to after their end.
+func (d dirs) hasInstances() bool {
+	list, err := os.ReadDir(filepath.Join(d.instances(), "instances"))
+	return len(list) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/openslipway/slipway/internal/atomicfile"
@@ -28,13 +29,14 @@ func candidate(n uint32) netip.Prefix {
 // openEgress sets up the instances' network. If the host does not offer what the
 // network needs, it logs that and returns nil: instances are isolated. The prefix
 // that is in use is written to a file, since another one would disconnect running
-// instances.
+// instances. Without instances it is only tried first.
 func openEgress(ctx context.Context, c *core) (*egress.Network, error) {
 	cfg, err := egressConfig(c.cfg, c.dirs, c.part("egress"))
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range egressPrefixes(c.dirs) {
+	live := c.dirs.hasInstances()
+	for _, p := range egressPrefixes(c.dirs, live) {
 		cfg.Prefix = p
 		n, nerr := egress.New(cfg)
 		if nerr != nil {
@@ -42,14 +44,20 @@ func openEgress(ctx context.Context, c *core) (*egress.Network, error) {
 		}
 		err = n.Setup(ctx)
 		if err == nil {
-			return n, atomicfile.Write(c.dirs.network(), []byte(p.String()+"\n"), 0o600)
+			if err = atomicfile.Write(c.dirs.network(), []byte(p.String()+"\n"), 0o600); err != nil && !live {
+				err = errors.Join(err, n.Teardown(ctx))
+			}
+			return n, err
 		}
 		if errors.Is(err, egress.ErrUnavailable) {
 			c.log.Warn("instances have no network; --isolated silences this", "err", err)
 			return nil, nil
 		}
 	}
-	return nil, fmt.Errorf("%w; --isolated runs instances without a network", err)
+	if live {
+		return nil, fmt.Errorf("%w; running instances have addresses of that prefix, so no other is taken: remove what is in the way, or end them by deleting %s", err, c.dirs.instances())
+	}
+	return nil, fmt.Errorf("no prefix for instances of %s is free, the last was refused: %w; --isolated runs instances without a network", egress.DefaultPrefix, err)
 }
 
 func egressConfig(c Config, d dirs, log *slog.Logger) (egress.Config, error) {
@@ -92,17 +100,23 @@ func dirHash(d dirs) uint32 {
 // networkName differs between the servers of one machine.
 func networkName(d dirs) string { return fmt.Sprintf("sw%06x", dirHash(d)&0xffffff) }
 
-// egressPrefixes are the networks to try: the one that this data directory uses
-// already, or else all. Different directories begin at different ones.
-func egressPrefixes(d dirs) []netip.Prefix {
+// egressPrefixes are the networks to try: the one that this data directory has used,
+// and unless instances live in it all others. Different directories begin at different
+// ones.
+func egressPrefixes(d dirs, live bool) []netip.Prefix {
+	var list []netip.Prefix
 	if b, err := os.ReadFile(d.network()); err == nil {
 		if p, err := netip.ParsePrefix(strings.TrimSpace(string(b))); err == nil {
-			return []netip.Prefix{p}
+			list = append(list, p)
 		}
 	}
-	list := make([]netip.Prefix, prefixes)
-	for i := range list {
-		list[i] = candidate(dirHash(d) + uint32(i))
+	if live && len(list) > 0 {
+		return list
+	}
+	for i := range uint32(prefixes) {
+		if p := candidate(dirHash(d) + i); !slices.Contains(list, p) {
+			list = append(list, p)
+		}
 	}
 	return list
 }

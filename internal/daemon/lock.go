@@ -8,6 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// checkRights refuses users other than root, of whom the server's parts would find out
+// one by one, after others had written credentials and keys that nobody uses.
+func checkRights(euid int) error {
+	if euid == 0 {
+		return nil
+	}
+	return fmt.Errorf("the server needs root, and this is the user with id %d: it makes namespaces, mounts, cgroups and network devices for the instances; run `sudo slipway serve`. Nothing was written. The other verbs need no root", euid)
+}
+
 // lockDir makes this process the only server of a data directory until unlock is
 // called or the process ends, however it ends.
 func lockDir(d dirs) (unlock func() error, err error) {

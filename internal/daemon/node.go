@@ -124,7 +124,10 @@ func (n *nodeRole) idle() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	list, err := n.driver.List(ctx)
-	return err == nil && len(list) == 0
+	if err != nil { // it did not get to serve
+		return !n.dirs.hasInstances()
+	}
+	return len(list) == 0
 }
 
 // tearDown removes the instances' network from the host.

@@ -66,10 +66,12 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		}
 	}
 	if err := slice.Make(); err != nil {
+		slice.Close()
 		return nil, err
 	}
 	var err error
 	if f.disks, err = disk.Open(f.path(dirDisks), cfg.Disks, cfg.Log); err != nil {
+		slice.Close()
 		return nil, err
 	}
 	f.mounts = newMountNamespace(f.path(dirMount))

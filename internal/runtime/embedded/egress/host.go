@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -79,7 +80,32 @@ func (w *netHandle) noOverlap(p plan) error {
 	if err != nil {
 		return err
 	}
-	return p.conflict(routes, devices, loopback)
+	if err := p.conflict(routes, devices, loopback); err != nil {
+		return fmt.Errorf("%w%s", err, w.owner(p))
+	}
+	return nil
+}
+
+// owner tells of another server whose network has the prefix, and what to do if it is
+// gone.
+func (w *netHandle) owner(p plan) string {
+	lo, err := w.route.LinkByIndex(1)
+	if err != nil {
+		return ""
+	}
+	addrs, err := list(func() ([]netlink.Addr, error) { return w.route.AddrList(lo, netlink.FAMILY_V4) })
+	if err != nil {
+		return ""
+	}
+	for _, a := range addrs {
+		name, labelled := strings.CutPrefix(a.Label, "lo:")
+		addr, _ := prefixOf(a.IPNet)
+		if labelled && p.prefix.Contains(addr.Addr()) {
+			return fmt.Sprintf("; it is the network %s of another slipway server: if that is gone for good, `ip addr del %s dev lo` and `nft delete table inet %s` remove what it left",
+				name, a.IPNet, plan{name: name}.table())
+		}
+	}
+	return ""
 }
 
 // conflict returns the route that leads addresses of the prefix elsewhere. devices

@@ -187,8 +187,9 @@ func (n *Network) setup(ctx context.Context) error {
 		}
 		defer func() {
 			if n.netHandle.Load() == nil {
-				w.close()
 				n.closeForwarder()
+				n.undo(w)
+				w.close()
 			}
 		}()
 	}
@@ -229,6 +230,18 @@ func (n *Network) setup(ctx context.Context) error {
 	}
 	n.netHandle.Store(next)
 	return nil
+}
+
+// undo removes what a first Setup that failed has made, unless links of an earlier
+// process need it.
+func (n *Network) undo(w *netHandle) {
+	links, err := w.links(n.plan)
+	if err != nil || len(links) > 0 {
+		return
+	}
+	if err := errors.Join(n.stopPassing(), w.removeGateway(n.plan), n.table.remove()); err != nil && !lacking(err) {
+		n.log.Warn("what a failed start made on the host could not be removed", "err", err)
+	}
 }
 
 // look returns a handle with the host's current name servers and MTU.

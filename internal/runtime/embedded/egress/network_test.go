@@ -527,6 +527,31 @@ func TestSetupTwice(t *testing.T) {
 	}
 }
 
+// TestFailedSetup checks that what a failed set-up has made is undone, and that one in
+// the way of another server's network names it.
+func TestFailedSetup(t *testing.T) {
+	l := newTestHost(t)
+	failed := plainNetwork(t, Config{})
+	w, err := openHandle()
+	check(t, err)
+	defer w.close()
+	check(t, w.addGateway(failed.plan))
+	failed.undo(w)
+	lo, err := l.route.LinkByName("lo")
+	check(t, err)
+	addrs, err := l.route.AddrList(lo, netlink.FAMILY_V4)
+	check(t, err)
+	if got := ruleset(t); got["tables"] != 0 || len(addrs) != 1 {
+		t.Errorf("it leaves %v and the addresses %v", got, addrs)
+	}
+	n := newNetwork(t, Config{Name: "first"})
+	err = plainNetwork(t, Config{Name: "second"}).Setup(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "network first of another slipway server") || !strings.Contains(err.Error(), "nft delete table inet first-egress") {
+		t.Errorf("in the way of another: %v", err)
+	}
+	check(t, n.Teardown(t.Context()))
+}
+
 // ruleset counts what is in the host's nftables.
 func ruleset(t *testing.T) map[string]int {
 	t.Helper()
