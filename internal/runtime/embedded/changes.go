@@ -58,7 +58,7 @@ func (j *job) takeChanges(ctx context.Context) (*runtime.JobLayer, error) {
 func mountPoints(binds []runtime.Bind) map[string]bool {
 	points := map[string]bool{
 		"proc": true, "sys": true, "dev": true,
-		"etc/hosts": true, "etc/hostname": true, "etc/resolv.conf": true, "etc/mtab": true, "etc": false,
+		"etc/hosts": true, "etc/hostname": true, "etc/resolv.conf": true, "etc": false,
 	}
 	for _, b := range binds {
 		name := strings.TrimPrefix(b.Target, "/")
@@ -71,6 +71,9 @@ func mountPoints(binds []runtime.Bind) map[string]bool {
 	}
 	return points
 }
+
+// The link that the init makes where an image has none: no change, whoever made it.
+const mtab, mtabTarget = "etc/mtab", "/proc/mounts"
 
 // errLargerThanDisk is returned for files that have more bytes than the disk that they
 // are on: they have holes, which no layer has.
@@ -210,7 +213,13 @@ func (c *changes) entry(name string) (copied bool, err error) {
 		if point {
 			return false, nil
 		}
-	case unix.S_IFLNK, unix.S_IFIFO:
+	case unix.S_IFLNK:
+		if name == mtab {
+			if target, err := os.Readlink(from); err == nil && target == mtabTarget {
+				return false, nil
+			}
+		}
+	case unix.S_IFIFO:
 	default:
 		return false, nil // a socket: it belongs to a process that is gone
 	}
