@@ -161,28 +161,33 @@ type change struct {
 
 // changeCommand completes the command that makes a change to a service.
 func (m *Main) changeCommand(ch change, cmd *cobra.Command) *cobra.Command {
-	wait := false
+	wait, replace := false, false
 	cmd.Args, cmd.ValidArgsFunction = argCount(1, 1, "the name of a service"), m.completeService
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := m.connect(cmd.Context())
 		if err != nil {
 			return err
 		}
-		return m.apply(cmd.Context(), c, args[0], ch, wait)
+		return m.apply(cmd.Context(), c, args[0], ch, wait, replace)
 	}
 	addWaitFlag(cmd, &wait)
+	addReplaceFlag(cmd, &replace)
 	return cmd
 }
 
-// apply starts the change and, with wait, waits for its end.
-func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch change, wait bool) error {
+// apply starts the change and, with wait, waits for its end. With replace it first
+// cancels an operation in progress; without, it asks on a terminal.
+func (m *Main) apply(ctx context.Context, c *client.Client, nameOrARN string, ch change, wait, replace bool) error {
 	arn, err := c.ServiceARN(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}
+	if err := m.supersede(ctx, c, arn, replace); err != nil {
+		return err
+	}
 	op := operation{arn: arn, name: resourceName(arn)}
 	if op.id, op.service, err = ch.start(ctx, c, arn); err != nil {
-		return withName(c.Target.Explain(err), op.name)
+		return withName(m.refusedBy(ctx, c, arn, c.Target.Explain(err)), op.name)
 	}
 	if op.id == "" || !wait {
 		return m.reportStarted(op, ch)

@@ -23,7 +23,7 @@ func newRmCommand(m *Main) *cobra.Command {
 		Use:   "rm SERVICE",
 		Short: "Delete a service",
 		Long: `Rm deletes a service with its instances, its URL and its logs. This can't be
-undone.` + confirmNote,
+undone. An operation in progress is cancelled first.` + confirmNote,
 		Example:           "  slipway rm shop --yes",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -53,7 +53,7 @@ func (rm *rmCommand) run(cmd *cobra.Command, nameOrARN string) error {
 			return err
 		}
 	}
-	return rm.m.apply(ctx, c, nameOrARN, deleting, rm.wait)
+	return rm.m.apply(ctx, c, nameOrARN, deleting, rm.wait, true)
 }
 
 const deleteQuestion = "Delete service %s (%s), its URL and its logs?"

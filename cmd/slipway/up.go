@@ -38,6 +38,7 @@ type upCommand struct {
 	choices      []string
 	verbose      bool
 	wait         bool
+	replace      bool
 
 	source string            // as the user gave it
 	tree   *upload.Directory // with source code; nil for an image
@@ -98,6 +99,7 @@ foreground until Ctrl-C.`,
 	up.addFlags(cmd.Flags())
 	cmd.Flags().BoolVarP(&up.verbose, "verbose", "v", false, "show every line of the operation's log and the whole output of the build")
 	addWaitFlag(cmd, &up.wait)
+	addReplaceFlag(cmd, &up.replace)
 	return cmd
 }
 
@@ -299,6 +301,9 @@ func (up *upCommand) create(ctx context.Context, c *client.Client, d desired, im
 
 func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, img upImage, arn string) error {
 	p := up.m.progress()
+	if err := up.m.supersede(ctx, c, arn, up.replace); err != nil {
+		return err
+	}
 	svc, err := up.awaitIdle(ctx, c, arn, p)
 	if err != nil {
 		return err

@@ -112,3 +112,7 @@ func Denied(err error) bool { return isCode(err, "AccessDeniedException") }
 
 // NotFound reports whether err means that the resource does not exist.
 func NotFound(err error) bool { return isCode(err, "ResourceNotFoundException") }
+
+// InvalidState reports whether the server refused a call because of what the service
+// does at the moment.
+func InvalidState(err error) bool { return isCode(err, "InvalidStateException") }
