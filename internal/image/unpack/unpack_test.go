@@ -144,9 +144,11 @@ func TestEntries(t *testing.T) {
 			Dir("dev/", 0), {Header: tar.Header{Name: "dev/null", Typeflag: tar.TypeChar, Devmajor: 1, Devminor: 3}}, Symlink("dev/fd", "/proc/self/fd"),
 		}, []string{"dev 0755 0:0 dir", "dev/fd -> /proc/self/fd"}},
 		{"other device nodes are left out", []File{
-			{Header: tar.Header{Name: "srv/disk", Typeflag: tar.TypeBlock, Devmajor: 8}}, Hardlink("srv/again", "srv/disk"),
+			{Header: tar.Header{Name: "srv/disk", Typeflag: tar.TypeBlock, Devmajor: 8}},
+			Hardlink("srv/again", "srv/disk"),
 			{Header: tar.Header{Name: "etc/passwd", Typeflag: tar.TypeChar}}, // a forged whiteout
-			Dir("run/", 0), Symlink("d", "run"), {Header: tar.Header{Name: "d/sda", Typeflag: tar.TypeBlock}},
+			Dir("run/", 0), Symlink("d", "run"),
+			{Header: tar.Header{Name: "d/sda", Typeflag: tar.TypeBlock}},
 		}, []string{"d -> run", "run 0755 0:0 dir", "srv 0755 0:0 dir"}},
 		{"owners nobody has", []File{stranger, strangers}, []string{`a 4755 65534:7 file ""`, "b 0700 65534:65534 dir"}},
 		{"large owners", []File{openshift}, []string{`c 0644 1000680000:2147483647 file ""`}},
