@@ -132,7 +132,7 @@ var foreignWords = byWord(map[string]string{
 	"trail history-of who":                                       "`slipway audit` shows who changed what",
 	"apprunner aws ecr logs-insights":                            "`eval \"$(slipway env)\"` points the AWS CLI at the server; then run `aws apprunner ...`",
 	"upgrade self-update self-upgrade":                           "replace the binary and restart `slipway serve`; instances keep running",
-	"man docs manual usage-help":                                 "`slipway help COMMAND` describes a command",
+	"docs manual usage-help":                                     "`slipway help COMMAND` describes a command",
 	"autocomplete completions":                                   "`slipway completion` writes the script for a shell",
 })
 

@@ -212,7 +212,7 @@ func TestErrorsAreOneDocument(t *testing.T) {
 		}
 		check(append(args, "--no-such-flag", "--json"), exitUsage, codeUsage)
 		switch cmd.Name() {
-		case "env", "lint", "plan", "init", "version", "check", "import", "up", "put": // not without files, or without a server
+		case "env", "lint", "plan", "init", "version", "check", "import", "up", "put", "man", "uninstall": // not without files, or without a server
 		default:
 			check(append(args, "--json"), exitFailed, codeUnreachable)
 		}
@@ -247,7 +247,7 @@ func TestDestructiveCommandsNeedYes(t *testing.T) {
 	t.Parallel()
 	found := 0
 	eachCommand(t, func(cmd *cobra.Command, args []string) {
-		destroys := map[string]bool{"rm": true, "prune": true, "rotate": true}[cmd.Name()]
+		destroys := map[string]bool{"rm": true, "prune": true, "rotate": true, "uninstall": true}[cmd.Name()]
 		if destroys != (cmd.Flags().Lookup("yes") != nil) && cmd.Name() != "webhook" {
 			t.Errorf("%s: destroys something: %v, has --yes: %v", cmd.CommandPath(), destroys, !destroys)
 		}
