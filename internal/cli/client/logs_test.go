@@ -230,7 +230,11 @@ func TestFollowEndsWithItsService(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var answer any = `{"Service":{"Status":"RUNNING"}}`
 			j := &journal{}
-			c := newTestClient(t, calls{"FilterLogEvents": j.filter, "DescribeService": func(map[string]any) any { return answer }})
+			c := newTestClient(t, calls{"FilterLogEvents": j.filter, "DescribeService": func(map[string]any) any {
+				j.mu.Lock()
+				defer j.mu.Unlock()
+				return answer
+			}})
 			var got []string
 			time.AfterFunc(time.Minute, func() {
 				j.mu.Lock()
