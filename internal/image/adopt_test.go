@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -30,9 +31,12 @@ func newLayer(t testing.TB, files map[string]string) image.NewLayer {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Chtimes(path, time.Time{}, time.Unix(1700000000, 0)); err != nil {
-			t.Fatal(err)
-		}
+	}
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error { // directories, too
+		return errors.Join(err, os.Chtimes(path, time.Time{}, time.Unix(1700000000, 0)))
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	l, err := pack.Digest(t.Context(), dir)
 	if err != nil {
