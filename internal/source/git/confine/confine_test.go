@@ -59,8 +59,14 @@ func shell(t *testing.T, script string, change func(*confine.Command)) (string, 
 
 func TestView(t *testing.T) {
 	t.Parallel()
+	var top []string // with those of the machine's libraries that it has
+	for _, name := range []string{"bin", "dev", "etc", "home", "lib", "lib32", "lib64", "sbin", "usr", "work"} {
+		if _, err := os.Lstat("/" + name); err == nil || !strings.HasPrefix(name, "lib") {
+			top = append(top, name)
+		}
+	}
 	for script, want := range map[string]string{
-		"echo *; cd /; echo *":                                                  "*\nbin dev etc home lib lib64 sbin usr work\n",
+		"echo *; cd /; echo *":                                                  "*\n" + strings.Join(top, " ") + "\n",
 		"env | sort | grep -v -e ^PWD -e ^_":                                    "PATH=/usr/bin:/bin\n",
 		"echo $$; id -u; id -G":                                                 "1\n1073741822\n1073741822\n",
 		"cat /etc/shadow /etc/hostname /proc/version":                           "",
