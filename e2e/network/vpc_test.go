@@ -216,7 +216,7 @@ func TestVPCIngress(t *testing.T) {
 	s.WaitStatus(two, host, http.StatusServiceUnavailable)
 
 	_, err = s.Client().DeleteService(t.Context(), &apprunner.DeleteServiceInput{ServiceArn: shop.ServiceArn})
-	if e, ok := errors.AsType[*types.InvalidRequestException](err); !ok || !strings.Contains(aws.ToString(e.Message), arn) {
+	if e, ok := errors.AsType[*types.InvalidStateException](err); !ok || !strings.Contains(aws.ToString(e.Message), arn) {
 		t.Errorf("DeleteService of a connected service: %v", err)
 	}
 	if _, err := s.Client().DeleteVpcIngressConnection(t.Context(), &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: &arn}); err != nil {

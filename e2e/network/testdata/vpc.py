@@ -122,7 +122,7 @@ expect(
     targets,
     [{"VpcIngressConnectionArn": entry, "VpcId": "vpc-1", "DomainName": host.split(":")[0]}],
 )
-fails(errors.InvalidRequestException, client.delete_service, ServiceArn=service)
+fails(errors.InvalidStateException, client.delete_service, ServiceArn=service)
 
 client.update_vpc_ingress_connection(
     VpcIngressConnectionArn=entry, IngressVpcConfiguration={"VpcId": "vpc-1", "VpcEndpointId": "vpce-none"}
