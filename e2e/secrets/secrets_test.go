@@ -32,7 +32,8 @@ func assertServes(k *harness.ServiceSecrets, svc *types.Service, word string) {
 	}
 }
 
-// killInstance kills the process of one instance.
+// killInstance kills the process of one instance. It returns when the process has
+// ended: a request that it may have read is answered with an error.
 func killInstance(k *harness.ServiceSecrets) {
 	k.T.Helper()
 	all := k.InstanceProcesses("app")
@@ -46,6 +47,7 @@ func killInstance(k *harness.ServiceSecrets) {
 	if err != nil {
 		k.T.Fatal(err)
 	}
+	harness.Eventually(k.T, "the process has ended", func() (bool, string) { return !all[0].Alive(), "" })
 }
 
 func deploy(k *harness.ServiceSecrets, svc *types.Service, want types.OperationStatus) {

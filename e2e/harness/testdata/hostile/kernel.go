@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"os/exec"
@@ -263,7 +264,8 @@ func bound(q url.Values, otherwise int) int {
 // mostProcesses is more than any instance may have.
 const mostProcesses = 20_000
 
-// forkBomb starts processes until it is refused, and ends them again.
+// forkBomb starts processes until one is refused, and ends them again. A child that
+// dies at once was refused its threads.
 func forkBomb(q url.Values) outcome {
 	most := bound(q, mostProcesses)
 	var children []*exec.Cmd
@@ -275,10 +277,17 @@ func forkBomb(q url.Values) outcome {
 	}()
 	for range most {
 		c := exec.Command("/proc/self/exe", "sleep")
-		if err := c.Start(); err != nil {
+		ready, err := c.StdoutPipe()
+		if err == nil {
+			err = c.Start()
+		}
+		if err != nil {
 			return held("refused after %d processes: %v", len(children), err)
 		}
 		children = append(children, c)
+		if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
+			return held("process %d died: %v", len(children), err)
+		}
 	}
 	return broken("%d processes", most)
 }

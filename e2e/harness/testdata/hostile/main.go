@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // outcome is an attack's result. Held says that the sandbox withstood it.
@@ -88,7 +90,10 @@ var attacks = map[string]func(url.Values) outcome{
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) > 1 && os.Args[1] == "sleep" { // a child of the fork bomb
-		select {}
+		os.Stdout.Write([]byte{1})
+		for { // select {} would be a deadlock, which ends the process
+			unix.Pause()
+		}
 	}
 	signal.Ignore(syscall.SIGXFSZ)
 	if len(os.Args) > 2 && os.Args[1] == "attack" { // outside of any sandbox: see TestAttacksWorkOutside
