@@ -97,7 +97,7 @@ func (f connectionFlags) check(name string) error {
 	case f.host == "" && (provider == "gitea" || provider == "git"):
 		return fmt.Errorf("--provider %s needs --host, the host of the repositories", provider)
 	case strings.ContainsAny(f.host, "/ @"):
-		return fmt.Errorf("--host is %s; it must be a host alone, such as git.example.com, or with a port", shownValue(f.host))
+		return fmt.Errorf("--host is %s; write the name of the host only, such as git.example.com or git.example.com:8443, without https:// and path", shownValue(f.host))
 	}
 	return nil
 }

@@ -91,8 +91,8 @@ func assign(env map[string]string, name, value string) error {
 	return nil
 }
 
-// envFile parses the text of an env file by Docker Compose's rules for .env files,
-// without interpolation: $ stands for itself.
+// envFile parses the text of an env file by Docker Compose's rules for .env files, but
+// substitutes no variables: a $ is an ordinary character.
 //
 // https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/#env-file-syntax
 type envFile struct {

@@ -36,7 +36,8 @@ var instanceSizes = []size{
 	{"4", []string{"8", "10", "12"}},
 }
 
-// checkSize checks --cpu and --memory, "" if not given, and each alone.
+// checkSize checks the values of --cpu and --memory. An empty value was not given and is
+// not checked. If both are given, it also checks that App Runner has such an instance.
 func checkSize(cpu, memory string) error {
 	var cpus, memories []string
 	for _, s := range instanceSizes {
@@ -161,7 +162,7 @@ var domainLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 func checkDomain(s string) error {
 	if u, err := url.Parse(s); err == nil && u.Host != "" {
-		return fmt.Errorf("%s is a URL; a domain is its host alone: %s", shownValue(s), u.Hostname())
+		return fmt.Errorf("%s is a URL; a domain is only the host in it: %s", shownValue(s), u.Hostname())
 	}
 	labels := strings.Split(strings.TrimPrefix(strings.ToLower(s), "*."), ".")
 	for _, l := range labels {
@@ -231,7 +232,7 @@ func (up *upCommand) checkResize(have *types.InstanceConfiguration, since string
 }
 
 const (
-	envUsage     = "set an environment variable, `NAME=value`; NAME alone takes the value from this environment; repeatable"
+	envUsage     = "set an environment variable: `NAME=value`, or NAME to pass on the value that it has here; repeatable"
 	envFileUsage = "set variables from a `file` of NAME=value lines in dotenv's form; repeatable"
 )
 

@@ -19,9 +19,9 @@ func addReplaceFlag(cmd *cobra.Command, replace *bool) {
 }
 
 // supersede cancels the operation in progress of a service and waits until it is
-// rolled back, so that another one can take its place. Without replace it asks on a
-// terminal; a service whose operation is not to be cancelled is left alone. An
-// operation that can't be cancelled any more is waited for.
+// rolled back, so that another one can take its place. Without replace it asks first; if
+// the answer is no, or there is no terminal to ask on, it does nothing. If the operation
+// can't be cancelled any more, it waits until the operation has ended.
 func (m *Main) supersede(ctx context.Context, c *client.Client, arn string, replace bool) error {
 	op, err := c.Operation(ctx, arn, "")
 	if err != nil || op == nil || !client.Live(op.Status) || op.Type == types.OperationTypeDeleteService {

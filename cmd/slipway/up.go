@@ -67,9 +67,9 @@ is the name of an image there or in any other registry. A name without a registr
 such as nginx, is the server's own image; it means docker.io/library/nginx only if the
 server runs with --docker-hub and has no repository and no service of that name.
 
-The name of a service alone means that service, with what it is deployed from: so
-` + "`slipway up shop --env A=2`" + ` changes a variable. A file or directory of that name comes
-first; ` + "`slipway up shop:latest`" + ` always means the image.
+The name of a service deploys that service with the image or code that it has:
+` + "`slipway up shop --env A=2`" + ` changes a variable of it. A file or directory of that name
+takes precedence; ` + "`slipway up shop:latest`" + ` always means the image.
 
 For an existing service, only the settings given by flags change; environment
 variables are added to existing ones. A paused service is resumed first.
@@ -77,8 +77,9 @@ variables are added to existing ones. A paused service is resumed first.
 An env file has Docker Compose's form of dotenv: NAME=value, with export before it or
 not; # begins a comment at the start of a line or after a space; a value in single
 quotes stands as it is, one in double quotes has the escapes \n \r \t \" \\ and \$;
-both may span lines. $ is not expanded. NAME alone takes the value from this
-environment, and it is an error if it has none. --env wins over --env-file.
+both may span lines. A $ is an ordinary character: variables are not substituted. A
+line with only NAME passes on the value that the variable has in the environment of
+this command, and is an error if it has none. --env takes precedence over --env-file.
 
 If the endpoint is on this machine and no server answers, up starts one in the
 foreground until Ctrl-C.`,

@@ -72,7 +72,7 @@ func TestUpByName(t *testing.T) {
 	s.golden()
 }
 
-// A service's name alone means that service, with the image or the code that it has.
+// The name of a service deploys that service with the image or the code that it has.
 func TestUpOfAServiceByItsName(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

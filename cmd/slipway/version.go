@@ -74,7 +74,8 @@ func (m *Main) versions(ctx context.Context, local bool) error {
 	return err
 }
 
-// addVersionFlags adds --version, -v and -V, which other tools have, to the root alone.
+// addVersionFlags adds --version, -v and -V to the root command only: other programs have
+// them, and the commands below the root use -v for --verbose.
 func (m *Main) addVersionFlags(root *cobra.Command) {
 	asked, capital := false, false
 	f := root.Flags()
