@@ -103,11 +103,18 @@ func TestVersion1(t *testing.T) {
 	cpu, memory, pids := h.mount("cpu,cpuacct", "cgroup", "cpu,cpuacct"), h.mount("memory", "cgroup", "memory"), h.mount("pids", "cgroup", "pids")
 	h.mount("systemd", "cgroup", "xattr,name=systemd")
 	h.mount("freezer", "cgroup", "freezer")
+	cpuset := h.mount("cpuset", "cgroup", "cpuset")
+	h.file(cpuset+"/cpuset.cpus", "0-3\n")
+	h.file(cpuset+"/cpuset.mems", "0\n")
+	h.files(cpuset+"/boats", "cpuset.cpus", "cpuset.mems", "cgroup.clone_children")
 	s := h.find()
 	h.make(s)
 	h.make(s) // again is nothing new
+	h.has(cpuset+"/boats/cpuset.cpus", "0-3")
+	h.has(cpuset+"/boats/cpuset.mems", "0")
+	h.has(cpuset+"/boats/cgroup.clone_children", "1") // so that groups get the same
 
-	want := []cgroup.Mount{{Name: "cpu,cpuacct", Options: "cpu,cpuacct"}, {Name: "memory", Options: "memory"}, {Name: "pids", Options: "pids"}}
+	want := []cgroup.Mount{{Name: "cpu,cpuacct", Options: "cpu,cpuacct"}, {Name: "memory", Options: "memory"}, {Name: "pids", Options: "pids"}, {Name: "cpuset", Options: "cpuset"}}
 	if diff := cmp.Diff(want, s.Mounts()); diff != "" {
 		t.Error(diff)
 	}
@@ -121,6 +128,7 @@ func TestVersion1(t *testing.T) {
 	h.files(cpu+"/boats/a", "cpu.cfs_period_us", "cpu.cfs_quota_us", "cpu.shares", "cgroup.procs")
 	h.files(memory+"/boats/a", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cgroup.procs")
 	h.files(pids+"/boats/a", "pids.max", "cgroup.procs")
+	h.files(cpuset+"/boats/a", "cgroup.procs")
 	if err := g.SetLimits(limits); err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +142,7 @@ func TestVersion1(t *testing.T) {
 	if err := g.Add(77); err != nil {
 		t.Fatal(err)
 	}
-	for _, tree := range []string{cpu, memory, pids} {
+	for _, tree := range []string{cpu, memory, pids, cpuset} {
 		h.has(tree+"/boats/a/cgroup.procs", "77")
 	}
 

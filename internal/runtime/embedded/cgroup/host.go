@@ -22,6 +22,7 @@ import (
 const (
 	CPU    = "cpu"
 	CPUAcc = "cpuacct" // only in version 1
+	CPUSet = "cpuset"  // only in version 1; it limits nothing, see shareCPUs
 	Memory = "memory"
 	Pids   = "pids"
 	IO     = "io" // only in version 2, and only where it comes with another
@@ -56,7 +57,7 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 	for _, t := range trees {
 		hasIO := t.unified && t.has(IO)
 		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
-			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c)
+			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c) && (t.unified || c != CPUSet)
 		})
 		if len(t.controllers) == 0 {
 			continue
@@ -74,11 +75,18 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 
 // Make makes the slice, unless it exists.
 func (s *Slice) Make() error {
+	var made []tree
 	for _, t := range s.trees {
-		if err := s.make(t); err != nil {
+		err := s.make(t)
+		if err != nil && slices.Equal(t.controllers, []string{CPUSet}) {
+			continue // it limits nothing
+		}
+		if err != nil {
 			return fmt.Errorf("make cgroup %s: %w", s.name, err)
 		}
+		made = append(made, t)
 	}
+	s.trees = made
 	return nil
 }
 
@@ -148,10 +156,32 @@ func (s *Slice) make(t tree) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if t.unified {
+	switch {
+	case t.unified:
 		return handDown(dir, t.controllers)
+	case t.has(CPUSet):
+		return shareCPUs(t.root, dir)
 	}
 	return nil
+}
+
+// shareCPUs gives a group of version 1 all processors and memory nodes of its parent,
+// without which it can hold no process, and has the groups below it made with them.
+//
+// Groups are in this hierarchy only to be seen there. Java takes a machine for one of
+// version 1 if memory, cpu, cpuacct and cpuset are all mounted, and otherwise knows
+// none of its limits.
+func shareCPUs(parent, dir string) error {
+	for _, name := range []string{"cpuset.cpus", "cpuset.mems"} {
+		text, err := os.ReadFile(filepath.Join(parent, name))
+		if err != nil {
+			return err
+		}
+		if err := write(filepath.Join(dir, name), strings.TrimSpace(string(text))); err != nil {
+			return err
+		}
+	}
+	return write(filepath.Join(dir, "cgroup.clone_children"), "1")
 }
 
 func handDown(dir string, controllers []string) error {

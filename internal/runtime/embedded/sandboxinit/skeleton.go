@@ -114,8 +114,25 @@ func skeletonSys(cgroups []handoff.CgroupMount) error {
 		if err := mount(kind, path, secure|unix.MS_RDONLY, c.Options); err != nil {
 			return err
 		}
+		if err := linkControllers(dir, c.Name); err != nil {
+			return err
+		}
 	}
 	return readOnly(dir)
+}
+
+// linkControllers makes a link for each controller of a hierarchy that has several: for
+// cpu,cpuacct the links cpu and cpuacct, where programs look.
+func linkControllers(dir, name string) error {
+	if !strings.Contains(name, ",") {
+		return nil
+	}
+	for controller := range strings.SplitSeq(name, ",") {
+		if err := unix.Symlink(name, dir+"/"+controller); err != nil {
+			return doing("make "+dir+"/"+controller, err)
+		}
+	}
+	return nil
 }
 
 func skeletonDev(shm uint64) error {
