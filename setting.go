@@ -16,6 +16,7 @@ const SettingPrefix = "slipway:"
 // missing.
 type Settings struct {
 	Build BuildSettings
+	Init  bool // see Process.Init
 }
 
 // BuildSettings are a service's settings for the builds of its code, beside those of
@@ -93,6 +94,14 @@ const nameSuffix = ".NAME"
 // settings returns the table of settings.
 func settings() []setting {
 	return []setting{
+		{
+			name: "init", resource: "service", effect: EffectDeployment,
+			allowed: "`true` (process 1 of an instance is a small init, which forwards signals to the application and reaps orphans) or `false` (the application is process 1)",
+			parse: func(s *Settings, _, value string) bool {
+				s.Init = value == "true"
+				return value == "true" || value == "false"
+			},
+		},
 		{
 			name: "build-mode", resource: "service", effect: EffectDeployment,
 			allowed: "`app-runner` (only /app is deployed) or `keep` (everything that the build commands changed)",

@@ -30,6 +30,10 @@ type Process struct {
 	Volumes []string `json:",omitempty"`
 
 	StopSignal string // "SIGTERM" when empty
+
+	// Init says that the process is not process 1 of the instance but the child of one
+	// that forwards signals to it and reaps orphans.
+	Init bool `json:",omitempty"`
 }
 
 // Resources are an instance's limits.

@@ -23,7 +23,7 @@ type report struct {
 	crowd     []time.Duration // until each of the resumed services answered
 	crowded   time.Duration   // until all had answered
 	rests     []atRest
-	init      int64 // bytes, of one instance
+	shim      int64 // bytes, of one instance
 
 	builds    []*buildRow
 	packages  int // of the Node.js project
@@ -141,7 +141,7 @@ The server is restarted and left idle for %v.
 		fmt.Fprintf(b, "| %s | %.1f | %s |\n", s.what, mib(s.memory), ms(s.started))
 	}
 	if len(r.rests) > 1 {
-		fmt.Fprintf(b, "\nThe init of an instance uses %.2f MiB (proportional set size, median) beside\nthe application", mib(r.init))
+		fmt.Fprintf(b, "\nThe shim of an instance uses %.2f MiB (proportional set size, median) beside\nthe application", mib(r.shim))
 		first, second := r.rests[0], r.rests[1]
 		fmt.Fprintf(b, "; the server itself %.0f KiB more for each running service", perService(first, second))
 		if len(r.rests) > 2 {

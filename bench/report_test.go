@@ -18,7 +18,7 @@ func TestPage(t *testing.T) {
 	r.absent("Docker", "no engine answers")
 	r.crowd, r.crowded = []time.Duration{time.Second, 3 * time.Second}, 3*time.Second
 	r.scaledOut = []time.Duration{12 * time.Millisecond}
-	r.init = 3 << 19
+	r.shim = 3 << 19
 	r.rests = []atRest{{"no services", 0, 30 << 20, 50 * time.Millisecond}, {"4 services", 4, 31 << 20, 60 * time.Millisecond}}
 	r.noise = noise{busy: 30, all: 200}
 	page := r.page()

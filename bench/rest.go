@@ -68,7 +68,7 @@ func (r *report) restart(ctx context.Context, s *server, services int, what stri
 	return err
 }
 
-// instances records the memory of the init of each of n instances. Shared pages
+// instances records the memory of the shim of each of n instances. Shared pages
 // count proportionally (PSS).
 func (r *report) instances(dir string, n int) error {
 	var sizes []int64
@@ -86,15 +86,15 @@ func (r *report) instances(dir string, n int) error {
 		}
 	}
 	if len(sizes) < n {
-		return fmt.Errorf("found %d inits of %d instances", len(sizes), n)
+		return fmt.Errorf("found %d shims of %d instances", len(sizes), n)
 	}
 	slices.Sort(sizes)
-	r.init = sizes[len(sizes)/2]
+	r.shim = sizes[len(sizes)/2]
 	return nil
 }
 
-// keeps reports whether a process is the init of an instance of the server on
-// dir: the first of its process namespace, in a cgroup of that server.
+// keeps reports whether a process is the shim of an instance of the server on dir:
+// the first of the process namespace below this one's, in a cgroup of that server.
 func keeps(pid int, dir string) bool {
 	groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err != nil {
@@ -107,7 +107,7 @@ func keeps(pid int, dir string) bool {
 	}
 	ids, err := statusLine(pid, "NSpid")
 	f := strings.Fields(ids)
-	return err == nil && len(f) > 1 && f[len(f)-1] == "1"
+	return err == nil && len(f) == 2 && f[1] == "1"
 }
 
 // rollup returns a process's proportional set size in bytes.

@@ -38,7 +38,7 @@ func TestAttacksWorkOutside(t *testing.T) {
 	}{
 		{"host-files", url.Values{"path": {canary}}},
 		{"handles", nil},
-		{"init", nil},
+		{"shim", nil},
 		{"processes", nil},
 		{"ptrace", nil},
 		{"mount", nil},

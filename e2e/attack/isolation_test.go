@@ -53,7 +53,7 @@ func TestIsolation(t *testing.T) {
 		x.assertHolds(t, "host-files", url.Values{"path": {s.Credentials}})
 	})
 	for _, name := range []string{
-		"handles", "init", "processes", "ptrace", "mount", "namespaces", "modules", "kernel", "syscalls",
+		"handles", "shim", "processes", "ptrace", "mount", "namespaces", "modules", "kernel", "syscalls",
 		"sysctl", "cgroup", "devices", "privileges", "raw-sockets",
 	} {
 		t.Run(name, func(t *testing.T) { x.assertHolds(t, name, nil) })

@@ -126,7 +126,8 @@ func TestHostileDockerfiles(t *testing.T) {
 			prints: "escaped",
 		},
 		"a target in /proc": {
-			file: "FROM base:1\nRUN ln -s /proc/1/root/tmp /out\nCOPY Dockerfile /out/escaped\n", fails: "permission denied",
+			// Process 1 is the copier itself, and its root that of the image.
+			file: "FROM base:1\nRUN ln -s /proc/1/root/tmp /out\nCOPY Dockerfile /out/escaped\nCMD ls /tmp\n", prints: "escaped",
 		},
 		"a mount that leads out": {
 			file:  "FROM base:1 AS a\nRUN mkdir /m && ln -s " + filepath.Dir(secret) + " /m/l\nFROM base:1\nRUN --mount=type=bind,from=a,source=/m/l,target=/l cat /l/host-secret\n",

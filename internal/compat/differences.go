@@ -34,7 +34,7 @@ var differences = []Difference{
 	},
 	{
 		"Start command of code", "It is split at blanks; no shell runs it.",
-		"`/bin/sh -c` runs it. A static program that detection deploys without its runtime is started without a shell.",
+		"`/bin/sh -c` runs it, and becomes the program where the command is just one. A static program that detection deploys without its runtime is started without a shell.",
 		"What worked still works, and so do `a && b`, quotes and `$PORT` (apprunner-roadmap 180).",
 	},
 	{
@@ -151,6 +151,12 @@ var differences = []Difference{
 		"Settings", "Tags mean nothing to App Runner.",
 		"Tags whose key begins with `slipway:` are settings; unknown ones are refused by name.",
 		"App Runner's API has no members for them, and every client can set tags.",
+	},
+	{
+		"Process 1", "The application is process 1 of its container.",
+		"The same. As in a container of Docker, an application that does not handle its stop signal is killed 10 seconds after it, and orphans are its children. " +
+			"The setting `slipway:init` has a small init forward signals and reap (docs/settings.md).",
+		"Images are made for Docker.",
 	},
 	{
 		"Updates while paused", "The sources disagree.",

@@ -130,7 +130,7 @@ func TestReleaseOfCode(t *testing.T) {
 		b := newCodeBench(t)
 		spec := codeSpec("one")
 		r, op := b.do(slipway.CreateService, &spec, slipway.OperationSucceeded)
-		if !slices.Equal(r.Process.Argv, []string{"/bin/sh", "-c", "run one"}) || r.Process.Dir != "/app" || r.Port != 9000 {
+		if !slices.Equal(r.Process.Argv, []string{"/bin/sh", "-c", "exec run one"}) || r.Process.Dir != "/app" || r.Port != 9000 {
 			t.Errorf("it runs %q in %s on %d", r.Process.Argv, r.Process.Dir, r.Port)
 		}
 		if r.Code == nil || r.Code.Commit != "commit of one" || r.Code.Directory != "tree" {

@@ -64,12 +64,12 @@ func port(s string) (int, error) {
 // An image with only a static program has no shell.
 func process(q request, run source.Runtime, port int) (slipway.Process, error) {
 	a := q.artifact
-	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal, Volumes: a.Config.Volumes}
+	p := slipway.Process{Dir: a.Config.Dir, User: a.Config.User, StopSignal: a.Config.StopSignal, Volumes: a.Config.Volumes, Init: q.settings.Init}
 	p.Argv = slices.Concat(a.Config.Entrypoint, a.Config.Cmd)
 	switch {
 	case strings.TrimSpace(run.Command) == "":
 	case q.code != nil && a.HasShell():
-		p.Argv = []string{"/bin/sh", "-c", run.Command}
+		p.Argv = []string{"/bin/sh", "-c", replaceShell(run.Command)}
 	default:
 		argv, err := shellquote.Split(run.Command)
 		if err != nil || len(argv) == 0 {
@@ -100,6 +100,54 @@ func checkStrings(p slipway.Process) error {
 		}
 	}
 	return nil
+}
+
+// replaceShell has a shell become the program that a command runs, where the command is
+// one program with its arguments. A shell that stays is process 1 of the instance, and
+// passes no stop signal on.
+func replaceShell(command string) string {
+	program, _, _ := strings.Cut(strings.TrimSpace(command), " ")
+	if !isOneCommand(command) || !isProgram(program) {
+		return command
+	}
+	return "exec " + command
+}
+
+// isOneCommand reports whether a shell takes a text for one simple command. What it would
+// not do with certainty counts as no.
+func isOneCommand(text string) bool {
+	var quote, before rune // quote is ' or " or a backslash while it lasts
+	for _, r := range text {
+		switch {
+		case quote == '\\', quote != 0 && r == quote:
+			quote = 0
+		case quote == '\'', quote == '"' && r != '\\' && r != '`' && !(before == '$' && r == '('):
+		case quote == 0 && strings.ContainsRune("'\"\\", r):
+			quote = r
+		case quote != 0, strings.ContainsRune(";&|()\n\r\t`#", r):
+			return false
+		}
+		before = r
+	}
+	return quote == 0
+}
+
+// isProgram reports whether a shell takes the first word of a command for the name of a
+// program. What it would not do with certainty counts as no.
+func isProgram(word string) bool {
+	plain := !strings.ContainsFunc(word, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_./+-", r))
+	})
+	if !plain || word == "" || strings.HasPrefix(word, "-") {
+		return false
+	}
+	switch word {
+	case ".", "source", "eval", "exec", "command", "builtin", "exit", "return", "export", "readonly", "set", "unset", "local", "cd", "trap",
+		"ulimit", "umask", "alias", "wait", "read", "times", "shift", "type", "hash", "jobs", "fg", "bg", "getopts", "declare", "let", "time",
+		"if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "select", "function", "coproc", "in":
+		return false
+	}
+	return true
 }
 
 // environment merges, in rising precedence, the region's variables, the image's,

@@ -85,7 +85,7 @@ func TestResolveRelease(t *testing.T) {
 // The start command of code runs in a shell, if the image has one.
 func TestShellOfCode(t *testing.T) {
 	t.Parallel()
-	for label, want := range map[string][]string{"": {"/bin/sh", "-c", "./app -v $PORT"}, image.NoShell: {"./app", "-v", "$PORT"}} {
+	for label, want := range map[string][]string{"": {"/bin/sh", "-c", "exec ./app -v $PORT"}, image.NoShell: {"./app", "-v", "$PORT"}} {
 		a := source.Artifact{Config: image.RunConfig{Labels: map[string]string{image.LabelShell: label}}}
 		p, err := process(request{code: &slipway.CodeVersion{}, artifact: a}, source.Runtime{Command: "./app -v $PORT"}, 80)
 		if diff := cmp.Diff(want, p.Argv); diff != "" || err != nil {
@@ -106,6 +106,44 @@ func TestExitReason(t *testing.T) {
 	} {
 		if got := exitReason(e); got != want {
 			t.Errorf("exitReason = %q, want %q", got, want)
+		}
+	}
+}
+
+// TestReplaceShell: a command that is one program is executed in place of the shell.
+func TestReplaceShell(t *testing.T) {
+	t.Parallel()
+	for command, want := range map[string]string{
+		"serve -b :${PORT:-80} a 'b\nc'": "exec serve -b :${PORT:-80} a 'b\nc'",
+		"gunicorn \"app:make()\"":        "exec gunicorn \"app:make()\"",
+		"{ a; }":                         "{ a; }",
+		"{ a":                            "{ a",
+		"a() { b":                        "a() { b",
+		"node server.js":                 "exec node server.js",
+		"gunicorn 'app:make()'":          "exec gunicorn 'app:make()'",
+		"serve \"a;b\" it\\'s \"'\" &":   "serve \"a;b\" it\\'s \"'\" &",
+		"serve \"a;b\" it\\'s \"'\" '&'": "exec serve \"a;b\" it\\'s \"'\" '&'",
+		"serve \"$(a \"b;\")\"":          "serve \"$(a \"b;\")\"",
+		"serve \"a":                      "serve \"a",
+		"serve a\\":                      "serve a\\",
+		" ./app -v \"$PORT\" > log":      "exec  ./app -v \"$PORT\" > log",
+		"gunicorn -b 0.0.0.0:8080 a:b":   "exec gunicorn -b 0.0.0.0:8080 a:b",
+		"A=1 node server.js":             "A=1 node server.js",
+		"$RUN me":                        "$RUN me",
+		"migrate && serve":               "migrate && serve",
+		"serve & wait":                   "serve & wait",
+		"cd app; serve":                  "cd app; serve",
+		"cd app":                         "cd app",
+		"exec serve":                     "exec serve",
+		". ./env":                        ". ./env",
+		"if x":                           "if x",
+		"a\nb":                           "a\nb",
+		"(serve)":                        "(serve)",
+		"\"my app\" x":                   "\"my app\" x",
+		"a $(b)":                         "a $(b)",
+	} {
+		if got := replaceShell(command); got != want {
+			t.Errorf("%q becomes %q, want %q", command, got, want)
 		}
 	}
 }

@@ -182,14 +182,14 @@ func TestKilled(t *testing.T) {
 	first.kill()
 
 	// Ends while no daemon runs.
-	init := initOf(t, dir, ending.ID)
+	shim := shimOf(t, dir, ending.ID)
 	endedAt := time.Now()
-	if err := unix.Kill(childOf(t, init), unix.SIGKILL); err != nil {
+	if err := unix.Kill(childOf(t, shim), unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the instance is gone", func() error {
-		if unix.Kill(init, 0) == nil && !isZombie(init) {
-			return errors.New("its init lives")
+		if unix.Kill(shim, 0) == nil && !isZombie(shim) {
+			return errors.New("its shim lives")
 		}
 		return nil
 	})
@@ -234,8 +234,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// initOf returns the init of an instance, known from its cgroup.
-func initOf(t *testing.T, dir, id string) int {
+// shimOf returns the shim of an instance, known from its cgroup.
+func shimOf(t *testing.T, dir, id string) int {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(dir, "instances", id, "spec.json"))
 	if err != nil {
@@ -246,12 +246,19 @@ func initOf(t *testing.T, dir, id string) int {
 		t.Fatal(err)
 	}
 	for _, pid := range sandboxed(t, spec.Sandbox) {
-		if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status"); err == nil && strings.Contains(string(b), "\nNSpid:\t"+strconv.Itoa(pid)+"\t1\n") {
+		if isShim(pid) {
 			return pid
 		}
 	}
-	t.Fatalf("sandbox %s has no init", spec.Sandbox)
+	t.Fatalf("sandbox %s has no shim", spec.Sandbox)
 	return 0
+}
+
+// isShim reports whether a process of a sandbox is its shim: process 1 of the pid
+// namespace below the test's.
+func isShim(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	return err == nil && strings.Contains(string(b), "\nNSpid:\t"+strconv.Itoa(pid)+"\t1\n")
 }
 
 // childOf returns the first child of a process.

@@ -63,7 +63,7 @@ func (d *Driver) network(id string) (*instance, *os.File, error) {
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.process == nil {
+	if in.process == nil || in.process.netns == nil { // the latter: it has just ended
 		return nil, nil, runtime.ErrNotRunning
 	}
 	fd, err := unix.FcntlInt(in.process.netns.Fd(), unix.F_DUPFD_CLOEXEC, 0)

@@ -17,7 +17,7 @@ import (
 // tailSize is how much of an instance's last output is kept with its exit.
 const tailSize = 2048
 
-// ended is called when an instance's init has ended.
+// ended is called when an instance's shim has ended.
 func (d *Driver) ended(in *instance) {
 	d.ends.Go(func() {
 		in.mu.Lock()
@@ -33,7 +33,7 @@ func (d *Driver) ended(in *instance) {
 	})
 }
 
-// Reasons for instances whose init recorded none.
+// Reasons for instances whose shim recorded none.
 const (
 	reasonKilled       = "its sandbox was killed from outside"
 	reasonRestart      = "the machine was restarted, or its sandbox was killed while no daemon ran"
@@ -45,7 +45,7 @@ const (
 )
 
 // recordExit finds out how an ended instance ended, and publishes it. killed is the
-// reason if the init recorded none.
+// reason if the shim recorded none.
 func (d *Driver) recordExit(in *instance, killed string) {
 	exit := d.exit(in, killed)
 	in.mu.Lock()
@@ -87,7 +87,7 @@ func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
 	}
 	if kills > 0 {
 		exit.OOM = true
-		if started != nil && ended.Signal == int(unix.SIGKILL) {
+		if started != nil && in.killed(ended) {
 			exit.Reason = fmt.Sprintf(reasonMemoryLimit, in.spec.Memory)
 		}
 	}
@@ -99,7 +99,14 @@ func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
 	return exit
 }
 
-// assumeEnd returns the record for an init that was killed before it could write
+// killed reports whether the application ended by SIGKILL. An init that stays ends after
+// such an application with the exit status of a shell. (An application that exits with
+// that status, though it was not killed, counts as killed.)
+func (in *instance) killed(e *handoff.Ended) bool {
+	return e.Signal == int(unix.SIGKILL) || in.spec.Init && e.Signal == 0 && e.Code == codeKilled
+}
+
+// assumeEnd returns the record for a shim that was killed before it could write
 // one.
 func assumeEnd(started *handoff.Started, killed string) *handoff.Ended {
 	now := time.Now().UnixNano()
@@ -109,7 +116,7 @@ func assumeEnd(started *handoff.Started, killed string) *handoff.Ended {
 	return &handoff.Ended{Code: codeKilled, Signal: int(unix.SIGKILL), At: now, Ran: max(now-started.At, 0), Reason: killed}
 }
 
-// writeEnd writes the record of the end for the init.
+// writeEnd writes the record of the end for the shim.
 func (in *instance) writeEnd(e *handoff.Ended) error {
 	f, err := os.OpenFile(filepath.Join(in.dir, fileStatus), os.O_WRONLY, 0)
 	if err != nil {

@@ -111,6 +111,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 			Image:      want.Image,
 			Sandbox:    s.name,
 			StopSignal: want.Process.StopSignal,
+			Init:       want.Process.Init,
 			Memory:     want.Resources.Memory,
 			Port:       want.Port,
 			Tracing:    want.Tracing,
@@ -124,7 +125,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	if err := in.spec.write(s.dir); err != nil {
 		return nil, fmt.Errorf("record the instance: %w", err)
 	}
-	if err := s.group.SetLimits(limits(want.Resources)); err != nil {
+	if err := s.group.SetLimits(limits(want.Workload)); err != nil {
 		return nil, err
 	}
 	// The commit: from here on it is this instance, for a later daemon too.
@@ -139,12 +140,21 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 // instance with less than a core has as many.
 const pidsPerCore = 1024
 
-// initPids is how many threads the init may have.
-const initPids = 8
+// shimPids is how many threads a shim, or an init that stays, may have.
+const shimPids = 8
 
-func limits(r slipway.Resources) cgroup.Limits {
+func limits(w slipway.Workload) cgroup.Limits {
+	r := w.Resources
 	cores := max((r.CPU+1023)/1024, 1)
-	return cgroup.Limits{CPU: r.CPU, Memory: int64(r.Memory) << 20, Pids: cores*pidsPerCore + initPids}
+	return cgroup.Limits{CPU: r.CPU, Memory: int64(r.Memory) << 20, Pids: cores*pidsPerCore + ownPids(w)}
+}
+
+// ownPids is how many threads run beside the application.
+func ownPids(w slipway.Workload) int {
+	if w.Process.Init {
+		return 2 * shimPids
+	}
+	return shimPids
 }
 
 // launch gives the sandbox its root file system, if it has none yet, and its

@@ -26,7 +26,10 @@ type factory struct {
 	layerDir string
 	idBase   int
 	diskSize int64
+	most     int    // sandboxes at a time
 	skeleton []byte // the first message to every init
+
+	outputSize uint64 // of each of a sandbox's two output files
 
 	slice   *cgroup.Slice
 	disks   *disk.Pool
@@ -54,6 +57,7 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		layerDir: cfg.LayerDir,
 		idBase:   cfg.FirstID,
 		diskSize: cfg.Disk,
+		most:     cfg.Sandboxes,
 		slice:    slice,
 		spawner:  &spawner{program: cfg.Init, log: cfg.Log},
 		egress:   cfg.Egress,
@@ -75,7 +79,8 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		return nil, err
 	}
 	f.mounts = newMountNamespace(f.path(dirMount))
-	skeleton := handoff.Skeleton{Shm: shmSize, OutputSize: uint64(cfg.Output) / 2}
+	f.outputSize = uint64(cfg.Output) / 2
+	skeleton := handoff.Skeleton{Shm: shmSize}
 	for _, m := range slice.Mounts() {
 		skeleton.Cgroups = append(skeleton.Cgroups, handoff.CgroupMount{Name: m.Name, Options: m.Options})
 	}
@@ -94,6 +99,10 @@ func (f *factory) path(names ...string) string {
 
 // firstID returns the host's id of user and group 0 of the sandbox in a slot.
 func (f *factory) firstID(slot int) int { return f.idBase + slot*idsPerSandbox }
+
+// shimID returns the host's id of the user and the group of the shim in a slot. These
+// ids follow those of all sandboxes, so no sandbox has them.
+func (f *factory) shimID(slot int) int { return f.firstID(f.most) + slot }
 
 // remove kills what is left of a sandbox's processes and removes everything else
 // that it had. It may be repeated, also when nothing is left. The sandbox's

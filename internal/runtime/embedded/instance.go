@@ -30,7 +30,8 @@ type spec struct {
 	Image      string     `json:"image"`
 	Sandbox    string     `json:"sandbox"`
 	StopSignal string     `json:"stopSignal,omitempty"`
-	Memory     int        `json:"memory"` // MiB
+	Init       bool       `json:"init,omitempty"` // see slipway.Process
+	Memory     int        `json:"memory"`         // MiB
 	Port       int        `json:"port,omitempty"`
 	Tracing    bool       `json:"tracing,omitempty"`
 	Addr       netip.Addr `json:"addr,omitzero"`
@@ -87,7 +88,7 @@ func (s spec) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, fileSpec), b, 0o600)
 }
 
-// status reads what the init has recorded so far.
+// status reads what the shim has recorded so far.
 func (in *instance) status() (*handoff.Started, *handoff.Ended, error) {
 	b, err := os.ReadFile(filepath.Join(in.dir, fileStatus))
 	if err != nil {
@@ -139,8 +140,8 @@ func (in *instance) whenStarted() *handoff.Started {
 var errNoApplication = errors.New("the application does not run")
 
 // applicationPID returns the id of the application's process: the process of the
-// instance's cgroup whose id in the instance's pid namespace is the one that the
-// init recorded. The caller holds mu.
+// instance's cgroup whose id in the shim's pid namespace is the one that the shim
+// recorded. The caller holds mu.
 func (in *instance) applicationPID() (int, error) {
 	if in.pid > 0 {
 		return in.pid, nil
@@ -156,8 +157,13 @@ func (in *instance) applicationPID() (int, error) {
 	return pid, err
 }
 
-// findProcess returns the process of a sandbox that has this id in the sandbox's
-// pid namespace. The init has 1.
+// shimNumber is the shim's id in its own pid namespace. Sandboxes of earlier versions
+// have no shim but an init, in the same pid namespace as the application: it has this
+// id there, and does what a shim does.
+const shimNumber = 1
+
+// findProcess returns the process of a sandbox that has this id in the shim's pid
+// namespace.
 func findProcess(group cgroup.Group, number int) (int, error) {
 	pids, err := group.Procs()
 	if err != nil {
@@ -171,7 +177,8 @@ func findProcess(group cgroup.Group, number int) (int, error) {
 	return 0, errNoApplication
 }
 
-// innerPID returns a process's id in its innermost pid namespace.
+// innerPID returns a process's id in the pid namespace below this process's: that of
+// the shim. The application's own is one further below.
 func innerPID(pid int) (int, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
@@ -183,14 +190,14 @@ func innerPID(pid int) (int, error) {
 			if len(numbers) < 2 { // not in a namespace below ours
 				break
 			}
-			return strconv.Atoi(numbers[len(numbers)-1])
+			return strconv.Atoi(numbers[1])
 		}
 	}
 	return 0, errNoApplication
 }
 
 // application returns the ids of the application's process: in the daemon's pid
-// namespace and in the instance's.
+// namespace and in the shim's.
 func (in *instance) application() (pid, number int, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

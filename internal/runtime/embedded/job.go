@@ -156,10 +156,10 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 			return nil, err
 		}
 	}
-	bounds := limits(want.Resources)
+	bounds := limits(want.Workload)
 	bounds.Background = true
 	if want.Pids > 0 {
-		bounds.Pids = want.Pids + initPids
+		bounds.Pids = want.Pids + ownPids(want.Workload)
 	}
 	if err := s.group.SetLimits(bounds); err != nil {
 		return nil, err
@@ -178,7 +178,7 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 	}
 	in := &instance{
 		id: want.ID, dir: dir, group: s.group, process: s.process, done: make(chan struct{}),
-		spec: spec{Sandbox: s.name, Memory: want.Resources.Memory, CreatedAt: time.Now()},
+		spec: spec{Sandbox: s.name, Init: want.Process.Init, Memory: want.Resources.Memory, CreatedAt: time.Now()},
 	}
 	return &job{instance: in, want: want, sandbox: s, root: root, upper: upper}, nil
 }
@@ -233,7 +233,7 @@ func (d *Driver) superviseJob(ctx context.Context, j *job, output func(runtime.C
 	go func() {
 		defer close(seen)
 		if j.want.Running != nil {
-			j.want.Running(watch, func() ([]netip.AddrPort, error) { return listening(j.process.pid) })
+			j.want.Running(watch, func() ([]netip.AddrPort, error) { return listening(j.process.inside) })
 		}
 	}()
 	truncated, err = j.stream(ctx, output)
@@ -255,7 +255,7 @@ func (d *Driver) killJob(ctx context.Context, j *job) error {
 	case <-j.done:
 		return nil
 	case <-ctx.Done():
-		// Nobody will read its last output: kill the init and all with it.
+		// Nobody will read its last output: kill the shim and all with it.
 		return d.killAll(j)
 	case <-timeout:
 	}

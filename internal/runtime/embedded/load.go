@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"os"
 	"time"
@@ -144,7 +145,7 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 	} else if started == nil && ended == nil {
 		return s, errNeverStarted
 	}
-	in.process, err = findInit(in.group)
+	in.process, err = in.findShim()
 	if err != nil {
 		return s, err
 	}
@@ -155,46 +156,66 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 		d.recordExit(in, reasonRestart)
 		return s, nil
 	}
-	// Earlier versions of this program made no such routes.
-	if err := admitPeers(in.process.netns, d.home); err != nil && !in.process.dead() {
-		d.log.Error("an instance can't be reached", "instance", id, "err", err)
-	}
-	// An instance that cannot be traced keeps serving.
-	if err := d.collect(in, in.process.netns); err != nil {
-		d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
+	if netns := in.process.netns; netns != nil {
+		// Earlier versions of this program made no such routes.
+		if err := admitPeers(netns, d.home); err != nil && !in.process.dead() {
+			d.log.Error("an instance can't be reached", "instance", id, "err", err)
+		}
+		// An instance that cannot be traced keeps serving.
+		if err := d.collect(in, netns); err != nil {
+			d.log.Error("an instance can't reach the trace collector", "instance", id, "err", err)
+		}
 	}
 	return s, d.poller.add(in.process.pidfd, func() { d.ended(in) })
 }
 
-// findInit returns the init of the sandbox in a cgroup, nil if there is none.
-func findInit(group cgroup.Group) (*process, error) {
-	pid, err := findProcess(group, 1)
+// findShim returns the shim of an instance that an earlier daemon started, nil if it
+// has ended.
+func (in *instance) findShim() (*process, error) {
+	pid, pidfd, err := openProcess(in.group, shimNumber)
 	if errors.Is(err, errNoApplication) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
+	p := &process{pid: pid, pidfd: pidfd}
+	started := in.whenStarted()
+	if started == nil {
+		return p, nil // it could not be started, and its shim is about to end
+	}
+	inside, insidefd, err := openProcess(in.group, started.PID)
+	if err == nil {
+		err = p.enter(inside, insidefd)
+		insidefd.Close()
+	}
+	// An application that has just ended has no namespaces. Its shim tells how it ended.
+	if err != nil && !errors.Is(err, errNoApplication) && !errors.Is(err, unix.ESRCH) && !errors.Is(err, fs.ErrNotExist) {
+		p.release()
+		return nil, err
+	}
+	return p, nil
+}
+
+// openProcess finds the process of a sandbox that has this id in the shim's pid
+// namespace.
+func openProcess(group cgroup.Group, number int) (pid int, pidfd *os.File, err error) {
+	pid, err = findProcess(group, number)
+	if err != nil {
+		return 0, nil, err
+	}
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == unix.ESRCH {
-		return nil, nil
+		return 0, nil, errNoApplication
 	}
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	pidfd := os.NewFile(uintptr(fd), "pidfd")
+	pidfd = os.NewFile(uintptr(fd), "pidfd")
 	// If the process is still there, the pidfd is its own.
-	again, err := findProcess(group, 1)
-	if err != nil || again != pid {
+	if inner, err := innerPID(pid); err != nil || inner != number {
 		pidfd.Close()
-		if errors.Is(err, errNoApplication) {
-			err = nil
-		}
-		return nil, err
+		return 0, nil, errNoApplication
 	}
-	p, err := openProcess(pid, pidfd)
-	if err == unix.ESRCH || errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	return p, err
+	return pid, pidfd, nil
 }

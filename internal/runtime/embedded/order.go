@@ -23,7 +23,7 @@ var capabilities = []struct {
 	{"CAP_DAC_OVERRIDE", unix.CAP_DAC_OVERRIDE},
 	{"CAP_FOWNER", unix.CAP_FOWNER},
 	{"CAP_FSETID", unix.CAP_FSETID},
-	{"CAP_KILL", unix.CAP_KILL}, // the init needs it as well
+	{"CAP_KILL", unix.CAP_KILL}, // an init that stays needs it as well
 	{"CAP_MKNOD", unix.CAP_MKNOD},
 	{"CAP_NET_BIND_SERVICE", unix.CAP_NET_BIND_SERVICE},
 	{"CAP_NET_RAW", unix.CAP_NET_RAW},
@@ -73,6 +73,7 @@ func (d *Driver) order(want runtime.Spec, link egress.Link) *handoff.Order {
 		Env:      env,
 		Dir:      want.Process.Dir,
 		User:     want.Process.User,
+		Init:     want.Process.Init,
 		Volumes:  want.Process.Volumes,
 		Hosts:    hosts(hostname, link),
 		Resolv:   string(link.Resolv),

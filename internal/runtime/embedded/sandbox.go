@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +20,8 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
 
-// sandbox is a process in namespaces of its own, ready to become an instance.
+// sandbox is a shim and, in namespaces of its own, an init that is ready to become an
+// instance.
 type sandbox struct {
 	name    string
 	factory *factory
@@ -45,38 +48,51 @@ const (
 	fileChanges = "changes" // of a job, while they are copied
 )
 
-// process is the init of a sandbox. When it ends, the kernel kills everything
-// else in the sandbox.
+// process is the shim of a sandbox. When it ends, the kernel kills everything else in
+// the sandbox: the shim is process 1 of a pid namespace around the sandbox's own.
+//
+// Of a sandbox that an earlier version made, it is the process that sets up the
+// sandbox and stays in it as process 1, in the only pid namespace there.
 type process struct {
 	pid   int
 	pidfd *os.File
-	netns *os.File
+
+	// inside is the sandbox's first process, which becomes the application, in this
+	// process's pid namespace. Of a sandbox that ended just as it was found, it is 0
+	// and the namespaces are nil.
+	inside int
+	netns  *os.File
 	// mntns keeps the mounts. Otherwise the process would unmount them as it
 	// dies, and its end would wait for the disk.
 	mntns *os.File
 }
 
-// openProcess opens the descriptors of a process that is known to live.
-func openProcess(pid int, pidfd *os.File) (*process, error) {
-	p := &process{pid: pid, pidfd: pidfd}
+// enter opens the namespaces of the sandbox's first process, which is known by a pidfd.
+func (p *process) enter(inside int, pidfd *os.File) error {
 	var errs [2]error
-	p.netns, errs[0] = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/net")
-	p.mntns, errs[1] = os.Open("/proc/" + strconv.Itoa(pid) + "/ns/mnt")
+	p.netns, errs[0] = os.Open("/proc/" + strconv.Itoa(inside) + "/ns/net")
+	p.mntns, errs[1] = os.Open("/proc/" + strconv.Itoa(inside) + "/ns/mnt")
+	err := errors.Join(errs[:]...)
 	// If the process still lives, these files are its own. Otherwise they may
 	// belong to another process with the same id.
-	if err := errors.Join(errs[:]...); err != nil || p.dead() {
-		p.release()
-		if err == nil {
-			err = unix.ESRCH
-		}
-		return nil, err
+	if err == nil && ended(pidfd) {
+		err = unix.ESRCH
 	}
-	return p, nil
+	if err != nil {
+		closeFiles(p.netns, p.mntns)
+		p.netns, p.mntns = nil, nil
+		return err
+	}
+	p.inside = inside
+	return nil
 }
 
 // dead reports whether the process has ended.
-func (p *process) dead() bool {
-	poll := []unix.PollFd{{Fd: int32(p.pidfd.Fd()), Events: unix.POLLIN}}
+func (p *process) dead() bool { return ended(p.pidfd) }
+
+// ended reports whether a process has ended.
+func ended(pidfd *os.File) bool {
+	poll := []unix.PollFd{{Fd: int32(pidfd.Fd()), Events: unix.POLLIN}}
 	for {
 		n, err := unix.Poll(poll, 0)
 		if err == unix.EINTR {
@@ -97,10 +113,10 @@ func (p *process) wait() error {
 	}
 }
 
-// setOOMScore sets how readily the kernel kills what the process will start when the
+// setOOMScore sets how readily the kernel kills what the sandbox will run when the
 // machine has no memory left: from 0 to 1000.
 func (p *process) setOOMScore(score int) error {
-	f, err := os.OpenFile("/proc/"+strconv.Itoa(p.pid)+"/oom_score_adj", os.O_WRONLY, 0)
+	f, err := os.OpenFile("/proc/"+strconv.Itoa(p.inside)+"/oom_score_adj", os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -122,8 +138,10 @@ func (p *process) kill() error {
 }
 
 // release closes the descriptors. It may take as long as unmounting does.
-func (p *process) release() {
-	for _, f := range []*os.File{p.pidfd, p.netns, p.mntns} {
+func (p *process) release() { closeFiles(p.pidfd, p.netns, p.mntns) }
+
+func closeFiles(files ...*os.File) {
+	for _, f := range files {
 		if f != nil {
 			f.Close()
 		}
@@ -139,26 +157,29 @@ func (f *factory) build(ctx context.Context) (s *sandbox, name string, err error
 	}
 	name = newName(slot)
 	s = &sandbox{name: name, factory: f, dir: f.path(dirBlank, name), group: f.slice.Group(name)}
-	if err := s.build(ctx, f.firstID(slot)); err != nil {
+	if err := s.build(ctx, slot); err != nil {
 		s.discard()
 		return nil, name, fmt.Errorf("make sandbox %s: %w", name, err)
 	}
 	return s, name, nil
 }
 
-func (s *sandbox) build(ctx context.Context, firstID int) error {
-	if err := s.spawn(ctx, firstID); err != nil {
+func (s *sandbox) build(ctx context.Context, slot int) error {
+	if err := s.spawn(ctx); err != nil {
 		return err
 	}
+	if err := s.startInit(ctx, slot); err != nil {
+		return fmt.Errorf("start the init: %w", err)
+	}
 	var err error
-	if s.userns, err = os.Open("/proc/" + strconv.Itoa(s.process.pid) + "/ns/user"); err != nil {
+	if s.userns, err = os.Open("/proc/" + strconv.Itoa(s.process.inside) + "/ns/user"); err != nil {
 		return err
 	}
 	if err := s.send(handoff.KindSkeleton, s.factory.skeleton, nil); err != nil {
 		return err
 	}
 	// Meanwhile the init mounts the skeleton.
-	if err := s.mountDisk(ctx, s.factory.diskSize, firstID); err != nil {
+	if err := s.mountDisk(ctx, s.factory.diskSize, s.factory.firstID(slot)); err != nil {
 		return err
 	}
 	if err := admitPeers(s.process.netns, s.factory.home); err != nil {
@@ -179,8 +200,59 @@ func (s *sandbox) build(ctx context.Context, firstID int) error {
 	return nil
 }
 
-// spawn makes the directory, the cgroup and the process.
-func (s *sandbox) spawn(ctx context.Context, firstID int) error {
+// startInit has the shim start the init.
+func (s *sandbox) startInit(ctx context.Context, slot int) error {
+	begin := handoff.Begin{
+		FirstID:    uint32(s.factory.firstID(slot)),
+		ShimID:     uint32(s.factory.shimID(slot)),
+		OutputSize: s.factory.outputSize,
+	}
+	if err := s.send(handoff.KindBegin, begin.Append(nil), nil); err != nil {
+		return err
+	}
+	var pidfd *os.File
+	kind, text, err := s.receiveWith(ctx, func() (handoff.Kind, []byte, error) {
+		var kind handoff.Kind
+		var body []byte
+		var err error
+		kind, body, pidfd, err = readMessageWithFile(s.control)
+		return kind, body, err
+	})
+	if pidfd != nil {
+		defer pidfd.Close()
+	}
+	if err == nil && (kind != handoff.KindInit || pidfd == nil) {
+		err = errors.New(text)
+	}
+	if err != nil {
+		return err
+	}
+	pid, err := pidOf(pidfd)
+	if err != nil {
+		return err
+	}
+	return s.process.enter(pid, pidfd)
+}
+
+// pidOf returns the id of a process in this process's pid namespace.
+func pidOf(pidfd *os.File) (int, error) {
+	path := "/proc/self/fdinfo/" + strconv.Itoa(int(pidfd.Fd()))
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, "Pid:"); ok {
+			if pid, err := strconv.Atoi(strings.TrimSpace(text)); err == nil && pid > 0 {
+				return pid, nil
+			}
+		}
+	}
+	return 0, unix.ESRCH
+}
+
+// spawn makes the directory, the cgroup and the shim.
+func (s *sandbox) spawn(ctx context.Context) error {
 	if err := os.Mkdir(s.dir, 0o700); err != nil {
 		return err
 	}
@@ -212,14 +284,11 @@ func (s *sandbox) spawn(ctx context.Context, firstID int) error {
 	if cgroupDir != nil {
 		files = append(files, cgroupDir)
 	}
-	request := handoff.Spawn{FirstID: uint32(firstID), IDs: idsPerSandbox, IntoCgroup: cgroupDir != nil}
-	pid, pidfd, err := s.factory.spawner.spawn(ctx, request, files)
+	pid, pidfd, err := s.factory.spawner.spawn(ctx, handoff.Spawn{IntoCgroup: cgroupDir != nil}, files)
 	if err != nil {
 		return err
 	}
-	if s.process, err = openProcess(pid, pidfd); err != nil {
-		return err
-	}
+	s.process = &process{pid: pid, pidfd: pidfd}
 	if err := s.group.Add(pid); err != nil {
 		return fmt.Errorf("move into its cgroup: %w", err)
 	}
@@ -275,7 +344,7 @@ func (s *sandbox) cut(ctx context.Context) error {
 	return s.factory.egress.Cut(ctx, s.name, s.process.netns)
 }
 
-// send sends a message to the init, with a descriptor unless file is nil.
+// send sends a message to the shim or the init, with a descriptor unless file is nil.
 func (s *sandbox) send(kind handoff.Kind, body []byte, file *os.File) error {
 	b := append(handoff.AppendHeader(make([]byte, 0, handoff.HeaderSize+len(body)), kind, len(body)), body...)
 	var oob []byte
@@ -287,17 +356,22 @@ func (s *sandbox) send(kind handoff.Kind, body []byte, file *os.File) error {
 		_, err = s.control.Write(b[n:])
 	}
 	if err != nil {
-		return fmt.Errorf("send to the init: %w", err)
+		return fmt.Errorf("send to the sandbox: %w", err)
 	}
 	return nil
 }
 
-// receive waits for the init's next message. It returns io.EOF if the init has
-// died.
+// receive waits for the next message of the shim or the init. It returns io.EOF if
+// both have died.
 func (s *sandbox) receive(ctx context.Context) (handoff.Kind, string, error) {
+	return s.receiveWith(ctx, func() (handoff.Kind, []byte, error) { return readMessage(s.control) })
+}
+
+// receiveWith is receive with what reads the message.
+func (s *sandbox) receiveWith(ctx context.Context, read func() (handoff.Kind, []byte, error)) (handoff.Kind, string, error) {
 	stop := context.AfterFunc(ctx, func() { s.control.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
-	kind, body, err := readMessage(s.control)
+	kind, body, err := read()
 	switch {
 	case err == nil:
 	case ctx.Err() != nil:
@@ -320,6 +394,25 @@ func readMessage(r io.Reader) (handoff.Kind, []byte, error) {
 	body := make([]byte, size)
 	_, err = io.ReadFull(r, body)
 	return kind, body, err
+}
+
+// readMessageWithFile reads a message with which a descriptor may have come.
+func readMessageWithFile(conn *net.UnixConn) (kind handoff.Kind, body []byte, file *os.File, err error) {
+	head, oob := make([]byte, handoff.HeaderSize), make([]byte, unix.CmsgSpace(4))
+	n, oobn, _, _, err := conn.ReadMsgUnix(head, oob)
+	if err == nil && n == 0 {
+		err = io.EOF
+	}
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if oobn > 0 {
+		if file, err = receivedFile(oob[:oobn], "pidfd of an init"); err != nil {
+			return 0, nil, nil, err
+		}
+	}
+	kind, body, err = readMessage(io.MultiReader(bytes.NewReader(head[:n]), conn))
+	return kind, body, file, err
 }
 
 // detach closes what only a blank sandbox needs.

@@ -137,19 +137,27 @@ func TestExits(t *testing.T) {
 	s := newFixture(t)
 	for _, c := range []struct {
 		deed   string
+		init   bool
 		code   int
 		signal string
 	}{
-		{"exit 0", 0, ""},
-		{"exit 255", 255, ""},
-		{"kill 9", 137, "SIGKILL"},
-		{"kill 15", 143, "SIGTERM"},
-		{"kill 6", 134, "SIGABRT"},
-		{"kill 36", 164, "SIGRTMIN+2"},
+		{"exit 0", false, 0, ""},
+		{"exit 255", false, 255, ""},
+		{"overrun", false, 137, "SIGKILL"},
+		{"fault", false, 139, "SIGSEGV"},
+		{"exit 0", true, 0, ""},
+		{"exit 255", true, 255, ""},
+		// An init ends as a shell would.
+		{"kill 9", true, 137, ""},
+		{"kill 15", true, 143, ""},
+		{"kill 6", true, 134, ""},
+		{"kill 36", true, 164, ""},
 	} {
-		exit := s.exited(s.ensure(probe("print last words", c.deed)))
+		spec := probe("print last words", c.deed)
+		spec.Process.Init = c.init
+		exit := s.exited(s.ensure(spec))
 		if exit.Code != c.code || exit.Signal != c.signal || exit.OOM || exit.Reason != "" || exit.Tail != "last words\n" || exit.Ran <= 0 {
-			t.Errorf("%s: %+v", c.deed, exit)
+			t.Errorf("%s with init %v: %+v", c.deed, c.init, exit)
 		}
 	}
 }
@@ -175,7 +183,7 @@ func TestView(t *testing.T) {
 		"/etc/hostname":           strconv.Quote(hostname + "\n"),
 		"/etc/resolv.conf":        `""`,
 		"/proc/sys/kernel/ostype": `"Linux\n"`,
-		"/proc/1/comm":            `"slipway-init\n"`,
+		"/proc/1/comm":            `"probe\n"`,
 		secret:                    "ENOENT",
 		"write /srv/text":         "ok",
 		"write /dev/null":         "ok",
@@ -208,9 +216,13 @@ func TestView(t *testing.T) {
 func TestAttacks(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
-	for _, user := range []string{"", "web"} {
+	for _, c := range []struct {
+		user string
+		init bool
+	}{{"", false}, {"web", false}, {"", true}, {"web", true}} {
+		user := c.user
 		spec := probe("attack", "print survived", "sleep")
-		spec.Process.User = user
+		spec.Process.User, spec.Process.Init = user, c.init
 		id := s.ensure(spec)
 		s.prints(id, "survived")
 		found := map[string]string{}
@@ -223,7 +235,8 @@ func TestAttacks(t *testing.T) {
 		}
 		for name, result := range found {
 			switch {
-			case user == "" && (name == "kill init" || name == "chroot" || name == "raw socket"):
+			case !c.init && (name == "kill 1" || strings.HasPrefix(name, "open /proc/1/")): // that is the application itself
+			case user == "" && (name == "kill 1" || name == "chroot" || name == "raw socket"):
 				if result != "SUCCESS" {
 					t.Errorf("user %q: %s: %s, which is harmless and allowed", user, name, result)
 				}
@@ -344,12 +357,14 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// TestProcesses checks that an init reaps orphans, that what the application
-// leaves running ends with it, and that signals do not disturb it.
+// TestProcesses checks who reaps orphans, that what the application leaves running
+// ends with it, and that signals do not disturb the shim.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
-	id := s.ensure(probe("orphans 20", "zombies", "exit"))
+	spec := probe("orphans 20", "zombies", "exit")
+	spec.Process.Init = true
+	id := s.ensure(spec)
 	if line := s.prints(id, "zombies"); line != "zombies: 0" {
 		t.Error(line)
 	}
@@ -360,7 +375,7 @@ func TestProcesses(t *testing.T) {
 
 	id = s.ensure(probe("signals"))
 	s.prints(id, "listening")
-	// The init ignores signals, also those that would end a Go program.
+	// The shim ignores signals, also those that would end a Go program.
 	parent := parentOf(t, s.observe(id).PID)
 	for signal := unix.Signal(1); signal <= 64; signal++ {
 		if signal == unix.SIGKILL || signal == unix.SIGSTOP {
@@ -382,7 +397,7 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
-// parentOf returns a process's parent: of an application, its init.
+// parentOf returns a process's parent: of an application, its shim.
 func parentOf(t testing.TB, pid int) int {
 	t.Helper()
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")

@@ -20,7 +20,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/sandboxinit"
 )
 
-// spawner is the daemon's end of the process that starts inits. The process is
+// spawner is the daemon's end of the process that starts shims. The process is
 // started when it is first needed, and again if it died. It ends with the daemon.
 type spawner struct {
 	program []byte // see Config.Init
@@ -35,9 +35,9 @@ type spawner struct {
 // this guards against waiting for ever.
 const spawnTimeout = 30 * time.Second
 
-// spawn starts an init with these files as its descriptors from FDControl on,
+// spawn starts a shim with these files as its descriptors from FDControl on,
 // and the cgroup's directory last if the request says so. It returns the
-// init's id and pidfd.
+// shim's id and pidfd.
 func (s *spawner) spawn(ctx context.Context, request handoff.Spawn, files []*os.File) (pid int, pidfd *os.File, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -68,7 +68,7 @@ func (d *Driver) stop(ctx context.Context, id string, grace time.Duration) (*ins
 	return in, nil
 }
 
-// killGrace is how long an init has, once its application has been killed, to save
+// killGrace is how long a shim has, once its application has been killed, to save
 // the output and record the end.
 const killGrace = 2 * time.Second
 
@@ -82,14 +82,14 @@ func (d *Driver) terminate(ctx context.Context, in *instance, grace time.Duratio
 		}
 		in.setKillReason(fmt.Sprintf("it did not end within %v of its stop signal", grace))
 	}
-	// Kill only the application first: its init then records the end.
+	// Kill only the application first: its shim then records the end.
 	if in.alive() {
 		d.signal(in, unix.SIGKILL)
 	}
 	if over, err := in.await(ctx, killGrace); over || err != nil {
 		return err
 	}
-	// Kill the init if it does not.
+	// Kill the shim if it does not.
 	if err := in.kill(); err != nil {
 		return err
 	}

@@ -129,7 +129,7 @@ func sysctl(url.Values) outcome {
 	paths := []string{
 		"/proc/sys/kernel/core_pattern", "/proc/sys/kernel/modprobe", "/proc/sys/kernel/hostname", "/proc/sys/kernel/randomize_va_space",
 		"/proc/sys/vm/overcommit_memory", "/proc/sys/vm/drop_caches", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/fs/binfmt_misc/register",
-		"/proc/sysrq-trigger", "/proc/irq/default_smp_affinity", "/proc/1/oom_score_adj", "/proc/1/uid_map", "/proc/1/environ",
+		"/proc/sysrq-trigger", "/proc/irq/default_smp_affinity",
 		"/sys/kernel/uevent_helper", "/sys/kernel/mm/transparent_hugepage/enabled", "/sys/power/state", "/sys/class/net/lo/mtu",
 	}
 	out := []outcome{held("%d paths", len(paths))}

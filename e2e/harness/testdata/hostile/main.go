@@ -64,7 +64,7 @@ func all(outcomes ...outcome) outcome {
 var attacks = map[string]func(url.Values) outcome{
 	"host-files":  hostFiles,
 	"handles":     openByHandle,
-	"init":        attackInit,
+	"shim":        attackShim,
 	"processes":   hostProcesses,
 	"ptrace":      ptrace,
 	"mount":       mount,

@@ -13,6 +13,13 @@ func appendUint64(b []byte, v uint64) []byte {
 	return appendUint32(appendUint32(b, uint32(v)), uint32(v>>32))
 }
 
+func appendBool(b []byte, v bool) []byte {
+	if v {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
 func appendString(b []byte, s string) []byte {
 	return append(appendUint32(b, uint32(len(s))), s...)
 }
@@ -53,6 +60,17 @@ func (d *decoder) uint32() uint32 {
 func (d *decoder) uint64() uint64 {
 	low := d.uint32()
 	return uint64(low) | uint64(d.uint32())<<32
+}
+
+func (d *decoder) bool() bool {
+	b := d.take(1)
+	if b == nil {
+		return false
+	}
+	if b[0] > 1 {
+		d.bad = true
+	}
+	return b[0] == 1
 }
 
 func (d *decoder) string() string { return string(d.take(int(d.uint32()))) }

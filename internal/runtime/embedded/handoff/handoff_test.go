@@ -18,6 +18,7 @@ func order() handoff.Order {
 		Env:      []string{"PORT=8080", "EMPTY="},
 		Dir:      "/srv",
 		User:     "web:log",
+		Init:     true,
 		Volumes:  []string{"/data/store"},
 		Hosts:    "127.0.0.1 localhost\n",
 		Resolv:   "nameserver 192.0.2.1\n",
@@ -28,9 +29,8 @@ func order() handoff.Order {
 
 func skeleton() handoff.Skeleton {
 	return handoff.Skeleton{
-		Cgroups:    []handoff.CgroupMount{{Name: "memory", Options: "memory"}, {Name: "unified"}},
-		Shm:        64 << 20,
-		OutputSize: 1 << 33,
+		Cgroups: []handoff.CgroupMount{{Name: "memory", Options: "memory"}, {Name: "unified"}},
+		Shm:     64 << 20,
 	}
 }
 
@@ -45,7 +45,12 @@ func TestMessagesSurvive(t *testing.T) {
 	if diff := cmp.Diff(s, gotSkeleton); diff != "" || err != nil {
 		t.Errorf("skeleton: %v\n%s", err, diff)
 	}
-	spawn := handoff.Spawn{FirstID: 1 << 30, IDs: 65536, IntoCgroup: true}
+	begin := handoff.Begin{FirstID: 1 << 30, ShimID: 1<<31 - 1, OutputSize: 1 << 33}
+	gotBegin, err := handoff.ParseBegin(begin.Append(nil))
+	if gotBegin != begin || err != nil {
+		t.Errorf("begin: %+v, %v", gotBegin, err)
+	}
+	spawn := handoff.Spawn{IntoCgroup: true}
 	gotSpawn, err := handoff.ParseSpawn(spawn.Append(nil))
 	if gotSpawn != spawn || err != nil {
 		t.Errorf("spawn: %+v, %v", gotSpawn, err)
@@ -90,7 +95,7 @@ func TestHeaderTooLarge(t *testing.T) {
 	}
 }
 
-// file puts records where the init writes them.
+// file puts records where the shim writes them.
 func file(started *handoff.Started, ended *handoff.Ended) []byte {
 	b := make([]byte, handoff.StatusSize)
 	if started != nil {
@@ -162,6 +167,9 @@ func FuzzParse(f *testing.F) {
 			if diff := cmp.Diff(s, again, cmpopts.EquateEmpty()); diff != "" || err != nil {
 				t.Errorf("skeleton %x changed: %v %s", b, err, diff)
 			}
+		}
+		if m, err := handoff.ParseBegin(b); err == nil && !bytes.Equal(m.Append(nil), b) {
+			t.Errorf("begin %x changed", b)
 		}
 		handoff.ParseStatus(b)
 		handoff.ParseHeader(b)

@@ -4,12 +4,15 @@ package handoff
 type Kind byte
 
 const (
+	KindBegin    Kind = 'B' // daemon to shim: you are in your cgroups, start the init
+	KindInit     Kind = 'I' // shim to daemon, no body, with the init's pidfd: it is started
 	KindSkeleton Kind = 'S' // daemon to init: make the sandbox ready for any image
 	KindRoot     Kind = 'T' // daemon to init, no body, with the root file system's mount: enter it
 	KindReady    Kind = 'R' // init to daemon: done, waiting for what is next
 	KindOrder    Kind = 'O' // daemon to init: run this
-	KindStarted  Kind = 'G' // init to daemon: the application runs
-	KindFailed   Kind = 'F' // init to daemon: it does not; the body says why
+	KindPipes    Kind = 'P' // init to shim, no body, with the read ends of stdout and stderr: about to execute
+	KindStarted  Kind = 'G' // shim to daemon: the application runs
+	KindFailed   Kind = 'F' // to the daemon: it does not, the body says why; init to shim: the body is an Ended record
 )
 
 // HeaderSize is the length of what precedes every message's body.
@@ -35,11 +38,30 @@ func ParseHeader(b []byte) (k Kind, size int, err error) {
 	return Kind(kind[0]), int(n), nil
 }
 
+// Begin says what a sandbox's processes are and what the shim keeps of its output.
+type Begin struct {
+	FirstID    uint32 // host id of the sandbox's user and group 0, see IDMaps
+	ShimID     uint32 // host id of the shim's user and group, which no sandbox has
+	OutputSize uint64 // most bytes in each of the two output files
+}
+
+// Append appends the encoded body.
+func (m *Begin) Append(b []byte) []byte {
+	b = appendUint32(appendUint32(b, m.FirstID), m.ShimID)
+	return appendUint64(b, m.OutputSize)
+}
+
+// ParseBegin decodes a body that Append made.
+func ParseBegin(b []byte) (Begin, error) {
+	d := decoder{b: b}
+	m := Begin{FirstID: d.uint32(), ShimID: d.uint32(), OutputSize: d.uint64()}
+	return m, d.end()
+}
+
 // Skeleton says what a sandbox is made with before its image is known.
 type Skeleton struct {
-	Cgroups    []CgroupMount // to show below /sys/fs/cgroup
-	Shm        uint64        // size of /dev/shm in bytes
-	OutputSize uint64        // most bytes in each of the two output files
+	Cgroups []CgroupMount // to show below /sys/fs/cgroup
+	Shm     uint64        // size of /dev/shm in bytes
 }
 
 // CgroupMount is a cgroup hierarchy that is mounted, read-only, for the application.
@@ -54,7 +76,7 @@ func (s *Skeleton) Append(b []byte) []byte {
 	for _, c := range s.Cgroups {
 		b = appendString(appendString(b, c.Name), c.Options)
 	}
-	return appendUint64(appendUint64(b, s.Shm), s.OutputSize)
+	return appendUint64(b, s.Shm)
 }
 
 // ParseSkeleton decodes a body that Append made.
@@ -64,7 +86,7 @@ func ParseSkeleton(b []byte) (Skeleton, error) {
 	for n := d.uint32(); n > 0 && !d.bad; n-- {
 		s.Cgroups = append(s.Cgroups, CgroupMount{Name: d.string(), Options: d.string()})
 	}
-	s.Shm, s.OutputSize = d.uint64(), d.uint64()
+	s.Shm = d.uint64()
 	return s, d.end()
 }
 
@@ -76,6 +98,7 @@ type Order struct {
 	Env  []string
 	Dir  string // absolute; made if it is missing
 	User string // as in an image's config
+	Init bool   // the init stays process 1, forwards signals and reaps orphans
 
 	Volumes []string // directories that are made if they are missing
 
@@ -93,6 +116,7 @@ func (o *Order) Append(b []byte) []byte {
 	b = appendStrings(b, o.Env)
 	b = appendString(b, o.Dir)
 	b = appendString(b, o.User)
+	b = appendBool(b, o.Init)
 	b = appendStrings(b, o.Volumes)
 	b = appendString(b, o.Hosts)
 	b = appendString(b, o.Resolv)
@@ -109,6 +133,7 @@ func ParseOrder(b []byte) (Order, error) {
 		Env:      d.strings(),
 		Dir:      d.string(),
 		User:     d.string(),
+		Init:     d.bool(),
 		Volumes:  d.strings(),
 		Hosts:    d.string(),
 		Resolv:   d.string(),

@@ -1,44 +1,40 @@
 package handoff
 
-// Descriptors that a spawner or an init starts with, beside 0, 1 and 2.
+// Descriptors that a spawner, a shim or an init starts with, beside 0, 1 and 2.
 const (
 	FDControl = 3 // socket to the daemon
 
-	// Of an init only:
+	// Of a shim only:
 	FDStatus  = 4 // status file
 	FDOutput0 = 5 // output files, see package ring
 	FDOutput1 = 6
+
+	// Of an init only:
+	FDShim = 4 // socket to the shim; the application that is executed closes it
 )
 
-// Spawn asks the spawner for one sandbox: an init in new namespaces. The message
-// carries descriptors: those that become the init's FDControl to FDOutput1 and,
-// if IntoCgroup is set, the directory of the cgroup to start in.
+// Spawn asks the spawner for the shim of one sandbox. The message carries
+// descriptors: those that become the shim's FDControl to FDOutput1 and, if
+// IntoCgroup is set, the directory of the cgroup to start in.
 type Spawn struct {
-	FirstID    uint32 // host id of the sandbox's user and group 0
-	IDs        uint32 // how many ids it has
 	IntoCgroup bool
 }
 
 // Append appends the encoded request.
 func (s *Spawn) Append(b []byte) []byte {
-	b = appendUint32(appendUint32(b, s.FirstID), s.IDs)
-	into := uint32(0)
-	if s.IntoCgroup {
-		into = 1
-	}
-	return appendUint32(b, into)
+	return appendBool(b, s.IntoCgroup)
 }
 
 // ParseSpawn decodes what Append made.
 func ParseSpawn(b []byte) (Spawn, error) {
 	d := decoder{b: b}
-	s := Spawn{FirstID: d.uint32(), IDs: d.uint32(), IntoCgroup: d.uint32() == 1}
+	s := Spawn{IntoCgroup: d.bool()}
 	return s, d.end()
 }
 
 // Spawned is the spawner's answer. It carries a pidfd unless Err is set.
 type Spawned struct {
-	PID int // of the init, in the spawner's pid namespace
+	PID int // of the shim, in the spawner's pid namespace
 	Err string
 }
 

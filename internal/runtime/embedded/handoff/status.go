@@ -11,7 +11,7 @@ const (
 )
 
 // StartedAt and EndedAt are the offsets of the records. Each record is a single
-// write to a file that is open already: an init killed in between leaves a record
+// write to a file that is open already: a shim killed in between leaves a record
 // whose sum is wrong, which counts as none.
 const (
 	StartedAt = 0
@@ -25,11 +25,11 @@ const (
 
 // Started is written when the application has been started.
 type Started struct {
-	PID int   // of the application, in the instance's pid namespace
+	PID int   // of the application, in the pid namespace of which the shim is process 1
 	At  int64 // Unix time in ns
 }
 
-// Ended is written as the init's last act.
+// Ended is written as the shim's last act.
 type Ended struct {
 	Code   int
 	Signal int    // number of the signal that ended the application, or 0
@@ -78,6 +78,9 @@ func parseStarted(b []byte) *Started {
 	}
 	return &s
 }
+
+// ParseEnded decodes a record that Append made. A record that is incomplete is nil.
+func ParseEnded(b []byte) *Ended { return parseEnded(b) }
 
 func parseEnded(b []byte) *Ended {
 	d := decoder{b: b}

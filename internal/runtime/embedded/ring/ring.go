@@ -7,7 +7,7 @@
 // fills one file, then empties the other and continues there. A reader whose data
 // was overwritten sees that by the turn and starts again.
 //
-// The Writer is linked into the init, so this package imports little, and writing
+// The Writer is linked into the shim, so this package imports little, and writing
 // allocates nothing.
 package ring
 

@@ -345,7 +345,7 @@ func TestTooSmall(t *testing.T) {
 	}
 }
 
-// TestAppendAllocatesNothing matters because the init never collects garbage.
+// TestAppendAllocatesNothing matters because a shim never collects garbage.
 func TestAppendAllocatesNothing(t *testing.T) {
 	r := newRig(t, ring.MinSize)
 	if n := testing.AllocsPerRun(100, func() {

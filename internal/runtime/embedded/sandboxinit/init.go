@@ -4,10 +4,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
-	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
 )
 
-// runInit is the whole life of an init.
+// runInit is the whole life of an init, unless it becomes the application.
 func runInit() error {
 	// No process of the sandbox may trace this one or look into its /proc entry.
 	// copyProgram has the same effect; this is the second lock.
@@ -17,8 +16,8 @@ func runInit() error {
 	if err := unix.CloseRange(handoff.FDControl, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return doing("keep descriptors from the application", err)
 	}
-	output, err := prepare()
-	if err == errDaemonGone {
+	err := prepare()
+	if err == errGone {
 		return nil // never used
 	}
 	if err != nil {
@@ -28,7 +27,7 @@ func runInit() error {
 	reply(handoff.KindReady, "")
 
 	files, err := receiveRoot()
-	if err == errDaemonGone {
+	if err == errGone {
 		return nil // never used
 	}
 	if err != nil {
@@ -36,72 +35,58 @@ func runInit() error {
 	}
 	reply(handoff.KindReady, "")
 
-	body, _, err := receive(handoff.KindOrder)
-	if err == errDaemonGone {
+	m, err := receive(handoff.KindOrder)
+	if err == errGone {
 		return nil // never used
 	}
 	if err != nil {
 		return doing("receive the order", err)
 	}
-	order, err := handoff.ParseOrder(body)
+	order, err := handoff.ParseOrder(m.body)
 	if err != nil {
 		return doing("read the order", err)
 	}
-	app, err := launch(&order, files)
-	if err != nil {
-		return fail(err)
-	}
-	reply(handoff.KindStarted, "")
-	unix.Close(handoff.FDControl)
-	record(app.supervise(output))
-	return nil
+	return fail(launch(&order, files))
 }
 
 // prepare makes the sandbox ready for any root file system.
-func prepare() (*ring.Writer, error) {
-	body, _, err := receive(handoff.KindSkeleton)
+func prepare() error {
+	m, err := receive(handoff.KindSkeleton)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	skeleton, err := handoff.ParseSkeleton(body)
+	skeleton, err := handoff.ParseSkeleton(m.body)
 	if err != nil {
-		return nil, doing("read the skeleton message", err)
+		return doing("read the skeleton message", err)
 	}
 	if err := buildSkeleton(&skeleton); err != nil {
-		return nil, err
+		return err
 	}
-	if err := ignoreSignals(); err != nil {
-		return nil, err
-	}
-	output, err := ring.NewWriter(handoff.FDOutput0, handoff.FDOutput1, int64(skeleton.OutputSize))
-	return output, doing("begin the output files", err)
+	return ignoreSignals()
 }
 
 // receiveRoot waits for the root file system and enters it. What will run there
 // is not known yet.
 func receiveRoot() (*networkFiles, error) {
-	_, fd, err := receive(handoff.KindRoot)
-	if err == errDaemonGone {
+	m, err := receive(handoff.KindRoot)
+	if err == errGone {
 		return nil, err
 	}
 	if err != nil {
 		return nil, doing("receive the root file system", err)
 	}
-	if err := enterRoot(fd); err != nil {
+	if len(m.fds) != 1 {
+		return nil, doing("receive the root file system", handoff.ErrMalformed)
+	}
+	if err := enterRoot(m.fds[0]); err != nil {
 		return nil, err
 	}
 	return makeNetworkFiles()
 }
 
-// fail records why the application does not run and tells the daemon.
+// fail tells the shim why the application does not run. The shim records it and
+// tells the daemon.
 func fail(err error) error {
-	record(ended(err))
-	reply(handoff.KindFailed, err.Error())
-	return nil
-}
-
-// record writes how the instance ended. It is the last act of an init: when the
-// init exits, the kernel kills what is left in the pid namespace.
-func record(e handoff.Ended) {
-	unix.Pwrite(handoff.FDStatus, e.Append(nil), handoff.EndedAt)
+	e := ended(err)
+	return doing("tell the shim", send(handoff.FDShim, handoff.KindFailed, string(e.Append(nil))))
 }

@@ -11,13 +11,13 @@ import (
 // initPath is where the sandbox root keeps this program.
 const initPath = "/" + initName
 
-// initEnv is the environment of inits. An init allocates a little while it sets
-// up and nothing afterwards: collecting that garbage would cost more memory than
+// initEnv is the environment of shims and inits. They allocate a little while they
+// set up and nothing afterwards: collecting that garbage would cost more memory than
 // it frees, and the memory limit is only for the unforeseen. GOMAXPROCS is 2 so
 // that one processor is always idle: the runtime takes a sole processor away from
 // a system call that lasts 20 microseconds, and the thread waits several times
-// that to get it back.
-var initEnv = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=2"}
+// that to get it back. The runtime is to send itself no signals.
+var initEnv = []string{"GOGC=off", "GOMEMLIMIT=32MiB", "GOMAXPROCS=2", "GODEBUG=asyncpreemptoff=1"}
 
 // runSpawner serves spawn requests until the daemon is gone.
 func runSpawner() error {
@@ -30,7 +30,7 @@ func runSpawner() error {
 	if err := ignoreChildren(); err != nil {
 		return err
 	}
-	limitResources() // inits inherit what is set here
+	limitResources() // instances inherit what is set here
 	// When the host runs out of memory, an instance is killed before the daemon.
 	writeFile("/proc/self/oom_score_adj", "200")
 	libs, err := findLibraries()
@@ -42,7 +42,7 @@ func runSpawner() error {
 	}
 	env := libs.env(initEnv)
 	for {
-		if err := serve(env); err == errDaemonGone {
+		if err := serve(env); err == errGone {
 			return nil
 		} else if err != nil {
 			return err
@@ -50,7 +50,7 @@ func runSpawner() error {
 	}
 }
 
-// serve answers one request for an init with this environment.
+// serve answers one request for a shim with this environment.
 func serve(env []string) error {
 	b := make([]byte, 64)
 	oob := make([]byte, unix.CmsgSpace(5*4))
@@ -62,7 +62,7 @@ func serve(env []string) error {
 		return doing("receive a request", err)
 	}
 	if n == 0 {
-		return errDaemonGone
+		return errGone
 	}
 	fds, err := rights(oob[:oobn])
 	if err != nil {
@@ -85,13 +85,13 @@ func serve(env []string) error {
 		unix.Close(pidfd)
 	}
 	if err == unix.EPIPE {
-		return errDaemonGone
+		return errGone
 	}
 	return doing("answer a request", err)
 }
 
-// spawn starts an init. It returns the init's pidfd, or -1 and an answer that
-// says why not.
+// spawn starts a shim, as process 1 of a pid namespace: all that the shim starts ends
+// with it. It returns the shim's pidfd, or -1 and an answer that says why not.
 func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int) {
 	want := 4
 	if request.IntoCgroup {
@@ -101,28 +101,22 @@ func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int
 		return handoff.Spawned{Err: "a request came with the wrong number of descriptors"}, -1
 	}
 	pidfd := -1
-	ids := mappings(request.FirstID)
 	attr := &syscall.ProcAttr{
 		Dir: "/",
 		Env: env,
 		// Descriptors 0 to 2 are the sandbox root's /dev/null.
 		Files: []uintptr{0, 0, 0, uintptr(fds[0]), uintptr(fds[1]), uintptr(fds[2]), uintptr(fds[3])},
 		Sys: &syscall.SysProcAttr{
-			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID |
-				unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
-			UidMappings:                ids,
-			GidMappings:                ids,
-			GidMappingsEnableSetgroups: true,
-			Credential:                 &syscall.Credential{},
-			Setsid:                     true,
-			PidFD:                      &pidfd,
-			UseCgroupFD:                request.IntoCgroup,
+			Cloneflags:  unix.CLONE_NEWPID | unix.CLONE_NEWNS,
+			Setsid:      true,
+			PidFD:       &pidfd,
+			UseCgroupFD: request.IntoCgroup,
 		},
 	}
 	if request.IntoCgroup {
 		attr.Sys.CgroupFD = fds[4]
 	}
-	pid, err := syscall.ForkExec(initPath, []string{initName}, attr)
+	pid, err := syscall.ForkExec(initPath, []string{shimName}, attr)
 	if err != nil {
 		return handoff.Spawned{Err: err.Error()}, -1
 	}

@@ -16,7 +16,7 @@ const (
 	eventExit
 )
 
-// supervisor looks after a running application. It does not allocate: an init
+// supervisor looks after a running application. It does not allocate: a shim
 // collects no garbage.
 type supervisor struct {
 	app    *application
@@ -30,13 +30,13 @@ type supervisor struct {
 // now returns the time as records hold it: Unix time in ns.
 func now() int64 { return time.Now().UnixNano() }
 
-// supervise waits until the application has ended, then kills what it left
-// running.
+// supervise copies the application's output until it has ended. What the application
+// left running has ended by then as well: it was process 1 of its pid namespace.
 func (app *application) supervise(output *ring.Writer) handoff.Ended {
 	a := &supervisor{app: app, output: output}
 	if err := a.open(); err != nil {
-		// An application whose output nobody reads blocks sooner or later.
-		unix.Kill(-1, unix.SIGKILL)
+		// An application whose output nobody reads blocks sooner or later. It ends
+		// with this process.
 		return handoff.Ended{Code: codeNotSetUp, At: now(), Reason: err.Error()}
 	}
 	for !a.done {
@@ -68,21 +68,17 @@ func (a *supervisor) open() (err error) {
 	return nil
 }
 
-// reapInterval is how long an orphan may stay a zombie, in ms. SIGCHLD
-// interrupts the wait for events, so orphans are mostly reaped at once, but a
-// signal that comes just before the wait is lost.
-const reapInterval = 60_000
-
 // step waits for events and handles them.
 func (a *supervisor) step() {
 	var events [3]unix.EpollEvent
-	n, _ := unix.EpollWait(a.epoll, events[:], reapInterval)
+	n, _ := unix.EpollWait(a.epoll, events[:], -1)
 	for i := range max(n, 0) {
 		if event := int(events[i].Fd); event != eventExit {
 			a.copy(event, false)
+		} else {
+			a.reap()
 		}
 	}
-	a.reap(unix.WNOHANG)
 }
 
 // copy moves what is in one of the application's pipes to the output files: one
@@ -108,27 +104,20 @@ func (a *supervisor) copy(event int, all bool) {
 	}
 }
 
-// reap reaps zombies and notes whether the application was among them.
-func (a *supervisor) reap(options int) {
+// reap collects how the application ended. No other process is this one's child.
+func (a *supervisor) reap() {
 	for {
-		var status unix.WaitStatus
-		pid, err := unix.Wait4(-1, &status, options, nil)
+		pid, err := unix.Wait4(a.app.pid, &a.status, unix.WNOHANG, nil)
 		if err == unix.EINTR {
 			continue
 		}
-		if err != nil || pid <= 0 {
-			return
-		}
-		if pid == a.app.pid {
-			a.status, a.done = status, true
-		}
+		a.done = err != nil || pid == a.app.pid
+		return
 	}
 }
 
-// finish kills what the application left running and copies the last output.
+// finish copies the last output.
 func (a *supervisor) finish() {
-	unix.Kill(-1, unix.SIGKILL)
-	a.reap(0)
 	a.copy(eventStdout, true)
 	a.copy(eventStderr, true)
 }

@@ -59,6 +59,19 @@ func main() {
 		"sleep":    func([]string) { sleep() },
 		"exit":     exit,
 		"kill":     kill,
+		"fault":    fault,
+		"overrun":  overrun,
+		"devour":   func([]string) { devour() },
+		"one":      one,
+		"become":   become,
+		"reach":    reach,
+		"adopt":    adopt,
+		"cores":    func([]string) { say("cores", runtime.GOMAXPROCS(0), nil) },
+		"unhandled": func(args []string) {
+			n, _ := strconv.Atoi(args[0])
+			reset(n)
+			say("unhandled", n, nil)
+		},
 	}
 	for args := os.Args[1:]; len(args) > 0; {
 		deed := args
@@ -253,7 +266,7 @@ func attack() {
 	try("raw socket", err)
 	_, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
 	try("packet socket", err)
-	try("kill init", unix.Kill(1, unix.SIGKILL)) // allowed, and without effect
+	try("kill 1", unix.Kill(1, unix.SIGKILL)) // allowed, and without effect
 	for _, path := range []string{"/proc/1/fd", "/proc/1/environ", "/proc/1/mem", "/proc/1/maps", "/proc/1/root", "/proc/1/cwd", "/proc/1/exe", "/proc/1/map_files"} {
 		_, err := os.ReadDir(path)
 		if errors.Is(err, syscall.ENOTDIR) {
@@ -368,6 +381,74 @@ func reopen([]string) {
 		f.Close()
 	}
 	say("reopen", "ok", err)
+}
+
+// one looks at process 1 as scripts do.
+func one([]string) {
+	say("pid", os.Getpid(), nil)
+	say("parent", os.Getppid(), nil)
+	say("signal 0 to 1", "ok", unix.Kill(1, 0))
+	exe, err := os.Readlink("/proc/1/exe")
+	say("exe of 1", exe, err)
+	comm, err := os.ReadFile("/proc/1/comm")
+	say("comm of 1", strings.TrimSpace(string(comm)), err)
+	environ, err := os.ReadFile("/proc/1/environ")
+	say("environ of 1", strings.Contains(string(environ), "PATH="), err)
+	for _, path := range []string{"/proc/1/fd/1", "/proc/1/fd/2", "/proc/self/fd/1", "/dev/stdout", "/dev/stderr"} {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			_, err = f.WriteString("through " + path + "\n")
+			f.Close()
+		}
+		say("write "+path, "ok", err)
+	}
+}
+
+// adopt waits for an orphan to become a child of this process, and for its end.
+func adopt([]string) {
+	var status unix.WaitStatus
+	n := 0
+	for {
+		pid, err := unix.Wait4(-1, &status, 0, nil)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || pid <= 0 {
+			break
+		}
+		n++
+	}
+	say("adopted", n, nil)
+}
+
+// become becomes another user, as servers do that were started by root.
+func become(args []string) {
+	n, _ := strconv.Atoi(args[0])
+	say("become", n, errors.Join(syscall.Setgroups(nil), syscall.Setresgid(n, n, n), syscall.Setresuid(n, n, n)))
+}
+
+// reach tries to disturb every process there may be but those that it sees, and says
+// which it reaches.
+func reach([]string) {
+	var reached []int
+	for pid := 1; pid < 1<<17; pid++ {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
+			continue
+		}
+		var old unix.Rlimit
+		errs := []error{
+			unix.Kill(pid, unix.SIGKILL),
+			unix.Setpriority(unix.PRIO_PROCESS, pid, 19),
+			unix.Prlimit(pid, unix.RLIMIT_FSIZE, &unix.Rlimit{}, &old),
+			unix.SchedSetAttr(pid, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_IDLE}, 0),
+		}
+		if slices.ContainsFunc(errs, func(err error) bool { return err != unix.ESRCH }) {
+			reached = append(reached, pid)
+		}
+	}
+	say("reached", reached, nil)
+	say("renice all of root", "ok", unix.Setpriority(unix.PRIO_USER, 0, 19))
+	say("kill all", "ok", unix.Kill(-1, unix.SIGKILL))
 }
 
 func flood(args []string) {
@@ -498,10 +579,38 @@ func exit(args []string) {
 // kill ends this process by a signal.
 func kill(args []string) {
 	n, _ := strconv.Atoi(args[0])
-	signal.Reset(syscall.Signal(n))
-	// Past the Go runtime, which handles many of them.
-	var act [32]byte
-	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+	reset(n)
 	unix.Kill(os.Getpid(), syscall.Signal(n))
 	sleep()
+}
+
+// reset gives a signal its default action, past the Go runtime, which handles many.
+func reset(n int) {
+	signal.Reset(syscall.Signal(n))
+	var act [32]byte
+	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0)
+}
+
+// fault ends this process by a signal of the kernel, which also process 1 gets.
+func fault([]string) {
+	reset(int(unix.SIGSEGV))
+	*(*int)(unsafe.Pointer(uintptr(len(os.Args)))) = 1
+}
+
+// devour takes memory until the kernel ends this process.
+func devour() {
+	var taken [][]byte
+	for {
+		taken = append(taken, bytes.Repeat([]byte{1}, 1<<20))
+	}
+}
+
+// overrun ends this process by SIGKILL: it takes more processor time than it may.
+func overrun([]string) {
+	if err := unix.Setrlimit(unix.RLIMIT_CPU, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		say("overrun", nil, err)
+		return
+	}
+	for {
+	}
 }
