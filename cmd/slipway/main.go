@@ -171,7 +171,7 @@ func (m *Main) commands() []*cobra.Command {
 		newUninstallCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),
-		newKeyCommand(m),
+		newBackupCommand(m), newRestoreCommand(m), newKeyCommand(m),
 		newConnectionCommand(m),
 		newHooksCommand(m),
 		newIAMCommand(m),

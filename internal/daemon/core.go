@@ -52,7 +52,7 @@ func (c *core) lock() error {
 		return err
 	}
 	c.closers.add(unlock)
-	return nil
+	return c.dirs.checkRestored()
 }
 
 // open opens the store and the keys.

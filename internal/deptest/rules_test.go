@@ -12,6 +12,7 @@ var imports = map[string][]string{
 
 	"page":       {},
 	"atomicfile": {},
+	"backup":     {},
 	"sdkhttp":    {},
 	"httpdrain":  {},
 	"decompress": {},

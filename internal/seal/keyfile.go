@@ -51,16 +51,9 @@ func (f keyFile) read() ([]master, error) {
 	case len(b) > maxKeyFile:
 		return nil, fmt.Errorf("%s is no key file: it is longer than %d bytes", f.path, maxKeyFile)
 	}
-	armored := bytes.HasPrefix(b, []byte(armor.Header))
-	encrypted := armored || bytes.HasPrefix(b, []byte("age-encryption.org/"))
-	if encrypted {
-		if b, err = f.decrypt(b, armored); err != nil {
-			return nil, err
-		}
-	}
-	masters, err := parseMasters(string(b))
+	masters, encrypted, err := f.parse(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s is no key file: %w", f.path, err)
+		return nil, err
 	}
 	if !encrypted && f.passphrase != "" {
 		if err := f.write(masters); err != nil {
@@ -70,9 +63,27 @@ func (f keyFile) read() ([]master, error) {
 	return masters, nil
 }
 
+// parse reads the content of the file.
+func (f keyFile) parse(b []byte) (masters []master, encrypted bool, err error) {
+	armored := bytes.HasPrefix(b, []byte(armor.Header))
+	encrypted = armored || bytes.HasPrefix(b, []byte("age-encryption.org/"))
+	if encrypted {
+		if b, err = f.decrypt(b, armored); err != nil {
+			return nil, true, err
+		}
+	}
+	if masters, err = parseMasters(string(b)); err != nil {
+		return nil, encrypted, fmt.Errorf("%s is no key file: %w", f.path, err)
+	}
+	return masters, encrypted, nil
+}
+
+// ErrEncrypted is wrapped by the error about a key file whose passphrase is not given.
+var ErrEncrypted = errors.New("it is encrypted and no passphrase was given: set SLIPWAY_KEY_PASSPHRASE or --key-passphrase-file")
+
 func (f keyFile) decrypt(b []byte, armored bool) ([]byte, error) {
 	if f.passphrase == "" {
-		return nil, fmt.Errorf("the key file %s is encrypted and no passphrase was given", f.path)
+		return nil, fmt.Errorf("read the key file %s: %w", f.path, ErrEncrypted)
 	}
 	id, err := age.NewScryptIdentity(f.passphrase)
 	if err != nil {

@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Keyring, error) {
 	masters, err := k.file.read()
 	if errors.Is(err, errNoKeyFile) {
 		if len(rows) > 0 {
-			return nil, fmt.Errorf("the key file %s is missing: without it the %d data keys in the database, and with them all secrets, cannot be read", cfg.File, len(rows))
+			return nil, fmt.Errorf("the key file %s is missing: without it the %d data keys in the database, and with them all secrets, cannot be read. Put the copy of the key back that was kept for this database (0600), or name it with --key-file; a backup made with --include-key has it (slipway restore into another --data-dir)", cfg.File, len(rows))
 		}
 		masters, err = k.file.make()
 	}
@@ -116,13 +116,32 @@ func (k *Keyring) setKeys(masters []master, rows []slipway.DataKey) error {
 	for _, row := range rows {
 		id, aead, err := unwrap(masters, row)
 		if err != nil {
-			return fmt.Errorf("data key %s, wrapped for %s, cannot be unwrapped with %s: %w", row.ID, row.Master, k.cfg.File, err)
+			return wrongKey(k.cfg.File, row, err)
 		}
 		keys[id], newest, m.Since = aead, id, row.CreatedAt // each master key begins with a data key
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.keys, k.newest, k.master = keys, newest, m
+	return nil
+}
+
+func wrongKey(file string, row slipway.DataKey, err error) error {
+	return fmt.Errorf("data key %s, wrapped for %s, cannot be unwrapped with %s, which is the key of another database or of another time: %w. Put back the key file whose public key is %[2]s, or restore a backup with its key (slipway restore)", row.ID, row.Master, file, err)
+}
+
+// Check reports whether a key file with the content key opens all data keys. name is the
+// file's for the errors, one of which is [ErrEncrypted]. It writes nothing.
+func Check(key []byte, name, passphrase string, rows []slipway.DataKey) error {
+	masters, _, err := keyFile{path: name, passphrase: passphrase}.parse(key)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		if _, _, err := unwrap(masters, row); err != nil {
+			return wrongKey(name, row, err)
+		}
+	}
 	return nil
 }
 

@@ -174,6 +174,34 @@ func TestKeyFile(t *testing.T) {
 }
 
 // The rows of two data keys can't be exchanged either.
+// Check finds out without a server whether a key file is the database's.
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	b, other := newFixture(t), newFixture(t)
+	b.open()
+	other.open()
+	read := func(b *fixture) []byte {
+		text, err := os.ReadFile(b.path())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	if err := Check(read(b), "key", "", b.rows()); err != nil {
+		t.Errorf("the key: %v", err)
+	}
+	if err := Check(read(other), "key", "", b.rows()); err == nil || !strings.Contains(err.Error(), b.rows()[0].Master) {
+		t.Errorf("another key: %v, want one that names %s", err, b.rows()[0].Master)
+	}
+	b.open(passphrase("p"))
+	if err := Check(read(b), "key", "", b.rows()); !errors.Is(err, ErrEncrypted) {
+		t.Errorf("the encrypted key: %v", err)
+	}
+	if err := Check(read(b), "key", "p", b.rows()); err != nil {
+		t.Errorf("the encrypted key with its passphrase: %v", err)
+	}
+}
+
 func TestWrappingIsBoundToItsRow(t *testing.T) {
 	t.Parallel()
 	b := newFixture(t)

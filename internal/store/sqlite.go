@@ -1,7 +1,8 @@
 package store
 
 // This file holds what only SQLite has: how it is opened, locked, migrated and
-// synced, and its errors. The other files hold SQL that PostgreSQL takes, too.
+// synced, and its errors; sqlite_copy.go how a file is copied and checked. The other
+// files hold SQL that PostgreSQL takes, too.
 
 import (
 	"context"
@@ -49,15 +50,35 @@ func dsn(path string) string {
 
 // migrate brings the tables up to date.
 func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations")
+	p, err := provider(db)
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(dialect, db, dir)
-	if err != nil {
-		return err
+	if err := refuseNewer(ctx, p); err != nil {
+		return wrapDamaged(err)
 	}
 	_, err = p.Up(ctx)
+	return wrapDamaged(err)
+}
+
+// provider knows the migrations. db may be nil to list them.
+func provider(db *sql.DB) (*goose.Provider, error) {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	if db == nil {
+		db = &sql.DB{}
+	}
+	return goose.NewProvider(dialect, db, dir)
+}
+
+// wrapDamaged says of errors of SQLite about the file itself what to do.
+func wrapDamaged(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if ok && (e.Code()&0xff == sqlite3.SQLITE_CORRUPT || e.Code()&0xff == sqlite3.SQLITE_NOTADB) {
+		return fmt.Errorf("%w (%w). Keep its files for later, and restore a backup into another --data-dir (slipway restore FILE)", ErrDamaged, err)
+	}
 	return err
 }
 
