@@ -76,7 +76,7 @@ languages: build ## build services in every language, as root, in some 10 minute
 # which other tests' load keeps from seeing few requests at once.
 ALONE := TestNoRequestIsLost
 e2e: build ## the real binary with real clients (as root)
-	$(GO) test -count=1 -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
+	$(GO) test -count=1 -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/builds ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
 	$(GO) test -count=1 -timeout 10m -run '^$(ALONE)$$' ./e2e/life
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each

@@ -22,7 +22,7 @@ func TestLanguagesByTerraform(t *testing.T) {
 	r := s.repository(t, "mono", map[string]string{
 		"README": "mono", "services/shop/app.py": app, "services/shop/apprunner.yaml": configFile,
 	})
-	f := harness.NewTerraformIn(t, s.Server, "", "testdata/terraform")
+	f := harness.NewTerraform(t, s.Server, "testdata/terraform")
 	f.Env = append(f.Env, "TF_VAR_repository="+r.url, "TF_VAR_connection="+s.connection)
 	f.Run(0, "", "init", "-input=false", "-no-color")
 	f.Apply("one")
@@ -34,8 +34,7 @@ func TestLanguagesByTerraform(t *testing.T) {
 
 	// Another variable needs no other image: nothing is built.
 	builds := strings.Count(s.Events(api), "Successfully built")
-	f.Plan(2, "two")
-	f.Apply("two")
+	f.Change("two")
 	s.answers(t, api, "built by the API two")
 	if n := strings.Count(s.Events(api), "Successfully built"); n != builds {
 		t.Errorf("built %d times, before the change of a variable %d", n, builds)

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,15 +24,8 @@ type Terraform struct {
 	Env []string
 }
 
-// NewTerraform makes a directory with main.tf and further files of
-// testdata/service.
-func NewTerraform(t testing.TB, s *Server, image string, further ...string) *Terraform {
-	t.Helper()
-	return NewTerraformIn(t, s, image, "testdata/service", further...)
-}
-
-// NewTerraformIn is NewTerraform with the files of another directory.
-func NewTerraformIn(t testing.TB, s *Server, image, from string, further ...string) *Terraform {
+// NewTerraform makes a directory with the configuration files of another directory.
+func NewTerraform(t testing.TB, s *Server, from string) *Terraform {
 	t.Helper()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("no terraform")
@@ -46,12 +41,16 @@ func NewTerraformIn(t testing.TB, s *Server, image, from string, further ...stri
 	}
 	dir := t.TempDir()
 	files := map[string]string{"cli.tfrc": fmt.Sprintf("provider_installation {\n  filesystem_mirror {\n    path = %q\n  }\n}\n", mirror)}
-	for _, name := range append(further, "main.tf") {
-		body, err := os.ReadFile(filepath.Join(from, name))
+	sources, err := filepath.Glob(filepath.Join(from, "*.tf"))
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no configuration in %s: %v", from, err)
+	}
+	for _, source := range sources {
+		body, err := os.ReadFile(source)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[name] = string(body)
+		files[filepath.Base(source)] = string(body)
 	}
 	for name, body := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(body), 0o600); err != nil {
@@ -60,7 +59,7 @@ func NewTerraformIn(t testing.TB, s *Server, image, from string, further ...stri
 	}
 	return &Terraform{t, dir, append(s.ClientEnv(),
 		"TF_CLI_CONFIG_FILE="+filepath.Join(dir, "cli.tfrc"), "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
-		"TF_VAR_endpoint="+s.API, "TF_VAR_image="+image)}
+		"TF_VAR_endpoint="+s.API)}
 }
 
 // Run runs a command and fails the test unless it exits with code.
@@ -81,10 +80,43 @@ func (f *Terraform) Run(code int, greeting string, args ...string) string {
 	return string(out)
 }
 
-// Apply applies the configuration.
-func (f *Terraform) Apply(greeting string) {
+// Apply applies the configuration and returns Terraform's output.
+func (f *Terraform) Apply(greeting string) string {
 	f.T.Helper()
-	f.Run(0, greeting, "apply", "-auto-approve", "-input=false", "-no-color")
+	return f.Run(0, greeting, "apply", "-auto-approve", "-input=false", "-no-color")
+}
+
+// Change applies the configuration and fails if nothing changed.
+func (f *Terraform) Change(greeting string) {
+	f.T.Helper()
+	out := f.Apply(greeting)
+	if !strings.Contains(out, "Apply complete! Resources: ") || strings.Contains(out, "0 added, 0 changed, 0 destroyed") {
+		f.T.Fatalf("terraform apply changed nothing\n%s", out)
+	}
+}
+
+// Reimport removes resources from the state and imports them by their ids, all in
+// one run, since each run loads the provider for some ten seconds. It fails unless
+// exactly so many imported resources differ from their configuration: those with
+// members that only Terraform knows. ids is by address.
+func (f *Terraform) Reimport(greeting string, ids map[string]string, differ int) {
+	f.T.Helper()
+	f.Run(0, greeting, append([]string{"state", "rm"}, slices.Sorted(maps.Keys(ids))...)...)
+	var imports strings.Builder
+	for address, id := range ids {
+		fmt.Fprintf(&imports, "import {\n  to = %s\n  id = %q\n}\n", address, id)
+	}
+	file := filepath.Join(f.Dir, "import.tf")
+	if err := os.WriteFile(file, []byte(imports.String()), 0o600); err != nil {
+		f.T.Fatal(err)
+	}
+	out := f.Apply(greeting)
+	if want := fmt.Sprintf("Apply complete! Resources: %d imported, 0 added, %d changed, 0 destroyed.", len(ids), differ); !strings.Contains(out, want) {
+		f.T.Errorf("importing %v: want %q\n%s", ids, want, out)
+	}
+	if err := os.Remove(file); err != nil { // of resources that another run destroys
+		f.T.Fatal(err)
+	}
 }
 
 // Plan plans and checks the exit code: 0 when there is nothing to change, 2

@@ -1,26 +1,3 @@
-terraform {
-  required_providers {
-    aws = {
-      source = "hashicorp/aws"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "image" { type = string }
-variable "greeting" { type = string }
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-
-  endpoints {
-    apprunner = var.endpoint
-  }
-}
-
 resource "aws_apprunner_auto_scaling_configuration_version" "pair" {
   auto_scaling_configuration_name = "pair"
   max_concurrency                 = 50

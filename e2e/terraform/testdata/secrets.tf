@@ -1,28 +1,3 @@
-terraform {
-  required_providers {
-    aws = {
-      source = "hashicorp/aws"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "image" { type = string }
-variable "greeting" { type = string }
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-
-  endpoints {
-    apprunner      = var.endpoint
-    secretsmanager = var.endpoint
-    ssm            = var.endpoint
-  }
-}
-
 resource "aws_secretsmanager_secret" "greeting" {
   name                    = "terraform/greeting"
   description             = "what the service says"
@@ -54,8 +29,8 @@ data "aws_secretsmanager_secret_version" "greeting" {
   depends_on = [aws_secretsmanager_secret_version.greeting]
 }
 
-resource "aws_apprunner_service" "web" {
-  service_name = "secretive-terraform"
+resource "aws_apprunner_service" "secretive" {
+  service_name = "secretive"
 
   source_configuration {
     auto_deployments_enabled = false
@@ -85,3 +60,4 @@ resource "aws_apprunner_service" "web" {
 
 output "secret" { value = aws_secretsmanager_secret.greeting.id }
 output "version" { value = aws_secretsmanager_secret_version.greeting.id }
+output "secretive" { value = aws_apprunner_service.secretive.service_url }

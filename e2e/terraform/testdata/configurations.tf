@@ -1,10 +1,7 @@
-variable "team" { type = string }
-variable "concurrency" { type = number }
-
 resource "aws_apprunner_connection" "code" {
   connection_name = "code"
   provider_type   = "GITHUB"
-  tags            = { team = var.team }
+  tags            = { team = local.team }
 }
 
 resource "aws_apprunner_observability_configuration" "traces" {
@@ -14,17 +11,17 @@ resource "aws_apprunner_observability_configuration" "traces" {
     vendor = "AWSXRAY"
   }
 
-  tags = { team = var.team }
+  tags = { team = local.team }
 }
 
 resource "aws_apprunner_auto_scaling_configuration_version" "steady" {
   auto_scaling_configuration_name = "steady"
-  tags                            = { team = var.team }
+  tags                            = { team = local.team }
 }
 
 resource "aws_apprunner_auto_scaling_configuration_version" "steady_next" {
   auto_scaling_configuration_name = aws_apprunner_auto_scaling_configuration_version.steady.auto_scaling_configuration_name
-  max_concurrency                 = var.concurrency
+  max_concurrency                 = var.greeting == "one" ? 40 : 60
 }
 
 resource "aws_apprunner_auto_scaling_configuration_version" "calm" {

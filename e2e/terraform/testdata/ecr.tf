@@ -1,28 +1,10 @@
-terraform {
-  required_providers {
-    aws = {
-      source = "hashicorp/aws"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "greeting" { type = string } # whether tags may move
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-
-  endpoints {
-    ecr = var.endpoint
-  }
+locals {
+  mutability = var.greeting == "one" ? "IMMUTABLE" : "MUTABLE"
 }
 
 resource "aws_ecr_repository" "shop" {
   name                 = "team/shop"
-  image_tag_mutability = var.greeting
+  image_tag_mutability = local.mutability
   force_delete         = true
 
   image_scanning_configuration {
@@ -31,7 +13,7 @@ resource "aws_ecr_repository" "shop" {
 
   tags = {
     team = "web"
-    mode = var.greeting
+    mode = local.mutability
   }
 }
 
@@ -76,8 +58,8 @@ data "aws_ecr_image" "latest" {
   most_recent     = true
 }
 
-output "url" { value = aws_ecr_repository.shop.repository_url }
-output "arn" { value = data.aws_ecr_repository.pushed.arn }
+output "repository" { value = aws_ecr_repository.shop.repository_url }
+output "pushed" { value = data.aws_ecr_repository.pushed.arn }
 output "digest" { value = data.aws_ecr_image.latest.image_digest == data.aws_ecr_image.v1.image_digest ? data.aws_ecr_image.v1.image_digest : "" }
-output "user" { value = data.aws_ecr_authorization_token.token.user_name }
-output "endpoint" { value = data.aws_ecr_authorization_token.token.proxy_endpoint }
+output "docker_user" { value = data.aws_ecr_authorization_token.token.user_name }
+output "docker_endpoint" { value = data.aws_ecr_authorization_token.token.proxy_endpoint }

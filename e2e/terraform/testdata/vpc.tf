@@ -1,30 +1,3 @@
-terraform {
-  required_providers {
-    aws = {
-      source = "hashicorp/aws"
-    }
-  }
-}
-
-variable "endpoint" { type = string }
-variable "image" { type = string }
-variable "greeting" { type = string }
-
-provider "aws" {
-  region                      = "us-east-1"
-  skip_credentials_validation = true
-  skip_requesting_account_id  = true
-  skip_metadata_api_check     = true
-
-  default_tags {
-    tags = { team = "web" }
-  }
-
-  endpoints {
-    apprunner = var.endpoint
-  }
-}
-
 resource "aws_apprunner_vpc_connector" "near" {
   vpc_connector_name = "near"
   subnets            = ["subnet-a", "subnet-b"]
@@ -32,8 +5,8 @@ resource "aws_apprunner_vpc_connector" "near" {
   tags               = { greeting = var.greeting }
 }
 
-resource "aws_apprunner_service" "web" {
-  service_name = "from-terraform"
+resource "aws_apprunner_service" "private" {
+  service_name = "private"
 
   source_configuration {
     auto_deployments_enabled = false
@@ -63,7 +36,7 @@ resource "aws_apprunner_service" "web" {
 
 resource "aws_apprunner_vpc_ingress_connection" "door" {
   name        = "door"
-  service_arn = aws_apprunner_service.web.arn
+  service_arn = aws_apprunner_service.private.arn
 
   ingress_vpc_configuration {
     vpc_id          = "vpc-1"
@@ -73,9 +46,11 @@ resource "aws_apprunner_vpc_ingress_connection" "door" {
   tags = { greeting = var.greeting }
 }
 
-output "arn" { value = aws_apprunner_service.web.arn }
+output "private" { value = aws_apprunner_service.private.arn }
 output "connector" { value = aws_apprunner_vpc_connector.near.arn }
 output "connector_status" { value = aws_apprunner_vpc_connector.near.status }
 output "door" { value = aws_apprunner_vpc_ingress_connection.door.arn }
 output "door_status" { value = aws_apprunner_vpc_ingress_connection.door.status }
-output "domain" { value = aws_apprunner_vpc_ingress_connection.door.domain_name }
+output "door_domain" { value = aws_apprunner_vpc_ingress_connection.door.domain_name }
+
+output "private_url" { value = aws_apprunner_service.private.service_url }
