@@ -16,11 +16,27 @@ import (
 // TestRuntimesFindLimits runs the language runtimes of this machine with one core and
 // 512 MiB, and asks each for what it takes to be its memory and its processors. Those
 // that the machine does not have are skipped, and so is what a runtime does not look
-// for.
+// for. The limits are of the cgroup version that the machine has its controllers in: it
+// can't have them in the other as well, so that is skipped, too.
 func TestRuntimesFindLimits(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	s := newFixture(t)
+	have := 2
+	if found := s.run(probe("read /sys/fs/cgroup/memory/memory.limit_in_bytes")); !strings.Contains(found["/sys/fs/cgroup/memory/memory.limit_in_bytes"], "ENOENT") {
+		have = 1
+	}
+	for version := 1; version <= 2; version++ {
+		t.Run("cgroup version "+strconv.Itoa(version), func(t *testing.T) {
+			if version != have {
+				t.Skipf("this machine has the memory controller in version %d, and so can't have it in version %d", have, version)
+			}
+			s.testRuntimes(t)
+		})
+	}
+}
+
+func (s *fixture) testRuntimes(t *testing.T) {
 	for _, c := range []struct {
 		name, program string
 		argv          []string
@@ -88,6 +104,7 @@ func (s *fixture) runHosts(t *testing.T, argv []string) string {
 	want := job()
 	want.Process.Argv = argv
 	want.Resources = slipway.Resources{CPU: 1024, Memory: 512}
+	want.Timeout = patience
 	for _, dir := range []string{"/usr", "/lib", "/lib64", "/opt", "/etc/java-17-openjdk", "/etc/java-21-openjdk"} {
 		source, err := filepath.EvalSymlinks(dir)
 		if err != nil {

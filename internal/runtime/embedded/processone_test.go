@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -62,6 +63,28 @@ kill -0 1 && echo to the output >/proc/1/fd/1
 sh -c 'echo to the error >/proc/1/fd/2'`
 	out := s.runHosts(t, []string{"/usr/bin/sh", "-c", script})
 	if out != "to the output\nto the error\n" {
+		t.Errorf("it wrote %q", out)
+	}
+}
+
+// TestSupervisionTree: s6, which must be process 1 for s6-overlay, brings its service up
+// and ends it and itself at the stop signal, while its log arrives.
+func TestSupervisionTree(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	svscan, err := exec.LookPath("s6-svscan")
+	if err != nil {
+		t.Skipf("this machine has no s6 (Debian's package s6): %v", err)
+	}
+	s := newFixture(t)
+	const script = `mkdir -p /tmp/s/web /tmp/s/.s6-svscan
+printf '#!/usr/bin/sh\necho web runs below $PPID >/proc/1/fd/1\nexec sleep 1000\n' >/tmp/s/web/run
+printf '#!/usr/bin/sh\necho ends >/proc/1/fd/1\n' >/tmp/s/.s6-svscan/finish
+chmod +x /tmp/s/web/run /tmp/s/.s6-svscan/finish
+( until s6-svstat -o up /tmp/s/web | grep -q true; do sleep 0.1; done; kill -TERM 1 ) &
+exec %s /tmp/s`
+	out := s.runHosts(t, []string{"/usr/bin/sh", "-c", fmt.Sprintf(script, svscan)})
+	if !strings.Contains(out, "web runs below ") || !strings.HasSuffix(out, "ends\n") {
 		t.Errorf("it wrote %q", out)
 	}
 }
