@@ -9,7 +9,7 @@ import (
 // SecretReference is a parsed value of RuntimeEnvironmentSecrets: it names a secret
 // of Secrets Manager or a parameter of Parameter Store.
 type SecretReference struct {
-	Region, Account string // of the ARN; "" when the reference is a name
+	Partition, Region, Account string // of the ARN; "" when the reference is a name
 
 	// Secret is the ARN of a secret, with or without its random suffix; "" if the
 	// reference names a parameter. The other fields select a version and a part of
@@ -28,6 +28,7 @@ var (
 	stageForm      = regexp.MustCompile(`^[a-zA-Z0-9_+=.@!/-]{0,256}$`)
 	versionForm    = regexp.MustCompile(`^[a-zA-Z0-9-]{32,64}$`)
 	parameterForm  = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$|^(/[a-zA-Z0-9_.-]+)+$`)
+	partitionPart  = regexp.MustCompile(`^aws(-[a-z0-9-]{1,32})?$`)
 	regionPart     = regexp.MustCompile(`^[a-z0-9-]{1,63}$`)
 	accountPart    = regexp.MustCompile(`^[0-9]{12}$`)
 )
@@ -49,10 +50,10 @@ func ParseSecretReference(text string) (SecretReference, error) {
 		return parameterReference(SecretReference{}, text)
 	}
 	f := strings.SplitN(text, ":", 6)
-	if len(f) != 6 || !strings.HasPrefix(f[1], "aws") || !regionPart.MatchString(f[3]) || !accountPart.MatchString(f[4]) {
+	if len(f) != 6 || !partitionPart.MatchString(f[1]) || !regionPart.MatchString(f[3]) || !accountPart.MatchString(f[4]) {
 		return SecretReference{}, errReference
 	}
-	r := SecretReference{Region: f[3], Account: f[4]}
+	r := SecretReference{Partition: f[1], Region: f[3], Account: f[4]}
 	switch f[2] {
 	case "secretsmanager":
 		return secretReference(r, strings.Join(f[:5], ":"), f[5])

@@ -12,15 +12,15 @@ const secretARN = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/db-
 func TestParseSecretReference(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]slipway.SecretReference{
-		secretARN:                    {Region: "us-east-1", Account: "123456789012", Secret: secretARN},
-		secretARN + ":password::":    {Region: "us-east-1", Account: "123456789012", Secret: secretARN, JSONKey: "password"},
-		secretARN + "::AWSPREVIOUS:": {Region: "us-east-1", Account: "123456789012", Secret: secretARN, Stage: "AWSPREVIOUS"},
+		secretARN:                    {Partition: "aws", Region: "us-east-1", Account: "123456789012", Secret: secretARN},
+		secretARN + ":password::":    {Partition: "aws", Region: "us-east-1", Account: "123456789012", Secret: secretARN, JSONKey: "password"},
+		secretARN + "::AWSPREVIOUS:": {Partition: "aws", Region: "us-east-1", Account: "123456789012", Secret: secretARN, Stage: "AWSPREVIOUS"},
 		secretARN + ":k:AWSCURRENT:11111111-1111-1111-1111-111111111111": {
-			Region: "us-east-1", Account: "123456789012", Secret: secretARN, JSONKey: "k", Stage: "AWSCURRENT", VersionID: "11111111-1111-1111-1111-111111111111",
+			Partition: "aws", Region: "us-east-1", Account: "123456789012", Secret: secretARN, JSONKey: "k", Stage: "AWSCURRENT", VersionID: "11111111-1111-1111-1111-111111111111",
 		},
-		"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/token": {Region: "cn-north-1", Account: "123456789012", Parameter: "token"},
-		"arn:aws:ssm:us-east-1:123456789012:parameter/prod/db":   {Region: "us-east-1", Account: "123456789012", Parameter: "/prod/db"},
-		"arn:aws:ssm:us-east-1:123456789012:parameter/prod/db:3": {Region: "us-east-1", Account: "123456789012", Parameter: "/prod/db", Version: 3},
+		"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/token": {Partition: "aws-cn", Region: "cn-north-1", Account: "123456789012", Parameter: "token"},
+		"arn:aws:ssm:us-east-1:123456789012:parameter/prod/db":   {Partition: "aws", Region: "us-east-1", Account: "123456789012", Parameter: "/prod/db"},
+		"arn:aws:ssm:us-east-1:123456789012:parameter/prod/db:3": {Partition: "aws", Region: "us-east-1", Account: "123456789012", Parameter: "/prod/db", Version: 3},
 		"token":      {Parameter: "token"},
 		"/prod/db":   {Parameter: "/prod/db"},
 		"/prod/db:2": {Parameter: "/prod/db", Version: 2},
@@ -34,6 +34,7 @@ func TestParseSecretReference(t *testing.T) {
 		secretARN + ":password", secretARN + ":password:", secretARN + ":a:b:c:d", secretARN + "::st age:", secretARN + ":::short",
 		"arn:aws:secretsmanager:us-east-1:123456789012:secret:", "arn:aws:secretsmanager:us-east-1:123456789012:key:x",
 		"arn:aws:secretsmanager:us-east-1:12345678901:secret:x", "arn:aws:secretsmanager::123456789012:secret:x",
+		"arn:awsome:ssm:us-east-1:123456789012:parameter/x", "arn:aws-:ssm:us-east-1:123456789012:parameter/x",
 		"arn:aws:ssm:us-east-1:123456789012:parameter", "arn:aws:ssm:us-east-1:123456789012:document/x", "arn:aws:s3:::bucket", "arn:",
 	} {
 		if got, err := slipway.ParseSecretReference(text); slipway.CodeOf(err) != slipway.InvalidRequest {

@@ -97,6 +97,12 @@ func TestAMissingSecretIsToldBeforeTheDeployment(t *testing.T) {
 			t.Errorf("%s: exit code %d, %q, calls %v", ref, code, stderr, s.server.calls)
 		}
 	}
+	s.server.secrets = append(s.server.secrets, "both")
+	code, _, stderr := s.quietly(t.Context(), "up", "docker.io/library/nginx:1", "--name", "shop", "--secret", "DB=both")
+	if code == exitOK || len(s.server.calls) > 0 || !strings.Contains(stderr, `"both" is the name of a secret and of a parameter`) ||
+		!strings.Contains(stderr, "arn:aws:secretsmanager:us-east-1:000000000000:secret:both-AbCdEf or arn:aws:ssm:us-east-1:000000000000:parameter/both.") {
+		t.Errorf("a name of two: exit code %d, %q, calls %v", code, stderr, s.server.calls)
+	}
 	for _, ref := range []string{"shop/db", "/shop/color"} {
 		if code, _, stderr := s.quietly(t.Context(), "up", "docker.io/library/nginx:1", "--name", "shop", "--secret", "DB="+ref); code != exitOK {
 			t.Errorf("%s: exit code %d, %q", ref, code, stderr)

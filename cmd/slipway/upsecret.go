@@ -46,7 +46,7 @@ func findReference(ctx context.Context, c *client.Client, ref string) (string, e
 	switch {
 	case !strings.HasPrefix(ref, "arn:") && !strings.HasPrefix(ref, "/"):
 		if arn, err := c.SecretARN(ctx, ref); err != nil || arn != "" {
-			return arn, err
+			return arn, errors.Join(err, refuseBoth(ctx, c, ref, arn))
 		}
 		if err != nil {
 			return "", nil // no name of a parameter either
@@ -60,10 +60,26 @@ func findReference(ctx context.Context, c *client.Client, ref string) (string, e
 		}
 		return ref, nil
 	}
-	if ok, err := c.HasParameter(ctx, r.Parameter); err != nil || !ok {
+	if ok, _, err := c.HasParameter(ctx, ref); err != nil || !ok {
 		return "", err
 	}
 	return ref, nil
+}
+
+// refuseBoth refuses a name that is a parameter's, too, if this key may know of it.
+func refuseBoth(ctx context.Context, c *client.Client, name, secret string) error {
+	if _, err := slipway.ParseSecretReference(name); secret == "" || err != nil {
+		return nil // no name of a parameter
+	}
+	has, known, err := c.HasParameter(ctx, name)
+	if err != nil || !has || !known {
+		return err
+	}
+	parts := strings.SplitN(secret, ":", 6) // arn:aws:secretsmanager:region:account:...
+	return &client.Problem{
+		Text: fmt.Sprintf("%q is the name of a secret and of a parameter", name),
+		Hint: fmt.Sprintf("Give the ARN of the one that is meant: %s or arn:aws:ssm:%s:%s:parameter/%s.", secret, parts[3], parts[4], name),
+	}
 }
 
 // checkSecrets validates --secret. Its errors do not repeat what may be a secret.

@@ -118,13 +118,13 @@ func checkBuildRole(spec slipway.Spec, tags []slipway.Tag) error {
 func (a *API) checkReadable(references map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(references)) {
 		r, err := slipway.ParseSecretReference(references[name])
-		here := r.Region == "" || r.Region == a.cfg.Region && r.Account == a.cfg.Account
+		here := r.Region == "" || r.Partition == "aws" && r.Region == a.cfg.Region && r.Account == a.cfg.Account
 		if err != nil || here || a.cfg.SecretsOfAWS {
 			continue // checkEnvironment refuses what is no reference
 		}
 		return slipway.Errorf(slipway.InvalidRequest,
-			"RuntimeEnvironmentSecrets: the value of %.100q is in account %s, region %s, but this server reads those of account %s, region %s; with --aws-secrets it reads others from AWS.",
-			name, r.Account, r.Region, a.cfg.Account, a.cfg.Region)
+			"RuntimeEnvironmentSecrets: the value of %.100q is in account %s, region %s (arn:%s), but this server reads those of account %s, region %s (arn:aws); with --aws-secrets it reads others from AWS.",
+			name, r.Account, r.Region, r.Partition, a.cfg.Account, a.cfg.Region)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (a AWS) Parameter(ctx context.Context, r slipway.SecretReference) (string, 
 	c := ssm.NewFromConfig(a.Config, func(o *ssm.Options) { o.Region = cmp.Or(r.Region, o.Region) })
 	name := r.Parameter
 	if r.Account != "" {
-		name = "arn:aws:ssm:" + r.Region + ":" + r.Account + ":parameter/" + strings.TrimPrefix(name, "/")
+		name = "arn:" + r.Partition + ":ssm:" + r.Region + ":" + r.Account + ":parameter/" + strings.TrimPrefix(name, "/")
 	}
 	if r.Version != 0 {
 		name += ":" + strconv.FormatInt(r.Version, 10)

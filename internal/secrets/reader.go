@@ -38,6 +38,11 @@ type unreadable string
 
 func (m unreadable) Error() string { return string(m) }
 
+// absent is an unreadable error of a name that nothing on this server bears.
+type absent struct{ unreadable }
+
+func (m absent) Unwrap() error { return m.unreadable }
+
 // Read returns the values of environment variables for references, both by the
 // variable's name. Each secret is read once, however many variables use a part
 // of it. An *slipway.Error names the variable and the reference.
@@ -82,18 +87,19 @@ func (r *Reader) read(ctx context.Context, text string, read map[slipway.SecretR
 	return string(value), nil
 }
 
-// value reads from this server what belongs to it. What does not, or is not
-// found here, it reads from AWS: the server may have its owner's account
-// number.
+// value reads from this server what belongs to it. What does not, or does not exist
+// here, it reads from AWS: the server may have its owner's account number. A secret or
+// parameter that exists here is never read from AWS, also if it lacks the version or is
+// to be deleted: there the name may be somebody else's.
 func (r *Reader) value(ctx context.Context, ref slipway.SecretReference) ([]byte, error) {
-	here := ref.Region == "" || ref.Region == r.Vault.Region && ref.Account == r.Vault.Account
+	here := ref.Region == "" || ref.Partition == "aws" && ref.Region == r.Vault.Region && ref.Account == r.Vault.Account
 	if !here && r.AWS == nil {
-		return nil, unreadable(fmt.Sprintf("it is in account %s, region %s, but this server only has those of account %s, region %s; with --aws-secrets it reads others from AWS.",
-			ref.Account, ref.Region, r.Vault.Account, r.Vault.Region))
+		return nil, unreadable(fmt.Sprintf("it is in account %s, region %s (arn:%s), but this server only has those of account %s, region %s (arn:aws); with --aws-secrets it reads others from AWS.",
+			ref.Account, ref.Region, ref.Partition, r.Vault.Account, r.Vault.Region))
 	}
 	if here {
 		value, err := r.own(ctx, ref)
-		if _, ok := errors.AsType[unreadable](err); !ok || r.AWS == nil {
+		if _, ok := errors.AsType[absent](err); !ok || r.AWS == nil {
 			return value, err
 		}
 	}
@@ -120,7 +126,7 @@ func (r *Reader) ownSecret(tx *store.Tx, ref slipway.SecretReference) ([]byte, e
 	s, err := r.Vault.Secret(tx, ref.Secret)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, unreadable("Secrets Manager can't find the specified secret.")
+		return nil, r.noSecret(tx, ref)
 	case err != nil:
 		return nil, err
 	case !s.DeletedAt.IsZero():
@@ -136,6 +142,18 @@ func (r *Reader) ownSecret(tx *store.Tx, ref slipway.SecretReference) ([]byte, e
 	return r.Vault.OpenSecret(w)
 }
 
+// noSecret says that there is no secret of an ARN, and which one may have been meant.
+func (r *Reader) noSecret(tx *store.Tx, ref slipway.SecretReference) error {
+	like, err := r.Vault.lookalike(tx, ref.Secret)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return absent{"Secrets Manager can't find the specified secret."}
+	case err != nil:
+		return err
+	}
+	return unreadable(fmt.Sprintf("no secret has this ARN. An ARN that ends with a hyphen and six characters is a complete one; the secret named %s has the ARN %s.", like.Name, like.ARN))
+}
+
 func (r *Reader) ownParameter(tx *store.Tx, ref slipway.SecretReference) ([]byte, error) {
 	selector := ref.Parameter
 	if ref.Region != "" {
@@ -147,10 +165,13 @@ func (r *Reader) ownParameter(tx *store.Tx, ref slipway.SecretReference) ([]byte
 	p, err := r.Vault.Parameter(tx, selector)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return nil, unreadable("Parameter Store has no parameter of this name.")
+		return nil, absent{"Parameter Store has no parameter of this name."}
 	case errors.Is(err, ErrNoVersion):
 		return nil, unreadable("the parameter has no such version.")
-	case err != nil:
+	}
+	if twins, ok := errors.AsType[*TwinsError](err); ok {
+		return nil, unreadable(twins.Error() + ".")
+	} else if err != nil {
 		return nil, err
 	}
 	value, err := r.Vault.OpenParameter(p)

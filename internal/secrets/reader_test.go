@@ -49,7 +49,10 @@ func newReader(t *testing.T) (r *secrets.Reader, arn string) {
 		v.SealParameter(&nested, "t1")
 		v.SealParameter(&plain, "t2")
 		gone := slipway.Secret{ARN: v.SecretARN("gone", "AbCdEf"), Name: "gone", CreatedAt: now, DeletedAt: now, PurgeAt: now.Add(time.Hour)}
+		twin, other := slipway.Parameter{Name: "twin", Version: 1, CreatedAt: now}, slipway.Parameter{Name: "/twin", Version: 1, CreatedAt: now}
 		return errors.Join(
+			tx.InsertSecret(slipway.Secret{ARN: v.SecretARN("app-config", "AbCdEf"), Name: "app-config", CreatedAt: now}),
+			tx.InsertParameter(twin), tx.InsertParameter(other), // as an earlier version took both
 			tx.InsertSecret(slipway.Secret{ARN: arn, Name: "db", CreatedAt: now}), tx.PutSecretVersion(current), tx.PutSecretVersion(previous),
 			tx.InsertSecret(gone), tx.InsertParameter(nested), tx.InsertParameter(plain),
 		)
@@ -81,16 +84,22 @@ func TestReadRefuses(t *testing.T) {
 	t.Parallel()
 	r, arn := newReader(t)
 	for ref, why := range map[string]string{
-		arn + ":password::":                    "has no key password",
-		arn + "::AWSPENDING:":                  "can't find the specified secret value",
-		arn + ":user:AWSPREVIOUS:" + versionID: "can't find the specified secret value",
-		arn + "::AWSPREVIOUS:":                 "zero byte",
-		arn + "x":                              "can't find the specified secret",
-		r.Vault.SecretARN("gone", "AbCdEf"):    "marked for deletion",
-		"/token:2":                             "no such version",
-		"/missing":                             "no parameter of this name",
-		foreign:                                "--aws-secrets",
-		"no reference":                         "must be the ARN",
+		arn + ":password::":                                         "has no key password",
+		arn + "::AWSPENDING:":                                       "can't find the specified secret value",
+		arn + ":user:AWSPREVIOUS:" + versionID:                      "can't find the specified secret value",
+		arn + "::AWSPREVIOUS:":                                      "zero byte",
+		arn + "x":                                                   "can't find the specified secret",
+		r.Vault.SecretARN("gone", "AbCdEf"):                         "marked for deletion",
+		"/token:2":                                                  "no such version",
+		"/missing":                                                  "no parameter of this name",
+		strings.Replace(arn, "AbCdEf", "ABCDEF", 1):                 "can't find the specified secret",
+		r.Vault.SecretARN("app-config", ""):                         "the secret named app-config has the ARN " + r.Vault.SecretARN("app-config", "AbCdEf"),
+		"arn:aws:ssm:us-east-1:000000000000:parameter/twin":         "two parameters, twin and /twin",
+		"arn:aws-cn:ssm:us-east-1:000000000000:parameter/token":     "(arn:aws-cn)",
+		strings.Replace(arn, "arn:aws:", "arn:aws-cn:", 1):          "(arn:aws-cn)",
+		strings.Replace(arn, ":000000000000:", ":000000000001:", 1): "account 000000000001",
+		foreign:        "--aws-secrets",
+		"no reference": "must be the ARN",
 	} {
 		_, err := r.Read(t.Context(), map[string]string{"DB_PASSWORD": ref, "OK": "/token"})
 		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), why) ||
@@ -171,6 +180,21 @@ func TestReadFromAWS(t *testing.T) {
 		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "X could not be read from "+ref) {
 			t.Errorf("%s: %v", ref, err)
 		}
+	}
+	// What exists here is not looked for there, where the name may be another's.
+	before := fake.calls["secretsmanager.GetSecretValue"] + fake.calls["AmazonSSM.GetParameters"]
+	for ref, why := range map[string]string{
+		r.Vault.SecretARN("gone", "AbCdEf"): "marked for deletion",
+		arn + "::AWSPENDING:":               "can't find the specified secret value",
+		"/token:2":                          "no such version",
+		"arn:aws:ssm:us-east-1:000000000000:parameter/twin": "two parameters",
+	} {
+		if _, err := r.Read(t.Context(), map[string]string{"X": ref}); slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", ref, err, why)
+		}
+	}
+	if n := fake.calls["secretsmanager.GetSecretValue"] + fake.calls["AmazonSSM.GetParameters"] - before; n != 0 {
+		t.Errorf("%d requests left the machine", n)
 	}
 	fake.down = true
 	if _, err := r.Read(t.Context(), map[string]string{"X": foreign}); err == nil || slipway.CodeOf(err) != "" || !strings.Contains(err.Error(), "X") {

@@ -9,6 +9,7 @@ package secrets
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,8 +47,17 @@ func (v *Vault) secretPrefix() string {
 	return "arn:aws:secretsmanager:" + v.Region + ":" + v.Account + ":secret:"
 }
 
-// Secret finds a secret by its name or its ARN, with or without the last six
+// complete matches what complete ARNs of secrets end with: a hyphen and six random
+// characters.
+var complete = regexp.MustCompile(`-[A-Za-z0-9]{6}$`)
+
+// Secret finds a secret by its name, its ARN, or its ARN without the last seven
 // characters. store.ErrNotFound if there is none.
+//
+// An ARN that ends with a hyphen and six characters is a complete one, as in Secrets
+// Manager. So the ARN of a deleted secret never leads to another secret, whose name
+// looks like it.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
 func (v *Vault) Secret(tx *store.Tx, id string) (slipway.Secret, error) {
 	if !strings.HasPrefix(id, "arn:") {
 		return tx.SecretByName(id)
@@ -57,10 +67,20 @@ func (v *Vault) Secret(tx *store.Tx, id string) (slipway.Secret, error) {
 		return slipway.Secret{}, store.ErrNotFound
 	}
 	s, err := tx.Secret(id)
-	if errors.Is(err, store.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) && !complete.MatchString(name) {
 		s, err = tx.SecretByName(name)
 	}
 	return s, err
+}
+
+// lookalike returns the secret whose name ends as a complete ARN does and that an ARN
+// without random characters would name.
+func (v *Vault) lookalike(tx *store.Tx, id string) (slipway.Secret, error) {
+	name, ok := strings.CutPrefix(id, v.secretPrefix())
+	if !ok || !complete.MatchString(name) {
+		return slipway.Secret{}, store.ErrNotFound
+	}
+	return tx.SecretByName(name)
 }
 
 // Version finds the version of a secret by id, or by stage if the id is ""; an
@@ -116,20 +136,53 @@ func (v *Vault) parameterPrefix() string {
 // version.
 var ErrNoVersion = errors.New("no such version")
 
+// TwinsError is the error of Parameter for an ARN that two parameters have: names
+// with and without a leading slash have the same ARN.
+type TwinsError struct{ ARN, Name string }
+
+func (e *TwinsError) Error() string {
+	return fmt.Sprintf("%s is the ARN of two parameters, %s and /%s; give the name of the one that is meant", e.ARN, e.Name, e.Name)
+}
+
+// Twin returns the other name that has the ARN of a parameter's name: that with, or
+// without, a leading slash; "" if no other has it.
+func Twin(name string) string {
+	bare, slash := strings.CutPrefix(name, "/")
+	switch {
+	case bare == "" || strings.Contains(bare, "/"):
+		return ""
+	case slash:
+		return bare
+	}
+	return "/" + bare
+}
+
+// CutVersion splits what names a parameter: its name or ARN, and what follows a colon,
+// a version or a label.
+func CutVersion(selector string) (base, version string, versioned bool) {
+	at := 0
+	if strings.HasPrefix(selector, "arn:") {
+		f := strings.SplitN(selector, ":", 6)
+		at = len(selector) - len(f[len(f)-1])
+	}
+	i := strings.IndexByte(selector[at:], ':')
+	if i < 0 {
+		return selector, "", false
+	}
+	return selector[:at+i], selector[at+i+1:], true
+}
+
 // Parameter finds a parameter by its name or ARN, optionally followed by ":"
 // and a version. store.ErrNotFound if there is no such parameter, ErrNoVersion
-// if it does not have the version.
+// if it does not have the version, a *TwinsError if two have the ARN.
 func (v *Vault) Parameter(tx *store.Tx, selector string) (slipway.Parameter, error) {
-	name, version, versioned := v.cutVersion(selector)
-	p, err := tx.Parameter(name)
-	if errors.Is(err, store.ErrNotFound) && strings.HasPrefix(selector, "arn:") && !strings.HasPrefix(name, "/") {
-		p, err = tx.Parameter("/" + name)
-	}
+	base, version, versioned := CutVersion(selector)
+	p, err := v.parameter(tx, base)
 	if err != nil || !versioned {
 		return p, err
 	}
 	n, err := strconv.ParseInt(version, 10, 64)
-	if err != nil {
+	if err != nil || strconv.FormatInt(n, 10) != version {
 		return p, ErrNoVersion // a label, which Slipway does not have
 	}
 	p, err = tx.ParameterVersion(p.Name, n)
@@ -139,21 +192,27 @@ func (v *Vault) Parameter(tx *store.Tx, selector string) (slipway.Parameter, err
 	return p, err
 }
 
-// cutVersion splits a selector. The name is "" if the selector is an ARN of
-// another account or region.
-func (v *Vault) cutVersion(selector string) (name, version string, versioned bool) {
-	if !strings.HasPrefix(selector, "arn:") {
-		return strings.Cut(selector, ":")
+// parameter finds the latest version of a parameter by its name or ARN.
+func (v *Vault) parameter(tx *store.Tx, base string) (slipway.Parameter, error) {
+	if !strings.HasPrefix(base, "arn:") {
+		return tx.Parameter(base)
 	}
-	rest, ok := strings.CutPrefix(selector, v.parameterPrefix())
+	name, ok := strings.CutPrefix(base, v.parameterPrefix())
 	if !ok {
-		return "", "", false
+		return slipway.Parameter{}, store.ErrNotFound // of another account or region
 	}
-	name, version, versioned = strings.Cut(rest, ":")
 	if strings.Contains(name, "/") {
-		name = "/" + name
+		return tx.Parameter("/" + name)
 	}
-	return name, version, versioned
+	p, err := tx.Parameter(name)
+	slashed, serr := tx.Parameter("/" + name)
+	switch {
+	case err == nil && serr == nil:
+		return p, &TwinsError{ARN: base, Name: name}
+	case errors.Is(err, store.ErrNotFound):
+		return slashed, serr
+	}
+	return p, err
 }
 
 func parameterContext(p slipway.Parameter) string {

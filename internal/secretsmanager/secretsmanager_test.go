@@ -325,3 +325,36 @@ func TestValuesAreSealed(t *testing.T) {
 	b.Hides(value)
 	b.Hides("Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5") // the same in base64
 }
+
+// What an id means, and what it never means. An ARN that ends as complete ones do is
+// complete: that of a deleted secret leads to no secret whose name looks like it.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	arnOf := func(name string) string {
+		return b.OK("CreateSecret", `{"Name":%q,"SecretString":%q}`, name, name)["ARN"].(string)
+	}
+	db, config := arnOf("db"), arnOf("app-config")
+	old := arnOf("gone")
+	b.OK("DeleteSecret", `{"SecretId":"gone","ForceDeleteWithoutRecovery":true}`)
+	_, tail, _ := strings.Cut(old, ":secret:")
+	alike := arnOf(tail) // named like the end of the old ARN
+	const prefix = "arn:aws:secretsmanager:us-east-1:000000000000:secret:"
+	for id, want := range map[string]string{
+		"db": db, db: db, prefix + "db": db,
+		"app-config": config, config: config,
+		tail: alike, alike: alike,
+	} {
+		if got := b.OK("DescribeSecret", `{"SecretId":%q}`, id)["ARN"]; got != want {
+			t.Errorf("%s is %v, want %s", id, got, want)
+		}
+	}
+	for _, id := range []string{
+		old, prefix + "app-config", prefix + "gone", "d", "DB", "/db", "db/", db[:len(db)-1], db + "x", prefix,
+		strings.Replace(db, "arn:aws:", "arn:aws-cn:", 1), strings.Replace(db, "us-east-1", "us-east-2", 1), strings.Replace(db, ":0000", ":0001", 1),
+	} {
+		for _, call := range []string{"DescribeSecret", "GetSecretValue", "DeleteSecret", "RestoreSecret"} {
+			b.Refused(call, `{"SecretId":"`+id+`"}`, "ResourceNotFoundException", "can't find")
+		}
+	}
+}

@@ -1,8 +1,6 @@
 package ssm
 
 import (
-	"strings"
-
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
@@ -10,6 +8,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -31,11 +30,8 @@ func on[I any](p *Parameters, of func(*I) []string) gateway.Permissions[I] {
 // resource returns the ARN of the parameter that a selector names: a name or an
 // ARN, with or without a version.
 func (p *Parameters) resource(selector string) string {
-	arn := p.vault.ParameterARN(selector)
-	if i := strings.LastIndexByte(arn, ':'); i > strings.LastIndexByte(arn, '/') {
-		arn = arn[:i]
-	}
-	return arn
+	base, _, _ := secrets.CutVersion(selector)
+	return p.vault.ParameterARN(base)
 }
 
 // putParameterPermissions returns the permissions required by PutParameter, which

@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -67,6 +68,9 @@ func (p *Parameters) putParameter(ctx context.Context, call *gateway.Call, in *s
 			if in.Type == "" {
 				return invalid("A parameter type is required when you create a parameter.")
 			}
+			if err := p.refuseTwin(tx, *in.Name); err != nil {
+				return err
+			}
 		case err != nil:
 			return err
 		case !aws.ToBool(in.Overwrite):
@@ -88,6 +92,23 @@ func (p *Parameters) putParameter(ctx context.Context, call *gateway.Call, in *s
 		)
 	})
 	return &out, err
+}
+
+// refuseTwin refuses a name whose ARN another parameter has: an ARN, tags and policies
+// could not tell the two apart.
+func (p *Parameters) refuseTwin(tx *store.Tx, name string) error {
+	other := secrets.Twin(name)
+	if other == "" {
+		return nil
+	}
+	_, err := tx.Parameter(other)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return invalid("Parameter name: %s would have the ARN of the parameter %s, %s. Change that one, or choose another name.", name, other, p.vault.ParameterARN(name))
 }
 
 // checkPut refuses input that no parameter can have.
@@ -184,8 +205,14 @@ func (p *Parameters) deleteParameter(ctx context.Context, call *gateway.Call, in
 	return &sdk.DeleteParameterOutput{}, call.Update(ctx, func(tx *store.Tx) error { return p.delete(tx, *in.Name) })
 }
 
+// delete deletes a parameter by its name alone: not by an ARN, which two can have, nor
+// by one of its versions.
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 func (p *Parameters) delete(tx *store.Tx, name string) error {
-	v, err := p.find(tx, &name)
+	if strings.HasPrefix(name, "arn:") {
+		return invalid("%q is an ARN; parameters are deleted by their name.", name)
+	}
+	v, err := p.findWhole(tx, &name)
 	if err != nil {
 		return err
 	}

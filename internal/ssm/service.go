@@ -104,12 +104,23 @@ func (p *Parameters) find(tx *store.Tx, selector *string) (slipway.Parameter, er
 	case errors.Is(err, store.ErrNotFound):
 		return v, errNoParameter
 	case errors.Is(err, secrets.ErrNoVersion):
-		i := strings.LastIndexByte(*selector, ':')
-		name, version := (*selector)[:i], (*selector)[i+1:]
+		name, version, _ := secrets.CutVersion(*selector)
 		return v, wire.NewException("ParameterVersionNotFound", fmt.Sprintf(
 			"Systems Manager could not find version %s of %s. Verify the version and try again.", version, name))
 	}
+	if twins, ok := errors.AsType[*secrets.TwinsError](err); ok {
+		return v, invalid("%v.", twins)
+	}
 	return v, err
+}
+
+// findWhole is find for calls about a parameter with all its versions: a selector with
+// a version is refused, since one version is meant by it.
+func (p *Parameters) findWhole(tx *store.Tx, selector *string) (slipway.Parameter, error) {
+	if base, version, ok := secrets.CutVersion(aws.ToString(selector)); ok {
+		return slipway.Parameter{}, invalid("%q names version %q of the parameter %q, and the call is about all versions: leave out the colon and what follows it.", *selector, version, base)
+	}
+	return p.find(tx, selector)
 }
 
 // paging returns the pages of a list, which have at most `most` entries, and the key

@@ -46,7 +46,7 @@ func (p *Parameters) taggable(tx *store.Tx, kind types.ResourceTypeForTagging, i
 	if kind != types.ResourceTypeForTaggingParameter {
 		return "", wire.NewException("InvalidResourceType", "The only resource type of this server is Parameter.")
 	}
-	v, err := p.find(tx, id)
+	v, err := p.findWhole(tx, id)
 	if errors.Is(err, errNoParameter) {
 		err = wire.NewException("InvalidResourceId", "The resource ID is not valid. Verify that you entered the correct ID and try again.")
 	}

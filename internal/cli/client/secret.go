@@ -41,21 +41,23 @@ func (c *Client) PutSecret(ctx context.Context, name string, value []byte, binar
 	return aws.ToString(made.ARN), aws.ToString(made.VersionId), false, nil
 }
 
-// HasParameter reports whether Parameter Store has a parameter, given by its name or ARN.
-// It is true if this key may not know.
-func (c *Client) HasParameter(ctx context.Context, name string) (bool, error) {
+// HasParameter reports whether Parameter Store has a parameter, given by its name or ARN,
+// and whether this key may know; has is true if it may not.
+func (c *Client) HasParameter(ctx context.Context, name string) (has, known bool, err error) {
 	in := struct {
 		Name           string
 		WithDecryption bool
 	}{Name: name}
-	err := c.parameters.do(ctx, "AmazonSSM.GetParameter", in, &struct{}{})
+	err = c.parameters.do(ctx, "AmazonSSM.GetParameter", in, &struct{}{})
 	switch {
-	case err == nil, isCode(err, "AccessDeniedException"):
-		return true, nil
+	case err == nil:
+		return true, true, nil
+	case isCode(err, "AccessDeniedException"):
+		return true, false, nil
 	case isCode(err, "ParameterNotFound"), isCode(err, "ParameterVersionNotFound"):
-		return false, nil
+		return false, true, nil
 	}
-	return false, err
+	return false, true, err
 }
 
 // SecretARN returns the ARN of the secret with this name, "" if there is none.
