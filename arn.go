@@ -1,6 +1,7 @@
 package slipway
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -8,6 +9,7 @@ import (
 // ARN is an App Runner resource name:
 // arn:aws:apprunner:<region>:<account>:<type>/<name>[/<revision>][/<id>].
 type ARN struct {
+	Partition       string // "" for aws, which all of this server's are in
 	Region, Account string
 	Type            string   // "service", "autoscalingconfiguration", ...
 	Parts           []string // what follows the type: name, then revision and id where given
@@ -15,7 +17,12 @@ type ARN struct {
 
 // String returns the ARN's text.
 func (a ARN) String() string {
-	return fmt.Sprintf("arn:aws:apprunner:%s:%s:%s/%s", a.Region, a.Account, a.Type, strings.Join(a.Parts, "/"))
+	return fmt.Sprintf("arn:%s:apprunner:%s:%s:%s/%s", cmp.Or(a.Partition, "aws"), a.Region, a.Account, a.Type, strings.Join(a.Parts, "/"))
+}
+
+// In reports whether the resource is one of a server's region and account.
+func (a ARN) In(region, account string) bool {
+	return cmp.Or(a.Partition, "aws") == "aws" && a.Region == region && a.Account == account
 }
 
 // Name returns the resource's name.
@@ -25,7 +32,7 @@ func (a ARN) Name() string { return a.Parts[0] }
 // and for an empty part. The caller checks which parts the type needs.
 func ParseARN(s string) (ARN, error) {
 	f := strings.SplitN(s, ":", 6)
-	if len(f) != 6 || f[0] != "arn" || (f[1] != "aws" && !strings.HasPrefix(f[1], "aws-")) || f[2] != "apprunner" {
+	if len(f) != 6 || f[0] != "arn" || !partitionPart.MatchString(f[1]) || f[2] != "apprunner" {
 		return ARN{}, Errorf(InvalidRequest, "%q is not an App Runner ARN (arn:aws:apprunner:<region>:<account>:<type>/<name>/...).", s)
 	}
 	p := strings.Split(f[5], "/")
@@ -37,5 +44,9 @@ func ParseARN(s string) (ARN, error) {
 			return ARN{}, Errorf(InvalidRequest, "%q is not an App Runner ARN: it has an empty part.", s)
 		}
 	}
-	return ARN{Region: f[3], Account: f[4], Type: p[0], Parts: p[1:]}, nil
+	partition := f[1]
+	if partition == "aws" {
+		partition = ""
+	}
+	return ARN{Partition: partition, Region: f[3], Account: f[4], Type: p[0], Parts: p[1:]}, nil
 }

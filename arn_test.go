@@ -50,3 +50,21 @@ func FuzzParseARN(f *testing.F) {
 		}
 	})
 }
+
+// An ARN of another partition, region or account is no resource of this server.
+func TestARNIn(t *testing.T) {
+	t.Parallel()
+	const own = "arn:aws:apprunner:us-east-1:000000000000:service/shop"
+	for text, want := range map[string]bool{
+		own: true,
+		strings.Replace(own, "aws:", "aws-cn:", 1):        false,
+		strings.Replace(own, "us-east-1", "us-east-2", 1): false,
+		strings.Replace(own, "us-east-1", "US-EAST-1", 1): false,
+		strings.Replace(own, ":0000", ":0001", 1):         false,
+	} {
+		a, err := slipway.ParseARN(text)
+		if err != nil || a.In("us-east-1", "000000000000") != want || a.String() != text {
+			t.Errorf("%s is %+v, %v; own %v", text, a, err, a.In("us-east-1", "000000000000"))
+		}
+	}
+}

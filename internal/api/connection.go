@@ -105,7 +105,7 @@ func (a *API) findConnection(tx *store.Tx, text string) (slipway.Connection, err
 			"%s is not the ARN of a connection (arn:aws:apprunner:<region>:<account>:connection/<name>/<id>).", text)
 	}
 	c, err := tx.ConnectionByName(arn.Name())
-	known := err == nil && (c.ARN == text || len(arn.Parts) == 1 && arn.Region == a.cfg.Region && arn.Account == a.cfg.Account)
+	known := err == nil && (c.ARN == text || len(arn.Parts) == 1 && arn.In(a.cfg.Region, a.cfg.Account))
 	if errors.Is(err, store.ErrNotFound) || err == nil && !known {
 		err = slipway.Errorf(slipway.NotFound, "Connection not found: %s", text)
 	}

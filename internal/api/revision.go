@@ -117,7 +117,7 @@ func (c configurations[T]) find(tx *store.Tx, text string) (T, error) {
 		}
 		return r, err
 	}
-	if arn.Region != c.api.cfg.Region || arn.Account != c.api.cfg.Account {
+	if !arn.In(c.api.cfg.Region, c.api.cfg.Account) {
 		return none, c.missing(text)
 	}
 	list, err := c.list(tx, arn.Name(), "", 0)

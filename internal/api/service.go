@@ -193,7 +193,7 @@ func (a *API) findService(tx *store.Tx, text string) (slipway.ServiceView, error
 		}
 	} else {
 		v, err = tx.ServiceByName(arn.Name())
-		if err == nil && (arn.Region != a.cfg.Region || arn.Account != a.cfg.Account) {
+		if err == nil && !arn.In(a.cfg.Region, a.cfg.Account) {
 			err = store.ErrNotFound
 		}
 	}
