@@ -94,7 +94,10 @@ func (h *Hosts) Owner(repositoryURL string) string {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
 		return ""
 	}
-	at := strings.TrimPrefix(address(u), "www.")
+	at := address(u)
+	if same, ok := httpHosts[at]; ok {
+		at = same
+	}
 	for provider, host := range h.host {
 		// A token never goes to GitHub or Bitbucket in the clear.
 		if at == host && (u.Scheme == "https" || strings.HasPrefix(h.base[provider], "http:")) {
@@ -103,6 +106,10 @@ func (h *Hosts) Owner(repositoryURL string) string {
 	}
 	return ""
 }
+
+// httpHosts are other names of public providers' hosts. A server of one's own has its
+// name only: the token of git.example.com is not for www.git.example.com.
+var httpHosts = map[string]string{"www.github.com:443": "github.com:443", "www.bitbucket.org:443": "bitbucket.org:443"}
 
 // sshHosts are the names of public providers' ssh servers at port 443.
 var sshHosts = map[string]string{

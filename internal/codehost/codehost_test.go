@@ -167,6 +167,11 @@ func TestOwner(t *testing.T) {
 		{public, "://", ""},
 		{own, "https://code.example.com:8443/a/b", "GITHUB"},
 		{own, "https://code.example.com/a/b", ""},
+		{own, "https://www.code.example.com:8443/a/b", ""},
+		{own, "https://x.code.example.com:8443/a/b", ""},
+		{own, "https://www.github.com/a/b", ""},
+		{public, "https://x.github.com/a/b", ""},
+		{public, "https://www.www.github.com/a/b", ""},
 		{own, "https://github.com/a/b", ""},
 		{own, "http://127.0.0.1:9000/a/b", "BITBUCKET"},
 	} {

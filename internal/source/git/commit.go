@@ -83,8 +83,10 @@ func (r *repository) fetch(ctx context.Context, commit string) error {
 	}
 	names := []string{"HEAD"}
 	switch ref := s.remote.Ref; {
+	case ref.Name != "":
+		names = []string{"refs/heads/" + ref.Name, "refs/tags/" + ref.Name}
 	case ref.Branch != "":
-		names = []string{"refs/heads/" + ref.Branch, "refs/tags/" + ref.Branch}
+		names = []string{"refs/heads/" + ref.Branch}
 	case ref.Tag != "":
 		names = []string{"refs/tags/" + ref.Tag}
 	}

@@ -309,8 +309,9 @@ func TestParseRef(t *testing.T) {
 	t.Parallel()
 	id := strings.Repeat("a1", 20)
 	for text, want := range map[string]git.Ref{
-		"main": {Branch: "main"}, "refs/heads/main": {Branch: "main"}, "refs/tags/v1.2": {Tag: "v1.2"}, "v1.2": {Branch: "v1.2"},
-		id: {Commit: id}, strings.ToUpper(id): {Commit: id}, id[1:]: {Branch: id[1:]}, "": {},
+		"main": {Name: "main"}, "refs/heads/main": {Branch: "main"}, "refs/tags/v1.2": {Tag: "v1.2"}, "v1.2": {Name: "v1.2"},
+		id: {Commit: id}, strings.ToUpper(id): {Commit: id}, id[1:]: {Name: id[1:]}, "": {},
+		"refs/heads/" + id: {Branch: id}, "refs/tags/" + id: {Tag: id}, "heads/main": {Name: "heads/main"}, "refs/heads/refs/tags/v1": {Branch: "refs/tags/v1"},
 	} {
 		if got := git.ParseRef(text); got != want {
 			t.Errorf("%q is %+v, want %+v", text, got, want)
@@ -329,7 +330,11 @@ func TestPlainTag(t *testing.T) {
 	repo.Git("tag", "both")
 	second := repo.Commit("Second", map[string]string{"a.txt": "two\n"})
 	repo.Git("branch", "both")
-	for name, want := range map[string]string{"v1": first, "both": second, "refs/tags/both": first} {
+	repo.Git("branch", first, second) // called like another commit's id
+	for name, want := range map[string]string{
+		"v1": first, "both": second, "refs/tags/both": first, "refs/heads/both": second, "refs/tags/v1": first,
+		first: first, "refs/heads/" + first: second,
+	} {
 		r := git.Remote{URL: h.URL + "/app", Ref: git.ParseRef(name)}
 		got, err := b.Resolve(t.Context(), r)
 		if err != nil || got != want {
@@ -338,6 +343,21 @@ func TestPlainTag(t *testing.T) {
 		}
 		if rev, err := b.Fetch(t.Context(), r, got, filepath.Join(b.out, strings.ReplaceAll(name, "/", "-")), nil); err != nil || rev.Commit != want {
 			t.Errorf("%s: %+v, %v", name, rev, err)
+		}
+	}
+}
+
+// A full name of a branch or a tag means nothing else.
+func TestFullNames(t *testing.T) {
+	t.Parallel()
+	b, h := served(t, gittest.Options{}, nil)
+	repo := gittest.New(t, b.root, "app")
+	repo.Commit("First", map[string]string{"a.txt": "one\n"})
+	repo.Git("tag", "v1")
+	for _, name := range []string{"refs/heads/v1", "refs/tags/main", "heads/main", "tags/v1", "Main", "mai"} {
+		id, err := b.Resolve(t.Context(), git.Remote{URL: h.URL + "/app", Ref: git.ParseRef(name)})
+		if e, ok := errors.AsType[*git.Error](err); !ok || e.Kind != git.NoRef {
+			t.Errorf("%s is %q, %v", name, id, err)
 		}
 	}
 }

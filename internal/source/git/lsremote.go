@@ -19,8 +19,10 @@ const (
 func (s *session) resolve(ctx context.Context) (string, error) {
 	names := []string{"HEAD"}
 	switch ref := s.remote.Ref; {
+	case ref.Name != "":
+		names = append([]string{"refs/heads/" + ref.Name}, tagNames(ref.Name)...)
 	case ref.Branch != "":
-		names = append([]string{"refs/heads/" + ref.Branch}, tagNames(ref.Branch)...)
+		names = []string{"refs/heads/" + ref.Branch}
 	case ref.Tag != "":
 		names = tagNames(ref.Tag)
 	}
@@ -63,7 +65,7 @@ func (s *session) missing(ctx context.Context) error {
 	if ref == (Ref{}) {
 		text = fmt.Sprintf("%s has no default branch. Name a branch.", s.shown())
 	}
-	if near := nearest(cmp.Or(ref.Branch, ref.Tag), names); len(near) > 0 {
+	if near := nearest(cmp.Or(ref.Name, ref.Branch, ref.Tag), names); len(near) > 0 {
 		text += fmt.Sprintf(" The nearest %s names are %s.", kind, strings.Join(near, ", "))
 	}
 	return fail(NoRef, "%s", text)

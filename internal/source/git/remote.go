@@ -27,13 +27,16 @@ type Remote struct {
 // Ref says which commit of a repository is meant. At most one field is set; none
 // means the commit at HEAD, the tip of the default branch.
 type Ref struct {
-	Branch string // or, where there is no branch of this name, a tag
+	Name   string // of a branch or, where there is no branch of this name, of a tag
+	Branch string
 	Tag    string
 	Commit string // 40 or 64 hexadecimal digits
 }
 
 // ParseRef reads what users write for a reference: a name, which is a branch or else a
-// tag, a full name below refs/heads or refs/tags, or a commit's whole id.
+// tag, as for git clone --branch; a full name below refs/heads or refs/tags, which is
+// nothing else; or a commit's whole id, which is a commit, as for git, also if a branch
+// is called so.
 func ParseRef(text string) Ref {
 	if id := strings.ToLower(text); commitID.MatchString(id) {
 		return Ref{Commit: id}
@@ -41,12 +44,17 @@ func ParseRef(text string) Ref {
 	if tag, ok := strings.CutPrefix(text, "refs/tags/"); ok {
 		return Ref{Tag: tag}
 	}
-	return Ref{Branch: strings.TrimPrefix(text, "refs/heads/")}
+	if branch, ok := strings.CutPrefix(text, "refs/heads/"); ok {
+		return Ref{Branch: branch}
+	}
+	return Ref{Name: text}
 }
 
 // String names the reference in messages.
 func (r Ref) String() string {
 	switch {
+	case r.Name != "":
+		return fmt.Sprintf("a branch or a tag %q", r.Name)
 	case r.Branch != "":
 		return fmt.Sprintf("the branch %q", r.Branch)
 	case r.Tag != "":
@@ -183,7 +191,7 @@ var commitID = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
 // check refuses references that git could take for something else.
 func (r Ref) check() error {
 	set := 0
-	for member, value := range map[string]string{"branch": r.Branch, "tag": r.Tag} {
+	for member, value := range map[string]string{"branch or tag": r.Name, "branch": r.Branch, "tag": r.Tag} {
 		if value == "" {
 			continue
 		}
