@@ -160,7 +160,7 @@ func (s *Store) resolve(text string, hub bool) (target, error) {
 		if owned, err := s.owns(repo); err != nil {
 			return target{}, err
 		} else if owned {
-			return target{reference: r, local: r.localNames()}, nil
+			return target{reference: r, local: []string{repo}}, nil
 		}
 	}
 	to, local, ok := r.aliased(r.onHub(), s.cfg.Aliases)
@@ -214,7 +214,8 @@ func (s *Store) locate(r reference, local bool) (target, error) {
 }
 
 // localNames returns the repositories of this server's registry that a name
-// without a host may mean.
+// without a host may mean. It means the first that there is, and never a later one
+// because that lacks the image.
 func (r reference) localNames() []string {
 	if official, ok := strings.CutPrefix(r.repo, "library/"); ok {
 		return []string{r.repo, official}

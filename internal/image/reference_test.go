@@ -164,8 +164,28 @@ func TestComplete(t *testing.T) {
 	if _, err := s.Put(t.Context(), "shop:latest", small(t, "own")); err != nil {
 		t.Fatal(err)
 	}
+	// With both repositories, a name means its own, whatever the other one has.
+	for _, n := range []string{"both:1", "library/both:2", "library/official:1"} {
+		if _, err := s.Put(t.Context(), n, small(t, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for ref, why := range map[string]string{"both:2": `no "2" in the repository "both", but 1`, "library/both:1": `no "1" in the repository "library/both", but 2`} {
+		_, err := s.Complete(ref)
+		wantUser(t, err, slipway.NotFound, why)
+		_, err = s.Pull(t.Context(), ref, nil)
+		wantUser(t, err, slipway.NotFound, why)
+	}
+	for ref, want := range map[string]string{"both:2": "both", "library/both:1": "library/both", "official:9": "library/official", "library/official:9": "library/official"} {
+		if repository, _, ok := s.Local(ref); !ok || repository != want {
+			t.Errorf("pushes that deploy %s are those to %q, want %q", ref, repository, want)
+		}
+	}
 	digest := imagetest.Digest(t, small(t, "own"))
 	for ref, want := range map[string]image.Completed{
+		"both:1":                         {Local: true, Name: "both:1"},
+		"library/both:2":                 {Local: true, Name: "library/both:2"},
+		"official:1":                     {Local: true, Name: "library/official:1"},
 		"shop":                           {Local: true, Name: "shop:latest"},
 		"library/shop":                   {Local: true, Name: "shop:latest"},
 		"shop@" + digest:                 {Local: true, Name: "shop@" + digest},
