@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containerd/platforms"
@@ -13,6 +16,8 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/frontend/dockerfile/dockerfile2llb"
+	"github.com/moby/buildkit/frontend/dockerfile/instructions"
+	"github.com/moby/buildkit/frontend/dockerfile/linter"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"github.com/moby/buildkit/frontend/dockerui"
 	"github.com/moby/buildkit/solver/pb"
@@ -32,7 +37,7 @@ func convert(ctx context.Context, r graph.Request) (graph.Answer, error) {
 		return graph.Answer{}, err
 	}
 	images := &images{known: r.Images, platform: platform}
-	var warnings []string
+	warnings := laterStages(r)
 	caps := pb.Caps.CapSet(pb.Caps.All())
 	source := llb.NewSourceMap(nil, r.Name, "Dockerfile", r.Dockerfile)
 	res, err := dockerfile2llb.Dockerfile2LLB(ctx, r.Dockerfile, dockerfile2llb.ConvertOpt{
@@ -60,6 +65,28 @@ func convert(ctx context.Context, r graph.Request) (graph.Answer, error) {
 	a := graph.Answer{Steps: g.steps, Result: g.result, Warnings: warnings}
 	a.Config.Container, err = json.Marshal(res.Image.Config)
 	return a, err
+}
+
+// laterStages warns of each FROM with the name of a stage that is below it: it means an
+// image, as for Docker, since a stage is built on those above it only.
+func laterStages(r graph.Request) (warnings []string) {
+	parsed, err := parser.Parse(bytes.NewReader(r.Dockerfile))
+	if err != nil {
+		return nil // the conversion says so
+	}
+	stages, _, err := instructions.Parse(parsed.AST, linter.New(&linter.Config{}))
+	if err != nil {
+		return nil
+	}
+	named := func(list []instructions.Stage, name string) bool {
+		return slices.ContainsFunc(list, func(s instructions.Stage) bool { return strings.EqualFold(s.Name, name) })
+	}
+	for i, s := range stages {
+		if !named(stages[:i], s.BaseName) && named(stages[i+1:], s.BaseName) && len(warnings) < maxWarnings {
+			warnings = append(warnings, fmt.Sprintf("%sFROM %s means the image %[2]s, not the stage %[2]s, which is below it", place(r.Name, s.Location), s.BaseName))
+		}
+	}
+	return warnings
 }
 
 func place(name string, location []parser.Range) string {
