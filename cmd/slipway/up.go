@@ -43,6 +43,7 @@ type upCommand struct {
 	source string            // as the user gave it
 	tree   *upload.Directory // with source code; nil for an image
 	kept   bool              // the service keeps what it is deployed from
+	named  bool              // the service's name is derived from the source's
 	given  *pflag.FlagSet    // to tell an empty value from none
 }
 
@@ -230,7 +231,7 @@ func (up *upCommand) deploy(ctx context.Context, source string, env map[string]s
 		return err
 	}
 	if up.name == "" {
-		up.name = up.m.nameService(img.title)
+		up.name, up.named = up.m.nameService(img.title), true
 	}
 	d := up.desired(img, env)
 	d.secrets = secrets
@@ -314,7 +315,9 @@ func (up *upCommand) update(ctx context.Context, c *client.Client, d desired, im
 		err = d.keep(svc)
 	default:
 		d.image = img.asStored(svc)
-		err = up.fits(svc, d)
+		if err = up.fits(svc, d); err == nil && up.named {
+			err = up.mayName(svc, img)
+		}
 	}
 	if err != nil {
 		return err

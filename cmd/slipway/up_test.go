@@ -72,6 +72,38 @@ func TestUpByName(t *testing.T) {
 	s.golden()
 }
 
+// The last part of an image's name is no reason to deploy it to a service of another
+// repository's images.
+func TestUpOfAnotherRepository(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	for _, name := range []string{"team-a/shop:1.0", "team-b/shop:1.0", "shop:1.0", "web-site:1"} {
+		s.quietly(t.Context(), "image", "import", imagetest.SaveTar(t, shopImage(t, name), name))
+	}
+	up := func(want string, args ...string) {
+		t.Helper()
+		s.server.mu.Lock()
+		s.server.calls = nil
+		s.server.mu.Unlock()
+		code, _, stderr := s.quietly(t.Context(), append([]string{"up"}, args...)...)
+		s.server.mu.Lock()
+		defer s.server.mu.Unlock()
+		if refused := want != ""; (code != exitOK) != refused || refused != (len(s.server.calls) == 0) || !strings.Contains(stderr, want) {
+			t.Errorf("up %v: exit code %d, calls %v, %q; want %q", args, code, s.server.calls, stderr, want)
+		}
+	}
+	const own = "000000000000.dkr.ecr.us-east-1.amazonaws.com/"
+	up("", "team-a/shop:1.0")
+	up("", "team-a/shop:1.0")
+	up("service shop is deployed from the repository "+own+"team-a/shop, and "+own+"team-b/shop is another one", "team-b/shop:1.0")
+	up("and ghcr.io/acme/shop is another one", "ghcr.io/acme/shop:1.0")
+	up("", "team-b/shop:1.0", "--name", "shop")
+	up("", "shop:1.0") // the repository that is called as the service
+	up("", "docker.io/library/web.site:1")
+	up("", "docker.io/library/web.site:2")
+	up("service web-site is deployed from the repository docker.io/library/web.site, and ghcr.io/acme/web.site is another one", "ghcr.io/acme/web.site:1")
+}
+
 // The name of a service deploys that service with the image or the code that it has.
 func TestUpOfAServiceByItsName(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -73,4 +74,35 @@ func (i upImage) asStored(svc *types.Service) string {
 		return i.complete
 	}
 	return i.identifier
+}
+
+// mayName returns an error if the name that was derived from an image's is that of a
+// service of another repository's images: the last part of team-a/web and team-b/web is
+// the same. A repository of the server's registry that is called as the service may
+// name it.
+func (up *upCommand) mayName(svc *types.Service, img upImage) error {
+	s := svc.SourceConfiguration
+	if img.code != nil || s == nil || s.ImageRepository == nil {
+		return nil // fits says what can't be
+	}
+	is := repositoryOf(aws.ToString(s.ImageRepository.ImageIdentifier))
+	given := repositoryOf(cmp.Or(img.complete, img.identifier))
+	_, own, isOwn := strings.Cut(given, ".amazonaws.com/")
+	if is == given || img.complete != "" && repositoryOf(img.identifier) == up.name || // what that means the server says
+		img.kind == types.ImageRepositoryTypeEcr && isOwn && own == up.name {
+		return nil
+	}
+	return &client.Problem{
+		Text: fmt.Sprintf("service %s is deployed from the repository %s, and %s is another one", up.name, is, given),
+		Hint: fmt.Sprintf("`--name %s` deploys it there nevertheless; another --name makes another service.", up.name),
+	}
+}
+
+// repositoryOf returns an image's name without tag and digest.
+func repositoryOf(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
+		image = image[:i]
+	}
+	return image
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
@@ -73,23 +74,39 @@ func (c *Client) Policies(ctx context.Context) ([]types.Policy, error) {
 	return list, nil
 }
 
-// Policy returns the managed policy with a name or ARN, nil if there is none. A
-// customer managed policy precedes an AWS managed one of the same name.
+// Policy returns the managed policy with a name or ARN, nil if there is none. A name
+// that a customer managed and an AWS managed policy bear is refused.
 func (c *Client) Policy(ctx context.Context, nameOrARN string) (*types.Policy, error) {
-	list, err := c.Policies(ctx)
-	if err != nil {
+	own, aws, err := c.policies(ctx, nameOrARN)
+	switch {
+	case err != nil:
 		return nil, err
+	case own != nil && aws != nil:
+		return nil, &Problem{
+			Text: fmt.Sprintf("%q is the name of two policies", nameOrARN),
+			Hint: fmt.Sprintf("Give the ARN of the one that is meant: %s or %s.", *own.Arn, *aws.Arn),
+		}
+	case own != nil:
+		return own, nil
 	}
-	var found *types.Policy
+	return aws, nil
+}
+
+// policies returns the customer managed and the AWS managed policy that a name or ARN
+// names; nil for none.
+func (c *Client) policies(ctx context.Context, nameOrARN string) (own, aws *types.Policy, err error) {
+	list, err := c.Policies(ctx)
 	for i, p := range list {
-		if *p.Arn == nameOrARN {
-			return &list[i], nil
+		if *p.Arn != nameOrARN && *p.PolicyName != nameOrARN {
+			continue
 		}
-		if *p.PolicyName == nameOrARN && (found == nil || strings.HasPrefix(*found.Arn, "arn:aws:iam::aws:")) {
-			found = &list[i]
+		if strings.HasPrefix(*p.Arn, "arn:aws:iam::aws:") {
+			aws = &list[i]
+		} else {
+			own = &list[i]
 		}
 	}
-	return found, nil
+	return own, aws, err
 }
 
 // PolicyARN returns the ARN of the managed policy of a name or ARN.
@@ -134,11 +151,14 @@ func (c *Client) PolicyDocument(ctx context.Context, user, nameOrARN string) (st
 // PutPolicy creates a managed policy, or adds a new default version to the
 // existing one. It deletes the oldest version if there are too many.
 func (c *Client) PutPolicy(ctx context.Context, name, document string) (arn string, err error) {
-	p, err := c.Policy(ctx, name)
+	p, aws, err := c.policies(ctx, name) // AWS's are nobody's to change
 	if err != nil {
 		return "", err
 	}
-	if p == nil || strings.HasPrefix(*p.Arn, "arn:aws:iam::aws:") && *p.Arn != name {
+	if p == nil && aws != nil && *aws.Arn == name {
+		p = aws // for the server to refuse
+	}
+	if p == nil {
 		out, err := c.IAM.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: &name, PolicyDocument: &document})
 		if err != nil {
 			return "", c.Target.Explain(err)
