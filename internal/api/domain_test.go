@@ -218,6 +218,15 @@ func TestDomainNames(t *testing.T) {
 	}
 }
 
+// The host that EnableWWWSubdomain adds is not the server's own domain either.
+func TestOwnDomainByWWW(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, func(c *api.Config) { c.Domain = "www.example.com" })
+	arn := b.create("shop")
+	b.refuse(newDomain(arn, "example.com"), "InvalidRequestException", "own domain www.example.com")
+	b.must(newDomainWithoutWWW(arn, "example.com"))
+}
+
 func TestWildcardHasNoWWW(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -33,7 +33,7 @@ func checkDomainName(name string, www bool, own string) error {
 		return refuse("has a single label: it must be below a top-level domain")
 	case strings.Trim(base[strings.LastIndex(base, ".")+1:], "0123456789") == "":
 		return refuse("ends like an IP address: it must be a host name")
-	case base == own || strings.HasSuffix(base, "."+own):
+	case base == own || strings.HasSuffix(base, "."+own) || www && "www."+base == own:
 		return refuse("belongs to this server's own domain " + own)
 	}
 	if suffix, icann := publicsuffix.PublicSuffix(base); suffix == base && icann {
