@@ -59,6 +59,28 @@ func RestartsOf(r Release, instances []Instance) Restarts {
 	return s
 }
 
+// Crashing reports whether a release that should run is without an instance, or without
+// all, because they end by themselves: none has become ready since the last end, and none
+// is ready or the next one waits for its time.
+func (s Restarts) Crashing(r Release, instances []Instance, now time.Time) bool {
+	if s.Count == 0 {
+		return false
+	}
+	ready := 0
+	for _, i := range instances {
+		if i.ReleaseID != r.ID {
+			continue
+		}
+		if i.ReadyAt.After(s.Last.EndedAt) {
+			return false
+		}
+		if i.State == InstanceReady {
+			ready++
+		}
+	}
+	return ready == 0 || ready < r.Size && s.Next.After(now)
+}
+
 // Rounds returns how often in a row all instances of a release of this size have
 // ended: they often end together, which counts as one failure.
 func (s Restarts) Rounds(size int) int { return (s.Count + max(size, 1) - 1) / max(size, 1) }

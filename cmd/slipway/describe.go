@@ -70,7 +70,15 @@ func (d *describeCommand) run(ctx context.Context, nameOrARN string) error {
 		svc = masked(svc)
 	}
 	if d.m.json {
-		return d.m.printJSON(struct{ Service apiJSON }{apiJSON{svc}})
+		arn := aws.ToString(svc.ServiceArn)
+		all, err := c.Instances(ctx, arn)
+		if err != nil {
+			return err
+		}
+		return d.m.printJSON(struct {
+			Service  apiJSON
+			Crashing *crashingJSON `json:",omitempty"`
+		}{apiJSON{svc}, crashingOf(all[arn])})
 	}
 	more, err := d.details(ctx, c, svc)
 	if err != nil {
@@ -181,7 +189,11 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	var s attributeTable
 	now := d.m.Now()
 	s.toned("Service", aws.ToString(svc.ServiceName), term.Strong)
-	s.toned("Status", string(svc.Status), statusTone(string(svc.Status)))
+	status := term.Cell{Text: string(svc.Status), Tone: statusTone(string(svc.Status))}
+	if i := more.instances; i != nil && i.Crashing != nil {
+		status.Text, status.Tone = status.Text+", "+crashing(*i, now), term.Bad
+	}
+	s.toned("Status", status.Text, status.Tone)
 	s.line("URL", serviceURL(aws.ToString(svc.ServiceUrl)))
 	describeNetwork(&s, svc.NetworkConfiguration, more.inside)
 	describeRunning(&s, more, now)

@@ -36,6 +36,53 @@ func describeRunning(s *attributeTable, more details, now time.Time) {
 	}
 }
 
+// crashing says how a service goes on whose instances end by themselves one after
+// another; "" if they do not.
+func crashing(s client.ServiceInstances, now time.Time) string {
+	if s.Crashing == nil {
+		return ""
+	}
+	next := "starting now"
+	if wait := s.Crashing.NextStartAt.Time().Sub(now); wait > 0 {
+		next = fmt.Sprintf("next in %d s", int((wait+time.Second-1)/time.Second))
+	}
+	how := ""
+	if x := s.LastFailure; x != nil {
+		switch {
+		case x.OutOfMemory:
+			how = " (out of memory)"
+		case x.Reason != "":
+			how = " (" + term.Printable(x.Reason) + ")"
+		case x.Signal != "":
+			how = " (" + x.Signal + ")"
+		default:
+			how = fmt.Sprintf(" (exit code %d)", x.Code)
+		}
+	}
+	return fmt.Sprintf("crashing, %s, %s%s", counted(s.Crashing.Restarts, "restart"), next, how)
+}
+
+// crashingJSON is what --json says of a service that crashes.
+type crashingJSON struct {
+	ServiceArn     string
+	Restarts       int
+	NextStartAt    client.Seconds
+	ExitCode       int
+	Signal, Reason string `json:",omitempty"`
+	OutOfMemory    bool   `json:",omitempty"`
+}
+
+func crashingOf(s client.ServiceInstances) *crashingJSON {
+	if s.Crashing == nil {
+		return nil
+	}
+	c := &crashingJSON{ServiceArn: s.ServiceArn, Restarts: s.Crashing.Restarts, NextStartAt: s.Crashing.NextStartAt}
+	if x := s.LastFailure; x != nil {
+		c.ExitCode, c.Signal, c.Reason, c.OutOfMemory = x.Code, x.Signal, x.Reason, x.OutOfMemory
+	}
+	return c
+}
+
 // exited says how an instance ended.
 func exited(x client.Exit) string {
 	how := fmt.Sprintf("exited with code %d", x.Code)

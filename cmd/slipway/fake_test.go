@@ -65,7 +65,8 @@ type fakeServer struct {
 	stuck bool
 	// ending is the final status of the next operations, SUCCEEDED if empty.
 	ending types.OperationStatus
-	older  bool // it does not know the calls about cancelled operations and instances
+	denied string // what is in the ARNs of services whose instances the user may not see
+	older  bool   // it does not know the calls about cancelled operations and instances
 	// cause is why the next operations fail.
 	cause string
 	// instances of services, by ARN.

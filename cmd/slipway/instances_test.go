@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,12 @@ type fakeInstances struct {
 	Release     *fakeRelease
 	Restarts    *int32
 	LastFailure *fakeExit
+	Crashing    *fakeCrash
+}
+
+type fakeCrash struct {
+	Restarts    *int32
+	NextStartAt *time.Time
 }
 
 type fakeRelease struct {
@@ -55,6 +62,9 @@ func (f *fakeServer) describeInstances(body []byte) (any, error) {
 		return nil, err
 	}
 	out := struct{ Services []fakeInstances }{[]fakeInstances{}}
+	if len(f.denied) > 0 && slices.ContainsFunc(in.ServiceArns, func(arn string) bool { return strings.Contains(arn, f.denied) }) {
+		return nil, wire.NewException("AccessDeniedException", "")
+	}
 	for _, arn := range in.ServiceArns {
 		if s, ok := f.instances[arn]; ok {
 			out.Services = append(out.Services, s)
@@ -79,6 +89,35 @@ func (f *fakeServer) addInstances(arn string) {
 		Release:     &fakeRelease{Id: &release, ImageDigest: aws.String("sha256:" + release + release), CreatedAt: at(time.Hour), Size: aws.Int32(3)},
 		LastFailure: &fakeExit{InstanceId: aws.String(strings.Repeat("4444", 8)), Code: aws.Int32(7), EndedAt: at(2*time.Hour - time.Minute), RanSeconds: aws.Float64(3.25)},
 	}
+}
+
+// Services that crash say so, also beside one that the user may not see.
+func TestCrashing(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.env["NO_COLOR"] = "1"
+	release := strings.Repeat("ab", 16)
+	crash := func(name string, next time.Duration, x fakeExit) {
+		arn := *s.server.add(name, types.ServiceStatusRunning).ServiceArn
+		x.InstanceId, x.EndedAt, x.RanSeconds = aws.String(strings.Repeat("4444", 8)), aws.Time(epoch.Add(2*time.Hour-time.Second)), aws.Float64(0.5)
+		s.server.instances[arn] = fakeInstances{
+			ServiceArn: &arn, Instances: []fakeInstance{}, Restarts: aws.Int32(9), LastFailure: &x,
+			Release:  &fakeRelease{Id: &release, ImageDigest: aws.String("sha256:" + release + release), CreatedAt: aws.Time(epoch), Size: aws.Int32(1)},
+			Crashing: &fakeCrash{aws.Int32(7), aws.Time(epoch.Add(2*time.Hour + next))},
+		}
+	}
+	crash("shop", 39*time.Second+time.Millisecond, fakeExit{Code: aws.Int32(7)})
+	crash("hungry", -time.Second, fakeExit{Code: aws.Int32(137), Signal: aws.String("SIGKILL"), OutOfMemory: aws.Bool(true)})
+	crash("killed", time.Second, fakeExit{Code: aws.Int32(143), Signal: aws.String("SIGTERM")})
+	crash("missing", time.Second, fakeExit{Code: aws.Int32(0), Reason: aws.String("there is no /app\x1b[2J")})
+	s.server.add("hidden", types.ServiceStatusRunning)
+	s.server.denied = "/hidden/"
+	s.run("ls")
+	s.onTerminal(80, "ls")
+	s.run("describe", "shop")
+	s.run("ls", "--json")
+	s.run("describe", "shop", "--json")
+	s.golden()
 }
 
 // terminal is the other end of a terminal of a number of columns.

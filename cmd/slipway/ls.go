@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -20,9 +21,13 @@ func newLsCommand(m *Main) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List services",
 		Long: `Ls lists all services by name: their status, how many of the wanted instances take
-requests, their age and URL. On a terminal that is too narrow the URLs are first shown
-without http:// and names cut, then ages, instances and URLs are left out, in this
-order. With --json it prints the reply of ListServices, all pages in one.`,
+requests, their age and URL. Where none does because the application stops by itself
+again and again, the status is crashing, with how often in a row it was started again,
+when it is next and how it ended. On a terminal that is too narrow the URLs are first
+shown without http://, the status and names cut, then ages, instances and URLs are left
+out, in this order. With --json it prints the reply of ListServices, all pages in one,
+and the services that crash as "Crashing": [{"ServiceArn", "Restarts", "NextStartAt",
+"ExitCode", "Signal", "OutOfMemory", "Reason"}].`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.list(cmd.Context()) },
 	}
@@ -37,10 +42,7 @@ func (m *Main) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if m.json {
-		return m.printJSON(struct{ ServiceSummaryList []apiJSON }{apiList(services)})
-	}
-	if len(services) == 0 {
+	if len(services) == 0 && !m.json {
 		m.progress().Say(term.Plain, "No services yet. `slipway up PATH|IMAGE` creates one.")
 		return nil
 	}
@@ -52,6 +54,18 @@ func (m *Main) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if m.json {
+		out := struct {
+			ServiceSummaryList []apiJSON
+			Crashing           []crashingJSON `json:",omitempty"`
+		}{ServiceSummaryList: apiList(services)}
+		for _, arn := range arns {
+			if c := crashingOf(instances[arn]); c != nil {
+				out.Crashing = append(out.Crashing, *c)
+			}
+		}
+		return m.printJSON(out)
+	}
 	return m.printServices(services, instances)
 }
 
@@ -59,7 +73,7 @@ func (m *Main) printServices(services []types.ServiceSummary, instances map[stri
 	t := term.Table{
 		Head: []string{"NAME", "STATUS", "INSTANCES", "AGE", "URL"},
 		Yield: []term.Yield{
-			{Column: "URL", Short: true}, {Column: "NAME", Most: 24}, {Column: "AGE"}, {Column: "INSTANCES"}, {Column: "URL"},
+			{Column: "URL", Short: true}, {Column: "STATUS", Short: true}, {Column: "NAME", Most: 24}, {Column: "AGE"}, {Column: "INSTANCES"}, {Column: "URL"},
 		},
 	}
 	now := m.Now()
@@ -68,13 +82,22 @@ func (m *Main) printServices(services []types.ServiceSummary, instances map[stri
 		url := serviceURL(aws.ToString(s.ServiceUrl))
 		t.Add(
 			term.Cell{Text: aws.ToString(s.ServiceName)},
-			term.Cell{Text: string(s.Status), Tone: statusTone(string(s.Status))},
+			statusCell(s.Status, of, now),
 			instancesCell(of, known),
 			term.Cell{Text: term.Age(now, aws.ToTime(s.CreatedAt))},
 			term.Cell{Text: url, Short: strings.TrimPrefix(url, "http://")},
 		)
 	}
 	return t.Write(m.Stdout, m.outStyle())
+}
+
+// statusCell shows the status of a service. One that is RUNNING and of which no instance
+// is ready, since they end by themselves, is crashing.
+func statusCell(status types.ServiceStatus, of client.ServiceInstances, now time.Time) term.Cell {
+	if text := crashing(of, now); text != "" && status == types.ServiceStatusRunning && of.Ready() == 0 {
+		return term.Cell{Text: text, Short: "crashing", Tone: term.Bad}
+	}
+	return term.Cell{Text: string(status), Tone: statusTone(string(status))}
 }
 
 // instancesCell shows how many instances of a service take requests, and of how many.

@@ -2,12 +2,15 @@ package life
 
 import (
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/openslipway/slipway/e2e/harness"
 )
+
+var crashLoop = regexp.MustCompile(`crashing, [0-9]+ restarts?, (next in [0-9]+ s|starting now) \(exit code [0-9]+\)`)
 
 // TestCrash ends instances by requests: each request ends one at most, and once they
 // have ended often enough, requests are refused at once and told when to come again.
@@ -53,6 +56,15 @@ func TestCrash(t *testing.T) {
 		if text := s.Events(svc); !strings.Contains(text, "times in a row. Another one is started in ") {
 			t.Errorf("the events do not tell of the loop:\n%s", text)
 		}
+		harness.Eventually(t, "ls and describe tell of the loop", func() (bool, string) {
+			ls, describe := s.MustSlipway(t, "ls"), s.MustSlipway(t, "describe", "loop")
+			asJSON := s.MustSlipway(t, "ls", "--json")
+			told := crashLoop.MatchString(ls) && crashLoop.MatchString(describe) && strings.Contains(asJSON, `"NextStartAt"`)
+			if !told { // an instance has become ready meanwhile
+				_, _, _ = s.Request(svc, "/exit")
+			}
+			return told, ls + describe + asJSON
+		})
 		harness.Eventually(t, "it serves again", func() (bool, string) {
 			status, body, err := s.Request(svc, "/")
 			return err == nil && status == http.StatusOK, body

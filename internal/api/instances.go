@@ -32,6 +32,14 @@ type ServiceInstances struct {
 	Release     *ReleaseDescription // the active one; absent if there is none
 	Restarts    *int32              // how many of its instances have ended by themselves, as far as that is kept
 	LastFailure *ExitDescription    // how the last of them ended; absent if none has
+	Crashing    *CrashDescription   // absent unless instances are missing because they end by themselves
+}
+
+// CrashDescription says how a service goes on whose instances end by themselves one after
+// another. LastFailure says how the last one did.
+type CrashDescription struct {
+	Restarts    *int32     // in a row
+	NextStartAt *time.Time // of the next instance; past if it starts already
 }
 
 // ReleaseDescription is a release, as people know it.
@@ -117,11 +125,11 @@ func (a *API) instancesOf(tx *store.Tx, arn string, usage map[string]Usage) (s S
 	if err != nil {
 		return s, err
 	}
-	limits := map[string]int64{}
+	limits, active := map[string]int64{}, slipway.Release{}
 	for _, r := range releases {
 		limits[r.ID] = int64(r.Resources.Memory) << 20
 		if r.ID == v.ActiveRelease {
-			s.Release = describeRelease(r)
+			s.Release, active = describeRelease(r), r
 		}
 	}
 	list, err := tx.InstancesOf(v.ID)
@@ -143,6 +151,9 @@ func (a *API) instancesOf(tx *store.Tx, arn string, usage map[string]Usage) (s S
 	s.Restarts = &restarts
 	if restarts > 0 {
 		s.LastFailure = describeExit(last)
+	}
+	if r := slipway.RestartsOf(active, list); v.Wanted == slipway.WantedRunning && r.Crashing(active, list, a.cfg.Now()) {
+		s.Crashing = &CrashDescription{Restarts: aws.Int32(int32(r.Count)), NextStartAt: &r.Next}
 	}
 	return s, nil
 }

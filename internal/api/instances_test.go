@@ -63,6 +63,16 @@ func TestDescribeInstances(t *testing.T) {
 	if x := s.LastFailure; *x.InstanceId != "e2" || *x.Code != 137 || *x.Signal != "SIGKILL" || !*x.OutOfMemory || *x.RanSeconds != 2 {
 		t.Errorf("the last failure is %+v", x)
 	}
+	if c := s.Crashing; c == nil || *c.Restarts != 2 || !c.NextStartAt.Equal(t0.Add(3*time.Second)) {
+		t.Errorf("with one of two instances it is crashing: %+v", c)
+	}
+	b.Update(func(tx *store.Tx) error {
+		return tx.PutInstance(slipway.Instance{ID: "i2", ServiceID: path.Base(arn), ReleaseID: "r2", State: slipway.InstanceReady, CreatedAt: t0.Add(time.Second), ReadyAt: t0.Add(4 * time.Second)})
+	})
+	again := invoke[api.DescribeInstancesOutput](b, &api.DescribeInstancesInput{ServiceArns: []string{arn}}).Services[0]
+	if again.Crashing != nil {
+		t.Errorf("with all instances it is crashing: %+v", again.Crashing)
+	}
 
 	b.refuse(&api.DescribeInstancesInput{}, "InvalidRequestException", "ServiceArns has 0 members; it must have 1 to 100.")
 	b.refuse(&api.DescribeInstancesInput{ServiceArns: slices.Repeat([]string{arn}, 101)}, "InvalidRequestException", "ServiceArns has 101 members")

@@ -2,7 +2,10 @@ package client
 
 import (
 	"context"
+	"errors"
 	"slices"
+
+	"github.com/aws/smithy-go"
 )
 
 // ServiceInstances are the live instances of a service and what is known of those that
@@ -13,6 +16,13 @@ type ServiceInstances struct {
 	Release     *Release
 	Restarts    int
 	LastFailure *Exit
+	Crashing    *Crashing // nil unless instances are missing because they end by themselves
+}
+
+// Crashing is how a service goes on whose instances end one after another.
+type Crashing struct {
+	Restarts    int     // in a row
+	NextStartAt Seconds // of the next instance; past if it starts already
 }
 
 // Release is the version of a service that serves.
@@ -65,14 +75,31 @@ func (s ServiceInstances) Ready() int {
 func (c *Client) Instances(ctx context.Context, serviceARNs ...string) (map[string]ServiceInstances, error) {
 	found := map[string]ServiceInstances{}
 	for chunk := range slices.Chunk(serviceARNs, maxDescribed) {
-		in := struct{ ServiceArns []string }{chunk}
-		var out struct{ Services []ServiceInstances }
-		if err := c.own.do(ctx, "Slipway.DescribeInstances", in, &out); err != nil {
+		if err := c.addInstances(ctx, chunk, found); err != nil {
 			return found, ignoreUnknown(err)
-		}
-		for _, s := range out.Services {
-			found[s.ServiceArn] = s
 		}
 	}
 	return found, nil
+}
+
+// addInstances adds what is known of services. A call is denied if one of its services
+// is: then each half is asked for, so that only that one is left out.
+func (c *Client) addInstances(ctx context.Context, arns []string, found map[string]ServiceInstances) error {
+	in := struct{ ServiceArns []string }{arns}
+	var out struct{ Services []ServiceInstances }
+	err := c.own.do(ctx, "Slipway.DescribeInstances", in, &out)
+	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "AccessDeniedException" {
+		if len(arns) == 1 {
+			return nil
+		}
+		half := len(arns) / 2
+		if err := c.addInstances(ctx, arns[:half], found); err != nil {
+			return err
+		}
+		return c.addInstances(ctx, arns[half:], found)
+	}
+	for _, s := range out.Services {
+		found[s.ServiceArn] = s
+	}
+	return err
 }
