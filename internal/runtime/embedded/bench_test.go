@@ -172,8 +172,8 @@ func BenchmarkDial(b *testing.B) {
 	}
 }
 
-// BenchmarkInitMemory reports what an idle instance's init keeps to itself.
-func BenchmarkInitMemory(b *testing.B) {
+// BenchmarkShimMemory reports what an idle instance's shim keeps to itself.
+func BenchmarkShimMemory(b *testing.B) {
 	needRoot(b)
 	cfg := benchConfig(b)
 	d, drop := openUntil(b, cfg)
