@@ -57,6 +57,8 @@ func keepOnly(caps uint64) error {
 // forwardTo is the process that forwardSignal sends signals to. It is the one variable
 // of this package that changes, once, before there is a handler that reads it: the
 // kernel passes a handler nothing but the signal.
+//
+//lint:ignore U1000 the handler, which reads it, is in assembly
 var forwardTo uintptr
 
 // forwardSignal is the address of a signal handler that sends the signal to the process
