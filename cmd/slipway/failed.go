@@ -59,6 +59,8 @@ func remedy(op operation, reason, id string) string {
 		return fmt.Sprintf("Try `%s --port %s`.", up, m[1])
 	case strings.Contains(reason, "used more memory than"):
 		return fmt.Sprintf("Try `%s --memory` with more than it has now; `slipway describe %s` shows that.", up, op.name)
+	case strings.Contains(reason, "the process could not run: exec "): // it wrote nothing
+		return fmt.Sprintf("Try `%s --start-command COMMAND` with a program of the image.", up)
 	case strings.Contains(reason, "the process "):
 		return fmt.Sprintf("Try `slipway logs %s` to see all that the application wrote.", op.name)
 	}

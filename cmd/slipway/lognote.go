@@ -33,9 +33,9 @@ var notes = []struct{ event, note string }{
 func note(event string) string {
 	text, _ := strings.CutPrefix(event, "[AppRunner] ")
 	if m := exitEvent.FindStringSubmatch(text); m != nil {
-		how := strings.Replace(m[1], "Container exit code: ", "exited with code ", 1)
-		how = strings.Replace(how, "Reason: ", "ended: ", 1)
-		return "instance " + m[2] + " " + how + " after " + m[3] + strings.TrimSuffix(strings.Replace(m[4], " Another one is started in ", "; another one is started in ", 1), ".")
+		how := strings.Replace(m[1], "Container exit code: ", "exited after "+m[3]+" with code ", 1)
+		how = strings.Replace(how, "Reason: ", "ended after "+m[3]+": ", 1)
+		return "instance " + m[2] + " " + how + strings.TrimSuffix(strings.Replace(m[4], " Another one is started in ", "; another one is started in ", 1), ".")
 	}
 	if strings.HasPrefix(text, "Instance ") { // failed its health check
 		return strings.TrimSuffix(text, ".")

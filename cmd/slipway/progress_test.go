@@ -29,6 +29,7 @@ var failures = map[string]string{
 	"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080; the application listens on port 3000": "Try `slipway up shop.tar --name shop --port 3000`.",
 	"the process was killed because it used more memory than the service has after 1.0 s; its last lines were: loading":                                                       "Try `slipway up shop.tar --name shop --memory` with more",
 	"the process exited with code 3 after 0.9 s; its last lines were: Traceback:\n  File \"app.py\"\nKeyError: 'URL'":                                                         "Try `slipway logs shop` to see all",
+	"the process could not run: exec /helo: no such file or directory":                                                                                                        "Try `slipway up shop.tar --name shop --start-command COMMAND`",
 	"Failed to pull your application image. Reason: docker.io/x:1 does not exist\nIs the tag right?":                                                                          "Try `slipway logs shop --deployment ",
 }
 
@@ -187,9 +188,9 @@ func TestNotes(t *testing.T) {
 	for event, want := range map[string]string{
 		"[AppRunner] Service resume completed successfully.":                                "the service is resumed",
 		"[AppRunner] Service update completed successfully. New configuration is deployed.": "the update is done; its version serves",
-		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 7 (instance 0123456789abcdef0123456789abcdef, after 3.2 s).":                                                      "instance 01234567 exited with code 7 after 3.2 s",
-		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 143, killed by SIGTERM (instance 0123456789abcdef0123456789abcdef, after 3.2 s). Another one is started in 5m0s.": "instance 01234567 exited with code 143, killed by SIGTERM after 3.2 s; another one is started in 5m0s",
-		"[AppRunner] Your application stopped or failed to start. See logs for more information. Reason: /app: not found (instance 0123456789abcdef0123456789abcdef, after 0.0 s).":                                                     "instance 01234567 ended: /app: not found after 0.0 s",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 7 (instance 0123456789abcdef0123456789abcdef, after 3.2 s).":                                                      "instance 01234567 exited after 3.2 s with code 7",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Container exit code: 143, killed by SIGTERM (instance 0123456789abcdef0123456789abcdef, after 3.2 s). Another one is started in 5m0s.": "instance 01234567 exited after 3.2 s with code 143, killed by SIGTERM; another one is started in 5m0s",
+		"[AppRunner] Your application stopped or failed to start. See logs for more information. Reason: /app: not found (instance 0123456789abcdef0123456789abcdef, after 0.0 s).":                                                     "instance 01234567 ended after 0.0 s: /app: not found",
 		"[AppRunner] Pulling image x.": "",
 	} {
 		if got := note(event); got != want {
