@@ -38,15 +38,28 @@ func newServeCommand(*Main) *cobra.Command {
 	}
 }
 
-// newUninstallCommand returns a command that says so: nothing of a server is here.
+// newUninstallCommand, newBackupCommand and newRestoreCommand return commands that say
+// so: nothing of a server is here.
 func newUninstallCommand(*Main) *cobra.Command {
+	return newNothingHere("uninstall", "Remove a server (on Linux only)", "Delete the program to remove it.")
+}
+
+func newBackupCommand(*Main) *cobra.Command {
+	return newNothingHere("backup", "Write the server's state to a file (on Linux only)", "Run `slipway backup` on the server's machine.")
+}
+
+func newRestoreCommand(*Main) *cobra.Command {
+	return newNothingHere("restore", "Restore a backup (on Linux only)", "Run `slipway restore` on the server's machine.")
+}
+
+func newNothingHere(name, short, hint string) *cobra.Command {
 	return &cobra.Command{
-		Use:                "uninstall",
-		Short:              "Remove a server (on Linux only)",
+		Use:                name,
+		Short:              short,
 		Hidden:             true,
 		DisableFlagParsing: true,
 		RunE: func(*cobra.Command, []string) error {
-			return &client.Problem{Text: "no server runs on " + runtime.GOOS + ", so nothing of one is here", Hint: "Delete the program to remove it."}
+			return &client.Problem{Text: "no server runs on " + runtime.GOOS + ", so nothing of one is here", Hint: hint}
 		},
 	}
 }

@@ -284,6 +284,17 @@ func (s *Server) InstanceProcesses(program string) []Process {
 	return all
 }
 
+// Reaped reports whether this very process is gone: none of its threads is left, and its
+// connections are closed. A process that has ended may have threads that have not.
+func (p Process) Reaped() bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
+	if err != nil {
+		return true
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	return len(f) < 20 || f[19] != p.start
+}
+
 // Alive reports whether this very process runs, and not another with its pid.
 func (p Process) Alive() bool {
 	now, ok := identify(p.Pid)

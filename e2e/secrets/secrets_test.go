@@ -32,8 +32,8 @@ func assertServes(k *harness.ServiceSecrets, svc *types.Service, word string) {
 	}
 }
 
-// killInstance kills the process of one instance. It returns when the process has
-// ended: a request that it may have read is answered with an error.
+// killInstance kills the process of one instance. It returns when nothing of it is left:
+// a request that it may have read is answered with an error.
 func killInstance(k *harness.ServiceSecrets) {
 	k.T.Helper()
 	all := k.InstanceProcesses("app")
@@ -47,7 +47,7 @@ func killInstance(k *harness.ServiceSecrets) {
 	if err != nil {
 		k.T.Fatal(err)
 	}
-	harness.Eventually(k.T, "the process has ended", func() (bool, string) { return !all[0].Alive(), "" })
+	harness.Eventually(k.T, "the process is gone", func() (bool, string) { return all[0].Reaped(), "" })
 }
 
 func deploy(k *harness.ServiceSecrets, svc *types.Service, want types.OperationStatus) {
