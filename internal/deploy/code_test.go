@@ -170,12 +170,12 @@ func TestUpdatesThatBuild(t *testing.T) {
 		spec.Instance.Memory = aws.String("4096")
 		spec.Source.CodeRepository.CodeConfiguration = values("make", "b")
 		r, _ := b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
-		builds("another start command", 1, "b", r)
+		builds("another start command", 1, "exec b", r)
 		spec.Source.CodeRepository.CodeConfiguration = values("make all", "b")
 		r, _ = b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
-		builds("another build command", 2, "b", r)
+		builds("another build command", 2, "exec b", r)
 		r, _ = b.do(slipway.StartDeployment, nil, slipway.OperationSucceeded)
-		builds("a deployment", 3, "b", r)
+		builds("a deployment", 3, "exec b", r)
 	})
 }
 
