@@ -186,7 +186,7 @@ func TestBuildFromTheFile(t *testing.T) {
 		t.Errorf("the build got %+v", r)
 	}
 	if d := cmp.Diff(git.Remote{
-		URL: "https://github.com/a/b", Ref: git.Ref{Branch: "main"}, Directory: "web", Credential: git.Credential{Username: "x-access-token", Password: "tok"},
+		URL: "https://github.com/a/b", Ref: git.Ref{Name: "main"}, Directory: "web", Credential: git.Credential{Username: "x-access-token", Password: "tok"},
 	}, f.remotes[0]); d != "" {
 		t.Errorf("git got (-want +got):\n%s", d)
 	}
