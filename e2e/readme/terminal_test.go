@@ -242,5 +242,11 @@ func (tt *terminal) normally(text string) (rows []string) {
 		}
 		rows = append(rows, wrap(line)...)
 	}
+	// The new instance may pass its health check before its first line is read.
+	for i := 1; i < len(rows); i++ {
+		if strings.Contains(rows[i-1], "-- the update is done") && strings.Contains(rows[i], "INFO listening") {
+			rows[i-1], rows[i] = rows[i], rows[i-1]
+		}
+	}
 	return rows
 }

@@ -39,11 +39,12 @@ func TestTerraform(t *testing.T) {
 	f.Run(0, "", "init", "-input=false", "-no-color")
 	f.Apply("one")
 	x.readOutputs()
-	x.assertServes("one")
+	x.assertServes("one", "one")
 	x.assertConfigurationsMade()
 	x.assertImages()
 	x.assertCaller()
 	x.assertPrivate()
+	x.assertDomainPending()
 	f.Plan(0, "one")
 
 	f.Reimport("one", x.importable(), 1) // force_delete of the repository
@@ -52,7 +53,7 @@ func TestTerraform(t *testing.T) {
 	before := x.out
 	f.Change("two")
 	x.readOutputs()
-	x.assertServes("two")
+	x.assertServes("two", "one") // a new value of a secret waits for a deployment
 	x.assertConfigurationsChanged(before)
 	x.assertConnectionTags()
 	f.Plan(0, "two")
@@ -60,7 +61,7 @@ func TestTerraform(t *testing.T) {
 	x.pause()
 	x.activateDomain()
 	f.Plan(0, "two")
-	x.AssertPaused(x.web)
+	x.assertStillPaused()
 	x.resume()
 	x.AskAll(x.web, 2, "two")
 
@@ -83,12 +84,12 @@ func (x *terraformed) readOutputs() {
 	x.web = &types.Service{ServiceArn: aws.String(x.out["arn"]), ServiceUrl: aws.String(x.out["url"]), ServiceName: aws.String("from-terraform")}
 }
 
-// assertServes checks what the services answer.
-func (x *terraformed) assertServes(greeting string) {
+// assertServes checks what the services answer, and the one that has it from a secret.
+func (x *terraformed) assertServes(greeting, secret string) {
 	x.T.Helper()
 	x.AskAll(x.web, 2, greeting)
 	secretive := &types.Service{ServiceUrl: aws.String(x.out["secretive"]), ServiceName: aws.String("secretive")}
-	x.AskAll(secretive, 1, greeting)
+	x.AskAll(secretive, 1, secret)
 	x.WaitStatus(x.entry, x.out["door_domain"], http.StatusOK)
 }
 
@@ -127,6 +128,14 @@ func (x *terraformed) pause() {
 	x.WaitSucceeded(x.web, *out.OperationId)
 }
 
+// assertStillPaused checks that Terraform has not resumed the service.
+func (x *terraformed) assertStillPaused() {
+	x.T.Helper()
+	if st := x.Status(x.web); st != types.ServiceStatusPaused {
+		x.T.Errorf("the paused service is %s", st)
+	}
+}
+
 func (x *terraformed) resume() {
 	x.T.Helper()
 	out, err := x.Client().ResumeService(x.T.Context(), &apprunner.ResumeServiceInput{ServiceArn: x.web.ServiceArn})
@@ -136,15 +145,20 @@ func (x *terraformed) resume() {
 	x.WaitSucceeded(x.web, *out.OperationId)
 }
 
+// assertDomainPending checks what the provider shows of a custom domain that it made.
+// (Of one that it imported it shows no target.)
+func (x *terraformed) assertDomainPending() {
+	x.T.Helper()
+	host, _, _ := strings.Cut(x.out["url"], ":")
+	if status := x.Domain(x.web, "tf.example.com").Status; x.out["records"] != "3" || x.out["target"] != host || status != harness.DomainPending {
+		x.T.Errorf("%s records, target %s, status %s; want 3, %s, %s", x.out["records"], x.out["target"], status, host, harness.DomainPending)
+	}
+}
+
 // activateDomain publishes the records of the custom domain.
 func (x *terraformed) activateDomain() {
 	x.T.Helper()
-	host, _, _ := strings.Cut(x.out["url"], ":")
-	d := x.Domain(x.web, "tf.example.com")
-	if x.out["records"] != "3" || x.out["target"] != host || d.Status != harness.DomainPending {
-		x.T.Errorf("%s records, target %s, status %s; want 3, %s, %s", x.out["records"], x.out["target"], d.Status, host, harness.DomainPending)
-	}
-	harness.PublishRecords(x.dns, d)
+	harness.PublishRecords(x.dns, x.Domain(x.web, "tf.example.com"))
 	x.WaitDomain(x.web, "tf.example.com", harness.DomainActive)
 }
 
