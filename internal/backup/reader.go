@@ -212,7 +212,7 @@ func (b *Reader) finish(root *os.Root, got []sum, size int64) error {
 		return b.ended()
 	}
 	if err != io.EOF {
-		return Problem("the backup has something after its end: it is damaged, or not a backup alone. Take another one")
+		return Problem("the backup has data after its end: it is damaged, or the file holds something else, too. Use another file")
 	}
 	return nil
 }

@@ -205,8 +205,8 @@ func (p *Parameters) deleteParameter(ctx context.Context, call *gateway.Call, in
 	return &sdk.DeleteParameterOutput{}, call.Update(ctx, func(tx *store.Tx) error { return p.delete(tx, *in.Name) })
 }
 
-// delete deletes a parameter by its name alone: not by an ARN, which two can have, nor
-// by one of its versions.
+// delete deletes a parameter with all its versions. It takes a name. An ARN is refused,
+// since two parameters may have it, and so is a name with a version.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 func (p *Parameters) delete(tx *store.Tx, name string) error {
 	if strings.HasPrefix(name, "arn:") {
