@@ -23,6 +23,11 @@ type SecretReference struct {
 	Version   int64 // 0 for the latest
 }
 
+// In reports whether the reference is to what a server of this region and account keeps.
+func (r SecretReference) In(region, account string) bool {
+	return r.Region == "" || r.Partition == "aws" && r.Region == region && r.Account == account
+}
+
 var (
 	secretResource = regexp.MustCompile(`^[a-zA-Z0-9/_+=.@!-]{1,519}$`)
 	stageForm      = regexp.MustCompile(`^[a-zA-Z0-9_+=.@!/-]{0,256}$`)

@@ -33,7 +33,7 @@ type keyFlags struct{ file, passphraseFile string }
 
 func (k *keyFlags) add(cmd *cobra.Command, usage string) {
 	cmd.Flags().StringVar(&k.file, "key-file", "", usage)
-	cmd.Flags().StringVar(&k.passphraseFile, "key-passphrase-file", "", "`file` with the passphrase of the key file (or env SLIPWAY_KEY_PASSPHRASE)")
+	cmd.Flags().StringVar(&k.passphraseFile, "key-passphrase-file", "", passphraseFileUsage)
 }
 
 func newBackupCommand(m *Main) *cobra.Command {

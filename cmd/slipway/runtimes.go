@@ -78,7 +78,7 @@ func runtimeSource(r client.Runtime, v client.RuntimeVersion) string {
 	return cmp.Or(r.Absent, "-")
 }
 
-// untagged returns an image's name without its tag, which depends on the version.
+// untagged returns an image's name without its tag.
 func untagged(image string) string {
 	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
 		return image[:i]

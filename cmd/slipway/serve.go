@@ -129,7 +129,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.ReadyFile, "ready-file", "", "`file` that the server's addresses are written to, as JSON, once it serves")
 	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "minimum `level` of log lines: debug, info, warn or error")
 	f.StringVar(&c.KeyFile, "key-file", "", "`file` with the master key that secrets are encrypted with (default: master.key in the data directory, created at the first start)")
-	f.StringVar(&c.KeyPassphraseFile, "key-passphrase-file", "", "`file` with the passphrase of the key file (or env SLIPWAY_KEY_PASSPHRASE)")
+	f.StringVar(&c.KeyPassphraseFile, "key-passphrase-file", "", passphraseFileUsage)
 	f.BoolVar(&c.AWSSecrets, "aws-secrets", false, "read secrets that are not stored here from AWS, with the AWS credentials of the server's environment")
 	f.DurationVar(&c.HealthLimit, "health-limit", c.HealthLimit, "time limit for new instances to pass their health check")
 	f.IntVar(&c.KeepReleases, "keep-releases", c.KeepReleases, "`number` of earlier releases of each service whose images are kept, to go back to them")
@@ -222,6 +222,8 @@ func runDaemon(ctx context.Context, c daemon.Config, manager string, log *slog.L
 	go notify(ctx, manager, d.Up(), log)
 	return d.Run(ctx)
 }
+
+const passphraseFileUsage = "`file` with the passphrase of the key file (or env SLIPWAY_KEY_PASSPHRASE)"
 
 // keyPassphrase returns the passphrase of the key file, "" when there is none.
 func keyPassphrase(file string, getenv func(string) string) (string, error) {

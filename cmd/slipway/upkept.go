@@ -101,8 +101,5 @@ func (up *upCommand) mayName(svc *types.Service, img upImage) error {
 // repositoryOf returns an image's name without tag and digest.
 func repositoryOf(image string) string {
 	image, _, _ = strings.Cut(image, "@")
-	if i := strings.LastIndexByte(image, ':'); i > strings.LastIndexByte(image, '/') {
-		image = image[:i]
-	}
-	return image
+	return untagged(image)
 }

@@ -164,6 +164,29 @@ func (s *Server) WaitSucceeded(svc *types.Service, id string) {
 	}
 }
 
+// Pause pauses a service, waits until that has succeeded, and returns the operation's id.
+func (s *Server) Pause(svc *types.Service) (operation string) {
+	s.T.Helper()
+	out, err := s.Client().PauseService(s.T.Context(), &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.WaitSucceeded(svc, *out.OperationId)
+	return *out.OperationId
+}
+
+// Resume resumes a service, waits until that has succeeded, and returns the operation's
+// id.
+func (s *Server) Resume(svc *types.Service) (operation string) {
+	s.T.Helper()
+	out, err := s.Client().ResumeService(s.T.Context(), &apprunner.ResumeServiceInput{ServiceArn: svc.ServiceArn})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	s.WaitSucceeded(svc, *out.OperationId)
+	return *out.OperationId
+}
+
 // Events returns the lines of a service's deployment log.
 func (s *Server) Events(svc *types.Service) string {
 	out, err := s.RunSlipway("logs", *svc.ServiceArn, "--events", "--raw")

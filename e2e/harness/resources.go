@@ -167,16 +167,23 @@ func sharesMounts(pid int) bool {
 // identify returns a process by its id, and false for one that is gone or a
 // zombie.
 func identify(pid int) (Process, bool) {
+	p, state := readStat(pid)
+	return p, state != "" && state != "Z"
+}
+
+// readStat returns a process, whether or not it has ended, and its state; "" if there is
+// none.
+func readStat(pid int) (p Process, state string) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return Process{}, false
+		return p, ""
 	}
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	f := strings.Fields(string(b[end+1:]))
-	if len(f) < 20 || f[0] == "Z" {
-		return Process{}, false
+	if len(f) < 20 {
+		return p, ""
 	}
-	return Process{Pid: pid, start: f[19], Name: string(b[open+1 : end])}, true
+	return Process{Pid: pid, start: f[19], Name: string(b[open+1 : end])}, f[0]
 }
 
 // mountsBelow returns the mount points of this process's mount namespace that are
@@ -287,12 +294,8 @@ func (s *Server) InstanceProcesses(program string) []Process {
 // Reaped reports whether this very process is gone: none of its threads is left, and its
 // connections are closed. A process that has ended may have threads that have not.
 func (p Process) Reaped() bool {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid))
-	if err != nil {
-		return true
-	}
-	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	return len(f) < 20 || f[19] != p.start
+	now, state := readStat(p.Pid)
+	return state == "" || now.start != p.start
 }
 
 // Alive reports whether this very process runs, and not another with its pid.

@@ -163,11 +163,7 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	pause, err := s.Client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(svc, *pause.OperationId)
+	s.Pause(svc)
 }
 
 // bulky returns an image of the test app with n bytes that don't compress.

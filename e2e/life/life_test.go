@@ -63,18 +63,10 @@ func TestLife(t *testing.T) {
 	}
 	maps.Copy(seen, s.AskAll(svc, 3, "two"))
 
-	pause, err := client.PauseService(ctx, &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(svc, *pause.OperationId)
+	pause := s.Pause(svc)
 	s.AssertPaused(svc)
 
-	resume, err := client.ResumeService(ctx, &apprunner.ResumeServiceInput{ServiceArn: svc.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(svc, *resume.OperationId)
+	resume := s.Resume(svc)
 	maps.Copy(seen, s.AskAll(svc, 3, "two"))
 
 	deletion, err := client.DeleteService(ctx, &apprunner.DeleteServiceInput{ServiceArn: svc.ServiceArn})
@@ -83,7 +75,7 @@ func TestLife(t *testing.T) {
 	}
 	s.WaitSucceeded(svc, *deletion.OperationId)
 	s.AssertDeleted(svc)
-	assertHistory(s, svc, *deletion.OperationId, *resume.OperationId, *pause.OperationId, *deployment.OperationId, *update.OperationId)
+	assertHistory(s, svc, *deletion.OperationId, resume, pause, *deployment.OperationId, *update.OperationId)
 	s.AssertNoFilesNamed(append(slices.Collect(maps.Keys(seen)), *svc.ServiceId)...)
 }
 

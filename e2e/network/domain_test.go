@@ -71,11 +71,7 @@ func TestCustomDomains(t *testing.T) {
 	}
 
 	dns.Clear() // it stays served when its records go
-	pause, err := s.Client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: shop.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(shop, *pause.OperationId)
+	s.Pause(shop)
 	s.WaitHostStatus("example.com", 503)
 	resume, err := s.Client().ResumeService(t.Context(), &apprunner.ResumeServiceInput{ServiceArn: shop.ServiceArn})
 	if err != nil {

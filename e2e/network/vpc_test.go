@@ -208,11 +208,7 @@ func TestVPCIngress(t *testing.T) {
 	update(harness.PrivateNetwork(true))
 	served(two, one, s.HostPort())
 
-	paused, err := s.Client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: shop.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(shop, *paused.OperationId)
+	s.Pause(shop)
 	s.WaitStatus(two, host, http.StatusServiceUnavailable)
 
 	_, err = s.Client().DeleteService(t.Context(), &apprunner.DeleteServiceInput{ServiceArn: shop.ServiceArn})

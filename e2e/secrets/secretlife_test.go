@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
@@ -40,16 +39,8 @@ func TestSecrets(t *testing.T) {
 	assertServes(k, svc, "second")
 
 	k.Put("third")
-	pause, err := s.Client().PauseService(t.Context(), &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(svc, *pause.OperationId)
-	resume, err := s.Client().ResumeService(t.Context(), &apprunner.ResumeServiceInput{ServiceArn: svc.ServiceArn})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.WaitSucceeded(svc, *resume.OperationId)
+	s.Pause(svc)
+	s.Resume(svc)
 	assertServes(k, svc, "third")
 
 	rotateUnderKills(k)

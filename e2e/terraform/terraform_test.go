@@ -58,11 +58,11 @@ func TestTerraform(t *testing.T) {
 	x.assertConnectionTags()
 	f.Plan(0, "two")
 
-	x.pause()
+	x.Pause(x.web)
 	x.activateDomain()
 	f.Plan(0, "two")
 	x.assertStillPaused()
-	x.resume()
+	x.Resume(x.web)
 	x.AskAll(x.web, 2, "two")
 
 	f.Env = append(f.Env, "TF_VAR_domain=other.localhost") // which is validated at once
@@ -119,30 +119,12 @@ func (x *terraformed) importable() map[string]string {
 	}
 }
 
-func (x *terraformed) pause() {
-	x.T.Helper()
-	out, err := x.Client().PauseService(x.T.Context(), &apprunner.PauseServiceInput{ServiceArn: x.web.ServiceArn})
-	if err != nil {
-		x.T.Fatal(err)
-	}
-	x.WaitSucceeded(x.web, *out.OperationId)
-}
-
 // assertStillPaused checks that Terraform has not resumed the service.
 func (x *terraformed) assertStillPaused() {
 	x.T.Helper()
 	if st := x.Status(x.web); st != types.ServiceStatusPaused {
 		x.T.Errorf("the paused service is %s", st)
 	}
-}
-
-func (x *terraformed) resume() {
-	x.T.Helper()
-	out, err := x.Client().ResumeService(x.T.Context(), &apprunner.ResumeServiceInput{ServiceArn: x.web.ServiceArn})
-	if err != nil {
-		x.T.Fatal(err)
-	}
-	x.WaitSucceeded(x.web, *out.OperationId)
 }
 
 // assertDomainPending checks what the provider shows of a custom domain that it made.

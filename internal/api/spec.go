@@ -118,8 +118,7 @@ func checkBuildRole(spec slipway.Spec, tags []slipway.Tag) error {
 func (a *API) checkReadable(references map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(references)) {
 		r, err := slipway.ParseSecretReference(references[name])
-		here := r.Region == "" || r.Partition == "aws" && r.Region == a.cfg.Region && r.Account == a.cfg.Account
-		if err != nil || here || a.cfg.SecretsOfAWS {
+		if err != nil || r.In(a.cfg.Region, a.cfg.Account) || a.cfg.SecretsOfAWS {
 			continue // checkEnvironment refuses what is no reference
 		}
 		return slipway.Errorf(slipway.InvalidRequest,

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/openslipway/slipway/internal/backup"
 	"github.com/openslipway/slipway/internal/image/pack"
 	"github.com/openslipway/slipway/internal/seal"
@@ -51,11 +49,6 @@ type Backup struct {
 	// no data keys yet.
 	Master string
 }
-
-const (
-	databaseName = "slipway.db"
-	keyName      = "master.key"
-)
 
 // part is a file of a backup. An adopted layer has no file yet: its tar is made of a
 // directory.
@@ -124,10 +117,10 @@ func (d dirs) copyPlace() (dir string, free func(), err error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("open the data directory: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	err = tryLock(f)
 	dir = filepath.Join(string(d), ".backup")
 	switch {
-	case errors.Is(err, unix.EWOULDBLOCK):
+	case errors.Is(err, errLocked):
 		err = fmt.Errorf("another backup of %s is being made; wait for its end", d)
 	case err == nil:
 		err = errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) // of a backup that was killed

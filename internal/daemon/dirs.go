@@ -10,12 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Names in the data directory, which a backup has, too.
+const (
+	databaseName = "slipway.db"
+	keyName      = "master.key"
+)
+
 // dirs is the data directory; its methods are the paths in it.
 type dirs string
 
-func (d dirs) database() string    { return filepath.Join(string(d), "slipway.db") }
+func (d dirs) database() string    { return filepath.Join(string(d), databaseName) }
 func (d dirs) credentials() string { return filepath.Join(string(d), "credentials") }
-func (d dirs) masterKey() string   { return filepath.Join(string(d), "master.key") }
+func (d dirs) masterKey() string   { return filepath.Join(string(d), keyName) }
 func (d dirs) images() string      { return filepath.Join(string(d), "images") }
 func (d dirs) instances() string   { return filepath.Join(string(d), "runtime") }
 func (d dirs) network() string     { return filepath.Join(string(d), "network") }

@@ -17,6 +17,13 @@ func checkRights(euid int) error {
 	return fmt.Errorf("the server needs root, and this is the user with id %d: it makes namespaces, mounts, cgroups and network devices for the instances; run `sudo slipway serve`. Nothing was written. The other verbs need no root", euid)
 }
 
+// errLocked is the error of tryLock if another process, or another part of this one, has
+// the lock.
+const errLocked = unix.EWOULDBLOCK
+
+// tryLock locks a file, or a directory, until it is closed.
+func tryLock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
 // lockDir makes this process the only server of a data directory until unlock is
 // called or the process ends, however it ends.
 func lockDir(d dirs) (unlock func() error, err error) {
@@ -24,8 +31,8 @@ func lockDir(d dirs) (unlock func() error, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data directory: %w", err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
+	err = tryLock(f)
+	if errors.Is(err, errLocked) {
 		f.Close()
 		return nil, fmt.Errorf("another server is running on %s; stop it, or choose another --data-dir", d)
 	}

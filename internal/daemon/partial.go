@@ -73,7 +73,7 @@ func lockedFile(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := tryLock(f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func lockedFile(name string) (*os.File, error) {
 // own locks the file and reports whether it still has its name. A file system without
 // locks removes nothing that is left, either.
 func (p *partial) own() bool {
-	if err := unix.Flock(int(p.file.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	if errors.Is(tryLock(p.file), errLocked) {
 		return false
 	}
 	now, err := os.Lstat(p.file.Name())

@@ -69,7 +69,7 @@ func RestoreBackup(ctx context.Context, c RestoreConfig) (done Backup, err error
 
 // check checks the database and the key of what was extracted to a directory.
 func (c RestoreConfig) check(ctx context.Context, h backup.Header, dir string, done *Backup) error {
-	database, keyPath := filepath.Join(dir, databaseName), filepath.Join(dir, keyName)
+	database, keyPath := dirs(dir).database(), dirs(dir).masterKey()
 	schema, err := store.Verify(ctx, database)
 	if err != nil {
 		return err
@@ -151,7 +151,7 @@ func (d dirs) prepare(h backup.Header) (temp string, undo func(failed bool), err
 		}
 		f.Close()
 	}
-	if err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+	if err = tryLock(f); errors.Is(err, errLocked) {
 		err = fmt.Errorf("another backup is being restored into %s", d)
 	}
 	if err == nil {

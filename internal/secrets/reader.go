@@ -92,7 +92,7 @@ func (r *Reader) read(ctx context.Context, text string, read map[slipway.SecretR
 // parameter that exists here is never read from AWS, also if it lacks the version or is
 // to be deleted: there the name may be somebody else's.
 func (r *Reader) value(ctx context.Context, ref slipway.SecretReference) ([]byte, error) {
-	here := ref.Region == "" || ref.Partition == "aws" && ref.Region == r.Vault.Region && ref.Account == r.Vault.Account
+	here := ref.In(r.Vault.Region, r.Vault.Account)
 	if !here && r.AWS == nil {
 		return nil, unreadable(fmt.Sprintf("it is in account %s, region %s (arn:%s), but this server only has those of account %s, region %s (arn:aws); with --aws-secrets it reads others from AWS.",
 			ref.Account, ref.Region, ref.Partition, r.Vault.Account, r.Vault.Region))

@@ -25,11 +25,14 @@ func Schema() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var newest int64
+	return newest(p), nil
+}
+
+func newest(p *goose.Provider) (version int64) {
 	for _, s := range p.ListSources() {
-		newest = max(newest, s.Version)
+		version = max(version, s.Version)
 	}
-	return newest, nil
+	return version
 }
 
 // refuseNewer refuses a database that a newer program has migrated: this one would
@@ -39,13 +42,12 @@ func refuseNewer(ctx context.Context, p *goose.Provider) error {
 	if err != nil {
 		return err
 	}
-	return checkVersion(has)
+	return checkVersion(has, newest(p))
 }
 
-func checkVersion(has int64) error {
-	knows, err := Schema()
-	if err != nil || has <= knows {
-		return err
+func checkVersion(has, knows int64) error {
+	if has <= knows {
+		return nil
 	}
 	return fmt.Errorf("%w: its tables have version %d, and this slipway knows versions up to %d. "+
 		"Start the newer slipway again, or restore a backup that this one can read into another --data-dir (slipway restore)", ErrNewer, has, knows)
@@ -65,7 +67,11 @@ func Copy(ctx context.Context, path, to string) (version int64, err error) {
 	if version, err = Verify(ctx, to); err != nil {
 		return 0, err
 	}
-	return version, checkVersion(version)
+	knows, err := Schema()
+	if err != nil {
+		return 0, err
+	}
+	return version, checkVersion(version, knows)
 }
 
 // ReadDataKeys returns the data keys in a database file of any older version, the oldest

@@ -81,15 +81,7 @@ func (r *repository) fetch(ctx context.Context, commit string) error {
 	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != NoRef {
 		return err
 	}
-	names := []string{"HEAD"}
-	switch ref := s.remote.Ref; {
-	case ref.Name != "":
-		names = []string{"refs/heads/" + ref.Name, "refs/tags/" + ref.Name}
-	case ref.Branch != "":
-		names = []string{"refs/heads/" + ref.Branch}
-	case ref.Tag != "":
-		names = []string{"refs/tags/" + ref.Tag}
-	}
+	names := s.remote.Ref.names()
 	for _, name := range names {
 		for _, depth := range []int{1, deepest} {
 			again := r.fetchRef(ctx, depth, name)

@@ -17,14 +17,12 @@ const (
 
 // resolve asks for the commit of the session's reference.
 func (s *session) resolve(ctx context.Context) (string, error) {
-	names := []string{"HEAD"}
-	switch ref := s.remote.Ref; {
-	case ref.Name != "":
-		names = append([]string{"refs/heads/" + ref.Name}, tagNames(ref.Name)...)
-	case ref.Branch != "":
-		names = []string{"refs/heads/" + ref.Branch}
-	case ref.Tag != "":
-		names = tagNames(ref.Tag)
+	var names []string
+	for _, name := range s.remote.Ref.names() {
+		if strings.HasPrefix(name, "refs/tags/") {
+			names = append(names, name+"^{}") // the commit of an annotated tag
+		}
+		names = append(names, name)
 	}
 	out := &bounded{most: maxAdvertised, over: fail(TooLarge, "The server of %s lists too many references.", s.shown())}
 	if err := s.run(ctx, true, out, append([]string{"ls-remote", "--quiet", "--end-of-options", s.argument}, names...)...); err != nil {
@@ -38,9 +36,6 @@ func (s *session) resolve(ctx context.Context) (string, error) {
 	}
 	return "", s.missing(ctx)
 }
-
-// tagNames are the references of a tag; the first one is the commit of an annotated tag.
-func tagNames(tag string) []string { return []string{"refs/tags/" + tag + "^{}", "refs/tags/" + tag} }
 
 // missing says that the reference does not exist, with the names that resemble it.
 func (s *session) missing(ctx context.Context) error {

@@ -50,6 +50,20 @@ func ParseRef(text string) Ref {
 	return Ref{Name: text}
 }
 
+// names returns the full names that the reference may have in a repository, the one that
+// precedes first.
+func (r Ref) names() []string {
+	switch {
+	case r.Name != "":
+		return []string{"refs/heads/" + r.Name, "refs/tags/" + r.Name}
+	case r.Branch != "":
+		return []string{"refs/heads/" + r.Branch}
+	case r.Tag != "":
+		return []string{"refs/tags/" + r.Tag}
+	}
+	return []string{"HEAD"}
+}
+
 // String names the reference in messages.
 func (r Ref) String() string {
 	switch {

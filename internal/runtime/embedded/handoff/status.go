@@ -66,7 +66,7 @@ func ParseStatus(file []byte) (*Started, *Ended) {
 	if len(file) < startedSize {
 		return started, nil
 	}
-	return started, parseEnded(file[startedSize:])
+	return started, ParseEnded(file[startedSize:])
 }
 
 func parseStarted(b []byte) *Started {
@@ -80,9 +80,7 @@ func parseStarted(b []byte) *Started {
 }
 
 // ParseEnded decodes a record that Append made. A record that is incomplete is nil.
-func ParseEnded(b []byte) *Ended { return parseEnded(b) }
-
-func parseEnded(b []byte) *Ended {
+func ParseEnded(b []byte) *Ended {
 	d := decoder{b: b}
 	magic := d.uint32()
 	e := Ended{
