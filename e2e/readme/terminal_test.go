@@ -19,7 +19,7 @@ import (
 )
 
 // columns is the width of the terminal of a session.
-const columns = 80
+const columns = 100
 
 // ready is what the shell of a terminal session prints before it reads a command.
 const ready = "\x1b[m# "
@@ -168,6 +168,8 @@ var normal = []struct {
 	{regexp.MustCompile(`\(\d+(\.\d+)? (ms|s)\)`), "(0.4 s)"},
 	{regexp.MustCompile(`ended after \d+\.\d s`), "ended after 0.0 s"},
 	{regexp.MustCompile(`started in \d+m?s`), "started in 1s"},
+	{regexp.MustCompile(`AGE {2,}`), "AGE        "},
+	{regexp.MustCompile(`( {2,})\d+ seconds? {2,}`), "${1}2 seconds  "},
 	{regexp.MustCompile(`(from|on) \d+\.\d+\.\d+\.\d+`), "$1 127.0.0.1"},
 }
 
