@@ -404,7 +404,8 @@ type layerFailure struct {
 }
 
 func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ *gateway.Call, in *batchCheckLayerAvailabilityInput) (*batchCheckLayerAvailabilityOutput, error) {
-	if _, err := e.read(ctx, in.repositoryRef); err != nil {
+	r, err := e.read(ctx, in.repositoryRef)
+	if err != nil {
 		return nil, err
 	}
 	if len(in.Digests) < 1 || len(in.Digests) > maxIDs {
@@ -416,7 +417,7 @@ func (e *ECR) batchCheckLayerAvailability(ctx context.Context, _ *gateway.Call, 
 			out.Failures = append(out.Failures, layerFailure{d, "InvalidLayerDigest", "Invalid request parameters: layer digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"})
 			continue
 		}
-		size, err := e.cfg.Images.BlobSize(d)
+		size, err := e.cfg.Images.RepositoryBlobSize(r.Name, d)
 		switch {
 		case errors.Is(err, image.ErrNotFound):
 			out.Layers = append(out.Layers, layer{Digest: d, Availability: "UNAVAILABLE"})

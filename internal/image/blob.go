@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -33,8 +32,9 @@ func parseDigest(digest string) (v1.Hash, error) {
 
 func (s *Store) blobPath(h v1.Hash) string { return s.path("blobs/sha256/" + h.Hex) }
 
-// Blob opens the blob with that digest for reading; the caller closes it. It
-// stays readable if it is collected meanwhile.
+// Blob opens the blob with that digest for reading, whatever repository has it; the
+// caller closes it. It stays readable if it is collected meanwhile. Who reads for a
+// client calls RepositoryBlob.
 //
 // The blob of an adopted layer is made of the layer's directory while it is read.
 // If the tar turns out to have another digest, its last bytes are not delivered:
@@ -59,8 +59,9 @@ func (s *Store) openBlob(h v1.Hash) (*os.File, error) {
 	return f, err
 }
 
-// BlobSize returns a blob's size in bytes. It counts as a use for garbage
-// collection, since the caller is about to reference the blob.
+// BlobSize returns a blob's size in bytes, whatever repository has it. It counts as a use
+// for garbage collection, since the caller is about to reference the blob. Who asks for a
+// client calls RepositoryBlobSize.
 func (s *Store) BlobSize(digest string) (int64, error) {
 	h, err := parseDigest(digest)
 	if err != nil {
@@ -144,35 +145,4 @@ func (s *Store) ingest(ctx context.Context, l *lease, d v1.Descriptor, r io.Read
 		return fmt.Errorf("%w: %s has %d bytes or more, want %d", ErrDigest, d.Digest, u.Size(), d.Size)
 	}
 	return u.Commit(d.Digest.String())
-}
-
-// DeleteBlob removes a blob. ErrInUse if a manifest refers to it.
-func (s *Store) DeleteBlob(ctx context.Context, digest string) error {
-	h, err := parseDigest(digest)
-	if err != nil {
-		return err
-	}
-	// Lock as a collection does, so that a manifest pushed meanwhile counts.
-	s.collect.Lock()
-	defer s.collect.Unlock()
-	defer s.leases.begin()()
-	roots, err := s.roots(nil, math.MaxInt64)
-	if err != nil {
-		return err
-	}
-	reach, err := s.mark(ctx, roots)
-	if err != nil {
-		return err
-	}
-	if reach.blobs[h] {
-		return fmt.Errorf("blob %s: %w: a manifest refers to it", h, ErrInUse)
-	}
-	free, err := s.leases.unless(blobKey(h), func() error { return os.Remove(s.blobPath(h)) })
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("blob %s: %w", h, ErrNotFound)
-	}
-	if err == nil && !free {
-		return fmt.Errorf("blob %s: %w", h, ErrInUse)
-	}
-	return err
 }

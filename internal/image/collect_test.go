@@ -98,7 +98,7 @@ func TestCollectTrees(t *testing.T) {
 	if _, err := s.ImportFile(t.Context(), saveIndex(t, Index(t, amd, arm), "multi:1"), ""); err != nil {
 		t.Fatal(err)
 	}
-	x := blob(t, s, "x")
+	x := blob(t, s, "x", "multi")
 	sig := artifact(x, 1, fmt.Sprintf(`,"subject":{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":%q,"size":1}`, Digest(t, amd)))
 	if _, err := s.PutManifest(t.Context(), "multi", Digest(t, digester(sig)), "", sig); err != nil {
 		t.Fatal(err)

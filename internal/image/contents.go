@@ -130,10 +130,7 @@ func (s *Store) contentSize(m *manifest) (size int64, err error) {
 // does not exist is no error.
 func (s *Store) DeleteRepository(repo string) error {
 	list, err := s.Contents(repo)
-	if errors.Is(err, ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	for _, c := range list {
@@ -141,7 +138,13 @@ func (s *Store) DeleteRepository(repo string) error {
 			return err
 		}
 	}
-	return nil
+	// Who makes a repository of that name again has none of its blobs.
+	s.repositories.Lock()
+	defer s.repositories.Unlock()
+	if err := os.RemoveAll(s.repositoryPath(repo, blobsDir)); err != nil {
+		return err
+	}
+	return s.prune(repo)
 }
 
 // mayTag refuses to move an immutable tag. The caller holds s.repositories.

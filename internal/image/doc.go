@@ -11,6 +11,7 @@
 //	blobs/sha256/<hex>                content: layers, configurations, manifests
 //	repositories/<name>/_tags/<tag>   the digest of the tag's manifest
 //	repositories/<name>/_manifests/<hex>         descriptor of a manifest of the repository
+//	repositories/<name>/_blobs/<hex>             an empty file for a blob of the repository
 //	repositories/<name>/_referrers/<hex>/<hex>   descriptor of a manifest whose subject is the former
 //	images/<hex>                      what is remembered of an image by manifest digest
 //	layers/<hex>/fs                   a layer unpacked, by diff id; one that needed those below it, by theirs too

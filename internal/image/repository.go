@@ -22,7 +22,7 @@ import (
 
 // The distribution specification's grammar. It allows no name or tag that is
 // "." or ".." or begins with an underscore, so both are safe as file names and
-// never collide with the directories _tags, _manifests and _referrers.
+// never collide with the directories _tags, _manifests, _referrers and _blobs.
 var (
 	repositoryName = regexp.MustCompile(`^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagName        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
@@ -136,7 +136,7 @@ func (s *Store) readEntry(repo, digest string) (e entry, err error) {
 // PutManifest stores a manifest in a repository under a tag, or under its
 // digest only. It refuses an invalid manifest with an *slipway.Error, and one
 // whose digest differs from reference with ErrDigest. Everything the manifest
-// refers to must be in the store: otherwise the error wraps ErrNotFound. The
+// refers to must be the repository's: otherwise the error wraps ErrNotFound. The
 // error wraps ErrImmutable if the tag can't be moved.
 func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType string, body []byte) (Manifest, error) {
 	if err := CheckRepository(repo); err != nil {
@@ -164,6 +164,9 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 	}
 	l := s.leases.open()
 	defer l.release()
+	if err := s.requireMembers(repo, m); err != nil {
+		return Manifest{}, err
+	}
 	if err := s.requireAll(l, m); err != nil {
 		return Manifest{}, err
 	}
@@ -185,8 +188,8 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 // returns ErrNotFound if some of it is missing. Non-distributable layers are
 // elsewhere by definition.
 func (s *Store) requireAll(l *lease, m *manifest) error {
-	for _, d := range m.descriptors() {
-		if !d.MediaType.IsDistributable() {
+	for i, d := range m.descriptors() {
+		if layer := i > 0 && m.Config != nil; layer && !d.MediaType.IsDistributable() {
 			continue
 		}
 		ok, err := s.present(l, d)
@@ -234,6 +237,9 @@ func (s *Store) link(repo, tag string, d v1.Descriptor, m *manifest) error {
 	s.repositories.Lock()
 	defer s.repositories.Unlock()
 	if err := s.mayTag(repo, tag, d.Digest); err != nil {
+		return err
+	}
+	if err := s.admit(repo, m.members()...); err != nil {
 		return err
 	}
 	if m.Subject != nil {
@@ -343,7 +349,7 @@ func (s *Store) unlink(repo string, h v1.Hash) error {
 // prune removes a repository's empty directories, and the empty directories of
 // its name. The caller holds s.repositories.
 func (s *Store) prune(repo string) error {
-	for _, d := range []string{tagDir, manifestDir, referrersDir} {
+	for _, d := range []string{tagDir, manifestDir, referrersDir, blobsDir} {
 		os.Remove(s.repositoryPath(repo, d)) // fails unless it is empty
 	}
 	for dir := repo; dir != "."; dir = filepath.Dir(dir) {
@@ -372,28 +378,7 @@ func (s *Store) Tags(repo string) ([]string, error) {
 
 // Repositories returns the names of all repositories in order.
 func (s *Store) Repositories() ([]string, error) {
-	var names []string
-	root := s.path("repositories")
-	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // pruned meanwhile
-		}
-		if err != nil || !e.IsDir() {
-			return err
-		}
-		switch e.Name() {
-		case manifestDir:
-			rel, err := filepath.Rel(root, filepath.Dir(path))
-			if err != nil {
-				return err
-			}
-			names = append(names, filepath.ToSlash(rel))
-			return fs.SkipDir
-		case tagDir, referrersDir:
-			return fs.SkipDir
-		}
-		return nil
-	})
+	names, err := s.directories(manifestDir)
 	// The walk's order is by component, where "a/b" comes before "a-b".
 	slices.Sort(names)
 	return names, err

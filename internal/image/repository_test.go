@@ -19,8 +19,20 @@ import (
 	. "github.com/openslipway/slipway/internal/image/imagetest"
 )
 
-// blob stores content and returns its digest.
-func blob(t testing.TB, s *image.Store, content string) string {
+// blob uploads content to repositories, "a" if none is given, and returns its digest.
+func blob(t testing.TB, s *image.Store, content string, repos ...string) string {
+	t.Helper()
+	if len(repos) == 0 {
+		repos = []string{"a"}
+	}
+	var digest string
+	for _, repo := range repos {
+		digest = upload(t, s, repo, content)
+	}
+	return digest
+}
+
+func upload(t testing.TB, s *image.Store, repo, content string) string {
 	t.Helper()
 	u, err := s.NewUpload()
 	if err != nil {
@@ -30,7 +42,7 @@ func blob(t testing.TB, s *image.Store, content string) string {
 		t.Fatal(err)
 	}
 	digest := u.Digest()
-	if err := u.Commit(digest); err != nil {
+	if err := u.CommitTo(repo, digest); err != nil {
 		t.Fatal(err)
 	}
 	return digest
@@ -45,7 +57,7 @@ func artifact(digest string, size int, more string) []byte {
 func TestManifests(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	body := artifact(blob(t, s, "x"), 1, "")
+	body := artifact(blob(t, s, "x", "a", "a/b-c"), 1, "")
 	m, err := s.PutManifest(t.Context(), "a/b-c", "v1", "", body)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +213,7 @@ func TestUpload(t *testing.T) {
 	if err := u.Commit(Digest(t, digester("other"))); !errors.Is(err, image.ErrDigest) {
 		t.Errorf("another digest: %v", err)
 	}
-	if err := u.Commit(want); err != nil {
+	if err := u.CommitTo("a", want); err != nil {
 		t.Fatal(err)
 	}
 	u.Cancel() // does nothing now
@@ -213,13 +225,13 @@ func TestUpload(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if err := s.DeleteBlob(t.Context(), want); err != nil {
+	if err := s.DeleteBlob("a", want); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Blob(want); !errors.Is(err, image.ErrNotFound) {
+	if _, err := s.RepositoryBlob("a", want); !errors.Is(err, image.ErrNotFound) {
 		t.Errorf("deleted: %v", err)
 	}
-	if err := s.DeleteBlob(t.Context(), want); !errors.Is(err, image.ErrNotFound) {
+	if err := s.DeleteBlob("a", want); !errors.Is(err, image.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	wantEmpty(t, dir)
@@ -232,7 +244,7 @@ func TestDeleteBlobInUse(t *testing.T) {
 	if _, err := s.PutManifest(t.Context(), "a", "v1", "", artifact(x, 1, "")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DeleteBlob(t.Context(), x); !errors.Is(err, image.ErrInUse) {
+	if err := s.DeleteBlob("a", x); !errors.Is(err, image.ErrInUse) {
 		t.Errorf("%v, want ErrInUse", err)
 	}
 }

@@ -143,6 +143,10 @@ func Open(cfg Config) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
+	if err := s.addMembers(); err != nil {
+		s.Close()
+		return nil, err
+	}
 	return s, nil
 }
 

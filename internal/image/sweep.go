@@ -76,6 +76,24 @@ func (c *collection) manifests(ctx context.Context) error {
 	return nil
 }
 
+// members takes from repositories the blobs that no manifest of theirs refers to any more.
+// It comes before blobs, so that a blob never goes while a repository still has it.
+func (c *collection) members(ctx context.Context) error {
+	repos, err := c.s.directories(blobsDir)
+	if err != nil {
+		return err
+	}
+	for _, repo := range repos {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := c.s.sweepMembers(repo, c.before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *collection) images(ctx context.Context) error {
 	return c.each(ctx, c.s.path("images"), func(h v1.Hash, path string) error {
 		if c.reach.blobs[h] {

@@ -112,20 +112,20 @@ func (u *Upload) Commit(digest string) error {
 	}
 	l := u.s.leases.open()
 	defer l.release()
-	// An existing blob counts only if its size is right: any other is damaged,
-	// and this upload repairs it.
-	ok, err := u.s.present(l, v1.Descriptor{Digest: h, Size: u.size})
-	if err != nil {
-		return err
-	}
-	if ok {
-		u.Cancel()
-		return nil
-	}
-	path := u.s.blobPath(h)
+	l.hold(blobKey(h))
+	l.hold(layerKey(h)) // it may be an adopted one
+	// A blob that exists is written again, with the same work: the time of an upload must
+	// not tell whether somebody else's content is the same. It also repairs a damaged one.
 	if err := syncFile(u.path); err != nil {
 		return u.s.explain(err)
 	}
+	if size, err := u.s.packedSize(h); err != nil {
+		return err
+	} else if size > 0 && size == u.size {
+		u.Cancel() // made of a directory when it is read
+		return u.s.explain(atomicfile.SyncDir(u.s.path("blobs/sha256")))
+	}
+	path := u.s.blobPath(h)
 	if err := os.Rename(u.path, path); err != nil {
 		return u.s.explain(err)
 	}

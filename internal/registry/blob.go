@@ -7,12 +7,7 @@ import (
 
 // getBlob answers GET, with ranges, and HEAD.
 func (c *call) getBlob() error {
-	// A client that finds the blob here leaves it out of its push. BlobSize
-	// keeps the next collection from removing it.
-	if _, err := c.cfg.Images.BlobSize(c.ref); err != nil {
-		return blobError(err)
-	}
-	f, err := c.cfg.Images.Blob(c.ref)
+	f, err := c.cfg.Images.RepositoryBlob(c.repo, c.ref)
 	if err != nil {
 		return blobError(err)
 	}
@@ -27,7 +22,7 @@ func (c *call) getBlob() error {
 }
 
 func (c *call) deleteBlob() error {
-	if err := c.cfg.Images.DeleteBlob(c.r.Context(), c.ref); err != nil {
+	if err := c.cfg.Images.DeleteBlob(c.repo, c.ref); err != nil {
 		return blobError(err)
 	}
 	c.w.WriteHeader(http.StatusAccepted)

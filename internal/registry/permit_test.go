@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -85,4 +86,37 @@ func TestPermit(t *testing.T) {
 	if code, body := do("GET", "/v2/a/tags/list"); code != http.StatusInternalServerError || strings.Contains(body, "hush") {
 		t.Errorf("our failure: %d %s", code, body)
 	}
+}
+
+// A mount needs the right to pull from the repository that has the blob. Without it, and
+// without a repository that has it, the client is asked to upload, in the same words.
+func TestMountNeedsPermission(t *testing.T) {
+	t.Parallel()
+	denied := map[string]bool{"ecr:GetDownloadUrlForLayer hers": true}
+	p := openWith(t, t.TempDir(), registry.Config{Permit: func(_ *http.Request, action, repository string) (string, error) {
+		if denied[action+" "+repository] {
+			return "Not you.", nil
+		}
+		return "", nil
+	}})
+	secret := digestOf("secret")
+	p.expect(201, "", "POST", "/v2/hers/blobs/uploads/?digest="+secret, "secret")
+	for _, from := range []string{"&from=hers", "&from=nobody", "&from=mine", "&from=../hers", ""} {
+		p.expect(202, "", "POST", "/v2/mine/blobs/uploads/?mount="+secret+from, "")
+		p.expect(404, "BLOB_UNKNOWN", "GET", "/v2/mine/blobs/"+secret, "")
+		p.expect(404, "", "HEAD", "/v2/mine/blobs/"+secret, "")
+		p.expect(404, "BLOB_UNKNOWN", "DELETE", "/v2/mine/blobs/"+secret, "")
+	}
+	body := fmt.Sprintf(`{"schemaVersion":2,"config":{"mediaType":"application/x","digest":%q,"size":6},"layers":[]}`, secret)
+	p.expect(404, "MANIFEST_BLOB_UNKNOWN", "PUT", "/v2/mine/manifests/1", body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
+	// Who has the content needs no permission for it.
+	p.expect(201, "", "POST", "/v2/mine/blobs/uploads/?digest="+secret, "secret")
+	p.expect(201, "", "PUT", "/v2/mine/manifests/1", body, "Content-Type", "application/vnd.oci.image.manifest.v1+json")
+	p.expect(202, "", "DELETE", "/v2/mine/manifests/"+digestOf(body), "")
+	p.expect(202, "", "DELETE", "/v2/mine/blobs/"+secret, "")
+	p.expect(404, "BLOB_UNKNOWN", "GET", "/v2/mine/blobs/"+secret, "")
+	clear(denied)
+	p.expect(200, "", "GET", "/v2/hers/blobs/"+secret, "")
+	p.expect(201, "", "POST", "/v2/mine/blobs/uploads/?from=hers&mount="+secret, "")
+	p.expect(200, "", "GET", "/v2/mine/blobs/"+secret, "")
 }

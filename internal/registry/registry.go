@@ -147,14 +147,19 @@ var routes = []struct {
 
 // permit returns nil if the caller may do the action to the call's repository.
 func (c *call) permit(action string) error {
-	if c.cfg.Permit == nil {
-		return nil
-	}
-	refusal, err := c.cfg.Permit(c.r, action, c.repo)
+	refusal, err := c.refusal(action, c.repo)
 	if err == nil && refusal != "" {
 		err = &fault{http.StatusForbidden, "DENIED", refusal}
 	}
 	return err
+}
+
+// refusal says why the caller may not do the action to a repository, "" if it may.
+func (c *call) refusal(action, repo string) (string, error) {
+	if c.cfg.Permit == nil {
+		return "", nil
+	}
+	return c.cfg.Permit(c.r, action, repo)
 }
 
 func (c *call) serve() error {

@@ -89,12 +89,12 @@ func (c *call) startUpload() error {
 	}
 	q := c.r.URL.Query()
 	if digest := q.Get("mount"); digest != "" {
-		_, err := c.cfg.Images.BlobSize(digest)
-		if err == nil {
-			return c.created(digest)
-		}
-		if !errors.Is(err, image.ErrNotFound) {
+		mounted, err := c.mount(q.Get("from"), digest)
+		if err != nil {
 			return blobError(err)
+		}
+		if mounted {
+			return c.created(digest)
 		}
 	}
 	up, err := c.cfg.Images.NewUpload()
@@ -110,6 +110,28 @@ func (c *call) startUpload() error {
 		return c.receiveBlob(s, digest)
 	}
 	return c.progress(http.StatusAccepted, s)
+}
+
+// mount gives the repository a blob of the repository from, which the caller must be
+// allowed to pull from, or finds that the repository has it already. If it reports false,
+// the client uploads the blob: it does not learn whether from has the blob, or whether it
+// may not know.
+func (c *call) mount(from, digest string) (bool, error) {
+	_, err := c.cfg.Images.RepositoryBlobSize(c.repo, digest)
+	if err == nil || !errors.Is(err, image.ErrNotFound) {
+		return err == nil, err
+	}
+	if image.CheckRepository(from) != nil {
+		return false, nil
+	}
+	if refusal, err := c.refusal(mayDownload, from); refusal != "" || err != nil {
+		return false, err
+	}
+	err = c.cfg.Images.Mount(from, c.repo, digest)
+	if errors.Is(err, image.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // receiveBlob receives a blob that is the body of the request that begins its
@@ -276,7 +298,7 @@ func (c *call) progress(status int, s *session) error {
 }
 
 func (c *call) commit(up *image.Upload, digest string) error {
-	if err := up.Commit(digest); err != nil {
+	if err := up.CommitTo(c.repo, digest); err != nil {
 		return blobError(err)
 	}
 	return c.created(digest)
