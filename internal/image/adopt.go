@@ -179,8 +179,7 @@ func (s *Store) adoptLayer(ctx context.Context, l *lease, h v1.Hash, layer NewLa
 				return err
 			}
 			if old.Tar == 0 {
-				old.Tar = layer.Size
-				if err := s.rewriteNote(h, old); err != nil {
+				if err := s.editNote(h, func(n *layerNote) { n.Tar = layer.Size }); err != nil {
 					return err
 				}
 			}
@@ -231,12 +230,7 @@ func (s *Store) syncAdopted(fresh []v1.Hash) error {
 		return err
 	}
 	for _, h := range fresh {
-		note, err := s.readLayerNote(h)
-		if err != nil {
-			return err
-		}
-		note.Boot = ""
-		if err := s.rewriteNote(h, note); err != nil {
+		if err := s.editNote(h, func(n *layerNote) { n.Boot = "" }); err != nil {
 			return err
 		}
 	}

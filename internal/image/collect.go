@@ -46,7 +46,7 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 	if c.reach, err = s.mark(ctx, roots); err != nil {
 		return c.freed, fmt.Errorf("collect images: %w", err)
 	}
-	for _, sweep := range []func(context.Context) error{c.manifests, c.members, c.images, c.blobs, c.layers} {
+	for _, sweep := range []func(context.Context) error{c.manifests, c.members, c.images, c.blobs, c.layers, c.origins} {
 		if err := sweep(ctx); err != nil {
 			return c.freed, fmt.Errorf("collect images: %w", err)
 		}

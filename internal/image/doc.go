@@ -13,6 +13,7 @@
 //	repositories/<name>/_manifests/<hex>         descriptor of a manifest of the repository
 //	repositories/<name>/_blobs/<hex>             an empty file for a blob of the repository
 //	repositories/<name>/_referrers/<hex>/<hex>   descriptor of a manifest whose subject is the former
+//	origins/<host>/<hex>              an empty file for a blob that a registry delivered
 //	images/<hex>                      what is remembered of an image by manifest digest
 //	layers/<hex>/fs                   a layer unpacked, by diff id; one that needed those below it, by theirs too
 //	tmp/                              whatever is not finished

@@ -37,6 +37,8 @@ type layerNote struct {
 	// Boot is the machine's boot in which the layer was unpacked, "" once the
 	// layer has been synced.
 	Boot string `json:"boot,omitempty"`
+	// Blobs are the digests of blobs that are known to unpack to the layer.
+	Blobs []string `json:"blobs,omitempty"`
 }
 
 func (s *Store) layerPath(diffID v1.Hash) string { return s.path("layers/" + diffID.Hex) }
@@ -147,6 +149,9 @@ func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer
 	if err != nil {
 		return err
 	}
+	if err := s.proveLayer(ctx, l, p.Layer, id); err != nil {
+		return err
+	}
 	p.dir = s.layerPath(id) + "/fs"
 	close(p.ready)
 	return nil
@@ -224,7 +229,7 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 	}
 	note, err := json.Marshal(layerNote{
 		Bytes: stats.Bytes, Entries: stats.Entries, Boot: s.boot,
-		Devices: stats.Devices, DeviceNames: stats.DeviceNames,
+		Devices: stats.Devices, DeviceNames: stats.DeviceNames, Blobs: []string{layer.Digest},
 	})
 	if err != nil {
 		return err
@@ -316,17 +321,23 @@ func (s *Store) syncLayers() error {
 	if err := s.syncAll(); err != nil {
 		return err
 	}
-	for id, note := range fresh {
-		note.Boot = ""
-		if err := s.rewriteNote(id, note); err != nil {
+	for id := range fresh {
+		if err := s.editNote(id, func(n *layerNote) { n.Boot = "" }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// rewriteNote replaces a layer's note without making the layer look used.
-func (s *Store) rewriteNote(id v1.Hash, note layerNote) error {
+// editNote changes a layer's note without making the layer look used.
+func (s *Store) editNote(id v1.Hash, edit func(*layerNote)) error {
+	s.notes.Lock()
+	defer s.notes.Unlock()
+	note, err := s.readLayerNote(id)
+	if err != nil {
+		return err
+	}
+	edit(&note)
 	fi, err := os.Lstat(s.layerPath(id))
 	if err != nil {
 		return err

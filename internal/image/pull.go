@@ -68,6 +68,9 @@ type pull struct {
 	s *Store
 	l *lease
 	t target
+	// host is the registry that the image is pulled from, "" for this server's own. What
+	// is here counts as present only if that registry delivered it.
+	host string
 
 	mu       sync.Mutex // guards progress and calls of report
 	progress Progress
@@ -133,6 +136,9 @@ func (s *Store) notFound(t target) error {
 // lasts.
 func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 	p.l.hold(blobKey(h))
+	if ok, err := p.delivered(h); !ok || err != nil {
+		return h, false, err
+	}
 	leaf, err := p.s.descend(p.t.text, h)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
 		return leaf, false, nil
@@ -141,6 +147,9 @@ func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 		return leaf, false, err
 	}
 	p.l.hold(blobKey(leaf))
+	if ok, err := p.delivered(leaf); !ok || err != nil {
+		return leaf, false, err
+	}
 	m, err := p.s.readManifest(leaf)
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
 		return leaf, false, nil
@@ -155,7 +164,24 @@ func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 	return leaf, len(missing) == 0, err
 }
 
-// missing returns the blobs of an image that the store lacks, each once.
+// delivered reports whether the registry that is pulled from has delivered a blob.
+func (p *pull) delivered(h v1.Hash) (bool, error) {
+	if p.host == "" {
+		return true, nil
+	}
+	return p.s.delivered(p.host, h)
+}
+
+// have reports whether the store has a blob that the registry delivered.
+func (p *pull) have(d v1.Descriptor) (bool, error) {
+	if ok, err := p.s.present(p.l, d); !ok || err != nil {
+		return false, err
+	}
+	return p.delivered(d.Digest)
+}
+
+// missing returns the blobs of an image that the store lacks, or that the registry has
+// not delivered, each once.
 func (p *pull) missing(m *manifest) ([]v1.Descriptor, error) {
 	var ds []v1.Descriptor
 	seen := map[v1.Hash]bool{}
@@ -164,7 +190,7 @@ func (p *pull) missing(m *manifest) ([]v1.Descriptor, error) {
 			continue
 		}
 		seen[d.Digest] = true
-		ok, err := p.s.present(p.l, d)
+		ok, err := p.have(d)
 		if err != nil {
 			return nil, err
 		}
@@ -182,6 +208,7 @@ func (p *pull) fromRegistry(ctx context.Context) (v1.Hash, string, error) {
 	if err != nil {
 		return v1.Hash{}, "", err
 	}
+	p.host = p.t.host
 	top, known, err := src.head(ctx)
 	if err != nil {
 		return v1.Hash{}, "", err
@@ -225,7 +252,7 @@ func (p *pull) fetch(ctx context.Context, src *source, want string) (v1.Hash, st
 			if err != nil {
 				return h, "", err
 			}
-			if err := p.s.ingest(ctx, p.l, d, bytes.NewReader(raw)); err != nil {
+			if err := p.s.receive(ctx, p.l, p.host, d, bytes.NewReader(raw)); err != nil {
 				return h, "", err
 			}
 			want = child.Digest.String()
@@ -234,7 +261,7 @@ func (p *pull) fetch(ctx context.Context, src *source, want string) (v1.Hash, st
 		if err := p.content(ctx, src, m); err != nil {
 			return h, "", err
 		}
-		return h, index, p.s.ingest(ctx, p.l, d, bytes.NewReader(raw))
+		return h, index, p.s.receive(ctx, p.l, p.host, d, bytes.NewReader(raw))
 	}
 	return v1.Hash{}, "", slipway.Errorf(slipway.InvalidRequest, "The image %q is an index in more than %d others.", p.t.text, maxNesting)
 }
@@ -277,7 +304,13 @@ func (p *pull) content(ctx context.Context, src *source, m *manifest) error {
 func (p *pull) checkSpace(missing []v1.Descriptor) error {
 	var need int64
 	for _, d := range missing {
-		need += d.Size
+		here, err := p.s.present(p.l, d)
+		if err != nil {
+			return err
+		}
+		if !here { // else it is only compared
+			need += d.Size
+		}
 	}
 	free, err := p.s.free()
 	if err != nil || need == 0 || free-need >= reserve {
@@ -289,8 +322,8 @@ func (p *pull) checkSpace(missing []v1.Descriptor) error {
 // get fetches one blob, or waits for another pull that is fetching it.
 func (p *pull) get(ctx context.Context, src *source, d v1.Descriptor) error {
 	var counted int64
-	err := p.s.flights.do(ctx, blobKey(d.Digest), func() error {
-		if ok, err := p.s.present(p.l, d); ok || err != nil {
+	err := p.s.flights.do(ctx, blobKey(d.Digest)+" of "+p.host, func() error {
+		if ok, err := p.have(d); ok || err != nil {
 			return err
 		}
 		if err := p.s.downloads.Acquire(ctx, 1); err != nil {

@@ -138,7 +138,7 @@ func (c *source) download(ctx context.Context, l *lease, d v1.Descriptor, count 
 	defer body.Close()
 	stall := newStallReader(body, func() { cancel(errStalled) })
 	defer stall.timer.Stop()
-	err = c.s.ingest(ctx, l, d, &countReader{stall, count})
+	err = c.s.receive(ctx, l, c.t.host, d, &countReader{stall, count})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStalled) {
 		return &bodyError{cause}
 	}

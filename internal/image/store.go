@@ -105,6 +105,9 @@ type Store struct {
 	// repositories guards the files below repositories/, so that a decision
 	// made by reading some of them still holds when others are written.
 	repositories sync.Mutex
+
+	origins sync.Mutex // held while a directory of origins is made and written to, or removed
+	notes   sync.Mutex // held while a layer's note is read and written anew
 }
 
 // Open opens the store in cfg.Dir exclusively: a second Open of the directory,
@@ -143,9 +146,11 @@ func Open(cfg Config) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
-	if err := s.addMembers(); err != nil {
-		s.Close()
-		return nil, err
+	for _, add := range []func() error{s.addMembers, s.addOrigins} {
+		if err := add(); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }

@@ -114,14 +114,7 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 			return t.stats, unreadable(err, blob, diff.n, want)
 		}
 	}
-	if got := blob.digest(); got != want.Blob {
-		return t.stats, fmt.Errorf("%w: is %s, want %s", ErrCorrupt, got, want.Blob)
-	}
-	if got := diff.digest(); got != want.Diff {
-		return t.stats, slipway.Errorf(slipway.InvalidRequest,
-			"Layer %s of the image unpacks to %s, but the image's configuration says %s.", want.Blob, got, want.Diff)
-	}
-	return t.stats, nil
+	return t.stats, matches(blob, diff, want)
 }
 
 // unreadable says why the tar could not be read. If the rest of the blob shows
