@@ -63,6 +63,11 @@ type Spec struct {
 	Encryption    *types.EncryptionConfiguration
 
 	AutoScalingConfigurationARN string // full, with revision and id
+
+	// SourceSetBy is the id of the user who last set Source, "" for root and for what
+	// earlier versions stored. Deployments use what this user may use: what a repository
+	// or a followed tag names later is known only then.
+	SourceSetBy string `json:",omitempty"`
 }
 
 // References returns the ARNs of the resources that the specification names, and the

@@ -53,8 +53,7 @@ func (b BuildSettings) Fingerprint() string {
 }
 
 // CheckRole refuses secrets of builds for a service without an instance role. As with
-// the secrets of applications, the role is what allows a service to read secrets: who
-// sets it must be allowed to pass it. Who sets a tag need not.
+// the secrets of applications, the role is what allows a service to read secrets on AWS.
 func (b BuildSettings) CheckRole(spec Spec) error {
 	if len(b.Secrets) == 0 || spec.Instance.InstanceRoleArn != nil && *spec.Instance.InstanceRoleArn != "" {
 		return nil

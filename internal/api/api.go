@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -57,6 +58,10 @@ type Config struct {
 	// completed name is stored, so that a name leads to the same place for ever. Nil:
 	// all are complete.
 	CompleteImage func(identifier string) (string, error)
+
+	// SecretNeed returns the permission to read what a reference in
+	// RuntimeEnvironmentSecrets names. Nil: services cannot have secrets.
+	SecretNeed func(tx *store.Tx, reference string) (gateway.Permission, error)
 
 	// SecretsOfAWS says that deployments read the secrets and parameters of other
 	// accounts and regions from AWS.

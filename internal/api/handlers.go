@@ -5,8 +5,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/gateway/tags"
-	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
@@ -88,12 +86,8 @@ func (a *API) operations() []gateway.Operation {
 			return in.ObservabilityConfigurationArn
 		})),
 
-		gateway.Mutate("TagResource", a.tagResource, func(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
-			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}, nil
-		}),
-		gateway.Mutate("UntagResource", a.untagResource, func(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
-			return []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tags.Removed(in.TagKeys)}}, nil
-		}),
+		gateway.Mutate("TagResource", a.tagResource, a.tagResourcePermissions),
+		gateway.Mutate("UntagResource", a.untagResource, a.untagResourcePermissions),
 		gateway.Read("ListTagsForResource", a.listTags, on(a, func(in *apprunner.ListTagsForResourceInput) *string { return in.ResourceArn })),
 
 		gateway.Mutate("AssociateCustomDomain", a.associateCustomDomain, on(a, func(in *apprunner.AssociateCustomDomainInput) *string { return in.ServiceArn })),

@@ -1,10 +1,16 @@
 package api
 
 import (
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
@@ -84,14 +90,132 @@ func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateService
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
 	keys, others := a.references(tx, parts)
 	required := withTags(gateway.Permission{Resource: a.future("service", in.ServiceName), Context: tagKeys(in.Tags).With(keys)}, in.Tags)
-	return append(append(required, others...), roles(parts)...), nil
+	reads, err := a.reads(tx, secretsOf(in.SourceConfiguration), buildSecrets(tagsOf(in.Tags)))
+	return slices.Concat(required, others, roles(parts), reads), err
 }
 
 func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
 	keys, others := a.references(tx, parts)
-	required := append([]gateway.Permission{{Resource: a.full(tx, in.ServiceArn), Context: keys}}, others...)
-	return append(required, roles(parts)...), nil
+	required := []gateway.Permission{{Resource: a.full(tx, in.ServiceArn), Context: keys}}
+	reads, err := a.updateReads(tx, in)
+	return slices.Concat(required, others, roles(parts), reads), err
+}
+
+// updateReads returns the permissions to read what a service refers to after an update.
+// Whoever changes what runs, its command or its variables can have it tell the values
+// of references that were there before, so any source configuration requires them all.
+func (a *API) updateReads(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
+	if in.SourceConfiguration == nil {
+		return nil, nil
+	}
+	v, err := a.findLivingService(tx, aws.ToString(in.ServiceArn))
+	if _, refused := errors.AsType[*slipway.Error](err); refused {
+		return a.reads(tx, secretsOf(in.SourceConfiguration)) // the call fails
+	} else if err != nil {
+		return nil, err
+	}
+	list, err := tx.Tags(v.ARN)
+	if err != nil {
+		return nil, err
+	}
+	references := secretsOf(in.SourceConfiguration)
+	if references == nil { // an absent map leaves them as they are
+		references = secretsOf(&v.Spec.Source)
+	}
+	return a.reads(tx, references, buildSecrets(list))
+}
+
+// tagResourcePermissions: the settings of a service are tags. They refer to secrets, and
+// decide what is built and runs with those that the service has.
+func (a *API) tagResourcePermissions(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
+	required := []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}
+	given := tagsOf(in.Tags)
+	keys := make([]string, len(given))
+	for i, t := range given {
+		keys[i] = t.Key
+	}
+	reads, err := a.settingReads(tx, in.ResourceArn, keys)
+	if err != nil {
+		return nil, err
+	}
+	added, err := a.reads(tx, buildSecrets(given))
+	return slices.Concat(required, reads, added), err
+}
+
+func (a *API) untagResourcePermissions(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
+	reads, err := a.settingReads(tx, in.ResourceArn, in.TagKeys)
+	return append([]gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tags.Removed(in.TagKeys)}}, reads...), err
+}
+
+// settingReads returns the permissions to read what a service refers to if one of the
+// keys of tags is a setting's: the service, its builds and the code that it runs.
+func (a *API) settingReads(tx *store.Tx, arn *string, keys []string) ([]gateway.Permission, error) {
+	if !slices.ContainsFunc(keys, func(k string) bool { return strings.HasPrefix(k, slipway.SettingPrefix) }) {
+		return nil, nil
+	}
+	v, err := a.findLivingService(tx, aws.ToString(arn))
+	if _, refused := errors.AsType[*slipway.Error](err); refused {
+		return nil, nil // the call fails
+	} else if err != nil {
+		return nil, err
+	}
+	list, err := tx.Tags(v.ARN)
+	if err != nil {
+		return nil, err
+	}
+	var code map[string]string // apprunner.yaml's
+	if v.ActiveRelease != "" {
+		r, err := tx.Release(v.ActiveRelease)
+		if err != nil {
+			return nil, err
+		}
+		if r.Code != nil {
+			code = r.Code.Secrets
+		}
+	}
+	return a.reads(tx, secretsOf(&v.Spec.Source), buildSecrets(list), code)
+}
+
+// reads returns the permissions to read what references name. What is no reference
+// requires none: the call refuses it.
+func (a *API) reads(tx *store.Tx, references ...map[string]string) ([]gateway.Permission, error) {
+	var required []gateway.Permission
+	for _, list := range references {
+		for _, name := range slices.Sorted(maps.Keys(list)) {
+			if a.cfg.SecretNeed == nil {
+				continue
+			}
+			p, err := a.cfg.SecretNeed(tx, list[name])
+			if _, invalid := errors.AsType[*slipway.Error](err); invalid {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			p.Named = list[name]
+			required = append(required, p)
+		}
+	}
+	return required, nil
+}
+
+// secretsOf is runtimeSecrets for a source that may be missing.
+func secretsOf(s *types.SourceConfiguration) map[string]string {
+	if s == nil {
+		return nil
+	}
+	return runtimeSecrets(*s)
+}
+
+// buildSecrets returns the references of builds that are settings among tags. Tags that
+// are no settings have none: the call refuses them.
+func buildSecrets(list []slipway.Tag) map[string]string {
+	s, err := slipway.ParseSettings("service", list)
+	if err != nil {
+		return nil
+	}
+	return s.Build.Secrets
 }
 
 // deleteServicePermissions: deleting a service also disassociates its custom

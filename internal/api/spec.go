@@ -148,6 +148,7 @@ func (a *API) apply(tx *store.Tx, spec slipway.Spec, c change) (slipway.Spec, er
 		return spec, err
 	}
 	if c.source != nil {
+		spec.SourceSetBy = c.caller.ID()
 		if err := a.checkReadable(runtimeSecrets(spec.Source)); err != nil {
 			return spec, err
 		}

@@ -3,6 +3,8 @@ package checks
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -64,11 +66,29 @@ type StopCheckInput struct{ CheckId *string } // required
 type StopCheckOutput struct{}
 
 // startPermissions: a check sends and builds code as an upload does. With a service, it
-// fills caches from which the service is built.
-func (c *Checks) startPermissions(_ *store.Tx, in *StartCheckInput) ([]gateway.Permission, error) {
+// fills caches from which the service is built, and its build gets the service's secrets.
+func (c *Checks) startPermissions(tx *store.Tx, in *StartCheckInput) ([]gateway.Permission, error) {
 	list := []gateway.Permission{{Resource: "*"}}
-	if arn := aws.ToString(in.ServiceArn); arn != "" {
-		list = append(list, gateway.Permission{Action: "apprunner:UpdateService", Resource: arn})
+	arn := aws.ToString(in.ServiceArn)
+	if arn == "" {
+		return list, nil
+	}
+	list = append(list, gateway.Permission{Action: "apprunner:UpdateService", Resource: arn})
+	tags, err := tx.Tags(arn)
+	if err != nil {
+		return nil, err
+	}
+	settings, err := slipway.ParseSettings("service", tags)
+	if err != nil {
+		return list, nil // the check says so
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings.Build.Secrets)) {
+		p, err := c.cfg.SecretNeed(tx, settings.Build.Secrets[name])
+		if err != nil {
+			return nil, err
+		}
+		p.Named = settings.Build.Secrets[name]
+		list = append(list, p)
 	}
 	return list, nil
 }
@@ -96,6 +116,7 @@ func (c *Checks) start(ctx context.Context, call *gateway.Call, in *StartCheckIn
 	if in.Port != nil || in.StartCommand != nil {
 		r.spec.Source.CodeRepository.CodeConfiguration.CodeConfigurationValues = &types.CodeConfigurationValues{Port: in.Port, StartCommand: in.StartCommand}
 	}
+	r.spec.SourceSetBy = call.Caller.ID()
 	r.source, _ = source.RepositoryOf(r.spec.Source)
 	if err := call.Record(ctx); err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
@@ -26,6 +27,9 @@ type Config struct {
 	Try   Try
 	Jobs  runtime.Job
 	Log   *slog.Logger
+
+	// SecretNeed returns the permission to read what a reference names.
+	SecretNeed func(tx *store.Tx, reference string) (gateway.Permission, error)
 
 	Patience time.Duration    // for the start command to listen; a minute when 0
 	Now      func() time.Time // time.Now when nil
@@ -71,8 +75,8 @@ type Outcome struct {
 
 // New checks cfg. It starts nothing.
 func New(cfg Config) (*Checks, error) {
-	if cfg.Store == nil || cfg.Try == nil || cfg.Jobs == nil || cfg.Log == nil {
-		return nil, errors.New("checks: a store, a function that builds, jobs and a log are required")
+	if cfg.Store == nil || cfg.Try == nil || cfg.Jobs == nil || cfg.Log == nil || cfg.SecretNeed == nil {
+		return nil, errors.New("checks: a store, functions that build and that say who reads, jobs and a log are required")
 	}
 	if cfg.Patience == 0 {
 		cfg.Patience = time.Minute

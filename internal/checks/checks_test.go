@@ -17,6 +17,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/checks"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
@@ -82,8 +83,12 @@ type bench struct {
 	url     string
 	stop    func()
 
-	mu    sync.Mutex // guards tried: checks run at once
+	store  *store.Store
+	policy string // statements for all users but root
+
+	mu    sync.Mutex // guards what follows: checks run at once
 	tried []source.BuildRequest
+	asked []string // for which user
 }
 
 // newBench serves checks of an application in a synctest bubble.
@@ -94,11 +99,15 @@ func newBench(t *testing.T, app runtime.Job, failure error) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.store = st
 	b.checks, err = checks.New(checks.Config{
 		Store: st, Jobs: app, Log: slog.New(slog.DiscardHandler),
-		Try: func(ctx context.Context, _ string, q source.BuildRequest, _ slipway.Spec, progress func(string)) (slipway.Release, error) {
+		SecretNeed: func(_ *store.Tx, reference string) (gateway.Permission, error) {
+			return gateway.Permission{Action: "ssm:GetParameters", Resource: "arn:aws:ssm:us-east-1:000000000000:parameter" + reference}, nil
+		},
+		Try: func(ctx context.Context, _ string, q source.BuildRequest, spec slipway.Spec, progress func(string)) (slipway.Release, error) {
 			b.mu.Lock()
-			b.tried = append(b.tried, q)
+			b.tried, b.asked = append(b.tried, q), append(b.asked, spec.SourceSetBy)
 			b.mu.Unlock()
 			progress("Starting source code build.")
 			b.checks.Line(q.Operation, "[Build] make")
@@ -114,6 +123,10 @@ func newBench(t *testing.T, app runtime.Job, failure error) *bench {
 	}
 	b.gateway, err = gateway.New(gateway.Config{
 		Store: st, Region: "us-east-1", Account: "000000000000", Services: []gateway.Service{b.checks.Service()}, Log: slog.New(slog.DiscardHandler),
+		Policies: func(*store.Tx, string) ([]policy.Policy, error) {
+			d, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[` + b.policy + `]}`))
+			return []policy.Policy{{Document: d}}, err
+		},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -288,6 +301,50 @@ func TestRefused(t *testing.T) {
 			if _, err := b.call(b.ann, "StartCheck", &in); err == nil || !strings.Contains(err.Error(), message) {
 				t.Errorf("%v, want an error with %q", err, message)
 			}
+		}
+	})
+}
+
+// The build of a check gets the secrets of the service's builds, so the caller must be
+// allowed to read them.
+func TestBuildSecretsAreNeeds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, &application{at: "0.0.0.0:8080"}, nil)
+		defer b.stop()
+		const arn = "arn:aws:apprunner:us-east-1:000000000000:service/shop/1"
+		err := b.store.Update(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(
+				tx.InsertService(slipway.Service{ID: "1", ARN: arn, Name: "shop", Label: "l", Status: slipway.StatusRunning, CreatedAt: time.Now(), UpdatedAt: time.Now()}),
+				tx.SetTags(arn, []slipway.Tag{{Key: "slipway:build-secret.TOKEN", Value: "/prod/token"}}),
+			)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ann := gateway.Caller{User: "ann", UserID: "ann", ARN: "arn:aws:iam::000000000000:user/ann"}
+		in := checks.StartCheckInput{RepositoryUrl: &b.url, ServiceArn: aws.String(arn)}
+		b.policy = `{"Effect":"Allow","Action":"apprunner:*","Resource":"*"}`
+		if _, err := b.call(ann, "StartCheck", &in); err == nil || !strings.Contains(err.Error(), "not authorized to perform: ssm:GetParameters on resource: /prod/token") {
+			t.Errorf("without the right to read the secret: %v", err)
+		}
+		b.policy += `,{"Effect":"Allow","Action":"ssm:GetParameters","Resource":"arn:aws:ssm:*:*:parameter/prod/token"}`
+		out, err := b.call(ann, "StartCheck", &in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1000 {
+			time.Sleep(time.Second)
+			shown, err := b.call(ann, "DescribeCheck", &checks.DescribeCheckInput{CheckId: &out.(*checks.StartCheckOutput).CheckId})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if shown.(*checks.DescribeCheckOutput).Status != "IN_PROGRESS" {
+				break
+			}
+		}
+		if len(b.asked) != 1 || b.asked[0] != "ann" {
+			t.Errorf("the build was made for %q, want ann, whose right counts", b.asked)
 		}
 	})
 }

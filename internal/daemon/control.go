@@ -110,14 +110,18 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 		}
 		reader.AWS = secrets.AWS{Config: conf}
 	}
+	rights, err := newAuthority(c.core)
+	if err != nil {
+		return err
+	}
 	plans, err := deploy.New(deploy.Config{
-		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, Region: c.cfg.Region,
+		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, MayRead: rights.mayRead, Region: c.cfg.Region,
 		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, KeepReleases: c.cfg.KeepReleases, Log: c.part("deploy"),
 	})
 	if err != nil {
 		return err
 	}
-	c.checks, err = checks.New(checks.Config{Store: c.store, Try: plans.Try, Jobs: c.jobs, Log: c.part("checks")})
+	c.checks, err = checks.New(checks.Config{Store: c.store, Try: plans.Try, Jobs: c.jobs, SecretNeed: c.secretNeed, Log: c.part("checks")})
 	if err != nil {
 		return err
 	}

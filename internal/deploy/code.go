@@ -230,10 +230,7 @@ func (p *Plans) buildSecrets(ctx context.Context, d codeDeployment) (map[string]
 	if err := settings.CheckRole(d.spec); err != nil {
 		return nil, err
 	}
-	if p.cfg.Secrets == nil {
-		return nil, operation.Fatal(errors.New("this server keeps no secrets"))
-	}
-	return p.cfg.Secrets.Read(ctx, settings.Secrets)
+	return p.read(ctx, d.spec, settings.Secrets)
 }
 
 // failedTo words a failure as App Runner does. An error that a retry may fix keeps

@@ -387,11 +387,15 @@ func newStore(t *testing.T, path string) (st *store.Store, running *sync.WaitGro
 }
 
 func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,
-	read *secrets.Reader, owner string, checkpoint func(slipway.Operation, string) error,
+	read *secrets.Reader, owner string, checkpoint func(slipway.Operation, string) error, options ...func(*deploy.Config),
 ) (ended chan struct{}) {
 	ended = make(chan struct{})
 	log := slog.New(slog.DiscardHandler)
-	plans, err := deploy.New(deploy.Config{Store: st, Resolver: res, Code: newCoder(), Secrets: read, Region: "us-east-1", Log: log})
+	cfg := deploy.Config{Store: st, Resolver: res, Code: newCoder(), Secrets: read, Region: "us-east-1", Log: log}
+	for _, o := range options {
+		o(&cfg)
+	}
+	plans, err := deploy.New(cfg)
 	if err != nil {
 		t.Error(err)
 		return ended
@@ -468,7 +472,9 @@ func (c testOperation) end(t *testing.T, st *store.Store, service string) slipwa
 	t.Helper()
 	op := slipway.Operation{ID: slipway.NewID(), ServiceID: service, Kind: c.kind, CreatedAt: time.Now()}
 	if c.image != "" {
-		spec := specOf(c.image)
+		image, by, _ := strings.Cut(c.image, " by ")
+		spec := specOf(image)
+		spec.SourceSetBy = by
 		op.Input.Spec = &spec
 	}
 	if err := st.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertOperation(op) }); err != nil {

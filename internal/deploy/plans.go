@@ -49,8 +49,14 @@ type Config struct {
 	Code     Code            // nil: services cannot be built from code
 	Secrets  *secrets.Reader // nil: services cannot have secrets
 	Region   string
-	Tracing  bool // instances have a trace collector at collectorEndpoint
-	Log      *slog.Logger
+
+	// MayRead returns nil if the user with this id may read the secret or parameter that
+	// a reference names, and otherwise an *slipway.Error that says why not. Nil: every
+	// user may.
+	MayRead func(tx *store.Tx, userID, reference string) error
+
+	Tracing bool // instances have a trace collector at collectorEndpoint
+	Log     *slog.Logger
 
 	CommitLimit  time.Duration // to find the newest commit of a branch; 2 minutes when 0
 	BuildLimit   time.Duration // to fetch and build a commit, with the time it waits for others; 2 hours when 0

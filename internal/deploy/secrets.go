@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
@@ -27,13 +29,18 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 		return operation.Fatal(err)
 	}
 	var run source.Runtime
-	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { run, err = p.runtime(tx, op); return err }); err != nil {
+	var spec slipway.Spec
+	err = p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if spec, err = p.spec(tx, op); err != nil {
+			return err
+		}
+		run, err = p.runtime(tx, op)
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if p.cfg.Secrets == nil {
-		return operation.Fatal(errors.New("this server keeps no secrets"))
-	}
-	values, err := p.cfg.Secrets.Read(ctx, run.Secrets)
+	values, err := p.read(ctx, spec, run.Secrets)
 	if err != nil {
 		return err
 	}
@@ -50,6 +57,39 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 		return operation.Fatal(err)
 	}
 	return nil
+}
+
+// read returns the values of references by variable, if who set the source of the
+// service may read all of them. Their right of now counts, and not that of who started
+// the deployment: a repository, or an image that a tag names later, decides what is done
+// with the values, and who set the source has chosen it.
+func (p *Plans) read(ctx context.Context, spec slipway.Spec, references map[string]string) (map[string]string, error) {
+	if p.cfg.Secrets == nil {
+		return nil, operation.Fatal(errors.New("this server keeps no secrets"))
+	}
+	if p.cfg.MayRead != nil {
+		err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+			for _, name := range slices.Sorted(maps.Keys(references)) {
+				if err := p.cfg.MayRead(tx, spec.SourceSetBy, references[name]); err != nil {
+					return refused(name, references[name], err)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return p.cfg.Secrets.Read(ctx, references)
+}
+
+// refused names the variable whose value may not be read. An error that is no refusal is
+// returned unchanged.
+func refused(name, reference string, err error) error {
+	if e, ok := errors.AsType[*slipway.Error](err); ok {
+		return slipway.Errorf(slipway.InvalidRequest, "The secret for environment variable %s could not be read from %s: %s", name, reference, e.Message)
+	}
+	return err
 }
 
 // takeSecrets removes the secrets from the state and returns them, sealed for the

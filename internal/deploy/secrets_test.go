@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/seal/sealtest"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -122,4 +124,44 @@ func checkNoPlaintext(t *testing.T, st *store.Store, dir, service, needle string
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// The right of who last set the source decides, at the time of the deployment and
+// whoever starts it: an update, an automatic deployment, a resume.
+func TestWhoseRightCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, running := newStore(t, ":memory:")
+		read := newReader(t, st)
+		putToken(t, read, "one")
+		var mayNot atomic.Pointer[string] // the user who may read nothing
+		asked := map[string]bool{}
+		start(t, running, t.Context(), st, &resolver{tries: map[string]int{}}, read, "a", nil, func(c *deploy.Config) {
+			c.MayRead = func(_ *store.Tx, user, reference string) error {
+				asked[user+" "+reference] = true
+				if p := mayNot.Load(); p != nil && *p == user {
+					return slipway.Errorf(slipway.InvalidRequest, "User: %s is not authorized.", user)
+				}
+				return nil
+			}
+		})
+		id := create(t, st)
+		const refused = "The secret for environment variable TOKEN could not be read from /token: User: ann is not authorized."
+		forbid := func(user string) { mayNot.Store(&user) }
+
+		(testOperation{slipway.CreateService, "secret:/token by ann", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""}).run(t, st, id)
+		forbid("ann")
+		(testOperation{slipway.StartDeployment, "", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "secret:/token", refused}).run(t, st, id)
+		(testOperation{slipway.UpdateService, "secret:/token by bob", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""}).run(t, st, id)
+		(testOperation{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""}).run(t, st, id)
+		forbid("bob")
+		op := (testOperation{kind: slipway.ResumeService}).end(t, st, id)
+		if op.Status == slipway.OperationSucceeded || !strings.Contains(op.Cause, "bob is not authorized") {
+			t.Errorf("a resume ended %s with cause %q", op.Status, op.Cause)
+		}
+		for _, want := range []string{"ann /token", "bob /token"} {
+			if !asked[want] {
+				t.Errorf("nobody asked whether %s", want)
+			}
+		}
+	})
 }

@@ -18,7 +18,7 @@ func (p *Plans) Try(ctx context.Context, arn string, q source.BuildRequest, spec
 	if p.cfg.Code == nil {
 		return slipway.Release{}, operation.Fatal(errors.New("this server builds no code"))
 	}
-	if err := p.settingsFor(ctx, arn, &q); err != nil {
+	if err := p.settingsFor(ctx, arn, &q, spec.SourceSetBy); err != nil {
 		return slipway.Release{}, err
 	}
 	var err error
@@ -33,7 +33,8 @@ func (p *Plans) Try(ctx context.Context, arn string, q source.BuildRequest, spec
 }
 
 // settingsFor adds a service's settings of builds to a request, and what they refer to.
-func (p *Plans) settingsFor(ctx context.Context, arn string, q *source.BuildRequest) error {
+// The user is whose right to read it counts.
+func (p *Plans) settingsFor(ctx context.Context, arn string, q *source.BuildRequest, user string) error {
 	if arn == "" {
 		return nil
 	}
@@ -45,7 +46,7 @@ func (p *Plans) settingsFor(ctx context.Context, arn string, q *source.BuildRequ
 		}
 		settings, err := settingsOf(tx, v.Service)
 		q.Repository.Build, d.spec = settings.Build, v.Spec
-		d.repository.Build = settings.Build
+		d.repository.Build, d.spec.SourceSetBy = settings.Build, user
 		return err
 	})
 	if err != nil {

@@ -254,3 +254,41 @@ func TestAudit(t *testing.T) {
 		t.Errorf("%+v", second)
 	}
 }
+
+// What the server does for a user who makes no call is decided as the user's calls are,
+// but for keys of a connection. It is root for the empty id, and nobody for a user who
+// was deleted.
+func TestOnBehalf(t *testing.T) {
+	t.Parallel()
+	root, _ := limited(t, onText, nil)
+	z := gateway.Authorizer{Region: gatewaytest.Region, Now: time.Now, Policies: func(*store.Tx, string) ([]policy.Policy, error) {
+		d, err := policy.Parse([]byte(document(`{"Effect":"Allow","Action":"*","Resource":"arn:aws:one:*:*:thing/*"},
+			{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":"192.0.2.0/24"},"Bool":{"aws:ViaAWSService":"false"}}}`)))
+		return []policy.Policy{{Document: d}}, err
+	}}
+	root.Update(func(tx *store.Tx) error {
+		ann, err := gateway.OnBehalf(tx, gatewaytest.Account, "AIDAANN")
+		if err != nil {
+			return err
+		}
+		if err := z.Permit(tx, ann, gateway.Permission{Action: "one:Echo", Resource: thing}); err != nil {
+			t.Errorf("what ann may: %v", err)
+		}
+		const hidden = "arn:aws:two:us-east-1:000000000000:thing/a-id"
+		err = z.Permit(tx, ann, gateway.Permission{Action: "two:Echo", Resource: hidden, Named: "a"})
+		if err == nil || !strings.Contains(err.Error(), "on resource: a because") || strings.Contains(err.Error(), hidden) {
+			t.Errorf("what ann may not: %v", err)
+		}
+		nobody, err := gateway.OnBehalf(tx, gatewaytest.Account, "")
+		if err != nil {
+			return err
+		}
+		if err := z.Permit(tx, nobody, gateway.Permission{Action: "two:Echo", Resource: hidden}); err != nil {
+			t.Errorf("root: %v", err)
+		}
+		if _, err := gateway.OnBehalf(tx, gatewaytest.Account, "AIDAGONE"); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("a deleted user: %v", err)
+		}
+		return nil
+	})
+}

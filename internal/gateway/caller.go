@@ -24,6 +24,16 @@ type Caller struct {
 
 	SourceIP, UserAgent string
 	Secure              bool // the connection is encrypted
+
+	OnBehalf bool // the server acts for the user, who makes no call
+}
+
+// ID returns the id of the calling user, which no other user ever has; "" for root.
+func (c Caller) ID() string {
+	if c.User == Root {
+		return ""
+	}
+	return c.UserID
 }
 
 // Key is what signs for a caller.
@@ -54,7 +64,7 @@ func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k Key, ok
 		if found.Token != "" {
 			c.Issued = found.CreatedAt
 		}
-		c.ARN, c.UserID = "arn:aws:iam::"+g.cfg.Account+":root", g.cfg.Account
+		c.ARN, c.UserID = rootARN(g.cfg.Account), g.cfg.Account
 		if found.User != Root {
 			c.ARN, c.UserID = UserARN(g.cfg.Account, found.Path, found.User), found.UserID
 		}
@@ -74,6 +84,22 @@ func (g *Gateway) secret(c store.Credentials) (string, error) {
 	}
 	return secret, nil
 }
+
+// OnBehalf returns the caller that the server is where it acts for a user who makes no
+// call, such as in a deployment; root for the id "". Policies see aws:ViaAWSService, and
+// no key of a connection. store.ErrNotFound if no user has the id.
+func OnBehalf(tx *store.Tx, account, userID string) (Caller, error) {
+	if userID == "" {
+		return Caller{User: Root, ARN: rootARN(account), UserID: account, Account: account, OnBehalf: true}, nil
+	}
+	u, err := tx.UserByID(userID)
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{User: u.Name, ARN: UserARN(account, u.Path, u.Name), UserID: u.ID, Account: account, Secure: true, OnBehalf: true}, nil
+}
+
+func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }
 
 // UserARN returns the ARN of a user.
 func UserARN(account, path, name string) string {

@@ -37,6 +37,7 @@ type Config struct {
 // Gateway makes calls.
 type Gateway struct {
 	cfg        Config
+	authorizer Authorizer
 	operations map[string]target // by service and name: "apprunner:CreateService"
 }
 
@@ -55,6 +56,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Now = time.Now
 	}
 	g := &Gateway{cfg: cfg, operations: map[string]target{}}
+	g.authorizer = Authorizer{Region: cfg.Region, Policies: cfg.Policies, Now: cfg.Now}
 	g.cfg.Services = make([]Service, len(cfg.Services))
 	for i, s := range cfg.Services {
 		var err error

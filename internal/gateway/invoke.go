@@ -171,7 +171,7 @@ func (g *Gateway) authorize(ctx context.Context, c *Call) error {
 		if root {
 			return nil
 		}
-		return g.permit(tx, c.Caller, required)
+		return g.authorizer.Permit(tx, c.Caller, required...)
 	})
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -21,6 +22,10 @@ type Permission struct {
 	Action   string         // "apprunner:DeleteService"; "" for the operation's own
 	Resource string         // an ARN, [Self], or "*" for an action without a resource
 	Context  policy.Context // condition keys of the call, beside the global ones
+
+	// Named is the resource as the call names it, if that tells less than Resource. A
+	// refusal repeats it: who may not use a thing does not learn whether it exists.
+	Named string
 
 	// DenyOnly is for a resource that the call refers to: the call requires no
 	// Allow for it, but a Deny refuses the call.
@@ -73,21 +78,30 @@ func (g *Gateway) Permit(ctx context.Context, c Caller, required ...Permission) 
 	if c.User == Root {
 		return nil
 	}
-	return g.cfg.Store.View(ctx, func(tx *store.Tx) error { return g.permit(tx, c, required) })
+	return g.cfg.Store.View(ctx, func(tx *store.Tx) error { return g.authorizer.Permit(tx, c, required...) })
 }
 
-func (g *Gateway) permit(tx *store.Tx, c Caller, required []Permission) error {
-	if len(required) == 0 {
+// Authorizer decides what users may do. Nothing else does.
+type Authorizer struct {
+	Region   string // aws:RequestedRegion in policies
+	Policies Policies
+	Now      func() time.Time
+}
+
+// Permit returns nil if the caller has all permissions, and otherwise an
+// AccessDeniedException that names the first one missing.
+func (z *Authorizer) Permit(tx *store.Tx, c Caller, required ...Permission) error {
+	if len(required) == 0 || c.User == Root {
 		return nil
 	}
 	var policies []policy.Policy
-	if g.cfg.Policies != nil {
+	if z.Policies != nil {
 		var err error
-		if policies, err = g.cfg.Policies(tx, c.User); err != nil {
+		if policies, err = z.Policies(tx, c.User); err != nil {
 			return err
 		}
 	}
-	global := g.globalKeys(c)
+	global := z.globalKeys(c)
 	tags, err := tx.Tags(c.ARN)
 	if err != nil {
 		return err
@@ -115,13 +129,13 @@ func denied(c Caller, n Permission, d policy.Decision) error {
 		why = "with an explicit deny in an identity-based policy"
 	}
 	return wire.NewException("AccessDeniedException",
-		fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.ARN, n.Action, n.Resource, why))
+		fmt.Sprintf("User: %s is not authorized to perform: %s on resource: %s %s", c.ARN, n.Action, cmp.Or(n.Named, n.Resource), why))
 }
 
 // globalKeys returns the condition keys that every request has.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-func (g *Gateway) globalKeys(c Caller) policy.Context {
-	now := g.cfg.Now().UTC()
+func (z *Authorizer) globalKeys(c Caller) policy.Context {
+	now := z.Now().UTC()
 	k := policy.NewContext()
 	k.Set("aws:CurrentTime", now.Format(time.RFC3339))
 	k.Set("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
@@ -129,11 +143,11 @@ func (g *Gateway) globalKeys(c Caller) policy.Context {
 	k.Set("aws:PrincipalArn", c.ARN)
 	k.Set("aws:PrincipalIsAWSService", "false")
 	k.Set("aws:PrincipalType", "User")
-	k.Set("aws:RequestedRegion", g.cfg.Region)
+	k.Set("aws:RequestedRegion", z.Region)
 	k.Set("aws:SecureTransport", strconv.FormatBool(c.Secure))
 	k.Set("aws:userid", c.UserID)
 	k.Set("aws:username", c.User)
-	k.Set("aws:ViaAWSService", "false")
+	k.Set("aws:ViaAWSService", strconv.FormatBool(c.OnBehalf))
 	if c.SourceIP != "" {
 		k.Set("aws:SourceIp", c.SourceIP)
 	}

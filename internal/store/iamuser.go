@@ -25,6 +25,11 @@ func (tx *Tx) User(name string) (slipway.User, error) {
 	return one(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE name = $1`, name)
 }
 
+// UserByID returns the user with this id, which no other user ever has.
+func (tx *Tx) UserByID(id string) (slipway.User, error) {
+	return one(tx, scanUser, `SELECT `+userColumns+` FROM iam_user WHERE id = $1`, id)
+}
+
 // Users returns all users by name.
 func (tx *Tx) Users() ([]slipway.User, error) {
 	return all(tx, scanUser, `SELECT `+userColumns+` FROM iam_user ORDER BY name`)

@@ -1,0 +1,144 @@
+package attack
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/openslipway/slipway/e2e/harness"
+)
+
+// authority is a server with what one user may use and another may not.
+type authority struct {
+	*harness.ServiceSecrets
+	image          string
+	mallory, alice aws.Config // the other, and the one
+}
+
+const (
+	everything = `{"Effect":"Allow","Action":"*","Resource":"*"}`
+	noSecrets  = everything + `,{"Effect":"Deny","Action":["secretsmanager:GetSecretValue","ssm:GetParameter*"],` +
+		`"Resource":["arn:aws:secretsmanager:*:*:secret:secretive/*","arn:aws:ssm:*:*:parameter/secretive/*"]}`
+)
+
+// TestAuthority has a user of the API try to get with the server's authority what their
+// policies deny. The control is a user without the Deny, for whom the same calls work.
+func TestAuthority(t *testing.T) {
+	t.Parallel()
+	s := harness.Serve(t, "--isolated", "--warm", "0")
+	a := authority{ServiceSecrets: harness.NewServiceSecrets(s), image: s.Push(harness.WebImage(t, "1"), "web:1")}
+	a.Put("one")
+	a.mallory, a.alice = a.user(t, "mallory", noSecrets), a.user(t, "alice", everything)
+
+	t.Run("references", a.attackReferences)
+}
+
+// user makes a user with a policy of these statements and returns their configuration
+// of the SDK.
+func (a authority) user(t *testing.T, name, statements string) aws.Config {
+	t.Helper()
+	a.MustSlipway(t, "iam", "user", "add", name)
+	a.allow(t, name, statements)
+	var made struct {
+		AccessKey struct{ AccessKeyID, SecretAccessKey string }
+	}
+	if err := json.Unmarshal([]byte(a.MustSlipway(t, "iam", "key", "add", name, "--json")), &made); err != nil {
+		t.Fatal(err)
+	}
+	cfg := a.SDK()
+	cfg.Credentials = credentials.NewStaticCredentialsProvider(made.AccessKey.AccessKeyID, made.AccessKey.SecretAccessKey, "")
+	return cfg
+}
+
+// allow gives a user a policy of these statements instead of the one that they have.
+func (a authority) allow(t *testing.T, user, statements string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, []byte(`{"Version":"2012-10-17","Statement":[`+statements+`]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a.MustSlipway(t, "iam", "policy", "put", "p", file, "--user", user)
+}
+
+// deploy creates a service as a user and returns it once it runs, or the refusal.
+func (a authority) deploy(t *testing.T, user aws.Config, name string, p harness.Spec) (*types.Service, error) {
+	t.Helper()
+	out, err := apprunner.NewFromConfig(user).CreateService(t.Context(), &apprunner.CreateServiceInput{
+		ServiceName: &name, SourceConfiguration: p.Source(), InstanceConfiguration: &types.InstanceConfiguration{
+			Cpu: aws.String("256"), Memory: aws.String("512"), InstanceRoleArn: aws.String("arn:aws:iam::000000000000:role/web"),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	a.WaitSucceeded(out.Service, *out.OperationId)
+	return out.Service, nil
+}
+
+// variable returns a variable of a service's instances.
+func (a authority) variable(t *testing.T, svc *types.Service, name string) string {
+	t.Helper()
+	code, body, err := a.Request(svc, "/env?name="+name)
+	if err != nil || code != http.StatusOK {
+		t.Fatalf("/env: %d %s %v", code, body, err)
+	}
+	return body
+}
+
+// refused fails unless a call was denied with the same words for what exists and what
+// does not.
+func refused(t *testing.T, what, action, resource string, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "AccessDenied") || !strings.Contains(err.Error(), "not authorized to perform: "+action+" on resource: "+resource+" ") {
+		t.Errorf("%s: %v, want a denial of %s on %s", what, err, action, resource)
+	}
+}
+
+func (a authority) attackReferences(t *testing.T) {
+	const parameter, read, readValue = "/secretive/token", "secretsmanager:GetSecretValue", "ssm:GetParameters"
+	_, err := secretsmanager.NewFromConfig(a.mallory).GetSecretValue(t.Context(), &secretsmanager.GetSecretValueInput{SecretId: &a.ARN})
+	refused(t, "a direct read", read, a.ARN, err)
+	for name, p := range map[string]struct{ reference, action string }{
+		"secret": {a.ARN, read}, "short": {strings.TrimSuffix(a.ARN, a.ARN[len(a.ARN)-7:]), read}, "member": {a.ARN + ":greeting::", read},
+		"parameter": {parameter, readValue}, "missing": {"/secretive/none", readValue},
+	} {
+		_, err := a.deploy(t, a.mallory, "m-"+name, harness.Spec{Image: a.image, Secrets: map[string]string{"SECRET": p.reference}})
+		refused(t, name, p.action, p.reference, err)
+	}
+	svc, err := a.deploy(t, a.alice, "control", harness.Spec{Image: a.image, Secrets: map[string]string{"SECRET": parameter}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.variable(t, svc, "SECRET"); got != harness.SecretValue("one") {
+		t.Errorf("the control reads %q", got)
+	}
+	// What runs with alice's references is not mallory's to change.
+	client := apprunner.NewFromConfig(a.mallory)
+	_, err = client.UpdateService(t.Context(), &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn, SourceConfiguration: harness.Spec{Image: a.image, Start: "/app"}.Source()})
+	refused(t, "another command", readValue, parameter, err)
+	_, err = client.TagResource(t.Context(), &apprunner.TagResourceInput{ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: aws.String("slipway:build-env.PATH"), Value: aws.String("/evil")}}})
+	refused(t, "a setting of its builds", readValue, parameter, err)
+
+	// A right that is withdrawn ends with the next deployment, whoever starts it.
+	a.allow(t, "alice", noSecrets)
+	defer a.allow(t, "alice", everything)
+	out, err := a.Client().StartDeployment(t.Context(), &apprunner.StartDeploymentInput{ServiceArn: svc.ServiceArn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.WaitOperation(svc, *out.OperationId); got == types.OperationStatusSucceeded {
+		t.Errorf("the deployment without alice's right ended %s", got)
+	}
+	if events := a.Events(svc); !strings.Contains(events, "user/alice is not authorized to perform: ssm:GetParameters on resource: "+parameter) {
+		t.Errorf("the events do not say why:\n%s", events)
+	}
+}

@@ -1,0 +1,49 @@
+package secrets
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
+)
+
+// Actions that read values, as IAM names them.
+const (
+	readSecret    = "secretsmanager:GetSecretValue"
+	readParameter = "ssm:GetParameters"
+)
+
+// anySuffix stands for the random characters of a secret that does not exist yet. A
+// pattern of a policy that would match the secret's ARN matches this too, unless it has
+// the characters themselves.
+const anySuffix = "-??????"
+
+// Need returns the action that reads what a reference names, and the full ARN of the
+// secret or parameter. Its error is the store's, or an *[slipway.Error] for text that is
+// no reference.
+func (v *Vault) Need(tx *store.Tx, text string) (action, arn string, err error) {
+	r, err := slipway.ParseSecretReference(text)
+	if err != nil {
+		return "", "", err
+	}
+	if r.Secret == "" {
+		return readParameter, v.parameterARN(r), nil
+	}
+	s, err := v.Secret(tx, r.Secret)
+	switch {
+	case errors.Is(err, store.ErrNotFound) && complete.MatchString(r.Secret):
+		return readSecret, r.Secret, nil
+	case errors.Is(err, store.ErrNotFound):
+		return readSecret, r.Secret + anySuffix, nil
+	}
+	return readSecret, s.ARN, err
+}
+
+// parameterARN returns the ARN of the parameter that a reference names.
+func (v *Vault) parameterARN(r slipway.SecretReference) string {
+	if r.Region == "" {
+		return v.ParameterARN(r.Parameter)
+	}
+	return "arn:" + r.Partition + ":ssm:" + r.Region + ":" + r.Account + ":parameter/" + strings.TrimPrefix(r.Parameter, "/")
+}
