@@ -20,6 +20,7 @@ import (
 	"github.com/openslipway/slipway/internal/build/sbom"
 	"github.com/openslipway/slipway/internal/build/step"
 	"github.com/openslipway/slipway/internal/image"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source/config"
 )
@@ -195,7 +196,7 @@ func New(cfg Config) (*Builder, error) {
 		cfg.Spare = availableMemory
 	}
 	if cfg.Room == nil {
-		cfg.Room = func() (bytes, files int64, err error) { return roomIn(cfg.Dir) }
+		cfg.Room = func() (bytes, files int64, err error) { return room.Left(cfg.Dir) }
 	}
 	b := &Builder{cfg: cfg, log: cfg.Log, work: filepath.Join(cfg.Dir, "work"), queue: newQueue(cfg.Concurrent, cfg.Spare), bases: map[string]sbom.Result{}}
 	if err := os.RemoveAll(b.work); err != nil {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/openslipway/slipway"
 )
 
@@ -86,24 +84,4 @@ func (r *run) checkCaches() error {
 func errNoRoom() error {
 	return slipway.Errorf(slipway.InvalidRequest,
 		"The build was stopped: the server's disk is almost full. Remove what builds have left by `slipway build prune`, or make room otherwise, and deploy again.")
-}
-
-const (
-	reserveBytes    = 1 << 30 // of free space that builds leave, or
-	reserveFraction = 20      // this part of the file system, if that is less
-)
-
-// roomIn returns how many bytes and files builds may still write to the file system of
-// a directory: they leave some for what services need.
-func roomIn(dir string) (bytes, files int64, err error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0, 0, err
-	}
-	total := int64(st.Blocks) * st.Bsize
-	bytes = int64(st.Bavail)*st.Bsize - min(reserveBytes, total/reserveFraction)
-	if files = 1; st.Files > 0 { // some file systems do not count them
-		files = int64(st.Ffree) - int64(st.Files/(5*reserveFraction))
-	}
-	return bytes, files, nil
 }

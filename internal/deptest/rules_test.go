@@ -16,6 +16,7 @@ var imports = map[string][]string{
 	"sdkhttp":    {},
 	"httpdrain":  {},
 	"decompress": {},
+	"room":       {},
 
 	"policy": {},
 	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
@@ -121,7 +122,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "room"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -54,6 +54,10 @@ func TestPullWithoutRoom(t *testing.T) {
 	dir := smallDisk(t, "8m")
 	s, up := openIn(t, dir), newUpstream(t)
 	ref := up.push(t, small(t, "a"), "hello:1")
+	// Only the reserve is left, a twentieth of the disk: the image would fit.
+	if err := os.WriteFile(filepath.Join(dir, "other"), []byte(noise(8<<20-300<<10)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	_, err := s.Pull(t.Context(), ref, nil)
 	wantUser(t, err, slipway.QuotaExceeded, "disk is full", ref)
 	if n := up.count("GET", "/blobs/"); n != 0 {
@@ -101,7 +105,7 @@ func TestLayersDiskFull(t *testing.T) {
 	t.Parallel()
 	dir := smallDisk(t, "2m")
 	s := openIn(t, dir)
-	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("zeros", strings.Repeat("\x00", 8<<20)))))
+	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("words", strings.Repeat("text", 2<<20)))))
 	_, err := s.Layers(t.Context(), img.Digest)
 	wantUser(t, err, slipway.QuotaExceeded, "disk is full")
 	wantEmpty(t, dir)
@@ -112,7 +116,7 @@ func TestLayersDiskFull(t *testing.T) {
 	if err := unix.Mount("", dir, "", unix.MS_REMOUNT, "size=32m"); err != nil {
 		t.Fatal(err)
 	}
-	if fi, err := os.Stat(layers(t, s, img.Digest)[0] + "/zeros"); err != nil || fi.Size() != 8<<20 {
+	if fi, err := os.Stat(layers(t, s, img.Digest)[0] + "/words"); err != nil || fi.Size() != 8<<20 {
 		t.Errorf("%v, %v", fi, err)
 	}
 }

@@ -2,12 +2,12 @@ package image
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/dustin/go-humanize"
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // ErrUnavailable is wrapped by errors that a retry may resolve: a registry that
@@ -34,17 +34,8 @@ func (s *Store) explain(err error) error {
 	if slipway.CodeOf(err) != "" || !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		return err
 	}
-	free, _ := s.free()
-	return fail(err, slipway.QuotaExceeded, "The server's disk is full: %s of %s are free. Remove images or services that are not needed, or enlarge the disk.", bytesText(free), s.dir)
-}
-
-// free returns the bytes available to this process on the store's file system.
-func (s *Store) free() (int64, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(s.dir, &st); err != nil {
-		return 0, fmt.Errorf("statfs %s: %w", s.dir, err)
-	}
-	return int64(st.Bavail) * st.Bsize, nil //nolint:unconvert // Bsize is 32 bits wide on other architectures
+	left, _, _ := room.Left(s.dir)
+	return fail(err, slipway.QuotaExceeded, "The server's disk is full: %s are left in %s. Remove images or services that are not needed, or enlarge the disk.", bytesText(left), s.dir)
 }
 
 // bytesText formats a size for people in binary units, as limits are: "12 MiB".

@@ -20,13 +20,12 @@ import (
 	"github.com/openslipway/slipway/internal/image/unpack"
 )
 
-// slack is how many bytes a layer may expand to whatever its ratio.
-const slack = 1 << 30
-
 // layerNote is the metadata file of an unpacked layer.
 type layerNote struct {
 	Bytes   int64 `json:"bytes"` // of its files
 	Entries int   `json:"entries"`
+	// Written is what unpacking wrote to the disk, in bytes: see [unpack.Cost].
+	Written int64 `json:"written,omitempty"`
 	// Tar is the size of the tar that package pack makes of the directory, in
 	// bytes: set for layers that were adopted, whose blobs are made when needed.
 	Tar int64 `json:"tar,omitempty"`
@@ -63,9 +62,10 @@ func (s *Store) Layers(ctx context.Context, digest string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	budget := s.budget(img.Layers)
 	g, gctx := errgroup.WithContext(ctx)
 	for i := range stack {
-		g.Go(func() error { return s.ensureLayer(gctx, l, stack[:i], stack[i]) })
+		g.Go(func() error { return s.ensureLayer(gctx, l, budget, stack[:i], stack[i]) })
 	}
 	if err := g.Wait(); err != nil {
 		return nil, s.explain(err)
@@ -144,12 +144,15 @@ func stackIDOf(ids []v1.Hash) v1.Hash {
 
 // ensureLayer unpacks p, which lies on below, if needed, and sets its
 // directory.
-func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) error {
-	id, err := s.unpackedAs(ctx, l, below, p)
+func (s *Store) ensureLayer(ctx context.Context, l *lease, budget *unpack.Budget, below []*stackedLayer, p *stackedLayer) error {
+	id, found, err := s.unpackedAs(ctx, l, budget, below, p)
+	if err == nil && found {
+		err = s.spend(budget, id)
+	}
 	if err != nil {
 		return err
 	}
-	if err := s.proveLayer(ctx, l, p.Layer, id); err != nil {
+	if err := s.proveLayer(ctx, l, budget, p.Layer, id); err != nil {
 		return err
 	}
 	p.dir = s.layerPath(id) + "/fs"
@@ -157,32 +160,48 @@ func (s *Store) ensureLayer(ctx context.Context, l *lease, below []*stackedLayer
 	return nil
 }
 
-// unpackedAs unpacks p if needed and returns the id it is stored under.
-func (s *Store) unpackedAs(ctx context.Context, l *lease, below []*stackedLayer, p *stackedLayer) (v1.Hash, error) {
+// unpackedAs unpacks p if needed and returns the id it is stored under, and whether it
+// was found there.
+func (s *Store) unpackedAs(ctx context.Context, l *lease, budget *unpack.Budget, below []*stackedLayer, p *stackedLayer) (id v1.Hash, found bool, err error) {
 	for _, id := range []v1.Hash{p.ownID, p.stackID} {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
-			return id, err
+			return id, true, err
 		}
 	}
-	err := s.ensureUnpacked(ctx, l, p.Layer, p.ownID, unpack.Below{})
+	found, err = s.ensureUnpacked(ctx, l, p.Layer, p.ownID, unpack.Below{}, budget)
 	if !errors.Is(err, unpack.ErrNeedsBelow) {
-		return p.ownID, err
+		return p.ownID, found, err
 	}
 	known := unpack.Below{Known: true}
 	for _, b := range slices.Backward(below) {
 		select {
 		case <-ctx.Done():
-			return p.stackID, context.Cause(ctx)
+			return p.stackID, false, context.Cause(ctx)
 		case <-b.ready:
 			known.Dirs = append(known.Dirs, b.dir)
 		}
 	}
-	return p.stackID, s.ensureUnpacked(ctx, l, p.Layer, p.stackID, known)
+	found, err = s.ensureUnpacked(ctx, l, p.Layer, p.stackID, known, budget)
+	return p.stackID, found, err
 }
 
-// ensureUnpacked unpacks a layer under id. Concurrent callers share one run.
-func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) error {
-	return s.flights.do(ctx, layerKey(id), func() error {
+// ensureUnpacked unpacks a layer under id, and reports whether it was found there.
+// Concurrent callers share one run, at the cost of the first one's budget: a caller whose
+// own budget may be larger runs again if it was not enough.
+func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below, budget *unpack.Budget) (found bool, err error) {
+	for {
+		found, err = s.unpackOnce(ctx, l, layer, id, below, budget)
+		if _, poor := errors.AsType[*unpack.CostError](err); !poor || !found {
+			return found, err
+		}
+	}
+}
+
+// unpackOnce unpacks a layer, or waits for another caller who does: found says so, also
+// with an error.
+func (s *Store) unpackOnce(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below, budget *unpack.Budget) (found bool, err error) {
+	found = true
+	err = s.flights.do(ctx, layerKey(id), func() error {
 		if ok, err := touch(s.layerPath(id)); ok || err != nil {
 			return err
 		}
@@ -190,13 +209,15 @@ func (s *Store) ensureUnpacked(ctx context.Context, l *lease, layer Layer, id v1
 			return context.Cause(ctx)
 		}
 		defer s.unpacks.Release(1)
-		return s.unpackLayer(ctx, l, layer, id, below)
+		found = false
+		return s.unpackLayer(ctx, l, layer, id, below, budget)
 	})
+	return found, err
 }
 
 // unpackLayer unpacks a layer in tmp and renames it into place. It syncs
 // nothing: see the package comment.
-func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below) (err error) {
+func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash, below unpack.Below, budget *unpack.Budget) (err error) {
 	h, err := parseDigest(layer.Digest)
 	if err != nil {
 		return err
@@ -223,12 +244,12 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 		return err
 	}
 	start := time.Now()
-	stats, err := s.unpackInto(ctx, blob, layer, tmp+"/fs", below)
+	stats, err := s.unpackInto(ctx, blob, layer, tmp+"/fs", below, budget)
 	if err != nil {
 		return err
 	}
 	note, err := json.Marshal(layerNote{
-		Bytes: stats.Bytes, Entries: stats.Entries, Boot: s.boot,
+		Bytes: stats.Bytes, Entries: stats.Entries, Written: stats.Written, Boot: s.boot,
 		Devices: stats.Devices, DeviceNames: stats.DeviceNames, Blobs: []string{layer.Digest},
 	})
 	if err != nil {
@@ -241,9 +262,8 @@ func (s *Store) unpackLayer(ctx context.Context, l *lease, layer Layer, id v1.Ha
 	return os.Rename(tmp, s.layerPath(id))
 }
 
-func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir string, below unpack.Below) (unpack.Stats, error) {
-	limits := unpack.Limits{Bytes: s.limits.LayerBytes, Entries: s.limits.Entries, Ratio: s.limits.Ratio, Slack: slack}
-	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, below, limits, s.log)
+func (s *Store) unpackInto(ctx context.Context, blob *os.File, layer Layer, dir string, below unpack.Below, budget *unpack.Budget) (unpack.Stats, error) {
+	stats, err := unpack.Layer(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, dir, below, budget, s.log)
 	if errors.Is(err, unpack.ErrCorrupt) {
 		// If it is removed, the next pull fetches it; if it stayed, every
 		// attempt would fail.

@@ -148,7 +148,7 @@ func (s *Store) addOrigins() error {
 // may name, beside a blob of its own, the diff id of somebody else's layer: the directory
 // is shared by diff id, and who knows that has shown nothing. A blob that was once
 // compared is in the note.
-func (s *Store) proveLayer(ctx context.Context, l *lease, layer Layer, id v1.Hash) error {
+func (s *Store) proveLayer(ctx context.Context, l *lease, budget *unpack.Budget, layer Layer, id v1.Hash) error {
 	if layer.Digest == layer.DiffID {
 		return nil // the blob is the tar
 	}
@@ -157,7 +157,7 @@ func (s *Store) proveLayer(ctx context.Context, l *lease, layer Layer, id v1.Has
 		return err
 	}
 	return s.flights.do(ctx, layerKey(id)+" "+layer.Digest, func() error {
-		if err := s.compareLayer(ctx, l, layer); err != nil {
+		if err := s.compareLayer(ctx, l, budget, layer); err != nil {
 			return err
 		}
 		return s.editNote(id, func(n *layerNote) {
@@ -170,7 +170,7 @@ func (s *Store) proveLayer(ctx context.Context, l *lease, layer Layer, id v1.Has
 }
 
 // compareLayer uncompresses a layer's blob and compares its digest with the diff id.
-func (s *Store) compareLayer(ctx context.Context, l *lease, layer Layer) error {
+func (s *Store) compareLayer(ctx context.Context, l *lease, budget *unpack.Budget, layer Layer) error {
 	h, err := parseDigest(layer.Digest)
 	if err != nil {
 		return err
@@ -185,6 +185,5 @@ func (s *Store) compareLayer(ctx context.Context, l *lease, layer Layer) error {
 		return context.Cause(ctx)
 	}
 	defer s.unpacks.Release(1)
-	limits := unpack.Limits{Bytes: s.limits.LayerBytes, Entries: s.limits.Entries, Ratio: s.limits.Ratio, Slack: slack}
-	return unpack.Verify(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, limits)
+	return unpack.Verify(ctx, blob, unpack.Digests{Blob: layer.Digest, Diff: layer.DiffID}, budget)
 }

@@ -12,10 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room"
 )
-
-// reserve is the number of bytes that a pull leaves free on the disk.
-const reserve = 64 << 20
 
 // Progress is how far a pull has come. Bytes can go down when a download is
 // restarted.
@@ -312,11 +310,11 @@ func (p *pull) checkSpace(missing []v1.Descriptor) error {
 			need += d.Size
 		}
 	}
-	free, err := p.s.free()
-	if err != nil || need == 0 || free-need >= reserve {
+	left, _, err := room.Left(p.s.dir)
+	if err != nil || need == 0 || left >= need {
 		return err
 	}
-	return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: the image %q needs %s, but only %s are free in %s.", p.t.text, bytesText(need+reserve), bytesText(free), p.s.dir)
+	return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: the image %q needs %s, but only %s are left in %s.", p.t.text, bytesText(need), bytesText(left), p.s.dir)
 }
 
 // get fetches one blob, or waits for another pull that is fetching it.

@@ -1,7 +1,6 @@
 package image
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,6 +14,8 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // ErrNotFound is wrapped by errors about content that the store does not have.
@@ -74,17 +75,6 @@ type Alias struct{ From, To string }
 // Credential is what to log in to a registry with.
 type Credential struct{ User, Password string }
 
-// Limits bound an image. Zero values mean the defaults.
-type Limits struct {
-	ImageBytes int64 // of all layers as pulled; 10 GiB
-	Layers     int   // 200
-	LayerBytes int64 // of one layer unpacked; 20 GiB
-	Entries    int   // of one layer; 1,000,000
-	Ratio      int64 // unpacked to packed, beyond the first GiB; 200
-	Downloads  int   // at once, over all pulls; 6
-	Unpacks    int   // at once; the number of CPUs, at most 4
-}
-
 // Store is the image store in one directory. It is safe for concurrent use.
 type Store struct {
 	dir      string
@@ -92,6 +82,7 @@ type Store struct {
 	platform v1.Platform
 	cfg      Config
 	limits   Limits
+	disk     *room.Gauge
 	boot     string // this boot of the machine
 	lock     *os.File
 	client   *transport
@@ -114,7 +105,7 @@ type Store struct {
 // by any process, fails until Close. Open removes what an earlier process left
 // unfinished.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{dir: cfg.Dir, log: cfg.Log, cfg: cfg, limits: cfg.Limits.withDefaults()}
+	s := &Store{dir: cfg.Dir, log: cfg.Log, cfg: cfg, limits: cfg.Limits.withDefaults(), disk: &room.Gauge{Dir: cfg.Dir}}
 	if cfg.Platform == "" {
 		cfg.Platform = "linux/" + runtime.GOARCH
 	}
@@ -159,18 +150,6 @@ func Open(cfg Config) (*Store, error) {
 func (s *Store) Close() error {
 	s.client.CloseIdleConnections()
 	return s.lock.Close()
-}
-
-func (l Limits) withDefaults() Limits {
-	return Limits{
-		ImageBytes: cmp.Or(l.ImageBytes, 10<<30),
-		Layers:     cmp.Or(l.Layers, 200),
-		LayerBytes: cmp.Or(l.LayerBytes, 20<<30),
-		Entries:    cmp.Or(l.Entries, 1_000_000),
-		Ratio:      cmp.Or(l.Ratio, 200),
-		Downloads:  cmp.Or(l.Downloads, 6),
-		Unpacks:    cmp.Or(l.Unpacks, min(4, runtime.NumCPU())),
-	}
 }
 
 // path returns the path of a slash-separated name in the store.

@@ -61,7 +61,7 @@ func (u *Upload) Append(ctx context.Context, r io.Reader) (int64, error) {
 	if _, err := f.Seek(before, io.SeekStart); err != nil {
 		return 0, fmt.Errorf("append to upload: %w", err)
 	}
-	_, err = io.CopyBuffer(&uploadWriter{u, f}, &contextReader{ctx, r}, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(&uploadWriter{u, u.s.onDisk(f)}, &contextReader{ctx, r}, make([]byte, 256<<10))
 	if e := f.Close(); err == nil {
 		err = e
 	}
@@ -73,7 +73,7 @@ func (u *Upload) Append(ctx context.Context, r io.Reader) (int64, error) {
 
 type uploadWriter struct {
 	u *Upload
-	f *os.File
+	f io.Writer
 }
 
 // Write keeps hash, size and file consistent, also when the disk is full.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/source/upload"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -194,7 +195,11 @@ func (u *Uploads) withRoom(ctx context.Context, call *gateway.Call, f func(*uplo
 	if err != nil {
 		return err
 	}
-	if err := f(s); !errors.Is(err, upload.ErrFull) {
+	err = f(s)
+	if _, full := errors.AsType[*room.Error](err); full {
+		return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: only its reserve is left. The operator can remove what builds have left by slipway build prune, or enlarge the disk.")
+	}
+	if !errors.Is(err, upload.ErrFull) {
 		return err
 	}
 	freed, err := u.collect(ctx, call.Caller.UserID, u.cfg.Now().Add(-keepWhenFull))

@@ -150,7 +150,7 @@ func TestRoundTrip(t *testing.T) {
 		digest := fmt.Sprintf("sha256:%x", sum)
 		limits := unpack.Limits{Bytes: 1 << 30, Entries: 1000, Ratio: 1000, Slack: 1 << 30}
 		_, err := unpack.Layer(context.Background(), bytes.NewReader(b.Bytes()), unpack.Digests{Blob: digest, Diff: digest},
-			again, unpack.Below{Known: true}, limits, slog.New(slog.DiscardHandler))
+			again, unpack.Below{Known: true}, limits.Budget(int64(b.Len()), nil), slog.New(slog.DiscardHandler))
 		must(r, err)
 		l, err := pack.Digest(context.Background(), again)
 		must(r, err)

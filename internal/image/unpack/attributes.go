@@ -30,7 +30,9 @@ func keptXattr(name, value string, file bool) (string, bool) {
 // attributes sets the entry's extended attributes in the user namespace, and file
 // capabilities. They are optional: a file system that does not support one leaves it
 // out. The kernel removes capabilities when a file's owner changes, so this comes after.
-func (t *tree) attributes(h *tar.Header, fd int) {
+//
+// The error is that of the image's budget.
+func (t *tree) attributes(h *tar.Header, fd int) error {
 	for record, value := range h.PAXRecords {
 		name, ok := strings.CutPrefix(record, paxXattr)
 		if ok {
@@ -39,10 +41,14 @@ func (t *tree) attributes(h *tar.Header, fd int) {
 		if !ok {
 			continue
 		}
+		if err := t.spend(Cost{Written: int64(len(name) + len(value))}); err != nil {
+			return err
+		}
 		if err := unix.Fsetxattr(fd, name, []byte(value), 0); err != nil {
 			t.log.Debug("left an extended attribute out of a layer", "name", h.Name, "attribute", name, "err", err)
 		}
 	}
+	return nil
 }
 
 // finish sets owner, mode and time of an entry that can't be opened.

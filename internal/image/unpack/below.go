@@ -74,7 +74,11 @@ func (t *tree) lookup(name string) (*found, error) {
 			walk = walk[:max(1, len(walk)-1)]
 			continue
 		}
-		next, f, err := step(dirs, walk[len(walk)-1], part)
+		at := walk[len(walk)-1]
+		if err := t.budget.look(int64(len(at.layers))); err != nil {
+			return nil, err
+		}
+		next, f, err := step(dirs, at, part)
 		if err != nil {
 			return nil, err
 		}
@@ -154,7 +158,7 @@ func isOpaque(path string) (bool, error) {
 // that hard links to it can be made here. Overlayfs does the same when a
 // process links to a file of a lower layer.
 func (t *tree) copyUp(f *found) error {
-	if err := t.count(); err != nil {
+	if err := t.spend(Cost{Entries: 1, Written: inodeCost}); err != nil {
 		return err
 	}
 	h, err := f.header()
@@ -181,7 +185,7 @@ func (t *tree) copyUp(f *found) error {
 	}
 	at, err := entryKeyOf(parent, base)
 	t.copiedUp[at] = true
-	return err
+	return errors.Join(err, t.keepName(base))
 }
 
 // inherit gives an undeclared directory the attributes that it has in the

@@ -24,7 +24,7 @@ func unpackOn(t testing.TB, below unpack.Below, l unpack.Limits, files ...File) 
 	needRoot(t)
 	dir := t.TempDir()
 	b := Tar(t, files...)
-	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(b)}, dir, below, l, slog.New(slog.DiscardHandler))
+	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(b)}, dir, below, l.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 	return dir, st, err
 }
 

@@ -86,13 +86,13 @@ func contained(t *testing.T, b []byte) {
 		t.Fatal(err)
 	}
 	// Wrong digests: the error comes only after everything was written.
-	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, target, unpack.Below{Known: true}, fuzzLimits, slog.New(slog.DiscardHandler))
+	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, target, unpack.Below{Known: true}, fuzzLimits.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 	// The result also serves as the layer below.
 	above := filepath.Join(base, "above")
 	if err := os.Mkdir(above, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, above, unpack.Below{Known: true, Dirs: []string{target}}, fuzzLimits, slog.New(slog.DiscardHandler))
+	unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, above, unpack.Below{Known: true, Dirs: []string{target}}, fuzzLimits.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 
 	after, err := os.Lstat(canary)
 	if err != nil || after.Mode() != before.Mode() || after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) || !os.SameFile(before, after) {

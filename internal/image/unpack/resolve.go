@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +26,16 @@ func (t *tree) open(dir string) (int, error) {
 		return fd, err
 	}
 	how.Resolve &^= unix.RESOLVE_NO_SYMLINKS
-	if fd, err = t.openat2(dir, &how); err != nil {
+	// The kernel follows 40 links of 4096 bytes for one name: milliseconds.
+	start := time.Now()
+	fd, err = t.openat2(dir, &how)
+	if e := t.budget.lookFor(time.Since(start)); e != nil {
+		if err == nil {
+			unix.Close(fd)
+		}
+		return -1, e
+	}
+	if err != nil {
 		return -1, err
 	}
 	// Chains of links can stack directories deeper than any name.
@@ -85,7 +95,7 @@ func (t *tree) implied(above int, dir, base string) (int, error) {
 	if !t.below.Known {
 		return -1, ErrNeedsBelow
 	}
-	if err := t.count(); err != nil {
+	if err := t.spend(Cost{Entries: 1, Written: block}); err != nil {
 		return -1, err
 	}
 	known, err := t.lookupDir(dir)
@@ -162,22 +172,4 @@ func removeEntry(parent int, base string) error {
 		return removeAll(parent, base)
 	}
 	return err
-}
-
-// fdWriter writes to a descriptor. An os.File per entry would cost an
-// allocation and a finalizer each.
-type fdWriter int
-
-func (w fdWriter) Write(p []byte) (int, error) {
-	for done := 0; done < len(p); {
-		n, err := unix.Write(int(w), p[done:])
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return done, err
-		}
-		done += n
-	}
-	return len(p), nil
 }

@@ -27,9 +27,11 @@ type tree struct {
 	dir      string          // of the root
 	root     int             // O_PATH descriptor
 	below    Below
-	limits   Limits
+	budget   *Budget
 	log      *slog.Logger
-	buf      []byte
+	buf      []byte // a multiple of a block
+	zeros    []byte // a block
+	names    int    // bytes of names in dirs and copiedUp
 	stats    Stats
 	dirs     []dirTime         // set at the end, since making entries changes them
 	copiedUp map[entryKey]bool // files copied up from lower layers: see copyUp
@@ -158,15 +160,15 @@ func (t *tree) replaceExisting(parent int, base string, isDir bool) (kept, opaqu
 }
 
 func (t *tree) file(h *tar.Header, r io.Reader, parent int, base string) error {
-	if t.stats.Bytes += h.Size; t.stats.Bytes < h.Size || t.stats.Bytes > t.limits.Bytes {
-		return t.limits.allow(t.limits.Bytes+1, 0)
+	if err := t.spend(Cost{Bytes: h.Size}); err != nil {
+		return err
 	}
 	fd, err := unix.Openat(parent, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if _, err := io.CopyBuffer(fdWriter(fd), onlyReader{r}, t.buf); err != nil {
+	if err := t.content(fd, r, h.Size); err != nil {
 		return err
 	}
 	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
@@ -176,13 +178,18 @@ func (t *tree) file(h *tar.Header, r io.Reader, parent int, base string) error {
 	if err := unix.Fchmod(fd, mode(h)); err != nil {
 		return err
 	}
-	t.attributes(h, fd)
+	if err := t.attributes(h, fd); err != nil {
+		return err
+	}
 	ts := timespec(h)
 	return unix.UtimesNanoAt(parent, base, []unix.Timespec{ts, ts}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 func (t *tree) directory(h *tar.Header, parent int, name, base string, kept, opaque bool) error {
 	if !kept {
+		if err := t.spend(Cost{Written: block}); err != nil {
+			return err
+		}
 		if err := unix.Mkdirat(parent, base, 0o700); err != nil {
 			return err
 		}
@@ -214,8 +221,13 @@ func (t *tree) rootEntry(h *tar.Header) error {
 }
 
 func (t *tree) finishDir(h *tar.Header, fd int, name string) error {
-	t.attributes(h, fd)
+	if err := t.attributes(h, fd); err != nil {
+		return err
+	}
 	if err := unix.Fchown(fd, h.Uid, h.Gid); err != nil {
+		return err
+	}
+	if err := t.keepName(name); err != nil {
 		return err
 	}
 	t.dirs = append(t.dirs, dirTime{name, timespec(h)})
@@ -225,6 +237,9 @@ func (t *tree) finishDir(h *tar.Header, fd int, name string) error {
 func (t *tree) symlink(h *tar.Header, parent int, base string) error {
 	if h.Linkname == "" || len(h.Linkname) >= maxPath {
 		return refuse(h.Name, "is a symbolic link with a target of %d bytes", len(h.Linkname))
+	}
+	if err := t.spend(Cost{Written: int64(len(h.Linkname))}); err != nil {
+		return err
 	}
 	if err := unix.Symlinkat(h.Linkname, parent, base); err != nil {
 		return err

@@ -55,14 +55,6 @@ import (
 // the copy is damaged, not the image.
 var ErrCorrupt = errors.New("layer does not match its digest")
 
-// Limits bound a layer's cost. All are required.
-type Limits struct {
-	Bytes   int64 // of the uncompressed tar, and of its files together
-	Entries int   // files, directories and links
-	Ratio   int64 // uncompressed bytes for each compressed one, beyond Slack
-	Slack   int64 // bytes exempt from Ratio: gzip shrinks a file of zeros a thousandfold, which is no attack by itself
-}
-
 // Digests are the digests that a layer's bytes must have, "sha256:" and 64
 // hexadecimal digits.
 type Digests struct {
@@ -70,10 +62,9 @@ type Digests struct {
 	Diff string // uncompressed
 }
 
-// Stats are the size of an unpacked layer.
+// Stats describe an unpacked layer.
 type Stats struct {
-	Bytes   int64 // of regular files, holes counted in full
-	Entries int
+	Cost
 
 	Devices     int      // device nodes outside of /dev, which were left out
 	DeviceNames []string // the first of them
@@ -85,8 +76,10 @@ type Stats struct {
 // unspecified part of the layer, nothing has been written elsewhere, and the
 // caller removes dir.
 //
-// An invalid layer is an *slipway.Error.
-func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Below, limits Limits, log *slog.Logger) (Stats, error) {
+// The budget is the image's: what the layer costs counts with the image's other layers,
+// unless Layer fails. A layer that costs too much is an *slipway.Error, as any other
+// invalid one is; the reserve of the disk is a *room.Error.
+func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Below, budget *Budget, log *slog.Logger) (stats Stats, err error) {
 	root, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return Stats{}, fmt.Errorf("open %s: %w", dir, err)
@@ -99,12 +92,16 @@ func Layer(ctx context.Context, r io.Reader, want Digests, dir string, below Bel
 		return Stats{}, unreadable(err, blob, 0, want)
 	}
 	defer plain.Close()
-	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), allow: func(out int64) error { return limits.allow(out, blob.n) }}
-
 	t := &tree{
-		ctx: ctx, dir: dir, root: root, below: below, limits: limits, log: log,
-		buf: make([]byte, 256<<10), copiedUp: map[entryKey]bool{}, leftOut: map[string]bool{},
+		ctx: ctx, dir: dir, root: root, below: below, budget: budget, log: log,
+		buf: make([]byte, 256<<10), zeros: make([]byte, block), copiedUp: map[entryKey]bool{}, leftOut: map[string]bool{},
 	}
+	defer func() {
+		if err != nil {
+			budget.refund(t.stats.Cost)
+		}
+	}()
+	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), spend: func(n int64) error { return t.spend(Cost{Read: n}) }}
 	if err := t.unpack(diff); err != nil {
 		return t.stats, unreadable(err, blob, diff.n, want)
 	}
@@ -135,7 +132,7 @@ func isFormat(err error) bool {
 	if _, ok := errors.AsType[unix.Errno](err); ok {
 		return false
 	}
-	return slipway.CodeOf(err) == "" && !errors.Is(err, ErrNeedsBelow) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return slipway.CodeOf(err) == "" && !errors.Is(err, ErrNeedsBelow) && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // unpack makes every entry of the tar.
@@ -149,7 +146,7 @@ func (t *tree) unpack(r io.Reader) error {
 		if err != nil {
 			return err
 		}
-		if err := t.count(); err != nil {
+		if err := t.spend(Cost{Entries: 1, Written: inodeCost}); err != nil {
 			return err
 		}
 		if h.Typeflag == tar.TypeXGlobalHeader {
@@ -159,14 +156,6 @@ func (t *tree) unpack(r io.Reader) error {
 			return t.explain(h, err)
 		}
 	}
-}
-
-// count counts one more entry against the limits.
-func (t *tree) count() error {
-	if t.stats.Entries++; t.stats.Entries > t.limits.Entries {
-		return slipway.Errorf(slipway.InvalidRequest, "A layer of the image has more than the %d entries allowed.", t.limits.Entries)
-	}
-	return nil
 }
 
 // explain adds the entry to err, as an *slipway.Error if the entry is at fault.

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func unpackTar(t testing.TB, b []byte, l unpack.Limits) (string, unpack.Stats, e
 	needRoot(t)
 	dir := t.TempDir()
 	d := unpack.Digests{Blob: digest(b), Diff: digest(b)}
-	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, l, slog.New(slog.DiscardHandler))
+	st, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, l.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 	return dir, st, err
 }
 
@@ -262,7 +263,7 @@ func TestNoEscape(t *testing.T) {
 		}
 		b := Tar(t, files...)
 		d := unpack.Digests{Blob: digest(b), Diff: digest(b)}
-		_, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
+		_, err := unpack.Layer(t.Context(), bytes.NewReader(b), d, dir, unpack.Below{Known: true}, testLimits.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 		if err != nil && slipway.CodeOf(err) == "" {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -322,24 +323,32 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A small tar may declare a file of any size that is one hole.
-func TestSparseBomb(t *testing.T) {
-	t.Parallel()
-	// A GNU sparse header as `tar --sparse` writes for an empty file of 1 TiB.
+// hole is the header of a file that is one hole, as `tar --sparse` writes it.
+func hole(name string, size uint64) []byte {
 	var h [512]byte
-	copy(h[:], "hole")
+	copy(h[:], name)
 	copy(h[100:], "0000644\x000000000\x000000000\x0000000000000\x0000000000000\x00        S")
 	copy(h[257:], "ustar  \x00")
-	copy(h[386:], "20000000000000"[2:]) // first data: at 1 TiB
-	copy(h[398:], "000000000000")       // none of it
-	h[483] = 0x80
-	h[483+6] = 1 // real size 2^40, base 256
+	base256 := func(at int) {
+		h[at] = 0x80
+		binary.BigEndian.PutUint64(h[at+4:], size)
+	}
+	base256(386)                  // the first data is at the end,
+	copy(h[398:], "000000000000") // none of it
+	base256(483)
 	sum := 0
 	for _, c := range h {
 		sum += int(c)
 	}
 	copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
-	dir, _, err := unpackTar(t, append(h[:], make([]byte, 1024)...), testLimits)
+	return h[:]
+}
+
+// A small tar may declare a file of any size that is one hole.
+func TestSparseBomb(t *testing.T) {
+	t.Parallel()
+	b := append(hole("hole", 1<<40), make([]byte, 1024)...)
+	dir, _, err := unpackTar(t, b, testLimits)
 	if err == nil || !strings.Contains(err.Error(), "larger than the 67108864 bytes") {
 		t.Errorf("error %v, want one of the user's; left %v", err, ls(t, dir))
 	}
@@ -350,7 +359,7 @@ func TestRatio(t *testing.T) {
 	l := unpack.Limits{Bytes: 1 << 40, Entries: 10, Ratio: 100, Slack: 1 << 20}
 	needRoot(t)
 	b := gzipZeros(t, 16<<20)
-	_, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, l, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, l.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 	if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), "100 times") {
 		t.Errorf("error %v for %d bytes that become 16 MiB", err, len(b))
 	}
@@ -385,12 +394,13 @@ func TestCompression(t *testing.T) {
 	skippable := append([]byte{0x51, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3}, zst...)
 	for name, b := range map[string][]byte{"none": plain, "gzip": gz.Bytes(), "zstd": zst, "zstd behind a skippable frame": skippable} {
 		dir := t.TempDir()
-		st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(plain)}, dir, unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
+		st, err := unpack.Layer(t.Context(), bytes.NewReader(b), unpack.Digests{Blob: digest(b), Diff: digest(plain)}, dir, unpack.Below{Known: true}, testLimits.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if diff := cmp.Diff(unpack.Stats{Bytes: 5000, Entries: 1}, st); diff != "" {
+		want := unpack.Cost{Read: int64(len(plain)), Bytes: 5000, Written: 8192 + 512, Entries: 1}
+		if diff := cmp.Diff(unpack.Stats{Cost: want}, st); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -419,12 +429,12 @@ func TestCorrupt(t *testing.T) {
 		{"empty", nil, right},
 	}
 	for _, tt := range tests {
-		_, err := unpack.Layer(t.Context(), bytes.NewReader(tt.b), tt.want, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
+		_, err := unpack.Layer(t.Context(), bytes.NewReader(tt.b), tt.want, t.TempDir(), unpack.Below{Known: true}, testLimits.Budget(int64(len(tt.b)), nil), slog.New(slog.DiscardHandler))
 		if !errors.Is(err, unpack.ErrCorrupt) {
 			t.Errorf("%s: %v, want ErrCorrupt", tt.name, err)
 		}
 	}
-	_, err := unpack.Layer(t.Context(), bytes.NewReader(gz.Bytes()), unpack.Digests{Blob: right.Blob, Diff: digest(nil)}, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(t.Context(), bytes.NewReader(gz.Bytes()), unpack.Digests{Blob: right.Blob, Diff: digest(nil)}, t.TempDir(), unpack.Below{Known: true}, testLimits.Budget(int64(gz.Len()), nil), slog.New(slog.DiscardHandler))
 	if errors.Is(err, unpack.ErrCorrupt) || slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), right.Diff) {
 		t.Errorf("wrong diff id: %v", err)
 	}
@@ -477,7 +487,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	b := Tar(t, Text("a", ""))
-	_, err := unpack.Layer(ctx, bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, testLimits, slog.New(slog.DiscardHandler))
+	_, err := unpack.Layer(ctx, bytes.NewReader(b), unpack.Digests{}, t.TempDir(), unpack.Below{Known: true}, testLimits.Budget(int64(len(b)), nil), slog.New(slog.DiscardHandler))
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
 	}

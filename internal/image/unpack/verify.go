@@ -11,16 +11,16 @@ import (
 )
 
 // Verify reads the layer that r yields to its end, as Layer does, and verifies both
-// digests without unpacking it. An invalid layer is an *slipway.Error, a damaged one wraps
+// digests without unpacking it. What it reads counts for the image's budget. An invalid layer is an *slipway.Error, a damaged one wraps
 // ErrCorrupt.
-func Verify(ctx context.Context, r io.Reader, want Digests, limits Limits) error {
+func Verify(ctx context.Context, r io.Reader, want Digests, budget *Budget) error {
 	blob := &meter{r: r, ctx: ctx, sum: sha256.New()}
 	plain, err := decompress.NewReader(blob)
 	if err != nil {
 		return unreadable(err, blob, 0, want)
 	}
 	defer plain.Close()
-	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), allow: func(out int64) error { return limits.allow(out, blob.n) }}
+	diff := &meter{r: plain, ctx: ctx, sum: sha256.New(), spend: func(n int64) error { return budget.Spend(Cost{Read: n}) }}
 	for _, m := range []*meter{diff, blob} {
 		if _, err := io.CopyBuffer(io.Discard, onlyReader{m}, make([]byte, 256<<10)); err != nil {
 			return unreadable(err, blob, diff.n, want)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // ErrFull is returned for a content that does not fit into the store. A collection may
@@ -23,7 +24,8 @@ var ErrFull = errors.New("the store of uploads is full")
 // Put stores a content, or a part of one: size is that of all of it, and offset is where
 // data belongs. Parts come in order; one at 0 begins anew. Put reports whether the
 // content is complete now. It is refused if it is not what the digest says, or larger
-// than a file may be, and stays out of what can be read until it is complete.
+// than a file may be, and stays out of what can be read until it is complete. It is a
+// *room.Error if the disk has only its reserve left.
 func (s *Store) Put(digest string, size, offset int64, data []byte, now time.Time) (complete bool, err error) {
 	end := offset + int64(len(data))
 	switch {
@@ -68,6 +70,9 @@ func (s *Store) append(digest string, size, offset int64, data []byte, now time.
 		return slipway.Errorf(slipway.InvalidState, "The part at %d of the file %s does not follow what has come. Send the file again from its beginning.", offset, digest)
 	case s.full(int64(len(data))):
 		return ErrFull
+	}
+	if err := room.Check(s.dir, int64(len(data))); err != nil {
+		return err
 	}
 	if offset == 0 {
 		p = part{size: size, since: now}

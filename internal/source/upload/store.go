@@ -21,6 +21,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/atomicfile"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // Store keeps the snapshots of one user in a directory that nothing else writes:
@@ -185,6 +186,9 @@ func (s *Store) Materialize(ctx context.Context, id, dir string, t time.Time) (e
 		return err
 	}
 	if err := m.Check(s.limits); err != nil {
+		return err
+	}
+	if err := room.Check(filepath.Dir(dir), m.Bytes()); err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/source/upload"
 )
 
@@ -391,4 +393,32 @@ func FuzzManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The reserve of the disk stays free whatever users may still upload.
+func TestReserveOfTheDisk(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("mounting a file system needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	s, err := upload.Open(filepath.Join(dir, "store"), upload.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var full *room.Error
+	for i := range 10 {
+		data := []byte(strings.Repeat("x", 1<<20-1) + string(rune('a'+i)))
+		sum := sha256.Sum256(data)
+		if _, err = s.Put(hex.EncodeToString(sum[:]), int64(len(data)), 0, data, time.Now()); err != nil {
+			break
+		}
+	}
+	if left, _, e := room.Left(dir); !errors.As(err, &full) || e != nil || left < 0 {
+		t.Errorf("error %v with %d bytes left beside the reserve (%v)", err, left, e)
+	}
 }
