@@ -66,8 +66,8 @@ unit: init programs
 # On a clock of its own: the runtimes of all languages are made of packages first.
 languages: build ## build services in every language, as root, in some 10 minutes
 	@$(RUNTIMES); export SLIPWAY_TEST_LANGUAGES=all; \
-	$(GO) test -count=1 -timeout 20m -v -run TestLanguages ./internal/build; \
-	$(GO) test -count=1 -timeout 20m -v -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2 ./e2e/builds
+	$(GO) test -count=1 -timeout 40m -v -run TestLanguages ./internal/build; \
+	$(GO) test -count=1 -timeout 40m -v -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2 ./e2e/builds
 
 # Not cached: the tests run a binary that the test cache does not know. More at once
 # than there are cores, since most of them wait for a client that sleeps between its
