@@ -140,6 +140,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringSliceVar(&c.Aliases, "alias", nil, "take the images of a repository or prefix from another one, `from=to`; local/... is the server's registry")
 	f.BoolVar(&c.DockerHub, "docker-hub", false, "let names of images without a registry, such as nginx, mean Docker Hub's if this server has no repository or service of that name")
 	f.StringSliceVar(&c.Insecure, "insecure-registry", nil, "registry `hosts` to connect to without TLS")
+	f.StringSliceVar(&c.Allowed, "allow-address", nil, "`addresses` that the server connects to for its users although they are loopback, private or otherwise special, or its own: an address, a network or a host name, such as 10.0.0.0/8 or registry.internal:5000; repeatable")
 	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
 	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` to look up the validation records of custom domains at (default: this host's)")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +36,7 @@ type Server struct {
 	DataDir string // the data directory
 	args    []string
 	Env     []string // environment of the process; nil for the test's own
+	Strict  bool     // connects to no loopback address for its users, as servers do by default
 	ready
 	Output *output
 	net    *Network // network namespace of the process; nil is the machine's own
@@ -99,7 +101,7 @@ func (s *Server) Start() {
 	}
 	cmd := s.held.command(s.Binary, s.args...)
 	cmd.Stdout, cmd.Stderr = s.Output, s.Output
-	cmd.Env = s.held.environment(s.Env)
+	cmd.Env = s.held.environment(s.environment())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := s.net.Do(cmd.Start); err != nil {
 		s.T.Fatal(err)
@@ -133,6 +135,19 @@ func (s *Server) Start() {
 	if s.PID != cmd.Process.Pid {
 		s.T.Errorf("ready file names process %d, the server is %d", s.PID, cmd.Process.Pid)
 	}
+}
+
+// environment is the one of the process. The registries, code hosts and receivers of tests
+// are at loopback addresses. A variable, since servers of earlier versions know no flag.
+func (s *Server) environment() []string {
+	env := s.Env
+	if env == nil {
+		env = os.Environ()
+	}
+	if s.Strict {
+		return env
+	}
+	return append(slices.Clip(env), "SLIPWAY_ALLOW_ADDRESS=127.0.0.0/8,::1")
 }
 
 // running returns the server's process, nil when none runs, and the channel

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // The providers' own APIs.
@@ -36,6 +38,10 @@ type Config struct {
 	Bitbucket string // URL; "" for DefaultBitbucket
 	GitLab    string // URL; "" for DefaultGitLab
 	Gitea     string // URL, https://<host>/api/v1; "": there is no such provider
+
+	// Reach says at which addresses the hosts of connections are asked; nil: at those on
+	// the internet only. The hosts above are asked wherever they are.
+	Reach *outbound.Policy
 }
 
 // Hosts are the providers of source code.
@@ -48,13 +54,21 @@ type Hosts struct {
 // askLimit bounds the time of a provider's answer.
 const askLimit = 10 * time.Second
 
+// idleLimit is how long a connection is kept for the next question.
+const idleLimit = time.Minute
+
 // New checks the configuration.
 func New(cfg Config) (*Hosts, error) {
+	reach, err := cfg.reach()
+	if err != nil {
+		return nil, err
+	}
 	h := &Hosts{
 		base: map[string]string{"GITHUB": DefaultGitHub, "BITBUCKET": DefaultBitbucket, "GITLAB": DefaultGitLab},
 		host: map[string]string{},
 		http: &http.Client{
-			Timeout: askLimit,
+			Timeout:   askLimit,
+			Transport: reach.Transport(&http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: askLimit, IdleConnTimeout: idleLimit}),
 			// A token must not be forwarded to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -84,6 +98,17 @@ func New(cfg Config) (*Hosts, error) {
 		}
 	}
 	return h, nil
+}
+
+// reach returns the policy that also reaches the configured hosts.
+func (c Config) reach() (*outbound.Policy, error) {
+	var named []string
+	for _, given := range []string{c.GitHub, c.Bitbucket, c.GitLab, c.Gitea} {
+		if u, err := url.Parse(given); err == nil && u.Host != "" {
+			named = append(named, u.Host)
+		}
+	}
+	return c.Reach.And(named...)
 }
 
 // Owner returns the provider ("GITHUB", "BITBUCKET", "GITLAB", "GITEA") that has the repository of a URL;
@@ -205,7 +230,7 @@ func (h *Hosts) ask(ctx context.Context, at, token string) (answer, error) {
 	}
 	resp, err := h.http.Do(req)
 	if err != nil {
-		return answer{}, err
+		return answer{}, errors.New(outbound.Reason(err))
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
@@ -215,7 +240,7 @@ func (h *Hosts) ask(ctx context.Context, at, token string) (answer, error) {
 	return answer{
 		status:  resp.StatusCode,
 		limited: resp.Header.Get("X-RateLimit-Remaining") == "0" || resp.Header.Get("Retry-After") != "",
-		message: messageOf(body, resp.Status),
+		message: messageOf(body, fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))),
 	}, nil
 }
 
@@ -229,5 +254,5 @@ func messageOf(body []byte, otherwise string) string {
 		} `json:"error"`
 	}
 	_ = json.Unmarshal(body, &doc) // a page in HTML has no message
-	return fmt.Sprintf("%.200s", cmp.Or(doc.Message, doc.Error.Message, otherwise))
+	return outbound.Clean(cmp.Or(doc.Message, doc.Error.Message, otherwise))
 }

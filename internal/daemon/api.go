@@ -101,7 +101,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := codehost.New(codehost.Config{GitHub: a.cfg.GitHub, Bitbucket: a.cfg.Bitbucket})
+	hosts, err := codehost.New(codehost.Config{GitHub: a.cfg.GitHub, Bitbucket: a.cfg.Bitbucket, Reach: a.reach})
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	webhooks, err := hooks.NewAPI(hooks.APIConfig{Store: a.store, Keys: a.keys, Region: a.cfg.Region, Account: a.cfg.Account})
+	webhooks, err := hooks.NewAPI(hooks.APIConfig{Store: a.store, Keys: a.keys, Reach: a.reach, Region: a.cfg.Region, Account: a.cfg.Account})
 	if err != nil {
 		return nil, err
 	}

@@ -26,7 +26,7 @@ import (
 // openBuilds opens what makes images of code: git, uploads, the builder and, over all of
 // them, the maker that deployments call.
 func (c *controlRole) openBuilds(context.Context) (err error) {
-	if c.git, err = openGit(c.cfg.Git, c.dirs); err != nil {
+	if c.git, err = openGit(c.cfg, c.dirs); err != nil {
 		return err
 	}
 	if err = c.openUploads(); err != nil {
@@ -57,8 +57,13 @@ func (c *controlRole) openUploads() (err error) {
 	return err
 }
 
-func openGit(c Git, d dirs) (*git.Git, error) {
-	cfg := git.Config{Dir: d.git(), Protocols: c.Protocols, Directories: c.Directories, CAFile: c.CAFile, KnownHosts: git.PublicHosts()}
+func openGit(all Config, d dirs) (*git.Git, error) {
+	c := all.Git
+	reach, err := all.codeReach()
+	if err != nil {
+		return nil, err
+	}
+	cfg := git.Config{Dir: d.git(), Protocols: c.Protocols, Directories: c.Directories, CAFile: c.CAFile, KnownHosts: git.PublicHosts(), Reach: reach}
 	if c.KnownHosts != "" {
 		keys, err := os.ReadFile(c.KnownHosts)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/codehost"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // Config configures a daemon. The command that runs it reads it from flags and
@@ -47,6 +48,7 @@ type Config struct {
 	Aliases      []string      // repository=repository
 	DockerHub    bool          // names of images without a registry may mean Docker Hub's
 	Insecure     []string      // registries without TLS
+	Allowed      []string      // addresses that the server connects to for its users besides those on the internet; see outbound.New
 	ImagePoll    time.Duration // between two looks at an image of another registry; 5 minutes when 0
 	Trusted      []string      // prefixes of proxies whose X-Forwarded headers are used
 	Quotas       []string      // name=number; see QuotaNames
@@ -154,12 +156,35 @@ func (c *Config) Check() error {
 		(err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {
 		return fmt.Errorf("--webhook-url is %q; it must be a URL like https://host or https://host/path", c.WebhookURL)
 	}
+	if _, err := c.reach(); err != nil {
+		return err
+	}
 	for _, d := range c.TrustedDomains {
 		if !domainForm.MatchString(d) {
 			return fmt.Errorf("--trusted-domain has %q; it must be a host name in lower case", d)
 		}
 	}
 	return nil
+}
+
+// reach returns the policy of connections to the addresses that users give.
+func (c *Config) reach() (*outbound.Policy, error) {
+	p, err := outbound.New(c.Allowed...)
+	if err != nil {
+		return nil, fmt.Errorf("--allow-address: %w", err)
+	}
+	return p, nil
+}
+
+// codeReach also reaches the hosts of the providers of source code that flags name.
+func (c *Config) codeReach() (*outbound.Policy, error) {
+	p, err := c.reach()
+	for _, api := range []string{c.GitHub, c.Bitbucket} {
+		if u, uerr := url.Parse(api); err == nil && uerr == nil && u.Hostname() != "" {
+			p, err = p.And(u.Hostname())
+		}
+	}
+	return p, err
 }
 
 func parseQuotas(list []string) (api.Quotas, error) {

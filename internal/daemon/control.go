@@ -139,7 +139,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 
 func (c *controlRole) openHooks(context.Context) (err error) {
 	attempts := newAttemptMetrics()
-	c.hooks, err = hooks.New(hooks.Config{Store: c.store, Keys: c.keys, Log: c.part("hooks"), Observe: attempts.observe})
+	c.hooks, err = hooks.New(hooks.Config{Store: c.store, Keys: c.keys, Log: c.part("hooks"), Reach: c.reach, Observe: attempts.observe})
 	if err != nil {
 		return err
 	}

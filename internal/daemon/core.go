@@ -14,6 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/atomicfile"
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/metrics"
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -33,6 +34,7 @@ type core struct {
 	store *store.Store
 	keys  *seal.Keyring
 	vault *secrets.Vault
+	reach *outbound.Policy // of connections to the addresses that users give
 }
 
 func newCore(c Config, log *slog.Logger) *core {
@@ -57,6 +59,9 @@ func (c *core) lock() error {
 
 // open opens the store and the keys.
 func (c *core) open(ctx context.Context) (err error) {
+	if c.reach, err = c.cfg.reach(); err != nil {
+		return err
+	}
 	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
 		return err
 	}

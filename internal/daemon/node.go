@@ -51,7 +51,7 @@ func (n *nodeRole) openImages(context.Context) (err error) {
 	known := names{n.store}
 	cfg := image.Config{
 		DockerHub: n.cfg.DockerHub, Created: known.created, Borne: known.borne,
-		Dir: n.dirs.images(), Log: n.part("images"), Insecure: n.cfg.Insecure,
+		Dir: n.dirs.images(), Log: n.part("images"), Insecure: n.cfg.Insecure, Reach: n.reach,
 		LocalHosts: func() []string { return n.listeners.registryHosts(n.cfg.APIAddr) },
 		Immutable:  func(repository, tag string) (bool, error) { return ecr.Immutable(n.store, repository, tag) },
 	}

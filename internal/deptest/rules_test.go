@@ -17,6 +17,8 @@ var imports = map[string][]string{
 	"httpdrain":  {},
 	"decompress": {},
 	"room":       {},
+	// What follows an address that a user gave goes through it.
+	"outbound": {},
 
 	"policy": {},
 	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
@@ -122,7 +124,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "room"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "room", "outbound"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

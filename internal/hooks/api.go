@@ -17,6 +17,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/hooks/eventbridge"
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -27,6 +28,9 @@ type APIConfig struct {
 	Keys    Keys
 	Region  string // of ARNs
 	Account string // twelve digits
+
+	// Reach says which addresses webhooks may have; nil: those on the internet only.
+	Reach *outbound.Policy
 
 	Now func() time.Time // time.Now when nil
 }
@@ -154,7 +158,7 @@ func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookI
 		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
 	}
 	key, err := parseKey(in.Secret)
-	if err := errors.Join(checkURL(h.URL), checkName(h.Service), checkTypes(h.Types), err); err != nil {
+	if err := errors.Join(a.checkURL(h.URL), checkName(h.Service), checkTypes(h.Types), err); err != nil {
 		return nil, err
 	}
 	h.Secret = a.cfg.Keys.Seal(owner(h.ID), key)
@@ -173,7 +177,7 @@ func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookI
 	return &CreateWebhookOutput{Webhook: &v, Secret: &secret}, err
 }
 
-func checkURL(text string) error {
+func (a *API) checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
 	case text == "":
@@ -184,6 +188,9 @@ func checkURL(text string) error {
 		return slipway.Errorf(slipway.InvalidRequest, "Url has %d bytes; at most %d are allowed.", len(text), maxURL)
 	case u.User != nil || u.Fragment != "":
 		return slipway.Errorf(slipway.InvalidRequest, "Url must have neither a user nor a fragment; receivers verify the signature.")
+	}
+	if err := a.cfg.Reach.CheckHost(u.Host); err != nil {
+		return slipway.Errorf(slipway.InvalidRequest, "Url is refused: %v.", err)
 	}
 	return nil
 }

@@ -11,13 +11,18 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/gatewaytest"
 	"github.com/openslipway/slipway/internal/hooks"
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/store"
 )
 
 func newAPI(t *testing.T) *gatewaytest.Bench {
 	t.Helper()
 	b := gatewaytest.New(t)
-	a, err := hooks.NewAPI(hooks.APIConfig{Store: b.Store, Keys: keys{}, Region: gatewaytest.Region, Account: gatewaytest.Account, Now: b.Clock.Now})
+	reach, err := outbound.New("127.0.0.1:9999")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := hooks.NewAPI(hooks.APIConfig{Store: b.Store, Keys: keys{}, Region: gatewaytest.Region, Account: gatewaytest.Account, Reach: reach, Now: b.Clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,13 +91,19 @@ func TestWebhookInput(t *testing.T) {
 	t.Parallel()
 	b := newAPI(t)
 	for body, message := range map[string]string{
-		`{}`:                        "Url is required.",
-		`{"Url": "ftp://x/"}`:       "must be https",
-		`{"Url": "https:///x"}`:     "must be https",
-		`{"Url": "://"}`:            "must be https",
-		`{"Url": "https://u:p@x/"}`: "neither a user",
-		`{"Url": "https://x/#a"}`:   "nor a fragment",
-		`{"Url": "https://x/", "Types": ["Something"]}`:                         "AppRunner Service Status Change",
+		`{"Url": "http://127.0.0.1/"}`:                  "--allow-address",
+		`{"Url": "http://127.0.0.1:9998/"}`:             "--allow-address",
+		`{"Url": "https://localhost/"}`:                 "--allow-address",
+		`{"Url": "http://169.254.169.254/"}`:            "--allow-address",
+		`{"Url": "http://[::ffff:a00:1]/"}`:             "--allow-address",
+		`{"Url": "http://0x7f.1/"}`:                     "--allow-address",
+		`{}`:                                            "Url is required.",
+		`{"Url": "ftp://x/"}`:                           "must be https",
+		`{"Url": "https:///x"}`:                         "must be https",
+		`{"Url": "://"}`:                                "must be https",
+		`{"Url": "https://u:p@x/"}`:                     "neither a user",
+		`{"Url": "https://x/#a"}`:                       "nor a fragment",
+		`{"Url": "https://x/", "Types": ["Something"]}`: "AppRunner Service Status Change",
 		`{"Url": "https://x/", "ServiceName": "arn:aws:apprunner:::service/x"}`: "not its ARN",
 		`{"Url": "https://x/", "Secret": "password"}`:                           "whsec_",
 		`{"Url": "https://x/", "Secret": "whsec_c2hvcnQ="}`:                     "24 to 64 bytes",

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/loop"
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -22,7 +22,12 @@ type Config struct {
 	Keys  Keys
 	Log   *slog.Logger
 
-	// Transport sends the requests; nil for a transport with the limits below.
+	// Reach says which addresses of webhooks are connected to; nil: those on the
+	// internet only.
+	Reach *outbound.Policy
+
+	// Transport sends the requests; nil for a transport with the limits below, which
+	// Reach decides for.
 	Transport http.RoundTripper
 
 	// Observe, if not nil, is called after each attempt with the resulting
@@ -66,15 +71,14 @@ func New(cfg Config) (*Hooks, error) {
 		cfg.Observe = func(slipway.DeliveryState) {}
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = &http.Transport{
+		cfg.Transport = cfg.Reach.Transport(&http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: cfg.Timeout}).DialContext,
 			TLSHandshakeTimeout:    cfg.Timeout,
 			MaxConnsPerHost:        0, // no limit: two webhooks may share a host
 			MaxIdleConnsPerHost:    cfg.Attempts,
 			IdleConnTimeout:        90 * time.Second,
 			MaxResponseHeaderBytes: 64 << 10,
-		}
+		})
 	}
 	return &Hooks{cfg: cfg, client: http.Client{
 		Transport:     cfg.Transport,

@@ -22,6 +22,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/hooks/eventbridge"
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -409,7 +410,11 @@ func TestReceiver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := hooks.New(hooks.Config{Store: s, Keys: keys{}, Log: slog.New(slog.DiscardHandler)})
+	loopback, err := outbound.New("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := hooks.New(hooks.Config{Store: s, Keys: keys{}, Log: slog.New(slog.DiscardHandler), Reach: loopback})
 	if err != nil {
 		t.Fatal(err)
 	}

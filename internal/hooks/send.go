@@ -6,15 +6,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // maxAnswer is how many bytes of a response body are read, so that the connection
@@ -45,9 +45,9 @@ func post(ctx context.Context, c *http.Client, to string, e slipway.BusEvent, ke
 	switch {
 	case r.status >= 200 && r.status <= 299:
 	case r.status >= 300 && r.status <= 399:
-		r.problem = fmt.Sprintf("the receiver answered %s: redirects are not followed", resp.Status)
+		r.problem = fmt.Sprintf("the receiver answered %s: redirects are not followed", status(r.status))
 	default:
-		r.problem = "the receiver answered " + resp.Status
+		r.problem = "the receiver answered " + status(r.status)
 		r.gone = r.status == http.StatusGone
 		r.retryAfter = retryAfter(resp.Header.Get("Retry-After"), now)
 	}
@@ -69,10 +69,12 @@ func reason(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
 		return "the receiver took too long"
 	}
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
-	return err.Error()
+	return outbound.Reason(err)
+}
+
+// status is an answer's status in our own words: the receiver's could be anything.
+func status(code int) string {
+	return strings.TrimSpace(fmt.Sprintf("%d %s", code, http.StatusText(code)))
 }
 
 // retryAfter reads the header of that name: seconds, or a date.

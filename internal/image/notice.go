@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // patience is how long a registry may take to answer before a pull tells of it.
@@ -32,7 +34,7 @@ func noticing(req *http.Request, send func(*http.Request) (*http.Response, error
 	resp, err := send(req)
 	slow.Stop()
 	if err != nil && ctx.Err() == nil {
-		tell(fmt.Sprintf("Registry %s does not answer: %v.", req.URL.Host, err))
+		tell(fmt.Sprintf("Registry %s does not answer: %s.", req.URL.Host, outbound.Reason(err)))
 	}
 	return resp, err
 }

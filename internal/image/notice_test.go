@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,18 +18,18 @@ import (
 func TestAPullTellsThatARegistryDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		tr, err := newTransport(nil)
+		tr, err := newTransport(nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		refused, hold := false, make(chan struct{})
-		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		tr.next = &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 			if refused {
-				return nil, errors.New("connection refused")
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 			}
 			<-hold // net/http goes on dialling after the request is cancelled
 			return nil, errors.New("too late")
-		}
+		}}
 		var mu sync.Mutex // guards told
 		var told []string
 		ctx, cancel := context.WithCancel(WithNotices(t.Context(), func(s string) {
@@ -67,7 +68,7 @@ func TestAPullTellsThatARegistryDoesNotAnswer(t *testing.T) {
 		told, refused = nil, true
 		ctx = WithNotices(t.Context(), func(s string) { told = append(told, s) })
 		get()
-		if want := []string{"Registry registry.example.com does not answer: connection refused."}; !slices.Equal(told, want) {
+		if want := []string{"Registry registry.example.com does not answer: the connection was refused."}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)
 		}
 	})

@@ -231,7 +231,7 @@ func TestPullErrors(t *testing.T) {
 		{"no tag", nil, "hello:2", slipway.NotFound, []string{"was not found", "hello:2"}, false},
 		{"forbidden", status(403, `{"errors":[{"code":"DENIED","message":"no"}]}`), "hello:1", slipway.InvalidRequest, []string{"does not permit it", "docker login"}, false},
 		{"unauthorised", status(401, ""), "hello:1", slipway.InvalidRequest, []string{"does not permit it"}, false},
-		{"refused", status(400, `{"errors":[{"code":"NAME_INVALID","message":"bad name"}]}`), "hello:1", slipway.InvalidRequest, []string{"refused", "bad name"}, false},
+		{"refused", status(400, `{"errors":[{"code":"NAME_INVALID","message":"what a stranger says"}]}`), "hello:1", slipway.InvalidRequest, []string{"refused", "status 400, NAME_INVALID"}, false},
 		{"schema 1", func(w http.ResponseWriter, r *http.Request) bool {
 			if !strings.Contains(r.URL.Path, "/manifests/") {
 				return false

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // tries is how often a download is started in all.
@@ -147,6 +149,9 @@ func (c *source) download(ctx context.Context, l *lease, d v1.Descriptor, count 
 
 // retryable reports whether a retry may resolve a download's error.
 func retryable(err error) bool {
+	if _, forbidden := errors.AsType[*outbound.ForbiddenError](err); forbidden {
+		return false
+	}
 	if te, ok := errors.AsType[*rtransport.Error](err); ok {
 		return te.Temporary()
 	}
@@ -160,6 +165,14 @@ func isNetwork(err error) bool {
 	_, network := errors.AsType[*net.OpError](err)
 	_, body := errors.AsType[*bodyError](err)
 	return request || network || body
+}
+
+// because says why a registry could not be reached or its answer not be read.
+func because(err error) string {
+	if body, ok := errors.AsType[*bodyError](err); ok {
+		return "the download broke off: " + outbound.Reason(body.err)
+	}
+	return outbound.Reason(err)
 }
 
 // bodyError is an error of reading a download's body: it broke off, or its
@@ -192,6 +205,9 @@ func (c *source) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("pull %s: %w", c.t.text, context.Cause(ctx))
 	}
+	if forbidden, ok := errors.AsType[*outbound.ForbiddenError](err); ok {
+		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: %v.", c.t.text, forbidden)
+	}
 	if te, ok := errors.AsType[*rtransport.Error](err); ok {
 		return c.explainAnswer(te)
 	}
@@ -202,15 +218,15 @@ func (c *source) explain(ctx context.Context, err error) error {
 		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s does not speak HTTPS, or redirects to a host that does not. List it among the insecure registries if that is intended.", c.t.text, c.t.host)
 	}
 	if isCertificate(err) {
-		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the certificate of the registry %s is not trusted: %v.", c.t.text, c.t.host, err)
+		return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the certificate of the registry %s is not trusted: %s.", c.t.text, c.t.host, outbound.Reason(err))
 	}
 	if isNetwork(err) {
-		return fail(errors.Join(ErrUnavailable, err), slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s cannot be reached: %v.", c.t.text, c.t.host, err)
+		return fail(errors.Join(ErrUnavailable, err), slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s cannot be reached: %s.", c.t.text, c.t.host, because(err))
 	}
 	if _, ours := errors.AsType[*fs.PathError](err); ours {
 		return fmt.Errorf("pull %s: %w", c.t.text, err)
 	}
-	return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s sent an answer that cannot be used: %v.", c.t.text, c.t.host, err)
+	return fail(err, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s sent an answer that cannot be used: %s.", c.t.text, c.t.host, outbound.Reason(err))
 }
 
 // needsPlainHTTP reports whether a registry, or what it redirects to, only
@@ -247,14 +263,23 @@ func (c *source) explainAnswer(te *rtransport.Error) error {
 	return fail(te, slipway.InvalidRequest, "The image %q cannot be pulled: the registry %s refused: %s.", c.t.text, c.t.host, diagnosis(te))
 }
 
-// diagnosis is what the registry said, cut to a readable length.
+// known are the codes of errors that the protocol of registries has.
+var known = []rtransport.ErrorCode{
+	rtransport.BlobUnknownErrorCode, rtransport.BlobUploadInvalidErrorCode, rtransport.BlobUploadUnknownErrorCode, rtransport.DigestInvalidErrorCode,
+	rtransport.ManifestBlobUnknownErrorCode, rtransport.ManifestInvalidErrorCode, rtransport.ManifestUnknownErrorCode, rtransport.ManifestUnverifiedErrorCode,
+	rtransport.NameInvalidErrorCode, rtransport.NameUnknownErrorCode, rtransport.SizeInvalidErrorCode, rtransport.TagInvalidErrorCode,
+	rtransport.UnauthorizedErrorCode, rtransport.DeniedErrorCode, rtransport.UnsupportedErrorCode, rtransport.TooManyRequestsErrorCode,
+	rtransport.UnavailableErrorCode, rtransport.UnknownErrorCode,
+}
+
+// diagnosis is the status of a registry's answer, with its code if that is one of the
+// protocol. Nothing else of an answer is shown: whatever answers may be no registry.
 func diagnosis(te *rtransport.Error) string {
 	text := fmt.Sprintf("status %d", te.StatusCode)
 	for _, d := range te.Errors {
-		text += ", " + d.String()
-	}
-	if len(text) > 300 {
-		text = text[:300] + "..."
+		if slices.Contains(known, d.Code) && !strings.Contains(text, string(d.Code)) {
+			text += ", " + string(d.Code)
+		}
 	}
 	return text
 }

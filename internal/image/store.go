@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
+	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/room"
 )
 
@@ -57,6 +59,11 @@ type Config struct {
 	// Insecure are hosts that may be used without TLS. Loopback addresses
 	// always may.
 	Insecure []string
+
+	// Reach says at which addresses registries, what they redirect to and their token
+	// servers are connected to; nil: at those on the internet only. Insecure hosts and
+	// those of Aliases are connected to wherever they are.
+	Reach *outbound.Policy
 
 	// Immutable tells whether an existing tag must not be moved. Nil: no tag.
 	Immutable func(repository, tag string) (bool, error)
@@ -101,6 +108,21 @@ type Store struct {
 	notes   sync.Mutex // held while a layer's note is read and written anew
 }
 
+// transport returns the transport to other registries.
+func (c Config) transport() (*transport, error) {
+	named := slices.Clone(c.Insecure)
+	for _, a := range c.Aliases {
+		if host, _, _ := strings.Cut(a.To, "/"); strings.ContainsAny(host, ".:") || host == "localhost" {
+			named = append(named, host)
+		}
+	}
+	reach, err := c.Reach.And(named...)
+	if err != nil {
+		return nil, fmt.Errorf("--insecure-registry or --alias: %w", err)
+	}
+	return newTransport(reach, c.Insecure)
+}
+
 // Open opens the store in cfg.Dir exclusively: a second Open of the directory,
 // by any process, fails until Close. Open removes what an earlier process left
 // unfinished.
@@ -114,7 +136,7 @@ func Open(cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("platform %q: %w", cfg.Platform, err)
 	}
 	s.platform = *p
-	if s.client, err = newTransport(cfg.Insecure); err != nil {
+	if s.client, err = cfg.transport(); err != nil {
 		return nil, err
 	}
 	s.downloads = semaphore.NewWeighted(int64(s.limits.Downloads))
@@ -148,7 +170,7 @@ func Open(cfg Config) (*Store, error) {
 
 // Close lets another process open the store. The store must be idle.
 func (s *Store) Close() error {
-	s.client.CloseIdleConnections()
+	s.client.next.CloseIdleConnections()
 	return s.lock.Close()
 }
 

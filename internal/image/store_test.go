@@ -21,6 +21,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/image/imagetest"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // anonymous keeps tests from reading the Docker configuration of the user who
@@ -28,6 +29,16 @@ import (
 type anonymous struct{}
 
 func (anonymous) Resolve(authn.Resource) (authn.Authenticator, error) { return authn.Anonymous, nil }
+
+// loopback reaches the registries of tests.
+func loopback(t testing.TB) *outbound.Policy {
+	t.Helper()
+	p, err := outbound.New("127.0.0.0/8", "::1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
 // open opens a store in a directory of its own. edit changes the configuration.
 func open(t testing.TB, edit ...func(*image.Config)) *image.Store {
@@ -37,7 +48,7 @@ func open(t testing.TB, edit ...func(*image.Config)) *image.Store {
 
 func openIn(t testing.TB, dir string, edit ...func(*image.Config)) *image.Store {
 	t.Helper()
-	cfg := image.Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Keychain: anonymous{}}
+	cfg := image.Config{Dir: dir, Log: slog.New(slog.DiscardHandler), Keychain: anonymous{}, Reach: loopback(t)}
 	for _, e := range edit {
 		e(&cfg)
 	}

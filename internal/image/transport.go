@@ -4,24 +4,24 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // Limits on a registry's answers. A download has no total limit, but must make
 // progress.
 const (
-	dialLimit   = 10 * time.Second
-	headerLimit = 60 * time.Second
-	stallLimit  = 60 * time.Second
+	handshakeLimit = 10 * time.Second
+	headerLimit    = 60 * time.Second
+	stallLimit     = 60 * time.Second
 )
 
 // plainHTTPError is the refusal to speak to a registry without TLS.
@@ -33,36 +33,27 @@ func (e *plainHTTPError) Error() string { return "plain HTTP to " + e.host + " i
 // hosts that the configuration lists, and with a limit on the size of
 // manifests.
 type transport struct {
-	*http.Transport
+	next interface {
+		http.RoundTripper
+		CloseIdleConnections()
+	}
 	insecure []string
 }
 
-func newTransport(insecure []string) (*transport, error) {
+func newTransport(reach *outbound.Policy, insecure []string) (*transport, error) {
 	for _, h := range insecure {
 		if u, err := url.Parse("//" + h); err != nil || u.Host != h {
 			return nil, fmt.Errorf("--insecure-registry is %q; it must be host or host:port", h)
 		}
 	}
-	dialer := &net.Dialer{Timeout: dialLimit, Control: refuseLinkLocal}
-	return &transport{insecure: insecure, Transport: &http.Transport{
+	return &transport{insecure: insecure, next: reach.Transport(&http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   dialLimit,
+		TLSHandshakeTimeout:   handshakeLimit,
 		ResponseHeaderTimeout: headerLimit,
 		IdleConnTimeout:       30 * time.Second,
 		MaxIdleConnsPerHost:   4,
-	}}, nil
-}
-
-// refuseLinkLocal keeps a registry's name or redirect from leading to a cloud
-// machine's metadata service, which has a link-local address.
-func refuseLinkLocal(_, address string, _ syscall.RawConn) error {
-	ap, err := netip.ParseAddrPort(address)
-	if err == nil && ap.Addr().Unmap().IsLinkLocalUnicast() {
-		return fmt.Errorf("%s is a link-local address", ap.Addr())
-	}
-	return nil
+	})}, nil
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -70,7 +61,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !t.mayBePlain(req.URL) {
 		return nil, &plainHTTPError{req.URL.Host}
 	}
-	resp, err := noticing(req, t.Transport.RoundTrip)
+	resp, err := noticing(req, t.next.RoundTrip)
 	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
 		resp.Body = struct {
 			io.Reader

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"io"
@@ -9,29 +10,30 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 func TestPlainHTTP(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewServer(http.NotFoundHandler())
 	defer srv.Close()
-	tr, err := newTransport([]string{"registry.internal:5000"})
+	tr, err := newTransport(nil, []string{"registry.internal:5000"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Every name leads to this server.
-	tr.Proxy = nil
-	dial := tr.DialContext
-	tr.DialContext = nil
-	tr.Dial = func(network, _ string) (net.Conn, error) { //nolint:staticcheck // shortest for a test
-		return dial(t.Context(), network, srv.Listener.Addr().String())
-	}
+	tr.next = &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, srv.Listener.Addr().String())
+	}}
 	for target, want := range map[string]bool{
 		srv.URL:                         true,
 		"http://localhost/v2/":          true,
@@ -53,15 +55,6 @@ func TestPlainHTTP(t *testing.T) {
 		}
 		if _, refused := errors.AsType[*plainHTTPError](err); refused == want {
 			t.Errorf("%s: %v, want it allowed: %v", target, err, want)
-		}
-	}
-}
-
-func TestLinkLocalIsNotDialled(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]bool{"169.254.169.254:80": false, "[fe80::1]:443": false, "[::ffff:169.254.1.1]:80": false, "127.0.0.1:80": true, "93.184.216.34:443": true} {
-		if err := refuseLinkLocal("tcp", address, nil); (err == nil) != want {
-			t.Errorf("%s: %v", address, err)
 		}
 	}
 }
@@ -126,5 +119,53 @@ func TestBytesText(t *testing.T) {
 	}
 	if got := bytesText(999); got != "999 B" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestRegistriesAtForbiddenAddresses: neither the registry, nor what it redirects to, nor
+// the server of its tokens may be at a forbidden address.
+func TestRegistriesAtForbiddenAddresses(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	inner := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- r.URL.Path
+		http.Error(w, "the inner answer", http.StatusTeapot)
+	}))
+	defer inner.Close()
+	outer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v2/" {
+			return
+		}
+		http.Redirect(w, r, inner.URL+"/redirected", http.StatusTemporaryRedirect)
+	}))
+	defer outer.Close()
+	private := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="`+inner.URL+`/token",service="x"`)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	defer private.Close()
+	for _, c := range []struct{ allow, at, says string }{
+		{outer.Listener.Addr().String(), outer.Listener.Addr().String(), "--allow-address"},
+		{private.Listener.Addr().String(), private.Listener.Addr().String(), "realm host"},
+		{"", inner.Listener.Addr().String(), "--allow-address"},
+		{"", "localhost:1", "--allow-address"},
+		{"", "169.254.169.254", "--allow-address"},
+	} {
+		reach, err := outbound.New(slices.DeleteFunc([]string{c.allow}, func(s string) bool { return s == "" })...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler), Keychain: authn.NewMultiKeychain(), Reach: reach})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Pull(t.Context(), c.at+"/app:1", nil)
+		if slipway.CodeOf(err) != slipway.InvalidRequest || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "the inner answer") {
+			t.Errorf("%s: %v", c.at, err)
+		}
+		s.Close()
+	}
+	if len(asked) != 0 {
+		t.Errorf("the inner server was asked for %s", <-asked)
 	}
 }

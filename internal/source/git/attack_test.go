@@ -303,7 +303,7 @@ func TestRedirect(t *testing.T) {
 	if err := os.WriteFile(ca, []byte(content(t, to.CAFile)+content(t, from.CAFile)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	g, err := git.New(git.Config{Dir: filepath.Join(b.out, "git"), CAFile: ca})
+	g, err := git.New(git.Config{Dir: filepath.Join(b.out, "git"), CAFile: ca, Reach: gittest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package git
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // Kind says what went wrong, for callers that act on it.
@@ -22,6 +22,7 @@ const (
 	NoRef       Kind = "no ref"      // the repository has no such branch, tag or commit
 	Unreachable Kind = "unreachable" // the host could not be reached, or its answer made no sense
 	Untrusted   Kind = "untrusted"   // the server could not prove who it is
+	Forbidden   Kind = "forbidden"   // the policy of outgoing connections refuses the host
 	TimedOut    Kind = "timed out"
 	TooLarge    Kind = "too large"   // a limit was met
 	Unsupported Kind = "unsupported" // something in the repository cannot be fetched
@@ -209,17 +210,14 @@ func (s *session) failed(ctx context.Context, err error, stderr []byte) error {
 
 // relayFailed says why the relay could not connect.
 func (s *session) relayFailed(err error) error {
+	forbidden, isForbidden := errors.AsType[*outbound.ForbiddenError](err)
 	switch {
 	case errors.Is(err, errTooMuch):
 		return fail(TooLarge, "The server of %s sent more than %d MiB, the limit of a download.", s.shown(), s.git.cfg.MaxDownload>>20)
-	case errors.Is(err, errAddress):
-		return fail(Unreachable, "The host of %s has an address that this server does not connect to.", s.shown())
+	case isForbidden:
+		return fail(Forbidden, "The repository %s is not read: %v.", s.shown(), forbidden)
 	case timedOut(err):
 		return fail(TimedOut, "The host of %s did not answer in time.", s.shown())
 	}
-	reason := err.Error()
-	if at := strings.LastIndex(reason, ": "); at >= 0 {
-		reason = reason[at+2:]
-	}
-	return fail(Unreachable, "The host of %s could not be reached: %s.", s.shown(), cmp.Or(clean([]byte(reason)), "no connection"))
+	return fail(Unreachable, "The host of %s could not be reached: %s.", s.shown(), outbound.Reason(err))
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/outbound"
 )
 
 // Config says how git runs, and what users may reach with it.
@@ -33,10 +34,9 @@ type Config struct {
 	CAFile     string // certificate authorities in place of the system's; "": the system's
 	KnownHosts []byte // keys of ssh servers, in the form of known_hosts
 
-	// DenyPrivate refuses private and loopback addresses. As webhooks, repositories
-	// may have such addresses by default. Those of metadata services are never
-	// connected to.
-	DenyPrivate bool
+	// Reach says which addresses of servers are connected to; nil: those on the internet
+	// only.
+	Reach *outbound.Policy
 
 	// Dial connects to host:port in place of a dialer with these rules. nil: the
 	// dialer.

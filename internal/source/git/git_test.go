@@ -51,7 +51,7 @@ func setup(t *testing.T, change func(*git.Config)) bench {
 			t.Fatal(err)
 		}
 	}
-	cfg := git.Config{Dir: filepath.Join(dir, "git"), Protocols: []string{"https", "ssh", "file"}, Directories: []string{b.root}}
+	cfg := git.Config{Dir: filepath.Join(dir, "git"), Protocols: []string{"https", "ssh", "file"}, Directories: []string{b.root}, Reach: gittest.Loopback(t)}
 	if change != nil {
 		change(&cfg)
 	}
@@ -244,15 +244,17 @@ func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	b := setup(t, nil)
 	_, err := b.Resolve(t.Context(), git.Remote{URL: "https://127.0.0.1:1/app"})
-	wantFailure(t, err, git.Unreachable, "connection refused")
+	wantFailure(t, err, git.Unreachable, "the connection was refused")
 	_, err = b.Resolve(t.Context(), git.Remote{URL: "https://169.254.169.254/app"})
-	wantFailure(t, err, git.Unreachable, "does not connect to")
+	wantFailure(t, err, git.Forbidden, "--allow-address")
 	_, err = b.Resolve(t.Context(), git.Remote{URL: "https://nowhere.invalid/app"})
 	wantFailure(t, err, git.Unreachable)
 
-	b = setup(t, func(c *git.Config) { c.DenyPrivate = true })
-	_, err = b.Resolve(t.Context(), git.Remote{URL: "https://127.0.0.1:1/app"})
-	wantFailure(t, err, git.Unreachable, "does not connect to")
+	b = setup(t, func(c *git.Config) { c.Reach = nil })
+	for _, to := range []string{"https://127.0.0.1:1/app", "https://localhost/app", "https://2130706433/app", "https://[::ffff:7f00:1]/app"} {
+		_, err = b.Resolve(t.Context(), git.Remote{URL: to})
+		wantFailure(t, err, git.Forbidden, "--allow-address")
+	}
 }
 
 func TestCancel(t *testing.T) {

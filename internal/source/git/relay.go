@@ -4,59 +4,31 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-)
 
-// errAddress is returned for an address that the policy does not allow.
-var errAddress = errors.New("the address is not allowed")
+	"github.com/openslipway/slipway/internal/outbound"
+)
 
 // errTooMuch ends a connection that brought more than the limit.
 var errTooMuch = errors.New("more was sent than the limit allows")
 
 const (
-	dialLimit  = 15 * time.Second
 	greetLimit = 10 * time.Second // for the requests of the program itself
 	maxStreams = 16               // connections of one run at a time
 )
 
-// dialer connects to addresses that users give. A name is resolved once, and the
-// address that was checked is the one that is connected to.
+// dialer connects to addresses that users give.
 func (c Config) dialer() func(ctx context.Context, address string) (net.Conn, error) {
 	if c.Dial != nil {
 		return c.Dial
 	}
-	d := &net.Dialer{Timeout: dialLimit, Control: func(_, address string, _ syscall.RawConn) error {
-		ap, err := netip.ParseAddrPort(address)
-		if err != nil {
-			return err
-		}
-		return c.checkAddress(ap.Addr())
-	}}
-	return func(ctx context.Context, address string) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) }
-}
-
-// checkAddress refuses the addresses of metadata services, always, and private ones
-// if the configuration says so.
-func (c Config) checkAddress(a netip.Addr) error {
-	a = a.Unmap()
-	metadata := a == netip.AddrFrom4([4]byte{100, 100, 100, 200}) || a == netip.AddrFrom4([4]byte{168, 63, 129, 16}) ||
-		a == netip.AddrFrom4([4]byte{192, 0, 0, 192}) || a == netip.MustParseAddr("fd00:ec2::254")
-	switch {
-	case a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified(), metadata:
-		return fmt.Errorf("%w: %s", errAddress, a)
-	case c.DenyPrivate && (a.IsPrivate() || a.IsLoopback() || netip.MustParsePrefix("100.64.0.0/10").Contains(a)):
-		return fmt.Errorf("%w: %s is private", errAddress, a)
-	}
-	return nil
+	return func(ctx context.Context, address string) (net.Conn, error) { return c.Reach.Dial(ctx, "tcp", address) }
 }
 
 // relay carries the connections of one run. It is a SOCKS5 proxy for the programs
@@ -236,11 +208,11 @@ func readSOCKS(c io.ReadWriter) (address string, err error) {
 // replySOCKS tells a client whether it was connected.
 func replySOCKS(err error) []byte {
 	code := byte(0)
-	switch {
-	case errors.Is(err, errAddress):
-		code = socksForbidden
-	case err != nil:
+	if err != nil {
 		code = socksUnreachable
+	}
+	if _, forbidden := errors.AsType[*outbound.ForbiddenError](err); forbidden {
+		code = socksForbidden
 	}
 	return []byte{socksVersion, code, 0, socksIPv4, 0, 0, 0, 0, 0, 0}
 }

@@ -10,7 +10,19 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/openslipway/slipway/internal/outbound"
 )
+
+// Loopback is the policy of outgoing connections that reaches the servers of this package.
+func Loopback(t testing.TB) *outbound.Policy {
+	t.Helper()
+	p, err := outbound.New("127.0.0.0/8", "::1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
 
 // HTTPS serves the repositories below a directory, as https://127.0.0.1:port/name.
 type HTTPS struct {
