@@ -31,14 +31,15 @@ func (a *API) associateCustomDomain(ctx context.Context, call *gateway.Call, in 
 		if st := v.VisibleStatus(); st != slipway.StatusRunning {
 			return wrongState("associated with a custom domain", st)
 		}
-		if err := a.admitDomain(tx, v.ID, d); err != nil {
+		if err := a.admitDomain(tx, call, v.ID, d); err != nil {
 			return err
 		}
 		seed, err := tx.Seed("custom domain", slipway.NewID()+slipway.NewID())
 		if err != nil {
 			return err
 		}
-		d.ServiceID, d.Records = v.ID, validationRecords(seed, d)
+		d.ServiceID = v.ID
+		d.Records = validationRecords(seed, d)
 		if err := tx.InsertCustomDomain(d); errors.Is(err, store.ErrHostTaken) {
 			return slipway.Errorf(slipway.InvalidRequest, "%s is already associated with another service.", d.Name)
 		} else if err != nil {
@@ -63,18 +64,18 @@ func (a *API) newDomain(name string, www bool) (slipway.CustomDomain, error) {
 	}, nil
 }
 
-// admitDomain checks that the service can have the domain. A unique index decides
-// about hosts; the check before it names the owner in the error.
-func (a *API) admitDomain(tx *store.Tx, serviceID string, d slipway.CustomDomain) error {
+// admitDomain checks that the service can claim the domain. Any number of services may
+// claim one until a claim is proved.
+func (a *API) admitDomain(tx *store.Tx, call *gateway.Call, serviceID string, d slipway.CustomDomain) error {
 	for _, host := range d.Hosts() {
-		other, err := tx.CustomDomainOfHost(host)
+		other, err := tx.OtherCustomDomain(serviceID, host)
 		if errors.Is(err, store.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		return hostTaken(tx, host, other)
+		return hostTaken(tx, call, host, other)
 	}
 	n, err := tx.CountCustomDomains(serviceID)
 	if err == nil && !within(a.cfg.Quotas.CustomDomains, n) {
@@ -85,13 +86,20 @@ func (a *API) admitDomain(tx *store.Tx, serviceID string, d slipway.CustomDomain
 	return err
 }
 
-// hostTaken returns the error that names the service that uses a host. Copilot
-// treats the message that begins with the domain as success, so a domain that is
-// being deleted gets another message.
-func hostTaken(tx *store.Tx, host string, by slipway.CustomDomain) error {
+// hostTaken returns the error that a host is used, which names the service to who may
+// describe it. Copilot treats the message that begins with the domain as success, so a
+// domain that is being deleted gets another message.
+func hostTaken(tx *store.Tx, call *gateway.Call, host string, by slipway.CustomDomain) error {
 	v, err := tx.Service(by.ServiceID)
 	if err != nil {
 		return err
+	}
+	named, err := call.Permits(tx, gateway.Permission{Action: "apprunner:DescribeService", Resource: v.ARN})
+	if err != nil {
+		return err
+	}
+	if !named {
+		return slipway.Errorf(slipway.InvalidRequest, "%s is already associated with another service.", host)
 	}
 	if by.Status() == slipway.DomainDeleting {
 		return slipway.Errorf(slipway.InvalidState, "%s is being disassociated from %s. Try again in a moment.", host, v.ARN)

@@ -56,6 +56,16 @@ func (b *bench) reconcileDomain(arn, name string, state slipway.DomainStatus, re
 	})
 }
 
+// prove acts for internal/domain: the claim to a domain is proved.
+func (b *bench) prove(arn, name string) {
+	b.Helper()
+	b.reconcileDomain(arn, name, slipway.DomainActive, slipway.RecordValid)
+	b.Update(func(tx *store.Tx) error {
+		d, err := tx.CustomDomain(path.Base(arn), name)
+		return errors.Join(err, tx.HoldHosts(d))
+	})
+}
+
 // deleteDomain acts for internal/domain: it deletes a domain whose deletion was
 // requested.
 func (b *bench) deleteDomain(arn, name string) {
@@ -248,7 +258,7 @@ func TestWildcardHasNoWWW(t *testing.T) {
 	}
 }
 
-// A host name belongs to at most one domain, as its name or its www name, of
+// A host name that was proved belongs to one domain, as its name or its www name, of
 // whichever service.
 func TestDomainIsTaken(t *testing.T) {
 	t.Parallel()
@@ -256,6 +266,8 @@ func TestDomainIsTaken(t *testing.T) {
 	shop, blog := b.create("shop"), b.create("blog")
 	b.must(newDomain(shop, "example.com"))
 	b.must(newDomainWithoutWWW(shop, "www.example.net"))
+	b.prove(shop, "example.com")
+	b.prove(shop, "www.example.net")
 	for _, c := range []struct{ arn, name, taken string }{
 		{shop, "example.com", "example.com is already associated with " + shop},
 		{blog, "EXAMPLE.com", "example.com is already associated with " + shop},
@@ -269,18 +281,63 @@ func TestDomainIsTaken(t *testing.T) {
 	b.must(newDomainWithoutWWW(blog, "example.net"))
 }
 
-// Of many calls at once for one domain one succeeds; the others are told which
-// service has it.
+// Services compete for a domain until one proves its claim, each by records of its own.
+func TestDomainClaims(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	shop, blog := b.create("shop"), b.create("blog")
+	names := map[string]bool{}
+	for _, arn := range []string{shop, blog} {
+		b.must(newDomain(arn, "example.com"))
+		b.reconcileDomain(arn, "example.com", slipway.DomainPending, slipway.RecordPending)
+		for _, r := range b.domains(arn)[0].CertificateValidationRecords {
+			if names[*r.Name] || names[*r.Value] {
+				t.Errorf("both claims have the record %s %s", *r.Name, *r.Value)
+			}
+			names[*r.Name], names[*r.Value] = true, true
+		}
+	}
+	b.refuse(newDomain(shop, "www.example.com"), "InvalidRequestException", "www.example.com is already associated with "+shop)
+	b.prove(shop, "example.com")
+	b.refuse(newDomain(b.create("cart"), "example.com"), "InvalidRequestException", "example.com is already associated with "+shop)
+	b.must(removeDomain(blog, "example.com"))
+}
+
+// Who may not describe the service that has a domain is not told which it is.
+func TestDomainHolderIsHidden(t *testing.T) {
+	t.Parallel()
+	root, ann := limited(t, `{"Effect":"Allow","Action":"apprunner:*","Resource":"*"},
+		{"Effect":"Deny","Action":"apprunner:Describe*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/owner":"bob"}}}`)
+	theirs := root.create("theirs", func(in *apprunner.CreateServiceInput) {
+		in.Tags = []types.Tag{{Key: aws.String("owner"), Value: aws.String("bob")}}
+	})
+	shown, mine := root.create("shown"), root.create("mine")
+	for name, arn := range map[string]string{"example.com": theirs, "example.net": shown} {
+		root.must(newDomain(arn, name))
+		root.prove(arn, name)
+	}
+	for range 2 { // held, then being deleted
+		e := ann.refuse(newDomain(mine, "example.com"), "InvalidRequestException", "example.com is already associated with another service.")
+		if strings.Contains(e.Message, theirs) {
+			t.Errorf("the refusal shows the holder: %s", e.Message)
+		}
+		root.must(removeDomain(theirs, "example.com"))
+	}
+	ann.refuse(newDomain(mine, "example.net"), "InvalidRequestException", "example.net is already associated with "+shown)
+}
+
+// Of many calls at once of one service for one domain one succeeds; the others are told
+// which service has it.
 func TestDomainRace(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	arns := []string{b.create("shop"), b.create("blog"), b.create("cart")}
+	arn := b.create("shop")
 	var got atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 32 {
 		wg.Go(func() {
 			name := []string{"example.com", "www.example.com"}[i%2]
-			_, err := b.Invoke("apprunner:AssociateCustomDomain", newDomain(arns[i%3], name))
+			_, err := b.Invoke("apprunner:AssociateCustomDomain", newDomain(arn, name))
 			if err == nil {
 				got.Add(1)
 			} else if e, ok := errors.AsType[*wire.Exception](err); !ok || e.Name != "InvalidRequestException" || !strings.Contains(e.Message, " is already associated with ") {
@@ -289,7 +346,7 @@ func TestDomainRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	left := len(b.domains(arns[0])) + len(b.domains(arns[1])) + len(b.domains(arns[2]))
+	left := len(b.domains(arn))
 	if got.Load() != 1 || left != 1 {
 		t.Errorf("%d calls succeeded and %d domains are there, want 1", got.Load(), left)
 	}

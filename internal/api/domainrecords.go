@@ -13,11 +13,13 @@ import (
 // form: one for the domain, one for a random name below it (App Runner's own use
 // of the certificate), and one for www if www is included.
 //
-// They are a function of the installation's seed and the names, so a domain that
-// is associated again keeps its records; a wildcard has those of its root domain.
-// Knowing the seed is not enough for an attacker: publishing the records takes
-// control of the domain's DNS.
+// They are a function of the installation's seed, the service and the names, so a domain
+// that is associated with its service again keeps its records; a wildcard has those of its
+// root domain. Each service has others: records prove its claim and no other's, also when
+// they stay in DNS after the service is gone. Knowing the seed is not enough for an
+// attacker: publishing the records takes control of the domain's DNS.
 func validationRecords(seed string, d slipway.CustomDomain) []slipway.ValidationRecord {
+	seed += " " + d.ServiceID
 	base := strings.TrimPrefix(strings.ToLower(d.Name), "*.")
 	hosts := []string{base, "2a57j7" + letters(seed, "below "+base, 24) + "." + base}
 	if d.WWW {

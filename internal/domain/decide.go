@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -64,9 +65,21 @@ func validate(d slipway.CustomDomain, found []bool, now time.Time) slipway.Custo
 		d.DueAt = now.Add(retryDelay(age))
 		return d
 	}
-	for i := range records {
-		if records[i].Status != slipway.RecordValid {
-			records[i].Status = slipway.RecordFailed
+	return fail(d, now)
+}
+
+// Why a domain fails.
+const (
+	lateProof = "its validation records did not appear in DNS within 72 hours"
+	lostClaim = "another service proved first that it controls the domain"
+)
+
+// fail returns the state of a domain that is not going to be validated.
+func fail(d slipway.CustomDomain, now time.Time) slipway.CustomDomain {
+	d.Records = slices.Clone(d.Records)
+	for i := range d.Records {
+		if d.Records[i].Status != slipway.RecordValid {
+			d.Records[i].Status = slipway.RecordFailed
 		}
 	}
 	return withState(d, slipway.DomainFailed, now, time.Time{})

@@ -103,10 +103,11 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 			if gone {
 				save = tx.DeleteCustomDomain
 			}
-			if err := errors.Join(save(after), publish(tx, d, after)); err != nil {
+			s := step{before: d, after: after, gone: gone}
+			if err := errors.Join(save(after), publish(tx, s)); err != nil {
 				return fmt.Errorf("%s: %w", d.Name, err)
 			}
-			steps = append(steps, step{d, after, gone})
+			steps = append(steps, s)
 		}
 		return nil
 	})
@@ -132,21 +133,57 @@ func (r *Reconciler) validateDue(ctx context.Context) (next time.Time, err error
 	var steps []step
 	err = r.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
 		steps = nil
+		lost := map[string]bool{}
 		for i, d := range list {
-			after := validate(d, found[i], time.Now())
-			err := tx.SaveCustomDomain(after)
-			if errors.Is(err, store.ErrNotFound) {
-				continue // its deletion was requested in the meantime
+			if lost[d.ID] {
+				continue
 			}
-			if err := errors.Join(err, publish(tx, d, after)); err != nil {
+			done, err := settle(tx, d, found[i], time.Now())
+			if err != nil {
 				return fmt.Errorf("%s: %w", d.Name, err)
 			}
-			steps = append(steps, step{d, after, false})
+			for _, s := range done {
+				lost[s.before.ID] = s.after.State == slipway.DomainFailed
+			}
+			steps = append(steps, done...)
 		}
 		return nil
 	})
 	r.report(steps, err)
 	return time.Now(), err
+}
+
+// settle writes the next state of a domain whose records were looked up. If they prove its
+// claim, the domain holds its hosts, and the claims of others to any of them have lost. It
+// returns all that changed.
+func settle(tx *store.Tx, d slipway.CustomDomain, found []bool, now time.Time) ([]step, error) {
+	s := step{before: d, after: validate(d, found, now), why: lateProof}
+	err := tx.SaveCustomDomain(s.after)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil // its deletion was requested in the meantime
+	}
+	if err == nil && s.after.State == slipway.DomainBinding {
+		if err = tx.HoldHosts(d); errors.Is(err, store.ErrHostTaken) {
+			s.after, s.why = fail(d, now), lostClaim
+			err = tx.SaveCustomDomain(s.after)
+		}
+	}
+	if err := errors.Join(err, publish(tx, s)); err != nil || s.after.State != slipway.DomainBinding {
+		return []step{s}, err
+	}
+	rivals, err := tx.Rivals(d)
+	if err != nil {
+		return nil, err
+	}
+	steps := []step{s}
+	for _, r := range rivals {
+		s := step{before: r, after: fail(r, now), why: lostClaim}
+		if err := errors.Join(tx.SaveCustomDomain(s.after), publish(tx, s)); err != nil {
+			return nil, fmt.Errorf("%s of service %s: %w", r.Name, r.ServiceID, err)
+		}
+		steps = append(steps, s)
+	}
+	return steps, nil
 }
 
 // lookUp returns for each domain which of its records exist.
@@ -217,6 +254,7 @@ func (r *Reconciler) trusts(name string) bool {
 type step struct {
 	before, after slipway.CustomDomain
 	gone          bool
+	why           string // of a domain that failed
 }
 
 // report logs the steps if they were written.
@@ -231,7 +269,7 @@ func (r *Reconciler) report(steps []step, err error) {
 			log.Info("custom domain deleted")
 		case s.before.State == s.after.State:
 		case s.after.State == slipway.DomainFailed:
-			log.Info("custom domain was not validated in time", "requested", s.before.CreatedAt)
+			log.Info("custom domain was not validated", "requested", s.before.CreatedAt, "why", s.why)
 		default:
 			log.Info("custom domain changed state", "state", s.after.State)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -222,6 +223,97 @@ func TestLimit(t *testing.T) {
 		b.remove("example.com")
 		time.Sleep(lingerTime)
 		b.expect("removed", "example.com", "")
+	})
+}
+
+// Of several claims to a domain the one whose records appear first wins, whoever was
+// first to claim; the others fail with a reason at once, also those that overlap by www.
+func TestClaimsCompete(t *testing.T) {
+	inBubble(t, func(b *fixture) {
+		defer b.run()()
+		claim := func(service, name string, www bool) slipway.CustomDomain {
+			d := requested(name)
+			d.ID, d.ServiceID, d.WWW = service+" "+name, service, www
+			d.Records = slices.Clone(d.Records)
+			for i := range d.Records {
+				d.Records[i].Name = "_" + service + d.Records[i].Name
+			}
+			d.CreatedAt, d.Since, d.DueAt = time.Now(), time.Now(), time.Now()
+			b.update(func(tx *store.Tx) error {
+				if service != "shop" {
+					err := tx.InsertService(slipway.Service{ID: service, Name: service, ARN: "arn:aws:apprunner:us-east-1:000000000000:service/" + service + "/1", Label: service, Wanted: slipway.WantedRunning})
+					if err != nil {
+						return err
+					}
+				}
+				return tx.InsertCustomDomain(d)
+			})
+			return d
+		}
+		of := func(d slipway.CustomDomain) (got slipway.CustomDomain) {
+			b.update(func(tx *store.Tx) (err error) { got, err = tx.CustomDomain(d.ServiceID, d.Name); return err })
+			return got
+		}
+		squatter := claim("squatter", "example.com", true)
+		owner := claim("shop", "example.com", false)
+		beside := claim("beside", "www.example.com", false)
+		other := claim("other", "example.net", false)
+		b.dns.publish(squatter.Records[0]) // one of two proves nothing
+		time.Sleep(time.Minute)
+		b.expect("with no proof", "example.com", slipway.DomainPending)
+		b.dns.publish(owner.Records...)
+		time.Sleep(time.Minute)
+		b.expect("proved", "example.com", slipway.DomainActive)
+		for d, want := range map[*slipway.CustomDomain]slipway.DomainStatus{
+			&squatter: slipway.DomainFailed, &beside: slipway.DomainPending, &other: slipway.DomainPending,
+		} {
+			if got := of(*d).State; got != want {
+				b.Errorf("%s of %s is %s, want %s", d.Name, d.ServiceID, got, want)
+			}
+		}
+		b.update(func(tx *store.Tx) error {
+			events, err := tx.LastEvents(store.EventQuery{ServiceID: "squatter"})
+			if err == nil && (len(events) != 1 || !strings.Contains(events[0].Text, "another service proved first")) {
+				b.Errorf("the events of the loser: %+v", events)
+			}
+			return err
+		})
+		// Records that come too late change nothing.
+		b.dns.publish(squatter.Records...)
+		time.Sleep(time.Hour)
+		if got := of(squatter).State; got != slipway.DomainFailed {
+			b.Errorf("the loser is %s", got)
+		}
+	})
+}
+
+// Claims that are proved in the same pass have one winner.
+func TestClaimsProvedAtOnce(t *testing.T) {
+	inBubble(t, func(b *fixture) {
+		defer b.run()()
+		b.update(func(tx *store.Tx) error {
+			return tx.InsertService(slipway.Service{ID: "blog", Name: "blog", ARN: "arn:aws:apprunner:us-east-1:000000000000:service/blog/1", Label: "b", Wanted: slipway.WantedRunning})
+		})
+		for _, service := range []string{"shop", "blog"} {
+			d := requested("corp.test") // trusted: the first look-up proves both
+			d.ID, d.ServiceID, d.CreatedAt, d.Since, d.DueAt = service, service, time.Now(), time.Now(), time.Now()
+			b.update(func(tx *store.Tx) error { return tx.InsertCustomDomain(d) })
+		}
+		time.Sleep(time.Minute)
+		states := map[slipway.DomainStatus]int{}
+		b.update(func(tx *store.Tx) error {
+			for _, service := range []string{"shop", "blog"} {
+				d, err := tx.CustomDomain(service, "corp.test")
+				if err != nil {
+					return err
+				}
+				states[d.State]++
+			}
+			return nil
+		})
+		if states[slipway.DomainActive] != 1 || states[slipway.DomainFailed] != 1 {
+			b.Errorf("states %v", states)
+		}
 	})
 }
 

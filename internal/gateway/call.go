@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/openslipway/slipway/internal/store"
@@ -35,6 +36,7 @@ type Call struct {
 	Exception *wire.Exception // nil before the end and after a success
 	Recorded  bool            // Begun was committed
 
+	gateway  *Gateway
 	store    *store.Store
 	audit    Auditor // nil when nothing keeps records of this call
 	repeated bool    // the reply is that of an earlier attempt
@@ -65,4 +67,17 @@ func (c *Call) Record(ctx context.Context) error {
 		return nil
 	}
 	return c.Update(ctx, func(*store.Tx) error { return nil })
+}
+
+// Permits reports whether the caller has all permissions, besides those that the operation
+// requires: for what a reply or a refusal shows of other resources.
+func (c *Call) Permits(tx *store.Tx, required ...Permission) (bool, error) {
+	if c.Caller.User == Root {
+		return true, nil
+	}
+	err := c.gateway.permit(tx, c.Caller, required)
+	if _, denied := errors.AsType[*wire.Exception](err); denied {
+		return false, nil
+	}
+	return err == nil, err
 }

@@ -48,7 +48,7 @@ func (g *Gateway) Invoke(ctx context.Context, caller Caller, operation string, i
 // Do makes one call. The order of the checks is AWS's: operation, form of the
 // input, permission, constraints.
 func (g *Gateway) Do(ctx context.Context, r Request) (output any, e *wire.Exception) {
-	c := &Call{ID: r.ID, At: r.At, Caller: r.Caller, store: g.cfg.Store}
+	c := &Call{ID: r.ID, At: r.At, Caller: r.Caller, gateway: g, store: g.cfg.Store}
 	if c.ID == "" {
 		c.ID = slipway.NewUUID()
 	}

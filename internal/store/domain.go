@@ -9,7 +9,8 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-// ErrHostTaken is returned when a host name belongs to another custom domain.
+// ErrHostTaken is returned when a host name is held by another custom domain, whose claim
+// was proved, or claimed by another one of the same service.
 var ErrHostTaken = errors.New("host name is taken")
 
 const domainColumns = `d.id, d.service_id, d.name, d.www, d.records, d.created_at, d.removed_at, d.state, d.since, d.due_at`
@@ -20,16 +21,19 @@ func scanDomain(s scanner) (d slipway.CustomDomain, err error) {
 	return d, err
 }
 
-// InsertCustomDomain adds a domain. It returns ErrHostTaken if one of its hosts
-// belongs to another domain of any service.
+// InsertCustomDomain adds a domain, which claims its hosts. It returns ErrHostTaken if one
+// of them is held by a domain of any service, or claimed by one of the same service.
 func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
 	for _, h := range d.Hosts() {
-		n, err := tx.exec(`INSERT INTO custom_domain_host (host, domain_id) VALUES ($1, $2) ON CONFLICT (host) DO NOTHING`, h, d.ID)
-		if err != nil {
-			return fmt.Errorf("insert host %s: %w", h, err)
-		}
-		if n == 0 {
+		_, err := tx.OtherCustomDomain(d.ServiceID, h)
+		if err == nil {
 			return ErrHostTaken
+		}
+		if !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if _, err := tx.exec(`INSERT INTO custom_domain_host (host, domain_id, held) VALUES ($1, $2, 0)`, h, d.ID); err != nil {
+			return fmt.Errorf("insert host %s: %w", h, err)
 		}
 	}
 	tx.touch(d.ServiceID, Domains)
@@ -38,16 +42,45 @@ func (tx *Tx) InsertCustomDomain(d slipway.CustomDomain) error {
 		d.ID, d.ServiceID, d.Name, boolInt(d.WWW), document{d.Records}, nanos(d.CreatedAt), string(d.State), nanos(d.Since), nanos(d.DueAt))
 }
 
-// CustomDomainOfHost returns the domain of a host name, which is in lower case.
-func (tx *Tx) CustomDomainOfHost(host string) (slipway.CustomDomain, error) {
+// OtherCustomDomain returns the domain because of which a service can't claim a host
+// name, which is in lower case: the one that holds it, or the service's own that claims
+// it. ErrNotFound if there is none.
+func (tx *Tx) OtherCustomDomain(serviceID, host string) (slipway.CustomDomain, error) {
 	return one(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d
-		JOIN custom_domain_host h ON h.domain_id = d.id WHERE h.host = $1`, host)
+		JOIN custom_domain_host h ON h.domain_id = d.id WHERE h.host = $1 AND (h.held = 1 OR d.service_id = $2)
+		ORDER BY h.held DESC LIMIT 1`, host, serviceID)
+}
+
+// HoldHosts makes a domain, whose claim was proved, the holder of its hosts. It returns
+// ErrHostTaken if another one holds one of them, and holds none then.
+func (tx *Tx) HoldHosts(d slipway.CustomDomain) error {
+	for _, h := range d.Hosts() {
+		n, err := tx.count(`SELECT count(*) FROM custom_domain_host WHERE host = $1 AND held = 1 AND domain_id <> $2`, h, d.ID)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			return ErrHostTaken
+		}
+	}
+	_, err := tx.exec(`UPDATE custom_domain_host SET held = 1 WHERE domain_id = $1`, d.ID)
+	return err
+}
+
+// Rivals returns the domains that claim a host of d, hold none and still could: those that
+// are being created or wait for their proof.
+func (tx *Tx) Rivals(d slipway.CustomDomain) ([]slipway.CustomDomain, error) {
+	return all(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d WHERE d.id <> $1 AND d.removed_at = 0
+		AND d.state IN ('creating', 'pending_certificate_dns_validation') AND d.id IN (SELECT o.domain_id
+			FROM custom_domain_host o JOIN custom_domain_host h ON h.host = o.host WHERE h.domain_id = $1)
+		ORDER BY d.created_at, d.id`, d.ID)
 }
 
 // CustomDomain returns a service's domain by name, in any letter case.
 func (tx *Tx) CustomDomain(serviceID, name string) (slipway.CustomDomain, error) {
-	d, err := tx.CustomDomainOfHost(strings.ToLower(name))
-	if err == nil && (d.ServiceID != serviceID || !strings.EqualFold(d.Name, name)) {
+	d, err := one(tx, scanDomain, `SELECT `+domainColumns+` FROM custom_domain d
+		JOIN custom_domain_host h ON h.domain_id = d.id WHERE h.host = $1 AND d.service_id = $2`, strings.ToLower(name), serviceID)
+	if err == nil && !strings.EqualFold(d.Name, name) {
 		err = ErrNotFound
 	}
 	return d, err

@@ -26,7 +26,7 @@ func TestCustomDomainRoundTrip(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error { return tx.InsertCustomDomain(d) })
 	update(t, s, func(tx *store.Tx) error {
 		for _, host := range []string{"example.com", "www.example.com"} {
-			got, err := tx.CustomDomainOfHost(host)
+			got, err := tx.OtherCustomDomain("shop", host)
 			if diff := cmp.Diff(d, got); diff != "" || err != nil {
 				t.Errorf("%s: %v\n%s", host, err, diff)
 			}
@@ -39,10 +39,36 @@ func TestCustomDomainRoundTrip(t *testing.T) {
 		_, err := tx.CustomDomain("shop", "EXAMPLE.COM")
 		return err
 	})
-	for _, taken := range []slipway.CustomDomain{customDomain("WWW.example.com", false, 0), customDomain("example.COM", false, 0)} {
-		err := s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertCustomDomain(taken) })
-		if !errors.Is(err, store.ErrHostTaken) {
+	insert := func(service string, d slipway.CustomDomain) error {
+		d.ServiceID, d.ID = service, service+" "+d.Name
+		return s.Update(t.Context(), func(tx *store.Tx) error { return tx.InsertCustomDomain(d) })
+	}
+	www, root := customDomain("WWW.example.com", false, 0), customDomain("example.COM", false, 0)
+	for _, taken := range []slipway.CustomDomain{www, root} {
+		if err := insert("shop", taken); !errors.Is(err, store.ErrHostTaken) {
 			t.Errorf("%s: %v, want ErrHostTaken", taken.Name, err)
+		}
+	}
+	// Another service may claim what is not proved, until it is.
+	if err := insert("blog", www); err != nil {
+		t.Fatal(err)
+	}
+	www.ServiceID, www.ID = "blog", "blog "+www.Name
+	update(t, s, func(tx *store.Tx) error {
+		if rivals, err := tx.Rivals(d); err != nil || len(rivals) != 1 || rivals[0].ServiceID != "blog" {
+			t.Errorf("rivals %v, %v", rivals, err)
+		}
+		return tx.HoldHosts(d)
+	})
+	for _, c := range []func() error{
+		func() error { return insert("cart", www) },
+		func() error { return insert("cart", root) },
+		func() error {
+			return s.Update(t.Context(), func(tx *store.Tx) error { return tx.HoldHosts(www) })
+		},
+	} {
+		if err := c(); !errors.Is(err, store.ErrHostTaken) {
+			t.Errorf("%v, want ErrHostTaken", err)
 		}
 	}
 	update(t, s, func(tx *store.Tx) error { return tx.DeleteCustomDomain(d) })

@@ -79,14 +79,16 @@ type domainDetail struct {
 
 // DomainEvent returns the event that the status of a custom domain changed from
 // another one. App Runner does not document the detail of its event; this one is
-// modelled on the event of a service's status.
-func DomainEvent(s slipway.Service, d slipway.CustomDomain, from slipway.DomainStatus) (slipway.BusEvent, error) {
+// modelled on the event of a service's status. why is the reason of a failure, without a
+// full stop.
+func DomainEvent(s slipway.Service, d slipway.CustomDomain, from slipway.DomainStatus, why string) (slipway.BusEvent, error) {
 	detail := domainDetail{
 		Domain: d.Name, Previous: from, Current: d.State, Name: s.Name, ID: s.ID,
 		Message: fmt.Sprintf("Custom domain %s is set to %s.", d.Name, d.State), Severity: "INFO",
 	}
 	if d.State == slipway.DomainFailed {
 		detail.Severity = "ERROR"
+		detail.Message = fmt.Sprintf("Custom domain %s is set to %s: %s.", d.Name, d.State, why)
 	}
 	return newEvent(s, slipway.DomainValidationUpdate, d.Since, detail)
 }
