@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,8 +27,8 @@ type authority struct {
 
 const (
 	everything = `{"Effect":"Allow","Action":"*","Resource":"*"}`
-	noSecrets  = everything + `,{"Effect":"Deny","Action":["secretsmanager:GetSecretValue","ssm:GetParameter*"],` +
-		`"Resource":["arn:aws:secretsmanager:*:*:secret:secretive/*","arn:aws:ssm:*:*:parameter/secretive/*"]}`
+	noSecrets  = everything + `,{"Effect":"Deny","Action":["secretsmanager:GetSecretValue","ssm:GetParameter*","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],` +
+		`"Resource":["arn:aws:secretsmanager:*:*:secret:secretive/*","arn:aws:ssm:*:*:parameter/secretive/*","arn:aws:ecr:*:*:repository/secretive/*"]}`
 )
 
 // TestAuthority has a user of the API try to get with the server's authority what their
@@ -40,6 +41,7 @@ func TestAuthority(t *testing.T) {
 	a.mallory, a.alice = a.user(t, "mallory", noSecrets), a.user(t, "alice", everything)
 
 	t.Run("references", a.attackReferences)
+	t.Run("images", a.attackImages)
 }
 
 // user makes a user with a policy of these statements and returns their configuration
@@ -141,4 +143,64 @@ func (a authority) attackReferences(t *testing.T) {
 	if events := a.Events(svc); !strings.Contains(events, "user/alice is not authorized to perform: ssm:GetParameters on resource: "+parameter) {
 		t.Errorf("the events do not say why:\n%s", events)
 	}
+}
+
+// attackImages has mallory run and build on images of a repository that is denied.
+func (a authority) attackImages(t *testing.T) {
+	img := harness.WebImage(t, "2")
+	a.Push(img, "secretive/web:1")
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const action, arn = "ecr:BatchGetImage", "arn:aws:ecr:us-east-1:000000000000:repository/secretive/"
+	for name, c := range map[string]struct{ image, resource string }{
+		"ecr": {harness.ECRImage("secretive/web:1"), arn + "web"}, "digest": {harness.ECRImage("secretive/web@" + digest.String()), arn + "web"},
+		"host": {a.RegistryHost() + "/secretive/web:1", arn + "web"}, "short": {"secretive/web:1", "secretive/web:1"},
+		"missing": {harness.ECRImage("secretive/none:1"), arn + "none"}, "missing-short": {"secretive/none:1", "secretive/none:1"},
+	} {
+		_, err := a.deploy(t, a.mallory, "i-"+name, harness.Spec{Image: c.image})
+		refused(t, name, action, c.resource, err)
+	}
+	svc, err := a.deploy(t, a.alice, "image", harness.Spec{Image: harness.ECRImage("secretive/web:1")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = apprunner.NewFromConfig(a.mallory).UpdateService(t.Context(), &apprunner.UpdateServiceInput{
+		ServiceArn: svc.ServiceArn, SourceConfiguration: &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(true)},
+	})
+	refused(t, "taking over a service of it", action, arn+"web", err)
+
+	for name, dockerfile := range map[string]string{
+		"from": "FROM secretive/web:1\n", "copy": "FROM scratch\nCOPY --from=secretive/web:1 / /\nCMD [\"/app\"]\n",
+		"mount": "FROM web:1\nRUN --mount=type=bind,from=" + a.RegistryHost() + "/secretive/web:1,target=/m [\"/app\"]\n",
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := a.as(t, a.mallory, "up", dir, "--name", "b-"+name)
+		if err == nil || !strings.Contains(out, "user/mallory is not authorized to perform: "+action+" on resource: "+arn+"web") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+		if name == "mount" {
+			continue // the control would need a program that ends
+		}
+		if out, err := a.as(t, a.alice, "up", dir, "--name", "b-"+name+"-control"); err != nil {
+			t.Errorf("%s, the control: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// as runs slipway as a user.
+func (a authority) as(t *testing.T, user aws.Config, args ...string) (string, error) {
+	t.Helper()
+	keys, err := user.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), a.Binary, args...)
+	cmd.Env = append(a.ClientEnv(), "AWS_ACCESS_KEY_ID="+keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys.SecretAccessKey)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
 }

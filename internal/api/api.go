@@ -63,6 +63,11 @@ type Config struct {
 	// RuntimeEnvironmentSecrets names. Nil: services cannot have secrets.
 	SecretNeed func(tx *store.Tx, reference string) (gateway.Permission, error)
 
+	// ImageNeeds returns the permissions to have a service run the image of a name, which
+	// may be of this server's own registry. Its error is a *slipway.Error for a text that is
+	// no name. Nil: images need none.
+	ImageNeeds func(identifier string) ([]gateway.Permission, error)
+
 	// SecretsOfAWS says that deployments read the secrets and parameters of other
 	// accounts and regions from AWS.
 	SecretsOfAWS bool

@@ -149,3 +149,31 @@ func TestSourceIsSetBy(t *testing.T) {
 	root.must(&apprunner.UpdateServiceInput{ServiceArn: &arn, SourceConfiguration: newService("x").SourceConfiguration})
 	by("")
 }
+
+// Whoever has a service run an image of this registry reads it, so they need ECR's
+// permissions; also if a call leaves the image as it is.
+func TestImagesAreNeeds(t *testing.T) {
+	t.Parallel()
+	const hidden, arn = "000000000000.dkr.ecr.us-east-1.amazonaws.com/secret/base:1", "arn:aws:ecr:" + region + ":" + account + ":repository/secret/base"
+	withRegistry := func(c *api.Config) {
+		c.ImageNeeds = func(ref string) ([]gateway.Permission, error) {
+			if ref != hidden {
+				return nil, nil
+			}
+			return []gateway.Permission{{Action: "ecr:BatchGetImage", Resource: arn}, {Action: "ecr:GetDownloadUrlForLayer", Resource: arn}}, nil
+		}
+	}
+	of := func(identifier string) *types.SourceConfiguration {
+		return &types.SourceConfiguration{ImageRepository: &types.ImageRepository{ImageIdentifier: &identifier, ImageRepositoryType: types.ImageRepositoryTypeEcr}}
+	}
+	for _, action := range []string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
+		root, ann := limited(t, denying(`"Action":"`+action+`","Resource":"`+arn+`"`), withRegistry)
+		want := action + " on resource: " + arn
+		ann.refuse(newService("shop", withSource(of(hidden))), "AccessDeniedException", want)
+		other, own := root.create("other"), root.create("mine", withSource(of(hidden)))
+		ann.refuse(&apprunner.UpdateServiceInput{ServiceArn: &other, SourceConfiguration: of(hidden)}, "AccessDeniedException", want)
+		ann.refuse(&apprunner.UpdateServiceInput{ServiceArn: &own, SourceConfiguration: &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(true)}}, "AccessDeniedException", want)
+		ann.must(&apprunner.UpdateServiceInput{ServiceArn: &own, InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("3072")}})
+		ann.must(newService("shop"))
+	}
+}

@@ -91,7 +91,11 @@ func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateService
 	keys, others := a.references(tx, parts)
 	required := withTags(gateway.Permission{Resource: a.future("service", in.ServiceName), Context: tagKeys(in.Tags).With(keys)}, in.Tags)
 	reads, err := a.reads(tx, secretsOf(in.SourceConfiguration), buildSecrets(tagsOf(in.Tags)))
-	return slices.Concat(required, others, roles(parts), reads), err
+	if err != nil {
+		return nil, err
+	}
+	pulls, err := a.pulls(in.SourceConfiguration)
+	return slices.Concat(required, others, roles(parts), reads, pulls), err
 }
 
 func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
@@ -102,9 +106,10 @@ func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateService
 	return slices.Concat(required, others, roles(parts), reads), err
 }
 
-// updateReads returns the permissions to read what a service refers to after an update.
-// Whoever changes what runs, its command or its variables can have it tell the values
-// of references that were there before, so any source configuration requires them all.
+// updateReads returns the permissions to read what a service refers to after an update,
+// and its image. Whoever changes what runs, its command or its variables can have it tell
+// the values of references that were there before, so any source configuration requires
+// them all.
 func (a *API) updateReads(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	if in.SourceConfiguration == nil {
 		return nil, nil
@@ -123,7 +128,29 @@ func (a *API) updateReads(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gat
 	if references == nil { // an absent map leaves them as they are
 		references = secretsOf(&v.Spec.Source)
 	}
-	return a.reads(tx, references, buildSecrets(list))
+	reads, err := a.reads(tx, references, buildSecrets(list))
+	if err != nil {
+		return nil, err
+	}
+	pulled := in.SourceConfiguration
+	if pulled.ImageRepository == nil {
+		pulled = &v.Spec.Source
+	}
+	pulls, err := a.pulls(pulled)
+	return slices.Concat(reads, pulls), err
+}
+
+// pulls returns the permissions to have a service run the image of a source. What is no
+// image's name requires none: the call refuses it.
+func (a *API) pulls(s *types.SourceConfiguration) ([]gateway.Permission, error) {
+	if a.cfg.ImageNeeds == nil || s == nil || s.ImageRepository == nil {
+		return nil, nil
+	}
+	list, err := a.cfg.ImageNeeds(aws.ToString(s.ImageRepository.ImageIdentifier))
+	if _, invalid := errors.AsType[*slipway.Error](err); invalid {
+		return nil, nil
+	}
+	return list, err
 }
 
 // tagResourcePermissions: the settings of a service are tags. They refer to secrets, and

@@ -9,7 +9,7 @@ var differences = []Difference{
 	},
 	{
 		"Roles", "Roles are assumed when a service is made, and the call is refused if a role is unusable.",
-		"`AccessRoleArn` and `InstanceRoleArn` are validated, stored and returned. No role is assumed, and instances get no credentials.",
+		"`AccessRoleArn` and `InstanceRoleArn` are validated, stored and returned. No role is assumed, and instances get no credentials. Users' policies decide which secrets and images of this server's registry a service gets: those of the caller, and at a deployment those of the user who last set the source.",
 		"There is no STS with which to assume an account's roles.",
 	},
 	{

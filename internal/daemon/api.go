@@ -109,7 +109,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
-		SecretNeed: a.secretNeed, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage,
+		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage,
 	})
 }
 

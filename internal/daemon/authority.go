@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/store"
@@ -40,6 +41,36 @@ func (a authority) mayRead(tx *store.Tx, userID, reference string) error {
 		return err
 	}
 	return a.permit(tx, userID, need)
+}
+
+// mayPull is deploy.Config.MayPull.
+func (a authority) mayPull(tx *store.Tx, userID, repository string) error {
+	return a.permit(tx, userID, a.pulls(repository)...)
+}
+
+// pulls returns the permissions to read the images of a repository.
+func (c *core) pulls(repository string) []gateway.Permission {
+	arn := ecr.RepositoryARN(c.cfg.Region, c.cfg.Account, repository)
+	return []gateway.Permission{{Action: "ecr:BatchGetImage", Resource: arn}, {Action: "ecr:GetDownloadUrlForLayer", Resource: arn}}
+}
+
+// imageNeeds returns the permissions to have a service run the image of a name: none for
+// one of another registry. A name without a registry's host means this server's registry
+// first; it needs them also if nothing is there, so that a denial does not tell. Where it
+// may mean Docker Hub's image instead, only a Deny counts then.
+func (a *apiRole) imageNeeds(ref string) ([]gateway.Permission, error) {
+	m, err := a.images.Means(ref)
+	if err != nil || m.Repository == "" {
+		return nil, err
+	}
+	list := a.pulls(m.Repository)
+	for i := range list {
+		list[i].DenyOnly = m.Hub
+		if m.Short {
+			list[i].Named = ref
+		}
+	}
+	return list, nil
 }
 
 // permit returns a *slipway.Error if the user lacks a permission.

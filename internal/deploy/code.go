@@ -199,7 +199,7 @@ func (p *Plans) build(ctx context.Context, op *slipway.Operation) error {
 	if err != nil {
 		return failedTo("build your application source code", err)
 	}
-	b, err := p.cfg.Code.Build(ctx, source.BuildRequest{
+	b, err := p.cfg.Code.Build(p.pulling(ctx, d.spec), source.BuildRequest{
 		Service: op.ServiceID, Operation: op.ID, Repository: d.repository, Commit: st.Code.Commit, Secrets: secrets,
 	}, func(line string) {
 		if err := p.logProgress(ctx, op, bothStreams, line); err != nil && ctx.Err() == nil {

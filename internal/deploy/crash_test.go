@@ -31,12 +31,15 @@ type resolver struct {
 	tries map[string]int
 }
 
-func (r *resolver) Resolve(_ context.Context, s types.SourceConfiguration, progress func(string)) (source.Artifact, error) {
+func (r *resolver) Resolve(ctx context.Context, s types.SourceConfiguration, progress func(string)) (source.Artifact, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ref := aws.ToString(s.ImageRepository.ImageIdentifier)
 	r.tries[ref]++
 	progress("looking for " + ref)
+	if err := image.Permitted(ctx, ref); err != nil {
+		return source.Artifact{}, err
+	}
 	switch {
 	case ref == "missing":
 		return source.Artifact{}, slipway.Errorf(slipway.InvalidRequest, "The image missing is not in its registry.")
@@ -90,7 +93,7 @@ func (c *coder) Commit(_ context.Context, r source.Repository) (string, error) {
 	return cmp.Or(c.pushed[r.Branch], "commit of "+r.Branch), nil
 }
 
-func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(string)) (source.Build, error) {
+func (c *coder) Build(ctx context.Context, q source.BuildRequest, progress func(string)) (source.Build, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	branch := q.Repository.Branch
@@ -98,6 +101,9 @@ func (c *coder) Build(_ context.Context, q source.BuildRequest, progress func(st
 	c.tokens = append(c.tokens, q.Repository.Token)
 	c.settings, c.secrets = append(c.settings, q.Repository.Build), append(c.secrets, q.Secrets)
 	progress("Starting source code build.")
+	if err := image.Permitted(ctx, "the base of a build"); err != nil {
+		return source.Build{}, err
+	}
 	switch {
 	case q.Commit == "bad commit":
 		return source.Build{}, slipway.Errorf(slipway.InvalidRequest, "Failed to execute 'build' command.")

@@ -83,6 +83,17 @@ func (p *Plans) read(ctx context.Context, spec slipway.Spec, references map[stri
 	return p.cfg.Secrets.Read(ctx, references)
 }
 
+// pulling returns a context with which images of this server's own registry are read only
+// if who set the source may read them, as read does with secrets.
+func (p *Plans) pulling(ctx context.Context, spec slipway.Spec) context.Context {
+	if p.cfg.MayPull == nil {
+		return ctx
+	}
+	return source.WithPermit(ctx, func(repository string) error {
+		return p.cfg.Store.View(ctx, func(tx *store.Tx) error { return p.cfg.MayPull(tx, spec.SourceSetBy, repository) })
+	})
+}
+
 // refused names the variable whose value may not be read. An error that is no refusal is
 // returned unchanged.
 func refused(name, reference string, err error) error {

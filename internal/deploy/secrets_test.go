@@ -16,6 +16,7 @@ import (
 	"github.com/openslipway/slipway/internal/deploy"
 	"github.com/openslipway/slipway/internal/seal/sealtest"
 	"github.com/openslipway/slipway/internal/secrets"
+	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -161,6 +162,42 @@ func TestWhoseRightCounts(t *testing.T) {
 		for _, want := range []string{"ann /token", "bob /token"} {
 			if !asked[want] {
 				t.Errorf("nobody asked whether %s", want)
+			}
+		}
+	})
+}
+
+// The same right decides about images of this server's own registry: those that services
+// run, and those that builds are based on, also for a check.
+func TestWhoseRightPulls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, running := newStore(t, ":memory:")
+		var plans *deploy.Plans
+		start(t, running, t.Context(), st, &resolver{tries: map[string]int{}}, newReader(t, st), "a", nil, func(c *deploy.Config) {
+			c.MayPull = func(_ *store.Tx, user, repository string) error {
+				if user == "ann" {
+					return slipway.Errorf(slipway.InvalidRequest, "%s may not pull %s.", user, repository)
+				}
+				return nil
+			}
+			var err error
+			if plans, err = deploy.New(*c); err != nil {
+				t.Error(err)
+			}
+		})
+		id := create(t, st)
+		(testOperation{slipway.CreateService, "one by bob", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}).run(t, st, id)
+		(testOperation{slipway.UpdateService, "two by ann", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one", "ann may not pull two."}).run(t, st, id)
+		(testOperation{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}).run(t, st, id)
+		(testOperation{slipway.UpdateService, "three", slipway.OperationSucceeded, slipway.StatusRunning, "three", ""}).run(t, st, id)
+
+		for user, want := range map[string]string{"ann": "may not pull the base of a build", "bob": ""} {
+			spec := specOf("code:main")
+			spec.SourceSetBy = user
+			repository, _ := source.RepositoryOf(spec.Source)
+			_, err := plans.Try(t.Context(), "", source.BuildRequest{Repository: repository}, spec, func(string) {})
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("a check of %s: %v, want %q", user, err, want)
 			}
 		}
 	})

@@ -36,7 +36,7 @@ func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 	if err := p.logProgress(ctx, op, bothStreams, "Pulling image "+source.ImageIdentifier(spec.Source)+"."); err != nil {
 		return err
 	}
-	a, err := p.cfg.Resolver.Resolve(ctx, spec.Source, func(line string) {
+	a, err := p.cfg.Resolver.Resolve(p.pulling(ctx, spec), spec.Source, func(line string) {
 		if err := p.logProgress(ctx, op, operationStream, line); err != nil && ctx.Err() == nil {
 			p.cfg.Log.Warn("cannot write progress line", "operation", op.ID, "err", err)
 		}

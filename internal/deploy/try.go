@@ -25,7 +25,7 @@ func (p *Plans) Try(ctx context.Context, arn string, q source.BuildRequest, spec
 	if q.Commit, err = p.cfg.Code.Commit(ctx, q.Repository); err != nil {
 		return slipway.Release{}, failedTo("pull your application source code", err)
 	}
-	b, err := p.cfg.Code.Build(ctx, q, progress)
+	b, err := p.cfg.Code.Build(p.pulling(ctx, spec), q, progress)
 	if err != nil {
 		return slipway.Release{}, failedTo("build your application source code", err)
 	}

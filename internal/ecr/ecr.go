@@ -109,7 +109,12 @@ func onARN[I any](arn func(*I) string) gateway.Permissions[I] {
 
 // ARN returns the ARN of a repository.
 func (e *ECR) ARN(repository string) string {
-	return "arn:aws:ecr:" + e.cfg.Region + ":" + e.cfg.Account + ":repository/" + repository
+	return RepositoryARN(e.cfg.Region, e.cfg.Account, repository)
+}
+
+// RepositoryARN returns the ARN of a repository of an account in a region.
+func RepositoryARN(region, account, repository string) string {
+	return "arn:aws:ecr:" + region + ":" + account + ":repository/" + repository
 }
 
 // some returns a pointer to v, or nil for the zero value.

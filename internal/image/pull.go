@@ -80,6 +80,9 @@ type pull struct {
 // present.
 func (p *pull) find(ctx context.Context) (v1.Hash, record, error) {
 	for _, repo := range p.t.local {
+		if err := Permitted(ctx, repo); err != nil {
+			return v1.Hash{}, record{}, err
+		}
 		d, err := p.s.lookUp(repo, p.t.identifier())
 		if errors.Is(err, ErrNotFound) {
 			continue

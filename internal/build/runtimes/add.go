@@ -57,7 +57,7 @@ func (s *Set) add(ctx context.Context, w want, digest string) (added string, err
 
 // files makes a layer of files of another image.
 func (k *kitchen) files(ctx context.Context, a *addition) (image.NewLayer, error) {
-	img, err := k.cfg.Images.Pull(ctx, a.From, nil)
+	img, err := k.cfg.Images.Pull(image.WithPermit(ctx, nil), a.From, nil)
 	if err != nil {
 		return image.NewLayer{}, err
 	}

@@ -281,7 +281,7 @@ func (s *Set) pull(ctx context.Context, w want) (digest string, err error) {
 		return "", nil
 	}
 	ref := w.imageOf(w.version)
-	img, err := s.cfg.Images.Pull(ctx, ref, nil)
+	img, err := s.cfg.Images.Pull(image.WithPermit(ctx, nil), ref, nil)
 	if err != nil {
 		s.cfg.Log.Debug("cannot pull the image of a runtime", "runtime", w.Name, "image", ref, "err", err)
 		return "", err
