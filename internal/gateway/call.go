@@ -75,7 +75,7 @@ func (c *Call) Permits(tx *store.Tx, required ...Permission) (bool, error) {
 	if c.Caller.User == Root {
 		return true, nil
 	}
-	err := c.gateway.permit(tx, c.Caller, required)
+	err := c.gateway.authorizer.Permit(tx, c.Caller, required...)
 	if _, denied := errors.AsType[*wire.Exception](err); denied {
 		return false, nil
 	}
