@@ -8,7 +8,7 @@ type permitKey struct{}
 // registry only if permit returns nil for its repository. Its error is the pull's. It is
 // asked whether or not the repository has the image, so that a refusal tells nothing.
 // Images of other registries are not asked about. permit may be called concurrently; nil
-// lifts an earlier one, for what the server itself pulls.
+// ends an earlier one, for what the server itself pulls.
 func WithPermit(ctx context.Context, permit func(repository string) error) context.Context {
 	return context.WithValue(ctx, permitKey{}, permit)
 }
