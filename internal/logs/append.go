@@ -44,6 +44,7 @@ func (a *appender) append(lines []Line) (written int, rotated bool, err error) {
 	}
 	now := time.Now()
 	a.used = now
+	defer a.shrink()
 	for len(lines) > 0 {
 		first := a.clamp(lines[0].At, now)
 		fits, err := a.encode(lines, now)
@@ -65,6 +66,13 @@ func (a *appender) append(lines []Line) (written int, rotated bool, err error) {
 		}
 	}
 	return written, rotated, nil
+}
+
+// shrink frees a large buffer: each stream has one.
+func (a *appender) shrink() {
+	if cap(a.buf) > 4*batch {
+		a.buf = nil
+	}
 }
 
 // encode fills buf with as many lines as fit in the segment, at least one.

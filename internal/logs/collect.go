@@ -16,9 +16,10 @@ const (
 	slowest  = time.Second            // between polls of a silent instance
 	watched  = 100 * time.Millisecond // the same while a client follows its service
 	unended  = time.Second            // after which an unfinished line is written
-	rate     = 4 << 20                // sustained bytes a second of one instance
-	burst    = 4 * time.Second        // how much of the rate may be read at once
-	maxFinal = 64 << 20               // bytes that are read after an instance has ended
+	maxFinal = 64 << 20               // bytes, as for the rate, that are read after an instance has ended
+	batch    = 64 << 10               // bytes of lines that are written at once, about
+	piece    = 4 << 10                // bytes of output that are cut into lines at once
+	poll     = 1 << 20                // bytes of lines that one poll takes, about
 )
 
 // Outputter is the part of runtime.Driver that the collector uses.
@@ -38,6 +39,7 @@ type Collector struct {
 	waiting []*tail // followed, but not started by Run yet
 	wake    chan struct{}
 	dropped int64
+	flood   flood
 }
 
 // NewCollector returns a collector that reads nothing before Run.
@@ -142,11 +144,11 @@ type tail struct {
 	done      chan struct{} // closed when nothing more is read
 
 	// Used only by the goroutine that reads.
-	cut    *cutter   // nil until the position is known
-	kept   Line      // last line that was written
-	lost   int       // lines dropped since the last notice of it
-	budget time.Time // time up to which the rate is used
-	read   int64     // bytes of the final read
+	cut  *cutter // nil until the position is known
+	kept Line    // last line that was written
+	lost int     // lines dropped since the last notice of it
+	use  use     // of the rate
+	read int64   // what the final read cost, in bytes
 }
 
 func (t *tail) wake() {
@@ -159,6 +161,7 @@ func (t *tail) wake() {
 // follow polls one instance until it is finished or ctx ends.
 func (c *Collector) follow(ctx context.Context, t *tail) {
 	defer c.forget(t)
+	defer c.flood.leave(&t.use)
 	pause := fastest
 	for {
 		n, err := c.poll(ctx, t)
@@ -174,7 +177,7 @@ func (c *Collector) follow(ctx context.Context, t *tail) {
 			pause = min(2*pause, c.slowest(t))
 		}
 		if !t.isFinal() {
-			t.sleep(ctx, pause)
+			t.sleep(ctx, pause, c.flood.wait(&t.use, time.Now()))
 		} else if n == 0 || t.read > maxFinal {
 			c.end(ctx, t, n > 0)
 			return
@@ -221,8 +224,7 @@ func (t *tail) isFinal() bool {
 }
 
 // sleep waits for the next poll, longer if the instance exceeds its rate.
-func (t *tail) sleep(ctx context.Context, pause time.Duration) {
-	over := time.Until(t.budget) - burst
+func (t *tail) sleep(ctx context.Context, pause, over time.Duration) {
 	timer := time.NewTimer(max(pause, over))
 	defer timer.Stop()
 	nudge := t.nudge
@@ -251,26 +253,44 @@ func (c *Collector) poll(ctx context.Context, t *tail) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var n int64
-	var lines []Line
-	for _, chunk := range chunks {
-		n += int64(len(chunk.Data))
-		lines = append(lines, t.cut.cut(chunk)...)
+	if len(chunks) > 0 {
+		c.flood.turn.Lock()
+		defer c.flood.turn.Unlock()
 	}
-	lines = append(lines, t.cut.flushBefore(time.Now().Add(-unended))...)
-	t.spend(n)
-	c.append(ctx, t, lines)
-	return n, nil
+	return c.ingest(ctx, t, chunks), nil
 }
 
-func (t *tail) spend(n int64) {
-	if now := time.Now(); t.budget.Before(now) {
-		t.budget = now
+// ingest writes the lines of chunks, a batch at a time, so that however short the lines
+// are, few are in memory. It stops once they cost as much as one poll may: the next poll
+// reads the rest again. It returns the bytes of the chunks that it has taken.
+func (c *Collector) ingest(ctx context.Context, t *tail, chunks []runtime.Chunk) (n int64) {
+	var lines []Line
+	var size, cost int64
+	add := func(more []Line, least int64) {
+		lines, size = append(lines, more...), size+sizeOf(more)
+		if size >= least {
+			c.append(ctx, t, lines)
+			clear(lines)
+			lines, cost, size = lines[:0], cost+size, 0
+		}
 	}
-	t.budget = t.budget.Add(time.Duration(n) * time.Second / rate)
+	for i, chunk := range chunks {
+		for first := true; (first || len(chunk.Data) > 0) && cost < poll; first = false {
+			part := chunk
+			part.Data = chunk.Data[:min(len(chunk.Data), piece)]
+			chunk.Pos, chunk.Data = chunk.Pos+int64(len(part.Data)), chunk.Data[len(part.Data):]
+			n += int64(len(part.Data))
+			add(t.cut.cut(part), batch)
+		}
+		chunks[i].Data = nil // it shares a block of memory with others
+	}
+	add(t.cut.flushBefore(time.Now().Add(-unended)), 0)
+	cost = max(n, cost)
+	c.flood.spend(&t.use, cost, time.Now())
 	if t.isFinal() {
-		t.read += n
+		t.read += cost
 	}
+	return n
 }
 
 // append writes lines. Lines that cannot be written are dropped and counted; a

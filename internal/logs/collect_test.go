@@ -273,7 +273,7 @@ func TestCollectBoundsTheEndless(t *testing.T) {
 				t.Fatalf("streams are %+v (%v)", list, err)
 			}
 		}
-		// 4 MiB a second, and 4 seconds of it at once.
+		// 4 MiB a second, and a second of it at once.
 		if limit := int64(15*4) << 20; e.read > limit {
 			t.Errorf("%d bytes were taken in 10 s, the limit is %d", e.read, limit)
 		}
@@ -311,6 +311,35 @@ func TestCollectUnwritable(t *testing.T) {
 		}
 		if err := c.Finish(t.Context(), "a"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// An empty line counts as much as it costs: a flood of newlines becomes as few bytes of
+// logs as a flood of long lines.
+func TestCollectEmptyLines(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, logs.Config{Dir: dir})
+		src := &source{}
+		for range 64 {
+			src.write(false, strings.Repeat("\n", 64<<10), strings.Repeat("\n", 64<<10))
+		}
+		c, stop := collecting(t, s, src)
+		defer stop()
+		c.Follow(service, "a")
+		time.Sleep(time.Second) // the bubble's clock
+		n := 0
+		for _, err := range s.Read(t.Context(), logs.Query{Service: service}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		// 4 MiB a second, a second of it at once, and the read in which it is used up.
+		if most := 12 << 20 / 64; n == 0 || n > most {
+			t.Errorf("%d lines of a flood were kept after a second, want %d at most", n, most)
 		}
 	})
 }

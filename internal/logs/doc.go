@@ -41,6 +41,7 @@
 // are limited in size and age, and all services together in size. The oldest
 // segments are removed first; for the total, those of the largest service. The
 // driver drops output that exceeds the collector's rate; a notice gives the number
-// of bytes. If the disk is full, lines are dropped and counted. Neither blocks the
+// of bytes. A line counts 64 bytes beside its text, so that empty ones are no way around
+// the rate, and instances that exceed theirs share one. If the disk is full, lines are dropped and counted. Neither blocks the
 // fleet.
 package logs

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -273,4 +274,21 @@ func flood(q url.Values) outcome {
 		}
 	}
 	return held("printed %d MiB", bound>>20)
+}
+
+// lines prints empty lines for ?seconds=, and tells how many the pipe took. It holds in
+// itself, as flood does.
+func lines(q url.Values) outcome {
+	var seconds int
+	if _, err := fmt.Sscan(q.Get("seconds"), &seconds); err != nil {
+		return broken("seconds: %v", err)
+	}
+	empty := bytes.Repeat([]byte("\n"), 64<<10)
+	n := 0
+	for end := time.Now().Add(time.Duration(seconds) * time.Second); time.Now().Before(end); n += len(empty) {
+		if _, err := os.Stdout.Write(empty); err != nil {
+			return held("refused after %d lines: %v", n, err)
+		}
+	}
+	return held("%d lines", n)
 }

@@ -84,6 +84,7 @@ var attacks = map[string]func(url.Values) outcome{
 	"disk":        disk,
 	"shm":         shm,
 	"flood":       flood,
+	"lines":       lines,
 	"memory":      memory,
 }
 

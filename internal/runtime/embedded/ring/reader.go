@@ -38,10 +38,16 @@ const (
 	// maxRestarts is how often one Read starts again because the writer overwrote
 	// what it was reading. After that it returns what it has.
 	maxRestarts = 8
+
+	// chunkCost is what a chunk takes in memory beside its data, in bytes: the header
+	// of its frame, which the data keeps in memory, and the Chunk, twice while a list
+	// of them grows.
+	chunkCost = frameHeaderSize + 3*64
 )
 
 // Read returns the output from position from on, oldest first, and the position to
-// continue from. It stops at the end, or once it has most bytes or more. It skips
+// continue from. It stops at the end, or once the chunks take most bytes of memory or
+// more, of which each takes some beside its data. It skips
 // output that was overwritten: the first chunk's Pos is then larger than from.
 func (r *Reader) Read(from int64, most int) (chunks []Chunk, next int64, err error) {
 	c := &collector{next: from, most: most}
@@ -182,7 +188,7 @@ func (c *collector) collect(b []byte, at *place) (used int) {
 			h.pos, data = c.next, data[skip:]
 		}
 		c.chunks = append(c.chunks, Chunk{Pos: h.pos, At: h.at, Stderr: h.stderr, Data: data})
-		c.size += len(data)
+		c.size += len(data) + chunkCost
 		c.next = at.pos
 	}
 	return used

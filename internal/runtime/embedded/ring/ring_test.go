@@ -407,3 +407,21 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Frames of one byte take far more memory than their data: they count.
+func TestReadOfTinyFrames(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1<<20)
+	for range 20_000 {
+		r.write("x", false)
+	}
+	const most = 64 << 10
+	chunks, next, err := r.reader.Read(0, most)
+	if err != nil || len(chunks) == 0 || len(chunks) > most/64 || next != int64(len(chunks)) {
+		t.Errorf("%d chunks up to %d, %v: want %d at most", len(chunks), next, err, most/64)
+	}
+	all, next := r.read(0, most)
+	if len(all) != 20_000 || next != 20_000 {
+		t.Errorf("%d chunks up to %d, want all 20000", len(all), next)
+	}
+}

@@ -25,6 +25,7 @@ type supervisor struct {
 
 	status unix.WaitStatus
 	done   bool
+	pace   pace
 }
 
 // now returns the time as records hold it: Unix time in ns.
@@ -99,6 +100,7 @@ func (a *supervisor) copy(event int, all bool) {
 		// Output that cannot be written is lost. The ring shows the gap.
 		_ = a.output.Append(n, event == eventStderr, now())
 		if !all {
+			pause(a.pace.spend(n, now()))
 			return
 		}
 	}
