@@ -53,7 +53,7 @@ SLIPWAY_KEY_PASSPHRASE or a file, it is encrypted as by ` + "`age --passphrase -
 
 SIGTERM ends the server. Instances keep running, and the next server adopts them.
 Connections that come in between are refused, unless systemd holds the sockets: it
-passes those named http, api or like a VPC endpoint, and they replace the addresses
+passes those named http, api, metrics or like a VPC endpoint, and they replace the addresses
 of the flags.
 Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 		Args: argCount(0, 0, "no arguments"),
@@ -122,7 +122,9 @@ func (m *Main) logger(format logFormat, level slog.Level) *slog.Logger {
 
 // bindServe registers the flags of serve, which set c.
 func bindServe(f *pflag.FlagSet, c *daemon.Config) {
-	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/), /healthz and /metrics")
+	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/) and /healthz")
+	f.StringSliceVar(&c.APIHosts, "api-host", nil, "`names` by which clients call the API and the registry, besides localhost, addresses, this host's name and those of --domain and --webhook-url; * for any; repeatable")
+	f.StringVar(&c.Metrics, "metrics-addr", "", "address of /metrics, such as 127.0.0.1:8071; everybody who reaches it may read them (default: nowhere)")
 	f.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "address at which the services answer")
 	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")

@@ -24,6 +24,7 @@ type ready struct {
 	Registry    string `json:"registry"`
 	Credentials string `json:"credentials"`
 	PID         int    `json:"pid"`
+	Metrics     string `json:"metrics"` // "" without --metrics-addr
 
 	Endpoints map[string]string `json:"endpoints"`
 }

@@ -32,7 +32,8 @@ import (
 	"github.com/openslipway/slipway/internal/uploads"
 )
 
-// apiRole answers AWS's calls, the registry's clients, /healthz and /metrics.
+// apiRole answers AWS's calls, the registry's clients and /healthz, and at another address
+// /metrics.
 type apiRole struct {
 	*core
 	listeners       *listeners
@@ -183,7 +184,7 @@ func (a *apiRole) parts() []runner { return []runner{a.trail} }
 func (a *apiRole) close() error { return nil }
 
 // handler is what the API's address answers: the API, the registry, webhooks of
-// providers, health and metrics.
+// providers and health.
 func (a *apiRole) handler() (http.Handler, error) {
 	reg, err := a.registryHandler()
 	if err != nil {
@@ -206,8 +207,7 @@ func (a *apiRole) handler() (http.Handler, error) {
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /version", a.version)
-	mux.Handle("GET /metrics", a.metrics.Handler())
-	return mux, nil
+	return a.cfg.ownHosts().only(mux), nil
 }
 
 // serve serves the handler until ctx ends.
@@ -228,6 +228,24 @@ func (a *apiRole) serve(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("serve the API: %w", err)
+	}
+	return nil
+}
+
+// serveMetrics answers /metrics until ctx ends. It has an address of its own: metrics name
+// services and instances, and Prometheus signs nothing.
+func (a *apiRole) serveMetrics(ctx context.Context) error {
+	if len(a.listeners.metrics) == 0 {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", a.metrics.Handler())
+	srv := &http.Server{
+		Handler: a.cfg.ownHosts().only(mux), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	err := httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.listeners.metrics...)
+	if err != nil && !errors.Is(err, httpdrain.ErrCut) {
+		return fmt.Errorf("serve the metrics: %w", err)
 	}
 	return nil
 }

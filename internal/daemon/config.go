@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -20,7 +21,9 @@ import (
 // that flag.
 type Config struct {
 	DataDir  string   // absolute; made if it does not exist
-	APIAddr  string   // host:port of the API, the registry, /healthz and /metrics; port 0 for any
+	APIAddr  string   // host:port of the API, the registry and /healthz; port 0 for any
+	APIHosts []string // names by which clients call it besides those that it knows itself; "*" for any
+	Metrics  string   // host:port of /metrics; "": nowhere
 	HTTPAddr string   // host:port at which services answer; port 0 for any
 	Sockets  []Socket // inherited, in place of these addresses and those of Endpoints
 	Domain   string   // a service's host is <label>.<Region>.<Domain>
@@ -135,7 +138,12 @@ func (c *Config) Check() error {
 			return fmt.Errorf("--%s is %q; it must be host:port, where port 0 means any", a.flag, a.addr)
 		}
 	}
-	if err := c.checkSockets(); err != nil {
+	if c.Metrics != "" {
+		if _, _, err := net.SplitHostPort(c.Metrics); err != nil {
+			return fmt.Errorf("--metrics-addr is %q; it must be host:port, where port 0 means any", c.Metrics)
+		}
+	}
+	if err := errors.Join(c.checkSockets(), c.checkHosts()); err != nil {
 		return err
 	}
 	switch {

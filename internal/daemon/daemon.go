@@ -149,6 +149,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 
 	front, fctx := errgroup.WithContext(ctx)
 	front.Go(func() error { return d.api.serve(fctx) })
+	front.Go(func() error { return d.api.serveMetrics(fctx) })
 	d.router.serve(fctx, front)
 	front.Go(func() error { return d.announce(fctx) })
 	front.Go(func() error { // a part that fails ends the daemon
@@ -211,6 +212,9 @@ func (d *Daemon) announce(ctx context.Context) error {
 		a.Endpoints[id] = reachable(addr)
 	}
 	d.core.log.Info("serving", "api", a.API, "http", a.HTTP, "credentials", a.Credentials)
+	if addr := d.listeners.beyondLoopback(); addr != "" {
+		d.core.log.Warn("the API is reachable beyond this machine without TLS", "addr", addr)
+	}
 	if d.core.cfg.ReadyFile == "" {
 		return nil
 	}

@@ -15,6 +15,8 @@ import (
 const (
 	SocketHTTP = "http" // for the address of services, in place of Config.HTTPAddr
 	SocketAPI  = "api"  // for that of the API, in place of Config.APIAddr
+
+	SocketMetrics = "metrics" // for that of the metrics, in place of Config.Metrics
 )
 
 // Socket is a listening TCP socket that another process opened and keeps open, such
@@ -38,9 +40,9 @@ func (s Socket) listen() (net.Listener, error) {
 // checkSockets refuses sockets whose names mean nothing here.
 func (c *Config) checkSockets() error {
 	for _, s := range c.Sockets {
-		if _, endpoint := c.Endpoints[s.Name]; s.Name != SocketHTTP && s.Name != SocketAPI && !endpoint {
-			return fmt.Errorf("an inherited socket has the name %q; it can be %s, %s or the id of a --vpc-endpoint: set FileDescriptorName= in its systemd socket unit",
-				s.Name, SocketHTTP, SocketAPI)
+		if _, endpoint := c.Endpoints[s.Name]; s.Name != SocketHTTP && s.Name != SocketAPI && s.Name != SocketMetrics && !endpoint {
+			return fmt.Errorf("an inherited socket has the name %q; it can be %s, %s, %s or the id of a --vpc-endpoint: set FileDescriptorName= in its systemd socket unit",
+				s.Name, SocketHTTP, SocketAPI, SocketMetrics)
 		}
 	}
 	return nil
@@ -55,6 +57,7 @@ func (c *Config) sockets(name string) []Socket {
 // endpoints come and go with the ingress.
 type listeners struct {
 	api, http []net.Listener // at least one each
+	metrics   []net.Listener // none: metrics are not served
 	closers   closers
 }
 
@@ -64,7 +67,10 @@ func (l *listeners) open(ctx context.Context, cfg Config) error {
 	for _, x := range []struct {
 		to                 *[]net.Listener
 		socket, flag, addr string
-	}{{&l.api, SocketAPI, "api-addr", cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", cfg.HTTPAddr}} {
+	}{{&l.api, SocketAPI, "api-addr", cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", cfg.HTTPAddr}, {&l.metrics, SocketMetrics, "metrics-addr", cfg.Metrics}} {
+		if x.addr == "" && len(cfg.sockets(x.socket)) == 0 {
+			continue
+		}
 		list, err := listen(ctx, cfg.sockets(x.socket), x.flag, x.addr)
 		for _, ln := range list {
 			l.closers.add(ln.Close)
@@ -124,15 +130,28 @@ func (l *listeners) close() error { return l.closers.close() }
 
 // registryHosts are the names under which clients on this machine write our
 // registry.
-func (l *listeners) registryHosts(apiAddr string) []string {
-	hosts := []string{apiAddr}
+func (l *listeners) registryHosts(apiAddr string, names []string) []string {
+	hosts := append([]string{apiAddr}, names...)
 	for _, ln := range l.api {
 		hosts = append(hosts, ln.Addr().String(), reachable(ln.Addr()))
 		if _, port, err := net.SplitHostPort(ln.Addr().String()); err == nil {
-			hosts = append(hosts, net.JoinHostPort("localhost", port), net.JoinHostPort("127.0.0.1", port))
+			for _, name := range append([]string{"localhost", "127.0.0.1"}, names...) {
+				hosts = append(hosts, net.JoinHostPort(name, port))
+			}
 		}
 	}
 	return hosts
+}
+
+// beyondLoopback returns an address of the API that other machines may reach, "" if there
+// is none.
+func (l *listeners) beyondLoopback() string {
+	for _, ln := range l.api {
+		if t, ok := ln.Addr().(*net.TCPAddr); ok && !t.IP.IsLoopback() {
+			return ln.Addr().String()
+		}
+	}
+	return ""
 }
 
 // apiHost and httpHost are where clients on this machine reach the API and the

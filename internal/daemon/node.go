@@ -52,7 +52,7 @@ func (n *nodeRole) openImages(context.Context) (err error) {
 	cfg := image.Config{
 		DockerHub: n.cfg.DockerHub, Created: known.created, Borne: known.borne,
 		Dir: n.dirs.images(), Log: n.part("images"), Insecure: n.cfg.Insecure, Reach: n.reach,
-		LocalHosts: func() []string { return n.listeners.registryHosts(n.cfg.APIAddr) },
+		LocalHosts: func() []string { return n.listeners.registryHosts(n.cfg.APIAddr, n.cfg.apiNames()) },
 		Immutable:  func(repository, tag string) (bool, error) { return ecr.Immutable(n.store, repository, tag) },
 	}
 	for _, a := range n.cfg.Aliases {

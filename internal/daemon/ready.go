@@ -16,6 +16,7 @@ type Addresses struct {
 	Registry    string `json:"registry"`    // host:port of the image registry, as in image names
 	Credentials string `json:"credentials"` // path of the credentials file
 	PID         int    `json:"pid"`
+	Metrics     string `json:"metrics,omitempty"` // URL of the metrics
 
 	Endpoints map[string]string `json:"endpoints"` // host:port of VPC endpoints, by id
 }
@@ -24,7 +25,7 @@ type Addresses struct {
 // which open later.
 func (d *Daemon) Addresses() Addresses {
 	apiHost := d.listeners.apiHost()
-	return Addresses{
+	a := Addresses{
 		API:         (&url.URL{Scheme: "http", Host: apiHost}).String(),
 		HTTP:        (&url.URL{Scheme: "http", Host: d.listeners.httpHost()}).String(),
 		Registry:    apiHost,
@@ -32,6 +33,10 @@ func (d *Daemon) Addresses() Addresses {
 		PID:         os.Getpid(),
 		Endpoints:   map[string]string{},
 	}
+	if l := d.listeners.metrics; len(l) > 0 {
+		a.Metrics = (&url.URL{Scheme: "http", Host: reachable(l[0].Addr()), Path: "/metrics"}).String()
+	}
+	return a
 }
 
 // reachable is an address at which a listener on this host answers: the

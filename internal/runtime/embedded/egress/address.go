@@ -64,6 +64,12 @@ func (p plan) lease(addr netip.Addr) (uint32, bool) {
 	return p.leasable(binary.BigEndian.Uint32(a[:]) - binary.BigEndian.Uint32(base[:]))
 }
 
+// leased reports whether an address is one that instances have.
+func (p plan) leased(addr netip.Addr) bool {
+	_, ok := p.lease(addr)
+	return ok
+}
+
 func (p plan) leasable(lease uint32) (uint32, bool) {
 	return lease, lease >= firstLease && lease <= p.lastLease()
 }

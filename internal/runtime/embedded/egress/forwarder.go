@@ -33,18 +33,22 @@ const (
 // names that only the host knows (its own, those in /etc/hosts and of the local
 // link): names with one label or below .local or .localhost.
 //
-// It can't be used for amplification: an instance can only send from its own
-// address, so the answer goes to the instance that asked.
+// It answers only instances: programs of the host, and of other machines that have a route
+// to the gateway's address, get nothing. It can't be used for amplification: an instance can
+// only send from its own address, so the answer goes to the instance that asked.
 type forwarder struct {
 	udp net.PacketConn
 	tcp net.Listener
+
+	instance func(netip.Addr) bool // reports whether an address is an instance's
 
 	queries  *quota
 	upstream atomic.Pointer[[]netip.AddrPort]
 }
 
-// listen opens the forwarder's sockets at ports of the kernel's choice.
-func listen(ctx context.Context, gateway netip.Addr) (*forwarder, error) {
+// listen opens the forwarder's sockets at ports of the kernel's choice. instance reports
+// whether an address is an instance's.
+func listen(ctx context.Context, gateway netip.Addr, instance func(netip.Addr) bool) (*forwarder, error) {
 	var c net.ListenConfig
 	at := netip.AddrPortFrom(gateway, 0).String()
 	udp, err := c.ListenPacket(ctx, "udp4", at)
@@ -57,9 +61,10 @@ func listen(ctx context.Context, gateway netip.Addr) (*forwarder, error) {
 		return nil, fmt.Errorf("open the DNS forwarder: %w", err)
 	}
 	return &forwarder{
-		udp:     udp,
-		tcp:     &limitedListener{Listener: tcp, open: newQuota(maxConnections, maxConnectionsEach)},
-		queries: newQuota(maxQueries, maxQueriesEach),
+		udp:      udp,
+		tcp:      &limitedListener{Listener: tcp, instance: instance, open: newQuota(maxConnections, maxConnectionsEach)},
+		instance: instance,
+		queries:  newQuota(maxQueries, maxQueriesEach),
 	}, nil
 }
 
@@ -116,7 +121,7 @@ func (f *forwarder) serve(ctx context.Context) error {
 // resolver retries.
 func (f *forwarder) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 	who := addrPort(w.RemoteAddr()).Addr()
-	if !f.queries.enter(who) {
+	if !f.instance(who) || !f.queries.enter(who) {
 		return
 	}
 	defer f.queries.leave(who)
@@ -222,10 +227,12 @@ func upstreamQuery(q *dns.Msg) *dns.Msg {
 	return ask
 }
 
-// limitedListener closes connections beyond its quota as soon as they come.
+// limitedListener closes connections beyond its quota, and those of others than instances,
+// as soon as they come.
 type limitedListener struct {
 	net.Listener
-	open *quota
+	instance func(netip.Addr) bool
+	open     *quota
 }
 
 // Accept implements net.Listener.
@@ -236,7 +243,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		who := addrPort(c.RemoteAddr()).Addr()
-		if l.open.enter(who) {
+		if l.instance(who) && l.open.enter(who) {
 			return &limitedConn{Conn: c, leave: sync.OnceFunc(func() { l.open.leave(who) })}, nil
 		}
 		c.Close()

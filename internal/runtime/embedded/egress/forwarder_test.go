@@ -35,7 +35,7 @@ func upstream(t *testing.T, h dns.HandlerFunc) netip.AddrPort {
 // running returns a forwarder on loopback.
 func running(t *testing.T, servers ...netip.AddrPort) *forwarder {
 	t.Helper()
-	f, err := listen(t.Context(), loopback)
+	f, err := listen(t.Context(), loopback, func(a netip.Addr) bool { return a == loopback })
 	check(t, err)
 	f.ask(servers)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -158,7 +158,7 @@ func TestForwardEnds(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
 	check(t, err)
 	defer silent.Close()
-	f, err := listen(t.Context(), loopback)
+	f, err := listen(t.Context(), loopback, func(a netip.Addr) bool { return a == loopback })
 	check(t, err)
 	f.ask([]netip.AddrPort{addrPort(silent.LocalAddr())})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -194,7 +194,7 @@ func (r *recorder) WriteMsg(m *dns.Msg) error {
 
 func TestForwardBounds(t *testing.T) {
 	t.Parallel()
-	f := &forwarder{queries: newQuota(maxQueries, maxQueriesEach)}
+	f := &forwarder{instance: func(netip.Addr) bool { return true }, queries: newQuota(maxQueries, maxQueriesEach)}
 	f.ask([]netip.AddrPort{upstream(t, answers)})
 	ask := func(from string) int {
 		w := &recorder{from: net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))}
@@ -243,7 +243,7 @@ func TestLimitedListener(t *testing.T) {
 	t.Parallel()
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	l := &limitedListener{Listener: inner, open: newQuota(10, 1)}
+	l := &limitedListener{instance: func(netip.Addr) bool { return true }, Listener: inner, open: newQuota(10, 1)}
 	defer l.Close()
 	accepted := make(chan net.Conn)
 	go func() {
@@ -278,5 +278,37 @@ func TestLimitedListener(t *testing.T) {
 	second.Close()
 	if l.open.total != 0 {
 		t.Errorf("%d places are kept by nobody", l.open.total)
+	}
+}
+
+// TestOnlyInstancesAreAnswered asks from an address that no instance has.
+func TestOnlyInstancesAreAnswered(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 10)
+	f := running(t, upstream(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		asked <- struct{}{}
+		_ = w.WriteMsg(new(dns.Msg).SetReply(q))
+	}))
+	udp, tcp := f.ports()
+	from := net.ParseIP("127.0.0.2")
+	for _, c := range []struct {
+		network string
+		local   net.Addr
+		port    uint16
+	}{{"udp", &net.UDPAddr{IP: from}, udp}, {"tcp", &net.TCPAddr{IP: from}, tcp}} {
+		q := new(dns.Msg).SetQuestion("example.com.", dns.TypeA)
+		client := &dns.Client{Net: c.network, Timeout: 300 * time.Millisecond, Dialer: &net.Dialer{LocalAddr: c.local, Timeout: patience}}
+		if reply, _, err := client.ExchangeContext(t.Context(), q, netip.AddrPortFrom(loopback, c.port).String()); err == nil {
+			t.Errorf("%s: a stranger got %v", c.network, reply)
+		}
+		if reply, err := query(t, f, c.network, q); err != nil || reply.Rcode != dns.RcodeSuccess { // the control
+			t.Errorf("%s: an instance got %v, %v", c.network, reply, err)
+		}
+	}
+	if len(asked) != 2 {
+		t.Errorf("the name server was asked %d times, want 2", len(asked))
+	}
+	if (plan{prefix: DefaultPrefix}).leased(netip.MustParseAddr("198.18.0.1")) || !(plan{prefix: DefaultPrefix}).leased(netip.MustParseAddr("198.18.0.2")) {
+		t.Error("the gateway counts as an instance, or an instance does not")
 	}
 }

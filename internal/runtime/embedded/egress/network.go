@@ -203,7 +203,7 @@ func (n *Network) setup(ctx context.Context) error {
 		return err
 	}
 	if n.forwarder == nil {
-		f, err := listen(ctx, n.plan.gateway())
+		f, err := listen(ctx, n.plan.gateway(), n.plan.leased)
 		if err != nil {
 			return err
 		}
