@@ -15,13 +15,21 @@ const (
 
 // pace counts what was copied.
 type pace struct {
-	until int64 // up to which the rate is used, Unix time in ns
+	until int64 // up to which the rate is used, ns of the monotonic clock
 }
 
 // spend counts a read of n bytes, and returns how long to wait until the next, in ns.
 func (p *pace) spend(n int, now int64) int64 {
 	p.until = max(p.until, now) + int64(n+paceRead)*1e9/paceRate
 	return min(max(p.until-now-paceBurst, 0), pacePause)
+}
+
+// monotonic returns the monotonic clock in ns: a step of the wall clock must neither hold
+// output back nor let all of it through.
+func monotonic() int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t) // can't fail with this clock
+	return t.Nano()
 }
 
 // pause waits.

@@ -100,7 +100,7 @@ func (a *supervisor) copy(event int, all bool) {
 		// Output that cannot be written is lost. The ring shows the gap.
 		_ = a.output.Append(n, event == eventStderr, now())
 		if !all {
-			pause(a.pace.spend(n, now()))
+			pause(a.pace.spend(n, monotonic()))
 			return
 		}
 	}
