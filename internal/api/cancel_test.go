@@ -207,3 +207,5 @@ func (a *auditor) Ended(_ context.Context, c gateway.Call) {
 	}
 	a.calls = append(a.calls, "ended "+c.Operation.Name+" "+name)
 }
+
+func (*auditor) Refused(context.Context, gateway.Call) {}

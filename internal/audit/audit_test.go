@@ -74,7 +74,7 @@ func newBench(t *testing.T) *bench {
 		{
 			Name: "secretsmanager", Internal: "InternalFailure",
 			Protocol:   gateway.Protocol{ContentType: "x", Targets: []string{"secretsmanager."}},
-			Operations: []gateway.Operation{gateway.Mutate("CreateSecret", keep, gateway.AnyResource).Redacting("Note")},
+			Operations: []gateway.Operation{gateway.Mutate("CreateSecret", keep, gateway.AnyResource).Redacting("Note"), gateway.Read("GetSecret", keep, gateway.AnyResource).Redacting("Note").Revealing()},
 		},
 		b.trail.Service(),
 	}, func(c *gateway.Config) { c.Audit = b.trail })
@@ -274,7 +274,7 @@ func TestLookup(t *testing.T) {
 func TestRecordOfTheChange(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	call := gateway.Call{ID: "id", At: gatewaytest.T0, Service: gateway.Service{Source: "s"}, Operation: gateway.Operation{Name: "Op"}, Caller: gateway.Caller{User: "root"}}
+	call := gateway.Call{ID: "id", At: gatewaytest.T0, Service: gateway.Service{Source: "s"}, Operation: gateway.Operation{Name: "Op", Mutates: true}, Caller: gateway.Caller{User: "root"}}
 	crash := errors.New("crash")
 	update := func(change error) error { // as gateway.Call does
 		return b.Store.Update(t.Context(), func(tx *store.Tx) error {
@@ -324,7 +324,7 @@ func TestRun(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- trail.Run(ctx) }()
 		failed := func(id string) {
-			trail.Ended(ctx, gateway.Call{ID: id, At: time.Now(), Caller: gateway.Caller{User: "u"}, Exception: wire.NewException("X", "x")})
+			trail.Ended(ctx, gateway.Call{ID: id, At: time.Now(), Operation: gateway.Operation{Mutates: true}, Caller: gateway.Caller{User: "u"}, Exception: wire.NewException("X", "x")})
 		}
 		ids := func() (ids string) {
 			err := s.View(t.Context(), func(tx *store.Tx) error {

@@ -9,6 +9,8 @@
 // recorded before its caller gets the reply.
 //
 // Records are kept for 90 days, as CloudTrail's event history is, and in a
-// bounded number. Calls that only read are not recorded, nor are calls of unknown
-// callers.
+// bounded number. What can be repeated without end is counted, in one record an hour for
+// each kind: reads of secrets, denied reads, refused signatures, logins at the registry.
+// Otherwise a flood of them would push out the records of what it is to hide. Of callers
+// that nobody knows only the number is kept. Other calls that only read are not recorded.
 package audit

@@ -2,8 +2,10 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -103,8 +105,10 @@ func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInp
 }
 
 func view(r slipway.AuditRecord) event {
+	var read struct{ ReadOnly bool }
+	_ = json.Unmarshal([]byte(r.Record), &read) // what audit wrote
 	e := event{
-		EventID: r.ID, EventName: r.Name, ReadOnly: "false", AccessKeyID: r.KeyID, EventTime: r.At, EventSource: r.Source,
+		EventID: r.ID, EventName: r.Name, ReadOnly: strconv.FormatBool(read.ReadOnly), AccessKeyID: r.KeyID, EventTime: r.At, EventSource: r.Source,
 		Username: r.User, Resources: []named{}, CloudTrailEvent: r.Record,
 	}
 	for _, res := range r.Resources {
@@ -130,7 +134,8 @@ func query(in *lookupInput) (q store.AuditQuery, key string, none bool, err erro
 		}[a.AttributeKey]
 		switch {
 		case a.AttributeKey == "ReadOnly":
-			none = a.AttributeValue == "true" // calls that only read are not recorded
+			q.ReadOnly = a.AttributeValue
+			none = q.ReadOnly != "true" && q.ReadOnly != "false"
 		case field == nil:
 			return refuse("InvalidLookupAttributesException",
 				"AttributeKey is %.32q; it must be AccessKeyId, EventId, EventName, EventSource, ReadOnly, ResourceName, ResourceType or Username.", a.AttributeKey)

@@ -34,6 +34,15 @@ type record struct {
 	ManagementEvent    bool       `json:"managementEvent"`
 	RecipientAccountID string     `json:"recipientAccountId"`
 	EventCategory      string     `json:"eventCategory"`
+
+	Additional *additional `json:"additionalEventData,omitempty"`
+}
+
+// additional is what a record of counted occurrences has beside the first of them.
+type additional struct {
+	Count int    `json:"count"`
+	First string `json:"first"`
+	Last  string `json:"last"`
 }
 
 // identity is the caller.
@@ -74,17 +83,27 @@ func (t *Trail) record(c gateway.Call) (slipway.AuditRecord, error) {
 	if err != nil {
 		return slipway.AuditRecord{}, err
 	}
-	r := record{
-		EventVersion: version, UserIdentity: whoIs(c.Caller), EventTime: instant(c.At), EventSource: c.Service.Source, EventName: c.Operation.Name,
-		AWSRegion: t.cfg.Region, SourceIPAddress: c.Caller.SourceIP, UserAgent: c.Caller.UserAgent,
-		RequestParameters: request, ResponseElements: response, RequestID: c.ID, EventID: c.ID,
-		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: t.cfg.Account, EventCategory: "Management",
-	}
+	r := t.frame(c.Caller, c.At, c.ID)
+	r.EventSource, r.EventName, r.RequestParameters, r.ResponseElements = c.Service.Source, c.Operation.Name, request, response
 	if c.Exception != nil {
 		r.ErrorCode, r.ErrorMessage = errorCode(c.Exception.Name), c.Exception.Message
 	}
 	kept := slipway.AuditRecord{ID: c.ID, At: c.At, Name: c.Operation.Name, Source: c.Service.Source, User: c.Caller.User, KeyID: c.Caller.KeyID}
-	for _, arn := range resourcesOf(c.Resources, response) {
+	return r.about(kept, resourcesOf(c.Resources, response))
+}
+
+// frame returns a record with what all of them have.
+func (t *Trail) frame(c gateway.Caller, at time.Time, id string) record {
+	return record{
+		EventVersion: version, UserIdentity: whoIs(c), EventTime: instant(at),
+		AWSRegion: t.cfg.Region, SourceIPAddress: c.SourceIP, UserAgent: c.UserAgent, RequestID: id, EventID: id,
+		EventType: "AwsApiCall", ManagementEvent: true, RecipientAccountID: t.cfg.Account, EventCategory: "Management",
+	}
+}
+
+// about adds the resources to both forms of a record and encodes it.
+func (r record) about(kept slipway.AuditRecord, arns []string) (slipway.AuditRecord, error) {
+	for _, arn := range arns {
 		r.Resources = append(r.Resources, resource{AccountID: account(arn), Type: kind(arn), ARN: arn})
 		kept.Resources = append(kept.Resources, slipway.AuditResource{Type: kind(arn), Name: arn})
 	}
@@ -93,9 +112,19 @@ func (t *Trail) record(c gateway.Call) (slipway.AuditRecord, error) {
 	return kept, err
 }
 
+func source(s gateway.Service) string {
+	if s.Source != "" || s.Name == "" {
+		return s.Source
+	}
+	return s.Name + ".amazonaws.com"
+}
+
 func instant(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 func whoIs(c gateway.Caller) identity {
+	if c.User == "" {
+		return identity{Type: "Unknown"}
+	}
 	id := identity{Type: "IAMUser", PrincipalID: c.UserID, ARN: c.ARN, AccountID: c.Account, AccessKeyID: c.KeyID, UserName: c.User}
 	if c.User == gateway.Root {
 		id.Type, id.UserName = "Root", ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +35,9 @@ type Trail struct {
 	mu      sync.Mutex // guards pending
 	pending []slipway.AuditRecord
 
+	process string // tells the counts of this process from those of others
+	counted counted
+
 	writing sync.Mutex // held while records are written, so that they stay in order
 }
 
@@ -59,7 +63,7 @@ func New(cfg Config) (*Trail, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Trail{cfg: cfg, nudge: make(chan struct{}, 1)}, nil
+	return &Trail{cfg: cfg, nudge: make(chan struct{}, 1), process: slipway.NewUUID()}, nil
 }
 
 // Begun writes the record of a call without its outcome.
@@ -72,21 +76,45 @@ func (t *Trail) Begun(tx *store.Tx, c gateway.Call) error {
 }
 
 // Ended adds the outcome to the record of a call: at once if the call may have
-// changed something and has no record yet, else soon.
+// changed something and has no record yet, else soon. Calls that only read are counted.
 func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
+	if !c.Operation.Mutates {
+		t.read(ctx, c)
+		return
+	}
 	r, err := t.record(c)
 	if err != nil {
 		t.cfg.Log.Error("make an audit record", "request", c.ID, "operation", c.Operation.Name, "err", err)
 		return
 	}
+	mayHaveChanged := c.Exception == nil || c.Exception.Status >= http.StatusInternalServerError
+	t.put(ctx, r, !c.Recorded && mayHaveChanged)
+}
+
+// keep encodes a record and puts it.
+func (t *Trail) keep(ctx context.Context, r record, kept slipway.AuditRecord, arns []string, now bool) error {
+	kept, err := r.about(kept, arns)
+	if err == nil {
+		t.put(ctx, kept, now)
+	}
+	return err
+}
+
+// put writes a record, at once or soon. A record that waits is replaced by a later one of
+// its id.
+func (t *Trail) put(ctx context.Context, r slipway.AuditRecord, now bool) {
 	t.mu.Lock()
-	t.pending = append(t.pending, r)
+	i := slices.IndexFunc(t.pending, func(p slipway.AuditRecord) bool { return p.ID == r.ID })
+	if i >= 0 {
+		t.pending[i] = r
+	} else {
+		t.pending = append(t.pending, r)
+	}
 	n := len(t.pending)
 	t.mu.Unlock()
-	mayHaveChanged := c.Exception == nil || c.Exception.Status >= http.StatusInternalServerError
-	if !c.Recorded && mayHaveChanged || n >= backlog {
+	if now || n >= backlog {
 		if err := t.Flush(ctx); err != nil {
-			t.cfg.Log.Error("write an audit record", "request", c.ID, "operation", c.Operation.Name, "err", err)
+			t.cfg.Log.Error("write an audit record", "request", r.ID, "operation", r.Name, "err", err)
 		}
 		return
 	}

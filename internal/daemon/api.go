@@ -171,11 +171,11 @@ func (a *apiRole) openECR() (err error) {
 // registryHandler is the image registry. Access keys are its users, and policies
 // for ECR's actions authorize them.
 func (a *apiRole) registryHandler() (http.Handler, error) {
-	users := authenticator{a.gateway, a.tokens, a.ecr.ARN}
+	users := authenticator{a.gateway, a.tokens, a.ecr.ARN, a.trail}
 	return registry.New(registry.Config{
 		Images: a.images, Log: a.part("registry"),
 		Authenticate: users.check, Permit: users.permit,
-		Pushed: a.pushed,
+		Pushed: a.pushed, Note: users.note,
 	})
 }
 

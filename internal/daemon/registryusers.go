@@ -5,10 +5,13 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
+	"strings"
 
+	"github.com/openslipway/slipway/internal/audit"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
+	"github.com/openslipway/slipway/internal/registry"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
@@ -20,6 +23,7 @@ type authenticator struct {
 	gateway *gateway.Gateway
 	tokens  *ecr.Tokens
 	arn     func(repository string) string
+	trail   *audit.Trail
 }
 
 func (a authenticator) check(ctx context.Context, user, password string) (bool, error) {
@@ -58,4 +62,45 @@ func (a authenticator) permit(r *http.Request, action, repository string) (strin
 		return denied.Message, nil
 	}
 	return "", err
+}
+
+// note records what a request to the registry did. Pushes and deletions have a record
+// each; logins and refusals are counted.
+func (a authenticator) note(r *http.Request, n registry.Note) {
+	ctx := context.WithoutCancel(r.Context())
+	o := audit.Occurrence{Source: "ecr.amazonaws.com", Name: strings.TrimPrefix(n.Action, "ecr:"), Caller: awshttp.CallerFrom(a.named(ctx, r), r)}
+	if n.Repository != "" {
+		o.Resources = []string{a.arn(n.Repository)}
+	}
+	switch {
+	case n.Action == "":
+		o.Name = "RegistryLogin"
+		if n.Refusal != "" {
+			o.Code, o.Message = "InvalidPassword", n.Refusal
+		}
+	case n.Refusal != "":
+		o.Code, o.Message = "AccessDeniedException", n.Refusal
+	default:
+		o.Parameters = map[string]any{"repositoryName": n.Repository, "reference": n.Reference}
+		if n.Digest != "" {
+			o.Parameters["imageDigest"] = n.Digest
+		}
+		a.trail.Happened(ctx, o)
+		return
+	}
+	a.trail.Count(ctx, o)
+}
+
+// named returns the owner of the access key that a request names, whether it has shown to
+// know the secret or not; nobody if there is no such key.
+func (a authenticator) named(ctx context.Context, r *http.Request) gateway.Caller {
+	keyID, password, _ := r.BasicAuth()
+	if keyID == ecr.TokenUser {
+		keyID, _, _ = strings.Cut(password, ".")
+	}
+	caller, _, ok, err := a.gateway.Caller(ctx, keyID)
+	if err != nil || !ok {
+		return gateway.Caller{}
+	}
+	return caller
 }

@@ -40,7 +40,7 @@ func TestRegistryUsers(t *testing.T) {
 	tokens := &ecr.Tokens{Now: b.Clock.Now, Caller: func(ctx context.Context, id string) (gateway.Caller, gateway.Key, bool, error) {
 		return b.Gateway.Caller(ctx, id)
 	}}
-	a := authenticator{b.Gateway, tokens, func(repository string) string { return "arn:aws:ecr:us-east-1:000000000000:repository/" + repository }}
+	a := authenticator{b.Gateway, tokens, func(repository string) string { return "arn:aws:ecr:us-east-1:000000000000:repository/" + repository }, nil}
 	token, _, err := tokens.Issue(t.Context(), key.ID)
 	if err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func (e *ECR) Service() gateway.Service {
 		Invalid:  "InvalidParameterException",
 		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"AmazonEC2ContainerRegistry_V20150921."}},
 		Operations: []gateway.Operation{
-			gateway.Read("GetAuthorizationToken", e.getAuthorizationToken, gateway.AnyResource).Redacting("authorizationToken"),
+			gateway.Read("GetAuthorizationToken", e.getAuthorizationToken, gateway.AnyResource).Redacting("authorizationToken").Revealing(),
 			gateway.Read("DescribeRegistry", e.describeRegistry, gateway.AnyResource),
 
 			gateway.Mutate("CreateRepository", e.createRepository, e.createRepositoryPermissions),

@@ -292,3 +292,5 @@ func TestOnBehalf(t *testing.T) {
 		return nil
 	})
 }
+
+func (*record) Refused(context.Context, gateway.Call) {}

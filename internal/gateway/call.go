@@ -9,7 +9,8 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// Auditor keeps records of the calls that may change something.
+// Auditor keeps records of the calls that may change something, that show secrets or that
+// are refused.
 type Auditor interface {
 	// Begun writes what is known of a call before its outcome. It is called in
 	// the transaction of the call's first change, so that no change survives a
@@ -19,6 +20,10 @@ type Auditor interface {
 	// Ended takes a call with its outcome, before the caller is told. It must
 	// not fail the call.
 	Ended(ctx context.Context, c Call)
+
+	// Refused takes a call whose signature was refused. Its caller is the owner of
+	// the key that it named, without a user's name if nobody has the key.
+	Refused(ctx context.Context, c Call)
 }
 
 // Call is one call of an operation, as its handler and the auditor see it. The
@@ -35,6 +40,7 @@ type Call struct {
 	Output    any             // nil before the end and after a failure
 	Exception *wire.Exception // nil before the end and after a success
 	Recorded  bool            // Begun was committed
+	Unproved  bool            // its signature was refused: Caller is whose key it named
 
 	gateway  *Gateway
 	store    *store.Store

@@ -67,8 +67,8 @@ func (g *Gateway) Do(ctx context.Context, r Request) (output any, e *wire.Except
 	} else {
 		c.Output = output
 	}
-	if c.audit != nil && !c.repeated {
-		c.audit.Ended(context.WithoutCancel(ctx), *c)
+	if c.audit != nil && !c.repeated || g.countsRead(c) {
+		g.cfg.Audit.Ended(context.WithoutCancel(ctx), *c)
 	}
 	g.report(ctx, c, err)
 	return c.Output, c.Exception
@@ -78,8 +78,23 @@ func (g *Gateway) Do(ctx context.Context, r Request) (output any, e *wire.Except
 // what the caller is to be told. It takes what is known of the call.
 func (g *Gateway) Refuse(ctx context.Context, c Call, err error) *wire.Exception {
 	c.Exception = exception(err, &c)
+	if g.cfg.Audit != nil && c.Unproved {
+		g.cfg.Audit.Refused(context.WithoutCancel(ctx), c)
+	}
+	if c.Unproved { // nobody has shown to be the caller
+		c.Caller = Caller{SourceIP: c.Caller.SourceIP, UserAgent: c.Caller.UserAgent}
+	}
 	g.report(ctx, &c, err)
 	return c.Exception
+}
+
+// countsRead reports whether a call that changes nothing is recorded: it shows secrets, or
+// was denied.
+func (g *Gateway) countsRead(c *Call) bool {
+	if g.cfg.Audit == nil || c.Operation.Mutates || c.Caller.User == "" {
+		return false
+	}
+	return c.Operation.Reveals || c.Exception != nil && c.Exception.Name == "AccessDeniedException"
 }
 
 // run checks and makes the call.
@@ -152,7 +167,7 @@ func (c *Call) decode(input any) (body []byte, err error) {
 // it is about.
 func (g *Gateway) authorize(ctx context.Context, c *Call) error {
 	root := c.Caller.User == Root
-	if root && c.audit == nil {
+	if root && c.audit == nil && !c.Operation.Reveals {
 		return nil
 	}
 	return g.cfg.Store.View(ctx, func(tx *store.Tx) error {

@@ -137,3 +137,5 @@ func (r *tableRecord) Begun(tx *store.Tx, c gateway.Call) error {
 }
 
 func (r *tableRecord) Ended(_ context.Context, c gateway.Call) { r.ended = c }
+
+func (*tableRecord) Refused(context.Context, gateway.Call) {}

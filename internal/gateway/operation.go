@@ -65,6 +65,8 @@ type Operation struct {
 	Model   *wire.Operation // nil when the service has no model here
 	Mutates bool            // it may change something: worth an audit record and a line in the log
 
+	Reveals bool // it shows secrets: worth an audit record
+
 	// Redact names the members, of input or output and at any depth, whose
 	// values audit records leave out, beside those that the model calls
 	// sensitive.
@@ -115,6 +117,12 @@ func Read[I, O any](name string, h Handler[I, O], required Permissions[I]) Opera
 func Mutate[I, O any](name string, h Handler[I, O], required Permissions[I]) Operation {
 	o := Read(name, h, required)
 	o.Mutates = true
+	return o
+}
+
+// Revealing returns the operation as one that shows secrets.
+func (o Operation) Revealing() Operation {
+	o.Reveals = true
 	return o
 }
 

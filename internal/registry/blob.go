@@ -25,6 +25,7 @@ func (c *call) deleteBlob() error {
 	if err := c.cfg.Images.DeleteBlob(c.repo, c.ref); err != nil {
 		return blobError(err)
 	}
+	c.note(c.r, Note{Action: mayRemove, Repository: c.repo, Reference: c.ref})
 	c.w.WriteHeader(http.StatusAccepted)
 	return nil
 }

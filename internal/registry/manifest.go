@@ -55,6 +55,7 @@ func (c *call) putManifest() error {
 	if err != nil {
 		return err
 	}
+	c.note(c.r, Note{Action: mayPut, Repository: c.repo, Reference: c.ref, Digest: m.Digest})
 	if !strings.Contains(c.ref, ":") && c.cfg.Pushed != nil {
 		if err := c.cfg.Pushed(c.r.Context(), c.repo, c.ref, m.Digest); err != nil {
 			return err
@@ -78,6 +79,7 @@ func (c *call) deleteManifest() error {
 	if err := remove(c.repo, c.ref); err != nil {
 		return err
 	}
+	c.note(c.r, Note{Action: mayRemove, Repository: c.repo, Reference: c.ref})
 	c.w.WriteHeader(http.StatusAccepted)
 	return nil
 }

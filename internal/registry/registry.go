@@ -30,10 +30,29 @@ type Config struct {
 	// answered. May be nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
 
+	// Note is told what is worth a record: logins, pushes and deletions before the
+	// client is answered, and refusals. May be nil.
+	Note func(r *http.Request, n Note)
+
 	MaxBlob int64         // bytes; 10 GiB when 0
 	Uploads int           // in progress at once; 256 when 0
 	Idle    time.Duration // without a request, an upload expires after this; 30 minutes when 0
 	Stall   time.Duration // a client that sends and receives nothing is cut off after this; 1 minute when 0
+}
+
+// Note is what a request did, or what it was refused.
+type Note struct {
+	Action     string // of ECR, such as "ecr:PutImage"; "" for a login
+	Repository string
+	Reference  string // tag or digest
+	Digest     string // of a pushed manifest
+	Refusal    string // "" if it was not refused
+}
+
+func (g *Registry) note(r *http.Request, n Note) {
+	if g.cfg.Note != nil {
+		g.cfg.Note(r, n)
+	}
 }
 
 // Registry is an http.Handler for everything below /v2/.
@@ -96,6 +115,7 @@ func (g *Registry) authenticate(r *http.Request) error {
 	}
 	ok, err := g.cfg.Authenticate(r.Context(), user, password)
 	if err == nil && !ok {
+		g.note(r, Note{Refusal: "The password is wrong, or nobody has the user name."})
 		return errUnauthorized
 	}
 	return err
@@ -149,6 +169,7 @@ var routes = []struct {
 func (c *call) permit(action string) error {
 	refusal, err := c.refusal(action, c.repo)
 	if err == nil && refusal != "" {
+		c.note(c.r, Note{Action: action, Repository: c.repo, Reference: c.ref, Refusal: refusal})
 		err = &fault{http.StatusForbidden, "DENIED", refusal}
 	}
 	return err
@@ -169,6 +190,7 @@ func (c *call) serve() error {
 	}
 	switch strings.Trim(path, "/") {
 	case "":
+		c.note(c.r, Note{})
 		return c.json(http.StatusOK, struct{}{})
 	case "_catalog":
 		if err := c.permit(mayDescribe); err != nil {

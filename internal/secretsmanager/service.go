@@ -64,8 +64,8 @@ func (m *Manager) Service() gateway.Service {
 			gateway.Mutate("RestoreSecret", m.restoreSecret, on(m, func(in *sdk.RestoreSecretInput) *string { return in.SecretId })),
 
 			gateway.Mutate("PutSecretValue", m.putSecretValue, on(m, func(in *sdk.PutSecretValueInput) *string { return in.SecretId })),
-			gateway.Read("GetSecretValue", m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId })),
-			gateway.Read("BatchGetSecretValue", m.batchGetSecretValue, m.batchPermissions),
+			gateway.Read("GetSecretValue", m.getSecretValue, on(m, func(in *sdk.GetSecretValueInput) *string { return in.SecretId })).Revealing(),
+			gateway.Read("BatchGetSecretValue", m.batchGetSecretValue, m.batchPermissions).Revealing(),
 			gateway.Read("ListSecretVersionIds", m.listSecretVersionIDs, on(m, func(in *sdk.ListSecretVersionIdsInput) *string { return in.SecretId })),
 			gateway.Mutate("UpdateSecretVersionStage", m.updateSecretVersionStage, on(m, func(in *sdk.UpdateSecretVersionStageInput) *string { return in.SecretId })),
 			gateway.Read("GetRandomPassword", m.getRandomPassword, gateway.AnyResource),

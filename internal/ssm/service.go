@@ -62,12 +62,12 @@ func (p *Parameters) Service() gateway.Service {
 		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.1", Targets: []string{"AmazonSSM."}},
 		Operations: []gateway.Operation{
 			gateway.Mutate("PutParameter", p.putParameter, p.putParameterPermissions),
-			gateway.Read("GetParameter", p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) })),
-			gateway.Read("GetParameters", p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names })),
+			gateway.Read("GetParameter", p.getParameter, on(p, func(in *sdk.GetParameterInput) []string { return only(in.Name) })).Revealing(),
+			gateway.Read("GetParameters", p.getParameters, on(p, func(in *sdk.GetParametersInput) []string { return in.Names })).Revealing(),
 			gateway.Read("GetParametersByPath", p.getParametersByPath, on(p, func(in *sdk.GetParametersByPathInput) []string {
 				return []string{strings.TrimSuffix(aws.ToString(in.Path), "/") + "/"}
-			})),
-			gateway.Read("GetParameterHistory", p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) })),
+			})).Revealing(),
+			gateway.Read("GetParameterHistory", p.getParameterHistory, on(p, func(in *sdk.GetParameterHistoryInput) []string { return only(in.Name) })).Revealing(),
 			gateway.Read("DescribeParameters", p.describeParameters, gateway.AnyResource),
 			gateway.Mutate("DeleteParameter", p.deleteParameter, on(p, func(in *sdk.DeleteParameterInput) []string { return only(in.Name) })),
 			gateway.Mutate("DeleteParameters", p.deleteParameters, on(p, func(in *sdk.DeleteParametersInput) []string { return in.Names })),

@@ -30,6 +30,7 @@ func (tx *Tx) PutAudit(r slipway.AuditRecord) error {
 type AuditQuery struct {
 	ID, Name, Source, User, KeyID string
 	ResourceName, ResourceType    string
+	ReadOnly                      string // "true" or "false"
 
 	From, To time.Time // inclusive; zero for no bound
 
@@ -60,6 +61,9 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 		if c.value != "" {
 			where = append(where, c.condition+arg(c.value)+strings.Repeat(")", strings.Count(c.condition, "(")))
 		}
+	}
+	if q.ReadOnly != "" {
+		where = append(where, "record LIKE "+arg(`%"readOnly":`+q.ReadOnly+`,%`))
 	}
 	if !q.From.IsZero() {
 		where = append(where, "at >= "+arg(nanos(q.From)))

@@ -148,3 +148,5 @@ func TestAttemptWaits(t *testing.T) {
 		}
 	}
 }
+
+func (*record) Refused(context.Context, gateway.Call) {}

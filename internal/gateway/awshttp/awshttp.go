@@ -125,6 +125,7 @@ type exchange struct {
 	service   gateway.Service
 	operation gateway.Operation
 	caller    gateway.Caller
+	unproved  bool // the signature was refused
 
 	received []byte // the request's body
 	input    any    // the input as the gateway takes it
@@ -160,7 +161,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request, x *exchange) *w
 	ctx := r.Context()
 	if err := h.receiveInTime(w, r, x); err != nil {
 		return h.cfg.Gateway.Refuse(ctx, gateway.Call{
-			ID: x.id, At: x.began, Service: x.service, Operation: x.operation, Caller: x.caller,
+			ID: x.id, At: x.began, Service: x.service, Operation: x.operation, Caller: x.caller, Unproved: x.unproved,
 		}, err)
 	}
 	_, e := h.cfg.Gateway.Do(ctx, gateway.Request{

@@ -2,6 +2,7 @@ package awshttp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -101,6 +102,10 @@ func (h *Handler) verify(r *http.Request, x *exchange) error {
 		return sigv4.Key(key), ok, err
 	})
 	if err != nil {
+		if refused, ok := errors.AsType[*sigv4.Error](err); ok {
+			x.unproved = refused.Code == sigv4.InvalidSignature || refused.Code == sigv4.UnrecognizedClient || refused.Code == sigv4.ExpiredToken
+			x.caller = CallerFrom(who, r)
+		}
 		return err
 	}
 	x.caller, x.received = CallerFrom(who, r), body
