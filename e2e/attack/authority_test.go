@@ -1,15 +1,20 @@
 package attack
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	signer "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
@@ -27,8 +32,8 @@ type authority struct {
 
 const (
 	everything = `{"Effect":"Allow","Action":"*","Resource":"*"}`
-	noSecrets  = everything + `,{"Effect":"Deny","Action":["secretsmanager:GetSecretValue","ssm:GetParameter*","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],` +
-		`"Resource":["arn:aws:secretsmanager:*:*:secret:secretive/*","arn:aws:ssm:*:*:parameter/secretive/*","arn:aws:ecr:*:*:repository/secretive/*"]}`
+	noSecrets  = everything + `,{"Effect":"Deny","Action":["secretsmanager:GetSecretValue","ssm:GetParameter*","ecr:BatchGetImage","ecr:GetDownloadUrlForLayer","logs:*"],` +
+		`"Resource":["arn:aws:secretsmanager:*:*:secret:secretive/*","arn:aws:ssm:*:*:parameter/secretive/*","arn:aws:ecr:*:*:repository/secretive/*","arn:aws:logs:*:*:log-group:/aws/apprunner/control/*"]}`
 )
 
 // TestAuthority has a user of the API try to get with the server's authority what their
@@ -42,6 +47,7 @@ func TestAuthority(t *testing.T) {
 
 	t.Run("references", a.attackReferences)
 	t.Run("images", a.attackImages)
+	t.Run("lists", a.attackLists)
 }
 
 // user makes a user with a policy of these statements and returns their configuration
@@ -203,4 +209,63 @@ func (a authority) as(t *testing.T, user aws.Config, args ...string) (string, er
 	cmd.Env = append(a.ClientEnv(), "AWS_ACCESS_KEY_ID="+keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+keys.SecretAccessKey)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
+}
+
+// attackLists has mallory read what is denied by calls that answer with many things, or
+// that name the thing in two ways. alice gets all of it by the same calls.
+func (a authority) attackLists(t *testing.T) {
+	services, err := a.Client().ListServices(t.Context(), &apprunner.ListServicesInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	group := map[string]string{}
+	for _, v := range services.ServiceSummaryList {
+		group[*v.ServiceName] = "/aws/apprunner/" + *v.ServiceName + "/" + *v.ServiceId + "/service"
+	}
+	for _, c := range []struct {
+		what, target, body, found string
+	}{
+		{"secrets by a filter", "secretsmanager.BatchGetSecretValue", `{"Filters":[{"Key":"name","Values":["secretive"]}]}`, harness.SecretValue("one")},
+		{"parameters by a path", "AmazonSSM.GetParametersByPath", `{"Path":"/","Recursive":true,"WithDecryption":true}`, harness.SecretValue("one")},
+		{"logs by an ARN as a name", "Logs_20140328.FilterLogEvents", `{"logGroupName":"arn:aws:logs:us-east-1:000000000000:log-group:` + group["control"] + `"}`, "Service creation"},
+		{"logs under another's name", "Logs_20140328.FilterLogEvents", `{"logGroupName":"` + group["control"] + `","logGroupIdentifier":"` + group["image"] + `"}`, ""},
+		{"groups of logs", "Logs_20140328.DescribeLogGroups", `{}`, group["control"]},
+	} {
+		if got := a.call(t, a.mallory, c.target, c.body); c.found != "" && strings.Contains(got, c.found) || strings.Contains(got, "Service creation") {
+			t.Errorf("%s: mallory gets %s", c.what, got)
+		}
+		if got := a.call(t, a.alice, c.target, c.body); !strings.Contains(got, c.found) {
+			t.Errorf("%s: the control gets %s", c.what, got)
+		}
+	}
+}
+
+// call makes a signed call and returns the answer's body, whatever its status.
+func (a authority) call(t *testing.T, user aws.Config, target, body string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.API+"/", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-amz-json-1.1")
+	req.Header.Set("X-Amz-Target", target)
+	keys, err := user.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	service := map[string]string{"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "Logs_20140328": "logs"}[strings.Split(target, ".")[0]]
+	sum := sha256.Sum256([]byte(body))
+	if err := signer.NewSigner().SignHTTP(t.Context(), keys, req, hex.EncodeToString(sum[:]), service, "us-east-1", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := a.HTTPClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(answer)
 }

@@ -73,7 +73,7 @@ func TestIAMAWSCLI(t *testing.T) {
 		}
 	}
 	for command, want := range map[string]string{
-		"apprunner delete-auto-scaling-configuration --auto-scaling-configuration-arn arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/small": "(AccessDeniedException) when calling the DeleteAutoScalingConfiguration operation: User: arn:aws:iam::000000000000:user/ann is not authorized to perform: apprunner:DeleteAutoScalingConfiguration on resource: arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/small/1/",
+		"apprunner delete-auto-scaling-configuration --auto-scaling-configuration-arn arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/small": "(AccessDeniedException) when calling the DeleteAutoScalingConfiguration operation: User: arn:aws:iam::000000000000:user/ann is not authorized to perform: apprunner:DeleteAutoScalingConfiguration on resource: arn:aws:apprunner:us-east-1:000000000000:autoscalingconfiguration/small with",
 		"iam list-users": "(AccessDenied) when calling the ListUsers operation",
 	} {
 		if out, err := call(strings.Fields(command)...); err == nil || !strings.Contains(out, want) {

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"path"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -175,5 +176,84 @@ func TestImagesAreNeeds(t *testing.T) {
 		ann.refuse(&apprunner.UpdateServiceInput{ServiceArn: &own, SourceConfiguration: &types.SourceConfiguration{AutoDeploymentsEnabled: aws.Bool(true)}}, "AccessDeniedException", want)
 		ann.must(&apprunner.UpdateServiceInput{ServiceArn: &own, InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("3072")}})
 		ann.must(newService("shop"))
+	}
+}
+
+// Lists decide about each thing: what is denied is not in them, page by page.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	root, ann := limited(t, denying(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/level":"high"}}`), withProviders)
+	high := tag("level", "high")
+	for _, name := range []string{"shop-1", "high-1", "shop-2", "high-2"} {
+		var tags []types.Tag
+		if strings.HasPrefix(name, "high") {
+			tags = []types.Tag{high}
+		}
+		service := root.create(name, withTags(tags...), withNetwork(types.NetworkConfiguration{IngressConfiguration: &types.IngressConfiguration{}}))
+		scaling, observed, connected := newScaling(name), newObservability(name), newConnection(name)
+		scaling.Tags, observed.Tags, connected.Tags = tags, tags, tags
+		connector, ingress := newConnector(name, "subnet-1"), newIngress(name, service, "vpce-1")
+		connector.Tags, ingress.Tags = tags, tags
+		for _, in := range []any{scaling, observed, connected, connector, ingress} {
+			root.must(in)
+		}
+	}
+	for operation, own := range map[string]int{
+		"ListServices": 0, "ListAutoScalingConfigurations": 1, "ListObservabilityConfigurations": 1, "ListConnections": 0,
+		"ListVpcConnectors": 0, "ListVpcIngressConnections": 0,
+		"ListServicesForAutoScalingConfiguration": 0,
+	} {
+		for _, most := range []string{"1", "2", "20"} {
+			if got := entries(t, ann, operation, most); got != 2+own {
+				t.Errorf("%s by %s lists %d to ann, want %d", operation, most, got, 2+own)
+			}
+			if got := entries(t, root, operation, most); got != 4+own {
+				t.Errorf("%s by %s lists %d to root, want %d", operation, most, got, 4+own)
+			}
+		}
+	}
+}
+
+// entries counts the entries of all pages of a list.
+func entries(t *testing.T, b *bench, operation, most string) (n int) {
+	t.Helper()
+	query := ""
+	if operation == "ListServicesForAutoScalingConfiguration" {
+		query = `,"AutoScalingConfigurationArn":"` + defaultScaling + `"`
+	}
+	for next := ""; ; {
+		w := b.call(operation, `{"MaxResults":`+most+next+query+`}`)
+		if w.Code != 200 {
+			t.Fatalf("%s: %s", operation, w.Body)
+		}
+		for _, v := range w.Doc {
+			if list, ok := v.([]any); ok {
+				n += len(list)
+			}
+		}
+		token, ok := w.Doc["NextToken"].(string)
+		if !ok {
+			return n
+		}
+		next = `,"NextToken":"` + token + `"`
+	}
+}
+
+// A Deny on a connection by its whole ARN or by its tags applies to calls that name it.
+func TestConnectionsByName(t *testing.T) {
+	t.Parallel()
+	root, ann := limited(t, denying(`"Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/level":"high"}}`), withProviders)
+	in := newConnection("prod")
+	in.Tags = []types.Tag{tag("level", "high")}
+	root.must(in)
+	name := aws.String("prod")
+	for _, in := range []any{
+		&api.CompleteConnectionInput{ConnectionName: name, Token: aws.String("t")}, &api.DescribeCodeConnectionInput{ConnectionName: name},
+		&api.PutConnectionWebhookInput{ConnectionName: name}, &api.DescribeConnectionWebhookInput{ConnectionName: name}, &api.DeleteConnectionWebhookInput{ConnectionName: name},
+	} {
+		ann.refuse(in, "AccessDeniedException", "on resource: "+prefix+"connection/prod/* with an explicit deny")
+		if _, err := root.Invoke("apprunner:"+operationOf(in), in); err != nil && strings.Contains(err.Error(), "AccessDenied") {
+			t.Error(err)
+		}
 	}
 }

@@ -164,7 +164,7 @@ func (a *API) updateDefaultAutoScaling(ctx context.Context, call *gateway.Call, 
 
 // listServicesForAutoScaling lists the ARNs of the services that use a
 // revision.
-func (a *API) listServicesForAutoScaling(ctx context.Context, _ *gateway.Call, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
+func (a *API) listServicesForAutoScaling(ctx context.Context, call *gateway.Call, in *apprunner.ListServicesForAutoScalingConfigurationInput) (*apprunner.ListServicesForAutoScalingConfigurationOutput, error) {
 	out := apprunner.ListServicesForAutoScalingConfigurationOutput{ServiceArnList: []string{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		c, err := a.scalings.findActive(tx, *in.AutoScalingConfigurationArn)
@@ -175,7 +175,9 @@ func (a *API) listServicesForAutoScaling(ctx context.Context, _ *gateway.Call, i
 		list, next, err := listByAge(p, in.NextToken,
 			func(at time.Time, id string, limit int) ([]slipway.ServiceView, error) {
 				return tx.ServicesUsing(c.ARN, at, id, limit)
-			}, serviceKey)
+			}, serviceKey, func(v slipway.ServiceView) (bool, error) {
+				return call.Permits(tx, gateway.Permission{Resource: v.ARN, DenyOnly: true})
+			})
 		for _, v := range list {
 			out.ServiceArnList = append(out.ServiceArnList, v.ARN)
 		}

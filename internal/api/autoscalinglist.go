@@ -24,10 +24,10 @@ type listAutoScalingInput struct {
 // The documentation says that the default is true. But Go's SDK can't send false,
 // and Terraform looks in this list for the default revision, whatever its number.
 // So if LatestOnly is absent, the list also holds the default revision.
-func (a *API) listAutoScaling(ctx context.Context, _ *gateway.Call, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
+func (a *API) listAutoScaling(ctx context.Context, call *gateway.Call, in *listAutoScalingInput) (*apprunner.ListAutoScalingConfigurationsOutput, error) {
 	out := apprunner.ListAutoScalingConfigurationsOutput{AutoScalingConfigurationSummaryList: []types.AutoScalingConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, next, err := a.scalings.page(tx, revisionList{
+		list, next, err := a.scalings.page(tx, call, revisionList{
 			operation: "ListAutoScalingConfigurations", name: in.AutoScalingConfigurationName, latestOnly: in.LatestOnly,
 			max: in.MaxResults, next: in.NextToken,
 		}, func(c slipway.AutoScaling) bool { return c.Default })

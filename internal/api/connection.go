@@ -42,7 +42,7 @@ func (a *API) createConnection(ctx context.Context, call *gateway.Call, in *appr
 }
 
 // listConnections lists connections by name, or only the one of the given name.
-func (a *API) listConnections(ctx context.Context, _ *gateway.Call, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
+func (a *API) listConnections(ctx context.Context, call *gateway.Call, in *apprunner.ListConnectionsInput) (*apprunner.ListConnectionsOutput, error) {
 	name := aws.ToString(in.ConnectionName)
 	p := page.New(in.MaxResults, "ListConnections", name)
 	key, err := p.After(in.NextToken, 1)
@@ -51,7 +51,14 @@ func (a *API) listConnections(ctx context.Context, _ *gateway.Call, in *apprunne
 	}
 	out := apprunner.ListConnectionsOutput{ConnectionSummaryList: []types.ConnectionSummary{}}
 	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := connectionsNamed(tx, name, key[0], p.Limit())
+		after := key[0]
+		list, err := fill(p.Limit(), func(c slipway.Connection) (bool, error) { return call.Shows(tx, c.ARN) }, func() ([]slipway.Connection, error) {
+			batch, err := connectionsNamed(tx, name, after, p.Limit())
+			if len(batch) > 0 {
+				after = batch[len(batch)-1].Name
+			}
+			return batch, err
+		})
 		if err != nil {
 			return err
 		}

@@ -149,7 +149,7 @@ func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *ap
 			func(at time.Time, id string, limit int) ([]slipway.CustomDomain, error) {
 				return tx.CustomDomains(v.ID, at, id, limit)
 			},
-			func(d slipway.CustomDomain) (time.Time, string) { return d.CreatedAt, d.ID })
+			func(d slipway.CustomDomain) (time.Time, string) { return d.CreatedAt, d.ID }, nil)
 		if err != nil {
 			return err
 		}

@@ -8,17 +8,53 @@ import (
 
 // listByAge returns one page of a list that is ordered by creation, then by id,
 // and the token of the next page. read reads the entries after a creation and an
-// id, at most limit; key returns those of an entry.
+// id, at most limit; key returns those of an entry. shows says which entries are listed;
+// nil for all.
 func listByAge[T any](p page.Pager, token *string,
-	read func(at time.Time, id string, limit int) ([]T, error), key func(T) (time.Time, string),
+	read func(at time.Time, id string, limit int) ([]T, error), key func(T) (time.Time, string), shows func(T) (bool, error),
 ) (list []T, next *string, err error) {
 	at, id, err := p.AfterInstant(token)
 	if err != nil {
 		return nil, nil, err
 	}
-	if list, err = read(at, id, p.Limit()); err != nil {
+	list, err = fill(p.Limit(), shows, func() ([]T, error) {
+		batch, err := read(at, id, p.Limit())
+		if len(batch) > 0 {
+			at, id = key(batch[len(batch)-1])
+		}
+		return batch, err
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	list, next = page.Cut(p, list, func(v T) []string { return page.InstantKey(key(v)) })
 	return list, next, nil
+}
+
+// fill reads entries until there are enough that are shown: limit, or all if it is 0. read
+// returns the next ones, fewer than limit at the end of the list.
+func fill[T any](limit int, shows func(T) (bool, error), read func() ([]T, error)) (list []T, err error) {
+	for {
+		batch, err := read()
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range batch {
+			ok := shows == nil
+			if !ok {
+				if ok, err = shows(v); err != nil {
+					return nil, err
+				}
+			}
+			if ok {
+				list = append(list, v)
+			}
+		}
+		if limit == 0 || len(batch) < limit {
+			return list, nil
+		}
+		if len(list) >= limit {
+			return list[:limit], nil
+		}
+	}
 }

@@ -106,10 +106,10 @@ type listObservabilityInput struct {
 
 // listObservability lists active revisions by name and number: all of them if
 // LatestOnly is false, otherwise the latest of each name.
-func (a *API) listObservability(ctx context.Context, _ *gateway.Call, in *listObservabilityInput) (*apprunner.ListObservabilityConfigurationsOutput, error) {
+func (a *API) listObservability(ctx context.Context, call *gateway.Call, in *listObservabilityInput) (*apprunner.ListObservabilityConfigurationsOutput, error) {
 	out := apprunner.ListObservabilityConfigurationsOutput{ObservabilityConfigurationSummaryList: []types.ObservabilityConfigurationSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, next, err := a.observabilities.page(tx, revisionList{
+		list, next, err := a.observabilities.page(tx, call, revisionList{
 			operation: "ListObservabilityConfigurations", name: in.ObservabilityConfigurationName, latestOnly: in.LatestOnly,
 			max: in.MaxResults, next: in.NextToken,
 		}, nil)

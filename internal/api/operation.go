@@ -25,7 +25,7 @@ func (a *API) listOperations(ctx context.Context, _ *gateway.Call, in *apprunner
 			func(at time.Time, id string, limit int) ([]slipway.Operation, error) {
 				return tx.OperationsOf(v.ID, at, id, limit)
 			},
-			func(o slipway.Operation) (time.Time, string) { return o.CreatedAt, o.ID })
+			func(o slipway.Operation) (time.Time, string) { return o.CreatedAt, o.ID }, nil)
 		for _, o := range list {
 			out.OperationSummaryList = append(out.OperationSummaryList, operationSummary(o, v.ARN))
 		}

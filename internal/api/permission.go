@@ -25,8 +25,13 @@ const passedTo = "apprunner.amazonaws.com"
 // is in the input.
 func on[I any](a *API, arn func(*I) *string) gateway.Permissions[I] {
 	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: a.full(tx, arn(in))}}, nil
+		return []gateway.Permission{a.needs(tx, arn(in))}, nil
 	}
+}
+
+// needs returns the permission required on the resource that an ARN names.
+func (a *API) needs(tx *store.Tx, arn *string) gateway.Permission {
+	return gateway.Permission{Resource: a.full(tx, arn), Named: aws.ToString(arn)}
 }
 
 // creates returns the permissions required by an operation that creates a
@@ -40,8 +45,12 @@ func creates[I any](a *API, kind string, of func(*I) (*string, []types.Tag)) gat
 
 // completeConnectionPermissions: App Runner's console completes a connection
 // under the permission to create one.
-func (a *API) completeConnectionPermissions(_ *store.Tx, in *CompleteConnectionInput) ([]gateway.Permission, error) {
-	return []gateway.Permission{{Action: "apprunner:CreateConnection", Resource: a.future("connection", in.ConnectionName)}}, nil
+func (a *API) completeConnectionPermissions(tx *store.Tx, in *CompleteConnectionInput) ([]gateway.Permission, error) {
+	list, err := onConnection(a, func(in *CompleteConnectionInput) *string { return in.ConnectionName })(tx, in)
+	for i := range list {
+		list[i].Action = "apprunner:CreateConnection"
+	}
+	return list, err
 }
 
 // createCodeConnectionPermissions are those of CreateConnection.
@@ -51,10 +60,16 @@ func (a *API) createCodeConnectionPermissions(_ *store.Tx, in *CreateCodeConnect
 }
 
 // onConnection returns the permission required by an operation on the connection of a
-// name.
+// name. A denial names it alike whether or not it exists.
 func onConnection[I any](a *API, name func(*I) *string) gateway.Permissions[I] {
-	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
-		return []gateway.Permission{{Resource: a.future("connection", name(in))}}, nil
+	return func(tx *store.Tx, in *I) ([]gateway.Permission, error) {
+		p := gateway.Permission{Resource: a.future("connection", name(in)), Named: a.future("connection", name(in))}
+		c, err := tx.ConnectionByName(aws.ToString(name(in)))
+		if errors.Is(err, store.ErrNotFound) {
+			return []gateway.Permission{p}, nil
+		}
+		p.Resource = c.ARN
+		return []gateway.Permission{p}, err
 	}
 }
 
@@ -101,9 +116,10 @@ func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateService
 func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
 	keys, others := a.references(tx, parts)
-	required := []gateway.Permission{{Resource: a.full(tx, in.ServiceArn), Context: keys}}
+	service := a.needs(tx, in.ServiceArn)
+	service.Context = keys
 	reads, err := a.updateReads(tx, in)
-	return slices.Concat(required, others, roles(parts), reads), err
+	return slices.Concat([]gateway.Permission{service}, others, roles(parts), reads), err
 }
 
 // updateReads returns the permissions to read what a service refers to after an update,
@@ -156,7 +172,8 @@ func (a *API) pulls(s *types.SourceConfiguration) ([]gateway.Permission, error) 
 // tagResourcePermissions: the settings of a service are tags. They refer to secrets, and
 // decide what is built and runs with those that the service has.
 func (a *API) tagResourcePermissions(tx *store.Tx, in *apprunner.TagResourceInput) ([]gateway.Permission, error) {
-	required := []gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tagKeys(in.Tags)}}
+	resource := a.needs(tx, in.ResourceArn)
+	resource.Context = tagKeys(in.Tags)
 	given := tagsOf(in.Tags)
 	keys := make([]string, len(given))
 	for i, t := range given {
@@ -167,12 +184,14 @@ func (a *API) tagResourcePermissions(tx *store.Tx, in *apprunner.TagResourceInpu
 		return nil, err
 	}
 	added, err := a.reads(tx, buildSecrets(given))
-	return slices.Concat(required, reads, added), err
+	return slices.Concat([]gateway.Permission{resource}, reads, added), err
 }
 
 func (a *API) untagResourcePermissions(tx *store.Tx, in *apprunner.UntagResourceInput) ([]gateway.Permission, error) {
 	reads, err := a.settingReads(tx, in.ResourceArn, in.TagKeys)
-	return append([]gateway.Permission{{Resource: a.full(tx, in.ResourceArn), Context: tags.Removed(in.TagKeys)}}, reads...), err
+	resource := a.needs(tx, in.ResourceArn)
+	resource.Context = tags.Removed(in.TagKeys)
+	return append([]gateway.Permission{resource}, reads...), err
 }
 
 // settingReads returns the permissions to read what a service refers to if one of the
@@ -248,8 +267,10 @@ func buildSecrets(list []slipway.Tag) map[string]string {
 // deleteServicePermissions: deleting a service also disassociates its custom
 // domains.
 func (a *API) deleteServicePermissions(tx *store.Tx, in *apprunner.DeleteServiceInput) ([]gateway.Permission, error) {
-	arn := a.full(tx, in.ServiceArn)
-	return []gateway.Permission{{Resource: arn}, {Action: "apprunner:DisassociateCustomDomain", Resource: arn}}, nil
+	service := a.needs(tx, in.ServiceArn)
+	domains := service
+	domains.Action = "apprunner:DisassociateCustomDomain"
+	return []gateway.Permission{service, domains}, nil
 }
 
 // serviceParts is the part of a service's input that its permissions depend on.
@@ -272,7 +293,7 @@ func (a *API) references(tx *store.Tx, p serviceParts) (policy.Context, []gatewa
 		}
 		full := a.full(tx, arn)
 		keys.Set("apprunner:"+key, full)
-		required = append(required, gateway.Permission{Resource: full, DenyOnly: true})
+		required = append(required, gateway.Permission{Resource: full, Named: *arn, DenyOnly: true})
 	}
 	add("AutoScalingConfigurationArn", p.scaling)
 	if s := p.source; s != nil && s.AuthenticationConfiguration != nil {
@@ -314,11 +335,13 @@ func (a *API) createVPCIngressPermissions(tx *store.Tx, in *apprunner.CreateVpcI
 	}
 	service := a.full(tx, in.ServiceArn)
 	keys.Set("apprunner:ServiceArn", service)
-	return append(withTags(n, in.Tags), gateway.Permission{Resource: service, Context: keys, DenyOnly: true}), nil
+	return append(withTags(n, in.Tags), gateway.Permission{Resource: service, Named: *in.ServiceArn, Context: keys, DenyOnly: true}), nil
 }
 
 func (a *API) updateVPCIngressPermissions(tx *store.Tx, in *apprunner.UpdateVpcIngressConnectionInput) ([]gateway.Permission, error) {
-	return []gateway.Permission{{Resource: a.full(tx, in.VpcIngressConnectionArn), Context: endpointKeys(in.IngressVpcConfiguration)}}, nil
+	connection := a.needs(tx, in.VpcIngressConnectionArn)
+	connection.Context = endpointKeys(in.IngressVpcConfiguration)
+	return []gateway.Permission{connection}, nil
 }
 
 func endpointKeys(c *types.IngressVpcConfiguration) policy.Context {

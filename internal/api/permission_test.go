@@ -87,7 +87,7 @@ func serviceDenials() []denial {
 			`"Action":"iam:PassRole","Resource":"*"`, "iam:PassRole", "arn:aws:iam::000000000000:role/a",
 		},
 		{scaled, denyIf(`"ArnLike":{"apprunner:AutoScalingConfigurationArn":"` + defaultScaling + `"}`), "CreateService", shop},
-		{scaled, denyResource(defaultScaling), "CreateService", defaultScaling},
+		{scaled, denyResource(defaultScaling), "CreateService", scalingARN("DefaultConfiguration")},
 		{
 			authenticated(types.AuthenticationConfiguration{ConnectionArn: aws.String(prefix + "connection/prod/7")}),
 			denyIf(`"ArnLike":{"apprunner:ConnectionArn":"arn:aws:apprunner:*:*:connection/prod/*"}`), "CreateService", shop,
@@ -123,7 +123,7 @@ func otherDenials() []denial {
 		{newScaling("small"), denyResource(scalingARN("small", "*")), "CreateAutoScalingConfiguration", scalingARN("small", "*")},
 		{
 			&apprunner.DescribeAutoScalingConfigurationInput{AutoScalingConfigurationArn: aws.String(scalingARN("DefaultConfiguration"))},
-			denyResource(defaultScaling), "DescribeAutoScalingConfiguration", defaultScaling,
+			denyResource(defaultScaling), "DescribeAutoScalingConfiguration", scalingARN("DefaultConfiguration"),
 		},
 		{removeScaling(defaultScaling), denyResource(defaultScaling), "DeleteAutoScalingConfiguration", defaultScaling},
 		{
@@ -194,14 +194,14 @@ func TestDenials(t *testing.T) {
 func TestAbbreviatedARNs(t *testing.T) {
 	t.Parallel()
 	root, ann := limited(t, denying(`"Action":"*","Resource":"arn:aws:apprunner:*:*:service/shop/*"`))
-	arn := *invoke[apprunner.CreateServiceOutput](root, newService("shop")).Service.ServiceArn
+	root.must(newService("shop"))
 	short := aws.String(prefix + "service/shop")
 	for _, in := range []any{
 		&apprunner.DescribeServiceInput{ServiceArn: short},
 		&apprunner.PauseServiceInput{ServiceArn: short},
 		&apprunner.DeleteServiceInput{ServiceArn: short},
 	} {
-		ann.refuse(in, "AccessDeniedException", arn)
+		ann.refuse(in, "AccessDeniedException", "on resource: "+*short+" with")
 	}
 	root.describe(*short)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -229,7 +230,7 @@ type revisionList struct {
 // page returns a page of active revisions by name and number: all of them if
 // LatestOnly is false, otherwise the latest of each name. also, if not nil,
 // selects further revisions that are listed if LatestOnly is absent.
-func (c configurations[T]) page(tx *store.Tx, l revisionList, also func(T) bool) ([]T, *string, error) {
+func (c configurations[T]) page(tx *store.Tx, call *gateway.Call, l revisionList, also func(T) bool) ([]T, *string, error) {
 	which := "absent"
 	if l.latestOnly != nil {
 		which = strconv.FormatBool(*l.latestOnly)
@@ -252,6 +253,9 @@ func (c configurations[T]) page(tx *store.Tx, l revisionList, also func(T) bool)
 		}
 		return false
 	})
+	if list, err = gateway.Shown(tx, call, list, func(r T) string { return c.base(&r).ARN }); err != nil {
+		return nil, nil, err
+	}
 	if n := p.Limit(); n > 0 && len(list) > n {
 		list = list[:n]
 	}

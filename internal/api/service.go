@@ -120,10 +120,11 @@ func (a *API) describeService(ctx context.Context, _ *gateway.Call, in *apprunne
 	return &out, err
 }
 
-func (a *API) listServices(ctx context.Context, _ *gateway.Call, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
+func (a *API) listServices(ctx context.Context, call *gateway.Call, in *apprunner.ListServicesInput) (*apprunner.ListServicesOutput, error) {
 	out := apprunner.ListServicesOutput{ServiceSummaryList: []types.ServiceSummary{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, next, err := listByAge(page.New(in.MaxResults, "ListServices"), in.NextToken, tx.Services, serviceKey)
+		list, next, err := listByAge(page.New(in.MaxResults, "ListServices"), in.NextToken, tx.Services, serviceKey,
+			func(v slipway.ServiceView) (bool, error) { return call.Shows(tx, v.ARN) })
 		for _, v := range list {
 			out.ServiceSummaryList = append(out.ServiceSummaryList, a.serviceSummary(v))
 		}

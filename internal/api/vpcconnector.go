@@ -118,11 +118,12 @@ func (a *API) describeVPCConnector(ctx context.Context, _ *gateway.Call, in *app
 }
 
 // listVPCConnectors lists the active connectors, oldest first.
-func (a *API) listVPCConnectors(ctx context.Context, _ *gateway.Call, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
+func (a *API) listVPCConnectors(ctx context.Context, call *gateway.Call, in *apprunner.ListVpcConnectorsInput) (*apprunner.ListVpcConnectorsOutput, error) {
 	out := apprunner.ListVpcConnectorsOutput{VpcConnectors: []types.VpcConnector{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, next, err := listByAge(page.New(in.MaxResults, "ListVpcConnectors"), in.NextToken, tx.VPCConnectors,
-			func(c slipway.VPCConnector) (time.Time, string) { return c.CreatedAt, c.ARN })
+			func(c slipway.VPCConnector) (time.Time, string) { return c.CreatedAt, c.ARN },
+			func(c slipway.VPCConnector) (bool, error) { return call.Shows(tx, c.ARN) })
 		for _, c := range list {
 			out.VpcConnectors = append(out.VpcConnectors, *vpcConnector(c))
 		}

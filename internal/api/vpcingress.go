@@ -149,7 +149,7 @@ func (a *API) describeVPCIngress(ctx context.Context, _ *gateway.Call, in *appru
 }
 
 // listVPCIngresses lists the connections that are not deleted, oldest first.
-func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunner.ListVpcIngressConnectionsInput) (*apprunner.ListVpcIngressConnectionsOutput, error) {
+func (a *API) listVPCIngresses(ctx context.Context, call *gateway.Call, in *apprunner.ListVpcIngressConnectionsInput) (*apprunner.ListVpcIngressConnectionsOutput, error) {
 	filter := types.ListVpcIngressConnectionsFilter{}
 	if in.Filter != nil {
 		filter = *in.Filter
@@ -172,7 +172,8 @@ func (a *API) listVPCIngresses(ctx context.Context, _ *gateway.Call, in *apprunn
 				}
 				return tx.VPCIngresses(service, endpoint, at, after, limit)
 			},
-			func(c slipway.VPCIngressConnection) (time.Time, string) { return c.CreatedAt, c.ARN })
+			func(c slipway.VPCIngressConnection) (time.Time, string) { return c.CreatedAt, c.ARN },
+			func(c slipway.VPCIngressConnection) (bool, error) { return call.Shows(tx, c.ARN) })
 		if err != nil {
 			return err
 		}

@@ -2,7 +2,6 @@ package cloudwatch
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/store"
@@ -58,10 +57,9 @@ func (l *Logs) Service() gateway.Service {
 func on[I any](l *Logs, of func(*I) (group, identifier, stream *string)) gateway.Permissions[I] {
 	return func(_ *store.Tx, in *I) ([]gateway.Permission, error) {
 		group, identifier, stream := of(in)
-		name := value(group)
-		if id := value(identifier); id != "" {
-			name = strings.TrimSuffix(strings.TrimPrefix(id, l.logARN("")), ":*")
-		}
-		return []gateway.Permission{{Resource: l.logARN(name) + ":log-stream:" + value(stream)}}, nil
+		return []gateway.Permission{{Resource: streamARN(l.logARN(l.nameOf(group, identifier)), value(stream))}}, nil
 	}
 }
+
+// streamARN returns the ARN of a group's stream; the name "" stands for the group.
+func streamARN(group, stream string) string { return group + ":log-stream:" + stream }

@@ -39,12 +39,12 @@ type logGroup struct {
 // findLogGroup returns the group with this name, or with this identifier, which
 // is a name or an ARN.
 func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logGroup, error) {
-	text := cmp.Or(value(name), value(identifier))
+	if value(name) != "" && value(identifier) != "" {
+		return logGroup{}, invalidParameter("Only one of logGroupName and logGroupIdentifier can be given.")
+	}
+	text := l.nameOf(name, identifier)
 	if text == "" {
 		return logGroup{}, invalidParameter("1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null")
-	}
-	if prefix := l.logARN(""); strings.HasPrefix(text, prefix) {
-		text = strings.TrimSuffix(strings.TrimPrefix(text, prefix), ":*")
 	}
 	parts := strings.Split(strings.TrimPrefix(text, groupPrefix), "/") // name, id, kind
 	if !strings.HasPrefix(text, groupPrefix) || len(parts) != 3 || parts[2] != serviceGroup && parts[2] != applicationGroup {
@@ -62,6 +62,16 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 		g.output = serviceLog{eventLog{l.cfg.Store}, l.cfg.Output}
 	}
 	return g, err
+}
+
+// nameOf returns the name of the group that a call names, by name or ARN. What decides
+// about the call and what answers it must mean the same group, so both ask here.
+func (l *Logs) nameOf(name, identifier *string) string {
+	text := cmp.Or(value(name), value(identifier))
+	if rest, ok := strings.CutPrefix(text, l.logARN("")); ok {
+		return strings.TrimSuffix(rest, ":*")
+	}
+	return text
 }
 
 // mustHave returns an exception if the group lacks one of the streams.
@@ -148,7 +158,7 @@ type logGroupDescription struct {
 
 // describeLogGroups lists the groups of the services that are not deleted, by
 // name.
-func (l *Logs) describeLogGroups(ctx context.Context, _ *gateway.Call, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
+func (l *Logs) describeLogGroups(ctx context.Context, call *gateway.Call, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
 	prefix, pattern := value(in.Prefix), value(in.Pattern)
 	if prefix != "" && pattern != "" {
 		return nil, invalidParameter("Only one of logGroupNamePrefix and logGroupNamePattern can be given.")
@@ -174,8 +184,14 @@ func (l *Logs) describeLogGroups(ctx context.Context, _ *gateway.Call, in *descr
 				}
 			}
 		}
+		if err == nil {
+			all, err = gateway.Shown(tx, call, all, func(g logGroupDescription) string { return streamARN(g.GroupARN, "") })
+		}
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(all, func(a, b logGroupDescription) int { return cmp.Compare(a.Name, b.Name) })
 	out := describeLogGroupsOutput{Groups: []logGroupDescription{}}
 	all, out.Token = page.Cut(p, all, func(g logGroupDescription) []string { return []string{g.Name} })

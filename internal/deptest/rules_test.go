@@ -38,7 +38,7 @@ var imports = map[string][]string{
 	"gateway":             {"wire", "store", "policy"},
 	"gateway/tags":        {"store", "policy"},
 	"gateway/awshttp":     {"gateway", "wire", "sigv4"},
-	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store"},
+	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store", "policy"},
 	"api":                 {"gateway", "gateway/tags", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store", "logs"},
 	"hooks":               {"gateway", "store", "hooks/eventbridge"},

@@ -583,3 +583,36 @@ func TestTagPermissions(t *testing.T) {
 	ann.Refused(target+"CreateRepository", `{"repositoryName":"other","tags":[{"Key":"team","Value":"a"},{"Key":"owner","Value":"a"}]}`,
 		"AccessDeniedException", "ecr:TagResource on resource: "+b.ecr.ARN("other"))
 }
+
+// DescribeRepositories decides about each repository, also of those that were only pushed
+// to.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	b := open(t)
+	b.push("one", "hidden/pushed:1", "seen/pushed:1")
+	for _, name := range []string{"hidden/made", "seen/made"} {
+		if _, err := b.client().CreateRepository(t.Context(), &sdk.CreateRepositoryInput{RepositoryName: &name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ann := &bench{Bench: b.Limited([]gateway.Service{b.ecr.Service()}, `{"Effect":"Allow","Action":"*","Resource":"*"},
+		{"Effect":"Deny","Action":"*","Resource":"arn:aws:ecr:*:*:repository/hidden/*"}`)}
+	for who, want := range map[*bench]string{ann: "seen/made seen/pushed", b: "hidden/made hidden/pushed seen/made seen/pushed"} {
+		var names []string
+		for in := (&sdk.DescribeRepositoriesInput{MaxResults: aws.Int32(1)}); ; {
+			out, err := who.client().DescribeRepositories(t.Context(), in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range out.Repositories {
+				names = append(names, *r.RepositoryName)
+			}
+			if in.NextToken = out.NextToken; in.NextToken == nil {
+				break
+			}
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("listed are %s, want %s", got, want)
+		}
+	}
+}

@@ -245,7 +245,7 @@ func (e *ECR) describeRepositoriesPermissions(_ *store.Tx, in *describeRepositor
 	return required, nil
 }
 
-func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {
+func (e *ECR) describeRepositories(ctx context.Context, call *gateway.Call, in *describeRepositoriesInput) (*describeRepositoriesOutput, error) {
 	out := &describeRepositoriesOutput{Repositories: []repository{}}
 	if len(in.Names) > 0 {
 		if in.MaxResults != nil || in.NextToken != nil || len(in.Names) > 100 {
@@ -272,7 +272,14 @@ func (e *ECR) describeRepositories(ctx context.Context, _ *gateway.Call, in *des
 	if found {
 		i++
 	}
-	names, out.NextToken = page.Cut(p, names[i:], func(name string) []string { return []string{name} })
+	err = e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+		names, err = gateway.Shown(tx, call, names[i:], e.ARN)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	names, out.NextToken = page.Cut(p, names, func(name string) []string { return []string{name} })
 	for _, name := range names {
 		r, ok := created[name]
 		if !ok {

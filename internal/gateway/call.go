@@ -46,6 +46,7 @@ type Call struct {
 	store    *store.Store
 	audit    Auditor // nil when nothing keeps records of this call
 	repeated bool    // the reply is that of an earlier attempt
+	rights   *rights // of the caller; nil until they are asked for
 }
 
 // Update runs f in a write transaction, as [store.Store.Update] does. The call's
@@ -76,14 +77,53 @@ func (c *Call) Record(ctx context.Context) error {
 }
 
 // Permits reports whether the caller has all permissions, besides those that the operation
-// requires: for what a reply or a refusal shows of other resources.
+// requires: for what a reply or a refusal shows of other resources. The action "" is the
+// call's own.
 func (c *Call) Permits(tx *store.Tx, required ...Permission) (bool, error) {
-	if c.Caller.User == Root {
-		return true, nil
-	}
-	err := c.gateway.authorizer.Permit(tx, c.Caller, required...)
+	err := c.Require(tx, required...)
 	if _, denied := errors.AsType[*wire.Exception](err); denied {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// Require is Permits with the AccessDeniedException that says what is missing.
+func (c *Call) Require(tx *store.Tx, required ...Permission) error {
+	if c.Caller.User == Root {
+		return nil
+	}
+	if c.rights == nil {
+		var err error
+		if c.rights, err = c.gateway.authorizer.rights(tx, c.Caller); err != nil {
+			return err
+		}
+	}
+	for i := range required {
+		if required[i].Action == "" {
+			required[i].Action = c.Service.Name + ":" + c.Operation.Name
+		}
+	}
+	return c.rights.permit(tx, required)
+}
+
+// Shows reports whether a call may show a thing in a list: whether the caller may do the
+// call's own action on it. The permission to list is one on a resource that stands for
+// all, to which neither a Deny by ARN nor a tag of a thing applies.
+func (c *Call) Shows(tx *store.Tx, arn string) (bool, error) {
+	return c.Permits(tx, Permission{Resource: arn})
+}
+
+// Shown returns the entries of a list that the call shows.
+func Shown[T any](tx *store.Tx, c *Call, list []T, arn func(T) string) ([]T, error) {
+	var shown []T
+	for _, v := range list {
+		ok, err := c.Shows(tx, arn(v))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			shown = append(shown, v)
+		}
+	}
+	return shown, nil
 }

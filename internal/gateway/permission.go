@@ -94,29 +94,44 @@ func (z *Authorizer) Permit(tx *store.Tx, c Caller, required ...Permission) erro
 	if len(required) == 0 || c.User == Root {
 		return nil
 	}
-	var policies []policy.Policy
-	if z.Policies != nil {
-		var err error
-		if policies, err = z.Policies(tx, c.User); err != nil {
-			return err
-		}
-	}
-	global := z.globalKeys(c)
-	tags, err := tx.Tags(c.ARN)
+	r, err := z.rights(tx, c)
 	if err != nil {
 		return err
 	}
-	for _, t := range tags {
-		global.Add("aws:PrincipalTag/"+t.Key, t.Value)
+	return r.permit(tx, required)
+}
+
+// rights are what decides about a caller, as read from the store.
+type rights struct {
+	caller   Caller
+	policies []policy.Policy
+	keys     policy.Context // of every request
+}
+
+func (z *Authorizer) rights(tx *store.Tx, c Caller) (*rights, error) {
+	r := &rights{caller: c, keys: z.globalKeys(c)}
+	if z.Policies != nil {
+		var err error
+		if r.policies, err = z.Policies(tx, c.User); err != nil {
+			return nil, err
+		}
 	}
+	tags, err := tx.Tags(c.ARN)
+	for _, t := range tags {
+		r.keys.Add("aws:PrincipalTag/"+t.Key, t.Value)
+	}
+	return r, err
+}
+
+func (r *rights) permit(tx *store.Tx, required []Permission) error {
 	for _, n := range required {
-		keys := global.With(n.Context)
+		keys := r.keys.With(n.Context)
 		if err := addResource(tx, keys, n.Resource); err != nil {
 			return err
 		}
-		d := policy.Decide(policy.Request{Action: n.Action, Resource: n.Resource, Context: keys}, policies)
+		d := policy.Decide(policy.Request{Action: n.Action, Resource: n.Resource, Context: keys}, r.policies)
 		if d.Effect == policy.Deny || !d.Allowed() && !n.DenyOnly {
-			return denied(c, n, d)
+			return denied(r.caller, n, d)
 		}
 	}
 	return nil

@@ -244,11 +244,14 @@ func (a *API) describe(ctx context.Context, _ *gateway.Call, in *WebhookInput) (
 	return out, err
 }
 
-func (a *API) list(ctx context.Context, _ *gateway.Call, _ *ListWebhooksInput) (*ListWebhooksOutput, error) {
+func (a *API) list(ctx context.Context, call *gateway.Call, _ *ListWebhooksInput) (*ListWebhooksOutput, error) {
 	out := &ListWebhooksOutput{Webhooks: []Webhook{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, err := tx.Webhooks()
 		if err != nil {
+			return err
+		}
+		if list, err = gateway.Shown(tx, call, list, func(h slipway.Webhook) string { return a.arn(h.ID) }); err != nil {
 			return err
 		}
 		for _, h := range list {

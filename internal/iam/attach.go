@@ -91,7 +91,7 @@ func (i *IAM) listAttached(ctx context.Context, _ *gateway.Call, in *iam.ListAtt
 	return &out, err
 }
 
-func (i *IAM) listEntities(ctx context.Context, _ *gateway.Call, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
+func (i *IAM) listEntities(ctx context.Context, call *gateway.Call, in *iam.ListEntitiesForPolicyInput) (*iam.ListEntitiesForPolicyOutput, error) {
 	out := iam.ListEntitiesForPolicyOutput{PolicyGroups: []types.PolicyGroup{}, PolicyRoles: []types.PolicyRole{}, PolicyUsers: []types.PolicyUser{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		p, err := i.policy(tx, in.PolicyArn)
@@ -102,7 +102,17 @@ func (i *IAM) listEntities(ctx context.Context, _ *gateway.Call, in *iam.ListEnt
 		if err != nil {
 			return err
 		}
-		names, out.Marker, err = paginate(names, in.Marker, in.MaxItems, func(name string) string { return name })
+		var shown []string
+		for _, name := range names {
+			ok, err := call.Permits(tx, gateway.Permission{Resource: i.userARN(tx, &name), DenyOnly: true})
+			if err != nil {
+				return err
+			}
+			if ok {
+				shown = append(shown, name)
+			}
+		}
+		names, out.Marker, err = paginate(shown, in.Marker, in.MaxItems, func(name string) string { return name })
 		out.IsTruncated = out.Marker != nil
 		for _, name := range names {
 			u, err := i.user(tx, name)

@@ -698,3 +698,50 @@ func TestKeysWithoutVault(t *testing.T) {
 		t.Errorf("opened for another key: %q", s)
 	}
 }
+
+// Lists decide about each user and policy: a Deny by ARN applies, page by page.
+func TestShown(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ann := b.user("ann", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"iam:*","Resource":"*"},
+		{"Effect":"Deny","Action":"iam:*","Resource":["arn:aws:iam::*:user/hidden*","arn:aws:iam::*:policy/hidden*"]}]}`)
+	b.user("hidden-1", "")
+	b.user("zoe", "")
+	const document = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+	for _, name := range []string{"hidden-1", "seen"} {
+		p, err := b.iam.CreatePolicy(t.Context(), &awsiam.CreatePolicyInput{PolicyName: &name, PolicyDocument: aws.String(document)})
+		must(b, err)
+		if name == "seen" {
+			for _, user := range []string{"hidden-1", "zoe"} {
+				must(b, second(b.iam.AttachUserPolicy(t.Context(), &awsiam.AttachUserPolicyInput{UserName: &user, PolicyArn: p.Policy.Arn})))
+			}
+		}
+	}
+	seen := aws.String("arn:aws:iam::" + gatewaytest.Account + ":policy/seen")
+	for client, want := range map[*awsiam.Client]string{ann: "ann,zoe seen zoe", b.iam: "ann,hidden-1,zoe hidden-1,seen hidden-1,zoe"} {
+		var users, policies, attached []string
+		for in := (&awsiam.ListUsersInput{MaxItems: aws.Int32(1)}); ; {
+			out, err := client.ListUsers(t.Context(), in)
+			must(b, err)
+			for _, u := range out.Users {
+				users = append(users, *u.UserName)
+			}
+			if in.Marker = out.Marker; !out.IsTruncated {
+				break
+			}
+		}
+		listed, err := client.ListPolicies(t.Context(), &awsiam.ListPoliciesInput{Scope: types.PolicyScopeTypeLocal})
+		must(b, err)
+		for _, p := range listed.Policies {
+			policies = append(policies, *p.PolicyName)
+		}
+		entities, err := client.ListEntitiesForPolicy(t.Context(), &awsiam.ListEntitiesForPolicyInput{PolicyArn: seen})
+		must(b, err)
+		for _, u := range entities.PolicyUsers {
+			attached = append(attached, *u.UserName)
+		}
+		if got := strings.Join(users, ",") + " " + strings.Join(policies, ",") + " " + strings.Join(attached, ","); got != want {
+			t.Errorf("listed are %s, want %s", got, want)
+		}
+	}
+}

@@ -163,7 +163,7 @@ func (i *IAM) getPolicy(ctx context.Context, _ *gateway.Call, in *iam.GetPolicyI
 	return &out, err
 }
 
-func (i *IAM) listPolicies(ctx context.Context, _ *gateway.Call, in *iam.ListPoliciesInput) (*iam.ListPoliciesOutput, error) {
+func (i *IAM) listPolicies(ctx context.Context, call *gateway.Call, in *iam.ListPoliciesInput) (*iam.ListPoliciesOutput, error) {
 	out := iam.ListPoliciesOutput{Policies: []types.Policy{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		var list []slipway.ManagedPolicy
@@ -190,8 +190,11 @@ func (i *IAM) listPolicies(ctx context.Context, _ *gateway.Call, in *iam.ListPol
 				views = append(views, *v)
 			}
 		}
+		views, err := gateway.Shown(tx, call, views, func(p types.Policy) string { return *p.Arn })
+		if err != nil {
+			return err
+		}
 		slices.SortFunc(views, func(a, b types.Policy) int { return strings.Compare(*a.Arn, *b.Arn) })
-		var err error
 		out.Policies, out.Marker, err = paginate(views, in.Marker, in.MaxItems, func(p types.Policy) string { return *p.Arn })
 		out.IsTruncated = out.Marker != nil
 		return err

@@ -140,7 +140,7 @@ func (i *IAM) rootUser(tx *store.Tx) (*types.User, error) {
 	return u, err
 }
 
-func (i *IAM) listUsers(ctx context.Context, _ *gateway.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
+func (i *IAM) listUsers(ctx context.Context, call *gateway.Call, in *iam.ListUsersInput) (*iam.ListUsersOutput, error) {
 	out := iam.ListUsersOutput{Users: []types.User{}}
 	err := i.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		all, err := tx.Users()
@@ -152,6 +152,9 @@ func (i *IAM) listUsers(ctx context.Context, _ *gateway.Call, in *iam.ListUsersI
 			if strings.HasPrefix(u.Path, aws.ToString(in.PathPrefix)) {
 				list = append(list, u)
 			}
+		}
+		if list, err = gateway.Shown(tx, call, list, i.arnOf); err != nil {
+			return err
 		}
 		list, out.Marker, err = paginate(list, in.Marker, in.MaxItems, func(u slipway.User) string { return u.Name })
 		out.IsTruncated = out.Marker != nil

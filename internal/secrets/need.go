@@ -30,14 +30,20 @@ func (v *Vault) Need(tx *store.Tx, text string) (action, arn string, err error) 
 	if r.Secret == "" {
 		return readParameter, v.parameterARN(r), nil
 	}
-	s, err := v.Secret(tx, r.Secret)
+	arn, err = v.Resource(tx, r.Secret)
+	return readSecret, arn, err
+}
+
+// Resource returns the ARN by which policies decide about the secret of an id: see Secret.
+func (v *Vault) Resource(tx *store.Tx, id string) (arn string, err error) {
+	s, err := v.Secret(tx, id)
 	switch {
-	case errors.Is(err, store.ErrNotFound) && complete.MatchString(r.Secret):
-		return readSecret, r.Secret, nil
-	case errors.Is(err, store.ErrNotFound):
-		return readSecret, r.Secret + anySuffix, nil
+	case !errors.Is(err, store.ErrNotFound):
+		return s.ARN, err
+	case strings.HasPrefix(id, "arn:") && complete.MatchString(id):
+		return id, nil
 	}
-	return readSecret, s.ARN, err
+	return v.SecretARN(id, "") + anySuffix, nil
 }
 
 // parameterARN returns the ARN of the parameter that a reference names.

@@ -24,13 +24,13 @@ func TestNeeds(t *testing.T) {
 		{"GetSecretValue", &sdk.GetSecretValueInput{SecretId: aws.String("prod/db")}, []string{" " + arn}},
 		{"GetSecretValue", &sdk.GetSecretValueInput{SecretId: aws.String(arn[:len(arn)-7])}, []string{" " + arn}},
 		{"DeleteSecret", &sdk.DeleteSecretInput{SecretId: &arn}, []string{" " + arn}},
-		{"PutSecretValue", &sdk.PutSecretValueInput{SecretId: aws.String("none")}, []string{" " + none}},
-		{"PutSecretValue", &sdk.PutSecretValueInput{}, []string{" arn:aws:secretsmanager:us-east-1:000000000000:secret:"}},
+		{"PutSecretValue", &sdk.PutSecretValueInput{SecretId: aws.String("none")}, []string{" " + none + "-??????"}},
+		{"PutSecretValue", &sdk.PutSecretValueInput{}, []string{" arn:aws:secretsmanager:us-east-1:000000000000:secret:-??????"}},
 		{"CreateSecret", &sdk.CreateSecretInput{Name: aws.String("none")}, []string{" " + none}},
 		{"CreateSecret", &sdk.CreateSecretInput{Name: aws.String("none"), Tags: []types.Tag{{}}}, []string{" " + none, "secretsmanager:TagResource " + none}},
 		{"ListSecrets", &sdk.ListSecretsInput{}, []string{" *"}},
-		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{SecretIdList: []string{"prod/db", "none"}}, []string{" *", get + " " + arn, get + " " + none}},
-		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", get + " arn:aws:secretsmanager:us-east-1:000000000000:secret:*"}},
+		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{SecretIdList: []string{"prod/db", "none"}}, []string{" *", get + " " + arn, get + " " + none + "-??????"}},
+		{"BatchGetSecretValue", &sdk.BatchGetSecretValueInput{Filters: []types.Filter{{}}}, []string{" *", "secretsmanager:ListSecrets *"}},
 	} {
 		var got []string
 		for _, n := range b.RequiredPermissions(c.operation, c.in) {

@@ -73,7 +73,7 @@ func staged(tx *store.Tx, arn string) (map[string][]string, error) {
 	return stages, err
 }
 
-func (m *Manager) listSecrets(ctx context.Context, _ *gateway.Call, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
+func (m *Manager) listSecrets(ctx context.Context, call *gateway.Call, in *sdk.ListSecretsInput) (*sdk.ListSecretsOutput, error) {
 	if err := checkFilters(in.Filters); err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (m *Manager) listSecrets(ctx context.Context, _ *gateway.Call, in *sdk.List
 	}
 	out := sdk.ListSecretsOutput{SecretList: []types.SecretListEntry{}}
 	err = m.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := m.filtered(tx, in.Filters, aws.ToBool(in.IncludePlannedDeletion))
+		list, err := m.filtered(tx, call, in.Filters, aws.ToBool(in.IncludePlannedDeletion))
 		if err != nil {
 			return err
 		}
@@ -104,8 +104,9 @@ func (m *Manager) listSecrets(ctx context.Context, _ *gateway.Call, in *sdk.List
 	return &out, err
 }
 
-// filtered returns the entries that pass the filters, oldest first.
-func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) ([]types.SecretListEntry, error) {
+// filtered returns the entries that pass the filters and that the caller may list, oldest
+// first.
+func (m *Manager) filtered(tx *store.Tx, call *gateway.Call, filters []types.Filter, deleted bool) ([]types.SecretListEntry, error) {
 	secrets, err := tx.Secrets()
 	if err != nil {
 		return nil, err
@@ -113,6 +114,11 @@ func (m *Manager) filtered(tx *store.Tx, filters []types.Filter, deleted bool) (
 	list := []types.SecretListEntry{}
 	for _, s := range secrets {
 		if !s.DeletedAt.IsZero() && (!deleted || !m.cfg.Now().Before(s.PurgeAt)) {
+			continue
+		}
+		if ok, err := call.Permits(tx, gateway.Permission{Action: listSecrets, Resource: s.ARN}); err != nil {
+			return nil, err
+		} else if !ok {
 			continue
 		}
 		e, err := entry(tx, s)
@@ -224,7 +230,7 @@ func anyWord(text, value string) bool {
 	return true
 }
 
-func (m *Manager) batchGetSecretValue(ctx context.Context, _ *gateway.Call, in *sdk.BatchGetSecretValueInput) (*sdk.BatchGetSecretValueOutput, error) {
+func (m *Manager) batchGetSecretValue(ctx context.Context, call *gateway.Call, in *sdk.BatchGetSecretValueInput) (*sdk.BatchGetSecretValueOutput, error) {
 	if (len(in.SecretIdList) == 0) == (len(in.Filters) == 0) {
 		return nil, invalidParameter("Either 'SecretIdList' or 'Filters' must be provided, but not both.")
 	}
@@ -243,7 +249,7 @@ func (m *Manager) batchGetSecretValue(ctx context.Context, _ *gateway.Call, in *
 			if err != nil {
 				return err
 			}
-			entries, err := m.filtered(tx, in.Filters, false)
+			entries, err := m.filtered(tx, call, in.Filters, false)
 			if err != nil {
 				return err
 			}
@@ -255,7 +261,7 @@ func (m *Manager) batchGetSecretValue(ctx context.Context, _ *gateway.Call, in *
 			}
 		}
 		for _, id := range ids {
-			if err := m.appendValue(tx, id, &out); err != nil {
+			if err := m.appendValue(tx, call, id, &out); err != nil {
 				return err
 			}
 		}
@@ -264,12 +270,24 @@ func (m *Manager) batchGetSecretValue(ctx context.Context, _ *gateway.Call, in *
 	return &out, err
 }
 
-// appendValue adds a secret's value, or why there is none, to a batch.
-func (m *Manager) appendValue(tx *store.Tx, id string, out *sdk.BatchGetSecretValueOutput) error {
+// value returns the current value of a secret.
+func (m *Manager) value(tx *store.Tx, id string) (*sdk.GetSecretValueOutput, error) {
 	s, w, err := m.version(tx, &id, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	return m.show(s, w)
+}
+
+// appendValue adds a secret's value, or why there is none, to a batch.
+func (m *Manager) appendValue(tx *store.Tx, call *gateway.Call, id string, out *sdk.BatchGetSecretValueOutput) error {
+	arn, err := m.vault.Resource(tx, id)
+	if err != nil {
+		return err
+	}
 	var shown *sdk.GetSecretValueOutput
-	if err == nil {
-		shown, err = m.show(s, w)
+	if err = call.Require(tx, gateway.Permission{Action: readValue, Resource: arn, Named: id}); err == nil {
+		shown, err = m.value(tx, id)
 	}
 	if x, ok := errors.AsType[*wire.Exception](err); ok {
 		out.Errors = append(out.Errors, types.APIErrorType{SecretId: &id, ErrorCode: &x.Name, Message: &x.Message})

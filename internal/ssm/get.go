@@ -108,7 +108,7 @@ func (p *Parameters) getParameters(ctx context.Context, _ *gateway.Call, in *sdk
 	return &out, err
 }
 
-func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, in *sdk.GetParametersByPathInput) (*sdk.GetParametersByPathOutput, error) {
+func (p *Parameters) getParametersByPath(ctx context.Context, call *gateway.Call, in *sdk.GetParametersByPathInput) (*sdk.GetParametersByPathOutput, error) {
 	path := aws.ToString(in.Path)
 	if in.Path == nil {
 		return nil, required("path")
@@ -129,6 +129,9 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, i
 	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, next, err := p.list(tx, pages, strings.TrimSuffix(path, "/"), key, func(v slipway.Parameter, tags []slipway.Tag) bool {
 			return below(v.Name, path, recursive) && filters.pass(v, tags)
+		}, func(arn string) (bool, error) {
+			return call.Permits(tx, gateway.Permission{Resource: arn},
+				gateway.Permission{Action: "ssm:GetParameter", Resource: arn, DenyOnly: true}, gateway.Permission{Action: "ssm:GetParameters", Resource: arn, DenyOnly: true})
 		})
 		if err != nil {
 			return err
@@ -146,9 +149,9 @@ func (p *Parameters) getParametersByPath(ctx context.Context, _ *gateway.Call, i
 	return &out, err
 }
 
-// list returns a page of the latest versions whose names begin with prefix and
-// that the caller wants.
-func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool) ([]slipway.Parameter, *string, error) {
+// list returns a page of the latest versions whose names begin with prefix, that are
+// wanted, and whose ARNs the call shows.
+func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool, shows func(arn string) (bool, error)) ([]slipway.Parameter, *string, error) {
 	var list []slipway.Parameter
 	for len(list) < pages.Limit() {
 		batch, err := tx.Parameters(prefix, afterName, pages.Limit())
@@ -160,7 +163,12 @@ func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName stri
 			if err != nil {
 				return nil, nil, err
 			}
-			if wanted(v, tags) {
+			if !wanted(v, tags) {
+				continue
+			}
+			if ok, err := shows(p.vault.ParameterARN(v.Name)); err != nil {
+				return nil, nil, err
+			} else if ok {
 				list = append(list, v)
 			}
 		}
@@ -173,7 +181,7 @@ func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName stri
 	return list, next, nil
 }
 
-func (p *Parameters) describeParameters(ctx context.Context, _ *gateway.Call, in *sdk.DescribeParametersInput) (*sdk.DescribeParametersOutput, error) {
+func (p *Parameters) describeParameters(ctx context.Context, call *gateway.Call, in *sdk.DescribeParametersInput) (*sdk.DescribeParametersOutput, error) {
 	if len(in.Filters) > 0 && len(in.ParameterFilters) > 0 {
 		return nil, invalid("You can use either Filters or ParameterFilters in a single request.")
 	}
@@ -191,7 +199,7 @@ func (p *Parameters) describeParameters(ctx context.Context, _ *gateway.Call, in
 	}
 	out := sdk.DescribeParametersOutput{Parameters: []types.ParameterMetadata{}}
 	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, next, err := p.list(tx, pages, "", key, filters.pass)
+		list, next, err := p.list(tx, pages, "", key, filters.pass, func(arn string) (bool, error) { return call.Shows(tx, arn) })
 		out.NextToken = next
 		for _, v := range list {
 			out.Parameters = append(out.Parameters, p.metadata(v))

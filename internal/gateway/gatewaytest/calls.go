@@ -23,6 +23,12 @@ func (b *Bench) Serve(s gateway.Service, prefix string) Calls {
 	return Calls{b, s, prefix}
 }
 
+// Limited is [Bench.Limited] for the service.
+func (c Calls) Limited(statements string) Calls {
+	c.Helper()
+	return Calls{c.Bench.Limited([]gateway.Service{c.service}, statements), c.service, c.prefix}
+}
+
 // OK makes a call that must succeed, with a body of a format and its arguments.
 func (c Calls) OK(operation, body string, args ...any) map[string]any {
 	c.Helper()

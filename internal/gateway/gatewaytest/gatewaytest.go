@@ -27,6 +27,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
+	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -241,6 +242,25 @@ func (b *Bench) As(key slipway.AccessKey, token string) *Bench {
 	other := *b
 	other.Key, other.Token = key, token
 	return &other
+}
+
+// Limited returns the bench as a user ann uses it, to whom a policy of these statements
+// applies. It may be called once.
+func (b *Bench) Limited(services []gateway.Service, statements string) *Bench {
+	b.Helper()
+	d, err := policy.Parse([]byte(`{"Version":"2012-10-17","Statement":[` + statements + `]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	key := slipway.AccessKey{ID: "AKIALIMITED", Secret: "s", User: "ann", CreatedAt: T0}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.InsertUser(slipway.User{Name: "ann", ID: "AIDAANN", Path: "/"}), tx.InsertAccessKey(key))
+	})
+	ann := b.As(key, "")
+	ann.Open(services, func(c *gateway.Config) {
+		c.Policies = func(*store.Tx, string) ([]policy.Policy, error) { return []policy.Policy{{Document: d}}, nil }
+	})
+	return ann
 }
 
 // Reply is an answer as it is on the wire, and read as a JSON object.
