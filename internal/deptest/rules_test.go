@@ -16,6 +16,7 @@ var imports = map[string][]string{
 	"sdkhttp":    {},
 	"httpdrain":  {},
 	"decompress": {},
+	"strictjson": {},
 	"room":       {},
 	// What follows an address that a user gave goes through it.
 	"outbound": {},
@@ -124,7 +125,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "room", "outbound"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -3,7 +3,6 @@ package ecr
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/strictjson"
 )
 
 // lifecycle is a lifecycle policy.
@@ -53,7 +53,7 @@ func parseLifecycle(text string) (lifecycle, error) {
 	if len(text) > maxLifecycle {
 		return l, fmt.Errorf("it has %d bytes; at most %d are allowed", len(text), maxLifecycle)
 	}
-	if err := json.Unmarshal([]byte(text), &l); err != nil {
+	if err := strictjson.Unmarshal([]byte(text), &l); err != nil {
 		return l, fmt.Errorf("it is not a JSON document of rules: %w", err)
 	}
 	if len(l.Rules) == 0 {

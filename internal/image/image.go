@@ -11,6 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/strictjson"
 )
 
 // Image is a complete image in the store, for the store's platform.
@@ -111,7 +112,7 @@ func (s *Store) readConfig(ref string, m *manifest) (*v1.ConfigFile, error) {
 		return nil, err
 	}
 	var cf v1.ConfigFile
-	if err := json.Unmarshal(b, &cf); err != nil {
+	if err := strictjson.Unmarshal(b, &cf); err != nil {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "The image %q has an unreadable configuration: %v.", ref, err)
 	}
 	if err := checkPlatform(ref, &cf, s.platform); err != nil {

@@ -1,13 +1,13 @@
 package image
 
 import (
-	"encoding/json"
 	"fmt"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/strictjson"
 )
 
 // MaxManifest is the largest size of a manifest and of an image's
@@ -37,7 +37,7 @@ func parseManifest(b []byte, mediaType types.MediaType) (*manifest, error) {
 	if mediaType.IsSchema1() {
 		return nil, errSchema1()
 	}
-	if err := json.Unmarshal(b, &m); err != nil {
+	if err := strictjson.Unmarshal(b, &m); err != nil {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "The manifest is not readable: %v.", err)
 	}
 	if m.SchemaVersion == 1 {

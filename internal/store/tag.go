@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -12,7 +13,8 @@ func (tx *Tx) Tags(arn string) ([]slipway.Tag, error) {
 		`SELECT key, value FROM tag WHERE arn = $1 ORDER BY position, key`, arn)
 }
 
-// SetTags adds the tags or overwrites their values.
+// SetTags adds the tags or overwrites their values. It refuses keys of one resource that
+// differ only in letter case: policies take them for the same key.
 func (tx *Tx) SetTags(arn string, tags []slipway.Tag) error {
 	for _, t := range tags {
 		if _, err := tx.exec(`INSERT INTO tag (arn, key, value, position)
@@ -20,6 +22,18 @@ func (tx *Tx) SetTags(arn string, tags []slipway.Tag) error {
 			ON CONFLICT (arn, key) DO UPDATE SET value = excluded.value`, arn, t.Key, t.Value); err != nil {
 			return err
 		}
+	}
+	all, err := tx.Tags(arn)
+	if err != nil {
+		return err
+	}
+	seen := map[string]string{}
+	for _, t := range all {
+		folded := strings.ToLower(t.Key)
+		if other, ok := seen[folded]; ok {
+			return slipway.Errorf(slipway.InvalidRequest, "Tags: the keys %q and %q differ only in letter case, and policies take them for the same key. Remove one of them first.", other, t.Key)
+		}
+		seen[folded] = t.Key
 	}
 	return nil
 }
