@@ -175,7 +175,7 @@ func (a *apiRole) registryHandler() (http.Handler, error) {
 	return registry.New(registry.Config{
 		Images: a.images, Log: a.part("registry"),
 		Authenticate: users.check, Permit: users.permit,
-		Pushed: a.pushed, Note: users.note,
+		Pushed: a.pushed, Note: users.note, User: users.user,
 	})
 }
 

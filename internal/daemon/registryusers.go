@@ -104,3 +104,7 @@ func (a authenticator) named(ctx context.Context, r *http.Request) gateway.Calle
 	}
 	return caller
 }
+
+// user returns the id of the user who sends an authenticated request, whatever access key
+// or token it has.
+func (a authenticator) user(r *http.Request) string { return a.named(r.Context(), r).UserID }

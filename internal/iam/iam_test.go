@@ -651,6 +651,17 @@ func TestSTS(t *testing.T) {
 	refused(t, err, "AccessDenied", "Cannot call GetSessionToken with session credentials")
 	_, err = ann.GetSessionToken(ctx, &sts.GetSessionTokenInput{DurationSeconds: aws.Int32(899)})
 	refused(t, err, "ValidationError", "durationSeconds")
+	b.Update(func(tx *store.Tx) error { // one user's share is full
+		for i := range 999 {
+			s := slipway.Session{ID: fmt.Sprint("ASIA", i), User: "ann", CreatedAt: b.Clock.Now(), ExpiresAt: b.Clock.Now().Add(time.Hour)}
+			if err := tx.InsertSession(s, b.Clock.Now().Add(-time.Hour)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	_, err = ann.GetSessionToken(ctx, &sts.GetSessionTokenInput{})
+	refused(t, err, "LimitExceeded", "You have 1000 temporary credentials that are valid")
 	root, err := b.sts(b.Key.ID, b.Key.Secret, "").GetSessionToken(ctx, &sts.GetSessionTokenInput{})
 	if err != nil || root.Credentials.Expiration.Sub(b.Clock.Now()) > time.Hour {
 		t.Errorf("%+v, %v", root, err)

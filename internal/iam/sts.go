@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -44,6 +45,10 @@ const (
 	usualSession   = 12 * time.Hour
 )
 
+// maxSessions is how many temporary credentials of a user may be valid at once: whoever
+// has a key may make them, without a permission. AWS has no such limit.
+const maxSessions = 1000
+
 // sessionKept is how long an expired session is kept, so that its caller is told
 // that it expired.
 const sessionKept = 24 * time.Hour
@@ -77,5 +82,20 @@ func (i *IAM) getSessionToken(ctx context.Context, call *gateway.Call, in *sts.G
 		AccessKeyId: aws.String(s.ID), SecretAccessKey: aws.String(s.Secret), SessionToken: aws.String(s.Token), Expiration: aws.Time(s.ExpiresAt),
 	}}
 	s.Secret = i.cfg.Keys.Seal(s.ID, s.Secret)
-	return out, call.Update(ctx, func(tx *store.Tx) error { return tx.InsertSession(s, now.Add(-sessionKept)) })
+	return out, call.Update(ctx, func(tx *store.Tx) error {
+		n, first, err := tx.CountSessions(s.User, now)
+		if err != nil {
+			return err
+		}
+		if n >= maxSessions {
+			return wire.NewException("LimitExceeded", fmt.Sprintf("You have %d temporary credentials that are valid, the most that a user may have. The first expires at %s; ask for shorter ones with DurationSeconds.",
+				n, first.UTC().Format(time.RFC3339)))
+		}
+		if n >= maxSessions/2 { // no room for those that are kept for their message
+			if err := tx.ForgetSessions(s.User, now); err != nil {
+				return err
+			}
+		}
+		return tx.InsertSession(s, now.Add(-sessionKept))
+	})
 }

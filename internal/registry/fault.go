@@ -22,7 +22,7 @@ var (
 	errUnauthorized  = &fault{http.StatusUnauthorized, "UNAUTHORIZED", "Log in with an access key's id as user and its secret as password, or with a token of GetAuthorizationToken."}
 	errUnknownPath   = &fault{http.StatusNotFound, "UNSUPPORTED", "There is nothing at this path."}
 	errUnknownUpload = &fault{http.StatusNotFound, "BLOB_UPLOAD_UNKNOWN", "There is no such upload; it may have expired. Start again."}
-	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are in progress."}
+	errTooMany       = &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", "Too many uploads are in progress, of all users. Try again in a minute."}
 	errTooLarge      = &fault{http.StatusRequestEntityTooLarge, "SIZE_INVALID", "The blob is larger than this registry allows."}
 	errBroken        = &fault{http.StatusRequestTimeout, "BLOB_UPLOAD_INVALID", "The request's body broke off."}
 )

@@ -95,7 +95,7 @@ func TestChunksAreAsLongAsTheySay(t *testing.T) {
 
 func TestUploadsAreBounded(t *testing.T) {
 	t.Parallel()
-	p := openWith(t, t.TempDir(), registry.Config{Uploads: 2, Idle: time.Hour})
+	p := openWith(t, t.TempDir(), registry.Config{Uploads: 8, Idle: time.Hour})
 	first := p.begin()
 	p.begin()
 	p.expect(429, "TOOMANYREQUESTS", "POST", "/v2/shop/blobs/uploads/", "")
@@ -105,6 +105,49 @@ func TestUploadsAreBounded(t *testing.T) {
 	p.begin()
 	if n := p.left(); n != 2 {
 		t.Errorf("%d files for 2 uploads", n)
+	}
+}
+
+// One user can't take the places of all: beyond a share the uploads of theirs that rest
+// give way, and where all places are taken those of who has the most.
+func TestUploadsAreShared(t *testing.T) {
+	t.Parallel()
+	for _, rest := range []time.Duration{time.Nanosecond, time.Hour} {
+		p := openWith(t, t.TempDir(), registry.Config{
+			Uploads: 8, Idle: time.Hour, Rest: rest, User: func(r *http.Request) string { return r.Header.Get("X-User") },
+		})
+		begin := func(user string) (*http.Response, string) {
+			res := p.do("POST", "/v2/shop/blobs/uploads/", "", "X-User", user)
+			body, _ := io.ReadAll(res.Body)
+			return res, string(body)
+		}
+		first, _ := begin("mallory")
+		for i := range 20 {
+			res, body := begin("mallory")
+			switch taken := rest == time.Hour && i >= 1; {
+			case taken && (res.StatusCode != 429 || !strings.Contains(body, "You have 2 uploads in progress")):
+				t.Errorf("the share is taken: %d %s", res.StatusCode, body)
+			case !taken && res.StatusCode != 202:
+				t.Errorf("%d %s", res.StatusCode, body)
+			}
+		}
+		if n := p.left(); n != 2 {
+			t.Errorf("one user has %d files", n)
+		}
+		status := map[time.Duration]int{time.Nanosecond: 404, time.Hour: 204}[rest]
+		p.expect(status, "", "GET", first.Header.Get("Location"), "", "X-User", "mallory")
+		for _, user := range []string{"ann", "bob", "eve"} {
+			for range 2 {
+				if res, body := begin(user); res.StatusCode != 202 {
+					t.Errorf("%s: %d %s", user, res.StatusCode, body)
+				}
+			}
+		}
+		// All 8 places are taken now.
+		want := map[time.Duration]int{time.Nanosecond: 202, time.Hour: 429}[rest]
+		if res, body := begin("zoe"); res.StatusCode != want {
+			t.Errorf("with all places taken: %d %s, want %d", res.StatusCode, body, want)
+		}
 	}
 }
 

@@ -30,13 +30,18 @@ type Config struct {
 	// answered. May be nil.
 	Pushed func(ctx context.Context, repository, tag, digest string) error
 
+	// User names the sender of an authenticated request, for what each user may have
+	// of the registry. nil takes the name of the login.
+	User func(r *http.Request) string
+
 	// Note is told what is worth a record: logins, pushes and deletions before the
 	// client is answered, and refusals. May be nil.
 	Note func(r *http.Request, n Note)
 
 	MaxBlob int64         // bytes; 10 GiB when 0
-	Uploads int           // in progress at once; 256 when 0
+	Uploads int           // in progress at once; 256 when 0. One user may have a quarter.
 	Idle    time.Duration // without a request, an upload expires after this; 30 minutes when 0
+	Rest    time.Duration // without a request, an upload may give way to another after this; 1 minute when 0
 	Stall   time.Duration // a client that sends and receives nothing is cut off after this; 1 minute when 0
 }
 
@@ -75,10 +80,13 @@ func New(cfg Config) (*Registry, error) {
 	if cfg.Idle == 0 {
 		cfg.Idle = 30 * time.Minute
 	}
+	if cfg.Rest == 0 {
+		cfg.Rest = time.Minute
+	}
 	if cfg.Stall == 0 {
 		cfg.Stall = time.Minute
 	}
-	return &Registry{cfg: cfg, uploads: uploads{most: cfg.Uploads, idle: cfg.Idle, byID: map[string]*session{}}}, nil
+	return &Registry{cfg: cfg, uploads: uploads{most: cfg.Uploads, share: max(1, cfg.Uploads/4), idle: cfg.Idle, rest: cfg.Rest, byID: map[string]*session{}}}, nil
 }
 
 // call is one parsed request.

@@ -17,8 +17,10 @@ import (
 // uploads are the uploads in progress. They end with the process, as the
 // specification allows: the client starts again.
 type uploads struct {
-	most int
-	idle time.Duration
+	most  int // of all users
+	share int // of one user
+	idle  time.Duration
+	rest  time.Duration
 
 	mu   sync.Mutex // guards byID
 	byID map[string]*session
@@ -28,28 +30,65 @@ type uploads struct {
 type session struct {
 	id     string
 	repo   string
+	user   string
 	mu     sync.Mutex // held while a request uses upload
 	upload *image.Upload
 	used   time.Time // guarded by uploads.mu
 }
 
-// add registers a new upload, after it cancelled expired ones.
-func (u *uploads) add(repo string, up *image.Upload) (*session, error) {
+// add registers a new upload of a user, after it cancelled expired ones. A user who has
+// their share loses the upload of theirs that rests for longest. Where all places are
+// taken, the user who has the most loses one.
+func (u *uploads) add(user, repo string, up *image.Upload) (*session, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for id, s := range u.byID {
-		if time.Since(s.used) > u.idle && s.mu.TryLock() {
-			s.upload.Cancel()
-			s.mu.Unlock()
-			delete(u.byID, id)
+	had := map[string]int{}
+	for _, s := range u.byID {
+		if time.Since(s.used) <= u.idle || !u.cancel(s) {
+			had[s.user]++
 		}
 	}
-	if len(u.byID) >= u.most {
-		return nil, errTooMany
+	if had[user] >= u.share && !u.giveWay(user) {
+		return nil, &fault{http.StatusTooManyRequests, "TOOMANYREQUESTS", fmt.Sprintf(
+			"You have %d uploads in progress, the most that a user may have. Finish or cancel one, or wait a minute: an upload that rests gives way.", had[user])}
 	}
-	s := &session{id: slipway.NewID(), repo: repo, upload: up, used: time.Now()}
+	if len(u.byID) >= u.most {
+		greedy := user
+		for other, n := range had {
+			if n > had[greedy] {
+				greedy = other
+			}
+		}
+		if !u.giveWay(greedy) {
+			return nil, errTooMany
+		}
+	}
+	s := &session{id: slipway.NewID(), repo: repo, user: user, upload: up, used: time.Now()}
 	u.byID[s.id] = s
 	return s, nil
+}
+
+// giveWay cancels the upload of a user that rests for longest, and reports whether there
+// was one that rests. The caller holds u.mu.
+func (u *uploads) giveWay(user string) bool {
+	var oldest *session
+	for _, s := range u.byID {
+		if s.user == user && (oldest == nil || s.used.Before(oldest.used)) {
+			oldest = s
+		}
+	}
+	return oldest != nil && time.Since(oldest.used) > u.rest && u.cancel(oldest)
+}
+
+// cancel ends an upload that no request uses. The caller holds u.mu.
+func (u *uploads) cancel(s *session) bool {
+	if !s.mu.TryLock() {
+		return false
+	}
+	s.upload.Cancel()
+	s.mu.Unlock()
+	delete(u.byID, s.id)
+	return true
 }
 
 // take returns an upload for one request's exclusive use, until it calls
@@ -101,7 +140,7 @@ func (c *call) startUpload() error {
 	if err != nil {
 		return err
 	}
-	s, err := c.uploads.add(c.repo, up)
+	s, err := c.uploads.add(c.user(), c.repo, up)
 	if err != nil {
 		up.Cancel()
 		return err
@@ -110,6 +149,15 @@ func (c *call) startUpload() error {
 		return c.receiveBlob(s, digest)
 	}
 	return c.progress(http.StatusAccepted, s)
+}
+
+// user returns who sends the request.
+func (c *call) user() string {
+	name, _, _ := c.r.BasicAuth()
+	if c.cfg.User != nil {
+		name = c.cfg.User(c.r)
+	}
+	return name
 }
 
 // mount gives the repository a blob of the repository from, which the caller must be

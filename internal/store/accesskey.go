@@ -60,6 +60,20 @@ func (tx *Tx) Credentials(id string) (Credentials, error) {
 		WHERE u.name IS NOT NULL OR k.username = 'root'`, id)
 }
 
+// CountSessions returns how many temporary credentials of a user have not expired, and
+// when the first does.
+func (tx *Tx) CountSessions(user string, now time.Time) (n int, first time.Time, err error) {
+	_, err = one(tx, func(s scanner) (struct{}, error) { return struct{}{}, s.Scan(&n, instant{&first}) },
+		`SELECT count(*), coalesce(min(expires_at), 0) FROM session WHERE username = $1 AND expires_at > $2`, user, nanos(now))
+	return n, first, err
+}
+
+// ForgetSessions removes temporary credentials of a user that expired before then.
+func (tx *Tx) ForgetSessions(user string, then time.Time) error {
+	_, err := tx.exec(`DELETE FROM session WHERE username = $1 AND expires_at < $2`, user, nanos(then))
+	return err
+}
+
 // InsertSession adds temporary credentials and removes those that expired
 // before then.
 func (tx *Tx) InsertSession(s slipway.Session, then time.Time) error {

@@ -42,10 +42,38 @@ func (tx *Tx) InsertOperation(o slipway.Operation) error {
 		return ErrOperationLive
 	}
 	tx.touch(o.ServiceID, Operations|Routes)
+	if err := tx.ForgetOperations(o.ServiceID, keepOperations); err != nil {
+		return err
+	}
 	if o.Input.Spec == nil {
 		return nil
 	}
 	return tx.setReferences(o.ID, *o.Input.Spec)
+}
+
+// keepOperations is how many operations are kept of a service.
+const keepOperations = 1000
+
+// ForgetOperations removes a service's ended operations beyond the newest ones, with their
+// logs. InsertOperation calls it; one call removes at most a hundred.
+func (tx *Tx) ForgetOperations(serviceID string, keep int) error {
+	ids, err := all(tx, scanValue[string], `SELECT id FROM operation WHERE service_id = $1
+		ORDER BY created_at DESC, id DESC LIMIT 100 OFFSET $2`, serviceID, keep)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		for _, q := range []string{
+			`DELETE FROM event WHERE service_id = $1 AND operation_id = $2 AND stream <> 'events'`,
+			`DELETE FROM reference WHERE holder = $2 AND EXISTS (SELECT 1 FROM operation WHERE service_id = $1 AND id = $2 AND ended_at > 0)`,
+			`DELETE FROM operation WHERE service_id = $1 AND id = $2 AND ended_at > 0`,
+		} {
+			if _, err := tx.exec(q, serviceID, id); err != nil {
+				return fmt.Errorf("forget operation %s: %w", id, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Operation returns an operation by id.

@@ -137,6 +137,8 @@ func callRare(tx *Tx) {
 	operation := filled(reflect.TypeFor[slipway.Operation]()).Interface().(slipway.Operation)
 	tx.InsertService(service)
 	tx.InsertOperation(operation)
+	tx.ForgetOperations(operation.ServiceID, 0)
+	tx.InsertOperation(operation)
 	tx.bumpRoutes()
 	tx.RoutesSince(0)
 	tx.SetStatus(service.ID, slipway.StatusDeleted, t0)

@@ -86,6 +86,40 @@ func TestNameIsTakenUntilDeleted(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error { return tx.InsertService(service("shop")) })
 }
 
+// A service's history has an end; what is under way stays whatever its age.
+func TestHistoryIsBounded(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	v := service("shop")
+	update(t, s, func(tx *store.Tx) error { return tx.InsertService(v) })
+	for i := range 10 {
+		update(t, s, func(tx *store.Tx) error {
+			op := operation(v, slipway.StartDeployment)
+			op.CreatedAt = t0.Add(time.Duration(i) * time.Minute)
+			err := errors.Join(tx.InsertOperation(op), tx.InsertEvent(slipway.Event{ServiceID: v.ID, Operation: op.ID, Stream: "deployment/" + op.ID, At: t0, Text: "x"}))
+			if i < 9 {
+				op.Status, op.EndedAt = slipway.OperationSucceeded, op.CreatedAt
+				err = errors.Join(err, tx.SaveOperation(op))
+			}
+			return err
+		})
+	}
+	for _, keep := range []int{4, 0} {
+		update(t, s, func(tx *store.Tx) error { return tx.ForgetOperations(v.ID, keep) })
+		update(t, s, func(tx *store.Tx) error {
+			ops, err := tx.OperationsOf(v.ID, time.Time{}, "", 0)
+			if want := max(keep, 1); err != nil || len(ops) != want || ops[0].Kind != slipway.StartDeployment {
+				t.Errorf("%d operations are left, %v; want %d", len(ops), err, want)
+			}
+			events, err := tx.LastEvents(store.EventQuery{ServiceID: v.ID})
+			if len(events) > max(keep, 1) {
+				t.Errorf("%d lines of logs are left", len(events))
+			}
+			return err
+		})
+	}
+}
+
 func TestOneLiveOperation(t *testing.T) {
 	t.Parallel()
 	s := open(t)
