@@ -257,3 +257,29 @@ func TestConnectionsByName(t *testing.T) {
 		}
 	}
 }
+
+// A Deny on a connection holds for updates that read other code with the connection that
+// the service has.
+func TestConnectionThatStays(t *testing.T) {
+	t.Parallel()
+	root, ann := limited(t, denying(`"Action":"*","Resource":"arn:aws:apprunner:*:*:connection/prod/*"`), withCode)
+	connection := root.connect("prod")
+	root.complete("prod", "good")
+	code := func(url string) *types.SourceConfiguration {
+		return &types.SourceConfiguration{CodeRepository: &types.CodeRepository{
+			RepositoryUrl: &url, SourceCodeVersion: &types.SourceCodeVersion{Type: types.SourceCodeVersionTypeBranch, Value: aws.String("main")},
+			CodeConfiguration: &types.CodeConfiguration{ConfigurationSource: types.ConfigurationSourceRepository},
+		}}
+	}
+	source := code("https://github.com/acme/shop")
+	source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: connection.ConnectionArn}
+	in := newService("shop")
+	in.SourceConfiguration = source
+	arn := *invoke[apprunner.CreateServiceOutput](root, in).Service.ServiceArn
+	settle(root, arn)
+	other := &apprunner.UpdateServiceInput{ServiceArn: &arn, SourceConfiguration: code("https://github.com/acme/private")}
+	ann.refuse(other, "AccessDeniedException", "on resource: "+*connection.ConnectionArn+" with an explicit deny")
+	ann.must(&apprunner.UpdateServiceInput{ServiceArn: &arn, InstanceConfiguration: &types.InstanceConfiguration{Memory: aws.String("3072")}})
+	settle(root, arn)
+	root.must(other)
+}

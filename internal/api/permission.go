@@ -115,11 +115,29 @@ func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateService
 
 func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
-	keys, others := a.references(tx, parts)
+	keys, others, err := a.updateReferences(tx, in, parts)
+	if err != nil {
+		return nil, err
+	}
 	service := a.needs(tx, in.ServiceArn)
 	service.Context = keys
 	reads, err := a.updateReads(tx, in)
 	return slices.Concat([]gateway.Permission{service}, others, roles(parts), reads), err
+}
+
+// updateReferences is references for an update. A source that names no connection is read
+// with the one that the service has.
+func (a *API) updateReferences(tx *store.Tx, in *apprunner.UpdateServiceInput, p serviceParts) (policy.Context, []gateway.Permission, error) {
+	given := p.source != nil && p.source.AuthenticationConfiguration != nil && aws.ToString(p.source.AuthenticationConfiguration.ConnectionArn) != ""
+	if p.source != nil && !given {
+		v, err := a.findLivingService(tx, aws.ToString(in.ServiceArn))
+		if _, refused := errors.AsType[*slipway.Error](err); err != nil && !refused {
+			return policy.Context{}, nil, err
+		}
+		p.source = &v.Spec.Source
+	}
+	keys, others := a.references(tx, p)
+	return keys, others, nil
 }
 
 // updateReads returns the permissions to read what a service refers to after an update,

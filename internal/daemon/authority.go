@@ -48,6 +48,11 @@ func (a authority) mayPull(tx *store.Tx, userID, repository string) error {
 	return a.permit(tx, userID, a.pulls(repository)...)
 }
 
+// mayConnect is deploy.Config.MayConnect. As for calls, only a Deny counts.
+func (a authority) mayConnect(tx *store.Tx, userID, connection string) error {
+	return a.permit(tx, userID, gateway.Permission{Action: "apprunner:CreateService", Resource: connection, DenyOnly: true})
+}
+
 // pulls returns the permissions to read the images of a repository.
 func (c *core) pulls(repository string) []gateway.Permission {
 	arn := ecr.RepositoryARN(c.cfg.Region, c.cfg.Account, repository)

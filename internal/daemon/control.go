@@ -115,7 +115,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 		return err
 	}
 	plans, err := deploy.New(deploy.Config{
-		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, MayRead: rights.mayRead, MayPull: rights.mayPull, Region: c.cfg.Region,
+		Store: c.store, Resolver: source.Resolver{Images: c.images}, Code: c.code, Secrets: reader, MayRead: rights.mayRead, MayPull: rights.mayPull, MayConnect: rights.mayConnect, Region: c.cfg.Region,
 		Tracing: c.cfg.OTLPEndpoint != "", HealthLimit: c.cfg.HealthLimit, KeepReleases: c.cfg.KeepReleases, Log: c.part("deploy"),
 	})
 	if err != nil {

@@ -67,7 +67,7 @@ func (p *Plans) codeOf(ctx context.Context, op *slipway.Operation, st state) (d 
 				return fmt.Errorf("read the active release: %w", err)
 			}
 		}
-		if d.repository, err = p.repository(tx, v.Service, d.spec.Source); err != nil {
+		if d.repository, err = p.repository(tx, v.Service, d.spec); err != nil {
 			return err
 		}
 		d.rebuild = op.Kind != slipway.UpdateService || d.previous.Code == nil ||
@@ -79,14 +79,15 @@ func (p *Plans) codeOf(ctx context.Context, op *slipway.Operation, st state) (d 
 
 // repository returns the code repository of a service's source with its credentials
 // and the service's settings for builds.
-func (p *Plans) repository(tx *store.Tx, v slipway.Service, s types.SourceConfiguration) (source.Repository, error) {
-	r, _ := source.RepositoryOf(s)
+// Who set the source must be allowed to use the connection.
+func (p *Plans) repository(tx *store.Tx, v slipway.Service, spec slipway.Spec) (source.Repository, error) {
+	r, _ := source.RepositoryOf(spec.Source)
 	settings, err := settingsOf(tx, v)
 	if err != nil {
 		return r, err
 	}
 	r.Build = settings.Build
-	auth := s.AuthenticationConfiguration
+	auth := spec.Source.AuthenticationConfiguration
 	if auth == nil || auth.ConnectionArn == nil {
 		return r, nil
 	}
@@ -101,6 +102,14 @@ func (p *Plans) repository(tx *store.Tx, v slipway.Service, s types.SourceConfig
 	if err != nil || c.ARN != *auth.ConnectionArn || c.Status != slipway.ConnectionAvailable {
 		return r, slipway.Errorf(slipway.InvalidRequest,
 			"Failed to pull your application source code. Reason: connection %s is not AVAILABLE. `slipway connection complete %s` makes it so.", arn.Name(), arn.Name())
+	}
+	if p.cfg.MayConnect != nil {
+		err := p.cfg.MayConnect(tx, spec.SourceSetBy, c.ARN)
+		if e, ok := errors.AsType[*slipway.Error](err); ok {
+			return r, slipway.Errorf(e.Code, "Failed to pull your application source code. Reason: %s", e.Message)
+		} else if err != nil {
+			return r, err
+		}
 	}
 	if p.cfg.Secrets == nil {
 		return r, operation.Fatal(errors.New("this server keeps no credentials"))

@@ -36,13 +36,17 @@ type codeBench struct {
 	endPolling context.CancelFunc
 }
 
-func newCodeBench(t *testing.T) *codeBench {
+func newCodeBench(t *testing.T, options ...func(*deploy.Config)) *codeBench {
 	st, running := newStore(t, ":memory:")
 	b := &codeBench{T: t, st: st, coder: newCoder(), id: create(t, st), running: running}
 	log := slog.New(slog.DiscardHandler)
 	read := newReader(t, st)
 	putToken(t, read, "t")
-	plans, err := deploy.New(deploy.Config{Store: st, Resolver: &resolver{tries: map[string]int{}}, Code: b.coder, Secrets: read, Region: "us-east-1", KeepReleases: 2, Log: log})
+	cfg := deploy.Config{Store: st, Resolver: &resolver{tries: map[string]int{}}, Code: b.coder, Secrets: read, Region: "us-east-1", KeepReleases: 2, Log: log}
+	for _, o := range options {
+		o(&cfg)
+	}
+	plans, err := deploy.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,5 +318,28 @@ func TestConnectionOfCode(t *testing.T) {
 		if want := "Failed to pull your application source code. Reason: connection code is not AVAILABLE. `slipway connection complete code` makes it so."; op.Cause != want {
 			t.Errorf("cause %q, want %q", op.Cause, want)
 		}
+	})
+}
+
+// A connection's credential is used for who set the source, if they may use it.
+func TestWhoseRightConnects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newCodeBench(t, func(c *deploy.Config) {
+			c.MayConnect = func(_ *store.Tx, user, connection string) error {
+				if user == "ann" && connection == connectionARN {
+					return slipway.Errorf(slipway.InvalidRequest, "ann may not use it.")
+				}
+				return nil
+			}
+		})
+		spec := codeSpec("one")
+		spec.Source.AuthenticationConfiguration = &types.AuthenticationConfiguration{ConnectionArn: aws.String(connectionARN)}
+		spec.SourceSetBy = "ann"
+		_, op := b.do(slipway.CreateService, &spec, slipway.OperationFailed)
+		if want := "Failed to pull your application source code. Reason: ann may not use it."; op.Cause != want || len(b.coder.tokens) != 0 {
+			t.Errorf("cause %q, want %q; builds got %d tokens", op.Cause, want, len(b.coder.tokens))
+		}
+		spec.SourceSetBy = "bob"
+		b.do(slipway.UpdateService, &spec, slipway.OperationSucceeded)
 	})
 }

@@ -55,8 +55,9 @@ type Config struct {
 	// user may.
 	MayRead func(tx *store.Tx, userID, reference string) error
 
-	// MayPull is MayRead for a repository of this server's own registry.
-	MayPull func(tx *store.Tx, userID, repository string) error
+	// MayPull is MayRead for a repository of this server's own registry, MayConnect for the
+	// credential of a connection, which its ARN names.
+	MayPull, MayConnect func(tx *store.Tx, userID, name string) error
 
 	Tracing bool // instances have a trace collector at collectorEndpoint
 	Log     *slog.Logger

@@ -340,7 +340,7 @@ func (l *Poll) read(tx *store.Tx, v slipway.ServiceView) (k known, err error) {
 		return k, errors.New("the active release was not built from code")
 	}
 	k.release = *r.Code
-	if k.repository, err = l.plans.repository(tx, v.Service, v.Spec.Source); err != nil {
+	if k.repository, err = l.plans.repository(tx, v.Service, v.Spec); err != nil {
 		return k, err
 	}
 	if k.passed, err = tx.PassedCommit(v.ID, placeOf(k.repository)); err != nil && !errors.Is(err, store.ErrNotFound) {

@@ -67,7 +67,7 @@ func (a *API) Service() gateway.Service {
 		Internal: "InternalServiceErrorException",
 		Protocol: gateway.Protocol{ContentType: "application/x-amz-json-1.0", Targets: []string{"Slipway."}},
 		Operations: []gateway.Operation{
-			gateway.Mutate("CreateWebhook", a.create, gateway.AnyResource).Redacting("Secret"),
+			gateway.Mutate("CreateWebhook", a.create, a.createPermissions).Redacting("Secret"),
 			gateway.Read("DescribeWebhook", a.describe, a.webhookPermissions),
 			gateway.Read("ListWebhooks", a.list, gateway.AnyResource),
 			gateway.Read("ListWebhookDeliveries", a.deliveries, a.deliveriesPermissions),
@@ -327,6 +327,29 @@ func (a *API) deliveries(ctx context.Context, _ *gateway.Call, in *ListWebhookDe
 		return err
 	})
 	return out, err
+}
+
+// createPermissions are the permissions required by CreateWebhook. A Deny on a service
+// whose events it would receive applies, also if the service does not exist yet.
+func (a *API) createPermissions(tx *store.Tx, in *CreateWebhookInput) ([]gateway.Permission, error) {
+	name := aws.ToString(in.ServiceName)
+	required := []gateway.Permission{{Resource: "*"}}
+	add := func(arn, named string) {
+		required = append(required, gateway.Permission{Resource: arn, Named: named, DenyOnly: true})
+	}
+	if name != "" {
+		add(slipway.ARN{Region: a.cfg.Region, Account: a.cfg.Account, Type: "service", Parts: []string{name, "*"}}.String(), name)
+	}
+	list, err := tx.Services(time.Time{}, "", 0)
+	for _, v := range list {
+		switch name {
+		case "":
+			add(v.ARN, "*")
+		case v.Name:
+			add(v.ARN, name)
+		}
+	}
+	return required, err
 }
 
 // webhookPermissions are the permissions required by a call about one webhook.

@@ -17,6 +17,13 @@ import (
 
 func newAPI(t *testing.T) *gatewaytest.Bench {
 	t.Helper()
+	b, a := openAPI(t)
+	b.Open([]gateway.Service{a.Service()})
+	return b
+}
+
+func openAPI(t *testing.T) (*gatewaytest.Bench, *hooks.API) {
+	t.Helper()
 	b := gatewaytest.New(t)
 	reach, err := outbound.New("127.0.0.1:9999")
 	if err != nil {
@@ -26,8 +33,7 @@ func newAPI(t *testing.T) *gatewaytest.Bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Open([]gateway.Service{a.Service()})
-	return b
+	return b, a
 }
 
 // object descends into a reply.
@@ -156,4 +162,32 @@ func TestDeliveriesInPages(t *testing.T) {
 	}
 	b.Refused("Slipway.ListWebhookDeliveries", `{"WebhookId": "h", "NextToken": "x"}`, "InvalidRequestException", "NextToken")
 	b.Refused("Slipway.ListWebhookDeliveries", `{"WebhookId": "h", "MaxResults": 101}`, "InvalidRequestException", "from 1 to 100")
+}
+
+// A Deny on a service holds for its events, and one on a webhook for the list of them.
+func TestDeniedEvents(t *testing.T) {
+	t.Parallel()
+	b, a := openAPI(t)
+	b.Open([]gateway.Service{a.Service()})
+	ann := b.Limited([]gateway.Service{a.Service()}, `{"Effect":"Allow","Action":"*","Resource":"*"},
+		{"Effect":"Deny","Action":"*","Resource":"arn:aws:apprunner:*:*:service/shop/*"},
+		{"Effect":"Deny","Action":"*","Resource":"arn:aws:apprunner:*:*:webhook/*"}`)
+	const all, shop, cart = `{"Url":"http://127.0.0.1:9999/"}`, `{"Url":"http://127.0.0.1:9999/","ServiceName":"shop"}`, `{"Url":"http://127.0.0.1:9999/","ServiceName":"cart"}`
+	ann.Refused("Slipway.CreateWebhook", shop, "AccessDeniedException", "on resource: shop with")
+	ann.OK("Slipway.CreateWebhook", all)
+	b.Update(func(tx *store.Tx) error {
+		return tx.InsertService(slipway.Service{
+			ID: "1", Name: "shop", ARN: "arn:aws:apprunner:us-east-1:000000000000:service/shop/1", Label: "l",
+			Wanted: slipway.WantedRunning, Status: slipway.StatusRunning, CreatedAt: gatewaytest.T0, UpdatedAt: gatewaytest.T0,
+		})
+	})
+	ann.Refused("Slipway.CreateWebhook", shop, "AccessDeniedException", "on resource: shop with")
+	ann.Refused("Slipway.CreateWebhook", all, "AccessDeniedException", "on resource: * with")
+	ann.OK("Slipway.CreateWebhook", cart)
+	b.OK("Slipway.CreateWebhook", all)
+	for who, want := range map[*gatewaytest.Bench]int{ann: 0, b: 3} {
+		if got := len(who.OK("Slipway.ListWebhooks", `{}`)["Webhooks"].([]any)); got != want {
+			t.Errorf("%d webhooks are listed, want %d", got, want)
+		}
+	}
 }
