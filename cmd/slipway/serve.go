@@ -145,6 +145,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringSliceVar(&c.Allowed, "allow-address", nil, "`addresses` that the server connects to for its users although they are loopback, private or otherwise special, or its own: an address, a network or a host name, such as 10.0.0.0/8 or registry.internal:5000; repeatable")
 	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
+	f.BoolVar(&c.Underscores, "underscore-headers", false, "pass header fields whose names have underscores to applications, except those that could be taken for others")
 	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` to look up the validation records of custom domains at (default: this host's)")
 	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which custom domains need no validation records")
 	f.StringSliceVar(&c.Quotas, "quota", nil, "change a `quota`, name=number, -1 for no limit; the names are "+strings.Join(daemon.QuotaNames(), ", "))

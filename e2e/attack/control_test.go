@@ -47,6 +47,8 @@ func TestAttacksWorkOutside(t *testing.T) {
 		{"kernel", nil},
 		{"syscalls", nil},
 		{"sysctl", nil},
+		{"core-limit", nil},
+		{"disks", nil},
 		{"cgroup", url.Values{"root": {ownCgroup(t)}}},
 		{"devices", nil},
 		{"privileges", nil},

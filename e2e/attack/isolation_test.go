@@ -54,7 +54,7 @@ func TestIsolation(t *testing.T) {
 	})
 	for _, name := range []string{
 		"handles", "shim", "processes", "ptrace", "mount", "namespaces", "modules", "kernel", "syscalls",
-		"sysctl", "cgroup", "devices", "privileges", "raw-sockets",
+		"sysctl", "core-limit", "disks", "cgroup", "devices", "privileges", "raw-sockets",
 	} {
 		t.Run(name, func(t *testing.T) { x.assertHolds(t, name, nil) })
 	}

@@ -91,7 +91,7 @@ func TestReach(t *testing.T) {
 	strict := harness.Prepare(t, nil, "--api-addr", harness.FreeAddr(t), "--http-addr", harness.FreeAddr(t), "--isolated", "--warm", "0", "--metrics-addr", "127.0.0.1:0")
 	strict.Strict = true
 	strict.Start()
-	open := harness.Serve(t, "--isolated", "--warm", "0", "--api-host", "*")
+	open := harness.Serve(t, "--isolated", "--warm", "0", "--api-host", "*", "--trusted-proxy", "127.0.0.0/8", "--underscore-headers")
 	attacked, control := reachOf(t, strict), reachOf(t, open)
 	name, err := os.Hostname() // of which the server does not know by its text that it is at home
 	if err != nil {
@@ -135,6 +135,7 @@ func TestReach(t *testing.T) {
 			})
 		}
 	}
+	t.Run("headers", func(t *testing.T) { attackHeaders(t, strict, open) })
 	t.Run("metrics", func(t *testing.T) { attackMetrics(t, strict) })
 	t.Run("rebinding", func(t *testing.T) { attackRebinding(t, strict, open) })
 }
@@ -207,6 +208,35 @@ func (r reach) connection(t *testing.T, at string, _ *bystander) string {
 	said := r.slipway(t, "token", "connection", "complete", "code")
 	r.slipway(t, "", "connection", "rm", "code", "--yes")
 	return said
+}
+
+// attackHeaders sends what applications take for the word of a router of some platform. The
+// control is a server that trusts the client as its proxy and lets underscores pass.
+func attackHeaders(t *testing.T, s, open *harness.Server) {
+	forged := []string{
+		"X-Forwarded-For", "10.6.6.6", "X-Real-IP", "10.6.6.6", "CF-Connecting-IP", "10.6.6.6", "True-Client-IP", "10.6.6.6", "Fly-Client-IP", "10.6.6.6",
+		"X-Envoy-External-Address", "10.6.6.6", "X-Original-URL", "/10.6.6.6", "Forwarded", "for=10.6.6.6", "Api_Key", "10.6.6.6",
+		"Proxy", "http://10.6.6.6", "X_Real_IP", "10.6.6.6", "X-Own", "passes",
+	}
+	got := func(s *harness.Server) string {
+		svc := s.RunningService("echo", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "web:1")})
+		_, body, err := s.Request(svc, "/?headers=1", forged...)
+		if err != nil || !strings.Contains(body, "passes") {
+			t.Fatalf("%s, %v", body, err)
+		}
+		return body
+	}
+	if body := got(s); strings.Contains(body, "10.6.6.6") {
+		t.Errorf("the application gets %s", body)
+	}
+	body := got(open)
+	for name, want := range map[string]bool{
+		"X-Forwarded-For": true, "Cf-Connecting-Ip": true, "True-Client-Ip": true, "X-Original-Url": true, "Api_key": true, "Proxy": false, "X_real_ip": false,
+	} {
+		if strings.Contains(body, `"`+name+`"`) != want {
+			t.Errorf("with a trusted proxy the application gets %s: %v\n%s", name, !want, body)
+		}
+	}
 }
 
 // attackMetrics reads the names of everybody's services and instances. The control is the

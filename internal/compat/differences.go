@@ -74,7 +74,7 @@ var differences = []Difference{
 	},
 	{
 		"Requests", "They come from 169.254.172.1 and carry `X-Forwarded-For` and `X-Forwarded-Proto`.",
-		"They come from the same address, or from fd9b:7a1d:53c8::1 if the application listens at ::1 only, and also carry `X-Forwarded-Host`, `X-Forwarded-Port` and `X-Request-Id`. See [requests.md](requests.md).",
+		"They come from the same address, or from fd9b:7a1d:53c8::1 if the application listens at ::1 only, and also carry `X-Forwarded-Host`, `X-Forwarded-Port` and `X-Request-Id`. What clients send in fields of other platforms, and in fields whose names have underscores, is removed. See [requests.md](requests.md).",
 		"Applications must be able to tell requests of others from those of their own machine, and ask for the missing fields (apprunner-roadmap 52).",
 	},
 	{

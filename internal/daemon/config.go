@@ -54,6 +54,7 @@ type Config struct {
 	Allowed      []string      // addresses that the server connects to for its users besides those on the internet; see outbound.New
 	ImagePoll    time.Duration // between two looks at an image of another registry; 5 minutes when 0
 	Trusted      []string      // prefixes of proxies whose X-Forwarded headers are used
+	Underscores  bool          // fields of requests whose names have underscores reach applications
 	Quotas       []string      // name=number; see QuotaNames
 	GitHub       string        // URL of its API
 	Bitbucket    string        // URL of its API

@@ -69,8 +69,12 @@ func (c *core) open(ctx context.Context) (err error) {
 	if c.node, err = readNode(c.dirs.node()); err != nil {
 		return err
 	}
+	file := cmp.Or(c.cfg.KeyFile, c.dirs.masterKey())
+	if err = checkKeyOwner(file); err != nil {
+		return err
+	}
 	c.keys, err = seal.Open(ctx, seal.Config{
-		Store: c.store, File: cmp.Or(c.cfg.KeyFile, c.dirs.masterKey()), Passphrase: c.cfg.KeyPassphrase, Log: c.part("keys"),
+		Store: c.store, File: file, Passphrase: c.cfg.KeyPassphrase, Log: c.part("keys"),
 	})
 	if err != nil {
 		return err

@@ -42,7 +42,7 @@ func (d dirs) make() error {
 	if err != nil {
 		return fmt.Errorf("make the data directory %s: %w; name one that can be written with --data-dir", d, err)
 	}
-	return nil
+	return checkOwner("the data directory", string(d))
 }
 
 // hasInstances reports whether there are instances, or may be: their directories are

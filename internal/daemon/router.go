@@ -41,7 +41,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: trusted})
+	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: trusted, Underscores: r.cfg.Underscores})
 	if err != nil {
 		return err
 	}

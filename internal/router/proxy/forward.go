@@ -114,7 +114,7 @@ func (x *exchange) newRequest() (*http.Request, error) {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        requestHeader(x.req, x.peer, x.scheme, x.id, x.protocol),
+		Header:        requestHeader(x.req, x.peer, x.scheme, x.id, x.protocol, x.cfg.Underscores),
 		Host:          x.req.Host,
 		ContentLength: x.req.ContentLength,
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/openslipway/slipway/internal/router/http1"
@@ -12,15 +13,20 @@ import (
 // requestHeader returns the header that an instance receives: the header of the
 // client without hop-by-hop fields and without fields that only a router may
 // set, plus the fields that this router sets. protocol is the protocol to
-// switch to, empty for none.
-func requestHeader(req *http.Request, p peer, scheme, id, protocol string) http.Header {
+// switch to, empty for none. Fields whose names have underscores are dropped unless
+// underscores is set.
+func requestHeader(req *http.Request, p peer, scheme, id, protocol string, underscores bool) http.Header {
 	h := make(http.Header, len(req.Header)+6)
 	named := req.Header["Connection"]
 	for k, vv := range req.Header {
 		switch {
-		case isHopByHop(k), k == "Expect" && !expectsContinue(req):
+		case isHopByHop(k), k == "Proxy", k == "Expect" && !expectsContinue(req):
+		case strings.Contains(k, "_"):
+			if underscores && !ambiguous(req.Header, k) {
+				h[k] = vv
+			}
 		case isRouterField(k):
-			if p.trusted && !strings.Contains(k, "_") {
+			if p.trusted {
 				h[k] = vv
 			}
 		case k == "Te":
@@ -102,19 +108,44 @@ func isHopByHop(k string) bool {
 	return false
 }
 
+// routerFields are what applications take for a router's word about the client, besides
+// those that begin like one of routerPrefixes: its address, the scheme and the host that it
+// used, and the path that it asked for. Each is some platform's, none of which is before
+// this router unless it is a trusted peer.
+var routerFields = map[string]bool{
+	"Forwarded": true, "X-Request-Id": true,
+	"X-Real-Ip": true, "X-Real-Port": true, "X-Client-Ip": true, "Client-Ip": true, "True-Client-Ip": true, "X-True-Client-Ip": true,
+	"X-Cluster-Client-Ip": true, "X-Remote-Ip": true, "X-Remote-Addr": true, "X-Originating-Ip": true, "Remote-Addr": true,
+	"Do-Connecting-Ip": true, "Fastly-Client-Ip": true, "Fastly-Ssl": true, "Fly-Client-Ip": true,
+	"X-Nf-Client-Connection-Ip": true, "Wl-Proxy-Client-Ip": true, "Proxy-Client-Ip": true,
+	"X-Original-Host": true, "X-Original-Proto": true, "X-Original-For": true, "X-Host": true, "X-Scheme": true, "X-Url-Scheme": true,
+	"X-Forwarded": true, "Forwarded-For": true, "Front-End-Https": true,
+	"X-Original-Url": true, "X-Original-Uri": true, "X-Rewrite-Url": true, "X-Script-Name": true,
+}
+
+// routerPrefixes begin the fields of one platform each.
+var routerPrefixes = []string{
+	"X-Forwarded-", "X-Original-Forwarded-", "X-Envoy-", "X-Appengine-", "X-Azure-", "X-Vercel-", "X-Arr-", "Cf-", "Cloudfront-", "Fly-Forwarded-",
+}
+
 // isRouterField reports whether an application may trust a field, in canonical
-// form, to come from a router. An underscore counts as a hyphen, because many
-// applications do not distinguish them.
+// form, to come from a router.
 func isRouterField(k string) bool {
-	if k[0] != 'X' && k[0] != 'F' {
+	switch k[0] {
+	case 'C', 'D', 'F', 'P', 'R', 'T', 'W', 'X':
+	default:
 		return false
 	}
-	k = strings.ToLower(strings.ReplaceAll(k, "_", "-"))
-	switch k {
-	case "forwarded", "x-real-ip", "x-request-id":
-		return true
-	}
-	return strings.HasPrefix(k, "x-forwarded-")
+	return routerFields[k] || slices.ContainsFunc(routerPrefixes, func(prefix string) bool { return strings.HasPrefix(k, prefix) })
+}
+
+// ambiguous reports whether an application that does not distinguish underscores from
+// hyphens, as with CGI, would take a field for another: one of a router's, of the protocol,
+// or one that the request has as well.
+func ambiguous(h http.Header, k string) bool {
+	k = http.CanonicalHeaderKey(strings.ReplaceAll(k, "_", "-"))
+	_, both := h[k]
+	return both || k == "Proxy" || !allowedInTrailer(k)
 }
 
 // listsToken reports whether any of the values of a field lists the token.
@@ -162,7 +193,7 @@ func copyResponseHeader(to, from http.Header) {
 // body. Fields for framing, routing or authentication, and those that must be
 // known with the head, may not.
 func allowedInTrailer(k string) bool {
-	if isHopByHop(k) || isRouterField(k) {
+	if isHopByHop(k) || isRouterField(k) || k == "Proxy" || strings.Contains(k, "_") {
 		return false
 	}
 	switch k {

@@ -58,8 +58,7 @@ func TestOutgoingHeader(t *testing.T) {
 		{"forged", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
 			"X-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: on\r\nForwarded: for=evil\r\nX-Real-IP: 10.0.0.1\r\nX-Request-ID: evil\r\n", false, nil},
 		{
-			"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\n", false,
-			http.Header{"X_own": {"c"}},
+			"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\nApi_Key: d\r\n", false, nil,
 		},
 		{"ours named by connection", "Connection: X-Forwarded-For, X-Request-Id, Host\r\n", false, nil},
 		{"trusted", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n" +
@@ -67,6 +66,11 @@ func TestOutgoingHeader(t *testing.T) {
 			"X-Forwarded-For": {"10.0.0.1, 10.0.0.2, 192.0.2.7"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"a"},
 			"X-Forwarded-Port": {"443"}, "Forwarded": {"for=b"}, "X-Real-Ip": {"c"},
 		}},
+		{"of other platforms", "Proxy: http://evil\r\nTrue-Client-IP: a\r\nCF-Connecting-IP: a\r\nCF-Visitor: a\r\nFly-Client-IP: a\r\nFastly-Client-IP: a\r\n" +
+			"Client-IP: a\r\nX-Client-IP: a\r\nX-Cluster-Client-IP: a\r\nX-Envoy-External-Address: a\r\nX-Appengine-User-IP: a\r\nX-Azure-ClientIP: a\r\n" +
+			"X-Vercel-Forwarded-For: a\r\nX-Original-Forwarded-For: a\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nFront-End-Https: on\r\nX-Scheme: https\r\n", false, nil},
+		{"trusted, of other platforms", "Proxy: http://evil\r\nCF-Connecting-IP: a\r\nX-Original-URL: /b\r\n", true, http.Header{"Cf-Connecting-Ip": {"a"}, "X-Original-Url": {"/b"}}},
+		{"of an application", "Clientid: a\r\nCfg: b\r\nX-Clients: c\r\nReferer: d\r\n", false, http.Header{"Clientid": {"a"}, "Cfg": {"b"}, "X-Clients": {"c"}, "Referer": {"d"}}},
 		{"trusted, with underscores", "X_Forwarded_For: 10.0.0.1\r\n", true, nil},
 		{
 			"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true,
@@ -77,9 +81,27 @@ func TestOutgoingHeader(t *testing.T) {
 		for k, v := range c.want {
 			want[k] = v
 		}
-		got := requestHeader(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "")
+		got := requestHeader(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "", false)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+	}
+}
+
+// TestUnderscores has a server that lets fields with underscores pass, except those that a
+// CGI program would take for others.
+func TestUnderscores(t *testing.T) {
+	t.Parallel()
+	req := parse("Api_Key: a\r\nX_Real_IP: b\r\nContent_Length: 9\r\nX_Own: c\r\nX-Own: d\r\nPro_xy: e\r\nProxy_: f\r\nTransfer_Encoding: g\r\nAuthorization_: h\r\nCF_Connecting_IP: i\r\n_Proxy: j\r\n")
+	for _, trusted := range []bool{false, true} {
+		h := requestHeader(req, peer{ip: "192.0.2.7", trusted: trusted}, "http", "id", "", true)
+		for k := range h {
+			if strings.Contains(k, "_") && k != "Api_key" && k != "Pro_xy" && k != "Proxy_" && k != "Authorization_" && k != "_proxy" {
+				t.Errorf("%s passes", k)
+			}
+		}
+		if h["Api_key"] == nil || h["X-Own"] == nil {
+			t.Errorf("an application's own field does not pass: %v", h)
 		}
 	}
 }
@@ -87,7 +109,7 @@ func TestOutgoingHeader(t *testing.T) {
 func TestOutgoingUpgrade(t *testing.T) {
 	t.Parallel()
 	req := parse("Connection: keep-alive, Upgrade, X-Own\r\nUpgrade: websocket\r\nX-Own: a\r\nSec-Websocket-Key: b\r\n")
-	h := requestHeader(req, peer{}, "http", "id", upgradeOf(req))
+	h := requestHeader(req, peer{}, "http", "id", upgradeOf(req), false)
 	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h.Get("X-Own") != "" || h.Get("Sec-Websocket-Key") != "b" {
 		t.Errorf("header %v", h)
 	}
@@ -182,6 +204,6 @@ func BenchmarkOutgoingHeader(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		requestHeader(req, peer{ip: "192.0.2.7", port: "8080"}, "http", "id", "")
+		requestHeader(req, peer{ip: "192.0.2.7", port: "8080"}, "http", "id", "", false)
 	}
 }

@@ -27,6 +27,10 @@ type Config struct {
 	// X-Request-Id are used. Those of all other clients are dropped.
 	Trusted []netip.Prefix
 
+	// Underscores lets fields of requests pass whose names have underscores, except those
+	// that an application may take for one of a router's or of the protocol.
+	Underscores bool
+
 	// The defaults are in parentheses.
 
 	RequestTimeout  time.Duration // from the head of a request to the end of its response (120 s, as in App Runner)

@@ -29,7 +29,7 @@ var expected = map[string]string{
 	"flags /proc/fs": "ro,nosuid,nodev,noexec,relatime", "flags /proc/irq": "ro,nosuid,nodev,noexec,relatime",
 
 	"/proc/sys/net/ipv4/ip_unprivileged_port_start": `"0\n"`, "/proc/keys": `""`, "/proc/timer_list": `""`, "/proc/interrupts": `""`,
-	"core":   "0 0",
+	"core":   "1 1",
 	"CapEff": "00000000a80425fb", "CapBnd": "00000000a80425fb", "CapAmb": "0000000000000000", "NoNewPrivs": "0", "Seccomp": "2",
 	"PATH": defaultPath, "HOME": "/root", "TERM": "(unset)", "dir": "/",
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -325,4 +326,35 @@ func memory(q url.Values) outcome {
 		b[i] = 1
 	}
 	return broken("took %d MiB", size>>20)
+}
+
+// coreLimit lowers the limit of core dumps to 0, at which a crash starts the program that
+// the host pipes dumps to, as the host's root. At 1 the kernel starts none.
+func coreLimit(url.Values) outcome {
+	none := unix.Rlimit{}
+	err := errors.Join(unix.Setrlimit(unix.RLIMIT_CORE, &none), unix.Prlimit(0, unix.RLIMIT_CORE, &none, nil))
+	var have unix.Rlimit
+	if gerr := unix.Getrlimit(unix.RLIMIT_CORE, &have); gerr != nil {
+		return broken("read the limit: %v", gerr)
+	}
+	if have.Cur != 1 || have.Max != 1 {
+		return broken("the limit of core dumps is %d, %d", have.Cur, have.Max)
+	}
+	return held("the limit of core dumps stays (%v)", err)
+}
+
+// disks looks for the host's disks, and for the files behind its loop devices.
+func disks(url.Values) outcome {
+	var found []string
+	for _, pattern := range []string{"/sys/block/*", "/sys/class/block/*", "/sys/dev/block/*", "/sys/devices/virtual/block/*/loop/backing_file", "/sys/devices/virtual/block/*"} {
+		list, err := filepath.Glob(pattern)
+		if err != nil {
+			return broken("%v", err)
+		}
+		found = append(found, list...)
+	}
+	if len(found) > 0 {
+		return broken("%d entries, such as %s", len(found), found[0])
+	}
+	return held("no disk")
 }

@@ -71,6 +71,8 @@ var attacks = map[string]func(url.Values) outcome{
 	"namespaces":  namespaces,
 	"modules":     modules,
 	"kernel":      kernel,
+	"core-limit":  coreLimit,
+	"disks":       disks,
 	"syscalls":    syscalls,
 	"sysctl":      sysctl,
 	"cgroup":      cgroup,

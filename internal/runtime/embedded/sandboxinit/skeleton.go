@@ -185,14 +185,16 @@ func bindDevice(name string) error {
 	return doing("bind "+path, unix.Mount("/dev/"+name, path, "", unix.MS_BIND, ""))
 }
 
-// Paths of /proc and /sys that are hidden or read-only, as in Docker. The kernel
+// Paths of /proc and /sys that are hidden or read-only, as in Docker, and more. The kernel
 // denies most of them to a user namespace anyway: this guards against its
-// mistakes.
+// mistakes. Everybody may read those of disks.
 var (
 	hidden = [...]string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
+		// The host's disks, and the paths of the files behind its loop devices.
+		"/sys/block", "/sys/class/block", "/sys/dev/block", "/sys/devices/virtual/block",
 	}
 	unwritable = [...]string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
 )

@@ -123,6 +123,12 @@ func spawn(request handoff.Spawn, fds []int, env []string) (handoff.Spawned, int
 	return handoff.Spawned{PID: pid}, pidfd
 }
 
+// noCore is the limit of core dumps that prevents them all. A file needs a page or more. A
+// program of the host that core_pattern pipes dumps to would run as the host's root with a
+// limit of 0, too: the kernel starts none only at 1, its mark of such a program
+// (fs/coredump.c). The filter of system calls keeps applications from lowering it.
+const noCore = 1
+
 // limitResources sets the limits of open files and core dumps that instances
 // inherit. A lower hard limit that cannot be raised stays.
 func limitResources() {
@@ -134,7 +140,7 @@ func limitResources() {
 			unix.Setrlimit(unix.RLIMIT_NOFILE, &have)
 		}
 	}
-	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{})
+	unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: noCore, Max: noCore})
 	unix.Setpriority(unix.PRIO_PROCESS, 0, 0)
 	unix.Umask(0o022)
 }

@@ -45,7 +45,7 @@ func Default(capabilities []string) (Program, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the default profile: %w", err)
 	}
-	profile.Syscalls = append(refuseFamilies(), profile.Syscalls...)
+	profile.Syscalls = slices.Concat(refuseFamilies(), keepCoreLimit(), profile.Syscalls)
 	return compile(profile, append([]*arch.Info{native}, secondary[runtime.GOARCH]...)...)
 }
 
@@ -59,6 +59,23 @@ func refuseFamilies() (entries []specs.LinuxSyscall) {
 		})
 	}
 	return entries
+}
+
+// keepCoreLimit returns entries for a profile's head with which the limit of core dumps
+// stays: at 0 a crash could start a program of the host. Programs that forbid themselves
+// dumps are told that they did, as there are none; those that ask for the old limit in the
+// same call, which a filter can't give, are refused.
+func keepCoreLimit() []specs.LinuxSyscall {
+	success, refusal := uint(0), uint(unix.EPERM)
+	core := func(index uint) specs.LinuxSeccompArg { // the kernel takes the lower half
+		return specs.LinuxSeccompArg{Index: index, Op: specs.OpMaskedEqual, Value: 1<<32 - 1, ValueTwo: unix.RLIMIT_CORE}
+	}
+	sets := specs.LinuxSeccompArg{Index: 2, Op: specs.OpNotEqual}
+	return []specs.LinuxSyscall{
+		{Names: []string{"setrlimit"}, Action: specs.ActErrno, ErrnoRet: &success, Args: []specs.LinuxSeccompArg{core(0)}},
+		{Names: []string{"prlimit64"}, Action: specs.ActErrno, ErrnoRet: &success, Args: []specs.LinuxSeccompArg{core(1), sets, {Index: 3, Op: specs.OpEqualTo}}},
+		{Names: []string{"prlimit64"}, Action: specs.ActErrno, ErrnoRet: &refusal, Args: []specs.LinuxSeccompArg{core(1), sets}},
+	}
 }
 
 // rule is what a profile says about one system call: the first alternative whose

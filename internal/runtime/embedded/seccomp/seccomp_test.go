@@ -397,3 +397,43 @@ func BenchmarkDefault(b *testing.B) {
 		}
 	}
 }
+
+// TestCoreLimitStays: no call changes the limit of core dumps, and all other limits can be
+// changed and all be read.
+func TestCoreLimitStays(t *testing.T) {
+	t.Parallel()
+	program, err := Default(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	native, err := arch.GetInfo(goruntime.GOARCH)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const some = 0x7ffc00001000 // an address
+	success, refusal, allowed := uint32(unix.SECCOMP_RET_ERRNO), unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM), uint32(unix.SECCOMP_RET_ALLOW)
+	for _, c := range []struct {
+		name string
+		args [6]uint64
+		want uint32
+	}{
+		{"setrlimit", [6]uint64{unix.RLIMIT_CORE, some}, success},
+		{"setrlimit", [6]uint64{1<<32 | unix.RLIMIT_CORE, some}, success},
+		{"setrlimit", [6]uint64{unix.RLIMIT_NOFILE, some}, allowed},
+		{"getrlimit", [6]uint64{unix.RLIMIT_CORE, some}, allowed},
+		{"prlimit64", [6]uint64{0, unix.RLIMIT_CORE, some}, success},
+		{"prlimit64", [6]uint64{7, 1<<32 | unix.RLIMIT_CORE, some}, success},
+		{"prlimit64", [6]uint64{0, unix.RLIMIT_CORE, some, some}, refusal},
+		{"prlimit64", [6]uint64{0, unix.RLIMIT_CORE, 0, some}, allowed},
+		{"prlimit64", [6]uint64{0, unix.RLIMIT_NOFILE, some, some}, allowed},
+	} {
+		number, ok := native.SyscallNames[c.name]
+		if !ok {
+			continue // this machine's kernel has no such call
+		}
+		got, err := program.run(call{uint32(number), uint32(native.ID), c.args})
+		if err != nil || got != c.want {
+			t.Errorf("%s%v: %#x, %v, want %#x", c.name, c.args, got, err, c.want)
+		}
+	}
+}
