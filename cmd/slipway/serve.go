@@ -146,6 +146,8 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
 	f.BoolVar(&c.Underscores, "underscore-headers", false, "pass header fields whose names have underscores to applications, except those that could be taken for others")
+	f.IntVar(&c.Connections, "connections", c.Connections, "`number` of connections that clients may have open at once at the API's address, and at those of services together")
+	f.IntVar(&c.PerAddress, "connections-per-address", c.PerAddress, "`number` of them that one address, or IPv6 /64, may have; those of --trusted-proxy may have all")
 	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` to look up the validation records of custom domains at (default: this host's)")
 	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which custom domains need no validation records")
 	f.StringSliceVar(&c.Quotas, "quota", nil, "change a `quota`, name=number, -1 for no limit; the names are "+strings.Join(daemon.QuotaNames(), ", "))

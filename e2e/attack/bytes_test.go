@@ -3,9 +3,13 @@ package attack
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -13,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,11 +44,141 @@ type foreignBytes struct {
 // that cost it far more than they cost to send.
 func TestForeignBytes(t *testing.T) {
 	t.Parallel()
-	s := harness.Serve(t, "--isolated", "--warm", "0")
+	s := harness.Serve(t, "--isolated", "--warm", "0", "--connections-per-address", strconv.Itoa(perAddress), "--trusted-proxy", "127.0.0.8/32")
 	x := foreignBytes{authority: authority{ServiceSecrets: harness.NewServiceSecrets(s)}}
 	x.mallory = x.user(t, "mallory", `{"Effect":"Allow","Action":["apprunner:*","ecr:*"],"Resource":"*"}`)
+	slow := x.startSlowBodies(t)
+	t.Run("connections", x.attackConnections)
 	t.Run("layers", x.attackLayers)
 	t.Run("logs", x.attackLogs)
+	t.Run("bodies", slow.areCutOff)
+}
+
+// perAddress is the limit of connections that the server is started with.
+const perAddress = 60
+
+// connect opens a connection to the server from an address and sends text.
+func connect(t *testing.T, from, to, text string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(t.Context(), "tcp", to)
+	if errors.Is(err, syscall.ECONNRESET) {
+		c, _ = net.Pipe() // the server has refused it already
+		c.Close()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_, _ = io.WriteString(c, text) // a refused connection may be gone by now
+	return c
+}
+
+// attackConnections opens many connections that send half of a head, to the API and to
+// the services. The control does the same from the address of a proxy, for which the
+// limit does not hold.
+func (x foreignBytes) attackConnections(t *testing.T) {
+	for _, addr := range []string{x.RegistryHost(), x.HostPort()} {
+		open := func(from string) int {
+			var all []net.Conn
+			for range 3 * perAddress {
+				all = append(all, connect(t, from, addr, "GET / HTTP/1.1\r\nHost: x\r\n"))
+			}
+			var reads sync.WaitGroup
+			var kept atomic.Int64
+			for _, c := range all {
+				reads.Go(func() {
+					_ = c.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+					if _, err := c.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+						kept.Add(1)
+					}
+				})
+			}
+			reads.Wait()
+			ask := connect(t, "127.0.0.5", addr, "GET /healthz HTTP/1.1\r\nHost: "+addr+"\r\nConnection: close\r\n\r\n")
+			if b, err := io.ReadAll(ask); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 ") {
+				t.Errorf("another client is answered %q, %v", b, err)
+			}
+			for _, c := range all {
+				c.Close()
+			}
+			return int(kept.Load())
+		}
+		if n := open("127.0.0.6"); n > perAddress || n == 0 {
+			t.Errorf("%s: an address holds %d connections, want %d at most", addr, n, perAddress)
+		}
+		if n := open("127.0.0.8"); n < 3*perAddress {
+			t.Errorf("the control: %s: a proxy holds %d connections only", addr, n)
+		}
+	}
+}
+
+// slowBodies are requests that stop in their body.
+type slowBodies struct {
+	unknown map[string]net.Conn // of nobody that the server knows
+	upload  net.Conn            // of a user who may push: the control
+	cancel  func() (int, error) // cancels that upload
+}
+
+// startSlowBodies sends a part of each body.
+func (x foreignBytes) startSlowBodies(t *testing.T) slowBodies {
+	t.Helper()
+	send := func(request, header string) net.Conn {
+		return connect(t, "127.0.0.7", x.RegistryHost(), request+" HTTP/1.1\r\nHost: "+x.RegistryHost()+"\r\n"+header+"Content-Length: 1000\r\n\r\nhalf")
+	}
+	s := slowBodies{unknown: map[string]net.Conn{}}
+	for _, request := range []string{
+		"GET /healthz", "GET /version", "GET /metrics", "GET /v2/", "POST /v2/a/blobs/uploads/", "PUT /v2/a/manifests/1", "POST /", "POST /webhooks/source/x", "GET /favicon.ico",
+	} {
+		s.unknown[request] = send(request, "")
+	}
+	keys, err := x.mallory.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+x.RegistryHost()+"/v2/slow/blobs/uploads/", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin.SetBasicAuth(keys.AccessKeyID, keys.SecretAccessKey)
+	res, err := x.HTTPClient.Do(begin)
+	if err != nil || res.StatusCode != http.StatusAccepted {
+		t.Fatalf("begin an upload: %v, %v", res, err)
+	}
+	res.Body.Close()
+	at, err := res.Location()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.cancel = func() (int, error) {
+		end := begin.Clone(context.WithoutCancel(t.Context()))
+		end.Method, end.URL = http.MethodDelete, at
+		res, err := x.HTTPClient.Do(end)
+		if err != nil {
+			return 0, err
+		}
+		return res.StatusCode, res.Body.Close()
+	}
+	s.upload = send("PATCH "+at.RequestURI(), "Authorization: "+begin.Header.Get("Authorization")+"\r\nContent-Type: application/octet-stream\r\n")
+	return s
+}
+
+// areCutOff fails unless the server has ended, or ends, all but the upload.
+func (s slowBodies) areCutOff(t *testing.T) {
+	for request, c := range s.unknown {
+		_ = c.SetReadDeadline(time.Now().Add(harness.Timeout))
+		if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the server still waits for the body of somebody unknown", request)
+		}
+	}
+	_ = s.upload.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+	if _, err := s.upload.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the control: the upload of a user has ended, too: %v", err)
+	}
+	s.upload.Close()
+	harness.Eventually(t, "the upload is cancelled", func() (bool, string) {
+		code, err := s.cancel()
+		return code == http.StatusNoContent || code == http.StatusNotFound, fmt.Sprint(code, err)
+	})
 }
 
 // layered returns an image that serves, with further layers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
 	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/httpdrain"
+	"github.com/openslipway/slipway/internal/httplimit"
 	"github.com/openslipway/slipway/internal/iam"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
@@ -217,12 +219,12 @@ func (a *apiRole) serve(ctx context.Context) error {
 		return err
 	}
 	srv := &http.Server{
-		Handler:           handler,
+		Handler:           httplimit.Times{Body: 30 * time.Second, Write: time.Minute}.Handler(handler),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
-	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.listeners.api...)
+	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.limited(a.listeners.api)...)
 	if errors.Is(err, httpdrain.ErrCut) {
 		return nil // a long upload: clients can resume it
 	}
@@ -243,7 +245,7 @@ func (a *apiRole) serveMetrics(ctx context.Context) error {
 	srv := &http.Server{
 		Handler: a.cfg.ownHosts().only(mux), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-	err := httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.listeners.metrics...)
+	err := httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.limited(a.listeners.metrics)...)
 	if err != nil && !errors.Is(err, httpdrain.ErrCut) {
 		return fmt.Errorf("serve the metrics: %w", err)
 	}
@@ -275,4 +277,13 @@ func (a *apiRole) health(w http.ResponseWriter, r *http.Request) {
 	default:
 		fmt.Fprintln(w, "ok")
 	}
+}
+
+// limited returns listeners whose connections are limited together.
+func (a *apiRole) limited(list []net.Listener) (limited []net.Listener) {
+	clients := a.clients(a.part("api"))
+	for _, l := range list {
+		limited = append(limited, clients.Limit(l))
+	}
+	return limited
 }

@@ -56,11 +56,17 @@ type Config struct {
 	Trusted      []string      // prefixes of proxies whose X-Forwarded headers are used
 	Underscores  bool          // fields of requests whose names have underscores reach applications
 	Quotas       []string      // name=number; see QuotaNames
-	GitHub       string        // URL of its API
-	Bitbucket    string        // URL of its API
-	WebhookURL   string        // where providers of source code reach the API's address; "": at that address
-	Networks     Networks      // that the subnets of VPC connectors stand for
-	Endpoints    Endpoints     // VPC endpoints
+
+	// Connections are how many clients may have open at once at the API's address, and
+	// at those of services together; PerAddress how many of them one client, unless it
+	// is of Trusted. At least 1.
+	Connections, PerAddress int
+
+	GitHub     string    // URL of its API
+	Bitbucket  string    // URL of its API
+	WebhookURL string    // where providers of source code reach the API's address; "": at that address
+	Networks   Networks  // that the subnets of VPC connectors stand for
+	Endpoints  Endpoints // VPC endpoints
 
 	Git   Git   // how code repositories are read
 	Build Build // how their images are built
@@ -116,7 +122,7 @@ type Build struct {
 func Default() Config {
 	return Config{
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
-		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, KeepReleases: 10, Warm: 4,
+		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, KeepReleases: 10, Warm: 4, Connections: 10_000, PerAddress: 1000,
 		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
 		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https", "ssh"}},
 	}
@@ -160,6 +166,10 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--keep-releases is %d; it must be from 0 to 1000", c.KeepReleases)
 	case c.Warm < 0 || c.Warm > 256:
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	case c.Connections < 1:
+		return fmt.Errorf("--connections is %d; it must be at least 1", c.Connections)
+	case c.PerAddress < 1:
+		return fmt.Errorf("--connections-per-address is %d; it must be at least 1", c.PerAddress)
 	}
 	if u, err := url.Parse(c.WebhookURL); c.WebhookURL != "" &&
 		(err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "") {

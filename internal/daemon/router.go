@@ -3,11 +3,13 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openslipway/slipway/internal/httplimit"
 	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/router/proxy"
@@ -24,17 +26,15 @@ type routerRole struct {
 	router  *router.Router
 	proxy   *proxy.Proxy
 	ingress *ingress.Ingress
+	limit   *httplimit.Connections
 }
 
 func (r *routerRole) open(context.Context) (err error) {
-	var trusted []netip.Prefix
-	for _, p := range r.cfg.Trusted {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", p)
-		}
-		trusted = append(trusted, prefix)
+	trusted, err := r.cfg.trusted()
+	if err != nil {
+		return err
 	}
+	r.limit = r.clients(r.part("router"))
 	r.router, err = router.New(router.Config{
 		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
 	})
@@ -48,7 +48,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	r.ingress, err = ingress.New(ingress.Config{
 		Store: r.store, Endpoints: r.cfg.Endpoints, Log: r.part("ingress"), Loops: r.loops, Listen: r.cfg.listenEndpoint,
 		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
-			return r.proxy.Serve(ctx, l, router.Listener{ID: endpoint})
+			return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{ID: endpoint})
 		},
 	})
 	if err != nil {
@@ -57,13 +57,31 @@ func (r *routerRole) open(context.Context) (err error) {
 	return r.metrics.Register(r.router)
 }
 
+// trusted returns the prefixes of proxies.
+func (c *Config) trusted() (list []netip.Prefix, err error) {
+	for _, p := range c.Trusted {
+		prefix, err := netip.ParsePrefix(p)
+		if err != nil {
+			return nil, fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", p)
+		}
+		list = append(list, prefix)
+	}
+	return list, nil
+}
+
+// clients returns a limit of connections.
+func (c *core) clients(log *slog.Logger) *httplimit.Connections {
+	trusted, _ := c.cfg.trusted() // the router's role has refused others
+	return &httplimit.Connections{All: c.cfg.Connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: trusted}
+}
+
 func (r *routerRole) parts() []runner { return []runner{r.router} }
 
 // serve accepts requests until ctx ends, and returns when those in flight have
 // ended.
 func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
 	for _, l := range r.listeners.http {
-		group.Go(func() error { return r.proxy.Serve(ctx, l, router.Listener{}) })
+		group.Go(func() error { return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{}) })
 	}
 	group.Go(func() error { return r.ingress.Run(ctx) })
 }

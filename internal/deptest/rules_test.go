@@ -18,6 +18,7 @@ var imports = map[string][]string{
 	"decompress": {},
 	"strictjson": {},
 	"room":       {},
+	"httplimit":  {},
 	// What follows an address that a user gave goes through it.
 	"outbound": {},
 
@@ -125,7 +126,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound", "httplimit"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.
