@@ -75,6 +75,6 @@ events = [e for page in trail.get_paginator("lookup_events").paginate(
     LookupAttributes=[{"AttributeKey": "Username", "AttributeValue": "ann"}]) for e in page["Events"]]
 names = [e["EventName"] for e in reversed(events)]
 assert names == ["GetSessionToken"] + ["CreateAutoScalingConfiguration"] * 2 + ["DeleteAutoScalingConfiguration"] + \
-    ["CreateAutoScalingConfiguration"] * 2 + ["DeleteAutoScalingConfiguration"], names
-assert all(e["EventTime"].year > 2000 and e["ReadOnly"] == "false" for e in events)
+    ["CreateAutoScalingConfiguration"] * 2 + ["DeleteAutoScalingConfiguration"] + ["RefuseSignature"] * 2, names
+assert all(e["EventTime"].year > 2000 and (e["ReadOnly"] == "false") == (e["EventName"] != "RefuseSignature") for e in events)
 assert not any(secret in e["CloudTrailEvent"] for e in events for secret in (*permanent[1:], *temporary[1:]))
