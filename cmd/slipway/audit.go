@@ -30,7 +30,9 @@ func newAuditCommand(m *Main) *cobra.Command {
 		Short: "Show who changed what",
 		Long: `Audit shows the calls that changed something or tried to: who made them, when,
 from where, on which resource and with what result. Records are kept for 90
-days. They hold no secrets. Calls that only read are not recorded.
+days. They hold no secrets. Reads of secrets, denied reads, refused signatures and
+logins at the registry are counted, one record an hour for each kind; other calls that
+only read are not recorded.
 
 With --json it prints {"Records": [...]}, whole records in the form of AWS CloudTrail;
 with --json -f one record a line (JSON Lines). "aws cloudtrail lookup-events" returns
