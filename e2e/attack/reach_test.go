@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -136,6 +137,7 @@ func TestReach(t *testing.T) {
 		}
 	}
 	t.Run("headers", func(t *testing.T) { attackHeaders(t, strict, open) })
+	t.Run("ids", func(t *testing.T) { assertNoCommonIDs(t, strict, open) })
 	t.Run("metrics", func(t *testing.T) { attackMetrics(t, strict) })
 	t.Run("rebinding", func(t *testing.T) { attackRebinding(t, strict, open) })
 }
@@ -235,6 +237,29 @@ func attackHeaders(t *testing.T, s, open *harness.Server) {
 	} {
 		if strings.Contains(body, `"`+name+`"`) != want {
 			t.Errorf("with a trusted proxy the application gets %s: %v\n%s", name, !want, body)
+		}
+	}
+}
+
+// assertNoCommonIDs compares the users of the processes of two servers' instances: with a
+// common one a process that got out of its sandbox could harm the other's.
+func assertNoCommonIDs(t *testing.T, servers ...*harness.Server) {
+	seen := map[uint32]*harness.Server{}
+	for _, s := range servers {
+		found := 0
+		for _, pid := range harness.ProcessesInCgroup(harness.CgroupName(s.DataDir)) {
+			var st syscall.Stat_t
+			if err := syscall.Stat(fmt.Sprintf("/proc/%d", pid), &st); err != nil {
+				continue // it has ended
+			}
+			found++
+			if other := seen[st.Uid]; st.Uid != 0 && other != nil && other != s {
+				t.Errorf("user %d of the host has processes of two servers", st.Uid)
+			}
+			seen[st.Uid] = s
+		}
+		if found == 0 {
+			t.Error("an instance has no processes: the attack shows nothing")
 		}
 	}
 }

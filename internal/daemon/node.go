@@ -17,6 +17,10 @@ import (
 	"github.com/openslipway/slipway/internal/secrets"
 )
 
+// claimsDir is where the servers of a machine claim the ids of their sandboxes. Claims end
+// with the boot, as sandboxes do.
+const claimsDir = "/run/slipway/ids"
+
 // nodeRole runs instances on this machine: their images, sandboxes, network and
 // output.
 type nodeRole struct {
@@ -77,7 +81,7 @@ func (n *nodeRole) openLogs(context.Context) (err error) {
 func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
 	cfg := embedded.Config{
 		Dir: n.dirs.instances(), Images: n.images, LayerDir: n.dirs.images(), Log: n.part("runtime"), Pool: n.cfg.Warm,
-		SelfInit: n.cfg.SelfInit,
+		SelfInit: n.cfg.SelfInit, Claims: claimsDir,
 	}
 	if n.cfg.Warm == 0 {
 		cfg.Pool = -1

@@ -95,7 +95,7 @@ func (l *Leftovers) open(ctx context.Context) error {
 	var err error
 	// Without the network: the driver need not detach from what is removed as a whole.
 	l.driver, err = embedded.New(embedded.Config{
-		Dir: l.dirs.instances(), Images: noImages{}, LayerDir: l.dirs.images(), Log: l.log, Pool: -1, SelfInit: true,
+		Dir: l.dirs.instances(), Images: noImages{}, LayerDir: l.dirs.images(), Log: l.log, Pool: -1, SelfInit: true, Claims: claimsDir,
 	})
 	if err != nil {
 		return err

@@ -72,6 +72,10 @@ type Config struct {
 	// and as many sandboxes as systemd leaves room for.
 	FirstID   int
 	Sandboxes int
+	// Claims is a directory of the machine in which its drivers claim the ids that they
+	// take, so that no two have the same; it is made if it is missing. "": this driver is
+	// alone.
+	Claims string
 
 	// Init is the program of the instances' first process. nil: the one that
 	// `make init` built, which this program embeds.

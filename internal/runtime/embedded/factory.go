@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -61,7 +60,7 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		slice:    slice,
 		spawner:  &spawner{program: cfg.Init, log: cfg.Log},
 		egress:   cfg.Egress,
-		slots:    newSlots(cfg.Sandboxes),
+		slots:    newSlots(cfg.Sandboxes, cfg.Claims, cfg.Dir),
 		log:      cfg.Log,
 	}
 	for _, name := range []string{dirBlank, dirJobs, dirInstances, dirTrash, dirMount} {
@@ -170,39 +169,4 @@ func slotOf(name string) int {
 		return -1
 	}
 	return int(slot)
-}
-
-// slots hands out numbers from 0 up.
-type slots struct {
-	mu   sync.Mutex // guards used
-	used map[int]bool
-	most int
-}
-
-func newSlots(most int) *slots { return &slots{used: map[int]bool{}, most: most} }
-
-// take returns the lowest number that is free.
-func (s *slots) take() (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := range s.most {
-		if !s.used[n] {
-			s.used[n] = true
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("all %d sandboxes of this machine are in use", s.most)
-}
-
-// mark notes that a number is in use.
-func (s *slots) mark(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.used[n] = true
-}
-
-func (s *slots) free(n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.used, n)
 }
