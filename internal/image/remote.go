@@ -140,6 +140,7 @@ func (c *source) download(ctx context.Context, l *lease, d v1.Descriptor, count 
 	defer body.Close()
 	stall := newStallReader(body, func() { cancel(errStalled) })
 	defer stall.timer.Stop()
+	defer time.AfterFunc(downloadLimit(d.Size), func() { cancel(errStalled) }).Stop()
 	err = c.s.receive(ctx, l, c.t.host, d, &countReader{stall, count})
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, errStalled) {
 		return &bodyError{cause}

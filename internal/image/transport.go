@@ -16,13 +16,19 @@ import (
 	"github.com/openslipway/slipway/internal/outbound"
 )
 
-// Limits on a registry's answers. A download has no total limit, but must make
-// progress.
+// Limits on a registry's answers.
 const (
 	handshakeLimit = 10 * time.Second
 	headerLimit    = 60 * time.Second
-	stallLimit     = 60 * time.Second
+	stallLimit     = 60 * time.Second // between two parts of a download
+	answerLimit    = 2 * time.Minute  // of all answers but downloads
 )
+
+// downloadLimit is how long a download of so many bytes may take: one that drips never
+// stalls. It allows 32 KiB a second.
+func downloadLimit(size int64) time.Duration {
+	return 10*time.Minute + time.Duration(max(size, 0)/(32<<10))*time.Second
+}
 
 // plainHTTPError is the refusal to speak to a registry without TLS.
 type plainHTTPError struct{ host string }
@@ -30,8 +36,8 @@ type plainHTTPError struct{ host string }
 func (e *plainHTTPError) Error() string { return "plain HTTP to " + e.host + " is not allowed" }
 
 // transport speaks to registries: with TLS, except on this machine and to the
-// hosts that the configuration lists, and with a limit on the size of
-// manifests.
+// hosts that the configuration lists, and with limits on the time and the size
+// of all answers but the content of blobs.
 type transport struct {
 	next interface {
 		http.RoundTripper
@@ -61,14 +67,49 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !t.mayBePlain(req.URL) {
 		return nil, &plainHTTPError{req.URL.Host}
 	}
+	if !isDownload(req) {
+		return t.ask(req)
+	}
 	resp, err := noticing(req, t.next.RoundTrip)
-	if err == nil && strings.Contains(req.URL.Path, "/manifests/") {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(resp.Body, MaxManifest+1), resp.Body}
+	if err == nil && resp.StatusCode >= http.StatusMultipleChoices {
+		resp.Body = &answerBody{io.LimitReader(resp.Body, MaxManifest+1), resp.Body, func() {}}
 	}
 	return resp, err
+}
+
+// isDownload reports whether a request is for the content of a blob, also where a
+// registry redirects it to elsewhere.
+func isDownload(req *http.Request) bool {
+	for req.Response != nil && req.Response.Request != nil {
+		req = req.Response.Request
+	}
+	return req.Method == http.MethodGet && strings.Contains(req.URL.Path, "/blobs/")
+}
+
+// ask is RoundTrip for a manifest, a token or whatever else is small. The limit of time
+// holds for the body, too.
+func (t *transport) ask(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(req.Context(), answerLimit)
+	resp, err := noticing(req.WithContext(ctx), t.next.RoundTrip)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	resp.Body = &answerBody{io.LimitReader(resp.Body, MaxManifest+1), resp.Body, cancel}
+	return resp, nil
+}
+
+// answerBody is the body of a small answer.
+type answerBody struct {
+	io.Reader
+	body io.Closer
+	end  func()
+}
+
+// Close implements io.Closer.
+func (b *answerBody) Close() error {
+	defer b.end()
+	return b.body.Close()
 }
 
 func (t *transport) mayBePlain(u *url.URL) bool {

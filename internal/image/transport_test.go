@@ -169,3 +169,41 @@ func TestRegistriesAtForbiddenAddresses(t *testing.T) {
 		t.Errorf("the inner server was asked for %s", <-asked)
 	}
 }
+
+// A download has the time of its size, however steadily it drips.
+func TestDownloadLimit(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int64]time.Duration{-1: 10 * time.Minute, 0: 10 * time.Minute, 32 << 10: 601 * time.Second, 1 << 30: 10*time.Minute + 32768*time.Second} {
+		if got := downloadLimit(size); got != want {
+			t.Errorf("%d bytes have %s, want %s", size, got, want)
+		}
+	}
+}
+
+// A redirect of a download to elsewhere stays one; nothing else is.
+func TestIsDownload(t *testing.T) {
+	t.Parallel()
+	request := func(method, url string, from *http.Request) *http.Request {
+		r, err := http.NewRequestWithContext(t.Context(), method, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from != nil {
+			r.Response = &http.Response{Request: from}
+		}
+		return r
+	}
+	blob := request("GET", "https://a.test/v2/x/blobs/sha256:1", nil)
+	for r, want := range map[*http.Request]bool{
+		blob: true,
+		request("GET", "https://storage.test/1?sig", request("GET", "https://b.test", blob)):            true,
+		request("HEAD", "https://a.test/v2/x/blobs/sha256:1", nil):                                      false,
+		request("GET", "https://a.test/v2/x/manifests/1", nil):                                          false,
+		request("GET", "https://a.test/blobs/", request("GET", "https://a.test/v2/x/manifests/1", nil)): false,
+		request("GET", "https://a.test/token", nil):                                                     false,
+	} {
+		if got := isDownload(r); got != want {
+			t.Errorf("%s %s: %v", r.Method, r.URL, got)
+		}
+	}
+}

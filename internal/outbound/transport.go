@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -25,9 +26,15 @@ type Transport struct {
 
 var _ http.RoundTripper = (*Transport)(nil)
 
+// maxHeader is the limit of all headers of an answer, interim responses included, unless
+// a transport has its own, in bytes. That of package http is 10 MiB.
+const maxHeader = 64 << 10
+
 // Transport returns a transport with the limits, the TLS configuration and the proxy of t,
 // which it copies. t's way to connect is replaced.
 func (p *Policy) Transport(t *http.Transport) *Transport {
+	t = t.Clone()
+	t.MaxResponseHeaderBytes = cmp.Or(t.MaxResponseHeaderBytes, maxHeader)
 	direct := t.Clone()
 	direct.Proxy, direct.DialContext, direct.DialTLSContext = nil, p.Dial, nil
 	r := &Transport{policy: p, proxy: t.Proxy, direct: direct}

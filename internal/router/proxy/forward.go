@@ -225,11 +225,23 @@ func (x *exchange) send(ctx context.Context, s *sending, t *router.Target, out *
 	return resp, err
 }
 
+// Interim responses of one request. The transport limits their headers only where nobody
+// looks at them.
+const (
+	maxInterim       = 100
+	maxInterimHeader = 64 << 10 // bytes of all their header fields
+)
+
+// errInterim is the failure of an instance that sends interim responses without end.
+var errInterim = errors.New("the instance sent too many interim responses")
+
 // interim passes 1xx responses on until the final response.
 type interim struct {
-	body *upload
-	mu   sync.Mutex // the transport may call pass while its caller continues
-	w    http.ResponseWriter
+	body  *upload
+	mu    sync.Mutex // the transport may call pass while its caller continues
+	w     http.ResponseWriter
+	count int
+	size  int // bytes of header fields
 }
 
 func newInterim(w http.ResponseWriter, body *upload) *interim { return &interim{w: w, body: body} }
@@ -238,6 +250,15 @@ func (i *interim) pass(code int, header textproto.MIMEHeader) error {
 	i.body.interim(code)
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.count++
+	for name, values := range header {
+		for _, v := range values {
+			i.size += len(name) + len(v)
+		}
+	}
+	if i.count > maxInterim || i.size > maxInterimHeader {
+		return errInterim
+	}
 	// net/http sends 100 by itself when the body is first read, which the 100
 	// of the instance triggers.
 	if i.w == nil || code == http.StatusContinue {

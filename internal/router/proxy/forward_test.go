@@ -268,6 +268,29 @@ func TestInterimResponses(t *testing.T) {
 	}
 }
 
+// An instance that sends interim responses without end gets no request's whole time for
+// them, by their number or by their bytes.
+func TestInterimFlood(t *testing.T) {
+	t.Parallel()
+	for name, one := range map[string]string{
+		"number": "HTTP/1.1 103 Early Hints\r\n\r\n",
+		"bytes":  "HTTP/1.1 103 Early Hints\r\nLink: " + strings.Repeat("x", 4<<10) + "\r\n\r\n",
+	} {
+		w := newFixture(t, nil)
+		w.addScript("a", strings.Repeat(one, 150)+"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		c := w.dial()
+		c.send("GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n")
+		n := 0
+		resp := c.head("GET")
+		for ; resp.StatusCode == http.StatusEarlyHints; n++ {
+			resp = c.head("GET")
+		}
+		if n > 100 || resp.StatusCode != http.StatusBadGateway {
+			t.Errorf("%s: %d interim responses were passed on, and then %d: want 100 at most and 502", name, n, resp.StatusCode)
+		}
+	}
+}
+
 func TestExpectContinueIsTheInstances(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, nil)
