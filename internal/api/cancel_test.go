@@ -164,7 +164,7 @@ func TestCancelPermission(t *testing.T) {
 	root.pause(theirs)
 	for _, arn := range []string{theirs, prefix + "service/theirs"} {
 		ann.refuse(cancellation(arn), "AccessDeniedException",
-			"User: arn:aws:iam::000000000000:user/ann is not authorized to perform: apprunner:CancelOperation on resource: "+theirs)
+			"User: arn:aws:iam::000000000000:user/ann is not authorized to perform: apprunner:CancelOperation on resource: "+arn+" because")
 	}
 	ann.refuse(cancellation(noService), "AccessDeniedException", noService)
 	ann.refuse(&api.DescribeOperationsInput{ServiceArn: &mine, OperationIds: []string{"x"}}, "AccessDeniedException", "apprunner:DescribeOperations on resource: "+mine)
