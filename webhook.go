@@ -14,6 +14,7 @@ type Webhook struct {
 	Secret  []byte      // the sealed key of its signatures
 
 	CreatedAt time.Time
+	CreatedBy string // id of the user; "" for root and for webhooks of earlier versions
 }
 
 // Wants reports whether the webhook wants the event.

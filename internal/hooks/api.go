@@ -41,6 +41,7 @@ type API struct{ cfg APIConfig }
 
 const (
 	maxWebhooks   = 100 // each webhook has its own connections
+	maxOfUser     = 25  // of these; root may have all
 	maxURL        = 2048
 	keyPrefix     = "whsec_" // begins a key in base64, as in Standard Webhooks
 	newKey        = 32       // bytes of a generated key
@@ -155,7 +156,8 @@ type Delivery struct {
 // create makes a webhook. No other call returns its key.
 func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookInput) (*CreateWebhookOutput, error) {
 	h := slipway.Webhook{
-		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types, CreatedAt: a.cfg.Now(),
+		ID: slipway.NewLabel(), URL: aws.ToString(in.URL), Service: aws.ToString(in.ServiceName), Types: in.Types,
+		CreatedAt: a.cfg.Now(), CreatedBy: call.Caller.ID(),
 	}
 	key, err := parseKey(in.Secret)
 	if err := errors.Join(a.checkURL(h.URL), checkName(h.Service), checkTypes(h.Types), err); err != nil {
@@ -167,14 +169,32 @@ func (a *API) create(ctx context.Context, call *gateway.Call, in *CreateWebhookI
 		if err != nil {
 			return err
 		}
-		if len(list) >= maxWebhooks {
-			return slipway.Errorf(slipway.QuotaExceeded, "There are %d webhooks already; %d are allowed.", len(list), maxWebhooks)
+		if err := checkShare(list, h.CreatedBy); err != nil {
+			return err
 		}
 		return tx.InsertWebhook(h)
 	})
 	secret := keyPrefix + base64.StdEncoding.EncodeToString(key)
 	v := a.shown(h, nil)
 	return &CreateWebhookOutput{Webhook: &v, Secret: &secret}, err
+}
+
+// checkShare refuses a further webhook of a user, "" for root, if there are enough: of all
+// users, or of this one, who must not take the places of the others.
+func checkShare(list []slipway.Webhook, user string) error {
+	own := 0
+	for _, h := range list {
+		if h.CreatedBy == user {
+			own++
+		}
+	}
+	switch {
+	case len(list) >= maxWebhooks:
+		return slipway.Errorf(slipway.QuotaExceeded, "There are %d webhooks already; %d are allowed. Delete one that is not needed: `slipway hooks rm`.", len(list), maxWebhooks)
+	case user != "" && own >= maxOfUser:
+		return slipway.Errorf(slipway.QuotaExceeded, "You have created %d webhooks already; %d are allowed for a user. Delete one that is not needed: `slipway hooks rm`.", own, maxOfUser)
+	}
+	return nil
 }
 
 func (a *API) checkURL(text string) error {

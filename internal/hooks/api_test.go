@@ -127,6 +127,23 @@ func TestWebhookInput(t *testing.T) {
 	b.Refused("Slipway.CreateWebhook", `{"Url": "https://x/"}`, "ServiceQuotaExceededException", "100 are allowed")
 }
 
+// One user must not take the places of all.
+func TestWebhooksAreShared(t *testing.T) {
+	t.Parallel()
+	b, a := openAPI(t)
+	services := []gateway.Service{a.Service()}
+	b.Open(services)
+	ann := b.Limited(services, `{"Effect":"Allow","Action":"*","Resource":"*"}`)
+	for i := range 25 {
+		ann.OK("Slipway.CreateWebhook", fmt.Sprintf(`{"Url": "https://x/%d"}`, i))
+	}
+	ann.Refused("Slipway.CreateWebhook", `{"Url": "https://x/"}`, "ServiceQuotaExceededException", "25 are allowed for a user")
+	for i := range 75 {
+		b.OK("Slipway.CreateWebhook", fmt.Sprintf(`{"Url": "https://x/%d"}`, i))
+	}
+	b.Refused("Slipway.CreateWebhook", `{"Url": "https://x/"}`, "ServiceQuotaExceededException", "100 are allowed")
+}
+
 // Every delivery is listed once, though others come while pages are read.
 func TestDeliveriesInPages(t *testing.T) {
 	t.Parallel()

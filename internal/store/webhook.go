@@ -6,17 +6,17 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-const webhookColumns = `id, url, service, types, secret, created_at`
+const webhookColumns = `id, url, service, types, secret, created_at, created_by`
 
 func scanWebhook(s scanner) (h slipway.Webhook, err error) {
-	err = s.Scan(&h.ID, &h.URL, &h.Service, document{&h.Types}, sealed{&h.Secret}, instant{&h.CreatedAt})
+	err = s.Scan(&h.ID, &h.URL, &h.Service, document{&h.Types}, sealed{&h.Secret}, instant{&h.CreatedAt}, &h.CreatedBy)
 	return h, err
 }
 
 // InsertWebhook adds a webhook. It gets the events from now on.
 func (tx *Tx) InsertWebhook(h slipway.Webhook) error {
-	return tx.insert("webhook "+h.ID, `INSERT INTO webhook (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-		h.ID, h.URL, h.Service, document{h.Types}, sealed{&h.Secret}, nanos(h.CreatedAt))
+	return tx.insert("webhook "+h.ID, `INSERT INTO webhook (`+webhookColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+		h.ID, h.URL, h.Service, document{h.Types}, sealed{&h.Secret}, nanos(h.CreatedAt), h.CreatedBy)
 }
 
 // Webhook returns a webhook.
