@@ -113,7 +113,7 @@ func (x *exchange) answerError(ctx context.Context, err error) {
 			x.w.Header()["Retry-After"] = []string{strconv.Itoa(e.RetryAfter)}
 		}
 		x.answer(page)
-	case errors.Is(x.body.failure(), http1.ErrChunk): // this also ends the context of the request
+	case x.malformed():
 		x.answer(router.PageBadRequest)
 	case errors.Is(context.Cause(ctx), errLimit):
 		x.answer(router.PageLimit)
@@ -122,6 +122,14 @@ func (x *exchange) answerError(ctx context.Context, err error) {
 	default:
 		x.answerFailure(err)
 	}
+}
+
+// malformed reports whether the client's body is no valid encoding. net/http takes the
+// guard's error for the end of the client and ends the context of the request, maybe before
+// the body has recorded the error: only the guard knows in time.
+func (x *exchange) malformed() bool {
+	ended := x.req.Context().Err() != nil
+	return ended && x.guard != nil && x.guard.malformed.Load() || errors.Is(x.body.failure(), http1.ErrChunk)
 }
 
 // answerFailure distinguishes instances that could not be reached from

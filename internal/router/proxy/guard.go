@@ -52,6 +52,7 @@ type guard struct {
 
 	midMessage    atomic.Bool // the client may still be sending bytes that nobody will read
 	uploadAborted atomic.Bool
+	malformed     atomic.Bool // the body in progress is no valid encoding; set before the reader is told
 
 	mu              sync.Mutex // guards the deadlines
 	netHTTPDeadline time.Time  // read deadline that net/http set
@@ -265,6 +266,7 @@ func (g *guard) consume(b []byte) int {
 		return int(n)
 	case guardChunks:
 		n, done, err := g.chunks.Feed(b)
+		g.malformed.Store(err != nil)
 		if g.err = err; done {
 			g.setState(guardHead)
 		}
