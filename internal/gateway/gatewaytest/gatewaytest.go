@@ -29,6 +29,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
 	"github.com/openslipway/slipway/internal/policy"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 	"github.com/openslipway/slipway/internal/wire"
 )
 
@@ -126,7 +127,9 @@ func (b *Bench) Invoke(operation string, input any) (any, error) {
 func New(t testing.TB) *Bench {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(t.Context(), filepath.Join(dir, "slipway.db"))
+	path := filepath.Join(dir, "slipway.db")
+	storetest.Create(t, path)
+	s, err := store.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
