@@ -26,10 +26,9 @@ var imports = map[string][]string{
 	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
 	"audit":  {"gateway", "wire", "store"},
 
-	"store":           {},
-	"store/storetest": {"store"},
-	"seal":            {"store"},
-	"seal/sealtest":   {"seal", "store"},
+	"store":         {},
+	"seal":          {"store"},
+	"seal/sealtest": {"seal", "store"},
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
@@ -41,7 +40,7 @@ var imports = map[string][]string{
 	"gateway":             {"wire", "store", "policy"},
 	"gateway/tags":        {"store", "policy"},
 	"gateway/awshttp":     {"gateway", "wire", "sigv4"},
-	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store", "store/storetest", "policy"},
+	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store", "policy"},
 	"api":                 {"gateway", "gateway/tags", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store", "logs"},
 	"hooks":               {"gateway", "store", "hooks/eventbridge"},
