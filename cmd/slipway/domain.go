@@ -107,7 +107,7 @@ func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name 
 	case slipway.DomainFailed:
 		return &client.Problem{
 			Text: name + " was not validated: its records were not in DNS in time, or another service proved it first",
-			Hint: "`slipway events` says which. Disassociate it with `slipway domain rm`, create the records, and add it again.",
+			Hint: "`slipway logs SERVICE --events` says which. Disassociate it with `slipway domain rm`, create the records, and add it again.",
 		}
 	}
 	return nil

@@ -42,6 +42,6 @@
 // segments are removed first; for the total, those of the largest service. The
 // driver drops output that exceeds the collector's rate; a notice gives the number
 // of bytes. A line counts 64 bytes beside its text, so that empty ones are no way around
-// the rate, and instances that exceed theirs share one. If the disk is full, lines are dropped and counted. Neither blocks the
-// fleet.
+// the rate, and instances that exceed theirs share one. If the disk is full, lines are
+// dropped and counted. Neither blocks the fleet.
 package logs

@@ -11,8 +11,8 @@ import (
 )
 
 // Verify reads the layer that r yields to its end, as Layer does, and verifies both
-// digests without unpacking it. What it reads counts for the image's budget. An invalid layer is an *slipway.Error, a damaged one wraps
-// ErrCorrupt.
+// digests without unpacking it. What it reads counts for the image's budget. An invalid
+// layer is an *slipway.Error, a damaged one wraps ErrCorrupt.
 func Verify(ctx context.Context, r io.Reader, want Digests, budget *Budget) error {
 	blob := &meter{r: r, ctx: ctx, sum: sha256.New()}
 	plain, err := decompress.NewReader(blob)
