@@ -91,17 +91,7 @@ func (t *Trail) Count(ctx context.Context, o Occurrence) {
 		o.At = t.cfg.Now()
 	}
 	n := t.counted.tally(t.process, o)
-	r := t.frame(n.first.Caller, n.first.At, n.id)
-	r.EventSource, r.EventName, r.ReadOnly = n.first.Source, n.first.Name, true
-	r.ErrorCode, r.ErrorMessage = errorCode(n.first.Code), n.first.Message
-	if n.first.Parameters != nil {
-		r.RequestParameters = n.first.Parameters
-	}
-	r.Additional = &additional{Count: n.n, First: instant(n.first.At), Last: instant(n.last)}
-	kept := slipway.AuditRecord{ID: n.id, At: n.first.At, Name: n.first.Name, Source: n.first.Source, User: n.first.Caller.User, KeyID: n.first.Caller.KeyID}
-	if err := t.keep(ctx, r, kept, n.first.Resources, false); err != nil {
-		t.cfg.Log.Error("make an audit record", "request", n.id, "operation", o.Name, "err", err)
-	}
+	t.write(ctx, n.id, n.first, &additional{Count: n.n, First: instant(n.first.At), Last: instant(n.last)})
 }
 
 // Happened records a single change that is no call of the API, such as a push, before its
@@ -110,17 +100,25 @@ func (t *Trail) Happened(ctx context.Context, o Occurrence) {
 	if o.At.IsZero() {
 		o.At = t.cfg.Now()
 	}
-	id := slipway.NewUUID()
+	t.write(ctx, slipway.NewUUID(), o, nil)
+}
+
+// write makes the record of an occurrence: of a change, which is written at once, or of one
+// that is counted.
+func (t *Trail) write(ctx context.Context, id string, o Occurrence, counts *additional) {
 	r := t.frame(o.Caller, o.At, id)
-	r.EventSource, r.EventName = o.Source, o.Name
+	r.EventSource, r.EventName, r.ReadOnly, r.Additional = o.Source, o.Name, counts != nil, counts
 	r.ErrorCode, r.ErrorMessage = errorCode(o.Code), o.Message
 	if o.Parameters != nil {
 		r.RequestParameters = o.Parameters
 	}
 	kept := slipway.AuditRecord{ID: id, At: o.At, Name: o.Name, Source: o.Source, User: o.Caller.User, KeyID: o.Caller.KeyID}
-	if err := t.keep(ctx, r, kept, o.Resources, true); err != nil {
+	kept, err := r.about(kept, o.Resources)
+	if err != nil {
 		t.cfg.Log.Error("make an audit record", "request", id, "operation", o.Name, "err", err)
+		return
 	}
+	t.put(ctx, kept, counts == nil)
 }
 
 // Refused counts a call whose signature was refused. Of a known key the caller is named.

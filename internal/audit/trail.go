@@ -91,15 +91,6 @@ func (t *Trail) Ended(ctx context.Context, c gateway.Call) {
 	t.put(ctx, r, !c.Recorded && mayHaveChanged)
 }
 
-// keep encodes a record and puts it.
-func (t *Trail) keep(ctx context.Context, r record, kept slipway.AuditRecord, arns []string, now bool) error {
-	kept, err := r.about(kept, arns)
-	if err == nil {
-		t.put(ctx, kept, now)
-	}
-	return err
-}
-
 // put writes a record, at once or soon. A record that waits is replaced by a later one of
 // its id.
 func (t *Trail) put(ctx context.Context, r slipway.AuditRecord, now bool) {

@@ -115,9 +115,14 @@ func (c *Call) Shows(tx *store.Tx, arn string) (bool, error) {
 
 // Shown returns the entries of a list that the call shows.
 func Shown[T any](tx *store.Tx, c *Call, list []T, arn func(T) string) ([]T, error) {
+	return Permitted(tx, c, list, func(v T) Permission { return Permission{Resource: arn(v)} })
+}
+
+// Permitted returns the entries of a list for which the caller has a permission.
+func Permitted[T any](tx *store.Tx, c *Call, list []T, required func(T) Permission) ([]T, error) {
 	var shown []T
 	for _, v := range list {
-		ok, err := c.Shows(tx, arn(v))
+		ok, err := c.Permits(tx, required(v))
 		if err != nil {
 			return nil, err
 		}

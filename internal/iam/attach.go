@@ -102,17 +102,13 @@ func (i *IAM) listEntities(ctx context.Context, call *gateway.Call, in *iam.List
 		if err != nil {
 			return err
 		}
-		var shown []string
-		for _, name := range names {
-			ok, err := call.Permits(tx, gateway.Permission{Resource: i.userARN(tx, &name), DenyOnly: true})
-			if err != nil {
-				return err
-			}
-			if ok {
-				shown = append(shown, name)
-			}
+		names, err = gateway.Permitted(tx, call, names, func(name string) gateway.Permission {
+			return gateway.Permission{Resource: i.userARN(tx, &name), DenyOnly: true}
+		})
+		if err != nil {
+			return err
 		}
-		names, out.Marker, err = paginate(shown, in.Marker, in.MaxItems, func(name string) string { return name })
+		names, out.Marker, err = paginate(names, in.Marker, in.MaxItems, func(name string) string { return name })
 		out.IsTruncated = out.Marker != nil
 		for _, name := range names {
 			u, err := i.user(tx, name)

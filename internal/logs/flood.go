@@ -78,11 +78,11 @@ func (f *flood) leave(u *use) {
 }
 
 func (f *flood) mark(u *use, over bool) {
-	if over != u.over {
-		u.over = over
+	switch {
+	case over && !u.over:
+		f.over++
+	case !over && u.over:
 		f.over--
-		if over {
-			f.over += 2
-		}
 	}
+	u.over = over
 }

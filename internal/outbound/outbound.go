@@ -148,12 +148,12 @@ func (p *Policy) Dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	d := &net.Dialer{Timeout: DialLimit, Control: p.control}
-	switch {
-	case p.allowsName(host, port):
-		d.Control = nil
-	case p.CheckHost(address) != nil:
-		return nil, p.CheckHost(address)
+	if err := p.CheckHost(address); err != nil {
+		return nil, err
+	}
+	d := &net.Dialer{Timeout: DialLimit}
+	if !p.allowsName(host, port) {
+		d.Control = p.control
 	}
 	c, err := d.DialContext(ctx, network, address)
 	if errors.Is(err, errForbidden) {

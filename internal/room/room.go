@@ -62,16 +62,22 @@ func (e *Error) Unwrap() error { return unix.ENOSPC }
 // Check returns an *Error unless need more bytes can be written to the file system of
 // dir without touching the reserve.
 func Check(dir string, need int64) error {
+	_, err := leave(dir, need)
+	return err
+}
+
+// leave is Check, and returns how many bytes are left before the need.
+func leave(dir string, need int64) (bytes int64, err error) {
 	bytes, files, err := Left(dir)
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case bytes < need || bytes <= 0:
-		return &Error{Dir: dir, What: "disk"}
+		return 0, &Error{Dir: dir, What: "disk"}
 	case files <= 0:
-		return &Error{Dir: dir, What: "inodes"}
+		return 0, &Error{Dir: dir, What: "inodes"}
 	}
-	return nil
+	return bytes, nil
 }
 
 // Gauge measures a file system now and then, for several writers at once: the more
@@ -91,12 +97,12 @@ func (g *Gauge) Take(n int64) error {
 		return nil
 	}
 	g.unmeasured = 0
-	if err := Check(g.Dir, n); err != nil {
+	bytes, err := leave(g.Dir, n)
+	if err != nil {
 		return err
 	}
-	bytes, _, err := Left(g.Dir)
 	g.unmeasured = min(every, (bytes-n)/4)
-	return err
+	return nil
 }
 
 // Writer writes to W, a file below Gauge.Dir, until only the reserve is left: then Write
