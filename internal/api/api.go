@@ -59,7 +59,7 @@ type Config struct {
 	// all are complete.
 	CompleteImage func(identifier string) (string, error)
 
-	// SecretNeed returns the permission to read what a reference in
+	// SecretNeed returns the permission, with Named, to read what a reference in
 	// RuntimeEnvironmentSecrets names. Nil: services cannot have secrets.
 	SecretNeed func(tx *store.Tx, reference string) (gateway.Permission, error)
 

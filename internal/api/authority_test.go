@@ -28,7 +28,7 @@ func withVault(c *api.Config) {
 	v := &secrets.Vault{Region: region, Account: account}
 	c.SecretNeed = func(tx *store.Tx, reference string) (gateway.Permission, error) {
 		action, arn, err := v.Need(tx, reference)
-		return gateway.Permission{Action: action, Resource: arn}, err
+		return gateway.Permission{Action: action, Resource: arn, Named: reference}, err
 	}
 }
 

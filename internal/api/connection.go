@@ -52,7 +52,7 @@ func (a *API) listConnections(ctx context.Context, call *gateway.Call, in *appru
 	out := apprunner.ListConnectionsOutput{ConnectionSummaryList: []types.ConnectionSummary{}}
 	err = a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		after := key[0]
-		list, err := fill(p.Limit(), func(c slipway.Connection) (bool, error) { return call.Shows(tx, c.ARN) }, func() ([]slipway.Connection, error) {
+		list, err := page.Fill(p, func(c slipway.Connection) (bool, error) { return call.Shows(tx, c.ARN) }, func() ([]slipway.Connection, error) {
 			batch, err := connectionsNamed(tx, name, after, p.Limit())
 			if len(batch) > 0 {
 				after = batch[len(batch)-1].Name

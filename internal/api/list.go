@@ -17,7 +17,7 @@ func listByAge[T any](p page.Pager, token *string,
 	if err != nil {
 		return nil, nil, err
 	}
-	list, err = fill(p.Limit(), shows, func() ([]T, error) {
+	list, err = page.Fill(p, shows, func() ([]T, error) {
 		batch, err := read(at, id, p.Limit())
 		if len(batch) > 0 {
 			at, id = key(batch[len(batch)-1])
@@ -29,32 +29,4 @@ func listByAge[T any](p page.Pager, token *string,
 	}
 	list, next = page.Cut(p, list, func(v T) []string { return page.InstantKey(key(v)) })
 	return list, next, nil
-}
-
-// fill reads entries until there are enough that are shown: limit, or all if it is 0. read
-// returns the next ones, fewer than limit at the end of the list.
-func fill[T any](limit int, shows func(T) (bool, error), read func() ([]T, error)) (list []T, err error) {
-	for {
-		batch, err := read()
-		if err != nil {
-			return nil, err
-		}
-		for _, v := range batch {
-			ok := shows == nil
-			if !ok {
-				if ok, err = shows(v); err != nil {
-					return nil, err
-				}
-			}
-			if ok {
-				list = append(list, v)
-			}
-		}
-		if limit == 0 || len(batch) < limit {
-			return list, nil
-		}
-		if len(list) >= limit {
-			return list[:limit], nil
-		}
-	}
 }

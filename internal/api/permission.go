@@ -115,62 +115,47 @@ func (a *API) createServicePermissions(tx *store.Tx, in *apprunner.CreateService
 
 func (a *API) updateServicePermissions(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
 	parts := serviceParts{in.SourceConfiguration, in.InstanceConfiguration, in.NetworkConfiguration, in.ObservabilityConfiguration, in.AutoScalingConfigurationArn}
-	keys, others, err := a.updateReferences(tx, in, parts)
-	if err != nil {
-		return nil, err
+	named, passed := parts, roles(parts)
+	var reads []gateway.Permission
+	if in.SourceConfiguration != nil {
+		have, err := a.findLivingService(tx, aws.ToString(in.ServiceArn))
+		if _, refused := errors.AsType[*slipway.Error](err); err != nil && !refused {
+			return nil, err
+		} // of a refused one, have is empty: the call fails
+		if auth := in.SourceConfiguration.AuthenticationConfiguration; auth == nil || aws.ToString(auth.ConnectionArn) == "" {
+			named.source = &have.Spec.Source // a source that names no connection is read with the service's
+		}
+		if reads, err = a.updateReads(tx, in.SourceConfiguration, have); err != nil {
+			return nil, err
+		}
 	}
+	keys, others := a.references(tx, named)
 	service := a.needs(tx, in.ServiceArn)
 	service.Context = keys
-	reads, err := a.updateReads(tx, in)
-	return slices.Concat([]gateway.Permission{service}, others, roles(parts), reads), err
+	return slices.Concat([]gateway.Permission{service}, others, passed, reads), nil
 }
 
-// updateReferences is references for an update. A source that names no connection is read
-// with the one that the service has.
-func (a *API) updateReferences(tx *store.Tx, in *apprunner.UpdateServiceInput, p serviceParts) (policy.Context, []gateway.Permission, error) {
-	given := p.source != nil && p.source.AuthenticationConfiguration != nil && aws.ToString(p.source.AuthenticationConfiguration.ConnectionArn) != ""
-	if p.source != nil && !given {
-		v, err := a.findLivingService(tx, aws.ToString(in.ServiceArn))
-		if _, refused := errors.AsType[*slipway.Error](err); err != nil && !refused {
-			return policy.Context{}, nil, err
-		}
-		p.source = &v.Spec.Source
-	}
-	keys, others := a.references(tx, p)
-	return keys, others, nil
-}
-
-// updateReads returns the permissions to read what a service refers to after an update,
-// and its image. Whoever changes what runs, its command or its variables can have it tell
-// the values of references that were there before, so any source configuration requires
-// them all.
-func (a *API) updateReads(tx *store.Tx, in *apprunner.UpdateServiceInput) ([]gateway.Permission, error) {
-	if in.SourceConfiguration == nil {
-		return nil, nil
-	}
-	v, err := a.findLivingService(tx, aws.ToString(in.ServiceArn))
-	if _, refused := errors.AsType[*slipway.Error](err); refused {
-		return a.reads(tx, secretsOf(in.SourceConfiguration)) // the call fails
-	} else if err != nil {
-		return nil, err
-	}
-	list, err := tx.Tags(v.ARN)
+// updateReads returns the permissions to read what a service refers to after an update of
+// its source, and its image. Whoever changes what runs, its command or its variables can
+// have it tell the values of references that were there before, so any source configuration
+// requires them all.
+func (a *API) updateReads(tx *store.Tx, source *types.SourceConfiguration, have slipway.ServiceView) ([]gateway.Permission, error) {
+	list, err := tx.Tags(have.ARN)
 	if err != nil {
 		return nil, err
 	}
-	references := secretsOf(in.SourceConfiguration)
+	references := secretsOf(source)
 	if references == nil { // an absent map leaves them as they are
-		references = secretsOf(&v.Spec.Source)
+		references = secretsOf(&have.Spec.Source)
 	}
 	reads, err := a.reads(tx, references, buildSecrets(list))
 	if err != nil {
 		return nil, err
 	}
-	pulled := in.SourceConfiguration
-	if pulled.ImageRepository == nil {
-		pulled = &v.Spec.Source
+	if source.ImageRepository == nil {
+		source = &have.Spec.Source
 	}
-	pulls, err := a.pulls(pulled)
+	pulls, err := a.pulls(source)
 	return slices.Concat(reads, pulls), err
 }
 
@@ -257,7 +242,6 @@ func (a *API) reads(tx *store.Tx, references ...map[string]string) ([]gateway.Pe
 			if err != nil {
 				return nil, err
 			}
-			p.Named = list[name]
 			required = append(required, p)
 		}
 	}

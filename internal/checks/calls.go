@@ -87,7 +87,6 @@ func (c *Checks) startPermissions(tx *store.Tx, in *StartCheckInput) ([]gateway.
 		if err != nil {
 			return nil, err
 		}
-		p.Named = settings.Build.Secrets[name]
 		list = append(list, p)
 	}
 	return list, nil

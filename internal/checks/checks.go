@@ -28,7 +28,7 @@ type Config struct {
 	Jobs  runtime.Job
 	Log   *slog.Logger
 
-	// SecretNeed returns the permission to read what a reference names.
+	// SecretNeed returns the permission, with Named, to read what a reference names.
 	SecretNeed func(tx *store.Tx, reference string) (gateway.Permission, error)
 
 	Patience time.Duration    // for the start command to listen; a minute when 0

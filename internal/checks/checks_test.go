@@ -103,7 +103,7 @@ func newBench(t *testing.T, app runtime.Job, failure error) *bench {
 	b.checks, err = checks.New(checks.Config{
 		Store: st, Jobs: app, Log: slog.New(slog.DiscardHandler),
 		SecretNeed: func(_ *store.Tx, reference string) (gateway.Permission, error) {
-			return gateway.Permission{Action: "ssm:GetParameters", Resource: "arn:aws:ssm:us-east-1:000000000000:parameter" + reference}, nil
+			return gateway.Permission{Action: "ssm:GetParameters", Resource: "arn:aws:ssm:us-east-1:000000000000:parameter" + reference, Named: reference}, nil
 		},
 		Try: func(ctx context.Context, _ string, q source.BuildRequest, spec slipway.Spec, progress func(string)) (slipway.Release, error) {
 			b.mu.Lock()

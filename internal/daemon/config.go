@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -41,21 +42,22 @@ type Config struct {
 	DNS            []string // name servers for the validation of custom domains; none for the host's
 	TrustedDomains []string // custom domains at or below these need no validation
 
-	AWSSecrets   bool          // secrets that are not stored here are read from AWS
-	HealthLimit  time.Duration // for an instance to become healthy in a deployment; at least 1 s
-	KeepReleases int           // earlier releases of a service whose images are kept, 0 to 1000
-	Isolated     bool          // instances have no network except the requests they answer
-	Resolvers    []string      // DNS servers of instances; none for the host's
-	PublicPorts  []int         // TCP ports of this host that instances may reach
-	Warm         int           // sandboxes made ahead of need, 0 to 256
-	Aliases      []string      // repository=repository
-	DockerHub    bool          // names of images without a registry may mean Docker Hub's
-	Insecure     []string      // registries without TLS
-	Allowed      []string      // addresses that the server connects to for its users besides those on the internet; see outbound.New
-	ImagePoll    time.Duration // between two looks at an image of another registry; 5 minutes when 0
-	Trusted      []string      // prefixes of proxies whose X-Forwarded headers are used
-	Underscores  bool          // fields of requests whose names have underscores reach applications
-	Quotas       []string      // name=number; see QuotaNames
+	AWSSecrets   bool           // secrets that are not stored here are read from AWS
+	HealthLimit  time.Duration  // for an instance to become healthy in a deployment; at least 1 s
+	KeepReleases int            // earlier releases of a service whose images are kept, 0 to 1000
+	Isolated     bool           // instances have no network except the requests they answer
+	Resolvers    []string       // DNS servers of instances; none for the host's
+	PublicPorts  []int          // TCP ports of this host that instances may reach
+	Warm         int            // sandboxes made ahead of need, 0 to 256
+	Aliases      []string       // repository=repository
+	DockerHub    bool           // names of images without a registry may mean Docker Hub's
+	Insecure     []string       // registries without TLS
+	Allowed      []string       // addresses that the server connects to for its users besides those on the internet; see outbound.New
+	ImagePoll    time.Duration  // between two looks at an image of another registry; 5 minutes when 0
+	Trusted      []string       // prefixes of proxies whose X-Forwarded headers are used
+	trusted      []netip.Prefix // those of Trusted, once Check has read them
+	Underscores  bool           // fields of requests whose names have underscores reach applications
+	Quotas       []string       // name=number; see QuotaNames
 
 	// Connections are how many clients may have open at once at the API's address, and
 	// at those of services together; PerAddress how many of them one client, unless it
@@ -137,8 +139,8 @@ var (
 	accountForm = regexp.MustCompile(`^[0-9]{12}$`)
 )
 
-// Check returns the first mistake that can be seen without opening anything.
-// New finds the others.
+// Check returns the first mistake that can be seen without opening anything, and keeps what
+// it has read of texts. New takes what Check accepted, and finds the other mistakes.
 func (c *Config) Check() error {
 	for _, a := range []struct{ flag, addr string }{{"api-addr", c.APIAddr}, {"http-addr", c.HTTPAddr}} {
 		if _, _, err := net.SplitHostPort(a.addr); err != nil {
@@ -177,6 +179,14 @@ func (c *Config) Check() error {
 	}
 	if _, err := c.reach(); err != nil {
 		return err
+	}
+	c.trusted = nil
+	for _, text := range c.Trusted {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", text)
+		}
+		c.trusted = append(c.trusted, prefix)
 	}
 	for _, d := range c.TrustedDomains {
 		if !domainForm.MatchString(d) {

@@ -64,3 +64,18 @@ type at struct{ addr net.Addr }
 func (a at) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 func (a at) Close() error              { return nil }
 func (a at) Addr() net.Addr            { return a.addr }
+
+func TestTrustedProxies(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.Trusted = []string{"10.0.0.0/8", "fd00::/8"}
+	for range 2 { // once more is the same
+		if err := c.Check(); err != nil || len(c.trusted) != 2 || c.trusted[1].String() != "fd00::/8" {
+			t.Errorf("%v, %v", c.trusted, err)
+		}
+	}
+	c.Trusted = []string{"10.0.0.1"}
+	if err := c.Check(); err == nil || !strings.Contains(err.Error(), `--trusted-proxy is "10.0.0.1"`) {
+		t.Errorf("an address without a length: %v", err)
+	}
+}

@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 
 	"golang.org/x/sync/errgroup"
 
@@ -30,10 +28,6 @@ type routerRole struct {
 }
 
 func (r *routerRole) open(context.Context) (err error) {
-	trusted, err := r.cfg.trusted()
-	if err != nil {
-		return err
-	}
 	r.limit = r.clients(r.part("router"))
 	r.router, err = router.New(router.Config{
 		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
@@ -41,7 +35,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: trusted, Underscores: r.cfg.Underscores})
+	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: r.cfg.trusted, Underscores: r.cfg.Underscores})
 	if err != nil {
 		return err
 	}
@@ -57,22 +51,9 @@ func (r *routerRole) open(context.Context) (err error) {
 	return r.metrics.Register(r.router)
 }
 
-// trusted returns the prefixes of proxies.
-func (c *Config) trusted() (list []netip.Prefix, err error) {
-	for _, p := range c.Trusted {
-		prefix, err := netip.ParsePrefix(p)
-		if err != nil {
-			return nil, fmt.Errorf("--trusted-proxy is %q; it must be a prefix like 10.0.0.0/8", p)
-		}
-		list = append(list, prefix)
-	}
-	return list, nil
-}
-
 // clients returns a limit of connections.
 func (c *core) clients(log *slog.Logger) *httplimit.Connections {
-	trusted, _ := c.cfg.trusted() // the router's role has refused others
-	return &httplimit.Connections{All: c.cfg.Connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: trusted}
+	return &httplimit.Connections{All: c.cfg.Connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
 }
 
 func (r *routerRole) parts() []runner { return []runner{r.router} }

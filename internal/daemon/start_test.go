@@ -83,7 +83,6 @@ func TestFailedStartLeavesNothing(t *testing.T) {
 		{"network", directory("network"), "network"},
 		{"addresses", func(_ *testing.T, _ dirs, c *Config) { c.Allowed = []string{"http://10.0.0.1"} }, "--allow-address"},
 		{"collector", func(_ *testing.T, _ dirs, c *Config) { c.OTLPEndpoint = "no://where" }, "otlp"},
-		{"router", func(_ *testing.T, _ dirs, c *Config) { c.Trusted = []string{"x"} }, "--trusted-proxy"},
 		{"code", func(_ *testing.T, _ dirs, c *Config) { c.Git.KnownHosts = missing }, "--git-known-hosts"},
 		{"runtimes", func(_ *testing.T, _ dirs, c *Config) { c.Build.RuntimesFile = missing }, "--runtimes-file"},
 		{"credentials", directory("credentials"), "credentials"},

@@ -74,6 +74,36 @@ func (p Pager) Limit() int {
 	return p.max + 1
 }
 
+// Fill reads entries until there are enough for a page of those that are shown: the pager's
+// limit, or all without one. read returns the next ones, fewer than the limit at the end of
+// the list. shows is nil where all are shown.
+func Fill[T any](p Pager, shows func(T) (bool, error), read func() ([]T, error)) (list []T, err error) {
+	limit := p.Limit()
+	for {
+		batch, err := read()
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range batch {
+			ok := shows == nil
+			if !ok {
+				if ok, err = shows(v); err != nil {
+					return nil, err
+				}
+			}
+			if ok {
+				list = append(list, v)
+			}
+		}
+		if limit == 0 || len(batch) < limit {
+			return list, nil
+		}
+		if len(list) >= limit {
+			return list[:limit], nil
+		}
+	}
+}
+
 // Cut cuts what was read with the pager's limit to a page and returns the token
 // for the next one, nil if there is none.
 func Cut[T any](p Pager, list []T, key func(T) []string) ([]T, *string) {

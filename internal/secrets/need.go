@@ -8,11 +8,10 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Actions that read values, as IAM names them.
-const (
-	readSecret    = "secretsmanager:GetSecretValue"
-	readParameter = "ssm:GetParameters"
-)
+// ReadSecret is the action that reads the value of a secret, as IAM names it.
+const ReadSecret = "secretsmanager:GetSecretValue"
+
+const readParameter = "ssm:GetParameters"
 
 // anySuffix stands for the random characters of a secret that does not exist yet. A
 // pattern of a policy that would match the secret's ARN matches this too, unless it has
@@ -31,7 +30,7 @@ func (v *Vault) Need(tx *store.Tx, text string) (action, arn string, err error) 
 		return readParameter, v.parameterARN(r), nil
 	}
 	arn, err = v.Resource(tx, r.Secret)
-	return readSecret, arn, err
+	return ReadSecret, arn, err
 }
 
 // Resource returns the ARN by which policies decide about the secret of an id: see Secret.

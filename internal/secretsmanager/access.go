@@ -8,6 +8,7 @@ import (
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/policy"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -31,11 +32,8 @@ func (m *Manager) createSecretPermissions(_ *store.Tx, in *sdk.CreateSecretInput
 	return p.WithTagging("secretsmanager:TagResource", len(in.Tags) > 0), nil
 }
 
-// Actions that calls with other names require.
-const (
-	listSecrets = "secretsmanager:ListSecrets"
-	readValue   = "secretsmanager:GetSecretValue"
-)
+// listSecrets is an action that calls with other names require.
+const listSecrets = "secretsmanager:ListSecrets"
 
 // batchPermissions are the permissions required by BatchGetSecretValue: to read each of
 // its secrets. With filters it requires to list; the call decides about each secret that
@@ -50,7 +48,7 @@ func (m *Manager) batchPermissions(tx *store.Tx, in *sdk.BatchGetSecretValueInpu
 		if err != nil {
 			return nil, err
 		}
-		required = append(required, gateway.Permission{Action: readValue, Resource: arn, Named: id})
+		required = append(required, gateway.Permission{Action: secrets.ReadSecret, Resource: arn, Named: id})
 	}
 	return required, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/page"
+	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -286,7 +287,7 @@ func (m *Manager) appendValue(tx *store.Tx, call *gateway.Call, id string, out *
 		return err
 	}
 	var shown *sdk.GetSecretValueOutput
-	if err = call.Require(tx, gateway.Permission{Action: readValue, Resource: arn, Named: id}); err == nil {
+	if err = call.Require(tx, gateway.Permission{Action: secrets.ReadSecret, Resource: arn, Named: id}); err == nil {
 		shown, err = m.value(tx, id)
 	}
 	if x, ok := errors.AsType[*wire.Exception](err); ok {

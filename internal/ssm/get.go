@@ -152,30 +152,22 @@ func (p *Parameters) getParametersByPath(ctx context.Context, call *gateway.Call
 // list returns a page of the latest versions whose names begin with prefix, that are
 // wanted, and whose ARNs the call shows.
 func (p *Parameters) list(tx *store.Tx, pages page.Pager, prefix, afterName string, wanted func(slipway.Parameter, []slipway.Tag) bool, shows func(arn string) (bool, error)) ([]slipway.Parameter, *string, error) {
-	var list []slipway.Parameter
-	for len(list) < pages.Limit() {
+	list, err := page.Fill(pages, func(v slipway.Parameter) (bool, error) {
+		arn := p.vault.ParameterARN(v.Name)
+		tags, err := tx.Tags(arn)
+		if err != nil || !wanted(v, tags) {
+			return false, err
+		}
+		return shows(arn)
+	}, func() ([]slipway.Parameter, error) {
 		batch, err := tx.Parameters(prefix, afterName, pages.Limit())
-		if err != nil {
-			return nil, nil, err
+		if len(batch) > 0 {
+			afterName = batch[len(batch)-1].Name
 		}
-		for _, v := range batch {
-			tags, err := tx.Tags(p.vault.ParameterARN(v.Name))
-			if err != nil {
-				return nil, nil, err
-			}
-			if !wanted(v, tags) {
-				continue
-			}
-			if ok, err := shows(p.vault.ParameterARN(v.Name)); err != nil {
-				return nil, nil, err
-			} else if ok {
-				list = append(list, v)
-			}
-		}
-		if len(batch) < pages.Limit() {
-			break
-		}
-		afterName = batch[len(batch)-1].Name
+		return batch, err
+	})
+	if err != nil {
+		return nil, nil, err
 	}
 	list, next := page.Cut(pages, list, func(v slipway.Parameter) []string { return []string{v.Name} })
 	return list, next, nil
