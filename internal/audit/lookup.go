@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -62,7 +63,7 @@ type named struct{ ResourceType, ResourceName string }
 // mostEvents is the size of the largest page and the default.
 const mostEvents = 50
 
-func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInput) (*lookupOutput, error) {
+func (t *Trail) lookupEvents(ctx context.Context, call *gateway.Call, in *lookupInput) (*lookupOutput, error) {
 	q, key, none, err := query(in)
 	if err != nil {
 		return nil, err
@@ -91,11 +92,26 @@ func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInp
 		return nil, err
 	}
 	err = t.cfg.Store.View(ctx, func(tx *store.Tx) error {
-		list, err := tx.Audit(q)
+		batches := 0
+		list, err := page.Fill(p, func(r slipway.AuditRecord) (bool, error) { return shows(tx, call, r) }, func() ([]slipway.AuditRecord, error) {
+			if batches++; batches > mostBatches {
+				out.NextToken = p.Token(page.InstantKey(q.BeforeAt, q.BeforeID)...)
+				return nil, nil
+			}
+			batch, err := tx.Audit(q)
+			if len(batch) > 0 {
+				last := batch[len(batch)-1]
+				q.BeforeAt, q.BeforeID = last.At, last.ID
+			}
+			return batch, err
+		})
 		if err != nil {
 			return err
 		}
-		list, out.NextToken = page.Cut(p, list, func(r slipway.AuditRecord) []string { return page.InstantKey(r.At, r.ID) })
+		list, next := page.Cut(p, list, func(r slipway.AuditRecord) []string { return page.InstantKey(r.At, r.ID) })
+		if next != nil {
+			out.NextToken = next
+		}
 		for _, r := range list {
 			out.Events = append(out.Events, view(r))
 		}
@@ -104,11 +120,56 @@ func (t *Trail) lookupEvents(ctx context.Context, _ *gateway.Call, in *lookupInp
 	return out, err
 }
 
+// mostBatches bounds what one call reads for a page, in pages. A page may have fewer entries
+// than were asked for and yet a NextToken, as CloudTrail's may.
+const mostBatches = 20
+
+// describing are the actions that describe a thing, by the type of a record's resource.
+var describing = map[string]string{
+	"AWS::AppRunner::Service":                    "apprunner:DescribeService",
+	"AWS::AppRunner::Connection":                 "apprunner:ListConnections",
+	"AWS::AppRunner::AutoScalingConfiguration":   "apprunner:DescribeAutoScalingConfiguration",
+	"AWS::AppRunner::ObservabilityConfiguration": "apprunner:DescribeObservabilityConfiguration",
+	"AWS::AppRunner::VpcConnector":               "apprunner:DescribeVpcConnector",
+	"AWS::AppRunner::VpcIngressConnection":       "apprunner:DescribeVpcIngressConnection",
+	"AWS::ECR::Repository":                       "ecr:DescribeRepositories",
+	"AWS::IAM::User":                             "iam:GetUser",
+	"AWS::IAM::Policy":                           "iam:GetPolicy",
+	"AWS::IAM::Role":                             "iam:GetRole",
+	"AWS::SecretsManager::Secret":                "secretsmanager:DescribeSecret",
+	"AWS::SSM::Parameter":                        "ssm:DescribeParameters",
+}
+
+// shows reports whether a call may show a record: a record tells of its resources and of
+// who made the call. The caller may look up events about each of them, and no Deny forbids
+// to describe it. One's own records are no exception: a refused call names things by their
+// full ARN, which the refusal did not tell.
+func shows(tx *store.Tx, call *gateway.Call, r slipway.AuditRecord) (bool, error) {
+	about := r.Resources
+	if who := read(r).UserIdentity; who.Type == "IAMUser" && who.ARN != call.Caller.ARN {
+		about = append(slices.Clone(about), slipway.AuditResource{Type: "AWS::IAM::User", Name: who.ARN})
+	}
+	for _, res := range about {
+		required := []gateway.Permission{{Resource: res.Name}}
+		if action := describing[res.Type]; action != "" {
+			required = append(required, gateway.Permission{Action: action, Resource: res.Name, DenyOnly: true})
+		}
+		if ok, err := call.Permits(tx, required...); err != nil || !ok {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// read returns a kept record.
+func read(r slipway.AuditRecord) (v record) {
+	_ = json.Unmarshal([]byte(r.Record), &v) // what audit wrote
+	return v
+}
+
 func view(r slipway.AuditRecord) event {
-	var read struct{ ReadOnly bool }
-	_ = json.Unmarshal([]byte(r.Record), &read) // what audit wrote
 	e := event{
-		EventID: r.ID, EventName: r.Name, ReadOnly: strconv.FormatBool(read.ReadOnly), AccessKeyID: r.KeyID, EventTime: r.At, EventSource: r.Source,
+		EventID: r.ID, EventName: r.Name, ReadOnly: strconv.FormatBool(read(r).ReadOnly), AccessKeyID: r.KeyID, EventTime: r.At, EventSource: r.Source,
 		Username: r.User, Resources: []named{}, CloudTrailEvent: r.Record,
 	}
 	for _, res := range r.Resources {

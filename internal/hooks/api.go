@@ -316,7 +316,7 @@ func (a *API) test(ctx context.Context, call *gateway.Call, in *WebhookInput) (*
 	return &TestWebhookOutput{e.ID}, err
 }
 
-func (a *API) deliveries(ctx context.Context, _ *gateway.Call, in *ListWebhookDeliveriesInput) (*ListWebhookDeliveriesOutput, error) {
+func (a *API) deliveries(ctx context.Context, call *gateway.Call, in *ListWebhookDeliveriesInput) (*ListWebhookDeliveriesOutput, error) {
 	n := int32(maxDeliveries)
 	if in.MaxResults != nil {
 		n = *in.MaxResults
@@ -339,7 +339,13 @@ func (a *API) deliveries(ctx context.Context, _ *gateway.Call, in *ListWebhookDe
 		if err != nil {
 			return err
 		}
-		list, err := tx.Deliveries(h.ID, before, p.Limit())
+		list, err := page.Fill(p, func(d slipway.Delivery) (bool, error) { return a.showsEvent(tx, call, d.Event) }, func() ([]slipway.Delivery, error) {
+			batch, err := tx.Deliveries(h.ID, before, p.Limit())
+			if len(batch) > 0 {
+				before = batch[len(batch)-1].Event.Seq
+			}
+			return batch, err
+		})
 		list, out.NextToken = page.Cut(p, list, func(d slipway.Delivery) []string { return []string{strconv.FormatInt(d.Event.Seq, 10)} })
 		for _, d := range list {
 			out.Deliveries = append(out.Deliveries, shownDelivery(d))
@@ -347,6 +353,16 @@ func (a *API) deliveries(ctx context.Context, _ *gateway.Call, in *ListWebhookDe
 		return err
 	})
 	return out, err
+}
+
+// showsEvent reports whether a call may show an event: no Deny forbids it for the event's
+// service, nor to describe that. A webhook may send the events of all services.
+func (a *API) showsEvent(tx *store.Tx, call *gateway.Call, e slipway.BusEvent) (bool, error) {
+	if e.Service == "" { // a test's
+		return true, nil
+	}
+	arn := slipway.ARN{Region: a.cfg.Region, Account: a.cfg.Account, Type: "service", Parts: []string{e.Service, e.ServiceID}}.String()
+	return call.Permits(tx, gateway.Permission{Resource: arn, DenyOnly: true}, gateway.Permission{Action: "apprunner:DescribeService", Resource: arn, DenyOnly: true})
 }
 
 // createPermissions are the permissions required by CreateWebhook. A Deny on a service

@@ -208,3 +208,40 @@ func TestDeniedEvents(t *testing.T) {
 		}
 	}
 }
+
+// The deliveries of a webhook for all services show the events of services that no Deny
+// hides from who lists them.
+func TestDeniedDeliveries(t *testing.T) {
+	t.Parallel()
+	b, a := openAPI(t)
+	b.Open([]gateway.Service{a.Service()})
+	id := object(t, b.OK("Slipway.CreateWebhook", `{"Url":"http://127.0.0.1:9999/"}`), "Webhook", "WebhookId").(string)
+	b.Update(func(tx *store.Tx) error {
+		for i, name := range []string{"shop", "cart", "shop", ""} {
+			e := slipway.BusEvent{ID: fmt.Sprint(i), ServiceID: name, Service: name, Type: slipway.EventTypes()[0], At: gatewaytest.T0, Body: []byte(`{}`)}
+			if err := tx.InsertDelivery(id, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ann := b.Limited([]gateway.Service{a.Service()}, `{"Effect":"Allow","Action":"*","Resource":"*"},
+		{"Effect":"Deny","Action":"apprunner:DescribeService","Resource":"arn:aws:apprunner:*:*:service/shop/*"}`)
+	for who, want := range map[*gatewaytest.Bench]string{ann: "3 1 ", b: "3 2 1 0 "} {
+		got := ""
+		for token := ""; ; {
+			doc := who.OK("Slipway.ListWebhookDeliveries", `{"WebhookId":"`+id+`","MaxResults":1`+token+`}`)
+			for _, d := range doc["Deliveries"].([]any) {
+				got += object(t, d, "EventId").(string) + " "
+			}
+			next, more := doc["NextToken"].(string)
+			if !more {
+				break
+			}
+			token = `,"NextToken":"` + next + `"`
+		}
+		if got != want {
+			t.Errorf("deliveries %q, want %q", got, want)
+		}
+	}
+}
