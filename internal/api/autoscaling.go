@@ -11,6 +11,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -97,7 +98,7 @@ func (a *API) createAutoScaling(ctx context.Context, call *gateway.Call, in *app
 		if err := tx.InsertAutoScaling(c); err != nil {
 			return err
 		}
-		if err := tx.SetTags(c.ARN, tags); err != nil {
+		if err := errors.Join(tx.SetTags(c.ARN, tags), take(tx, call, share.AutoScalings, c.ARN, a.cfg.Quotas.AutoScalingNames)); err != nil {
 			return err
 		}
 		out.AutoScalingConfiguration, err = autoScaling(tx, c)

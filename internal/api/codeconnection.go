@@ -13,6 +13,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -153,7 +154,7 @@ func (a *API) insertConnection(ctx context.Context, call *gateway.Call, c slipwa
 		if most := a.cfg.Quotas.Connections; !within(most, n-1) {
 			return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d connections. Delete one that you no longer need.", most)
 		}
-		return tx.SetTags(c.ARN, tags)
+		return errors.Join(tx.SetTags(c.ARN, tags), take(tx, call, share.Connections, c.ARN, a.cfg.Quotas.Connections))
 	})
 }
 

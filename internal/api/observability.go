@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -72,7 +74,7 @@ func (a *API) createObservability(ctx context.Context, call *gateway.Call, in *a
 			return err
 		}
 		out.ObservabilityConfiguration = observability(o)
-		return tx.SetTags(o.ARN, tags)
+		return errors.Join(tx.SetTags(o.ARN, tags), take(tx, call, share.Observabilities, o.ARN, a.cfg.Quotas.ObservabilityNames))
 	})
 	return &out, err
 }

@@ -1,8 +1,14 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // Quotas limit what an account may have. 0 is App Runner's own limit, a negative
@@ -68,6 +74,15 @@ func (q *Quotas) setDefaults() {
 			*v.limit = v.own
 		}
 	}
+}
+
+// take notes that a call makes a thing, within its caller's share of a quota.
+func take(tx *store.Tx, call *gateway.Call, k share.Kind, arn string, quota int) error {
+	err := share.Take(tx, call.Caller, k, arn, quota)
+	if full, ok := errors.AsType[*share.FullError](err); ok {
+		return slipway.Errorf(slipway.QuotaExceeded, "%s", full.Error())
+	}
+	return err
 }
 
 // within reports whether one more than n is within the quota.

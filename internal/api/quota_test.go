@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
@@ -72,5 +73,41 @@ func TestEveryQuota(t *testing.T) {
 	}
 	if err := new(api.Quotas).Set("none", 1); err == nil {
 		t.Error("an unknown quota can be set")
+	}
+}
+
+// A user's share of a quota of the server is three quarters: what is left is for others.
+func TestEveryShare(t *testing.T) {
+	t.Parallel()
+	inputs := map[string]func(name string) any{
+		"services": func(name string) any { return newService(name) },
+		"autoscaling-names": func(name string) any {
+			return &apprunner.CreateAutoScalingConfigurationInput{AutoScalingConfigurationName: &name}
+		},
+		"connections": func(name string) any {
+			return &apprunner.CreateConnectionInput{ConnectionName: &name, ProviderType: types.ProviderTypeGithub}
+		},
+		"observability-names": func(name string) any { return newObservability(name) },
+		"vpc-connectors":      func(name string) any { return newConnector(name, "subnet-1") },
+	}
+	for quota, input := range inputs {
+		t.Run(quota, func(t *testing.T) {
+			t.Parallel()
+			root, ann := limited(t, denying(`"Action":"none:None","Resource":"*"`), func(cfg *api.Config) {
+				if err := cfg.Quotas.Set(quota, 4); err != nil {
+					t.Fatal(err)
+				}
+			})
+			for _, name := range []string{"anns-1", "anns-2", "anns-3"} {
+				ann.must(input(name))
+			}
+			if e := ann.refuse(input("anns-4"), "ServiceQuotaExceededException", "You have made 3 "); e.Status != 402 {
+				t.Errorf("status %d", e.Status)
+			}
+			if strings.HasSuffix(quota, "-names") {
+				ann.must(input("anns-1")) // a further revision takes no name
+			}
+			root.must(input("roots-1"))
+		})
 	}
 }

@@ -44,6 +44,7 @@ var refusals = map[string][]string{
 		"You have reached the limit of %d connections.",
 		"You have reached the limit of %d revisions",
 		"You have reached the limit of %d services.",
+		"%s", // a share of a user, in the words of gateway/share
 	},
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -56,7 +57,7 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 		} else if err != nil {
 			return err
 		}
-		if err := tx.SetTags(s.ARN, tags); err != nil {
+		if err := errors.Join(tx.SetTags(s.ARN, tags), take(tx, call, share.Services, s.ARN, a.cfg.Quotas.Services)); err != nil {
 			return err
 		}
 		out.Service, out.OperationId, err = a.begin(tx, slipway.ServiceView{Service: s}, slipway.CreateService, &spec)

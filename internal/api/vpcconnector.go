@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -61,7 +62,7 @@ func (a *API) createVPCConnector(ctx context.Context, call *gateway.Call, in *ap
 		if !within(a.cfg.Quotas.VPCConnectors, n) {
 			return slipway.Errorf(slipway.QuotaExceeded, "You have reached the limit of %d VPC connectors. Delete one that you no longer need.", a.cfg.Quotas.VPCConnectors)
 		}
-		return tx.SetTags(c.ARN, tags)
+		return errors.Join(tx.SetTags(c.ARN, tags), take(tx, call, share.VPCConnectors, c.ARN, a.cfg.Quotas.VPCConnectors))
 	})
 	return &apprunner.CreateVpcConnectorOutput{VpcConnector: vpcConnector(c)}, err
 }

@@ -24,10 +24,13 @@ type Occurrence struct {
 	Message   string   // of the first refusal
 
 	Parameters map[string]any // of the first
+
+	changes bool // it changed something
 }
 
 const (
 	window     = time.Hour // of one record's count
+	mostSingle = 100       // records of changes of one name by one user in a window
 	mostCounts = 2000      // different occurrences in a window; more share one record for each name
 )
 
@@ -36,6 +39,7 @@ type counted struct {
 	mu     sync.Mutex // guards the rest
 	since  time.Time  // of the window
 	counts map[string]*count
+	singly map[string]int // changes that have a record each, by user and name
 }
 
 type count struct {
@@ -51,9 +55,7 @@ type count struct {
 func (c *counted) tally(process string, o Occurrence) count {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if since := o.At.Truncate(window); c.counts == nil || since.After(c.since) {
-		c.since, c.counts = since, map[string]*count{}
-	}
+	c.turn(o.At)
 	if o.Caller.User == "" {
 		o = Occurrence{At: o.At, Source: o.Source, Name: o.Name, Code: o.Code, Message: o.Message}
 	}
@@ -71,6 +73,26 @@ func (c *counted) tally(process string, o Occurrence) count {
 	n.n++
 	n.last = o.At
 	return *n
+}
+
+// turn begins the window of a time. c.mu is held.
+func (c *counted) turn(at time.Time) {
+	if since := at.Truncate(window); c.counts == nil || since.After(c.since) {
+		c.since, c.counts, c.singly = since, map[string]*count{}, map[string]int{}
+	}
+}
+
+// single reports whether a change has a record of its own.
+func (c *counted) single(o Occurrence) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn(o.At)
+	key := o.Caller.User + "\x00" + o.Name
+	if c.singly[key] >= mostSingle || len(c.singly) >= mostCounts && c.singly[key] == 0 {
+		return false
+	}
+	c.singly[key]++
+	return true
 }
 
 func (o Occurrence) key() string {
@@ -94,20 +116,26 @@ func (t *Trail) Count(ctx context.Context, o Occurrence) {
 	t.write(ctx, n.id, n.first, &additional{Count: n.n, First: instant(n.first.At), Last: instant(n.last)})
 }
 
-// Happened records a single change that is no call of the API, such as a push, before its
-// client is told.
+// Happened records a change that is no call of the API, such as a push, before its client
+// is told. Of one user, the first 100 of a name in an hour have a record each; those that
+// follow are counted, for each resource.
 func (t *Trail) Happened(ctx context.Context, o Occurrence) {
 	if o.At.IsZero() {
 		o.At = t.cfg.Now()
 	}
-	t.write(ctx, slipway.NewUUID(), o, nil)
+	o.changes = true
+	if t.counted.single(o) {
+		t.write(ctx, slipway.NewUUID(), o, nil)
+		return
+	}
+	t.Count(ctx, o)
 }
 
-// write makes the record of an occurrence: of a change, which is written at once, or of one
-// that is counted.
+// write makes the record of an occurrence: of a single one, or of those that are counted.
+// That of a change is written at once.
 func (t *Trail) write(ctx context.Context, id string, o Occurrence, counts *additional) {
 	r := t.frame(o.Caller, o.At, id)
-	r.EventSource, r.EventName, r.ReadOnly, r.Additional = o.Source, o.Name, counts != nil, counts
+	r.EventSource, r.EventName, r.ReadOnly, r.Additional = o.Source, o.Name, !o.changes, counts
 	r.ErrorCode, r.ErrorMessage = errorCode(o.Code), o.Message
 	if o.Parameters != nil {
 		r.RequestParameters = o.Parameters
@@ -118,7 +146,7 @@ func (t *Trail) write(ctx context.Context, id string, o Occurrence, counts *addi
 		t.cfg.Log.Error("make an audit record", "request", id, "operation", o.Name, "err", err)
 		return
 	}
-	t.put(ctx, kept, counts == nil)
+	t.put(ctx, kept, o.changes)
 }
 
 // Refused counts a call whose signature was refused. Of a known key the caller is named.

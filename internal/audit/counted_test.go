@@ -107,3 +107,45 @@ func TestCountsAreBounded(t *testing.T) {
 	b.trail.Happened(t.Context(), audit.Occurrence{Caller: caller, Name: "PutImage", Source: "ecr.amazonaws.com", Parameters: map[string]any{"reference": "2"}})
 	wantCounts(t, b.counts(`{"LookupAttributes":[{"AttributeKey":"EventName","AttributeValue":"PutImage"}]}`), map[string]float64{"PutImage ann ": 2})
 }
+
+// A user who pushes in a loop fills neither the trail nor hides their own records: after
+// 100 in an hour, pushes are counted for each repository.
+func TestChangesInALoopAreCounted(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	push := func(user, repository string) {
+		c := gateway.Caller{User: user, KeyID: "AKIA", ARN: gateway.UserARN("000000000000", "/", user)}
+		b.trail.Happened(t.Context(), audit.Occurrence{
+			Caller: c, Source: "ecr.amazonaws.com", Name: "PutImage", Resources: []string{"arn:aws:ecr:us-east-1:000000000000:repository/" + repository},
+		})
+	}
+	records := func(user string) (n int) {
+		for token := ""; ; {
+			doc := b.OK(lookup, `{"LookupAttributes":[{"AttributeKey":"Username","AttributeValue":"`+user+`"}]`+token+`}`)
+			for _, e := range doc["Events"].([]any) {
+				if e.(map[string]any)["ReadOnly"] != "false" {
+					t.Errorf("a change is shown as a read: %v", e)
+				}
+				n++
+			}
+			next, more := doc["NextToken"].(string)
+			if !more {
+				return n
+			}
+			token = `,"NextToken":"` + next + `"`
+		}
+	}
+	for range 300 {
+		push("mallory", "a")
+	}
+	push("mallory", "b")
+	push("ann", "a")
+	if m, a := records("mallory"), records("ann"); m != 102 || a != 1 {
+		t.Errorf("%d records of 301 pushes, and %d of another's, want 102 and 1", m, a)
+	}
+	b.Clock.Advance(time.Hour)
+	push("mallory", "a")
+	if m := records("mallory"); m != 103 {
+		t.Errorf("%d records after an hour, want 103", m)
+	}
+}

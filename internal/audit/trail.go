@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -31,6 +32,7 @@ type Config struct {
 type Trail struct {
 	cfg   Config
 	nudge chan struct{}
+	full  chan struct{} // many records were written since the last removal
 
 	mu      sync.Mutex // guards pending
 	pending []slipway.AuditRecord
@@ -39,6 +41,7 @@ type Trail struct {
 	counted counted
 
 	writing sync.Mutex // held while records are written, so that they stay in order
+	written int        // records since the last removal; guarded by writing
 }
 
 var _ gateway.Auditor = (*Trail)(nil)
@@ -63,7 +66,7 @@ func New(cfg Config) (*Trail, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Trail{cfg: cfg, nudge: make(chan struct{}, 1), process: slipway.NewUUID()}, nil
+	return &Trail{cfg: cfg, nudge: make(chan struct{}, 1), full: make(chan struct{}, 1), process: slipway.NewUUID()}, nil
 }
 
 // Begun writes the record of a call without its outcome.
@@ -141,8 +144,16 @@ func (t *Trail) Flush(ctx context.Context) error {
 			t.pending = t.pending[over:]
 		}
 		t.mu.Unlock()
+		return err
 	}
-	return err
+	if t.written += len(list); t.written > t.cfg.Most/10 { // a flood does not wait for the next removal
+		t.written = 0
+		select {
+		case t.full <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 // Run writes outcomes and removes old records until ctx ends; then it writes the
@@ -162,6 +173,10 @@ func (t *Trail) Run(ctx context.Context) error {
 			if err := t.Flush(context.WithoutCancel(ctx)); err != nil {
 				t.cfg.Log.Error("write audit records", "err", err)
 			}
+		case <-t.full:
+			if err := t.cleanUp(ctx); err != nil && ctx.Err() == nil {
+				t.cfg.Log.Error("remove old audit records", "err", err)
+			}
 		case <-cleanUp.C:
 			if err := t.cleanUp(ctx); err != nil && ctx.Err() == nil {
 				t.cfg.Log.Error("remove old audit records", "err", err)
@@ -172,6 +187,40 @@ func (t *Trail) Run(ctx context.Context) error {
 
 func (t *Trail) cleanUp(ctx context.Context) error {
 	return t.cfg.Store.Update(ctx, func(tx *store.Tx) error {
-		return tx.ForgetAudit(t.cfg.Now().Add(-t.cfg.Keep), t.cfg.Most)
+		if err := tx.ForgetAudit(t.cfg.Now().Add(-t.cfg.Keep)); err != nil {
+			return err
+		}
+		counts, err := tx.AuditCounts()
+		if err != nil {
+			return err
+		}
+		for user, n := range excess(counts, t.cfg.Most) {
+			if err := tx.ForgetAuditOf(user, n); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
+}
+
+// excess returns how many of their oldest records users lose, so that at most so many are
+// left in all. Those with the most lose them: a user with a share or less, the maximum
+// divided by the number of users, loses none to a flood of another's.
+func excess(counts map[string]int, most int) map[string]int {
+	sizes := slices.Sorted(maps.Values(counts))
+	level, left := most, most // no user keeps more than level
+	for i, n := range sizes {
+		level = left / (len(sizes) - i)
+		if n > level {
+			break
+		}
+		left -= n
+	}
+	gone := map[string]int{}
+	for user, n := range counts {
+		if n > level {
+			gone[user] = n - level
+		}
+	}
+	return gone
 }

@@ -23,7 +23,7 @@ var imports = map[string][]string{
 	"outbound": {},
 
 	"policy": {},
-	"iam":    {"gateway", "gateway/tags", "wire", "store", "policy"},
+	"iam":    {"gateway", "gateway/share", "gateway/tags", "wire", "store", "policy"},
 	"audit":  {"gateway", "wire", "store"},
 
 	"store":         {},
@@ -32,20 +32,21 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
-	"secretsmanager": {"gateway", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
+	"secretsmanager": {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 	"masterkey":      {"gateway", "seal"},
-	"ssm":            {"gateway", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
+	"ssm":            {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 
 	// The endpoint, and the services behind it.
 	"gateway":             {"wire", "store", "policy"},
 	"gateway/tags":        {"store", "policy"},
+	"gateway/share":       {"gateway", "store"},
 	"gateway/awshttp":     {"gateway", "wire", "sigv4"},
 	"gateway/gatewaytest": {"gateway", "gateway/awshttp", "wire", "store", "policy"},
-	"api":                 {"gateway", "gateway/tags", "wire", "store", "policy"},
+	"api":                 {"gateway", "gateway/share", "gateway/tags", "wire", "store", "policy"},
 	"cloudwatch":          {"gateway", "wire", "store", "logs"},
 	"hooks":               {"gateway", "store", "hooks/eventbridge"},
 	"hooks/eventbridge":   {},
-	"ecr":                 {"gateway", "gateway/tags", "wire", "store", "image", "policy"},
+	"ecr":                 {"gateway", "gateway/share", "gateway/tags", "wire", "store", "image", "policy"},
 
 	"codehost": {},
 	// Deliveries of strangers: it finds a webhook, and wakes through a function.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/store"
@@ -197,7 +198,11 @@ func (e *ECR) createRepository(ctx context.Context, call *gateway.Call, in *crea
 		if err != nil {
 			return err
 		}
-		return setTags(tx, e.ARN(r.Name), in.Tags)
+		err = share.Take(tx, call.Caller, share.Repositories, e.ARN(r.Name), 0)
+		if full, ok := errors.AsType[*share.FullError](err); ok {
+			return exception("LimitExceededException", "%s", full.Error())
+		}
+		return errors.Join(err, setTags(tx, e.ARN(r.Name), in.Tags))
 	})
 	return &repositoryOutput{e.describe(r)}, err
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
 )
@@ -68,6 +69,15 @@ func inUse(format string, args ...any) error {
 
 func quota(format string, args ...any) error {
 	return wire.NewException("LimitExceeded", fmt.Sprintf(format, args...))
+}
+
+// take notes that a call makes a thing, within the share of its caller.
+func take(tx *store.Tx, call *gateway.Call, k share.Kind, arn string) error {
+	err := share.Take(tx, call.Caller, k, arn, 0)
+	if full, ok := errors.AsType[*share.FullError](err); ok {
+		return quota("%s", full.Error())
+	}
+	return err
 }
 
 func invalid(format string, args ...any) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -132,7 +133,7 @@ func (i *IAM) createPolicy(ctx context.Context, call *gateway.Call, in *iam.Crea
 		} else if err != nil {
 			return err
 		}
-		if err := tx.SetTags(p.ARN, tags); err != nil {
+		if err := errors.Join(tx.SetTags(p.ARN, tags), take(tx, call, share.Policies, p.ARN)); err != nil {
 			return err
 		}
 		out.Policy, err = i.viewPolicy(tx, p)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/gateway/tags"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -102,7 +103,7 @@ func (i *IAM) createUser(ctx context.Context, call *gateway.Call, in *iam.Create
 		} else if err != nil {
 			return err
 		}
-		return tx.SetTags(i.arnOf(u), tags)
+		return errors.Join(tx.SetTags(i.arnOf(u), tags), take(tx, call, share.Users, i.arnOf(u)))
 	})
 	return &iam.CreateUserOutput{User: i.view(u, tags)}, err
 }

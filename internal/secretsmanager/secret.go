@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -90,7 +91,7 @@ func (m *Manager) createSecret(ctx context.Context, call *gateway.Call, in *sdk.
 		if made.ARN != s.ARN {
 			return nil // the call was repeated
 		}
-		if err := tx.SetTags(s.ARN, tags); err != nil || v == nil {
+		if err := errors.Join(tx.SetTags(s.ARN, tags), limit(share.Take(tx, call.Caller, share.Secrets, s.ARN, 0))); err != nil || v == nil {
 			return err
 		}
 		_, err = m.put(tx, s, id, *v, []string{secrets.Current}, now)

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway/internal/gateway/share"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // Lists decide about each secret: a Deny by ARN or by tag applies, page by page.
@@ -55,4 +58,72 @@ func TestShown(t *testing.T) {
 	for _, id := range []string{"hidden/1", "hidden/9"} {
 		ann.Refused("GetSecretValue", `{"SecretId":"`+id+`"}`, "AccessDeniedException", "on resource: "+id+" with an explicit deny")
 	}
+}
+
+// A user has a share of the secrets and of their bytes: old versions without a label go
+// first, then a value is refused. Root has none of these bounds, and others have theirs.
+func TestShare(t *testing.T) {
+	t.Parallel()
+	root := newBench(t)
+	ann := bench{root.Limited(`{"Effect":"Allow","Action":"*","Resource":"*"}`)}
+	arn := ann.OK("CreateSecret", `{"Name":"mine","SecretString":"1"}`)["ARN"].(string)
+	other := ann.OK("CreateSecret", `{"Name":"other"}`)["ARN"].(string)
+	fill := func(bytes int64) {
+		root.Update(func(tx *store.Tx) error { return tx.SetMadeBytes(other, bytes) })
+	}
+	put := func(b bench, name, value string) string {
+		return b.OK("PutSecretValue", `{"SecretId":%q,"SecretString":%q}`, name, value)["VersionId"].(string)
+	}
+	versions := func() int {
+		return len(root.OK("DescribeSecret", `{"SecretId":%q}`, arn)["VersionIdsToStages"].(map[string]any))
+	}
+	put(ann, "mine", "2")
+	put(ann, "mine", "3")
+	all := func() (n int) {
+		root.Update(func(tx *store.Tx) error {
+			list, err := tx.SecretVersions(arn)
+			n = len(list)
+			return err
+		})
+		return n
+	}
+	if all() != 3 || versions() != 2 {
+		t.Fatalf("%d versions, %d with labels", all(), versions())
+	}
+	var three int64
+	root.Update(func(tx *store.Tx) (err error) { _, three, err = tx.Maker(arn); return err })
+	fill(share.MostBytes - three)
+	put(ann, "mine", "4")
+	if all() != 3 {
+		t.Errorf("%d versions are left, want one less", all())
+	}
+	fill(share.MostBytes)
+	ann.Refused("PutSecretValue", `{"SecretId":"mine","SecretString":"5"}`, "LimitExceededException", "64 MiB")
+	ann.Refused("CreateSecret", `{"Name":"third","SecretString":"5"}`, "LimitExceededException", "64 MiB")
+	root.Refused("PutSecretValue", `{"SecretId":"mine","SecretString":"5"}`, "LimitExceededException", "64 MiB") // it is ann's
+	put(root, root.OK("CreateSecret", `{"Name":"roots","SecretString":"1"}`)["ARN"].(string), "2")
+	ann.OK("DeleteSecret", `{"SecretId":"other","ForceDeleteWithoutRecovery":true}`)
+	put(ann, "mine", "6")
+	root.Update(func(tx *store.Tx) error {
+		for i := range 999 {
+			if err := tx.SetMaker(fmt.Sprint(i), string(share.Secrets), "AIDAANN"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	ann.Refused("CreateSecret", `{"Name":"more"}`, "LimitExceededException", "1000 secrets")
+}
+
+// The staging labels of a secret are bounded in all: a version with a label is never
+// removed.
+func TestLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.OK("CreateSecret", `{"Name":"s","SecretString":"v"}`) // has AWSCURRENT
+	for i := range 19 {
+		b.OK("PutSecretValue", `{"SecretId":"s","SecretString":"v","VersionStages":["l%d"]}`, i)
+	}
+	b.Refused("PutSecretValue", `{"SecretId":"s","SecretString":"v","VersionStages":["more"]}`, "LimitExceededException", "at most 20 staging labels")
+	b.OK("PutSecretValue", `{"SecretId":"s","SecretString":"v","VersionStages":["l3"]}`)
 }

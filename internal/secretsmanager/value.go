@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/subtle"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/page"
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
@@ -25,7 +27,7 @@ import (
 const (
 	maxValue    = 65536 // bytes
 	maxVersions = 100   // about which Secrets Manager begins to remove deprecated ones
-	maxStages   = 20    // of a version
+	maxStages   = 20    // staging labels of all versions of a secret together
 )
 
 // value is a secret's value in a call.
@@ -88,7 +90,7 @@ func (m *Manager) put(tx *store.Tx, s slipway.Secret, id string, v value, stages
 	for _, stage := range stages {
 		next = moveStage(next, stage, id)
 	}
-	if err := save(tx, list, next); err != nil {
+	if err := save(tx, s.ARN, list, next); err != nil {
 		return w, err
 	}
 	return next[len(next)-1], nil
@@ -117,14 +119,26 @@ func unsealed(err error) error {
 
 // save writes the differences between list and next: a new version at the end of
 // next, and changed stages. It removes old deprecated versions above the number
-// that is kept. Both lists are oldest first.
-func save(tx *store.Tx, list, next []slipway.SecretVersion) error {
-	excess := len(next) - maxVersions
+// that is kept, and those for which the share of the secret's maker has no place. Both
+// lists are oldest first.
+func save(tx *store.Tx, arn string, list, next []slipway.SecretVersion) error {
+	if n := labels(next); n > maxStages && n > labels(list) {
+		return wire.NewException("LimitExceededException", fmt.Sprintf("The versions of a secret can have at most %d staging labels together; these would be %d. Remove one that you no longer need (UpdateSecretVersionStage).", maxStages, n))
+	}
+	left, bounded, err := share.Left(tx, share.Secrets, arn)
+	if err != nil {
+		return err
+	}
+	excess, bytes := len(next)-maxVersions, int64(0)
+	for _, w := range next {
+		bytes += stored(w)
+	}
 	for i, w := range next {
 		var err error
 		switch {
-		case excess > 0 && len(w.Stages) == 0:
+		case (excess > 0 || bounded && bytes > left) && len(w.Stages) == 0:
 			excess--
+			bytes -= stored(w)
 			err = tx.DeleteSecretVersion(w)
 		case i >= len(list) || !slices.Equal(w.Stages, list[i].Stages):
 			err = tx.PutSecretVersion(w)
@@ -133,7 +147,31 @@ func save(tx *store.Tx, list, next []slipway.SecretVersion) error {
 			return err
 		}
 	}
-	return nil
+	if bounded && bytes > left && len(next) > len(list) {
+		return limit(share.Full(share.Secrets))
+	}
+	return tx.SetMadeBytes(arn, bytes)
+}
+
+// labels counts the staging labels of versions.
+func labels(list []slipway.SecretVersion) (n int) {
+	for _, w := range list {
+		n += len(w.Stages)
+	}
+	return n
+}
+
+// stored is what the value of a version takes in the database, in bytes.
+func stored(w slipway.SecretVersion) int64 {
+	return int64(base64.StdEncoding.EncodedLen(len(w.Sealed)))
+}
+
+// limit words the refusal of a share as Secrets Manager does.
+func limit(err error) error {
+	if full, ok := errors.AsType[*share.FullError](err); ok {
+		return wire.NewException("LimitExceededException", full.Error())
+	}
+	return err
 }
 
 // moveStage moves a stage to the version of this id from the version that has it.
@@ -357,7 +395,7 @@ func (m *Manager) updateSecretVersionStage(ctx context.Context, call *gateway.Ca
 		}
 		s.ChangedAt = m.now()
 		out.ARN, out.Name = &s.ARN, &s.Name
-		return errors.Join(save(tx, list, moveStage(list, stage, to)), tx.SaveSecret(s))
+		return errors.Join(save(tx, s.ARN, list, moveStage(list, stage, to)), tx.SaveSecret(s))
 	})
 	return &out, err
 }

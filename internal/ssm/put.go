@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/gateway/share"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/wire"
@@ -85,13 +86,51 @@ func (p *Parameters) putParameter(ctx context.Context, call *gateway.Call, in *s
 		next.User = call.Caller.ARN
 		p.vault.SealParameter(&next, *in.Value)
 		out.Tier, out.Version = types.ParameterTier(next.Tier), next.Version
+		arn := p.vault.ParameterARN(next.Name)
+		if next.Version == 1 {
+			if err := limit(share.Take(tx, call.Caller, share.Parameters, arn, 0)); err != nil {
+				return err
+			}
+		}
 		return errors.Join(
 			tx.InsertParameter(next),
 			tx.ForgetParameterVersions(next.Name, next.Version-maxVersions),
-			tx.SetTags(p.vault.ParameterARN(next.Name), tags),
+			tx.SetTags(arn, tags),
+			fit(tx, arn, next),
 		)
 	})
 	return &out, err
+}
+
+// fit counts the bytes of a parameter's versions, of which next is the latest, and removes
+// the oldest ones for which the share of the parameter's maker has no place.
+func fit(tx *store.Tx, arn string, next slipway.Parameter) error {
+	left, bounded, err := share.Left(tx, share.Parameters, arn)
+	if err != nil || !bounded {
+		return err
+	}
+	for oldest := max(1, next.Version-maxVersions+1); ; oldest++ {
+		bytes, err := tx.ParameterBytes(next.Name)
+		switch {
+		case err != nil:
+			return err
+		case bytes <= left:
+			return tx.SetMadeBytes(arn, bytes)
+		case oldest >= next.Version:
+			return limit(share.Full(share.Parameters))
+		}
+		if err := tx.ForgetParameterVersions(next.Name, oldest); err != nil {
+			return err
+		}
+	}
+}
+
+// limit words the refusal of a share as Parameter Store does.
+func limit(err error) error {
+	if full, ok := errors.AsType[*share.FullError](err); ok {
+		return wire.NewException("ParameterLimitExceeded", full.Error())
+	}
+	return err
 }
 
 // refuseTwin refuses a name whose ARN another parameter has: an ARN, tags and policies

@@ -95,23 +95,40 @@ func (tx *Tx) Audit(q AuditQuery) ([]slipway.AuditRecord, error) {
 	return list, nil
 }
 
-// ForgetAudit removes the records before a time, and the oldest beyond a maximum
-// number.
-func (tx *Tx) ForgetAudit(before time.Time, most int) error {
-	if err := tx.forgetAudit(`at < $1`, nanos(before)); err != nil {
-		return err
+// ForgetAudit removes the records before a time.
+func (tx *Tx) ForgetAudit(before time.Time) error { return tx.forgetAudit(`at < $1`, nanos(before)) }
+
+// AuditCounts returns how many records each user has, "" for callers whom nobody knows.
+func (tx *Tx) AuditCounts() (map[string]int, error) {
+	type row struct {
+		user string
+		n    int
+	}
+	list, err := all(tx, func(s scanner) (r row, err error) { err = s.Scan(&r.user, &r.n); return r, err },
+		`SELECT username, count(*) FROM audit GROUP BY username`)
+	counts := map[string]int{}
+	for _, r := range list {
+		counts[r.user] = r.n
+	}
+	return counts, err
+}
+
+// ForgetAuditOf removes the oldest records of a user, so many.
+func (tx *Tx) ForgetAuditOf(user string, n int) error {
+	if n <= 0 {
+		return nil
 	}
 	last, err := one(tx, func(s scanner) (r slipway.AuditRecord, err error) {
 		err = s.Scan(instant{&r.At}, &r.ID)
 		return r, err
-	}, `SELECT at, id FROM audit ORDER BY at DESC, id DESC LIMIT 1 OFFSET $1`, most)
+	}, `SELECT at, id FROM audit WHERE username = $1 ORDER BY at, id LIMIT 1 OFFSET $2`, user, n-1)
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return tx.forgetAudit(`at < $1 OR at = $1 AND id <= $2`, nanos(last.At), last.ID)
+	return tx.forgetAudit(`username = $1 AND (at < $2 OR at = $2 AND id <= $3)`, user, nanos(last.At), last.ID)
 }
 
 func (tx *Tx) forgetAudit(which string, args ...any) error {

@@ -46,7 +46,7 @@ func (tx *Tx) DeleteConnection(arn string) error {
 			return err
 		}
 	}
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+	if err := tx.forgetARN(arn); err != nil {
 		return err
 	}
 	return mustAffect(tx.exec(`DELETE FROM connection WHERE arn = $1`, arn))

@@ -198,11 +198,11 @@ func TestAudit(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", q, got, want)
 		}
 	}
-	update(t, s, func(tx *store.Tx) error { return tx.ForgetAudit(t0, 3) })
+	update(t, s, func(tx *store.Tx) error { return tx.ForgetAuditOf("ann", 1) })
 	if got := ids(store.AuditQuery{}); got != "dcb" {
 		t.Errorf("beyond a number: %q are left", got)
 	}
-	update(t, s, func(tx *store.Tx) error { return tx.ForgetAudit(t0.Add(time.Second), 3) })
+	update(t, s, func(tx *store.Tx) error { return tx.ForgetAudit(t0.Add(time.Second)) })
 	if got := ids(store.AuditQuery{}) + "/" + ids(store.AuditQuery{ResourceName: "arn:b"}); got != "dc/" {
 		t.Errorf("before a time: %q are left", got)
 	}

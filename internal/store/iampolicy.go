@@ -42,7 +42,7 @@ func (tx *Tx) DeletePolicy(arn string) error {
 	if _, err := tx.exec(`DELETE FROM iam_policy_version WHERE arn = $1`, arn); err != nil {
 		return err
 	}
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+	if err := tx.forgetARN(arn); err != nil {
 		return err
 	}
 	return mustAffect(tx.exec(`DELETE FROM iam_policy WHERE arn = $1`, arn))

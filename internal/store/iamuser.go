@@ -54,8 +54,12 @@ func (tx *Tx) UpdateUser(name string, to slipway.User, arn, newARN string) error
 			return err
 		}
 	}
-	_, err = tx.exec(`UPDATE tag SET arn = $1 WHERE arn = $2`, newARN, arn)
-	return err
+	for _, table := range []string{"tag", "made"} {
+		if _, err := tx.exec(`UPDATE `+table+` SET arn = $1 WHERE arn = $2`, newARN, arn); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeleteUser removes a user with their sessions and tags. The caller must have
@@ -67,8 +71,7 @@ func (tx *Tx) DeleteUser(name, arn string) error {
 	if _, err := tx.exec(`DELETE FROM session WHERE username = $1`, name); err != nil {
 		return err
 	}
-	_, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn)
-	return err
+	return tx.forgetARN(arn)
 }
 
 // PutInlinePolicy adds an inline policy to a user, or replaces its document.

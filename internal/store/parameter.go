@@ -48,6 +48,11 @@ func (tx *Tx) ParameterHistory(name string, after int64, limit int) ([]slipway.P
 		ORDER BY version LIMIT $3`, name, after, atMost(limit))
 }
 
+// ParameterBytes returns the bytes that the values of a parameter's versions take.
+func (tx *Tx) ParameterBytes(name string) (int64, error) {
+	return one(tx, scanValue[int64], `SELECT COALESCE(sum(length(sealed)), 0) FROM parameter WHERE name = $1`, name)
+}
+
 // ForgetParameterVersions removes the versions of a parameter up to the given one.
 func (tx *Tx) ForgetParameterVersions(name string, version int64) error {
 	_, err := tx.exec(`DELETE FROM parameter WHERE name = $1 AND version <= $2 AND latest = 0`, name, version)
@@ -57,7 +62,7 @@ func (tx *Tx) ForgetParameterVersions(name string, version int64) error {
 // DeleteParameter removes a parameter with all versions and the tags of arn. It
 // returns ErrNotFound if it does not exist.
 func (tx *Tx) DeleteParameter(name, arn string) error {
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+	if err := tx.forgetARN(arn); err != nil {
 		return err
 	}
 	return mustAffect(tx.exec(`DELETE FROM parameter WHERE name = $1`, name))

@@ -44,7 +44,7 @@ var scans = []struct{ step, statement, why string }{
 
 	{"SCAN release", "SELECT DISTINCT image", "housekeeping"},
 	{"SCAN past_release", "SELECT DISTINCT image", "housekeeping"},
-	{"SCAN audit USING COVERING INDEX", "OFFSET", "housekeeping"},
+	{"SCAN audit USING COVERING INDEX", "GROUP BY username", "housekeeping"},
 	{"SCAN bus_event", "DELETE", "housekeeping"},
 	{"SCAN service", "deleted_at < $1", "housekeeping"},
 	{"SCAN autoscaling", "deleted_at < $1", "housekeeping"},
@@ -159,7 +159,11 @@ func callRare(tx *Tx) {
 		f.Set(filled(f.Type()))
 		tx.Audit(q)
 	}
-	tx.ForgetAudit(time.Time{}, 0)
+	tx.PutAudit(slipway.AuditRecord{ID: "x", User: "ann"})
+	tx.ForgetAuditOf("ann", 1)
+	for kind := range livings {
+		tx.Made(kind, "x")
+	}
 }
 
 var placeholder = regexp.MustCompile(`\$[0-9]+`)

@@ -36,7 +36,7 @@ func (tx *Tx) Repositories() ([]slipway.Repository, error) {
 // DeleteRepository removes a repository's row, if it has one, and its tags,
 // which are those of arn.
 func (tx *Tx) DeleteRepository(name, arn string) error {
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn = $1`, arn); err != nil {
+	if err := tx.forgetARN(arn); err != nil {
 		return err
 	}
 	_, err := tx.exec(`DELETE FROM repository WHERE name = $1`, name)

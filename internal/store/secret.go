@@ -49,6 +49,7 @@ func (tx *Tx) DeleteSecret(arn string) error {
 	for _, q := range []string{
 		`DELETE FROM secret_version WHERE secret_arn = $1`,
 		`DELETE FROM tag WHERE arn = $1`,
+		`DELETE FROM made WHERE arn = $1`,
 		`DELETE FROM secret WHERE arn = $1`,
 	} {
 		if _, err := tx.exec(q, arn); err != nil {

@@ -168,6 +168,7 @@ func (tx *Tx) ForgetServices(t time.Time) ([]string, error) {
 	for _, id := range ids {
 		for _, q := range []string{
 			`DELETE FROM tag WHERE arn = (SELECT arn FROM service WHERE id = $1)`,
+			`DELETE FROM made WHERE arn = (SELECT arn FROM service WHERE id = $1)`,
 			`DELETE FROM event WHERE service_id = $1`,
 			`DELETE FROM custom_domain_host WHERE domain_id IN (SELECT id FROM custom_domain WHERE service_id = $1)`,
 			`DELETE FROM custom_domain WHERE service_id = $1`,

@@ -54,11 +54,13 @@ func (tx *Tx) CountTags(arn string) (int, error) {
 }
 
 // forgetDeleted removes the rows of a table whose time of deletion is before t,
-// and their tags.
+// their tags, and who made them.
 func (tx *Tx) forgetDeleted(table string, t time.Time) error {
 	const old = ` WHERE deleted_at <> 0 AND deleted_at < $1`
-	if _, err := tx.exec(`DELETE FROM tag WHERE arn IN (SELECT arn FROM `+table+old+`)`, nanos(t)); err != nil {
-		return err
+	for _, about := range []string{"tag", "made"} {
+		if _, err := tx.exec(`DELETE FROM `+about+` WHERE arn IN (SELECT arn FROM `+table+old+`)`, nanos(t)); err != nil {
+			return err
+		}
 	}
 	_, err := tx.exec(`DELETE FROM `+table+old, nanos(t))
 	return err
