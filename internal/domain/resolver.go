@@ -12,13 +12,16 @@ import (
 )
 
 const (
-	askTime = 3 * time.Second
-	udpSize = 1232 // bytes: fits any path unfragmented (DNS flag day 2020)
+	askTime    = 3 * time.Second  // of one exchange
+	allTime    = 15 * time.Second // of a question, whatever its servers answer
+	maxServers = 3                // that are asked, as by glibc
+	udpSize    = 1232             // bytes: fits any path unfragmented (DNS flag day 2020)
 )
 
 // DNS is a Resolver that queries recursive name servers in order until one
 // answers. It queries the CNAME record itself: net.Resolver would follow it to
-// a name that does not exist.
+// a name that does not exist. An alias of an alias is not followed, so that a chain of
+// them costs one question.
 type DNS struct {
 	Servers []string // host:port each; if empty, those of File are used
 	File    string   // a resolv.conf, read for each query because it changes with the network
@@ -32,8 +35,10 @@ func (d DNS) CNAME(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	ctx, cancel := context.WithTimeout(ctx, allTime)
+	defer cancel()
 	err = errors.New("there are no name servers")
-	for _, server := range servers {
+	for _, server := range servers[:min(len(servers), maxServers)] {
 		var reply *dns.Msg
 		if reply, err = ask(ctx, server, name); err != nil {
 			continue
@@ -84,8 +89,11 @@ func ask(ctx context.Context, server, name string) (*dns.Msg, error) {
 	return reply, nil
 }
 
-// exchange sends the query once. It returns when ctx ends.
+// exchange sends the query once. It returns when ctx ends, and after askTime with
+// connecting: each read of a client has its whole timeout.
 func exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
 	c := dns.Client{Net: network, Timeout: askTime}
 	conn, err := c.DialContext(ctx, server)
 	if err != nil {

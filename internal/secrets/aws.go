@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
@@ -18,13 +21,55 @@ import (
 // AWS reads from Secrets Manager and Parameter Store at AWS, in the region that
 // the reference names, otherwise in that of Config. It reads with the server's
 // credentials; it does not assume the instance role.
+//
+// One read takes 30 seconds at most, with all its attempts and the credentials for it.
+// An answer has at most 64 KiB of headers and 256 KiB of a body. Redirects are not
+// followed: the SDK follows those of status 307 and 308 without end.
 type AWS struct {
 	Config aws.Config
+
+	// Limit is the time of one read; 0: 30 seconds.
+	Limit time.Duration
+}
+
+const (
+	awsLimit  = 30 * time.Second
+	awsHeader = 64 << 10  // bytes
+	awsAnswer = 256 << 10 // bytes: a secret has 64 KiB, in JSON twice that, in base64 86 KiB
+)
+
+// client returns an HTTP client for one read, with the transport of the configuration.
+func (a AWS) client() *http.Client {
+	given, ok := a.Config.HTTPClient.(*awshttp.BuildableClient) // which has the operator's certificate authorities
+	if !ok {
+		given = awshttp.NewBuildableClient()
+	}
+	t := given.GetTransport()
+	t.MaxResponseHeaderBytes = awsHeader
+	t.DisableKeepAlives = true // the client is not used again
+	return &http.Client{
+		Transport:     bounded{t},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// bounded fails to read answers that are too long.
+type bounded struct{ *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.Transport.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, awsAnswer)
+	}
+	return resp, err
 }
 
 // Secret implements Remote.
 func (a AWS) Secret(ctx context.Context, r slipway.SecretReference) ([]byte, error) {
-	c := secretsmanager.NewFromConfig(a.Config, func(o *secretsmanager.Options) { o.Region = cmp.Or(r.Region, o.Region) })
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Limit, awsLimit))
+	defer cancel()
+	c := secretsmanager.NewFromConfig(a.Config, func(o *secretsmanager.Options) { o.Region, o.HTTPClient = cmp.Or(r.Region, o.Region), a.client() })
 	in := &secretsmanager.GetSecretValueInput{SecretId: &r.Secret}
 	if r.Stage != "" {
 		in.VersionStage = &r.Stage
@@ -45,7 +90,9 @@ func (a AWS) Secret(ctx context.Context, r slipway.SecretReference) ([]byte, err
 // Parameter implements Remote. It calls GetParameters with one name, as App
 // Runner does: users' policies allow ssm:GetParameters.
 func (a AWS) Parameter(ctx context.Context, r slipway.SecretReference) (string, error) {
-	c := ssm.NewFromConfig(a.Config, func(o *ssm.Options) { o.Region = cmp.Or(r.Region, o.Region) })
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(a.Limit, awsLimit))
+	defer cancel()
+	c := ssm.NewFromConfig(a.Config, func(o *ssm.Options) { o.Region, o.HTTPClient = cmp.Or(r.Region, o.Region), a.client() })
 	name := r.Parameter
 	if r.Account != "" {
 		name = "arn:" + r.Partition + ":ssm:" + r.Region + ":" + r.Account + ":parameter/" + strings.TrimPrefix(name, "/")

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -224,5 +225,79 @@ func TestEnvironment(t *testing.T) {
 	rel.ID = "r2"
 	if _, err := secrets.Environment(k, rel); err == nil {
 		t.Error("the secrets of another release were taken")
+	}
+}
+
+// TestAWSIsBounded reads from servers that answer without end, in each part of an answer.
+func TestAWSIsBounded(t *testing.T) {
+	t.Parallel()
+	text := `{"SecretString":"` + strings.Repeat("x", 64<<10)
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		most   int64 // requests
+	}{
+		"a body": {func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, text)
+			for {
+				if _, err := io.WriteString(w, text); err != nil {
+					return
+				}
+			}
+		}, 3},
+		"drips": {func(w http.ResponseWriter, r *http.Request) {
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				_, _ = io.WriteString(w, " ")
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case <-tick.C:
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}, 3},
+		"redirects": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Location", "http://"+r.Host+"/")
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		}, 3},
+		"headers": {func(w http.ResponseWriter, _ *http.Request) {
+			for i := range 100 {
+				w.Header().Set(fmt.Sprint("X-", i), text[:1000])
+			}
+			_, _ = io.WriteString(w, `{"SecretString":"x"}`)
+		}, 3},
+		"interim responses": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", "</a>")
+			for r.Context().Err() == nil {
+				w.WriteHeader(http.StatusEarlyHints)
+			}
+		}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var asked atomic.Int64
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				asked.Add(1)
+				c.answer(w, r)
+			}))
+			t.Cleanup(server.Close)
+			t.Cleanup(server.CloseClientConnections)
+			a := secrets.AWS{Limit: 2 * time.Second, Config: aws.Config{
+				Region: region, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIA", "secret", ""),
+			}}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			if got, err := a.Secret(ctx, slipway.SecretReference{Secret: "x"}); err == nil || ctx.Err() != nil {
+				t.Errorf("the secret is %.20q, %v", got, err)
+			}
+			if got, err := a.Parameter(ctx, slipway.SecretReference{Parameter: "x"}); err == nil || ctx.Err() != nil {
+				t.Errorf("the parameter is %.20q, %v", got, err)
+			}
+			if n := asked.Load(); n < 2 || n > 2*c.most {
+				t.Errorf("it was asked %d times", n)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"time"
 )
 
 // Collector is a trace collector that instances reach at a port of their own
@@ -19,9 +20,18 @@ type Collector struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 }
 
-// maxForwarded is how many connections one instance may have to a collector.
-// An exporter holds one.
-const maxForwarded = 16
+const (
+	// maxForwarded is how many connections one instance may have to collectors.
+	// An exporter holds one.
+	maxForwarded = 16
+
+	// maxForwardedAll is how many all instances may have together. Each takes two
+	// descriptors of the server.
+	maxForwardedAll = 2048
+
+	// dialLimit is how long connecting to a collector may take, with the TLS handshake.
+	dialLimit = 10 * time.Second
+)
 
 // traceForwarder forwards connections of one instance to the collectors.
 type traceForwarder struct {
@@ -54,7 +64,7 @@ func (d *Driver) collect(in *instance, netns *os.File) error {
 				return fmt.Errorf("open port %d for a collector: %w", to.Port, err)
 			}
 			c.listeners = append(c.listeners, l)
-			c.work.Go(func() { c.serve(ctx, l, to, slots) })
+			c.work.Go(func() { c.serve(ctx, l, to, slots, d.forwarded) })
 		}
 	}
 	in.mu.Lock()
@@ -75,29 +85,47 @@ func (d *Driver) listenInside(netns *os.File, at netip.AddrPort) (l net.Listener
 	return l, err
 }
 
-// serve takes connections to the collector until the listener is closed.
-func (c *traceForwarder) serve(ctx context.Context, l net.Listener, to Collector, slots chan struct{}) {
+// serve takes connections to the collector until the listener is closed. Those that
+// the slots of the instance and of all have no place for are closed.
+func (c *traceForwarder) serve(ctx context.Context, l net.Listener, to Collector, slots, all chan struct{}) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		select {
-		case slots <- struct{}{}:
-			c.work.Go(func() {
-				defer func() { <-slots }()
-				forward(ctx, conn, to)
-			})
-		default:
+		if !enter(slots) {
 			conn.Close()
+			continue
 		}
+		if !enter(all) {
+			<-slots
+			conn.Close()
+			continue
+		}
+		c.work.Go(func() {
+			defer func() { <-slots; <-all }()
+			forward(ctx, conn, to)
+		})
 	}
 }
 
-// forward joins a connection with one to the collector until either ends.
+// enter takes a slot, if one is free.
+func enter(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// forward joins a connection with one to the collector until either ends. It keeps no
+// more of either than a buffer: what one sends waits until the other takes it.
 func forward(ctx context.Context, conn net.Conn, to Collector) {
 	defer conn.Close()
-	far, err := to.Dial(ctx)
+	dialing, cancel := context.WithTimeout(ctx, dialLimit)
+	defer cancel()
+	far, err := to.Dial(dialing)
 	if err != nil {
 		return // the exporter sees a closed connection and tries again
 	}

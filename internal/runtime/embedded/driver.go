@@ -114,6 +114,8 @@ type Driver struct {
 	slice  *cgroup.Slice
 	filter []byte // system call filter of all instances
 
+	forwarded chan struct{} // a slot for each connection to a collector
+
 	ready  chan struct{} // closed once Run serves
 	closed chan struct{} // closed once Run has begun to end
 
@@ -181,6 +183,7 @@ func New(cfg Config) (*Driver, error) {
 		log:       cfg.Log,
 		slice:     slice,
 		filter:    filter.Bytes(),
+		forwarded: make(chan struct{}, maxForwardedAll),
 		ready:     make(chan struct{}),
 		closed:    make(chan struct{}),
 		instances: map[string]*instance{},

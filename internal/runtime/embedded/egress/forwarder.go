@@ -17,10 +17,13 @@ import (
 )
 
 // Limits of the forwarder. A query is in flight for at most
-// maxResolvers*upstreamTimeout.
+// maxResolvers*upstreamTimeout, however slowly a name server answers. An answer has at
+// most what a message may have: 64 KiB over TCP, upstreamUDPSize over UDP.
 const (
 	maxQueries         = 1024 // in flight at once
 	maxQueriesEach     = 64   // of one instance
+	maxRate            = 4096 // queries a second
+	maxRateEach        = 1024 // of one instance: what a network interface at AWS may ask
 	maxConnections     = 256  // over TCP, at once
 	maxConnectionsEach = 8    // of one instance
 	upstreamTimeout    = 2 * time.Second
@@ -43,6 +46,7 @@ type forwarder struct {
 	instance func(netip.Addr) bool // reports whether an address is an instance's
 
 	queries  *quota
+	rate     *pace
 	upstream atomic.Pointer[[]netip.AddrPort]
 }
 
@@ -65,6 +69,7 @@ func listen(ctx context.Context, gateway netip.Addr, instance func(netip.Addr) b
 		tcp:      &limitedListener{Listener: tcp, instance: instance, open: newQuota(maxConnections, maxConnectionsEach)},
 		instance: instance,
 		queries:  newQuota(maxQueries, maxQueriesEach),
+		rate:     newPace(maxRate, maxRateEach),
 	}, nil
 }
 
@@ -121,7 +126,7 @@ func (f *forwarder) serve(ctx context.Context) error {
 // resolver retries.
 func (f *forwarder) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 	who := addrPort(w.RemoteAddr()).Addr()
-	if !f.instance(who) || !f.queries.enter(who) {
+	if !f.instance(who) || !f.rate.spend(who, time.Now()) || !f.queries.enter(who) {
 		return
 	}
 	defer f.queries.leave(who)
@@ -179,6 +184,8 @@ func acceptable(q *dns.Msg) (rcode int, ok bool) {
 
 // forward queries the name servers in turn until one answers.
 func (f *forwarder) forward(ctx context.Context, q *dns.Msg, tcp bool) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxResolvers*upstreamTimeout)
+	defer cancel()
 	ask := upstreamQuery(q)
 	client := &dns.Client{Net: "udp", Timeout: upstreamTimeout}
 	if tcp {
@@ -201,8 +208,11 @@ func (f *forwarder) forward(ctx context.Context, q *dns.Msg, tcp bool) (*dns.Msg
 	return nil, err
 }
 
-// exchange queries one name server. It returns when ctx ends.
+// exchange queries one name server. It returns when ctx ends, and after upstreamTimeout
+// with connecting: each read of a client has its whole timeout.
 func exchange(ctx context.Context, client *dns.Client, ask *dns.Msg, server netip.AddrPort) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, upstreamTimeout)
+	defer cancel()
 	conn, err := client.DialContext(ctx, server.String())
 	if err != nil {
 		return nil, err

@@ -194,7 +194,7 @@ func (r *recorder) WriteMsg(m *dns.Msg) error {
 
 func TestForwardBounds(t *testing.T) {
 	t.Parallel()
-	f := &forwarder{instance: func(netip.Addr) bool { return true }, queries: newQuota(maxQueries, maxQueriesEach)}
+	f := &forwarder{instance: func(netip.Addr) bool { return true }, queries: newQuota(maxQueries, maxQueriesEach), rate: newPace(maxRate, maxRateEach)}
 	f.ask([]netip.AddrPort{upstream(t, answers)})
 	ask := func(from string) int {
 		w := &recorder{from: net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))}
@@ -216,6 +216,93 @@ func TestForwardBounds(t *testing.T) {
 	f.queries.leave(greedy)
 	if ask("198.18.0.2:1000") != 1 {
 		t.Error("a query within the bound again was not answered")
+	}
+}
+
+// TestForwardPaced has an instance ask far more names than it may in a second.
+func TestForwardPaced(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	f := &forwarder{instance: func(netip.Addr) bool { return true }, queries: newQuota(maxQueries, maxQueriesEach), rate: newPace(15, 10)}
+	f.rate.until = time.Now().Add(time.Hour) // one second that does not end
+	f.ask([]netip.AddrPort{upstream(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		asked.Add(1)
+		answers(w, q)
+	})})
+	ask := func(from string, times int) (answered int) {
+		for range times {
+			w := &recorder{from: net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))}
+			f.answer(t.Context(), w, new(dns.Msg).SetQuestion(outsideName, dns.TypeA))
+			answered += len(w.written)
+		}
+		return answered
+	}
+	if n := ask("198.18.0.2:1000", 1000); n != 10 || asked.Load() != 10 {
+		t.Errorf("%d of 1000 queries were answered, %d forwarded, want 10", n, asked.Load())
+	}
+	if n := ask("198.18.0.3:1000", 1000); n != 5 {
+		t.Errorf("%d queries of a second instance were answered, want the 5 that are left of all", n)
+	}
+	f.rate.until = time.Now() // the next second
+	if n := ask("198.18.0.2:1000", 1); n != 1 {
+		t.Error("no query is answered in the next second")
+	}
+}
+
+// drip is a name server over TCP that answers a byte now and then, for ever. Over UDP it
+// answers others' questions.
+func drip(t *testing.T) netip.AddrPort {
+	t.Helper()
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	check(t, err)
+	t.Cleanup(func() { tcp.Close(); udp.Close() })
+	go func() {
+		for {
+			c, err := tcp.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for b := byte(0xff); ; b = 0 { // a message of 65280 bytes
+					if _, err := c.Write([]byte{b}); err != nil {
+						return
+					}
+					<-tick.C
+				}
+			}()
+		}
+	}()
+	go func() {
+		b := make([]byte, 4096)
+		n, from, err := udp.ReadFrom(b)
+		if err != nil || n < 2 {
+			return
+		}
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		b[0]++ // of another id
+		for err == nil {
+			_, err = udp.WriteTo(b[:n], from)
+			<-tick.C
+		}
+	}()
+	return addrPort(tcp.Addr())
+}
+
+// TestForwardDrips asks a name server that answers for ever, and the next one.
+func TestForwardDrips(t *testing.T) {
+	t.Parallel()
+	f := running(t, drip(t), upstream(t, answers))
+	for _, network := range []string{"udp", "tcp"} {
+		reply, err := query(t, f, network, new(dns.Msg).SetQuestion(outsideName, dns.TypeA))
+		if err != nil || len(reply.Answer) != 1 {
+			t.Errorf("over %s: %v, %v", network, reply, err)
+		}
 	}
 }
 
