@@ -253,7 +253,10 @@ func (a authority) call(t *testing.T, user aws.Config, target, body string) stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	service := map[string]string{"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "Logs_20140328": "logs"}[strings.Split(target, ".")[0]]
+	service := map[string]string{
+		"secretsmanager": "secretsmanager", "AmazonSSM": "ssm", "Logs_20140328": "logs", "CloudTrail_20131101": "cloudtrail",
+		"AppRunner": "apprunner", "AmazonEC2ContainerRegistry_V20150921": "ecr",
+	}[strings.Split(target, ".")[0]]
 	sum := sha256.Sum256([]byte(body))
 	if err := signer.NewSigner().SignHTTP(t.Context(), keys, req, hex.EncodeToString(sum[:]), service, "us-east-1", time.Now()); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -38,16 +39,20 @@ func TestShare(t *testing.T) {
 	s := harness.Serve(t, "--isolated", "--warm", "0", "--dns-resolver", dns.Addr)
 	x := share{authority: authority{ServiceSecrets: &harness.ServiceSecrets{Server: s}}, dns: dns, image: harness.WebImage(t, "1")}
 	x.pushed = s.Push(x.image, "alice/app:1")
-	denied := `,{"Effect":"Deny","Action":"apprunner:Describe*","Resource":"arn:aws:apprunner:*:*:service/alice/*"}`
+	denied := `,{"Effect":"Allow","Action":["cloudtrail:*","secretsmanager:*","ssm:*"],"Resource":"*"},{"Effect":"Deny","Action":"apprunner:Describe*","Resource":"arn:aws:apprunner:*:*:service/alice/*"}`
 	x.alice = x.user(t, "alice", ownRepositories("alice"))
 	x.mallory = x.user(t, "mallory", ownRepositories("mallory")+denied)
-	x.bob = x.user(t, "bob", ownRepositories("*"))
+	x.bob = x.user(t, "bob", ownRepositories("*")+`,{"Effect":"Allow","Action":"cloudtrail:*","Resource":"*"}`)
 
 	t.Run("digests", x.attackByDigest)
+	t.Run("uploads by digest", x.attackByUpload)
 	t.Run("names", x.attackByNames)
+	t.Run("lookalikes", x.attackLookalikes)
 	t.Run("uploads", x.attackUploads)
 	t.Run("domains", x.attackDomains)
 	t.Run("records", x.attackRecords)
+	t.Run("others' records", x.attackLookup)
+	t.Run("copies", func(t *testing.T) { x.copyWithRight(t, denied) }) // last: it gives mallory a right
 }
 
 // registry sends a request to the registry as a user.
@@ -127,6 +132,133 @@ func (x share) attackByDigest(t *testing.T) {
 	}
 }
 
+// copyWithRight is the control of attackByDigest by the same user: once mallory may pull
+// from alice's repository, the requests that were refused copy her image.
+func (x share) copyWithRight(t *testing.T, denied string) {
+	x.allow(t, "mallory", ownRepositories("mallory")+denied+`,{"Effect":"Allow","Action":["ecr:BatchGetImage","ecr:GetDownloadUrlForLayer"],"Resource":"arn:aws:ecr:*:*:repository/alice/app"}`)
+	manifest, err := x.image.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := x.image.Manifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := m.Layers[0].Digest.String()
+	try := func(method, path, body string, want int) {
+		t.Helper()
+		if code, text, _ := x.registry(t, x.mallory, method, path, body); code != want {
+			t.Errorf("with the right to pull, %s %s = %d %.200s, want %d", method, path, code, text, want)
+		}
+	}
+	try("GET", "/v2/mallory/x/blobs/"+layer, "", 404) // a right to pull is not a copy
+	try("PUT", "/v2/mallory/x/manifests/1", string(manifest), 404)
+	for _, d := range append(m.Layers, m.Config) {
+		try("POST", "/v2/mallory/x/blobs/uploads/?from=alice/app&mount="+d.Digest.String(), "", 201)
+	}
+	try("GET", "/v2/mallory/x/blobs/"+layer, "", 200)
+	try("PUT", "/v2/mallory/x/manifests/1", string(manifest), 201)
+	try("POST", "/v2/mallory/z/blobs/uploads/?from=mallory/x&mount="+layer, "", 201) // between one's own
+	try("DELETE", "/v2/mallory/x/manifests/1", "", 202)
+	if code, _, _ := x.registry(t, x.alice, "GET", "/v2/alice/app/blobs/"+layer, ""); code != 200 {
+		t.Errorf("after the copy is deleted the owner's layer is %d", code)
+	}
+}
+
+// attackByUpload claims to upload what it does not have: another's layer, by its digest,
+// with no bytes and with others. The control sends the bytes.
+func (x share) attackByUpload(t *testing.T) {
+	layers, err := x.image.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := layers[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := layers[0].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := io.ReadAll(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		what, body         string
+		uploaded, readable int
+	}{{"nothing", "", 400, 404}, {"others", "x", 400, 404}, {"a part", string(content[:len(content)-1]), 400, 404}, {"the bytes", string(content), 201, 200}} {
+		code, body, _ := x.registry(t, x.mallory, "POST", "/v2/mallory/up/blobs/uploads/?digest="+digest.String(), c.body)
+		if code != c.uploaded && !(c.body == "" && code == http.StatusAccepted) {
+			t.Errorf("%s in one request: %d %.200s, want %d", c.what, code, body, c.uploaded)
+		}
+		code, body, header := x.registry(t, x.mallory, "POST", "/v2/mallory/up/blobs/uploads/", "")
+		if code != http.StatusAccepted {
+			t.Fatal(code, body)
+		}
+		location, err := url.Parse(header.Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code, body, _ := x.registry(t, x.mallory, "PUT", location.Path+"?digest="+digest.String(), c.body); code != c.uploaded {
+			t.Errorf("%s: %d %.200s, want %d", c.what, code, body, c.uploaded)
+		}
+		if code, _, _ := x.registry(t, x.mallory, "GET", "/v2/mallory/up/blobs/"+digest.String(), ""); code != c.readable {
+			t.Errorf("after an upload of %s the blob is %d, want %d", c.what, code, c.readable)
+		}
+	}
+}
+
+// attackLookup looks for what others did with what is hidden from it. bob, to whom nothing
+// is denied, sees it by the same call.
+func (x share) attackLookup(t *testing.T) {
+	const body = `{"LookupAttributes":[{"AttributeKey":"EventName","AttributeValue":"CreateService"}]}`
+	for _, c := range []struct {
+		user  aws.Config
+		shown bool
+	}{{x.mallory, false}, {x.bob, true}} {
+		got := x.call(t, c.user, "CloudTrail_20131101.LookupEvents", body)
+		if !strings.Contains(got, "service/mallory/") || strings.Contains(got, "service/alice/") != c.shown {
+			t.Errorf("the records shown: %.2000s; want those of alice's service: %v", got, c.shown)
+		}
+	}
+}
+
+// attackLookalikes takes names that look like, or fold to, those of others: full width, no
+// width, composed and decomposed, and letters that Unicode folds to ASCII. The plain name
+// is the control.
+func (x share) attackLookalikes(t *testing.T) {
+	const (
+		repository = "AmazonEC2ContainerRegistry_V20150921.CreateRepository"
+		image      = `"SourceConfiguration":{"ImageRepository":{"ImageIdentifier":"public.ecr.aws/x/y:1","ImageRepositoryType":"ECR_PUBLIC"}}`
+	)
+	for _, c := range []struct{ what, target, body string }{
+		{"a secret", "secretsmanager.CreateSecret", `{"Name":"mallory/%s"}`},
+		{"a parameter", "AmazonSSM.PutParameter", `{"Name":"/mallory/%s","Value":"v","Type":"String"}`},
+		{"a repository", repository, `{"repositoryName":"mallory/%s"}`},
+		{"a configuration", "AppRunner.CreateAutoScalingConfiguration", `{"AutoScalingConfigurationName":"%s"}`},
+		{"a connection", "AppRunner.CreateConnection", `{"ConnectionName":"%s","ProviderType":"GITHUB"}`},
+		{"a service", "AppRunner.CreateService", `{"ServiceName":"%s",` + image + `}`},
+	} {
+		for _, name := range []string{"shop\uff50", "shop\u200b", "\u017fhop", "shop\u212a", "caf\u00e9", "cafe\u0301", "shop\u00a0", "shop\u0000", "shop\n"} {
+			if got := x.call(t, x.mallory, c.target, fmt.Sprintf(c.body, name)); !strings.Contains(got, "xception") {
+				t.Errorf("%s is named %s: %.300s", c.what, name, got)
+			}
+		}
+		if got := x.call(t, x.mallory, c.target, fmt.Sprintf(c.body, "shop")); strings.Contains(got, "xception") {
+			t.Errorf("the control, %s named shop: %.300s", c.what, got)
+		}
+	}
+	for _, path := range []string{"/v2/mallory%2fn/tags/list", "/v2/mallory/n/%2e%2e/%2e%2e/alice/app/tags/list", "/v2/mallory/n/tags/list?n=1&n=2"} {
+		if code, body, _ := x.registry(t, x.mallory, "GET", path, ""); code != http.StatusBadRequest {
+			t.Errorf("GET %s = %d %s, want 400", path, code, body)
+		}
+	}
+	if code, body, _ := x.registry(t, x.mallory, "GET", "/v2/mallory/n/tags/list?n=1", ""); code != http.StatusOK {
+		t.Errorf("the control: %d %s", code, body)
+	}
+}
+
 // attackByNames gives one thing two names that some parts take for one.
 func (x share) attackByNames(t *testing.T) {
 	config := `{}`
@@ -161,11 +293,12 @@ func (x share) attackByNames(t *testing.T) {
 
 // attackUploads takes all places for uploads that it gets.
 func (x share) attackUploads(t *testing.T) {
-	got, refusal := 0, ""
+	got, refusal, one := 0, "", ""
 	for range 300 {
 		code, body, header := x.registry(t, x.mallory, "POST", "/v2/mallory/u/blobs/uploads/", "")
 		if code == http.StatusAccepted {
 			got++
+			one = header.Get("Location")
 			defer x.registry(t, x.mallory, "DELETE", header.Get("Location"), "")
 		} else {
 			refusal = fmt.Sprint(code, " ", body)
@@ -179,6 +312,12 @@ func (x share) attackUploads(t *testing.T) {
 		t.Errorf("another user's upload: %d %s", code, body)
 	}
 	x.registry(t, x.alice, "DELETE", header.Get("Location"), "")
+	x.registry(t, x.mallory, "DELETE", one, "") // a place that is given back can be taken again
+	if code, body, header := x.registry(t, x.mallory, "POST", "/v2/mallory/u/blobs/uploads/", ""); code != http.StatusAccepted {
+		t.Errorf("after one has ended: %d %s", code, body)
+	} else {
+		x.registry(t, x.mallory, "DELETE", header.Get("Location"), "")
+	}
 }
 
 // attackDomains names a domain first, and asks who has it.

@@ -209,7 +209,7 @@ func (a *apiRole) handler() (http.Handler, error) {
 	mux.Handle("GET /v2", reg)
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.HandleFunc("GET /version", a.version)
-	return a.cfg.ownHosts().only(mux), nil
+	return a.cfg.ownHosts().only(unambiguous(mux)), nil
 }
 
 // serve serves the handler until ctx ends.

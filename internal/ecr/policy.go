@@ -2,13 +2,13 @@ package ecr
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
+	"github.com/openslipway/slipway/internal/strictjson"
 )
 
 // A repository's policy is stored and shown, not enforced: see the package's
@@ -32,8 +32,8 @@ const maxPolicy = 10_240
 func (e *ECR) setRepositoryPolicy(ctx context.Context, call *gateway.Call, in *setRepositoryPolicyInput) (*repositoryPolicyOutput, error) {
 	var doc struct{ Statement any }
 	text := aws.ToString(in.Text)
-	if err := json.Unmarshal([]byte(text), &doc); err != nil || doc.Statement == nil || len(text) > maxPolicy {
-		return nil, invalid("PolicyText", "Invalid repository policy provided: it must be a JSON policy document with a Statement, of at most %d bytes", maxPolicy)
+	if err := strictjson.Unmarshal([]byte(text), &doc); err != nil || doc.Statement == nil || len(text) > maxPolicy {
+		return nil, invalid("PolicyText", "Invalid repository policy provided: it must be a JSON policy document with a Statement and no member named twice, of at most %d bytes", maxPolicy)
 	}
 	r, err := e.change(ctx, call, in.repositoryRef, func(r *slipway.Repository) error { r.Policy = text; return nil })
 	return &repositoryPolicyOutput{e.cfg.Account, r.Name, r.Policy}, err

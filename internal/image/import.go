@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/strictjson"
 )
 
 // ImportFile imports the saved image in a file, or the OCI layout in a
@@ -239,7 +240,7 @@ func (im *imports) saved(ctx context.Context) ([]Image, error) {
 		return nil, err
 	}
 	var list []savedImage
-	if err := json.Unmarshal(raw, &list); err != nil {
+	if err := strictjson.Unmarshal(raw, &list); err != nil {
 		return nil, slipway.Errorf(slipway.InvalidRequest, "The saved image has an unreadable manifest.json: %v.", err)
 	}
 	if len(list) == 0 || im.name != "" && len(list) > 1 {

@@ -64,6 +64,11 @@ func (h *Handler) receiveForm(r *http.Request, x *exchange) error {
 	if err != nil {
 		return wire.NewException(wire.MalformedInput, "The request body is not a form.")
 	}
+	for name, values := range form {
+		if len(values) > 1 {
+			return wire.NewException(wire.MalformedInput, fmt.Sprintf("The form has the field %.100q %d times; it must have it once.", name, len(values)))
+		}
+	}
 	action, version := form.Get("Action"), form.Get("Version")
 	if action == "" {
 		return wire.NewException("MissingAction", "The request is missing an action parameter.")

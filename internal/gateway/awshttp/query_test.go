@@ -115,3 +115,20 @@ func TestQueryErrors(t *testing.T) {
 		}
 	}
 }
+
+// A field that comes twice is refused: readers take the first or the last.
+func TestFieldTwice(t *testing.T) {
+	t.Parallel()
+	b := queryBench(t)
+	for _, fields := range [][]string{
+		{"Name", "a", "Name", "b"}, {"Name", "a", "Name", "a"}, {"Action", "Repeat"}, {"Version", "2010-05-08"}, {"Tags.member.1.Key", "a", "Tags.member.1.Key", "b"},
+	} {
+		w := raw(b, b.Form("forms", "2010-05-08", "Repeat", fields...))
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), " 2 times; it must have it once") {
+			t.Errorf("%q: %d %s", fields, w.Code, w.Body)
+		}
+	}
+	if w := raw(b, b.Form("forms", "2010-05-08", "Repeat", "Name", "a", "Tags.member.1.Key", "b")); w.Code != http.StatusOK {
+		t.Errorf("the control: %d %s", w.Code, w.Body)
+	}
+}

@@ -221,7 +221,7 @@ func (b *Bench) Form(service, version, action string, fields ...string) *http.Re
 	b.Helper()
 	form := url.Values{"Action": {action}, "Version": {version}}
 	for i := 0; i < len(fields); i += 2 {
-		form.Set(fields[i], fields[i+1])
+		form.Add(fields[i], fields[i+1])
 	}
 	body := form.Encode()
 	r := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:8070/", strings.NewReader(body))
