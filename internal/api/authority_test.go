@@ -283,3 +283,19 @@ func TestConnectionThatStays(t *testing.T) {
 	settle(root, arn)
 	root.must(other)
 }
+
+// A Deny by the keys of tags takes the choice of build arguments from who may tag.
+func TestBuildArgumentsByTagKeys(t *testing.T) {
+	t.Parallel()
+	root, ann := limited(t, denying(`"Action":["apprunner:TagResource","apprunner:UntagResource"],"Resource":"*","Condition":{"ForAnyValue:StringLike":{"aws:TagKeys":"slipway:build-arg.*"}}`))
+	arn := root.create("shop")
+	for key, denied := range map[string]bool{"slipway:build-arg.BASE": true, "team": false} {
+		in := &apprunner.TagResourceInput{ResourceArn: &arn, Tags: []types.Tag{tag("stage", "x"), tag(key, "v")}}
+		if denied {
+			ann.refuse(in, "AccessDeniedException", "with an explicit deny")
+			ann.refuse(&apprunner.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{key}}, "AccessDeniedException", "with an explicit deny")
+		} else {
+			ann.must(in)
+		}
+	}
+}
