@@ -109,6 +109,49 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// TestManifestAgain pushes a manifest that the store has with claims that are not true of
+// it. It is refused as a store refuses it that has never seen it.
+func TestManifestAgain(t *testing.T) {
+	t.Parallel()
+	known, fresh := open(t), open(t)
+	x := blob(t, known, "x")
+	blob(t, fresh, "x")
+	typed := artifact(x, 1, "")
+	untyped := bytes.Replace(typed, []byte(fmt.Sprintf(`"mediaType":%q,`, types.OCIManifestSchema1)), nil, 1)
+	for i, body := range [][]byte{typed, untyped} {
+		if _, err := known.PutManifest(t.Context(), "a", fmt.Sprint("v", i), string(types.OCIManifestSchema1), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		repo, reference string
+		mediaType       types.MediaType
+		body            []byte
+	}{
+		"as an index":                 {"a", "v2", types.OCIImageIndex, typed},
+		"as an index, by its header":  {"a", "v2", types.OCIImageIndex, untyped},
+		"as a manifest of Docker":     {"a", "v2", types.DockerManifestSchema2, typed},
+		"as a text":                   {"a", "v2", "text/plain", untyped},
+		"under another digest":        {"a", x, types.OCIManifestSchema1, typed},
+		"where its members are not":   {"b", "v1", types.OCIManifestSchema1, typed},
+		"under what is no tag":        {"a", "-", types.OCIManifestSchema1, typed},
+		"in what is no repository":    {"A", "v1", types.OCIManifestSchema1, typed},
+		"with a member of other size": {"a", "v2", types.OCIManifestSchema1, artifact(x, 2, "")},
+	} {
+		_, want := fresh.PutManifest(t.Context(), c.repo, c.reference, string(c.mediaType), c.body)
+		_, err := known.PutManifest(t.Context(), c.repo, c.reference, string(c.mediaType), c.body)
+		if want == nil || err == nil || err.Error() != want.Error() {
+			t.Errorf("%s: %v; a store that does not know it says %v", name, err, want)
+		}
+	}
+	for i, body := range [][]byte{typed, untyped} {
+		m, err := known.Manifest("a", fmt.Sprint("v", i))
+		if err != nil || m.MediaType != string(types.OCIManifestSchema1) || !bytes.Equal(m.Body, body) {
+			t.Errorf("manifest %d is now %+v, %v", i, m, err)
+		}
+	}
+}
+
 func TestManifestRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
