@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // appender writes one stream. It owns the newest segment: nobody else writes,
@@ -16,6 +18,7 @@ import (
 type appender struct {
 	dir   string
 	limit int64 // bytes after which a new segment begins
+	disk  *room.Gauge
 
 	gone atomic.Bool // a new appender has replaced this one; set under mu
 
@@ -106,6 +109,9 @@ func (a *appender) clamp(at, now time.Time) time.Time {
 
 // write appends buf to the segment. It removes a line that was written in part.
 func (a *appender) write() (lines int, err error) {
+	if err := a.disk.Take(int64(len(a.buf))); err != nil {
+		return 0, err
+	}
 	n, err := a.file.Write(a.buf)
 	if err == nil {
 		a.size += int64(n)

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // Config configures a Store. Zero limits are replaced by the defaults.
@@ -29,6 +31,7 @@ type Config struct {
 type Store struct {
 	cfg  Config
 	work chan struct{} // a segment was closed
+	disk *room.Gauge
 
 	mu        sync.Mutex // guards what follows
 	appenders map[Stream]*appender
@@ -52,6 +55,7 @@ func New(cfg Config) (*Store, error) {
 	return &Store{
 		cfg:       cfg,
 		work:      make(chan struct{}, 1),
+		disk:      &room.Gauge{Dir: cfg.Dir, Own: true},
 		appenders: map[Stream]*appender{},
 		dirty:     map[string]bool{},
 		followers: map[string]map[*follower]struct{}{},
@@ -60,7 +64,8 @@ func New(cfg Config) (*Store, error) {
 
 // Append appends lines to a stream, in their order. A time before the last line's
 // becomes the last line's, and a time in the future becomes now. If it fails, for
-// instance on a full disk, it returns how many of the first lines are stored.
+// instance with a *room.Error while the disk has only half of its reserve left, it returns
+// how many of the first lines are stored.
 // Nothing is synced.
 func (s *Store) Append(ctx context.Context, stream Stream, lines []Line) (int, error) {
 	if err := errors.Join(ctx.Err(), stream.check()); err != nil {
@@ -94,7 +99,7 @@ func (s *Store) appender(stream Stream) *appender {
 	defer s.mu.Unlock()
 	a := s.appenders[stream]
 	if a == nil || a.gone.Load() {
-		a = &appender{dir: stream.dir(s.cfg.Dir), limit: s.cfg.SegmentBytes}
+		a = &appender{dir: stream.dir(s.cfg.Dir), limit: s.cfg.SegmentBytes, disk: s.disk}
 		s.appenders[stream] = a
 	}
 	return a

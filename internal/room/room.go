@@ -1,9 +1,10 @@
 // Package room says how much of a disk may be filled with bytes that strangers chose:
 // images, sources, caches, the output of builds. A reserve stays free for what the server
-// itself must write: its database, the output of services, their writable layers.
+// itself must write: its database, and the first half of the reserve for the output of
+// services, which is bounded too but may be much.
 //
-// It measures and decides; it deletes nothing. Packages image, build and source/upload
-// call it before they write and while they do.
+// It measures and decides; it deletes nothing. Packages image, build, source/upload,
+// source/git and logs call it before they write and while they do.
 package room
 
 import (
@@ -32,15 +33,16 @@ func Left(dir string) (bytes, files int64, err error) {
 	if err := unix.Statfs(dir, &st); err != nil {
 		return 0, 0, fmt.Errorf("statfs %s: %w", dir, err)
 	}
-	bytes, files = left(&st)
+	bytes, files = left(&st, 1)
 	return bytes, files, nil
 }
 
-func left(st *unix.Statfs_t) (bytes, files int64) {
+// left returns what is left beside a part of the reserve, one for all of it.
+func left(st *unix.Statfs_t, part int64) (bytes, files int64) {
 	total := int64(st.Blocks) * st.Bsize //nolint:unconvert // Bsize is 32 bits wide on other architectures
-	bytes = int64(st.Bavail)*st.Bsize - min(reserveBytes, total/reservePart)
+	bytes = int64(st.Bavail)*st.Bsize - min(reserveBytes, total/reservePart)/part
 	if files = 1; st.Files > 0 {
-		files = int64(st.Ffree) - int64(st.Files/reserveInodes)
+		files = int64(st.Ffree) - int64(st.Files/reserveInodes)/part
 	}
 	return bytes, files
 }
@@ -62,16 +64,18 @@ func (e *Error) Unwrap() error { return unix.ENOSPC }
 // Check returns an *Error unless need more bytes can be written to the file system of
 // dir without touching the reserve.
 func Check(dir string, need int64) error {
-	_, err := leave(dir, need)
+	_, err := leave(dir, need, 1)
 	return err
 }
 
 // leave is Check, and returns how many bytes are left before the need.
-func leave(dir string, need int64) (bytes int64, err error) {
-	bytes, files, err := Left(dir)
+func leave(dir string, need, part int64) (bytes int64, err error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, fmt.Errorf("statfs %s: %w", dir, err)
+	}
+	bytes, files := left(&st, part)
 	switch {
-	case err != nil:
-		return 0, err
 	case bytes < need || bytes <= 0:
 		return 0, &Error{Dir: dir, What: "disk"}
 	case files <= 0:
@@ -85,6 +89,10 @@ func leave(dir string, need int64) (bytes int64, err error) {
 type Gauge struct {
 	Dir string
 
+	// Own writers may use the first half of the reserve: what they write is the
+	// server's to keep, such as the output of services.
+	Own bool
+
 	mu         sync.Mutex
 	unmeasured int64 // bytes that may be written before the next measurement
 }
@@ -97,7 +105,11 @@ func (g *Gauge) Take(n int64) error {
 		return nil
 	}
 	g.unmeasured = 0
-	bytes, err := leave(g.Dir, n)
+	part := int64(1)
+	if g.Own {
+		part = 2
+	}
+	bytes, err := leave(g.Dir, n, part)
 	if err != nil {
 		return err
 	}

@@ -55,6 +55,35 @@ func TestWriterLeavesTheReserve(t *testing.T) {
 	}
 }
 
+// TestHalfForTheServer writes what may use half of the reserve after what may use none.
+func TestHalfForTheServer(t *testing.T) {
+	t.Parallel()
+	const size = 80 << 20 // a reserve of 4 MiB
+	dir := disk(t, fmt.Sprintf("size=%d", size))
+	write := func(g *room.Gauge) (n int64) {
+		f, err := os.CreateTemp(dir, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		for err == nil && n < size {
+			var k int
+			k, err = (&room.Writer{W: f, Gauge: g}).Write(make([]byte, 64<<10))
+			n += int64(k)
+		}
+		if !errors.Is(err, unix.ENOSPC) {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := write(&room.Gauge{Dir: dir}); n < 75<<20 || n > 76<<20 {
+		t.Errorf("%d bytes of strangers were written to 80 MiB", n)
+	}
+	if n := write(&room.Gauge{Dir: dir, Own: true}); n < 1<<20 || n > 2<<20 {
+		t.Errorf("%d bytes of the server's own were written then, want half of the reserve", n)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	dir := disk(t, "size=20m,nr_inodes=200")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/openslipway/slipway/internal/room"
 )
 
 const (
@@ -161,12 +163,16 @@ func short(text string) string {
 // list lists the files of a commit, and checks them.
 func (r *repository) list(ctx context.Context, commit, directory string) (*listing, error) {
 	l := &listing{session: r.session, directory: directory, gitlinks: map[string]string{}}
+	before := r.session.bytes
 	err := r.session.run(ctx, false, l, "--git-dir="+viewWork+"/"+r.dir, "ls-tree", "-r", "-t", "-z", "-l", "--full-tree", "--end-of-options", commit)
 	if err == nil && len(l.rest) > 0 {
 		err = errors.New("git ended in the middle of an entry")
 	}
 	if err != nil {
 		return nil, err
+	}
+	if err := room.Check(r.session.git.cfg.Dir, before-r.session.bytes); err != nil {
+		return nil, noRoom(err)
 	}
 	return l, nil
 }

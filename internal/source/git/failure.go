@@ -10,6 +10,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/outbound"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // Kind says what went wrong, for callers that act on it.
@@ -210,6 +211,9 @@ func (s *session) failed(ctx context.Context, err error, stderr []byte) error {
 
 // relayFailed says why the relay could not connect.
 func (s *session) relayFailed(err error) error {
+	if _, full := errors.AsType[*room.Error](err); full {
+		return noRoom(err)
+	}
 	forbidden, isForbidden := errors.AsType[*outbound.ForbiddenError](err)
 	switch {
 	case errors.Is(err, errTooMuch):
@@ -220,4 +224,10 @@ func (s *session) relayFailed(err error) error {
 		return fail(TimedOut, "The host of %s did not answer in time.", s.shown())
 	}
 	return fail(Unreachable, "The host of %s could not be reached: %s.", s.shown(), outbound.Reason(err))
+}
+
+// noRoom says that a commit does not fit beside the reserve of the disk. It is a failure
+// of the server, not of the repository.
+func noRoom(err error) error {
+	return fmt.Errorf("a repository is not read while the server's disk is full; free some of it: %w", err)
 }

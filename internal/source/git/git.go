@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/outbound"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // Config says how git runs, and what users may reach with it.
@@ -62,6 +63,7 @@ const (
 type Git struct {
 	cfg     Config
 	program string
+	disk    room.Gauge // of Config.Dir
 }
 
 // runPrefix begins the names of directories of running calls.
@@ -105,7 +107,7 @@ func New(cfg Config) (*Git, error) {
 	if err := removeRuns(cfg.Dir); err != nil {
 		return nil, fmt.Errorf("git: remove what is left of an earlier process: %w", err)
 	}
-	return &Git{cfg: cfg, program: program}, nil
+	return &Git{cfg: cfg, program: program, disk: room.Gauge{Dir: cfg.Dir}}, nil
 }
 
 func orDefault[T comparable](value *T, otherwise T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/outbound"
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // errTooMuch ends a connection that brought more than the limit.
@@ -37,6 +38,7 @@ type relay struct {
 	dial  func(ctx context.Context, address string) (net.Conn, error)
 	fixed string // host:port; "": the program asks for addresses by SOCKS5
 	left  *atomic.Int64
+	disk  *room.Gauge // that what is read is written to
 
 	mu     sync.Mutex
 	failed error // the first failure to connect, guarded by mu
@@ -124,25 +126,30 @@ func (r *relay) splice(near, far net.Conn) {
 			_ = half.CloseWrite()
 		}
 	}()
-	_, err := io.Copy(near, &counted{far, r.left})
-	if errors.Is(err, errTooMuch) {
-		r.fail(errTooMuch)
+	_, err := io.Copy(near, &counted{far, r.left, r.disk})
+	if _, full := errors.AsType[*room.Error](err); full || errors.Is(err, errTooMuch) {
+		r.fail(err)
 	}
 	near.Close()
 	far.Close()
 	<-ended
 }
 
-// counted is a reader that fails when all that is left was read.
+// counted is a reader that fails when all that is left was read, or the disk has only
+// its reserve left.
 type counted struct {
 	io.Reader
 	left *atomic.Int64
+	disk *room.Gauge
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	if c.left.Add(-int64(n)) < 0 {
 		return 0, errTooMuch
+	}
+	if full := c.disk.Take(int64(n)); full != nil {
+		return 0, full
 	}
 	return n, err
 }

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/source/git/confine"
 )
 
@@ -58,12 +59,15 @@ func (g *Git) begin(ctx context.Context, r Remote) (_ *session, err error) {
 	}
 	left := &atomic.Int64{}
 	left.Store(g.cfg.MaxDownload)
-	s.relay = &relay{dial: g.cfg.dialer(), left: left}
+	s.relay = &relay{dial: g.cfg.dialer(), left: left, disk: &g.disk}
 	if u.Scheme == "ssh" {
 		s.relay.fixed = address(u)
 	}
 	if err := os.MkdirAll(g.cfg.Dir, 0o700); err != nil {
 		return nil, err
+	}
+	if err := room.Check(g.cfg.Dir, 0); err != nil {
+		return nil, noRoom(err)
 	}
 	if s.dir, err = os.MkdirTemp(g.cfg.Dir, runPrefix); err != nil {
 		return nil, err
