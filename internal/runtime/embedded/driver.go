@@ -115,6 +115,7 @@ type Driver struct {
 	filter []byte // system call filter of all instances
 
 	forwarded chan struct{} // a slot for each connection to a collector
+	landlock  landlock      // of all instances
 
 	ready  chan struct{} // closed once Run serves
 	closed chan struct{} // closed once Run has begun to end
@@ -178,12 +179,17 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile the system call filter: %w", err)
 	}
+	confined := landlockOf(landlockABI())
+	if confined.access == 0 {
+		cfg.Log.Info("instances and builds run without Landlock, which this kernel does not have or has switched off")
+	}
 	return &Driver{
 		cfg:       cfg,
 		log:       cfg.Log,
 		slice:     slice,
 		filter:    filter.Bytes(),
 		forwarded: make(chan struct{}, maxForwardedAll),
+		landlock:  confined,
 		ready:     make(chan struct{}),
 		closed:    make(chan struct{}),
 		instances: map[string]*instance{},

@@ -31,5 +31,17 @@ func Review(d *Driver) { d.pool.review() }
 // SandboxOf returns the sandbox that became an instance.
 func SandboxOf(d *Driver, id string) string { return d.instance(id).spec.Sandbox }
 
+// WithoutLandlock has a driver start instances and jobs without that layer.
+func WithoutLandlock(d *Driver) { d.landlock = landlock{} }
+
+// Landlock returns the rights and scopes for a version of the kernel's interface.
+func Landlock(abi int) (access, scopes uint64) {
+	l := landlockOf(abi)
+	return l.access, l.scopes
+}
+
+// LandlockABI is the version that this kernel has.
+var LandlockABI = landlockABI
+
 // StandardHosts are the entries of every instance's /etc/hosts.
 const StandardHosts = standardHosts

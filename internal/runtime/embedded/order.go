@@ -79,6 +79,8 @@ func (d *Driver) order(want runtime.Spec, link egress.Link) *handoff.Order {
 		Resolv:   string(link.Resolv),
 		Caps:     capabilityBits(),
 		Filter:   d.filter,
+		Access:   d.landlock.access,
+		Scopes:   d.landlock.scopes,
 	}
 }
 

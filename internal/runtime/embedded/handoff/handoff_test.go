@@ -24,6 +24,8 @@ func order() handoff.Order {
 		Resolv:   "nameserver 192.0.2.1\n",
 		Caps:     1<<40 | 3,
 		Filter:   bytes.Repeat([]byte{6, 0, 0, 0, 0, 0, 255, 127}, 4),
+		Access:   0xffff,
+		Scopes:   1<<63 | 3,
 	}
 }
 

@@ -107,6 +107,9 @@ type Order struct {
 
 	Caps   uint64 // capabilities the application may have, bit n for number n
 	Filter []byte // seccomp program: the kernel's struct sock_filter, one after another
+
+	Access uint64 // rights of Landlock that it has beneath its root directory only; 0: no Landlock
+	Scopes uint64 // scopes of Landlock
 }
 
 // Append appends the encoded body.
@@ -121,7 +124,8 @@ func (o *Order) Append(b []byte) []byte {
 	b = appendString(b, o.Hosts)
 	b = appendString(b, o.Resolv)
 	b = appendUint64(b, o.Caps)
-	return appendString(b, string(o.Filter))
+	b = appendString(b, string(o.Filter))
+	return appendUint64(appendUint64(b, o.Access), o.Scopes)
 }
 
 // ParseOrder decodes a body that Append made.
@@ -139,6 +143,8 @@ func ParseOrder(b []byte) (Order, error) {
 		Resolv:   d.string(),
 		Caps:     d.uint64(),
 		Filter:   []byte(d.string()),
+		Access:   d.uint64(),
+		Scopes:   d.uint64(),
 	}
 	if len(o.Filter)%8 != 0 {
 		d.bad = true

@@ -117,6 +117,9 @@ func restrict(o *handoff.Order) error {
 			return doing("drop a capability", err)
 		}
 	}
+	if err := confine(o.Access, scopesOf(o.Scopes, o.Init)); err != nil {
+		return doing("confine to the root directory by Landlock", err)
+	}
 	// Without no_new_privs, which would take their owner's rights from setuid programs,
 	// the kernel asks for CAP_SYS_ADMIN in the user namespace: so before that is given up.
 	if err := filter(o.Filter); err != nil {

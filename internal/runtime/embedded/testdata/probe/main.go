@@ -66,6 +66,8 @@ func main() {
 		"become":   become,
 		"reach":    reach,
 		"adopt":    adopt,
+		"leaked":   leaked,
+		"own":      own,
 		"cores":    func([]string) { say("cores", runtime.GOMAXPROCS(0), nil) },
 		"unhandled": func(args []string) {
 			n, _ := strconv.Atoi(args[0])
