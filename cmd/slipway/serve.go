@@ -157,6 +157,10 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.Bitbucket, "bitbucket-api", c.Bitbucket, "`URL` of Bitbucket's API")
 	f.StringVar(&c.WebhookURL, "webhook-url", "", "`URL` at which providers of source code reach /webhooks/ of the API's address (default: that address)")
 	bindBuilds(f, c)
+	f.Int64Var(&c.IO.Read, "io-read", 0, "most that an instance, or a stage of a build, may read from a disk, in `MiB` a second; 0 for no limit")
+	f.Int64Var(&c.IO.Write, "io-write", 0, "most that it may write, in `MiB` a second; 0 for no limit; see docs/operating.md for what cgroup version 1 leaves out")
+	f.Int64Var(&c.IO.ReadOps, "io-read-ops", 0, "most `requests` to read that it may make of a disk each second; 0 for no limit")
+	f.Int64Var(&c.IO.WriteOps, "io-write-ops", 0, "most `requests` to write that it may make of a disk each second; 0 for no limit")
 	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")
 }

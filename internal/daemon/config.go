@@ -73,6 +73,8 @@ type Config struct {
 	Git   Git   // how code repositories are read
 	Build Build // how their images are built
 
+	IO IO // what each instance and each stage of a build may do to a disk
+
 	UploadQuota int // MiB that the uploaded directories of a user may take; 10 GiB when 0
 
 	// SelfInit says that this program's main function serves as the init of
@@ -81,6 +83,31 @@ type Config struct {
 
 	OTLPEndpoint     string // URL of a collector of traces, OTLP over gRPC
 	OTLPHTTPEndpoint string // URL of the same collector, OTLP over HTTP
+}
+
+// IO bounds the use of a disk by one instance, or one stage of a build, each second. Zero
+// means without bound.
+type IO struct {
+	Read, Write       int64 // MiB, at most maxIO
+	ReadOps, WriteOps int64 // requests to the disk, at most maxIOOps
+}
+
+const (
+	maxIO    = 1 << 20
+	maxIOOps = 1_000_000_000
+)
+
+// check returns the first mistake.
+func (i IO) check() error {
+	for _, v := range []struct {
+		flag        string
+		value, most int64
+	}{{"io-read", i.Read, maxIO}, {"io-write", i.Write, maxIO}, {"io-read-ops", i.ReadOps, maxIOOps}, {"io-write-ops", i.WriteOps, maxIOOps}} {
+		if v.value < 0 || v.value > v.most {
+			return fmt.Errorf("--%s is %d; it must be from 1 to %d, or 0 for no limit", v.flag, v.value, v.most)
+		}
+	}
+	return nil
 }
 
 // Git says which repositories of code a daemon reads.
@@ -152,7 +179,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("--metrics-addr is %q; it must be host:port, where port 0 means any", c.Metrics)
 		}
 	}
-	if err := errors.Join(c.checkSockets(), c.checkHosts()); err != nil {
+	if err := errors.Join(c.checkSockets(), c.checkHosts(), c.IO.check()); err != nil {
 		return err
 	}
 	switch {

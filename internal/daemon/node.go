@@ -81,7 +81,7 @@ func (n *nodeRole) openLogs(context.Context) (err error) {
 func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
 	cfg := embedded.Config{
 		Dir: n.dirs.instances(), Images: n.images, LayerDir: n.dirs.images(), Log: n.part("runtime"), Pool: n.cfg.Warm,
-		SelfInit: n.cfg.SelfInit, Claims: claimsDir,
+		SelfInit: n.cfg.SelfInit, Claims: claimsDir, Rates: n.cfg.IO.rates(),
 	}
 	if n.cfg.Warm == 0 {
 		cfg.Pool = -1
@@ -102,6 +102,11 @@ func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
 	}
 	n.collector = logs.NewCollector(n.logs, n.driver, n.part("logs"))
 	return nil
+}
+
+// rates are the limits in the driver's units.
+func (i IO) rates() embedded.Rates {
+	return embedded.Rates{ReadBytes: i.Read << 20, WriteBytes: i.Write << 20, ReadOps: i.ReadOps, WriteOps: i.WriteOps}
 }
 
 func (n *nodeRole) openFleet(context.Context) (err error) {

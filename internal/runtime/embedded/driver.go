@@ -9,12 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
 	"github.com/openslipway/slipway/internal/runtime/embedded/disk"
@@ -53,6 +55,9 @@ type Egress interface {
 
 var _ Egress = (*egress.Network)(nil)
 
+// Rates bound the use of a disk.
+type Rates = cgroup.Rates
+
 // Config says what a driver works with.
 type Config struct {
 	Dir      string // state; made if it is missing. One driver at a time may use it
@@ -63,8 +68,10 @@ type Config struct {
 	Collectors []Collector
 	Log        *slog.Logger
 
-	Pool   int       // blank sandboxes to keep ready, and prepared ones; 0: DefaultPool; negative: none
-	Disk   int64     // bytes of writable space where a spec does not say; 0: DefaultDisk
+	Pool int   // blank sandboxes to keep ready, and prepared ones; 0: DefaultPool; negative: none
+	Disk int64 // bytes of writable space where a spec does not say; 0: DefaultDisk
+	// Rates bound what each instance, and each job, may do to a disk; zero: without bound.
+	Rates  Rates
 	Disks  disk.Kind // how to bound it; "": the best way that works here
 	Output int64     // bytes of output kept of an instance, about; 0: DefaultOutput
 
@@ -116,6 +123,7 @@ type Driver struct {
 
 	forwarded chan struct{} // a slot for each connection to a collector
 	landlock  landlock      // of all instances
+	beneath   string        // the disk of the layers, "major:minor"; "" unless Rates are set
 
 	ready  chan struct{} // closed once Run serves
 	closed chan struct{} // closed once Run has begun to end
@@ -179,6 +187,12 @@ func New(cfg Config) (*Driver, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile the system call filter: %w", err)
 	}
+	var beneath string
+	if cfg.Rates != (cgroup.Rates{}) {
+		if beneath, err = throttled(slice, cfg.LayerDir); err != nil {
+			return nil, err
+		}
+	}
 	confined := landlockOf(landlockABI())
 	if confined.access == 0 {
 		cfg.Log.Info("instances and builds run without Landlock, which this kernel does not have or has switched off")
@@ -190,12 +204,38 @@ func New(cfg Config) (*Driver, error) {
 		filter:    filter.Bytes(),
 		forwarded: make(chan struct{}, maxForwardedAll),
 		landlock:  confined,
+		beneath:   beneath,
 		ready:     make(chan struct{}),
 		closed:    make(chan struct{}),
 		instances: map[string]*instance{},
 		watchers:  map[*func(string)]struct{}{},
 		idle:      make(chan struct{}),
 	}, nil
+}
+
+// throttled returns the disk of a directory, if groups of this slice can be throttled there.
+func throttled(slice *cgroup.Slice, dir string) (string, error) {
+	const not = "the use of disks (--io-read, --io-write, --io-read-ops, --io-write-ops) cannot be limited here"
+	if !slice.Has(cgroup.IO) && !slice.Has(cgroup.BlkIO) {
+		return "", errors.New(not + ": this machine has neither the io controller of cgroup version 2, with another of cpu, memory or pids, nor blkio of version 1")
+	}
+	device, err := disk.DeviceBeneath(dir)
+	if err != nil {
+		return "", fmt.Errorf(not+": %w", err)
+	}
+	return device, nil
+}
+
+// limits are those of a sandbox with this workload.
+func (d *Driver) limits(s *sandbox, w slipway.Workload) cgroup.Limits {
+	l := limits(w)
+	l.Rates = d.cfg.Rates
+	for _, disk := range []string{d.beneath, s.device} {
+		if disk != "" && !slices.Contains(l.Disks, disk) {
+			l.Disks = append(l.Disks, disk)
+		}
+	}
+	return l
 }
 
 func (c *Config) setDefaults() {

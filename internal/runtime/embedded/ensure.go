@@ -125,7 +125,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 	if err := in.spec.write(s.dir); err != nil {
 		return nil, fmt.Errorf("record the instance: %w", err)
 	}
-	if err := s.group.SetLimits(limits(want.Workload)); err != nil {
+	if err := s.group.SetLimits(d.limits(s, want.Workload)); err != nil {
 		return nil, err
 	}
 	// The commit: from here on it is this instance, for a later daemon too.

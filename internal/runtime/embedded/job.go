@@ -156,7 +156,7 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 			return nil, err
 		}
 	}
-	bounds := limits(want.Workload)
+	bounds := d.limits(s, want.Workload)
 	bounds.Background = true
 	if want.Pids > 0 {
 		bounds.Pids = want.Pids + ownPids(want.Workload)

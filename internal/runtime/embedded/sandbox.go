@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/runtime/embedded/cgroup"
+	"github.com/openslipway/slipway/internal/runtime/embedded/disk"
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 	"github.com/openslipway/slipway/internal/runtime/embedded/handoff"
 )
@@ -33,7 +34,8 @@ type sandbox struct {
 
 	userns  *os.File
 	staging *stagingMount
-	disk    int64 // size in bytes
+	disk    int64  // size in bytes
+	device  string // of the disk, see disk.Device
 	link    egress.Link
 
 	rootfs *rootfs // nil until the sandbox has a root file system
@@ -302,13 +304,16 @@ func (s *sandbox) mountDisk(ctx context.Context, size int64, owner int) error {
 		return err
 	}
 	defer layers.Close()
-	disk, err := s.factory.disks.Make(ctx, s.name, size, owner)
+	file, err := s.factory.disks.Make(ctx, s.name, size, owner)
 	if err != nil {
 		return err
 	}
-	defer disk.Close()
+	defer file.Close()
 	s.disk = size
-	s.staging, err = s.factory.mounts.stage(s.name, layers, disk)
+	if s.device, err = disk.Device(file); err != nil {
+		return err
+	}
+	s.staging, err = s.factory.mounts.stage(s.name, layers, file)
 	return err
 }
 

@@ -268,6 +268,50 @@ func TestBackground(t *testing.T) {
 	}
 }
 
+// TestRates throttles disks in either version, and refuses where nothing can.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	fast := limits
+	fast.Rates = cgroup.Rates{ReadBytes: 1 << 20, WriteOps: 500}
+	fast.Disks = []string{"8:0", "7:3"}
+
+	h := newHost(t)
+	blkio := h.mount("blkio", "cgroup", "blkio")
+	memory := h.mount("memory", "cgroup", "memory")
+	h.files(memory+"/boats/a", "memory.limit_in_bytes")
+	s := h.find()
+	h.make(s)
+	if mounts := s.Mounts(); !slices.Equal(mounts, []cgroup.Mount{{Name: "memory", Options: "memory"}}) {
+		t.Errorf("instances see %v", mounts)
+	}
+	h.files(blkio+"/boats/a", "blkio.throttle.read_bps_device", "blkio.throttle.write_iops_device") // and not the others: no line for them
+	if err := s.Group("a").SetLimits(fast); err != nil {
+		t.Error(err)
+	}
+	h.has(blkio+"/boats/a/blkio.throttle.read_bps_device", "7:3 1048576") // the last line that the kernel was given
+	h.has(blkio+"/boats/a/blkio.throttle.write_iops_device", "7:3 500")
+
+	h = newHost(t)
+	root := h.unified("unified", "cpu io memory pids")
+	h.files(root+"/boats", "cgroup.subtree_control")
+	s = h.find()
+	h.make(s)
+	h.files(root+"/boats/a", "cpu.max", "cpu.weight", "memory.max", "pids.max", "io.max")
+	if err := s.Group("a").SetLimits(fast); err != nil {
+		t.Error(err)
+	}
+	h.has(root+"/boats/a/io.max", "7:3 rbps=1048576 wbps=max riops=max wiops=500")
+
+	h = newHost(t)
+	memory = h.mount("memory", "cgroup", "memory")
+	h.files(memory+"/boats/a", "memory.limit_in_bytes")
+	s = h.find()
+	h.make(s)
+	if err := s.Group("a").SetLimits(fast); err == nil {
+		t.Error("limits of disks were accepted where nothing can set them")
+	}
+}
+
 func TestHybrid(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)

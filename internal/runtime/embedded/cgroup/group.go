@@ -84,6 +84,19 @@ type Limits struct {
 	// Background processes get processor time that no other group of the slice wants,
 	// and the least share of the disks, where the kernel can share them.
 	Background bool
+
+	// Rates bound what the group may do to each of the Disks, "major:minor".
+	Rates Rates
+	Disks []string
+}
+
+// Rates bound the use of a disk, each second. Zero means without bound.
+//
+// In version 1 the kernel throttles only what a process of the group does itself: reads that
+// are not cached, and direct or synchronous writes. What it writes back later counts for nobody.
+type Rates struct {
+	ReadBytes, WriteBytes int64
+	ReadOps, WriteOps     int64
 }
 
 // period is the time over which a share of a core is accounted.
@@ -108,6 +121,59 @@ func (g Group) SetLimits(l Limits) error {
 		}
 		if err := s.set(t, l); err != nil {
 			return fmt.Errorf("limit %s: %w", s.controller, err)
+		}
+	}
+	if l.Rates != (Rates{}) {
+		return g.limitRates(l)
+	}
+	return nil
+}
+
+// limitRates throttles the group's use of disks.
+func (g Group) limitRates(l Limits) error {
+	two, unified := g.tree(IO)
+	one, old := g.tree(BlkIO)
+	if !unified && !old {
+		return errors.New("limit the use of disks: this machine has neither the io controller of cgroup version 2 nor blkio of version 1")
+	}
+	for _, disk := range l.Disks {
+		var err error
+		if unified {
+			err = write(g.path(two, "io.max"), l.Rates.line(disk))
+		} else {
+			err = g.throttle(one, disk, l.Rates)
+		}
+		if err != nil {
+			return fmt.Errorf("limit the use of disk %s: %w", disk, err)
+		}
+	}
+	return nil
+}
+
+// line is what version 2 takes for a disk.
+func (r Rates) line(disk string) string {
+	line := disk
+	for _, v := range []struct {
+		name  string
+		value int64
+	}{{"rbps", r.ReadBytes}, {"wbps", r.WriteBytes}, {"riops", r.ReadOps}, {"wiops", r.WriteOps}} {
+		value := "max"
+		if v.value > 0 {
+			value = strconv.FormatInt(v.value, 10)
+		}
+		line += " " + v.name + "=" + value
+	}
+	return line
+}
+
+// throttle is limitRates in version 1.
+func (g Group) throttle(t tree, disk string, r Rates) error {
+	for name, value := range map[string]int64{"read_bps": r.ReadBytes, "write_bps": r.WriteBytes, "read_iops": r.ReadOps, "write_iops": r.WriteOps} {
+		if value <= 0 {
+			continue
+		}
+		if err := write(g.path(t, "blkio.throttle."+name+"_device"), fmt.Sprintf("%s %d", disk, value)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -25,7 +25,8 @@ const (
 	CPUSet = "cpuset"  // only in version 1; it limits nothing, see shareCPUs
 	Memory = "memory"
 	Pids   = "pids"
-	IO     = "io" // only in version 2, and only where it comes with another
+	IO     = "io"    // only in version 2, and only where it comes with another
+	BlkIO  = "blkio" // only in version 1: disks, see Rates
 )
 
 // tree is a mounted cgroup hierarchy.
@@ -57,7 +58,7 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 	for _, t := range trees {
 		hasIO := t.unified && t.has(IO)
 		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
-			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c) && (t.unified || c != CPUSet)
+			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c) && (t.unified || c != CPUSet && c != BlkIO)
 		})
 		if len(t.controllers) == 0 {
 			continue
@@ -78,8 +79,8 @@ func (s *Slice) Make() error {
 	var made []tree
 	for _, t := range s.trees {
 		err := s.make(t)
-		if err != nil && slices.Equal(t.controllers, []string{CPUSet}) {
-			continue // it limits nothing
+		if err != nil && (slices.Equal(t.controllers, []string{CPUSet}) || slices.Equal(t.controllers, []string{BlkIO})) {
+			continue // the former limits nothing, the latter only what SetLimits then refuses
 		}
 		if err != nil {
 			return fmt.Errorf("make cgroup %s: %w", s.name, err)
@@ -226,6 +227,7 @@ func (s *Slice) Mounts() []Mount {
 	var mounts []Mount
 	for _, t := range s.trees {
 		switch {
+		case slices.Equal(t.controllers, []string{BlkIO}): // no program looks for it
 		case !t.unified:
 			mounts = append(mounts, Mount{Name: t.options, Options: t.options})
 		case len(s.trees) == 1:

@@ -68,6 +68,7 @@ func main() {
 		"adopt":    adopt,
 		"leaked":   leaked,
 		"own":      own,
+		"direct":   direct,
 		"cores":    func([]string) { say("cores", runtime.GOMAXPROCS(0), nil) },
 		"unhandled": func(args []string) {
 			n, _ := strconv.Atoi(args[0])

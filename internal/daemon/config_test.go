@@ -1,0 +1,25 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestIOFlags: limits of disks that the kernel cannot take are refused by the flag's name.
+func TestIOFlags(t *testing.T) {
+	t.Parallel()
+	for flag, set := range map[string]func(*IO, int64){
+		"--io-read ":      func(i *IO, n int64) { i.Read = n },
+		"--io-write ":     func(i *IO, n int64) { i.Write = n },
+		"--io-read-ops ":  func(i *IO, n int64) { i.ReadOps = n },
+		"--io-write-ops ": func(i *IO, n int64) { i.WriteOps = n },
+	} {
+		for n, ok := range map[int64]bool{0: true, 1: true, maxIO: true, -1: false, maxIOOps + 1: false} {
+			c := Default()
+			set(&c.IO, n)
+			if err := c.Check(); (err == nil) != ok || !ok && !strings.HasPrefix(err.Error(), flag) {
+				t.Errorf("%s%d: %v", flag, n, err)
+			}
+		}
+	}
+}
