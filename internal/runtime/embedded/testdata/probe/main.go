@@ -597,7 +597,7 @@ func reset(n int) {
 // fault ends this process by a signal of the kernel, which also process 1 gets.
 func fault([]string) {
 	reset(int(unix.SIGSEGV))
-	*(*int)(unsafe.Pointer(uintptr(len(os.Args)))) = 1
+	*(*int)(unsafe.Add(nil, len(os.Args))) = 1
 }
 
 // devour takes memory until the kernel ends this process.
