@@ -289,7 +289,9 @@ func (x foreignBytes) attackLogs(t *testing.T) {
 	for i := range flooding {
 		services = append(services, x.RunningService(fmt.Sprint("flood", i), harness.Spec{Image: image}))
 	}
+	ran, waited := x.processorTime(t)
 	calm := x.askDuring(t, time.NewTimer(seconds*time.Second).C)
+	calmRan, calmWaited := x.processorTime(t)
 	memory := x.memory(t)
 	disk := x.DiskUsed()
 
@@ -306,6 +308,12 @@ func (x foreignBytes) attackLogs(t *testing.T) {
 	ended := make(chan time.Time)
 	go func() { all.Wait(); close(ended) }()
 	flooded := x.askDuring(t, ended)
+	floodRan, floodWaited := x.processorTime(t)
+	perCall := func(d time.Duration, calls []time.Duration) time.Duration {
+		return (d / time.Duration(len(calls))).Round(time.Microsecond)
+	}
+	t.Logf("the server ran %v and waited %v for a processor per call, calm %v and %v",
+		perCall(floodRan-calmRan, flooded), perCall(floodWaited-calmWaited, flooded), perCall(calmRan-ran, calm), perCall(calmWaited-waited, calm))
 
 	total, grown := 0, x.memory(t)-memory
 	for i, n := range printed {
@@ -338,6 +346,28 @@ func (x foreignBytes) askDuring(t *testing.T, until <-chan time.Time) (took []ti
 		default:
 		}
 	}
+}
+
+// processorTime returns how long the server's threads have run, and how long they could
+// have run but waited for a processor.
+func (x foreignBytes) processorTime(t *testing.T) (ran, waited time.Duration) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", x.PID))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("the server has %d threads: %v", len(threads), err)
+	}
+	for _, path := range threads {
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it has ended
+		}
+		var run, wait time.Duration
+		if _, err := fmt.Sscan(string(b), &run, &wait); err != nil {
+			t.Fatal(err)
+		}
+		ran, waited = ran+run, waited+wait
+	}
+	return ran, waited
 }
 
 // memory returns the most memory that the server has had, in bytes.
