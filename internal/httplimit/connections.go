@@ -134,6 +134,9 @@ type tcpConn struct {
 	leave func()
 }
 
+// TCP returns the connection that is counted: what it reads and writes is the same.
+func (c *tcpConn) TCP() *net.TCPConn { return c.TCPConn }
+
 // Close implements net.Conn.
 func (c *tcpConn) Close() error {
 	defer c.leave()

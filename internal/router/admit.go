@@ -27,6 +27,16 @@ func (s *Service) Admit(ctx context.Context, retry bool) (Lease, error) {
 	return Lease{Target: &i.Target, gate: s.gate, instance: i}, nil
 }
 
+// TryAdmit is Admit without the wait: ok is false if the request would have to wait, and
+// must be admitted by Admit.
+func (s *Service) TryAdmit(retry bool) (l Lease, ok bool, err error) {
+	i, err := s.gate.try(retry)
+	if i == nil || err != nil {
+		return Lease{}, false, err
+	}
+	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true, nil
+}
+
 // Count counts a request to the service: the status of its response, or
 // StatusGone, and the time from its head to the end of its response. Requests
 // that Admit refused count as well.
@@ -81,10 +91,22 @@ type Pool interface {
 	// again; Retire is called again after that. Retire may be called for a
 	// target that was never leased. It must not block.
 	Retire(t *Target)
+
+	// Leave says that a target with leases must drain: clients whose connections to it
+	// last as long as they please are asked to leave. It may be called again for the
+	// same target, and must not block. Retire ends it.
+	Leave(t *Target)
 }
 
 // Attach adds a pool whose Retire is called. It must be called before Run.
 func (r *Router) Attach(p Pool) { r.pools = append(r.pools, p) }
+
+// leave asks the clients of a target to leave in all engines.
+func (r *Router) leave(t *Target) {
+	for _, p := range r.pools {
+		p.Leave(t)
+	}
+}
 
 // retire closes the unused connections to a target in all engines.
 func (r *Router) retire(t *Target) {

@@ -13,13 +13,12 @@
 //
 //   - router: tables, gates, demand, metrics and pages. No net/http.
 //   - router/http1: the framing of HTTP/1 on bytes. No I/O and no net/http.
-//   - router/proxy: the engine on net/http, which is several times as expensive as
-//     everything else and can be replaced.
+//   - router/proxy: the engine for HTTP/1.
 //
 // An engine calls [Router.Find] for the key of a request and [Service.Admit] for
 // each attempt, sends the request to the Target of the lease, and calls
 // [Lease.Release]. It owns the connections to targets; [Pool.Retire] says which are
-// of no use now.
+// of no use now, and [Pool.Leave] which must drain.
 //
 // # Files
 //

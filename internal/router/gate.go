@@ -71,15 +71,8 @@ func newGate(onWait, onIdle, onDemand func()) *gate {
 // isRetry says that an earlier instance could not be reached: such a request
 // goes to the front of the queue.
 func (g *gate) acquire(ctx context.Context, isRetry bool) (*instance, error) {
-	v := g.view.Load()
-	if v.refuse != nil {
-		return nil, v.refuse
-	}
-	if isRetry || g.waiting.Load() == 0 { // otherwise it would overtake the waiters
-		if i := v.claim(g.next.Add(1)); i != nil {
-			g.startSampling()
-			return i, nil
-		}
+	if i, err := g.try(isRetry); i != nil || err != nil {
+		return i, err
 	}
 	w, elem, err := g.enqueue(isRetry)
 	if err != nil {
@@ -95,6 +88,21 @@ func (g *gate) acquire(ctx context.Context, isRetry bool) (*instance, error) {
 	case <-ctx.Done():
 		return g.giveUp(ctx, w, elem)
 	}
+}
+
+// try is acquire without the wait: it returns nil if the request would have to wait.
+func (g *gate) try(isRetry bool) (*instance, error) {
+	v := g.view.Load()
+	if v.refuse != nil {
+		return nil, v.refuse
+	}
+	if isRetry || g.waiting.Load() == 0 { // otherwise it would overtake the waiters
+		if i := v.claim(g.next.Add(1)); i != nil {
+			g.startSampling()
+			return i, nil
+		}
+	}
+	return nil, nil
 }
 
 // enqueue adds a waiter to the queue. elem is nil if it got a slot at once.

@@ -10,7 +10,10 @@ import (
 type instance struct {
 	Target
 	release string
-	gone    bool // it no longer lives; used only by the loading loop
+
+	// Used only by the loading loop.
+	gone     bool // it no longer lives
+	draining bool // it must drain
 
 	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64

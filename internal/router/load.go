@@ -89,7 +89,7 @@ func (r *Router) Apply(routes []Route, version int64) {
 		}
 		r.dirty[s] = true
 		changed := s.update(rt, limits)
-		s.prune(r.retire)
+		s.prune(r.retire, r.leave)
 		switch {
 		case rt.State == Deleted:
 			gone = append(gone, s)
@@ -136,7 +136,7 @@ func (r *Router) reconcile() map[*Service][]string {
 	r.mu.Unlock()
 	drained := map[*Service][]string{}
 	for s := range r.dirty {
-		s.prune(r.retire)
+		s.prune(r.retire, r.leave)
 		if ids := s.drained(); len(ids) > 0 {
 			drained[s] = ids
 		}

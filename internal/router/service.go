@@ -52,7 +52,7 @@ func (s *Service) update(rt Route, q queueLimits) (moved bool) {
 			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency}, release: e.Release}
 			s.instances[e.ID] = i
 		}
-		i.gone = false
+		i.gone, i.draining = false, e.Draining
 		i.setOpen(e.Open)
 		if e.Open {
 			v.instances = append(v.instances, i)
@@ -69,10 +69,14 @@ func (s *Service) update(rt Route, q queueLimits) (moved bool) {
 	return moved
 }
 
-// prune retires idle instances and forgets the idle instances that are gone.
-func (s *Service) prune(retire func(*Target)) {
+// prune retires idle instances, forgets the idle instances that are gone, and has the
+// clients of those leave that must drain.
+func (s *Service) prune(retire, leave func(*Target)) {
 	for id, i := range s.instances {
 		if !i.idle() {
+			if i.draining || i.gone {
+				leave(&i.Target)
+			}
 			continue
 		}
 		retire(&i.Target)

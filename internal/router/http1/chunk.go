@@ -1,6 +1,9 @@
 package http1
 
-import "errors"
+import (
+	"bytes"
+	"errors"
+)
 
 // ErrChunk is returned for a chunked body whose framing breaks RFC 9112.
 var ErrChunk = errors.New("malformed chunked body")
@@ -13,17 +16,24 @@ const (
 )
 
 // ChunkScanner parses the framing of a chunked body that arrives in pieces and
-// finds its end. The zero value is ready for the first byte of a body.
+// finds its data and its end. The zero value is ready for the first byte of a body.
 type ChunkScanner struct {
-	state chunkState
-	left  int64 // bytes left in the chunk; while the size is read, the size so far
-	count int   // bytes of the current size, extension or trailer section
+	// Lenient accepts what has one meaning but no place in RFC 9112: lines that end with
+	// LF alone, and white space after a size. It is for responses: what it accepts is never
+	// passed on as it came.
+	Lenient bool
+
+	state   chunkState
+	left    int64  // bytes left in the chunk; while the size is read, the size so far
+	count   int    // bytes of the current size, extension or trailer section
+	trailer []byte // the lines of the trailer section
 }
 
 type chunkState uint8
 
 const (
 	chunkSize chunkState = iota
+	chunkPad             // white space after a size
 	chunkExt
 	chunkSizeLF
 	chunkData
@@ -37,33 +47,68 @@ const (
 	chunkDone
 )
 
-// Feed parses the next bytes of the body and returns how many of them belong to
-// it. done reports that the body is complete. err is ErrChunk; the scanner must
-// not be used after an error.
-func (c *ChunkScanner) Feed(b []byte) (n int, done bool, err error) {
+// Next parses bytes of the body up to the end of the first data among them. n is how many
+// of them belong to the body; data is a part of them, and empty if they hold framing only.
+// done reports that the body is complete. err is ErrChunk; the scanner must not be used
+// after an error.
+func (c *ChunkScanner) Next(b []byte) (data []byte, n int, done bool, err error) {
 	for n < len(b) && c.state != chunkDone {
 		if c.state == chunkData {
-			k := min(c.left, int64(len(b)-n))
-			n += int(k)
-			if c.left -= k; c.left == 0 {
+			k := int(min(c.left, int64(len(b)-n)))
+			if c.left -= int64(k); c.left == 0 {
 				c.state = chunkDataCR
 			}
-			continue
+			return b[n : n+k], n + k, false, nil
 		}
 		if !c.step(b[n]) {
-			return n, false, ErrChunk
+			return nil, n, false, ErrChunk
 		}
 		n++
 	}
-	return n, c.state == chunkDone, nil
+	return nil, n, c.state == chunkDone, nil
+}
+
+// Trailer returns the fields that followed the body, once it is complete. They point into
+// memory of the scanner.
+func (c *ChunkScanner) Trailer() (fields []Field) {
+	for rest := c.trailer; ; {
+		var line []byte
+		line, rest = cutLenient(rest)
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
+			return fields
+		}
+		fields = append(fields, Field{Name: line[:colon], Value: trim(line[colon+1:]), Kind: KindOf(line[:colon])})
+	}
 }
 
 // step parses one byte that is not chunk data and reports whether the grammar
 // allows it.
 func (c *ChunkScanner) step(b byte) bool {
+	if !c.Lenient || b != '\n' {
+		return c.strict(b)
+	}
+	switch c.state {
+	case chunkSizeLF, chunkDataLF, trailerLF, trailerEndLF:
+	default:
+		if !c.strict('\r') {
+			return false
+		}
+	}
+	return c.strict('\n')
+}
+
+// strict is step for a byte that the grammar has a place for.
+func (c *ChunkScanner) strict(b byte) bool {
 	switch c.state {
 	case chunkSize:
 		return c.size(b)
+	case chunkPad:
+		if b == ' ' || b == '\t' {
+			c.count++
+			return c.count <= maxChunkExt
+		}
+		return c.sizeEnd(b)
 	case chunkExt:
 		c.count++
 		if b == '\r' {
@@ -84,7 +129,7 @@ func (c *ChunkScanner) step(b byte) bool {
 		c.state = chunkSize
 		return b == '\n'
 	}
-	return c.trailer(b)
+	return c.trailerByte(b)
 }
 
 func (c *ChunkScanner) size(b byte) bool {
@@ -97,6 +142,15 @@ func (c *ChunkScanner) size(b byte) bool {
 		return false
 	}
 	c.count = 0
+	if c.Lenient && (b == ' ' || b == '\t') {
+		c.state = chunkPad
+		return true
+	}
+	return c.sizeEnd(b)
+}
+
+// sizeEnd parses what ends a size.
+func (c *ChunkScanner) sizeEnd(b byte) bool {
 	switch b {
 	case '\r':
 		c.state = chunkSizeLF
@@ -108,8 +162,9 @@ func (c *ChunkScanner) size(b byte) bool {
 	return true
 }
 
-func (c *ChunkScanner) trailer(b byte) bool {
+func (c *ChunkScanner) trailerByte(b byte) bool {
 	c.count++
+	c.trailer = append(c.trailer, b)
 	switch c.state {
 	case trailerStart:
 		c.state = trailerName
@@ -138,14 +193,4 @@ func (c *ChunkScanner) trailer(b byte) bool {
 		return b == '\n'
 	}
 	return false
-}
-
-func hexDigit(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	}
-	return c - 'a' + 10
 }

@@ -8,6 +8,19 @@ import (
 	"testing"
 )
 
+// feed parses b and returns the data, how many bytes belong to the body, and whether it is
+// complete.
+func (c *ChunkScanner) feed(b []byte) (data []byte, n int, done bool, err error) {
+	for n < len(b) && !done && err == nil {
+		var d []byte
+		var k int
+		d, k, done, err = c.Next(b[n:])
+		data = append(data, d...)
+		n += k
+	}
+	return data, n, done, err
+}
+
 func TestChunks(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -44,7 +57,7 @@ func TestChunks(t *testing.T) {
 		{"trailer too long", "0\r\nA: " + strings.Repeat("a", maxTrailer), maxTrailer + 3, false, false},
 	} {
 		var s ChunkScanner
-		n, done, err := s.Feed([]byte(c.in))
+		_, n, done, err := s.feed([]byte(c.in))
 		if n != c.n || done != c.done || (err == nil) != c.ok {
 			t.Errorf("%s: %d, %v, %v; want %d, %v, ok %v", c.name, n, done, err, c.n, c.done, c.ok)
 		}
@@ -59,24 +72,30 @@ func FuzzChunks(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
 		var s ChunkScanner
-		n, done, err := s.Feed(in)
+		want, n, done, err := s.feed(in)
 		var p ChunkScanner
+		var got []byte
 		m, pdone := 0, false
 		var perr error
 		for m < len(in) && !pdone && perr == nil {
 			var k int
-			k, pdone, perr = p.Feed(in[m:min(len(in), m+int(step)+1)])
+			var d []byte
+			d, k, pdone, perr = p.feed(in[m:min(len(in), m+int(step)+1)])
+			got = append(got, d...)
 			m += k
 		}
 		if m != n || pdone != done || (perr == nil) != (err == nil) {
 			t.Fatalf("at once: %d, %v, %v; in pieces: %d, %v, %v", n, done, err, m, pdone, perr)
 		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("at once %q, in pieces %q", want, got)
+		}
 		if !done {
 			return
 		}
-		rest := bytes.NewReader(in[:n])
-		if _, err := io.Copy(io.Discard, httputil.NewChunkedReader(rest)); err != nil {
-			t.Fatalf("net/http refuses what passed: %v", err)
+		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in[:n])))
+		if err != nil || !bytes.Equal(theirs, want) {
+			t.Fatalf("net/http reads %q, %v; we %q", theirs, err, want)
 		}
 	})
 }

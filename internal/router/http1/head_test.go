@@ -9,8 +9,15 @@ import (
 	"testing"
 )
 
-// checkHead finds and parses the head that b begins with, as the guard does.
-func checkHead(b []byte) (h Head, end, status int) {
+// head is what the framing of a request depends on.
+type head struct {
+	Length  int64
+	Chunked bool
+	Upgrade bool
+}
+
+// checkHead finds and parses the head that b begins with, as an engine does.
+func checkHead(b []byte) (h head, end, status int) {
 	var s HeadScanner
 	if end, status = s.Find(b); status != 0 || end == 0 {
 		return h, 0, status
@@ -19,8 +26,11 @@ func checkHead(b []byte) (h Head, end, status int) {
 	if s.LeadingBlank {
 		from = len(crlf)
 	}
-	h, status = ParseHead(b[from:end])
-	return h, end, status
+	var r Request
+	if status = r.Parse(b[from:end]); status != 0 {
+		return h, end, status
+	}
+	return head{r.Length, r.Chunked, len(r.Protocol) > 0}, end, 0
 }
 
 func TestHead(t *testing.T) {
@@ -30,83 +40,83 @@ func TestHead(t *testing.T) {
 	for _, c := range []struct {
 		name, in string
 		status   int
-		want     Head
+		want     head
 	}{
-		{"plain", get + "\r\n", 0, Head{}},
-		{"one empty line first", "\r\n" + get + "\r\n", 0, Head{}},
-		{"no host in 1.0", "GET / HTTP/1.0\r\n\r\n", 0, Head{}},
-		{"value with tab and high bytes", get + "X-A: a\tb\xe4\r\n\r\n", 0, Head{}},
-		{"empty value", get + "X-A:\r\n\r\n", 0, Head{}},
-		{"length", post + "Content-Length: 42\r\n\r\n", 0, Head{Length: 42}},
-		{"length zero", post + "Content-Length: 0\r\n\r\n", 0, Head{}},
-		{"chunked", post + "Transfer-Encoding: Chunked\r\n\r\n", 0, Head{Chunked: true}},
-		{"absolute", "GET http://shop.example/p HTTP/1.1\r\nHost: SHOP.example:80\r\n\r\n", 0, Head{}},
-		{"absolute without path", "GET https://shop.example?q HTTP/1.1\r\nHost: shop.example\r\n\r\n", 0, Head{}},
-		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: shop.example\r\n\r\n", 0, Head{}},
-		{"websocket", get + "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", 0, Head{Upgrade: true}},
-		{"h2c is served as it is", get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", 0, Head{}},
-		{"upgrade not in connection", get + "Upgrade: websocket\r\n\r\n", 0, Head{}},
-		{"upgrade with a body", post + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\n", 0, Head{Length: 1}},
-		{"upgrade in 1.0", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 0, Head{}},
-		{"two protocols", get + "Connection: upgrade\r\nUpgrade: websocket, x\r\n\r\n", 0, Head{}},
-		{"continue", post + "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n", 0, Head{Length: 1}},
-		{"200 fields", get + strings.Repeat("A: b\r\n", 199) + "\r\n", 0, Head{}},
+		{"plain", get + "\r\n", 0, head{}},
+		{"one empty line first", "\r\n" + get + "\r\n", 0, head{}},
+		{"no host in 1.0", "GET / HTTP/1.0\r\n\r\n", 0, head{}},
+		{"value with tab and high bytes", get + "X-A: a\tb\xe4\r\n\r\n", 0, head{}},
+		{"empty value", get + "X-A:\r\n\r\n", 0, head{}},
+		{"length", post + "Content-Length: 42\r\n\r\n", 0, head{Length: 42}},
+		{"length zero", post + "Content-Length: 0\r\n\r\n", 0, head{}},
+		{"chunked", post + "Transfer-Encoding: Chunked\r\n\r\n", 0, head{Chunked: true}},
+		{"absolute", "GET http://shop.example/p HTTP/1.1\r\nHost: SHOP.example:80\r\n\r\n", 0, head{}},
+		{"absolute without path", "GET https://shop.example?q HTTP/1.1\r\nHost: shop.example\r\n\r\n", 0, head{}},
+		{"asterisk", "OPTIONS * HTTP/1.1\r\nHost: shop.example\r\n\r\n", 0, head{}},
+		{"websocket", get + "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\r\n", 0, head{Upgrade: true}},
+		{"h2c is served as it is", get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n", 0, head{}},
+		{"upgrade not in connection", get + "Upgrade: websocket\r\n\r\n", 0, head{}},
+		{"upgrade with a body", post + "Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\n", 0, head{Length: 1}},
+		{"upgrade in 1.0", "GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n", 0, head{}},
+		{"two protocols", get + "Connection: upgrade\r\nUpgrade: websocket, x\r\n\r\n", 0, head{}},
+		{"continue", post + "Content-Length: 1\r\nExpect: 100-Continue\r\n\r\n", 0, head{Length: 1}},
+		{"200 fields", get + strings.Repeat("A: b\r\n", 199) + "\r\n", 0, head{}},
 
-		{"bare LF", "GET / HTTP/1.1\nHost: shop.example\n\n", 400, Head{}},
-		{"one bare LF", get + "X-A: b\n\r\n", 400, Head{}},
-		{"bare LF as last line", get + "\n", 400, Head{}},
-		{"bare CR in value", get + "X-A: b\rc\r\n\r\n", 400, Head{}},
-		{"two CR", get + "X-A: b\r\r\n\r\n", 400, Head{}},
-		{"NUL in value", get + "X-A: b\x00c\r\n\r\n", 400, Head{}},
-		{"DEL in value", get + "X-A: b\x7fc\r\n\r\n", 400, Head{}},
-		{"folded line", get + "X-A: b\r\n c\r\n\r\n", 400, Head{}},
-		{"space before colon", get + "X-A : b\r\n\r\n", 400, Head{}},
-		{"empty name", get + ": b\r\n\r\n", 400, Head{}},
-		{"no colon", get + "X-A\r\n\r\n", 400, Head{}},
-		{"name no token", get + "X(A): b\r\n\r\n", 400, Head{}},
-		{"name with high byte", get + "X-\xe4: b\r\n\r\n", 400, Head{}},
-		{"method no token", "G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"two empty lines first", "\r\n\r\n" + get + "\r\n", 400, Head{}},
-		{"space in target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"tab in target", "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"no version", "GET /\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"no slash", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"verdict of the guard", "GET verdict:204: HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"asterisk for GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"connect", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405, Head{}},
-		{"version 2", "PRI * HTTP/2.0\r\n\r\n", 505, Head{}},
-		{"version 1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505, Head{}},
-		{"version rubbish", "GET / http/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"no host", "GET / HTTP/1.1\r\n\r\n", 400, Head{}},
-		{"two hosts", get + "Host: shop.example\r\n\r\n", 400, Head{}},
-		{"two hosts in 1.0", "GET / HTTP/1.0\r\nHost: a\r\nhost: a\r\n\r\n", 400, Head{}},
-		{"bad host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, Head{}},
-		{"absolute names another host", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", 400, Head{}},
-		{"absolute with user", "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"absolute of another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"absolute without host", "GET http:///p HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"absolute with fragment", "GET http://a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400, Head{}},
-		{"length and chunked", post + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, Head{}},
-		{"chunked and length", post + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400, Head{}},
-		{"two lengths", post + "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400, Head{}},
-		{"length list", post + "Content-Length: 1, 1\r\n\r\n", 400, Head{}},
-		{"length signed", post + "Content-Length: +1\r\n\r\n", 400, Head{}},
-		{"length negative", post + "Content-Length: -1\r\n\r\n", 400, Head{}},
-		{"length hex", post + "Content-Length: 0x1\r\n\r\n", 400, Head{}},
-		{"length empty", post + "Content-Length:\r\n\r\n", 400, Head{}},
-		{"length too long", post + "Content-Length: 1000000000000000000\r\n\r\n", 400, Head{}},
-		{"coding unknown", post + "Transfer-Encoding: gzip\r\n\r\n", 501, Head{}},
-		{"coding list", post + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, Head{}},
-		{"coding disguised", post + "Transfer-Encoding: \x0bchunked\r\n\r\n", 400, Head{}},
-		{"coding twice", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, Head{}},
-		{"coding in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, Head{}},
-		{"expect unknown", get + "Expect: tea\r\n\r\n", 417, Head{}},
-		{"line too long", "GET /" + strings.Repeat("a", MaxRequestLine) + " HTTP/1.1\r\n\r\n", 414, Head{}},
-		{"line too long without end", "GET /" + strings.Repeat("a", MaxRequestLine), 414, Head{}},
-		{"head too long", get + "X-A: " + strings.Repeat("a", MaxHead) + "\r\n\r\n", 431, Head{}},
-		{"head too long without end", get + "X-A: " + strings.Repeat("a", MaxHead), 431, Head{}},
-		{"201 fields", get + strings.Repeat("A: b\r\n", 200) + "\r\n", 431, Head{}},
+		{"bare LF", "GET / HTTP/1.1\nHost: shop.example\n\n", 400, head{}},
+		{"one bare LF", get + "X-A: b\n\r\n", 400, head{}},
+		{"bare LF as last line", get + "\n", 400, head{}},
+		{"bare CR in value", get + "X-A: b\rc\r\n\r\n", 400, head{}},
+		{"two CR", get + "X-A: b\r\r\n\r\n", 400, head{}},
+		{"NUL in value", get + "X-A: b\x00c\r\n\r\n", 400, head{}},
+		{"DEL in value", get + "X-A: b\x7fc\r\n\r\n", 400, head{}},
+		{"folded line", get + "X-A: b\r\n c\r\n\r\n", 400, head{}},
+		{"space before colon", get + "X-A : b\r\n\r\n", 400, head{}},
+		{"empty name", get + ": b\r\n\r\n", 400, head{}},
+		{"no colon", get + "X-A\r\n\r\n", 400, head{}},
+		{"name no token", get + "X(A): b\r\n\r\n", 400, head{}},
+		{"name with high byte", get + "X-\xe4: b\r\n\r\n", 400, head{}},
+		{"method no token", "G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"two empty lines first", "\r\n\r\n" + get + "\r\n", 400, head{}},
+		{"space in target", "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"tab in target", "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"no version", "GET /\r\nHost: a\r\n\r\n", 400, head{}},
+		{"no slash", "GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"opaque target", "GET a:b HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"asterisk for GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"connect", "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405, head{}},
+		{"version 2", "PRI * HTTP/2.0\r\n\r\n", 505, head{}},
+		{"version 1.2", "GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505, head{}},
+		{"version rubbish", "GET / http/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"no host", "GET / HTTP/1.1\r\n\r\n", 400, head{}},
+		{"two hosts", get + "Host: shop.example\r\n\r\n", 400, head{}},
+		{"two hosts in 1.0", "GET / HTTP/1.0\r\nHost: a\r\nhost: a\r\n\r\n", 400, head{}},
+		{"bad host", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, head{}},
+		{"absolute names another host", "GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", 400, head{}},
+		{"absolute with user", "GET http://u@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"absolute of another scheme", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"absolute without host", "GET http:///p HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"absolute with fragment", "GET http://a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400, head{}},
+		{"length and chunked", post + "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, head{}},
+		{"chunked and length", post + "Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 400, head{}},
+		{"two lengths", post + "Content-Length: 1\r\nContent-Length: 1\r\n\r\n", 400, head{}},
+		{"length list", post + "Content-Length: 1, 1\r\n\r\n", 400, head{}},
+		{"length signed", post + "Content-Length: +1\r\n\r\n", 400, head{}},
+		{"length negative", post + "Content-Length: -1\r\n\r\n", 400, head{}},
+		{"length hex", post + "Content-Length: 0x1\r\n\r\n", 400, head{}},
+		{"length empty", post + "Content-Length:\r\n\r\n", 400, head{}},
+		{"length too long", post + "Content-Length: 1000000000000000000\r\n\r\n", 400, head{}},
+		{"coding unknown", post + "Transfer-Encoding: gzip\r\n\r\n", 501, head{}},
+		{"coding list", post + "Transfer-Encoding: gzip, chunked\r\n\r\n", 501, head{}},
+		{"coding disguised", post + "Transfer-Encoding: \x0bchunked\r\n\r\n", 400, head{}},
+		{"coding twice", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400, head{}},
+		{"coding in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400, head{}},
+		{"expect unknown", get + "Expect: tea\r\n\r\n", 417, head{}},
+		{"line too long", "GET /" + strings.Repeat("a", MaxRequestLine) + " HTTP/1.1\r\n\r\n", 414, head{}},
+		{"line too long without end", "GET /" + strings.Repeat("a", MaxRequestLine), 414, head{}},
+		{"head too long", get + "X-A: " + strings.Repeat("a", MaxHead) + "\r\n\r\n", 431, head{}},
+		{"head too long without end", get + "X-A: " + strings.Repeat("a", MaxHead), 431, head{}},
+		{"201 fields", get + strings.Repeat("A: b\r\n", 200) + "\r\n", 431, head{}},
 	} {
 		h, end, status := checkHead([]byte(c.in))
 		if status != c.status || h != c.want {

@@ -9,22 +9,26 @@ const maxHost = 253
 // without port and trailing dot. Services are looked up by it. ok is false if
 // the value is no host name or address.
 func NormalHost(s string) (host string, ok bool) {
-	if strings.HasPrefix(s, "[") {
-		return normalLiteral(s)
-	}
-	if i := strings.IndexByte(s, ':'); i >= 0 {
-		if !isPort(s[i+1:]) {
-			return "", false
-		}
-		s = s[:i]
-	}
-	s = strings.TrimSuffix(s, ".")
-	if len(s) == 0 || len(s) > maxHost {
+	end, upper, ok := scanHost(s)
+	if !ok {
 		return "", false
 	}
-	upper, label := false, 0
-	for i := range len(s) {
-		switch c := s[i]; {
+	if s = s[:end]; upper {
+		s = strings.ToLower(s)
+	}
+	return s, true
+}
+
+// scanHost finds the end of a host without its port and its trailing dot, and whether it
+// has capital letters.
+func scanHost[T string | []byte](s T) (end int, upper, ok bool) {
+	if len(s) > 0 && s[0] == '[' {
+		return scanLiteral(s)
+	}
+	label := 0
+scan:
+	for end < len(s) {
+		switch c := s[end]; {
 		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
 			label++
 		case 'A' <= c && c <= 'Z':
@@ -32,47 +36,47 @@ func NormalHost(s string) (host string, ok bool) {
 			label++
 		case c == '.' && label > 0:
 			label = 0
+		case c == ':':
+			if !isPort(s[end+1:]) {
+				return 0, false, false
+			}
+			break scan
 		default:
-			return "", false
+			return 0, false, false
 		}
 		if label > 63 {
-			return "", false
+			return 0, false, false
 		}
+		end++
 	}
-	if label == 0 {
-		return "", false
+	if end > 0 && s[end-1] == '.' {
+		end--
 	}
-	if upper {
-		s = strings.ToLower(s)
-	}
-	return s, true
+	return end, upper, end > 0 && end <= maxHost
 }
 
-// normalLiteral does the same for an IPv6 address in brackets, which it keeps.
+// scanLiteral does the same for an IPv6 address in brackets, which it keeps.
 // No service has such a name; the check only rejects malformed values.
-func normalLiteral(s string) (string, bool) {
-	end := strings.IndexByte(s, ']')
-	if end < 0 {
-		return "", false
-	}
-	if rest := s[end+1:]; rest != "" && (rest[0] != ':' || !isPort(rest[1:])) {
-		return "", false
-	}
-	s = s[:end+1]
-	if len(s) < len("[::]") {
-		return "", false
-	}
-	for i := 1; i < end; i++ {
-		c := s[i]
+func scanLiteral[T string | []byte](s T) (end int, upper, ok bool) {
+	for end = 1; end < len(s) && s[end] != ']'; end++ {
+		c := s[end]
 		if !isHex(c) && c != ':' && c != '.' {
-			return "", false
+			return 0, false, false
 		}
+		upper = upper || c >= 'A' && c <= 'F'
 	}
-	return strings.ToLower(s), true
+	if end == len(s) || end+1 < len("[::]") {
+		return 0, false, false
+	}
+	end++
+	if rest := s[end:]; len(rest) > 0 && (rest[0] != ':' || !isPort(rest[1:])) {
+		return 0, false, false
+	}
+	return end, upper, true
 }
 
 // isPort reports whether s may follow the colon of a host. It may be empty.
-func isPort(s string) bool {
+func isPort[T string | []byte](s T) bool {
 	if len(s) > 5 {
 		return false
 	}
@@ -82,8 +86,4 @@ func isPort(s string) bool {
 		}
 	}
 	return true
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }

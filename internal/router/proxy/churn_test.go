@@ -213,8 +213,8 @@ func TestShutdown(t *testing.T) {
 		tunnel.send(upgrade)
 		tunnel.head("GET")
 		w.stop()
-		if rest := tunnel.rest(); rest != "" {
-			t.Errorf("got %q", rest)
+		if rest := tunnel.rest(); rest != string(goingAway) {
+			t.Errorf("got %q, want a close frame and the end", rest)
 		}
 	})
 }

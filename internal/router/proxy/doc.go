@@ -1,19 +1,23 @@
-// Package proxy is the engine of the router on net/http: it reads requests from
-// client connections, gets leases of instances from package router, and copies
-// requests and responses. It owns the pooled connections to instances.
+// Package proxy is the engine of the router for HTTP/1: it reads requests from client
+// connections, gets leases of instances from package router, and copies requests and
+// responses. It owns the pooled connections to instances.
 //
 // It decides neither where a request goes nor how long it waits, and knows no
-// services: package router does. The daemon calls it, once for each listener.
+// services: package router does. It does not parse: package http1 does. The daemon calls
+// it, once for each listener.
 //
 // From the wire inwards:
 //
-//   - guard.go: which bytes may pass as a request. The guard sits in front of
-//     net/http and refuses what net/http would repair. It uses package http1.
+//   - socket.go: reading and writing, with deadlines that cost nothing while they are met.
+//   - proxy.go: the listeners, and their end.
+//   - client.go: the connection of a client, from request to request.
 //   - exchange.go: one request, from its lookup to its metrics.
-//   - forward.go, upload.go, tunnel.go, header.go: the attempts to send the
-//     request to an instance, its body, a connection after a protocol upgrade,
-//     and the headers.
+//   - upstream.go: the connections to instances, and when one may be used again.
+//   - field.go: which fields pass, and which the router sets.
+//   - upload.go, respond.go: the body of a request, and the response.
+//   - tunnel.go: a connection after a protocol upgrade.
 //
-// net/http costs several times what the rest of the router does. A faster engine
-// may take the place of this package without a change to package router.
+// A request allocates nothing unless its body comes after its head. Memory is taken when
+// bytes are there and given back when they have been passed on: a connection that waits for
+// a client has no buffer, a request that waits for an instance has those of its head.
 package proxy

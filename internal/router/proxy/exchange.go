@@ -2,134 +2,266 @@ package proxy
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/router/http1"
 )
 
-// errLimit is the cause of a request context that ended by the time limit.
-var errLimit = errors.New("request took too long")
+// Attempts to get a response for one request.
+const (
+	maxDials  = 4 // to reach an instance
+	maxBreaks = 4 // that may fail after reaching an instance
+)
 
-// exchange is one request and its response.
+// tickTime is how often a request that waits looks whether its client has left.
+const tickTime = time.Second
+
+// exchange is one request and its response. Exchanges are used again, so that a request
+// allocates nothing.
 type exchange struct {
-	*front
-	w       http.ResponseWriter
-	req     *http.Request
-	control *http.ResponseController
-	guard   *guard // nil if the connection has none
-	peer    peer
-	id      string
+	c       *clientConn
+	req     http1.Request
+	resp    http1.Response
+	forward forwarding
+	uuid    [36]byte
 	start   time.Time
+	limit   time.Time // the end of the request's time
+	now     time.Time // when the current attempt began
 
 	service        *router.Service // nil for an unknown host
-	target         *router.Target  // of the last attempt
-	body           *upload         // nil if the request has none
-	protocol       string          // that the client asks to switch to
-	dialFailures   int             // failures to reach an instance
-	brokenAttempts int             // attempts that failed after reaching an instance
+	lease          router.Lease
+	target         *router.Target // of the last attempt
+	whole          bool           // the body came with the head, or there is none
+	body           *upload        // nil if it is whole, or was not begun
+	asked          bool           // the client was asked for the body, or need not be
+	stopped        atomic.Bool    // the body is not wanted any more
+	dialFailures   int            // failures to reach an instance
+	brokenAttempts int            // attempts that failed after reaching an instance
+	interims       int            // responses before the final one
+	interimSize    int            // bytes of their heads
 
-	announced map[string]bool // trailer fields of the response
-	status    int
-	sent      int64 // bytes of the response body
-	aborted   bool  // the connection cannot be used any more
+	out []byte // what is built for one of the ends
+
+	status     int
+	retryAfter int  // seconds, of a page; 0 for none
+	closes     bool // the client was told that the connection ends
+	aborted    bool // the client must see that its response is incomplete
+	linger     bool // the client may still be sending
 }
 
-func (f *front) ServeHTTP(w http.ResponseWriter, req *http.Request) {
-	x := &exchange{front: f, w: w, req: req, control: http.NewResponseController(w), start: time.Now(), protocol: upgradeOf(req)}
-	if g, ok := req.Context().Value(guardKey{}).(*guard); ok {
-		x.guard, x.peer = g, g.peer
-	}
-	x.id = requestID(req, x.peer)
-	x.serve()
-	x.count()
-	if x.aborted {
-		panic(http.ErrAbortHandler) // makes net/http close the connection
-	}
+var exchanges = sync.Pool{New: func() any { return &exchange{out: make([]byte, 0, 4<<10)} }}
+
+func takeExchange(c *clientConn) *exchange {
+	x := exchanges.Get().(*exchange)
+	x.c = c
+	return x
 }
 
-func (x *exchange) serve() {
-	if v := verdictOf(x.req); v.status != 0 {
-		x.answer(router.PageOf(v.status))
-		return
+func (x *exchange) free() {
+	fields, respFields, out := x.req.Fields[:0], x.resp.Fields[:0], x.out[:0]
+	*x = exchange{}
+	if cap(out) > 64<<10 {
+		out = nil
 	}
-	host, ok := http1.NormalHost(x.req.Host)
-	if !ok && x.req.Host != "" {
-		x.answer(router.PageBadRequest)
-		return
+	x.req.Fields, x.resp.Fields, x.out = fields, respFields, out
+	exchanges.Put(x)
+}
+
+// serve answers the request whose head is the first end bytes that the client has sent, or
+// refuses it with a status. It reports whether the connection can take another.
+func (x *exchange) serve(end, status int) (keep bool) {
+	f := x.c.front
+	x.start = time.Now()
+	x.limit = x.start.Add(f.cfg.RequestTimeout)
+	x.forward = forwarding{peer: &x.c.peer, scheme: f.scheme, underscores: f.cfg.Underscores}
+	if status == 0 {
+		status = x.req.Parse(x.c.in[:end])
 	}
-	if x.service = x.cfg.Router.Find(router.RouteKey{Listener: x.listener, Host: host}); x.service == nil {
+	x.setID()
+	if status != 0 {
+		x.closes, x.linger = true, true
+		x.answer(router.PageOf(status))
+		return false
+	}
+	x.c.in = x.c.in[end:]
+	x.whole = !x.req.Chunked && int64(len(x.c.in)) >= x.req.Length
+	if x.service = x.c.find(x.req.Host); x.service == nil {
 		x.answer(router.PageNotFound)
-		return
-	}
-	x.forward()
-}
-
-// count counts the request in the metrics.
-func (x *exchange) count() {
-	if x.service != nil {
+	} else {
+		x.take()
 		x.service.Count(x.status, time.Since(x.start))
 	}
+	if x.aborted {
+		return false
+	}
+	return !x.closes
 }
 
-// answer sends one of the pages of the router, as HTML to clients that prefer it.
-func (x *exchange) answer(id router.PageID) {
-	if x.service == nil {
-		x.cfg.Router.CountStray(id)
+// skipBody passes over the body that came with the head.
+func (x *exchange) skipBody() { x.c.in = x.c.in[x.req.Length:] }
+
+// setID sets the id of the request. It is a new UUID, even if the client sent an id, as in
+// App Runner; a trusted peer may set it.
+func (x *exchange) setID() {
+	if x.c.peer.trusted {
+		var id []byte
+		n := 0
+		for i := range x.req.Fields {
+			if f := &x.req.Fields[i]; equalFold(f.Name, "x-request-id") {
+				id = f.Value
+				n++
+			}
+		}
+		if n == 1 && len(id) > 0 && len(id) <= 128 {
+			x.forward.id = id
+			return
+		}
 	}
-	page := id.Page(router.PrefersHTML(x.req.Header["Accept"]))
-	x.status = page.Status
-	h := x.w.Header()
-	h.Set("X-Request-Id", x.id)
-	if x.mustClose() {
-		h.Set("Connection", "close")
-	}
-	for _, f := range page.Header {
-		h[f.Name] = []string{f.Value}
-	}
-	x.w.WriteHeader(page.Status)
-	if x.req.Method == http.MethodHead {
-		return
-	}
-	if _, err := x.w.Write(page.Body); err != nil {
-		x.aborted = true
-	}
+	putUUID(&x.uuid)
+	x.forward.id = x.uuid[:]
 }
 
-// mustClose reports whether the connection must be closed after this response.
-// Otherwise the rest of an unread body would be parsed as the next request.
-// What follows a protocol upgrade has passed the guard unchecked.
-func (x *exchange) mustClose() bool { return !x.body.done() || x.protocol != "" }
+// putUUID makes a random (version 4) UUID.
+func putUUID(s *[36]byte) {
+	var b [16]byte
+	hi, lo := rand.Uint64(), rand.Uint64()
+	for i := range 8 {
+		b[i], b[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
+	}
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	hex.Encode(s[0:], b[0:4])
+	hex.Encode(s[9:], b[4:6])
+	hex.Encode(s[14:], b[6:8])
+	hex.Encode(s[19:], b[8:10])
+	hex.Encode(s[24:], b[10:])
+	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
+}
+
+// take takes the request to an instance of its service.
+func (x *exchange) take() {
+	for retry := false; x.attempt(retry); retry = true {
+	}
+	x.lease, x.target = router.Lease{}, nil
+}
+
+// attempt sends the request to one instance and passes its response on. It
+// reports whether to try again.
+func (x *exchange) attempt(retry bool) (again bool) {
+	if err := x.admit(retry); err != nil {
+		x.answerError(err)
+		return false
+	}
+	outcome := router.Done
+	x.target = x.lease.Target
+	x.now = x.start
+	if retry {
+		x.now = time.Now()
+	}
+	up, err := x.c.front.connect(x.target, x.now, x.limit)
+	if err == nil {
+		up.tick, up.tickTime = x.c.present, tickTime
+		err = x.exchangeOn(up)
+	}
+	if err != nil {
+		again = x.mayRetry(up, err)
+		if _, ok := errors.AsType[*dialError](err); ok {
+			outcome = router.Unreachable
+			x.c.front.cfg.Log.Debug("instance not reached", "service", x.service.ID(), "instance", x.target.Instance, "retry", again, "err", err)
+		}
+		if up != nil {
+			up.Close()
+		}
+		if !again {
+			x.answerError(err)
+		}
+	}
+	x.lease.Release(outcome)
+	return again
+}
+
+// admit gets a lease of an instance.
+func (x *exchange) admit(retry bool) (err error) {
+	var ok bool
+	if x.lease, ok, err = x.service.TryAdmit(retry); ok || err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	limit := time.AfterFunc(time.Until(x.limit), func() { cancel(errLimit) })
+	defer limit.Stop()
+	// A request that waits looks after its client, which has nobody else to do so.
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		t := time.NewTicker(tickTime)
+		defer t.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-t.C:
+				if err := x.c.checkPresent(); err != nil {
+					cancel(err)
+				}
+			}
+		}
+	}()
+	x.lease, err = x.service.Admit(ctx, retry)
+	cancel(nil)
+	<-watched
+	return err
+}
+
+// mayRetry counts a failed attempt and reports whether another may follow: no
+// instance can have read anything of the request. That its method is idempotent is
+// not enough: a request that ends one instance would end the next.
+func (x *exchange) mayRetry(up *upstream, err error) bool {
+	switch {
+	case err == errLimit, err == errGone, x.body != nil, x.interims > 0:
+		return false
+	case up == nil:
+		x.dialFailures++
+		return x.dialFailures < maxDials
+	case !up.unread():
+		return false
+	}
+	x.brokenAttempts++
+	return x.brokenAttempts < maxBreaks
+}
 
 // answerError answers a request that got no response from an instance.
-func (x *exchange) answerError(ctx context.Context, err error) {
+func (x *exchange) answerError(err error) {
+	if x.body != nil && !x.endUpload() {
+		x.closes, x.linger = true, true
+	}
 	page, refused := router.PageFor(err)
+	var upload error
+	if x.body != nil {
+		upload = x.body.err
+	}
 	switch {
 	case refused:
 		if e, ok := errors.AsType[*router.NotReadyError](err); ok {
-			x.w.Header()["Retry-After"] = []string{strconv.Itoa(e.RetryAfter)}
+			x.retryAfter = e.RetryAfter
 		}
 		x.answer(page)
-	case x.malformed():
+	case errors.Is(upload, http1.ErrChunk):
 		x.answer(router.PageBadRequest)
-	case errors.Is(context.Cause(ctx), errLimit):
+	case errors.Is(err, errLimit), errors.Is(upload, errLimit):
 		x.answer(router.PageLimit)
-	case x.req.Context().Err() != nil, x.body.failure() != nil:
+	case errors.Is(err, errGone), errors.Is(upload, errUpload):
 		x.status, x.aborted = router.StatusGone, true
 	default:
 		x.answerFailure(err)
 	}
-}
-
-// malformed reports whether the client's body is no valid encoding. net/http takes the
-// guard's error for the end of the client and ends the context of the request, maybe before
-// the body has recorded the error: only the guard knows in time.
-func (x *exchange) malformed() bool {
-	ended := x.req.Context().Err() != nil
-	return ended && x.guard != nil && x.guard.malformed.Load() || errors.Is(x.body.failure(), http1.ErrChunk)
 }
 
 // answerFailure distinguishes instances that could not be reached from
@@ -139,10 +271,73 @@ func (x *exchange) answerFailure(err error) {
 	if _, ok := errors.AsType[*dialError](err); ok {
 		id = router.PageUnreachable
 	}
-	attrs := []any{"service", x.service.ID(), "request", x.id, "err", err}
+	attrs := []any{"service", x.service.ID(), "request", string(x.forward.id), "err", err}
 	if x.target != nil {
 		attrs = append(attrs, "instance", x.target.Instance)
 	}
-	x.cfg.Log.Info("request failed", attrs...)
+	x.c.front.cfg.Log.Info("request failed", attrs...)
 	x.answer(id)
+}
+
+// answer sends one of the pages of the router, as HTML to clients that prefer it.
+func (x *exchange) answer(id router.PageID) {
+	if x.service == nil {
+		x.c.front.cfg.Router.CountStray(id)
+	}
+	var accept []string
+	for _, f := range x.req.Fields {
+		if f.Kind == http1.Accept {
+			accept = append(accept, string(f.Value))
+		}
+	}
+	page := id.Page(router.PrefersHTML(accept))
+	x.status = page.Status
+	x.decideClose(x.hasUploaded() && len(x.req.Protocol) == 0)
+	if x.body == nil && x.whole && !x.closes {
+		x.skipBody()
+	}
+	b := append(x.out[:0], "HTTP/1.1 "...)
+	b = appendInt(b, int64(page.Status))
+	b = append(append(append(b, ' '), http.StatusText(page.Status)...), "\r\n"...)
+	for _, f := range page.Header {
+		if f.Name == "Retry-After" && x.retryAfter > 0 {
+			continue
+		}
+		b = appendField(b, f.Name, f.Value)
+	}
+	if x.retryAfter > 0 {
+		b = appendField(b, "Retry-After", strconv.Itoa(x.retryAfter))
+	}
+	b = appendField(b, "X-Request-Id", x.forward.id)
+	b = appendField(b, "Date", x.c.front.dates.at(time.Now()))
+	b = x.appendConnection(b)
+	b = append(b, "\r\n"...)
+	if string(x.req.Method) != "HEAD" {
+		b = append(b, page.Body...)
+	}
+	x.out = b
+	if _, err := x.c.write(b, time.Now().Add(x.c.front.cfg.HeadTimeout)); err != nil {
+		x.aborted = true
+	}
+}
+
+// decideClose decides whether the connection ends with the response. It must if the
+// client has more to send of this request: the rest would be read as the next one.
+func (x *exchange) decideClose(uploaded bool) {
+	if !uploaded {
+		x.linger = true
+	}
+	x.closes = x.closes || !uploaded || x.req.Close || x.c.front.closing.Load() ||
+		x.req.Minor == 0 && !x.req.KeepAlive
+}
+
+// appendConnection appends what the client is told about its connection.
+func (x *exchange) appendConnection(b []byte) []byte {
+	switch {
+	case x.closes:
+		return append(b, "Connection: close\r\n"...)
+	case x.req.Minor == 0:
+		return append(b, "Connection: keep-alive\r\n"...)
+	}
+	return b
 }

@@ -42,6 +42,7 @@ type fixture struct {
 	retired map[string]bool // instances without requests, as of the last apply
 	nudges  int
 
+	bare     bool // instances' connections are not wrapped: they are not counted either
 	lateEnds bool // the end of a connection is seen only after the next write
 }
 
@@ -100,6 +101,9 @@ func (w *fixture) Dial(ctx context.Context, id string, _ int) (net.Conn, error) 
 	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
+	}
+	if w.bare {
+		return c, nil
 	}
 	w.count(id, 1)
 	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }, late: w.lateEnds, wrote: make(chan struct{}, 1), ended: make(chan struct{})}, nil
@@ -354,6 +358,9 @@ func (w *fixture) Retire(t *router.Target) {
 	defer w.mu.Unlock()
 	w.retired[t.Instance] = true
 }
+
+// Leave implements router.Pool.
+func (w *fixture) Leave(*router.Target) {}
 
 // public returns the keys of hosts at the public listener.
 func public(hosts ...string) []router.RouteKey {

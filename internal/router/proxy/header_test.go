@@ -1,9 +1,7 @@
 package proxy
 
 import (
-	"bufio"
 	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"regexp"
 	"strings"
@@ -12,77 +10,79 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
-// parseRequest reads a request as net/http's server does.
-func parseRequest(text string) *http.Request {
-	req, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-	if err != nil {
-		panic(err) // a mistake in a test
+// parse parses the head of a request.
+func parse(fields string) *http1.Request {
+	var r http1.Request
+	if status := r.Parse([]byte("GET / HTTP/1.1\r\nHost: Shop.Test:80\r\n" + fields + "\r\n")); status != 0 {
+		panic(status) // a mistake in a test
 	}
-	return req
+	return &r
 }
 
-func parse(fields string) *http.Request {
-	return parseRequest("GET / HTTP/1.1\r\nHost: Shop.Test:80\r\n" + fields + "\r\n")
+// outgoing returns the lines of the head that an instance receives.
+func outgoing(w forwarding, r *http1.Request) []string {
+	b := string(w.appendRequest(nil, r))
+	return strings.Split(strings.TrimSuffix(b, "\r\n\r\n"), "\r\n")
 }
 
 func TestOutgoingHeader(t *testing.T) {
 	t.Parallel()
-	ours := http.Header{
-		"User-Agent":        nil,
-		"X-Forwarded-For":   {"192.0.2.7"},
-		"X-Forwarded-Proto": {"http"},
-		"X-Forwarded-Host":  {"Shop.Test:80"},
-		"X-Forwarded-Port":  {"8080"},
-		"X-Request-Id":      {"id"},
-	}
 	for _, c := range []struct {
 		name, fields string
 		trusted      bool
-		want         http.Header // in addition to ours; nil removes one of ours
+		want         string   // the lines between Host and the router's own
+		ours         []string // nil for the usual ones
 	}{
-		{"nothing", "", false, nil},
-		{"passed on", "Accept: a\r\nAccept: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own: f\r\nUser-Agent: g\r\n", false, http.Header{
-			"Accept": {"a", "b"}, "Cookie": {"c=d"}, "Authorization": {"e"}, "X-Own": {"f"}, "User-Agent": {"g"},
-		}},
+		{"nothing", "", false, "", nil},
+		{"passed on as it came", "accept: a\r\nACCEPT: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own:f\r\nUser-Agent: g \r\nSec-WebSocket-Key: h\r\n", false,
+			"accept: a|ACCEPT: b|Cookie: c=d|Authorization: e|X-Own: f|User-Agent: g|Sec-WebSocket-Key: h", nil},
 		{
 			"hop by hop", "Connection: keep-alive, X-Own\r\nConnection: x-other\r\nKeep-Alive: a\r\nProxy-Connection: b\r\n" +
 				"Proxy-Authorization: c\r\nProxy-Authenticate: d\r\nUpgrade: h2c\r\nX-Own: e\r\nX-Other: f\r\nX-Stays: g\r\n", false,
-			http.Header{"X-Stays": {"g"}},
+			"X-Stays: g", nil,
 		},
-		{"te trailers", "TE: gzip, trailers\r\n", false, http.Header{"Te": {"trailers"}}},
-		{"te named by connection", "TE: trailers\r\nConnection: TE\r\n", false, http.Header{"Te": {"trailers"}}},
-		{"te other", "TE: gzip\r\n", false, nil},
-		{"expect without a body", "Expect: 100-continue\r\n", false, nil},
+		{"te trailers", "TE: gzip, trailers\r\n", false, "TE: trailers", nil},
+		{"te named by connection", "te: trailers\r\nConnection: TE\r\n", false, "te: trailers", nil},
+		{"te other", "TE: gzip\r\n", false, "", nil},
+		{"expect without a body", "Expect: 100-continue\r\n", false, "", nil},
+		{"trailer without a body", "Trailer: X-A\r\n", false, "", nil},
 		{"forged", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\n" +
-			"X-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: on\r\nForwarded: for=evil\r\nX-Real-IP: 10.0.0.1\r\nX-Request-ID: evil\r\n", false, nil},
+			"X-Forwarded-Prefix: /evil\r\nX-Forwarded-Ssl: on\r\nForwarded: for=evil\r\nX-Real-IP: 10.0.0.1\r\nX-Request-ID: evil\r\n", false, "", nil},
 		{
-			"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\nApi_Key: d\r\n", false, nil,
+			"forged with underscores", "X_Forwarded_For: 10.0.0.1\r\nx-forwarded_proto: https\r\nX_Real_IP: a\r\nX_Request_Id: b\r\nX_Own: c\r\nApi_Key: d\r\n", false, "", nil,
 		},
-		{"ours named by connection", "Connection: X-Forwarded-For, X-Request-Id, Host\r\n", false, nil},
-		{"trusted", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n" +
-			"X-Forwarded-Port: 443\r\nForwarded: for=b\r\nX-Real-IP: c\r\n", true, http.Header{
-			"X-Forwarded-For": {"10.0.0.1, 10.0.0.2, 192.0.2.7"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Host": {"a"},
-			"X-Forwarded-Port": {"443"}, "Forwarded": {"for=b"}, "X-Real-Ip": {"c"},
-		}},
+		{"ours named by connection", "Connection: X-Forwarded-For, X-Request-Id, Host\r\n", false, "", nil},
+		{
+			"trusted", "X-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 10.0.0.2\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: a\r\n" +
+				"X-Forwarded-Port: 443\r\nForwarded: for=b\r\nX-Real-IP: c\r\n", true,
+			"X-Forwarded-Proto: https|X-Forwarded-Host: a|X-Forwarded-Port: 443|Forwarded: for=b|X-Real-IP: c",
+			[]string{"X-Forwarded-For: 10.0.0.1, 10.0.0.2, 192.0.2.7", "X-Request-Id: id"},
+		},
 		{"of other platforms", "Proxy: http://evil\r\nTrue-Client-IP: a\r\nCF-Connecting-IP: a\r\nCF-Visitor: a\r\nFly-Client-IP: a\r\nFastly-Client-IP: a\r\n" +
 			"Client-IP: a\r\nX-Client-IP: a\r\nX-Cluster-Client-IP: a\r\nX-Envoy-External-Address: a\r\nX-Appengine-User-IP: a\r\nX-Azure-ClientIP: a\r\n" +
-			"X-Vercel-Forwarded-For: a\r\nX-Original-Forwarded-For: a\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nFront-End-Https: on\r\nX-Scheme: https\r\n", false, nil},
-		{"trusted, of other platforms", "Proxy: http://evil\r\nCF-Connecting-IP: a\r\nX-Original-URL: /b\r\n", true, http.Header{"Cf-Connecting-Ip": {"a"}, "X-Original-Url": {"/b"}}},
-		{"of an application", "Clientid: a\r\nCfg: b\r\nX-Clients: c\r\nReferer: d\r\n", false, http.Header{"Clientid": {"a"}, "Cfg": {"b"}, "X-Clients": {"c"}, "Referer": {"d"}}},
-		{"trusted, with underscores", "X_Forwarded_For: 10.0.0.1\r\n", true, nil},
+			"X-Vercel-Forwarded-For: a\r\nX-Original-Forwarded-For: a\r\nX-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nFront-End-Https: on\r\nX-Scheme: https\r\n", false, "", nil},
+		{"trusted, of other platforms", "Proxy: http://evil\r\nCF-Connecting-IP: a\r\nX-Original-URL: /b\r\n", true, "CF-Connecting-IP: a|X-Original-URL: /b", nil},
+		{"of an application", "Clientid: a\r\nCfg: b\r\nX-Clients: c\r\nReferer: d\r\n~odd: e\r\n", false, "Clientid: a|Cfg: b|X-Clients: c|Referer: d|~odd: e", nil},
+		{"trusted, with underscores", "X_Forwarded_For: 10.0.0.1\r\n", true, "", nil},
 		{
-			"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true,
-			http.Header{"X-Forwarded-Proto": {"https"}},
+			"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true, "X-Forwarded-Proto: https",
+			[]string{"X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: Shop.Test:80", "X-Forwarded-Port: 8080", "X-Request-Id: id"},
 		},
+		{"websocket", "Connection: keep-alive, Upgrade, X-Own\r\nupgrade: websocket\r\nX-Own: a\r\nsec-websocket-Key: b\r\n", false,
+			"sec-websocket-Key: b|Connection: Upgrade|Upgrade: websocket", nil},
 	} {
-		want := ours.Clone()
-		for k, v := range c.want {
-			want[k] = v
+		w := forwarding{peer: &peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, scheme: "http", id: []byte("id")}
+		want := []string{"GET / HTTP/1.1", "Host: Shop.Test:80"}
+		if c.want != "" {
+			want = append(want, strings.Split(c.want, "|")...)
 		}
-		got := requestHeader(parse(c.fields), peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, "http", "id", "", false)
-		if d := cmp.Diff(want, got); d != "" {
+		if c.ours == nil {
+			c.ours = []string{"X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: http", "X-Forwarded-Host: Shop.Test:80", "X-Forwarded-Port: 8080", "X-Request-Id: id"}
+		}
+		if d := cmp.Diff(append(want, c.ours...), outgoing(w, parse(c.fields))); d != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, d)
 		}
 	}
@@ -92,39 +92,45 @@ func TestOutgoingHeader(t *testing.T) {
 // CGI program would take for others.
 func TestUnderscores(t *testing.T) {
 	t.Parallel()
-	req := parse("Api_Key: a\r\nX_Real_IP: b\r\nContent_Length: 9\r\nX_Own: c\r\nX-Own: d\r\nPro_xy: e\r\nProxy_: f\r\nTransfer_Encoding: g\r\nAuthorization_: h\r\nCF_Connecting_IP: i\r\n_Proxy: j\r\n")
+	r := parse("Api_Key: a\r\nX_Real_IP: b\r\nContent_Length: 9\r\nX_Own: c\r\nX-Own: d\r\nPro_xy: e\r\nProxy_: f\r\nTransfer_Encoding: g\r\nAuthorization_: h\r\nCF_Connecting_IP: i\r\n_Proxy: j\r\n")
 	for _, trusted := range []bool{false, true} {
-		h := requestHeader(req, peer{ip: "192.0.2.7", trusted: trusted}, "http", "id", "", true)
-		for k := range h {
-			if strings.Contains(k, "_") && k != "Api_key" && k != "Pro_xy" && k != "Proxy_" && k != "Authorization_" && k != "_proxy" {
-				t.Errorf("%s passes", k)
-			}
-		}
-		if h["Api_key"] == nil || h["X-Own"] == nil {
-			t.Errorf("an application's own field does not pass: %v", h)
+		w := forwarding{peer: &peer{trusted: trusted}, scheme: "http", id: []byte("id"), underscores: true}
+		got := strings.Join(outgoing(w, r)[2:], "|")
+		want := "Api_Key: a|X-Own: d|Pro_xy: e|Proxy_: f|Authorization_: h|_Proxy: j|X-Forwarded-Proto: http|X-Forwarded-Host: Shop.Test:80|X-Request-Id: id"
+		if got != want {
+			t.Errorf("trusted %v:\n%s, want\n%s", trusted, got, want)
 		}
 	}
 }
 
-func TestOutgoingUpgrade(t *testing.T) {
+// TestRoles compares the short way to a role with the table.
+func TestRoles(t *testing.T) {
 	t.Parallel()
-	req := parse("Connection: keep-alive, Upgrade, X-Own\r\nUpgrade: websocket\r\nX-Own: a\r\nSec-Websocket-Key: b\r\n")
-	h := requestHeader(req, peer{}, "http", "id", upgradeOf(req), false)
-	if h.Get("Connection") != "Upgrade" || h.Get("Upgrade") != "websocket" || h.Get("X-Own") != "" || h.Get("Sec-Websocket-Key") != "b" {
-		t.Errorf("header %v", h)
+	for k, want := range roles {
+		if got := roleOf([]byte(strings.ToUpper(k))); got != want {
+			t.Errorf("%s has role %d, want %d", k, got, want)
+		}
+		if len(k) > maxName {
+			t.Errorf("%s is longer than maxName", k)
+		}
 	}
-	if _, ok := h["X-Forwarded-For"]; ok {
-		t.Error("an unknown peer has an address")
+	for _, p := range platformPrefixes {
+		if got := roleOf([]byte(p + strings.Repeat("a", 50))); got != platform {
+			t.Errorf("a field that begins with %s has role %d", p, got)
+		}
+		if c := p[0]; c != 'x' && c != 'c' && c != 'f' || len(p) > maxName {
+			t.Errorf("roleOf does not look for %s", p)
+		}
 	}
 }
 
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	uuid := regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-	seen := map[string]bool{}
+	seen := map[[36]byte]bool{}
 	for range 1000 {
-		id := newUUID()
-		if !uuid.MatchString(id) || seen[id] {
+		var id [36]byte
+		if putUUID(&id); !uuid.Match(id[:]) || seen[id] {
 			t.Fatalf("%q is no new UUID", id)
 		}
 		seen[id] = true
@@ -141,7 +147,9 @@ func TestRequestID(t *testing.T) {
 		{"empty", "X-Request-Id:\r\n", true, ""},
 		{"too long", "X-Request-Id: " + strings.Repeat("a", 129) + "\r\n", true, ""},
 	} {
-		id := requestID(parse(c.fields), peer{trusted: c.trusted})
+		x := exchange{c: &clientConn{peer: peer{trusted: c.trusted}}, req: *parse(c.fields)}
+		x.setID()
+		id := string(x.forward.id)
 		if c.want == "" && !uuid.MatchString(id) || c.want != "" && id != c.want {
 			t.Errorf("%s: %q, want %q", c.name, id, c.want)
 		}
@@ -150,14 +158,14 @@ func TestRequestID(t *testing.T) {
 
 func TestIncomingHeader(t *testing.T) {
 	t.Parallel()
-	got := http.Header{}
-	copyResponseHeader(got, http.Header{
-		"Connection": {"close, X-Hop"}, "Keep-Alive": {"a"}, "X-Hop": {"b"}, "Upgrade": {"c"}, "Proxy-Authenticate": {"d"},
-		"Set-Cookie": {"e", "f"}, "Server": {"g"}, "X-Request-Id": {"h"}, "Content-Length": {"3"},
-	})
-	want := http.Header{"Set-Cookie": {"e", "f"}, "Server": {"g"}, "X-Request-Id": {"h"}, "Content-Length": {"3"}, "Content-Type": nil}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Error(d)
+	var r http1.Response
+	if err := r.Parse([]byte("HTTP/1.1 200 OK\r\nconnection: close, X-Hop\r\nKeep-Alive: a\r\nx-hop: b\r\nUpgrade: c\r\nProxy-Authenticate: d\r\n" +
+		"Set-Cookie: e\r\nset-cookie: f\r\nServer: g\r\nX-Request-Id: h\r\nContent-Length: 3\r\nTrailer: i\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	got := string(appendResponseFields(nil, &r, false))
+	if want := "Set-Cookie: e\r\nset-cookie: f\r\nServer: g\r\nX-Request-Id: h\r\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
@@ -197,13 +205,11 @@ func TestForwardedHeadersOnTheWire(t *testing.T) {
 }
 
 func BenchmarkOutgoingHeader(b *testing.B) {
-	req := httptest.NewRequest("GET", "/", nil)
-	for _, f := range strings.Split("Accept: */*|Accept-Language: en|User-Agent: x|Cookie: a=b|Connection: keep-alive", "|") {
-		k, v, _ := strings.Cut(f, ": ")
-		req.Header.Set(k, v)
-	}
+	r := parse("Accept: */*\r\nAccept-Language: en\r\nUser-Agent: x\r\nCookie: a=b\r\nConnection: keep-alive\r\n")
+	w := forwarding{peer: &peer{ip: "192.0.2.7", port: "8080"}, scheme: "http", id: []byte("id")}
+	var out []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		requestHeader(req, peer{ip: "192.0.2.7", port: "8080"}, "http", "id", "", false)
+		out = w.appendRequest(out[:0], r)
 	}
 }

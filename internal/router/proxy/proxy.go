@@ -7,14 +7,12 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/openslipway/slipway/internal/httpdrain"
 	"github.com/openslipway/slipway/internal/router"
-	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // Config configures a Proxy. Fields below "defaults" may be zero.
@@ -36,6 +34,7 @@ type Config struct {
 	RequestTimeout  time.Duration // from the head of a request to the end of its response (120 s, as in App Runner)
 	HeadTimeout     time.Duration // from the first byte of a head to its last (30 s)
 	IdleTimeout     time.Duration // of a client connection between requests (75 s)
+	HalfClosed      time.Duration // for a response to a client that sends no more: it may read, or have left (10 s)
 	TunnelIdle      time.Duration // of a WebSocket without a byte in either direction (1 h)
 	ShutdownTimeout time.Duration // for requests in flight when the context of Serve ends (30 s)
 }
@@ -44,14 +43,18 @@ func (c *Config) setDefaults() {
 	c.RequestTimeout = cmp.Or(c.RequestTimeout, 120*time.Second)
 	c.HeadTimeout = cmp.Or(c.HeadTimeout, 30*time.Second)
 	c.IdleTimeout = cmp.Or(c.IdleTimeout, 75*time.Second)
+	c.HalfClosed = cmp.Or(c.HalfClosed, 10*time.Second)
 	c.TunnelIdle = cmp.Or(c.TunnelIdle, time.Hour)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 30*time.Second)
 }
 
-// Proxy is an engine of the router on net/http.
+// Proxy is the engine of the router for HTTP/1.
 type Proxy struct {
 	cfg   Config
-	pools sync.Map // *router.Target -> *http.Transport
+	pools sync.Map // *router.Target -> *pool
+	dates dates
+
+	tunnels tunnels
 }
 
 var _ router.Pool = (*Proxy)(nil)
@@ -68,38 +71,26 @@ func New(cfg Config) (*Proxy, error) {
 	return p, nil
 }
 
-// transport returns the pooled connections to a target. The caller has a lease of
-// it, so Retire is not running.
-func (p *Proxy) transport(t *router.Target) *http.Transport {
-	if pool, ok := p.pools.Load(t); ok {
-		return pool.(*http.Transport)
-	}
-	pool, _ := p.pools.LoadOrStore(t, newTransport(p.cfg.Dialer, t))
-	return pool.(*http.Transport)
-}
-
-// Retire implements router.Pool. A connection that a response has just been read
-// from may still be on its way to the pool: a transport closes it instead, once
-// CloseIdleConnections was called and no request follows.
-func (p *Proxy) Retire(t *router.Target) {
-	if pool, ok := p.pools.LoadAndDelete(t); ok {
-		pool.(*http.Transport).CloseIdleConnections()
-	}
-}
-
 // front is what serves the requests of one listener.
 type front struct {
 	*Proxy
 	listener, scheme string // its id, and what applications are told
+	tls              *tls.Config
+
+	closing atomic.Bool // no request follows the ones in flight
+
+	mu      sync.Mutex // guards clients
+	clients map[*clientConn]struct{}
+	serving sync.WaitGroup // clients
 }
 
-// Handler returns a handler for requests of the listener. Use Serve for client
-// connections: it puts a guard in front of them.
-func (p *Proxy) Handler(as router.Listener) http.Handler {
-	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto()}
+func (p *Proxy) newFront(as router.Listener) *front {
+	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto(), tls: as.TLS, clients: map[*clientConn]struct{}{}}
 }
 
-type guardKey struct{}
+// freshTime is how long an accepted connection has to send its first request once the
+// listener ends. Browsers open connections ahead of need, which send none.
+const freshTime = time.Second
 
 // Serve serves HTTP/1 on the network listener l, which it closes; as says what l
 // stands for. Serve starts when the router has loaded its first table and ends with
@@ -111,41 +102,104 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, as router.Listener) e
 	case <-ctx.Done():
 		return l.Close()
 	}
-	if as.TLS != nil {
-		l = tls.NewListener(l, as.TLS)
-	}
-	ts := &tunnels{}
-	srv := p.server(p.Handler(as))
-	err := httpdrain.Drain{Limit: p.cfg.ShutdownTimeout, Finish: ts.shutdown}.Serve(ctx, srv,
-		guarded{Listener: l, trusted: p.cfg.Trusted, headTime: p.cfg.HeadTimeout, tunnels: ts})
+	f := p.newFront(as)
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	err := f.accept(ctx, l)
 	if ctx.Err() == nil {
+		l.Close()
+		f.cut()
+		f.serving.Wait()
 		return err
 	}
-	if err != nil {
-		p.cfg.Log.Warn("requests cut at shutdown", "listener", l.Addr().String(), "err", err)
-	}
+	f.shutdown(l.Addr().String())
 	return nil
 }
 
-// server returns the net/http server of one listener. Its timeouts are only a
-// backstop: the guard limits the time of a head, and a context the time of a
-// request.
-func (p *Proxy) server(h http.Handler) *http.Server {
-	backstop := p.cfg.RequestTimeout + 5*time.Second
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	return &http.Server{
-		Handler:                      h,
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" is for applications
-		ReadHeaderTimeout:            p.cfg.IdleTimeout,
-		ReadTimeout:                  backstop,
-		WriteTimeout:                 backstop,
-		IdleTimeout:                  p.cfg.IdleTimeout,
-		MaxHeaderBytes:               http1.MaxHead,
-		Protocols:                    &protocols,
-		ErrorLog:                     slog.NewLogLogger(p.cfg.Log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return context.WithValue(ctx, guardKey{}, c)
-		},
+// accept serves each connection in a goroutine until the listener ends.
+func (f *front) accept(ctx context.Context, l net.Listener) error {
+	pause := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			// The process may lack descriptors for a moment.
+			if t, ok := errors.AsType[interface {
+				error
+				Temporary() bool
+			}](err); ctx.Err() != nil || !ok || !t.Temporary() {
+				return err
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			f.cfg.Log.Warn("no connection could be accepted", "listener", l.Addr().String(), "err", err)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		pause = 0
+		f.serving.Add(1)
+		go f.serve(c)
 	}
+}
+
+func (f *front) serve(conn net.Conn) {
+	defer f.serving.Done()
+	p := newPeer(conn, f.cfg.Trusted)
+	if f.tls != nil {
+		conn = tls.Server(conn, f.tls)
+	}
+	c := &clientConn{front: f, socket: newSocket(conn), peer: p}
+	c.present = c.checkPresent
+	f.mu.Lock()
+	f.clients[c] = struct{}{}
+	f.mu.Unlock()
+	c.serve()
+	f.mu.Lock()
+	delete(f.clients, c)
+	f.mu.Unlock()
+}
+
+// shutdown lets the requests in flight finish and cuts what takes too long.
+func (f *front) shutdown(listener string) {
+	f.closing.Store(true)
+	f.tunnels.end(func(t *tunnel) bool { return t.front == f })
+	f.endWaiting(stateIdle)
+	fresh := time.AfterFunc(min(freshTime, f.cfg.ShutdownTimeout), func() { f.endWaiting(stateFresh) })
+	defer fresh.Stop()
+	finished := make(chan struct{})
+	go func() {
+		f.serving.Wait()
+		close(finished)
+	}()
+	limit := time.NewTimer(f.cfg.ShutdownTimeout)
+	defer limit.Stop()
+	select {
+	case <-finished:
+	case <-limit.C:
+		f.cfg.Log.Warn("requests cut at shutdown", "listener", listener, "connections", f.cut())
+		<-finished
+	}
+}
+
+// endWaiting wakes the connections that wait for a request in a state.
+func (f *front) endWaiting(state int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.clients {
+		if c.state.Load() == state {
+			c.interruptRead()
+		}
+	}
+}
+
+// cut closes all connections and returns how many.
+func (f *front) cut() int {
+	f.tunnels.cut(f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.clients {
+		c.Close()
+	}
+	return len(f.clients)
 }

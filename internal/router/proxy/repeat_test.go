@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+// okResponse says that the connection stays open, so that the next request uses it at once.
+const okResponse = "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok"
 
 // A request that an instance may have read is not sent again, whatever its method:
 // one that ends an instance would end the next.

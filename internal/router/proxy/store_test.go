@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
-	"net/http/httptest"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -84,11 +86,18 @@ func (b *storeFixture) host() string { return b.service.Label + ".us-east-1.slip
 // status returns the status of the response to a request.
 func (b *storeFixture) status(host string) int {
 	b.t.Helper()
-	rec := httptest.NewRecorder()
-	req := httptest.NewRequest("GET", "/", nil)
-	req.Host = host
-	b.proxy.Handler(router.Listener{}).ServeHTTP(rec, req)
-	return rec.Code
+	c, far := net.Pipe()
+	f := b.proxy.newFront(router.Listener{})
+	f.serving.Add(1)
+	go f.serve(far)
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c.Close()
+	f.serving.Wait()
+	return resp.StatusCode
 }
 
 func TestAnswersByState(t *testing.T) {

@@ -2,196 +2,221 @@ package proxy
 
 import (
 	"errors"
-	"io"
-	"net/http"
-	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
-// errBodyStarted is returned when a body would have to be sent again from its
-// start.
-var errBodyStarted = errors.New("request body was started")
+// errUpload is returned when the client has broken off the body of its request.
+var errUpload = errors.New("the client broke off the body")
 
-// upload is the body of a request on its way to an instance. net/http's
-// transport reads it in a goroutine of its own, which may still run when the
-// response is already there. upload knows how much was read and whether reading
-// continues.
+// upload sends the body of a request to an instance while its response is read. It runs in
+// a goroutine of its own, unless the whole body came with the head.
 type upload struct {
-	req  *http.Request
-	left int64 // bytes to come, -1 if unknown; used only by the reader
+	x       *exchange
+	to      *upstream
+	left    int64 // bytes to come; unused if chunked
+	chunked bool
+	chunks  http1.ChunkScanner
 
-	trailer http.Header // filled at the end of the body
+	mayStart chan struct{} // closed when the client may be asked for the body
+	done     chan struct{} // closed when the goroutine has ended
 
-	readers sync.WaitGroup // handles that the transport has not closed
+	ended atomic.Bool // all of the body was read from the client; set before its last bytes are sent
 
-	mu        sync.Mutex // guards what follows
-	changed   *sync.Cond // on mu: responded or revoked changed
-	current   *handle    // the only one that may read
-	started   bool       // a byte may have been read
-	revoked   bool       // reading is no longer allowed
-	expects   bool       // the client sends nothing before a 100 response
-	responded bool       // a response other than 100 has started
-	ended     bool       // the body was read to its end
-	err       error      // why reading it failed
+	// Set before done is closed.
+	err    error // of reading from the client
+	failed bool  // writing to the instance failed
 }
 
-// newUpload returns the body of a request, nil if it has none.
-func newUpload(req *http.Request) *upload {
-	if req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0 {
-		return nil
+// startUpload starts to send the body to an instance. The client's connection is read by
+// the upload alone until it has ended.
+func (x *exchange) startUpload(to *upstream) {
+	u := &upload{
+		x: x, to: to, left: x.req.Length, chunked: x.req.Chunked,
+		mayStart: make(chan struct{}), done: make(chan struct{}),
 	}
-	u := &upload{req: req, left: req.ContentLength, expects: expectsContinue(req)}
-	u.changed = sync.NewCond(&u.mu)
-	for k := range req.Trailer {
-		if allowedInTrailer(k) {
-			if u.trailer == nil {
-				u.trailer = http.Header{}
-			}
-			u.trailer[k] = nil
+	x.body = u
+	if !x.req.Continue || len(x.c.in) > 0 {
+		x.askForBody()
+	}
+	go u.run()
+}
+
+// askForBody lets the upload start.
+func (x *exchange) askForBody() {
+	if x.body != nil && !x.asked {
+		x.asked = true
+		close(x.body.mayStart)
+	}
+}
+
+func (u *upload) run() {
+	defer close(u.done)
+	<-u.mayStart
+	if u.x.stopped.Load() {
+		return
+	}
+	var err error
+	if u.chunked {
+		err = u.sendChunks()
+	} else {
+		err = u.sendLength()
+	}
+	if err != nil {
+		u.err = err
+		u.to.interruptRead() // the instance waits for bytes that will not come
+	}
+}
+
+// sendLength sends a body of known length. A failure to write is not its error: the
+// instance may have answered already.
+func (u *upload) sendLength() error {
+	c, limit := u.x.c, u.x.limit
+	first := c.in[:min(int64(len(c.in)), u.left)]
+	c.in = c.in[len(first):]
+	u.left -= int64(len(first))
+	if u.left == 0 {
+		u.ended.Store(true)
+	}
+	if len(first) > 0 {
+		if _, err := u.to.write(first, limit); err != nil {
+			u.failed = true
+			return nil
 		}
 	}
-	return u
-}
-
-// handle is one attempt to send the body.
-type handle struct {
-	*upload
-	dead  func() bool // the connection was closed before anything was written to it
-	close sync.Once
-}
-
-// open returns the body for one attempt. It fails once a byte has been read. Before
-// the first byte is read dead is called: if it returns true, the attempt fails and
-// the body can be sent in another one.
-func (u *upload) open(dead func() bool) (io.ReadCloser, error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.started || u.revoked {
-		return nil, errBodyStarted
+	buf := takeBlock()
+	defer buf.free()
+	for u.left > 0 {
+		n, err := c.read(buf[:min(int64(len(buf)), u.left)], limit)
+		if err != nil {
+			return uploadError(err)
+		}
+		if u.left -= int64(n); u.left == 0 {
+			u.ended.Store(true)
+		}
+		if _, err := u.to.write(buf[:n], limit); err != nil {
+			u.failed = true
+			return nil
+		}
 	}
-	u.readers.Add(1)
-	u.current = &handle{upload: u, dead: dead}
-	return u.current, nil
-}
-
-func (h *handle) Read(p []byte) (int, error) {
-	if err := h.beginRead(); err != nil {
-		return 0, err
-	}
-	n, err := h.req.Body.Read(p)
-	if h.left > 0 {
-		h.left -= int64(n)
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case err == io.EOF || err == nil && h.left == 0:
-		h.end()
-	case err != nil && !h.revoked:
-		h.err = err
-	}
-	return n, err
-}
-
-// Close ends the attempt; the body of the client stays open.
-func (h *handle) Close() error {
-	h.close.Do(h.readers.Done)
 	return nil
 }
 
-// beginRead starts a read unless reading was revoked. If a final response
-// arrives instead of 100, net/http's transport would still send the body to
-// keep its connection. But reading the body asks the client to send it, which
-// it must not be. Returning an error would lose the response, so the transport
-// waits.
-func (h *handle) beginRead() error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for h.expects && h.responded && !h.revoked {
-		h.changed.Wait()
-	}
-	if h.revoked || h.current != h {
-		return errBodyStarted
-	}
-	if !h.started && h.dead() {
-		return errStale
-	}
-	h.started = true
-	return nil
-}
-
-// answered records that a response has started.
-func (u *upload) answered() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.responded = true
-}
-
-// interim records that the response was not the final one.
-func (u *upload) interim(code int) {
-	if u == nil {
-		return
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.responded = false
-	u.expects = u.expects && code != http.StatusContinue
-	u.changed.Broadcast()
-}
-
-// end records that the body was read to its end. mu is held.
-func (u *upload) end() {
-	if u.ended {
-		return
-	}
-	u.ended = true
-	for k := range u.trailer {
-		u.trailer[k] = u.req.Trailer[k]
+// sendChunks sends a chunked body in chunks of its own.
+func (u *upload) sendChunks() error {
+	c, limit := u.x.c, u.x.limit
+	in, out := takeBlock(), takeBlock()
+	defer in.free()
+	defer out.free()
+	piece := c.in
+	for {
+		msg, n, done, err := u.reframe(out[:0], piece)
+		if err != nil {
+			return err
+		}
+		if done {
+			u.ended.Store(true)
+			c.keep(piece[n:])
+		}
+		if len(msg) > 0 {
+			if _, err := u.to.write(msg, limit); err != nil {
+				u.failed = true
+				return nil
+			}
+		}
+		if done {
+			return nil
+		}
+		c.in = nil
+		k, err := c.read(in[:len(in)/2], limit) // chunks of one byte grow by their framing
+		if err != nil {
+			return uploadError(err)
+		}
+		piece = in[:k]
 	}
 }
 
-// done reports whether the body has ended. A nil upload is done.
-func (u *upload) done() bool {
+// reframe appends the data in a piece of the body as chunks, and its end. n is how much of
+// the piece belongs to the body.
+func (u *upload) reframe(out, piece []byte) (msg []byte, n int, done bool, err error) {
+	for n < len(piece) && !done {
+		data, k, end, err := u.chunks.Next(piece[n:])
+		if err != nil {
+			return nil, n, false, err
+		}
+		n += k
+		if len(data) > 0 {
+			out = appendChunk(out, data)
+		}
+		if done = end; done {
+			out = appendLastChunk(out, u.chunks.Trailer())
+		}
+	}
+	return out, n, done, nil
+}
+
+// appendChunk appends data as one chunk.
+func appendChunk(b, data []byte) []byte {
+	b = appendHex(b, len(data))
+	b = append(b, "\r\n"...)
+	b = append(b, data...)
+	return append(b, "\r\n"...)
+}
+
+// appendLastChunk appends the end of a chunked body, with those fields that may follow it.
+func appendLastChunk(b []byte, trailer []http1.Field) []byte {
+	b = append(b, "0\r\n"...)
+	for _, f := range trailer {
+		if allowedInTrailer(f) {
+			b = appendField(b, f.Name, f.Value)
+		}
+	}
+	return append(b, "\r\n"...)
+}
+
+func uploadError(err error) error {
+	if err == errLimit || err == errInterrupted {
+		return err
+	}
+	return errUpload
+}
+
+// finishTime is how long the last bytes of a body may take to be sent once its response is
+// complete. An instance that does not read them is not waited for.
+const finishTime = 100 * time.Millisecond
+
+// endUpload ends the upload, and reports whether all of the body was read: only then can
+// the client's connection be used again.
+func (x *exchange) endUpload() bool {
+	u := x.body
 	if u == nil {
 		return true
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.ended
+	x.stopped.Store(true)
+	x.askForBody()
+	if u.ended.Load() {
+		select {
+		case <-u.done:
+			return true
+		case <-time.After(finishTime):
+		}
+	}
+	select {
+	case <-u.done:
+	default:
+		x.c.interruptRead()
+		u.to.interruptWrite()
+		<-u.done
+	}
+	return false
 }
 
-// replayable reports whether the body can still be sent from its start.
-func (u *upload) replayable() bool {
-	if u == nil {
-		return true
+// hasUploaded reports whether the client has nothing more to send of its request.
+func (x *exchange) hasUploaded() bool {
+	if x.body != nil {
+		return x.body.ended.Load()
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return !u.started
-}
-
-// failure returns the error of reading the body from the client, nil if there
-// was none.
-func (u *upload) failure() error {
-	if u == nil {
-		return nil
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.err
-}
-
-// stop ends the upload, once, if it has not ended by itself. It calls abort,
-// which makes a waiting read of the client's body fail. Afterwards nobody reads
-// the body: net/http forbids that once its handler has returned. The request to
-// the instance must have been cancelled.
-func (u *upload) stop(abort func()) {
-	u.mu.Lock()
-	u.revoked = true
-	ended := u.ended
-	u.changed.Broadcast()
-	u.mu.Unlock()
-	if !ended {
-		abort()
-	}
-	u.readers.Wait()
+	return x.whole
 }

@@ -1,0 +1,265 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/http1"
+)
+
+// Limits of a lingering close: bytes that arrive at a closed socket make the kernel discard
+// a response that is still on its way.
+const (
+	lingerTime  = 3 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// clientConn is a connection of a client. A goroutine of its own reads its requests one after
+// the other; a request is read when its predecessor has been answered.
+type clientConn struct {
+	front *front
+	*socket
+	peer peer
+
+	in   []byte     // received and not used: the next request, or the body of this one
+	buf  []byte     // what in is a part of
+	head *headBlock // what buf is a part of; nil if in is empty or has memory of its own
+
+	state     atomic.Int32
+	halfSince time.Time // when the client was first seen to send no more
+
+	host, normal string // of the last request, and in normal form
+
+	present func() error // checkPresent; made once, so that a request allocates nothing
+}
+
+// States of a client, which decide when it is disturbed at shutdown.
+const (
+	stateFresh int32 = iota // it has sent nothing yet
+	stateBusy               // it has sent a part of a request at least
+	stateIdle               // it has got a response and sent nothing since
+)
+
+// peer is the remote end of a client connection.
+type peer struct {
+	addr    netip.Addr
+	ip      string // addr as text; empty when unknown
+	port    string // of the local end
+	trusted bool   // its X-Forwarded fields are used
+}
+
+func newPeer(c net.Conn, trusted []netip.Prefix) (p peer) {
+	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
+		p.addr = a.Addr().Unmap().WithZone("")
+		p.ip = p.addr.String()
+	}
+	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
+		p.port = strconv.Itoa(int(a.Port()))
+	}
+	for _, t := range trusted {
+		p.trusted = p.trusted || t.Contains(p.addr)
+	}
+	return p
+}
+
+// serve answers the requests of the connection until it ends.
+func (c *clientConn) serve() {
+	defer c.Close()
+	for {
+		if !c.await() {
+			return
+		}
+		end, status, err := c.readHead()
+		if err != nil {
+			return
+		}
+		x := takeExchange(c)
+		keep := x.serve(end, status)
+		linger := x.linger
+		x.free()
+		if !keep {
+			if linger {
+				c.linger()
+			}
+			return
+		}
+	}
+}
+
+// await waits for the first byte of a request. It reports false if the connection is to
+// be closed. While it waits the connection has no buffer.
+func (c *clientConn) await() bool {
+	if len(c.in) > 0 {
+		return true
+	}
+	c.release()
+	if c.state.Load() != stateFresh {
+		c.state.Store(stateIdle)
+		// front.shutdown looks at the state after it has set this.
+		if c.front.closing.Load() {
+			return c.lastLook()
+		}
+	}
+	err := c.readFirst(time.Now().Add(c.front.cfg.IdleTimeout))
+	if err == errInterrupted {
+		return c.lastLook()
+	}
+	c.state.Store(stateBusy)
+	return err == nil
+}
+
+// lastLook returns whether a request arrived at the moment in which an idle connection was
+// to be closed.
+func (c *clientConn) lastLook() bool {
+	c.state.Store(stateBusy)
+	b := takeHead()
+	n := c.readNow(b[:])
+	if n == 0 {
+		b.free()
+		return false
+	}
+	c.hold(b, n)
+	c.uninterrupt()
+	return true
+}
+
+// readFirst waits for bytes and reads them into a buffer that it takes when they are there.
+func (c *clientConn) readFirst(until time.Time) error {
+	if c.raw == nil {
+		b := takeHead()
+		n, err := c.read(b[:], until)
+		if n == 0 {
+			b.free()
+			return err
+		}
+		c.hold(b, n)
+		return nil
+	}
+	n, err := c.readHeld(until)
+	if n > 0 {
+		c.hold(c.heldHead, n)
+		c.heldHead = nil
+		return nil
+	}
+	return err
+}
+
+// hold makes the first n bytes of a block the bytes that were received.
+func (c *clientConn) hold(b *headBlock, n int) {
+	c.head, c.buf = b, b[:]
+	c.in = b[:n]
+}
+
+// release gives the buffer back, once nothing in it is used.
+func (c *clientConn) release() {
+	if c.head != nil {
+		c.head.free()
+	}
+	c.head, c.buf, c.in = nil, nil, nil
+}
+
+// keep makes a copy of bytes that follow the current request the received ones.
+func (c *clientConn) keep(rest []byte) {
+	if len(rest) == 0 {
+		c.in = nil
+		return
+	}
+	c.in = append(make([]byte, 0, max(len(rest), len(headBlock{}))), rest...)
+}
+
+// readHead reads up to the end of a head. end is its length; status is that of a refusal,
+// 0 if there is none. err says that the connection has failed.
+func (c *clientConn) readHead() (end, status int, err error) {
+	var scan http1.HeadScanner
+	var until time.Time
+	for {
+		if end, status = scan.Find(c.in); status != 0 {
+			return 0, status, nil
+		}
+		if end > 0 {
+			if scan.LeadingBlank {
+				c.in = c.in[2:]
+				end -= 2
+			}
+			return end, 0, nil
+		}
+		if until.IsZero() {
+			until = time.Now().Add(c.front.cfg.HeadTimeout)
+		}
+		n, err := c.read(c.room(), until)
+		if err == errLimit {
+			return 0, 408, nil
+		}
+		if err != nil {
+			return 0, 0, err
+		}
+		c.in = c.in[:len(c.in)+n]
+	}
+}
+
+// room returns free memory behind the received bytes.
+func (c *clientConn) room() []byte {
+	if free := c.in[len(c.in):cap(c.in)]; len(free) > 0 {
+		return free
+	}
+	// They are at the end of the buffer: move them to its start, or to more memory.
+	if n := len(c.in); c.buf != nil && n <= len(c.buf)/2 {
+		copy(c.buf, c.in)
+		c.in = c.buf[:n]
+	} else {
+		grown := make([]byte, max(2*n, len(headBlock{})))
+		copy(grown, c.in)
+		if c.head != nil {
+			c.head.free()
+			c.head = nil
+		}
+		c.buf, c.in = grown, grown[:n]
+	}
+	return c.in[len(c.in):cap(c.in)]
+}
+
+// checkPresent returns an error if the client has left. One that has only ended its sending
+// side may still read, so it has HalfClosed to get its response: a client that has closed
+// its socket looks the same.
+func (c *clientConn) checkPresent() error {
+	switch leaving(c.Conn) {
+	case gone:
+		return errGone
+	case half_:
+		if c.halfSince.IsZero() {
+			c.halfSince = time.Now()
+		}
+		if time.Since(c.halfSince) >= c.front.cfg.HalfClosed {
+			return errGone
+		}
+	}
+	return nil
+}
+
+// errGone says that the client left before the end of the response.
+var errGone = errors.New("the client has left")
+
+// linger ends the connection so that the client gets what was sent, although it may still
+// be sending.
+func (c *clientConn) linger() {
+	if !closeWrite(c.Conn) {
+		return
+	}
+	c.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, c.Conn, lingerBytes)
+}
+
+// find returns the service of a host, nil if there is none.
+func (c *clientConn) find(host []byte) *router.Service {
+	if string(host) != c.host { // a client mostly asks for one
+		c.host = string(host)
+		c.normal, _ = http1.NormalHost(c.host)
+	}
+	return c.front.cfg.Router.Find(router.RouteKey{Listener: c.front.listener, Host: c.normal})
+}

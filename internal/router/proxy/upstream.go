@@ -1,0 +1,209 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/openslipway/slipway/internal/router"
+)
+
+// Dialer connects to instances.
+type Dialer interface {
+	// Dial opens a connection to the port inside the instance.
+	Dial(ctx context.Context, instance string, port int) (net.Conn, error)
+}
+
+// Limits of connections to instances.
+const (
+	dialTime = 5 * time.Second
+
+	// idleTime is how long a pooled connection may stay unused. It is shorter
+	// than the keep-alive time of common servers (the shortest is gunicorn's 2
+	// s), so that the router closes first: a request that meets a connection
+	// which the server is closing may be lost. A new connection costs
+	// microseconds.
+	idleTime = 1500 * time.Millisecond
+
+	// restTime is how long a connection to an instance stays unused if it is not known
+	// that the instance keeps connections. Some servers close each connection after its
+	// response without announcing it; a request that meets such an end is lost.
+	restTime = 500 * time.Millisecond
+)
+
+// dialError says that an instance was not reached, so nothing was sent.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return "dial: " + e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+// upstream is a connection to an instance. One request at a time uses it.
+type upstream struct {
+	*socket
+	pool    *pool
+	uses    int       // requests that it was used for before
+	idle    time.Time // when it came to rest
+	written int64     // bytes passed to the kernel
+	start   int64     // written before this request
+	ended   bool      // the instance has closed its direction
+}
+
+func (u *upstream) write(p []byte, until time.Time) (n int, err error) {
+	n, err = u.socket.write(p, until)
+	u.written += int64(n)
+	return n, err
+}
+
+// unread reports whether the instance certainly read nothing of the request: nothing was
+// written, or the instance closed the connection before any of it arrived. The kernel
+// acknowledges with the end of the stream all that arrived before it, so later bytes were
+// not there to be read. After a reset it is not known.
+func (u *upstream) unread() bool {
+	if u.written == u.start {
+		return true
+	}
+	if !u.ended {
+		return false
+	}
+	received := acknowledged(u.Conn)
+	return received >= 0 && received <= u.start
+}
+
+// pool is the unused connections to one target, and what is known of it.
+type pool struct {
+	mu    sync.Mutex  // guards all
+	idle  []*upstream // the last used is the last
+	keeps bool        // the instance keeps connections: it said so, or one was used again
+	timer *time.Timer // closes those that were unused for idleTime; nil while there are none
+}
+
+// get returns a connection that nothing has arrived on, nil if there is none.
+func (p *pool) get(now time.Time) *upstream {
+	for {
+		u := p.take(now)
+		if u == nil {
+			return nil
+		}
+		if now.Sub(u.idle) >= idleTime {
+			u.Close()
+			continue
+		}
+		switch u.look() {
+		case open:
+			u.start = u.written
+			return u
+		case ended, broken:
+			p.mu.Lock()
+			p.keeps = false
+			p.mu.Unlock()
+		}
+		u.Close()
+	}
+}
+
+// take takes the connection that was used last. As long as the instance is not known to
+// keep connections, that is the one that has rested longest.
+func (p *pool) take(now time.Time) (u *upstream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle)
+	switch {
+	case n == 0:
+		return nil
+	case p.keeps:
+		u = p.idle[n-1]
+		p.idle = p.idle[:n-1]
+	case now.Sub(p.idle[0].idle) >= restTime:
+		u = p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
+	}
+	return u
+}
+
+// put keeps a connection for a later request.
+func (p *pool) put(u *upstream, keeps bool) {
+	u.uses++
+	u.idle = time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keeps = p.keeps || keeps || u.uses > 1
+	p.idle = append(p.idle, u)
+	if p.timer == nil {
+		p.timer = time.AfterFunc(idleTime, p.expire)
+	}
+}
+
+// expire closes what was unused for idleTime.
+func (p *pool) expire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].idle) >= idleTime {
+		p.idle[n].Close()
+		n++
+	}
+	p.idle = slices.Delete(p.idle, 0, n)
+	if len(p.idle) == 0 {
+		p.timer = nil
+		return
+	}
+	p.timer.Reset(idleTime - now.Sub(p.idle[0].idle))
+}
+
+// close closes all unused connections.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.idle {
+		u.Close()
+	}
+	p.idle = nil
+}
+
+// pool returns the pooled connections to a target. The caller has a lease of
+// it, so Retire is not running.
+func (p *Proxy) pool(t *router.Target) *pool {
+	if pl, ok := p.pools.Load(t); ok {
+		return pl.(*pool)
+	}
+	pl, _ := p.pools.LoadOrStore(t, &pool{})
+	return pl.(*pool)
+}
+
+// Retire implements router.Pool. A connection is put back before its lease is released, so
+// none comes back afterwards.
+func (p *Proxy) Retire(t *router.Target) {
+	p.tunnels.stay(t)
+	if pl, ok := p.pools.LoadAndDelete(t); ok {
+		pl.(*pool).close()
+	}
+}
+
+// connect returns a connection to the target, an unused one if there is one.
+func (p *Proxy) connect(t *router.Target, now, until time.Time) (*upstream, error) {
+	pl := p.pool(t)
+	if u := pl.get(now); u != nil {
+		return u, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), min(dialTime, until.Sub(now)))
+	defer cancel()
+	c, err := p.cfg.Dialer.Dial(ctx, t.Instance, t.Port)
+	if err != nil {
+		if !time.Now().Before(until) {
+			return nil, errLimit
+		}
+		return nil, &dialError{err}
+	}
+	return &upstream{socket: newSocket(c), pool: pl}, nil
+}
+
+// read reads and notes the end of the stream.
+func (u *upstream) read(p []byte, until time.Time) (int, error) {
+	n, err := u.socket.read(p, until)
+	u.ended = u.ended || err == io.EOF
+	return n, err
+}
