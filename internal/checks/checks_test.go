@@ -21,6 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // application is what a job runs: it listens at the addresses after a while, and ends
@@ -95,11 +96,9 @@ type bench struct {
 func newBench(t *testing.T, app runtime.Job, failure error) *bench {
 	t.Helper()
 	b := &bench{T: t, ann: gateway.Caller{User: gateway.Root, UserID: "ann"}}
-	st, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := storetest.Memory(t)
 	b.store = st
+	var err error
 	b.checks, err = checks.New(checks.Config{
 		Store: st, Jobs: app, Log: slog.New(slog.DiscardHandler),
 		SecretNeed: func(_ *store.Tx, reference string) (gateway.Permission, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // TestTakeOver starts processes of one node, and one of a directory that older
@@ -23,10 +24,7 @@ func TestTakeOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			st, err := store.Open(t.Context(), ":memory:")
-			if err != nil {
-				t.Fatal(err)
-			}
+			st := storetest.Memory(t)
 			defer st.Close()
 			now := time.Now()
 			lease(t, st, now, "this", "other")
@@ -41,7 +39,7 @@ func TestTakeOver(t *testing.T) {
 				}
 			}
 			var none bool
-			err = st.View(t.Context(), func(tx *store.Tx) (err error) { none, err = tx.Drained("x", now); return err })
+			err := st.View(t.Context(), func(tx *store.Tx) (err error) { none, err = tx.Drained("x", now); return err })
 			if err != nil || none != c.isNew { // without a router everything is drained
 				t.Errorf("no router is left: %v (%v), want %v", none, err, c.isNew)
 			}

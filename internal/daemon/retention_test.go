@@ -14,6 +14,7 @@ import (
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // A failure to remove the logs of one service does not keep those of another.
@@ -30,9 +31,7 @@ func TestRetentionGoesOn(t *testing.T) {
 		runtimes: func() ([]string, error) { asked = true; return nil, nil },
 	}
 	var err error
-	if r.store, err = store.Open(t.Context(), ":memory:"); err != nil {
-		t.Fatal(err)
-	}
+	r.store = storetest.Memory(t)
 	defer r.store.Close()
 	if r.images, err = image.Open(image.Config{Dir: t.TempDir(), Log: r.log}); err != nil {
 		t.Fatal(err)

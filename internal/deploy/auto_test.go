@@ -17,7 +17,7 @@ import (
 func TestPushDeploysFollowersOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		auto := deploy.NewAuto(st, func(ref string) (string, string, bool) { return ref, "latest", true }, nil, slog.New(slog.DiscardHandler))
 		running.Go(func() { auto.Run(ctx) })
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)

@@ -115,7 +115,7 @@ func TestCancelAtEveryStep(t *testing.T) {
 func (c cancellation) run(t *testing.T, at int, kill bool) *canceller {
 	var k *canceller
 	synctest.Test(t, func(t *testing.T) {
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		k = &canceller{store: st, kind: c.taken.kind, at: at, kill: kill, dead: make(chan struct{})}
 		res := &resolver{tries: map[string]int{}}
 		read := newReader(t, st)

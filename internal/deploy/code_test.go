@@ -37,7 +37,7 @@ type codeBench struct {
 }
 
 func newCodeBench(t *testing.T, options ...func(*deploy.Config)) *codeBench {
-	st, running := newStore(t, ":memory:")
+	st, running := newStore(t)
 	b := &codeBench{T: t, st: st, coder: newCoder(), id: create(t, st), running: running}
 	log := slog.New(slog.DiscardHandler)
 	read := newReader(t, st)
@@ -51,7 +51,7 @@ func newCodeBench(t *testing.T, options ...func(*deploy.Config)) *codeBench {
 		t.Fatal(err)
 	}
 	b.plans, b.read = plans, read
-	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: "a", Log: log})
+	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: "a", Poll: 10 * time.Second, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

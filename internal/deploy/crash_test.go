@@ -22,6 +22,7 @@ import (
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // resolver returns the reference as the digest. An image named "missing" does
@@ -137,24 +138,29 @@ type fakeFleet struct {
 func (w fakeFleet) run(ctx context.Context) {
 	watch := w.store.Watch(store.Releases | store.Routes)
 	defer watch.Close()
-	tick := time.NewTicker(time.Second)
+	tick := time.NewTicker(5 * time.Second) // as often as a router's heartbeat
 	defer tick.Stop()
+	do := w.pass
 	for ctx.Err() == nil {
-		if err := w.store.Update(ctx, w.pass); err != nil && ctx.Err() == nil {
+		if err := w.store.Update(ctx, do); err != nil && ctx.Err() == nil {
 			panic(err)
 		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
+			do = beat
 		case <-watch.C:
 			watch.Take()
 			time.Sleep(3 * time.Millisecond) // an instance takes a moment
+			do = w.pass
 		}
 	}
 }
 
+func beat(tx *store.Tx) error { return tx.PutRouter("router", 1, time.Now()) }
+
 func (w fakeFleet) pass(tx *store.Tx) error {
-	if err := tx.PutRouter("router", 1, time.Now()); err != nil {
+	if err := beat(tx); err != nil {
 		return err
 	}
 	services, err := tx.Services(time.Time{}, "", 0)
@@ -345,7 +351,7 @@ func TestEveryLifecycleAtEveryCrashPoint(t *testing.T) {
 func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		k := &killer{at: killAt, dead: make(chan struct{})}
 		res := &resolver{tries: map[string]int{}}
 		read := newReader(t, st)
@@ -375,21 +381,23 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 	return points
 }
 
-// newStore opens a store and runs a fake fleet on it until the test ends. The
+// newStore opens a store in memory and runs a fake fleet on it until the test ends. The
 // test's end waits for running.
-func newStore(t *testing.T, path string) (st *store.Store, running *sync.WaitGroup) {
+func newStore(t *testing.T) (st *store.Store, running *sync.WaitGroup) {
 	t.Helper()
-	st, err := store.Open(t.Context(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	st = storetest.Memory(t)
+	return st, runFleet(t, st)
+}
+
+// runFleet runs a fake fleet on a store until the test ends, and then closes the store.
+func runFleet(t *testing.T, st *store.Store) (running *sync.WaitGroup) {
 	running = new(sync.WaitGroup)
 	t.Cleanup(func() {
 		running.Wait()
 		st.Close()
 	})
 	running.Go(func() { fakeFleet{st, slog.New(slog.DiscardHandler)}.run(t.Context()) })
-	return st, running
+	return running
 }
 
 func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,

@@ -119,7 +119,7 @@ func TestLines(t *testing.T) {
 func lines(t *testing.T, c testOperation) (events, own []string) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, nil, "a", nil)
 		id := create(t, st)
 		first := testOperation{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}

@@ -9,23 +9,21 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // The networks of a release are those of its connector, also of a deleted one.
 // A connector without subnets must not read as access to every network.
 func TestNetworks(t *testing.T) {
 	t.Parallel()
-	st, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := storetest.Memory(t)
 	defer st.Close()
 	via := func(arn string) slipway.Spec {
 		e := &types.EgressConfiguration{EgressType: types.EgressTypeVpc, VpcConnectorArn: &arn}
 		return slipway.Spec{Network: types.NetworkConfiguration{EgressConfiguration: e}}
 	}
 	subnets := []string{"subnet-a", "subnet-b"}
-	err = st.Update(t.Context(), func(tx *store.Tx) error {
+	err := st.Update(t.Context(), func(tx *store.Tx) error {
 		for arn, subnets := range map[string][]string{"two": subnets, "gone": subnets, "nowhere": nil} {
 			if err := tx.InsertVPCConnector(slipway.VPCConnector{ARN: arn, Name: arn, Subnets: subnets, CreatedAt: time.Now()}); err != nil {
 				return err

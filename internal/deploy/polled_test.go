@@ -10,6 +10,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // A look reads what operations have changed, everything after an error, and everything
@@ -17,10 +18,7 @@ import (
 func TestPolledServices(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := storetest.Memory(t)
 		defer st.Close()
 		watch := st.Watch(store.Operations)
 		defer watch.Close()

@@ -9,17 +9,14 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/seal/sealtest"
 	"github.com/openslipway/slipway/internal/secrets"
-	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // The secrets in an operation's state are the release's as they are. Those that
 // commit d9e5626 sealed for the operation are sealed again for the release.
 func TestTakeSecrets(t *testing.T) {
 	t.Parallel()
-	st, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := storetest.Memory(t)
 	defer st.Close()
 	keys := sealtest.New(t, st)
 	p := &Plans{Config{Store: st, Secrets: &secrets.Reader{Store: st, Vault: &secrets.Vault{Keys: keys}}, Log: slog.New(slog.DiscardHandler)}}

@@ -18,6 +18,7 @@ import (
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/source"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 func newReader(t *testing.T, st *store.Store) *secrets.Reader {
@@ -49,7 +50,13 @@ func TestSecretsAreReadOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		ctx := t.Context()
-		st, running := newStore(t, filepath.Join(dir, "slipway.db"))
+		path := filepath.Join(dir, "slipway.db")
+		storetest.Create(t, path)
+		st, err := store.Open(ctx, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running := runFleet(t, st)
 		read := newReader(t, st)
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
 		id := create(t, st)
@@ -131,7 +138,7 @@ func checkNoPlaintext(t *testing.T, st *store.Store, dir, service, needle string
 // whoever starts it: an update, an automatic deployment, a resume.
 func TestWhoseRightCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		read := newReader(t, st)
 		putToken(t, read, "one")
 		var mayNot atomic.Pointer[string] // the user who may read nothing
@@ -171,7 +178,7 @@ func TestWhoseRightCounts(t *testing.T) {
 // run, and those that builds are based on, also for a check.
 func TestWhoseRightPulls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, running := newStore(t, ":memory:")
+		st, running := newStore(t)
 		var plans *deploy.Plans
 		start(t, running, t.Context(), st, &resolver{tries: map[string]int{}}, newReader(t, st), "a", nil, func(c *deploy.Config) {
 			c.MayPull = func(_ *store.Tx, user, repository string) error {

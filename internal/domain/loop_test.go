@@ -14,6 +14,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // fakeDNS answers from a map: a synctest bubble allows no sockets.
@@ -75,10 +76,7 @@ func inBubble(t *testing.T, f func(b *fixture)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := storetest.Memory(t)
 		defer s.Close()
 		b := &fixture{T: t, store: s, dns: &fakeDNS{records: map[string]string{}}}
 		b.update(func(tx *store.Tx) error {

@@ -19,6 +19,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/runtimetest"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 const image = "sha256:f00d"
@@ -38,10 +39,7 @@ func inLab(t *testing.T, test func(*lab)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := storetest.Memory(t)
 		defer st.Close()
 		l := &lab{T: t, store: st, machine: runtimetest.NewMachine(), logs: &recorder{}}
 		defer l.machine.Close()

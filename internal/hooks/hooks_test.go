@@ -24,6 +24,7 @@ import (
 	"github.com/openslipway/slipway/internal/hooks/eventbridge"
 	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // keys leaves secrets in plain text; it refuses to open "bad".
@@ -101,10 +102,7 @@ func inBubble(t *testing.T, f func(b *bench)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := storetest.Memory(t)
 		defer s.Close()
 		b := &bench{T: t, store: s, r: &receivers{got: map[string][]string{}, seen: map[string]int{}, most: map[string]int{}, now: map[string]int{}, states: map[slipway.DeliveryState]int{}}}
 		defer b.wg.Wait()
@@ -406,10 +404,7 @@ func TestReceiver(t *testing.T) {
 		fmt.Fprint(w, strings.Repeat("much to say ", 100_000)) // which is not read to its end
 	}))
 	defer receiver.Close()
-	s, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Memory(t)
 	loopback, err := outbound.New("127.0.0.1")
 	if err != nil {
 		t.Fatal(err)

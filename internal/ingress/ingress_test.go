@@ -15,6 +15,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 var t0 = time.Unix(1_800_000_000, 0).UTC()
@@ -106,13 +107,11 @@ func (l *lockedBuilder) Write(p []byte) (int, error) {
 
 func newFixture(t *testing.T, endpoints map[string]Endpoint) *fixture {
 	t.Helper()
-	st, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := storetest.Memory(t)
 	t.Cleanup(func() { st.Close() })
 	s := &fixture{T: t, store: st, service: slipway.Service{ID: "shop", Name: "shop", ARN: "shop", Label: "shop", CreatedAt: t0}, log: &lockedBuilder{}}
 	s.update(func(tx *store.Tx) error { return tx.InsertService(s.service) })
+	var err error
 	s.ingress, err = New(Config{
 		Store: st, Serve: greet, Endpoints: endpoints, Retry: 10 * time.Millisecond,
 		Log: slog.New(slog.NewTextHandler(s.log, nil)),

@@ -14,6 +14,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/operation"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // fixture is a store and engines over a plan, in a bubble.
@@ -30,10 +31,7 @@ func inBubble(t *testing.T, plan operation.Plan, f func(b *fixture)) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := storetest.Memory(t)
 		defer s.Close()
 		if plan.FailedStatus == nil {
 			plan.FailedStatus = func(slipway.Operation) slipway.OperationStatus { return slipway.OperationFailed }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 var t0 = time.Unix(1_800_000_000, 0).UTC()
@@ -26,12 +27,10 @@ type storeFixture struct {
 }
 
 func newStoreFixture(t *testing.T) *storeFixture {
-	s, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Memory(t)
 	t.Cleanup(func() { s.Close() })
 	b := &storeFixture{t: t, store: s}
+	var err error
 	b.router, err = New(Config{Store: s, Log: slog.New(slog.DiscardHandler), Suffix: "us-east-1.slipway.test"})
 	if err != nil {
 		t.Fatal(err)
@@ -109,10 +108,7 @@ func (b *storeFixture) drained(target string) (ok bool) {
 
 func TestNewChecksItsConfig(t *testing.T) {
 	t.Parallel()
-	s, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Memory(t)
 	defer s.Close()
 	log := slog.New(slog.DiscardHandler)
 	for name, cfg := range map[string]Config{

@@ -11,6 +11,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 // load is a demand that a test sets; it integrates itself over time.
@@ -45,16 +46,13 @@ func (l *load) Demand(string) (int, int, float64, bool) {
 
 func TestLoopFollowsDemand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(t.Context(), ":memory:")
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := storetest.Memory(t)
 		defer st.Close()
 		r := slipway.Release{
 			ID: "r", ServiceID: "s", Desired: slipway.DesiredRun, Size: 1,
 			Scaling: slipway.Scaling{MaxConcurrency: 10, MinSize: 1, MaxSize: 5},
 		}
-		err = st.Update(t.Context(), func(tx *store.Tx) error {
+		err := st.Update(t.Context(), func(tx *store.Tx) error {
 			return errors.Join(
 				tx.InsertService(slipway.Service{ID: "s", Name: "shop", ARN: "arn", Label: "l", Wanted: slipway.WantedRunning, ActiveRelease: "r"}),
 				tx.InsertRelease(r))

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -59,6 +60,24 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	}
 	_, err = p.Up(ctx)
 	return wrapDamaged(err)
+}
+
+// load makes the only connection of a database in memory hold the content of a file.
+func load(ctx context.Context, db *sql.DB, content []byte) error {
+	const versions = 18 // where the header says that the file has a write-ahead log: 2
+	if len(content) < 100 {
+		return ErrDamaged
+	}
+	content = slices.Clone(content)
+	content[versions], content[versions+1] = 1, 1 // a database in memory can't have one
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return c.Raw(func(driver any) error {
+		return driver.(interface{ Deserialize([]byte) error }).Deserialize(content)
+	})
 }
 
 // provider knows the migrations. db may be nil to list them.

@@ -53,6 +53,23 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
+// OpenMemory opens a new database in memory that begins as a copy of a database file.
+// content is the file, which no journal belongs to. The tables must have this program's
+// version: they are not migrated, which is what makes it fast.
+func OpenMemory(ctx context.Context, content []byte) (*Store, error) {
+	db, err := sql.Open(driverName, dsn(":memory:"))
+	if err != nil {
+		return nil, fmt.Errorf("open database in memory: %w", err)
+	}
+	db.SetMaxOpenConns(1) // each further connection would be another database
+	s := &Store{db: db, writer: make(chan *conn, 1)}
+	if err := errors.Join(load(ctx, db, content), s.connect(ctx, true)); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open database in memory: %w", err)
+	}
+	return s, nil
+}
+
 func (s *Store) connect(ctx context.Context, memory bool) error {
 	c, err := newConn(ctx, s.db)
 	if err != nil {

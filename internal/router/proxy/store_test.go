@@ -15,6 +15,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/store"
+	"github.com/openslipway/slipway/internal/store/storetest"
 )
 
 var t0 = time.Unix(1_800_000_000, 0).UTC()
@@ -37,13 +38,11 @@ func (unreachable) Dial(context.Context, string, int) (net.Conn, error) {
 }
 
 func newStoreFixture(t *testing.T) *storeFixture {
-	s, err := store.Open(t.Context(), ":memory:")
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := storetest.Memory(t)
 	t.Cleanup(func() { s.Close() })
 	b := &storeFixture{t: t, store: s}
 	log := slog.New(slog.DiscardHandler)
+	var err error
 	if b.router, err = router.New(router.Config{Store: s, Log: log, Suffix: "us-east-1.slipway.test"}); err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,21 @@ func Create(t testing.TB, path string) {
 	}
 }
 
+// Memory opens an empty database in memory. It is the caller's to close: in a bubble of
+// testing/synctest a cleanup of the test might come too late.
+func Memory(t testing.TB) *store.Store {
+	t.Helper()
+	b, err := empty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.OpenMemory(context.Background(), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // empty returns the file of a database that has run all migrations.
 var empty = sync.OnceValues(func() (b []byte, err error) {
 	dir, err := os.MkdirTemp("", "storetest-")
