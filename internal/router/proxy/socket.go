@@ -192,7 +192,8 @@ func (h *half) limit(until time.Time, set func(time.Time) error) error {
 func (s *socket) write(p []byte, until time.Time) (n int, err error) {
 	h := &s.out
 	for {
-		if h.at.IsZero() || h.at.After(until) || h.interrupted.Load() {
+		// A write of TLS that a deadline has ended can't be continued: its deadline is exact.
+		if s.raw == nil || h.at.IsZero() || h.at.After(until) || h.interrupted.Load() {
 			if err := h.limit(until, s.SetWriteDeadline); err != nil {
 				return n, err
 			}
