@@ -2,16 +2,15 @@ package sandboxinit
 
 import "golang.org/x/sys/unix"
 
-// The rate at which a shim copies output. It is four times that at which logs are kept,
-// and 64 MiB are copied at once, so that what an application writes for a while never
-// waits; an application that does
-// nothing but write waits for its pipe, instead of taking a processor for itself and
-// another for its shim.
+// The rate at which a shim copies output. It is twice that at which logs are kept, and more
+// than CloudWatch Logs takes of a stream. 64 MiB are copied at once, so that what an
+// application writes for a while never waits. An application that does nothing but write
+// waits for its pipe, instead of taking a processor for itself and another for its shim.
 const (
-	paceRate  = 16 << 20 // bytes a second
-	paceBurst = 4e9      // ns of the rate that are copied at once
-	paceRead  = 1 << 10  // bytes that one read counts, beside its data
-	pacePause = 10e6     // ns that the shim waits at most before it looks for an exit
+	paceRate  = 8 << 20 // bytes a second
+	paceBurst = 8e9     // ns of the rate that are copied at once
+	paceRead  = 1 << 10 // bytes that one read counts, beside its data
+	pacePause = 10e6    // ns that the shim waits at most before it looks for an exit
 )
 
 // pace counts what was copied.

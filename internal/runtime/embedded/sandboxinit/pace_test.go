@@ -18,8 +18,8 @@ func TestPace(t *testing.T) {
 	for _, size := range []int{1, 4096, 64 << 10} {
 		n := copied(size)
 		counted := n / int64(size) * int64(size+paceRead)
-		// Ten seconds, the burst of four, and what the first reads bring.
-		if least, most := int64(10*paceRate), int64(15*paceRate); counted < least || counted > most {
+		// Ten seconds, the burst of eight, and what the first reads bring.
+		if least, most := int64(10*paceRate), int64(19*paceRate); counted < least || counted > most {
 			t.Errorf("writes of %d bytes: %d were copied, which count %d, want between %d and %d", size, n, counted, least, most)
 		}
 	}
