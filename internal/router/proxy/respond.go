@@ -367,6 +367,7 @@ func (x *exchange) copyChunks(in *input, rechunk bool) error {
 		for len(in.b) > 0 {
 			data, n, done, err := chunks.Next(in.b)
 			if err != nil {
+				x.flush() // the client gets what came before the fault, however it was split
 				return err
 			}
 			in.b = in.b[n:]
