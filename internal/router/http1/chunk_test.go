@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http/httputil"
 	"strings"
@@ -96,6 +97,50 @@ func FuzzChunks(f *testing.F) {
 		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in[:n])))
 		if err != nil || !bytes.Equal(theirs, want) {
 			t.Fatalf("net/http reads %q, %v; we %q", theirs, err, want)
+		}
+	})
+}
+
+// A lenient scanner reads what a strict one reads, to the same end, and what only it accepts
+// has a line end of LF alone or white space after a size.
+func FuzzLenientChunks(f *testing.F) {
+	for _, s := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\nGET", "3 \nabc\n0\t;a\nX: y\n\n", "3;a\r\nabc\r\n0\r\nX: y\n\r\n"} {
+		f.Add([]byte(s), uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, step uint8) {
+		strict, lenient := ChunkScanner{}, ChunkScanner{Lenient: true}
+		sdata, sn, sdone, serr := strict.feed(in)
+		ldata, ln, ldone, lerr := lenient.feed(in)
+		if serr == nil && (lerr != nil || sn != ln || sdone != ldone || !bytes.Equal(sdata, ldata)) {
+			t.Fatalf("strict: %q, %d, %v; lenient: %q, %d, %v, %v", sdata, sn, sdone, ldata, ln, ldone, lerr)
+		}
+		if serr == nil && sdone && fmt.Sprintf("%q", strict.Trailer()) != fmt.Sprintf("%q", lenient.Trailer()) {
+			t.Fatalf("trailer %q, leniently %q", strict.Trailer(), lenient.Trailer())
+		}
+		pieces := ChunkScanner{Lenient: true}
+		var got []byte
+		n, done := 0, false
+		var err error
+		for n < len(in) && !done && err == nil {
+			var d []byte
+			var k int
+			d, k, done, err = pieces.feed(in[n:min(len(in), n+int(step)+1)])
+			got, n = append(got, d...), n+k
+		}
+		if n != ln || done != ldone || (err == nil) != (lerr == nil) || !bytes.Equal(got, ldata) {
+			t.Fatalf("at once: %q, %d, %v, %v; in pieces: %q, %d, %v, %v", ldata, ln, ldone, lerr, got, n, done, err)
+		}
+		if !ldone {
+			return
+		}
+		for _, x := range lenient.Trailer() {
+			if !isToken(x.Name) || !isValue(x.Value) {
+				t.Fatalf("trailer %q: %q passes", x.Name, x.Value)
+			}
+		}
+		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in[:ln])))
+		if err == nil && !bytes.Equal(theirs, ldata) { // it refuses LF alone
+			t.Fatalf("net/http reads %q, %v; we %q", theirs, err, ldata)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -149,8 +150,8 @@ func TestHeadInPieces(t *testing.T) {
 	}
 }
 
-// net/http accepts every head that passes and reads the same facts from it:
-// both agree where a message ends and whom it is for.
+// net/http accepts every head that passes and reads the same facts from it: both agree where
+// a message ends, whom it is for and what it says.
 func FuzzHead(f *testing.F) {
 	for _, s := range []string{
 		"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -159,16 +160,22 @@ func FuzzHead(f *testing.F) {
 		"GET http://a/p HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"GET http://[::1]/ HTTP/1.0\r\nHost: [::1]\r\n\r\n",
 		"OPTIONS * HTTP/1.1\r\nHost: a:80\r\nExpect: 100-continue\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a\r\nX: b \tc \r\nx:\r\nConnection: close, x\r\nTrailer: y\r\n\r\n",
 	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		h, end, status := checkHead(in)
+		var s HeadScanner
+		end, status := s.Find(in)
 		if end == 0 || status != 0 {
 			return
 		}
-		in = bytes.TrimPrefix(in, crlf)
-		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(in)))
+		head := bytes.TrimPrefix(in[:end], crlf)
+		var r Request
+		if r.Parse(head) != 0 {
+			return
+		}
+		req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 		if err != nil {
 			// net/http parses the target as a URL and may refuse it.
 			if strings.Contains(err.Error(), "parse ") {
@@ -176,11 +183,40 @@ func FuzzHead(f *testing.F) {
 			}
 			t.Fatalf("net/http refuses what passed: %v", err)
 		}
-		if chunked := fmt.Sprint(req.TransferEncoding) == "[chunked]"; chunked != h.Chunked {
-			t.Fatalf("chunked is %v, for net/http %v", h.Chunked, chunked)
+		if string(r.Method) != req.Method || string(r.Target) != req.RequestURI || int(r.Minor) != req.ProtoMinor || req.ProtoMajor != 1 {
+			t.Fatalf("%s %s 1.%d, for net/http %s %s %s", r.Method, r.Target, r.Minor, req.Method, req.RequestURI, req.Proto)
 		}
-		if !h.Chunked && req.ContentLength != h.Length {
-			t.Fatalf("length is %d, for net/http %d", h.Length, req.ContentLength)
+		if string(r.Host) != req.Host {
+			t.Fatalf("host %q, for net/http %q", r.Host, req.Host)
 		}
+		if chunked := fmt.Sprint(req.TransferEncoding) == "[chunked]"; chunked != r.Chunked {
+			t.Fatalf("chunked is %v, for net/http %v", r.Chunked, chunked)
+		}
+		if !r.Chunked && req.ContentLength != r.Length {
+			t.Fatalf("length is %d, for net/http %d", r.Length, req.ContentLength)
+		}
+		// It takes away what it has read into other members.
+		sameFields(t, r.Fields, req.Header, Host, TransferEncoding, Trailer)
 	})
+}
+
+// sameFields checks that the fields of a head are those that net/http has read.
+func sameFields(t *testing.T, fields []Field, theirs http.Header, but ...Kind) {
+	t.Helper()
+	ours := http.Header{}
+	for _, f := range fields {
+		if !slices.Contains(but, f.Kind) {
+			k := http.CanonicalHeaderKey(string(f.Name))
+			ours[k] = append(ours[k], string(f.Value))
+		}
+	}
+	theirs = theirs.Clone()
+	for k := range theirs {
+		if slices.Contains(but, KindOf([]byte(k))) {
+			delete(theirs, k)
+		}
+	}
+	if fmt.Sprintf("%q", ours) != fmt.Sprintf("%q", theirs) { // maps are printed in order
+		t.Fatalf("fields %q, for net/http %q", ours, theirs)
+	}
 }

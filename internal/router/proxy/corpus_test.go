@@ -28,6 +28,7 @@ import (
 //
 //	> bytes    what the client sends; several lines are joined
 //	eof        then it ends its sending side; if not, it sends GET /next
+//	at once    the outcome depends on whether the bytes come at once
 //	| bytes    what an instance gets: a line for each connection, and none for /next
 //	= words    the statuses of the responses, each after "HEAD:" if there is no body;
 //	           "open" if /next was answered as well, else "closed"
@@ -41,7 +42,7 @@ import (
 //	to words   the request: method, version, and more lines of its head
 //	< bytes    what the instance sends
 //	eof, reset how the instance then ends the connection; if neither, it waits
-//	> bytes    what the client gets
+//	> bytes    what the client gets; {page} for the rest of a page of the router
 //	= words    "open" if another request may follow, "closed", or "reset"; "kept" if the
 //	           connection to the instance is kept
 var update = flag.Bool("update", false, "write what happens into testdata, to be read before it is committed")
@@ -125,7 +126,7 @@ func readEntries(t *testing.T, file string) (list []*entry, save func()) {
 const (
 	getLines  = "GET / HTTP/1.1\r\nHost: shop.test\r\n"
 	postLines = "POST / HTTP/1.1\r\nHost: shop.test\r\n"
-	nextLines = "GET /next HTTP/1.1\r\nHost: shop.test\r\n"
+	nextLines = "GET /next HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n"
 )
 
 var repeatRE = regexp.MustCompile(`\{(\d+)\*([^}]*)\}`)
@@ -160,12 +161,12 @@ func quote(s string) string {
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
 
-// repeat writes what is repeated 100 times and more, of up to 6 bytes, in short.
+// repeat writes what is repeated 100 times and more, of up to 24 bytes, in short.
 func repeat(s string) string {
 	var b strings.Builder
 next:
 	for i := 0; i < len(s); {
-		for k := 1; k <= 6 && i+k <= len(s); k++ {
+		for k := 1; k <= 24 && i+k <= len(s); k++ {
 			n := 1
 			for strings.HasPrefix(s[i+n*k:], s[i:i+k]) {
 				n++
@@ -269,6 +270,9 @@ func (r *recorder) answer(c net.Conn, rec *record) {
 				}
 			}
 		}
+	} else if strings.Contains(got.String(), "\r\n\r\n") {
+		rec.whole = true
+		io.WriteString(c, "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	}
 	io.Copy(io.Discard, in) // to the end: bytes beyond the request are recorded
 	rec.bytes = got.String()
@@ -323,14 +327,13 @@ func (o *outcome) verdict() string {
 }
 
 // sendRaw sends bytes to a proxy, in pieces of a length, and returns what becomes of them.
-func sendRaw(t *testing.T, addr string, to *recorder, in string, eof bool, piece int) (o outcome) {
+func sendRaw(t *testing.T, network, addr, in string, eof bool, piece int) (o outcome) {
 	t.Helper()
-	conn, err := net.Dial("tcp", addr)
+	c, err := net.Dial(network, addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
-	c := conn.(*net.TCPConn)
+	defer c.Close()
 	c.SetDeadline(time.Now().Add(time.Minute)) // protects against hanging; not a limit
 	var sent sync.WaitGroup
 	defer sent.Wait()
@@ -346,8 +349,9 @@ func sendRaw(t *testing.T, addr string, to *recorder, in string, eof bool, piece
 			}
 			all = all[n:]
 		}
-		// The refusal of what has no end, and of a body that lacks its last bytes.
-		c.CloseWrite()
+		if eof {
+			closeWrite(c)
+		}
 	})
 	r := bufio.NewReader(c)
 	method := "GET"
@@ -441,6 +445,12 @@ func (o *outcome) lines() (lines []string) {
 	return append(lines, "= "+o.verdict())
 }
 
+func (w *fixture) dialed(id string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dials[id]
+}
+
 // Each request of testdata/requests.txt has the outcome that is written there, sent at once
 // and byte by byte.
 func TestRequestCorpus(t *testing.T) {
@@ -457,15 +467,15 @@ func TestRequestCorpus(t *testing.T) {
 			in := decode(t, strings.Join(e.get(">"), ""))
 			var first outcome
 			for _, piece := range []int{len(in) + 1000, 1} {
+				if piece == 1 && e.has("at once") {
+					break
+				}
 				if piece == 1 && len(in) > 4<<10 {
 					piece = 1000
 				}
-				o := sendRaw(t, w.addr, to, in, e.has("eof"), piece)
+				o := sendRaw(t, "tcp", w.addr, in, e.has("eof"), piece)
 				eventually(t, "all connections to the instance ended", func() bool { return w.connections("a") == 0 && w.inFlight() == 0 })
-				w.mu.Lock()
-				dials := w.dials["a"]
-				w.mu.Unlock()
-				o.finish(to.take(t, dials))
+				o.finish(to.take(t, w.dialed("a")))
 				var want []string
 				if piece > len(in) {
 					first = o
@@ -492,4 +502,117 @@ func TestRequestCorpus(t *testing.T) {
 	if *update {
 		save()
 	}
+}
+
+var pageRE = regexp.MustCompile(`(?s)(HTTP/1\.1 \d{3} [A-Za-z ]+)\r\nContent-Type: application/json\r\n.*X-Request-Id: [0-9a-f-]{36}\r\n.*`)
+
+var dateRE = regexp.MustCompile(`Date: [A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} 20[2-9]\d [\d:]{8} GMT\r\n`)
+
+// Each response of testdata/responses.txt reaches its client as is written there.
+func TestResponseCorpus(t *testing.T) {
+	t.Parallel()
+	list, save := readEntries(t, "testdata/responses.txt")
+	if len(list) < 60 {
+		t.Fatalf("%d responses, want at least 60", len(list))
+	}
+	for _, e := range list {
+		t.Run(strings.ReplaceAll(e.name, " ", "_"), func(t *testing.T) {
+			answer := decode(t, strings.Join(e.get("<"), ""))
+			request := "{get}\\r\\n"
+			if to := e.get("to"); len(to) > 0 {
+				request = to[0]
+			}
+			for _, split := range []bool{false, true} {
+				piece := len(answer) + 1
+				if split && len(answer) < 4<<10 {
+					piece = 1
+				} else if split {
+					piece = 1000
+				}
+				got := respondRaw(t, decode(t, request), answer, e, piece)
+				if split {
+					// Which chunks a body has depends on when its bytes came.
+					if strings.Contains(got[0], "Transfer-Encoding: chunked") {
+						continue
+					}
+					got[1] = strings.TrimSuffix(got[1], " kept") // surplus bytes may be on their way
+				} else if *update {
+					e.set([]string{">", "="}, got)
+				}
+				var want []string
+				for _, l := range e.lines {
+					if strings.HasPrefix(l, ">") || strings.HasPrefix(l, "=") {
+						want = append(want, l)
+					}
+				}
+				if split && len(want) == 2 {
+					want[1] = strings.TrimSuffix(want[1], " kept")
+				}
+				if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {
+					t.Errorf("in pieces of %d bytes:\n%s\nwant\n%s", piece, g, w)
+				}
+			}
+		})
+	}
+	if *update {
+		save()
+	}
+}
+
+// respondRaw sends a request through a proxy to an instance that answers with bytes in
+// pieces, and returns what the client gets, in the notation of responses.txt.
+func respondRaw(t *testing.T, request, answer string, e *entry, piece int) []string {
+	w := newFixture(t, nil)
+	defer w.stop()
+	begun := make(chan struct{}) // the client has got something
+	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
+		readMessage(r)
+		for rest := answer; len(rest) > 0; {
+			n := min(piece, len(rest))
+			if _, err := io.WriteString(c, rest[:n]); err != nil {
+				return
+			}
+			rest = rest[n:]
+		}
+		switch {
+		case e.has("eof"):
+		case e.has("reset"):
+			if strings.Contains(answer, "\r\n\r\n") {
+				<-begun // a reset discards what was not read before
+			}
+			c.(*net.TCPConn).SetLinger(0)
+		default:
+			io.Copy(io.Discard, r)
+		}
+	})
+	c := w.dial()
+	defer c.Close()
+	c.send(request + "GET /last HTTP/1.1\r\nHost: nobody.test\r\nConnection: close\r\n\r\n")
+	c.r.Peek(1)
+	close(begun)
+	b, err := io.ReadAll(c.r)
+	c.Close()
+	got, end := string(b), "closed"
+	if err != nil {
+		end = "reset"
+	}
+	const last = "HTTP/1.1 404 Not Found\r\n"
+	if i := strings.LastIndex(got, last); i >= 0 && strings.Contains(got[i:], "Connection: close\r\n") {
+		got, end = got[:i], "open"
+	}
+	eventually(t, "no request in flight", func() bool { return w.inFlight() == 0 })
+	w.proxy.pools.Range(func(_, p any) bool {
+		pl := p.(*pool)
+		pl.mu.Lock()
+		kept := len(pl.idle) > 0
+		pl.mu.Unlock()
+		if kept {
+			end += " kept"
+		}
+		pl.close()
+		return true
+	})
+	got = dateRE.ReplaceAllString(got, "{date}\r\n")
+	got = pageRE.ReplaceAllString(got, "$1 {page}")
+	return []string{"> " + encode(got), "= " + end}
 }

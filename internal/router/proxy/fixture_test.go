@@ -23,7 +23,7 @@ const testHost = "shop.test"
 // fixture is a router on a real socket with one service, which has the
 // instances that were added.
 type fixture struct {
-	t      *testing.T
+	t      testing.TB
 	router *router.Router
 	proxy  *Proxy
 	addr   string // of the router
@@ -47,7 +47,7 @@ type fixture struct {
 }
 
 // newFixture starts a router; configure may be nil.
-func newFixture(t *testing.T, configure func(*router.Config, *Config)) *fixture {
+func newFixture(t testing.TB, configure func(*router.Config, *Config)) *fixture {
 	w := &fixture{
 		t: t, addrs: map[string]string{}, dialErr: map[string]error{}, dials: map[string]int{},
 		conns: map[string]int{}, retired: map[string]bool{}, served: make(chan error, 1),
@@ -277,7 +277,7 @@ func (w *fixture) dial() *client {
 // client is a raw connection to the router.
 type client struct {
 	*net.TCPConn
-	t *testing.T
+	t testing.TB
 	r *bufio.Reader
 }
 
@@ -329,7 +329,7 @@ func (w *fixture) get(path string) (*http.Response, string) {
 }
 
 // eventually waits for a condition, which must hold within a minute.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(time.Minute)
 	look := time.NewTicker(time.Millisecond)
