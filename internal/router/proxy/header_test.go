@@ -37,8 +37,10 @@ func TestOutgoingHeader(t *testing.T) {
 		ours         []string // nil for the usual ones
 	}{
 		{"nothing", "", false, "", nil},
-		{"passed on as it came", "accept: a\r\nACCEPT: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own:f\r\nUser-Agent: g \r\nSec-WebSocket-Key: h\r\n", false,
-			"accept: a|ACCEPT: b|Cookie: c=d|Authorization: e|X-Own: f|User-Agent: g|Sec-WebSocket-Key: h", nil},
+		{
+			"passed on as it came", "accept: a\r\nACCEPT: b\r\nCookie: c=d\r\nAuthorization: e\r\nX-Own:f\r\nUser-Agent: g \r\nSec-WebSocket-Key: h\r\n", false,
+			"accept: a|ACCEPT: b|Cookie: c=d|Authorization: e|X-Own: f|User-Agent: g|Sec-WebSocket-Key: h", nil,
+		},
 		{
 			"hop by hop", "Connection: keep-alive, X-Own\r\nConnection: x-other\r\nKeep-Alive: a\r\nProxy-Connection: b\r\n" +
 				"Proxy-Authorization: c\r\nProxy-Authenticate: d\r\nUpgrade: h2c\r\nX-Own: e\r\nX-Other: f\r\nX-Stays: g\r\n", false,
@@ -71,8 +73,10 @@ func TestOutgoingHeader(t *testing.T) {
 			"trusted, named by connection", "X-Forwarded-Proto: https\r\nConnection: x-forwarded-proto\r\n", true, "X-Forwarded-Proto: https",
 			[]string{"X-Forwarded-For: 192.0.2.7", "X-Forwarded-Host: Shop.Test:80", "X-Forwarded-Port: 8080", "X-Request-Id: id"},
 		},
-		{"websocket", "Connection: keep-alive, Upgrade, X-Own\r\nupgrade: websocket\r\nX-Own: a\r\nsec-websocket-Key: b\r\n", false,
-			"sec-websocket-Key: b|Connection: Upgrade|Upgrade: websocket", nil},
+		{
+			"websocket", "Connection: keep-alive, Upgrade, X-Own\r\nupgrade: websocket\r\nX-Own: a\r\nsec-websocket-Key: b\r\n", false,
+			"sec-websocket-Key: b|Connection: Upgrade|Upgrade: websocket", nil,
+		},
 	} {
 		w := forwarding{peer: &peer{ip: "192.0.2.7", port: "8080", trusted: c.trusted}, scheme: "http", id: []byte("id")}
 		want := []string{"GET / HTTP/1.1", "Host: Shop.Test:80"}
