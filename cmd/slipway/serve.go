@@ -161,6 +161,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.Int64Var(&c.IO.Write, "io-write", 0, "most that it may write, in `MiB` a second; 0 for no limit; see docs/operating.md for what cgroup version 1 leaves out")
 	f.Int64Var(&c.IO.ReadOps, "io-read-ops", 0, "most `requests` to read that it may make of a disk each second; 0 for no limit")
 	f.Int64Var(&c.IO.WriteOps, "io-write-ops", 0, "most `requests` to write that it may make of a disk each second; 0 for no limit")
+	f.StringVar(&c.AppArmor, "apparmor-profile", "", "loaded `profile` of AppArmor to confine instances and builds by; see docs/operating.md")
 	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")
 }

@@ -75,6 +75,8 @@ type Config struct {
 
 	IO IO // what each instance and each stage of a build may do to a disk
 
+	AppArmor string // profile of AppArmor that confines instances and builds; "": none
+
 	UploadQuota int // MiB that the uploaded directories of a user may take; 10 GiB when 0
 
 	// SelfInit says that this program's main function serves as the init of

@@ -81,7 +81,7 @@ func (n *nodeRole) openLogs(context.Context) (err error) {
 func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
 	cfg := embedded.Config{
 		Dir: n.dirs.instances(), Images: n.images, LayerDir: n.dirs.images(), Log: n.part("runtime"), Pool: n.cfg.Warm,
-		SelfInit: n.cfg.SelfInit, Claims: claimsDir, Rates: n.cfg.IO.rates(),
+		SelfInit: n.cfg.SelfInit, Claims: claimsDir, Rates: n.cfg.IO.rates(), Profile: n.cfg.AppArmor,
 	}
 	if n.cfg.Warm == 0 {
 		cfg.Pool = -1

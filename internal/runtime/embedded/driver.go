@@ -71,9 +71,12 @@ type Config struct {
 	Pool int   // blank sandboxes to keep ready, and prepared ones; 0: DefaultPool; negative: none
 	Disk int64 // bytes of writable space where a spec does not say; 0: DefaultDisk
 	// Rates bound what each instance, and each job, may do to a disk; zero: without bound.
-	Rates  Rates
-	Disks  disk.Kind // how to bound it; "": the best way that works here
-	Output int64     // bytes of output kept of an instance, about; 0: DefaultOutput
+	Rates Rates
+	// Profile is a profile of AppArmor, loaded and enforced, that confines instances and
+	// jobs; "": none. A kernel without AppArmor is an error.
+	Profile string
+	Disks   disk.Kind // how to bound it; "": the best way that works here
+	Output  int64     // bytes of output kept of an instance, about; 0: DefaultOutput
 
 	// IDs that sandboxes take, 65,536 each: FirstID and up. 0: DefaultFirstID
 	// and as many sandboxes as systemd leaves room for.
@@ -192,6 +195,9 @@ func New(cfg Config) (*Driver, error) {
 		if beneath, err = throttled(slice, cfg.LayerDir); err != nil {
 			return nil, err
 		}
+	}
+	if err := checkAppArmor(cfg.Profile); err != nil {
+		return nil, err
 	}
 	confined := landlockOf(landlockABI())
 	if confined.access == 0 {

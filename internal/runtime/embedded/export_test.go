@@ -45,3 +45,7 @@ var LandlockABI = landlockABI
 
 // StandardHosts are the entries of every instance's /etc/hosts.
 const StandardHosts = standardHosts
+
+// WithProfile has a driver start instances and jobs in a profile of AppArmor, whether the
+// kernel has it or not.
+func WithProfile(d *Driver, name string) { d.cfg.Profile = name }

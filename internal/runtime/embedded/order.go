@@ -81,6 +81,7 @@ func (d *Driver) order(want runtime.Spec, link egress.Link) *handoff.Order {
 		Filter:   d.filter,
 		Access:   d.landlock.access,
 		Scopes:   d.landlock.scopes,
+		Profile:  d.cfg.Profile,
 	}
 }
 

@@ -26,6 +26,7 @@ func order() handoff.Order {
 		Filter:   bytes.Repeat([]byte{6, 0, 0, 0, 0, 0, 255, 127}, 4),
 		Access:   0xffff,
 		Scopes:   1<<63 | 3,
+		Profile:  "slipway-instance",
 	}
 }
 

@@ -110,6 +110,8 @@ type Order struct {
 
 	Access uint64 // rights of Landlock that it has beneath its root directory only; 0: no Landlock
 	Scopes uint64 // scopes of Landlock
+
+	Profile string // of AppArmor, which what is executed is confined by; "": none
 }
 
 // Append appends the encoded body.
@@ -125,7 +127,8 @@ func (o *Order) Append(b []byte) []byte {
 	b = appendString(b, o.Resolv)
 	b = appendUint64(b, o.Caps)
 	b = appendString(b, string(o.Filter))
-	return appendUint64(appendUint64(b, o.Access), o.Scopes)
+	b = appendUint64(appendUint64(b, o.Access), o.Scopes)
+	return appendString(b, o.Profile)
 }
 
 // ParseOrder decodes a body that Append made.
@@ -145,6 +148,7 @@ func ParseOrder(b []byte) (Order, error) {
 		Filter:   []byte(d.string()),
 		Access:   d.uint64(),
 		Scopes:   d.uint64(),
+		Profile:  d.string(),
 	}
 	if len(o.Filter)%8 != 0 {
 		d.bad = true

@@ -117,6 +117,9 @@ func restrict(o *handoff.Order) error {
 			return doing("drop a capability", err)
 		}
 	}
+	if err := enterProfile(o.Profile); err != nil {
+		return doing("confine by the AppArmor profile "+o.Profile, err)
+	}
 	if err := confine(o.Access, scopesOf(o.Scopes, o.Init)); err != nil {
 		return doing("confine to the root directory by Landlock", err)
 	}
