@@ -27,8 +27,8 @@ func TestBuildsSection(t *testing.T) {
 		}
 	}
 	const old = "# B\n\ntop\n\n## At rest\n\nx\n"
-	once := replaceSection(old, "\n## Builds\n\nnew\n")
-	if once != "# B\n\ntop\n\n## Builds\n\nnew\n\n## At rest\n\nx\n" || replaceSection(once, "\n## Builds\n\nnew\n") != once {
+	once := replaceSection(old, buildsHeading, "\n## Builds\n\nnew\n")
+	if once != "# B\n\ntop\n\n## Builds\n\nnew\n\n## At rest\n\nx\n" || replaceSection(once, buildsHeading, "\n## Builds\n\nnew\n") != once {
 		t.Errorf("the page became %q", once)
 	}
 }

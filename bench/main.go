@@ -1,6 +1,7 @@
 // Bench measures Slipway's start times, memory and API calls against the same
 // binary started directly, by runc and by Docker, and its builds against the same
-// commands run directly and by buildah, and writes the result as a page.
+// commands run directly and by buildah, and its router against other reverse proxies, and
+// writes the result as a page.
 //
 // Ways that are compared take turns, round by round, so that other load on the
 // machine affects all alike. Figures are medians. Read ratios rather than
@@ -45,7 +46,7 @@ func main() {
 	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")
 	flag.IntVar(&c.services, "services", 1000, "services at rest")
 	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
-	flag.StringVar(&c.only, "only", "", "`part` to measure: builds; the rest of the page stays as it is")
+	flag.StringVar(&c.only, "only", "", "`part` to measure: builds or router; the rest of the page stays as it is")
 	flag.IntVar(&c.buildRounds, "build-rounds", 5, "rounds of each comparison of builds")
 	flag.StringVar(&c.runtimes, "runtimes", "", "`directory` in which the runtimes of builds stay from run to run")
 	flag.Parse()
@@ -81,8 +82,11 @@ func (c options) run(ctx context.Context) error {
 			return err
 		}
 	}
-	if c.only != "" {
-		return c.writeBuilds(r)
+	switch c.only {
+	case "builds":
+		return c.writeSection(buildsHeading, r.buildsSection())
+	case "router":
+		return c.writeSection(routerHeading, r.routerSection())
 	}
 	page := r.page()
 	fmt.Println(page)
@@ -96,16 +100,17 @@ func (c options) run(ctx context.Context) error {
 func (c options) parts() ([]func(context.Context, *lab, *report) error, error) {
 	switch c.only {
 	case "":
-		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureBuilds, measureRest, measureCalls}, nil
+		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRouter, measureBuilds, measureRest, measureCalls}, nil
 	case "builds":
 		return []func(context.Context, *lab, *report) error{measureBuilds}, nil
+	case "router":
+		return []func(context.Context, *lab, *report) error{measureRouter}, nil
 	}
-	return nil, fmt.Errorf("-only is %q; it must be builds", c.only)
+	return nil, fmt.Errorf("-only is %q; it must be builds or router", c.only)
 }
 
-// writeBuilds replaces the section about builds of the page.
-func (c options) writeBuilds(r *report) error {
-	section := r.buildsSection()
+// writeSection replaces one section of the page.
+func (c options) writeSection(heading, section string) error {
 	fmt.Println(section)
 	if c.out == "-" {
 		return nil
@@ -114,7 +119,7 @@ func (c options) writeBuilds(r *report) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(c.out, []byte(replaceSection(string(page), section)), 0o644)
+	return os.WriteFile(c.out, []byte(replaceSection(string(page), heading, section)), 0o644)
 }
 
 // lab is what all measurements share: the service's binary and its image.

@@ -31,6 +31,8 @@ type report struct {
 	first     []time.Duration // first deployments of the Node.js project
 	firstBare []time.Duration
 
+	routes []*routed
+
 	calls       []measurement
 	steady      measurement
 	callsMemory int64 // resident bytes of the server after them
@@ -103,11 +105,12 @@ the route. runc makes no network namespace.
 		}
 	}
 	for _, m := range r.missing {
-		if !strings.HasPrefix(m, "buildah") && !strings.HasPrefix(m, "Builds") {
+		if !of(m, ofBuilds) && !of(m, ofRouter) {
 			fmt.Fprintln(&b, m)
 		}
 	}
 	r.growth(&b)
+	b.WriteString(r.routerSection())
 	b.WriteString(r.buildsSection())
 	r.rest(&b)
 	r.apiCalls(&b)
@@ -231,7 +234,7 @@ found and fetched, built, started, probed and routed to.
 		fmt.Fprintf(&b, "| the first, with empty caches: npm ci (%d packages) | %s | %s | %s |\n", r.packages, seconds(all), seconds(bare), above(all, bare))
 	}
 	for _, m := range r.missing {
-		if strings.HasPrefix(m, "buildah") || strings.HasPrefix(m, "Builds") {
+		if of(m, ofBuilds) {
 			fmt.Fprintf(&b, "\n%s\n", m)
 		}
 	}
@@ -254,10 +257,108 @@ func (r *report) describeBuild(command string) string {
 	return "`" + command + "`"
 }
 
-// replaceSection puts a section about builds in the place of that of a page, or before
+// Sections that tell by themselves what could not be measured.
+var (
+	ofBuilds = []string{"buildah", "Builds"}
+	ofRouter = []string{"nginx", "HAProxy", "Caddy", "The router"}
+)
+
+// of reports whether a line about what was not measured begins with one of the names.
+func of(missing string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(missing, n) })
+}
+
+// routerHeading begins the section about requests.
+const routerHeading = "\n## Requests\n"
+
+// routerSection is the section of the page about the router beside other reverse proxies.
+func (r *report) routerSection() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, routerHeading+`
+`+"`go run ./bench -only router`"+` writes only this section. %s
+
+The same requests go through Slipway (the whole server) and through reverse proxies of
+Debian, each on one core, to the same program on the other, which wrk shares: %d rounds of
+%v, in changing order, on kept connections. Slipway's backend is three
+instances. Processor
+time of the proxy for one request, in microseconds, medians; in brackets requests a second.
+
+| bytes, connections |`, r.noise.text(), routeRounds, routeTime)
+	for _, f := range r.routes {
+		fmt.Fprintf(&b, " %s |", f.name)
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(r.routes)) + "\n")
+	for _, size := range routeSizes {
+		for _, conns := range routeConns {
+			fmt.Fprintf(&b, "| %d, %d |", size, conns)
+			c := cell(size, conns)
+			for _, f := range r.routes {
+				rate := slices.Sorted(slices.Values(f.rate[c]))
+				fmt.Fprintf(&b, " %.1f (%.0f) |", float64(quantile(f.cost[c], 0.5))/1e3, rate[len(rate)/2])
+			}
+			b.WriteString("\n")
+		}
+	}
+	r.routeRatios(&b)
+	r.routeRest(&b)
+	for _, m := range r.missing {
+		if of(m, ofRouter) {
+			fmt.Fprintf(&b, "\n%s\n", m)
+		}
+	}
+	return b.String()
+}
+
+// routeRatios compares the costs.
+func (r *report) routeRatios(b *strings.Builder) {
+	b.WriteString("\n| Slipway's processor time, divided by that of |")
+	var own *routed
+	for _, f := range r.routes {
+		if f.name == "Slipway" {
+			own = f
+		}
+	}
+	var cells []string
+	for _, size := range routeSizes {
+		for _, conns := range routeConns {
+			fmt.Fprintf(b, " %d, %d |", size, conns)
+			cells = append(cells, cell(size, conns))
+		}
+	}
+	b.WriteString("\n|---|" + strings.Repeat("---|", len(cells)) + "\n")
+	for _, f := range r.routes {
+		if f == own || f.name == "no proxy" {
+			continue
+		}
+		fmt.Fprintf(b, "| %s |", f.name)
+		for _, c := range cells {
+			fmt.Fprintf(b, " %.2f |", ratio(quantile(own.cost[c], 0.5), quantile(f.cost[c], 0.5)))
+		}
+		b.WriteString("\n")
+	}
+}
+
+// routeRest tells the latency at a moderate rate, and the cost of connections at rest.
+func (r *report) routeRest(b *strings.Builder) {
+	fmt.Fprintf(b, "\nAt %d requests of 100 bytes a second on 32 connections, from when each was due, in ms; and\nthe memory of an idle connection, with %d of them.\n\n| way | 50%% | 99%% | KiB |\n|---|---|---|---|\n", steadyRate, idleConns)
+	for _, f := range r.routes {
+		kib := "-"
+		if f.idle > 0 {
+			kib = fmt.Sprintf("%.1f", float64(f.idle)/1024)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", f.name, ms(quantile(f.latency, 0.5)), ms(quantile(f.latency, 0.99)), kib)
+	}
+	for _, f := range r.routes {
+		if f.failed > 0 {
+			fmt.Fprintf(b, "\n%s: %d requests got no 200.\n", f.name, f.failed)
+		}
+	}
+}
+
+// replaceSection puts a section in the place of that of a page with the heading, or before
 // the section about servers at rest.
-func replaceSection(page, section string) string {
-	before, after, ok := strings.Cut(page, buildsHeading)
+func replaceSection(page, heading, section string) string {
+	before, after, ok := strings.Cut(page, heading)
 	if !ok {
 		const next = "\n## At rest\n"
 		before, after, _ = strings.Cut(page, next)

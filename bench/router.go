@@ -1,0 +1,397 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"golang.org/x/sys/unix"
+)
+
+// The load of the measurements of the router.
+const (
+	routeTime   = 2 * time.Second // of one round
+	routeRounds = 3
+	steadyRate  = 2000 // requests a second
+	steadyTime  = 5 * time.Second
+	idleConns   = 10_000
+)
+
+var (
+	routeSizes = []int{100, 10_000, 1_000_000}
+	routeConns = []int{64, 512}
+)
+
+// routed is what was measured of one reverse proxy.
+type routed struct {
+	name    string
+	cost    map[string][]time.Duration // processor time per request, by cell
+	rate    map[string][]float64       // requests a second, by cell
+	failed  int                        // requests that were not answered with 200
+	latency []time.Duration            // of requests at steadyRate
+	idle    int64                      // bytes per idle connection
+}
+
+// front is a reverse proxy that is measured, or the backend itself.
+type front struct {
+	*routed
+	addr, host string
+	pid        int
+}
+
+// measureRouter sends the same requests through Slipway's router and through other reverse
+// proxies, each pinned to one core, to the same program on another.
+func measureRouter(ctx context.Context, l *lab, r *report) error {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		r.absent("The router", "wrk is not installed")
+		return nil
+	}
+	var fronts []*front
+	var ends []func() error
+	defer func() {
+		for _, end := range slices.Backward(ends) {
+			end()
+		}
+	}()
+	backend := filepath.Join(l.dir, "sized")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", backend, "./bench/sized")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the backend: %w\n%s", err, out)
+	}
+	at, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	end, pid, err := pinned(0, backend, at)
+	if err != nil {
+		return err
+	}
+	ends = append(ends, end)
+	fronts = append(fronts, &front{routed: &routed{name: "no proxy"}, addr: at, host: "bench.test", pid: pid})
+	for _, peer := range []func(dir, addr, backend string) (name string, command []string, err error){nginx, haproxy, caddy} {
+		addr, err := freeAddr()
+		if err != nil {
+			return err
+		}
+		name, command, err := peer(l.dir, addr, at)
+		if err != nil {
+			r.absent(name, err.Error())
+			continue
+		}
+		end, pid, err := pinned(1, command[0], command[1:]...)
+		if err != nil {
+			return err
+		}
+		ends = append(ends, end)
+		fronts = append(fronts, &front{routed: &routed{name: name}, addr: addr, host: "bench.test", pid: pid})
+	}
+	own, stop, err := l.ownRouter(ctx, backend)
+	if err != nil {
+		return err
+	}
+	ends = append(ends, stop)
+	fronts = append(fronts, own)
+	return r.compareFronts(ctx, fronts)
+}
+
+// compareFronts has the fronts take turns in each cell.
+func (r *report) compareFronts(ctx context.Context, fronts []*front) error {
+	for _, f := range fronts {
+		if err := poll(ctx, 10*time.Millisecond, func() (bool, error) {
+			_, err := get(ctx, "http://"+f.addr+"/", f.host)
+			return err == nil, nil
+		}); err != nil {
+			return fmt.Errorf("%s does not answer: %w", f.name, err)
+		}
+		f.cost, f.rate = map[string][]time.Duration{}, map[string][]float64{}
+		r.routes = append(r.routes, f.routed)
+	}
+	if err := r.noise.waitForQuiet(ctx); err != nil {
+		return err
+	}
+	for range routeRounds {
+		for _, size := range routeSizes {
+			for _, conns := range routeConns {
+				for _, f := range fronts {
+					if err := f.load(ctx, size, conns); err != nil {
+						return err
+					}
+				}
+			}
+		}
+		slices.Reverse(fronts)
+	}
+	for _, f := range fronts {
+		if err := f.steady(ctx); err != nil {
+			return err
+		}
+		if f.name != "no proxy" {
+			if err := f.rest(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func cell(size, conns int) string { return fmt.Sprintf("%d/%d", size, conns) }
+
+var (
+	wrkRequests = regexp.MustCompile(`(\d+) requests in`)
+	wrkFailed   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
+)
+
+// load sends requests as fast as they are answered, and records their cost.
+func (f *front) load(ctx context.Context, size, conns int) error {
+	before, err := processorTime(f.pid)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	cmd := exec.CommandContext(ctx, "taskset", "-c", "0", "wrk", "-t1", "-c"+strconv.Itoa(conns), "-d"+strconv.Itoa(int(routeTime.Seconds())),
+		"-H", "Host: "+f.host, fmt.Sprintf("http://%s/%d", f.addr, size))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("wrk: %w\n%s", err, out)
+	}
+	took := time.Since(began)
+	after, err := processorTime(f.pid)
+	if err != nil {
+		return err
+	}
+	m := wrkRequests.FindSubmatch(out)
+	if m == nil {
+		return fmt.Errorf("wrk printed no number of requests:\n%s", out)
+	}
+	n, err := strconv.Atoi(string(m[1]))
+	if err != nil || n == 0 {
+		return fmt.Errorf("%s answered no request:\n%s", f.name, out)
+	}
+	if m := wrkFailed.FindSubmatch(out); m != nil {
+		k, _ := strconv.Atoi(string(m[1]))
+		f.failed += k
+	}
+	c := cell(size, conns)
+	f.cost[c] = append(f.cost[c], (after-before)/time.Duration(n))
+	f.rate[c] = append(f.rate[c], float64(n)/took.Seconds())
+	return nil
+}
+
+// processorTime returns what a process and its children have taken.
+func processorTime(pid int) (time.Duration, error) {
+	pids := []int{pid}
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, c := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(c); err == nil {
+			pids = append(pids, n)
+		}
+	}
+	var all time.Duration
+	for _, p := range pids {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", p))
+		if err != nil {
+			if p == pid {
+				return 0, err
+			}
+			continue
+		}
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
+		if err != nil {
+			return 0, err
+		}
+		_ = b // that of the first thread alone
+		for _, t := range threads {
+			if b, err := os.ReadFile(t); err == nil {
+				n, _ := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
+				all += time.Duration(n)
+			}
+		}
+	}
+	return all, nil
+}
+
+// steady sends requests at a moderate rate and records how long each took, from when it
+// was due.
+func (f *front) steady(ctx context.Context) error {
+	const clients = 32
+	var mu sync.Mutex
+	return together(clients, clients, func(i int) error {
+		conn, err := net.Dial("tcp", f.addr)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		r := bufio.NewReader(conn)
+		request := []byte("GET /100 HTTP/1.1\r\nHost: " + f.host + "\r\n\r\n")
+		every := clients * time.Second / steadyRate
+		due := time.Now().Add(time.Duration(i) * every / clients)
+		var took []time.Duration
+		for range int(steadyTime / every) {
+			if err := idle(ctx, time.Until(due)); err != nil {
+				return err
+			}
+			if _, err := conn.Write(request); err != nil {
+				return err
+			}
+			resp, err := http.ReadResponse(r, nil)
+			if err != nil {
+				return err
+			}
+			if _, err := r.Discard(int(resp.ContentLength)); err != nil {
+				return err
+			}
+			took = append(took, time.Since(due))
+			due = due.Add(every)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		f.latency = append(f.latency, took...)
+		return nil
+	})
+}
+
+// rest opens connections that have got one response, and records what each takes of the
+// proxy's memory.
+func (f *front) rest() error {
+	before, err := resident(f.pid)
+	if err != nil {
+		return err
+	}
+	conns := make([]net.Conn, 0, idleConns)
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for i := range idleConns {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+i%200))}}
+		c, err := d.Dial("tcp", f.addr)
+		if err != nil {
+			return err
+		}
+		conns = append(conns, c)
+		if _, err := fmt.Fprintf(c, "GET /100 HTTP/1.1\r\nHost: %s\r\n\r\n", f.host); err != nil {
+			return err
+		}
+		if _, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+			return fmt.Errorf("%s, connection %d: %w", f.name, i, err)
+		}
+	}
+	time.Sleep(2 * time.Second)
+	after, err := resident(f.pid)
+	f.idle = (after - before) / idleConns
+	return err
+}
+
+// resident returns the memory of a process and its children.
+func resident(pid int) (all int64, err error) {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	for _, p := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
+		n, err := strconv.Atoi(p)
+		if err != nil {
+			return 0, err
+		}
+		size, err := status(n, "VmRSS")
+		if err != nil && n == pid {
+			return 0, err
+		}
+		all += size
+	}
+	return all, nil
+}
+
+func freeAddr() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// pinned starts a program on one core.
+func pinned(core int, name string, args ...string) (end func() error, pid int, err error) {
+	cmd := exec.Command("taskset", append([]string{"-c", strconv.Itoa(core), name}, args...)...) // replaces itself by the program
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, 0, err
+	}
+	return func() error {
+		cmd.Process.Signal(syscall.SIGTERM)
+		return cmd.Wait()
+	}, cmd.Process.Pid, nil
+}
+
+// ownRouter starts a server on core 1 with the backend as a service, whose instance runs
+// on core 0.
+func (l *lab) ownRouter(ctx context.Context, backend string) (*front, func() error, error) {
+	lab := *l
+	lab.layout = filepath.Join(l.dir, "sized-layout")
+	if out, err := exec.CommandContext(ctx, "go", "run", "./examples/ocilayout", "-out", lab.layout, backend).CombinedOutput(); err != nil {
+		return nil, nil, fmt.Errorf("pack the backend: %w\n%s", err, out)
+	}
+	s, err := newServer(ctx, &lab, "router", "--connections", "20000", "--connections-per-address", "20000")
+	if err != nil {
+		return nil, nil, err
+	}
+	scaling, err := s.CreateAutoScalingConfiguration(ctx, &apprunner.CreateAutoScalingConfigurationInput{
+		AutoScalingConfigurationName: aws.String("three"), MaxConcurrency: aws.Int32(200), MinSize: aws.Int32(3), MaxSize: aws.Int32(3),
+	})
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	v, err := s.running(ctx, "routed", *scaling.AutoScalingConfiguration.AutoScalingConfigurationArn)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	if err := pin(s.cmd.Process.Pid, 1); err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	procs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return nil, nil, errors.Join(err, s.close())
+	}
+	for _, p := range procs {
+		if exe, _ := os.Readlink(p + "/exe"); strings.HasSuffix(exe, "/sized") && !strings.HasPrefix(exe, l.dir) {
+			pid, _ := strconv.Atoi(filepath.Base(p))
+			if err := pin(pid, 0); err != nil {
+				return nil, nil, errors.Join(err, s.close())
+			}
+		}
+	}
+	f := &front{routed: &routed{name: "Slipway"}, addr: strings.TrimPrefix(s.ready.HTTP, "http://"), host: v.url, pid: s.cmd.Process.Pid}
+	return f, s.close, nil
+}
+
+// pin moves all threads of a process to one core.
+func pin(pid, core int) error {
+	var set unix.CPUSet
+	set.Set(core)
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		id, _ := strconv.Atoi(filepath.Base(t))
+		if err := unix.SchedSetaffinity(id, &set); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("pin process %d to core %d: %w", pid, core, err)
+		}
+	}
+	return nil
+}
