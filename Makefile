@@ -56,14 +56,11 @@ endef
 test: ## vet, all tests with the race detector, then end to end
 	@$(RUNTIMES); $(MAKE) --no-print-directory unit; $(MAKE) --no-print-directory e2e
 
-# With the init built: a race detector in each instance's init would find nothing. SQLite
-# itself, which is C translated to Go, is compiled without the detector: there it takes
-# most of the time. Our packages, database/sql and the rest keep it.
-RACE := -race '-gcflags=modernc.org/...=-race=false'
+# With the init built: a race detector in each instance's init would find nothing.
 unit: init programs
 	$(GO) vet ./...
 	cd builder && $(GO) vet ./... && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test $(RACE) -timeout 20m $(UNIT)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(UNIT)
 	$(GO) test ./internal/deploy # crashes at every point: too slow with the race detector
 
 # On a clock of its own: the runtimes of all languages are made of packages first.

@@ -2,8 +2,8 @@
 
 package deploy_test
 
-// stride selects every seventh crash point: the race detector makes the
-// tests several times slower, and `make test` also runs this package without it, at every point.
+// stride selects every seventh crash point: the race detector makes SQLite ten
+// times slower, and `make test` also runs this package without it, at every point.
 const stride = 7
 
 // hours says that tests which let hours of polling pass run too.
