@@ -34,7 +34,7 @@ func TestBackup(t *testing.T) {
 	})
 	const host = "shop.example.com"
 	s.AssociateDomain(svc, host, false)
-	harness.PublishRecords(dns, s.Domain(svc, host))
+	harness.PublishRecords(dns, s.WaitDomain(svc, host, harness.DomainPending))
 	s.WaitDomain(svc, host, harness.DomainActive)
 	ann := filepath.Join(t.TempDir(), "ann")
 	keys := s.MustSlipway(t, "iam", "user", "create", "ann", "--policy", "AWSAppRunnerReadOnlyAccess", "--key")
