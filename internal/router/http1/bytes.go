@@ -37,30 +37,19 @@ func cutItem(list []byte) (item, rest []byte) {
 
 // HasToken reports whether a comma-separated list contains the token, ignoring
 // case.
-func HasToken(list []byte, token string) bool {
+func HasToken[T string | []byte](list []byte, token T) bool {
 	for len(list) > 0 {
 		var item []byte
-		if item, list = cutItem(list); equalFold(item, token) {
+		if item, list = cutItem(list); EqualFold(item, token) {
 			return true
 		}
 	}
 	return false
 }
 
-// Lists reports whether a comma-separated list contains the field name, ignoring case.
-func Lists(list, name []byte) bool {
-	for len(list) > 0 {
-		var item []byte
-		if item, list = cutItem(list); bytes.EqualFold(item, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// equalFold compares bytes with ASCII letters, ignoring case. Letters beyond ASCII equal
+// EqualFold compares bytes with ASCII letters, ignoring case. Letters beyond ASCII equal
 // none of these: a long s or a Kelvin sign would pass for one in Unicode.
-func equalFold(b []byte, s string) bool {
+func EqualFold[T string | []byte](b []byte, s T) bool {
 	if len(b) != len(s) {
 		return false
 	}
@@ -77,16 +66,6 @@ func lower(c byte) byte {
 		c |= 0x20
 	}
 	return c
-}
-
-// isName compares a field name with one in lower case of the same length, ignoring case.
-func isName(b []byte, name string) bool {
-	for i, c := range b {
-		if lower(c) != name[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func isToken(b []byte) bool {

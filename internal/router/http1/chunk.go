@@ -18,9 +18,9 @@ const (
 // ChunkScanner parses the framing of a chunked body that arrives in pieces and
 // finds its data and its end. The zero value is ready for the first byte of a body.
 type ChunkScanner struct {
-	// Lenient accepts what has one meaning but no place in RFC 9112: lines that end with
-	// LF alone, and white space after a size. It is for responses: what it accepts is never
-	// passed on as it came.
+	// Lenient accepts two things that RFC 9112 forbids but that have one meaning: a bare LF
+	// as the end of a line, and white space after a size. It is for responses, whose chunks
+	// are written anew.
 	Lenient bool
 
 	state   chunkState

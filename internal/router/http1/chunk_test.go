@@ -102,7 +102,7 @@ func FuzzChunks(f *testing.F) {
 }
 
 // A lenient scanner reads what a strict one reads, to the same end, and what only it accepts
-// has a line end of LF alone or white space after a size.
+// ends a line with a bare LF or has white space after a size.
 func FuzzLenientChunks(f *testing.F) {
 	for _, s := range []string{"0\r\n\r\n", "3\r\nabc\r\n0\r\n\r\nGET", "3 \nabc\n0\t;a\nX: y\n\n", "3;a\r\nabc\r\n0\r\nX: y\n\r\n"} {
 		f.Add([]byte(s), uint8(1))
@@ -139,7 +139,7 @@ func FuzzLenientChunks(f *testing.F) {
 			}
 		}
 		theirs, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(in[:ln])))
-		if err == nil && !bytes.Equal(theirs, ldata) { // it refuses LF alone
+		if err == nil && !bytes.Equal(theirs, ldata) { // it refuses a bare LF
 			t.Fatalf("net/http reads %q, %v; we %q", theirs, err, ldata)
 		}
 	})

@@ -68,7 +68,7 @@ func KindOf(name []byte) Kind {
 }
 
 func known(name []byte, lower string, k Kind) Kind {
-	if isName(name, lower) {
+	if EqualFold(name, lower) {
 		return k
 	}
 	return Other
@@ -182,7 +182,7 @@ func (r *Request) field(line []byte) (status int) {
 		r.hosts++
 		r.Host = f.Value
 	case Expect:
-		if !bytes.EqualFold(f.Value, []byte("100-continue")) {
+		if !EqualFold(f.Value, "100-continue") {
 			return expectationFailed
 		}
 		r.Continue = true
@@ -210,13 +210,13 @@ func (r *Request) connection(list []byte) {
 		var item []byte
 		item, list = cutItem(list)
 		switch {
-		case equalFold(item, "close"):
+		case EqualFold(item, "close"):
 			r.Close = true
-		case equalFold(item, "keep-alive"):
+		case EqualFold(item, "keep-alive"):
 			r.KeepAlive = true
-		case equalFold(item, "upgrade"):
+		case EqualFold(item, "upgrade"):
 			r.upgrade = true
-		case len(item) > 0 && !equalFold(item, "te"):
+		case len(item) > 0 && !EqualFold(item, "te"):
 			r.Named = true
 		}
 	}
@@ -226,7 +226,7 @@ func (r *Request) transferEncoding(value []byte) (status int) {
 	if r.Minor == 0 {
 		return badRequest
 	}
-	if !equalFold(value, "chunked") {
+	if !EqualFold(value, "chunked") {
 		return notImplemented
 	}
 	r.Chunked = true
@@ -273,7 +273,7 @@ func (r *Request) checkTarget() (status int) {
 // which is empty or begins with '/' or '?'. ok is false for any other target.
 func cutAbsolute(target []byte) (authority, rest []byte, ok bool) {
 	for _, scheme := range [...]string{"http://", "https://"} {
-		if len(target) > len(scheme) && equalFold(target[:len(scheme)], scheme) {
+		if len(target) > len(scheme) && EqualFold(target[:len(scheme)], scheme) {
 			rest = target[len(scheme):]
 			if i := bytes.IndexAny(rest, "/?#"); i >= 0 {
 				return rest[:i], rest[i:], rest[i] != '#'
@@ -287,7 +287,7 @@ func cutAbsolute(target []byte) (authority, rest []byte, ok bool) {
 // upgradable reports whether a request that asks to may become a tunnel. An upgrade to h2c
 // never does: the request is served as HTTP/1.1, as RFC 9110 7.8 allows.
 func upgradable(method, protocol []byte, body bool) bool {
-	return string(method) == "GET" && !body && isToken(protocol) && !equalFold(protocol, "h2c")
+	return string(method) == "GET" && !body && isToken(protocol) && !EqualFold(protocol, "h2c")
 }
 
 // validHost reports whether the value of a Host field names a host.

@@ -16,8 +16,8 @@ const maxResponseFields = 1000
 
 // Response is the head of a response. Its slices point into the bytes that were parsed.
 //
-// What an application means is accepted where it has one meaning only: lines that end
-// with LF alone, folded values, white space before a colon, repeated equal lengths, the
+// What an application means is accepted where it has one meaning only: a bare LF as
+// the end of a line, folded values, white space before a colon, repeated equal lengths, the
 // coding "identity". docs/http.md lists them.
 type Response struct {
 	Minor  byte // of the version: 0 or 1
@@ -240,9 +240,9 @@ func (r *Response) transferEncoding(list []byte) bool {
 		switch {
 		case r.Chunked:
 			return false
-		case equalFold(item, "chunked"):
+		case EqualFold(item, "chunked"):
 			r.Chunked = true
-		case !equalFold(item, "identity"):
+		case !EqualFold(item, "identity"):
 			return false
 		}
 	}
@@ -254,11 +254,11 @@ func (r *Response) connection(list []byte) {
 		var item []byte
 		item, list = cutItem(list)
 		switch {
-		case equalFold(item, "close"):
+		case EqualFold(item, "close"):
 			r.Close = true
-		case equalFold(item, "keep-alive"):
+		case EqualFold(item, "keep-alive"):
 			r.KeepAlive = true
-		case len(item) > 0 && !equalFold(item, "upgrade"):
+		case len(item) > 0 && !EqualFold(item, "upgrade"):
 			r.Named = true
 		}
 	}

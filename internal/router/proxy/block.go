@@ -18,13 +18,21 @@ var (
 	headBlocks = sync.Pool{New: func() any { return new(headBlock) }}
 )
 
-func takeBlock() *block    { return blocks.Get().(*block) }
-func (b *block) free()     { blocks.Put(b) }
-func takeHead() *headBlock { return headBlocks.Get().(*headBlock) }
-func (b *headBlock) free() { headBlocks.Put(b) }
+// buffer is memory of a pool, which free gives back.
+type buffer interface {
+	bytes() []byte
+	free()
+}
 
-func appendInt(b []byte, n int64) []byte { return strconv.AppendInt(b, n, 10) }
-func appendHex(b []byte, n int) []byte   { return strconv.AppendInt(b, int64(n), 16) }
+func takeBlock() buffer { return blocks.Get().(*block) }
+func takeHead() buffer  { return headBlocks.Get().(*headBlock) }
+
+func (b *block) bytes() []byte     { return b[:] }
+func (b *block) free()             { blocks.Put(b) }
+func (b *headBlock) bytes() []byte { return b[:] }
+func (b *headBlock) free()         { headBlocks.Put(b) }
+
+func appendHex(b []byte, n int) []byte { return strconv.AppendInt(b, int64(n), 16) }
 
 // clock is the time of one second as in a Date field.
 type clock struct {

@@ -27,9 +27,9 @@ type clientConn struct {
 	*socket
 	peer peer
 
-	in   []byte     // received and not used: the next request, or the body of this one
-	buf  []byte     // what in is a part of
-	head *headBlock // what buf is a part of; nil if in is empty or has memory of its own
+	in   []byte // received and not used: the next request, or the body of this one
+	buf  []byte // what in is a part of
+	head buffer // what buf is a part of; nil if in is empty or has memory of its own
 
 	state     atomic.Int32
 	halfSince time.Time // when the client was first seen to send no more
@@ -118,8 +118,8 @@ func (c *clientConn) await() bool {
 // to be closed.
 func (c *clientConn) lastLook() bool {
 	c.state.Store(stateBusy)
-	b := takeHead()
-	n := c.readNow(b[:])
+	b := c.take()
+	n := c.readNow(b.bytes())
 	if n == 0 {
 		b.free()
 		return false
@@ -131,29 +131,18 @@ func (c *clientConn) lastLook() bool {
 
 // readFirst waits for bytes and reads them into a buffer that it takes when they are there.
 func (c *clientConn) readFirst(until time.Time) error {
-	if c.raw == nil {
-		b := takeHead()
-		n, err := c.read(b[:], until)
-		if n == 0 {
-			b.free()
-			return err
-		}
-		c.hold(b, n)
-		return nil
-	}
-	n, err := c.readHeld(until)
+	b, n, err := c.readBuffer(until)
 	if n > 0 {
-		c.hold(c.heldHead, n)
-		c.heldHead = nil
+		c.hold(b, n)
 		return nil
 	}
 	return err
 }
 
-// hold makes the first n bytes of a block the bytes that were received.
-func (c *clientConn) hold(b *headBlock, n int) {
-	c.head, c.buf = b, b[:]
-	c.in = b[:n]
+// hold makes the first n bytes of a buffer the bytes that were received.
+func (c *clientConn) hold(b buffer, n int) {
+	c.head, c.buf = b, b.bytes()
+	c.in = c.buf[:n]
 }
 
 // release gives the buffer back, once nothing in it is used.
@@ -231,7 +220,7 @@ func (c *clientConn) checkPresent() error {
 	switch leaving(c.Conn) {
 	case gone:
 		return errGone
-	case half_:
+	case halfGone:
 		if c.halfSince.IsZero() {
 			c.halfSince = time.Now()
 		}

@@ -21,9 +21,6 @@ const (
 	maxBreaks = 4 // that may fail after reaching an instance
 )
 
-// tickTime is how often a request that waits looks whether its client has left.
-const tickTime = time.Second
-
 // exchange is one request and its response. Exchanges are used again, so that a request
 // allocates nothing.
 type exchange struct {
@@ -34,7 +31,6 @@ type exchange struct {
 	uuid    [36]byte
 	start   time.Time
 	limit   time.Time // the end of the request's time
-	now     time.Time // when the current attempt began
 
 	service        *router.Service // nil for an unknown host
 	lease          router.Lease
@@ -115,7 +111,7 @@ func (x *exchange) setID() {
 		var id []byte
 		n := 0
 		for i := range x.req.Fields {
-			if f := &x.req.Fields[i]; equalFold(f.Name, "x-request-id") {
+			if f := &x.req.Fields[i]; http1.EqualFold(f.Name, "x-request-id") {
 				id = f.Value
 				n++
 			}
@@ -161,13 +157,13 @@ func (x *exchange) attempt(retry bool) (again bool) {
 	}
 	outcome := router.Done
 	x.target = x.lease.Target
-	x.now = x.start
+	now := x.start
 	if retry {
-		x.now = time.Now()
+		now = time.Now()
 	}
-	up, err := x.c.front.connect(x.target, x.now, x.limit)
+	up, err := x.c.front.connect(x.target, now, x.limit)
 	if err == nil {
-		up.tick, up.tickTime = x.c.present, tickTime
+		up.tick = x.c.present
 		err = x.exchangeOn(up)
 	}
 	if err != nil {
@@ -292,13 +288,11 @@ func (x *exchange) answer(id router.PageID) {
 	}
 	page := id.Page(router.PrefersHTML(accept))
 	x.status = page.Status
-	x.decideClose(x.hasUploaded() && len(x.req.Protocol) == 0)
+	x.decideClose()
 	if x.body == nil && x.whole && !x.closes {
 		x.skipBody()
 	}
-	b := append(x.out[:0], "HTTP/1.1 "...)
-	b = appendInt(b, int64(page.Status))
-	b = append(append(append(b, ' '), http.StatusText(page.Status)...), "\r\n"...)
+	b := appendStatus(x.out[:0], page.Status, http.StatusText(page.Status))
 	for _, f := range page.Header {
 		if f.Name == "Retry-After" && x.retryAfter > 0 {
 			continue
@@ -322,8 +316,10 @@ func (x *exchange) answer(id router.PageID) {
 }
 
 // decideClose decides whether the connection ends with the response. It must if the
-// client has more to send of this request: the rest would be read as the next one.
-func (x *exchange) decideClose(uploaded bool) {
+// client has more to send of this request: the rest would be read as the next one. After
+// an upgrade that was asked for, anything may follow.
+func (x *exchange) decideClose() {
+	uploaded := x.hasUploaded() && len(x.req.Protocol) == 0
 	if !uploaded {
 		x.linger = true
 	}

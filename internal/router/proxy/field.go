@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/openslipway/slipway/internal/router/http1"
@@ -112,7 +113,7 @@ func allowedInTrailer(f http1.Field) bool {
 func ambiguous(fields []http1.Field, name []byte) bool {
 	name = bytes.ReplaceAll(name, []byte("_"), []byte("-"))
 	for _, f := range fields {
-		if bytes.EqualFold(f.Name, name) {
+		if http1.EqualFold(f.Name, name) {
 			return true
 		}
 	}
@@ -122,7 +123,7 @@ func ambiguous(fields []http1.Field, name []byte) bool {
 // named reports whether a Connection field lists the name.
 func named(fields []http1.Field, name []byte) bool {
 	for _, f := range fields {
-		if f.Kind == http1.Connection && http1.Lists(f.Value, name) {
+		if f.Kind == http1.Connection && http1.HasToken(f.Value, name) {
 			return true
 		}
 	}
@@ -134,6 +135,22 @@ func appendField[N, V string | []byte](b []byte, name N, value V) []byte {
 	b = append(b, name...)
 	b = append(b, ": "...)
 	b = append(b, value...)
+	return append(b, "\r\n"...)
+}
+
+// appendStatus appends the first line of a response.
+func appendStatus[R string | []byte](b []byte, status int, reason R) []byte {
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, ' ')
+	b = append(b, reason...)
+	return append(b, "\r\n"...)
+}
+
+// appendLength appends a Content-Length field.
+func appendLength(b []byte, n int64) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, n, 10)
 	return append(b, "\r\n"...)
 }
 
@@ -195,9 +212,7 @@ func (w *forwarding) appendRequest(b []byte, r *http1.Request) []byte {
 	case r.Chunked:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	case r.Length > 0 || hasLength(r.Fields):
-		b = append(b, "Content-Length: "...)
-		b = appendInt(b, r.Length)
-		b = append(b, "\r\n"...)
+		b = appendLength(b, r.Length)
 	case len(r.Protocol) > 0:
 		b = append(b, "Connection: Upgrade\r\n"...)
 		b = appendField(b, "Upgrade", r.Protocol)
@@ -223,16 +238,16 @@ func (w *forwarding) passes(r *http1.Request, f *http1.Field, has *forwarded) bo
 			return false
 		}
 		switch {
-		case equalFold(f.Name, "x-request-id"):
+		case http1.EqualFold(f.Name, "x-request-id"):
 			return false
-		case equalFold(f.Name, "x-forwarded-for"):
+		case http1.EqualFold(f.Name, "x-forwarded-for"):
 			has.addresses = true
 			return false
-		case equalFold(f.Name, "x-forwarded-proto"):
+		case http1.EqualFold(f.Name, "x-forwarded-proto"):
 			has.proto = true
-		case equalFold(f.Name, "x-forwarded-host"):
+		case http1.EqualFold(f.Name, "x-forwarded-host"):
 			has.host = true
-		case equalFold(f.Name, "x-forwarded-port"):
+		case http1.EqualFold(f.Name, "x-forwarded-port"):
 			has.port = true
 		}
 		return true
@@ -249,7 +264,7 @@ func (w *forwarding) appendForwarded(b []byte, r *http1.Request, has forwarded) 
 		sep := ""
 		if has.addresses {
 			for _, f := range r.Fields {
-				if equalFold(f.Name, "x-forwarded-for") {
+				if http1.EqualFold(f.Name, "x-forwarded-for") {
 					b = append(append(b, sep...), f.Value...)
 					sep = ", "
 				}
@@ -300,20 +315,4 @@ func appendResponseFields(b []byte, r *http1.Response, trailer bool) []byte {
 		b = appendField(b, f.Name, f.Value)
 	}
 	return b
-}
-
-// equalFold compares a name with one in lower case, ignoring the case of ASCII letters.
-func equalFold(b []byte, lower string) bool {
-	if len(b) != len(lower) {
-		return false
-	}
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		if c != lower[i] {
-			return false
-		}
-	}
-	return true
 }

@@ -149,7 +149,7 @@ func (f *front) serve(conn net.Conn) {
 	if f.tls != nil {
 		conn = tls.Server(conn, f.tls)
 	}
-	c := &clientConn{front: f, socket: newSocket(conn), peer: p}
+	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p}
 	c.present = c.checkPresent
 	f.mu.Lock()
 	f.clients[c] = struct{}{}

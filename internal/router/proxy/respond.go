@@ -30,34 +30,29 @@ var (
 
 // input is what an instance has sent and was not used yet.
 type input struct {
-	up    *upstream
-	block *block // nil if there is nothing
-	b     []byte // a part of the block, or memory of its own
-	buf   []byte // what b is a part of
+	up   *upstream
+	held buffer // nil if there is nothing, or buf is memory of its own
+	b    []byte // a part of buf
+	buf  []byte
 }
 
 func (in *input) free() {
-	if in.block != nil {
-		in.block.free()
+	if in.held != nil {
+		in.held.free()
 	}
-	in.block, in.b, in.buf = nil, nil, nil
+	in.held, in.b, in.buf = nil, nil, nil
 }
 
 // more reads more bytes behind those that are there.
 func (in *input) more(until time.Time) error {
-	if in.block == nil && in.buf == nil && in.up.raw != nil {
-		n, err := in.up.readHeld(until)
-		in.up.ended = in.up.ended || err == io.EOF
-		if n > 0 {
-			in.block, in.up.heldBlock = in.up.heldBlock, nil
-			in.buf, in.b = in.block[:], in.block[:n]
-			return nil
-		}
-		return err
-	}
 	if in.buf == nil {
-		in.block = takeBlock()
-		in.buf, in.b = in.block[:], in.block[:0]
+		b, n, err := in.up.readBuffer(until)
+		if n == 0 {
+			return err
+		}
+		in.held, in.buf = b, b.bytes()
+		in.b = in.buf[:n]
+		return nil
 	}
 	if len(in.b) == 0 {
 		in.b = in.buf[:0]
@@ -85,12 +80,10 @@ func (in *input) more(until time.Time) error {
 // that the client has got no final response. The connection is then to be closed;
 // otherwise it was put back or closed.
 func (x *exchange) exchangeOn(up *upstream) error {
-	x.forward.peer = &x.c.peer
 	x.out = x.forward.appendRequest(x.out[:0], &x.req)
 	if x.whole && x.req.Length > 0 {
 		x.out = append(x.out, x.c.in[:x.req.Length]...)
 	}
-	up.blocks = true
 	_, sendErr := up.write(x.out, x.limit)
 	if sendErr != nil && (sendErr == errLimit || up.written == up.start) {
 		return sendErr
@@ -143,7 +136,7 @@ func (x *exchange) readResponse(in *input) error {
 		}
 		if x.resp.Status == 101 {
 			in.b = in.b[head:]
-			if len(x.req.Protocol) == 0 || !equalFoldBytes(x.resp.Protocol, x.req.Protocol) {
+			if len(x.req.Protocol) == 0 || !http1.EqualFold(x.resp.Protocol, x.req.Protocol) {
 				return errSwitched
 			}
 			return nil
@@ -207,21 +200,13 @@ func (x *exchange) passInterim(size int) error {
 	if x.req.Minor == 0 || x.resp.Status == 100 && !x.req.Continue {
 		return nil
 	}
-	x.out = x.appendStatus(x.out[:0])
+	x.out = appendStatus(x.out[:0], x.resp.Status, x.resp.Reason)
 	x.out = appendResponseFields(x.out, &x.resp, false)
 	x.out = append(x.out, "\r\n"...)
 	if _, err := x.c.write(x.out, x.limit); err != nil {
 		return errGone
 	}
 	return nil
-}
-
-func (x *exchange) appendStatus(b []byte) []byte {
-	b = append(b, "HTTP/1.1 "...)
-	b = appendInt(b, int64(x.resp.Status))
-	b = append(b, ' ')
-	b = append(b, x.resp.Reason...)
-	return append(b, "\r\n"...)
 }
 
 // respond passes the final response to the client, and puts the connection to the instance
@@ -232,24 +217,20 @@ func (x *exchange) respond(in *input) {
 	bodiless := r.Bodiless(x.req.Method)
 	sized := !bodiless && !r.Chunked && r.Length >= 0
 	rechunk := !bodiless && !sized && x.req.Minor > 0
-	uploaded := x.hasUploaded()
 	if !bodiless && !sized && !rechunk {
 		x.closes = true // the end of the connection is the end of the response
 	}
-	x.decideClose(uploaded && len(x.req.Protocol) == 0)
+	x.decideClose()
 
 	x.appendResponse(rechunk)
 	var err error
-	complete := bodiless
 	switch {
 	case bodiless:
 		err = x.flush()
 	case sized:
 		err = x.copyLength(in, r.Length)
-		complete = err == nil
 	case r.Chunked:
 		err = x.copyChunks(in, rechunk)
-		complete = err == nil
 	default:
 		err = x.copyRest(in, rechunk)
 	}
@@ -265,7 +246,8 @@ func (x *exchange) respond(in *input) {
 	}
 	// Surplus bytes may be on their way: what an application writes after a response that
 	// has no body, or as the rest of one whose length it has miscounted.
-	if complete && !bodiless && err == nil && clientOK && len(in.b) == 0 && !r.Close && !up.ended &&
+	framed := !bodiless && (sized || r.Chunked)
+	if framed && err == nil && clientOK && len(in.b) == 0 && !r.Close && !up.ended &&
 		(x.body == nil || !x.body.failed) {
 		up.tick = nil
 		up.pool.put(up, r.KeepAlive)
@@ -277,15 +259,13 @@ func (x *exchange) respond(in *input) {
 // appendResponse builds the head of the final response.
 func (x *exchange) appendResponse(rechunk bool) {
 	r := &x.resp
-	b := x.appendStatus(x.out[:0])
+	b := appendStatus(x.out[:0], x.resp.Status, x.resp.Reason)
 	b = appendResponseFields(b, r, rechunk && r.Chunked)
 	switch {
 	case rechunk:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	case r.Length >= 0 && !r.Chunked && r.Status != 204:
-		b = append(b, "Content-Length: "...)
-		b = appendInt(b, r.Length)
-		b = append(b, "\r\n"...)
+		b = appendLength(b, r.Length)
 	}
 	if !r.Dated {
 		b = appendField(b, "Date", x.c.front.dates.at(x.start))
@@ -294,8 +274,11 @@ func (x *exchange) appendResponse(rechunk bool) {
 	x.out = append(b, "\r\n"...)
 }
 
-// flush writes what was built for the client.
+// flush writes what was built for the client, if anything.
 func (x *exchange) flush() error {
+	if len(x.out) == 0 {
+		return nil
+	}
 	_, err := x.c.write(x.out, x.limit)
 	x.out = x.out[:0]
 	if err != nil {
@@ -335,23 +318,14 @@ func (x *exchange) copyLength(in *input, left int64) error {
 		}
 		left -= int64(len(first))
 		in.b = in.b[len(first):]
-		if len(x.out) > 0 {
-			if err := x.flush(); err != nil {
-				return err
-			}
+		if err := x.flush(); err != nil {
+			return err
 		}
 		if left == 0 {
 			return nil
 		}
 		if left >= spliceFrom && in.up.tcp != nil && x.c.tcp != nil {
-			n, err := in.up.spliceTo(x.c.socket, left, x.limit)
-			if n > 0 {
-				x.c.out.at = x.limit
-			}
-			if left -= n; err == nil && left == 0 {
-				return nil
-			}
-			return unexpected(err)
+			return unexpected(in.up.spliceTo(x.c.socket, left, x.limit))
 		}
 		if err := in.more(x.limit); err != nil {
 			return unexpected(err)
@@ -383,10 +357,8 @@ func (x *exchange) copyChunks(in *input, rechunk bool) error {
 				return x.flush()
 			}
 		}
-		if len(x.out) > 0 {
-			if err := x.flush(); err != nil {
-				return err
-			}
+		if err := x.flush(); err != nil {
+			return err
 		}
 		if err := in.more(x.limit); err != nil {
 			return unexpected(err)
@@ -403,10 +375,8 @@ func (x *exchange) copyRest(in *input, rechunk bool) error {
 			}
 			in.b = in.b[:0]
 		}
-		if len(x.out) > 0 {
-			if err := x.flush(); err != nil {
-				return err
-			}
+		if err := x.flush(); err != nil {
+			return err
 		}
 		if err := in.more(x.limit); err == io.EOF {
 			if rechunk {
@@ -452,19 +422,4 @@ func (x *exchange) abortResponse(err error, unmarked bool) {
 	}
 	x.c.front.cfg.Log.Debug("response broke off", "service", x.service.ID(), "instance", x.target.Instance,
 		"request", string(x.forward.id), "err", err)
-}
-
-func equalFoldBytes(a, b []byte) bool {
-	return len(a) == len(b) && equalFold(a, lowerASCII(b))
-}
-
-func lowerASCII(b []byte) string {
-	l := make([]byte, len(b))
-	for i, c := range b {
-		if 'A' <= c && c <= 'Z' {
-			c |= 0x20
-		}
-		l[i] = c
-	}
-	return string(l)
 }

@@ -38,18 +38,18 @@ type socket struct {
 
 	in, out half
 
-	// While a read waits, tick is called each tickTime. Its error ends the read.
-	tick     func() error
-	tickTime time.Duration
+	tick func() error // called each tickTime while a read waits; its error ends the read
 
-	blocks    bool // readHeld takes a block, not a headBlock
-	heldHead  *headBlock
-	heldBlock *block
-	heldCall  func(fd uintptr) bool
+	take     func() buffer // memory for readBuffer
+	held     buffer        // that a system call has read into
+	heldCall func(fd uintptr) bool
 
 	seen     lookup // by look
 	lookCall func(fd uintptr)
 }
+
+// tickTime is how often a read looks whether it is still of use.
+const tickTime = time.Second
 
 // half is one direction of a socket.
 type half struct {
@@ -67,8 +67,8 @@ type half struct {
 // is read and written.
 type hasTCP interface{ TCP() *net.TCPConn }
 
-func newSocket(c net.Conn) *socket {
-	s := &socket{Conn: c}
+func newSocket(c net.Conn, take func() buffer) *socket {
+	s := &socket{Conn: c, take: take}
 	switch c := c.(type) {
 	case *net.TCPConn:
 		s.tcp = c
@@ -77,7 +77,8 @@ func newSocket(c net.Conn) *socket {
 	}
 	if s.tcp != nil {
 		s.raw, _ = s.tcp.SyscallConn() // fails only for a nil connection
-		s.in.call, s.out.call = s.receive, s.send
+		s.in.call, s.out.call, s.heldCall = s.receive, s.send, s.receiveHeld
+		s.lookCall = func(fd uintptr) { s.seen = lookAt(fd) }
 	}
 	return s
 }
@@ -126,15 +127,49 @@ func (s *socket) send(fd uintptr) bool {
 // read reads until a time. It returns at least a byte or an error: errLimit when the time
 // has passed.
 func (s *socket) read(p []byte, until time.Time) (n int, err error) {
+	s.in.p = p
+	n, err = s.await(s.in.call, p, until)
+	s.in.p = nil
+	return n, err
+}
+
+// readBuffer is read into memory that is taken when bytes have come, so that a connection
+// that waits has none. The caller frees it; it is nil if n is 0.
+func (s *socket) readBuffer(until time.Time) (b buffer, n int, err error) {
+	if s.raw != nil {
+		n, err = s.await(s.heldCall, nil, until)
+		b, s.held = s.held, nil
+		return b, n, err
+	}
+	b = s.take()
+	if n, err = s.read(b.bytes(), until); n == 0 {
+		b.free()
+		b = nil
+	}
+	return b, n, err
+}
+
+func (s *socket) receiveHeld(fd uintptr) (done bool) {
+	b := s.take()
+	s.in.p = b.bytes()
+	done = s.receive(fd)
+	s.in.p = nil
+	if done && s.in.n > 0 {
+		s.held = b
+	} else {
+		b.free()
+	}
+	return done
+}
+
+// await reads by a system call of ours, or into p where there is none.
+func (s *socket) await(call func(fd uintptr) bool, p []byte, until time.Time) (n int, err error) {
 	for {
 		if err := s.limitRead(until); err != nil {
 			return 0, err
 		}
 		if s.raw != nil {
-			s.in.p = p
-			err = s.raw.Read(s.in.call)
-			s.in.p = nil
-			if n = 0; err == nil {
+			if n, err = 0, s.raw.Read(call); err == nil {
 				n, err = s.in.n, s.in.err
 			}
 		} else if n, err = s.Conn.Read(p); n > 0 {
@@ -171,7 +206,7 @@ func (s *socket) limitRead(until time.Time) error {
 		return nil
 	}
 	if s.tick != nil {
-		if t := time.Now().Add(s.tickTime); t.Before(until) {
+		if t := time.Now().Add(tickTime); t.Before(until) {
 			until = t
 		}
 	}
@@ -250,31 +285,27 @@ func (s *socket) readNow(p []byte) (n int) {
 	return n
 }
 
-// spliceTo moves up to n bytes to another TCP connection inside the kernel, and returns how
-// many. Both deadlines end with the time limit.
-func (s *socket) spliceTo(to *socket, n int64, until time.Time) (moved int64, err error) {
+// spliceTo moves n bytes to another TCP connection inside the kernel. It returns io.EOF if
+// there are fewer. Both deadlines end with the time limit.
+func (s *socket) spliceTo(to *socket, n int64, until time.Time) error {
 	if err := to.out.limit(until, to.SetWriteDeadline); err != nil {
-		return 0, err
+		return err
 	}
-	for moved < n {
+	for {
 		if err := s.limitRead(until); err != nil {
-			return moved, err
+			return err
 		}
-		k, err := to.tcp.ReadFrom(&io.LimitedReader{R: s.tcp, N: n - moved})
-		if moved += k; err == nil {
-			if moved < n {
-				return moved, io.EOF
-			}
-			break
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return moved, err
+		k, err := to.tcp.ReadFrom(&io.LimitedReader{R: s.tcp, N: n})
+		switch n -= k; {
+		case err == nil && n > 0:
+			return io.EOF
+		case err == nil || !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
 		}
 		if err := s.tooEarly(until); err != nil {
-			return moved, err
+			return err
 		}
 	}
-	return moved, nil
 }
 
 // lookup is what can be known of a connection without reading from it.
@@ -293,9 +324,6 @@ func (s *socket) look() lookup {
 		var l lookup
 		control(s.Conn, func(fd int) { l = lookAt(uintptr(fd)) })
 		return l
-	}
-	if s.lookCall == nil {
-		s.lookCall = func(fd uintptr) { s.seen = lookAt(fd) }
 	}
 	if s.raw.Control(s.lookCall) != nil {
 		return broken
@@ -320,22 +348,19 @@ func lookAt(fd uintptr) lookup {
 type left uint8
 
 const (
-	present left = iota
-	half_        // it sends no more; it may still read
-	gone         // it reads no more either
+	present  left = iota
+	halfGone      // it sends no more; it may still read
+	gone          // it reads no more either
 )
 
 // leaving says whether the peer of a connection is leaving.
 func leaving(c net.Conn) (l left) {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
-		c = t.NetConn()
-	}
-	known := control(c, func(fd int) {
+	known := control(bare(c), func(fd int) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		if n, err := unix.Poll(p, 0); err != nil || n == 0 {
 			return
 		}
-		if l = half_; p[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		if l = halfGone; p[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 			l = gone
 		}
 	})
@@ -369,13 +394,18 @@ func control(c net.Conn, f func(fd int)) (ok bool) {
 	return err == nil && raw.Control(func(fd uintptr) { f(int(fd)) }) == nil
 }
 
+// bare returns the connection below TLS.
+func bare(c net.Conn) net.Conn {
+	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
+		return t.NetConn()
+	}
+	return c
+}
+
 // reset makes closing send a TCP reset. It tells the peer that a response is incomplete
 // where the end of the connection is the only end marker.
 func reset(c net.Conn) {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = t.NetConn()
-	}
-	if c, ok := c.(interface{ SetLinger(int) error }); ok {
+	if c, ok := bare(c).(interface{ SetLinger(int) error }); ok {
 		c.SetLinger(0)
 	}
 }
@@ -384,68 +414,6 @@ func reset(c net.Conn) {
 func closeWrite(c net.Conn) bool {
 	half, ok := c.(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
-}
-
-// readHeld waits for bytes and reads them into memory that it takes when they have come,
-// so that a connection that waits has none: heldHead or, for an instance's, heldBlock. It
-// is for connections whose bytes are read by system calls of our own.
-func (s *socket) readHeld(until time.Time) (n int, err error) {
-	if s.heldCall == nil {
-		s.heldCall = s.receiveHeld
-	}
-	for {
-		if err := s.limitRead(until); err != nil {
-			return 0, err
-		}
-		err = s.raw.Read(s.heldCall)
-		if err == nil {
-			return s.in.n, s.in.err
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return 0, err
-		}
-		if err := s.tooEarly(until); err != nil {
-			return 0, err
-		}
-	}
-}
-
-func (s *socket) receiveHeld(fd uintptr) (done bool) {
-	if s.blocks {
-		b := takeBlock()
-		s.in.p = b[:]
-		if done = s.receive(fd); done && s.in.n > 0 {
-			s.heldBlock = b
-		} else {
-			b.free()
-		}
-	} else {
-		b := takeHead()
-		s.in.p = b[:]
-		if done = s.receive(fd); done && s.in.n > 0 {
-			s.heldHead = b
-		} else {
-			b.free()
-		}
-	}
-	s.in.p = nil
-	return done
-}
-
-// readBlock waits for bytes and returns them in a block, which the caller frees if n is not
-// 0.
-func (s *socket) readBlock(until time.Time) (b *block, n int, err error) {
-	if s.raw != nil {
-		s.blocks = true
-		n, err = s.readHeld(until)
-		b, s.heldBlock = s.heldBlock, nil
-		return b, n, err
-	}
-	b = takeBlock()
-	if n, err = s.read(b[:], until); n == 0 {
-		b.free()
-	}
-	return b, n, err
 }
 
 // uninterrupt lets reads wait again.

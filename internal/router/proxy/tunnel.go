@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/http1"
 )
 
 // tunnel answers an accepted protocol upgrade and then relays bytes in both directions
 // until both ends have closed. The time limit of requests does not apply to it. What the
 // input holds follows the head of the response.
 func (x *exchange) tunnel(in *input) error {
-	x.out = x.appendStatus(x.out[:0])
+	x.out = appendStatus(x.out[:0], x.resp.Status, x.resp.Reason)
 	x.out = appendResponseFields(x.out, &x.resp, false)
 	x.out = appendField(x.out, "Connection", "Upgrade")
 	x.out = appendField(x.out, "Upgrade", x.resp.Protocol)
@@ -22,7 +23,7 @@ func (x *exchange) tunnel(in *input) error {
 	x.out = append(x.out, in.b...)
 	x.status, x.closes = x.resp.Status, true
 	t := &tunnel{front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: x.c.front.cfg.TunnelIdle}
-	t.isWebSocket = equalFold(x.resp.Protocol, "websocket")
+	t.isWebSocket = http1.EqualFold(x.resp.Protocol, "websocket")
 	t.frames.feed(in.b)
 	t.touch()
 	defer t.close()
@@ -30,6 +31,7 @@ func (x *exchange) tunnel(in *input) error {
 	defer x.c.front.tunnels.remove(t)
 	in.free()
 	in.up.tick = nil // a tunnel's client is read all the time
+	x.c.take = takeBlock
 	t.mu.Lock()
 	_, err := x.c.write(x.out, time.Now().Add(t.idle))
 	if err == nil && t.isWebSocket {
@@ -180,14 +182,14 @@ func (t *tunnel) idleUntil() time.Time { return time.Unix(0, t.last.Load()).Add(
 // ends.
 func (t *tunnel) relay(to, from *socket) {
 	for {
-		b, n, err := from.readBlock(t.idleUntil())
+		b, n, err := from.readBuffer(t.idleUntil())
 		if n > 0 {
 			t.touch()
 			var werr error
 			if to == t.down {
-				werr = t.pass(b[:n])
+				werr = t.pass(b.bytes()[:n])
 			} else {
-				_, werr = to.write(b[:n], time.Now().Add(t.idle))
+				_, werr = to.write(b.bytes()[:n], time.Now().Add(t.idle))
 			}
 			b.free()
 			if werr != nil {

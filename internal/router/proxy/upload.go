@@ -14,11 +14,9 @@ var errUpload = errors.New("the client broke off the body")
 // upload sends the body of a request to an instance while its response is read. It runs in
 // a goroutine of its own, unless the whole body came with the head.
 type upload struct {
-	x       *exchange
-	to      *upstream
-	left    int64 // bytes to come; unused if chunked
-	chunked bool
-	chunks  http1.ChunkScanner
+	x      *exchange
+	to     *upstream
+	chunks http1.ChunkScanner // if the body is chunked
 
 	mayStart chan struct{} // closed when the client may be asked for the body
 	done     chan struct{} // closed when the goroutine has ended
@@ -33,10 +31,7 @@ type upload struct {
 // startUpload starts to send the body to an instance. The client's connection is read by
 // the upload alone until it has ended.
 func (x *exchange) startUpload(to *upstream) {
-	u := &upload{
-		x: x, to: to, left: x.req.Length, chunked: x.req.Chunked,
-		mayStart: make(chan struct{}), done: make(chan struct{}),
-	}
+	u := &upload{x: x, to: to, mayStart: make(chan struct{}), done: make(chan struct{})}
 	x.body = u
 	if !x.req.Continue || len(x.c.in) > 0 {
 		x.askForBody()
@@ -59,7 +54,7 @@ func (u *upload) run() {
 		return
 	}
 	var err error
-	if u.chunked {
+	if u.x.req.Chunked {
 		err = u.sendChunks()
 	} else {
 		err = u.sendLength()
@@ -70,49 +65,49 @@ func (u *upload) run() {
 	}
 }
 
-// sendLength sends a body of known length. A failure to write is not its error: the
-// instance may have answered already.
-func (u *upload) sendLength() error {
-	c, limit := u.x.c, u.x.limit
-	first := c.in[:min(int64(len(c.in)), u.left)]
-	c.in = c.in[len(first):]
-	u.left -= int64(len(first))
-	if u.left == 0 {
-		u.ended.Store(true)
+// send sends bytes to the instance. A failure is not the upload's error: the instance may
+// have answered already.
+func (u *upload) send(b []byte) (ok bool) {
+	if len(b) == 0 {
+		return true
 	}
-	if len(first) > 0 {
-		if _, err := u.to.write(first, limit); err != nil {
-			u.failed = true
+	_, err := u.to.write(b, u.x.limit)
+	u.failed = err != nil
+	return err == nil
+}
+
+// sendLength sends a body of known length.
+func (u *upload) sendLength() error {
+	c, left := u.x.c, u.x.req.Length
+	piece := c.in[:min(int64(len(c.in)), left)]
+	c.in = c.in[len(piece):]
+	mem := takeBlock()
+	defer mem.free()
+	buf := mem.bytes()
+	for {
+		if left -= int64(len(piece)); left == 0 {
+			u.ended.Store(true)
+		}
+		if !u.send(piece) || left == 0 {
 			return nil
 		}
-	}
-	buf := takeBlock()
-	defer buf.free()
-	for u.left > 0 {
-		n, err := c.read(buf[:min(int64(len(buf)), u.left)], limit)
+		n, err := c.read(buf[:min(int64(len(buf)), left)], u.x.limit)
 		if err != nil {
 			return uploadError(err)
 		}
-		if u.left -= int64(n); u.left == 0 {
-			u.ended.Store(true)
-		}
-		if _, err := u.to.write(buf[:n], limit); err != nil {
-			u.failed = true
-			return nil
-		}
+		piece = buf[:n]
 	}
-	return nil
 }
 
 // sendChunks sends a chunked body in chunks of its own.
 func (u *upload) sendChunks() error {
-	c, limit := u.x.c, u.x.limit
+	c := u.x.c
 	in, out := takeBlock(), takeBlock()
 	defer in.free()
 	defer out.free()
-	piece := c.in
-	for {
-		msg, n, done, err := u.reframe(out[:0], piece)
+	room := in.bytes()[:len(block{})/2] // chunks of one byte grow by their framing
+	for piece := c.in; ; {
+		msg, n, done, err := u.reframe(out.bytes()[:0], piece)
 		if err != nil {
 			return err
 		}
@@ -120,21 +115,15 @@ func (u *upload) sendChunks() error {
 			u.ended.Store(true)
 			c.keep(piece[n:])
 		}
-		if len(msg) > 0 {
-			if _, err := u.to.write(msg, limit); err != nil {
-				u.failed = true
-				return nil
-			}
-		}
-		if done {
+		if !u.send(msg) || done {
 			return nil
 		}
 		c.in = nil
-		k, err := c.read(in[:len(in)/2], limit) // chunks of one byte grow by their framing
+		k, err := c.read(room, u.x.limit)
 		if err != nil {
 			return uploadError(err)
 		}
-		piece = in[:k]
+		piece = room[:k]
 	}
 }
 

@@ -198,7 +198,7 @@ func (p *Proxy) connect(t *router.Target, now, until time.Time) (*upstream, erro
 		}
 		return nil, &dialError{err}
 	}
-	return &upstream{socket: newSocket(c), pool: pl}, nil
+	return &upstream{socket: newSocket(c, takeBlock), pool: pl}, nil
 }
 
 // read reads and notes the end of the stream.
@@ -206,4 +206,11 @@ func (u *upstream) read(p []byte, until time.Time) (int, error) {
 	n, err := u.socket.read(p, until)
 	u.ended = u.ended || err == io.EOF
 	return n, err
+}
+
+// readBuffer does the same.
+func (u *upstream) readBuffer(until time.Time) (buffer, int, error) {
+	b, n, err := u.socket.readBuffer(until)
+	u.ended = u.ended || err == io.EOF
+	return b, n, err
 }
