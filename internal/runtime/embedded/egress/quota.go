@@ -24,6 +24,11 @@ func newQuota(all, each int) *quota {
 func (q *quota) enter(a netip.Addr) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.count(a)
+}
+
+// count is enter. q.mu is held.
+func (q *quota) count(a netip.Addr) bool {
 	if q.total >= q.all || q.counts[a] >= q.each {
 		return false
 	}
@@ -44,17 +49,11 @@ func (q *quota) leave(a netip.Addr) {
 // pace limits how many things happen in a second, in total and for each address. A
 // second begins with the first of them.
 type pace struct {
-	all, each int
-
-	mu     sync.Mutex // guards what follows
-	until  time.Time  // of the second
-	total  int
-	counts map[netip.Addr]int
+	*quota           // of the second
+	until  time.Time // of the second; guarded by quota's mu
 }
 
-func newPace(all, each int) *pace {
-	return &pace{all: all, each: each, counts: map[netip.Addr]int{}}
-}
+func newPace(all, each int) *pace { return &pace{quota: newQuota(all, each)} }
 
 // spend counts one for an address. It reports whether the limits allow it. What they do
 // not allow counts nothing, so that an address that asks too much takes no other's.
@@ -65,10 +64,5 @@ func (p *pace) spend(a netip.Addr, now time.Time) bool {
 		p.until, p.total = now.Add(time.Second), 0
 		clear(p.counts)
 	}
-	if p.total >= p.all || p.counts[a] >= p.each {
-		return false
-	}
-	p.total++
-	p.counts[a]++
-	return true
+	return p.count(a)
 }
