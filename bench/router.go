@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -193,35 +194,36 @@ func (f *front) load(ctx context.Context, size, conns int) error {
 	return nil
 }
 
+// family returns a process and its children.
+func family(pid int) []string {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid)) // none where the kernel does not list them
+	return append(strings.Fields(string(children)), strconv.Itoa(pid))
+}
+
 // processorTime returns what a process and its children have taken.
-func processorTime(pid int) (time.Duration, error) {
-	pids := []int{pid}
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, c := range strings.Fields(string(children)) {
-		if n, err := strconv.Atoi(c); err == nil {
-			pids = append(pids, n)
-		}
-	}
-	var all time.Duration
-	for _, p := range pids {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", p))
-		if err != nil {
-			if p == pid {
-				return 0, err
-			}
-			continue
-		}
-		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p))
+func processorTime(pid int) (all time.Duration, err error) {
+	for _, p := range family(pid) {
+		threads, err := filepath.Glob("/proc/" + p + "/task/*/schedstat")
 		if err != nil {
 			return 0, err
 		}
-		_ = b // that of the first thread alone
 		for _, t := range threads {
-			if b, err := os.ReadFile(t); err == nil {
-				n, _ := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
-				all += time.Duration(n)
+			b, err := os.ReadFile(t)
+			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH) {
+				continue // it has just ended
 			}
+			if err != nil {
+				return 0, err
+			}
+			n, err := strconv.ParseInt(strings.Fields(string(b))[0], 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", t, err)
+			}
+			all += time.Duration(n)
 		}
+	}
+	if all == 0 {
+		return 0, fmt.Errorf("process %d has ended", pid)
 	}
 	return all, nil
 }
@@ -301,14 +303,9 @@ func (f *front) rest() error {
 
 // resident returns the memory of a process and its children.
 func resident(pid int) (all int64, err error) {
-	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	for _, p := range append(strings.Fields(string(children)), strconv.Itoa(pid)) {
-		n, err := strconv.Atoi(p)
+	for _, p := range family(pid) {
+		size, err := kilobytes("/proc/"+p+"/status", "VmRSS")
 		if err != nil {
-			return 0, err
-		}
-		size, err := status(n, "VmRSS")
-		if err != nil && n == pid {
 			return 0, err
 		}
 		all += size
