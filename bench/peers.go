@@ -20,8 +20,7 @@ func nginx(dir, addr, backend string) (string, []string, error) {
 	dir = filepath.Join(dir, "nginx")
 	conf, err := written(dir, "nginx.conf", `
 daemon off; worker_processes 1; pid DIR/pid; error_log DIR/error.log;
-events { worker_connections 32768; }
-worker_rlimit_nofile 65536;
+events { worker_connections 16384; }
 http {
   access_log off; keepalive_requests 1000000000; keepalive_timeout 75s;
   client_body_temp_path DIR/a; proxy_temp_path DIR/b; fastcgi_temp_path DIR/c; uwsgi_temp_path DIR/d; scgi_temp_path DIR/e;
@@ -48,7 +47,7 @@ func haproxy(dir, addr, backend string) (string, []string, error) {
 	conf, err := written(filepath.Join(dir, "haproxy"), "haproxy.cfg", `
 global
   nbthread 1
-  maxconn 32768
+  maxconn 7500
 defaults
   mode http
   timeout connect 5s
@@ -80,6 +79,9 @@ func caddy(dir, addr, backend string) (string, []string, error) {
   admin off
   auto_https off
   storage file_system DIR/storage
+  log {
+    level ERROR
+  }
 }
 http://ADDR, http://bench.test:PORT {
   reverse_proxy BACKEND {

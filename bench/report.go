@@ -280,8 +280,8 @@ func (r *report) routerSection() string {
 The same requests go through Slipway (the whole server) and through reverse proxies of
 Debian, each on one core, to the same program on the other, which wrk shares: %d rounds of
 %v, in changing order, on kept connections. Slipway's backend is three
-instances. Processor
-time of the proxy for one request, in microseconds, medians; in brackets requests a second.
+instances. Processor time of the proxy for one request, in microseconds, medians; in
+brackets requests a second.
 
 | bytes, connections |`, r.noise.text(), routeRounds, routeTime)
 	for _, f := range r.routes {

@@ -30,7 +30,7 @@ const (
 	routeRounds = 3
 	steadyRate  = 2000 // requests a second
 	steadyTime  = 5 * time.Second
-	idleConns   = 10_000
+	idleConns   = 7_000 // HAProxy wants over two descriptors for each, and many machines allow 20,000
 )
 
 var (
@@ -75,7 +75,8 @@ func measureRouter(ctx context.Context, l *lab, r *report) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the backend: %w\n%s", err, out)
 	}
-	at, err := freeAddr()
+	free := ports{next: 18_000}
+	at, err := free.free()
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func measureRouter(ctx context.Context, l *lab, r *report) error {
 	ends = append(ends, end)
 	fronts = append(fronts, &front{routed: &routed{name: "no proxy"}, addr: at, host: "bench.test", pid: pid})
 	for _, peer := range []func(dir, addr, backend string) (name string, command []string, err error){nginx, haproxy, caddy} {
-		addr, err := freeAddr()
+		addr, err := free.free()
 		if err != nil {
 			return err
 		}
@@ -116,14 +117,15 @@ func (r *report) compareFronts(ctx context.Context, fronts []*front) error {
 	for _, f := range fronts {
 		if err := poll(ctx, 10*time.Millisecond, func() (bool, error) {
 			_, err := get(ctx, "http://"+f.addr+"/", f.host)
-			return err == nil, nil
+			return err == nil, err
 		}); err != nil {
 			return fmt.Errorf("%s does not answer: %w", f.name, err)
 		}
 		f.cost, f.rate = map[string][]time.Duration{}, map[string][]float64{}
 		r.routes = append(r.routes, f.routed)
 	}
-	if err := r.noise.waitForQuiet(ctx); err != nil {
+	// The server makes sandboxes ahead of need after its instances have started.
+	if err := errors.Join(idle(ctx, settle/4), r.noise.waitForQuiet(ctx)); err != nil {
 		return err
 	}
 	for range routeRounds {
@@ -313,19 +315,26 @@ func resident(pid int) (all int64, err error) {
 	return all, nil
 }
 
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// ports are below those that the kernel gives to connections, so that none takes one
+// before it is listened at.
+type ports struct{ next int }
+
+// free returns an address that it has not returned before.
+func (p *ports) free() (string, error) {
+	for ; p.next < 19_000; p.next++ {
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p.next)); err == nil {
+			p.next++
+			return l.Addr().String(), l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return "", errors.New("no port from 18000 to 18999 is free")
 }
 
 // pinned starts a program on one core.
 func pinned(core int, name string, args ...string) (end func() error, pid int, err error) {
 	cmd := exec.Command("taskset", append([]string{"-c", strconv.Itoa(core), name}, args...)...) // replaces itself by the program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		return nil, 0, err
 	}
