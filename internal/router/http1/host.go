@@ -2,8 +2,12 @@ package http1
 
 import "strings"
 
-// maxHost is the length of the longest host name in DNS.
-const maxHost = 253
+const (
+	// maxHost is the length of the longest host name in DNS.
+	maxHost = 253
+	// maxLiteral is the length of the longest IPv6 address as text, with its brackets.
+	maxLiteral = len("[ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255]")
+)
 
 // NormalHost returns the normal form of the value of a Host header: lower case,
 // without port and trailing dot. Services are looked up by it. ok is false if
@@ -65,10 +69,12 @@ func scanLiteral[T string | []byte](s T) (end int, upper, ok bool) {
 		}
 		upper = upper || c >= 'A' && c <= 'F'
 	}
-	if end == len(s) || end+1 < len("[::]") {
+	if end == len(s) {
 		return 0, false, false
 	}
-	end++
+	if end++; end < len("[::]") || end > maxLiteral {
+		return 0, false, false
+	}
 	if rest := s[end:]; len(rest) > 0 && (rest[0] != ':' || !isPort(rest[1:])) {
 		return 0, false, false
 	}
