@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -15,8 +16,9 @@ const SettingPrefix = "slipway:"
 // Settings are the parsed settings of one resource: a field each, zero if its tag is
 // missing.
 type Settings struct {
-	Build BuildSettings
-	Init  bool // see Process.Init
+	Build   BuildSettings
+	Init    bool // see Process.Init
+	Routing RoutingSettings
 }
 
 // BuildSettings are a service's settings for the builds of its code, beside those of
@@ -92,7 +94,7 @@ const nameSuffix = ".NAME"
 
 // settings returns the table of settings.
 func settings() []setting {
-	return []setting{
+	return slices.Concat(routingSettings(), []setting{
 		{
 			name: "init", resource: "service", effect: EffectDeployment,
 			allowed: "`true` (process 1 of an instance is a small init, which forwards signals to the application and reaps orphans) or `false` (the application is process 1)",
@@ -160,7 +162,7 @@ func settings() []setting {
 				return !strings.Contains(value, "\x00")
 			},
 		},
-	}
+	})
 }
 
 func set(m *map[string]string, name, value string) {
@@ -175,6 +177,22 @@ func set(m *map[string]string, name, value string) {
 // value that is not allowed, is an *Error: a misspelt setting must not pass for a tag.
 func ParseSettings(resource string, tags []Tag) (Settings, error) {
 	return parseSettings(settings(), resource, tags)
+}
+
+// RoutingOf returns the settings for requests among the tags of a service. It passes over
+// what is not allowed, or no such setting: a router must not stop for one.
+func RoutingOf(tags []Tag) RoutingSettings {
+	var s Settings
+	table := routingSettings()
+	for _, t := range tags {
+		if name, ok := strings.CutPrefix(t.Key, SettingPrefix); ok {
+			was := s.Routing
+			if parseSetting(table, &s, "service", name, t) != nil {
+				s.Routing = was
+			}
+		}
+	}
+	return s.Routing
 }
 
 func parseSettings(table []setting, resource string, tags []Tag) (s Settings, err error) {

@@ -2,7 +2,11 @@ package router
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // Find returns the service of a key, nil if there is none. A request keeps its
@@ -37,6 +41,19 @@ func (s *Service) TryAdmit(retry bool) (l Lease, ok bool, err error) {
 	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true, nil
 }
 
+// Settings returns the service's settings for requests. They must not be changed.
+func (s *Service) Settings() *slipway.RoutingSettings { return s.gate.view.Load().settings }
+
+// TryAdmitTo is TryAdmit for the target with this mark, and for no other: ok is false if
+// there is none, or it takes no request now.
+func (s *Service) TryAdmitTo(mark string) (l Lease, ok bool) {
+	i := s.gate.tryMarked(mark)
+	if i == nil {
+		return Lease{}, false
+	}
+	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true
+}
+
 // Count counts a request to the service: the status of its response, or
 // StatusGone, and the time from its head to the end of its response. Requests
 // that Admit refused count as well.
@@ -51,6 +68,13 @@ type Target struct {
 	Instance string // id
 	Port     int    // inside the instance
 	Slots    int    // concurrent requests, as of when the router first saw the instance
+	Mark     string // by which the cookie of a client names it; the same in all routers
+}
+
+// markOf returns the mark of an instance. It tells nothing of the id.
+func markOf(id string) string {
+	sum := sha256.Sum256([]byte("slipway-sticky " + id))
+	return hex.EncodeToString(sum[:8])
 }
 
 // Lease is a slot on a target, for one attempt of a request.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // Errors of Admit.
@@ -47,6 +49,7 @@ type view struct {
 	outlook   Outlook
 	limit     int64 // concurrent requests on each instance
 	queue     int   // maximum number of waiting requests
+	settings  *slipway.RoutingSettings
 	instances []*instance
 }
 
@@ -60,7 +63,7 @@ type waiter struct {
 
 func newGate(onWait, onIdle, onDemand func()) *gate {
 	g := &gate{onWait: onWait, onIdle: onIdle, onDemand: onDemand}
-	g.view.Store(&view{})
+	g.view.Store(&view{settings: &slipway.RoutingSettings{}})
 	return g
 }
 
@@ -103,6 +106,23 @@ func (g *gate) try(isRetry bool) (*instance, error) {
 		}
 	}
 	return nil, nil
+}
+
+// tryMarked claims a slot on the instance with a mark. It returns nil if that takes no
+// request now. Requests that wait are overtaken: their order is among instances, and this
+// request has only one.
+func (g *gate) tryMarked(mark string) *instance {
+	v := g.view.Load()
+	if v.refuse != nil {
+		return nil
+	}
+	for _, i := range v.instances {
+		if i.Mark == mark && !i.ejected.Load() && i.claim(v.limit) {
+			g.startSampling()
+			return i
+		}
+	}
+	return nil
 }
 
 // enqueue adds a waiter to the queue. elem is nil if it got a slot at once.

@@ -222,6 +222,8 @@ func routeOf(r store.Route, suffix string, now time.Time) Route {
 		Service: r.Service.ID,
 		Name:    r.Service.Name,
 		State:   stateOf(r.Service),
+
+		Settings: r.Settings,
 	}
 	rt.Keys = keysOf(r, suffix)
 	releases := make(map[string]slipway.Release, len(r.Releases))

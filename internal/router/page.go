@@ -15,9 +15,11 @@ type PageID uint8
 
 const (
 	PageBadRequest PageID = iota
+	PageForbidden
 	PageNotFound
 	PageMethod
 	PageTimeout
+	PageBody
 	PageTarget
 	PageExpectation
 	PageTooMany
@@ -57,9 +59,11 @@ type page struct {
 
 var pages = makePages([pageCount]page{
 	PageBadRequest:  {status: 400, code: "bad_request", title: "Bad request", text: "This request is not well-formed HTTP, so it was not passed on."},
+	PageForbidden:   {status: 403, code: "client_not_allowed", title: "Not allowed", text: "This service answers only clients of certain addresses, and this is none of them."},
 	PageNotFound:    {status: 404, code: "unknown_service", title: "No service here", text: "No service answers at this address. It may be misspelt, or the service was deleted."},
 	PageMethod:      {status: 405, code: "method_not_allowed", title: "Method not allowed", text: "The method CONNECT is not served here."},
 	PageTimeout:     {status: 408, code: "request_timeout", title: "Request timed out", text: "The request's header did not arrive in time."},
+	PageBody:        {status: 413, code: "body_too_large", title: "Body too large", text: "The body of this request is larger than this service accepts."},
 	PageTarget:      {status: 414, code: "target_too_long", title: "Address too long", text: "The address in this request is longer than 8 KiB."},
 	PageExpectation: {status: 417, code: "expectation_failed", title: "Expectation failed", text: "The only expectation that can be met is 100-continue."},
 	PageTooMany:     {status: 429, code: "too_many_requests", title: "Too many requests", text: "All instances of this service are busy and too many requests wait already. Try again in a moment.", retryAfter: "1"},

@@ -1,6 +1,10 @@
 package router
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/openslipway/slipway"
+)
 
 // Route is everything that the router knows of one service: the input of the
 // table. load.go builds routes from the store.
@@ -10,6 +14,7 @@ type Route struct {
 	Keys    []RouteKey
 	State   State
 
+	Settings       slipway.RoutingSettings
 	MaxConcurrency int // concurrent requests on each instance
 	Instances      []Endpoint
 	Outlook        Outlook  // when an instance may be ready, if none is

@@ -42,14 +42,14 @@ func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 func (s *Service) update(rt Route, q queueLimits) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
-	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook}
+	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings}
 	for _, i := range s.instances {
 		i.gone = true
 	}
 	for _, e := range rt.Instances {
 		i := s.instances[e.ID]
 		if i == nil {
-			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency}, release: e.Release}
+			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency, Mark: markOf(e.ID)}, release: e.Release}
 			s.instances[e.ID] = i
 		}
 		i.gone, i.draining = false, e.Draining

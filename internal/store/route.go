@@ -16,7 +16,8 @@ type Route struct {
 	Instances []slipway.Instance             // those that live
 	Ended     []slipway.Instance             // of the active release; only while none of it is ready
 	Ingresses []slipway.VPCIngressConnection // of a private service
-	Hosts     []string                       // of its active custom domains, in lower case; wildcards begin with "*."
+	Settings  slipway.RoutingSettings
+	Hosts     []string // of its active custom domains, in lower case; wildcards begin with "*."
 }
 
 // RoutesSince returns the routes of services whose RouteVersion is above version,
@@ -43,6 +44,9 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 		if r.Ended, err = tx.endedOfActive(r); err != nil {
 			return nil, err
 		}
+		if r.Settings, err = tx.routingOf(v); err != nil {
+			return nil, err
+		}
 		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
 			return nil, err
 		}
@@ -63,6 +67,16 @@ func (tx *Tx) endedOfActive(r Route) ([]slipway.Instance, error) {
 	}
 	list, err := tx.InstancesOfRelease(active)
 	return slices.DeleteFunc(list, func(i slipway.Instance) bool { return i.State.Live() }), err
+}
+
+// routingOf returns a service's settings for requests. Tags were checked when they were
+// set; those of another version that this one does not know are left out.
+func (tx *Tx) routingOf(v slipway.ServiceView) (slipway.RoutingSettings, error) {
+	tags, err := tx.Tags(v.ARN)
+	if err != nil {
+		return slipway.RoutingSettings{}, err
+	}
+	return slipway.RoutingOf(tags), nil
 }
 
 func (tx *Tx) ingressRoutes(v slipway.ServiceView) ([]slipway.VPCIngressConnection, error) {

@@ -35,7 +35,18 @@ func (tx *Tx) SetTags(arn string, tags []slipway.Tag) error {
 		}
 		seen[folded] = t.Key
 	}
-	return nil
+	return tx.touchTagged(arn)
+}
+
+// touchTagged records that the settings of a service may have changed, if the ARN is that
+// of one: its router reads them.
+func (tx *Tx) touchTagged(arn string) error {
+	ids, err := all(tx, func(s scanner) (id string, err error) { err = s.Scan(&id); return },
+		`SELECT id FROM service WHERE arn = $1`, arn)
+	for _, id := range ids {
+		tx.touch(id, Routes)
+	}
+	return err
 }
 
 // DeleteTags removes the tags with these keys. It ignores missing keys.
@@ -45,7 +56,7 @@ func (tx *Tx) DeleteTags(arn string, keys []string) error {
 			return err
 		}
 	}
-	return nil
+	return tx.touchTagged(arn)
 }
 
 // CountTags counts a resource's tags.

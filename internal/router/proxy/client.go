@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -62,10 +63,12 @@ func newPeer(c net.Conn, trusted []netip.Prefix) (p peer) {
 	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		p.port = strconv.Itoa(int(a.Port()))
 	}
-	for _, t := range trusted {
-		p.trusted = p.trusted || t.Contains(p.addr)
-	}
+	p.trusted = trusts(trusted, p.addr)
 	return p
+}
+
+func trusts(list []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // serve answers the requests of the connection until it ends.

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/router/http1"
 )
@@ -32,7 +36,9 @@ type exchange struct {
 	start   time.Time
 	limit   time.Time // the end of the request's time
 
-	service        *router.Service // nil for an unknown host
+	settings       *slipway.RoutingSettings // of the service
+	mark           string                   // of the instance that the client's cookie names
+	service        *router.Service          // nil for an unknown host
 	lease          router.Lease
 	target         *router.Target // of the last attempt
 	whole          bool           // the body came with the head, or there is none
@@ -92,13 +98,61 @@ func (x *exchange) serve(end, status int) (keep bool) {
 	if x.service = x.c.find(x.req.Host); x.service == nil {
 		x.answer(router.PageNotFound)
 	} else {
-		x.take()
+		x.settings = x.service.Settings()
+		if page, refused := x.forbidden(); refused {
+			x.answer(page)
+		} else {
+			x.take()
+		}
 		x.service.Count(x.status, time.Since(x.start))
 	}
 	if x.aborted {
 		return false
 	}
 	return !x.closes
+}
+
+// forbidden decides whether the service's settings refuse the request, and sets its time.
+func (x *exchange) forbidden() (page router.PageID, refused bool) {
+	s := x.settings
+	if s.RequestTime > 0 {
+		x.limit = x.start.Add(s.RequestTime)
+	}
+	if len(s.AllowFrom) > 0 {
+		from := x.clientAddr()
+		if !slices.ContainsFunc(s.AllowFrom, func(p netip.Prefix) bool { return p.Contains(from) }) {
+			return router.PageForbidden, true
+		}
+	}
+	return router.PageBody, s.MaxBody > 0 && x.req.Length > s.MaxBody
+}
+
+// clientAddr returns the client's address: behind trusted proxies the last one in
+// X-Forwarded-For that is none of theirs. It is invalid if a proxy sent nonsense.
+func (x *exchange) clientAddr() netip.Addr {
+	addr := x.c.peer.addr
+	if !x.c.peer.trusted {
+		return addr
+	}
+	var list []string
+	for i := range x.req.Fields {
+		if f := &x.req.Fields[i]; http1.EqualFold(f.Name, "x-forwarded-for") {
+			list = append(list, strings.Split(string(f.Value), ",")...)
+		}
+	}
+	for _, text := range slices.Backward(list) {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return netip.Addr{}
+		}
+		if addr = a.Unmap().WithZone(""); !trusts(x.c.front.cfg.Trusted, addr) {
+			break
+		}
+	}
+	return addr
 }
 
 // skipBody passes over the body that came with the head.
@@ -186,6 +240,12 @@ func (x *exchange) attempt(retry bool) (again bool) {
 // admit gets a lease of an instance.
 func (x *exchange) admit(retry bool) (err error) {
 	var ok bool
+	if x.settings.Sticky && !retry {
+		x.mark = stickyMark(x.req.Fields)
+		if x.lease, ok = x.service.TryAdmitTo(x.mark); ok {
+			return nil
+		}
+	}
 	if x.lease, ok, err = x.service.TryAdmit(retry); ok || err != nil {
 		return err
 	}
@@ -251,6 +311,8 @@ func (x *exchange) answerError(err error) {
 		x.answer(page)
 	case errors.Is(upload, http1.ErrChunk):
 		x.answer(router.PageBadRequest)
+	case errors.Is(upload, errBody):
+		x.answer(router.PageBody)
 	case errors.Is(err, errLimit), errors.Is(upload, errLimit):
 		x.answer(router.PageLimit)
 	case errors.Is(err, errGone), errors.Is(upload, errUpload):

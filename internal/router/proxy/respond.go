@@ -267,6 +267,7 @@ func (x *exchange) appendResponse(rechunk bool) {
 	case r.Length >= 0 && !r.Chunked && r.Status != 204:
 		b = appendLength(b, r.Length)
 	}
+	b = x.appendSticky(b)
 	if !r.Dated {
 		b = appendField(b, "Date", x.c.front.dates.at(x.start))
 	}

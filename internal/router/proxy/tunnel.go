@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"encoding/binary"
 	"io"
 	"sync"
@@ -19,10 +20,11 @@ func (x *exchange) tunnel(in *input) error {
 	x.out = appendResponseFields(x.out, &x.resp, false)
 	x.out = appendField(x.out, "Connection", "Upgrade")
 	x.out = appendField(x.out, "Upgrade", x.resp.Protocol)
+	x.out = x.appendSticky(x.out)
 	x.out = append(x.out, "\r\n"...)
 	x.out = append(x.out, in.b...)
 	x.status, x.closes = x.resp.Status, true
-	t := &tunnel{front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: x.c.front.cfg.TunnelIdle}
+	t := &tunnel{front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: cmp.Or(x.settings.IdleTime, x.c.front.cfg.TunnelIdle)}
 	t.isWebSocket = http1.EqualFold(x.resp.Protocol, "websocket")
 	t.frames.feed(in.b)
 	t.touch()

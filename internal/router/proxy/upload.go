@@ -11,12 +11,16 @@ import (
 // errUpload is returned when the client has broken off the body of its request.
 var errUpload = errors.New("the client broke off the body")
 
+// errBody is returned when a body turns out longer than the service accepts.
+var errBody = errors.New("the body is larger than the service accepts")
+
 // upload sends the body of a request to an instance while its response is read. It runs in
 // a goroutine of its own, unless the whole body came with the head.
 type upload struct {
 	x      *exchange
 	to     *upstream
 	chunks http1.ChunkScanner // if the body is chunked
+	sent   int64              // bytes of chunks
 
 	mayStart chan struct{} // closed when the client may be asked for the body
 	done     chan struct{} // closed when the goroutine has ended
@@ -137,6 +141,9 @@ func (u *upload) reframe(out, piece []byte) (msg []byte, n int, done bool, err e
 		}
 		n += k
 		if len(data) > 0 {
+			if u.sent += int64(len(data)); u.x.settings.MaxBody > 0 && u.sent > u.x.settings.MaxBody {
+				return nil, n, false, errBody
+			}
 			out = appendChunk(out, data)
 		}
 		if done = end; done {
