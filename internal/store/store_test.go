@@ -263,6 +263,16 @@ func TestRoutesRiseWithEachChange(t *testing.T) {
 	if got = step(1, func(tx *store.Tx) error { return tx.PutInstance(i) }); len(got[0].Instances) != 0 {
 		t.Error("an ended instance is still routed")
 	}
+	tags := []slipway.Tag{{Key: "slipway:request-timeout", Value: "7"}, {Key: "team", Value: "a"}}
+	got = step(1, func(tx *store.Tx) error { return tx.SetTags(v.ARN, tags) })
+	if got[0].Settings.RequestTime != 7*time.Second {
+		t.Errorf("settings %+v after the tags %v", got[0].Settings, tags)
+	}
+	got = step(1, func(tx *store.Tx) error { return tx.DeleteTags(v.ARN, []string{"slipway:request-timeout"}) })
+	if got[0].Settings.RequestTime != 0 {
+		t.Errorf("settings %+v after the tag was removed", got[0].Settings)
+	}
+	step(0, func(tx *store.Tx) error { return tx.SetTags("arn:aws:apprunner:us-east-1:000000000000:connection/x/y", tags[1:]) })
 }
 
 func TestDrainedNeedsEveryLiveRouter(t *testing.T) {
