@@ -80,6 +80,19 @@ type Stopper interface {
 	Stop(ctx context.Context, id string, grace time.Duration) error
 }
 
+// Freezer is a driver that can stop the processes of an instance where they are. They keep
+// memory, sockets and open files, and take no processor time. A frozen instance is Running.
+// It may be removed and stopped as any other, and stays frozen when the daemon ends.
+type Freezer interface {
+	// Freeze returns when all processes have stopped. It may be repeated. It fails with
+	// ErrNotFound, and with ErrNotRunning for an instance that has ended or is being
+	// stopped.
+	Freeze(ctx context.Context, id string) error
+
+	// Thaw lets them go on. It may be repeated, and fails as Freeze does.
+	Thaw(ctx context.Context, id string) error
+}
+
 // Spec is all a driver needs to run one instance.
 type Spec struct {
 	ID      string // 32 hexadecimal digits: also directory, cgroup and host name
@@ -99,6 +112,7 @@ type Observed struct {
 	ID, Service, Release string
 
 	Running   bool
+	Frozen    bool // see Freezer; never set when not running
 	PID       int // of the instance's first process in the host's namespace; 0 when not running
 	StartedAt time.Time
 	Exit      *slipway.Exit // set when not running

@@ -128,8 +128,12 @@ func (f *factory) remove(ctx context.Context, name string) error {
 
 // killGroup kills the processes in a sandbox's cgroup.
 func (f *factory) killGroup(name string) error {
-	pids, err := f.slice.Group(name).Procs()
+	group := f.slice.Group(name)
+	pids, err := group.Procs()
 	if err != nil {
+		return err
+	}
+	if err := group.Thaw(); err != nil { // frozen processes of version 1 do not die
 		return err
 	}
 	for _, pid := range pids {

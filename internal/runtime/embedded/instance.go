@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -47,6 +48,10 @@ type instance struct {
 	group cgroup.Group
 
 	done chan struct{} // closed once it is known to have ended, with exit set
+
+	freezing sync.Mutex // guards ending, and freezing and thawing
+	ending   bool       // it is being stopped: it is not frozen any more
+	frozen   atomic.Bool
 
 	mu         sync.Mutex // guards what follows
 	process    *process   // nil once it has ended
@@ -122,7 +127,7 @@ func (in *instance) observed() runtime.Observed {
 		o.Exit = &exit
 		return o
 	}
-	o.Running = true
+	o.Running, o.Frozen = true, in.frozen.Load()
 	o.PID, _ = in.applicationPID() // 0 if it is just ending: the next List shows it
 	return o
 }

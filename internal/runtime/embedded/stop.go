@@ -75,6 +75,9 @@ const killGrace = 2 * time.Second
 // terminate asks the application to end, kills it once grace is over, and waits
 // until nothing of the instance lives.
 func (d *Driver) terminate(ctx context.Context, in *instance, grace time.Duration) error {
+	if err := in.thawForEnd(); err != nil { // frozen processes take no signals
+		return err
+	}
 	if grace > 0 {
 		d.signal(in, stopSignal(in.spec.StopSignal))
 		if over, err := in.await(ctx, grace); over || err != nil {

@@ -27,6 +27,8 @@ const (
 	Pids   = "pids"
 	IO     = "io"    // only in version 2, and only where it comes with another
 	BlkIO  = "blkio" // only in version 1: disks, see Rates
+
+	Freezer = "freezer" // only in version 1: in version 2 every group can be frozen
 )
 
 // tree is a mounted cgroup hierarchy.
@@ -58,7 +60,7 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 	for _, t := range trees {
 		hasIO := t.unified && t.has(IO)
 		t.controllers = slices.DeleteFunc(t.controllers, func(c string) bool {
-			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c) && (t.unified || c != CPUSet && c != BlkIO)
+			return !slices.Contains([]string{CPU, CPUAcc, Memory, Pids}, c) && (t.unified || c != CPUSet && c != BlkIO && c != Freezer)
 		})
 		if len(t.controllers) == 0 {
 			continue
@@ -79,8 +81,8 @@ func (s *Slice) Make() error {
 	var made []tree
 	for _, t := range s.trees {
 		err := s.make(t)
-		if err != nil && (slices.Equal(t.controllers, []string{CPUSet}) || slices.Equal(t.controllers, []string{BlkIO})) {
-			continue // the former limits nothing, the latter only what SetLimits then refuses
+		if err != nil && len(t.controllers) == 1 && slices.Contains([]string{CPUSet, BlkIO, Freezer}, t.controllers[0]) {
+			continue // the first limits nothing; what needs the others fails by itself
 		}
 		if err != nil {
 			return fmt.Errorf("make cgroup %s: %w", s.name, err)
