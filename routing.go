@@ -14,6 +14,7 @@ type RoutingSettings struct {
 	IdleTime    time.Duration  // of a WebSocket, or another protocol, without a byte in either direction
 	MaxBody     int64          // bytes of a request's body
 	AllowFrom   []netip.Prefix // of clients; others are refused
+	SleepAfter  time.Duration  // without a request, after which instances are frozen; 0: never
 	Sticky      bool           // a client's requests go to one instance
 }
 
@@ -40,6 +41,14 @@ func routingSettings() []setting {
 			allowed: "the seconds that a WebSocket may be silent in both directions, from 1 to 86400; 3600 without it",
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.IdleTime, ok = parseSeconds(value, maxIdleTime)
+				return ok
+			},
+		},
+		{
+			name: "sleep-after", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds without a request after which the instances are frozen, from 1 to 86400; the next request thaws them. Never without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.SleepAfter, ok = parseSeconds(value, maxIdleTime)
 				return ok
 			},
 		},

@@ -91,6 +91,9 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.router = &routerRole{core: d.core, listeners: d.listeners, dialer: d.node.driver, onWait: func(id string) { d.control.scale.Nudge(id) }}
+	if d.node.driver.CanFreeze() {
+		d.router.freezer = d.node.driver
+	}
 	if err := d.openRole(ctx, d.router); err != nil {
 		return err
 	}

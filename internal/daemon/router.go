@@ -19,6 +19,7 @@ type routerRole struct {
 	*core
 	listeners *listeners
 	dialer    proxy.Dialer
+	freezer   router.Freezer         // nil if this machine can freeze no instances
 	onWait    func(serviceID string) // a request waits for an instance
 
 	router  *router.Router
@@ -30,7 +31,7 @@ type routerRole struct {
 func (r *routerRole) open(context.Context) (err error) {
 	r.limit = r.clients(r.part("router"))
 	r.router, err = router.New(router.Config{
-		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
+		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait, Freezer: r.freezer,
 	})
 	if err != nil {
 		return err

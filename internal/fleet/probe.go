@@ -122,9 +122,16 @@ func (c *checker) watch(ctx context.Context, passed time.Time) {
 	failures, passes := 0, 0
 	for {
 		loop.Pause(ctx, c.check.Interval)
+		if c.isFrozen() {
+			failures = 0 // it answers nobody, and is thawed before the next request
+			continue
+		}
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if err != nil && c.isFrozen() { // meanwhile
+			continue
 		}
 		if err == nil {
 			failures, passes = 0, passes+1
@@ -143,6 +150,11 @@ func (c *checker) watch(ctx context.Context, passed time.Time) {
 			c.report(healthReport{passed: passed, failing: true, problem: c.describe(err)})
 		}
 	}
+}
+
+func (c *checker) isFrozen() bool {
+	f, ok := c.driver.(runtime.Freezer)
+	return ok && f.Frozen(c.id)
 }
 
 func (c *checker) isGone(err error) bool {

@@ -54,7 +54,13 @@ func (r *Router) sample(ctx context.Context) {
 			sampled = slices.DeleteFunc(sampled, func(s *Service) bool {
 				f, w := s.gate.demand()
 				s.meter.sample(now, float64(f+w))
-				return f+w == 0 && s.gate.stopSampling()
+				if f+w > 0 || !s.gate.stopSampling() {
+					return false
+				}
+				if s.Settings().SleepAfter > 0 {
+					r.rests(s)
+				}
+				return true
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,12 @@ type instance struct {
 	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64
 	_    [56]byte
+
+	flags  sync.Mutex // guards open and asleep, and that load has the closed mark by them
+	open   bool       // by the table
+	asleep bool       // frozen, or about to be
+
+	freezing chan struct{} // has room for one that freezes or thaws
 
 	ejected  atomic.Bool  // it could not be reached a moment ago
 	failures atomic.Int32 // consecutive failures to reach it
@@ -46,12 +53,20 @@ func (i *instance) claim(limit int64) bool {
 // idle by it.
 func (i *instance) releaseSlot() bool { return i.load.Add(-1) == closedBit }
 
-// setOpen sets whether the instance accepts new requests.
+// setOpen sets whether the instance accepts new requests, by the table.
 func (i *instance) setOpen(open bool) {
-	if open {
-		i.load.And(^closedBit)
-	} else {
+	i.flags.Lock()
+	defer i.flags.Unlock()
+	i.open = open
+	i.close(!open || i.asleep)
+}
+
+// close sets whether no slot can be claimed. flags is held.
+func (i *instance) close(closed bool) {
+	if closed {
 		i.load.Or(closedBit)
+	} else {
+		i.load.And(^closedBit)
 	}
 }
 

@@ -88,7 +88,10 @@ func (r *Router) Apply(routes []Route, version int64) {
 			r.services[rt.Service] = s
 		}
 		r.dirty[s] = true
-		changed := s.update(rt, limits)
+		changed := s.update(rt, limits, r.cfg.Freezer)
+		if rt.Settings.SleepAfter > 0 {
+			r.rests(s) // it may have an instance that never had a request
+		}
 		s.prune(r.retire, r.leave)
 		switch {
 		case rt.State == Deleted:
@@ -107,6 +110,9 @@ func (r *Router) Apply(routes []Route, version int64) {
 }
 
 func (r *Router) waits(serviceID string) {
+	if s := r.table.Load().byID[serviceID]; s != nil {
+		r.wake1(s)
+	}
 	if r.cfg.OnWait != nil {
 		r.cfg.OnWait(serviceID)
 	}

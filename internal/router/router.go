@@ -29,6 +29,9 @@ type Config struct {
 	// are reported. Nil if the owner of the router calls Apply instead.
 	Store *store.Store
 
+	// Freezer freezes instances at rest; nil if none can be.
+	Freezer Freezer
+
 	// Suffix is appended to the label of a service to form its host name,
 	// without a leading dot: "us-east-1.slipway.localhost".
 	Suffix string
@@ -68,9 +71,10 @@ type Router struct {
 	loaded chan struct{} // closed after the first table
 	idle   chan struct{} // signalled when a closed instance became idle
 
-	mu         sync.Mutex // guards woken and sampleNext
+	mu         sync.Mutex // guards the next three
 	woken      []*Service // services with an instance that became idle since the last look
 	sampleNext []*Service // services to sample from the next tick on
+	resting    []*Service // services that have no demand since the last look
 
 	// Used only by the loading loop.
 	version      int64               // of the table
@@ -118,5 +122,8 @@ func (r *Router) Run(ctx context.Context) error {
 		parts.Go(func() error { return r.syncLoop(ctx) })
 	}
 	parts.Go(func() error { r.sample(ctx); return nil })
+	if r.cfg.Freezer != nil {
+		parts.Go(func() error { return r.sleepLoop(ctx) })
+	}
 	return parts.Wait()
 }

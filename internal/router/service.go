@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type Service struct {
 	gate     *gate
 	stats    stats
 	meter    meter
+	waking   atomic.Bool // its instances are being thawed
 
 	keys      []RouteKey
 	instances map[string]*instance // by id; those that are gone stay while they have requests
@@ -39,7 +41,7 @@ type queueLimits struct {
 func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 
 // update applies a route and reports whether the keys of the service changed.
-func (s *Service) update(rt Route, q queueLimits) (moved bool) {
+func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
 	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings}
@@ -49,7 +51,8 @@ func (s *Service) update(rt Route, q queueLimits) (moved bool) {
 	for _, e := range rt.Instances {
 		i := s.instances[e.ID]
 		if i == nil {
-			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency, Mark: markOf(e.ID)}, release: e.Release}
+			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency, Mark: markOf(e.ID)}, release: e.Release, freezing: make(chan struct{}, 1)}
+			i.asleep = f != nil && f.Frozen(e.ID)
 			s.instances[e.ID] = i
 		}
 		i.gone, i.draining = false, e.Draining

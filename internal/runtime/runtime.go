@@ -91,6 +91,9 @@ type Freezer interface {
 
 	// Thaw lets them go on. It may be repeated, and fails as Freeze does.
 	Thaw(ctx context.Context, id string) error
+
+	// Frozen reports whether the instance is frozen, false of one that does not exist.
+	Frozen(id string) bool
 }
 
 // Spec is all a driver needs to run one instance.
@@ -113,7 +116,7 @@ type Observed struct {
 
 	Running   bool
 	Frozen    bool // see Freezer; never set when not running
-	PID       int // of the instance's first process in the host's namespace; 0 when not running
+	PID       int  // of the instance's first process in the host's namespace; 0 when not running
 	StartedAt time.Time
 	Exit      *slipway.Exit // set when not running
 }

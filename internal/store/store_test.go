@@ -272,7 +272,9 @@ func TestRoutesRiseWithEachChange(t *testing.T) {
 	if got[0].Settings.RequestTime != 0 {
 		t.Errorf("settings %+v after the tag was removed", got[0].Settings)
 	}
-	step(0, func(tx *store.Tx) error { return tx.SetTags("arn:aws:apprunner:us-east-1:000000000000:connection/x/y", tags[1:]) })
+	step(0, func(tx *store.Tx) error {
+		return tx.SetTags("arn:aws:apprunner:us-east-1:000000000000:connection/x/y", tags[1:])
+	})
 }
 
 func TestDrainedNeedsEveryLiveRouter(t *testing.T) {

@@ -57,3 +57,17 @@ func (in *instance) thawForEnd() error {
 	in.frozen.Store(false)
 	return nil
 }
+
+// Frozen implements runtime.Freezer.
+func (d *Driver) Frozen(id string) bool {
+	_, done, err := d.begin(context.Background()) // waits until the instances are known
+	if err != nil {
+		return false
+	}
+	defer done()
+	in := d.instance(id)
+	return in != nil && in.frozen.Load()
+}
+
+// CanFreeze reports whether this machine can freeze instances.
+func (d *Driver) CanFreeze() bool { return d.slice.CanFreeze() }
