@@ -32,6 +32,8 @@ type report struct {
 	firstBare []time.Duration
 
 	routes []*routed
+	table  tabled
+	seen   []time.Duration // from a change by the API to the first request that follows it
 
 	calls       []measurement
 	steady      measurement
@@ -353,6 +355,15 @@ func (r *report) routeRest(b *strings.Builder) {
 			fmt.Fprintf(b, "\n%s: %d requests got no 200.\n", f.name, f.failed)
 		}
 	}
+	t := r.table
+	fmt.Fprintf(b, `
+In a routing table of 100,000 services a look-up takes %.0f ns, the coming or going of an
+instance %.0f us and a change of a host name %.0f us; a service takes %.0f bytes of memory
+(`+"`go test ./internal/router -run '^$' -bench Table`"+`). The first
+request that follows a change by the API comes %s ms after the API's answer (99 %%: %s ms;
+%d changes of a setting of one service).
+`, t.lookup, t.instance/1e3, t.host/1e3, t.perService,
+		ms(quantile(r.seen, 0.5)), ms(quantile(r.seen, 0.99)), len(r.seen))
 }
 
 // replaceSection puts a section in the place of that of a page with the heading, or before

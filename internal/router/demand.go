@@ -19,7 +19,7 @@ const sampleEvery = 100 * time.Millisecond
 // The integral is built from samples: ten a second, and one for each call. An
 // exact integral would make every request write to one shared word.
 func (r *Router) Demand(serviceID string) (inFlight, waiting int, integral float64, ok bool) {
-	s := r.table.Load().byID[serviceID]
+	s := r.table.Load().service(serviceID)
 	if s == nil {
 		return 0, 0, 0, false
 	}

@@ -110,7 +110,7 @@ func (r *Router) Apply(routes []Route, version int64) {
 }
 
 func (r *Router) waits(serviceID string) {
-	if s := r.table.Load().byID[serviceID]; s != nil {
+	if s := r.table.Load().service(serviceID); s != nil {
 		r.wake1(s)
 	}
 	if r.cfg.OnWait != nil {
@@ -150,7 +150,7 @@ func (r *Router) reconcile() map[*Service][]string {
 			continue
 		}
 		delete(r.dirty, s)
-		if len(s.instances) == 0 && r.table.Load().byID[s.id] == nil {
+		if len(s.instances) == 0 && r.table.Load().service(s.id) == nil {
 			delete(r.services, s.id)
 		}
 	}

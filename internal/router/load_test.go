@@ -76,7 +76,7 @@ func (b *storeFixture) host() string { return b.service.Label + ".us-east-1.slip
 
 // open returns the ids of the instances that take requests.
 func (b *storeFixture) open() (ids []string) {
-	s := b.router.table.Load().byHost[RouteKey{Host: b.host()}]
+	s := b.router.table.Load().byHost.get(RouteKey{Host: b.host()})
 	if s == nil {
 		return nil
 	}
@@ -88,7 +88,7 @@ func (b *storeFixture) open() (ids []string) {
 
 func (b *storeFixture) claim() *instance {
 	b.t.Helper()
-	i, err := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.acquire(b.t.Context(), false)
+	i, err := b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).gate.acquire(b.t.Context(), false)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -153,11 +153,11 @@ func TestTableFollowsTheStore(t *testing.T) {
 				t.Errorf("%s: open instances (-want +got):\n%s", s.name, d)
 			}
 		}
-		if r := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.view.Load(); r.limit != 2 {
+		if r := b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).gate.view.Load(); r.limit != 2 {
 			t.Errorf("limit %d, want the release's MaxConcurrency", r.limit)
 		}
 		b.update(func(tx *store.Tx) error { return tx.SetWanted(b.service.ID, slipway.WantedDeleted, t0) })
-		if got := b.router.table.Load(); len(got.byHost) != 0 || len(got.byID) != 0 {
+		if got := b.router.table.Load(); got.byHost.len() != 0 || got.byID.len() != 0 {
 			t.Errorf("a deleted service is still in the table: %v", got)
 		}
 	})
@@ -188,7 +188,7 @@ func TestDrainIsReportedWhenNothingIsInFlight(t *testing.T) {
 		if x2 == x {
 			t.Fatal("a draining instance got a request")
 		}
-		gate := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate
+		gate := b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).gate
 		gate.release(x)
 		synctest.Wait()
 		if !b.drained(x.Instance) {
@@ -219,7 +219,7 @@ func TestGoneInstanceStillCounts(t *testing.T) {
 		b.update(func(tx *store.Tx) error { return tx.SetActiveRelease(b.service.ID, "rel") })
 		b.run()
 		i := b.claim()
-		gate := b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate
+		gate := b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).gate
 		b.put("a", "rel", slipway.InstanceEnded)
 		b.update(func(tx *store.Tx) error { return tx.SetDesired(rel, slipway.DesiredDrain) })
 		if b.drained("rel") {
@@ -258,7 +258,7 @@ func TestDrainIsReportedAgain(t *testing.T) {
 		if b.drained("rel") {
 			t.Error("reported with a request in flight, after it ran again")
 		}
-		b.router.table.Load().byHost[RouteKey{Host: b.host()}].gate.release(i)
+		b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).gate.release(i)
 		synctest.Wait()
 		if !b.drained("rel") {
 			t.Error("not reported again")
@@ -353,7 +353,7 @@ func TestTableSharesWhatDidNotChange(t *testing.T) {
 	b := &Service{id: "b", keys: public("b.test")}
 	empty := newTable()
 	one := empty.with([]*Service{a, b}, nil)
-	if len(empty.byHost) != 0 || one.byHost[RouteKey{Host: "www.a.test"}] != a || one.byHost[RouteKey{Host: "b.test"}] != b || one.byID["b"] != b {
+	if empty.byHost.len() != 0 || one.byHost.get(RouteKey{Host: "www.a.test"}) != a || one.byHost.get(RouteKey{Host: "b.test"}) != b || one.service("b") != b {
 		t.Errorf("tables %v and %v", empty, one)
 	}
 	if one.with(nil, nil) != one {
@@ -361,7 +361,7 @@ func TestTableSharesWhatDidNotChange(t *testing.T) {
 	}
 	a.keys = public("a.test")
 	two := one.with([]*Service{a}, []*Service{b})
-	if d := cmp.Diff([]int{1, 1, 3, 2}, []int{len(two.byHost), len(two.byID), len(one.byHost), len(one.byID)}); d != "" {
+	if d := cmp.Diff([]int{1, 1, 3, 2}, []int{two.byHost.len(), two.byID.len(), one.byHost.len(), one.byID.len()}); d != "" {
 		t.Errorf("tables of wrong size (-want +got):\n%s", d)
 	}
 }
@@ -422,7 +422,7 @@ func TestApplyScales(t *testing.T) {
 	if r.table.Load() != first {
 		t.Error("an instance's coming copied the whole table")
 	}
-	if n := len(first.byHost[RouteKey{Host: "s7.test"}].gate.view.Load().instances); n != 1 {
+	if n := len(first.byHost.get(RouteKey{Host: "s7.test"}).gate.view.Load().instances); n != 1 {
 		t.Errorf("%d instances, want 1", n)
 	}
 }

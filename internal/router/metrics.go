@@ -78,8 +78,8 @@ func (r *Router) Metrics() []*metrics.Desc {
 
 // Sample implements metrics.Source.
 func (r *Router) Sample(emit func(metrics.Sample)) {
-	for _, s := range r.table.Load().byID {
-		s.sample(emit)
+	for _, e := range r.table.Load().byID.all() {
+		e.service.sample(emit)
 	}
 	for id := range pages {
 		if n := r.strays[id].Load(); n > 0 {

@@ -18,7 +18,7 @@ func TestMetrics(t *testing.T) {
 		{Service: "svc", Name: "shop", Keys: public("a.test"), MaxConcurrency: 1, Instances: []Endpoint{{ID: "i", Open: true}}},
 		{Service: "quiet", Name: "quiet", Keys: public("b.test")},
 	}, 1)
-	s := r.table.Load().byID["svc"]
+	s := r.table.Load().service("svc")
 	mustAcquire(t, s.gate)
 	for _, x := range []struct {
 		status int

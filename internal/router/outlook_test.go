@@ -108,7 +108,7 @@ func TestCrashLoopIsRefused(t *testing.T) {
 				})
 			})
 		}
-		_, err := b.router.table.Load().byHost[RouteKey{Host: b.host()}].Admit(t.Context(), false)
+		_, err := b.router.table.Load().byHost.get(RouteKey{Host: b.host()}).Admit(t.Context(), false)
 		if e, ok := errors.AsType[*NotReadyError](err); !ok || e.RetryAfter != 64 {
 			t.Errorf("Admit: %v, want a refusal for 64 s", err)
 		}
