@@ -15,12 +15,14 @@ type RoutingSettings struct {
 	MaxBody     int64          // bytes of a request's body
 	AllowFrom   []netip.Prefix // of clients; others are refused
 	SleepAfter  time.Duration  // without a request, after which instances are frozen; 0: never
+	SlowStart   time.Duration  // in which a new instance comes to its full share of the requests; below 0: at once
 	Sticky      bool           // a client's requests go to one instance
 }
 
 const (
 	maxRequestTime = 3600    // s
 	maxIdleTime    = 86400   // s
+	maxSlowStart   = 300     // s
 	maxBodyMiB     = 1 << 20 // MiB
 	maxAllowed     = 20      // prefixes
 )
@@ -66,6 +68,18 @@ func routingSettings() []setting {
 			allowed: "up to 20 addresses or prefixes with spaces between, such as `192.0.2.7 2001:db8::/32`; other clients get 403",
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.AllowFrom, ok = parsePrefixes(value)
+				return ok
+			},
+		},
+		{
+			name: "slow-start", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds in which an instance that joins others comes to its full share of the requests, from 0 to 300; 10 without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				if value == "0" {
+					s.Routing.SlowStart = -1
+					return true
+				}
+				s.Routing.SlowStart, ok = parseSeconds(value, maxSlowStart)
 				return ok
 			},
 		},

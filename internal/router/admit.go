@@ -85,14 +85,17 @@ type Lease struct {
 	instance *instance
 }
 
-// Answered records that a response has started: the target is reachable. It ends
-// the series of failures that ejection is based on, before a long response ends.
-func (l Lease) Answered() { l.gate.resetFailures(l.instance) }
+// Answered records that a response with this status has started: the target is reachable.
+// It ends the series of failures that ejection is based on, before a long response ends.
+func (l Lease) Answered(status int) { l.gate.answered(l.instance, status) }
 
 // Release gives the slot back, to the longest waiting request if there is one.
 func (l Lease) Release(o Outcome) {
-	if o == Unreachable {
+	switch o {
+	case Unreachable:
 		l.gate.eject(l.instance)
+	case Unanswered:
+		l.gate.badAnswer(l.instance)
 	}
 	l.gate.release(l.instance)
 }
@@ -101,11 +104,14 @@ func (l Lease) Release(o Outcome) {
 type Outcome uint8
 
 const (
-	// Done means that nothing is to be concluded about the target.
+	// Done means that nothing more is to be concluded about the target.
 	Done Outcome = iota
 	// Unreachable means that no connection to the target could be opened. It
 	// gets no requests for a short time.
 	Unreachable
+	// Unanswered means that the target had the request, and sent no valid response to it
+	// in its time.
+	Unanswered
 )
 
 // Pool is the pooled connections of an engine.

@@ -37,6 +37,9 @@ type gate struct {
 	onIdle   func() // called when a closed instance has no more requests in flight; likewise
 	onDemand func() // called when there is demand and nobody samples it; likewise
 
+	onEject   func(i *instance, answers int32, rest time.Duration) // called when an instance is ejected for its answers; may be nil
+	ejections atomic.Uint64                                        // for answers
+
 	mu    sync.Mutex  // guards the rest; view is only replaced while it is held
 	queue list.List   // of *waiter, longest waiting first
 	end   *time.Timer // refuses the waiters when the outlook of view ends; nil if it does not
@@ -221,27 +224,6 @@ func (g *gate) set(v *view) {
 	g.dispatch()
 }
 
-// eject keeps requests away for a short time from an instance that could not be
-// reached. Without it an unreachable instance, which has nothing in flight,
-// would attract every request.
-func (g *gate) eject(i *instance) {
-	n := i.failures.Add(1)
-	if i.ejected.Swap(true) {
-		return
-	}
-	time.AfterFunc(ejectionTime(n), func() {
-		i.ejected.Store(false)
-		g.kick()
-	})
-}
-
-// resetFailures ends the series of consecutive failures of an instance.
-func (g *gate) resetFailures(i *instance) {
-	if i.failures.Load() != 0 {
-		i.failures.Store(0)
-	}
-}
-
 // demand returns the requests in flight on instances that accept new ones, and
 // the requests that wait.
 func (g *gate) demand() (inFlight, waiting int64) {
@@ -281,7 +263,8 @@ func (v *view) hopeless() error {
 // two are picked at random, which is nearly as even and keeps claiming cheap.
 const scanAll = 8
 
-// claim takes a slot on the least loaded instance that has one free. Ties go to
+// claim takes a slot on the least loaded instance that has one free, where the load of one
+// in its slow start counts for more. Ties go to
 // the first instance from index start on, so that equally loaded instances take
 // turns.
 func (v *view) claim(start uint32) *instance {
@@ -320,7 +303,7 @@ func (v *view) least(a, b *instance) *instance {
 			return nil
 		}
 		return a
-	case !free(a), b.load.Load() < a.load.Load():
+	case !free(a), b.cost() < a.cost():
 		return b
 	}
 	return a

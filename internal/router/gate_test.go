@@ -290,9 +290,9 @@ func TestEjectionTimeGrows(t *testing.T) {
 	t.Parallel()
 	last := time.Duration(0)
 	for n := int32(1); n < 100; n++ {
-		p := ejectionTime(n)
+		p := doubled(minEjection, maxEjection, n)
 		if p < last || p < minEjection || p > maxEjection {
-			t.Fatalf("ejectionTime(%d) = %v after %v", n, p, last)
+			t.Fatalf("doubled(%d) = %v after %v", n, p, last)
 		}
 		last = p
 	}

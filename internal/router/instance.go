@@ -3,7 +3,6 @@ package router
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // instance is one instance of a service, for as long as the router has anything
@@ -26,8 +25,11 @@ type instance struct {
 
 	freezing chan struct{} // has room for one that freezes or thaws
 
-	ejected  atomic.Bool  // it could not be reached a moment ago
+	ejected  atomic.Bool  // it gets no requests for a while
 	failures atomic.Int32 // consecutive failures to reach it
+	bad      atomic.Int32 // consecutive bad answers
+	rests    atomic.Int32 // consecutive ejections for them
+	warming  atomic.Int32 // steps of its slow start that are to come
 }
 
 // closedBit is set in the load of an instance while it accepts no new requests.
@@ -75,15 +77,3 @@ func (i *instance) inFlight() int64 { return i.load.Load() &^ closedBit }
 
 // idle reports whether the instance is closed and has nothing in flight.
 func (i *instance) idle() bool { return i.load.Load() == closedBit }
-
-// Limits of the time for which an unreachable instance is ejected.
-const (
-	minEjection = 50 * time.Millisecond
-	maxEjection = time.Second
-)
-
-// ejectionTime returns how long to eject an instance after a number of
-// consecutive failures.
-func ejectionTime(failures int32) time.Duration {
-	return min(minEjection<<min(failures-1, 10), maxEjection)
-}

@@ -85,6 +85,9 @@ func (r *Router) Apply(routes []Route, version int64) {
 		s := r.services[rt.Service]
 		if s == nil {
 			s = newService(rt, func() { r.waits(rt.Service) }, r.wake, r.startSampling)
+			s.gate.onEject = func(i *instance, answers int32, rest time.Duration) {
+				r.cfg.Log.Info("instance ejected for its answers", "service", rt.Service, "instance", i.Instance, "failures", answers, "for", rest)
+			}
 			r.services[rt.Service] = s
 		}
 		r.dirty[s] = true

@@ -63,6 +63,10 @@ var (
 		Name: "slipway_router_requests_waiting", Kind: metrics.KindGauge, Labels: []string{"service", "name"},
 		Help: "Requests waiting for an instance.",
 	}
+	ejectionDesc = &metrics.Desc{
+		Name: "slipway_router_ejections_total", Kind: metrics.KindCounter, Labels: []string{"service", "name"},
+		Help: "Times that an instance got no requests for a while, because it failed where another did not.",
+	}
 	strayDesc = &metrics.Desc{
 		Name: "slipway_router_stray_requests_total", Kind: metrics.KindCounter, Labels: []string{"status"},
 		Help: "Requests that belong to no service, by status: unknown hosts and malformed requests.",
@@ -73,7 +77,7 @@ var _ metrics.Source = (*Router)(nil)
 
 // Metrics implements metrics.Source.
 func (r *Router) Metrics() []*metrics.Desc {
-	return []*metrics.Desc{requestsDesc, latencyDesc, inFlightDesc, waitingDesc, strayDesc}
+	return []*metrics.Desc{requestsDesc, latencyDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc}
 }
 
 // Sample implements metrics.Source.
@@ -97,6 +101,9 @@ func (s *Service) sample(emit func(metrics.Sample)) {
 	inFlight, waiting := s.gate.demand()
 	emit(inFlightDesc.Value(float64(inFlight), s.id, s.name))
 	emit(waitingDesc.Value(float64(waiting), s.id, s.name))
+	if n := s.gate.ejections.Load(); n > 0 {
+		emit(ejectionDesc.Value(float64(n), s.id, s.name))
+	}
 	var count uint64
 	below := make(map[float64]uint64, len(latencies))
 	for i, l := range latencies {

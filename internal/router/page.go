@@ -64,7 +64,7 @@ var pages = makePages([pageCount]page{
 	PageMethod:      {status: 405, code: "method_not_allowed", title: "Method not allowed", text: "The method CONNECT is not served here."},
 	PageTimeout:     {status: 408, code: "request_timeout", title: "Request timed out", text: "The request's header did not arrive in time."},
 	PageBody:        {status: 413, code: "body_too_large", title: "Body too large", text: "The body of this request is larger than this service accepts."},
-	PageTarget:      {status: 414, code: "target_too_long", title: "Address too long", text: "The address in this request is longer than 8 KiB."},
+	PageTarget:      {status: 414, code: "target_too_long", title: "Address too long", text: "The address in this request is longer than 64 KiB."},
 	PageExpectation: {status: 417, code: "expectation_failed", title: "Expectation failed", text: "The only expectation that can be met is 100-continue."},
 	PageTooMany:     {status: 429, code: "too_many_requests", title: "Too many requests", text: "All instances of this service are busy and too many requests wait already. Try again in a moment.", retryAfter: "1"},
 	PageHead:        {status: 431, code: "header_too_large", title: "Header too large", text: "The header of this request is larger than 64 KiB or has more than 200 fields."},
@@ -118,7 +118,7 @@ func PageOf(status int) PageID {
 }
 
 const style = `:root{color-scheme:light dark}` +
-	`body{margin:0;min-height:100vh;display:grid;RouteKey-items:center;font:1.0625rem/1.6 system-ui,sans-serif;` +
+	`body{margin:0;min-height:100vh;display:grid;place-items:center;font:1.0625rem/1.6 system-ui,sans-serif;` +
 	`background:light-dark(#f6f7f9,#14171c);color:light-dark(#1d2430,#e6e9ee)}` +
 	`main{max-width:34rem;padding:2.5rem 2rem}` +
 	`h1{margin:.25rem 0 .75rem;font-size:1.75rem;line-height:1.25}` +

@@ -1,11 +1,14 @@
 package router
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // Service is one service for as long as the router knows it. Requests use its
@@ -45,6 +48,12 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
 	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings}
+	// An instance that joins others which have served for a while starts slowly. If all are
+	// new, sparing one would only burden another.
+	warm := slices.ContainsFunc(rt.Instances, func(e Endpoint) bool {
+		i := s.instances[e.ID]
+		return e.Open && i != nil && i.open && !i.gone
+	})
 	for _, i := range s.instances {
 		i.gone = true
 	}
@@ -56,6 +65,9 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 			s.instances[e.ID] = i
 		}
 		i.gone, i.draining = false, e.Draining
+		if window := slowStartOf(&rt.Settings); e.Open && !i.open && warm && window > 0 {
+			s.gate.warm(i, window)
+		}
 		i.setOpen(e.Open)
 		if e.Open {
 			v.instances = append(v.instances, i)
@@ -70,6 +82,11 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	s.gate.set(v)
 	s.setDraining(rt)
 	return moved
+}
+
+// slowStartOf returns the time of a slow start, 0 for none.
+func slowStartOf(s *slipway.RoutingSettings) time.Duration {
+	return max(0, cmp.Or(s.SlowStart, slowStart))
 }
 
 // prune retires idle instances, forgets the idle instances that are gone, and has the

@@ -225,6 +225,8 @@ func (x *exchange) attempt(retry bool) (again bool) {
 		if _, ok := errors.AsType[*dialError](err); ok {
 			outcome = router.Unreachable
 			x.c.front.cfg.Log.Debug("instance not reached", "service", x.service.ID(), "instance", x.target.Instance, "retry", again, "err", err)
+		} else if up != nil && !again && err != errGone && x.hasUploaded() {
+			outcome = router.Unanswered
 		}
 		if up != nil {
 			up.Close()

@@ -103,7 +103,7 @@ func (x *exchange) exchangeOn(up *upstream) error {
 		}
 		return err
 	}
-	x.lease.Answered()
+	x.lease.Answered(x.resp.Status)
 	if x.resp.Status == 101 {
 		return x.tunnel(&in)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -133,5 +134,33 @@ func TestIdleTimeout(t *testing.T) {
 	c.head("GET")
 	if rest := c.rest(); rest != "" {
 		t.Errorf("got %q", rest)
+	}
+}
+
+// An instance that fails where another does not is left alone for a while, whether it
+// answers badly or not at all.
+func TestFailingInstanceIsEjected(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(http.ResponseWriter){
+		"500":      func(rw http.ResponseWriter) { rw.WriteHeader(500) },
+		"breaking": func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newFixture(t, nil)
+			var failed, served atomic.Int32
+			w.add("bad", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				failed.Add(1)
+				fail(rw)
+			}))
+			w.add("good", http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served.Add(1) }))
+			for range 100 {
+				w.get("/")
+			}
+			// Each second of the test it may be tried again.
+			if failed.Load() > 20 || served.Load() < 80 {
+				t.Errorf("%d requests failed, %d were served", failed.Load(), served.Load())
+			}
+		})
 	}
 }

@@ -1,0 +1,118 @@
+package router
+
+import "time"
+
+// Limits of the time for which an unreachable instance is ejected.
+const (
+	minEjection = 50 * time.Millisecond
+	maxEjection = time.Second
+)
+
+// An instance is ejected after badAnswers bad answers in a row, if another of its service
+// answers well: for minRest, and each time twice as long, up to maxRest. At most half of
+// the instances are.
+const (
+	badAnswers = 5
+	minRest    = time.Second
+	maxRest    = 30 * time.Second
+)
+
+// doubled returns first, doubled for each time after the first, and at most most.
+func doubled(first, most time.Duration, times int32) time.Duration {
+	return min(first<<min(times-1, 10), most)
+}
+
+// eject keeps requests away for a short time from an instance that could not be
+// reached. Without it an unreachable instance, which has nothing in flight,
+// would attract every request.
+func (g *gate) eject(i *instance) {
+	n := i.failures.Add(1)
+	if i.ejected.Swap(true) {
+		return
+	}
+	g.readmit(i, doubled(minEjection, maxEjection, n))
+}
+
+// readmit ends an ejection after a time.
+func (g *gate) readmit(i *instance, after time.Duration) {
+	time.AfterFunc(after, func() {
+		i.ejected.Store(false)
+		g.kick()
+	})
+}
+
+// answered takes note of the status of an instance's response. It ends the series of
+// failures to reach the instance.
+func (g *gate) answered(i *instance, status int) {
+	if i.failures.Load() != 0 {
+		i.failures.Store(0)
+	}
+	if status >= 500 {
+		g.badAnswer(i)
+	} else if i.bad.Load() != 0 {
+		i.bad.Store(0)
+		i.rests.Store(0)
+	}
+}
+
+// badAnswer takes note of an answer that another instance may do better: a status of 500
+// or above, or none. An instance that fails where others do not is ejected for a while. If
+// all fail, the cause is elsewhere, and fewer instances would make it worse.
+func (g *gate) badAnswer(i *instance) {
+	n := i.bad.Add(1)
+	if n < badAnswers || !g.view.Load().canSpare(i) || i.ejected.Swap(true) {
+		return
+	}
+	rest := doubled(minRest, maxRest, i.rests.Add(1))
+	i.bad.Store(badAnswers - 1) // the next one tells
+	g.ejections.Add(1)
+	if g.onEject != nil {
+		g.onEject(i, n, rest)
+	}
+	g.readmit(i, rest)
+}
+
+// canSpare reports whether the instance may be ejected for its answers.
+func (v *view) canSpare(i *instance) bool {
+	ejected, good := 1, false
+	for _, o := range v.instances {
+		switch {
+		case o == i:
+		case o.ejected.Load():
+			ejected++
+		case o.bad.Load() == 0:
+			good = true
+		}
+	}
+	return good && 2*ejected <= len(v.instances)
+}
+
+// warmSteps is the number of steps of a slow start.
+const warmSteps = 10
+
+// slowStart is how long an instance takes from its first requests to its full share, unless
+// a setting says otherwise.
+const slowStart = 10 * time.Second
+
+// warm begins the slow start of an instance: its share of the requests grows in steps. It
+// is no limit: requests that find no other slot go to the instance.
+func (g *gate) warm(i *instance, window time.Duration) {
+	if i.warming.Swap(warmSteps-1) == 0 {
+		i.warm(window / warmSteps)
+	}
+}
+
+// warm takes a step of the slow start after a time.
+func (i *instance) warm(step time.Duration) {
+	time.AfterFunc(step, func() {
+		if i.warming.Add(-1) > 0 {
+			i.warm(step)
+		}
+	})
+}
+
+// cost is what instances are compared by: the load with one more request, in relation to
+// the share that the instance is to have.
+func (i *instance) cost() int64 {
+	return (i.load.Load() + 1) * warmSteps / int64(warmSteps-i.warming.Load())
+}
