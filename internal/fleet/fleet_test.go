@@ -32,6 +32,8 @@ type lab struct {
 	fake    *runtimetest.Fake
 	logs    *recorder
 	stop    func() // ends the fleet
+
+	frozen *freezes // that its driver tells of; nil for a driver that freezes nothing
 }
 
 // inLab runs test in a bubble of its own.
@@ -55,7 +57,14 @@ func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	l.Helper()
 	l.fake = runtimetest.NewFake(l.machine)
 	l.logs.machine = l.machine
-	f, err := fleet.New(fleet.Config{Store: l.store, Driver: l.fake, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
+	var driver runtime.Driver = l.fake
+	if l.frozen != nil {
+		driver = struct {
+			*runtimetest.Fake
+			*freezes
+		}{l.fake, l.frozen}
+	}
+	f, err := fleet.New(fleet.Config{Store: l.store, Driver: driver, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -106,6 +115,9 @@ func (r *recorder) has(call string) bool {
 	defer r.mu.Unlock()
 	return slices.Contains(r.calls, call)
 }
+
+// passes lets time pass, in the bubble.
+func (l *lab) passes(d time.Duration) { time.Sleep(d) }
 
 func (l *lab) update(f func(*store.Tx) error) {
 	l.Helper()

@@ -120,18 +120,25 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 // watch checks an instance that has been healthy, every Interval.
 func (c *checker) watch(ctx context.Context, passed time.Time) {
 	failures, passes := 0, 0
-	for {
+	for ctx.Err() == nil {
 		loop.Pause(ctx, c.check.Interval)
-		if c.isFrozen() {
-			failures = 0 // it answers nobody, and is thawed before the next request
+		freezes, thawed := c.freezes()
+		if thawed != nil {
+			// It answers nobody. It is thawed before the next request, and has a whole
+			// interval before the next check.
+			select {
+			case <-thawed:
+			case <-ctx.Done():
+			}
+			failures = 0
 			continue
 		}
 		err := c.once(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil && c.isFrozen() { // meanwhile
-			continue
+		if now, _ := c.freezes(); err != nil && now != freezes {
+			continue // it was frozen meanwhile
 		}
 		if err == nil {
 			failures, passes = 0, passes+1
@@ -152,9 +159,12 @@ func (c *checker) watch(ctx context.Context, passed time.Time) {
 	}
 }
 
-func (c *checker) isFrozen() bool {
-	f, ok := c.driver.(runtime.Freezer)
-	return ok && f.Frozen(c.id)
+// freezes is runtime.Freezer's for the instance.
+func (c *checker) freezes() (times int, thawed <-chan struct{}) {
+	if f, ok := c.driver.(runtime.Freezer); ok {
+		return f.Freezes(c.id)
+	}
+	return 0, nil
 }
 
 func (c *checker) isGone(err error) bool {

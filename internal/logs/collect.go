@@ -27,6 +27,11 @@ type Outputter interface {
 	Output(ctx context.Context, id string, from int64) (chunks []runtime.Chunk, next int64, err error)
 }
 
+// Freezer is an Outputter whose instances may be frozen: see runtime.Freezer.
+type Freezer interface {
+	Freezes(id string) (times int, thawed <-chan struct{})
+}
+
 // Collector reads the output of followed instances and appends it to their
 // streams.
 type Collector struct {
@@ -164,6 +169,7 @@ func (c *Collector) follow(ctx context.Context, t *tail) {
 	defer c.flood.leave(&t.use)
 	pause := fastest
 	for {
+		thawed := c.frozen(t)
 		n, err := c.poll(ctx, t)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, runtime.ErrNotFound):
@@ -177,12 +183,28 @@ func (c *Collector) follow(ctx context.Context, t *tail) {
 			pause = min(2*pause, c.slowest(t))
 		}
 		if !t.isFinal() {
-			t.sleep(ctx, pause, c.flood.wait(&t.use, time.Now()))
+			// A frozen instance writes nothing. What it had written has been read, to the
+			// beginning of a line that it has not ended.
+			if n > 0 || err != nil || pause < unended {
+				thawed = nil
+			}
+			t.sleep(ctx, pause, c.flood.wait(&t.use, time.Now()), thawed)
 		} else if n == 0 || t.read > maxFinal {
 			c.end(ctx, t, n > 0)
 			return
 		}
 	}
+}
+
+// frozen returns a channel that is closed when the instance is frozen no more, nil if it is
+// not frozen.
+func (c *Collector) frozen(t *tail) <-chan struct{} {
+	f, ok := c.driver.(Freezer)
+	if !ok {
+		return nil
+	}
+	_, thawed := f.Freezes(t.id)
+	return thawed
 }
 
 // end writes unfinished lines.
@@ -223,11 +245,21 @@ func (t *tail) isFinal() bool {
 	}
 }
 
-// sleep waits for the next poll, longer if the instance exceeds its rate.
-func (t *tail) sleep(ctx context.Context, pause, over time.Duration) {
+// sleep waits for the next poll, longer if the instance exceeds its rate, and until it is
+// thawed if thawed is not nil.
+func (t *tail) sleep(ctx context.Context, pause, over time.Duration, thawed <-chan struct{}) {
+	nudge := t.nudge
+	if thawed != nil {
+		select {
+		case <-thawed:
+		case <-nudge:
+		case <-t.final:
+		case <-ctx.Done():
+		}
+		return
+	}
 	timer := time.NewTimer(max(pause, over))
 	defer timer.Stop()
-	nudge := t.nudge
 	if over > 0 {
 		nudge = nil // a nudge does not lift the rate
 	}

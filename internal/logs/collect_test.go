@@ -104,6 +104,69 @@ func TestCollectRests(t *testing.T) {
 	})
 }
 
+// freezable is a driver whose only instance may be frozen.
+type freezable struct {
+	*runtimetest.Fake
+	mu     sync.Mutex // guards thawed
+	thawed chan struct{}
+}
+
+func (f *freezable) Freezes(string) (int, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return 0, f.thawed
+}
+
+func (f *freezable) freeze() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.thawed = make(chan struct{})
+}
+
+func (f *freezable) thaw() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	close(f.thawed)
+	f.thawed = nil
+}
+
+// Of a frozen instance all is read that it has written, and then nothing until it is
+// thawed.
+func TestCollectOfTheFrozen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, logs.Config{Dir: dir})
+		_, fake, id := instance(t, runtimetest.Program{Stdout: "one\ntwo\nunfinished"})
+		f := &freezable{Fake: fake}
+		c, stop := collecting(t, s, f)
+		defer stop()
+		f.freeze()
+		c.Follow(service, id)
+		time.Sleep(10 * time.Second)
+		if diff := cmp.Diff([]string{"one", "two", "unfinished"}, texts(read(t, s, logs.Query{}))); diff != "" {
+			t.Errorf("of a frozen instance: %s", diff)
+		}
+		polls := func(want int, when string) {
+			t.Helper()
+			before := f.Calls(runtimetest.Output)
+			time.Sleep(time.Minute)
+			if n := f.Calls(runtimetest.Output) - before; n < want-1 || n > want+1 {
+				t.Errorf("%s it was polled %d times in a minute, want %d", when, n, want)
+			}
+		}
+		polls(0, "frozen")
+		f.thaw()
+		polls(60, "thawed")
+		f.freeze()
+		time.Sleep(5 * time.Second)
+		polls(0, "frozen again")
+		if err := c.Finish(t.Context(), id); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestCollectOverCrashes kills the collector repeatedly, tears the last segment as a
 // crash may, and continues in a new process.
 func TestCollectOverCrashes(t *testing.T) {

@@ -86,14 +86,29 @@ type Stopper interface {
 type Freezer interface {
 	// Freeze returns when all processes have stopped. It may be repeated. It fails with
 	// ErrNotFound, and with ErrNotRunning for an instance that has ended or is being
-	// stopped.
+	// stopped. If ctx ends while it waits, the processes run on.
 	Freeze(ctx context.Context, id string) error
 
 	// Thaw lets them go on. It may be repeated, and fails as Freeze does.
 	Thaw(ctx context.Context, id string) error
 
-	// Frozen reports whether the instance is frozen, false of one that does not exist.
+	// Frozen reports whether the instance is frozen, or just about to be: false of one that
+	// does not exist or has ended.
 	Frozen(id string) bool
+
+	// Freezes returns how often this driver has frozen the instance or found it frozen.
+	// thawed is nil unless it is frozen now, and is closed when that ends.
+	Freezes(id string) (times int, thawed <-chan struct{})
+}
+
+// Throttler is a driver that can bound the processor time of an instance while it has
+// nothing to do.
+type Throttler interface {
+	// Throttle bounds it, in 1024ths of a core, but never to more than the instance's
+	// Resources; 0 is those. A later daemon has lifted the bound. It fails with ErrNotFound, and
+	// with ErrNotRunning for an instance that has ended or is being stopped. Without
+	// Limits.CPU it does nothing.
+	Throttle(ctx context.Context, id string, cpu int) error
 }
 
 // Spec is all a driver needs to run one instance.

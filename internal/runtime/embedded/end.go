@@ -55,6 +55,7 @@ func (d *Driver) recordExit(in *instance, killed string) {
 	in.exit, in.pid = exit, 0
 	in.mu.Unlock()
 	close(in.done)
+	in.frost.set(false)
 	d.log.Debug("an instance ended", "instance", in.id, "code", exit.Code, "signal", exit.Signal, "oom", exit.OOM, "reason", exit.Reason)
 }
 

@@ -113,6 +113,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 			StopSignal: want.Process.StopSignal,
 			Init:       want.Process.Init,
 			Memory:     want.Resources.Memory,
+			CPU:        want.Resources.CPU,
 			Port:       want.Port,
 			Tracing:    want.Tracing,
 			Addr:       s.link.Addr.Addr(),

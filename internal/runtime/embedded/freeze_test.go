@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,5 +132,114 @@ func TestFrozenInstanceIsAdopted(t *testing.T) {
 	s.usesMore(id)
 	if o := s.observe(id); o.Frozen {
 		t.Errorf("thawed, it is %+v", o)
+	}
+}
+
+// A throttled instance gets little processor time, another daemon and the end of it lift
+// the bound, and it never gets more than its service has.
+func TestThrottle(t *testing.T) {
+	t.Parallel()
+	needRoot(t)
+	cfg := config(t)
+	d, end := open(t, cfg)
+	if !d.Limits().CPU {
+		t.Skip("this machine bounds no processor time")
+	}
+	s := &fixture{t, d}
+	spec := probe("burn", "sleep")
+	spec.Resources.CPU = 256
+	id := s.ensure(spec)
+	quota := func() string {
+		t.Helper()
+		return s.group(id, "cpu.cfs_quota_us", "cpu.max")
+	}
+	for _, c := range []struct {
+		cpu  int
+		want string
+	}{{51, "4980"}, {1024, "25000"}, {1, "1000"}, {0, "25000"}, {51, "4980"}} {
+		if err := d.Throttle(t.Context(), id, c.cpu); err != nil {
+			t.Fatal(err)
+		}
+		if got := quota(); got != c.want {
+			t.Errorf("throttled to %d its quota is %q us of 100000, want %s", c.cpu, got, c.want)
+		}
+	}
+	end()
+	d, _ = open(t, cfg)
+	s = &fixture{t, d}
+	t.Cleanup(s.clear)
+	if got := quota(); got != "25000" {
+		t.Errorf("the next daemon leaves it a quota of %q", got)
+	}
+	s.usesMore(id)
+	if err := d.Stop(t.Context(), id, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Throttle(t.Context(), id, 51); !errors.Is(err, runtime.ErrNotRunning) {
+		t.Errorf("throttling an ended instance: %v", err)
+	}
+	if err := d.Throttle(t.Context(), slipway.NewID(), 51); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("throttling one that is not there: %v", err)
+	}
+}
+
+// group returns the first word of a file of an instance's control group: of version 1, or of
+// version 2.
+func (s *fixture) group(id, one, two string) string {
+	s.Helper()
+	pid := s.observe(id).PID
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		for _, path := range []string{"/sys/fs/cgroup/" + f[1] + f[2] + "/" + one, "/sys/fs/cgroup" + f[2] + "/" + two} {
+			if text, err := os.ReadFile(path); err == nil {
+				return strings.Fields(string(text))[0]
+			}
+		}
+	}
+	s.Fatalf("no %s and no %s of an instance in\n%s", one, two, b)
+	return ""
+}
+
+// Freezes tells of each, and has who waits know when one ends, by a thaw or by the
+// instance's end.
+func TestFreezes(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	id := s.ensure(probe("sleep"))
+	if n, thawed := s.driver.Freezes(id); n != 0 || thawed != nil {
+		t.Errorf("at first: %d, %v", n, thawed)
+	}
+	ended := func(thawed <-chan struct{}) bool {
+		select {
+		case <-thawed:
+			return true
+		default:
+			return false
+		}
+	}
+	for n := 1; n <= 3; n++ {
+		for range 2 { // again is no other
+			if err := s.driver.Freeze(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		times, thawed := s.driver.Freezes(id)
+		if times != n || thawed == nil || ended(thawed) || !s.driver.Frozen(id) {
+			t.Fatalf("frozen: %d times, %v", times, thawed)
+		}
+		if n == 3 {
+			if err := s.driver.Stop(t.Context(), id, 0); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := s.driver.Thaw(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if !ended(thawed) || s.driver.Frozen(id) {
+			t.Error("those who wait are not told")
+		}
 	}
 }

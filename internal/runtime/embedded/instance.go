@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +32,7 @@ type spec struct {
 	StopSignal string     `json:"stopSignal,omitempty"`
 	Init       bool       `json:"init,omitempty"` // see slipway.Process
 	Memory     int        `json:"memory"`         // MiB
+	CPU        int        `json:"cpu,omitempty"`  // 1024ths of a core; 0: of an earlier version, which recorded none
 	Port       int        `json:"port,omitempty"`
 	Tracing    bool       `json:"tracing,omitempty"`
 	Addr       netip.Addr `json:"addr,omitzero"`
@@ -49,9 +49,8 @@ type instance struct {
 
 	done chan struct{} // closed once it is known to have ended, with exit set
 
-	freezing sync.Mutex // guards ending, and freezing and thawing
-	ending   bool       // it is being stopped: it is not frozen any more
-	frozen   atomic.Bool
+	freezing sync.Mutex // held while it is frozen or thawed, or its processor time changed
+	frost    frost
 
 	mu         sync.Mutex // guards what follows
 	process    *process   // nil once it has ended
@@ -127,7 +126,7 @@ func (in *instance) observed() runtime.Observed {
 		o.Exit = &exit
 		return o
 	}
-	o.Running, o.Frozen = true, in.frozen.Load()
+	o.Running, o.Frozen = true, in.frost.is()
 	o.PID, _ = in.applicationPID() // 0 if it is just ending: the next List shows it
 	return o
 }

@@ -149,9 +149,9 @@ func (d *Driver) loadInstance(id string) (spec, error) {
 	if err != nil {
 		return s, err
 	}
-	// A group of a version that froze nothing cannot be asked, and is not frozen.
-	frozen, _ := in.group.Frozen()
-	in.frozen.Store(frozen && in.process != nil)
+	if in.process != nil {
+		in.takeRest(d.log)
+	}
 	d.mu.Lock()
 	d.instances[id] = in
 	d.mu.Unlock()

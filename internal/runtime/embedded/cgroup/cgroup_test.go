@@ -1,6 +1,7 @@
 package cgroup_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -102,7 +103,7 @@ func TestVersion1(t *testing.T) {
 	h := newHost(t)
 	cpu, memory, pids := h.mount("cpu,cpuacct", "cgroup", "cpu,cpuacct"), h.mount("memory", "cgroup", "memory"), h.mount("pids", "cgroup", "pids")
 	h.mount("systemd", "cgroup", "xattr,name=systemd")
-	h.mount("freezer", "cgroup", "freezer")
+	freezer := h.mount("freezer", "cgroup", "freezer")
 	cpuset := h.mount("cpuset", "cgroup", "cpuset")
 	h.file(cpuset+"/cpuset.cpus", "0-3\n")
 	h.file(cpuset+"/cpuset.mems", "0\n")
@@ -129,6 +130,7 @@ func TestVersion1(t *testing.T) {
 	h.files(memory+"/boats/a", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "cgroup.procs")
 	h.files(pids+"/boats/a", "pids.max", "cgroup.procs")
 	h.files(cpuset+"/boats/a", "cgroup.procs")
+	h.files(freezer+"/boats/a", "cgroup.procs")
 	if err := g.SetLimits(limits); err != nil {
 		t.Fatal(err)
 	}
@@ -139,10 +141,16 @@ func TestVersion1(t *testing.T) {
 	h.has(memory+"/boats/a/memory.memsw.limit_in_bytes", "536870912")
 	h.has(pids+"/boats/a/pids.max", "1032")
 
+	h.file(cpu+"/boats/a/cpu.cfs_quota_us", "")
+	if err := g.SetCPU(5); err != nil { // less than kernels take
+		t.Fatal(err)
+	}
+	h.has(cpu+"/boats/a/cpu.cfs_quota_us", "1000")
+
 	if err := g.Add(77); err != nil {
 		t.Fatal(err)
 	}
-	for _, tree := range []string{cpu, memory, pids, cpuset} {
+	for _, tree := range []string{cpu, memory, pids, cpuset, freezer} {
 		h.has(tree+"/boats/a/cgroup.procs", "77")
 	}
 
@@ -205,6 +213,12 @@ func TestVersion2(t *testing.T) {
 	h.has(root+"/boats/a/memory.max", "536870912")
 	h.has(root+"/boats/a/memory.swap.max", "0")
 	h.has(root+"/boats/a/pids.max", "1032")
+	h.file(root+"/boats/a/cpu.max", "")
+	if err := g.SetCPU(51); err != nil {
+		t.Fatal(err)
+	}
+	h.has(root+"/boats/a/cpu.max", "4980 100000")
+	h.has(root+"/boats/a/cpu.weight", "25") // stays
 	if err := g.Add(77); err != nil {
 		t.Fatal(err)
 	}
@@ -470,4 +484,44 @@ func TestKernel(t *testing.T) {
 	if names, err := s.Names(); len(names) > 0 || err != nil {
 		t.Errorf("left are %v, %v", names, err)
 	}
+}
+
+// A group that a daemon was about to freeze when it died counts as frozen: some of its
+// processes may have stopped.
+func TestHalfFrozen(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	one := newHost(t)
+	root := h.unified("unified", "cpu memory pids")
+	h.files(root+"/boats", "cgroup.subtree_control")
+	freezer := one.mount("freezer", "cgroup", "freezer")
+	one.mount("memory", "cgroup", "memory")
+	two, old := h.find(), one.find()
+	h.make(two)
+	one.make(old)
+	for name, g := range map[string]cgroup.Group{"a": two.Group("a"), "b": old.Group("b")} {
+		if frozen, err := g.Frozen(); frozen || err != nil {
+			t.Errorf("a group that is not there: frozen %t, %v", frozen, err)
+		}
+		set := func(wanted string) {
+			h.file(root+"/boats/"+name+"/cgroup.freeze", wanted)
+			h.file(root+"/boats/"+name+"/cgroup.events", "populated 1\nfrozen 0\n")
+			h.file(freezer+"/boats/"+name+"/freezer.self_freezing", wanted)
+			h.file(freezer+"/boats/"+name+"/freezer.state", "")
+		}
+		for _, wanted := range []string{"0", "1"} {
+			set(wanted)
+			if frozen, err := g.Frozen(); frozen != (wanted == "1") || err != nil {
+				t.Errorf("it is to be frozen: %s; frozen %t, %v", wanted, frozen, err)
+			}
+		}
+		set("")
+	}
+	// It does not stop, so the group runs on.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := two.Group("a").Freeze(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("a freeze that was given up: %v", err)
+	}
+	h.has(root+"/boats/a/cgroup.freeze", "0")
 }

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,24 +17,37 @@ var ErrNoFreezer = errors.New("this machine can freeze no processes: it has neit
 
 // freezeTime is how long the kernel may take until all processes of a group have stopped.
 // A process in an uninterruptible wait, as for a disk, stops only after that.
-const freezeTime = 10 * time.Second
+const freezeTime = 2 * time.Second
 
 // Freeze stops all processes of the group where they are: they keep memory, sockets and
 // open files, and get no processor time until Thaw. It returns when the kernel says that
-// all have stopped; if that takes too long they run on, and it fails.
-func (g Group) Freeze() error {
+// all have stopped. If ctx ends before that, or the kernel takes too long, they run on and
+// it fails.
+func (g Group) Freeze(ctx context.Context) error {
 	if err := g.setFrozen(true); err != nil {
 		return err
 	}
-	for pause, until := 50*time.Microsecond, time.Now().Add(freezeTime); ; pause = min(2*pause, 20*time.Millisecond) {
-		frozen, err := g.Frozen()
+	if err := g.awaitFrozen(ctx); err != nil {
+		return errors.Join(err, g.Thaw())
+	}
+	return nil
+}
+
+func (g Group) awaitFrozen(ctx context.Context) error {
+	limit := time.NewTimer(freezeTime)
+	defer limit.Stop()
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 20*time.Millisecond) {
+		frozen, err := g.allFrozen()
 		if frozen || err != nil {
 			return err
 		}
-		if time.Now().After(until) {
-			return errors.Join(fmt.Errorf("the processes of %s did not stop within %v", g.name, freezeTime), g.Thaw())
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-limit.C:
+			return fmt.Errorf("the processes of %s did not stop within %v", g.name, freezeTime)
 		}
-		time.Sleep(pause)
 	}
 }
 
@@ -64,8 +78,27 @@ func (g Group) setFrozen(on bool) error {
 	return write(g.path(t, "freezer.state"), "THAWED")
 }
 
-// Frozen reports whether all processes of the group have stopped.
+// Frozen reports whether the group is to be frozen, whether or not all of its processes have
+// stopped yet: a daemon may have died while it froze them. A group that does not exist is
+// not.
 func (g Group) Frozen() (bool, error) {
+	t, ok := g.freezer()
+	if !ok {
+		return false, nil
+	}
+	file, want := "freezer.self_freezing", "1"
+	if t.unified {
+		file = "cgroup.freeze"
+	}
+	b, err := os.ReadFile(g.path(t, file))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+		return false, nil
+	}
+	return strings.TrimSpace(string(b)) == want, err
+}
+
+// allFrozen reports whether all processes of the group have stopped.
+func (g Group) allFrozen() (bool, error) {
 	t, ok := g.freezer()
 	if !ok {
 		return false, nil

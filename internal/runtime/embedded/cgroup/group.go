@@ -202,25 +202,39 @@ func optional(err error) error {
 	return err
 }
 
-func (g Group) limitCPU(t tree, l Limits) error {
-	length := period.Microseconds()
-	quota := length * int64(l.CPU) / 1024
+// leastQuota is the least that kernels allow a group in a period.
+const leastQuota = time.Millisecond
+
+// SetCPU changes how much processor time the group may use: 1024 are one core. Its share
+// where groups compete stays. A host without the controller bounds nothing.
+func (g Group) SetCPU(cpu int) error {
+	t, ok := g.tree(CPU)
+	if !ok {
+		return nil
+	}
+	quota := max(period.Microseconds()*int64(cpu)/1024, leastQuota.Microseconds())
 	if t.unified {
-		if err := write(g.path(t, "cpu.max"), fmt.Sprintf("%d %d", quota, length)); err != nil {
+		return write(g.path(t, "cpu.max"), fmt.Sprintf("%d %d", quota, period.Microseconds()))
+	}
+	return write(g.path(t, "cpu.cfs_quota_us"), strconv.FormatInt(quota, 10))
+}
+
+func (g Group) limitCPU(t tree, l Limits) error {
+	if !t.unified {
+		if err := write(g.path(t, "cpu.cfs_period_us"), strconv.FormatInt(period.Microseconds(), 10)); err != nil {
 			return err
 		}
+	}
+	if err := g.SetCPU(l.CPU); err != nil {
+		return err
+	}
+	if t.unified {
 		if l.Background {
 			return g.yieldCPU(t, "cpu.weight", "1")
 		}
 		// The default of 100 is what a whole core gets.
 		weight := min(max(l.CPU*100/1024, 1), 10_000)
 		return write(g.path(t, "cpu.weight"), strconv.Itoa(weight))
-	}
-	if err := write(g.path(t, "cpu.cfs_period_us"), strconv.FormatInt(length, 10)); err != nil {
-		return err
-	}
-	if err := write(g.path(t, "cpu.cfs_quota_us"), strconv.FormatInt(quota, 10)); err != nil {
-		return err
 	}
 	if l.Background {
 		return g.yieldCPU(t, "cpu.shares", "2")

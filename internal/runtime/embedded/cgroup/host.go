@@ -70,7 +70,7 @@ func Find(mountinfo []byte, name string) (*Slice, error) {
 		}
 		s.trees = append(s.trees, t)
 	}
-	if len(s.trees) == 0 {
+	if !s.Has(CPU) && !s.Has(Memory) && !s.Has(Pids) {
 		return nil, errors.New("this machine has no cgroup hierarchy with the cpu, memory or pids controller mounted")
 	}
 	return s, nil
@@ -229,7 +229,7 @@ func (s *Slice) Mounts() []Mount {
 	var mounts []Mount
 	for _, t := range s.trees {
 		switch {
-		case slices.Equal(t.controllers, []string{BlkIO}): // no program looks for it
+		case len(t.controllers) == 1 && (t.has(BlkIO) || t.has(Freezer)): // no program looks for it
 		case !t.unified:
 			mounts = append(mounts, Mount{Name: t.options, Options: t.options})
 		case len(s.trees) == 1:
