@@ -16,6 +16,7 @@ type RoutingSettings struct {
 	AllowFrom   []netip.Prefix // of clients; others are refused
 	SleepAfter  time.Duration  // without a request, after which instances are frozen; 0: never
 	SlowStart   time.Duration  // in which a new instance comes to its full share of the requests; below 0: at once
+	IdleCPU     int            // hundredths of a core for an instance at rest; -1: what it has otherwise
 	Sticky      bool           // a client's requests go to one instance
 }
 
@@ -25,6 +26,7 @@ const (
 	maxSlowStart   = 300     // s
 	maxBodyMiB     = 1 << 20 // MiB
 	maxAllowed     = 20      // prefixes
+	maxIdleCPU     = 100     // hundredths of a core
 )
 
 // routingSettings are the rows of the table of settings for requests.
@@ -52,6 +54,17 @@ func routingSettings() []setting {
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.SleepAfter, ok = parseSeconds(value, maxIdleTime)
 				return ok
+			},
+		},
+		{
+			name: "idle-cpu", resource: "service", effect: EffectAtOnce,
+			allowed: "what instances may use after 10 seconds without a request, in percent of a core, from 1 to 100, or `full` (as with requests); 5 without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				if s.Routing.IdleCPU = -1; value != "full" {
+					s.Routing.IdleCPU, ok = parseWhole(value, maxIdleCPU)
+					return ok
+				}
+				return true
 			},
 		},
 		{

@@ -94,6 +94,9 @@ func (d *Daemon) open(ctx context.Context) error {
 	if d.node.driver.CanFreeze() {
 		d.router.freezer = d.node.driver
 	}
+	if d.node.driver.Limits().CPU {
+		d.router.throttler = d.node.driver
+	}
 	if err := d.openRole(ctx, d.router); err != nil {
 		return err
 	}

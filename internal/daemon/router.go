@@ -20,6 +20,7 @@ type routerRole struct {
 	listeners *listeners
 	dialer    proxy.Dialer
 	freezer   router.Freezer         // nil if this machine can freeze no instances
+	throttler router.Throttler       // nil if it can bound no processor time
 	onWait    func(serviceID string) // a request waits for an instance
 
 	router  *router.Router
@@ -31,7 +32,8 @@ type routerRole struct {
 func (r *routerRole) open(context.Context) (err error) {
 	r.limit = r.clients(r.part("router"))
 	r.router, err = router.New(router.Config{
-		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait, Freezer: r.freezer,
+		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
+		Freezer: r.freezer, Throttler: r.throttler,
 	})
 	if err != nil {
 		return err

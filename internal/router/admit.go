@@ -45,9 +45,9 @@ func (s *Service) TryAdmit(retry bool) (l Lease, ok bool, err error) {
 func (s *Service) Settings() *slipway.RoutingSettings { return s.gate.view.Load().settings }
 
 // TryAdmitTo is TryAdmit for the target with this mark, and for no other: ok is false if
-// there is none, or it takes no request now.
+// there is none, or it takes no request now. One that is asleep is thawed before.
 func (s *Service) TryAdmitTo(mark string) (l Lease, ok bool) {
-	i := s.gate.tryMarked(mark)
+	i := s.gate.tryMarked(mark, s.wake)
 	if i == nil {
 		return Lease{}, false
 	}

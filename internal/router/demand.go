@@ -57,9 +57,7 @@ func (r *Router) sample(ctx context.Context) {
 				if f+w > 0 || !s.gate.stopSampling() {
 					return false
 				}
-				if s.Settings().SleepAfter > 0 {
-					r.rests(s)
-				}
+				r.rests(s)
 				return true
 			})
 		}

@@ -111,16 +111,16 @@ func (g *gate) try(isRetry bool) (*instance, error) {
 	return nil, nil
 }
 
-// tryMarked claims a slot on the instance with a mark. It returns nil if that takes no
-// request now. Requests that wait are overtaken: their order is among instances, and this
-// request has only one.
-func (g *gate) tryMarked(mark string) *instance {
+// tryMarked claims a slot on the instance with a mark. If that cannot be claimed it is
+// woken. It returns nil if it takes no request now. Requests that wait are overtaken: their
+// order is among instances, and this request has only one.
+func (g *gate) tryMarked(mark string, wake func(*instance) bool) *instance {
 	v := g.view.Load()
 	if v.refuse != nil {
 		return nil
 	}
 	for _, i := range v.instances {
-		if i.Mark == mark && !i.ejected.Load() && i.claim(v.limit) {
+		if i.Mark == mark && !i.ejected.Load() && (i.claim(v.limit) || wake(i) && i.claim(v.limit)) {
 			g.startSampling()
 			return i
 		}

@@ -19,11 +19,14 @@ type instance struct {
 	load atomic.Int64
 	_    [56]byte
 
-	flags  sync.Mutex // guards open and asleep, and that load has the closed mark by them
+	flags  sync.Mutex // guards open, asleep and rouse, and that load has the closed mark by the first two
 	open   bool       // by the table
 	asleep bool       // frozen, or about to be
+	rouse  func()     // gives up a freeze that is under way; nil without one
 
-	freezing chan struct{} // has room for one that freezes or thaws
+	turn      chan struct{} // has room for one that freezes, thaws or throttles
+	throttled atomic.Int32  // what its processor time is bounded by, in 1024ths of a core; 0: by its service
+	hurry     func()        // lifts that bound
 
 	ejected  atomic.Bool  // it gets no requests for a while
 	failures atomic.Int32 // consecutive failures to reach it
@@ -46,6 +49,9 @@ func (i *instance) claim(limit int64) bool {
 			return false
 		}
 		if i.load.CompareAndSwap(n, n+1) {
+			if i.throttled.Load() != 0 {
+				go i.hurry()
+			}
 			return true
 		}
 	}

@@ -84,17 +84,19 @@ func (r *Router) Apply(routes []Route, version int64) {
 	for _, rt := range routes {
 		s := r.services[rt.Service]
 		if s == nil {
-			s = newService(rt, func() { r.waits(rt.Service) }, r.wake, r.startSampling)
+			s = newService(rt, func() { r.waits(rt.Service) }, r.becameIdle, r.startSampling)
 			s.gate.onEject = func(i *instance, answers int32, rest time.Duration) {
 				r.cfg.Log.Info("instance ejected for its answers", "service", rt.Service, "instance", i.Instance, "failures", answers, "for", rest)
 			}
+			s.wake = func(i *instance) bool { return r.wake(s, i) }
+			s.hurry = func(i *instance) { r.unthrottle(s, i) }
 			r.services[rt.Service] = s
 		}
 		r.dirty[s] = true
 		changed := s.update(rt, limits, r.cfg.Freezer)
-		if rt.Settings.SleepAfter > 0 {
-			r.rests(s) // it may have an instance that never had a request
-		}
+		r.rests(s) // it may have an instance that never had a request
+		r.wakeUnwanted(s)
+		r.unthrottleUnwanted(s)
 		s.prune(r.retire, r.leave)
 		switch {
 		case rt.State == Deleted:
@@ -114,15 +116,15 @@ func (r *Router) Apply(routes []Route, version int64) {
 
 func (r *Router) waits(serviceID string) {
 	if s := r.table.Load().service(serviceID); s != nil {
-		r.wake1(s)
+		r.wakeFor(s)
 	}
 	if r.cfg.OnWait != nil {
 		r.cfg.OnWait(serviceID)
 	}
 }
 
-// wake makes the loop look at a service with an instance that became idle.
-func (r *Router) wake(s *Service) {
+// becameIdle makes the loop look at a service with an instance that became idle.
+func (r *Router) becameIdle(s *Service) {
 	r.mu.Lock()
 	r.woken = append(r.woken, s)
 	r.mu.Unlock()

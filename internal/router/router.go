@@ -29,8 +29,10 @@ type Config struct {
 	// are reported. Nil if the owner of the router calls Apply instead.
 	Store *store.Store
 
-	// Freezer freezes instances at rest; nil if none can be.
-	Freezer Freezer
+	// Freezer freezes instances at rest, and Throttler bounds their processor time; nil if
+	// that cannot be done here.
+	Freezer   Freezer
+	Throttler Throttler
 
 	// Suffix is appended to the label of a service to form its host name,
 	// without a leading dot: "us-east-1.slipway.localhost".
@@ -122,8 +124,8 @@ func (r *Router) Run(ctx context.Context) error {
 		parts.Go(func() error { return r.syncLoop(ctx) })
 	}
 	parts.Go(func() error { r.sample(ctx); return nil })
-	if r.cfg.Freezer != nil {
-		parts.Go(func() error { return r.sleepLoop(ctx) })
+	if r.cfg.Freezer != nil || r.cfg.Throttler != nil {
+		parts.Go(func() error { r.restLoop(ctx); return nil })
 	}
 	return parts.Wait()
 }

@@ -20,6 +20,9 @@ type Service struct {
 	meter    meter
 	waking   atomic.Bool // its instances are being thawed
 
+	wake  func(*instance) bool // thaws one that is asleep, and reports whether it did
+	hurry func(*instance)      // lets one have its processor time
+
 	keys      []RouteKey
 	instances map[string]*instance // by id; those that are gone stay while they have requests
 	draining  map[string]bool      // releases and instances that must drain; true once that was reported
@@ -60,7 +63,8 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	for _, e := range rt.Instances {
 		i := s.instances[e.ID]
 		if i == nil {
-			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency, Mark: markOf(e.ID)}, release: e.Release, freezing: make(chan struct{}, 1)}
+			i = &instance{Target: Target{Instance: e.ID, Port: e.Port, Slots: rt.MaxConcurrency, Mark: markOf(e.ID)}, release: e.Release, turn: make(chan struct{}, 1)}
+			i.hurry = func() { s.hurry(i) }
 			i.asleep = f != nil && f.Frozen(e.ID)
 			s.instances[e.ID] = i
 		}
