@@ -1,6 +1,9 @@
 package router
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Limits of the time for which an unreachable instance is ejected.
 const (
@@ -98,21 +101,38 @@ const slowStart = 10 * time.Second
 // is no limit: requests that find no other slot go to the instance.
 func (g *gate) warm(i *instance, window time.Duration) {
 	if i.warming.Swap(warmSteps-1) == 0 {
-		i.warm(window / warmSteps)
+		g.warming.Add(1)
+		g.stepLater(i, window/warmSteps)
 	}
 }
 
-// warm takes a step of the slow start after a time.
-func (i *instance) warm(step time.Duration) {
+// stepLater takes the steps of a slow start.
+func (g *gate) stepLater(i *instance, step time.Duration) {
 	time.AfterFunc(step, func() {
 		if i.warming.Add(-1) > 0 {
-			i.warm(step)
+			g.stepLater(i, step)
+		} else {
+			g.warming.Add(-1)
 		}
 	})
 }
 
-// cost is what instances are compared by: the load with one more request, in relation to
-// the share that the instance is to have.
-func (i *instance) cost() int64 {
-	return (i.load.Load() + 1) * warmSteps / int64(warmSteps-i.warming.Load())
+// claimWarming gives each instance in its slow start its share: of n instances the nth
+// part of the requests, times the steps that it has taken. It takes a slot on one if it is
+// its turn, and none otherwise.
+func (v *view) claimWarming() *instance {
+	draw := rand.Int32N(warmSteps * int32(max(1, len(v.instances))))
+	for _, i := range v.instances {
+		w := i.warming.Load()
+		if w == 0 {
+			continue
+		}
+		if draw -= warmSteps - w; draw < 0 {
+			if !i.ejected.Load() && i.claim(v.limit) {
+				return i
+			}
+			return nil
+		}
+	}
+	return nil
 }

@@ -153,22 +153,31 @@ func TestSlowStart(t *testing.T) {
 			}
 			return load
 		}
+		// alone sends requests one after another, and returns how many went to an instance.
+		alone := func(id string) (got int) {
+			for range 3000 {
+				i := mustAcquire(t, g)
+				if i.Instance == id {
+					got++
+				}
+				g.release(i)
+			}
+			return got
+		}
 		if l := fill(20); l["a"] != 10 || l["b"] != 10 {
 			t.Errorf("two instances that came together have %v", l)
 		}
 		apply("a", "b", "c")
-		last := int64(0)
+		time.Sleep(time.Millisecond) // not in step with the slow start
 		for step := range warmSteps {
-			n := fill(60)["c"]
-			if step == 0 && n > 4 || n < last {
-				t.Errorf("after %d s of its slow start the new instance has %d of 60 requests, before %d", step, n, last)
+			if n, want := alone("c"), 100*(step+1); step+1 < warmSteps && (n < want-130 || n > want+130) {
+				t.Errorf("after %d s of its slow start the new instance gets %d of 3000 requests, want about %d", step, n, want)
 			}
-			last = n
 			time.Sleep(slowStart / warmSteps)
 		}
 		time.Sleep(time.Second)
-		if l := fill(60); l["c"] != 20 {
-			t.Errorf("after its slow start it has %v", l)
+		if n := alone("c"); n != 1000 {
+			t.Errorf("after its slow start it gets %d of 3000 requests", n)
 		}
 		apply("a", "b", "c", "d")
 		if l := fill(4 * 40); l["d"] != 40 {

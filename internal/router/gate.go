@@ -38,6 +38,7 @@ type gate struct {
 	onDemand func() // called when there is demand and nobody samples it; likewise
 
 	onEject   func(i *instance, answers int32, rest time.Duration) // called when an instance is ejected for its answers; may be nil
+	warming   atomic.Int32                                         // instances in their slow start
 	ejections atomic.Uint64                                        // for answers
 
 	mu    sync.Mutex  // guards the rest; view is only replaced while it is held
@@ -54,6 +55,7 @@ type view struct {
 	queue     int   // maximum number of waiting requests
 	settings  *slipway.RoutingSettings
 	instances []*instance
+	warming   *atomic.Int32 // instances in their slow start; nil for none
 }
 
 // waiter is a request in the queue. inst and err are set before ready is
@@ -263,25 +265,38 @@ func (v *view) hopeless() error {
 // two are picked at random, which is nearly as even and keeps claiming cheap.
 const scanAll = 8
 
-// claim takes a slot on the least loaded instance that has one free, where the load of one
-// in its slow start counts for more. Ties go to
+// claim takes a slot on the least loaded instance that has one free. Ties go to
 // the first instance from index start on, so that equally loaded instances take
-// turns.
+// turns. Instances in their slow start have a share of their own.
 func (v *view) claim(start uint32) *instance {
+	if v.warming == nil || v.warming.Load() == 0 {
+		return v.claimLeast(start, false)
+	}
+	if i := v.claimWarming(); i != nil {
+		return i
+	}
+	if i := v.claimLeast(start, true); i != nil {
+		return i
+	}
+	return v.claimLeast(start, false)
+}
+
+// claimLeast is claim among all instances, or those whose slow start is over.
+func (v *view) claimLeast(start uint32, warm bool) *instance {
 	n := uint32(len(v.instances))
 	if n == 0 {
 		return nil
 	}
 	if n > scanAll {
 		a, b := rand.Uint32N(n), rand.Uint32N(n)
-		if i := v.least(v.instances[a], v.instances[b]); i != nil && i.claim(v.limit) {
+		if i := v.least(v.instances[a], v.instances[b], warm); i != nil && i.claim(v.limit) {
 			return i
 		}
 	}
 	for {
 		var best *instance
 		for k := range n {
-			best = v.least(best, v.instances[(start+k)%n])
+			best = v.least(best, v.instances[(start+k)%n], warm)
 		}
 		if best == nil {
 			return nil
@@ -294,16 +309,18 @@ func (v *view) claim(start uint32) *instance {
 }
 
 // least returns the less loaded of two instances, ignoring those that are full
-// or ejected. a may be nil. a wins a tie.
-func (v *view) least(a, b *instance) *instance {
-	free := func(i *instance) bool { return i != nil && i.load.Load() < v.limit && !i.ejected.Load() }
+// or ejected, or else than warm asks for. a may be nil. a wins a tie.
+func (v *view) least(a, b *instance, warm bool) *instance {
+	free := func(i *instance) bool {
+		return i != nil && i.load.Load() < v.limit && !i.ejected.Load() && (!warm || i.warming.Load() == 0)
+	}
 	switch {
 	case !free(b):
 		if !free(a) {
 			return nil
 		}
 		return a
-	case !free(a), b.cost() < a.cost():
+	case !free(a), b.load.Load() < a.load.Load():
 		return b
 	}
 	return a

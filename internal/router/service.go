@@ -50,7 +50,7 @@ func (q queueLimits) of(slots int) int { return max(slots*q.perSlot, q.least) }
 func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
-	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings}
+	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings, warming: &s.gate.warming}
 	// An instance that joins others which have served for a while starts slowly. If all are
 	// new, sparing one would only burden another.
 	warm := slices.ContainsFunc(rt.Instances, func(e Endpoint) bool {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/router"
 )
 
@@ -67,7 +68,7 @@ func newFixture(t testing.TB, configure func(*router.Config, *Config)) *fixture 
 	if w.proxy, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	w.route = router.Route{Service: "svc", Name: "shop", Keys: public(testHost), MaxConcurrency: 100}
+	w.route = router.Route{Service: "svc", Name: "shop", Keys: public(testHost), MaxConcurrency: 100, Settings: slipway.RoutingSettings{SlowStart: -1}}
 	w.apply(func(*router.Route) {})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
