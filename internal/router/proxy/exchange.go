@@ -215,10 +215,9 @@ func (x *exchange) attempt(retry bool) (again bool) {
 	if retry {
 		now = time.Now()
 	}
-	up, err := x.c.front.connect(x.target, now, x.limit)
-	if err == nil {
-		up.tick = x.c.present
-		err = x.exchangeOn(up)
+	up, err := x.connect(now)
+	for ; err == errStale; up, err = x.connect(now) {
+		up.Close()
 	}
 	if err != nil {
 		again = x.mayRetry(up, err)
@@ -237,6 +236,15 @@ func (x *exchange) attempt(retry bool) (again bool) {
 	}
 	x.lease.Release(outcome)
 	return again
+}
+
+// connect exchanges the request and its response on a connection to the target.
+func (x *exchange) connect(now time.Time) (up *upstream, err error) {
+	if up, err = x.c.front.connect(x.target, now, x.limit, x.whole); err != nil {
+		return nil, err
+	}
+	up.tick = x.c.present
+	return up, x.exchangeOn(up)
 }
 
 // admit gets a lease of an instance.

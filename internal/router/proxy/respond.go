@@ -43,6 +43,18 @@ func (in *input) free() {
 	in.held, in.b, in.buf = nil, nil, nil
 }
 
+// ask sends a request and reads the first bytes of the response. sent is less than all if
+// the rest must be written, and then the response be read.
+func (in *input) ask(p []byte, until time.Time) (sent int, err error) {
+	b, n, sent, err := in.up.ask(p, until)
+	if n > 0 {
+		in.held, in.buf = b, b.bytes()
+		in.b = in.buf[:n]
+		return sent, nil
+	}
+	return sent, err
+}
+
 // more reads more bytes behind those that are there.
 func (in *input) more(until time.Time) error {
 	if in.buf == nil {
@@ -84,7 +96,18 @@ func (x *exchange) exchangeOn(up *upstream) error {
 	if x.whole && x.req.Length > 0 {
 		x.out = append(x.out, x.c.in[:x.req.Length]...)
 	}
-	_, sendErr := up.write(x.out, x.limit)
+	in := input{up: up}
+	defer in.free()
+	sent, sendErr := 0, error(nil)
+	if x.whole {
+		var err error
+		if sent, err = in.ask(x.out, x.limit); err != nil {
+			return x.responseError(&in, err)
+		}
+	}
+	if sent < len(x.out) {
+		_, sendErr = up.write(x.out[sent:], x.limit)
+	}
 	if sendErr != nil && (sendErr == errLimit || up.written == up.start) {
 		return sendErr
 	}
@@ -95,8 +118,6 @@ func (x *exchange) exchangeOn(up *upstream) error {
 		}
 		x.startUpload(up)
 	}
-	in := input{up: up}
-	defer in.free()
 	if err := x.readResponse(&in); err != nil {
 		if sendErr != nil && errors.Is(err, io.EOF) {
 			return sendErr
@@ -174,19 +195,25 @@ func (x *exchange) readResponseHead(in *input, holdsBack bool) (n int, err error
 			}
 		}
 		if err := in.more(until); err != nil {
-			switch {
-			case err == errLimit && until.Before(x.limit):
+			if err == errLimit && until.Before(x.limit) {
 				return 0, errNoAnswer
-			case err == errInterrupted:
-				return 0, errUpload
-			case err == io.EOF && len(in.b) == 0:
-				return 0, errNothing
-			case err == io.EOF:
-				return 0, io.ErrUnexpectedEOF
 			}
-			return 0, err
+			return 0, x.responseError(in, err)
 		}
 	}
+}
+
+// responseError translates an error of reading the head of a response.
+func (x *exchange) responseError(in *input, err error) error {
+	switch {
+	case err == errInterrupted:
+		return errUpload
+	case err == io.EOF && len(in.b) == 0:
+		return errNothing
+	case err == io.EOF:
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // passInterim passes an interim response on. 100 goes only to a client that may read it:

@@ -46,6 +46,9 @@ type socket struct {
 
 	seen     lookup // by look
 	lookCall func(fd uintptr)
+
+	asks    bool // ask has yet to send
+	askCall func(fd uintptr) bool
 }
 
 // tickTime is how often a read looks whether it is still of use.
@@ -79,6 +82,7 @@ func newSocket(c net.Conn, take func() buffer) *socket {
 		s.raw, _ = s.tcp.SyscallConn() // fails only for a nil connection
 		s.in.call, s.out.call, s.heldCall = s.receive, s.send, s.receiveHeld
 		s.lookCall = func(fd uintptr) { s.seen = lookAt(fd) }
+		s.askCall = s.sendThenReceive
 	}
 	return s
 }
@@ -160,6 +164,32 @@ func (s *socket) receiveHeld(fd uintptr) (done bool) {
 		b.free()
 	}
 	return done
+}
+
+// ask sends p, if nothing has arrived before, and then is readBuffer. It has no look at
+// what arrives at once, since no answer can be there so soon: that saves a system call.
+// seen is what it found before it sent; nothing was sent if that is not open. sent is how
+// much was sent; if that is less than all, b and err say nothing.
+func (s *socket) ask(p []byte, until time.Time) (b buffer, n, sent int, seen lookup, err error) {
+	s.asks, s.seen = true, open
+	s.out.p, s.out.n, s.out.err = p, 0, nil
+	n, err = s.await(s.askCall, nil, until)
+	b, s.held, s.out.p = s.held, nil, nil
+	return b, n, s.out.n, s.seen, err
+}
+
+// sendThenReceive is the system calls of ask. The kernel's notice of an answer can't be lost:
+// the caller waits for those that come from before it is called for the first time.
+func (s *socket) sendThenReceive(fd uintptr) (done bool) {
+	if !s.asks {
+		return s.receiveHeld(fd)
+	}
+	s.asks = false
+	s.in.n, s.in.err = 0, nil
+	if s.seen = lookAt(fd); s.seen != open {
+		return true
+	}
+	return !s.send(fd) || s.out.err != nil
 }
 
 // await reads by a system call of ours, or into p where there is none.

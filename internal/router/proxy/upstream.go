@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"slices"
@@ -72,6 +73,29 @@ func (u *upstream) unread() bool {
 	return received >= 0 && received <= u.start
 }
 
+// errStale says that a connection was not as it was left: nothing was sent on it.
+var errStale = errors.New("the connection has ended, or bytes have come that no request asked for")
+
+// ask sends p and waits for bytes of a response to it. It returns errStale if something has
+// arrived before. Where it can't do both at once, or the kernel does not take all of p at
+// once, it returns how much was sent and nothing else.
+func (u *upstream) ask(p []byte, until time.Time) (b buffer, n, sent int, err error) {
+	if u.raw == nil {
+		return nil, 0, 0, nil
+	}
+	b, n, sent, seen, err := u.socket.ask(p, until)
+	u.written += int64(sent)
+	switch {
+	case seen != open:
+		u.pool.stale(seen)
+		return nil, 0, 0, errStale
+	case sent < len(p):
+		return nil, 0, sent, nil
+	}
+	u.ended = u.ended || err == io.EOF
+	return b, n, sent, err
+}
+
 // pool is the unused connections to one target, and what is known of it.
 type pool struct {
 	mu    sync.Mutex  // guards all
@@ -80,8 +104,9 @@ type pool struct {
 	timer *time.Timer // closes those that were unused for idleTime; nil while there are none
 }
 
-// get returns a connection that nothing has arrived on, nil if there is none.
-func (p *pool) get(now time.Time) *upstream {
+// get returns an unused connection, nil if there is none. Nothing has arrived on it, unless
+// asks says that the caller will ask, which looks by itself.
+func (p *pool) get(now time.Time, asks bool) *upstream {
 	for {
 		u := p.take(now)
 		if u == nil {
@@ -91,16 +116,25 @@ func (p *pool) get(now time.Time) *upstream {
 			u.Close()
 			continue
 		}
-		switch u.look() {
-		case open:
-			u.start = u.written
+		u.start = u.written
+		if asks && u.raw != nil {
 			return u
-		case ended, broken:
-			p.mu.Lock()
-			p.keeps = false
-			p.mu.Unlock()
 		}
+		seen := u.look()
+		if seen == open {
+			return u
+		}
+		p.stale(seen)
 		u.Close()
+	}
+}
+
+// stale takes note of what was seen on an unused connection.
+func (p *pool) stale(seen lookup) {
+	if seen == ended || seen == broken {
+		p.mu.Lock()
+		p.keeps = false
+		p.mu.Unlock()
 	}
 }
 
@@ -183,10 +217,11 @@ func (p *Proxy) Retire(t *router.Target) {
 	}
 }
 
-// connect returns a connection to the target, an unused one if there is one.
-func (p *Proxy) connect(t *router.Target, now, until time.Time) (*upstream, error) {
+// connect returns a connection to the target, an unused one if there is one. asks says
+// that it will be used by ask.
+func (p *Proxy) connect(t *router.Target, now, until time.Time, asks bool) (*upstream, error) {
 	pl := p.pool(t)
-	if u := pl.get(now); u != nil {
+	if u := pl.get(now, asks); u != nil {
 		return u, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(dialTime, until.Sub(now)))
