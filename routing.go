@@ -18,6 +18,7 @@ type RoutingSettings struct {
 	SlowStart   time.Duration  // in which a new instance comes to its full share of the requests; below 0: at once
 	IdleCPU     int            // hundredths of a core for an instance at rest; -1: what it has otherwise
 	Sticky      bool           // a client's requests go to one instance
+	AccessLog   bool           // each request is written to the access log
 }
 
 const (
@@ -101,6 +102,14 @@ func routingSettings() []setting {
 			allowed: "`true` (a cookie takes the requests of a client to one instance, as long as it is there) or `false`",
 			parse: func(s *Settings, _, value string) bool {
 				s.Routing.Sticky = value == "true"
+				return value == "true" || value == "false"
+			},
+		},
+		{
+			name: "access-log", resource: "service", effect: EffectAtOnce,
+			allowed: "`true` (each request is a line of JSON in the service's access log, `slipway logs SERVICE --access`) or `false`",
+			parse: func(s *Settings, _, value string) bool {
+				s.Routing.AccessLog = value == "true"
 				return value == "true" || value == "false"
 			},
 		},

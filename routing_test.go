@@ -54,6 +54,9 @@ func TestRoutingSettings(t *testing.T) {
 		{"sticky", "true", RoutingSettings{Sticky: true}, true},
 		{"sticky", "false", RoutingSettings{}, true},
 		{"sticky", "yes", RoutingSettings{}, false},
+		{"access-log", "true", RoutingSettings{AccessLog: true}, true},
+		{"access-log", "false", RoutingSettings{}, true},
+		{"access-log", "on", RoutingSettings{}, false},
 	} {
 		tags := []Tag{{Key: "team", Value: "a"}, {Key: SettingPrefix + c.name, Value: c.value}}
 		s, err := ParseSettings("service", tags)

@@ -50,6 +50,7 @@ type fakeServer struct {
 	connections []types.Connection
 	hasWebhook  bool                 // of the connection "code"
 	output      []fakeLine           // of instances
+	access      []fakeLine           // of requests
 	stored      []client.StoredImage // images as ECR describes them
 	secrets     []string             // names of secrets, and of parameters with a / before
 	events      []fakeLine           // of services, beside those of operations
@@ -468,6 +469,9 @@ func (f *fakeServer) streamsOf(group string) map[string][]fakeLine {
 			for _, l := range f.output {
 				streams[l.stream] = append(streams[l.stream], l)
 			}
+		}
+		if group == prefix+"access" && len(f.access) > 0 {
+			streams["access"] = f.access
 		}
 		if group != prefix+"service" {
 			continue

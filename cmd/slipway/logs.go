@@ -23,6 +23,7 @@ type logsCommand struct {
 	instance   string
 	deployment string
 	events     bool
+	access     bool
 	raw        bool
 
 	style   term.Style
@@ -38,7 +39,9 @@ func newLogsCommand(m *Main) *cobra.Command {
 		Long: `Logs shows the last lines of output of a service's instances, and between them what
 happened to the service: exits, deployments, pauses, resumes. With --events it shows
 the service's events, with --deployment the steps of one operation (see ops) and the
-output of its build. With -f it goes on until Ctrl-C or the deletion of the service.
+output of its build, with --access the requests to the service, a line of JSON each, if
+it has the tag slipway:access-log=true. With -f it goes on until Ctrl-C or the deletion
+of the service.
 
 Of what applications write, only text is shown, and on a terminal colours: escape
 sequences are left out, and other characters that a terminal acts on become U+FFFD.
@@ -50,6 +53,7 @@ log stream's name, "Message": the line}]}; with -f every line is such a document
 		Example: `  slipway logs -f shop
   slipway logs shop --since 2h
   slipway logs shop --events
+  slipway logs shop --access --since 10m
   slipway logs shop --deployment 3f2a9c0d`,
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -62,6 +66,7 @@ log stream's name, "Message": the line}]}; with -f every line is such a document
 	f.StringVar(&l.instance, "instance", "", "only the instance with this `id` or unambiguous prefix of an id")
 	f.StringVar(&l.deployment, "deployment", "", "the steps and the build of the operation with this `id` or unambiguous prefix of an id")
 	f.BoolVar(&l.events, "events", false, "the service's events")
+	f.BoolVar(&l.access, "access", false, "the service's access log")
 	f.BoolVar(&l.raw, "raw", false, "print lines without time and instance")
 	return cmd
 }
@@ -105,16 +110,16 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 // check validates the flags and returns the time of --since, zero without it.
 func (l *logsCommand) check(cmd *cobra.Command) (time.Time, error) {
 	l.limited = cmd.Flags().Changed("lines")
-	l.notes = !l.raw && !l.events && l.deployment == "" && l.instance == ""
+	l.notes = !l.raw && !l.events && !l.access && l.deployment == "" && l.instance == ""
 	chosen := 0
-	for _, given := range []bool{l.events, l.deployment != "", l.instance != ""} {
+	for _, given := range []bool{l.events, l.access, l.deployment != "", l.instance != ""} {
 		if given {
 			chosen++
 		}
 	}
 	switch {
 	case chosen > 1:
-		return time.Time{}, usageError(cmd, "--events, --deployment and --instance exclude each other")
+		return time.Time{}, usageError(cmd, "--events, --access, --deployment and --instance exclude each other")
 	case l.lines < 1 || l.lines > 10_000:
 		return time.Time{}, usageError(cmd, "--lines is %d; 1 to 10000 are allowed", l.lines)
 	case l.since == "":
@@ -151,6 +156,8 @@ func (l *logsCommand) selection(ctx context.Context, c *client.Client, arn strin
 	switch {
 	case l.events:
 		return client.Selection{Group: service, Streams: []string{"events"}}, nil
+	case l.access:
+		return client.Selection{Group: client.AccessLogGroup(arn)}, nil
 	case l.deployment != "":
 		return l.one(ctx, c, service, l.deployment, "operation", "`slipway ops "+resourceName(arn)+"` lists them.")
 	case l.instance != "":
@@ -177,7 +184,11 @@ func (l *logsCommand) print(ctx context.Context, c *client.Client, sources []*cl
 	if err != nil {
 		return err
 	}
-	if len(lines) == 0 && !l.follow && !l.m.json {
+	switch {
+	case len(lines) > 0 || l.follow || l.m.json:
+	case l.access:
+		l.m.progress().Say(term.Plain, "No lines. Requests are written while the service has the tag slipway:access-log=true.")
+	default:
 		l.m.progress().Say(term.Plain, "No lines. `slipway logs %s --events` shows the service's events.", name)
 	}
 	if len(sources) > 1 {
@@ -260,6 +271,9 @@ func (l *logsCommand) write(e client.LogEvent) error {
 			return err
 		}
 		return term.JSONLine(l.m.Stdout, doc)
+	case l.access: // it has its time
+		_, err := fmt.Fprintln(l.m.Stdout, term.Printable(message))
+		return err
 	case l.raw: // a terminal has its guard
 		_, err := fmt.Fprintln(l.m.Stdout, message)
 		return err

@@ -142,9 +142,13 @@ func TestLogs(t *testing.T) {
 		"", "-n 1", "--since 90m", "--since 2026-03-01T13:59:00Z --json", "--instance 3333 --raw", "--instance 9",
 		"--events", "--deployment 00000000000000000000000000000002", "--deployment beef",
 		"--events --instance 1", "-n 0", "--since yesterday",
+		"--access", "--access --events",
 	} {
 		s.run(append([]string{"logs", "shop"}, strings.Fields(args)...)...)
 	}
+	s.server.access = []fakeLine{{"access", `{"time":"2026-03-01T12:00:00.123Z","path":"/"}`, epoch}, {"access", "{\"path\":\"\x1b[2J\"}", epoch}}
+	s.run("logs", "shop", "--access")
+	s.run("logs", "shop", "--access", "--json")
 	s.golden()
 }
 

@@ -20,21 +20,21 @@ type applicationLog struct{ Output }
 // Streams implements Output.
 func (l applicationLog) Streams(service string) ([]logs.StreamInfo, error) {
 	list, err := l.Output.Streams(service)
-	return slices.DeleteFunc(list, ofBuild), err
+	return slices.DeleteFunc(list, func(s logs.StreamInfo) bool { return !ofInstance(s.Name) }), err
 }
 
 // Read implements Output. The callers that ask for a tail ask for one stream.
 func (l applicationLog) Read(ctx context.Context, q logs.Query) iter.Seq2[logs.Line, error] {
 	lines := l.Output.Read(ctx, q)
 	if q.Stream != "" {
-		if strings.HasPrefix(q.Stream, buildPrefix) {
+		if !ofInstance(q.Stream) {
 			return noOutput{}.Read(ctx, q)
 		}
 		return lines
 	}
 	return func(yield func(logs.Line, error) bool) {
 		for line, err := range lines {
-			if err == nil && strings.HasPrefix(line.Stream, buildPrefix) {
+			if err == nil && !ofInstance(line.Stream) {
 				continue
 			}
 			if !yield(line, err) {
@@ -42,6 +42,29 @@ func (l applicationLog) Read(ctx context.Context, q logs.Query) iter.Seq2[logs.L
 			}
 		}
 	}
+}
+
+// ofInstance reports whether a stream is neither of a build nor the access log.
+func ofInstance(stream string) bool {
+	return !strings.HasPrefix(stream, buildPrefix) && stream != logs.AccessStream
+}
+
+// accessLog is the part of an Output that tells of requests.
+type accessLog struct{ Output }
+
+// Streams implements Output.
+func (l accessLog) Streams(service string) ([]logs.StreamInfo, error) {
+	list, err := l.Output.Streams(service)
+	return slices.DeleteFunc(list, func(s logs.StreamInfo) bool { return s.Name != logs.AccessStream }), err
+}
+
+// Read implements Output.
+func (l accessLog) Read(ctx context.Context, q logs.Query) iter.Seq2[logs.Line, error] {
+	if q.Stream != "" && q.Stream != logs.AccessStream || !strings.HasPrefix(logs.AccessStream, q.Prefix) {
+		return noOutput{}.Read(ctx, q)
+	}
+	q.Stream = logs.AccessStream
+	return l.Output.Read(ctx, q)
 }
 
 func ofBuild(s logs.StreamInfo) bool { return strings.HasPrefix(s.Name, buildPrefix) }

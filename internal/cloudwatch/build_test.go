@@ -2,9 +2,13 @@ package cloudwatch_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // The output of builds is kept with that of instances, and shown with the service's
@@ -54,4 +58,51 @@ func TestBuildsAreInTheServicesGroup(t *testing.T) {
 		t.Errorf("the end of a build (-want +got):\n%s", d)
 	}
 	b.logsRefused("GetLogEvents", b.in("application", `"logStreamName":"build/1"`), "ResourceNotFoundException", "The specified log stream does not exist.")
+}
+
+// The access log is a group of its own, which is listed while it is written.
+func TestAccessLogGroup(t *testing.T) {
+	t.Parallel()
+	b := newLogBench(t)
+	b.output.add("instance/a", 1, "of the application")
+	b.output.add("access", 2, `{"path":"/"}`)
+	b.output.add("build/1", 3, "of a build")
+	groups := func() (list []string) {
+		for _, g := range b.logs("DescribeLogGroups", `{}`)["logGroups"].([]any) {
+			list = append(list, strings.TrimPrefix(g.(map[string]any)["logGroupName"].(string), b.group))
+		}
+		return list
+	}
+	if got := groups(); !slices.Equal(got, []string{"application", "service"}) {
+		t.Errorf("groups %q without the setting", got)
+	}
+	parts := strings.Split(b.group, "/")
+	b.Update(func(tx *store.Tx) error {
+		v, err := tx.Service(parts[4])
+		if err != nil {
+			return err
+		}
+		return tx.SetTags(v.ARN, []slipway.Tag{{Key: "slipway:access-log", Value: "true"}})
+	})
+	if got := groups(); !slices.Equal(got, []string{"access", "application", "service"}) {
+		t.Errorf("groups %q with the setting", got)
+	}
+	for kind, want := range map[string]string{"application": "of the application", "access": `{"path":"/"}`} {
+		var got []string
+		for _, e := range b.logs("FilterLogEvents", b.in(kind))["events"].([]any) {
+			got = append(got, e.(map[string]any)["message"].(string))
+		}
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("group %s has %q, want %q", kind, got, want)
+		}
+	}
+	if doc := b.logs("GetLogEvents", b.in("access", `"logStreamName":"access"`)); len(doc["events"].([]any)) != 1 {
+		t.Errorf("stream access: %v", doc)
+	}
+	for _, c := range [][2]string{{"access", "instance/a"}, {"access", "build/1"}, {"application", "access"}, {"service", "access"}} {
+		b.logsRefused("GetLogEvents", b.in(c[0], `"logStreamName":"`+c[1]+`"`), "ResourceNotFoundException", "The specified log stream does not exist.")
+	}
+	if doc := b.logs("FilterLogEvents", b.in("access", `"logStreamNamePrefix":"instance/"`)); len(doc["events"].([]any)) != 0 {
+		t.Errorf("a prefix reads %v", doc)
+	}
 }

@@ -17,12 +17,14 @@ import (
 	"github.com/openslipway/slipway/internal/wire"
 )
 
-// Each service has the two log groups of App Runner, as long as it can be
-// described. https://docs.aws.amazon.com/apprunner/latest/dg/monitor-cwl.html
+// Each service has the two log groups of App Runner and one for its access log, as long as
+// it can be described. Who may read which is decided by the group: the access log has the
+// addresses of clients. https://docs.aws.amazon.com/apprunner/latest/dg/monitor-cwl.html
 const (
 	groupPrefix      = "/aws/apprunner/"
 	serviceGroup     = "service"     // events, and a stream for each operation and for each build
 	applicationGroup = "application" // a stream for each instance
+	accessGroup      = "access"      // one stream, logs.AccessStream
 )
 
 func groupName(v slipway.ServiceView, kind string) string {
@@ -47,7 +49,7 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 		return logGroup{}, invalidParameter("1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null")
 	}
 	parts := strings.Split(strings.TrimPrefix(text, groupPrefix), "/") // name, id, kind
-	if !strings.HasPrefix(text, groupPrefix) || len(parts) != 3 || parts[2] != serviceGroup && parts[2] != applicationGroup {
+	if !strings.HasPrefix(text, groupPrefix) || len(parts) != 3 || !slices.Contains([]string{serviceGroup, applicationGroup, accessGroup}, parts[2]) {
 		return logGroup{}, errNoLogGroup
 	}
 	err := l.cfg.Store.View(ctx, func(tx *store.Tx) error {
@@ -57,9 +59,14 @@ func (l *Logs) findLogGroup(ctx context.Context, name, identifier *string) (logG
 		}
 		return err
 	})
-	g := logGroup{service: parts[1], arn: l.logARN(text), output: applicationLog{l.cfg.Output}}
-	if parts[2] == serviceGroup {
+	g := logGroup{service: parts[1], arn: l.logARN(text)}
+	switch parts[2] {
+	case applicationGroup:
+		g.output = applicationLog{l.cfg.Output}
+	case serviceGroup:
 		g.output = serviceLog{eventLog{l.cfg.Store}, l.cfg.Output}
+	case accessGroup:
+		g.output = accessLog{l.cfg.Output}
 	}
 	return g, err
 }
@@ -156,8 +163,7 @@ type logGroupDescription struct {
 	GroupARN  string `json:"logGroupArn"`
 }
 
-// describeLogGroups lists the groups of the services that are not deleted, by
-// name.
+// describeLogGroups lists the groups of the services that are not deleted, by name.
 func (l *Logs) describeLogGroups(ctx context.Context, call *gateway.Call, in *describeLogGroupsInput) (*describeLogGroupsOutput, error) {
 	prefix, pattern := value(in.Prefix), value(in.Pattern)
 	if prefix != "" && pattern != "" {
@@ -176,7 +182,11 @@ func (l *Logs) describeLogGroups(ctx context.Context, call *gateway.Call, in *de
 	err = l.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		list, err := tx.Services(time.Time{}, "", 0)
 		for _, v := range list {
-			for _, kind := range []string{applicationGroup, serviceGroup} {
+			kinds, err := groupsOf(tx, v)
+			if err != nil {
+				return err
+			}
+			for _, kind := range kinds {
 				name := groupName(v, kind)
 				if name > key[0] && strings.HasPrefix(name, prefix) && strings.Contains(name, pattern) {
 					arn := l.logARN(name)
@@ -197,6 +207,17 @@ func (l *Logs) describeLogGroups(ctx context.Context, call *gateway.Call, in *de
 	all, out.Token = page.Cut(p, all, func(g logGroupDescription) []string { return []string{g.Name} })
 	out.Groups = append(out.Groups, all...)
 	return &out, err
+}
+
+// groupsOf returns the groups of a service that are listed: the access log's only while it
+// is written, as scripts for App Runner expect two groups.
+func groupsOf(tx *store.Tx, v slipway.ServiceView) ([]string, error) {
+	kinds := []string{applicationGroup, serviceGroup}
+	tags, err := tx.Tags(v.ARN)
+	if err == nil && slipway.RoutingOf(tags).AccessLog {
+		kinds = append(kinds, accessGroup)
+	}
+	return kinds, err
 }
 
 func logPager(limit int, operation string, parameters ...string) page.Pager {

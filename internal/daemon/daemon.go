@@ -90,7 +90,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openRole(ctx, d.node); err != nil {
 		return err
 	}
-	d.router = &routerRole{core: d.core, listeners: d.listeners, dialer: d.node.driver, onWait: func(id string) { d.control.scale.Nudge(id) }}
+	d.router = &routerRole{core: d.core, listeners: d.listeners, dialer: d.node.driver, access: d.node.access, onWait: func(id string) { d.control.scale.Nudge(id) }}
 	if d.node.driver.CanFreeze() {
 		d.router.freezer = d.node.driver
 	}

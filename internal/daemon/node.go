@@ -31,6 +31,7 @@ type nodeRole struct {
 	images    *image.Store
 	logs      *logs.Store
 	collector *logs.Collector
+	access    *logs.Access
 	egress    *egress.Network // nil: instances are isolated
 	driver    *embedded.Driver
 	fleet     *fleet.Fleet
@@ -48,6 +49,12 @@ func (n *nodeRole) open(ctx context.Context) error {
 			Help: "Lines of application output that could not be written.",
 		},
 		Read: func() float64 { return float64(n.collector.Dropped()) },
+	}, &metrics.Func{
+		Desc: metrics.Desc{
+			Name: "slipway_access_log_lines_dropped_total", Kind: metrics.KindCounter,
+			Help: "Lines of access logs that were dropped: they came faster than they are written, or could not be written.",
+		},
+		Read: func() float64 { return float64(n.access.Dropped()) },
 	}, usage{n.driver})
 }
 
@@ -74,8 +81,11 @@ func (n *nodeRole) openImages(context.Context) (err error) {
 }
 
 func (n *nodeRole) openLogs(context.Context) (err error) {
-	n.logs, err = logs.New(logs.Config{Dir: n.dirs.logs(), Log: n.part("logs")})
-	return err
+	if n.logs, err = logs.New(logs.Config{Dir: n.dirs.logs(), Log: n.part("logs")}); err != nil {
+		return err
+	}
+	n.access = logs.NewAccess(n.logs, n.part("logs"))
+	return nil
 }
 
 func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
@@ -118,7 +128,7 @@ func (n *nodeRole) openFleet(context.Context) (err error) {
 }
 
 func (n *nodeRole) parts() []runner {
-	parts := []runner{n.driver, n.logs, n.collector, n.fleet}
+	parts := []runner{n.driver, n.logs, n.collector, n.access, n.fleet}
 	if n.egress != nil {
 		parts = append(parts, n.egress)
 	}

@@ -19,6 +19,7 @@ type routerRole struct {
 	*core
 	listeners *listeners
 	dialer    proxy.Dialer
+	access    proxy.AccessLog
 	freezer   router.Freezer         // nil if this machine can freeze no instances
 	throttler router.Throttler       // nil if it can bound no processor time
 	onWait    func(serviceID string) // a request waits for an instance
@@ -38,7 +39,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Log: r.part("router"), Trusted: r.cfg.trusted, Underscores: r.cfg.Underscores})
+	r.proxy, err = proxy.New(proxy.Config{Router: r.router, Dialer: r.dialer, Access: r.access, Log: r.part("router"), Trusted: r.cfg.trusted, Underscores: r.cfg.Underscores})
 	if err != nil {
 		return err
 	}

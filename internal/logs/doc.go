@@ -2,7 +2,8 @@
 // and live.
 //
 // Store keeps lines in plain files that grep can read. Collector fills it from a
-// runtime driver; the cloudwatch package reads it. Line and Query are also the
+// runtime driver, Access with the access logs of services that the router hands it; the
+// cloudwatch package reads it. Line and Query are also the
 // form in which other sources of lines are read: a service's events and the lines
 // of its deployments are rows of the store, written in the transaction that they
 // tell of (docs/adr/021-home-of-logs.md).
@@ -44,4 +45,8 @@
 // of bytes. A line counts 64 bytes beside its text, so that empty ones are no way around
 // the rate, and instances that exceed theirs share one. If the disk is full, lines are
 // dropped and counted. Neither blocks the fleet.
+//
+// An access log has the same rate and at most half of its service's bytes. Lines wait in
+// memory of a bounded size to be written; what exceeds it is dropped and counted, so that
+// no request waits for the disk.
 package logs

@@ -164,13 +164,14 @@ type segmentKey struct {
 
 func (s segment) key() segmentKey { return segmentKey{s.dir, s.first} }
 
-// limit removes segments until age and size are within the limits, and returns
+// limit removes segments until age and sizes are within the limits, and returns
 // the others, oldest first.
 func (s *Store) limit(service string, now time.Time) ([]segment, error) {
 	segs, err := s.all(service)
 	if err != nil {
 		return nil, err
 	}
+	segs = s.limitAccess(service, segs, now)
 	size := bytesOf(segs)
 	kept := segs[:0]
 	for _, g := range segs {
@@ -188,6 +189,26 @@ func (s *Store) limit(service string, now time.Time) ([]segment, error) {
 		size -= g.size
 	}
 	return kept, nil
+}
+
+// limitAccess removes segments of the access log until they take at most half of the
+// service's bytes, and returns all others: requests, which strangers make, must not push
+// out what the application writes.
+func (s *Store) limitAccess(service string, segs []segment, now time.Time) []segment {
+	dir := Stream{Service: service, Name: AccessStream}.dir(s.cfg.Dir)
+	var size int64
+	for _, g := range segs {
+		if g.dir == dir {
+			size += g.size
+		}
+	}
+	return slices.DeleteFunc(segs, func(g segment) bool {
+		over := g.dir == dir && size > s.cfg.ServiceBytes/2 && s.drop(service, g, now, "the service's access log exceeds its share")
+		if over {
+			size -= g.size
+		}
+		return over
+	})
 }
 
 // all lists the segments of all streams of a service by the time of their last

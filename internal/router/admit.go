@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"time"
 
 	"github.com/openslipway/slipway"
 )
@@ -54,10 +53,9 @@ func (s *Service) TryAdmitTo(mark string) (l Lease, ok bool) {
 	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true
 }
 
-// Count counts a request to the service: the status of its response, or
-// StatusGone, and the time from its head to the end of its response. Requests
-// that Admit refused count as well.
-func (s *Service) Count(status int, took time.Duration) { s.stats.add(status, took) }
+// Count counts a request to the service when it has ended. Requests that Admit refused
+// count as well.
+func (s *Service) Count(o Observation) { s.stats.add(o) }
 
 // CountStray counts a request without a service, which was answered with the page.
 func (r *Router) CountStray(id PageID) { r.strays[id].Add(1) }

@@ -1,6 +1,7 @@
 package router
 
 import (
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -12,8 +13,9 @@ import (
 // response. It is never sent.
 const StatusGone = 499
 
-// latencies are the upper bounds of the latency histogram's buckets.
+// latencies are the upper bounds of the histograms' buckets.
 var latencies = [...]time.Duration{
+	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
 	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
 	100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond,
@@ -21,29 +23,115 @@ var latencies = [...]time.Duration{
 	10 * time.Second, 30 * time.Second, 60 * time.Second, 120 * time.Second,
 }
 
-// classes are the values of the class label, in the order of stats.classes.
+// classes are the values of the class label, in the order of shard.classes.
 var classes = [...]string{"gone", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
-// stats counts the requests of a service. It has no map and no lock, so that
-// a service without traffic costs only these words.
-type stats struct {
-	classes [len(classes)]atomic.Uint64
-	buckets [len(latencies) + 1]atomic.Uint64 // not cumulative
-	took    atomic.Int64                      // nanoseconds, sum of all requests
+// Observation is what is counted of one request.
+type Observation struct {
+	Status   int           // of its response, or StatusGone
+	Total    time.Duration // from its head to the end of its response
+	Queue    time.Duration // of it, waiting for an instance
+	Upstream time.Duration // of it, from when it had an instance to the head of the response; 0 if none came
+
+	// Shard spreads observations over memory. Requests that may end at the same time
+	// should have different ones: those of different connections, for instance.
+	Shard uint32
 }
 
-func (s *stats) add(status int, took time.Duration) {
-	class := status / 100
-	if status == StatusGone || class >= len(classes) {
-		class = 0
-	}
-	s.classes[class].Add(1)
+// stats counts the requests of a service. Each shard is made when it is first needed, so
+// that a service without traffic costs only these words.
+type stats struct{ shards [8]atomic.Pointer[shard] }
+
+// shard is a part of the counts, which few processors write. It has no map and no lock.
+type shard struct {
+	classes                [len(classes)]atomic.Uint64
+	total, queue, upstream histogram
+}
+
+// histogram counts durations exactly, by the bounds in latencies.
+type histogram struct {
+	buckets [len(latencies) + 1]atomic.Uint64 // not cumulative
+	sum     atomic.Int64                      // nanoseconds
+}
+
+func (h *histogram) add(d time.Duration) {
 	b := 0
-	for b < len(latencies) && took > latencies[b] {
+	for b < len(latencies) && d > latencies[b] {
 		b++
 	}
-	s.buckets[b].Add(1)
-	s.took.Add(int64(took))
+	h.buckets[b].Add(1)
+	h.sum.Add(int64(d))
+}
+
+func (s *stats) add(o Observation) {
+	at := &s.shards[o.Shard%uint32(len(s.shards))]
+	sh := at.Load()
+	if sh == nil {
+		at.CompareAndSwap(nil, &shard{})
+		sh = at.Load()
+	}
+	class := o.Status / 100
+	if o.Status == StatusGone || class >= len(classes) {
+		class = 0
+	}
+	sh.classes[class].Add(1)
+	sh.total.add(o.Total)
+	sh.queue.add(o.Queue)
+	if o.Upstream > 0 {
+		sh.upstream.add(o.Upstream)
+	}
+}
+
+// sums are the counts of all shards.
+type sums struct {
+	classes                [len(classes)]uint64
+	total, queue, upstream Histogram
+}
+
+// sums adds the shards up. Requests that end meanwhile may be counted in a part.
+func (s *stats) sums() (t sums) {
+	for i := range s.shards {
+		sh := s.shards[i].Load()
+		if sh == nil {
+			continue
+		}
+		for c := range classes {
+			t.classes[c] += sh.classes[c].Load()
+		}
+		t.total.add(&sh.total)
+		t.queue.add(&sh.queue)
+		t.upstream.add(&sh.upstream)
+	}
+	return t
+}
+
+// Histogram is how many durations were at most as long as each of LatencyBounds.
+type Histogram struct {
+	Buckets [len(latencies) + 1]uint64 // not cumulative; the last has no bound
+	Sum     time.Duration
+}
+
+// LatencyBounds returns the upper bounds of a Histogram's buckets, ascending.
+func LatencyBounds() []time.Duration { return slices.Clone(latencies[:]) }
+
+func (t *Histogram) add(h *histogram) {
+	for b := range h.buckets {
+		t.Buckets[b] += h.buckets[b].Load()
+	}
+	t.Sum += time.Duration(h.sum.Load())
+}
+
+// sample gives the histogram in the form of metrics, unless it is empty.
+func (t *Histogram) sample(emit func(metrics.Sample), d *metrics.Desc, labels ...string) {
+	var count uint64
+	below := make(map[float64]uint64, len(latencies))
+	for i, l := range latencies {
+		count += t.Buckets[i]
+		below[l.Seconds()] = count
+	}
+	if count += t.Buckets[len(latencies)]; count > 0 {
+		emit(d.Buckets(count, t.Sum.Seconds(), below, labels...))
+	}
 }
 
 var (
@@ -54,6 +142,14 @@ var (
 	latencyDesc = &metrics.Desc{
 		Name: "slipway_router_request_duration_seconds", Kind: metrics.KindHistogram, Labels: []string{"service", "name"},
 		Help: "From the head of a request to the end of its response, including the time it waited.",
+	}
+	queueDesc = &metrics.Desc{
+		Name: "slipway_router_queue_duration_seconds", Kind: metrics.KindHistogram, Labels: []string{"service", "name"},
+		Help: "Time that a request waited for an instance; 0 for one that did not.",
+	}
+	upstreamDesc = &metrics.Desc{
+		Name: "slipway_router_upstream_duration_seconds", Kind: metrics.KindHistogram, Labels: []string{"service", "name"},
+		Help: "From when a request had an instance to the head of that instance's response.",
 	}
 	inFlightDesc = &metrics.Desc{
 		Name: "slipway_router_requests_in_flight", Kind: metrics.KindGauge, Labels: []string{"service", "name"},
@@ -77,7 +173,7 @@ var _ metrics.Source = (*Router)(nil)
 
 // Metrics implements metrics.Source.
 func (r *Router) Metrics() []*metrics.Desc {
-	return []*metrics.Desc{requestsDesc, latencyDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc}
+	return []*metrics.Desc{requestsDesc, latencyDesc, queueDesc, upstreamDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc}
 }
 
 // Sample implements metrics.Source.
@@ -93,8 +189,9 @@ func (r *Router) Sample(emit func(metrics.Sample)) {
 }
 
 func (s *Service) sample(emit func(metrics.Sample)) {
-	for i := range classes {
-		if n := s.stats.classes[i].Load(); n > 0 {
+	counts := s.stats.sums()
+	for i, n := range counts.classes {
+		if n > 0 {
 			emit(requestsDesc.Value(float64(n), s.id, s.name, classes[i]))
 		}
 	}
@@ -104,14 +201,7 @@ func (s *Service) sample(emit func(metrics.Sample)) {
 	if n := s.gate.ejections.Load(); n > 0 {
 		emit(ejectionDesc.Value(float64(n), s.id, s.name))
 	}
-	var count uint64
-	below := make(map[float64]uint64, len(latencies))
-	for i, l := range latencies {
-		count += s.stats.buckets[i].Load()
-		below[l.Seconds()] = count
-	}
-	if count += s.stats.buckets[len(latencies)].Load(); count > 0 {
-		took := time.Duration(s.stats.took.Load()).Seconds()
-		emit(latencyDesc.Buckets(count, took, below, s.id, s.name))
-	}
+	counts.total.sample(emit, latencyDesc, s.id, s.name)
+	counts.queue.sample(emit, queueDesc, s.id, s.name)
+	counts.upstream.sample(emit, upstreamDesc, s.id, s.name)
 }

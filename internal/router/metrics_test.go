@@ -20,19 +20,17 @@ func TestMetrics(t *testing.T) {
 	}, 1)
 	s := r.table.Load().service("svc")
 	mustAcquire(t, s.gate)
-	for _, x := range []struct {
-		status int
-		took   time.Duration
-	}{
-		{200, time.Millisecond},
-		{204, 2 * time.Millisecond},
-		{302, 3 * time.Millisecond},
-		{404, 30 * time.Second},
-		{503, 200 * time.Second},
-		{StatusGone, time.Millisecond},
-		{799, time.Millisecond},
+	for i, o := range []Observation{
+		{Status: 200, Total: time.Millisecond, Upstream: 900 * time.Microsecond},
+		{Status: 204, Total: 2 * time.Millisecond, Upstream: 2 * time.Millisecond},
+		{Status: 302, Total: 3 * time.Millisecond, Upstream: 3 * time.Millisecond},
+		{Status: 404, Total: 30 * time.Second, Queue: 28 * time.Second, Upstream: 2 * time.Second},
+		{Status: 503, Total: 200 * time.Second, Queue: 200 * time.Second},
+		{Status: StatusGone, Total: time.Millisecond},
+		{Status: 799, Total: time.Millisecond},
 	} {
-		s.stats.add(x.status, x.took)
+		o.Shard = uint32(5 * i) // whatever it is, the sums are exact
+		s.Count(o)
 	}
 	r.strays[PageNotFound].Add(3)
 	reg := metrics.New()
@@ -53,6 +51,16 @@ func TestMetrics(t *testing.T) {
 }
 
 const want = `
+queue_duration_seconds_bucket{name="shop",service="svc",le="1"} 5
+queue_duration_seconds_bucket{name="shop",service="svc",le="2.5"} 5
+queue_duration_seconds_bucket{name="shop",service="svc",le="5"} 5
+queue_duration_seconds_bucket{name="shop",service="svc",le="10"} 5
+queue_duration_seconds_bucket{name="shop",service="svc",le="30"} 6
+queue_duration_seconds_bucket{name="shop",service="svc",le="60"} 6
+queue_duration_seconds_bucket{name="shop",service="svc",le="120"} 6
+queue_duration_seconds_bucket{name="shop",service="svc",le="+Inf"} 7
+queue_duration_seconds_sum{name="shop",service="svc"} 228
+queue_duration_seconds_count{name="shop",service="svc"} 7
 request_duration_seconds_bucket{name="shop",service="svc",le="1"} 5
 request_duration_seconds_bucket{name="shop",service="svc",le="2.5"} 5
 request_duration_seconds_bucket{name="shop",service="svc",le="5"} 5
@@ -73,4 +81,14 @@ requests_total{class="gone",name="shop",service="svc"} 2
 requests_waiting{name="quiet",service="quiet"} 0
 requests_waiting{name="shop",service="svc"} 0
 stray_requests_total{status="404"} 3
+upstream_duration_seconds_bucket{name="shop",service="svc",le="1"} 3
+upstream_duration_seconds_bucket{name="shop",service="svc",le="2.5"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="5"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="10"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="30"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="60"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="120"} 4
+upstream_duration_seconds_bucket{name="shop",service="svc",le="+Inf"} 4
+upstream_duration_seconds_sum{name="shop",service="svc"} 2.0059
+upstream_duration_seconds_count{name="shop",service="svc"} 4
 `

@@ -268,6 +268,9 @@ func ServiceLogGroup(serviceARN string) string { return logGroup(serviceARN, "se
 // service's instances.
 func ApplicationLogGroup(serviceARN string) string { return logGroup(serviceARN, "application") }
 
+// AccessLogGroup returns the name of the log group of a service's requests.
+func AccessLogGroup(serviceARN string) string { return logGroup(serviceARN, "access") }
+
 func logGroup(serviceARN, kind string) string {
 	arn, err := slipway.ParseARN(serviceARN)
 	if err != nil || len(arn.Parts) != 2 {

@@ -7,6 +7,9 @@ import (
 	"net"
 	"runtime"
 	"testing"
+
+	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/router"
 )
 
 // raceDetector is set in a binary with the race detector, where pools drop at random.
@@ -18,7 +21,12 @@ func TestRequestAllocatesNothing(t *testing.T) {
 	if raceDetector {
 		t.Skip("pools keep nothing reliably with the race detector")
 	}
-	w := newFixture(t, nil)
+	t.Run("without an access log", func(t *testing.T) { testAllocations(t, slipway.RoutingSettings{}) })
+	t.Run("with one", func(t *testing.T) { testAllocations(t, slipway.RoutingSettings{AccessLog: true}) })
+}
+
+func testAllocations(t *testing.T, s slipway.RoutingSettings) {
+	w := with(t, s, func(_ *router.Config, c *Config) { c.Access = nowhere{} })
 	w.bare = true
 	w.addRaw("a", func(c net.Conn, r *bufio.Reader) {
 		answer := []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nServer: x\r\nContent-Length: 2\r\n\r\nok")

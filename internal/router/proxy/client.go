@@ -37,6 +37,8 @@ type clientConn struct {
 
 	host, normal string // of the last request, and in normal form
 
+	shard uint32 // of what its requests are counted in
+
 	present func() error // checkPresent; made once, so that a request allocates nothing
 }
 
@@ -87,6 +89,7 @@ func (c *clientConn) serve() {
 		linger := x.linger
 		x.free()
 		if !keep {
+			c.release()
 			if linger {
 				c.linger()
 			}

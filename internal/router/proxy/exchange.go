@@ -35,6 +35,7 @@ type exchange struct {
 	uuid    [36]byte
 	start   time.Time
 	limit   time.Time // the end of the request's time
+	counted tally
 
 	settings       *slipway.RoutingSettings // of the service
 	mark           string                   // of the instance that the client's cookie names
@@ -82,6 +83,7 @@ func (x *exchange) free() {
 func (x *exchange) serve(end, status int) (keep bool) {
 	f := x.c.front
 	x.start = time.Now()
+	x.counted = tally{read: x.c.socket.in.total - int64(len(x.c.in)), written: x.c.socket.out.total}
 	x.limit = x.start.Add(f.cfg.RequestTimeout)
 	x.forward = forwarding{peer: &x.c.peer, scheme: f.scheme, underscores: f.cfg.Underscores}
 	if status == 0 {
@@ -104,7 +106,7 @@ func (x *exchange) serve(end, status int) (keep bool) {
 		} else {
 			x.take()
 		}
-		x.service.Count(x.status, time.Since(x.start))
+		x.count()
 	}
 	if x.aborted {
 		return false
@@ -199,7 +201,7 @@ func putUUID(s *[36]byte) {
 func (x *exchange) take() {
 	for retry := false; x.attempt(retry); retry = true {
 	}
-	x.lease, x.target = router.Lease{}, nil
+	x.lease = router.Lease{}
 }
 
 // attempt sends the request to one instance and passes its response on. It
@@ -212,9 +214,10 @@ func (x *exchange) attempt(retry bool) (again bool) {
 	outcome := router.Done
 	x.target = x.lease.Target
 	now := x.start
-	if retry {
+	if retry || x.counted.queue > 0 {
 		now = time.Now()
 	}
+	x.counted.leased = now
 	up, err := x.connect(now)
 	for ; err == errStale; up, err = x.connect(now) {
 		up.Close()
@@ -280,7 +283,9 @@ func (x *exchange) admit(retry bool) (err error) {
 			}
 		}
 	}()
+	began := time.Now()
 	x.lease, err = x.service.Admit(ctx, retry)
+	x.counted.queue += time.Since(began)
 	cancel(nil)
 	<-watched
 	return err
@@ -361,7 +366,7 @@ func (x *exchange) answer(id router.PageID) {
 	page := id.Page(router.PrefersHTML(accept))
 	x.status = page.Status
 	x.decideClose()
-	if x.body == nil && x.whole && !x.closes {
+	if x.body == nil && x.whole {
 		x.skipBody()
 	}
 	b := appendStatus(x.out[:0], page.Status, http.StatusText(page.Status))

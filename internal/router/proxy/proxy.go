@@ -21,6 +21,9 @@ type Config struct {
 	Dialer Dialer
 	Log    *slog.Logger
 
+	// Access takes the access logs of services; nil if there are none.
+	Access AccessLog
+
 	// Trusted are the addresses of proxies whose X-Forwarded headers and
 	// X-Request-Id are used. Those of all other clients are dropped.
 	Trusted []netip.Prefix
@@ -81,6 +84,7 @@ type front struct {
 
 	mu      sync.Mutex // guards clients
 	clients map[*clientConn]struct{}
+	shard   uint32         // of the last client
 	serving sync.WaitGroup // clients
 }
 
@@ -152,6 +156,8 @@ func (f *front) serve(conn net.Conn) {
 	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p}
 	c.present = c.checkPresent
 	f.mu.Lock()
+	f.shard++
+	c.shard = f.shard
 	f.clients[c] = struct{}{}
 	f.mu.Unlock()
 	c.serve()

@@ -125,6 +125,7 @@ func (x *exchange) exchangeOn(up *upstream) error {
 		return err
 	}
 	x.lease.Answered(x.resp.Status)
+	x.counted.upstream = time.Since(x.counted.leased)
 	if x.resp.Status == 101 {
 		return x.tunnel(&in)
 	}
@@ -268,7 +269,7 @@ func (x *exchange) respond(in *input) {
 	if !clientOK && !x.closes {
 		x.closes, x.linger = true, true // the body broke off after the head was sent
 	}
-	if x.body == nil && !x.closes {
+	if x.body == nil && x.whole {
 		x.skipBody()
 	}
 	// Surplus bytes may be on their way: what an application writes after a response that

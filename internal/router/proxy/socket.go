@@ -61,6 +61,8 @@ type half struct {
 	n    int                   // its results
 	err  error
 
+	total int64 // bytes that have passed; used by the goroutine that reads or writes
+
 	mu          sync.Mutex  // guards setting a deadline
 	at          time.Time   // the deadline that is set; used by the goroutine that reads or writes
 	interrupted atomic.Bool // for ever
@@ -205,6 +207,7 @@ func (s *socket) await(call func(fd uintptr) bool, p []byte, until time.Time) (n
 		} else if n, err = s.Conn.Read(p); n > 0 {
 			err = nil
 		}
+		s.in.total += int64(n)
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
@@ -274,6 +277,7 @@ func (s *socket) write(p []byte, until time.Time) (n int, err error) {
 		} else {
 			k, err = s.Conn.Write(p[n:])
 		}
+		h.total += int64(k)
 		if n += k; err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
@@ -312,6 +316,7 @@ func (s *socket) readNow(p []byte) (n int) {
 		}
 		s.in.p = nil
 	})
+	s.in.total += int64(n)
 	return n
 }
 
@@ -326,6 +331,7 @@ func (s *socket) spliceTo(to *socket, n int64, until time.Time) error {
 			return err
 		}
 		k, err := to.tcp.ReadFrom(&io.LimitedReader{R: s.tcp, N: n})
+		s.in.total, to.out.total = s.in.total+k, to.out.total+k
 		switch n -= k; {
 		case err == nil && n > 0:
 			return io.EOF

@@ -56,7 +56,9 @@ func (x *exchange) tunnel(in *input) error {
 	})
 	t.relay(t.down, t.up)
 	directions.Wait()
-	x.c.release()
+	t.mu.Lock()
+	t.told = true // nothing is written any more
+	t.mu.Unlock()
 	return nil
 }
 
