@@ -34,6 +34,7 @@ type report struct {
 	routes []*routed
 	table  tabled
 	seen   []time.Duration // from a change by the API to the first request that follows it
+	step   stepped
 
 	calls       []measurement
 	steady      measurement
@@ -355,6 +356,7 @@ func (r *report) routeRest(b *strings.Builder) {
 			fmt.Fprintf(b, "\n%s: %d requests got no 200.\n", f.name, f.failed)
 		}
 	}
+	b.WriteString("\n" + r.step.text())
 	t := r.table
 	fmt.Fprintf(b, `
 In a routing table of 100,000 services a look-up takes %.0f ns, the coming or going of an

@@ -106,11 +106,11 @@ func measureRouter(ctx context.Context, l *lab, r *report) error {
 	if r.table, err = measureTable(ctx); err != nil {
 		return err
 	}
-	own, stop, seen, err := l.ownRouter(ctx, backend)
+	own, stop, seen, step, err := l.ownRouter(ctx, backend)
 	if err != nil {
 		return err
 	}
-	r.seen = seen
+	r.seen, r.step = seen, step
 	ends = append(ends, stop)
 	fronts = append(fronts, own)
 	return r.compareFronts(ctx, fronts)
@@ -350,46 +350,49 @@ func pinned(core int, name string, args ...string) (end func() error, pid int, e
 
 // ownRouter starts a server on core 1 with the backend as a service, whose instance runs
 // on core 0. seen is how soon requests followed changes of it.
-func (l *lab) ownRouter(ctx context.Context, backend string) (f *front, end func() error, seen []time.Duration, err error) {
+func (l *lab) ownRouter(ctx context.Context, backend string) (f *front, end func() error, seen []time.Duration, st stepped, err error) {
 	lab := *l
 	lab.layout = filepath.Join(l.dir, "sized-layout")
 	if out, err := exec.CommandContext(ctx, "go", "run", "./examples/ocilayout", "-out", lab.layout, backend).CombinedOutput(); err != nil {
-		return nil, nil, nil, fmt.Errorf("pack the backend: %w\n%s", err, out)
+		return nil, nil, nil, st, fmt.Errorf("pack the backend: %w\n%s", err, out)
 	}
 	s, err := newServer(ctx, &lab, "router", "--connections", "20000", "--connections-per-address", "20000")
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, st, err
 	}
 	scaling, err := s.CreateAutoScalingConfiguration(ctx, &apprunner.CreateAutoScalingConfigurationInput{
 		AutoScalingConfigurationName: aws.String("three"), MaxConcurrency: aws.Int32(200), MinSize: aws.Int32(3), MaxSize: aws.Int32(3),
 	})
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, s.close())
+		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	v, err := s.running(ctx, "routed", *scaling.AutoScalingConfiguration.AutoScalingConfigurationArn)
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, s.close())
+		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	if err := pin(s.cmd.Process.Pid, 1); err != nil {
-		return nil, nil, nil, errors.Join(err, s.close())
+		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	procs, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
-		return nil, nil, nil, errors.Join(err, s.close())
+		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	for _, p := range procs {
 		if exe, _ := os.Readlink(p + "/exe"); strings.HasSuffix(exe, "/sized") && !strings.HasPrefix(exe, l.dir) {
 			pid, _ := strconv.Atoi(filepath.Base(p))
 			if err := pin(pid, 0); err != nil {
-				return nil, nil, nil, errors.Join(err, s.close())
+				return nil, nil, nil, st, errors.Join(err, s.close())
 			}
 		}
 	}
+	if st, err = s.measureStep(ctx); err != nil {
+		return nil, nil, nil, st, errors.Join(err, s.close())
+	}
 	if seen, err = v.seen(ctx, strings.TrimPrefix(s.ready.HTTP, "http://")); err != nil {
-		return nil, nil, nil, errors.Join(err, s.close())
+		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	f = &front{routed: &routed{name: "Slipway"}, addr: strings.TrimPrefix(s.ready.HTTP, "http://"), host: v.url, pid: s.cmd.Process.Pid}
-	return f, s.close, seen, nil
+	return f, s.close, seen, st, nil
 }
 
 // pin moves all threads of a process to one core.

@@ -1,4 +1,5 @@
-// Sized is the backend of the measurements of the router: it answers /N with N bytes.
+// Sized is the backend of the measurements of the router: it answers /N with N bytes, and
+// /slow with a few after 20 ms.
 package main
 
 import (
@@ -7,10 +8,11 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func main() {
-	bodies := map[string][]byte{"/": []byte("ok")}
+	bodies := map[string][]byte{"/": []byte("ok"), "/slow": []byte("ok")}
 	for _, n := range []int{100, 10_000, 1_000_000} {
 		bodies["/"+strconv.Itoa(n)] = bytes.Repeat([]byte("x"), n)
 	}
@@ -19,6 +21,9 @@ func main() {
 		addr = os.Args[1]
 	}
 	err := http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(20 * time.Millisecond)
+		}
 		b, ok := bodies[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)
