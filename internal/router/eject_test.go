@@ -167,6 +167,12 @@ func TestSlowStart(t *testing.T) {
 		if l := fill(20); l["a"] != 10 || l["b"] != 10 {
 			t.Errorf("two instances that came together have %v", l)
 		}
+		apply("a", "b", "y")
+		if l := fill(30); l["y"] != 10 {
+			t.Errorf("one that came a moment later has %v", l)
+		}
+		apply("a", "b")
+		time.Sleep(slowStart)
 		apply("a", "b", "c")
 		time.Sleep(time.Millisecond) // not in step with the slow start
 		for step := range warmSteps {
@@ -190,8 +196,8 @@ func TestSlowStart(t *testing.T) {
 			t.Errorf("without a slow start the new instance has %v", l)
 		}
 		route.Settings = slipway.RoutingSettings{}
-		apply("x", "y") // as after a deployment
-		if l := fill(20); l["x"] != 10 || l["y"] != 10 {
+		apply("x", "z") // as after a deployment
+		if l := fill(20); l["x"] != 10 || l["z"] != 10 {
 			t.Errorf("instances that replace all others have %v", l)
 		}
 		time.Sleep(2 * slowStart)

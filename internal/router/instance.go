@@ -3,6 +3,7 @@ package router
 import (
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // instance is one instance of a service, for as long as the router has anything
@@ -12,8 +13,9 @@ type instance struct {
 	release string
 
 	// Used only by the loading loop.
-	gone     bool // it no longer lives
-	draining bool // it must drain
+	gone     bool      // it no longer lives
+	draining bool      // it must drain
+	opened   time.Time // when it last began to accept requests
 
 	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64

@@ -51,11 +51,12 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	moved = !slices.Equal(s.keys, rt.Keys)
 	s.keys = rt.Keys
 	v := &view{limit: int64(rt.MaxConcurrency), refuse: rt.State.refusal(), outlook: rt.Outlook, settings: &rt.Settings, warming: &s.gate.warming}
+	window, now := slowStartOf(&rt.Settings), time.Now()
 	// An instance that joins others which have served for a while starts slowly. If all are
 	// new, sparing one would only burden another.
-	warm := slices.ContainsFunc(rt.Instances, func(e Endpoint) bool {
+	joins := window > 0 && slices.ContainsFunc(rt.Instances, func(e Endpoint) bool {
 		i := s.instances[e.ID]
-		return e.Open && i != nil && i.open && !i.gone
+		return e.Open && i != nil && i.open && now.Sub(i.opened) >= window
 	})
 	for _, i := range s.instances {
 		i.gone = true
@@ -69,8 +70,11 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 			s.instances[e.ID] = i
 		}
 		i.gone, i.draining = false, e.Draining
-		if window := slowStartOf(&rt.Settings); e.Open && !i.open && warm && window > 0 {
-			s.gate.warm(i, window)
+		if e.Open && !i.open {
+			i.opened = now
+			if joins {
+				s.gate.warm(i, window)
+			}
 		}
 		i.setOpen(e.Open)
 		if e.Open {
