@@ -230,6 +230,9 @@ func (s *Server) killAll() {
 	for _, pid := range ProcessesInCgroup(CgroupName(s.DataDir)) {
 		syscall.Kill(pid, syscall.SIGKILL)
 	}
+	for _, dir := range cgroups(CgroupName(s.DataDir)) { // of version 1: those that are frozen die when they are thawed
+		os.WriteFile(filepath.Join(dir, "freezer.state"), []byte("THAWED"), 0)
+	}
 	for _, m := range mountsBelow(s.DataDir) {
 		syscall.Unmount(m, syscall.MNT_DETACH)
 	}

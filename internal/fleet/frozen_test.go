@@ -11,6 +11,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/runtimetest"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // freezes is the part of a runtime.Freezer that tells whether the only instance is frozen.
@@ -98,5 +99,40 @@ func TestFrozenIsNotChecked(t *testing.T) {
 
 		sick.Store(true)
 		l.until("it is unhealthy", func() bool { return len(l.inState(r, slipway.InstanceUnhealthy)) > 0 })
+	})
+}
+
+// A release that may have no instance stops all, frozen as they are, and starts one again.
+func TestStopFrozen(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.stop()
+		l.frozen = &freezes{}
+		l.boot(nil)
+		r := l.release(3, nil)
+		l.ready(r, 3)
+		l.frozen.Freeze(l.Context(), "")
+		l.passes(time.Minute)
+		l.update(func(tx *store.Tx) error { return tx.SetSize(r, 0) })
+		l.until("no instance lives", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 3 })
+		if left := l.machine.Running(""); len(left) > 0 {
+			l.Errorf("%v run", left)
+		}
+		l.passes(time.Hour)
+		if n := len(l.rows(r)); n != 3 {
+			l.Errorf("%d rows after an hour at rest", n)
+		}
+		l.frozen.Thaw(l.Context(), "")
+		r.Size = 0
+		l.update(func(tx *store.Tx) error { return tx.SetSize(r, 1) })
+		begin := time.Now()
+		l.ready(r, 1)
+		if took := time.Since(begin); took > 50*time.Millisecond {
+			l.Errorf("the instance was ready after %v", took)
+		}
+		for _, i := range l.rows(r) {
+			if i.Exit != nil {
+				l.Errorf("a stop counts as an end of its own: %+v", i)
+			}
+		}
 	})
 }
