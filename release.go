@@ -21,7 +21,7 @@ type Release struct {
 	Scaling     Scaling
 
 	Desired   Desired
-	Size      int // instances wanted while Desired is DesiredRun
+	Size      int // instances wanted while Desired is DesiredRun; 0: the next request starts one
 	CreatedAt time.Time
 }
 

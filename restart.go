@@ -63,7 +63,7 @@ func RestartsOf(r Release, instances []Instance) Restarts {
 // all, because they end by themselves: none has become ready since the last end, and none
 // is ready or the next one waits for its time.
 func (s Restarts) Crashing(r Release, instances []Instance, now time.Time) bool {
-	if s.Count == 0 {
+	if s.Count == 0 || r.Size == 0 {
 		return false
 	}
 	ready := 0

@@ -36,6 +36,7 @@ func TestCrashing(t *testing.T) {
 		"it was ready and then stopped":    {[]slipway.Instance{crash(99), stopped}, 1, 300, false},
 		"one of two, the next waits":       {[]slipway.Instance{ready(1), crash(99)}, 2, 99, true},
 		"one of two, the next starts":      {[]slipway.Instance{ready(1), crash(99), starting}, 2, 150, false},
+		"stopped for want of requests":     {[]slipway.Instance{crash(98), crash(99)}, 0, 100, false},
 		"one of one, another was too many": {[]slipway.Instance{ready(1), crash(99)}, 1, 99, false},
 	} {
 		r := slipway.Release{ID: "r", Size: c.size}

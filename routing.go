@@ -1,6 +1,7 @@
 package slipway
 
 import (
+	"cmp"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -19,12 +20,72 @@ type RoutingSettings struct {
 	IdleCPU     int            // hundredths of a core for an instance at rest; -1: what it has otherwise
 	Sticky      bool           // a client's requests go to one instance
 	AccessLog   bool           // each request is written to the access log
+
+	// ToZero says that the service may have no instance. StopAfter is the time without a
+	// request after which none is left; it is 0 without ToZero.
+	ToZero    bool
+	StopAfter time.Duration
 }
+
+// complete sets what follows from other settings.
+func (r *RoutingSettings) complete() {
+	if !r.ToZero {
+		r.StopAfter = 0
+		return
+	}
+	r.StopAfter = cmp.Or(r.StopAfter, max(DefaultStopAfter, r.SleepAfter))
+	r.SleepAfter = cmp.Or(r.SleepAfter, min(DefaultSleepAfter, r.StopAfter))
+}
+
+// CheckTogether refuses settings of a service that contradict each other. Other tags
+// count for nothing.
+func CheckTogether(tags []Tag) error {
+	var s Settings
+	value := map[string]string{}
+	for _, t := range tags {
+		if name, ok := strings.CutPrefix(t.Key, SettingPrefix); ok && parseSetting(routingSettings(), &s, "service", name, t) == nil {
+			value[name] = t.Value
+		}
+	}
+	switch r := s.Routing; {
+	case r.StopAfter > 0 && !r.ToZero:
+		return Errorf(InvalidRequest, "Tags: %[1]sstop-after is %[2]s, but the service keeps its MinSize; set %[1]smin-size to 0 as well, or remove %[1]sstop-after.",
+			SettingPrefix, value["stop-after"])
+	case r.StopAfter > 0 && r.SleepAfter > r.StopAfter:
+		return Errorf(InvalidRequest, "Tags: %[1]sstop-after is %[2]s and %[1]ssleep-after is %[3]s; instances are frozen before they are stopped, so %[1]sstop-after must not be less than %[1]ssleep-after. Change both in one call.",
+			SettingPrefix, value["stop-after"], value["sleep-after"])
+	}
+	return nil
+}
+
+// Bounds returns the least and the most instances that a release may have with these
+// settings. Those of a release that may have none begin with one.
+func (r RoutingSettings) Bounds(s Scaling) (least, most int) {
+	if r.ToZero {
+		return 0, max(s.MaxSize, 1)
+	}
+	return s.MinSize, max(s.MaxSize, s.MinSize)
+}
+
+// FirstSize returns the number of instances that a release begins with: what a deployment
+// and a resume wait for.
+func (r RoutingSettings) FirstSize(s Scaling) int {
+	least, _ := r.Bounds(s)
+	return max(least, 1)
+}
+
+// Without a setting, the instances of a service that may have none are frozen and stopped
+// after these times.
+const (
+	DefaultSleepAfter = time.Minute
+	DefaultStopAfter  = 15 * time.Minute
+)
 
 const (
 	maxRequestTime = 3600    // s
 	maxIdleTime    = 86400   // s
 	maxSlowStart   = 300     // s
+	maxStopTime    = 2592000 // s
 	maxBodyMiB     = 1 << 20 // MiB
 	maxAllowed     = 20      // prefixes
 	maxIdleCPU     = 100     // hundredths of a core
@@ -51,7 +112,7 @@ func routingSettings() []setting {
 		},
 		{
 			name: "sleep-after", resource: "service", effect: EffectAtOnce,
-			allowed: "the seconds without a request after which the instances are frozen, from 1 to 86400; the next request thaws them. Never without it",
+			allowed: "the seconds without a request after which the instances are frozen, from 1 to 86400; the next request thaws them. Never without it, or 60 with `slipway:min-size`",
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.SleepAfter, ok = parseSeconds(value, maxIdleTime)
 				return ok
@@ -66,6 +127,22 @@ func routingSettings() []setting {
 					return ok
 				}
 				return true
+			},
+		},
+		{
+			name: "min-size", resource: "service", effect: EffectAtOnce,
+			allowed: "`0`: the service may have no instance, whatever MinSize its auto scaling configuration has. MinSize counts without it",
+			parse: func(s *Settings, _, value string) bool {
+				s.Routing.ToZero = value == "0"
+				return s.Routing.ToZero
+			},
+		},
+		{
+			name: "stop-after", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds without a request after which a service with `slipway:min-size` has no instance, from 1 to 2592000 (30 days), not less than `slipway:sleep-after`; the next request starts one. 900 without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.StopAfter, ok = parseSeconds(value, maxStopTime)
+				return ok
 			},
 		},
 		{

@@ -57,6 +57,15 @@ func TestRoutingSettings(t *testing.T) {
 		{"access-log", "true", RoutingSettings{AccessLog: true}, true},
 		{"access-log", "false", RoutingSettings{}, true},
 		{"access-log", "on", RoutingSettings{}, false},
+		{"sleep-after", "5", RoutingSettings{SleepAfter: 5 * time.Second}, true},
+		{"min-size", "0", RoutingSettings{ToZero: true, SleepAfter: time.Minute, StopAfter: 15 * time.Minute}, true},
+		{"min-size", "1", RoutingSettings{}, false},
+		{"min-size", "00", RoutingSettings{}, false},
+		{"min-size", "", RoutingSettings{}, false},
+		{"stop-after", "60", RoutingSettings{}, true}, // of no use alone: see TestSettingsTogether
+		{"stop-after", "0", RoutingSettings{}, false},
+		{"stop-after", "2592001", RoutingSettings{}, false},
+		{"stop-after", "15m", RoutingSettings{}, false},
 	} {
 		tags := []Tag{{Key: "team", Value: "a"}, {Key: SettingPrefix + c.name, Value: c.value}}
 		s, err := ParseSettings("service", tags)
@@ -70,6 +79,70 @@ func TestRoutingSettings(t *testing.T) {
 		tags = append(tags, Tag{Key: SettingPrefix + "of-the-future", Value: "1"}, Tag{Key: SettingPrefix + "idle-timeout2", Value: "1"})
 		if got := RoutingOf(tags); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("a router takes %s = %q for %+v, want %+v", c.name, c.value, got, c.want)
+		}
+	}
+}
+
+func TestSettingsTogether(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		minSize, sleep, stop string // "" for none
+		wantSleep, wantStop  time.Duration
+		refused              string // "" if they are allowed
+	}{
+		{"", "", "", 0, 0, ""},
+		{"", "5", "", 5 * time.Second, 0, ""},
+		{"0", "", "", time.Minute, 15 * time.Minute, ""},
+		{"0", "1800", "", 30 * time.Minute, 30 * time.Minute, ""},
+		{"0", "", "3", 3 * time.Second, 3 * time.Second, ""},
+		{"0", "1", "3", time.Second, 3 * time.Second, ""},
+		{"0", "3", "3", 3 * time.Second, 3 * time.Second, ""},
+		{"0", "", "2592000", time.Minute, 30 * 24 * time.Hour, ""},
+		{"", "", "60", 0, 0, "slipway:stop-after is 60, but the service keeps its MinSize; set slipway:min-size to 0"},
+		{"", "5", "60", 5 * time.Second, 0, "slipway:stop-after is 60, but"},
+		{"0", "60", "3", time.Minute, 3 * time.Second, "slipway:stop-after is 3 and slipway:sleep-after is 60"},
+	} {
+		var tags []Tag
+		for name, value := range map[string]string{"min-size": c.minSize, "sleep-after": c.sleep, "stop-after": c.stop} {
+			if value != "" {
+				tags = append(tags, Tag{Key: SettingPrefix + name, Value: value})
+			}
+		}
+		s, err := ParseSettings("service", tags)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := s.Routing; r.SleepAfter != c.wantSleep || r.StopAfter != c.wantStop {
+			t.Errorf("%+v: frozen after %v, stopped after %v", c, r.SleepAfter, r.StopAfter)
+		}
+		if r := RoutingOf(tags); !reflect.DeepEqual(r, s.Routing) {
+			t.Errorf("%+v: a router takes them for %+v", c, r)
+		}
+		switch err := CheckTogether(tags); {
+		case (err == nil) != (c.refused == ""):
+			t.Errorf("%+v: %v", c, err)
+		case err != nil && (CodeOf(err) != InvalidRequest || !strings.Contains(err.Error(), c.refused)):
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+// The tag overrides MinSize downwards only, and a release begins with an instance.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		r                  RoutingSettings
+		s                  Scaling
+		least, most, first int
+	}{
+		{RoutingSettings{}, Scaling{MinSize: 3, MaxSize: 5}, 3, 5, 3},
+		{RoutingSettings{}, Scaling{MinSize: 3, MaxSize: 2}, 3, 3, 3},
+		{RoutingSettings{ToZero: true}, Scaling{MinSize: 3, MaxSize: 5}, 0, 5, 1},
+		{RoutingSettings{ToZero: true}, Scaling{MinSize: 1, MaxSize: 1}, 0, 1, 1},
+	} {
+		least, most := c.r.Bounds(c.s)
+		if least != c.least || most != c.most || c.r.FirstSize(c.s) != c.first {
+			t.Errorf("%+v of %+v: %d to %d, first %d", c.r, c.s, least, most, c.r.FirstSize(c.s))
 		}
 	}
 }

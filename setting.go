@@ -192,6 +192,7 @@ func RoutingOf(tags []Tag) RoutingSettings {
 			}
 		}
 	}
+	s.Routing.complete()
 	return s.Routing
 }
 
@@ -205,6 +206,7 @@ func parseSettings(table []setting, resource string, tags []Tag) (s Settings, er
 			return s, err
 		}
 	}
+	s.Routing.complete()
 	return s, nil
 }
 

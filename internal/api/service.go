@@ -21,6 +21,9 @@ func (a *API) createService(ctx context.Context, call *gateway.Call, in *apprunn
 	if err != nil {
 		return nil, err
 	}
+	if err := slipway.CheckTogether(tags); err != nil {
+		return nil, err
+	}
 	source, err := a.completeImage(in.SourceConfiguration)
 	if err != nil {
 		return nil, err

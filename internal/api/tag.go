@@ -90,20 +90,38 @@ func (a *API) tagResource(ctx context.Context, call *gateway.Call, in *apprunner
 		if err != nil {
 			return err
 		}
-		return tagRules(resource).Add(tx, arn, list)
+		if err := tagRules(resource).Add(tx, arn, list); err != nil {
+			return err
+		}
+		return checkTogether(tx, resource, arn)
 	})
 	return &apprunner.TagResourceOutput{}, err
 }
 
 func (a *API) untagResource(ctx context.Context, call *gateway.Call, in *apprunner.UntagResourceInput) (*apprunner.UntagResourceOutput, error) {
 	err := call.Update(ctx, func(tx *store.Tx) error {
-		arn, _, err := a.findTaggable(tx, *in.ResourceArn)
+		arn, resource, err := a.findTaggable(tx, *in.ResourceArn)
 		if err != nil {
 			return err
 		}
-		return tx.DeleteTags(arn, in.TagKeys)
+		if err := tx.DeleteTags(arn, in.TagKeys); err != nil {
+			return err
+		}
+		return checkTogether(tx, resource, arn)
 	})
 	return &apprunner.UntagResourceOutput{}, err
+}
+
+// checkTogether refuses settings of a service that contradict each other.
+func checkTogether(tx *store.Tx, resource, arn string) error {
+	if resource != "service" {
+		return nil
+	}
+	list, err := tx.Tags(arn)
+	if err != nil {
+		return err
+	}
+	return slipway.CheckTogether(list)
 }
 
 func (a *API) listTags(ctx context.Context, _ *gateway.Call, in *apprunner.ListTagsForResourceInput) (*apprunner.ListTagsForResourceOutput, error) {

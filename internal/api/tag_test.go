@@ -79,6 +79,29 @@ func TestTags(t *testing.T) {
 	}
 }
 
+// Settings that contradict each other are refused by every call that sets or removes tags,
+// and leave them as they are.
+func TestSettingsTogether(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	setting := func(name, value string) types.Tag {
+		return types.Tag{Key: aws.String("slipway:" + name), Value: &value}
+	}
+	shop := newService("shop")
+	shop.Tags = []types.Tag{setting("stop-after", "60")}
+	b.refuse(shop, "InvalidRequestException", "Tags: slipway:stop-after is 60, but the service keeps its MinSize; set slipway:min-size to 0 as well, or remove slipway:stop-after.")
+	shop.Tags = []types.Tag{setting("min-size", "0"), setting("stop-after", "60")}
+	arn := *invoke[apprunner.CreateServiceOutput](b, shop).Service.ServiceArn
+	b.refuse(&apprunner.TagResourceInput{ResourceArn: &arn, Tags: []types.Tag{setting("sleep-after", "61")}}, "InvalidRequestException",
+		"Tags: slipway:stop-after is 60 and slipway:sleep-after is 61; instances are frozen before they are stopped")
+	b.refuse(&apprunner.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{"slipway:min-size"}}, "InvalidRequestException", "Tags: slipway:stop-after is 60, but")
+	invoke[apprunner.TagResourceOutput](b, &apprunner.TagResourceInput{ResourceArn: &arn, Tags: []types.Tag{setting("sleep-after", "61"), setting("stop-after", "62")}})
+	if d := cmp.Diff([]string{"slipway:min-size=0", "slipway:stop-after=62", "slipway:sleep-after=61"}, b.tags(arn)); d != "" {
+		t.Errorf("the tags (-want +got):\n%s", d)
+	}
+	invoke[apprunner.UntagResourceOutput](b, &apprunner.UntagResourceInput{ResourceArn: &arn, TagKeys: []string{"slipway:stop-after", "slipway:min-size"}})
+}
+
 func TestTagLimits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

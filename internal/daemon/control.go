@@ -82,7 +82,7 @@ func (c *controlRole) takeOver(ctx context.Context) error {
 }
 
 func (c *controlRole) openScale(context.Context) (err error) {
-	c.scale, err = scale.New(scale.Config{Store: c.store, Demand: c.demand, Log: c.part("scale")})
+	c.scale, err = scale.New(scale.Config{Store: c.store, Demand: c.demand, Router: c.node.id, Log: c.part("scale")})
 	return err
 }
 

@@ -206,6 +206,13 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 		}
 		return nil
 	}
+	for n := r.Size; n < len(live); n++ {
+		i := live[n]
+		i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+		if err := tx.PutInstance(i); err != nil {
+			return err
+		}
+	}
 	for range r.Size - len(live) {
 		i := slipway.Instance{ID: slipway.NewID(), ServiceID: r.ServiceID, ReleaseID: r.ID, CreatedAt: time.Now(), ReadyAt: time.Now(), State: slipway.InstanceReady}
 		switch r.Image {
@@ -249,6 +256,7 @@ func (k *killer) checkpoint(op slipway.Operation, point string) error {
 // it and the service must have at its end.
 type lifecycle struct {
 	name       string
+	idle       bool // the active release is stopped before each operation, as the scaler does it
 	operations []testOperation
 }
 
@@ -262,7 +270,7 @@ type testOperation struct {
 }
 
 var lifecycles = []lifecycle{
-	{"life", []testOperation{
+	{name: "life", operations: []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
@@ -271,7 +279,7 @@ var lifecycles = []lifecycle{
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
-	{"failed creation, mended, then deleted", []testOperation{
+	{name: "failed creation, mended, then deleted", operations: []testOperation{
 		{
 			slipway.CreateService, "crash", slipway.OperationFailed, slipway.StatusCreateFailed, "",
 			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
@@ -283,7 +291,7 @@ var lifecycles = []lifecycle{
 		{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
-	{"secrets", []testOperation{
+	{name: "secrets", operations: []testOperation{
 		{slipway.CreateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
 		{
 			slipway.UpdateService, "secret:/gone", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "secret:/token",
@@ -292,7 +300,7 @@ var lifecycles = []lifecycle{
 		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
 	}},
-	{"code", []testOperation{
+	{name: "code", operations: []testOperation{
 		{slipway.CreateService, "code:one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{
 			slipway.UpdateService, "code:broken", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
@@ -308,14 +316,14 @@ var lifecycles = []lifecycle{
 		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "slow", ""},
 		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
-	{"failed creation from code, mended", []testOperation{
+	{name: "failed creation from code, mended", operations: []testOperation{
 		{
 			slipway.CreateService, "code:broken", slipway.OperationFailed, slipway.StatusCreateFailed, "",
 			"Failed to build your application source code. Reason: Failed to execute 'build' command.",
 		},
 		{slipway.UpdateService, "code:one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 	}},
-	{"failed updates keep the old version", []testOperation{
+	{name: "failed updates keep the old version", operations: []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{
 			slipway.UpdateService, "missing", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
@@ -329,6 +337,18 @@ var lifecycles = []lifecycle{
 			slipway.UpdateService, "silent", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one",
 			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080",
 		},
+	}},
+	{name: "stopped for want of requests before each operation", idle: true, operations: []testOperation{
+		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{
+			slipway.UpdateService, "crash", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "",
+			"the process exited with code 1 after 0.3 s; its last lines were: cannot reach the database",
+		},
+		{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
 	}},
 }
 
@@ -371,14 +391,60 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 				}
 			}
 		})
-		id := create(t, st)
+		scaling := slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}
+		if s.idle {
+			scaling.MinSize = 3
+		}
+		id := createScaled(t, st, scaling)
 		for _, c := range s.operations {
+			if s.idle {
+				stopIdle(t, st, id)
+			}
 			c.run(t, st, id)
+			if n := liveInstances(t, st, id); s.idle && n > 1 {
+				t.Errorf("%d instances live after %s, want one at most", n, c.kind)
+			}
 		}
 		points = k.points
 		checkEvents(t, st, s)
 	})
 	return points
+}
+
+// liveInstances counts the live instances of a service.
+func liveInstances(t *testing.T, st *store.Store, id string) (n int) {
+	t.Helper()
+	if err := st.View(t.Context(), func(tx *store.Tx) error {
+		list, err := tx.InstancesOf(id)
+		for _, i := range list {
+			if i.State.Live() {
+				n++
+			}
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// stopIdle stops the instances of the active release of a service, which may have none.
+func stopIdle(t *testing.T, st *store.Store, id string) {
+	t.Helper()
+	if err := st.Update(t.Context(), func(tx *store.Tx) error {
+		v, err := tx.Service(id)
+		if err := errors.Join(err, tx.SetTags(v.ARN, []slipway.Tag{{Key: "slipway:min-size", Value: "0"}})); err != nil {
+			return err
+		}
+		if v.ActiveRelease == "" || v.Wanted != slipway.WantedRunning {
+			return nil
+		}
+		r, err := tx.Release(v.ActiveRelease)
+		return errors.Join(err, tx.SetSize(r, 0))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Minute)
 }
 
 // newStore opens a store in memory and runs a fake fleet on it until the test ends. The
@@ -428,12 +494,17 @@ func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store
 
 func create(t *testing.T, st *store.Store) string {
 	t.Helper()
+	return createScaled(t, st, slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3})
+}
+
+func createScaled(t *testing.T, st *store.Store, scaling slipway.Scaling) string {
+	t.Helper()
 	v := slipway.Service{
 		ID: slipway.NewID(), Name: "shop", ARN: serviceARN, Label: slipway.NewLabel(), Wanted: slipway.WantedRunning,
 		Spec: specOf("none"), Status: slipway.StatusCreateFailed, CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	err := st.Update(t.Context(), func(tx *store.Tx) error {
-		asc := slipway.AutoScaling{Configuration: slipway.Configuration{ARN: "asc", Name: "asc", Revision: 1, Active: true}, Scaling: slipway.Scaling{MaxConcurrency: 100, MinSize: 1, MaxSize: 3}}
+		asc := slipway.AutoScaling{Configuration: slipway.Configuration{ARN: "asc", Name: "asc", Revision: 1, Active: true}, Scaling: scaling}
 		return errors.Join(tx.InsertAutoScaling(asc), tx.InsertService(v), tx.InsertWebhook(slipway.Webhook{ID: webhook}))
 	})
 	if err != nil {

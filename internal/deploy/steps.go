@@ -85,7 +85,7 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err := p.addTracing(tx, op, now, v.Service, spec, &r); err != nil {
 		return err
 	}
-	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, asc.Scaling.MinSize, now
+	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, settings.Routing.FirstSize(asc.Scaling), now
 	if st.Previous != "" {
 		prev, err := tx.Release(st.Previous)
 		if err != nil {
@@ -190,7 +190,7 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	}
 	need := r.Size
 	if op.Kind == slipway.ResumeService {
-		need = r.Scaling.MinSize // the scaler may have raised the size meanwhile
+		need = min(r.Scaling.MinSize, r.Size) // the scaler may have raised the size meanwhile
 	}
 	if exit := firstExit(instances, op); exit != nil {
 		return false, "", operation.Fatal(errors.New(exitReason(*exit)))
@@ -451,7 +451,7 @@ func (p *Plans) stopped(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool,
 	return n == 0, fmt.Sprintf("%d instances have not stopped", n), nil
 }
 
-// start runs the active release again, at its minimum size.
+// start runs the active release again, at its first size.
 func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	v, err := tx.Service(op.ServiceID)
 	if err != nil {
@@ -467,7 +467,11 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err != nil {
 		return fmt.Errorf("read the active release: %w", err)
 	}
-	if err := tx.SetSize(r, r.Scaling.MinSize); err != nil {
+	settings, err := tx.RoutingSettings(v.Service)
+	if err != nil {
+		return err
+	}
+	if err := tx.SetSize(r, settings.FirstSize(r.Scaling)); err != nil {
 		return err
 	}
 	return tx.SetDesired(r, slipway.DesiredRun)

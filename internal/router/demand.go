@@ -27,6 +27,16 @@ func (r *Router) Demand(serviceID string) (inFlight, waiting int, integral float
 	return int(f), int(w), s.meter.sample(time.Now(), float64(f+w)), true
 }
 
+// Idle returns for how long a service has had no request, as far as this router knows: 0
+// for one that it does not know, and at most since it first knew it.
+func (r *Router) Idle(serviceID string) time.Duration {
+	s := r.table.Load().service(serviceID)
+	if s == nil || s.gate.sampled.Load() {
+		return 0
+	}
+	return time.Since(time.Unix(0, s.idleSince.Load()))
+}
+
 // startSampling adds a service to those whose demand is sampled. Sampling stops
 // when the service has no demand.
 func (r *Router) startSampling(s *Service) {
@@ -54,7 +64,11 @@ func (r *Router) sample(ctx context.Context) {
 			sampled = slices.DeleteFunc(sampled, func(s *Service) bool {
 				f, w := s.gate.demand()
 				s.meter.sample(now, float64(f+w))
-				if f+w > 0 || !s.gate.stopSampling() {
+				if f+w > 0 {
+					return false
+				}
+				s.idleSince.Store(now.UnixNano()) // first: a stop of the sampling says that it is over
+				if !s.gate.stopSampling() {
 					return false
 				}
 				r.rests(s)

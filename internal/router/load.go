@@ -88,7 +88,7 @@ func (r *Router) Apply(routes []Route, version int64) {
 			s.gate.onEject = func(i *instance, answers int32, rest time.Duration) {
 				r.cfg.Log.Info("instance ejected for its answers", "service", rt.Service, "instance", i.Instance, "failures", answers, "for", rest)
 			}
-			s.wake = func(i *instance) bool { return r.wake(s, i) }
+			s.wake = func(i *instance) bool { return r.wakeMarked(s, i) }
 			s.hurry = func(i *instance) { r.unthrottle(s, i) }
 			r.services[rt.Service] = s
 		}
@@ -116,6 +116,7 @@ func (r *Router) Apply(routes []Route, version int64) {
 
 func (r *Router) waits(serviceID string) {
 	if s := r.table.Load().service(serviceID); s != nil {
+		s.waits(time.Now())
 		r.wakeFor(s)
 	}
 	if r.cfg.OnWait != nil {
@@ -249,6 +250,7 @@ func routeOf(r store.Route, suffix string, now time.Time) Route {
 	rt.MaxConcurrency = active.Scaling.MaxConcurrency
 	if serves {
 		rt.Outlook = outlookOf(r, active, now)
+		rt.Stopped = active.Size == 0
 	}
 	for _, i := range r.Instances {
 		if !i.State.Live() {

@@ -173,7 +173,7 @@ var _ metrics.Source = (*Router)(nil)
 
 // Metrics implements metrics.Source.
 func (r *Router) Metrics() []*metrics.Desc {
-	return []*metrics.Desc{requestsDesc, latencyDesc, queueDesc, upstreamDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc}
+	return []*metrics.Desc{requestsDesc, latencyDesc, queueDesc, upstreamDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc, wakesDesc, wakeTimeDesc, asleepDesc}
 }
 
 // Sample implements metrics.Source.
@@ -195,6 +195,7 @@ func (s *Service) sample(emit func(metrics.Sample)) {
 			emit(requestsDesc.Value(float64(n), s.id, s.name, classes[i]))
 		}
 	}
+	s.sampleSleep(emit)
 	inFlight, waiting := s.gate.demand()
 	emit(inFlightDesc.Value(float64(inFlight), s.id, s.name))
 	emit(waitingDesc.Value(float64(waiting), s.id, s.name))

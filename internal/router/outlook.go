@@ -60,8 +60,13 @@ func outlookOf(r store.Route, active slipway.Release, now time.Time) Outlook {
 		}
 	}
 	switch {
-	case !starting.IsZero():
+	case !starting.IsZero() && active.Size > 0:
 		return Outlook{Until: starting.Add(grace)}
+	case active.Size == 0: // a request that waits has one started
+		if restarts.Next.After(now) {
+			return Outlook{From: restarts.Next.Add(-patience), Next: restarts.Next}
+		}
+		return Outlook{}
 	case restarts.Next.After(now):
 		return Outlook{From: restarts.Next.Add(-patience), Until: restarts.Next.Add(grace), Next: restarts.Next}
 	}
@@ -70,7 +75,7 @@ func outlookOf(r store.Route, active slipway.Release, now time.Time) Outlook {
 
 // refusal returns a *NotReadyError if requests do not wait now.
 func (o Outlook) refusal(now time.Time) error {
-	if o.Until.IsZero() || !now.Before(o.From) && now.Before(o.Until) {
+	if !now.Before(o.From) && (o.Until.IsZero() || now.Before(o.Until)) {
 		return nil
 	}
 	wait := int((o.Next.Sub(now) + time.Second - 1) / time.Second)

@@ -18,6 +18,7 @@ type Route struct {
 	MaxConcurrency int // concurrent requests on each instance
 	Instances      []Endpoint
 	Outlook        Outlook  // when an instance may be ready, if none is
+	Stopped        bool     // no instance is to run: the next request has one started
 	Draining       []string // ids of releases that must drain
 }
 

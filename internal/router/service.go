@@ -14,11 +14,14 @@ import (
 // Service is one service for as long as the router knows it. Requests use its
 // gate, stats and meter; the other fields are used only by the loading loop.
 type Service struct {
-	id, name string
-	gate     *gate
-	stats    stats
-	meter    meter
-	waking   atomic.Bool // its instances are being thawed
+	id, name  string
+	gate      *gate
+	stats     stats
+	meter     meter
+	waking    atomic.Bool              // its instances are being thawed
+	slept     atomic.Pointer[sleepLog] // nil if it never slept
+	known     time.Time                // when the router first knew it
+	idleSince atomic.Int64             // when its demand was last seen to be over, or it was first known, in Unix nanoseconds
 
 	wake  func(*instance) bool // thaws one that is asleep, and reports whether it did
 	hurry func(*instance)      // lets one have its processor time
@@ -33,7 +36,9 @@ func newService(rt Route, onWait func(), onIdle, onDemand func(*Service)) *Servi
 		id: rt.Service, name: rt.Name,
 		instances: map[string]*instance{},
 		draining:  map[string]bool{},
+		known:     time.Now(),
 	}
+	s.idleSince.Store(s.known.UnixNano())
 	s.gate = newGate(onWait, func() { onIdle(s) }, func() { onDemand(s) })
 	return s
 }
@@ -88,6 +93,7 @@ func (s *Service) update(rt Route, q queueLimits, f Freezer) (moved bool) {
 	}
 	v.queue = q.of(rt.MaxConcurrency * len(v.instances))
 	s.gate.set(v)
+	s.applied(rt, time.Now())
 	s.setDraining(rt)
 	return moved
 }

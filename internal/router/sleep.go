@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -61,6 +62,7 @@ const (
 type rester struct {
 	r    *Router
 	rest map[*Service]time.Time // since when a service has had no demand; used by one loop only
+	fell []*Service             // that are being frozen; likewise
 }
 
 // rests notes that a service has no demand, as far as the caller knows, or has changed.
@@ -104,6 +106,12 @@ func (w *rester) pass(ctx context.Context, now time.Time) {
 		}
 	}
 	_ = freezes.Wait() // they log what fails
+	for _, s := range w.fell {
+		if s.hasAwake() {
+			s.rises(Frozen, time.Now())
+		}
+	}
+	w.fell = nil
 }
 
 // look does what is due for a service that was at rest for some time. It reports whether
@@ -121,6 +129,10 @@ func (w *rester) look(ctx context.Context, s *Service, idle time.Duration, freez
 		throttle = 0
 	}
 	sleeps := asleep > 0 && idle >= asleep
+	if sleeps && len(v.instances) > 0 {
+		s.falls(Frozen, time.Now()) // first: a request may wake it before all are frozen
+		w.fell = append(w.fell, s)
+	}
 	for _, i := range v.instances {
 		switch {
 		case sleeps:
@@ -252,11 +264,22 @@ func (r *Router) wakeFor(s *Service) {
 	}()
 }
 
+// wakeMarked thaws the instance that a cookie names.
+func (r *Router) wakeMarked(s *Service, i *instance) bool {
+	s.waits(time.Now())
+	woke := r.wake(s, i)
+	if woke {
+		s.rises(Frozen, time.Now())
+	}
+	return woke
+}
+
 // wakeOne thaws one instance and reports whether it did.
 func (r *Router) wakeOne(s *Service) bool {
 	for _, i := range s.gate.view.Load().instances {
 		if r.wake(s, i) {
 			s.gate.kick()
+			s.rises(Frozen, time.Now())
 			return true
 		}
 	}
@@ -271,6 +294,11 @@ func (s *Service) hasAsleep() bool {
 		}
 	}
 	return false
+}
+
+// hasAwake reports whether an instance takes requests without a thaw.
+func (s *Service) hasAwake() bool {
+	return slices.ContainsFunc(s.gate.view.Load().instances, func(i *instance) bool { return !i.isAsleep() })
 }
 
 // wakeUnwanted thaws what must not sleep: instances of a service without the setting, and
@@ -293,6 +321,9 @@ func (r *Router) wakeUnwanted(s *Service) {
 					loop.Pause(context.Background(), thawRetry)
 				}
 				s.gate.kick()
+				if all {
+					s.rises(Frozen, time.Now())
+				}
 			}()
 		}
 	}

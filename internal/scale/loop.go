@@ -12,16 +12,22 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// Demand returns the demand for a service: see router.Router.Demand.
+// Demand tells the demand for services as one router knows it: see router.Router.
 type Demand interface {
 	Demand(serviceID string) (inFlight, waiting int, integral float64, ok bool)
+
+	// Idle returns for how long a service has had no request, 0 if that is not known.
+	Idle(serviceID string) time.Duration
 }
 
 // Config configures a Scaler. Zero durations take the default.
 type Config struct {
 	Store  *store.Store
 	Demand Demand
+	Router string // id in the store of the router that Demand asks
 	Log    *slog.Logger
+
+	RouterSilent time.Duration // after this time without a heartbeat a router counts as gone (10 s)
 
 	Interval time.Duration // between decisions without a nudge (2 s)
 	Stable   time.Duration // for which fewer instances must have been enough to scale in (1 minute)
@@ -42,9 +48,18 @@ type Scaler struct {
 
 // target is an active release and the demand observed for it.
 type target struct {
-	release slipway.Release
+	active
 	window  window
-	changed time.Time
+	changed time.Time // when the size changed
+	grown   time.Time // when it grew, or the release began to take requests
+	told    told
+}
+
+// active is what the store says of the release that takes the requests of a service.
+type active struct {
+	release slipway.Release
+	rules   Rules
+	busy    bool // an operation on the service is live
 }
 
 // New returns a scaler that does nothing before Run.
@@ -56,6 +71,7 @@ func New(cfg Config) (*Scaler, error) {
 	cfg.Stable = cmp.Or(cfg.Stable, time.Minute)
 	cfg.Cooldown = cmp.Or(cfg.Cooldown, 10*time.Second)
 	cfg.Resync = cmp.Or(cfg.Resync, time.Minute)
+	cfg.RouterSilent = cmp.Or(cfg.RouterSilent, 10*time.Second)
 	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
 }
 
@@ -138,7 +154,7 @@ func (s *Scaler) readAll(ctx context.Context) error {
 func (s *Scaler) read(ctx context.Context, ids []string) error {
 	return s.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		for _, id := range ids {
-			r, ok, err := serving(tx, id)
+			now, ok, err := serving(tx, id)
 			if err != nil {
 				return err
 			}
@@ -146,16 +162,16 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 			switch {
 			case !ok:
 				delete(s.targets, id)
-			case t == nil || t.release.ID != r.ID:
+			case t == nil || t.release.ID != now.release.ID:
 				// Demand belongs to the service: a new release inherits
 				// what was observed.
-				n := &target{release: r, changed: time.Now()}
+				n := &target{active: now, changed: time.Now(), grown: time.Now()}
 				if t != nil {
-					n.window = t.window
+					n.window, n.told = t.window, t.told
 				}
 				s.targets[id] = n
 			default:
-				t.release = r
+				t.active = now
 			}
 		}
 		return nil
@@ -164,19 +180,24 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 
 // serving returns the release that takes the requests of a service. ok is false
 // if there is none whose size matters.
-func serving(tx *store.Tx, serviceID string) (r slipway.Release, ok bool, err error) {
+func serving(tx *store.Tx, serviceID string) (a active, ok bool, err error) {
 	v, err := tx.Service(serviceID)
 	if errors.Is(err, store.ErrNotFound) {
-		return r, false, nil
+		return a, false, nil
 	}
 	if err != nil || v.Wanted != slipway.WantedRunning || v.ActiveRelease == "" {
-		return r, false, err
+		return a, false, err
 	}
-	r, err = tx.Release(v.ActiveRelease)
+	a.release, err = tx.Release(v.ActiveRelease)
 	if errors.Is(err, store.ErrNotFound) {
-		return r, false, nil
+		return a, false, nil
 	}
-	return r, err == nil && r.Desired == slipway.DesiredRun, err
+	if err != nil || a.release.Desired != slipway.DesiredRun {
+		return a, false, err
+	}
+	settings, err := tx.RoutingSettings(v.Service)
+	a.rules, a.busy = rulesOf(a.release.Scaling, settings), v.Live != nil
+	return a, err == nil, err
 }
 
 // decide observes the demand for a service and writes the size of its release
@@ -196,28 +217,92 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 		Known: known, Now: inFlight + waiting, Peak: t.window.peak(),
 		WindowFull: t.window.full(now, s.cfg.Stable), CooldownOver: now.Sub(t.changed) >= s.cfg.Cooldown,
 	}
+	if known && o.Now == 0 {
+		o.Idle = s.idle(ctx, id, t, now)
+	}
 	was := t.release.Size
-	size, reason := Decide(t.release.Scaling, was, o)
+	size, reason := Decide(t.rules, was, o)
 	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
-		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver)
+		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver, "idle", o.Idle)
 	if size == was {
 		return
 	}
-	if err := s.write(ctx, t.release, size); err != nil {
+	written, err := s.write(ctx, t, size, o, now)
+	if err != nil {
 		s.logError(ctx, "write a release's size", err)
+	}
+	if !written {
 		return
 	}
 	s.cfg.Log.Info("scaling", "service", id, "release", t.release.ID, "from", was, "to", size, "reason", reason)
 	t.release.Size, t.changed = size, now
+	if size > was {
+		t.grown = now
+	}
 }
 
-// write sets the size, unless the release no longer takes the requests.
-func (s *Scaler) write(ctx context.Context, r slipway.Release, size int) error {
-	return s.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
-		now, ok, err := serving(tx, r.ServiceID)
-		if err != nil || !ok || now.ID != r.ID {
+// idle returns for how long the service certainly had no request. It reads rows only for
+// a service that would be stopped.
+func (s *Scaler) idle(ctx context.Context, id string, t *target, now time.Time) time.Duration {
+	if t.rules.Least > 0 || t.release.Size == 0 || t.busy {
+		return 0
+	}
+	idle := min(s.cfg.Demand.Idle(id), now.Sub(t.grown))
+	if idle < t.rules.StopAfter {
+		return idle
+	}
+	var rows time.Duration
+	err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { rows, err = s.idleRows(tx, t.release, now); return err })
+	if err != nil {
+		s.logError(ctx, "read instances", err)
+		return 0
+	}
+	return min(idle, rows)
+}
+
+// idleRows returns for how long the rows allow that a release had no request: not while a
+// router lives whose requests are unknown here, and only since its instances are ready.
+// One that starts is let become ready, since a client that gave up may come again.
+func (s *Scaler) idleRows(tx *store.Tx, r slipway.Release, now time.Time) (time.Duration, error) {
+	others, err := tx.CountOtherRouters(s.cfg.Router, now.Add(-s.cfg.RouterSilent))
+	if err != nil || others > 0 {
+		return 0, err
+	}
+	list, err := tx.InstancesOfRelease(r.ID)
+	if err != nil {
+		return 0, err
+	}
+	idle := now.Sub(r.CreatedAt)
+	for _, i := range list {
+		switch i.State {
+		case slipway.InstanceStarting:
+			return 0, nil
+		case slipway.InstanceReady, slipway.InstanceUnhealthy:
+			idle = min(idle, now.Sub(i.ReadyAt))
+		}
+	}
+	return idle, nil
+}
+
+// write sets the size, unless the release no longer takes the requests, or is to keep an
+// instance meanwhile.
+func (s *Scaler) write(ctx context.Context, t *target, size int, o Observation, at time.Time) (written bool, err error) {
+	err = s.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error {
+		written = false
+		now, ok, err := serving(tx, t.release.ServiceID)
+		if err != nil || !ok || now.release.ID != t.release.ID || size == 0 && (now.busy || now.rules.Least > 0) {
 			return err
 		}
-		return tx.SetSize(now, size)
+		written = true
+		if line := t.told.line(t.release.Size, size, o, at); line != "" {
+			if err := tx.InsertEvent(slipway.Event{ServiceID: t.release.ServiceID, Stream: "events", At: at, Text: line}); err != nil {
+				return err
+			}
+		}
+		return tx.SetSize(now.release, size)
 	})
+	if written = written && err == nil; written {
+		t.told.wrote(size, at)
+	}
+	return written, err
 }

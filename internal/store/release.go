@@ -64,9 +64,14 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
 }
 
-// SetSize sets how many instances the release should have.
+// SetSize sets how many instances the release, as it was read in this transaction, should
+// have. Routers hear when it is to have none, or some again: how long a request may wait
+// depends on it.
 func (tx *Tx) SetSize(r slipway.Release, size int) error {
 	tx.touch(r.ServiceID, Releases)
+	if (r.Size == 0) != (size == 0) {
+		tx.touch(r.ServiceID, Routes)
+	}
 	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
 }
 

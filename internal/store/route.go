@@ -44,7 +44,7 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 		if r.Ended, err = tx.endedOfActive(r); err != nil {
 			return nil, err
 		}
-		if r.Settings, err = tx.routingOf(v); err != nil {
+		if r.Settings, err = tx.RoutingSettings(v.Service); err != nil {
 			return nil, err
 		}
 		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
@@ -69,9 +69,9 @@ func (tx *Tx) endedOfActive(r Route) ([]slipway.Instance, error) {
 	return slices.DeleteFunc(list, func(i slipway.Instance) bool { return i.State.Live() }), err
 }
 
-// routingOf returns a service's settings for requests. Tags were checked when they were
+// RoutingSettings returns a service's settings for requests. Tags were checked when they were
 // set; those of another version that this one does not know are left out.
-func (tx *Tx) routingOf(v slipway.ServiceView) (slipway.RoutingSettings, error) {
+func (tx *Tx) RoutingSettings(v slipway.Service) (slipway.RoutingSettings, error) {
 	tags, err := tx.Tags(v.ARN)
 	if err != nil {
 		return slipway.RoutingSettings{}, err
@@ -123,6 +123,12 @@ func (tx *Tx) Drained(target string, alive time.Time) (bool, error) {
 	n, err := tx.count(`SELECT count(*) FROM router r WHERE r.seen_at >= $1
 		AND NOT EXISTS (SELECT 1 FROM drained d WHERE d.router = r.id AND d.target = $2)`, nanos(alive), target)
 	return n == 0, err
+}
+
+// CountOtherRouters counts the live routers, seen at or after alive, beside the one with
+// this id.
+func (tx *Tx) CountOtherRouters(id string, alive time.Time) (int, error) {
+	return tx.count(`SELECT count(*) FROM router WHERE id <> $1 AND seen_at >= $2`, id, nanos(alive))
 }
 
 func (tx *Tx) forgetDrained(target string) error {
