@@ -196,7 +196,9 @@ func TestBurstWakesAll(t *testing.T) {
 func TestRequestDuringFreeze(t *testing.T) {
 	t.Parallel()
 	sleeping(t, []string{"a"}, func(r *Router, s *Service, f *freezers) {
+		f.mu.Lock()
 		f.takes = 3 * time.Second
+		f.mu.Unlock()
 		time.Sleep(12 * time.Second) // the freeze has begun
 		began := time.Now()
 		l := f.request(s)
