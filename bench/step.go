@@ -58,11 +58,18 @@ func (s *server) measureStep(ctx context.Context) (st stepped, err error) {
 	if err := idle(ctx, settle/4); err != nil { // the instance has had no request yet
 		return st, err
 	}
+	err = st.send(ctx, conns, v.url)
+	_, gone := v.s.DeleteService(ctx, &apprunner.DeleteServiceInput{ServiceArn: &v.arn})
+	return st, errors.Join(err, gone)
+}
+
+// send sends the requests, on connections that take turns.
+func (st *stepped) send(ctx context.Context, conns []net.Conn, host string) error {
 	var mu sync.Mutex
 	began := time.Now().Add(50 * time.Millisecond)
-	err = together(stepConns, stepConns, func(i int) error {
+	return together(stepConns, stepConns, func(i int) error {
 		const every = stepConns * time.Second / stepRate
-		request := []byte("GET /slow HTTP/1.1\r\nHost: " + v.url + "\r\n\r\n")
+		request := []byte("GET /slow HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 		r := bufio.NewReader(conns[i])
 		for due := began.Add(time.Duration(i) * every / stepConns); due.Before(began.Add(stepTime)); due = due.Add(every) {
 			if err := idle(ctx, time.Until(due)); err != nil {
@@ -91,8 +98,6 @@ func (s *server) measureStep(ctx context.Context) (st stepped, err error) {
 		}
 		return nil
 	})
-	_, gone := v.s.DeleteService(ctx, &apprunner.DeleteServiceInput{ServiceArn: &v.arn})
-	return st, errors.Join(err, gone)
 }
 
 // text describes the measurement.
