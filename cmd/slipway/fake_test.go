@@ -263,6 +263,8 @@ func (f *fakeServer) callOn(s *types.Service, operation string, body []byte) (an
 		return f.describeOperations(s, body)
 	case "CancelOperation":
 		return f.cancelOperation(s, body)
+	case "DescribeScaling":
+		return f.describeServing(s), nil
 	case "DescribeSBOM":
 		return map[string]string{"ImageDigest": "sha256:1", "Commit": "c0ffee", "MediaType": "application/vnd.cyclonedx+json", "Document": `{"bomFormat":"CycloneDX"}`}, nil
 	case "DescribeCustomDomains":
@@ -542,4 +544,28 @@ func (f *fakeServer) serveLogs(w http.ResponseWriter, operation string, body []b
 		out["events"] = events
 	}
 	json.NewEncoder(w).Encode(out)
+}
+
+// describeServing answers DescribeScaling for a service that has grown if it runs.
+func (f *fakeServer) describeServing(s *types.Service) any {
+	type object = map[string]any
+	if s.Status != types.ServiceStatusRunning {
+		return object{"ServiceArn": s.ServiceArn, "Requests": object{"Refused": "the service is paused"}}
+	}
+	return object{
+		"ServiceArn": s.ServiceArn,
+		"Size": object{
+			"Wanted": 3, "Reason": "enough", "DecidedAt": epoch.Unix() + 7199, "MinSize": 1, "MaxSize": 10,
+			"MaxConcurrency": 10, "Demand": 27, "PeakDemand": 12.25, "Observed": true, "CoolingDown": true,
+			"LastChange": object{"From": 1, "To": 3, "Reason": "27 requests need 3 instances", "At": epoch.Unix() + 7120},
+		},
+		"Requests": object{
+			"Waiting": 2, "MaxWaiting": 1000, "MaxConcurrency": 10, "Instances": []object{
+				{"Id": "0123456789abcdef", "InFlight": 10, "State": "serving", "Failures": 0, "Share": 100},
+				{"Id": "123456789abcdef0", "InFlight": 0, "State": "ejected", "Failures": 4, "Share": 100},
+				{"Id": "23456789abcdef01", "InFlight": 1, "State": "starting slowly", "Failures": 0, "Share": 30},
+				{"Id": "3456789abcdef012", "InFlight": 0, "State": "frozen", "Failures": 0, "Share": 100},
+			},
+		},
+	}
 }

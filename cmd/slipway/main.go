@@ -151,6 +151,7 @@ func (m *Main) commands() []*cobra.Command {
 		newUpCommand(m),
 		newLsCommand(m),
 		newDescribeCommand(m),
+		newExplainCommand(m),
 		newOpsCommand(m),
 		newLogsCommand(m),
 		newSBOMCommand(m),

@@ -35,6 +35,18 @@ func TestSBOM(t *testing.T) {
 	s.golden()
 }
 
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.server.add("shop", types.ServiceStatusRunning)
+	s.server.add("billing", types.ServiceStatusPaused)
+	s.run("explain", "shop")
+	s.run("explain", "billing")
+	s.run("explain", "shop", "--json")
+	s.run("explain", "none")
+	s.golden()
+}
+
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	s := newSession(t)

@@ -45,6 +45,10 @@ type Config struct {
 	// CycloneDX document. slipway.NotFound if there is none. Nil: there are none.
 	SBOM func(digest string) ([]byte, error)
 
+	// Explain tells why a service has its instances and how it takes requests. ServiceArn
+	// is set by the caller. Nil: nothing is known.
+	Explain func(serviceID string) DescribeScalingOutput
+
 	// Usage returns what live instances use, by their ids. Nil: it is not measured.
 	Usage func(ctx context.Context) map[string]Usage
 

@@ -36,6 +36,7 @@ func (a *API) operations() []gateway.Operation {
 		gateway.Mutate("CancelOperation", a.cancelOperation, on(a, func(in *CancelOperationInput) *string { return in.ServiceArn })).At("Slipway.CancelOperation"),
 		gateway.Read("DescribeOperations", a.describeOperations, on(a, func(in *DescribeOperationsInput) *string { return in.ServiceArn })).At("Slipway.DescribeOperations"),
 		gateway.Read("DescribeInstances", a.describeInstances, a.describeInstancesPermissions).At("Slipway.DescribeInstances"),
+		gateway.Read("DescribeScaling", a.describeScaling, on(a, func(in *DescribeScalingInput) *string { return in.ServiceArn })).At("Slipway.DescribeScaling"),
 		gateway.Read("DescribeSBOM", a.describeSBOM, on(a, func(in *DescribeSBOMInput) *string { return in.ServiceArn })).At("Slipway.DescribeSBOM"),
 
 		gateway.Mutate("CreateAutoScalingConfiguration", a.createAutoScaling, creates(a, "autoscalingconfiguration", func(in *apprunner.CreateAutoScalingConfigurationInput) (*string, []types.Tag) {

@@ -50,6 +50,7 @@ type apiRole struct {
 	builds          *builds.Builds
 	ready           func() bool                                // the daemon serves
 	usage           func(context.Context) map[string]api.Usage // of instances
+	explain         func(serviceID string) api.DescribeScalingOutput
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -112,7 +113,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
-		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage,
+		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage, Explain: a.explain,
 	})
 }
 

@@ -39,9 +39,10 @@ type Config struct {
 type Scaler struct {
 	cfg Config
 
-	mu     sync.Mutex // guards urgent
-	urgent map[string]struct{}
-	nudge  chan struct{}
+	mu      sync.Mutex // guards urgent and decided
+	urgent  map[string]struct{}
+	decided map[string]Explanation // by service
+	nudge   chan struct{}
 
 	targets map[string]*target // by service; used only by Run
 }
@@ -72,7 +73,7 @@ func New(cfg Config) (*Scaler, error) {
 	cfg.Cooldown = cmp.Or(cfg.Cooldown, 10*time.Second)
 	cfg.Resync = cmp.Or(cfg.Resync, time.Minute)
 	cfg.RouterSilent = cmp.Or(cfg.RouterSilent, 10*time.Second)
-	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
+	return &Scaler{cfg: cfg, urgent: map[string]struct{}{}, decided: map[string]Explanation{}, nudge: make(chan struct{}, 1), targets: map[string]*target{}}, nil
 }
 
 // Nudge makes Run decide the size of a service now, because a request waits. It
@@ -144,7 +145,7 @@ func (s *Scaler) readAll(ctx context.Context) error {
 	}
 	for id := range s.targets {
 		if !known[id] {
-			delete(s.targets, id)
+			s.forget(id)
 		}
 	}
 	return s.read(ctx, ids)
@@ -161,7 +162,7 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 			t := s.targets[id]
 			switch {
 			case !ok:
-				delete(s.targets, id)
+				s.forget(id)
 			case t == nil || t.release.ID != now.release.ID:
 				// Demand belongs to the service: a new release inherits
 				// what was observed.
@@ -224,7 +225,9 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	size, reason := Decide(t.rules, was, o)
 	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
 		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver, "idle", o.Idle)
+	d := Decision{At: now, Was: was, Size: size, Reason: reason, Rules: t.rules, Observation: o}
 	if size == was {
+		s.note(id, d)
 		return
 	}
 	written, err := s.write(ctx, t, size, o, now)
@@ -234,6 +237,7 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	if !written {
 		return
 	}
+	s.note(id, d)
 	s.cfg.Log.Info("scaling", "service", id, "release", t.release.ID, "from", was, "to", size, "reason", reason)
 	t.release.Size, t.changed = size, now
 	if size > was {

@@ -99,10 +99,16 @@ func TestLoopFollowsDemand(t *testing.T) {
 		demand.set(45)
 		s.Nudge("s")
 		expect("at once with a nudge", 5)
+		if e, ok := s.Explain("s"); !ok || e.Last != e.Change || e.Change.Was != 1 || e.Change.Size != 5 || e.Change.Now != 45 || e.Change.Reason != "45 requests need 5 instances" {
+			t.Errorf("explained by %+v, %v", e, ok)
+		}
 		time.Sleep(30 * time.Second)
 		demand.set(3)
 		time.Sleep(50 * time.Second)
 		expect("50 s after the peak", 5)
+		if e, _ := s.Explain("s"); e.Last.Now != 3 || e.Last.Size != 5 || e.Last.Reason != "enough" || e.Change.Now != 45 || time.Since(e.Last.At) > 2*time.Second {
+			t.Errorf("50 s after the peak explained by %+v", e)
+		}
 		time.Sleep(15 * time.Second)
 		expect("65 s after the peak", 4)
 		time.Sleep(5 * time.Minute)

@@ -1,0 +1,46 @@
+package scale
+
+import "time"
+
+// Decision is a decision on the size of a release, and what it was based on.
+type Decision struct {
+	At        time.Time
+	Was, Size int
+	Reason    string
+	Rules
+	Observation
+}
+
+// Explanation is why a release has its size.
+type Explanation struct {
+	Last   Decision // the last one, of a few seconds ago
+	Change Decision // the last one that changed the size; zero if none has since the start
+}
+
+// Explain returns why the active release of a service has its size. ok is false if no
+// size was decided: no release takes requests.
+func (s *Scaler) Explain(serviceID string) (e Explanation, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok = s.decided[serviceID]
+	return e, ok
+}
+
+// note keeps a decision for Explain.
+func (s *Scaler) note(serviceID string, d Decision) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.decided[serviceID]
+	if e.Last = d; d.Was != d.Size {
+		e.Change = d
+	}
+	s.decided[serviceID] = e
+}
+
+// forget ends the observation of a service.
+func (s *Scaler) forget(serviceID string) {
+	delete(s.targets, serviceID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.decided, serviceID)
+}
