@@ -92,7 +92,8 @@ func boot() string {
 
 type app struct {
 	reply
-	serving atomic.Int64
+	serving  atomic.Int64
+	database database
 }
 
 func (a *app) routes() http.Handler {
@@ -102,6 +103,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, os.Getenv(r.FormValue("name")))
 	})
+	mux.HandleFunc("/database", a.database.ask)
 	mux.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) {
 		log.Print("app: asked to exit")
 		os.Exit(3)
