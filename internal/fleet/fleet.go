@@ -30,7 +30,7 @@ type Limits struct {
 	Drain        time.Duration // for one instance to drain; default 2 minutes, as long as a request may take
 	Grace        time.Duration // from stop signal to SIGKILL; default 10 s
 	RouterSilent time.Duration // after this time without a report a router counts as gone; default 10 s
-	FullPass     time.Duration // between passes over all services; default 5 s
+	FullPass     time.Duration // between looks at all instances and passes over the unsettled services; default 5 s
 
 	visibleAfter time.Duration // age at which a starting instance gets a row; default 1 s
 }
@@ -44,6 +44,11 @@ func (l Limits) withDefaults() Limits {
 	l.visibleAfter = cmp.Or(l.visibleAfter, time.Second)
 	return l
 }
+
+// allEvery is how many full passes come to one that plans for all services. Those that are
+// settled change only by what the fleet is told of: a row, or an instance that the driver
+// lists otherwise.
+const allEvery = 12
 
 // Config is what a fleet needs. Logs may be nil.
 type Config struct {
@@ -76,6 +81,7 @@ type Fleet struct {
 	slots     map[string]chan struct{}        // by service; its capacity is how many instances may start at once
 	dirty     map[string]bool                 // services that are due; true: a row certainly changes
 	wakes     map[string]time.Time            // when services become due
+	unsettled map[string]bool                 // services that every full pass is about
 	observed  observedState
 }
 
@@ -102,6 +108,7 @@ func New(cfg Config) (*Fleet, error) {
 		slots:     map[string]chan struct{}{},
 		dirty:     map[string]bool{},
 		wakes:     map[string]time.Time{},
+		unsettled: map[string]bool{},
 	}, nil
 }
 
@@ -119,7 +126,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 
 	f.list(ctx)
 	f.observed.everything = true
-	for ctx.Err() == nil {
+	for ticks := 1; ctx.Err() == nil; {
 		f.pass(ctx)
 		f.setAlarm(alarm)
 		select {
@@ -131,7 +138,12 @@ func (f *Fleet) Run(ctx context.Context) error {
 			}
 		case <-alarm.C:
 		case <-full.C:
-			f.observed.everything = true
+			for id := range f.unsettled {
+				f.markDue(id)
+			}
+			if ticks++; ticks%allEvery == 0 {
+				f.observed.everything = true
+			}
 			f.list(ctx)
 		}
 		f.inbox.run()

@@ -40,8 +40,43 @@ func (f *Fleet) pass(ctx context.Context) {
 	f.observed.everything = false
 	clear(f.dirty)
 	for id, s := range p {
+		if s.settled() {
+			delete(f.unsettled, id)
+		} else {
+			f.unsettled[id] = true
+		}
 		f.apply(ctx, now, id, s)
 	}
+}
+
+// settled reports whether nothing is under way for a service: it needs no pass before it is
+// told of a change. A router that falls silent is no such change, so a service that drains is
+// not settled.
+func (p planned) settled() bool {
+	if p.writes() || len(p.start)+len(p.remove) > 0 {
+		return false
+	}
+	ready := map[string]int{}
+	for _, o := range p.instances {
+		switch {
+		case o.row.State == slipway.InstanceReady && o.presence == alive && !o.removing:
+			ready[o.row.ReleaseID]++
+		case o.row.State == slipway.InstanceEnded && o.presence == absent:
+		default:
+			return false
+		}
+	}
+	for _, r := range p.releases {
+		want := r.Size
+		if r.Desired != slipway.DesiredRun {
+			want = 0
+		}
+		if ready[r.ID] != want {
+			return false
+		}
+		delete(ready, r.ID)
+	}
+	return len(ready) == 0
 }
 
 // markDue marks a service as due.

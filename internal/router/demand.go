@@ -41,17 +41,30 @@ func (r *Router) Idle(serviceID string) time.Duration {
 // when the service has no demand.
 func (r *Router) startSampling(s *Service) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.sampleNext = append(r.sampleNext, s)
+	r.mu.Unlock()
+	select {
+	case r.demands <- struct{}{}:
+	default:
+	}
 }
 
 // sample samples the demand of all services that have any, until ctx ends.
-// Services without demand cost nothing.
+// Services without demand cost nothing: while there is none at all it does not even wake.
 func (r *Router) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	var sampled []*Service
 	for {
+		if len(sampled) == 0 {
+			tick.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.demands:
+			}
+			tick.Reset(sampleEvery)
+		}
 		select {
 		case <-ctx.Done():
 			return

@@ -73,6 +73,8 @@ type Router struct {
 	loaded chan struct{} // closed after the first table
 	idle   chan struct{} // signalled when a closed instance became idle
 
+	demands chan struct{} // signalled when a service is to be sampled
+
 	mu         sync.Mutex // guards the next three
 	woken      []*Service // services with an instance that became idle since the last look
 	sampleNext []*Service // services to sample from the next tick on
@@ -107,6 +109,7 @@ func newRouter(cfg Config) *Router {
 		id:       cmp.Or(cfg.ID, slipway.NewID()),
 		loaded:   make(chan struct{}),
 		idle:     make(chan struct{}, 1),
+		demands:  make(chan struct{}, 1),
 		services: map[string]*Service{},
 
 		dirty: map[*Service]bool{},
