@@ -1,7 +1,7 @@
 // Bench measures Slipway's start times, memory and API calls against the same
 // binary started directly, by runc and by Docker, and its builds against the same
-// commands run directly and by buildah, and its router against other reverse proxies, and
-// writes the result as a page.
+// commands run directly and by buildah, its router against other reverse proxies, and
+// services that sleep, and writes the result as a page.
 //
 // Ways that are compared take turns, round by round, so that other load on the
 // machine affects all alike. Figures are medians. Read ratios rather than
@@ -32,6 +32,8 @@ type options struct {
 	services int // services at rest, for memory and start-up
 	known    int // services that exist during API calls
 
+	sleepers int // services that sleep
+
 	only        string // part to measure; "" for all
 	buildRounds int    // rounds of each comparison of builds
 	runtimes    string // directory in which runtimes stay from run to run; "" for none
@@ -46,7 +48,8 @@ func main() {
 	flag.IntVar(&c.crowd, "crowd", 100, "paused services to resume at once")
 	flag.IntVar(&c.services, "services", 1000, "services at rest")
 	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
-	flag.StringVar(&c.only, "only", "", "`part` to measure: builds or router; the rest of the page stays as it is")
+	flag.IntVar(&c.sleepers, "sleepers", 1000, "services that sleep")
+	flag.StringVar(&c.only, "only", "", "`part` to measure: builds, router or sleep; the rest of the page stays as it is")
 	flag.IntVar(&c.buildRounds, "build-rounds", 5, "rounds of each comparison of builds")
 	flag.StringVar(&c.runtimes, "runtimes", "", "`directory` in which the runtimes of builds stay from run to run")
 	flag.Parse()
@@ -87,6 +90,8 @@ func (c options) run(ctx context.Context) error {
 		return c.writeSection(buildsHeading, r.buildsSection())
 	case "router":
 		return c.writeSection(routerHeading, r.routerSection())
+	case "sleep":
+		return c.writeSection(sleepHeading, r.sleepSection())
 	}
 	page := r.page()
 	fmt.Println(page)
@@ -100,13 +105,15 @@ func (c options) run(ctx context.Context) error {
 func (c options) parts() ([]func(context.Context, *lab, *report) error, error) {
 	switch c.only {
 	case "":
-		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRouter, measureBuilds, measureRest, measureCalls}, nil
+		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRouter, measureSleep, measureBuilds, measureRest, measureCalls}, nil
 	case "builds":
 		return []func(context.Context, *lab, *report) error{measureBuilds}, nil
 	case "router":
 		return []func(context.Context, *lab, *report) error{measureRouter}, nil
+	case "sleep":
+		return []func(context.Context, *lab, *report) error{measureSleep}, nil
 	}
-	return nil, fmt.Errorf("-only is %q; it must be builds or router", c.only)
+	return nil, fmt.Errorf("-only is %q; it must be builds, router or sleep", c.only)
 }
 
 // writeSection replaces one section of the page.

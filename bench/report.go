@@ -32,6 +32,7 @@ type report struct {
 	firstBare []time.Duration
 
 	routes []*routed
+	slept  slept
 	table  tabled
 	seen   []time.Duration // from a change by the API to the first request that follows it
 	step   stepped
@@ -108,12 +109,13 @@ the route. runc makes no network namespace.
 		}
 	}
 	for _, m := range r.missing {
-		if !of(m, ofBuilds) && !of(m, ofRouter) {
+		if !of(m, ofBuilds) && !of(m, ofRouter) && !of(m, ofSleep) {
 			fmt.Fprintln(&b, m)
 		}
 	}
 	r.growth(&b)
 	b.WriteString(r.routerSection())
+	b.WriteString(r.sleepSection())
 	b.WriteString(r.buildsSection())
 	r.rest(&b)
 	r.apiCalls(&b)
@@ -264,11 +266,56 @@ func (r *report) describeBuild(command string) string {
 var (
 	ofBuilds = []string{"buildah", "Builds"}
 	ofRouter = []string{"nginx", "HAProxy", "Caddy", "The router"}
+	ofSleep  = []string{"Waking"}
 )
 
 // of reports whether a line about what was not measured begins with one of the names.
 func of(missing string, names []string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(missing, n) })
+}
+
+// sleepHeading begins the section about services that sleep.
+const sleepHeading = "\n## Sleep\n"
+
+// sleepSection is the section of the page about services that sleep.
+func (r *report) sleepSection() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, sleepHeading+`
+`+"`go run ./bench -only sleep`"+` writes only this section. %s
+
+Each application sleeps after a second without requests and is woken by the next one, %d
+times. A timer of those in Python and Node.js runs 100 times a second. The second request
+follows at once, on the same connection of the client. Milliseconds.
+
+| application | to a frozen one, median | p99 | right after, median | p99 | waking, median |
+|---|---|---|---|---|---|
+`, r.noise.text(), wakeRounds)
+	for _, w := range r.slept.wakes {
+		extra := make([]time.Duration, len(w.cold))
+		for i := range extra {
+			extra[i] = w.cold[i] - w.warm[i]
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", w.name, ms(quantile(w.cold, 0.5)), ms(quantile(w.cold, 0.99)),
+			ms(quantile(w.warm, 0.5)), ms(quantile(w.warm, 0.99)), ms(quantile(extra, 0.5)))
+	}
+	for _, m := range r.missing {
+		if of(m, ofSleep) {
+			fmt.Fprintf(&b, "\n%s\n", m)
+		}
+	}
+	s := r.slept
+	fmt.Fprintf(&b, `
+%d services, each with one frozen instance of the Go application:
+
+| | |
+|---|---|
+| processor time of all instances in a minute, ms | %s |
+| processor time of the server in a minute, percent of a core | %.2f |
+| %d of them woken in random order, without a failure: median ms | %s |
+| ... p99 | %s |
+| memory of the host that they take together, the server included, MiB | %d |
+`, s.services, ms(s.perMinute), 100*s.daemon.Seconds()/restFor.Seconds(), len(s.woken), ms(quantile(s.woken, 0.5)), ms(quantile(s.woken, 0.99)), (s.before-s.asleep)>>20)
+	return b.String()
 }
 
 // routerHeading begins the section about requests.

@@ -42,10 +42,8 @@ func newServer(ctx context.Context, l *lab, name string, flags ...string) (*serv
 	if _, err := s.start(ctx); err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, s.bin, "image", "import", l.layout, "app:latest")
-	cmd.Env = append(os.Environ(), "SLIPWAY_ENDPOINT="+s.ready.API, "SLIPWAY_CREDENTIALS="+s.ready.Credentials)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("import the image: %w\n%s", err, out), s.close())
+	if err := s.importImage(ctx, l.layout, "app:latest"); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
