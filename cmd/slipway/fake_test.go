@@ -49,6 +49,7 @@ type fakeServer struct {
 	hooks       fakeHooks
 	connections []types.Connection
 	hasWebhook  bool                 // of the connection "code"
+	looks       map[string]int64     // calls for the traffic of services, by their ARNs
 	output      []fakeLine           // of instances
 	access      []fakeLine           // of requests
 	stored      []client.StoredImage // images as ECR describes them
@@ -94,7 +95,7 @@ type fakeLine struct {
 
 func newFakeServer(t *testing.T) *fakeServer {
 	t.Helper()
-	f := &fakeServer{operations: map[string][]*fakeOperation{}, domains: map[string][]*fakeDomain{}, instances: map[string]fakeInstances{}}
+	f := &fakeServer{operations: map[string][]*fakeOperation{}, domains: map[string][]*fakeDomain{}, instances: map[string]fakeInstances{}, looks: map[string]int64{}}
 	f.scalings = []types.AutoScalingConfiguration{fakeScaling("DefaultConfiguration", 100, 1, 25, "00000000000000000000000000000001")}
 	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	mux := http.NewServeMux()

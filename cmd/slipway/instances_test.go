@@ -25,6 +25,7 @@ type fakeInstances struct {
 	Restarts    *int32
 	LastFailure *fakeExit
 	Crashing    *fakeCrash
+	Traffic     *fakeTraffic
 }
 
 type fakeCrash struct {
@@ -43,6 +44,7 @@ type fakeInstance struct {
 	CreatedAt                     *time.Time
 	CpuSeconds                    *float64
 	MemoryBytes, MemoryLimit      *int64
+	Asleep                        *bool
 }
 
 type fakeExit struct {
@@ -57,7 +59,10 @@ func (f *fakeServer) describeInstances(body []byte) (any, error) {
 	if f.older {
 		return nil, wire.NewException("UnknownOperationException", "")
 	}
-	in, err := decode[struct{ ServiceArns []string }](body)
+	in, err := decode[struct {
+		ServiceArns []string
+		Traffic     *bool
+	}](body)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +72,10 @@ func (f *fakeServer) describeInstances(body []byte) (any, error) {
 	}
 	for _, arn := range in.ServiceArns {
 		if s, ok := f.instances[arn]; ok {
+			if aws.ToBool(in.Traffic) {
+				f.looks[arn]++
+				s = s.loaded(f.looks[arn])
+			}
 			out.Services = append(out.Services, s)
 		}
 	}

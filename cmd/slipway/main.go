@@ -150,6 +150,7 @@ func (m *Main) commands() []*cobra.Command {
 	services := []*cobra.Command{
 		newUpCommand(m),
 		newLsCommand(m),
+		newTopCommand(m),
 		newDescribeCommand(m),
 		newExplainCommand(m),
 		newOpsCommand(m),

@@ -112,7 +112,7 @@ var foreignWords = byWord(map[string]string{
 	"tail log attach output journal":                                 "`slipway logs -f SERVICE` follows the output of a service's instances",
 	"events event":                                                   "`slipway logs SERVICE --events` shows the events of a service",
 	"exec ssh shell console bash sh enter debug":                     "nobody can enter an instance; `slipway logs -f SERVICE` follows its output, `slipway describe SERVICE` shows its state",
-	"top stats metrics usage":                                        "`slipway describe SERVICE` shows the instances; `slipway serve --metrics-addr` has all figures for Prometheus",
+	"stats metrics usage htop":                                       "`slipway top` shows the load of services, `slipway describe SERVICE` the instances; `slipway serve --metrics-addr` has all figures for Prometheus",
 	"cp volume volumes disk disks network port-forward proxy":        "a service has neither volumes nor ports other than its own; docs/compatibility.md says what it has",
 	"port ports expose":                                              "`slipway up IMAGE --port 3000` sets the port that the application listens on",
 	"secrets":                                                        "`slipway secret` manages secrets, `slipway up --secret NAME=SECRET` gives one to a service",

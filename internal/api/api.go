@@ -52,6 +52,10 @@ type Config struct {
 	// Usage returns what live instances use, by their ids. Nil: it is not measured.
 	Usage func(ctx context.Context) map[string]Usage
 
+	// Traffic returns what the router knows of a service's requests, false if it does not
+	// know the service. Nil: no requests pass this server.
+	Traffic func(serviceID string) (Traffic, bool)
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

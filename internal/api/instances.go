@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"path"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 // instances of services. App Runner shows none.
 type DescribeInstancesInput struct {
 	ServiceArns []string // required, at most maxDescribed
+	Traffic     *bool    // also tell of requests
 }
 
 // DescribeInstancesOutput is its output, in the order of the input. Unknown services are
@@ -33,6 +35,8 @@ type ServiceInstances struct {
 	Restarts    *int32              // how many of its instances have ended by themselves, as far as that is kept
 	LastFailure *ExitDescription    // how the last of them ended; absent if none has
 	Crashing    *CrashDescription   // absent unless instances are missing because they end by themselves
+
+	Traffic *TrafficDescription // absent if it was not asked for, or this server takes no requests of the service
 }
 
 // CrashDescription says how a service goes on whose instances end by themselves one after
@@ -63,6 +67,10 @@ type InstanceDescription struct {
 	CpuSeconds  *float64 // since its start
 	MemoryBytes *int64   // now, with its page cache
 	MemoryLimit *int64   // in bytes
+
+	// Its requests, if Traffic was asked for; absent unless it accepts new ones.
+	InFlight *int32
+	Asleep   *bool // it is frozen until the next one
 }
 
 // ExitDescription says how an instance ended by itself.
@@ -107,6 +115,11 @@ func (a *API) describeInstances(ctx context.Context, _ *gateway.Call, in *Descri
 			}
 			if err != nil {
 				return err
+			}
+			if aws.ToBool(in.Traffic) && a.cfg.Traffic != nil {
+				if t, ok := a.cfg.Traffic(path.Base(*s.ServiceArn)); ok {
+					s.addTraffic(t, a.cfg.Now())
+				}
 			}
 			out.Services = append(out.Services, s)
 		}

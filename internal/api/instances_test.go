@@ -20,6 +20,12 @@ func TestDescribeInstances(t *testing.T) {
 		c.Usage = func(context.Context) map[string]api.Usage {
 			return map[string]api.Usage{"i1": {CPU: 1500 * time.Millisecond, Memory: 34 << 20}}
 		}
+		c.Traffic = func(id string) (api.Traffic, bool) {
+			return api.Traffic{
+				InFlight: 3, Waiting: 2, Requests: 10, Failed: 1, Bounds: []time.Duration{time.Millisecond}, Latency: []int64{4, 6},
+				Instances: map[string]api.InstanceTraffic{"i1": {InFlight: 3, Asleep: true}},
+			}, len(id) == 32
+		}
 	})
 	arn := b.create("shop")
 	b.Update(func(tx *store.Tx) error {
@@ -59,6 +65,18 @@ func TestDescribeInstances(t *testing.T) {
 	}
 	if *s.Release.Id != "r2" || *s.Release.Size != 2 || *s.Restarts != 2 {
 		t.Errorf("release %+v, %d restarts", s.Release, *s.Restarts)
+	}
+	if s.Traffic != nil || s.Instances[0].Asleep != nil {
+		t.Errorf("traffic that was not asked for: %+v", s.Traffic)
+	}
+	yes := true
+	with := invoke[api.DescribeInstancesOutput](b, &api.DescribeInstancesInput{ServiceArns: []string{arn}, Traffic: &yes}).Services[0]
+	if f := with.Traffic; f == nil || *f.InFlight != 3 || *f.Waiting != 2 || *f.Requests != 10 || *f.Failed != 1 ||
+		!slices.Equal(f.LatencyBounds, []float64{0.001}) || !slices.Equal(f.LatencyCounts, []int64{4, 6}) {
+		t.Errorf("traffic %+v", f)
+	}
+	if i, j := with.Instances[0], with.Instances[1]; *i.InFlight != 3 || !*i.Asleep || j.InFlight != nil || j.Asleep != nil {
+		t.Errorf("instances %+v and %+v", i, j)
 	}
 	if x := s.LastFailure; *x.InstanceId != "e2" || *x.Code != 137 || *x.Signal != "SIGKILL" || !*x.OutOfMemory || *x.RanSeconds != 2 {
 		t.Errorf("the last failure is %+v", x)

@@ -69,7 +69,7 @@ var differences = []Difference{
 	},
 	{
 		"Instances", "The API shows no instances, and no reason why an operation failed except in logs.",
-		"The call `Slipway.DescribeInstances` tells of the instances of services: their state, age, processor time and memory, the release, how many have ended by themselves, how the last one did, and when the next starts if none is left. `Slipway.DescribeOperations` has the `Cause` of a failure. `slipway ls` and `slipway describe` show both.",
+		"The call `Slipway.DescribeInstances` tells of the instances of services: their state, age, processor time and memory, the release, how many have ended by themselves, how the last one did, and when the next starts if none is left. `Slipway.DescribeOperations` has the `Cause` of a failure. `slipway ls` and `slipway describe` show both. With `Traffic` the first also tells of requests, in flight, waiting and ended, with a histogram of their times, and which instances sleep: `slipway top`.",
 		"Who runs the machine must see what runs on it.",
 	},
 	{

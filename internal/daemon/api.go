@@ -50,6 +50,7 @@ type apiRole struct {
 	builds          *builds.Builds
 	ready           func() bool                                // the daemon serves
 	usage           func(context.Context) map[string]api.Usage // of instances
+	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
 
 	trail   *audit.Trail
@@ -113,7 +114,8 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
 		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
-		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage, Explain: a.explain,
+		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage, Traffic: a.traffic,
+		Explain: a.explain,
 	})
 }
 

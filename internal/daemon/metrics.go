@@ -7,6 +7,7 @@ import (
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/metrics"
+	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -74,6 +75,27 @@ func (u usage) all(ctx context.Context) map[string]api.Usage {
 		list[id] = api.Usage{CPU: s.CPU, Memory: s.Memory}
 	}
 	return list
+}
+
+// trafficOf returns api.Config.Traffic of a router.
+func trafficOf(r *router.Router) func(serviceID string) (api.Traffic, bool) {
+	return func(serviceID string) (api.Traffic, bool) {
+		t, ok := r.Traffic(serviceID)
+		if !ok {
+			return api.Traffic{}, false
+		}
+		out := api.Traffic{
+			InFlight: t.InFlight, Waiting: t.Waiting, Requests: int64(t.Requests), Failed: int64(t.Failed),
+			Bounds: router.LatencyBounds(), Instances: make(map[string]api.InstanceTraffic, len(t.Instances)),
+		}
+		for _, n := range t.Total.Buckets {
+			out.Latency = append(out.Latency, int64(n))
+		}
+		for id, i := range t.Instances {
+			out.Instances[id] = api.InstanceTraffic{InFlight: i.InFlight, Asleep: i.Asleep}
+		}
+		return out, true
+	}
 }
 
 // Sample implements metrics.Source. It gives nothing while the driver does not

@@ -33,6 +33,13 @@ func TestMetrics(t *testing.T) {
 		s.Count(o)
 	}
 	r.strays[PageNotFound].Add(3)
+	tr, ok := r.Traffic("svc")
+	if i := tr.Instances["i"]; !ok || tr.InFlight != 1 || tr.Waiting != 0 || tr.Requests != 7 || tr.Failed != 1 || tr.Total.Sum != 230008*time.Millisecond || i.InFlight != 1 || i.Asleep {
+		t.Errorf("traffic %+v, %v", tr, ok)
+	}
+	if _, ok := r.Traffic("nobody"); ok {
+		t.Error("there is traffic of an unknown service")
+	}
 	reg := metrics.New()
 	if err := reg.Register(r); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,16 @@ type ServiceInstances struct {
 	Restarts    int
 	LastFailure *Exit
 	Crashing    *Crashing // nil unless instances are missing because they end by themselves
+	Traffic     *Traffic  // nil unless it was asked for
+}
+
+// Traffic is what the server has counted of the requests of a service.
+type Traffic struct {
+	At                Seconds
+	InFlight, Waiting int
+	Requests, Failed  int64     // since the server started; of them with a 5xx response
+	LatencyBounds     []float64 // seconds, ascending
+	LatencyCounts     []int64   // requests up to each bound and above the one before; the last has none
 }
 
 // Crashing is how a service goes on whose instances end one after another.
@@ -46,6 +56,9 @@ type Instance struct {
 	CPUSeconds  *float64 `json:"CpuSeconds"` // nil if it is not measured
 	MemoryBytes int64
 	MemoryLimit int64
+
+	InFlight int  // 0 unless traffic was asked for
+	Asleep   bool // likewise
 }
 
 // Exit is how an instance ended by itself.
@@ -73,10 +86,20 @@ func (s ServiceInstances) Ready() int {
 // Instances returns the instances of services, by the ARNs of services. It is empty if
 // the user may not know or the server, an older one, does not.
 func (c *Client) Instances(ctx context.Context, serviceARNs ...string) (map[string]ServiceInstances, error) {
+	found, err := c.instances(ctx, false, serviceARNs)
+	return found, ignoreUnknown(err)
+}
+
+// InstancesWithTraffic is Instances with what is known of the requests of services.
+func (c *Client) InstancesWithTraffic(ctx context.Context, serviceARNs []string) (map[string]ServiceInstances, error) {
+	return c.instances(ctx, true, serviceARNs)
+}
+
+func (c *Client) instances(ctx context.Context, traffic bool, serviceARNs []string) (map[string]ServiceInstances, error) {
 	found := map[string]ServiceInstances{}
 	for chunk := range slices.Chunk(serviceARNs, maxDescribed) {
-		if err := c.addInstances(ctx, chunk, found); err != nil {
-			return found, ignoreUnknown(err)
+		if err := c.addInstances(ctx, traffic, chunk, found); err != nil {
+			return found, err
 		}
 	}
 	return found, nil
@@ -84,8 +107,11 @@ func (c *Client) Instances(ctx context.Context, serviceARNs ...string) (map[stri
 
 // addInstances adds what is known of services. A call is denied if one of its services
 // is: then each half is asked for, so that only that one is left out.
-func (c *Client) addInstances(ctx context.Context, arns []string, found map[string]ServiceInstances) error {
-	in := struct{ ServiceArns []string }{arns}
+func (c *Client) addInstances(ctx context.Context, traffic bool, arns []string, found map[string]ServiceInstances) error {
+	in := struct {
+		ServiceArns []string
+		Traffic     bool `json:",omitempty"`
+	}{arns, traffic}
 	var out struct{ Services []ServiceInstances }
 	err := c.own.do(ctx, "Slipway.DescribeInstances", in, &out)
 	if api, ok := errors.AsType[smithy.APIError](err); ok && api.ErrorCode() == "AccessDeniedException" {
@@ -93,10 +119,10 @@ func (c *Client) addInstances(ctx context.Context, arns []string, found map[stri
 			return nil
 		}
 		half := len(arns) / 2
-		if err := c.addInstances(ctx, arns[:half], found); err != nil {
+		if err := c.addInstances(ctx, traffic, arns[:half], found); err != nil {
 			return err
 		}
-		return c.addInstances(ctx, arns[half:], found)
+		return c.addInstances(ctx, traffic, arns[half:], found)
 	}
 	for _, s := range out.Services {
 		found[s.ServiceArn] = s

@@ -54,6 +54,20 @@ func Width(w io.Writer) int {
 	return columns
 }
 
+// Height returns the number of rows of the terminal w, or 24 if it is unknown.
+func Height(w io.Writer) int {
+	const usual = 24
+	f, ok := fileOf(w)
+	if !ok {
+		return usual
+	}
+	_, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil || rows <= 0 {
+		return usual
+	}
+	return rows
+}
+
 // Tone is the meaning of a text, shown as its colour.
 type Tone int
 
