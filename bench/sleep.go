@@ -196,11 +196,14 @@ func (v *service) timed(ctx context.Context, client *http.Client) (time.Duration
 
 // sleepers has many services sleep, and wakes half of them in random order.
 func sleepers(ctx context.Context, s *server, n int, r *slept) error {
-	all, err := s.many(ctx, "sleeper", n, false)
+	all := make([]*service, n)
+	err := together(n, 4, func(i int) (err error) {
+		if all[i], err = s.running(ctx, fmt.Sprintf("sleeper-%d", i), ""); err != nil {
+			return err
+		}
+		return all[i].sleepAfter(ctx, 5) // at once: so many that are awake take the machine
+	})
 	if err != nil {
-		return err
-	}
-	if err := together(n, 8, func(i int) error { return all[i].sleepAfter(ctx, 5) }); err != nil {
 		return err
 	}
 	if err := s.awaitFrozen(ctx, n); err != nil {
