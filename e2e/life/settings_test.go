@@ -24,9 +24,10 @@ func TestRequestSettings(t *testing.T) {
 		Image: s.Push(harness.WebImage(t, "1"), "settings"), Scaling: s.CreateAutoScaling("pairs", 10, 2, 2), Health: harness.QuickHealthCheck(),
 	})
 	s.AskAll(svc, 2, "")
-	if out := s.MustSlipway(t, "explain", "settings"); !strings.Contains(out, "2 instances wanted, of 2 to 2, for 10 requests") || strings.Count(out, "0 of 10") != 2 {
-		t.Errorf("explained by:\n%s", out)
-	}
+	harness.Eventually(t, "its size is explained", func() (bool, string) {
+		out := s.MustSlipway(t, "explain", "settings")
+		return strings.Contains(out, "2 instances wanted, of 2 to 2, for 10 requests") && strings.Count(out, "0 of 10") == 2, out
+	})
 	tag := func(name, value string) error {
 		_, err := s.Client().TagResource(t.Context(), &apprunner.TagResourceInput{
 			ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: aws.String("slipway:" + name), Value: &value}},
