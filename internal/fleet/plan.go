@@ -164,7 +164,7 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 		}
 		if was.State.Live() {
 			o.row = ended(was, o.exit, p.now)
-			if o.exit == nil && !o.removing {
+			if o.exit == nil && !o.removing && was.State != slipway.InstanceDraining {
 				o.row.Problem = "Its process was gone when the server looked for it."
 			}
 		}
@@ -212,11 +212,16 @@ func sameRow(a, b slipway.Instance) bool {
 	return a.State == b.State && a.Problem == b.Problem && a.ReadyAt.Equal(b.ReadyAt)
 }
 
-// ended returns the row of an instance that has ended.
+// ended returns the row of an instance that has ended. One that was draining was to go, and
+// an earlier process may have sent its stop signal: it has not ended by itself.
 func ended(row slipway.Instance, exit *slipway.Exit, now time.Time) slipway.Instance {
+	draining := row.State == slipway.InstanceDraining
 	row.State, row.EndedAt, row.Exit, row.Problem = slipway.InstanceEnded, now, exit, ""
 	if exit != nil && !exit.At.IsZero() {
 		row.EndedAt = exit.At
+	}
+	if draining {
+		row.Exit = nil
 	}
 	return row
 }

@@ -441,3 +441,22 @@ func (w *releaseModel) converge(t *rapid.T) {
 		t.Errorf("in the end %d rows are left of a stopped release", len(w.observations))
 	}
 }
+
+// An instance that was to go and is found ended, since the server was killed after it had
+// sent the stop signal, has not ended by itself: the next one is started without a delay.
+func TestDrainingHasNotCrashed(t *testing.T) {
+	t.Parallel()
+	now := epoch.Add(time.Minute)
+	for _, p := range []presence{dead, absent} {
+		o := with(row(0, slipway.InstanceDraining), func(f *observation) {
+			f.presence, f.exit = p, &slipway.Exit{Code: 0, At: now, Ran: time.Second}
+		})
+		d := plan(now, inputs{releases: []slipway.Release{testRelease(1)}, instances: []observation{o}, limits: Limits{}.withDefaults()})
+		if len(d.put) != 1 || d.put[0].State != slipway.InstanceEnded || d.put[0].Exit != nil || d.put[0].Problem != "" || len(d.events) > 0 {
+			t.Errorf("presence %d: rows %+v, events %q", p, d.put, d.events)
+		}
+		if len(d.start) != 1 {
+			t.Errorf("presence %d: %d are started, want one at once", p, len(d.start))
+		}
+	}
+}

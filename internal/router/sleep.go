@@ -229,13 +229,14 @@ func (r *Router) wake(s *Service, i *instance) (woke bool) {
 	}
 	began := time.Now()
 	err := r.cfg.Freezer.Thaw(context.Background(), i.Instance)
-	if err != nil {
+	switch {
+	case err != nil && r.cfg.Freezer.Frozen(i.Instance):
 		r.cfg.Log.Warn("cannot thaw an instance", "service", s.id, "instance", i.Instance, "err", err)
-		if r.cfg.Freezer.Frozen(i.Instance) {
-			return false
-		}
-		// It is gone, and takes no connection: its request tries another.
-	} else {
+		return false
+	case err != nil:
+		// It is gone or is being stopped: its request tries another.
+		r.cfg.Log.Debug("nothing to thaw", "service", s.id, "instance", i.Instance, "err", err)
+	default:
 		r.cfg.Log.Debug("thawed an instance", "service", s.id, "instance", i.Instance, "took", time.Since(began))
 	}
 	i.awake()
