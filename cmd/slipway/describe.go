@@ -30,8 +30,10 @@ func newDescribeCommand(m *Main) *cobra.Command {
 		Use:   "describe SERVICE",
 		Short: "Show a service's configuration and state",
 		Long: `Describe shows a service. The values of its environment variables are masked
-unless --show-values is given. With --json it prints the reply of
-DescribeService, masked in the same way.`,
+unless --show-values is given. A service that sleeps when it has no requests
+has a line that says since when, how long it slept, and what its wakes cost,
+as counted since the server started. With --json it prints the reply of
+DescribeService, masked in the same way, and the sleep as "Sleep".`,
 		Example:           "  slipway describe shop\n  slipway describe shop --json --show-values",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -78,7 +80,8 @@ func (d *describeCommand) run(ctx context.Context, nameOrARN string) error {
 		return d.m.printJSON(struct {
 			Service  apiJSON
 			Crashing *crashingJSON `json:",omitempty"`
-		}{apiJSON{svc}, crashingOf(all[arn])})
+			Sleep    *sleepJSON    `json:",omitempty"`
+		}{apiJSON{svc}, crashingOf(all[arn]), sleepOf(all[arn])})
 	}
 	more, err := d.details(ctx, c, svc)
 	if err != nil {

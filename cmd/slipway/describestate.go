@@ -31,6 +31,9 @@ func describeRunning(s *attributeTable, more details, now time.Time) {
 		}
 		s.line("Release", fmt.Sprintf("%s, image %s, %s", r.ID[:min(8, len(r.ID))], what, term.Ago(now, r.CreatedAt.Time())))
 	}
+	if i.Sleep != nil {
+		s.line("Sleep", sleepLine(i.Sleep, now))
+	}
 	if x := i.LastFailure; x != nil {
 		s.toned("Restarts", fmt.Sprintf("%d, the last %s: instance %s %s", i.Restarts, term.Ago(now, x.EndedAt.Time()), shortID(x.InstanceID), exited(*x)), term.Warn)
 	}

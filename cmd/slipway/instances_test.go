@@ -26,6 +26,18 @@ type fakeInstances struct {
 	LastFailure *fakeExit
 	Crashing    *fakeCrash
 	Traffic     *fakeTraffic
+	Sleep       *fakeSleep
+}
+
+type fakeSleep struct {
+	State                                     *string
+	Since, CountedSince                       *time.Time
+	SleptSeconds                              *float64
+	FrozenWakes, StoppedWakes                 *int64
+	FrozenMedianSeconds, StoppedMedianSeconds *float64
+	LastWakeAt                                *time.Time
+	LastWakeFrom                              *string
+	LastSleepSeconds, LastWakeSeconds         *float64
 }
 
 type fakeCrash struct {
@@ -126,6 +138,46 @@ func TestCrashing(t *testing.T) {
 	s.run("describe", "shop")
 	s.run("ls", "--json")
 	s.run("describe", "shop", "--json")
+	s.golden()
+}
+
+// Services that sleep say so, and what their wakes cost.
+func TestSleep(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.env["NO_COLOR"] = "1"
+	release := strings.Repeat("ab", 16)
+	at := func(ago time.Duration) *time.Time { return aws.Time(epoch.Add(2*time.Hour - ago)) }
+	add := func(name string, size int32, sleep fakeSleep) {
+		arn := *s.server.add(name, types.ServiceStatusRunning).ServiceArn
+		f := fakeInstances{
+			ServiceArn: &arn, Instances: []fakeInstance{}, Restarts: aws.Int32(0), Sleep: &sleep,
+			Release: &fakeRelease{Id: &release, ImageDigest: aws.String("sha256:" + release + release), CreatedAt: aws.Time(epoch), Size: &size},
+		}
+		for range size {
+			f.Instances = append(f.Instances, fakeInstance{Id: &release, ReleaseId: &release, State: aws.String("ready"), CreatedAt: at(time.Hour)})
+		}
+		s.server.instances[arn] = f
+	}
+	add("night", 1, fakeSleep{
+		State: aws.String("frozen"), Since: at(20 * time.Minute), CountedSince: at(22 * time.Hour), SleptSeconds: aws.Float64(21 * 3600),
+		FrozenWakes: aws.Int64(14), FrozenMedianSeconds: aws.Float64(0.003), StoppedWakes: aws.Int64(0),
+		LastWakeAt: at(25 * time.Minute), LastWakeFrom: aws.String("frozen"), LastSleepSeconds: aws.Float64(90), LastWakeSeconds: aws.Float64(0.0004),
+	})
+	add("week", 0, fakeSleep{
+		State: aws.String("stopped"), Since: at(40 * time.Hour), CountedSince: at(90 * time.Hour), SleptSeconds: aws.Float64(80 * 3600),
+		FrozenWakes: aws.Int64(3), FrozenMedianSeconds: aws.Float64(0.001), StoppedWakes: aws.Int64(1), StoppedMedianSeconds: aws.Float64(0.21),
+		LastWakeAt: at(41 * time.Hour), LastWakeFrom: aws.String("stopped"), LastSleepSeconds: aws.Float64(36000), LastWakeSeconds: aws.Float64(0.21),
+	})
+	add("fresh", 0, fakeSleep{State: aws.String("stopped")})
+	add("day", 1, fakeSleep{State: aws.String("awake"), CountedSince: at(time.Hour), SleptSeconds: aws.Float64(600), FrozenWakes: aws.Int64(0), StoppedWakes: aws.Int64(0)})
+	s.run("ls")
+	s.onTerminal(60, "ls")
+	for _, name := range []string{"night", "week", "fresh", "day"} {
+		s.run("describe", name)
+	}
+	s.run("ls", "--json")
+	s.run("describe", "night", "--json")
 	s.golden()
 }
 

@@ -21,13 +21,15 @@ func newLsCommand(m *Main) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List services",
 		Long: `Ls lists all services by name: their status, how many of the wanted instances take
-requests, their age and URL. Where none does because the application stops by itself
+requests, their age and URL. A service without requests may be asleep (its instances are
+frozen) or stopped (it has none until the next request). Where none does because the application stops by itself
 again and again, the status is crashing, with how often in a row it was started again,
 when it is next and how it ended. On a terminal that is too narrow the URLs are first
 shown without http://, the status and names cut, then ages, instances and URLs are left
 out, in this order. With --json it prints the reply of ListServices, all pages in one,
 and the services that crash as "Crashing": [{"ServiceArn", "Restarts", "NextStartAt",
-"ExitCode", "Signal", "OutOfMemory", "Reason"}].`,
+"ExitCode", "Signal", "OutOfMemory", "Reason"}], and those that sleep or were woken as
+"Sleep": [{"ServiceArn", "State", "Since", "SleptSeconds", ...}].`,
 		Args: argCount(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return m.list(cmd.Context()) },
 	}
@@ -58,10 +60,14 @@ func (m *Main) list(ctx context.Context) error {
 		out := struct {
 			ServiceSummaryList []apiJSON
 			Crashing           []crashingJSON `json:",omitempty"`
+			Sleep              []sleepJSON    `json:",omitempty"`
 		}{ServiceSummaryList: apiList(services)}
 		for _, arn := range arns {
 			if c := crashingOf(instances[arn]); c != nil {
 				out.Crashing = append(out.Crashing, *c)
+			}
+			if s := sleepOf(instances[arn]); s != nil {
+				out.Sleep = append(out.Sleep, *s)
 			}
 		}
 		return m.printJSON(out)
@@ -91,11 +97,14 @@ func (m *Main) printServices(services []types.ServiceSummary, instances map[stri
 	return t.Write(m.Stdout, m.outStyle())
 }
 
-// statusCell shows the status of a service. One that is RUNNING and of which no instance
+// statusCell shows the status of a service. One that is RUNNING may be asleep. One that is RUNNING and of which no instance
 // is ready, since they end by themselves, is crashing.
 func statusCell(status types.ServiceStatus, of client.ServiceInstances, now time.Time) term.Cell {
 	if text := crashing(of, now); text != "" && status == types.ServiceStatusRunning && of.Ready() == 0 {
 		return term.Cell{Text: text, Short: "crashing", Tone: term.Bad}
+	}
+	if text, short := asleep(of); text != "" && status == types.ServiceStatusRunning {
+		return term.Cell{Text: text, Short: short, Tone: term.Faint}
 	}
 	return term.Cell{Text: string(status), Tone: statusTone(string(status))}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -87,7 +88,18 @@ func TestIdleServiceIsStopped(t *testing.T) {
 	s.set("min-size", "0", "sleep-after", "1", "stop-after", "3")
 	s.stops()
 
+	if out := s.MustSlipway(t, "ls"); !strings.Contains(out, "stopped (wakes on request)") {
+		t.Errorf("ls says\n%s", out)
+	}
 	boots := s.burst(50, "one")
+	if out := s.MustSlipway(t, "describe", "idle"); !strings.Contains(out, "1 wake from stopped, median ") {
+		t.Errorf("describe says\n%s", out)
+	}
+	for _, line := range []string{"All instances are stopped; the next request starts one.", "A request came after "} {
+		if out := s.Events(s.svc); !strings.Contains(out, line) {
+			t.Errorf("the service's log lacks %q:\n%s", line, out)
+		}
+	}
 	if slices.ContainsFunc(boots, func(b string) bool { return slices.Contains(first, b) }) {
 		t.Errorf("the instances %v from before the stop answer: %v", first, boots)
 	}
@@ -131,6 +143,24 @@ func TestIdleServiceIsStopped(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.BootIDs(s.svc, 3)
+}
+
+// Instances that were frozen when the server was killed serve on.
+func TestFrozenServiceOutlivesServer(t *testing.T) {
+	t.Parallel()
+	s := sleeper{Server: harness.Serve(t)}
+	s.svc = s.RunningService("frozen", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "frozen:1"), Health: harness.QuickHealthCheck(), Env: map[string]string{"GREETING": "one"}})
+	before := s.BootIDs(s.svc, 1)
+	s.set("min-size", "0", "sleep-after", "1", "stop-after", "3600")
+	harness.Eventually(t, "the service is frozen", func() (bool, string) {
+		out := s.MustSlipway(t, "describe", "frozen")
+		return strings.Contains(out, "asleep since"), out
+	})
+	s.Kill()
+	s.Start()
+	if after := s.burst(50, "one"); !slices.Equal(after, before) {
+		t.Errorf("%v answer, want the frozen %v", after, before)
+	}
 }
 
 // The time from a request that finds the service stopped to its response, beside that from

@@ -56,6 +56,10 @@ type Config struct {
 	// know the service. Nil: no requests pass this server.
 	Traffic func(serviceID string) (Traffic, bool)
 
+	// Sleep returns what is known of the sleep of a service, nil if it has never slept. Nil:
+	// nothing is known.
+	Sleep func(serviceID string) *SleepDescription
+
 	// Provider and Vault serve the credentials of connections. Without them no
 	// connection can be completed.
 	Provider Provider

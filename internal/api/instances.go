@@ -35,8 +35,33 @@ type ServiceInstances struct {
 	Restarts    *int32              // how many of its instances have ended by themselves, as far as that is kept
 	LastFailure *ExitDescription    // how the last of them ended; absent if none has
 	Crashing    *CrashDescription   // absent unless instances are missing because they end by themselves
+	Sleep       *SleepDescription   // absent if the service is awake and has never slept, as far as is known
 
 	Traffic *TrafficDescription // absent if it was not asked for, or this server takes no requests of the service
+}
+
+// States of a service in SleepDescription.
+const (
+	SleepAwake   = "awake"
+	SleepFrozen  = "frozen"
+	SleepStopped = "stopped"
+)
+
+// SleepDescription says how a service without requests sleeps, and what its wakes cost. All
+// but State is counted since CountedSince, when the server started at the latest.
+type SleepDescription struct {
+	State        *string    // awake, frozen (the next request thaws an instance) or stopped (it starts one)
+	Since        *time.Time // when it fell asleep; absent while it is awake, or if that is not known
+	CountedSince *time.Time
+	SleptSeconds *float64 // in all, with the present sleep
+
+	FrozenWakes, StoppedWakes                 *int64   // requests that woke it, by what from
+	FrozenMedianSeconds, StoppedMedianSeconds *float64 // that the last ones of these waited; absent if there are none
+
+	// The last wake; absent if there is none.
+	LastWakeAt                        *time.Time
+	LastWakeFrom                      *string // frozen or stopped
+	LastSleepSeconds, LastWakeSeconds *float64
 }
 
 // CrashDescription says how a service goes on whose instances end by themselves one after
@@ -168,7 +193,28 @@ func (a *API) instancesOf(tx *store.Tx, arn string, usage map[string]Usage) (s S
 	if r := slipway.RestartsOf(active, list); v.Wanted == slipway.WantedRunning && r.Crashing(active, list, a.cfg.Now()) {
 		s.Crashing = &CrashDescription{Restarts: aws.Int32(int32(r.Count)), NextStartAt: &r.Next}
 	}
+	s.Sleep = a.sleepOf(v.Service, active)
 	return s, nil
+}
+
+// sleepOf describes the sleep of a service. That it is stopped is in its release; the rest is
+// what the router has counted.
+func (a *API) sleepOf(v slipway.Service, active slipway.Release) (d *SleepDescription) {
+	if v.Wanted != slipway.WantedRunning || active.ID == "" {
+		return nil
+	}
+	if a.cfg.Sleep != nil {
+		d = a.cfg.Sleep(v.ID)
+	}
+	if active.Size == 0 && (d == nil || *d.State != SleepStopped) {
+		stopped := SleepDescription{}
+		if d != nil {
+			stopped = *d
+		}
+		stopped.State = aws.String(SleepStopped)
+		return &stopped
+	}
+	return d
 }
 
 func describeRelease(r slipway.Release) *ReleaseDescription {

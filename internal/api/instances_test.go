@@ -2,10 +2,15 @@ package api_test
 
 import (
 	"context"
+	"errors"
 	"path"
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
@@ -101,5 +106,44 @@ func TestDescribeInstances(t *testing.T) {
 	reply := b.Send(b.Request("Slipway.DescribeInstances", `{"ServiceArns":["`+arn+`"]}`))
 	if reply.Code != 200 {
 		t.Errorf("over HTTP: %d %s", reply.Code, reply.Body)
+	}
+}
+
+// DescribeInstances tells of the sleep of a service: that it is stopped by its release, and
+// what the router has counted. DescribeService goes on saying RUNNING.
+func TestDescribeSleep(t *testing.T) {
+	t.Parallel()
+	var sleep *api.SleepDescription
+	b := newBench(t, func(c *api.Config) { c.Sleep = func(string) *api.SleepDescription { return sleep } })
+	arn := b.create("shop")
+	release := slipway.Release{ID: "r", ServiceID: path.Base(arn), Image: "sha256:r", Size: 1, Desired: slipway.DesiredRun, CreatedAt: t0}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.InsertRelease(release), tx.SetActiveRelease(path.Base(arn), "r"))
+	})
+	get := func() *api.SleepDescription {
+		t.Helper()
+		return invoke[api.DescribeInstancesOutput](b, &api.DescribeInstancesInput{ServiceArns: []string{arn}}).Services[0].Sleep
+	}
+	if s := get(); s != nil {
+		t.Errorf("a service that never slept: %+v", s)
+	}
+	sleep = &api.SleepDescription{State: aws.String("frozen"), Since: &t0, SleptSeconds: aws.Float64(75600), FrozenWakes: aws.Int64(14)}
+	if s := get(); *s.State != "frozen" || !s.Since.Equal(t0) || *s.SleptSeconds != 75600 || *s.FrozenWakes != 14 {
+		t.Errorf("a frozen service: %+v", s)
+	}
+	b.Update(func(tx *store.Tx) error { return tx.SetSize(release, 0) })
+	if s := get(); *s.State != "stopped" || *s.FrozenWakes != 14 {
+		t.Errorf("a stopped service, which the router does not know yet: %+v", s)
+	}
+	sleep = nil
+	if s := get(); *s.State != "stopped" || s.Since != nil {
+		t.Errorf("a stopped service without counts: %+v", s)
+	}
+	if svc := invoke[apprunner.DescribeServiceOutput](b, &apprunner.DescribeServiceInput{ServiceArn: &arn}).Service; svc.Status != types.ServiceStatusRunning {
+		t.Errorf("the stopped service is %s", svc.Status)
+	}
+	b.Update(func(tx *store.Tx) error { return tx.SetWanted(path.Base(arn), slipway.WantedPaused, t0) })
+	if s := get(); s != nil {
+		t.Errorf("a paused service sleeps: %+v", s)
 	}
 }

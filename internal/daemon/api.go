@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/audit"
@@ -28,6 +30,7 @@ import (
 	"github.com/openslipway/slipway/internal/masterkey"
 	"github.com/openslipway/slipway/internal/pushhook"
 	"github.com/openslipway/slipway/internal/registry"
+	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/secretsmanager"
 	"github.com/openslipway/slipway/internal/ssm"
 	"github.com/openslipway/slipway/internal/store"
@@ -52,6 +55,7 @@ type apiRole struct {
 	usage           func(context.Context) map[string]api.Usage // of instances
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
+	sleep           func(serviceID string) (router.Sleep, bool)
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -115,8 +119,34 @@ func (a *apiRole) appRunner() (*api.API, error) {
 		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
 		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage, Traffic: a.traffic,
-		Explain: a.explain,
+		Explain: a.explain, Sleep: a.describeSleep,
 	})
+}
+
+// describeSleep describes the sleep of a service, as api.Config.Sleep wants it.
+func (a *apiRole) describeSleep(serviceID string) *api.SleepDescription {
+	s, ok := a.sleep(serviceID)
+	if !ok || s.State == router.Awake && s.Slept == 0 {
+		return nil
+	}
+	d := &api.SleepDescription{
+		State: aws.String(s.State.String()), CountedSince: &s.Known, SleptSeconds: aws.Float64(s.Slept.Seconds()),
+		FrozenWakes: aws.Int64(int64(s.Frozen.Count)), StoppedWakes: aws.Int64(int64(s.Stopped.Count)),
+	}
+	if s.State != router.Awake {
+		d.Since = &s.Since
+	}
+	if s.Frozen.Count > 0 {
+		d.FrozenMedianSeconds = aws.Float64(s.Frozen.Median.Seconds())
+	}
+	if s.Stopped.Count > 0 {
+		d.StoppedMedianSeconds = aws.Float64(s.Stopped.Median.Seconds())
+	}
+	if w := s.Last; !w.At.IsZero() {
+		d.LastWakeAt, d.LastWakeFrom = &w.At, aws.String(w.From.String())
+		d.LastSleepSeconds, d.LastWakeSeconds = aws.Float64(w.Slept.Seconds()), aws.Float64(w.Took.Seconds())
+	}
+	return d
 }
 
 // webhookURL is where providers of source code reach the API's address.

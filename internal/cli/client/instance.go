@@ -17,6 +17,7 @@ type ServiceInstances struct {
 	Restarts    int
 	LastFailure *Exit
 	Crashing    *Crashing // nil unless instances are missing because they end by themselves
+	Sleep       *Sleep    // nil if the service is awake and has never slept, as far as is known
 	Traffic     *Traffic  // nil unless it was asked for
 }
 
@@ -27,6 +28,31 @@ type Traffic struct {
 	Requests, Failed  int64     // since the server started; of them with a 5xx response
 	LatencyBounds     []float64 // seconds, ascending
 	LatencyCounts     []int64   // requests up to each bound and above the one before; the last has none
+}
+
+// States of a service in Sleep.
+const (
+	SleepFrozen  = "frozen"  // the next request thaws an instance
+	SleepStopped = "stopped" // the next request starts one
+)
+
+// Sleep is how a service without requests sleeps, and what its wakes cost, as the router
+// has counted since CountedSince. Times are zero, and counts absent, where nothing is known.
+type Sleep struct {
+	State        string  // awake, SleepFrozen or SleepStopped
+	Since        Seconds `json:",omitzero"` // when it fell asleep
+	CountedSince Seconds `json:",omitzero"`
+	SleptSeconds float64
+
+	FrozenWakes          int64   `json:",omitempty"`
+	FrozenMedianSeconds  float64 `json:",omitempty"`
+	StoppedWakes         int64   `json:",omitempty"`
+	StoppedMedianSeconds float64 `json:",omitempty"`
+
+	LastWakeAt       Seconds `json:",omitzero"`
+	LastWakeFrom     string  `json:",omitempty"`
+	LastSleepSeconds float64 `json:",omitempty"`
+	LastWakeSeconds  float64 `json:",omitempty"`
 }
 
 // Crashing is how a service goes on whose instances end one after another.
