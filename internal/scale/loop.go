@@ -223,14 +223,16 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	}
 	was := t.release.Size
 	size, reason := Decide(t.rules, was, o)
-	if size == was && !s.cfg.Log.Enabled(ctx, slog.LevelDebug) {
-		return // for most services, every time
-	}
-	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
-		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver, "idle", o.Idle)
 	d := Decision{At: now, Was: was, Size: size, Reason: reason, Rules: t.rules, Observation: o}
 	if size == was {
 		s.note(id, d)
+		if !s.cfg.Log.Enabled(ctx, slog.LevelDebug) {
+			return // for most services, every time
+		}
+	}
+	s.cfg.Log.Debug("size", "service", id, "release", t.release.ID, "was", was, "size", size, "reason", reason,
+		"in_flight", inFlight, "waiting", waiting, "peak", o.Peak, "window_full", o.WindowFull, "cooldown_over", o.CooldownOver, "idle", o.Idle)
+	if size == was {
 		return
 	}
 	written, err := s.write(ctx, t, size, o, now)
