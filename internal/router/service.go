@@ -108,7 +108,7 @@ func slowStartOf(s *slipway.RoutingSettings) time.Duration {
 func (s *Service) prune(retire, leave func(*Target)) {
 	for id, i := range s.instances {
 		if !i.idle() {
-			if i.draining || i.gone {
+			if _, drains := s.draining[i.release]; drains || i.draining || i.gone {
 				leave(&i.Target)
 			}
 			continue
