@@ -29,6 +29,7 @@ const (
 	PagePaused
 	PageNotDeployed
 	PageUnreachable
+	PageMemory
 	PageNotReady
 	PageLimit
 	PageVersion
@@ -73,6 +74,7 @@ var pages = makePages([pageCount]page{
 	PagePaused:      {status: 503, code: "service_paused", title: "This service is paused", text: "It does not answer until its owner resumes it."},
 	PageNotDeployed: {status: 503, code: "service_not_deployed", title: "Not deployed", text: "This service has no version that runs. Its last deployment did not succeed."},
 	PageUnreachable: {status: 503, code: "service_unreachable", title: "Service unavailable", text: "No instance of this service could be reached. Try again in a moment.", retryAfter: "1"},
+	PageMemory:      {status: 503, code: "server_busy", title: "Server busy", text: "Too many requests with large headers are on their way to this server. Try again in a moment.", retryAfter: "1"},
 	PageNotReady:    {status: 503, code: "no_instance_ready", title: "No instance is ready", text: "The instances of this service end or fail their health check, and the next one is not ready soon. Try again later."},
 	PageLimit:       {status: 504, code: "time_limit", title: "Time limit exceeded", text: "This service did not answer within the time a request may take."},
 	PageVersion:     {status: 505, code: "unsupported_version", title: "Unsupported version", text: "The versions of HTTP spoken here are 1.0 and 1.1."},

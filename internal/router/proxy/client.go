@@ -31,6 +31,7 @@ type clientConn struct {
 	in   []byte // received and not used: the next request, or the body of this one
 	buf  []byte // what in is a part of
 	head buffer // what buf is a part of; nil if in is empty or has memory of its own
+	own  int    // bytes of memory of its own that count
 
 	state     atomic.Int32
 	halfSince time.Time // when the client was first seen to send no more
@@ -76,6 +77,7 @@ func trusts(list []netip.Prefix, a netip.Addr) bool {
 // serve answers the requests of the connection until it ends.
 func (c *clientConn) serve() {
 	defer c.Close()
+	defer c.release()
 	for {
 		if !c.await() {
 			return
@@ -156,7 +158,8 @@ func (c *clientConn) release() {
 	if c.head != nil {
 		c.head.free()
 	}
-	c.head, c.buf, c.in = nil, nil, nil
+	c.front.memory.give(c.own)
+	c.head, c.buf, c.in, c.own = nil, nil, nil, 0
 }
 
 // keep makes a copy of bytes that follow the current request the received ones.
@@ -187,7 +190,11 @@ func (c *clientConn) readHead() (end, status int, err error) {
 		if until.IsZero() {
 			until = time.Now().Add(c.front.cfg.HeadTimeout)
 		}
-		n, err := c.read(c.room(), until)
+		room := c.room()
+		if room == nil {
+			return 0, noMemory, nil
+		}
+		n, err := c.read(room, until)
 		if err == errLimit {
 			return 0, 408, nil
 		}
@@ -198,7 +205,10 @@ func (c *clientConn) readHead() (end, status int, err error) {
 	}
 }
 
-// room returns free memory behind the received bytes.
+// noMemory stands for the status of a refusal where large heads take too much memory.
+const noMemory = -1
+
+// room returns free memory behind the received bytes, nil if there is none.
 func (c *clientConn) room() []byte {
 	if free := c.in[len(c.in):cap(c.in)]; len(free) > 0 {
 		return free
@@ -208,7 +218,13 @@ func (c *clientConn) room() []byte {
 		copy(c.buf, c.in)
 		c.in = c.buf[:n]
 	} else {
-		grown := make([]byte, max(2*n, len(headBlock{})))
+		size := max(2*n, len(headBlock{}))
+		if !c.front.memory.take(size) {
+			return nil
+		}
+		c.front.memory.give(c.own)
+		c.own = size
+		grown := make([]byte, size)
 		copy(grown, c.in)
 		if c.head != nil {
 			c.head.free()

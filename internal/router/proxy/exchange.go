@@ -92,7 +92,11 @@ func (x *exchange) serve(end, status int) (keep bool) {
 	x.setID()
 	if status != 0 {
 		x.closes, x.linger = true, true
-		x.answer(router.PageOf(status))
+		page := router.PageMemory
+		if status != noMemory {
+			page = router.PageOf(status)
+		}
+		x.answer(page)
 		return false
 	}
 	x.c.in = x.c.in[end:]

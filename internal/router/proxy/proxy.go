@@ -57,6 +57,7 @@ type Proxy struct {
 	pools sync.Map // *router.Target -> *pool
 	dates dates
 
+	memory  memory // of large heads
 	tunnels tunnels
 }
 
@@ -69,7 +70,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, errors.New("router/proxy: Router, Dialer and Log are required")
 	}
 	cfg.setDefaults()
-	p := &Proxy{cfg: cfg}
+	p := &Proxy{cfg: cfg, memory: memory{most: maxGrown}}
 	cfg.Router.Attach(p)
 	return p, nil
 }
