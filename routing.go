@@ -14,6 +14,7 @@ type RoutingSettings struct {
 	RequestTime time.Duration  // from the head of a request to the end of its response
 	IdleTime    time.Duration  // of a WebSocket, or another protocol, without a byte in either direction
 	MaxBody     int64          // bytes of a request's body
+	MaxHead     int            // bytes of a request's head
 	AllowFrom   []netip.Prefix // of clients; others are refused
 	SleepAfter  time.Duration  // without a request, after which instances are frozen; 0: never
 	SlowStart   time.Duration  // in which a new instance comes to its full share of the requests; below 0: at once
@@ -86,6 +87,7 @@ const (
 	maxIdleTime    = 86400   // s
 	maxSlowStart   = 300     // s
 	maxStopTime    = 2592000 // s
+	maxHeadKiB     = 64      // KiB
 	maxBodyMiB     = 1 << 20 // MiB
 	maxAllowed     = 20      // prefixes
 	maxIdleCPU     = 100     // hundredths of a core
@@ -151,6 +153,15 @@ func routingSettings() []setting {
 			parse: func(s *Settings, _, value string) bool {
 				n, ok := parseWhole(value, maxBodyMiB)
 				s.Routing.MaxBody = int64(n) << 20
+				return ok
+			},
+		},
+		{
+			name: "max-head", resource: "service", effect: EffectAtOnce,
+			allowed: "the largest head of a request in KiB, from 1 to 64; 64 without it",
+			parse: func(s *Settings, _, value string) bool {
+				n, ok := parseWhole(value, maxHeadKiB)
+				s.Routing.MaxHead = n << 10
 				return ok
 			},
 		},

@@ -68,7 +68,7 @@ var pages = makePages([pageCount]page{
 	PageTarget:      {status: 414, code: "target_too_long", title: "Address too long", text: "The address in this request is longer than 64 KiB."},
 	PageExpectation: {status: 417, code: "expectation_failed", title: "Expectation failed", text: "The only expectation that can be met is 100-continue."},
 	PageTooMany:     {status: 429, code: "too_many_requests", title: "Too many requests", text: "All instances of this service are busy and too many requests wait already. Try again in a moment.", retryAfter: "1"},
-	PageHead:        {status: 431, code: "header_too_large", title: "Header too large", text: "The header of this request is larger than 64 KiB or has more than 200 fields."},
+	PageHead:        {status: 431, code: "header_too_large", title: "Header too large", text: "The header of this request is larger than this service accepts, which is 64 KiB and 200 fields at most."},
 	PageCoding:      {status: 501, code: "unsupported_coding", title: "Unsupported coding", text: "The only transfer coding that is understood is chunked."},
 	PageBadAnswer:   {status: 502, code: "bad_answer", title: "No valid answer", text: "The service broke off, or what it answered is not HTTP."},
 	PagePaused:      {status: 503, code: "service_paused", title: "This service is paused", text: "It does not answer until its owner resumes it."},

@@ -37,6 +37,7 @@ type exchange struct {
 	limit   time.Time // the end of the request's time
 	counted tally
 
+	headSize       int                      // bytes of the request's head
 	settings       *slipway.RoutingSettings // of the service
 	mark           string                   // of the instance that the client's cookie names
 	service        *router.Service          // nil for an unknown host
@@ -99,6 +100,7 @@ func (x *exchange) serve(end, status int) (keep bool) {
 		x.answer(page)
 		return false
 	}
+	x.headSize = end
 	x.c.in = x.c.in[end:]
 	x.whole = !x.req.Chunked && int64(len(x.c.in)) >= x.req.Length
 	if x.service = x.c.find(x.req.Host); x.service == nil {
@@ -129,6 +131,9 @@ func (x *exchange) forbidden() (page router.PageID, refused bool) {
 		if !slices.ContainsFunc(s.AllowFrom, func(p netip.Prefix) bool { return p.Contains(from) }) {
 			return router.PageForbidden, true
 		}
+	}
+	if s.MaxHead > 0 && x.headSize > s.MaxHead {
+		return router.PageHead, true
 	}
 	return router.PageBody, s.MaxBody > 0 && x.req.Length > s.MaxBody
 }

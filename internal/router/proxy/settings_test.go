@@ -32,6 +32,20 @@ func TestRequestTimeout(t *testing.T) {
 	}
 }
 
+func TestMaxHead(t *testing.T) {
+	t.Parallel()
+	w := with(t, slipway.RoutingSettings{MaxHead: 1 << 10}, nil)
+	w.add("a", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	const around = len("GET / HTTP/1.1\r\nHost: shop.test\r\nX-A: \r\n\r\n")
+	for size, status := range map[int]int{1 << 10: 200, 1<<10 + 1: 431, 8 << 10: 431} {
+		cl := w.dial()
+		cl.send("GET / HTTP/1.1\r\nHost: shop.test\r\nX-A: " + strings.Repeat("a", size-around) + "\r\n\r\n")
+		if resp, body := cl.response("GET"); resp.StatusCode != status || resp.Close {
+			t.Errorf("a head of %d bytes gets %d %q, want %d", size, resp.StatusCode, body, status)
+		}
+	}
+}
+
 func TestMaxBody(t *testing.T) {
 	t.Parallel()
 	w := with(t, slipway.RoutingSettings{MaxBody: 10}, nil)
