@@ -62,7 +62,7 @@ state.`,
 }
 
 func (d *domainCommand) add(ctx context.Context, service, name string) error {
-	c, arn, err := d.service(ctx, service)
+	c, arn, err := d.m.service(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -111,16 +111,6 @@ func (d *domainCommand) report(out *apprunner.AssociateCustomDomainOutput, name 
 		}
 	}
 	return nil
-}
-
-// service returns a client and the ARN of a service.
-func (d *domainCommand) service(ctx context.Context, nameOrARN string) (*client.Client, string, error) {
-	c, err := d.m.connect(ctx)
-	if err != nil {
-		return nil, "", err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
-	return c, arn, err
 }
 
 // gone is the status of a domain that is not associated.
@@ -181,7 +171,7 @@ DisassociateCustomDomain.` + confirmNote,
 }
 
 func (d *domainCommand) remove(ctx context.Context, service, name string) error {
-	c, arn, err := d.service(ctx, service)
+	c, arn, err := d.m.service(ctx, service)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,7 @@ frozen one is thawed by the next request. With --json it prints the reply of the
 }
 
 func (m *Main) explainService(ctx context.Context, nameOrARN string) error {
-	c, err := m.connect(ctx)
-	if err != nil {
-		return err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
+	c, arn, err := m.service(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}

@@ -78,11 +78,7 @@ func (l *logsCommand) run(cmd *cobra.Command, nameOrARN string) error {
 	if err != nil {
 		return err
 	}
-	c, err := l.m.connect(ctx)
-	if err != nil {
-		return err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
+	c, arn, err := l.m.service(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}

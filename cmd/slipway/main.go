@@ -219,6 +219,16 @@ func (m *Main) connect(ctx context.Context) (*client.Client, error) {
 	return client.Connect(ctx, t)
 }
 
+// service returns a client of that server and the ARN of a service.
+func (m *Main) service(ctx context.Context, nameOrARN string) (*client.Client, string, error) {
+	c, err := m.connect(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	arn, err := c.ServiceARN(ctx, nameOrARN)
+	return c, arn, err
+}
+
 // lookup returns a variable of the environment, and whether it is set.
 func (m *Main) lookup(name string) (string, bool) {
 	if m.LookupEnv != nil {

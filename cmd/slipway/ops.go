@@ -31,11 +31,7 @@ func newOpsCommand(m *Main) *cobra.Command {
 }
 
 func (m *Main) operations(ctx context.Context, nameOrARN string) error {
-	c, err := m.connect(ctx)
-	if err != nil {
-		return err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
+	c, arn, err := m.service(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}

@@ -37,11 +37,7 @@ operation again does nothing.`,
 }
 
 func (m *Main) cancel(ctx context.Context, nameOrARN, id string, wait bool) error {
-	c, err := m.connect(ctx)
-	if err != nil {
-		return err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
+	c, arn, err := m.service(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}

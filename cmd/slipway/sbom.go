@@ -26,11 +26,7 @@ reply of the call, which also has the image's digest and the commit.`,
 }
 
 func (m *Main) sbom(ctx context.Context, nameOrARN string) error {
-	c, err := m.connect(ctx)
-	if err != nil {
-		return err
-	}
-	arn, err := c.ServiceARN(ctx, nameOrARN)
+	c, arn, err := m.service(ctx, nameOrARN)
 	if err != nil {
 		return err
 	}
