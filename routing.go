@@ -94,7 +94,10 @@ const (
 )
 
 // routingSettings are the rows of the table of settings for requests.
-func routingSettings() []setting {
+func routingSettings() []setting { return append(requestSettings(), restSettings()...) }
+
+// requestSettings are the rows about how a request is taken.
+func requestSettings() []setting {
 	return []setting{
 		{
 			name: "request-timeout", resource: "service", effect: EffectAtOnce,
@@ -109,41 +112,6 @@ func routingSettings() []setting {
 			allowed: "the seconds that a WebSocket may be silent in both directions, from 1 to 86400; 3600 without it",
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.IdleTime, ok = parseSeconds(value, maxIdleTime)
-				return ok
-			},
-		},
-		{
-			name: "sleep-after", resource: "service", effect: EffectAtOnce,
-			allowed: "the seconds without a request after which the instances are frozen, from 1 to 86400; the next request thaws them. Never without it, or 60 with `slipway:min-size`",
-			parse: func(s *Settings, _, value string) (ok bool) {
-				s.Routing.SleepAfter, ok = parseSeconds(value, maxIdleTime)
-				return ok
-			},
-		},
-		{
-			name: "idle-cpu", resource: "service", effect: EffectAtOnce,
-			allowed: "what instances may use after 10 seconds without a request, in percent of a core, from 1 to 100, or `full` (as with requests); 5 without it",
-			parse: func(s *Settings, _, value string) (ok bool) {
-				if s.Routing.IdleCPU = -1; value != "full" {
-					s.Routing.IdleCPU, ok = parseWhole(value, maxIdleCPU)
-					return ok
-				}
-				return true
-			},
-		},
-		{
-			name: "min-size", resource: "service", effect: EffectAtOnce,
-			allowed: "`0`: the service may have no instance, whatever MinSize its auto scaling configuration has. MinSize counts without it",
-			parse: func(s *Settings, _, value string) bool {
-				s.Routing.ToZero = value == "0"
-				return s.Routing.ToZero
-			},
-		},
-		{
-			name: "stop-after", resource: "service", effect: EffectAtOnce,
-			allowed: "the seconds without a request after which a service with `slipway:min-size` has no instance, from 1 to 2592000 (30 days), not less than `slipway:sleep-after`; the next request starts one. 900 without it",
-			parse: func(s *Settings, _, value string) (ok bool) {
-				s.Routing.StopAfter, ok = parseSeconds(value, maxStopTime)
 				return ok
 			},
 		},
@@ -188,17 +156,58 @@ func routingSettings() []setting {
 		{
 			name: "sticky", resource: "service", effect: EffectAtOnce,
 			allowed: "`true` (a cookie takes the requests of a client to one instance, as long as it is there) or `false`",
-			parse: func(s *Settings, _, value string) bool {
-				s.Routing.Sticky = value == "true"
-				return value == "true" || value == "false"
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.Sticky, ok = parseBool(value)
+				return ok
 			},
 		},
 		{
 			name: "access-log", resource: "service", effect: EffectAtOnce,
 			allowed: "`true` (each request is a line of JSON in the service's access log, `slipway logs SERVICE --access`) or `false`",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.AccessLog, ok = parseBool(value)
+				return ok
+			},
+		},
+	}
+}
+
+// restSettings are the rows about what instances do without requests.
+func restSettings() []setting {
+	return []setting{
+		{
+			name: "sleep-after", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds without a request after which the instances are frozen, from 1 to 86400; the next request thaws them. Never without it, or 60 with `slipway:min-size`",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.SleepAfter, ok = parseSeconds(value, maxIdleTime)
+				return ok
+			},
+		},
+		{
+			name: "idle-cpu", resource: "service", effect: EffectAtOnce,
+			allowed: "what instances may use after 10 seconds without a request, in percent of a core, from 1 to 100, or `full` (as with requests); 5 without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				if s.Routing.IdleCPU = -1; value != "full" {
+					s.Routing.IdleCPU, ok = parseWhole(value, maxIdleCPU)
+					return ok
+				}
+				return true
+			},
+		},
+		{
+			name: "min-size", resource: "service", effect: EffectAtOnce,
+			allowed: "`0`: the service may have no instance, whatever MinSize its auto scaling configuration has. MinSize counts without it",
 			parse: func(s *Settings, _, value string) bool {
-				s.Routing.AccessLog = value == "true"
-				return value == "true" || value == "false"
+				s.Routing.ToZero = value == "0"
+				return s.Routing.ToZero
+			},
+		},
+		{
+			name: "stop-after", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds without a request after which a service with `slipway:min-size` has no instance, from 1 to 2592000 (30 days), not less than `slipway:sleep-after`; the next request starts one. 900 without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.StopAfter, ok = parseSeconds(value, maxStopTime)
+				return ok
 			},
 		},
 	}
@@ -208,6 +217,11 @@ func routingSettings() []setting {
 func parseWhole(value string, most int) (int, bool) {
 	n, err := strconv.Atoi(value)
 	return n, err == nil && n >= 1 && n <= most && strconv.Itoa(n) == value
+}
+
+// parseBool parses true or false, in this letter case.
+func parseBool(value string) (is, ok bool) {
+	return value == "true", value == "true" || value == "false"
 }
 
 func parseSeconds(value string, most int) (time.Duration, bool) {

@@ -98,9 +98,9 @@ func settings() []setting {
 		{
 			name: "init", resource: "service", effect: EffectDeployment,
 			allowed: "`true` (process 1 of an instance is a small init, which forwards signals to the application and reaps orphans) or `false` (the application is process 1)",
-			parse: func(s *Settings, _, value string) bool {
-				s.Init = value == "true"
-				return value == "true" || value == "false"
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Init, ok = parseBool(value)
+				return ok
 			},
 		},
 		{
@@ -116,9 +116,9 @@ func settings() []setting {
 		{
 			name: "detect", resource: "service", effect: EffectDeployment,
 			allowed: "`true` (without an apprunner.yaml, the code is built as its files suggest, or by its Dockerfile) or `false`",
-			parse: func(s *Settings, _, value string) bool {
-				s.Build.Detect = value == "true"
-				return value == "true" || value == "false"
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Build.Detect, ok = parseBool(value)
+				return ok
 			},
 		},
 		{
