@@ -85,14 +85,14 @@ func trafficOf(r *router.Router) func(serviceID string) (api.Traffic, bool) {
 			return api.Traffic{}, false
 		}
 		out := api.Traffic{
-			InFlight: t.InFlight, Waiting: t.Waiting, Requests: int64(t.Requests), Failed: int64(t.Failed),
+			InFlight: t.InFlight(), Waiting: t.Waiting, Requests: int64(t.Requests), Failed: int64(t.Failed),
 			Bounds: router.LatencyBounds(), Instances: make(map[string]api.InstanceTraffic, len(t.Instances)),
 		}
 		for _, n := range t.Total.Buckets {
 			out.Latency = append(out.Latency, int64(n))
 		}
-		for id, i := range t.Instances {
-			out.Instances[id] = api.InstanceTraffic{InFlight: i.InFlight, Asleep: i.Asleep}
+		for _, i := range t.Instances {
+			out.Instances[i.ID] = api.InstanceTraffic{InFlight: i.InFlight, Asleep: i.Asleep}
 		}
 		return out, true
 	}

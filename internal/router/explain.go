@@ -16,9 +16,17 @@ type InstanceIntake struct {
 	ID       string
 	InFlight int
 	Asleep   bool
-	Ejected  bool // it gets no requests for a while, since it was not reached or failed alone
+	Ejected  bool // it gets no requests for a while, since it was not reached, or failed where another did not
 	Failures int  // bad answers in a row
 	Share    int  // of the requests, in percent of that of others; below 100 in its slow start
+}
+
+// InFlight returns the requests on all these instances.
+func (in Intake) InFlight() (n int) {
+	for _, i := range in.Instances {
+		n += i.InFlight
+	}
+	return n
 }
 
 // Intake returns how a service takes requests now. ok is false if the router does not know
@@ -28,8 +36,12 @@ func (r *Router) Intake(serviceID string) (in Intake, ok bool) {
 	if s == nil {
 		return in, false
 	}
+	return s.intake(), true
+}
+
+func (s *Service) intake() Intake {
 	v := s.gate.view.Load()
-	in = Intake{Refuses: v.refuse, Limit: int(v.limit), Waiting: int(s.gate.waiting.Load()), MaxQueue: v.queue}
+	in := Intake{Refuses: v.refuse, Limit: int(v.limit), Waiting: int(s.gate.waiting.Load()), MaxQueue: v.queue}
 	if in.Refuses == nil && len(v.instances) == 0 {
 		in.Refuses = v.outlook.refusal(time.Now())
 	}
@@ -39,5 +51,5 @@ func (r *Router) Intake(serviceID string) (in Intake, ok bool) {
 			Failures: int(i.bad.Load()), Share: 100 * int(warmSteps-i.warming.Load()) / warmSteps,
 		})
 	}
-	return in, true
+	return in
 }

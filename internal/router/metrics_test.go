@@ -34,7 +34,10 @@ func TestMetrics(t *testing.T) {
 	}
 	r.strays[PageNotFound].Add(3)
 	tr, ok := r.Traffic("svc")
-	if i := tr.Instances["i"]; !ok || tr.InFlight != 1 || tr.Waiting != 0 || tr.Requests != 7 || tr.Failed != 1 || tr.Total.Sum != 230008*time.Millisecond || i.InFlight != 1 || i.Asleep {
+	if len(tr.Instances) != 1 || tr.Instances[0].ID != "i" {
+		t.Fatalf("traffic of the instances %+v", tr.Instances)
+	}
+	if i := tr.Instances[0]; !ok || tr.InFlight() != 1 || tr.Waiting != 0 || tr.Requests != 7 || tr.Failed != 1 || tr.Total.Sum != 230008*time.Millisecond || i.InFlight != 1 || i.Asleep {
 		t.Errorf("traffic %+v, %v", tr, ok)
 	}
 	if _, ok := r.Traffic("nobody"); ok {

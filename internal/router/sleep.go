@@ -53,7 +53,7 @@ const (
 
 // rester puts the instances of services at rest to sleep. Of an instance that has had no
 // request for a while it first bounds the processor time, and later, if its service has
-// that setting, it freezes the instance. The next request undoes both. Requests alone decide:
+// that setting, it freezes the instance. The next request undoes both. Only requests count:
 // what an application does by itself, and what it sends and receives elsewhere, keeps
 // nothing awake.
 //
@@ -289,12 +289,7 @@ func (r *Router) wakeOne(s *Service) bool {
 
 // hasAsleep reports whether an instance is asleep that takes requests when it is awake.
 func (s *Service) hasAsleep() bool {
-	for _, i := range s.gate.view.Load().instances {
-		if i.isAsleep() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(s.gate.view.Load().instances, (*instance).isAsleep)
 }
 
 // hasAwake reports whether an instance takes requests without a thaw.
