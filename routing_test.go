@@ -66,7 +66,7 @@ func TestRoutingSettings(t *testing.T) {
 		{"min-size", "1", RoutingSettings{}, false},
 		{"min-size", "00", RoutingSettings{}, false},
 		{"min-size", "", RoutingSettings{}, false},
-		{"stop-after", "60", RoutingSettings{}, true}, // of no use alone: see TestSettingsTogether
+		{"stop-after", "60", RoutingSettings{}, true}, // CheckTogether refuses it without min-size
 		{"stop-after", "0", RoutingSettings{}, false},
 		{"stop-after", "2592001", RoutingSettings{}, false},
 		{"stop-after", "15m", RoutingSettings{}, false},

@@ -153,8 +153,8 @@ func TestSlowStart(t *testing.T) {
 			}
 			return load
 		}
-		// alone sends requests one after another, and returns how many went to an instance.
-		alone := func(id string) (got int) {
+		// inTurn sends 3,000 requests one after another. It returns how many an instance got.
+		inTurn := func(id string) (got int) {
 			for range 3000 {
 				i := mustAcquire(t, g)
 				if i.Instance == id {
@@ -176,13 +176,13 @@ func TestSlowStart(t *testing.T) {
 		apply("a", "b", "c")
 		time.Sleep(time.Millisecond) // not in step with the slow start
 		for step := range warmSteps {
-			if n, want := alone("c"), 100*(step+1); step+1 < warmSteps && (n < want-130 || n > want+130) {
+			if n, want := inTurn("c"), 100*(step+1); step+1 < warmSteps && (n < want-130 || n > want+130) {
 				t.Errorf("after %d s of its slow start the new instance gets %d of 3000 requests, want about %d", step, n, want)
 			}
 			time.Sleep(slowStart / warmSteps)
 		}
 		time.Sleep(time.Second)
-		if n := alone("c"); n != 1000 {
+		if n := inTurn("c"); n != 1000 {
 			t.Errorf("after its slow start it gets %d of 3000 requests", n)
 		}
 		apply("a", "b", "c", "d")

@@ -10,7 +10,7 @@ import (
 const shards = 256
 
 // index is a map that is immutable once published, and of which an edited copy shares all
-// maps that the edit leaves alone. A lookup costs that of a map and a hash of the name.
+// maps that the edit does not change. A lookup costs a hash of the name and a lookup in a map.
 type index[K comparable, V any] struct {
 	name   func(K) string // by which keys are spread
 	shards [shards]map[K]V

@@ -151,7 +151,7 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// An instance that fails where another does not is left alone for a while, whether it
+// An instance that fails where another does not gets no requests for a while, whether it
 // answers badly or not at all.
 func TestFailingInstanceIsEjected(t *testing.T) {
 	t.Parallel()

@@ -194,7 +194,8 @@ func (s *socket) sendThenReceive(fd uintptr) (done bool) {
 	return !s.send(fd) || s.out.err != nil
 }
 
-// await reads by a system call of ours, or into p where there is none.
+// await waits until it can read. It reads by call, or into p if the connection has no
+// descriptor.
 func (s *socket) await(call func(fd uintptr) bool, p []byte, until time.Time) (n int, err error) {
 	for {
 		if err := s.limitRead(until); err != nil {
