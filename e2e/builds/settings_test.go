@@ -27,14 +27,7 @@ func TestSettings(t *testing.T) {
 	svc, _ := s.create(t, "shop", s.source(r, "", fromFile))
 	s.answers(t, svc, "built from the file")
 
-	tag := func(key, value string) {
-		t.Helper()
-		if _, err := s.Client().TagResource(t.Context(), &apprunner.TagResourceInput{ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: &key, Value: &value}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	tag("slipway:build-mode", "keep")
-	tag("slipway:build-env.CI", "by-tag")
+	s.Set(svc, "build-mode", "keep", "build-env.CI", "by-tag")
 	update := func(memory string, role *string) string {
 		t.Helper()
 		out, err := s.Client().UpdateService(t.Context(), &apprunner.UpdateServiceInput{ServiceArn: svc.ServiceArn, InstanceConfiguration: &types.InstanceConfiguration{Memory: &memory, InstanceRoleArn: role}})
@@ -47,7 +40,7 @@ func TestSettings(t *testing.T) {
 	s.WaitSucceeded(svc, update("3072", nil))
 	s.answers(t, svc, "built\nby-tag from the file")
 
-	tag("slipway:build-secret.TOKEN", secrets.ARN+":greeting::")
+	s.Set(svc, "build-secret.TOKEN", secrets.ARN+":greeting::")
 	id := update("4096", nil)
 	if status := s.WaitOperation(svc, id); status != types.OperationStatusRollbackSucceeded {
 		t.Errorf("a secret without a role: %s", status)

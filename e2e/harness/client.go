@@ -126,6 +126,36 @@ func (s *Server) RunningService(name string, p Spec) *types.Service {
 	return svc
 }
 
+// Set sets settings of a service: their names, without slipway:, and values.
+func (s *Server) Set(svc *types.Service, settings ...string) {
+	s.T.Helper()
+	if err := s.TrySet(svc, settings...); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
+// TrySet is Set that may be refused.
+func (s *Server) TrySet(svc *types.Service, settings ...string) error {
+	var tags []types.Tag
+	for i := 0; i+1 < len(settings); i += 2 {
+		tags = append(tags, types.Tag{Key: aws.String("slipway:" + settings[i]), Value: &settings[i+1]})
+	}
+	_, err := s.Client().TagResource(s.T.Context(), &apprunner.TagResourceInput{ResourceArn: svc.ServiceArn, Tags: tags})
+	return err
+}
+
+// Unset removes settings of a service.
+func (s *Server) Unset(svc *types.Service, names ...string) {
+	s.T.Helper()
+	keys := make([]string, len(names))
+	for i, n := range names {
+		keys[i] = "slipway:" + n
+	}
+	if _, err := s.Client().UntagResource(s.T.Context(), &apprunner.UntagResourceInput{ResourceArn: svc.ServiceArn, TagKeys: keys}); err != nil {
+		s.T.Fatal(err)
+	}
+}
+
 // Operation returns one operation of a service from ListOperations.
 func (s *Server) Operation(arn, id string) (types.OperationSummary, error) {
 	out, err := s.Client().ListOperations(context.Background(), &apprunner.ListOperationsInput{ServiceArn: &arn})

@@ -5,9 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/apprunner"
-	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
-
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
@@ -20,12 +17,7 @@ func TestAccessLog(t *testing.T) {
 	if _, _, err := s.Request(svc, "/before"); err != nil {
 		t.Fatal(err)
 	}
-	key, value := "slipway:access-log", "true"
-	if _, err := s.Client().TagResource(t.Context(), &apprunner.TagResourceInput{
-		ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: &key, Value: &value}},
-	}); err != nil {
-		t.Fatal(err)
-	}
+	s.Set(svc, "access-log", "true")
 	var last string
 	harness.Eventually(t, "a request is in the access log", func() (bool, string) {
 		if _, _, err := s.Request(svc, "/after?secret=hunter2"); err != nil {

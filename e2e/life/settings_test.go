@@ -28,21 +28,6 @@ func TestRequestSettings(t *testing.T) {
 		out := s.MustSlipway(t, "explain", "settings")
 		return strings.Contains(out, "2 instances wanted, of 2 to 2, for 10 requests") && strings.Count(out, "0 of 10") == 2, out
 	})
-	tag := func(name, value string) error {
-		_, err := s.Client().TagResource(t.Context(), &apprunner.TagResourceInput{
-			ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: aws.String("slipway:" + name), Value: &value}},
-		})
-		return err
-	}
-	untag := func(names ...string) {
-		t.Helper()
-		for i := range names {
-			names[i] = "slipway:" + names[i]
-		}
-		if _, err := s.Client().UntagResource(t.Context(), &apprunner.UntagResourceInput{ResourceArn: svc.ServiceArn, TagKeys: names}); err != nil {
-			t.Fatal(err)
-		}
-	}
 	// post sends a body of some MiB and returns the status.
 	post := func(mib int) (int, error) {
 		req, err := http.NewRequest(http.MethodPost, "http://"+s.HostPort()+"/", bytes.NewReader(make([]byte, mib<<20)))
@@ -71,9 +56,9 @@ func TestRequestSettings(t *testing.T) {
 	} {
 		for _, want := range []int{c.set, c.unset} {
 			if want == c.unset {
-				untag(c.name)
-			} else if err := tag(c.name, c.value); err != nil {
-				t.Fatalf("%s=%s: %v", c.name, c.value, err)
+				s.Unset(svc, c.name)
+			} else {
+				s.Set(svc, c.name, c.value)
 			}
 			harness.Eventually(t, c.name+" is followed", func() (bool, string) {
 				code, err := c.try()
@@ -82,12 +67,7 @@ func TestRequestSettings(t *testing.T) {
 		}
 	}
 
-	if err := tag("allow-from", "127.0.0.0/8"); err != nil {
-		t.Fatal(err)
-	}
-	if err := tag("sticky", "true"); err != nil {
-		t.Fatal(err)
-	}
+	s.Set(svc, "allow-from", "127.0.0.0/8", "sticky", "true")
 	// ask sends a request with a cookie, and returns which instance answered and the cookie
 	// that it set.
 	ask := func(cookie string) (instance, set string) {
@@ -126,7 +106,7 @@ func TestRequestSettings(t *testing.T) {
 	for name, value := range map[string]string{
 		"max-body": "0", "allow-from": "everybody", "request-timeout": "1h", "sticky": "yes", "slow-start": "301", "idle-timeout": "-1", "sleep-after": "0",
 	} {
-		err := tag(name, value)
+		err := s.TrySet(svc, name, value)
 		var refused *types.InvalidRequestException
 		if !errors.As(err, &refused) || !strings.Contains(aws.ToString(refused.Message), "slipway:"+name) {
 			t.Errorf("%s=%s: %v, want a refusal that names it", name, value, err)

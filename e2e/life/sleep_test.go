@@ -13,22 +13,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
 	"github.com/openslipway/slipway/e2e/harness"
 )
-
-// setting sets a setting of a service.
-func setting(s *harness.Server, svc *types.Service, name, value string) {
-	s.T.Helper()
-	if _, err := s.Client().TagResource(s.T.Context(), &apprunner.TagResourceInput{
-		ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: aws.String("slipway:" + name), Value: &value}},
-	}); err != nil {
-		s.T.Fatal(err)
-	}
-}
 
 // frozen returns how many of the server's instances are frozen.
 func frozen(s *harness.Server) (n int) {
@@ -69,7 +58,7 @@ func TestSleepers(t *testing.T) {
 	boots := map[string]string{}
 	for i := range all {
 		all[i] = s.RunningService(fmt.Sprintf("sleepy-%d", i), spec)
-		setting(s, all[i], "sleep-after", "1")
+		s.Set(all[i], "sleep-after", "1")
 	}
 	wake := func() {
 		t.Helper()
@@ -98,9 +87,7 @@ func TestSleepers(t *testing.T) {
 	wake()
 	awaitFrozen(s, n)
 
-	if _, err := s.Client().UntagResource(t.Context(), &apprunner.UntagResourceInput{ResourceArn: all[0].ServiceArn, TagKeys: []string{"slipway:sleep-after"}}); err != nil {
-		t.Fatal(err)
-	}
+	s.Unset(all[0], "sleep-after")
 	awaitFrozen(s, n-1)
 	s.Pause(all[1]) // its stop signal arrives
 	awaitFrozen(s, n-2)
@@ -172,7 +159,7 @@ func TestSleepKeepsConnections(t *testing.T) {
 
 	s := harness.ServeIn(t, host, "--api-addr", "0.0.0.0:8070", "--http-addr", "0.0.0.0:8080")
 	svc := s.RunningService("pool", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "pool:1"), Health: harness.QuickHealthCheck()})
-	setting(s, svc, "sleep-after", "1")
+	s.Set(svc, "sleep-after", "1")
 	var conn net.Conn
 	if err := host.Do(func() (err error) { conn, err = net.Dial("tcp", "127.0.0.1:8080"); return err }); err != nil {
 		t.Fatal(err)

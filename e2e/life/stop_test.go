@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner"
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 
@@ -23,18 +22,6 @@ import (
 type sleeper struct {
 	*harness.Server
 	svc *types.Service
-}
-
-// set sets settings of the service.
-func (s sleeper) set(settings ...string) {
-	s.T.Helper()
-	var tags []types.Tag
-	for i := 0; i < len(settings); i += 2 {
-		tags = append(tags, types.Tag{Key: aws.String("slipway:" + settings[i]), Value: &settings[i+1]})
-	}
-	if _, err := s.Client().TagResource(s.T.Context(), &apprunner.TagResourceInput{ResourceArn: s.svc.ServiceArn, Tags: tags}); err != nil {
-		s.T.Fatal(err)
-	}
 }
 
 // stops waits until no process of the service is left. The API says RUNNING all the while.
@@ -85,7 +72,7 @@ func TestIdleServiceIsStopped(t *testing.T) {
 	spec := harness.Spec{Image: image, Health: harness.QuickHealthCheck(), Env: map[string]string{"GREETING": "one"}, Scaling: s.CreateAutoScaling("three", 10, 3, 5)}
 	s.svc = s.RunningService("idle", spec)
 	first := s.BootIDs(s.svc, 3)
-	s.set("min-size", "0", "sleep-after", "1", "stop-after", "3")
+	s.Set(s.svc, "min-size", "0", "sleep-after", "1", "stop-after", "3")
 	s.stops()
 
 	if out := s.MustSlipway(t, "ls"); !strings.Contains(out, "stopped (wakes on request)") {
@@ -139,9 +126,7 @@ func TestIdleServiceIsStopped(t *testing.T) {
 
 	// Without the setting MinSize counts again.
 	s.stops()
-	if _, err := s.Client().UntagResource(t.Context(), &apprunner.UntagResourceInput{ResourceArn: s.svc.ServiceArn, TagKeys: []string{"slipway:min-size", "slipway:stop-after"}}); err != nil {
-		t.Fatal(err)
-	}
+	s.Unset(s.svc, "min-size", "stop-after")
 	s.BootIDs(s.svc, 3)
 }
 
@@ -151,7 +136,7 @@ func TestFrozenServiceOutlivesServer(t *testing.T) {
 	s := sleeper{Server: harness.Serve(t)}
 	s.svc = s.RunningService("frozen", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "frozen:1"), Health: harness.QuickHealthCheck(), Env: map[string]string{"GREETING": "one"}})
 	before := s.BootIDs(s.svc, 1)
-	s.set("min-size", "0", "sleep-after", "1", "stop-after", "3600")
+	s.Set(s.svc, "min-size", "0", "sleep-after", "1", "stop-after", "3600")
 	harness.Eventually(t, "the service is frozen", func() (bool, string) {
 		out := s.MustSlipway(t, "describe", "frozen")
 		return strings.Contains(out, "asleep since"), out
@@ -170,7 +155,7 @@ func TestWakeTime(t *testing.T) {
 	t.Parallel()
 	s := sleeper{Server: harness.Serve(t)}
 	s.svc = s.RunningService("wake", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "wake:1"), Env: map[string]string{"GREETING": "one"}})
-	s.set("min-size", "0", "sleep-after", "1", "stop-after", "1")
+	s.Set(s.svc, "min-size", "0", "sleep-after", "1", "stop-after", "1")
 	var woken, bare []time.Duration
 	for range 10 {
 		s.stops()

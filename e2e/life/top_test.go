@@ -7,9 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/service/apprunner"
-	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
-
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
@@ -51,10 +48,7 @@ func TestTop(t *testing.T) {
 	})
 	stop()
 	load.Wait()
-	key, value := "slipway:sleep-after", "1"
-	if _, err := s.Client().TagResource(t.Context(), &apprunner.TagResourceInput{ResourceArn: svc.ServiceArn, Tags: []types.Tag{{Key: &key, Value: &value}}}); err != nil {
-		t.Fatal(err)
-	}
+	s.Set(svc, "sleep-after", "1")
 	harness.Eventually(t, "top shows it asleep", func() (bool, string) {
 		l, text := top()
 		return l.Asleep == 1 && l.RequestsPerSecond == 0, fmt.Sprint(text)
