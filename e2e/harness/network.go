@@ -134,7 +134,8 @@ func Connect(t testing.TB, cable string, a *Network, addrA string, b *Network, a
 	b.Address(t, cable, addrB)
 }
 
-// Address adds an address to a link and brings the link up.
+// Address adds an address, optionally with a label after a space, to a link and brings
+// the link up. On the loopback device the address is of no use to other hosts.
 func (n *Network) Address(t testing.TB, link, cidr string) {
 	t.Helper()
 	n.configure(t, func(h *netlink.Handle) error {
@@ -146,8 +147,28 @@ func (n *Network) Address(t testing.TB, link, cidr string) {
 		if err != nil {
 			return err
 		}
+		if link == "lo" {
+			a.Scope = unix.RT_SCOPE_HOST
+		}
 		return errors.Join(h.AddrAdd(l, a), h.LinkSetUp(l))
 	})
+}
+
+// Addresses returns a link's IPv4 addresses, each with its label after a space.
+func (n *Network) Addresses(t testing.TB, link string) (list []string) {
+	t.Helper()
+	n.configure(t, func(h *netlink.Handle) error {
+		l, err := h.LinkByName(link)
+		if err != nil {
+			return err
+		}
+		addrs, err := h.AddrList(l, netlink.FAMILY_V4)
+		for _, a := range addrs {
+			list = append(list, a.IPNet.String()+" "+a.Label)
+		}
+		return err
+	})
+	return list
 }
 
 // Route sets the default route.

@@ -15,8 +15,11 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/egress"
 )
 
-// prefixes is the number of networks for instances in the address space that is
-// reserved for benchmarks. Servers on one machine use different ones.
+// addressSpace is reserved for benchmarks (RFC 2544), so nobody's services are there.
+var addressSpace = netip.PrefixFrom(egress.DefaultPrefix.Addr(), 15)
+
+// prefixes is the number of networks for instances in the address space. Servers on one
+// machine use different ones.
 const prefixes = 32
 
 // candidate returns the n-th of them, with 4,094 addresses.
@@ -29,35 +32,63 @@ func candidate(n uint32) netip.Prefix {
 // openEgress sets up the instances' network. If the host does not offer what the
 // network needs, it logs that and returns nil: instances are isolated. The prefix
 // that is in use is written to a file, since another one would disconnect running
-// instances. Without instances it is only tried first.
+// instances. Without instances it is only tried first. If no prefix is free, networks
+// that killed servers left are removed.
 func openEgress(ctx context.Context, c *core) (*egress.Network, error) {
 	cfg, err := egressConfig(c.cfg, c.dirs, c.part("egress"))
 	if err != nil {
 		return nil, err
 	}
 	live := c.dirs.hasInstances()
+	n, err := setUpEgress(ctx, c, cfg, live)
+	if err == nil || live || errors.Is(err, egress.ErrUnavailable) {
+		return egressOrNone(c, n, err)
+	}
+	removed, rerr := egress.RemoveAbandoned(ctx, addressSpace, isNetworkName, cfg.Log)
+	if rerr != nil {
+		c.log.Warn("networks of servers that are gone could not be removed", "err", rerr)
+	}
+	if len(removed) == 0 {
+		return nil, err
+	}
+	c.log.Info("removed networks of servers that are gone, since no prefix was free", "networks", removed)
+	n, err = setUpEgress(ctx, c, cfg, live)
+	return egressOrNone(c, n, err)
+}
+
+// egressOrNone turns a host without what the network needs into no network.
+func egressOrNone(c *core, n *egress.Network, err error) (*egress.Network, error) {
+	if errors.Is(err, egress.ErrUnavailable) {
+		c.log.Warn("instances have no network; --isolated silences this", "err", err)
+		return nil, nil
+	}
+	return n, err
+}
+
+// setUpEgress sets up the network with the first prefix that nothing is in the way of.
+func setUpEgress(ctx context.Context, c *core, cfg egress.Config, live bool) (*egress.Network, error) {
+	var refused error
 	for _, p := range egressPrefixes(c.dirs, live) {
 		cfg.Prefix = p
-		n, nerr := egress.New(cfg)
-		if nerr != nil {
-			return nil, nerr
+		n, err := egress.New(cfg)
+		if err != nil {
+			return nil, err
 		}
-		err = n.Setup(ctx)
-		if err == nil {
+		if err = n.Setup(ctx); err == nil {
 			if err = atomicfile.Write(c.dirs.network(), []byte(p.String()+"\n"), 0o600); err != nil && !live {
 				err = errors.Join(err, n.Teardown(ctx))
 			}
 			return n, err
 		}
 		if errors.Is(err, egress.ErrUnavailable) {
-			c.log.Warn("instances have no network; --isolated silences this", "err", err)
-			return nil, nil
+			return nil, err
 		}
+		refused = err
 	}
 	if live {
-		return nil, fmt.Errorf("%w; running instances have addresses of that prefix, so no other is taken: remove what is in the way, or end them by deleting %s", err, c.dirs.instances())
+		return nil, fmt.Errorf("%w; running instances have addresses of that prefix, so no other is taken: remove what is in the way, or end them by deleting %s", refused, c.dirs.instances())
 	}
-	return nil, fmt.Errorf("no prefix for instances of %s is free, the last was refused: %w; --isolated runs instances without a network", egress.DefaultPrefix, err)
+	return nil, fmt.Errorf("none of the %d networks for instances in %s is free, the last was refused: %w; --isolated runs instances without a network", prefixes, addressSpace, refused)
 }
 
 func egressConfig(c Config, d dirs, log *slog.Logger) (egress.Config, error) {
@@ -99,6 +130,12 @@ func dirHash(d dirs) uint32 {
 
 // networkName differs between the servers of one machine.
 func networkName(d dirs) string { return fmt.Sprintf("sw%06x", dirHash(d)&0xffffff) }
+
+// isNetworkName reports whether a name may be one that networkName returns.
+func isNetworkName(name string) bool {
+	digits, ok := strings.CutPrefix(name, "sw")
+	return ok && len(digits) == 6 && strings.Trim(digits, "0123456789abcdef") == ""
+}
 
 // egressPrefixes are the networks to try: the one that this data directory has used,
 // and unless instances live in it all others. Different directories begin at different
