@@ -135,6 +135,7 @@ type lab struct {
 	dir    string
 	binary string
 	layout string // OCI layout of the binary
+	core   string // of servers; "" for all
 }
 
 func (l *lab) build(ctx context.Context) error {

@@ -348,11 +348,13 @@ func pinned(core int, name string, args ...string) (end func() error, pid int, e
 	}, cmd.Process.Pid, nil
 }
 
-// ownRouter starts a server on core 1 with the backend as a service, whose instance runs
-// on core 0. seen is how soon requests followed changes of it.
+// ownRouter starts a server on core 1 with the backend as a service, whose instances run
+// on core 0. Like its peers, and each instance like the peers' backend, it knows of one core
+// from its start on. seen is how soon requests followed changes of it.
 func (l *lab) ownRouter(ctx context.Context, backend string) (f *front, end func() error, seen []time.Duration, st stepped, err error) {
 	lab := *l
 	lab.layout = filepath.Join(l.dir, "sized-layout")
+	lab.core = "1"
 	if out, err := exec.CommandContext(ctx, "go", "run", "./examples/ocilayout", "-out", lab.layout, backend).CombinedOutput(); err != nil {
 		return nil, nil, nil, st, fmt.Errorf("pack the backend: %w\n%s", err, out)
 	}
@@ -368,9 +370,6 @@ func (l *lab) ownRouter(ctx context.Context, backend string) (f *front, end func
 	}
 	v, err := s.running(ctx, "routed", *scaling.AutoScalingConfiguration.AutoScalingConfigurationArn)
 	if err != nil {
-		return nil, nil, nil, st, errors.Join(err, s.close())
-	}
-	if err := pin(s.cmd.Process.Pid, 1); err != nil {
 		return nil, nil, nil, st, errors.Join(err, s.close())
 	}
 	procs, err := filepath.Glob("/proc/[0-9]*")

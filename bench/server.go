@@ -30,6 +30,7 @@ const image = "000000000000.dkr.ecr.us-east-1.amazonaws.com/app:latest"
 type server struct {
 	bin, dir string
 	flags    []string
+	core     string // that it and what it starts run on; "" for all
 	cmd      *exec.Cmd
 	log      bytes.Buffer
 	ready    struct{ API, HTTP, Credentials string }
@@ -38,7 +39,7 @@ type server struct {
 
 // newServer starts a server and imports the image.
 func newServer(ctx context.Context, l *lab, name string, flags ...string) (*server, error) {
-	s := &server{bin: l.slipway, dir: filepath.Join(l.dir, name), flags: flags}
+	s := &server{bin: l.slipway, dir: filepath.Join(l.dir, name), flags: flags, core: l.core}
 	if _, err := s.start(ctx); err != nil {
 		return nil, err
 	}
@@ -55,10 +56,14 @@ func (s *server) start(ctx context.Context) (time.Duration, error) {
 	}
 	file := filepath.Join(s.dir, "ready.json")
 	os.Remove(file)
-	s.cmd = exec.Command(s.bin, append([]string{
-		"serve", "--data-dir", s.dir, "--ready-file", file,
+	args := append([]string{
+		s.bin, "serve", "--data-dir", s.dir, "--ready-file", file,
 		"--api-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--log-level", "warn", "--quota", "services=100000",
-	}, s.flags...)...)
+	}, s.flags...)
+	if s.core != "" {
+		args = append([]string{"taskset", "-c", s.core}, args...) // replaces itself by the program
+	}
+	s.cmd = exec.Command(args[0], args[1:]...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	began := time.Now()
