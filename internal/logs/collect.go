@@ -166,6 +166,7 @@ func (t *tail) wake() {
 // follow polls one instance until it is finished or ctx ends.
 func (c *Collector) follow(ctx context.Context, t *tail) {
 	defer c.forget(t)
+	defer c.store.Rest(t.stream) // services whose instances end often have many
 	defer c.flood.leave(&t.use)
 	pause := fastest
 	for {

@@ -79,6 +79,41 @@ func TestCollect(t *testing.T) {
 	})
 }
 
+// An instance that has ended has no open file, however many there were.
+func TestCollectClosesFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newStore(t, logs.Config{Dir: dir})
+	_, f, id := instance(t, runtimetest.Program{Stdout: "one\n"})
+	c, stop := collecting(t, s, f)
+	defer stop()
+	c.Follow(service, id)
+	if err := c.Finish(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"one"}, texts(read(t, s, logs.Query{}))); diff != "" {
+		t.Error(diff)
+	}
+	if files := openFiles(t, dir); len(files) > 0 {
+		t.Errorf("after the end of the instance %v are open", files)
+	}
+}
+
+// openFiles lists the files below a directory that this process has open.
+func openFiles(t *testing.T, dir string) (list []string) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range all {
+		if to, err := os.Readlink(fd); err == nil && strings.HasPrefix(to, dir+"/") {
+			list = append(list, to)
+		}
+	}
+	return list
+}
+
 // TestCollectRests counts the polls of a silent instance.
 func TestCollectRests(t *testing.T) {
 	t.Parallel()

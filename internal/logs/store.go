@@ -105,6 +105,18 @@ func (s *Store) appender(stream Stream) *appender {
 	return a
 }
 
+// Rest closes the stream's file, which otherwise stays open until nothing was written to
+// it for ten minutes. The next line opens it again.
+func (s *Store) Rest(stream Stream) {
+	s.mu.Lock()
+	a := s.appenders[stream]
+	delete(s.appenders, stream)
+	s.mu.Unlock()
+	if a != nil {
+		a.remove()
+	}
+}
+
 // Remove deletes all lines of a service. It is idempotent.
 func (s *Store) Remove(service string) error {
 	if err := checkPart(service); err != nil {
