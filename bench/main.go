@@ -33,6 +33,7 @@ type options struct {
 	known    int // services that exist during API calls
 
 	sleepers int // services that sleep
+	wakes    int // times that each of some applications is woken; 0 leaves that out
 
 	only        string // part to measure; "" for all
 	buildRounds int    // rounds of each comparison of builds
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&c.services, "services", 1000, "services at rest")
 	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
 	flag.IntVar(&c.sleepers, "sleepers", 1000, "services that sleep")
+	flag.IntVar(&c.wakes, "wakes", 30, "times that each of some applications is woken from a freeze; 0 for none")
 	flag.StringVar(&c.only, "only", "", "`part` to measure: builds, router or sleep; the rest of the page stays as it is")
 	flag.IntVar(&c.buildRounds, "build-rounds", 5, "rounds of each comparison of builds")
 	flag.StringVar(&c.runtimes, "runtimes", "", "`directory` in which the runtimes of builds stay from run to run")

@@ -289,7 +289,7 @@ follows at once, on the same connection of the client. Milliseconds.
 
 | application | to a frozen one, median | p99 | right after, median | p99 | waking, median |
 |---|---|---|---|---|---|
-`, r.noise.text(), wakeRounds)
+`, r.noise.text(), r.wakes)
 	for _, w := range r.slept.wakes {
 		extra := make([]time.Duration, len(w.cold))
 		for i := range extra {
@@ -305,18 +305,23 @@ follows at once, on the same connection of the client. Milliseconds.
 	}
 	s := r.slept
 	fmt.Fprintf(&b, `
-%d services, each with one frozen instance of the Go application:
+%d services, each with one frozen instance of the Go application, and afterwards all of them
+stopped:
 
-| | |
-|---|---|
-| processor time of all instances in a minute, ms | %s |
-| processor time of the server in a minute, percent of a core | %.2f |
-| %d of them woken in random order, without a failure: median ms | %s |
-| ... p99 | %s |
-| memory of the host that they take together, the server included, MiB | %d |
-`, s.services, ms(s.perMinute), 100*s.daemon.Seconds()/restFor.Seconds(), len(s.woken), ms(quantile(s.woken, 0.5)), ms(quantile(s.woken, 0.99)), (s.before-s.asleep)>>20)
+| | frozen | stopped |
+|---|---|---|
+| processor time of all instances in a minute, ms | %s | |
+| processor time of the server in a minute, percent of a core | %.2f | %.2f |
+| memory of the host that they take together, the server included, MiB | %d | %d |
+| all woken in random order, without a failure: median ms | %s | |
+| ... p99 | %s | |
+`, s.services, ms(s.frozen.instances), s.frozen.percent(), s.stopped.percent(),
+		(s.before-s.frozen.available)>>20, (s.before-s.stopped.available)>>20, ms(quantile(s.woken, 0.5)), ms(quantile(s.woken, 0.99)))
 	return b.String()
 }
+
+// percent is the server's processor time in percent of a core.
+func (c restCost) percent() float64 { return 100 * c.daemon.Seconds() / restFor.Seconds() }
 
 // routerHeading begins the section about requests.
 const routerHeading = "\n## Requests\n"

@@ -20,13 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-const (
-	// wakeRounds is how often each application sleeps and wakes.
-	wakeRounds = 30
-
-	// restFor is how long processor time at rest is measured.
-	restFor = time.Minute
-)
+// restFor is how long processor time at rest is measured.
+const restFor = time.Minute
 
 // Applications whose timers would keep them awake, if that counted.
 const (
@@ -51,12 +46,17 @@ require('http').createServer((q, r) => r.end('ok')).listen(process.env.PORT)
 type slept struct {
 	wakes []wakes
 
-	services  int
-	perMinute time.Duration // processor time of all frozen instances
+	services        int
+	before          int64 // available memory of the host without the services, in bytes
+	frozen, stopped restCost
+	woken           []time.Duration
+}
+
+// restCost is what services at rest take.
+type restCost struct {
+	instances time.Duration // processor time of all frozen instances in restFor
 	daemon    time.Duration // of the server meanwhile
-	woken     []time.Duration
-	before    int64 // available memory of the host without the services, in bytes
-	asleep    int64 // with all of them frozen
+	available int64         // memory of the host that programs could still have, in bytes
 }
 
 // wakes are the times of requests to one application: the first after a freeze, and one right
@@ -68,8 +68,10 @@ type wakes struct {
 
 // measureSleep measures services that sleep: what it takes to wake one, and what many cost.
 func measureSleep(ctx context.Context, l *lab, r *report) error {
-	if err := measureWakes(ctx, l, r); err != nil {
-		return err
+	if l.wakes > 0 {
+		if err := measureWakes(ctx, l, r); err != nil {
+			return err
+		}
 	}
 	before, err := available()
 	if err != nil {
@@ -132,14 +134,13 @@ func (s *server) importImage(ctx context.Context, layout, name string) error {
 	return nil
 }
 
-// sleepAfter has a service sleep after that many seconds, never for 0.
-func (v *service) sleepAfter(ctx context.Context, seconds int) error {
-	key := aws.String("slipway:sleep-after")
-	if seconds == 0 {
-		_, err := v.s.UntagResource(ctx, &apprunner.UntagResourceInput{ResourceArn: &v.arn, TagKeys: []string{*key}})
-		return err
+// tag sets settings of a service, given as names without "slipway:" and numbers in turn.
+func (v *service) tag(ctx context.Context, pairs ...any) error {
+	var tags []types.Tag
+	for i := 0; i < len(pairs); i += 2 {
+		tags = append(tags, types.Tag{Key: aws.String(fmt.Sprint("slipway:", pairs[i])), Value: aws.String(fmt.Sprint(pairs[i+1]))})
 	}
-	_, err := v.s.TagResource(ctx, &apprunner.TagResourceInput{ResourceArn: &v.arn, Tags: []types.Tag{{Key: key, Value: aws.String(strconv.Itoa(seconds))}}})
+	_, err := v.s.TagResource(ctx, &apprunner.TagResourceInput{ResourceArn: &v.arn, Tags: tags})
 	return err
 }
 
@@ -149,13 +150,13 @@ func wakesOf(ctx context.Context, s *server, name, image string, r *report) erro
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(v.ended(ctx, op), v.sleepAfter(ctx, 1)); err != nil {
+	if err := errors.Join(v.ended(ctx, op), v.tag(ctx, "sleep-after", 1)); err != nil {
 		return err
 	}
 	w := wakes{name: name}
 	kept := &http.Client{}
 	defer kept.CloseIdleConnections()
-	for range wakeRounds {
+	for range r.wakes {
 		if err := s.awaitFrozen(ctx, 1); err != nil {
 			return err
 		}
@@ -194,66 +195,99 @@ func (v *service) timed(ctx context.Context, client *http.Client) (time.Duration
 	return took, err
 }
 
-// sleepers has many services sleep, and wakes half of them in random order.
+// group is how many services are made, woken or stopped at a time. Instances that are awake
+// take processor time for their health checks: hundreds of them take the machine.
+const group = 10
+
+// sleepers has many services sleep, frozen and then stopped, measures both, and wakes all in
+// random order in between.
 func sleepers(ctx context.Context, s *server, n int, r *slept) error {
 	all := make([]*service, n)
-	err := together(n, 4, func(i int) (err error) {
-		if all[i], err = s.running(ctx, fmt.Sprintf("sleeper-%d", i), ""); err != nil {
+	for begin := 0; begin < n; begin += group {
+		end := min(begin+group, n)
+		err := together(end-begin, 4, func(i int) (err error) {
+			i += begin
+			all[i], err = s.running(ctx, fmt.Sprintf("sleeper-%d", i), "")
+			if err != nil {
+				return err
+			}
+			return all[i].tag(ctx, "min-size", 0, "sleep-after", 1, "stop-after", 86_400)
+		})
+		if err := errors.Join(err, s.awaitFrozen(ctx, end)); err != nil {
 			return err
 		}
-		return all[i].sleepAfter(ctx, 5) // at once: so many that are awake take the machine
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.awaitFrozen(ctx, n); err != nil {
-		return err
-	}
-	// Without the traces of the work that made them.
-	if err := errors.Join(s.stop(), ignoring(s.start(ctx)), idle(ctx, settle)); err != nil {
-		return err
 	}
 	r.services = n
-	if r.asleep, err = available(); err != nil {
+	var err error
+	if r.frozen, err = s.restCost(ctx); err != nil {
 		return err
 	}
-	if err := s.restCost(ctx, r); err != nil {
+	if err := s.wakeAll(ctx, all, r); err != nil {
 		return err
 	}
-	for _, i := range rand.Perm(n)[:n/2] {
-		took, err := all[i].timed(ctx, direct)
+	for begin := 0; begin < n; begin += group {
+		end := min(begin+group, n)
+		for _, v := range all[begin:end] {
+			if err := v.tag(ctx, "stop-after", 1); err != nil {
+				return err
+			}
+		}
+		if err := s.awaitFrozen(ctx, n-end); err != nil {
+			return err
+		}
+	}
+	r.stopped, err = s.restCost(ctx)
+	return err
+}
+
+// wakeAll wakes all services in random order, one after the other.
+func (s *server) wakeAll(ctx context.Context, all []*service, r *slept) error {
+	for i, at := range rand.Perm(len(all)) {
+		took, err := all[at].timed(ctx, direct)
 		if err != nil {
-			return fmt.Errorf("wake one of %d services: %w", n, err)
+			return fmt.Errorf("wake one of %d services: %w", len(all), err)
 		}
 		r.woken = append(r.woken, took)
+		if i%group == group-1 {
+			if err := s.awaitFrozen(ctx, len(all)); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
+	return s.awaitFrozen(ctx, len(all))
 }
 
 func ignoring(_ time.Duration, err error) error { return err }
 
-// restCost measures the processor time of the server and of all its instances at rest.
-func (s *server) restCost(ctx context.Context, r *slept) error {
+// restCost measures what a server and its instances take at rest. It starts the server anew
+// before, so that the traces of the work before are gone.
+func (s *server) restCost(ctx context.Context) (c restCost, err error) {
+	if err := errors.Join(s.stop(), ignoring(s.start(ctx)), idle(ctx, settle)); err != nil {
+		return c, err
+	}
+	if c.available, err = available(); err != nil {
+		return c, err
+	}
 	pid := s.cmd.Process.Pid
 	daemon, err := processTime(pid)
 	if err != nil {
-		return err
+		return c, err
 	}
 	instances, err := s.instancesTime()
 	if err != nil {
-		return err
+		return c, err
 	}
 	if err := idle(ctx, restFor); err != nil {
-		return err
+		return c, err
 	}
 	after, err := processTime(pid)
 	if err != nil {
-		return err
+		return c, err
 	}
-	r.daemon = after - daemon
+	c.daemon = after - daemon
 	used, err := s.instancesTime()
-	r.perMinute = used - instances
-	return err
+	c.instances = used - instances
+	return c, err
 }
 
 // slice is the name of the control group of the server's instances.
@@ -265,7 +299,7 @@ func (s *server) slice() string {
 
 // awaitFrozen waits until so many instances are frozen.
 func (s *server) awaitFrozen(ctx context.Context, n int) error {
-	return poll(ctx, 5*time.Millisecond, func() (bool, error) {
+	return poll(ctx, 20*time.Millisecond, func() (bool, error) {
 		if found := len(s.frozen()); found != n {
 			return false, fmt.Errorf("%d instances are frozen, not %d", found, n)
 		}
