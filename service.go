@@ -21,7 +21,7 @@ type Service struct {
 	ActiveRelease string // id of the release that serves requests; "" before the first
 
 	// RouteVersion rises, over all services, with each change that routers need to
-	// know; see internal/store.
+	// know, and with each of a release; see internal/store.
 	RouteVersion int64
 
 	CreatedAt, UpdatedAt time.Time

@@ -12,9 +12,9 @@ import (
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// readAllEvery is how often all services are read, which finds changes by other
-// processes. Changes by this one are seen at once.
-const readAllEvery = time.Minute
+// readChangedEvery is how often the services are read that have changed, which finds changes
+// by other processes. Changes by this one are seen at once.
+const readChangedEvery = time.Minute
 
 // polledServices keeps the services that a loop polls for. A look for what is due then
 // reads only services that have changed. One goroutine uses it.
@@ -24,15 +24,23 @@ type polledServices struct {
 	polls func(v slipway.ServiceView) bool
 
 	known   map[string]slipway.ServiceView // by id
-	readAll time.Time                      // when all services were read; zero: they have to be
+	version int64                          // of the services when what had changed was read; see store.Tx.ChangedServices
+	readAt  time.Time                      // when that was; zero: all have to be read
 }
 
 // read returns the services as they are now.
 func (p *polledServices) read(ctx context.Context) ([]slipway.ServiceView, error) {
 	now, changed := time.Now(), p.watch.Take()
 	err := p.store.View(ctx, func(tx *store.Tx) error {
-		if p.readAll.IsZero() || now.Sub(p.readAll) >= readAllEvery {
+		if p.readAt.IsZero() {
 			return p.all(tx, now)
+		}
+		if now.Sub(p.readAt) >= readChangedEvery {
+			ids, version, err := tx.ChangedServices(p.version)
+			if err != nil {
+				return err
+			}
+			changed, p.version, p.readAt = append(changed, ids...), version, now
 		}
 		for _, id := range changed {
 			v, err := tx.Service(id)
@@ -47,7 +55,7 @@ func (p *polledServices) read(ctx context.Context) ([]slipway.ServiceView, error
 		return nil
 	})
 	if err != nil {
-		p.readAll = time.Time{} // what has changed is not known any more
+		p.readAt = time.Time{} // what has changed is not known any more
 		return nil, err
 	}
 	return slices.Collect(maps.Values(p.known)), nil
@@ -58,7 +66,10 @@ func (p *polledServices) all(tx *store.Tx, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	p.known, p.readAll = map[string]slipway.ServiceView{}, now
+	if _, p.version, err = tx.ChangedServices(0); err != nil {
+		return err
+	}
+	p.known, p.readAt = map[string]slipway.ServiceView{}, now
 	for _, v := range list {
 		if p.polls(v) {
 			p.known[v.ID] = v

@@ -61,7 +61,7 @@ func TestPolledServices(t *testing.T) {
 		})
 		expect("it is not polled for any more", "b")
 		insert("c")
-		time.Sleep(readAllEvery)
+		time.Sleep(readChangedEvery)
 		expect("after a while", "b", "c")
 
 		update(func(tx *store.Tx) error {

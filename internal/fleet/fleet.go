@@ -45,10 +45,13 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// allEvery is how many full passes come to one that plans for all services. Those that are
-// settled change only by what the fleet is told of: a row, or an instance that the driver
-// lists otherwise.
-const allEvery = 12
+// Services that are settled change only by what the fleet is told of: a row, or an instance
+// that the driver lists otherwise. Of rows that another process writes it is not told, so it
+// reads from time to time which services have changed.
+const (
+	changedEvery = 12  // how many full passes come to one that plans for all services that have changed
+	allEvery     = 720 // and to one that plans for all
+)
 
 // Config is what a fleet needs. Logs may be nil.
 type Config struct {
@@ -141,9 +144,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 			for id := range f.unsettled {
 				f.markDue(id)
 			}
-			if ticks++; ticks%allEvery == 0 {
-				f.observed.everything = true
-			}
+			ticks++
+			f.observed.changed = f.observed.changed || ticks%changedEvery == 0
+			f.observed.everything = f.observed.everything || ticks%allEvery == 0
 			f.list(ctx)
 		}
 		f.inbox.run()

@@ -32,6 +32,8 @@ type instance struct {
 type observedState struct {
 	known      bool  // a list succeeded
 	everything bool  // all services are due
+	changed    bool  // services that have changed since version are due
+	version    int64 // of the services, when those that had changed were last due
 	lists      int64 // lists begun so far
 	listing    bool  // one is in progress
 	again      bool  // another one is needed after it

@@ -23,7 +23,7 @@ func (f *Fleet) pass(ctx context.Context) {
 			f.markDue(id)
 		}
 	}
-	if !f.observed.everything && len(f.dirty) == 0 {
+	if !f.observed.everything && !f.observed.changed && len(f.dirty) == 0 {
 		return
 	}
 	p, err := f.decide(ctx, now)
@@ -37,7 +37,7 @@ func (f *Fleet) pass(ctx context.Context) {
 		clear(f.dirty)
 		return
 	}
-	f.observed.everything = false
+	f.observed.everything, f.observed.changed = false, false
 	clear(f.dirty)
 	for id, s := range p {
 		if s.settled() {
@@ -137,7 +137,7 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 // allCertain reports whether every service that is due certainly has a row to
 // write. The read transaction before the write is then of no use.
 func (f *Fleet) allCertain() bool {
-	if f.observed.everything {
+	if f.observed.everything || f.observed.changed {
 		return false
 	}
 	for _, certain := range f.dirty {
@@ -160,7 +160,19 @@ func (f *Fleet) planAll(tx *store.Tx, ids map[string]bool, now time.Time, all ma
 // due returns the services to plan for.
 func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 	ids := maps.Clone(f.dirty)
+	if !f.observed.everything && !f.observed.changed {
+		return ids, nil
+	}
+	changed, version, err := tx.ChangedServices(f.observed.version)
+	if err != nil {
+		return nil, err
+	}
+	f.observed.version = version
 	if !f.observed.everything {
+		for _, id := range changed {
+			f.markDue(id) // also for the next pass, if this one fails
+			ids[id] = f.dirty[id]
+		}
 		return ids, nil
 	}
 	for id := range f.byService { // strays too

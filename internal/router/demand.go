@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 )
@@ -37,11 +38,22 @@ func (r *Router) Idle(serviceID string) time.Duration {
 	return time.Since(time.Unix(0, s.idleSince.Load()))
 }
 
+// Began returns the services whose demand has begun since the last call: they had no
+// request, and then one. Until a service is among them, it has none if Idle is not 0.
+func (r *Router) Began() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ids := slices.Collect(maps.Keys(r.began))
+	clear(r.began)
+	return ids
+}
+
 // startSampling adds a service to those whose demand is sampled. Sampling stops
 // when the service has no demand.
 func (r *Router) startSampling(s *Service) {
 	r.mu.Lock()
 	r.sampleNext = append(r.sampleNext, s)
+	r.began[s.id] = struct{}{}
 	r.mu.Unlock()
 	select {
 	case r.demands <- struct{}{}:

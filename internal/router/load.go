@@ -158,6 +158,9 @@ func (r *Router) reconcile() map[*Service][]string {
 		delete(r.dirty, s)
 		if len(s.instances) == 0 && r.table.Load().service(s.id) == nil {
 			delete(r.services, s.id)
+			r.mu.Lock()
+			delete(r.began, s.id)
+			r.mu.Unlock()
 		}
 	}
 	return drained

@@ -75,10 +75,11 @@ type Router struct {
 
 	demands chan struct{} // signalled when a service is to be sampled
 
-	mu         sync.Mutex // guards the next three
-	woken      []*Service // services with an instance that became idle since the last look
-	sampleNext []*Service // services to sample from the next tick on
-	resting    []*Service // services that have no demand since the last look
+	mu         sync.Mutex          // guards the next four
+	woken      []*Service          // services with an instance that became idle since the last look
+	sampleNext []*Service          // services to sample from the next tick on
+	resting    []*Service          // services that have no demand since the last look
+	began      map[string]struct{} // services whose demand has begun since the last call of Began
 
 	// Used only by the loading loop.
 	version      int64               // of the table
@@ -111,6 +112,7 @@ func newRouter(cfg Config) *Router {
 		idle:     make(chan struct{}, 1),
 		demands:  make(chan struct{}, 1),
 		services: map[string]*Service{},
+		began:    map[string]struct{}{},
 
 		dirty: map[*Service]bool{},
 	}

@@ -3,6 +3,7 @@ package router
 import (
 	"errors"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,6 +128,38 @@ func TestIdle(t *testing.T) {
 		if d := r.Idle("unknown"); d != 0 {
 			f.t.Errorf("an unknown service is idle for %v", d)
 		}
+	})
+}
+
+// The services whose demand begins are told once for each time, and those that have none are
+// not among them until they have some.
+func TestBegan(t *testing.T) {
+	t.Parallel()
+	sleeping(t, []string{"a"}, func(r *Router, s *Service, f *freezers) {
+		check := func(when string, want ...string) {
+			f.t.Helper()
+			if got := r.Began(); !slices.Equal(got, want) {
+				f.t.Errorf("%s: demand of %v has begun, want %v", when, got, want)
+			}
+		}
+		time.Sleep(time.Second)
+		check("never asked")
+		l := f.request(s)
+		check("with a request", "svc")
+		time.Sleep(time.Hour)
+		check("with a long request")
+		l.Release(Done)
+		f.request(s).Release(Done) // before its demand was seen to be over
+		if r.Idle("svc") != 0 {
+			f.t.Error("it is idle, and no demand will begin")
+		}
+		time.Sleep(time.Second)
+		check("idle")
+		f.request(s).Release(Done)
+		f.request(s).Release(Done)
+		time.Sleep(time.Second)
+		check("two short requests", "svc")
+		check("told already")
 	})
 }
 

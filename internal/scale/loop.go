@@ -18,6 +18,10 @@ type Demand interface {
 
 	// Idle returns for how long a service has had no request, 0 if that is not known.
 	Idle(serviceID string) time.Duration
+
+	// Began returns the services that had no request and then one, since the last call. A
+	// service whose Idle is not 0 has none until it is among them.
+	Began() []string
 }
 
 // Config configures a Scaler. Zero durations take the default.
@@ -32,7 +36,7 @@ type Config struct {
 	Interval time.Duration // between decisions without a nudge (2 s)
 	Stable   time.Duration // for which fewer instances must have been enough to scale in (1 minute)
 	Cooldown time.Duration // between two steps of scaling in (10 s)
-	Resync   time.Duration // between reads of all services (1 minute)
+	Resync   time.Duration // between reads of what other processes have changed (1 minute)
 }
 
 // Scaler sets the sizes of active releases.
@@ -44,7 +48,10 @@ type Scaler struct {
 	decided map[string]Explanation // by service
 	nudge   chan struct{}
 
-	targets map[string]*target // by service; used only by Run
+	// Used only by Run.
+	targets map[string]*target // by service
+	version int64              // of the services, as last read; see store.Tx.ChangedServices
+	ticked  time.Time          // when the demand that began was last asked for
 }
 
 // target is an active release and the demand observed for it.
@@ -54,6 +61,11 @@ type target struct {
 	changed time.Time // when the size changed
 	grown   time.Time // when it grew, or the release began to take requests
 	told    told
+
+	// rests says that the next decision would be this one, until there is news of the
+	// service, or demand, or the time is after due. A zero due never comes.
+	rests bool
+	due   time.Time
 }
 
 // active is what the store says of the release that takes the requests of a service.
@@ -107,6 +119,7 @@ func (s *Scaler) Run(ctx context.Context) error {
 	defer tick.Stop()
 	resync := time.NewTicker(s.cfg.Resync)
 	defer resync.Stop()
+	s.ticked = time.Now()
 	s.logError(ctx, "read all services", s.readAll(ctx))
 	for {
 		select {
@@ -115,14 +128,18 @@ func (s *Scaler) Run(ctx context.Context) error {
 		case <-watch.C:
 			s.logError(ctx, "read services", s.read(ctx, watch.Take()))
 		case <-resync.C:
-			s.logError(ctx, "read all services", s.readAll(ctx))
+			s.logError(ctx, "read changed services", s.readChanged(ctx))
 		case <-s.nudge:
 			for _, id := range s.takeUrgent() {
+				s.rouse(id)
 				s.decide(ctx, id, true)
 			}
-		case <-tick.C:
-			for id := range s.targets {
-				s.decide(ctx, id, false)
+		case now := <-tick.C:
+			s.rouseBegun(now)
+			for id, t := range s.targets {
+				if !t.rests || !t.due.IsZero() && !now.Before(t.due) {
+					s.decide(ctx, id, false)
+				}
 			}
 		}
 	}
@@ -134,21 +151,55 @@ func (s *Scaler) logError(ctx context.Context, doing string, err error) {
 	}
 }
 
+// readAll reads the services that have or want instances, at the start.
 func (s *Scaler) readAll(ctx context.Context) error {
 	var ids []string
-	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, err = tx.ServicesWithInstances(); return err }); err != nil {
+	var version int64
+	err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+		if ids, err = tx.ServicesWithInstances(); err != nil {
+			return err
+		}
+		_, version, err = tx.ChangedServices(0)
+		return err
+	})
+	if err == nil {
+		err = s.read(ctx, ids)
+	}
+	if err == nil {
+		s.version = version
+	}
+	return err
+}
+
+// readChanged reads the services that have changed since the last call. It finds what other
+// processes have changed: Run hears at once of what this one has.
+func (s *Scaler) readChanged(ctx context.Context) error {
+	var ids []string
+	version := s.version
+	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, version, err = tx.ChangedServices(version); return err }); err != nil {
 		return err
 	}
-	known := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		known[id] = true
+	if err := s.read(ctx, ids); err != nil {
+		return err
 	}
-	for id := range s.targets {
-		if !known[id] {
-			s.forget(id)
-		}
+	s.version = version
+	return nil
+}
+
+// rouseBegun has those services decided about again whose demand has begun.
+func (s *Scaler) rouseBegun(now time.Time) {
+	for _, id := range s.cfg.Demand.Began() {
+		s.rouse(id)
 	}
-	return s.read(ctx, ids)
+	s.ticked = now
+}
+
+// rouse has a service decided about again. It has had no demand until the last tick.
+func (s *Scaler) rouse(id string) {
+	if t := s.targets[id]; t != nil && t.rests {
+		t.rests = false
+		t.window.idled(s.ticked)
+	}
 }
 
 // read brings the targets of these services up to date.
@@ -159,6 +210,7 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 			if err != nil {
 				return err
 			}
+			s.rouse(id)
 			t := s.targets[id]
 			switch {
 			case !ok:
@@ -225,7 +277,10 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	size, reason := Decide(t.rules, was, o)
 	d := Decision{At: now, Was: was, Size: size, Reason: reason, Rules: t.rules, Observation: o}
 	if size == was {
-		s.note(id, d)
+		if !urgent {
+			t.rests, t.due = s.rests(id, t, o, now)
+		}
+		s.note(id, d, t.rests)
 		if !s.cfg.Log.Enabled(ctx, slog.LevelDebug) {
 			return // for most services, every time
 		}
@@ -242,12 +297,30 @@ func (s *Scaler) decide(ctx context.Context, id string, urgent bool) {
 	if !written {
 		return
 	}
-	s.note(id, d)
+	s.note(id, d, false)
 	s.cfg.Log.Info("scaling", "service", id, "release", t.release.ID, "from", was, "to", size, "reason", reason)
 	t.release.Size, t.changed = size, now
 	if size > was {
 		t.grown = now
 	}
+}
+
+// rests reports whether a decision that kept the size stands until there is news of the
+// service or demand, or else until when.
+func (s *Scaler) rests(id string, t *target, o Observation, now time.Time) (rests bool, due time.Time) {
+	least := t.rules.Least
+	if t.release.Size > 0 {
+		least = max(least, 1)
+	}
+	switch {
+	case !o.Known, o.Now > 0, o.Peak > 0, !o.WindowFull, !o.CooldownOver, t.release.Size > least, s.cfg.Demand.Idle(id) == 0:
+		return false, due
+	case t.rules.Least > 0, t.release.Size == 0, t.busy: // it is not to be stopped
+		return true, due
+	case o.Idle == 0:
+		return false, due
+	}
+	return true, now.Add(t.rules.StopAfter - o.Idle)
 }
 
 // idle returns for how long the service certainly had no request. It reads rows only for

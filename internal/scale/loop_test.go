@@ -22,6 +22,8 @@ type load struct {
 	integral float64
 	at       time.Time
 	busy     time.Time // when n was last above 0
+	began    bool      // since the last call of Began
+	asked    int       // calls of Demand
 }
 
 func (l *load) set(n int) {
@@ -31,6 +33,7 @@ func (l *load) set(n int) {
 	if l.n > 0 || n > 0 {
 		l.busy = time.Now()
 	}
+	l.began = l.began || l.n == 0 && n > 0
 	l.n = n
 }
 
@@ -46,7 +49,27 @@ func (l *load) Demand(string) (int, int, float64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.advance()
+	l.asked++
 	return l.n, 0, l.integral, true
+}
+
+func (l *load) Began() (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.began {
+		ids = append(ids, "s")
+	}
+	l.began = false
+	return ids
+}
+
+// asks returns how often Demand was called since the last call.
+func (l *load) asks() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := l.asked
+	l.asked = 0
+	return n
 }
 
 func (l *load) Idle(string) time.Duration {
@@ -262,6 +285,63 @@ func TestLoopStopsAndStarts(t *testing.T) {
 		b.update(func(tx *store.Tx) error { return tx.DeleteTags(sleeperARN, []string{"slipway:min-size"}) })
 		time.Sleep(2 * time.Second)
 		b.expect("without the setting", 3)
+	})
+}
+
+// A service without demand costs nothing: no decision is made about it until it has demand,
+// is changed, or is to be stopped.
+func TestLoopRests(t *testing.T) {
+	t.Parallel()
+	sleeping(t, 1, func(b *sleeper) {
+		b.update(func(tx *store.Tx) error {
+			return tx.SetTags(sleeperARN, []slipway.Tag{{Key: "slipway:stop-after", Value: "7200"}})
+		})
+		b.demand.set(0)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		decided := func(when string, least, most int) {
+			t.Helper()
+			synctest.Wait()
+			if n := b.demand.asks(); n < least || n > most {
+				t.Errorf("%s: %d decisions, want %d to %d", when, n, least, most)
+			}
+		}
+		b.demand.asks()
+		time.Sleep(time.Hour)
+		decided("an hour at rest", 0, 0)
+		b.expect("an hour at rest", 1)
+		if e, ok := b.scaler.Explain("s"); !ok || e.Last.At != time.Now() || e.Last.Idle.Round(time.Minute) != 62*time.Minute {
+			t.Errorf("explained by %+v, %v after an hour at rest", e.Last, ok)
+		}
+
+		// Demand is seen without a nudge, and its average is that of the time since it began.
+		b.demand.set(40)
+		time.Sleep(3 * time.Second)
+		b.expect("40 requests", 4)
+		b.demand.set(0)
+		time.Sleep(50 * time.Second)
+		b.expect("50 s after them", 4)
+		time.Sleep(2 * time.Minute)
+		b.expect("3 minutes after them", 1)
+		b.demand.asks()
+		time.Sleep(time.Hour)
+		decided("another hour at rest", 0, 2)
+
+		// A setting that another process changes is seen within a minute.
+		b.update(func(tx *store.Tx) error { return tx.DeleteTags(sleeperARN, []string{"slipway:min-size"}) })
+		time.Sleep(time.Minute)
+		b.expect("without the setting", 3)
+		b.update(func(tx *store.Tx) error {
+			return tx.SetTags(sleeperARN, []slipway.Tag{{Key: "slipway:min-size", Value: "0"}})
+		})
+		time.Sleep(3 * time.Hour)
+		b.expect("three hours later", 0)
+		b.demand.asks()
+		time.Sleep(24 * time.Hour)
+		decided("a day without an instance", 0, 2)
+		b.demand.set(1)
+		time.Sleep(2 * time.Second)
+		b.expect("a request, without a nudge", 1)
 	})
 }
 

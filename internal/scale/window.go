@@ -37,6 +37,13 @@ func (w *window) observe(now time.Time, integral float64, stable time.Duration) 
 	w.samples = append(w.samples[:0], w.samples[old:]...)
 }
 
+// idled notes that there was no demand from the last call of observe until a time.
+func (w *window) idled(until time.Time) {
+	if !w.began.IsZero() && until.After(w.at) {
+		w.at = until
+	}
+}
+
 // peak returns the highest average in the window.
 func (w *window) peak() float64 {
 	var p float64

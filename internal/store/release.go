@@ -25,7 +25,7 @@ func scanRelease(s scanner) (r slipway.Release, err error) {
 // InsertRelease adds a release.
 func (tx *Tx) InsertRelease(r slipway.Release) error {
 	d := releaseDocument{ImageRef: r.ImageRef, Workload: r.Workload, HealthCheck: r.HealthCheck, Scaling: r.Scaling, Code: r.Code}
-	tx.touch(r.ServiceID, Releases)
+	tx.touch(r.ServiceID, Releases|Routes)
 	if r.Code != nil && r.Code.Upload != "" {
 		if _, err := tx.exec(`INSERT INTO reference (holder, arn) VALUES ($1, $2)`, r.ID, r.Code.Upload); err != nil {
 			return err
@@ -64,14 +64,10 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
 }
 
-// SetSize sets how many instances the release, as it was read in this transaction, should
-// have. Routers hear when it is to have none, or some again: how long a request may wait
-// depends on it.
+// SetSize sets how many instances the release should have. Routers hear of it: how long a
+// request may wait depends on whether it is to have any.
 func (tx *Tx) SetSize(r slipway.Release, size int) error {
-	tx.touch(r.ServiceID, Releases)
-	if (r.Size == 0) != (size == 0) {
-		tx.touch(r.ServiceID, Routes)
-	}
+	tx.touch(r.ServiceID, Releases|Routes)
 	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
 }
 

@@ -58,6 +58,25 @@ func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
 	return routes, nil
 }
 
+// ChangedServices returns the ids of the services whose RouteVersion is above version, lowest
+// first, and the highest of their versions: version itself if there is none. It costs what
+// has changed, not what there is. It shows every change to a service, its tags, its releases,
+// its instances and the life of its operations, whichever process made it; a service that was
+// forgotten is not among them, but its deletion was.
+func (tx *Tx) ChangedServices(version int64) (ids []string, last int64, err error) {
+	type changed struct {
+		id      string
+		version int64
+	}
+	rows, err := all(tx, func(s scanner) (c changed, err error) { err = s.Scan(&c.id, &c.version); return c, err },
+		`SELECT id, route_version FROM service WHERE route_version > $1 ORDER BY route_version`, version)
+	last = version
+	for _, c := range rows {
+		ids, last = append(ids, c.id), c.version
+	}
+	return ids, last, err
+}
+
 func (tx *Tx) endedOfActive(r Route) ([]slipway.Instance, error) {
 	active := r.Service.ActiveRelease
 	if active == "" || slices.ContainsFunc(r.Instances, func(i slipway.Instance) bool {

@@ -247,14 +247,24 @@ func TestRoutesRiseWithEachChange(t *testing.T) {
 		if len(routes) != want {
 			t.Fatalf("%d routes changed, want %d", len(routes), want)
 		}
-		if want > 0 {
-			seen = routes[len(routes)-1].Service.RouteVersion
+		if err := s.View(t.Context(), func(tx *store.Tx) error {
+			ids, last, err := tx.ChangedServices(seen)
+			if want > 0 {
+				seen = routes[len(routes)-1].Service.RouteVersion
+			}
+			if len(ids) != want || want > 0 && ids[want-1] != routes[want-1].Service.ID || last != seen {
+				t.Errorf("services %v changed until version %d, want %d until version %d", ids, last, want, seen)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
 		}
 		return routes
 	}
 	step(2, func(tx *store.Tx) error { return errors.Join(tx.InsertService(v), tx.InsertService(service("other"))) })
-	step(0, func(tx *store.Tx) error { return tx.InsertRelease(r) })
+	step(1, func(tx *store.Tx) error { return tx.InsertRelease(r) })
 	step(1, func(tx *store.Tx) error { return tx.SetActiveRelease(v.ID, r.ID) })
+	step(1, func(tx *store.Tx) error { return tx.SetSize(r, 2) })
 	got := step(1, func(tx *store.Tx) error { return tx.PutInstance(i) })
 	if len(got[0].Releases) != 1 || len(got[0].Instances) != 1 {
 		t.Errorf("route has %d releases and %d instances, want 1 and 1", len(got[0].Releases), len(got[0].Instances))

@@ -12,7 +12,7 @@ const (
 	Operations Topic = 1 << iota // an operation was requested, changed or ended; a deployment is pending
 	Releases                     // a release's desired state or size
 	Instances                    // an instance's row
-	Routes                       // anything that routers need to know
+	Routes                       // anything that routers need to know, or a release
 	Drains                       // a router reported a release or instance empty
 	Ingresses                    // the desired state of a VPC ingress connection
 	Events                       // a bus event waits for delivery
