@@ -312,6 +312,7 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 		return nil
 	}
 	if err := d.load(ctx); err != nil {
+		d.release()
 		return err
 	}
 	g.Go(func() error { return d.poller.run(ctx) })

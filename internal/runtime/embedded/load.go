@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -15,29 +15,22 @@ import (
 )
 
 // load finds what earlier drivers left in the directory. It takes over their
-// instances and has the rest removed.
+// instances and has the rest removed. It fails before anything is removed that it may
+// only have been unable to read.
 func (d *Driver) load(ctx context.Context) error {
-	keep := map[string][]string{} // sandboxes, and their networks
-	for id := range d.entries(dirInstances) {
-		spec, err := d.loadInstance(id)
-		if err != nil {
-			if !errors.Is(err, errNeverStarted) {
-				d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
-			}
-			if err := d.factory.discardDir(d.factory.path(dirInstances, id), id); err != nil {
-				return err
-			}
-			continue
-		}
-		keep[spec.Sandbox] = spec.Networks
-		d.pool.use(spec.Image)
-		d.factory.slots.mark(slotOf(spec.Sandbox))
+	keep, err := d.loadInstances()
+	if err != nil {
+		return err
 	}
 	if err := d.killJobs(ctx); err != nil {
 		return err
 	}
 	for _, dir := range []string{dirBlank, dirJobs} {
-		for name := range d.entries(dir) {
+		list, err := d.entries(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range list {
 			if err := d.factory.discardDir(d.factory.path(dir, name), name); err != nil {
 				return fmt.Errorf("discard a sandbox: %w", err)
 			}
@@ -54,11 +47,62 @@ func (d *Driver) load(ctx context.Context) error {
 	return nil
 }
 
+// loadInstances takes over all instances, and returns their sandboxes with the networks of
+// each. One that is damaged is discarded.
+func (d *Driver) loadInstances() (keep map[string][]string, err error) {
+	ids, err := d.entries(dirInstances)
+	if err != nil {
+		return nil, err
+	}
+	keep = map[string][]string{}
+	damaged := map[string]error{}
+	for _, id := range ids {
+		spec, err := d.loadInstance(id)
+		if isUnanswered(err) {
+			return nil, fmt.Errorf("read instance %s, which may run: %w; once that is put right, start again: nothing was stopped", id, err)
+		}
+		if err != nil {
+			damaged[id] = err
+			continue
+		}
+		keep[spec.Sandbox] = spec.Networks
+		d.pool.use(spec.Image)
+		d.factory.slots.mark(slotOf(spec.Sandbox))
+	}
+	for id, err := range damaged {
+		if !errors.Is(err, errNeverStarted) {
+			d.log.Error("discarding an instance that cannot be read", "instance", id, "err", err)
+		}
+		if err := d.factory.discardDir(d.factory.path(dirInstances, id), id); err != nil {
+			return nil, err
+		}
+	}
+	return keep, nil
+}
+
+// isUnanswered reports whether an error says nothing of what was asked about: the disk
+// failed, this process lacks descriptors, memory or rights.
+func isUnanswered(err error) bool {
+	for _, no := range []error{
+		unix.EIO, unix.EMFILE, unix.ENFILE, unix.ENOMEM, unix.ENOBUFS, unix.ENOSPC, unix.EAGAIN, unix.EINTR,
+		unix.EACCES, unix.EPERM, unix.EROFS, unix.ESTALE, unix.ETIMEDOUT,
+	} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
 // killJobs kills the jobs of earlier drivers and waits until they are dead: they
 // may hold directories that the caller is about to use again.
 func (d *Driver) killJobs(ctx context.Context) error {
 	const interval = 2 * time.Millisecond
-	for name := range d.entries(dirJobs) {
+	list, err := d.entries(dirJobs)
+	if err != nil {
+		return err
+	}
+	for _, name := range list {
 		for {
 			if err := d.factory.killGroup(name); err != nil {
 				return fmt.Errorf("kill a job: %w", err)
@@ -80,19 +124,17 @@ func (d *Driver) killJobs(ctx context.Context) error {
 	return nil
 }
 
-// entries yields the names in one of the driver's directories.
-func (d *Driver) entries(dir string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		list, err := os.ReadDir(d.factory.path(dir))
-		if err != nil {
-			d.log.Error("cannot read a directory of the embedded runtime", "err", err)
-		}
-		for _, e := range list {
-			if !yield(e.Name()) {
-				return
-			}
-		}
+// entries returns the names in one of the driver's directories.
+func (d *Driver) entries(dir string) ([]string, error) {
+	list, err := os.ReadDir(d.factory.path(dir))
+	if err != nil {
+		return nil, fmt.Errorf("list what an earlier server left: %w", err)
 	}
+	names := make([]string, 0, len(list))
+	for _, e := range list {
+		names = append(names, e.Name())
+	}
+	return names, nil
 }
 
 // sweep removes the sandboxes that are not to be kept, whatever is left of them: a
@@ -106,10 +148,11 @@ func (d *Driver) sweep(keep map[string][]string) error {
 	if err != nil {
 		return fmt.Errorf("list disks: %w", err)
 	}
-	stray := append(groups, disks...)
-	for name := range d.entries(dirTrash) {
-		stray = append(stray, name)
+	trash, err := d.entries(dirTrash)
+	if err != nil {
+		return err
 	}
+	stray := slices.Concat(groups, disks, trash)
 	swept := map[string]bool{}
 	for _, name := range stray {
 		if _, kept := keep[name]; kept || swept[name] {
