@@ -5,11 +5,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -27,25 +29,37 @@ type source struct {
 	file *ast.File
 }
 
-// sources parses all of the module's Go files.
+// sources returns all of the module's Go files.
 func sources(t *testing.T) []source {
 	t.Helper()
-	var all []source
-	for _, p := range mustPackages(t) {
+	mustPackages(t)
+	all, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+var parsed = sync.OnceValues(func() (all []source, err error) {
+	packages, err := packages()
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range packages {
 		for i, names := range [][]string{p.GoFiles, p.TestGoFiles, p.XTestGoFiles} {
 			for _, name := range names {
 				fset := token.NewFileSet()
 				f, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
 				if err != nil {
-					t.Fatal(err)
+					return nil, err
 				}
 				short := strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") + "/" + name
 				all = append(all, source{pkg: p, name: strings.TrimPrefix(short, "/"), test: i > 0, fset: fset, file: f})
 			}
 		}
 	}
-	return all
-}
+	return all, nil
+})
 
 func (s source) line(p token.Pos) int { return s.fset.Position(p).Line }
 
@@ -203,6 +217,56 @@ func TestNoSleep(t *testing.T) {
 			t.Errorf("%s:%d: time.Sleep in a test", s.name, s.line(at))
 		}
 	}
+}
+
+// TestPlain refuses goroutines in the packages whose tests run without the race detector
+// (PLAIN in the Makefile), and what guards memory that goroutines share.
+func TestPlain(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain []string
+	for line := range strings.Lines(string(makefile)) {
+		if list, ok := strings.CutPrefix(line, "PLAIN := "); ok {
+			plain = strings.Fields(list)
+		}
+	}
+	missing := slices.Clone(plain)
+	for _, s := range sources(t) {
+		if in := "internal/" + s.pkg.inside(); !slices.Contains(plain, in) {
+			continue
+		} else if i := slices.Index(missing, in); i >= 0 {
+			missing = slices.Delete(missing, i, i+1)
+		}
+		if !s.test && (s.imports("sync") || s.imports("sync/atomic")) {
+			t.Errorf("%s imports sync: test its package with the race detector", s.name)
+		}
+		for _, at := range s.goroutines() {
+			t.Errorf("%s:%d starts a goroutine: test its package with the race detector", s.name, s.line(at))
+		}
+	}
+	if len(plain) == 0 || len(missing) > 0 {
+		t.Errorf("the Makefile has PLAIN := %v; there is no package %v", plain, missing)
+	}
+}
+
+// goroutines returns where the file starts goroutines: go statements, and calls of a
+// method Go.
+func (s source) goroutines() (at []token.Pos) {
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.GoStmt:
+			at = append(at, n.Pos())
+		case *ast.CallExpr:
+			if f, ok := n.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "Go" {
+				at = append(at, n.Pos())
+			}
+		}
+		return true
+	})
+	return at
 }
 
 // TestImageRepository keeps the knowledge that a service may be deployed from an
