@@ -2,7 +2,7 @@
 
 package deploy_test
 
-// stride selects every seventh crash point: the race detector makes SQLite ten
+// stride selects every seventh crash point: the race detector makes them four
 // times slower, and `make test` also runs this package without it, at every point.
 const stride = 7
 
