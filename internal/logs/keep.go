@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// sweepEvery is the time between sweeps of all services. Services with newly
-	// closed segments are swept at once.
+	// sweepEvery is the time between sweeps of the services that were written to, or in which
+	// something is old enough. Services with newly closed segments are swept at once.
 	sweepEvery = time.Minute
 
 	// idleAfter is how long nothing is written to a stream until its newest
@@ -58,6 +58,12 @@ func (s *Store) retire(now time.Time) {
 	}
 }
 
+// usage is what the last sweep of a service left.
+type usage struct {
+	bytes int64     // of its segments on disk
+	due   time.Time // when the next sweep has something to do even if nothing is written
+}
+
 // sweepDirty brings services with closed segments within their limits.
 func (s *Store) sweepDirty(ctx context.Context, now time.Time) {
 	s.mu.Lock()
@@ -69,44 +75,123 @@ func (s *Store) sweepDirty(ctx context.Context, now time.Time) {
 	}
 }
 
-// sweepAll sweeps every service and then enforces their total size.
+// sweepAll sweeps every service for which there is something to do, and then enforces the
+// total size of all. The first one lists the directory.
 func (s *Store) sweepAll(ctx context.Context, now time.Time) {
-	entries, err := os.ReadDir(s.cfg.Dir)
-	if err != nil {
-		s.cfg.Log.Error("list services with logs", "err", err)
-		return
-	}
-	use := map[string][]segment{}
-	var total int64
-	for _, e := range entries {
-		if ctx.Err() != nil {
+	if !s.listed {
+		entries, err := os.ReadDir(s.cfg.Dir)
+		if err != nil {
+			s.cfg.Log.Error("list services with logs", "err", err)
 			return
 		}
-		if checkPart(e.Name()) != nil {
+		for _, e := range entries {
+			if checkPart(e.Name()) == nil {
+				s.wrote(e.Name())
+			}
+		}
+		s.listed = true
+	}
+	for _, service := range s.due(now) {
+		if ctx.Err() != nil {
+			s.wrote(service) // the next one sweeps it
 			continue
 		}
-		use[e.Name()] = s.sweep(ctx, e.Name(), now)
-		total += bytesOf(use[e.Name()])
+		s.sweep(ctx, service, now)
 	}
+	if ctx.Err() == nil {
+		s.limitAll(now)
+	}
+}
+
+// due takes the services that were written to since their last sweep, or whose next one is
+// due.
+func (s *Store) due(now time.Time) (services []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for service, u := range s.use {
+		if !u.due.After(now) {
+			s.written[service] = struct{}{}
+		}
+	}
+	services = slices.Collect(maps.Keys(s.written))
+	clear(s.written)
+	return services
+}
+
+// wrote notes that a service has to be swept.
+func (s *Store) wrote(service string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.written[service] = struct{}{}
+}
+
+// uses notes what a sweep of a service has left.
+func (s *Store) uses(service string, segs []segment, now time.Time) {
+	u := usage{bytes: bytesOf(segs), due: now.Add(s.cfg.MaxAge)}
+	for _, g := range segs {
+		rest := s.cfg.MaxAge
+		if g.plain { // it is compressed once it is idle
+			rest = min(rest, idleAfter)
+		}
+		if due := g.mtime.Add(rest); due.Before(u.due) {
+			u.due = due
+		}
+	}
+	if u.bytes > s.cfg.ServiceBytes {
+		u.due = now // what is written to was not removed
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.use[service] = u; len(segs) == 0 {
+		delete(s.use, service)
+	}
+}
+
+// limitAll removes the oldest segments of the services that use the most, until all are
+// within their total size.
+func (s *Store) limitAll(now time.Time) {
+	var total int64
+	s.mu.Lock()
+	for _, u := range s.use {
+		total += u.bytes
+	}
+	var left map[string]usage
+	if total > s.cfg.TotalBytes {
+		left = maps.Clone(s.use)
+	}
+	s.mu.Unlock()
+	segs := map[string][]segment{}
 	for total > s.cfg.TotalBytes {
-		service := largest(use)
+		service := largest(left)
 		if service == "" {
 			return
 		}
-		oldest := use[service][0]
-		use[service] = use[service][1:]
+		list, ok := segs[service]
+		if !ok {
+			var err error
+			if list, err = s.all(service); err != nil {
+				s.cfg.Log.Error("list log segments", "service", service, "err", err)
+			}
+		}
+		if len(list) == 0 {
+			delete(left, service)
+			continue
+		}
+		oldest := list[0]
+		segs[service], left[service] = list[1:], usage{bytes: left[service].bytes - oldest.size}
 		if s.drop(service, oldest, now, "all logs exceed their size") {
 			total -= oldest.size
+			s.wrote(service)
 		}
 	}
 }
 
-// largest returns the service that uses the most bytes, "" if none uses any.
-func largest(use map[string][]segment) string {
+// largest returns the service that uses the most bytes, "" if none is left.
+func largest(use map[string]usage) string {
 	name, most := "", int64(0)
-	for service, segs := range use {
-		if n := bytesOf(segs); n > most {
-			name, most = service, n
+	for service, u := range use {
+		if name == "" || u.bytes > most {
+			name, most = service, u.bytes
 		}
 	}
 	return name
@@ -120,18 +205,20 @@ func bytesOf(segs []segment) (n int64) {
 }
 
 // sweep removes segments that exceed the service's limits, compresses closed ones
-// and returns the remaining ones, oldest first. It enforces the limits again
-// between compressions, which may be slower than an application writes.
-func (s *Store) sweep(ctx context.Context, service string, now time.Time) []segment {
+// and notes what is left. It enforces the limits again between compressions, which may be
+// slower than an application writes.
+func (s *Store) sweep(ctx context.Context, service string, now time.Time) {
 	tried := map[segmentKey]bool{}
 	for {
 		segs, err := s.limit(service, now)
 		if err != nil {
 			s.cfg.Log.Error("list log segments", "service", service, "err", err)
-			return nil
+			s.wrote(service) // the next sweep of all tries again
+			return
 		}
 		if ctx.Err() != nil || s.sealSome(service, segs, tried, now) == 0 {
-			return segs
+			s.uses(service, segs, now)
+			return
 		}
 	}
 }

@@ -110,6 +110,41 @@ func TestLimitOfAge(t *testing.T) {
 	}
 }
 
+// A sweep looks at the services that were written to, and at others when something of theirs
+// is old enough: what a crash left behind in a service shows whether it was looked at.
+func TestSweepLooksAtWhatChanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newStore(t, logs.Config{Dir: dir, MaxAge: 24 * time.Hour})
+	appendLines(t, s, stream("instance/a"), logs.Line{At: time.Now(), Kind: logs.Stdout, Text: "one"})
+	now := time.Now()
+	s.Sweep(t.Context(), now)
+	left := filepath.Join(dir, service, "instance", "left.tmp")
+	check := func(when string, at time.Time, looked bool) {
+		t.Helper()
+		if err := os.WriteFile(left, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s.Sweep(t.Context(), at)
+		if _, err := os.Stat(left); os.IsNotExist(err) != looked {
+			t.Errorf("%s: looked at is %t, want %t", when, !looked, looked)
+		}
+	}
+	check("nothing was written", now.Add(time.Minute), false)
+	appendLines(t, s, stream("instance/b"), logs.Line{At: time.Now(), Kind: logs.Stdout, Text: "one"})
+	check("it was written to", now.Add(2*time.Minute), true)
+	check("nothing was written again", now.Add(3*time.Minute), false)
+	check("its segments are closed", now.Add(time.Hour), true)
+	check("all of them are compressed", now.Add(2*time.Hour), false)
+	s = newStore(t, logs.Config{Dir: dir, MaxAge: 24 * time.Hour})
+	check("the first sweep of a process", now.Add(3*time.Hour), true)
+	check("the second one", now.Add(4*time.Hour), false)
+	s.Sweep(t.Context(), now.Add(25*time.Hour))
+	if n, streams := size(t, s, service); n != 0 || streams != 0 {
+		t.Errorf("%d bytes in %d streams are left after a day", n, streams)
+	}
+}
+
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -170,6 +205,7 @@ func TestSealIsRepeatable(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("sealed, plain not yet removed")
+	s = newStore(t, logs.Config{Dir: dir}) // of the process after the crash
 	s.Sweep(t.Context(), time.Now().Add(time.Hour))
 	check("sealed again")
 	if err := os.WriteFile(plain[0]+".zst", content[:50], 0o600); err != nil {

@@ -35,8 +35,12 @@ type Store struct {
 
 	mu        sync.Mutex // guards what follows
 	appenders map[Stream]*appender
-	dirty     map[string]bool // services with closed segments since the last sweep
+	dirty     map[string]bool     // services with closed segments since the last sweep
+	written   map[string]struct{} // services to sweep with the next sweep of all
+	use       map[string]usage    // by service that has segments, as the last sweep left it
 	followers map[string]map[*follower]struct{}
+
+	listed bool // use and written have all services that are in the directory; used by sweepAll only
 }
 
 // New returns a store in cfg.Dir, which is created if it does not exist. Run
@@ -58,6 +62,8 @@ func New(cfg Config) (*Store, error) {
 		disk:      &room.Gauge{Dir: cfg.Dir, Own: true},
 		appenders: map[Stream]*appender{},
 		dirty:     map[string]bool{},
+		written:   map[string]struct{}{},
+		use:       map[string]usage{},
 		followers: map[string]map[*follower]struct{}{},
 	}, nil
 }
@@ -83,6 +89,7 @@ func (s *Store) Append(ctx context.Context, stream Stream, lines []Line) (int, e
 			s.closed(stream.Service)
 		}
 		if n > 0 {
+			s.wrote(stream.Service)
 			s.tell(stream)
 		}
 		if err != nil {
@@ -137,6 +144,7 @@ func (s *Store) Remove(service string) error {
 	if err := os.RemoveAll(filepath.Join(s.cfg.Dir, service)); err != nil {
 		return fmt.Errorf("remove the logs of %s: %w", service, err)
 	}
+	s.wrote(service)
 	return nil
 }
 
