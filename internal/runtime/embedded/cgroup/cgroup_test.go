@@ -486,6 +486,36 @@ func TestKernel(t *testing.T) {
 	}
 }
 
+// A group is frozen as long as the slice is in use, so that the kernel never thaws the last
+// frozen group of the machine. It is none of the driver's groups.
+func TestHoldsFreezer(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	freezer, memory := h.mount("freezer", "cgroup", "freezer"), h.mount("memory", "cgroup", "memory")
+	h.files(freezer+"/boats/frozen", "freezer.state")
+	s := h.find()
+	h.make(s)
+	h.has(freezer+"/boats/frozen/freezer.state", "FROZEN")
+	if names, err := s.Names(); len(names) > 0 || err != nil {
+		t.Errorf("groups %v, %v", names, err)
+	}
+	if err := s.Group("a").Create(); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := s.Names(); !slices.Equal(names, []string{"a"}) || err != nil {
+		t.Errorf("groups %v, %v", names, err)
+	}
+	if err := errors.Join(s.Group("a").Remove(), os.Remove(freezer+"/boats/frozen/freezer.state")); err != nil { // as the kernel does with the directory
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, dir := range []string{freezer, memory} {
+		if _, err := os.Stat(dir + "/boats"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("after Close there is %s/boats: %v", dir, err)
+		}
+	}
+}
+
 // A group that a daemon was about to freeze when it died counts as frozen: some of its
 // processes may have stopped.
 func TestHalfFrozen(t *testing.T) {

@@ -90,6 +90,7 @@ func (s *Slice) Make() error {
 		made = append(made, t)
 	}
 	s.trees = made
+	s.holdFreezer()
 	return nil
 }
 
@@ -241,7 +242,7 @@ func (s *Slice) Mounts() []Mount {
 	return mounts
 }
 
-// Names returns the groups that exist in any hierarchy.
+// Names returns the groups that exist in any hierarchy, but not that of holdFreezer.
 func (s *Slice) Names() ([]string, error) {
 	var names []string
 	for _, t := range s.trees {
@@ -250,7 +251,7 @@ func (s *Slice) Names() ([]string, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			if e.IsDir() && !slices.Contains(names, e.Name()) {
+			if e.IsDir() && e.Name() != heldGroup && !slices.Contains(names, e.Name()) {
 				names = append(names, e.Name())
 			}
 		}
@@ -260,6 +261,7 @@ func (s *Slice) Names() ([]string, error) {
 
 // Close removes the slice if no group is left in it.
 func (s *Slice) Close() {
+	s.releaseFreezer()
 	for _, t := range s.trees {
 		os.Remove(filepath.Join(t.root, s.name)) // refused while it is in use
 	}
