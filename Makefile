@@ -14,10 +14,13 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-export GOFLAGS ?= -buildvcs=false
+# The same for every command, so that what one compiles is there for the next. Only the
+# race detector needs cgo.
+export GOFLAGS     ?= -buildvcs=false -trimpath
+export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build init programs run hello test unit languages e2e fuzz lint vuln bench generate docs install dist release clean
+.PHONY: help build raced init programs run hello test unit languages e2e fuzz lint vuln bench generate docs install dist release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,12 +69,19 @@ RACE   := -race $(foreach p,$(SQLITE),-gcflags=$(p)=-race=false)
 # with the race detector.
 PLAIN := internal/deptest internal/docstest internal/source/config internal/source/detect
 
-# With the init built: a race detector in each instance's init would find nothing.
+# The server that tests with many clients run.
+raced:
+	CGO_ENABLED=1 $(GO) build $(RACE) -o $(BIN)/e2e/slipway ./cmd/slipway
+
+# With the init built: a race detector in each instance's init would find nothing. The
+# longest packages come first. More at once than there are cores, since some wait for
+# sandboxes, git and limits of time.
+LONGEST := internal/build cmd/slipway internal/runtime/embedded internal/source/git internal/router/proxy
 unit: init programs
 	$(GO) vet ./...
-	cd builder && $(GO) vet ./... && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test $(RACE) -timeout 20m $(filter-out $(addprefix %/,$(PLAIN)),$(UNIT))
-	$(GO) test $(addprefix ./,$(PLAIN)) ./internal/deploy # crashes at every point: too slow with the race detector
+	cd builder && $(GO) vet ./... && $(GO) test -vet=off ./...
+	CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -p 3 -timeout 20m $(addprefix ./,$(LONGEST)) $(filter-out $(addprefix %/,$(PLAIN)),$(UNIT))
+	$(GO) test -vet=off $(addprefix ./,$(PLAIN)) ./internal/deploy # crashes at every point: too slow with the race detector
 
 # On a clock of its own: the runtimes of all languages are made of packages first.
 languages: build ## build services in every language, as root, in some 10 minutes
@@ -85,9 +95,10 @@ languages: build ## build services in every language, as root, in some 10 minute
 # machine to itself: it sends requests at a steady rate and waits for the scaler,
 # which other tests' load keeps from seeing few requests at once.
 ALONE := TestNoRequestIsLost
+e2e: export SLIPWAY_E2E_BUILT := yes
 e2e: build ## the real binary with real clients (as root)
-	$(GO) test -count=1 -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/builds ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
-	$(GO) test -count=1 -timeout 10m -run '^$(ALONE)$$' ./e2e/life
+	$(GO) test -vet=off -count=1 -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/builds ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
+	$(GO) test -vet=off -count=1 -timeout 10m -run '^$(ALONE)$$' ./e2e/life
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each
 	scripts/fuzz $(or $(FUZZTIME),40s) $(FUZZ)

@@ -15,8 +15,11 @@ import (
 // Root is the module's directory as the packages of tests see it.
 const Root = "../.."
 
-// Binary is the binary under test, which Main builds.
+// Binary is the binary under test, which make or Main builds.
 var Binary = filepath.Join(Root, "bin", "slipway")
+
+// builtEnv is set by make, which has just built the binary: once for all packages.
+const builtEnv = "SLIPWAY_E2E_BUILT"
 
 // Main runs a package's tests, then what ends them, and exits. Without root it skips
 // them.
@@ -46,6 +49,9 @@ func setUp() error {
 	// the caller's; nothing here speaks TLS.
 	if err := os.Unsetenv("AWS_CA_BUNDLE"); err != nil {
 		return err
+	}
+	if os.Getenv(builtEnv) != "" {
+		return nil
 	}
 	return build(exec.Command("make", "--no-print-directory", "-s", "-C", Root, "build"))
 }

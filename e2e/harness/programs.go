@@ -14,32 +14,41 @@ import (
 // App returns the path of the program that most services run.
 func App(t testing.TB) string {
 	t.Helper()
-	return program(t, "CGO_ENABLED=0", "./e2e/harness/testdata/app", "-trimpath", "-ldflags=-s -w")
+	return program(t, "./e2e/harness/testdata/app")
 }
 
 // HostileProgram returns the path of the program that attacks its sandbox.
 func HostileProgram(t testing.TB) string {
 	t.Helper()
-	return program(t, "CGO_ENABLED=0", "./e2e/harness/testdata/hostile", "-trimpath", "-ldflags=-s -w")
+	return program(t, "./e2e/harness/testdata/hostile")
 }
 
 // racedBinary returns the path of a slipway with the race detector in it.
 func racedBinary(t testing.TB) string {
 	t.Helper()
-	return program(t, "CGO_ENABLED=1", "./cmd/slipway", "-race")
+	return made(t, "slipway", exec.Command("make", "--no-print-directory", "-s", "raced"))
 }
 
-// program compiles a main package of the module and returns the binary's path.
-// Binaries are stored below bin/e2e. The go command sees that one is up to date, so
-// test packages that run in parallel compile it once.
-func program(t testing.TB, variable, pkg string, flags ...string) string {
+// program compiles a program of the module as a static executable without symbols and
+// returns its path.
+func program(t testing.TB, pkg string) string {
 	t.Helper()
-	out, err := filepath.Abs(filepath.Join(Root, "bin", "e2e", filepath.Base(pkg)))
+	name := filepath.Base(pkg)
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join("bin", "e2e", name), pkg)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return made(t, name, cmd)
+}
+
+// made runs a command that compiles a program to bin/e2e, and returns the program's path.
+// The go command sees that one is up to date, so test packages that run in parallel
+// compile it once.
+func made(t testing.TB, name string, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := filepath.Abs(filepath.Join(Root, "bin", "e2e", name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", out}, flags...), pkg)...)
-	cmd.Dir, cmd.Env = Root, append(os.Environ(), variable)
+	cmd.Dir = Root
 	once, _ := built.LoadOrStore(out, sync.OnceValue(func() error { return build(cmd) }))
 	if err := once.(func() error)(); err != nil {
 		t.Fatal(err)
