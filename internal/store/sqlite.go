@@ -101,6 +101,11 @@ func wrapDamaged(err error) error {
 	return err
 }
 
+// ErrLost is wrapped by the errors of all transactions after a sync has failed. What was
+// committed shortly before may be on disk or not, and the file system does not say:
+// only a new process, which reads what is there, knows.
+var ErrLost = errors.New("it is not known what the disk has of the database")
+
 // ErrFull is wrapped by the errors of transactions that failed because the disk is
 // full. They changed nothing.
 var ErrFull = errors.New("the database's disk is full")
@@ -144,15 +149,28 @@ func makePrivate(path string) error {
 type journal struct {
 	path    string // "": the database is in memory
 	commits atomic.Int64
+	lost    chan struct{} // closed when a sync has failed
 
 	mu     sync.Mutex // guards what follows
 	file   *os.File   // the first sync opens it
 	synced int64      // commits that are on disk
-	err    error      // of the first sync that failed
+	err    error      // of the first sync that failed, or that the database is closed
 }
 
 // committed counts a commit.
 func (j *journal) committed() { j.commits.Add(1) }
+
+// failure returns the error of the sync that failed, nil if none did.
+func (j *journal) failure() error {
+	select {
+	case <-j.lost:
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.err
+	default:
+		return nil
+	}
+}
 
 // sync returns when all commits so far are on disk. After a failure all later calls
 // fail: the kernel may have dropped what it could not write and would then report
@@ -169,7 +187,8 @@ func (j *journal) sync() error {
 	}
 	upTo := j.commits.Load()
 	if err := j.flush(); err != nil {
-		j.err = fmt.Errorf("sync the database to disk: %w", err)
+		j.err = fmt.Errorf("%w: sync the database to disk: %w", ErrLost, err)
+		close(j.lost)
 		return j.err
 	}
 	j.synced = upTo
@@ -197,6 +216,9 @@ func (j *journal) close() error {
 		return nil
 	}
 	err := j.file.Close()
-	j.file, j.err = nil, errors.New("the database is closed")
+	j.file = nil
+	if j.err == nil {
+		j.err = errors.New("the database is closed")
+	}
 	return err
 }

@@ -36,7 +36,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s := &Store{db: db, writer: make(chan *conn, 1)}
+	s := &Store{db: db, writer: make(chan *conn, 1), journal: journal{lost: make(chan struct{})}}
 	if path == ":memory:" {
 		db.SetMaxOpenConns(1) // each further connection would be another database
 	} else {
@@ -62,7 +62,7 @@ func OpenMemory(ctx context.Context, content []byte) (*Store, error) {
 		return nil, fmt.Errorf("open database in memory: %w", err)
 	}
 	db.SetMaxOpenConns(1) // each further connection would be another database
-	s := &Store{db: db, writer: make(chan *conn, 1)}
+	s := &Store{db: db, writer: make(chan *conn, 1), journal: journal{lost: make(chan struct{})}}
 	if err := errors.Join(load(ctx, db, content), s.connect(ctx, true)); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open database in memory: %w", err)
@@ -136,6 +136,9 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 		return err
 	}
 	defer func() { s.reader <- c }()
+	if err := s.journal.failure(); err != nil {
+		return err
+	}
 	tx := &Tx{conn: c}
 	if err := tx.control(beginRead); err != nil {
 		return err
@@ -179,9 +182,17 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 // Sync returns when all commits so far are on disk.
 func (s *Store) Sync() error { return s.journal.sync() }
 
+// Lost is closed when a sync has failed, so that it is not known what the disk has. From
+// then on every transaction fails, readers' too: they would tell of what may be undone.
+// The process should end; the next one reads what the disk has.
+func (s *Store) Lost() <-chan struct{} { return s.journal.lost }
+
 // commit runs f and returns the connection, even if f panics.
 func (s *Store) commit(tx *Tx, f func(*Tx) error) error {
 	defer func() { s.writer <- tx.conn }()
+	if err := s.journal.failure(); err != nil {
+		return err
+	}
 	err := tx.run(f)
 	if err == nil {
 		s.journal.committed()
