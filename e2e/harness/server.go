@@ -200,6 +200,22 @@ func (s *Server) Stop() {
 	}
 }
 
+// Ended waits until the server has ended by itself, and returns how.
+func (s *Server) Ended() error {
+	s.T.Helper()
+	p, done := s.running()
+	if p != nil {
+		select {
+		case <-done:
+		case <-time.After(Timeout):
+			s.T.Fatalf("the server did not end within %v\n%s", Timeout, s.Output)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
 // cleanUp deletes the services that the test left, stops the server and checks for
 // leaks.
 func (s *Server) cleanUp() {

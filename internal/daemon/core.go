@@ -41,6 +41,17 @@ func newCore(c Config, log *slog.Logger) *core {
 	return &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}}
 }
 
+// watchDisk returns an error once it is not known what the disk has of the database, which
+// ends this process. The next one reads what is there; instances run on meanwhile.
+func (c *core) watchDisk(ctx context.Context) error {
+	select {
+	case <-c.store.Lost():
+		return fmt.Errorf("%w; check the disk and start again: the instances run on", c.store.Sync())
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // part returns a logger for a part of the program.
 func (c *core) part(name string) *slog.Logger { return c.log.With("part", name) }
 

@@ -150,6 +150,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 			inner.Go(func() error { return p.Run(inside) })
 		}
 	}
+	inner.Go(func() error { return d.core.watchDisk(inside) })
 	inner.Go(func() error { return d.retention.Run(inside) })
 	inner.Go(func() error { d.shrink(inside); return nil })
 
