@@ -26,11 +26,12 @@ const (
 // and warns once about rules where it can't. It is a best effort: there may be no
 // other rules at all.
 func (n *Network) passOthers() {
-	c, err := nftables.New()
+	c, err := nftables.New(nftables.AsLasting()) // one socket for all requests
 	if err != nil {
 		n.warn("nftables", "the host's firewall could not be read", "err", err)
 		return
 	}
+	defer c.CloseLasting()
 	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyUnspecified)
 	if err != nil {
 		n.warn("nftables", "the host's firewall could not be read", "err", err)

@@ -32,7 +32,8 @@ const (
 type netHandle struct {
 	route     *netlink.Handle // the host's network configuration, and conntrack
 	ipv6      bool
-	mtu       int // of links, in bytes
+	mtu       int    // of links, in bytes
+	flows     uint32 // connections that one instance may have
 	resolvers resolvers
 }
 
@@ -317,7 +318,7 @@ func forward() error {
 }
 
 // defaultFlows is how many connections an instance may have, unless configured.
-func defaultFlows() int {
+func defaultFlows() uint32 {
 	b, err := os.ReadFile(conntrackMax)
 	if err != nil {
 		return DefaultMaxConnections
@@ -326,5 +327,5 @@ func defaultFlows() int {
 	if err != nil || most == 0 { // 0: no bound
 		return DefaultMaxConnections
 	}
-	return max(1, min(DefaultMaxConnections, most/8))
+	return uint32(max(1, min(DefaultMaxConnections, most/8)))
 }

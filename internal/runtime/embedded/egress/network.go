@@ -244,7 +244,7 @@ func (n *Network) undo(w *netHandle) {
 	}
 }
 
-// look returns a handle with the host's current name servers and MTU.
+// look returns a handle with the host's current name servers, MTU and bound of connections.
 func (n *Network) look(w *netHandle) (*netHandle, error) {
 	servers := n.cfg.Resolvers
 	if len(servers) == 0 {
@@ -257,6 +257,9 @@ func (n *Network) look(w *netHandle) (*netHandle, error) {
 	next.resolvers = split(servers)
 	if next.mtu = n.cfg.MTU; next.mtu == 0 {
 		next.mtu = w.uplinkMTU()
+	}
+	if next.flows = uint32(n.cfg.MaxConnections); next.flows == 0 {
+		next.flows = defaultFlows()
 	}
 	n.forwarder.ask(next.resolvers.upstream)
 	return &next, nil
@@ -290,13 +293,9 @@ func (n *Network) enforce(w *netHandle) error {
 }
 
 func (n *Network) policy(w *netHandle) policy {
-	flows := n.cfg.MaxConnections
-	if flows == 0 {
-		flows = defaultFlows()
-	}
 	p := policy{
 		plan: n.plan, resolvers: w.resolvers.direct, ports: n.cfg.AllowHostPorts, denied: n.cfg.Deny, segmented: n.segmented, isolationGroups: n.isolationGroups,
-		flows: uint32(flows), rate: uint32(n.cfg.MaxNewConnections),
+		flows: w.flows, rate: uint32(n.cfg.MaxNewConnections),
 	}
 	p.dnsUDP, p.dnsTCP = n.forwarder.ports()
 	return p

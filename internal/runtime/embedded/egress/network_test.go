@@ -570,6 +570,50 @@ func ruleset(t *testing.T) map[string]int {
 	return counts
 }
 
+// A chain with a rule less, or one more, is found.
+func TestIntact(t *testing.T) {
+	newTestHost(t)
+	n := newNetwork(t, Config{})
+	counts, err := n.table.rules()
+	check(t, err)
+	if diff := cmp.Diff(n.table.counts, counts); diff != "" || !n.table.intact() {
+		t.Fatalf("as installed it is intact: %t; rules %s", n.table.intact(), diff)
+	}
+	c, err := nftables.New()
+	check(t, err)
+	chain := &nftables.Chain{Table: n.table.handle(), Name: "classify"}
+	rules, err := c.GetRules(n.table.handle(), chain)
+	check(t, err)
+	c.AddRule(&nftables.Rule{Table: n.table.handle(), Chain: chain, Exprs: accept()})
+	check(t, c.Flush())
+	if n.table.intact() {
+		t.Error("with a rule that lets all through it is intact")
+	}
+	c.FlushChain(chain)
+	for _, r := range rules[1:] {
+		c.AddRule(&nftables.Rule{Table: n.table.handle(), Chain: chain, Exprs: r.Exprs})
+	}
+	check(t, c.Flush())
+	if n.table.intact() {
+		t.Error("without its first rule it is intact")
+	}
+	check(t, n.table.remove())
+	if n.table.counts = counts; n.table.intact() {
+		t.Error("a table that is gone is intact")
+	}
+}
+
+// BenchmarkIntact is what a change to any rule of the host costs.
+func BenchmarkIntact(b *testing.B) {
+	newTestHost(b)
+	n := newNetwork(b, Config{})
+	for b.Loop() {
+		if !n.table.intact() {
+			b.Fatal("it is not intact")
+		}
+	}
+}
+
 // TestRulesRemoved flushes all rules under a running network.
 func TestRulesRemoved(t *testing.T) {
 	newTestHost(t)
