@@ -307,7 +307,8 @@ func (s *server) awaitFrozen(ctx context.Context, n int) error {
 	})
 }
 
-// frozen returns the control groups of the instances that are frozen, below the slice.
+// frozen returns the control groups of the instances that are frozen, below the slice. The
+// server keeps one frozen that is no instance's.
 func (s *server) frozen() (names []string) {
 	for _, c := range []struct{ dir, file, want string }{
 		{"/sys/fs/cgroup/freezer/", "freezer.state", "FROZEN"},
@@ -316,7 +317,9 @@ func (s *server) frozen() (names []string) {
 		files, _ := filepath.Glob(c.dir + s.slice() + "/*/" + c.file)
 		for _, f := range files {
 			if b, err := os.ReadFile(f); err == nil && strings.Contains(string(b), c.want) {
-				names = append(names, filepath.Base(filepath.Dir(f)))
+				if name := filepath.Base(filepath.Dir(f)); name != "frozen" {
+					names = append(names, name)
+				}
 			}
 		}
 	}
