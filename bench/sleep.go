@@ -20,8 +20,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
 )
 
-// restFor is how long processor time at rest is measured.
-const restFor = time.Minute
+const (
+	// restFor is how long processor time at rest is measured.
+	restFor = time.Minute
+
+	// restAfter is how long a server has run before that. In its first minute it decides the
+	// size of every service again and again: it has not observed the demand for long enough.
+	restAfter = 90 * time.Second
+)
 
 // Applications whose timers would keep them awake, if that counted.
 const (
@@ -262,7 +268,7 @@ func ignoring(_ time.Duration, err error) error { return err }
 // restCost measures what a server and its instances take at rest. It starts the server anew
 // before, so that the traces of the work before are gone.
 func (s *server) restCost(ctx context.Context) (c restCost, err error) {
-	if err := errors.Join(s.stop(), ignoring(s.start(ctx)), idle(ctx, settle)); err != nil {
+	if err := errors.Join(s.stop(), ignoring(s.start(ctx)), idle(ctx, restAfter)); err != nil {
 		return c, err
 	}
 	if c.available, err = available(); err != nil {
