@@ -20,7 +20,7 @@ export GOFLAGS     ?= -buildvcs=false -trimpath
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build raced init programs run hello test unit languages e2e fuzz lint vuln bench generate docs install dist release clean
+.PHONY: help build raced init programs run hello test unit e2e long languages fuzz lint vuln bench generate docs install dist release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,7 +48,7 @@ hello:
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/hello ./examples/hello
 	@$(GO) run ./examples/ocilayout -out $(BIN)/hello-oci $(BIN)/hello
 
-# Tests of both kinds share the runtimes that they make of packages, unless
+# Unit and end-to-end tests share the runtimes that they make of packages, unless
 # SLIPWAY_TEST_RUNTIMES names a directory where they stay for the next run.
 define RUNTIMES
 set -e; \
@@ -56,8 +56,9 @@ if [ -z "$$SLIPWAY_TEST_RUNTIMES" ]; then SLIPWAY_TEST_RUNTIMES=$$(mktemp -d); t
 export SLIPWAY_TEST_RUNTIMES
 endef
 
-test: ## vet, all tests with the race detector, then end to end
-	@$(RUNTIMES); $(MAKE) --no-print-directory unit; $(MAKE) --no-print-directory e2e
+test: ## vet, tests with the race detector, then end to end
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory e2e
 
 # SQLite is C translated to Go. Its memory is outside Go's heap, where the race detector
 # ignores accesses, but each still costs a call: fifty times the time. SQLite's driver and
@@ -84,21 +85,26 @@ unit: init programs
 	$(GO) test -vet=off $(addprefix ./,$(PLAIN)) ./internal/deploy # crashes at every point: too slow with the race detector
 
 # On a clock of its own: the runtimes of all languages are made of packages first.
-languages: build ## build services in every language, as root, in some 10 minutes
+languages: build ## build services in every language, as root, in some 25 minutes
 	@$(RUNTIMES); export SLIPWAY_TEST_LANGUAGES=all; \
 	$(GO) test -count=1 -timeout 40m -v -run TestLanguages ./internal/build; \
 	$(GO) test -count=1 -timeout 40m -v -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2 ./e2e/builds
 
 # Not cached: the tests run a binary that the test cache does not know. More at once
 # than there are cores, since most of them wait for a client that sleeps between its
-# requests, as Terraform does. The longest packages come first. One test has the
-# machine to itself: it sends requests at a steady rate and waits for the scaler,
-# which other tests' load keeps from seeing few requests at once.
+# requests. The longest packages come first.
+E2E := $(GO) test -vet=off -count=1
+e2e long languages: export SLIPWAY_E2E_BUILT := yes
+e2e: build ## the real binary with real clients (as root), but for what make long runs
+	$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform,$(shell $(GO) list ./e2e/...))
+
+# On a clock of its own. One test has the machine to itself: it sends requests at a steady
+# rate and waits for the scaler, which other tests' load keeps from seeing few requests at
+# once.
 ALONE := TestNoRequestIsLost
-e2e: export SLIPWAY_E2E_BUILT := yes
-e2e: build ## the real binary with real clients (as root)
-	$(GO) test -vet=off -count=1 -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/builds ./e2e/terraform ./e2e/crash ./e2e/life ./e2e/...
-	$(GO) test -vet=off -count=1 -timeout 10m -run '^$(ALONE)$$' ./e2e/life
+long: build ## end-to-end tests with builds, Terraform and a steady load (as root)
+	$(E2E) -p 2 -parallel 2 -timeout 20m ./e2e/terraform ./e2e/builds
+	$(E2E) -timeout 10m -run '^$(ALONE)$$' ./e2e/life
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each
 	scripts/fuzz $(or $(FUZZTIME),40s) $(FUZZ)

@@ -113,7 +113,7 @@ RUN echo $(stat -c '%n:%a:%U:%G' /x/*) > /said
 }
 
 // TestDockerfiles deploys a repository whose directories have a Dockerfile each. All of
-// them take a minute, and a few represent them in `make test`; internal/build has a test
+// them take a minute, and a few represent them in `make long`; internal/build has a test
 // of each as well.
 func TestDockerfiles(t *testing.T) {
 	s := prepareCode(t)
