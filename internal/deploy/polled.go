@@ -31,6 +31,9 @@ type polledServices struct {
 // read returns the services as they are now.
 func (p *polledServices) read(ctx context.Context) ([]slipway.ServiceView, error) {
 	now, changed := time.Now(), p.watch.Take()
+	if !p.readAt.IsZero() && len(changed) == 0 && now.Sub(p.readAt) < readChangedEvery {
+		return slices.Collect(maps.Values(p.known)), nil
+	}
 	err := p.store.View(ctx, func(tx *store.Tx) error {
 		if p.readAt.IsZero() {
 			return p.all(tx, now)

@@ -60,6 +60,11 @@ func TestPolledServices(t *testing.T) {
 			return errors.Join(tx.SetWanted("a", slipway.WantedPaused, time.Now()), tx.PutPendingDeployment("a", time.Now()))
 		})
 		expect("it is not polled for any more", "b")
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		if list, err := p.read(gone); len(list) != 1 || err != nil {
+			t.Errorf("%d services, %v: a look without news read the database", len(list), err)
+		}
 		insert("c")
 		time.Sleep(readChangedEvery)
 		expect("after a while", "b", "c")
