@@ -51,7 +51,7 @@ func main() {
 	flag.IntVar(&c.known, "known", 10_000, "services that API calls are made about")
 	flag.IntVar(&c.sleepers, "sleepers", 1000, "services that sleep")
 	flag.IntVar(&c.wakes, "wakes", 30, "times that each of some applications is woken from a freeze; 0 for none")
-	flag.StringVar(&c.only, "only", "", "`part` to measure: builds, router or sleep; the rest of the page stays as it is")
+	flag.StringVar(&c.only, "only", "", "`part` to measure: starts, builds, router or sleep; the rest of the page stays as it is")
 	flag.IntVar(&c.buildRounds, "build-rounds", 5, "rounds of each comparison of builds")
 	flag.StringVar(&c.runtimes, "runtimes", "", "`directory` in which the runtimes of builds stay from run to run")
 	flag.Parse()
@@ -88,6 +88,8 @@ func (c options) run(ctx context.Context) error {
 		}
 	}
 	switch c.only {
+	case "starts":
+		return c.writeSection(startsHeading, r.startsSection())
 	case "builds":
 		return c.writeSection(buildsHeading, r.buildsSection())
 	case "router":
@@ -108,6 +110,8 @@ func (c options) parts() ([]func(context.Context, *lab, *report) error, error) {
 	switch c.only {
 	case "":
 		return []func(context.Context, *lab, *report) error{measureStarts, measureScaleOut, measureCrowd, measureRouter, measureSleep, measureBuilds, measureRest, measureCalls}, nil
+	case "starts":
+		return []func(context.Context, *lab, *report) error{measureStarts}, nil
 	case "builds":
 		return []func(context.Context, *lab, *report) error{measureBuilds}, nil
 	case "router":
@@ -115,7 +119,7 @@ func (c options) parts() ([]func(context.Context, *lab, *report) error, error) {
 	case "sleep":
 		return []func(context.Context, *lab, *report) error{measureSleep}, nil
 	}
-	return nil, fmt.Errorf("-only is %q; it must be builds, router or sleep", c.only)
+	return nil, fmt.Errorf("-only is %q; it must be starts, builds, router or sleep", c.only)
 }
 
 // writeSection replaces one section of the page.

@@ -84,8 +84,25 @@ Written by `+"`make bench`"+`. Compare ratios; milliseconds depend on the
 machine: %s.
 
 %s
+`, machine(r.versions), r.noise.text())
+	b.WriteString(r.startsSection())
+	r.growth(&b)
+	b.WriteString(r.routerSection())
+	b.WriteString(r.sleepSection())
+	b.WriteString(r.buildsSection())
+	r.rest(&b)
+	r.apiCalls(&b)
+	return b.String()
+}
 
-## From the call to the first answer
+// startsHeading begins the section about starts.
+const startsHeading = "\n## From the call to the first answer\n"
+
+// startsSection is the section of the page about starts.
+func (r *report) startsSection() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, startsHeading+`
+`+"`go run ./bench -only starts`"+` writes only this section. %s
 
 Each way starts the same static binary, a small HTTP server. The ways take turns, in
 changing order, %d times, with a pause of a quarter of a second before each. The time
@@ -95,7 +112,7 @@ the route. runc makes no network namespace.
 
 | way | median ms | 10%% - 90%% | above bare exec | times bare exec |
 |---|---|---|---|---|
-`, machine(r.versions), r.noise.text(), r.rounds)
+`, r.noise.text(), r.rounds)
 	base := quantile(r.starts[r.ways[0]], 0.5)
 	for _, way := range r.ways {
 		all := r.starts[way]
@@ -113,12 +130,6 @@ the route. runc makes no network namespace.
 			fmt.Fprintln(&b, m)
 		}
 	}
-	r.growth(&b)
-	b.WriteString(r.routerSection())
-	b.WriteString(r.sleepSection())
-	b.WriteString(r.buildsSection())
-	r.rest(&b)
-	r.apiCalls(&b)
 	return b.String()
 }
 
