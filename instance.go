@@ -11,7 +11,7 @@ type Instance struct {
 
 	State     InstanceState
 	CreatedAt time.Time
-	ReadyAt   time.Time // when its health check first succeeded; zero before
+	ReadyAt   time.Time // when its health check first succeeded, or did after a pause that kept it; zero before
 	EndedAt   time.Time // zero while it lives
 	Exit      *Exit     // how it ended by itself; nil while it lives, or if it was stopped
 
@@ -29,6 +29,7 @@ const (
 	InstanceReady     InstanceState = "ready"     // healthy: may take requests
 	InstanceUnhealthy InstanceState = "unhealthy" // failed its health check: takes no requests, will be replaced
 	InstanceDraining  InstanceState = "draining"  // takes no new requests, will be removed
+	InstanceKept      InstanceState = "kept"      // frozen by a pause: takes no requests, may be thawed by a resume
 	InstanceEnded     InstanceState = "ended"     // no process of it lives
 )
 

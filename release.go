@@ -3,8 +3,8 @@ package slipway
 import "time"
 
 // Release is one deployed version of a service: an image by digest and everything
-// needed to run it. Once stored it is immutable except for Desired, Size and, on a
-// resume, Secrets.
+// needed to run it. Once stored it is immutable except for Desired, Size, KeepUntil and,
+// on a resume, Secrets.
 type Release struct {
 	ID        string
 	ServiceID string
@@ -23,6 +23,11 @@ type Release struct {
 	Desired   Desired
 	Size      int // instances wanted while Desired is DesiredRun; 0: the next request starts one
 	CreatedAt time.Time
+
+	// KeepUntil is the end of the time for which the instances that a pause has frozen are
+	// kept while Desired is DesiredKeep. Zero: there are none, or they are not to be used
+	// again.
+	KeepUntil time.Time
 }
 
 // PastRelease is a release that has served a service's requests, for as long as its
@@ -75,4 +80,14 @@ const (
 	DesiredRun   Desired = "run"
 	DesiredDrain Desired = "drain" // keep running, take no new requests
 	DesiredStop  Desired = "stop"
+
+	// DesiredKeep has the ready instances frozen until KeepUntil, at most Size of them, and
+	// none after it.
+	DesiredKeep Desired = "keep"
 )
+
+// Keeps reports whether the release is to keep frozen instances. With a clock that was set
+// back to long before their pause they are not kept, so that none is kept forever.
+func (r Release) Keeps(now time.Time) bool {
+	return r.Desired == DesiredKeep && now.Before(r.KeepUntil) && r.KeepUntil.Sub(now) <= MaxPauseKeeps
+}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 )
 
 // SettingPrefix begins the keys of tags that are settings: what App Runner's API has
@@ -19,6 +20,8 @@ type Settings struct {
 	Build   BuildSettings
 	Init    bool // see Process.Init
 	Routing RoutingSettings
+
+	PauseKeeps time.Duration // for which a pause keeps instances, frozen; 0: it stops them
 }
 
 // BuildSettings are a service's settings for the builds of its code, beside those of
@@ -70,6 +73,7 @@ type Effect string
 const (
 	EffectAtOnce     Effect = "at once"                  // its reader looks at the tag each time
 	EffectDeployment Effect = "with the next deployment" // it is part of the release
+	EffectPause      Effect = "with the next pause"      // the pause reads it once
 )
 
 // setting is one entry of the table of settings.
@@ -89,12 +93,26 @@ type setting struct {
 	private bool
 }
 
+// MaxPauseKeeps is the longest time for which a pause keeps instances.
+const MaxPauseKeeps = 24 * time.Hour
+
 // nameSuffix ends the name of a setting of which a resource can have many.
 const nameSuffix = ".NAME"
 
 // settings returns the table of settings.
 func settings() []setting {
 	return slices.Concat(routingSettings(), []setting{
+		{
+			name: "pause-keeps", resource: "service", effect: EffectPause,
+			allowed: "the seconds for which a paused service keeps its instances, frozen, from 0 to 86400; a resume within that time thaws them. 0 without it: a pause stops them, as in App Runner",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				if value == "0" {
+					return true
+				}
+				s.PauseKeeps, ok = parseSeconds(value, int(MaxPauseKeeps/time.Second))
+				return ok
+			},
+		},
 		{
 			name: "init", resource: "service", effect: EffectDeployment,
 			allowed: "`true` (process 1 of an instance is a small init, which forwards signals to the application and reaps orphans) or `false` (the application is process 1)",

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 var update = flag.Bool("update", false, "rewrite the table in docs/settings.md")
@@ -118,7 +119,7 @@ func TestSettings(t *testing.T) {
 		key := s.resource + " " + s.name
 		name := strings.TrimSuffix(s.name, nameSuffix)
 		if name == "" || s.resource == "" || s.allowed == "" || s.parse == nil || name != strings.ToLower(name) ||
-			(s.effect != EffectAtOnce && s.effect != EffectDeployment) || seen[key] {
+			(s.effect != EffectAtOnce && s.effect != EffectDeployment && s.effect != EffectPause) || seen[key] {
 			t.Errorf("setting %q is incomplete or told twice", key)
 		}
 		seen[key] = true
@@ -170,4 +171,50 @@ func settingsTable(table []setting) string {
 		fmt.Fprintf(&b, "| `%s%s` | %s | %s | %s |\n", SettingPrefix, s.name, s.resource, s.allowed, s.effect)
 	}
 	return b.String()
+}
+
+// A pause keeps instances for at most a day.
+func TestPauseKeeps(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]time.Duration{"0": 0, "1": time.Second, "86400": MaxPauseKeeps} {
+		s, err := ParseSettings("service", []Tag{{"slipway:pause-keeps", value}})
+		if err != nil || s.PauseKeeps != want {
+			t.Errorf("%q: %v, %v", value, s.PauseKeeps, err)
+		}
+	}
+	for _, value := range []string{"", "-1", "86401", "1h", "01", "00", " 1"} {
+		_, err := ParseSettings("service", []Tag{{"slipway:pause-keeps", value}})
+		if CodeOf(err) != InvalidRequest || !strings.Contains(err.Error(), "it must be the seconds for which a paused service keeps its instances, frozen, from 0 to 86400; ") {
+			t.Errorf("%q: %v", value, err)
+		}
+	}
+}
+
+// What a pause keeps ends at its time, and when the clock says a time before the pause that
+// cannot be.
+func TestKeeps(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	r := Release{Desired: DesiredKeep, KeepUntil: at.Add(time.Hour)}
+	for _, c := range []struct {
+		now  time.Time
+		want bool
+	}{
+		{at, true},
+		{at.Add(time.Hour - 1), true},
+		{at.Add(time.Hour), false},
+		{at.Add(48 * time.Hour), false},
+		{at.Add(-23 * time.Hour), true},
+		{at.Add(-23*time.Hour - 1), false},
+		{at.AddDate(-20, 0, 0), false},
+	} {
+		if got := r.Keeps(c.now); got != c.want {
+			t.Errorf("at %v: %v", c.now, got)
+		}
+	}
+	for _, r := range []Release{{Desired: DesiredRun, KeepUntil: at.Add(time.Hour)}, {Desired: DesiredKeep}} {
+		if r.Keeps(at) {
+			t.Errorf("%+v keeps", r)
+		}
+	}
 }

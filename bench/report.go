@@ -108,7 +108,8 @@ Each way starts the same static binary, a small HTTP server. The ways take turns
 changing order, %d times, with a pause of a quarter of a second before each. The time
 ends with the first 200. Slipway's time begins with the API call and includes
 everything: the signature, the transaction, the operation's steps, the sandbox and
-the route. runc makes no network namespace.
+the route. runc makes no network namespace. With `+"`slipway:pause-keeps`"+` a pause keeps the
+instance, frozen, and a resume thaws it and checks its health.
 
 | way | median ms | 10%% - 90%% | above bare exec | times bare exec |
 |---|---|---|---|---|
@@ -122,7 +123,7 @@ the route. runc makes no network namespace.
 	b.WriteString("\n")
 	for _, other := range []string{"runc", "Docker"} {
 		if all := r.starts[other]; len(all) > 0 {
-			fmt.Fprintf(&b, "A resume is %.1f times as fast as a start with %s.\n", ratio(quantile(all, 0.5), quantile(r.starts["slipway: resume"], 0.5)), other)
+			fmt.Fprintf(&b, "A resume is %.1f times as fast as a start with %s.\n", ratio(quantile(all, 0.5), quantile(r.starts[resumeStarts], 0.5)), other)
 		}
 	}
 	for _, m := range r.missing {
@@ -134,7 +135,7 @@ the route. runc makes no network namespace.
 }
 
 func (r *report) growth(b *strings.Builder) {
-	one := quantile(r.starts["slipway: resume"], 0.5)
+	one := quantile(r.starts[resumeStarts], 0.5)
 	fmt.Fprintf(b, `
 ## Growing
 

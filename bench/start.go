@@ -60,11 +60,18 @@ func answers(ctx context.Context, port int) error {
 
 // resuming resumes a paused service.
 type resuming struct {
+	way     string
 	service *service
 	op      string
 }
 
-func (r *resuming) name() string { return "slipway: resume" }
+// Ways to resume: starting an instance, and thawing the one that the pause has kept.
+const (
+	resumeStarts = "slipway: resume"
+	resumeThaws  = "slipway: resume, instance kept"
+)
+
+func (r *resuming) name() string { return r.way }
 
 func (r *resuming) start(ctx context.Context) (err error) {
 	r.op, err = r.service.resume(ctx, often)
@@ -206,14 +213,21 @@ func measureStarts(ctx context.Context, l *lab, r *report) error {
 }
 
 func starters(ctx context.Context, l *lab, s *server, e *engine, r *report) ([]starter, error) {
-	paused, err := s.running(ctx, "paused", "")
-	if err != nil {
-		return nil, err
+	ways := []starter{&bare{binary: l.binary, port: freePort()}}
+	for _, r := range []*resuming{{way: resumeThaws}, {way: resumeStarts}} {
+		var err error
+		if r.service, err = s.running(ctx, fmt.Sprintf("paused-%d", len(ways)), ""); err != nil {
+			return nil, err
+		}
+		if r.way == resumeThaws {
+			err = r.service.tag(ctx, "pause-keeps", 3600)
+		}
+		if err = errors.Join(err, r.service.pause(ctx)); err != nil {
+			return nil, err
+		}
+		ways = append(ways, r)
 	}
-	if err := paused.pause(ctx); err != nil {
-		return nil, err
-	}
-	ways := []starter{&bare{binary: l.binary, port: freePort()}, &resuming{service: paused}, &creating{server: s}}
+	ways = append(ways, &creating{server: s})
 	if out, err := exec.Command("runc", "--version").Output(); err != nil {
 		r.absent("runc", "apt-get install runc")
 	} else {

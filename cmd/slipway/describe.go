@@ -32,8 +32,9 @@ func newDescribeCommand(m *Main) *cobra.Command {
 		Long: `Describe shows a service. The values of its environment variables are masked
 unless --show-values is given. A service that sleeps when it has no requests
 has a line that says since when, how long it slept, and what its wakes cost,
-as counted since the server started. With --json it prints the reply of
-DescribeService, masked in the same way, and the sleep as "Sleep".`,
+as counted since the server started. The status of a paused service tells which
+instances it keeps. With --json it prints the reply of DescribeService, masked
+in the same way, the sleep as "Sleep" and what a pause keeps as "Kept".`,
 		Example:           "  slipway describe shop\n  slipway describe shop --json --show-values",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -81,7 +82,8 @@ func (d *describeCommand) run(ctx context.Context, nameOrARN string) error {
 			Service  apiJSON
 			Crashing *crashingJSON `json:",omitempty"`
 			Sleep    *sleepJSON    `json:",omitempty"`
-		}{apiJSON{svc}, crashingOf(all[arn]), sleepOf(all[arn])})
+			Kept     *keptJSON     `json:",omitempty"`
+		}{apiJSON{svc}, crashingOf(all[arn]), sleepOf(all[arn]), keptOf(all[arn])})
 	}
 	more, err := d.details(ctx, c, svc)
 	if err != nil {
@@ -195,6 +197,11 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 	status := term.Cell{Text: string(svc.Status), Tone: statusTone(string(svc.Status))}
 	if i := more.instances; i != nil && i.Crashing != nil {
 		status.Text, status.Tone = status.Text+", "+crashing(*i, now), term.Bad
+	}
+	if i := more.instances; i != nil && svc.Status == types.ServiceStatusPaused {
+		if text, _ := kept(*i, now); text != "" {
+			status.Text += ", " + text
+		}
 	}
 	s.toned("Status", status.Text, status.Tone)
 	s.line("URL", serviceURL(aws.ToString(svc.ServiceUrl)))

@@ -27,6 +27,12 @@ type fakeInstances struct {
 	Crashing    *fakeCrash
 	Traffic     *fakeTraffic
 	Sleep       *fakeSleep
+	Kept        *fakeKept
+}
+
+type fakeKept struct {
+	Instances *int32
+	Until     *time.Time
 }
 
 type fakeSleep struct {
@@ -178,6 +184,29 @@ func TestSleep(t *testing.T) {
 	}
 	s.run("ls", "--json")
 	s.run("describe", "night", "--json")
+	s.golden()
+}
+
+// A paused service that keeps instances says how many and until when.
+func TestKept(t *testing.T) {
+	t.Parallel()
+	s := newSession(t)
+	s.env["NO_COLOR"] = "1"
+	release := strings.Repeat("ab", 16)
+	arn := *s.server.add("shop", types.ServiceStatusPaused).ServiceArn
+	f := fakeInstances{
+		ServiceArn: &arn, Instances: []fakeInstance{}, Restarts: aws.Int32(0), Kept: &fakeKept{aws.Int32(2), aws.Time(epoch.Add(3 * time.Hour))},
+		Release: &fakeRelease{Id: &release, ImageDigest: aws.String("sha256:" + release + release), CreatedAt: aws.Time(epoch), Size: aws.Int32(2)},
+	}
+	for range 2 {
+		f.Instances = append(f.Instances, fakeInstance{Id: &release, ReleaseId: &release, State: aws.String("kept"), CreatedAt: aws.Time(epoch)})
+	}
+	s.server.instances[arn] = f
+	s.run("ls")
+	s.onTerminal(60, "ls")
+	s.run("describe", "shop")
+	s.run("ls", "--json")
+	s.run("describe", "shop", "--json")
 	s.golden()
 }
 

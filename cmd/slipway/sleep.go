@@ -34,6 +34,28 @@ func asleep(s client.ServiceInstances) (text, short string) {
 	return "", ""
 }
 
+// keptJSON is what --json says of a paused service that keeps instances.
+type keptJSON struct {
+	ServiceArn string
+	client.Kept
+}
+
+func keptOf(s client.ServiceInstances) *keptJSON {
+	if s.Kept == nil {
+		return nil
+	}
+	return &keptJSON{s.ServiceArn, *s.Kept}
+}
+
+// kept says how many instances a paused service keeps and until when, in full and in a word;
+// "" for none.
+func kept(s client.ServiceInstances, now time.Time) (text, short string) {
+	if s.Kept == nil {
+		return "", ""
+	}
+	return fmt.Sprintf("%s kept frozen until %s", counted(s.Kept.Instances, "instance"), clock(now, s.Kept.Until.Time())), fmt.Sprintf("%d kept", s.Kept.Instances)
+}
+
 // sleepLine says since when a service sleeps, how long it has slept, and what its wakes
 // cost.
 func sleepLine(s *client.Sleep, now time.Time) string {

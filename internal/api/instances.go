@@ -36,6 +36,7 @@ type ServiceInstances struct {
 	LastFailure *ExitDescription    // how the last of them ended; absent if none has
 	Crashing    *CrashDescription   // absent unless instances are missing because they end by themselves
 	Sleep       *SleepDescription   // absent if the service is awake and has never slept, as far as is known
+	Kept        *KeptDescription    // absent unless a pause keeps instances
 
 	Traffic *TrafficDescription // absent if it was not asked for, or this server takes no requests of the service
 }
@@ -64,6 +65,13 @@ type SleepDescription struct {
 	LastSleepSeconds, LastWakeSeconds *float64
 }
 
+// KeptDescription says how many instances a paused service keeps, frozen, and until when a
+// resume thaws them.
+type KeptDescription struct {
+	Instances *int32
+	Until     *time.Time
+}
+
 // CrashDescription says how a service goes on whose instances end by themselves one after
 // another. LastFailure says how the last one did.
 type CrashDescription struct {
@@ -83,10 +91,10 @@ type ReleaseDescription struct {
 // InstanceDescription is a live instance.
 type InstanceDescription struct {
 	Id, ReleaseId *string
-	State         *string // starting, ready, unhealthy or draining
+	State         *string // starting, ready, unhealthy, draining or kept
 	Problem       *string // why it is not healthy
 	CreatedAt     *time.Time
-	ReadyAt       *time.Time // when it first became healthy
+	ReadyAt       *time.Time // when it first became healthy, or did after a pause that kept it
 
 	// What it has used; absent if it is not measured.
 	CpuSeconds  *float64 // since its start
@@ -193,7 +201,7 @@ func (a *API) instancesOf(tx *store.Tx, arn string, usage map[string]Usage) (s S
 	if r := slipway.RestartsOf(active, list); v.Wanted == slipway.WantedRunning && r.Crashing(active, list, a.cfg.Now()) {
 		s.Crashing = &CrashDescription{Restarts: aws.Int32(int32(r.Count)), NextStartAt: &r.Next}
 	}
-	s.Sleep = a.sleepOf(v.Service, active)
+	s.Sleep, s.Kept = a.sleepOf(v.Service, active), keptOf(list, active, a.cfg.Now())
 	return s, nil
 }
 
@@ -215,6 +223,20 @@ func (a *API) sleepOf(v slipway.Service, active slipway.Release) (d *SleepDescri
 		return &stopped
 	}
 	return d
+}
+
+// keptOf describes the instances that a pause keeps; nil if there are none.
+func keptOf(list []slipway.Instance, active slipway.Release, now time.Time) *KeptDescription {
+	n := int32(0)
+	for _, i := range list {
+		if i.State == slipway.InstanceKept && i.ReleaseID == active.ID {
+			n++
+		}
+	}
+	if n == 0 || !active.Keeps(now) {
+		return nil
+	}
+	return &KeptDescription{Instances: &n, Until: &active.KeepUntil}
 }
 
 func describeRelease(r slipway.Release) *ReleaseDescription {

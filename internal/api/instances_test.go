@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"testing"
@@ -145,5 +146,40 @@ func TestDescribeSleep(t *testing.T) {
 	b.Update(func(tx *store.Tx) error { return tx.SetWanted(path.Base(arn), slipway.WantedPaused, t0) })
 	if s := get(); s != nil {
 		t.Errorf("a paused service sleeps: %+v", s)
+	}
+}
+
+// DescribeInstances tells what a paused service keeps, and until when, as long as a resume
+// may use it.
+func TestDescribeKept(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	arn := b.create("shop")
+	id := path.Base(arn)
+	until := t0.Add(time.Hour)
+	release := slipway.Release{ID: "r", ServiceID: id, Image: "sha256:r", Size: 2, Desired: slipway.DesiredKeep, CreatedAt: t0, KeepUntil: until}
+	b.Update(func(tx *store.Tx) error {
+		err := errors.Join(tx.InsertRelease(release), tx.SetActiveRelease(id, "r"), tx.SetWanted(id, slipway.WantedPaused, t0))
+		for n, state := range []slipway.InstanceState{slipway.InstanceKept, slipway.InstanceKept, slipway.InstanceDraining} {
+			err = errors.Join(err, tx.PutInstance(slipway.Instance{ID: fmt.Sprint("i", n), ServiceID: id, ReleaseID: "r", State: state, CreatedAt: t0}))
+		}
+		return err
+	})
+	get := func() *api.KeptDescription {
+		t.Helper()
+		return invoke[api.DescribeInstancesOutput](b, &api.DescribeInstancesInput{ServiceArns: []string{arn}}).Services[0].Kept
+	}
+	if k := get(); k == nil || *k.Instances != 2 || !k.Until.Equal(until) {
+		t.Errorf("a paused service with two kept instances: %+v", k)
+	}
+	b.Update(func(tx *store.Tx) error { return tx.SetKeepUntil("r", t0.Add(-time.Second)) })
+	if k := get(); k != nil {
+		t.Errorf("their time is over: %+v", k)
+	}
+	b.Update(func(tx *store.Tx) error {
+		return errors.Join(tx.SetKeepUntil("r", until), tx.SetDesired(release, slipway.DesiredRun))
+	})
+	if k := get(); k != nil {
+		t.Errorf("the service runs again: %+v", k)
 	}
 }

@@ -7,8 +7,8 @@ var operations = map[string]string{
 	"ListServices":    "Lists the services that are not deleted, oldest first.",
 	"UpdateService":   "Changes the members given and deploys a new release beside the active one, which serves until the new one is healthy. After a failed update the active release keeps serving. Allowed when RUNNING or CREATE_FAILED. A RUNNING service is not updated by a call that names nothing to change (empty structures name nothing); values that it has already are deployed anew.",
 	"DeleteService":   "Answers the requests in flight, stops the instances and deletes the service. Refused with InvalidStateException while it has VPC ingress connections, which the message names with their status, or another operation is in progress. Its custom domains are free when it is DELETED.",
-	"PauseService":    "Answers the requests in flight and stops every instance. A paused service answers 503. Pausing a paused service succeeds without an operation.",
-	"ResumeService":   "Starts the active release again, from MinSize instances. With AutoDeploymentsEnabled, what was pushed during the pause is deployed afterwards. Resuming a running service succeeds without an operation.",
+	"PauseService":    "Answers the requests in flight and stops every instance, or freezes them with the setting slipway:pause-keeps. A paused service answers 503. Pausing a paused service succeeds without an operation.",
+	"ResumeService":   "Starts the active release again, from MinSize instances, or thaws those that the pause has kept. With AutoDeploymentsEnabled, what was pushed during the pause is deployed afterwards. Resuming a running service succeeds without an operation.",
 	"StartDeployment": "Resolves the image's tag again and deploys it with the same configuration.",
 	"ListOperations":  "Lists a service's operations, newest first; a deleted service's for an hour.",
 

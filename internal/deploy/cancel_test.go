@@ -21,12 +21,14 @@ type cancellation struct {
 	// taken is the operation with its end if it could be cancelled, refused if
 	// it was irrevocable.
 	taken, refused testOperation
+	keeps          bool // a pause keeps instances for an hour
 }
 
 var (
 	creation   = testOperation{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""}
 	withSecret = testOperation{slipway.CreateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""}
 	pausing    = testOperation{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "", ""}
+	keeping    = testOperation{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "kept:one", ""}
 	deletion   = testOperation{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""}
 	failed     = testOperation{
 		slipway.CreateService, "missing", slipway.OperationFailed, slipway.StatusCreateFailed, "",
@@ -39,50 +41,73 @@ var cancellations = []cancellation{
 		"creation", nil,
 		testOperation{slipway.CreateService, "one", slipway.OperationFailed, slipway.StatusCreateFailed, "", ""},
 		creation,
+		false,
 	},
 	{
 		"update",
 		[]testOperation{creation},
 		testOperation{slipway.UpdateService, "two", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one", ""},
 		testOperation{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		false,
 	},
 	{
 		"update with a secret",
 		[]testOperation{creation},
 		testOperation{slipway.UpdateService, "secret:/token", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one", ""},
 		testOperation{slipway.UpdateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		false,
 	},
 	{
 		"update whose work is tried again",
 		[]testOperation{creation},
 		testOperation{slipway.UpdateService, "late", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one", ""},
 		testOperation{slipway.UpdateService, "late", slipway.OperationSucceeded, slipway.StatusRunning, "late", ""},
+		false,
 	},
 	{
 		"update of a failed creation",
 		[]testOperation{failed},
 		testOperation{slipway.UpdateService, "two", slipway.OperationFailed, slipway.StatusCreateFailed, "", ""},
 		testOperation{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		false,
 	},
 	{
 		"deployment",
 		[]testOperation{creation},
 		testOperation{slipway.StartDeployment, "", slipway.OperationRollbackSucceeded, slipway.StatusRunning, "one", ""},
 		testOperation{slipway.StartDeployment, "", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
+		false,
 	},
 	{
 		"pause",
 		[]testOperation{creation},
 		testOperation{slipway.PauseService, "", slipway.OperationFailed, slipway.StatusRunning, "one", ""},
 		pausing,
+		false,
 	},
 	{
 		"resume",
 		[]testOperation{withSecret, pausing},
 		testOperation{slipway.ResumeService, "", slipway.OperationFailed, slipway.StatusPaused, "", ""},
 		testOperation{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		false,
 	},
-	{"deletion", []testOperation{creation}, deletion, deletion},
+	{
+		"pause that keeps instances",
+		[]testOperation{creation},
+		testOperation{slipway.PauseService, "", slipway.OperationFailed, slipway.StatusRunning, "one", ""},
+		keeping,
+		true,
+	},
+	{
+		"resume of kept instances",
+		[]testOperation{withSecret, {slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "kept:secret:/token", ""}},
+		testOperation{slipway.ResumeService, "", slipway.OperationFailed, slipway.StatusPaused, "", ""},
+		testOperation{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		true,
+	},
+	{"deletion", []testOperation{creation}, deletion, deletion, false},
+	{"deletion with kept instances", []testOperation{creation, keeping}, deletion, deletion, true},
 }
 
 // Every kind of operation is cancelled at every checkpoint; in a second run the
@@ -137,6 +162,9 @@ func (c cancellation) run(t *testing.T, at int, kill bool) *canceller {
 			}
 		})
 		id := create(t, st)
+		if c.keeps {
+			setTags(t, st, id, slipway.Tag{Key: "slipway:pause-keeps", Value: "3600"})
+		}
 		for _, b := range c.before {
 			b.run(t, st, id)
 		}

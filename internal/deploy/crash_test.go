@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +198,8 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 	switch r.Desired {
 	case slipway.DesiredDrain:
 		return tx.ReportDrained("router", r.ServiceID, r.ID)
+	case slipway.DesiredKeep:
+		return w.keep(tx, r, live)
 	case slipway.DesiredStop:
 		for _, i := range live {
 			i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
@@ -205,6 +208,9 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 			}
 		}
 		return nil
+	}
+	if live, err = w.thaw(tx, r, live); err != nil {
+		return err
 	}
 	for n := r.Size; n < len(live); n++ {
 		i := live[n]
@@ -227,6 +233,43 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 		}
 	}
 	return nil
+}
+
+// keep freezes the instances of a paused service, until their time is over.
+func (w fakeFleet) keep(tx *store.Tx, r slipway.Release, live []slipway.Instance) error {
+	for n, i := range live {
+		switch {
+		case n >= r.Size || !r.Keeps(time.Now()):
+			i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+		case i.State == slipway.InstanceKept:
+			continue
+		default:
+			i.State = slipway.InstanceKept
+		}
+		if err := tx.PutInstance(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// thaw has kept instances serve again, or ends them if they must not. It returns those that
+// live on.
+func (w fakeFleet) thaw(tx *store.Tx, r slipway.Release, live []slipway.Instance) (rest []slipway.Instance, err error) {
+	for _, i := range live {
+		if i.State == slipway.InstanceKept {
+			if i.State, i.ReadyAt = slipway.InstanceReady, time.Now(); r.KeepUntil.IsZero() {
+				i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+			}
+			if err := tx.PutInstance(i); err != nil {
+				return nil, err
+			}
+		}
+		if i.State.Live() {
+			rest = append(rest, i)
+		}
+	}
+	return rest, nil
 }
 
 // killer kills the engine at the n-th checkpoint.
@@ -257,6 +300,7 @@ func (k *killer) checkpoint(op slipway.Operation, point string) error {
 type lifecycle struct {
 	name       string
 	idle       bool // the active release is stopped before each operation, as the scaler does it
+	keeps      bool // a pause keeps instances for an hour
 	operations []testOperation
 }
 
@@ -265,7 +309,7 @@ type testOperation struct {
 	image  string // for create and update
 	status slipway.OperationStatus
 	rest   slipway.Status
-	serves string // image that serves afterwards; "" for none
+	serves string // image that serves afterwards; "" for none. "kept:" and an image: one that is kept
 	cause  string // of the operation, when it fails
 }
 
@@ -338,6 +382,16 @@ var lifecycles = []lifecycle{
 			"it took longer than 5m0s: 0 of 1 instances passed the health check on protocol `TCP` [Port: '8080']; nothing listens on port 8080",
 		},
 	}},
+	{name: "kept over pauses", keeps: true, operations: []testOperation{
+		{slipway.CreateService, "secret:/token", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "kept:secret:/token", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "kept:secret:/token", ""},
+		{slipway.ResumeService, "", slipway.OperationSucceeded, slipway.StatusRunning, "secret:/token", ""},
+		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
+		{slipway.PauseService, "", slipway.OperationSucceeded, slipway.StatusPaused, "kept:two", ""},
+		{slipway.DeleteService, "", slipway.OperationSucceeded, slipway.StatusDeleted, "", ""},
+	}},
 	{name: "stopped for want of requests before each operation", idle: true, operations: []testOperation{
 		{slipway.CreateService, "one", slipway.OperationSucceeded, slipway.StatusRunning, "one", ""},
 		{slipway.UpdateService, "two", slipway.OperationSucceeded, slipway.StatusRunning, "two", ""},
@@ -396,6 +450,10 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 			scaling.MinSize = 3
 		}
 		id := createScaled(t, st, scaling)
+		if s.keeps {
+			setTags(t, st, id, slipway.Tag{Key: "slipway:pause-keeps", Value: "3600"})
+		}
+		kept := ""
 		for _, c := range s.operations {
 			if s.idle {
 				stopIdle(t, st, id)
@@ -404,6 +462,11 @@ func runLifecycle(t *testing.T, s lifecycle, killAt int) (points []string) {
 			if n := liveInstances(t, st, id); s.idle && n > 1 {
 				t.Errorf("%d instances live after %s, want one at most", n, c.kind)
 			}
+			now := onlyInstance(t, st, id)
+			if c.kind == slipway.ResumeService && s.keeps && now != kept {
+				t.Errorf("the service resumes with instance %s, want %s", now, kept)
+			}
+			kept = now
 		}
 		points = k.points
 		checkEvents(t, st, s)
@@ -426,6 +489,34 @@ func liveInstances(t *testing.T, st *store.Store, id string) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// onlyInstance returns the id of the only live instance of a service; "" if that is not the
+// number.
+func onlyInstance(t *testing.T, st *store.Store, id string) (only string) {
+	t.Helper()
+	if err := st.View(t.Context(), func(tx *store.Tx) error {
+		list, err := tx.InstancesOf(id)
+		list = slices.DeleteFunc(list, func(i slipway.Instance) bool { return !i.State.Live() })
+		if len(list) == 1 {
+			only = list[0].ID
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return only
+}
+
+// setTags sets tags of a service.
+func setTags(t *testing.T, st *store.Store, id string, tags ...slipway.Tag) {
+	t.Helper()
+	if err := st.Update(t.Context(), func(tx *store.Tx) error {
+		v, err := tx.Service(id)
+		return errors.Join(err, tx.SetTags(v.ARN, tags))
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // stopIdle stops the instances of the active release of a service, which may have none.
@@ -612,12 +703,16 @@ func (c testOperation) check(t *testing.T, st *store.Store, service string) {
 			if r.ID != v.ActiveRelease {
 				t.Errorf("an instance of %s lives, which is not active", r.Image)
 			}
+			if i.State == slipway.InstanceKept {
+				images = append(images, "kept:"+r.Image)
+				continue
+			}
 			images = append(images, r.Image)
 		}
 		if (c.serves == "") != (len(images) == 0) || (len(images) > 0 && images[0] != c.serves) {
 			t.Errorf("after %s, %v live; want %q", c.kind, images, c.serves)
 		}
-		if specified := specified(v.Spec.Source); c.serves != "" && specified != c.serves {
+		if specified := specified(v.Spec.Source); c.serves != "" && specified != strings.TrimPrefix(c.serves, "kept:") {
 			t.Errorf("the specification says %s, want %s", specified, c.serves)
 		}
 		return nil

@@ -134,13 +134,14 @@ func (p *Plans) deployment() operation.Plan {
 	}
 }
 
-// pause stops every instance once its requests have ended.
+// pause stops every instance once its requests have ended, or has those that take requests
+// frozen and kept.
 func (p *Plans) pause() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{
 			{Name: "unroute", Edit: p.unroute(slipway.WantedPaused)},
 			{Name: "drain", Wait: p.drained},
-			{Name: "stop", Edit: p.stop},
+			{Name: "stop", Edit: p.rest},
 			{Name: "stopped", Wait: p.stopped, Limit: p.cfg.StopLimit},
 		},
 		Rollback:     []operation.Step{{Name: "reroute", Edit: p.start}},
@@ -152,7 +153,7 @@ func (p *Plans) pause() operation.Plan {
 }
 
 // resume starts the release that was active before the pause, with the current
-// values of its secrets.
+// values of its secrets, or thaws the instances that the pause has kept.
 func (p *Plans) resume() operation.Plan {
 	return operation.Plan{
 		Forward: []operation.Step{

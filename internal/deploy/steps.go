@@ -197,7 +197,7 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	}
 	ready, problem := 0, problemOf(instances, op)
 	for _, i := range instances {
-		if i.State == slipway.InstanceReady && !i.CreatedAt.Before(op.StartedAt) {
+		if i.State == slipway.InstanceReady && (!i.CreatedAt.Before(op.StartedAt) || !i.ReadyAt.Before(op.StartedAt)) {
 			ready++
 		}
 	}
@@ -424,7 +424,7 @@ func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operatio
 	}
 }
 
-// stop stops every release of the service.
+// stop stops every release of the service, with what a pause has kept.
 func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 	list, err := tx.ReleasesOf(op.ServiceID)
 	if err != nil {
@@ -434,6 +434,11 @@ func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 		if r.Desired == slipway.DesiredStop {
 			continue
 		}
+		if !r.KeepUntil.IsZero() {
+			if err := tx.SetKeepUntil(r.ID, time.Time{}); err != nil {
+				return err
+			}
+		}
 		if err := tx.SetDesired(r, slipway.DesiredStop); err != nil {
 			return err
 		}
@@ -441,17 +446,23 @@ func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 	return nil
 }
 
-// stopped waits until the fleet has removed every instance.
+// stopped waits until the fleet has removed every instance, but those that it keeps frozen.
 func (p *Plans) stopped(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool, string, error) {
 	instances, err := tx.InstancesOf(op.ServiceID)
 	if err != nil {
 		return false, "", err
 	}
 	n := countLive(instances)
+	for _, i := range instances {
+		if i.State == slipway.InstanceKept && op.Kind == slipway.PauseService {
+			n--
+		}
+	}
 	return n == 0, fmt.Sprintf("%d instances have not stopped", n), nil
 }
 
-// start runs the active release again, at its first size.
+// start runs the active release again, at its first size. Instances that a pause has kept
+// serve again if nothing has changed.
 func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	v, err := tx.Service(op.ServiceID)
 	if err != nil {
@@ -460,12 +471,19 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err := tx.SetWanted(op.ServiceID, slipway.WantedRunning, now); err != nil {
 		return err
 	}
+	had, err := tx.Release(v.ActiveRelease)
+	if err != nil {
+		return fmt.Errorf("read the active release: %w", err)
+	}
 	if err := p.replaceSecrets(tx, op); err != nil {
 		return err
 	}
 	r, err := tx.Release(v.ActiveRelease)
 	if err != nil {
 		return fmt.Errorf("read the active release: %w", err)
+	}
+	if err := p.useKept(tx, op, now, r, had.Secrets); err != nil {
+		return err
 	}
 	settings, err := tx.RoutingSettings(v.Service)
 	if err != nil {

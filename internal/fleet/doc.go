@@ -31,14 +31,18 @@
 //     Problem says how. It becomes ready again or is replaced.
 //   - draining: it takes no new requests and will be stopped, once routers report
 //     it empty or the drain limit passes.
+//   - kept: it is frozen for a paused service. A release that runs again has it thawed,
+//     and it is ready once it has passed one check, or removed if the release says that
+//     it must not be used again.
 //   - ended: no process of it lives. Exit is set exactly when it ended by itself:
 //     its process exited, was killed or could not start; it could not be created
 //     in several tries; or it did not become healthy in time (Reason then says
-//     so). Exit is nil when the fleet stopped it or the machine died. A
+//     so). Exit is nil when the fleet stopped it or the machine died, and of an instance
+//     that was kept. A
 //     deployment may therefore fail at the first row that has an Exit and a
 //     CreatedAt not before the deployment's start. The fleet keeps starting
 //     instances, with growing delays, until the release is no longer to run.
 //
 // A release that is to stop has no rows once none of its instances exist. For a
-// release that runs or drains, the newest ended rows are kept.
+// release that runs or drains, or keeps instances, the newest ended rows stay.
 package fleet

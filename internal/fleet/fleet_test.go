@@ -32,8 +32,6 @@ type lab struct {
 	fake    *runtimetest.Fake
 	logs    *recorder
 	stop    func() // ends the fleet
-
-	frozen *freezes // that its driver tells of; nil for a driver that freezes nothing
 }
 
 // inLab runs test in a bubble of its own.
@@ -57,14 +55,7 @@ func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	l.Helper()
 	l.fake = runtimetest.NewFake(l.machine)
 	l.logs.machine = l.machine
-	var driver runtime.Driver = l.fake
-	if l.frozen != nil {
-		driver = struct {
-			*runtimetest.Fake
-			*freezes
-		}{l.fake, l.frozen}
-	}
-	f, err := fleet.New(fleet.Config{Store: l.store, Driver: driver, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
+	f, err := fleet.New(fleet.Config{Store: l.store, Driver: l.fake, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		l.Fatal(err)
 	}

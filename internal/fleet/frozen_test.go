@@ -1,53 +1,28 @@
 package fleet_test
 
 import (
-	"context"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/openslipway/slipway"
-	"github.com/openslipway/slipway/internal/runtime"
 	"github.com/openslipway/slipway/internal/runtime/runtimetest"
 	"github.com/openslipway/slipway/internal/store"
 )
 
-// freezes is the part of a runtime.Freezer that tells whether the only instance is frozen.
-type freezes struct {
-	mu     sync.Mutex // guards all
-	times  int
-	thawed chan struct{}
-}
-
-var _ runtime.Freezer = (*freezes)(nil)
-
-func (f *freezes) Freeze(context.Context, string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.times++
-	f.thawed = make(chan struct{})
-	return nil
-}
-
-func (f *freezes) Thaw(context.Context, string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	close(f.thawed)
-	f.thawed = nil
-	return nil
-}
-
-func (f *freezes) Frozen(id string) bool {
-	_, thawed := f.Freezes(id)
-	return thawed != nil
-}
-
-func (f *freezes) Freezes(string) (int, <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.times, f.thawed
+// rest freezes or thaws the instances of a release, as a router does.
+func (l *lab) rest(r slipway.Release, frozen bool) {
+	l.Helper()
+	change := l.fake.Thaw
+	if frozen {
+		change = l.fake.Freeze
+	}
+	for _, id := range l.machine.Running(r.ID) {
+		if err := change(l.Context(), id); err != nil {
+			l.Fatal(err)
+		}
+	}
 }
 
 // A frozen instance is not checked. A check that a freeze interrupts counts for nothing, and
@@ -65,13 +40,10 @@ func TestFrozenIsNotChecked(t *testing.T) {
 				w.WriteHeader(http.StatusInternalServerError)
 			}
 		})})
-		l.stop()
-		l.frozen = &freezes{}
-		l.boot(nil)
 		r := l.release(1, func(r *slipway.Release) { r.HealthCheck.HTTP, r.HealthCheck.UnhealthyThreshold = true, 1 })
 		l.ready(r, 1)
-		freeze := func() { l.frozen.Freeze(t.Context(), "") }
-		thaw := func() { l.frozen.Thaw(t.Context(), "") }
+		freeze := func() { l.rest(r, true) }
+		thaw := func() { l.rest(r, false) }
 
 		freeze()
 		l.passes(10 * time.Second) // one check may have been under way
@@ -105,12 +77,9 @@ func TestFrozenIsNotChecked(t *testing.T) {
 // A release that may have no instance stops all, frozen as they are, and starts one again.
 func TestStopFrozen(t *testing.T) {
 	inLab(t, func(l *lab) {
-		l.stop()
-		l.frozen = &freezes{}
-		l.boot(nil)
 		r := l.release(3, nil)
 		l.ready(r, 3)
-		l.frozen.Freeze(l.Context(), "")
+		l.rest(r, true)
 		l.passes(time.Minute)
 		l.update(func(tx *store.Tx) error { return tx.SetSize(r, 0) })
 		l.until("no instance lives", func() bool { return len(l.inState(r, slipway.InstanceEnded)) == 3 })
@@ -121,7 +90,6 @@ func TestStopFrozen(t *testing.T) {
 		if n := len(l.rows(r)); n != 3 {
 			l.Errorf("%d rows after an hour at rest", n)
 		}
-		l.frozen.Thaw(l.Context(), "")
 		r.Size = 0
 		l.update(func(tx *store.Tx) error { return tx.SetSize(r, 1) })
 		begin := time.Now()

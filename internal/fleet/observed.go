@@ -24,6 +24,12 @@ type instance struct {
 	never      bool
 	drainSince time.Time
 
+	frozen, held, resting bool
+	unfit                 string
+	rechecked             time.Time
+	keepUntil             time.Time // of the pause that keepEnds is of
+	keepEnds              time.Time
+
 	cancel     context.CancelFunc // stops its supervision; nil when it is not supervised
 	supervised chan struct{}      // closed when its supervision has ended
 }
@@ -106,6 +112,11 @@ func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 		f.add(inst)
 		f.markDue(inst.service)
 		f.cfg.Logs.Follow(inst.service, inst.id)
+	}
+	if inst.frozen != o.Frozen && !inst.resting {
+		if inst.frozen = o.Frozen; inst.held { // else no plan depends on it
+			f.markDue(inst.service)
+		}
 	}
 	if o.Running || inst.presence != alive || inst.removing {
 		return

@@ -53,14 +53,21 @@ func (f *Fleet) pass(ctx context.Context) {
 // told of a change. A router that falls silent is no such change, so a service that drains is
 // not settled.
 func (p planned) settled() bool {
-	if p.writes() || len(p.start)+len(p.remove) > 0 {
+	if p.writes() || len(p.start)+len(p.remove)+len(p.freeze)+len(p.thaw) > 0 {
 		return false
+	}
+	keeps := map[string]bool{}
+	for _, r := range p.releases {
+		keeps[r.ID] = r.Desired == slipway.DesiredKeep
 	}
 	ready := map[string]int{}
 	for _, o := range p.instances {
 		switch {
+		case o.resting, o.held && !keeps[o.row.ReleaseID]:
+			return false
 		case o.row.State == slipway.InstanceReady && o.presence == alive && !o.removing:
 			ready[o.row.ReleaseID]++
+		case o.row.State == slipway.InstanceKept && o.presence == alive && !o.removing && keeps[o.row.ReleaseID]:
 		case o.row.State == slipway.InstanceEnded && o.presence == absent:
 		default:
 			return false
@@ -231,6 +238,10 @@ func (o *observation) merge(inst *instance) {
 	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
 	o.passed, o.failing, o.problem, o.never = inst.passed, inst.failing, inst.problem, inst.never
 	o.drainSince = inst.drainSince
+	o.frozen, o.held, o.resting, o.unfit, o.rechecked, o.keepEnds = inst.frozen, inst.held, inst.resting, inst.unfit, inst.rechecked, time.Time{}
+	if r := o.row.State; r == slipway.InstanceKept || inst.held {
+		o.keepEnds = inst.keepEnds
+	}
 	if inst.cancel == nil && inst.presence == alive { // not supervised yet
 		o.failing, o.problem = o.row.State == slipway.InstanceUnhealthy, o.row.Problem
 	}
@@ -273,6 +284,13 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 	for _, r := range p.remove {
 		f.remove(ctx, r)
 	}
+	f.noteKept(now, p)
+	for _, a := range p.freeze {
+		f.freeze(ctx, a)
+	}
+	for _, a := range p.thaw {
+		f.thaw(ctx, a)
+	}
 	for _, o := range p.instances { // their rows are ended, or they never had one
 		if inst := f.instances[o.row.ID]; inst != nil && inst.presence == absent {
 			f.drop(inst)
@@ -306,7 +324,7 @@ func (f *Fleet) adopt(ctx context.Context, p planned) {
 			continue // a stray
 		}
 		switch o.row.State {
-		case slipway.InstanceReady, slipway.InstanceDraining:
+		case slipway.InstanceReady, slipway.InstanceDraining, slipway.InstanceKept:
 			inst.passed = o.row.ReadyAt
 		case slipway.InstanceUnhealthy:
 			inst.passed, inst.failing, inst.problem = o.row.ReadyAt, true, o.row.Problem

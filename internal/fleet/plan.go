@@ -32,6 +32,13 @@ type observation struct {
 	problem string        // what the last check found
 	never   bool          // while it starts: it will never pass
 
+	frozen    bool      // as the driver's last list or a freeze or thaw since said
+	held      bool      // this process has frozen it and not thawed it since
+	resting   bool      // it is being frozen or thawed
+	unfit     string    // why it can't be kept or used again; "" if it can
+	rechecked time.Time // when it passed its health check after a thaw; zero before
+	keepEnds  time.Time // when it is kept no more, by the time that passes in this process; zero if it is not known to be kept
+
 	drained    bool      // every router reported it empty
 	drainSince time.Time // when it started draining, as far as is known
 }
@@ -50,6 +57,8 @@ type decision struct {
 	events []string
 	start  []slipway.Release // one instance of each entry
 	remove []removal
+	freeze []action
+	thaw   []action
 	wake   time.Time // when to plan again even if nothing changes; zero: never
 }
 
@@ -60,6 +69,12 @@ type removal struct {
 	id     string
 	reason string
 	exit   *slipway.Exit // the exit to record; nil if the fleet stops it
+}
+
+// action is what to do with an instance of a release.
+type action struct {
+	id      string
+	release slipway.Release
 }
 
 // plan decides what to do for a service. It is pure and converges: once its
@@ -98,6 +113,8 @@ func (p *planner) release(r slipway.Release, observations []*observation) {
 		p.run(r, observations)
 	case slipway.DesiredDrain:
 		p.drain(r, observations)
+	case slipway.DesiredKeep:
+		p.keep(r, observations)
 	default:
 		p.stop(observations, "its release is to stop")
 	}
@@ -139,6 +156,7 @@ func (p *planner) run(r slipway.Release, observations []*observation) {
 	for _, o := range observations {
 		p.observe(r, o)
 		p.checkStartLimit(r, o)
+		p.thawOne(r, o)
 	}
 	p.replace(r, observations)
 	p.shrink(r, observations)
@@ -164,7 +182,7 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 		}
 		if was.State.Live() {
 			o.row = ended(was, o.exit, p.now)
-			if o.exit == nil && !o.removing && was.State != slipway.InstanceDraining {
+			if o.exit == nil && !o.removing && was.State != slipway.InstanceDraining && was.State != slipway.InstanceKept {
 				o.row.Problem = "Its process was gone when the server looked for it."
 			}
 		}
@@ -181,6 +199,9 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 	}
 	if o.row.State == slipway.InstanceEnded && was.State.Live() && o.row.Exit != nil {
 		p.exits = append(p.exits, o.row)
+	}
+	if was.State == slipway.InstanceKept && o.row.State == slipway.InstanceEnded && !o.removing {
+		p.events = append(p.events, fmt.Sprintf("Instance %s, which was kept during the pause, has ended.", o.row.ID))
 	}
 	if o.row.State == slipway.InstanceUnhealthy && was.State != slipway.InstanceUnhealthy {
 		p.events = append(p.events, fmt.Sprintf("Instance %s failed its health check %d times in a row: %s. It takes no more requests.",
@@ -213,24 +234,28 @@ func sameRow(a, b slipway.Instance) bool {
 }
 
 // ended returns the row of an instance that has ended. One that was draining was to go, and
-// an earlier process may have sent its stop signal: it has not ended by itself.
+// an earlier process may have sent its stop signal: it has not ended by itself. Nor does the
+// end of one that was kept say that the application fails.
 func ended(row slipway.Instance, exit *slipway.Exit, now time.Time) slipway.Instance {
-	draining := row.State == slipway.InstanceDraining
+	quiet := row.State == slipway.InstanceDraining || row.State == slipway.InstanceKept
 	row.State, row.EndedAt, row.Exit, row.Problem = slipway.InstanceEnded, now, exit, ""
 	if exit != nil && !exit.At.IsZero() {
 		row.EndedAt = exit.At
 	}
-	if draining {
+	if quiet {
 		row.Exit = nil
 	}
 	return row
 }
 
-// health moves a live instance between starting, ready and unhealthy.
+// health moves a live instance between starting, ready and unhealthy, and one that was kept
+// to ready.
 func health(row slipway.Instance, o *observation) slipway.Instance {
 	switch {
 	case row.State == slipway.InstanceStarting && !o.passed.IsZero():
 		row.State, row.ReadyAt, row.Problem = slipway.InstanceReady, o.passed, ""
+	case row.State == slipway.InstanceKept && !o.rechecked.IsZero():
+		row.State, row.ReadyAt = slipway.InstanceReady, o.rechecked
 	case row.State == slipway.InstanceStarting:
 		row.Problem = o.problem
 	case row.State == slipway.InstanceReady && o.failing:
@@ -263,7 +288,7 @@ func (p *planner) checkStartLimit(r slipway.Release, o *observation) {
 // serving reports whether the instance counts towards the size: it takes requests
 // or will do so.
 func (o *observation) serving() bool {
-	return !o.removing && (o.row.State == slipway.InstanceReady || o.row.State == slipway.InstanceStarting)
+	return !o.removing && (o.row.State == slipway.InstanceReady || o.row.State == slipway.InstanceStarting || o.row.State == slipway.InstanceKept)
 }
 
 // replace retires unhealthy instances once another instance is ready. Until then
@@ -292,12 +317,12 @@ func count(observations []*observation, is func(*observation) bool) (n int) {
 	return n
 }
 
-// shrink removes surplus instances, the newest first: starting ones at once, since
+// shrink removes surplus instances, the newest first: kept and starting ones at once, since
 // they have no requests, then ready ones after a drain. It leaves as many ready
 // instances as the size says, so it never removes the only one.
 func (p *planner) shrink(r slipway.Release, observations []*observation) {
 	surplus := count(observations, (*observation).serving) - r.Size
-	for _, state := range []slipway.InstanceState{slipway.InstanceStarting, slipway.InstanceReady} {
+	for _, state := range []slipway.InstanceState{slipway.InstanceKept, slipway.InstanceStarting, slipway.InstanceReady} {
 		for _, o := range slices.Backward(observations) {
 			if surplus <= 0 {
 				return

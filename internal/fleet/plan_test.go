@@ -64,6 +64,12 @@ func words(d decision) []string {
 	for _, r := range d.remove {
 		actions = append(actions, "remove "+r.id)
 	}
+	for _, a := range d.freeze {
+		actions = append(actions, "freeze "+a.id)
+	}
+	for _, a := range d.thaw {
+		actions = append(actions, "thaw "+a.id)
+	}
 	slices.Sort(actions)
 	return actions
 }
@@ -80,6 +86,15 @@ func TestPlan(t *testing.T) {
 	now := epoch.Add(time.Minute)
 	sized := testRelease
 	desired := func(d slipway.Desired) slipway.Release { r := sized(2); r.Desired = d; return r }
+	const kept = slipway.InstanceKept
+	hour := now.Add(time.Hour)
+	keeping := func(until time.Time) slipway.Release {
+		r := desired(slipway.DesiredKeep)
+		r.KeepUntil = until
+		return r
+	}
+	resumed := func(until time.Time) slipway.Release { r := sized(2); r.KeepUntil = until; return r }
+	frozen := func(f *observation) { f.frozen, f.held = true, true }
 	fresh := func(n int) observation { // an instance without a row
 		return with(row(n, starting), func(f *observation) { f.stored = false; f.row.CreatedAt = now })
 	}
@@ -155,6 +170,33 @@ func TestPlan(t *testing.T) {
 			[]observation{with(row(0, ready), func(f *observation) { f.presence = dead; f.exit = &slipway.Exit{At: now} })},
 			"put i0 ended, remove i0",
 		},
+
+		{"keep freezes", keeping(hour), []observation{row(0, ready), row(1, ready)}, "freeze i0, freeze i1"},
+		{"keep is freezing", keeping(hour), []observation{with(row(0, ready), func(f *observation) { f.resting = true })}, ""},
+		{"keep has frozen", keeping(hour), []observation{with(row(0, ready), frozen)}, "put i0 kept"},
+		{"keep goes on", keeping(hour), []observation{with(row(0, kept), frozen)}, ""},
+		{"keep finds one frozen by an earlier server", keeping(hour), []observation{with(row(0, kept), func(f *observation) { f.frozen = true })}, "freeze i0"},
+		{"keep finds one thawed", keeping(hour), []observation{with(row(0, kept), func(f *observation) { f.held = true })}, "freeze i0"},
+		{"keep takes what is ready only", keeping(hour), []observation{row(0, starting), row(1, unhealthy), row(2, draining)}, "remove i0, remove i1, remove i2"},
+		{"keep as many as a resume starts", keeping(hour), []observation{row(0, ready), row(1, ready), row(2, ready)}, "freeze i0, freeze i1, remove i2"},
+		{"keep without a freezer", keeping(hour), []observation{with(row(0, ready), func(f *observation) { f.unfit = "no" })}, "remove i0"},
+		{"kept one has ended", keeping(hour), []observation{with(row(0, kept), func(f *observation) { f.presence = dead; f.exit = &slipway.Exit{Code: 3, At: now} })}, "put i0 ended, remove i0"},
+		{"keep is over", keeping(now), []observation{with(row(0, kept), frozen), with(row(1, ready), frozen)}, "remove i0, remove i1"},
+		{"keep is over by the time that passed", keeping(hour), []observation{with(row(0, kept), func(f *observation) { frozen(f); f.keepEnds = now })}, "remove i0"},
+		{"keep with a clock set back for long", keeping(now.Add(25 * time.Hour)), []observation{with(row(0, kept), frozen)}, "remove i0"},
+		{"drain leaves kept ones", desired(slipway.DesiredDrain), []observation{with(row(0, kept), frozen)}, ""},
+		{"kept ones stop", desired(slipway.DesiredStop), []observation{with(row(0, kept), frozen)}, "remove i0"},
+
+		{"resume thaws", resumed(hour), []observation{with(row(0, kept), frozen), with(row(1, kept), frozen)}, "thaw i0, thaw i1"},
+		{"resume thaws whatever the clock says", resumed(epoch), []observation{with(row(0, kept), func(f *observation) { frozen(f); f.keepEnds = epoch }), row(1, ready)}, "thaw i0"},
+		{"resume is thawing", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.resting = true }), row(1, ready)}, ""},
+		{"resume has thawed", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.rechecked = now }), row(1, ready)}, "put i0 ready"},
+		{"resume starts what is missing", resumed(hour), []observation{with(row(0, kept), frozen)}, "start, thaw i0"},
+		{"resume without the kept", resumed(time.Time{}), []observation{with(row(0, kept), frozen)}, "remove i0, start, start"},
+		{"resume after a thaw that failed", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.unfit = "no answer" }), row(1, ready)}, "remove i0, start"},
+		{"resume of one that has ended", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.presence = absent }), row(1, ready)}, "put i0 ended, start"},
+		{"pause taken back while it froze", resumed(hour), []observation{with(row(0, ready), frozen), row(1, ready)}, "thaw i0"},
+		{"a router's sleeper is not thawed", sized(1), []observation{with(row(0, ready), func(f *observation) { f.frozen = true })}, ""},
 
 		{
 			"stop", desired(slipway.DesiredStop),
@@ -294,7 +336,13 @@ func (w *releaseModel) plan() decision {
 func (w *releaseModel) happen(t *rapid.T) {
 	w.now = w.now.Add(time.Duration(rapid.Int64Range(0, int64(3*time.Minute)).Draw(t, "later")))
 	if rapid.IntRange(0, 9).Draw(t, "operation") == 0 {
-		w.release.Desired = rapid.SampledFrom([]slipway.Desired{slipway.DesiredRun, slipway.DesiredRun, slipway.DesiredDrain, slipway.DesiredStop}).Draw(t, "desired")
+		w.release.Desired = rapid.SampledFrom([]slipway.Desired{slipway.DesiredRun, slipway.DesiredRun, slipway.DesiredDrain, slipway.DesiredStop, slipway.DesiredKeep}).Draw(t, "desired")
+		switch {
+		case w.release.Desired == slipway.DesiredKeep:
+			w.release.KeepUntil = w.now.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "keep")))
+		case w.release.Desired == slipway.DesiredStop, rapid.Bool().Draw(t, "changed"):
+			w.release.KeepUntil = time.Time{}
+		}
 	}
 	if rapid.IntRange(0, 4).Draw(t, "scale") == 0 {
 		w.release.Size = rapid.IntRange(0, 5).Draw(t, "size")
@@ -305,7 +353,24 @@ func (w *releaseModel) happen(t *rapid.T) {
 }
 
 func (w *releaseModel) befall(t *rapid.T, f *observation) {
-	switch rapid.IntRange(0, 12).Draw(t, "event of "+f.row.ID) {
+	switch rapid.IntRange(0, 16).Draw(t, "event of "+f.row.ID) {
+	case 13, 14:
+		if f.resting { // the freeze or thaw ends
+			f.resting = false
+			switch {
+			case f.presence != alive:
+			case w.release.Desired == slipway.DesiredRun:
+				f.frozen, f.held, f.rechecked = false, false, w.now
+			default:
+				f.frozen, f.held, f.rechecked = true, true, time.Time{}
+			}
+		}
+	case 15:
+		if f.resting {
+			f.resting, f.unfit = false, "it failed"
+		}
+	case 16:
+		f.frozen = f.frozen && rapid.IntRange(0, 9).Draw(t, "thawed by somebody") > 0
 	case 0:
 		if f.presence == creating {
 			f.presence = alive
@@ -396,6 +461,10 @@ func (w *releaseModel) carryOut(d decision) {
 	for _, i := range d.forget {
 		w.observations = slices.DeleteFunc(w.observations, func(f observation) bool { return f.row.ID == i.ID })
 	}
+	for _, a := range slices.Concat(d.freeze, d.thaw) {
+		f := find(a.id)
+		f.resting, f.rechecked = true, time.Time{}
+	}
 	for _, r := range d.start {
 		w.n++
 		w.observations = append(w.observations, observation{presence: creating, row: slipway.Instance{
@@ -415,6 +484,12 @@ func (w *releaseModel) converge(t *rapid.T) {
 			switch {
 			case f.removing:
 				f.presence = absent
+			case f.resting:
+				thaws := w.release.Desired == slipway.DesiredRun
+				f.resting, f.frozen, f.held = false, !thaws, !thaws
+				if thaws {
+					f.rechecked = w.now
+				}
 			case f.presence == creating || f.presence == alive:
 				f.presence, f.failing, f.drained = alive, false, true
 				if f.passed.IsZero() {

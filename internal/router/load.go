@@ -256,7 +256,8 @@ func routeOf(r store.Route, suffix string, now time.Time) Route {
 		rt.Stopped = active.Size == 0
 	}
 	for _, i := range r.Instances {
-		if !i.State.Live() {
+		// What a pause has frozen is the fleet's: it must not be thawed here.
+		if !i.State.Live() || i.State == slipway.InstanceKept || releases[i.ReleaseID].Desired == slipway.DesiredKeep {
 			continue
 		}
 		rt.Instances = append(rt.Instances, Endpoint{

@@ -55,6 +55,8 @@ func outlookOf(r store.Route, active slipway.Release, now time.Time) Outlook {
 		case i.ReleaseID != active.ID:
 		case i.State == slipway.InstanceReady:
 			return Outlook{}
+		case i.State == slipway.InstanceKept: // it is being thawed
+			starting = now
 		case i.State == slipway.InstanceStarting && i.CreatedAt.After(starting):
 			starting = i.CreatedAt
 		}

@@ -357,7 +357,7 @@ func (s *Scaler) idleRows(tx *store.Tx, r slipway.Release, now time.Time) (time.
 	idle := now.Sub(r.CreatedAt)
 	for _, i := range list {
 		switch i.State {
-		case slipway.InstanceStarting:
+		case slipway.InstanceStarting, slipway.InstanceKept: // the latter is being thawed
 			return 0, nil
 		case slipway.InstanceReady, slipway.InstanceUnhealthy:
 			idle = min(idle, now.Sub(i.ReadyAt))

@@ -1,6 +1,10 @@
 package store
 
-import "github.com/openslipway/slipway"
+import (
+	"time"
+
+	"github.com/openslipway/slipway"
+)
 
 // releaseDocument is the part of a release that never changes: one JSON value.
 // The fields of its workload are stored beside the others, not below a name of
@@ -13,11 +17,11 @@ type releaseDocument struct {
 	Code        *slipway.CodeVersion `json:",omitempty"`
 }
 
-const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets`
+const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets, keep_until`
 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var d releaseDocument
-	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets})
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets}, instant{&r.KeepUntil})
 	r.ImageRef, r.Code, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Code, d.Workload, d.HealthCheck, d.Scaling
 	return r, err
 }
@@ -31,8 +35,8 @@ func (tx *Tx) InsertRelease(r slipway.Release) error {
 			return err
 		}
 	}
-	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets})
+	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets}, nanos(r.KeepUntil))
 }
 
 // Release returns a release by id.
@@ -69,6 +73,13 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 func (tx *Tx) SetSize(r slipway.Release, size int) error {
 	tx.touch(r.ServiceID, Releases|Routes)
 	return mustAffect(tx.exec(`UPDATE release SET size = $1 WHERE id = $2`, size, r.ID))
+}
+
+// SetKeepUntil sets the end of the time for which the release keeps frozen instances; zero:
+// those that there are must not be used again. SetDesired, in the same transaction, tells
+// of it.
+func (tx *Tx) SetKeepUntil(id string, until time.Time) error {
+	return mustAffect(tx.exec(`UPDATE release SET keep_until = $1 WHERE id = $2`, nanos(until), id))
 }
 
 // SetReleaseSecrets replaces the sealed secrets of a release.

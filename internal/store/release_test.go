@@ -40,10 +40,10 @@ func TestReleaseDocument(t *testing.T) {
 	}
 	defer s.Close()
 	again := want
-	again.ID = "again"
+	again.ID, again.KeepUntil = "again", time.Unix(0, 1_800_000_000_000_000_001).UTC()
 	var old, now any
 	err = s.Update(t.Context(), func(tx *Tx) error {
-		if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ('r', 's', 'o', 'sha256:f00d', $1, 'run', 2, 0, '')`, oldRelease); err != nil {
+		if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ('r', 's', 'o', 'sha256:f00d', $1, 'run', 2, 0, '', 0)`, oldRelease); err != nil {
 			return err
 		}
 		got, err := tx.Release("r")
@@ -55,6 +55,9 @@ func TestReleaseDocument(t *testing.T) {
 		}
 		if err := tx.InsertRelease(again); err != nil {
 			return err
+		}
+		if got, err = tx.Release("again"); err != nil || !got.KeepUntil.Equal(again.KeepUntil) {
+			t.Errorf("a release is kept until %v, %v; want %v", got.KeepUntil, err, again.KeepUntil)
 		}
 		stored, err := one(tx, scanValue[string], `SELECT settings FROM release WHERE id = 'again'`)
 		if err != nil {

@@ -18,6 +18,7 @@ type ServiceInstances struct {
 	LastFailure *Exit
 	Crashing    *Crashing // nil unless instances are missing because they end by themselves
 	Sleep       *Sleep    // nil if the service is awake and has never slept, as far as is known
+	Kept        *Kept     // nil unless a pause keeps instances
 	Traffic     *Traffic  // nil unless it was asked for
 }
 
@@ -55,6 +56,13 @@ type Sleep struct {
 	LastWakeSeconds  float64 `json:",omitempty"`
 }
 
+// Kept are the instances that a paused service keeps, frozen, and until when a resume thaws
+// them.
+type Kept struct {
+	Instances int
+	Until     Seconds
+}
+
 // Crashing is how a service goes on whose instances end one after another.
 type Crashing struct {
 	Restarts    int     // in a row
@@ -74,7 +82,7 @@ type Release struct {
 type Instance struct {
 	ID        string `json:"Id"`
 	ReleaseID string `json:"ReleaseId"`
-	State     string // starting, ready, unhealthy or draining
+	State     string // starting, ready, unhealthy, draining or kept
 	Problem   string // why it is not healthy
 	CreatedAt Seconds
 	ReadyAt   Seconds

@@ -25,6 +25,8 @@ const (
 	List    Method = "List"
 	Output  Method = "Output"
 	Dial    Method = "Dial"
+	Freeze  Method = "Freeze"
+	Thaw    Method = "Thaw"
 )
 
 // Failpoint breaks one call. Exactly one of Err, Panic and Kill is set.
@@ -56,6 +58,7 @@ var (
 	_ runtime.Statser = (*Fake)(nil)
 	_ runtime.Netstat = (*Fake)(nil)
 	_ runtime.Stopper = (*Fake)(nil)
+	_ runtime.Freezer = (*Fake)(nil)
 )
 
 // NewFake returns a driver on w. Several may share a machine.
@@ -169,6 +172,33 @@ func (f *Fake) Remove(ctx context.Context, id string, grace time.Duration) error
 // Stop implements runtime.Stopper.
 func (f *Fake) Stop(ctx context.Context, id string, grace time.Duration) error {
 	return f.call(Stop, func() error { return f.machine.stop(ctx, id, grace) })
+}
+
+// Freeze implements runtime.Freezer. A frozen instance accepts connections and answers none.
+func (f *Fake) Freeze(_ context.Context, id string) error {
+	return f.call(Freeze, func() error { return f.machine.rest(id, true) })
+}
+
+// Thaw implements runtime.Freezer.
+func (f *Fake) Thaw(_ context.Context, id string) error {
+	return f.call(Thaw, func() error { return f.machine.rest(id, false) })
+}
+
+// Frozen implements runtime.Freezer.
+func (f *Fake) Frozen(id string) bool {
+	_, thawed := f.Freezes(id)
+	return thawed != nil
+}
+
+// Freezes implements runtime.Freezer.
+func (f *Fake) Freezes(id string) (times int, thawed <-chan struct{}) {
+	f.machine.mu.Lock()
+	defer f.machine.mu.Unlock()
+	p := f.machine.known[id]
+	if p == nil || p.exit != nil {
+		return 0, nil
+	}
+	return p.freezes, p.thawed
 }
 
 // List implements runtime.Driver.

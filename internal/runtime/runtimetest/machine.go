@@ -187,6 +187,9 @@ func (w *Machine) stop(ctx context.Context, id string, grace time.Duration) erro
 	if p == nil {
 		return nil
 	}
+	w.mu.Lock()
+	p.rest(false)
+	w.mu.Unlock()
 	p.signal()
 	t := time.NewTimer(grace)
 	defer t.Stop()
@@ -197,6 +200,21 @@ func (w *Machine) stop(ctx context.Context, id string, grace time.Duration) erro
 		<-p.done
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	return nil
+}
+
+// rest freezes or thaws an instance.
+func (w *Machine) rest(id string, frozen bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch p := w.known[id]; {
+	case p == nil:
+		return runtime.ErrNotFound
+	case p.exit != nil:
+		return runtime.ErrNotRunning
+	default:
+		p.rest(frozen)
 	}
 	return nil
 }

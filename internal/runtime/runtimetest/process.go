@@ -34,7 +34,10 @@ type process struct {
 	// The rest is guarded by machine.mu.
 	out    output
 	accept *pipeListener // nil while it does not listen
-	exit   *slipway.Exit // nil while it lives
+
+	freezes int           // how often it was frozen
+	thawed  chan struct{} // closed when it is frozen no more; nil while it is not
+	exit    *slipway.Exit // nil while it lives
 }
 
 func newProcess(w *Machine, spec runtime.Spec, img Image, pid int) *process {
@@ -60,6 +63,20 @@ func newProcess(w *Machine, spec runtime.Spec, img Image, pid int) *process {
 	if p.handler == nil {
 		p.handler = http.HandlerFunc(p.answer)
 	}
+	app := p.handler
+	p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.machine.mu.Lock()
+		thawed := p.thawed
+		p.machine.mu.Unlock()
+		if thawed != nil {
+			select {
+			case <-thawed:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		app.ServeHTTP(w, r)
+	})
 	if p.failure != "" {
 		// Nothing of it ever ran: it is dead before anybody can look.
 		p.exit = &slipway.Exit{Code: 127, Reason: p.failure, At: p.started}
@@ -243,6 +260,18 @@ func (p *process) dial(ctx context.Context, port int) (net.Conn, error) {
 	}
 }
 
+// rest freezes or thaws the process. It needs machine.mu.
+func (p *process) rest(frozen bool) {
+	switch {
+	case frozen && p.thawed == nil:
+		p.thawed = make(chan struct{})
+		p.freezes++
+	case !frozen && p.thawed != nil:
+		close(p.thawed)
+		p.thawed = nil
+	}
+}
+
 // observed needs machine.mu.
 func (p *process) observed() runtime.Observed {
 	o := runtime.Observed{
@@ -250,7 +279,7 @@ func (p *process) observed() runtime.Observed {
 		Running: p.exit == nil, StartedAt: p.started,
 	}
 	if o.Running {
-		o.PID = p.pid
+		o.PID, o.Frozen = p.pid, p.thawed != nil
 	} else {
 		exit := *p.exit
 		o.Exit = &exit

@@ -93,6 +93,7 @@ func boot() string {
 type app struct {
 	reply
 	serving  atomic.Int64
+	counted  atomic.Int64 // requests to /count
 	database database
 }
 
@@ -103,6 +104,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, os.Getenv(r.FormValue("name")))
 	})
+	mux.HandleFunc("/count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, a.counted.Add(1)) })
 	mux.HandleFunc("/database", a.database.ask)
 	mux.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) {
 		log.Print("app: asked to exit")
