@@ -83,20 +83,26 @@ func TestCollect(t *testing.T) {
 func TestCollectClosesFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := newStore(t, logs.Config{Dir: dir})
-	_, f, id := instance(t, runtimetest.Program{Stdout: "one\n"})
-	c, stop := collecting(t, s, f)
-	defer stop()
-	c.Follow(service, id)
-	if err := c.Finish(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]string{"one"}, texts(read(t, s, logs.Query{}))); diff != "" {
-		t.Error(diff)
-	}
-	if files := openFiles(t, dir); len(files) > 0 {
-		t.Errorf("after the end of the instance %v are open", files)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, logs.Config{Dir: dir})
+		_, f, id := instance(t, runtimetest.Program{Stdout: "one\n"})
+		c, stop := collecting(t, s, f)
+		defer stop()
+		c.Follow(service, id)
+		time.Sleep(time.Second) // the bubble's clock
+		if files := openFiles(t, dir); len(files) != 1 {
+			t.Errorf("while it runs %v are open, want one file", files)
+		}
+		if err := c.Finish(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"one"}, texts(read(t, s, logs.Query{}))); diff != "" {
+			t.Error(diff)
+		}
+		if files := openFiles(t, dir); len(files) > 0 {
+			t.Errorf("after the end of the instance %v are open", files)
+		}
+	})
 }
 
 // openFiles lists the files below a directory that this process has open.
