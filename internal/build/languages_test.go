@@ -103,6 +103,7 @@ func TestLanguages(t *testing.T) {
 			if name != "python" && os.Getenv(languagesEnv) != "all" {
 				t.Skip("makes a runtime, which takes a minute: " + languagesEnv + "=all or `make languages` runs it")
 			}
+			t.Parallel()
 			id := fmt.Sprint(name, time.Now().UnixNano())
 			log, res, err := s.build(t, build.Request{Tree: source(t, "hello-"+name), SourceID: id, File: c.file})
 			unreachable(t, c.registry, err, log)
@@ -141,6 +142,7 @@ func TestLanguagesBeyond(t *testing.T) {
 		{"corretto21", "", "mvn --version && java --version", "openjdk 21.0."},
 	} {
 		t.Run(c.runtime, func(t *testing.T) {
+			t.Parallel()
 			log, _, err := s.build(t, build.Request{Tree: source(t, "hello-python"), File: config.File{
 				Runtime: c.runtime, RuntimeVersion: c.lock, Build: []string{c.command}, Command: "true",
 			}})
