@@ -170,7 +170,7 @@ func (m *Main) commands() []*cobra.Command {
 		newRuntimesCommand(m),
 		newBuildCommand(m),
 		newServeCommand(m),
-		newUninstallCommand(m),
+		newUpgradeCommand(m), newUninstallCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),
 		newBackupCommand(m), newRestoreCommand(m), newKeyCommand(m),

@@ -9,8 +9,9 @@ import (
 )
 
 // notify tells the service manager at a socket (NOTIFY_SOCKET, see sd_notify(3)) when
-// the server is up and when it begins to end. "" is no manager.
-func notify(ctx context.Context, socket string, up <-chan struct{}, log *slog.Logger) {
+// the server is up and when it begins to end, which the end of this process is not after
+// handed was closed. "" is no manager.
+func notify(ctx context.Context, socket string, up, handed <-chan struct{}, log *slog.Logger) {
 	if socket == "" {
 		return
 	}
@@ -20,8 +21,11 @@ func notify(ctx context.Context, socket string, up <-chan struct{}, log *slog.Lo
 		return
 	}
 	tell(socket, "READY=1", log)
-	<-ctx.Done()
-	tell(socket, "STOPPING=1", log)
+	select {
+	case <-handed:
+	case <-ctx.Done():
+		tell(socket, "STOPPING=1", log)
+	}
 }
 
 func tell(socket, state string, log *slog.Logger) {

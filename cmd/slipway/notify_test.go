@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // The service manager hears of the server's start and of its end.
@@ -31,7 +32,7 @@ func TestNotify(t *testing.T) {
 	up, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		notify(ctx, path, up, slog.New(slog.DiscardHandler))
+		notify(ctx, path, up, nil, slog.New(slog.DiscardHandler))
 	}()
 	close(up)
 	if got := hear(); got != "READY=1" {
@@ -42,5 +43,17 @@ func TestNotify(t *testing.T) {
 		t.Errorf("it hears %q", got)
 	}
 	<-done
-	notify(t.Context(), "", nil, nil) // no manager
+	notify(t.Context(), "", nil, nil, nil) // no manager
+
+	// A process whose server goes on in another one has nothing to say of its own end.
+	handed := make(chan struct{})
+	close(handed)
+	notify(t.Context(), path, up, handed, slog.New(slog.DiscardHandler))
+	if got := hear(); got != "READY=1" {
+		t.Errorf("it hears %q", got)
+	}
+	manager.SetReadDeadline(time.Now())
+	if n, err := manager.Read(make([]byte, 100)); err == nil {
+		t.Errorf("it hears %d bytes more", n)
+	}
 }

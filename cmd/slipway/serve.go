@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -55,35 +56,51 @@ SIGTERM ends the server. Instances keep running, and the next server adopts them
 Connections that come in between are refused, unless systemd holds the sockets: it
 passes those named http, api, metrics or like a VPC endpoint, and they replace the addresses
 of the flags.
+
+With --take-over a server replaces the one that runs on the data directory, and no request
+is lost: it gets the listening sockets and the connections of clients from it, and the
+other one ends when its last request has. If it cannot start, the other one goes on. This
+is what ` + "`slipway upgrade`" + ` and SIGUSR2 have a server do with its own program.
 Each flag is also an environment variable: SLIPWAY_API_ADDR is --api-addr.`,
 		Args: argCount(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := readEnvironment(c, cmd.Flags(), m.Getenv); err != nil {
-				return usageError(cmd, "%v", err)
-			}
-			var err error
-			if c.DataDir, err = client.DataDir(m.settings.DataDir, m.Getenv); err != nil {
-				return usageError(cmd, "%v", err)
-			}
-			if m.settings.Region != "" {
-				c.Region = m.settings.Region
-			}
-			if c.Sockets, err = inheritedSockets(m.Getenv, os.Getpid()); err != nil {
-				return &client.Problem{Text: err.Error(), Err: err}
-			}
-			if err := c.Check(); err != nil {
-				return usageError(cmd, "%v", err)
-			}
-			err = runDaemon(cmd.Context(), *c, m.Getenv("NOTIFY_SOCKET"), m.logger(format, c.LogLevel))
-			if err != nil { // the server's own error, not one of a call to a server
-				return &client.Problem{Text: err.Error(), Err: err}
-			}
-			return nil
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return m.serve(cmd, c, format) },
 	}
 	bindServe(cmd.Flags(), c)
 	cmd.Flags().TextVar(&format, "log-format", format, "`form` of log lines: text, json, or auto, which is text for people on a terminal and text with key=value elsewhere")
 	return cmd, c
+}
+
+// serve runs a server with the configuration of the flags, and what the environment and the
+// flags of all verbs add to it, until the command's context ends.
+func (m *Main) serve(cmd *cobra.Command, c *daemon.Config, format logFormat) (err error) {
+	defer func() {
+		if err != nil && c.TakeOver && c.DataDir != "" {
+			daemon.ReportFailure(c.DataDir, err)
+		}
+	}()
+	if err := readEnvironment(c, cmd.Flags(), m.Getenv); err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	if c.DataDir, err = client.DataDir(m.settings.DataDir, m.Getenv); err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	if m.settings.Region != "" {
+		c.Region = m.settings.Region
+	}
+	if c.Sockets, err = inheritedSockets(m.Getenv, os.Getpid()); err != nil {
+		return &client.Problem{Text: err.Error(), Err: err}
+	}
+	if err := c.Check(); err != nil {
+		return usageError(cmd, "%v", err)
+	}
+	if c.Launch, err = launcher(os.Getpid()); err != nil {
+		return &client.Problem{Text: err.Error(), Err: err}
+	}
+	err = runDaemon(cmd.Context(), *c, m.Getenv("NOTIFY_SOCKET"), m.logger(format, c.LogLevel))
+	if err != nil { // the server's own error, not one of a call to a server
+		return &client.Problem{Text: err.Error(), Err: err}
+	}
+	return nil
 }
 
 // logFormat is the form of the server's log lines.
@@ -128,6 +145,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "address at which the services answer")
 	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
+	f.BoolVar(&c.TakeOver, "take-over", false, "replace the server that runs on the data directory, if there is one, without losing a request")
 	f.StringVar(&c.ReadyFile, "ready-file", "", "`file` that the server's addresses are written to, as JSON, once it serves")
 	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "minimum `level` of log lines: debug, info, warn or error")
 	f.StringVar(&c.KeyFile, "key-file", "", "`file` with the master key that secrets are encrypted with (default: master.key in the data directory, created at the first start)")
@@ -225,12 +243,24 @@ func runDaemon(ctx context.Context, c daemon.Config, manager string, log *slog.L
 	// write fails with SIGPIPE, which would end the server. Programs that it
 	// starts keep the default, as they would not if the signal were ignored.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	renewals := make(chan os.Signal, 1) // also before it serves: SIGUSR2 would end it
+	signal.Notify(renewals, syscall.SIGUSR2)
+	defer signal.Stop(renewals)
+	handed := make(chan struct{})
+	if manager != "" {
+		hand := sync.OnceFunc(func() { close(handed) })
+		c.Handed = func(pid int) {
+			hand()
+			tell(manager, fmt.Sprintf("MAINPID=%d", pid), log)
+		}
+	}
 	d, err := daemon.New(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	go notify(ctx, manager, d.Up(), log)
+	go renewOnSignal(ctx, renewals, c.DataDir, log)
+	go notify(ctx, manager, d.Up(), handed, log)
 	return d.Run(ctx)
 }
 
@@ -250,4 +280,19 @@ func keyPassphrase(file string, getenv func(string) string) (string, error) {
 		return "", fmt.Errorf("--key-passphrase-file: %s is empty", file)
 	}
 	return text, nil
+}
+
+// renewOnSignal has the server replaced by its program as it is installed now, each time
+// SIGUSR2 comes.
+func renewOnSignal(ctx context.Context, signals <-chan os.Signal, dir string, log *slog.Logger) {
+	for {
+		select {
+		case <-signals:
+			if err := daemon.Upgrade(ctx, dir, daemon.Renewal{}); err != nil && ctx.Err() == nil {
+				log.Error("the server was not replaced", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
 }

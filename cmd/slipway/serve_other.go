@@ -38,10 +38,14 @@ func newServeCommand(*Main) *cobra.Command {
 	}
 }
 
-// newUninstallCommand, newBackupCommand and newRestoreCommand return commands that say
+// newUninstallCommand, newUpgradeCommand, newBackupCommand and newRestoreCommand return commands that say
 // so: nothing of a server is here.
 func newUninstallCommand(*Main) *cobra.Command {
 	return newNothingHere("uninstall", "Remove a server (on Linux only)", "Delete the program to remove it.")
+}
+
+func newUpgradeCommand(*Main) *cobra.Command {
+	return newNothingHere("upgrade", "Replace a server (on Linux only)", "Run `slipway upgrade` on the server's machine.")
 }
 
 func newBackupCommand(*Main) *cobra.Command {

@@ -131,7 +131,7 @@ var foreignWords = byWord(map[string]string{
 	"runtime buildpack languages stacks":                         "`slipway runtimes` lists the runtimes of builds",
 	"trail history-of who":                                       "`slipway audit` shows who changed what",
 	"apprunner aws ecr logs-insights":                            "`eval \"$(slipway env)\"` points the AWS CLI at the server; then run `aws apprunner ...`",
-	"upgrade self-update self-upgrade":                           "replace the binary and restart `slipway serve`; instances keep running",
+	"self-update self-upgrade":                                   "replace the binary and run `slipway upgrade`: the new server takes over without losing a request",
 	"docs manual usage-help":                                     "`slipway help COMMAND` describes a command",
 	"autocomplete completions":                                   "`slipway completion` writes the script for a shell",
 })

@@ -212,7 +212,7 @@ func TestErrorsAreOneDocument(t *testing.T) {
 		}
 		check(append(args, "--no-such-flag", "--json"), exitUsage, codeUsage)
 		switch cmd.Name() {
-		case "env", "lint", "plan", "init", "version", "check", "import", "up", "put", "man", "uninstall", "backup", "restore": // not without files, or without a server
+		case "env", "lint", "plan", "init", "version", "check", "import", "up", "put", "man", "uninstall", "upgrade", "backup", "restore": // not without files, or without a server
 		default:
 			check(append(args, "--json"), exitFailed, codeUnreachable)
 		}

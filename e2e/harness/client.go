@@ -22,6 +22,7 @@ import (
 type Reply struct {
 	Greeting, Version, Instance, Boot string
 	PID                               int
+	Serving                           int64
 	Host                              string
 	Headers                           http.Header
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,10 +51,17 @@ type Server struct {
 
 	Before Resources // what the machine held before the first start
 
-	mu   sync.Mutex // guards what follows
-	cmd  *exec.Cmd
-	done chan struct{} // closed when cmd has ended
-	err  error         // how it ended
+	mu      sync.Mutex // guards what follows
+	process *os.Process
+	done    chan struct{} // closed when it has ended
+	err     error         // how it ended; nil if this process did not start it
+	former  []former
+}
+
+// former is a process that another one has taken over from.
+type former struct {
+	process *os.Process
+	done    chan struct{}
 }
 
 // Serve starts a server with further flags. When the test ends, its services are
@@ -96,46 +105,75 @@ func Prepare(t testing.TB, n *Network, flags ...string) *Server {
 // Start starts the server's process and waits until all its listeners serve.
 func (s *Server) Start() {
 	s.T.Helper()
-	file := s.args[4]
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(s.args[4]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.T.Fatal(err)
 	}
-	cmd := s.held.command(s.Binary, s.args...)
-	cmd.Stdout, cmd.Stderr = s.Output, s.Output
+	s.begin()
+	s.awaitReady(false, func(int) bool { return true })
+	if p, _ := s.running(); p != nil && s.PID != p.Pid {
+		s.T.Errorf("ready file names process %d, the server is %d", s.PID, p.Pid)
+	}
+}
+
+// begin starts a process of the server, with further flags.
+func (s *Server) begin(flags ...string) {
+	s.T.Helper()
+	cmd := s.held.command(s.Binary, append(slices.Clone(s.args), flags...)...)
+	// A pipe of our own: that of cmd would have Wait wait for all processes that have it, as
+	// the one that takes over does.
+	r, w, err := os.Pipe()
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	go func() {
+		io.Copy(s.Output, r)
+		r.Close()
+	}()
+	cmd.Stdout, cmd.Stderr = w, w
 	cmd.Env = s.held.environment(s.environment())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := s.net.Do(cmd.Start); err != nil {
+	err = s.net.Do(cmd.Start)
+	w.Close()
+	if err != nil {
 		s.T.Fatal(err)
 	}
 	done := make(chan struct{})
 	s.mu.Lock()
-	s.cmd, s.done = cmd, done
+	s.process, s.done, s.err = cmd.Process, done, nil
 	s.mu.Unlock()
 	go func() {
 		err := cmd.Wait()
 		s.mu.Lock()
-		s.err = err
+		if s.done == done {
+			s.err = err
+		}
 		s.mu.Unlock()
 		close(done)
 	}()
+}
+
+// awaitReady waits until a process that is meant says that it serves. replaced says that it
+// is not the one that is known as running, which may have ended.
+func (s *Server) awaitReady(replaced bool, meant func(pid int) bool) {
+	s.T.Helper()
 	Eventually(s.T, "slipway serve gets ready", func() (bool, string) {
-		select {
-		case <-done:
+		if p, _ := s.running(); p == nil && !replaced {
 			s.T.Fatalf("slipway serve ended at its start: %v\n%s", s.err, s.Output)
-		default:
 		}
-		b, err := os.ReadFile(file)
+		b, err := os.ReadFile(s.args[4])
 		if err != nil {
 			return false, err.Error()
 		}
-		if err := json.Unmarshal(b, &s.ready); err != nil {
+		var r ready
+		if err := json.Unmarshal(b, &r); err != nil {
 			s.T.Fatalf("ready file is not JSON: %v: %q", err, b)
 		}
+		if !meant(r.PID) {
+			return false, "process " + strconv.Itoa(r.PID)
+		}
+		s.ready = r
 		return true, ""
 	})
-	if s.PID != cmd.Process.Pid {
-		s.T.Errorf("ready file names process %d, the server is %d", s.PID, cmd.Process.Pid)
-	}
 }
 
 // environment is the one of the process. The registries, code hosts and receivers of tests
@@ -156,14 +194,14 @@ func (s *Server) environment() []string {
 func (s *Server) running() (*os.Process, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil {
+	if s.process == nil {
 		return nil, nil
 	}
 	select {
 	case <-s.done:
 		return nil, nil
 	default:
-		return s.cmd.Process, s.done
+		return s.process, s.done
 	}
 }
 
@@ -242,6 +280,10 @@ func (s *Server) killAll() {
 	if p, done := s.running(); p != nil {
 		p.Kill()
 		<-done
+	}
+	for _, f := range s.former {
+		f.process.Kill()
+		<-f.done
 	}
 	for _, pid := range ProcessesInCgroup(CgroupName(s.DataDir)) {
 		syscall.Kill(pid, syscall.SIGKILL)

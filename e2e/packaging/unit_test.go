@@ -21,6 +21,7 @@ var directives = map[string]string{
 	"Type":                  "TestNotify of cmd/slipway",
 	"KillMode":              "the test kills the server only",
 	"ExecStart":             "TestInstall",
+	"ExecReload":            "the test upgrades the server",
 	"EnvironmentFile":       "TestDebianPackage installs it",
 	"Restart":               "the test starts it again",
 	"RestartSec":            "a time",
@@ -149,6 +150,14 @@ func TestServerUnderUnit(t *testing.T) {
 	answers()
 	if apps := s.InstanceProcesses("app"); len(apps) != 1 || apps[0] != app {
 		t.Errorf("after a restart of the server the service runs %v; it was %v", apps, app)
+	}
+	limited := status(t, s.PID, "CapBnd")
+	if out, err := s.Upgrade(); err != nil {
+		t.Errorf("the unit's server can't be upgraded: %v: %s", err, out)
+	}
+	answers()
+	if apps := s.InstanceProcesses("app"); len(apps) != 1 || apps[0] != app || status(t, s.PID, "CapBnd") != limited {
+		t.Errorf("after an upgrade the service runs %v, it was %v, and the server's capabilities are %s, they were %s", apps, app, status(t, s.PID, "CapBnd"), limited)
 	}
 	s.MustSlipway(t, "up", "shop", "--env", "A=2")
 	answers()

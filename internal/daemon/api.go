@@ -51,6 +51,7 @@ type apiRole struct {
 	uploads         *uploads.Uploads
 	checks          *checks.Checks
 	builds          *builds.Builds
+	start           chan struct{}                              // closed when calls may be answered
 	ready           func() bool                                // the daemon serves
 	usage           func(context.Context) map[string]api.Usage // of instances
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
@@ -257,6 +258,9 @@ func (a *apiRole) serve(ctx context.Context) error {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
+	if !a.starts(ctx) {
+		return nil
+	}
 	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.limited(a.listeners.api)...)
 	if errors.Is(err, httpdrain.ErrCut) {
 		return nil // a long upload: clients can resume it
@@ -265,6 +269,16 @@ func (a *apiRole) serve(ctx context.Context) error {
 		return fmt.Errorf("serve the API: %w", err)
 	}
 	return nil
+}
+
+// starts waits until calls may be answered, and reports whether they are before ctx ends.
+func (a *apiRole) starts(ctx context.Context) bool {
+	select {
+	case <-a.start:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // serveMetrics answers /metrics until ctx ends. It has an address of its own: metrics name
@@ -277,6 +291,9 @@ func (a *apiRole) serveMetrics(ctx context.Context) error {
 	mux.Handle("GET /metrics", a.metrics.Handler())
 	srv := &http.Server{
 		Handler: a.cfg.ownHosts().only(mux), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	if !a.starts(ctx) {
+		return nil
 	}
 	err := httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.limited(a.listeners.metrics)...)
 	if err != nil && !errors.Is(err, httpdrain.ErrCut) {

@@ -15,6 +15,7 @@ import (
 	"github.com/openslipway/slipway/internal/api"
 	"github.com/openslipway/slipway/internal/codehost"
 	"github.com/openslipway/slipway/internal/outbound"
+	"github.com/openslipway/slipway/internal/takeover"
 )
 
 // Config configures a daemon. The command that runs it reads it from flags and
@@ -30,6 +31,17 @@ type Config struct {
 	Domain   string   // a service's host is <label>.<Region>.<Domain>
 	Region   string   // of ARNs and signatures
 	Account  string   // 12 digits
+
+	// TakeOver replaces the server that runs on the data directory, if there is one, without
+	// losing a request.
+	TakeOver bool
+
+	// Launch starts the program of another server, which takes over from this one, and
+	// returns its process id. nil: this server can't be asked for that.
+	Launch func(takeover.Renewal) (pid int, err error)
+
+	// Handed is told the process that takes over, just before it serves. It may be nil.
+	Handed func(pid int)
 
 	ReadyFile string // gets the daemon's Addresses as JSON once it serves; "" for none
 	LogLevel  slog.Level

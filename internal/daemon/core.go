@@ -65,7 +65,7 @@ func (c *core) lock() error {
 		return err
 	}
 	c.closers.add(unlock)
-	return c.dirs.checkRestored()
+	return errors.Join(c.dirs.checkRestored(), store.SpareOf(c.dirs.database()).Finish())
 }
 
 // open opens the store and the keys.

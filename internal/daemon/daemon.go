@@ -12,13 +12,17 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // settleTime is how long after the start memory that only the start needed is
@@ -51,19 +55,44 @@ type Daemon struct {
 
 	closers closers
 	serving atomic.Bool   // everything is up
-	up      chan struct{} // closed then
+	start   chan struct{} // closed when calls and requests may be served
+	up      chan struct{} // closed when everything is up
+
+	life context.Context // of Run
+
+	elder *elder // that this server takes over from; nil if there is none
+	succession
 }
 
 // New opens everything that a daemon needs, and starts nothing. Only one daemon
-// can have a data directory at a time. Close must be called afterwards, unless
-// New failed.
+// can have a data directory at a time: with Config.TakeOver the one that runs lets go of
+// it. Close must be called afterwards, unless New failed.
 func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 	if err := checkRights(os.Geteuid()); err != nil {
 		return nil, err // before anything is written
 	}
-	d := &Daemon{core: newCore(cfg, log), listeners: &listeners{}, up: make(chan struct{})}
+	var before *elder
+	if cfg.TakeOver {
+		var err error
+		if before, err = meetElder(ctx, cfg, log); err != nil {
+			return nil, fmt.Errorf("take over from the server that runs: %w", err)
+		}
+	}
+	return newDaemon(ctx, cfg, log, before)
+}
+
+// newDaemon is New, after an elder unless it is nil.
+func newDaemon(ctx context.Context, cfg Config, log *slog.Logger, before *elder) (*Daemon, error) {
+	d := &Daemon{
+		core: newCore(cfg, log), listeners: &listeners{cfg: cfg, elder: before}, elder: before,
+		start: make(chan struct{}), up: make(chan struct{}), succession: newSuccession(),
+	}
+	if before == nil {
+		close(d.start)
+	}
 	if err := d.open(ctx); err != nil {
 		d.undo(ctx)
+		before.fail(err)
 		d.Close()
 		return nil, err
 	}
@@ -76,11 +105,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (*Daemon, error) {
 // that it is given parts of.
 func (d *Daemon) open(ctx context.Context) error {
 	d.closers.add(d.core.close)
-	if err := d.core.lock(); err != nil {
-		return err
-	}
-	d.closers.add(d.listeners.close)
-	if err := d.listeners.open(ctx, d.core.cfg); err != nil {
+	if err := d.enter(ctx); err != nil {
 		return err
 	}
 	if err := d.core.open(ctx); err != nil {
@@ -90,12 +115,9 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openRole(ctx, d.node); err != nil {
 		return err
 	}
-	d.router = &routerRole{core: d.core, listeners: d.listeners, dialer: d.node.driver, access: d.node.access, onWait: func(id string) { d.control.scale.Nudge(id) }}
-	if d.node.driver.CanFreeze() {
-		d.router.freezer = d.node.driver
-	}
-	if d.node.driver.Limits().CPU {
-		d.router.throttler = d.node.driver
+	d.router = &routerRole{
+		core: d.core, listeners: d.listeners, driver: d.node.driver, access: d.node.access, start: d.start, heir: d.elder != nil,
+		onWait: func(id string) { d.control.scale.Nudge(id) },
 	}
 	if err := d.openRole(ctx, d.router); err != nil {
 		return err
@@ -107,12 +129,51 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.api = &apiRole{
 		core: d.core, listeners: d.listeners, images: d.node.images, logs: d.node.logs,
 		pushed: d.control.pushed, gitPushed: d.control.polling.Pushed, checkRepository: d.control.git.Check, endpointPort: d.router.ingress.Port,
-		uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, ready: d.serving.Load, usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router),
+		start: d.start, uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, ready: d.serving.Load, usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router),
 	}
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err
 	}
 	d.retention = retention{d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.builder.Prune, d.control.uploads.Collect, d.control.runtimes.Digests, d.core.loops, d.core.part("retention")}
+	return nil
+}
+
+// enter makes this process the only server of the data directory, with listeners. An elder
+// is asked to let go of it when all else is known to be right.
+func (d *Daemon) enter(ctx context.Context) error {
+	if d.elder == nil {
+		if err := d.core.lock(); err != nil {
+			return err
+		}
+		return d.listeners.openAll(ctx)
+	}
+	if err := d.listeners.openAll(ctx); err != nil {
+		return err
+	}
+	own := d.elder.conn.Own() // this is what the elder goes on as
+	migrates := false
+	if !own {
+		var err error
+		if migrates, err = store.Foresee(ctx, d.core.dirs.database()); err != nil {
+			return err
+		}
+	}
+	if err := d.elder.release(ctx); err != nil {
+		return err
+	}
+	if err := d.core.lockAfter(ctx); err != nil {
+		return err
+	}
+	before := store.SpareOf(d.core.dirs.database())
+	if own {
+		return before.PutBack()
+	}
+	if err := before.Drop(); err != nil { // a copy from another time must not be put back
+		return err
+	}
+	if migrates {
+		return before.Keep(ctx)
+	}
 	return nil
 }
 
@@ -128,9 +189,10 @@ func (d *Daemon) openRole(ctx context.Context, r role) error {
 	return r.open(ctx)
 }
 
-// Close closes what New opened, last things first. Problems are logged.
+// Close closes what New opened, last things first. An elder learns of it last: by then it
+// can have everything again. Problems are logged.
 func (d *Daemon) Close() {
-	if err := d.closers.close(); err != nil {
+	if err := errors.Join(d.closers.close(), d.listeners.close(), d.elder.close()); err != nil {
 		d.core.log.Warn("close", "err", err)
 	}
 }
@@ -138,10 +200,11 @@ func (d *Daemon) Close() {
 // Up is closed once everything serves.
 func (d *Daemon) Up() <-chan struct{} { return d.up }
 
-// Run runs every part until ctx ends or one of them fails. First nothing new is
-// let in, then what is in flight ends, and the loops end last. Instances run on.
-// It returns nil when ctx ended it.
+// Run runs every part until ctx ends, one of them fails, or another process has taken
+// over. First nothing new is let in, then what is in flight ends, and the loops end last.
+// Instances run on. It returns nil unless a part failed.
 func (d *Daemon) Run(ctx context.Context) error {
+	d.life = ctx
 	loops, stopLoops := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopLoops()
 	inner, inside := errgroup.WithContext(loops)
@@ -154,20 +217,16 @@ func (d *Daemon) Run(ctx context.Context) error {
 	inner.Go(func() error { return d.retention.Run(inside) })
 	inner.Go(func() error { d.shrink(inside); return nil })
 
-	front, fctx := errgroup.WithContext(ctx)
-	front.Go(func() error { return d.api.serve(fctx) })
-	front.Go(func() error { return d.api.serveMetrics(fctx) })
-	d.router.serve(fctx, front)
-	front.Go(func() error { return d.announce(fctx) })
-	front.Go(func() error { // a part that fails ends the daemon
-		select {
-		case <-inside.Done():
-			return context.Cause(inside)
-		case <-fctx.Done():
-			return nil
+	err := d.front(ctx, inside, func() {
+		stopLoops()
+		if err := inner.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+			d.core.log.Warn("a part failed as it ended", "err", err)
 		}
 	})
-	err := front.Wait()
+	if d.released {
+		return d.endAfterRelease(ctx, err)
+	}
+	d.closeDoor(true)
 	idle := d.node.idle()
 	stopLoops()
 	// If a part failed, the front ended because of it, whatever its own error.
@@ -181,7 +240,49 @@ func (d *Daemon) Run(ctx context.Context) error {
 		d.core.log.Info("server ended; instances run on")
 		return nil
 	}
+	if err != nil {
+		d.elder.fail(err)
+	}
 	return err
+}
+
+// front answers calls and requests until ctx ends, a part fails, of which inside ends with
+// the loops, or another server has taken over. For that, stopLoops ends the loops.
+func (d *Daemon) front(ctx, inside context.Context, stopLoops func()) error {
+	front, fctx := errgroup.WithContext(ctx)
+	requests, endRequests := context.WithCancel(fctx)
+	defer endRequests()
+	calls, endCalls := context.WithCancel(fctx)
+	defer endCalls()
+	d.router.serve(requests, front)
+	var called sync.WaitGroup
+	for _, part := range []func(context.Context) error{
+		d.api.serve, d.api.serveMetrics, d.router.ingress.Run, d.announce,
+		func(ctx context.Context) error { // a part that fails ends the daemon
+			select {
+			case <-inside.Done():
+				return context.Cause(inside)
+			case <-ctx.Done():
+				return nil
+			}
+		},
+	} {
+		called.Add(1)
+		front.Go(func() error {
+			defer called.Done()
+			return part(calls)
+		})
+	}
+	front.Go(func() error {
+		return d.succeed(fctx, func() error {
+			endCalls()
+			called.Wait()
+			d.router.outlive()
+			stopLoops()
+			return d.closers.close()
+		}, endRequests)
+	})
+	return front.Wait()
 }
 
 // shrink returns memory that only the start needed to the operating system. The
@@ -211,6 +312,23 @@ func (d *Daemon) announce(ctx context.Context) error {
 	case <-d.router.ingress.Ready():
 	case <-ctx.Done():
 		return nil
+	}
+	if err := d.openDoor(); err != nil {
+		return err
+	}
+	if d.elder != nil {
+		d.listeners.dropGiven()
+		if err := d.elder.assume(ctx, d.router); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		close(d.start)
+		d.tasks.Go(func() { d.elder.follow(d.life, d.router) })
+	}
+	if err := store.SpareOf(d.core.dirs.database()).Drop(); err != nil {
+		d.core.log.Warn("the copy of the database for the last server could not be removed", "err", err)
 	}
 	d.serving.Store(true)
 	close(d.up)

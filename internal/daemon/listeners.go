@@ -8,7 +8,12 @@ import (
 	"net"
 	"os"
 	"slices"
+	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/takeover"
 )
 
 // Names of the sockets that a daemon can inherit, besides ids of VPC endpoints.
@@ -53,27 +58,37 @@ func (c *Config) sockets(name string) []Socket {
 	return slices.DeleteFunc(slices.Clone(c.Sockets), func(s Socket) bool { return s.Name != name })
 }
 
-// listeners are the addresses that the daemon itself listens at. Those of VPC
-// endpoints come and go with the ingress.
+// listeners are the listening sockets of the daemon. Those of VPC endpoints come and go
+// with the ingress.
 type listeners struct {
+	cfg   Config
+	elder *elder // whose sockets are used; nil if there is none
+
 	api, http []net.Listener // at least one each
 	metrics   []net.Listener // none: metrics are not served
 	closers   closers
+
+	mu   sync.Mutex // guards what follows, and what elder has given
+	open []opened
+	held []given // all that were open when hold was called
 }
 
-// open opens the listeners. Nothing accepts connections yet: those that come
-// wait.
-func (l *listeners) open(ctx context.Context, cfg Config) error {
+// opened is a socket that the next server gets.
+type opened struct {
+	takeover.Socket
+	l net.Listener
+}
+
+// openAll opens the listeners, except those of VPC endpoints. Nothing accepts connections
+// yet: those that come wait.
+func (l *listeners) openAll(ctx context.Context) error {
 	for _, x := range []struct {
-		to                 *[]net.Listener
-		socket, flag, addr string
-	}{{&l.api, SocketAPI, "api-addr", cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", cfg.HTTPAddr}, {&l.metrics, SocketMetrics, "metrics-addr", cfg.Metrics}} {
-		if x.addr == "" && len(cfg.sockets(x.socket)) == 0 {
-			continue
-		}
-		list, err := listen(ctx, cfg.sockets(x.socket), x.flag, x.addr)
-		for _, ln := range list {
-			l.closers.add(ln.Close)
+		to               *[]net.Listener
+		role, flag, addr string
+	}{{&l.api, SocketAPI, "api-addr", l.cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", l.cfg.HTTPAddr}, {&l.metrics, SocketMetrics, "metrics-addr", l.cfg.Metrics}} {
+		list, err := l.listen(ctx, x.role, x.addr)
+		if err != nil && x.addr != "" {
+			err = fmt.Errorf("listen at --%s: %w%s", x.flag, err, listenAdvice(err, x.flag, x.addr))
 		}
 		if err != nil {
 			return err
@@ -83,24 +98,103 @@ func (l *listeners) open(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// listen returns listeners on the inherited sockets or, without any, on an address.
-func listen(ctx context.Context, sockets []Socket, flag, addr string) (list []net.Listener, err error) {
-	for _, s := range sockets {
+// listen returns the listeners of a role: inherited sockets, those of the elder, or a new
+// one at an address; none without any.
+func (l *listeners) listen(ctx context.Context, role, addr string) (list []net.Listener, err error) {
+	inherited := true
+	for _, s := range l.cfg.sockets(role) {
 		ln, err := s.listen()
 		if err != nil {
-			return list, err
+			return nil, err
 		}
 		list = append(list, ln)
+		l.closers.add(ln.Close)
 	}
-	if len(list) > 0 {
-		return list, nil
+	if len(list) == 0 {
+		l.mu.Lock()
+		list, inherited, err = l.elder.take(role, addr)
+		l.mu.Unlock()
+		for _, ln := range list {
+			l.closers.add(ln.Close)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", addr)
+	if len(list) == 0 && addr != "" {
+		var lc net.ListenConfig
+		ln, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		list = []net.Listener{ln}
+		l.closers.add(ln.Close)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = slices.DeleteFunc(l.open, func(o opened) bool { return o.Role == role }) // of an endpoint that is opened again
+	for _, ln := range list {
+		l.open = append(l.open, opened{takeover.Socket{Role: role, Addr: addr, Inherited: inherited}, ln})
+	}
+	return list, nil
+}
+
+// give sends the sockets to the next server.
+func (l *listeners) give(to *takeover.Conn) error {
+	list := l.held
+	if list == nil {
+		list = l.copies()
+		defer closeGiven(list)
+	}
+	for _, g := range list {
+		if err := to.Send(takeover.Listener, g.Socket, nil, int(g.file.Fd())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold keeps the sockets open that are, for further calls of give: whoever accepts from
+// them may close them, and those who connect meanwhile wait.
+func (l *listeners) hold() { l.held = l.copies() }
+
+// dropHeld ends what hold has begun.
+func (l *listeners) dropHeld() {
+	closeGiven(l.held)
+	l.held = nil
+}
+
+// copies returns other descriptors of the sockets.
+func (l *listeners) copies() (list []given) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, o := range l.open {
+		fd, err := dupSocket(o.l.(*net.TCPListener))
+		if err != nil {
+			continue // it was closed: that of an endpoint, which is about to be opened again
+		}
+		list = append(list, given{o.Socket, os.NewFile(uintptr(fd), o.Role)})
+	}
+	return list
+}
+
+func closeGiven(list []given) {
+	for _, g := range list {
+		g.file.Close()
+	}
+}
+
+// dupSocket returns another descriptor of a socket, for the caller to close. File() of a
+// socket would do, but its Fd() has the socket block, in all processes that have it.
+func dupSocket(s syscall.Conn) (fd int, err error) {
+	raw, err := s.SyscallConn()
 	if err != nil {
-		return nil, fmt.Errorf("listen at --%s: %w%s", flag, err, listenAdvice(err, flag, addr))
+		return -1, err
 	}
-	return []net.Listener{ln}, nil
+	if cerr := raw.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0) }); cerr != nil {
+		return -1, cerr
+	}
+	return fd, os.NewSyscallError("dup", err)
 }
 
 // listenAdvice says what to do when an address can't be listened at.
@@ -118,12 +212,22 @@ func listenAdvice(err error, flag, addr string) string {
 }
 
 // listenEndpoint opens the listener of a VPC endpoint, for the ingress.
-func (c *Config) listenEndpoint(ctx context.Context, id, addr string) (net.Listener, error) {
-	if inherited := c.sockets(id); len(inherited) > 0 {
-		return inherited[0].listen()
+func (l *listeners) listenEndpoint(ctx context.Context, id, addr string) (net.Listener, error) {
+	list, err := l.listen(ctx, id, addr)
+	if err != nil {
+		return nil, err
 	}
-	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", addr)
+	for _, surplus := range list[1:] {
+		surplus.Close()
+	}
+	return list[0], nil
+}
+
+// dropGiven closes the elder's sockets that are not used here.
+func (l *listeners) dropGiven() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.elder.dropGiven()
 }
 
 func (l *listeners) close() error { return l.closers.close() }

@@ -24,6 +24,15 @@ const errLocked = unix.EWOULDBLOCK
 // tryLock locks a file, or a directory, until it is closed.
 func tryLock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
 
+// lockedError says that another server has a data directory. It is errLocked.
+type lockedError struct{ dir dirs }
+
+func (e *lockedError) Error() string {
+	return fmt.Sprintf("another server is running on %s; `slipway upgrade` replaces it, without losing a request, by the program that is installed now; otherwise stop it, or choose another --data-dir", e.dir)
+}
+
+func (*lockedError) Unwrap() error { return errLocked }
+
 // lockDir makes this process the only server of a data directory until unlock is
 // called or the process ends, however it ends.
 func lockDir(d dirs) (unlock func() error, err error) {
@@ -34,7 +43,7 @@ func lockDir(d dirs) (unlock func() error, err error) {
 	err = tryLock(f)
 	if errors.Is(err, errLocked) {
 		f.Close()
-		return nil, fmt.Errorf("another server is running on %s; stop it, or choose another --data-dir", d)
+		return nil, &lockedError{d}
 	}
 	if err != nil {
 		f.Close()

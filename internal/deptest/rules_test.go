@@ -19,6 +19,7 @@ var imports = map[string][]string{
 	"strictjson": {},
 	"room":       {},
 	"httplimit":  {},
+	"takeover":   {},
 	// What follows an address that a user gave goes through it.
 	"outbound": {},
 
@@ -127,7 +128,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound", "httplimit"}
+var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound", "httplimit", "takeover"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -43,17 +43,25 @@ func (l *limited) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from, known := clientOf(conn.RemoteAddr())
-		if !l.all.enter(from, known, time.Now()) {
-			abort(conn)
-			continue
+		if conn, ok := l.all.Join(conn); ok {
+			return conn, nil
 		}
-		leave := sync.OnceFunc(func() { l.all.leave(from, known) })
-		if tcp, ok := conn.(*net.TCPConn); ok {
-			return &tcpConn{tcp, leave}, nil
-		}
-		return &otherConn{conn, leave}, nil
 	}
+}
+
+// Join counts a connection that came in another way. One that is above the limits is
+// closed, and ok is false.
+func (c *Connections) Join(conn net.Conn) (counted net.Conn, ok bool) {
+	from, known := clientOf(conn.RemoteAddr())
+	if !c.enter(from, known, time.Now()) {
+		abort(conn)
+		return nil, false
+	}
+	leave := sync.OnceFunc(func() { c.leave(from, known) })
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return &tcpConn{tcp, leave}, true
+	}
+	return &otherConn{conn, leave}, true
 }
 
 // abort closes a connection without a trace in the kernel.

@@ -241,3 +241,57 @@ func droppedLine(at time.Time, lines int64) Line {
 	text := fmt.Sprintf(`{"time":%q,"dropped":%d}`, at.UTC().Format("2006-01-02T15:04:05.000Z"), lines)
 	return Line{At: at, Kind: Notice, Text: text}
 }
+
+// AccessLine is a line of an access log that one process keeps and another one writes.
+type AccessLine struct {
+	At   time.Time
+	Text []byte // nil: there is no line, only what was dropped
+	Lost int64  // lines that were dropped before it
+}
+
+// Leave forgets the lines that are not written and returns them, by service. It must be
+// called after Run has ended; lines may still be added.
+func (a *Access) Leave() map[string][]AccessLine {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	left := map[string][]AccessLine{}
+	for service, p := range a.pending {
+		from := 0
+		for _, e := range p.ends {
+			left[service] = append(left[service], AccessLine{e.at, p.text[from:e.end:e.end], e.lost})
+			from = e.end
+		}
+		if p.lost > 0 {
+			left[service] = append(left[service], AccessLine{At: time.Now(), Lost: p.lost})
+		}
+	}
+	clear(a.pending)
+	a.size = 0
+	return left
+}
+
+// Join adds lines that another process has left. What that has dropped is counted here.
+func (a *Access) Join(service string, lines []AccessLine) {
+	for _, l := range lines {
+		if l.Lost > 0 {
+			a.dropped.Add(l.Lost)
+			a.lose(service, l.Lost)
+		}
+		if l.Text != nil {
+			a.Add(service, l.At, l.Text)
+		}
+	}
+}
+
+// lose notes that lines were dropped before the next one.
+func (a *Access) lose(service string, lines int64) {
+	a.mu.Lock()
+	p := a.pending[service]
+	if p == nil {
+		p = &pending{}
+		a.pending[service] = p
+	}
+	p.lost += lines
+	a.mu.Unlock()
+	signal(a.wake)
+}

@@ -186,3 +186,38 @@ func TestAccessLogHasAShare(t *testing.T) {
 		t.Errorf("%d lines of a kB of the access log are left, of at most 256 KiB on the disk", n)
 	}
 }
+
+// The lines that a process can't write any more are written by the next one, in their order
+// and with what was dropped between them.
+func TestAccessLeave(t *testing.T) {
+	t.Parallel()
+	s := newStore(t, logs.Config{})
+	a := logs.NewAccess(s, quiet)
+	a.Add(service, time.Now(), []byte("written"))
+	run(t, a)()
+	now := time.Now()
+	a.Add(service, now, []byte("1"))
+	a.Add(service, now, []byte(strings.Repeat("x", logs.MaxLine+1))) // too long: dropped
+	a.Add(service, now, []byte("2"))
+	a.Add("other", now, []byte(strings.Repeat("x", logs.MaxLine+1)))
+	left := a.Leave()
+	if again := a.Leave(); len(again) > 0 {
+		t.Errorf("left twice: %v", again)
+	}
+	a.Add(service, now, []byte("3"))
+
+	next := logs.NewAccess(s, quiet)
+	for _, list := range []map[string][]logs.AccessLine{left, a.Leave()} {
+		for service, lines := range list {
+			next.Join(service, lines)
+		}
+	}
+	run(t, next)()
+	got := accessTexts(t, s)
+	if len(got) != 5 || got[0] != "written" || got[1] != "1" || !strings.Contains(got[2], `"dropped":1}`) || got[3] != "2" || got[4] != "3" {
+		t.Errorf("lines %q", got)
+	}
+	if next.Dropped() != 2 {
+		t.Errorf("%d lines count as dropped, want 2", next.Dropped())
+	}
+}

@@ -17,6 +17,8 @@ type instance struct {
 	draining bool      // it must drain
 	opened   time.Time // when it last began to accept requests
 
+	lent int64 // slots of load that requests of another router take
+
 	_    [64]byte // every request writes load, so it has a cache line of its own
 	load atomic.Int64
 	_    [56]byte

@@ -46,6 +46,7 @@ func (r *Router) sync(ctx context.Context) (due time.Time, err error) {
 	if err := r.load(ctx); err != nil {
 		return due, err
 	}
+	r.lend()
 	if err := r.report(ctx); err != nil {
 		return due, err
 	}
@@ -129,10 +130,7 @@ func (r *Router) becameIdle(s *Service) {
 	r.mu.Lock()
 	r.woken = append(r.woken, s)
 	r.mu.Unlock()
-	select {
-	case r.idle <- struct{}{}:
-	default:
-	}
+	r.nudge()
 }
 
 // reconcile prunes the services that changed or were woken, forgets those that
@@ -170,6 +168,9 @@ func (r *Router) reconcile() map[*Service][]string {
 // in the loop that applies tables, so a report always matches the table that
 // requests use.
 func (r *Router) report(ctx context.Context) error {
+	if !r.isSettled() {
+		return nil
+	}
 	drained := r.reconcile()
 	if len(drained) == 0 {
 		return nil

@@ -34,6 +34,10 @@ type Config struct {
 	Freezer   Freezer
 	Throttler Throttler
 
+	// Heir says that another process's router still has requests. Until Lend says which,
+	// no instance is frozen and none is reported as drained.
+	Heir bool
+
 	// Suffix is appended to the label of a service to form its host name,
 	// without a leading dot: "us-east-1.slipway.localhost".
 	Suffix string
@@ -70,16 +74,21 @@ type Router struct {
 	table  atomic.Pointer[table]
 	strays [pageCount]atomic.Uint64 // requests without a service, by page
 
-	loaded chan struct{} // closed after the first table
-	idle   chan struct{} // signalled when a closed instance became idle
+	loaded  chan struct{} // closed after the first table
+	settled chan struct{} // closed once the requests of an elder are known
+	ended   chan struct{} // closed when the loading loop has ended
+	idle    chan struct{} // signalled when a closed instance became idle
 
 	demands chan struct{} // signalled when a service is to be sampled
 
-	mu         sync.Mutex          // guards the next four
+	mu         sync.Mutex          // guards the next five
 	woken      []*Service          // services with an instance that became idle since the last look
 	sampleNext []*Service          // services to sample from the next tick on
 	resting    []*Service          // services that have no demand since the last look
 	began      map[string]struct{} // services whose demand has begun since the last call of Began
+	loans      loans
+
+	after sync.Mutex // guards what the loading loop used, after that has ended
 
 	// Used only by the loading loop.
 	version      int64               // of the table
@@ -109,6 +118,8 @@ func newRouter(cfg Config) *Router {
 		cfg:      cfg,
 		id:       cmp.Or(cfg.ID, slipway.NewID()),
 		loaded:   make(chan struct{}),
+		settled:  make(chan struct{}),
+		ended:    make(chan struct{}),
 		idle:     make(chan struct{}, 1),
 		demands:  make(chan struct{}, 1),
 		services: map[string]*Service{},
@@ -117,6 +128,9 @@ func newRouter(cfg Config) *Router {
 		dirty: map[*Service]bool{},
 	}
 	r.table.Store(newTable())
+	if !cfg.Heir {
+		close(r.settled)
+	}
 	return r
 }
 
@@ -126,7 +140,10 @@ func newRouter(cfg Config) *Router {
 func (r *Router) Run(ctx context.Context) error {
 	var parts errgroup.Group
 	if r.cfg.Store != nil {
-		parts.Go(func() error { return r.syncLoop(ctx) })
+		parts.Go(func() error {
+			defer close(r.ended)
+			return r.syncLoop(ctx)
+		})
 	}
 	parts.Go(func() error { r.sample(ctx); return nil })
 	if r.cfg.Freezer != nil || r.cfg.Throttler != nil {

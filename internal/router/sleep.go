@@ -85,7 +85,9 @@ func (r *Router) restLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			w.pass(ctx, now)
+			if r.isSettled() {
+				w.pass(ctx, now)
+			}
 		}
 	}
 }

@@ -56,13 +56,8 @@ func checkVersion(has, knows int64) error {
 // Copy writes a copy of the database at path to a new file, as it is at one moment,
 // also while a server uses it, and returns the version of its tables.
 func Copy(ctx context.Context, path, to string) (version int64, err error) {
-	db, err := openExisting(path)
-	if err != nil {
+	if err := copyTo(ctx, path, to); err != nil {
 		return 0, err
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
-		return 0, fmt.Errorf("copy the database %s: %w", path, wrapDamaged(err))
 	}
 	if version, err = Verify(ctx, to); err != nil {
 		return 0, err
@@ -72,6 +67,38 @@ func Copy(ctx context.Context, path, to string) (version int64, err error) {
 		return 0, err
 	}
 	return version, checkVersion(version, knows)
+}
+
+// copyTo is Copy without a look at the versions of the tables and at the copy.
+func copyTo(ctx context.Context, path, to string) error {
+	db, err := openExisting(path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(ctx, `VACUUM INTO $1`, to); err != nil {
+		return fmt.Errorf("copy the database %s: %w", path, wrapDamaged(err))
+	}
+	return nil
+}
+
+// Foresee reports whether Open would migrate the database at path, which a server may be
+// using. The error wraps ErrNewer if Open would refuse it.
+func Foresee(ctx context.Context, path string) (migrates bool, err error) {
+	db, err := openExisting(path)
+	if err != nil {
+		return false, err
+	}
+	defer db.Close()
+	p, err := provider(db)
+	if err != nil {
+		return false, err
+	}
+	has, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return false, wrapDamaged(err)
+	}
+	return has < newest(p), checkVersion(has, newest(p))
 }
 
 // ReadDataKeys returns the data keys in a database file of any older version, the oldest

@@ -86,10 +86,18 @@ func (c *clientConn) serve() {
 		if err != nil {
 			return
 		}
+		received := c.in
+		if c.canPass() && c.pass(received) {
+			return
+		}
 		x := takeExchange(c)
 		keep := x.serve(end, status)
-		linger := x.linger
+		linger, passes := x.linger, x.passes
 		x.free()
+		if passes {
+			c.pass(received) // otherwise the client finds it closed
+			return
+		}
 		if !keep {
 			c.release()
 			if linger {
@@ -113,19 +121,46 @@ func (c *clientConn) await() bool {
 		if c.front.closing.Load() {
 			return c.lastLook()
 		}
+	} else if c.front.closing.Load() && c.canPass() {
+		return c.lastLook()
 	}
 	err := c.readFirst(time.Now().Add(c.front.cfg.IdleTimeout))
 	if err == errInterrupted {
 		return c.lastLook()
 	}
-	c.state.Store(stateBusy)
+	c.begin()
 	return err == nil
 }
 
-// lastLook returns whether a request arrived at the moment in which an idle connection was
-// to be closed.
-func (c *clientConn) lastLook() bool {
+// begin notes that a part of a request has come. An interrupt that was meant for a
+// connection that waits has come too late.
+func (c *clientConn) begin() {
+	c.socket.in.mu.Lock()
+	defer c.socket.in.mu.Unlock()
 	c.state.Store(stateBusy)
+	if c.socket.in.interrupted.Load() {
+		c.socket.in.interrupted.Store(false)
+		c.socket.in.at = time.Time{}
+	}
+}
+
+// endWait interrupts the connection if it waits in a state.
+func (c *clientConn) endWait(state int32) {
+	c.socket.in.mu.Lock()
+	defer c.socket.in.mu.Unlock()
+	if c.state.Load() == state {
+		c.socket.in.interrupted.Store(true)
+		c.SetReadDeadline(longAgo)
+	}
+}
+
+// lastLook returns whether a request arrived at the moment in which an idle connection was
+// to be closed. If another process goes on with it, whatever arrives is there for that.
+func (c *clientConn) lastLook() bool {
+	c.begin()
+	if c.pass(nil) {
+		return false
+	}
 	b := c.take()
 	n := c.readNow(b.bytes())
 	if n == 0 {
@@ -133,7 +168,6 @@ func (c *clientConn) lastLook() bool {
 		return false
 	}
 	c.hold(b, n)
-	c.uninterrupt()
 	return true
 }
 

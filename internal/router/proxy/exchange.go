@@ -59,6 +59,7 @@ type exchange struct {
 	closes     bool // the client was told that the connection ends
 	aborted    bool // the client must see that its response is incomplete
 	linger     bool // the client may still be sending
+	passes     bool // another process goes on with the request
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{out: make([]byte, 0, 4<<10)} }}
@@ -111,6 +112,9 @@ func (x *exchange) serve(end, status int) (keep bool) {
 			x.answer(page)
 		} else {
 			x.take()
+		}
+		if x.passes {
+			return false
 		}
 		x.count()
 	}
@@ -217,6 +221,9 @@ func (x *exchange) take() {
 // reports whether to try again.
 func (x *exchange) attempt(retry bool) (again bool) {
 	if err := x.admit(retry); err != nil {
+		if x.passes = err == errPassed; x.passes {
+			return false
+		}
 		x.answerError(err)
 		return false
 	}
@@ -284,6 +291,9 @@ func (x *exchange) admit(retry bool) (err error) {
 		for {
 			select {
 			case <-ctx.Done():
+				return
+			case <-x.yields():
+				cancel(errPassed)
 				return
 			case <-t.C:
 				if err := x.c.checkPresent(); err != nil {
@@ -409,7 +419,7 @@ func (x *exchange) decideClose() {
 	if !uploaded {
 		x.linger = true
 	}
-	x.closes = x.closes || !uploaded || x.req.Close || x.c.front.closing.Load() ||
+	x.closes = x.closes || !uploaded || x.req.Close || x.c.front.closing.Load() && !x.c.canPass() ||
 		x.req.Minor == 0 && !x.req.KeepAlive
 }
 

@@ -32,6 +32,10 @@ type Config struct {
 	// that an application may take for one of a router's or of the protocol.
 	Underscores bool
 
+	// Start is closed when requests may be served; nil: as soon as the router has loaded
+	// its first table.
+	Start <-chan struct{}
+
 	// The defaults are in parentheses.
 
 	RequestTimeout  time.Duration // from the head of a request to the end of its response (120 s, as in App Runner)
@@ -59,6 +63,12 @@ type Proxy struct {
 
 	memory  memory // of large heads
 	tunnels tunnels
+
+	taker    atomic.Pointer[Taker] // nil before Yield
+	yielding chan struct{}         // closed by Yield
+
+	mu     sync.Mutex // guards fronts
+	fronts fronts
 }
 
 var _ router.Pool = (*Proxy)(nil)
@@ -70,7 +80,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, errors.New("router/proxy: Router, Dialer and Log are required")
 	}
 	cfg.setDefaults()
-	p := &Proxy{cfg: cfg, memory: memory{most: maxGrown}}
+	p := &Proxy{cfg: cfg, memory: memory{most: maxGrown}, yielding: make(chan struct{})}
 	cfg.Router.Attach(p)
 	return p, nil
 }
@@ -100,14 +110,14 @@ const freshTime = time.Second
 // Serve serves HTTP/1 on the network listener l, which it closes; as says what l
 // stands for. Serve starts when the router has loaded its first table and ends with
 // ctx. Then it stops accepting connections, gives the requests in flight and open
-// WebSockets ShutdownTimeout to finish, cuts the rest, and returns nil.
+// WebSockets ShutdownTimeout to finish, cuts the rest, and returns nil. After Yield the
+// requests in flight have all of their time.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, as router.Listener) error {
-	select {
-	case <-p.cfg.Router.Loaded():
-	case <-ctx.Done():
+	f := p.newFront(as)
+	p.addFront(f)
+	if !p.starts(ctx) {
 		return l.Close()
 	}
-	f := p.newFront(as)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	err := f.accept(ctx, l)
@@ -144,17 +154,18 @@ func (f *front) accept(ctx context.Context, l net.Listener) error {
 		}
 		pause = 0
 		f.serving.Add(1)
-		go f.serve(c)
+		go f.serve(c, nil)
 	}
 }
 
-func (f *front) serve(conn net.Conn) {
+// serve serves a connection whose client has sent what was received already.
+func (f *front) serve(conn net.Conn, received []byte) {
 	defer f.serving.Done()
 	p := newPeer(conn, f.cfg.Trusted)
 	if f.tls != nil {
 		conn = tls.Server(conn, f.tls)
 	}
-	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p}
+	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, in: received}
 	c.present = c.checkPresent
 	f.mu.Lock()
 	f.shard++
@@ -169,10 +180,17 @@ func (f *front) serve(conn net.Conn) {
 
 // shutdown lets the requests in flight finish and cuts what takes too long.
 func (f *front) shutdown(listener string) {
+	f.mu.Lock()
 	f.closing.Store(true)
+	f.mu.Unlock()
 	f.tunnels.end(func(t *tunnel) bool { return t.front == f })
 	f.endWaiting(stateIdle)
-	fresh := time.AfterFunc(min(freshTime, f.cfg.ShutdownTimeout), func() { f.endWaiting(stateFresh) })
+	yields := f.isYielding()
+	freshTime := min(freshTime, f.cfg.ShutdownTimeout)
+	if yields {
+		freshTime = 0
+	}
+	fresh := time.AfterFunc(freshTime, func() { f.endWaiting(stateFresh) })
 	defer fresh.Stop()
 	finished := make(chan struct{})
 	go func() {
@@ -183,10 +201,15 @@ func (f *front) shutdown(listener string) {
 	defer limit.Stop()
 	select {
 	case <-finished:
+		return
 	case <-limit.C:
-		f.cfg.Log.Warn("requests cut at shutdown", "listener", listener, "connections", f.cut())
-		<-finished
 	}
+	if yields {
+		f.tunnels.cut(f)
+	} else {
+		f.cfg.Log.Warn("requests cut at shutdown", "listener", listener, "connections", f.cut())
+	}
+	<-finished
 }
 
 // endWaiting wakes the connections that wait for a request in a state.
@@ -194,9 +217,7 @@ func (f *front) endWaiting(state int32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.clients {
-		if c.state.Load() == state {
-			c.interruptRead()
-		}
+		c.endWait(state)
 	}
 }
 

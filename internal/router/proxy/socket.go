@@ -452,11 +452,3 @@ func closeWrite(c net.Conn) bool {
 	half, ok := c.(interface{ CloseWrite() error })
 	return ok && half.CloseWrite() == nil
 }
-
-// uninterrupt lets reads wait again.
-func (s *socket) uninterrupt() {
-	s.in.mu.Lock()
-	defer s.in.mu.Unlock()
-	s.in.interrupted.Store(false)
-	s.in.at = time.Time{}
-}

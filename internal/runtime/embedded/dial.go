@@ -34,10 +34,23 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 		return nil, fmt.Errorf("dial instance %s: %w", id, err)
 	}
 	defer netns.Close()
+	conn, err := connectAny(ctx, netns, d.home, in.addresses(), port)
+	if err == nil {
+		return conn, nil
+	}
+	if !in.alive() {
+		err = runtime.ErrNotRunning
+	}
+	return nil, fmt.Errorf("dial instance %s: %w", id, err)
+}
+
+// connectAny opens a connection to a port of the first address that takes one. The error
+// is that of the first address.
+func connectAny(ctx context.Context, netns, home *os.File, addrs []netip.Addr, port int) (net.Conn, error) {
 	var first error
-	for _, addr := range in.addresses() {
+	for _, addr := range addrs {
 		to := netip.AddrPortFrom(addr, uint16(port))
-		conn, err := d.connect(ctx, netns, to)
+		conn, err := connect(ctx, netns, home, to)
 		if err == nil {
 			return conn, nil
 		}
@@ -48,10 +61,7 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 			break
 		}
 	}
-	if !in.alive() {
-		first = runtime.ErrNotRunning
-	}
-	return nil, fmt.Errorf("dial instance %s: %w", id, first)
+	return nil, first
 }
 
 // network returns a live instance and its network namespace, for the caller to
@@ -83,10 +93,10 @@ func (in *instance) addresses() []netip.Addr {
 }
 
 // connect opens a connection inside a network namespace.
-func (d *Driver) connect(ctx context.Context, netns *os.File, to netip.AddrPort) (net.Conn, error) {
+func connect(ctx context.Context, netns, home *os.File, to netip.AddrPort) (net.Conn, error) {
 	family, sockaddr := socketAddress(to)
 	var fd int
-	err := inNamespace(int(netns.Fd()), int(d.home.Fd()), func() (err error) {
+	err := inNamespace(int(netns.Fd()), int(home.Fd()), func() (err error) {
 		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 		return os.NewSyscallError("socket", err)
 	})

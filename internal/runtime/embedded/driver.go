@@ -11,6 +11,7 @@ import (
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -130,6 +131,9 @@ type Driver struct {
 
 	ready  chan struct{} // closed once Run serves
 	closed chan struct{} // closed once Run has begun to end
+	gone   chan struct{} // closed once Run has ended, with way set if it was to be kept
+	keep   atomic.Bool   // the way to the instances is to be kept
+	way    *Way          // to the instances, for what outlives Run
 
 	// Set by Run before ready is closed.
 	factory *factory
@@ -213,6 +217,7 @@ func New(cfg Config) (*Driver, error) {
 		beneath:   beneath,
 		ready:     make(chan struct{}),
 		closed:    make(chan struct{}),
+		gone:      make(chan struct{}),
 		instances: map[string]*instance{},
 		watchers:  map[*func(string)]struct{}{},
 		idle:      make(chan struct{}),
@@ -272,6 +277,7 @@ func sliceName(dir string) string {
 // Run serves until ctx ends. It finds what an earlier driver left in the
 // directory, and cleans up after it. When it returns, instances run on.
 func (d *Driver) Run(ctx context.Context) error {
+	defer close(d.gone)
 	defer d.end() // also after an error: no call may wait for ever
 	lock, err := lockDir(d.cfg.Dir)
 	if err != nil {
@@ -323,6 +329,9 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 	d.end() // calls under way end first: they use all of the above
 	<-d.poller.done
 	d.ends.Wait()
+	if d.keep.Load() {
+		d.way = d.wayOn()
+	}
 	d.release()
 	d.pool.drain()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)

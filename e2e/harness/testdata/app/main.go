@@ -8,12 +8,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"os"
@@ -106,6 +110,8 @@ func (a *app) routes() http.Handler {
 	})
 	mux.HandleFunc("/count", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, a.counted.Add(1)) })
 	mux.HandleFunc("/database", a.database.ask)
+	mux.HandleFunc("/large", large)
+	mux.HandleFunc("/socket", socket)
 	mux.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) {
 		log.Print("app: asked to exit")
 		os.Exit(3)
@@ -142,4 +148,62 @@ func (a *app) health(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	fmt.Fprintln(w, "ok")
+}
+
+// large answers ?kib= KiB, whose bytes are the letters a to z over and over, in pieces with
+// ?ms= milliseconds between them.
+func large(w http.ResponseWriter, r *http.Request) {
+	const pieces = 16
+	kib, _ := strconv.Atoi(r.FormValue("kib"))
+	ms, _ := strconv.Atoi(r.FormValue("ms"))
+	size := kib << 10
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = 'a' + byte(i%26)
+	}
+	for i := range pieces {
+		if _, err := w.Write(b[size*i/pieces : size*(i+1)/pieces]); err != nil {
+			return
+		}
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	}
+}
+
+// socket is a WebSocket that echoes short frames. It ends when the client says so.
+func socket(w http.ResponseWriter, r *http.Request) {
+	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	conn, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		base64.StdEncoding.EncodeToString(sum[:]))
+	for {
+		kind, text, err := readFrame(rw.Reader)
+		if err != nil {
+			return
+		}
+		if _, err := conn.Write(append([]byte{kind, byte(len(text))}, text...)); err != nil || kind&0xf == 8 {
+			return
+		}
+	}
+}
+
+// readFrame reads a masked frame of at most 125 bytes.
+func readFrame(r *bufio.Reader) (kind byte, text []byte, err error) {
+	var head [6]byte
+	if _, err = io.ReadFull(r, head[:]); err != nil {
+		return 0, nil, err
+	}
+	text = make([]byte, head[1]&0x7f)
+	if _, err = io.ReadFull(r, text); err != nil {
+		return 0, nil, err
+	}
+	for i := range text {
+		text[i] ^= head[2+i%4]
+	}
+	return head[0], text, nil
 }
