@@ -28,10 +28,13 @@ type portShare struct {
 	lock  *os.File
 }
 
+// lockDir is the same for all processes, also where a test has a TMPDIR of its own.
+var lockDir = os.TempDir()
+
 // claimPorts claims the first share that no other process has.
 var claimPorts = sync.OnceValues(func() (*portShare, error) {
 	for n := range portShares {
-		f, err := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("slipway-e2e-ports-%d", n)), os.O_CREATE|os.O_RDWR, 0o600)
+		f, err := os.OpenFile(filepath.Join(lockDir, fmt.Sprintf("slipway-e2e-ports-%d", n)), os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			return nil, err
 		}
