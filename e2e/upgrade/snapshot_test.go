@@ -194,7 +194,8 @@ func (r *reader) images() {
 		read(r, c.ListTagsForResource, *arn, &ecrsdk.ListTagsForResourceInput{ResourceArn: arn})
 	}
 	lifecycle := "kept"
-	read(r, c.GetLifecyclePolicy, lifecycle, &ecrsdk.GetLifecyclePolicyInput{RepositoryName: &lifecycle})
+	policy := read(r, c.GetLifecyclePolicy, lifecycle, &ecrsdk.GetLifecyclePolicyInput{RepositoryName: &lifecycle})
+	policy.LastEvaluatedAt = nil // half a minute after its start each server evaluates the policies
 }
 
 // logLine is an event as GetLogEvents answers it.
