@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
@@ -70,13 +69,9 @@ func RemoveAbandoned(ctx context.Context, space netip.Prefix, ours func(name str
 // unused returns the gateways of networks that have neither a link nor a socket, by
 // name.
 func (w *netHandle) unused(space netip.Prefix, ours func(string) bool) (map[string]netip.Addr, error) {
-	lo, err := w.route.LinkByIndex(1)
+	_, addrs, err := w.loopback()
 	if err != nil {
-		return nil, fmt.Errorf("find the loopback device: %w", err)
-	}
-	addrs, err := list(func() ([]netlink.Addr, error) { return w.route.AddrList(lo, netlink.FAMILY_V4) })
-	if err != nil {
-		return nil, fmt.Errorf("list the loopback device's addresses: %w", err)
+		return nil, err
 	}
 	links, err := list(w.route.LinkList)
 	if err != nil {

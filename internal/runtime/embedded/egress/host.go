@@ -90,11 +90,7 @@ func (w *netHandle) noOverlap(p plan) error {
 // owner tells of another server whose network has the prefix, and what to do if it is
 // gone.
 func (w *netHandle) owner(p plan) string {
-	lo, err := w.route.LinkByIndex(1)
-	if err != nil {
-		return ""
-	}
-	addrs, err := list(func() ([]netlink.Addr, error) { return w.route.AddrList(lo, netlink.FAMILY_V4) })
+	_, addrs, err := w.loopback()
 	if err != nil {
 		return ""
 	}
@@ -156,6 +152,12 @@ func gatewayAddress(p plan) *netlink.Addr {
 
 // gateways returns the loopback device and its addresses with our label.
 func (w *netHandle) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
+	lo, addrs, err := w.loopback()
+	return lo, slices.DeleteFunc(addrs, func(a netlink.Addr) bool { return a.Label != p.label() }), err
+}
+
+// loopback returns the loopback device and its IPv4 addresses.
+func (w *netHandle) loopback() (netlink.Link, []netlink.Addr, error) {
 	lo, err := w.route.LinkByIndex(1)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the loopback device: %w", err)
@@ -164,7 +166,7 @@ func (w *netHandle) gateways(p plan) (netlink.Link, []netlink.Addr, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the loopback device's addresses: %w", err)
 	}
-	return lo, slices.DeleteFunc(addrs, func(a netlink.Addr) bool { return a.Label != p.label() }), nil
+	return lo, addrs, nil
 }
 
 // gatewayIsOurs reports whether the loopback device has the gateway's address with
