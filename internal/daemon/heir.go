@@ -77,8 +77,8 @@ func (d *Daemon) openDoor() (err error) {
 	return nil
 }
 
-// closeDoor lets nobody in any more. In place of a door that is not ours alone another
-// server has, or will have, its own.
+// closeDoor stops accepting connections to the socket in the data directory. ours says that
+// no other server uses its name, so that the file can be removed.
 func (d *Daemon) closeDoor(ours bool) {
 	if d.door == nil {
 		return

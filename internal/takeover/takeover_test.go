@@ -67,7 +67,7 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// A socket that a server left is no obstacle, and its owner alone may
+// A server replaces the socket file of one that was killed. Only the file's owner may
 // connect.
 func TestDoor(t *testing.T) {
 	t.Parallel()
