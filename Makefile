@@ -13,6 +13,7 @@ UNIT      = $(shell $(GO) list ./... | grep -v '/e2e/')
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 # The same for every command, so that what one compiles is there for the next. Only the
 # race detector needs cgo.
@@ -56,6 +57,17 @@ if [ -z "$$SLIPWAY_TEST_RUNTIMES" ]; then SLIPWAY_TEST_RUNTIMES=$$(mktemp -d); t
 export SLIPWAY_TEST_RUNTIMES
 endef
 
+# $(call gotest,FLAGS,PACKAGES) runs tests. With RERUN=1, as in CI, up to three tests that
+# failed run once more, alone, with their subtests or, for SUBTESTS, only the subtests that
+# failed. The output shows both runs. Data races and panics are final.
+ifdef RERUN
+gotest = $(GO) run $(GOTESTSUM) --format standard-$(if $(findstring -v ,$(1)),verbose,quiet) --hide-summary skipped \
+	--rerun-fails=1 --rerun-fails-max-failures=3 --rerun-fails-abort-on-data-race \
+	$(if $(SUBTESTS),,--rerun-fails-run-root-test) --packages='$(2)' -- $(1)
+else
+gotest = $(GO) test $(1) $(2)
+endif
+
 test: ## vet, tests with the race detector, then end to end
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory e2e
@@ -81,30 +93,31 @@ LONGEST := internal/build cmd/slipway internal/runtime/embedded internal/source/
 unit: init programs
 	$(GO) vet ./...
 	cd builder && $(GO) vet ./... && $(GO) test -vet=off ./...
-	CGO_ENABLED=1 $(GO) test $(RACE) -vet=off -p 3 -timeout 20m $(addprefix ./,$(LONGEST)) $(filter-out $(addprefix %/,$(PLAIN)),$(UNIT))
-	$(GO) test -vet=off $(addprefix ./,$(PLAIN)) ./internal/deploy # crashes at every point: too slow with the race detector
+	CGO_ENABLED=1 $(call gotest,$(RACE) -vet=off -p 3 -timeout 20m,$(addprefix ./,$(LONGEST)) $(filter-out $(addprefix %/,$(PLAIN)),$(UNIT)))
+	$(call gotest,-vet=off,$(addprefix ./,$(PLAIN)) ./internal/deploy) # crashes at every point: too slow with the race detector
 
 # On a clock of its own: the runtimes of all languages are made of packages first.
+languages: SUBTESTS := yes
 languages: build ## build services in every language, as root, in some 25 minutes
 	@$(RUNTIMES); export SLIPWAY_TEST_LANGUAGES=all; \
-	$(GO) test -count=1 -timeout 40m -v -run TestLanguages ./internal/build; \
-	$(GO) test -count=1 -timeout 40m -v -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2 ./e2e/builds
+	$(call gotest,-v -count=1 -timeout 40m -run TestLanguages,./internal/build); \
+	$(call gotest,-v -count=1 -timeout 40m -run 'TestLanguages|TestHardship|TestDockerfiles' -parallel 2,./e2e/builds)
 
 # Not cached: the tests run a binary that the test cache does not know. More at once
 # than there are cores, since most of them wait for a client that sleeps between its
 # requests. The longest packages come first.
-E2E := $(GO) test -vet=off -count=1
+E2E := -vet=off -count=1
 e2e long languages: export SLIPWAY_E2E_BUILT := yes
 e2e: build ## the real binary with real clients (as root), but for what make long runs
-	$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$' ./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform,$(shell $(GO) list ./e2e/...))
+	$(call gotest,$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$',./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform,$(shell $(GO) list ./e2e/...)))
 
 # On a clock of its own. One test has the machine to itself: it sends requests at a steady
 # rate and waits for the scaler, which other tests' load keeps from seeing few requests at
 # once.
 ALONE := TestNoRequestIsLost
 long: build ## end-to-end tests with builds, Terraform and a steady load (as root)
-	$(E2E) -p 2 -parallel 2 -timeout 20m ./e2e/terraform ./e2e/builds
-	$(E2E) -timeout 10m -run '^$(ALONE)$$' ./e2e/life
+	$(call gotest,$(E2E) -p 2 -parallel 2 -timeout 20m,./e2e/terraform ./e2e/builds)
+	$(call gotest,$(E2E) -timeout 10m -run '^$(ALONE)$$',./e2e/life)
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each
 	scripts/fuzz $(or $(FUZZTIME),40s) $(FUZZ)
