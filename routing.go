@@ -75,6 +75,12 @@ func (r RoutingSettings) FirstSize(s Scaling) int {
 	return max(least, 1)
 }
 
+// DrainTime returns how long requests in flight have to end once no more come: as long as a
+// request of the service may take, and at least as long as one without the setting.
+func (r RoutingSettings) DrainTime(usual time.Duration) time.Duration {
+	return max(usual, r.RequestTime)
+}
+
 // Without a setting, the instances of a service that may have none are frozen and stopped
 // after these times.
 const (

@@ -32,8 +32,11 @@ func (p *Plans) rest(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 		return err
 	}
 	drained, err := tx.Drained(st.Previous, now.Add(-p.cfg.RouterSilent))
-	if err != nil || !drained {
+	if err != nil {
 		return err
+	}
+	if !drained {
+		return p.logEvent(tx, op, now, bothStreams, "The instances are stopped, not kept: requests were still in flight when their time was over.")
 	}
 	r, err := tx.Release(v.ActiveRelease)
 	if err != nil || r.Size == 0 { // it sleeps without an instance

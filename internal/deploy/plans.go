@@ -67,7 +67,7 @@ type Config struct {
 	ResolveLimit time.Duration // to fetch an image; 30 minutes when 0
 	SecretsLimit time.Duration // to read secrets; 2 minutes when 0
 	HealthLimit  time.Duration // for new instances to become healthy; 5 minutes when 0, as App Runner
-	DrainLimit   time.Duration // for requests in flight to end; 2 minutes when 0, the longest a request may take
+	DrainLimit   time.Duration // for requests in flight to end, where a service has no slipway:request-timeout above it; 2 minutes when 0
 	StopLimit    time.Duration // for all instances to stop; 5 minutes when 0
 	KeepReleases int           // the images of how many earlier releases of a service are kept
 	RouterSilent time.Duration // after this time without a report a router counts as gone; 10 s when 0

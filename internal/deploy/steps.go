@@ -276,7 +276,10 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err := p.keep(tx, st, now); err != nil {
 		return err
 	}
-	st.Spec, st.DrainUntil = &v.Spec, now.Add(p.cfg.DrainLimit)
+	if st.DrainUntil, err = p.drainUntil(tx, v.Service, now); err != nil {
+		return err
+	}
+	st.Spec = &v.Spec
 	if err := tx.SetSpec(op.ServiceID, spec, now); err != nil {
 		return err
 	}
@@ -315,6 +318,12 @@ func (p *Plans) keep(tx *store.Tx, st state, now time.Time) error {
 		}
 	}
 	return nil
+}
+
+// drainUntil returns until when requests in flight have to end that get no successors now.
+func (p *Plans) drainUntil(tx *store.Tx, v slipway.Service, now time.Time) (time.Time, error) {
+	settings, err := tx.RoutingSettings(v)
+	return now.Add(settings.DrainTime(p.cfg.DrainLimit)), err
 }
 
 // drained waits until no request is in flight on the previous release, at most as
@@ -399,7 +408,10 @@ func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operatio
 		if err != nil {
 			return err
 		}
-		st := state{Previous: v.ActiveRelease, DrainUntil: now.Add(p.cfg.DrainLimit)}
+		st := state{Previous: v.ActiveRelease}
+		if st.DrainUntil, err = p.drainUntil(tx, v.Service, now); err != nil {
+			return err
+		}
 		if err := tx.SetWanted(op.ServiceID, wanted, now); err != nil {
 			return err
 		}

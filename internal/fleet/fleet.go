@@ -27,7 +27,7 @@ type LogCollector interface {
 // Limits are time limits. New replaces zero ones with defaults.
 type Limits struct {
 	StartWithin  time.Duration // from the decision to start an instance until it is healthy; default 6 minutes, longer than a deployment waits
-	Drain        time.Duration // for one instance to drain; default 2 minutes, as long as a request may take
+	Drain        time.Duration // for one instance to drain, where the service has no slipway:request-timeout above it; default 2 minutes
 	Grace        time.Duration // from stop signal to SIGKILL; default 10 s
 	RouterSilent time.Duration // after this time without a report a router counts as gone; default 10 s
 	FullPass     time.Duration // between looks at all instances and passes over the unsettled services; default 5 s

@@ -484,6 +484,27 @@ func TestScaleInDrains(t *testing.T) {
 	})
 }
 
+// An instance of a service whose requests may take longer has as long to drain.
+func TestScaleInDrainsLongRequests(t *testing.T) {
+	inLab(t, func(l *lab) {
+		r := l.release(2, nil)
+		l.update(func(tx *store.Tx) error {
+			return tx.SetTags(r.ServiceID, []slipway.Tag{{Key: "slipway:request-timeout", Value: "600"}})
+		})
+		l.ready(r, 2)
+		l.seeRouter(1)
+		l.update(func(tx *store.Tx) error { return tx.SetSize(r, 1) })
+		begin := time.Now()
+		for len(l.machine.Running(r.ID)) == 2 && time.Since(begin) < time.Hour {
+			l.seeRouter(1)
+			l.pass(time.Second)
+		}
+		if took := time.Since(begin); took < 10*time.Minute || took > 11*time.Minute {
+			t.Errorf("an instance with requests was stopped after %v, want 10 minutes", took)
+		}
+	})
+}
+
 func TestStopReadsTheLastOutput(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{IgnoreStop: true}})

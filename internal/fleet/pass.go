@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -203,12 +204,17 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 	if err != nil {
 		return p, err
 	}
+	if slices.ContainsFunc(rows, isDraining) {
+		if p.limits.Drain, err = f.drainTime(tx, service); err != nil {
+			return p, err
+		}
+	}
 	stored := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		stored[row.ID] = true
 		o := observation{row: row, stored: true}
 		o.merge(f.instances[row.ID])
-		if row.State == slipway.InstanceDraining {
+		if isDraining(row) {
 			if o.drained, err = tx.Drained(row.ID, now.Add(-f.limits.RouterSilent)); err != nil {
 				return p, err
 			}
@@ -228,6 +234,21 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 	// The planner changes its copy only: apply needs the observations as read.
 	p.decision = plan(now, inputs{p.releases, slices.Clone(p.instances), p.limits})
 	return p, nil
+}
+
+func isDraining(i slipway.Instance) bool { return i.State == slipway.InstanceDraining }
+
+// drainTime returns how long an instance of a service may take to drain.
+func (f *Fleet) drainTime(tx *store.Tx, service string) (time.Duration, error) {
+	v, err := tx.Service(service)
+	if errors.Is(err, store.ErrNotFound) { // its releases are gone, too, and what is left is stopped
+		return f.limits.Drain, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	settings, err := tx.RoutingSettings(v.Service)
+	return settings.DrainTime(f.limits.Drain), err
 }
 
 // merge adds what the loop knows about the instance.

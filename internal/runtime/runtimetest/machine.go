@@ -190,9 +190,7 @@ func (w *Machine) stop(ctx context.Context, id string, grace time.Duration) erro
 	w.mu.Lock()
 	p.rest(false)
 	w.mu.Unlock()
-	if grace > 0 {
-		p.signal()
-	}
+	p.signal()
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {
