@@ -36,7 +36,8 @@ type Driver interface {
 	Ensure(ctx context.Context, want Spec) error
 
 	// Remove stops the instance (stop signal, then after grace SIGKILL to all
-	// of it) and forgets it with everything it had. An unknown id is success.
+	// of it; with a grace of 0 only the kill) and forgets it with everything it
+	// had. An unknown id is success.
 	// When Remove returns nil, no process of it lives; the rest of the
 	// clean-up may continue in the background and survives a restart.
 	Remove(ctx context.Context, id string, grace time.Duration) error
@@ -74,7 +75,7 @@ type Statser interface {
 
 // Stopper is a driver that can stop an instance without forgetting it, so that
 // its last output can still be read: stop signal, then after grace SIGKILL to
-// all of it. It returns when no process of it lives; an unknown or ended one is
+// all of it; with a grace of 0 only the kill. It returns when no process of it lives; an unknown or ended one is
 // stopped already.
 type Stopper interface {
 	Stop(ctx context.Context, id string, grace time.Duration) error

@@ -190,7 +190,9 @@ func (w *Machine) stop(ctx context.Context, id string, grace time.Duration) erro
 	w.mu.Lock()
 	p.rest(false)
 	w.mu.Unlock()
-	p.signal()
+	if grace > 0 {
+		p.signal()
+	}
 	t := time.NewTimer(grace)
 	defer t.Stop()
 	select {

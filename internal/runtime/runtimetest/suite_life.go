@@ -192,8 +192,17 @@ func testStop(b *fixture) {
 	}
 	id := b.start(Program{Stdout: "hello\n", IgnoreStop: true})
 	b.serves(id)
+	// The program has all the time it needs to print its stop signal.
+	ctx, cancel := context.WithCancel(b.ctx)
+	result := make(chan error, 1)
+	go func() { result <- d.Stop(ctx, id, 24*time.Hour) }()
+	b.printed(id, false, "hello\nsignal SIGTERM\n")
+	cancel()
+	if err := <-result; !errors.Is(err, context.Canceled) {
+		b.Errorf("Stop whose context was cancelled returned %v", err)
+	}
 	for range 2 {
-		if err := d.Stop(b.ctx, id, 20*time.Millisecond); err != nil {
+		if err := d.Stop(b.ctx, id, 0); err != nil {
 			b.Fatalf("Stop: %v", err)
 		}
 		if o := b.observe(id); o == nil || o.Running {
