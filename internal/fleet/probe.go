@@ -21,9 +21,12 @@ import (
 
 const (
 	// A starting instance is checked again after firstGap, then after gaps that
-	// grow by a tenth, up to longestGap. A gap is therefore at most about a tenth
-	// of the time that the application has taken to start.
-	firstGap   = 250 * time.Microsecond
+	// grow by a twentieth, up to longestGap. A gap is therefore at most about a
+	// twentieth of the time that the application has taken to start. While nothing
+	// listens yet, a check costs little and its gap is at most refusedGap: most
+	// applications listen when they are ready.
+	firstGap   = 200 * time.Microsecond
+	refusedGap = 10 * time.Millisecond
 	longestGap = 50 * time.Millisecond
 
 	// An instance that has been starting for longer than slowAfter is checked
@@ -110,11 +113,21 @@ func (c *checker) start(ctx context.Context) (time.Time, bool) {
 			}
 		}
 		gaps.sleep(ctx, gap)
-		if gap = min(gap+gap/10, longestGap); now.Sub(c.created) > slowAfter {
-			gap = slowGap
-		}
+		gap = nextGap(gap, now.Sub(c.created), errors.Is(err, syscall.ECONNREFUSED))
 	}
 	return time.Time{}, false
+}
+
+// nextGap returns the gap that follows another one, before a check of an instance that has
+// been starting for a while. refused says that nothing listened at the last check.
+func nextGap(gap, starting time.Duration, refused bool) time.Duration {
+	switch {
+	case starting > slowAfter:
+		return slowGap
+	case refused:
+		return min(gap+gap/20, refusedGap)
+	}
+	return min(gap+gap/20, longestGap)
 }
 
 // watch checks an instance that has been healthy, every Interval.

@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
@@ -169,6 +172,23 @@ func BenchmarkDial(b *testing.B) {
 			b.Fatal(err)
 		}
 		c.Close()
+	}
+}
+
+// BenchmarkDialRefused dials an instance that does not listen yet, as health checks do.
+func BenchmarkDialRefused(b *testing.B) {
+	needRoot(b)
+	d, drop := openUntil(b, benchConfig(b))
+	defer drop()
+	spec := programSpec()
+	if err := d.Ensure(b.Context(), spec); err != nil {
+		b.Fatal(err)
+	}
+	defer d.Remove(context.WithoutCancel(b.Context()), spec.ID, 0)
+	for b.Loop() {
+		if _, err := d.Dial(b.Context(), spec.ID, 9); !errors.Is(err, unix.ECONNREFUSED) {
+			b.Fatal(err)
+		}
 	}
 }
 

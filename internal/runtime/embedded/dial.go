@@ -29,12 +29,12 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 		return nil, fmt.Errorf("dial instance %s: %w", id, err)
 	}
 	defer done()
-	in, netns, err := d.network(id)
+	in, n, err := d.network(id)
 	if err != nil {
 		return nil, fmt.Errorf("dial instance %s: %w", id, err)
 	}
-	defer netns.Close()
-	conn, err := connectAny(ctx, netns, d.home, in.addresses(), port)
+	defer n.netns.Close()
+	conn, err := n.connectAny(ctx, in.addresses(), port)
 	if err == nil {
 		return conn, nil
 	}
@@ -46,11 +46,11 @@ func (d *Driver) Dial(ctx context.Context, id string, port int) (net.Conn, error
 
 // connectAny opens a connection to a port of the first address that takes one. The error
 // is that of the first address.
-func connectAny(ctx context.Context, netns, home *os.File, addrs []netip.Addr, port int) (net.Conn, error) {
+func (n namespace) connectAny(ctx context.Context, addrs []netip.Addr, port int) (net.Conn, error) {
 	var first error
 	for _, addr := range addrs {
 		to := netip.AddrPortFrom(addr, uint16(port))
-		conn, err := connect(ctx, netns, home, to)
+		conn, err := n.connect(ctx, to)
 		if err == nil {
 			return conn, nil
 		}
@@ -64,23 +64,29 @@ func connectAny(ctx context.Context, netns, home *os.File, addrs []netip.Addr, p
 	return nil, first
 }
 
+// namespace is the network namespace of an instance, to dial from.
+type namespace struct {
+	netns, home *os.File
+	sockets     *sockets // that were made in it; nil for none
+}
+
 // network returns a live instance and its network namespace, for the caller to
 // close.
-func (d *Driver) network(id string) (*instance, *os.File, error) {
+func (d *Driver) network(id string) (*instance, namespace, error) {
 	in := d.instance(id)
 	if in == nil {
-		return nil, nil, runtime.ErrNotFound
+		return nil, namespace{}, runtime.ErrNotFound
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.process == nil || in.process.netns == nil { // the latter: it has just ended
-		return nil, nil, runtime.ErrNotRunning
+		return nil, namespace{}, runtime.ErrNotRunning
 	}
-	fd, err := unix.FcntlInt(in.process.netns.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	netns, err := dup(in.process.netns)
 	if err != nil {
-		return nil, nil, err
+		return nil, namespace{}, err
 	}
-	return in, os.NewFile(uintptr(fd), "network of "+id), nil
+	return in, namespace{netns, d.home, &in.process.sockets}, nil
 }
 
 // addresses are the addresses at which an application may listen, likeliest first.
@@ -92,44 +98,50 @@ func (in *instance) addresses() []netip.Addr {
 	return addrs
 }
 
-// connect opens a connection inside a network namespace.
-func connect(ctx context.Context, netns, home *os.File, to netip.AddrPort) (net.Conn, error) {
+// connect opens a connection inside the network namespace.
+func (n namespace) connect(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	family, sockaddr := socketAddress(to)
-	var fd int
-	err := inNamespace(int(netns.Fd()), int(home.Fd()), func() (err error) {
-		fd, err = unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-		return os.NewSyscallError("socket", err)
-	})
-	if err != nil {
-		return nil, err
+	fd, ok := 0, false
+	if n.sockets != nil {
+		fd, ok = n.sockets.take(family)
+	}
+	if !ok {
+		var err error
+		if fd, err = newSocket(n.netns, n.home, family); err != nil {
+			return nil, err
+		}
+	}
+	pending, err := beginConnect(fd, sockaddr)
+	if err == unix.ECONNREFUSED && n.sockets != nil {
+		n.sockets.put(family, fd)
+		return nil, os.NewSyscallError("connect", err)
 	}
 	socket := os.NewFile(uintptr(fd), to.String())
 	defer socket.Close() // FileConn takes a copy
-	if err := fromPeer(fd, family); err != nil {
+	if pending {
+		err = await(ctx, socket)
+	} else {
+		err = os.NewSyscallError("connect", err)
+	}
+	if err != nil {
 		return nil, err
 	}
-	if err := await(ctx, socket, sockaddr); err != nil {
-		return nil, err
+	if n.sockets != nil {
+		n.sockets.settle(family)
 	}
 	return net.FileConn(socket)
 }
 
-// await connects a socket and waits until it is connected.
-func await(ctx context.Context, socket *os.File, to unix.Sockaddr) error {
+// await waits until a socket is connected.
+func await(ctx context.Context, socket *os.File) error {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return err
 	}
 	err = nil
-	begun := false
 	stop := context.AfterFunc(ctx, func() { socket.SetWriteDeadline(longAgo) })
 	defer stop()
 	waitErr := raw.Write(func(fd uintptr) (done bool) {
-		if !begun {
-			begun = true
-			err = unix.Connect(int(fd), to)
-			return err != unix.EINPROGRESS && err != unix.EINTR
-		}
 		done, err = connected(int(fd))
 		return done
 	})
@@ -156,11 +168,4 @@ func connected(fd int) (bool, error) {
 		return false, nil
 	}
 	return true, nil
-}
-
-func socketAddress(a netip.AddrPort) (family int, to unix.Sockaddr) {
-	if a.Addr().Is4() {
-		return unix.AF_INET, &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
-	}
-	return unix.AF_INET6, &unix.SockaddrInet6{Port: int(a.Port()), Addr: a.Addr().As16()}
 }

@@ -143,6 +143,7 @@ type Driver struct {
 	home    *os.File // the daemon's own network namespace
 	boot    context.Context
 
+	found    found          // layers of images
 	starting keyed          // one Ensure or end of Remove at a time, by instance
 	ends     sync.WaitGroup // ends of instances being seen to
 
@@ -421,7 +422,7 @@ func (d *Driver) Prepare(ctx context.Context, image string) error {
 		return err
 	}
 	defer done()
-	if _, err := d.layers(ctx, image); err != nil {
+	if _, err := d.rootfs(ctx, image); err != nil {
 		return fmt.Errorf("prepare image %s: %w", image, err)
 	}
 	return nil

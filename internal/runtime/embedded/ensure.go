@@ -55,11 +55,7 @@ func validateID(what, id string) error {
 
 // start makes an instance. The caller holds the id's lock.
 func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
-	layers, err := d.layers(ctx, want.Image)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", want.Image, err)
-	}
-	rootfs, err := d.factory.rootfs(want.Image, layers)
+	rootfs, err := d.rootfs(ctx, want.Image)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", want.Image, err)
 	}

@@ -1,5 +1,7 @@
 package embedded
 
+import "slices"
+
 // SliceName is the cgroup of all sandboxes of the driver on a directory.
 var SliceName = sliceName
 
@@ -25,6 +27,18 @@ func Prepared(d *Driver, image string) (names []string) {
 // AdmitPeers makes an instance's routes to the router again, as a new daemon does.
 func AdmitPeers(d *Driver, id string) error { return admitPeers(d.instance(id).process.netns, d.home) }
 
+// Sockets returns the descriptors of the sockets to reach an instance that are not connected.
+func Sockets(d *Driver, id string) (fds []int) {
+	s := &d.instance(id).process.sockets
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, list := range s.idle {
+		fds = append(fds, list...)
+	}
+	slices.Sort(fds)
+	return fds
+}
+
 // Review has a driver's pool look for sandboxes whose image is gone.
 func Review(d *Driver) { d.pool.review() }
 
@@ -49,3 +63,20 @@ const StandardHosts = standardHosts
 // WithProfile has a driver start instances and jobs in a profile of AppArmor, whether the
 // kernel has it or not.
 func WithProfile(d *Driver, name string) { d.cfg.Profile = name }
+
+// HoldSockets returns how many sockets to reach an instance are not connected, also after the
+// instance has ended.
+func HoldSockets(d *Driver, id string) func() int {
+	s := &d.instance(id).process.sockets
+	return func() (n int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.closed {
+			n++ // it would keep what is put into it
+		}
+		for _, list := range s.idle {
+			n += len(list)
+		}
+		return n
+	}
+}

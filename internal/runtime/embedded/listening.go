@@ -31,13 +31,13 @@ func (d *Driver) Listening(ctx context.Context, id string) ([]runtime.Socket, er
 		return nil, fmt.Errorf("read the sockets of instance %s: %w", id, err)
 	}
 	defer done()
-	_, netns, err := d.network(id)
+	_, n, err := d.network(id)
 	if err != nil {
 		return nil, fmt.Errorf("read the sockets of instance %s: %w", id, err)
 	}
-	defer netns.Close()
+	defer n.netns.Close()
 	var all []runtime.Socket
-	err = inNamespace(int(netns.Fd()), int(d.home.Fd()), func() error {
+	err = inNamespace(int(n.netns.Fd()), int(d.home.Fd()), func() error {
 		for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
 			state, udp := listenState, strings.HasPrefix(name, "udp")
 			if udp {

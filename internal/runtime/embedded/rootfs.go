@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -36,6 +37,56 @@ func (f *factory) rootfs(image string, layers []string) (*rootfs, error) {
 		r.inodes[i] = inode{st.Dev, st.Ino}
 	}
 	return r, nil
+}
+
+// foundImages is how many images a driver knows the layers of.
+const foundImages = 256
+
+// found are the layers of images that were looked up before, by image. An image's layers
+// never change; they may be gone.
+type found struct {
+	mu     sync.Mutex
+	layers map[string][]string
+}
+
+func (k *found) get(image string) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.layers[image]
+}
+
+// set notes the layers of an image. Without layers the image is forgotten.
+func (k *found) set(image string, layers []string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if layers == nil {
+		delete(k.layers, image)
+		return
+	}
+	if k.layers == nil || len(k.layers) >= foundImages {
+		k.layers = map[string][]string{} // those in use are soon known again
+	}
+	k.layers[image] = layers
+}
+
+// rootfs returns the root file system of an image. It unpacks the layers that are missing.
+// Of an image that it has looked up before, it looks only whether its layers are still there.
+func (d *Driver) rootfs(ctx context.Context, image string) (*rootfs, error) {
+	if layers := d.found.get(image); layers != nil {
+		if f, err := d.factory.rootfs(image, layers); err == nil {
+			return f, nil
+		}
+		d.found.set(image, nil)
+	}
+	layers, err := d.layers(ctx, image)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.factory.rootfs(image, layers)
+	if err == nil {
+		d.found.set(image, layers)
+	}
+	return f, err
 }
 
 func (f *rootfs) equal(g *rootfs) bool {

@@ -1,10 +1,12 @@
 package embedded_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/openslipway/slipway/internal/runtime/embedded"
@@ -90,4 +92,50 @@ func TestRecentImagesShareThePool(t *testing.T) {
 	s.ensure(other)
 	s.prepared(imageProgram, 1)
 	s.prepared(imageProbe, 1)
+}
+
+// countedImages counts how often layers are looked up.
+type countedImages struct {
+	embedded.Images
+	lookups atomic.Int32
+}
+
+func (i *countedImages) Layers(ctx context.Context, digest string) ([]string, error) {
+	i.lookups.Add(1)
+	return i.Images.Layers(ctx, digest)
+}
+
+// TestLayersLookedUpAgain checks that the layers of an image are looked up once, and again
+// when they are gone. Its pool is empty: it looks them up for itself.
+func TestLayersLookedUpAgain(t *testing.T) {
+	t.Parallel()
+	layer := filepath.Join(built.layers, "once-"+filepath.Base(t.TempDir()))
+	var counted *countedImages
+	s := newFixture(t, func(c *embedded.Config) {
+		writeLayerFile(t, layer, "srv/text", "old", 0o644)
+		t.Cleanup(func() { os.RemoveAll(layer) })
+		c.Images.(images)[imageProbe] = append([]string{layer}, c.Images.(images)[imageProbe]...)
+		counted = &countedImages{Images: c.Images}
+		c.Images, c.Pool = counted, -1
+	})
+	for range 2 {
+		if err := s.driver.Prepare(t.Context(), imageProbe); err != nil {
+			t.Fatal(err)
+		}
+		s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"old"`})
+	}
+	if n := counted.lookups.Load(); n != 1 {
+		t.Errorf("layers that stay were looked up %d times, want once", n)
+	}
+	if err := os.RemoveAll(layer); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.driver.Prepare(t.Context(), "gone"); err == nil {
+		t.Error("an image that there is not was prepared")
+	}
+	if err := s.driver.Prepare(t.Context(), imageProbe); err == nil {
+		t.Error("an image without its layers was prepared")
+	}
+	writeLayerFile(t, layer, "srv/text", "new", 0o644)
+	s.expect(s.run(probe("read /srv/text")), map[string]string{"/srv/text": `"new"`})
 }

@@ -67,6 +67,8 @@ type process struct {
 	// mntns keeps the mounts. Otherwise the process would unmount them as it
 	// dies, and its end would wait for the disk.
 	mntns *os.File
+
+	sockets sockets // to reach it
 }
 
 // enter opens the namespaces of the sandbox's first process, which is known by a pidfd.
@@ -140,7 +142,10 @@ func (p *process) kill() error {
 }
 
 // release closes the descriptors. It may take as long as unmounting does.
-func (p *process) release() { closeFiles(p.pidfd, p.netns, p.mntns) }
+func (p *process) release() {
+	p.sockets.close()
+	closeFiles(p.pidfd, p.netns, p.mntns)
+}
 
 func closeFiles(files ...*os.File) {
 	for _, f := range files {
@@ -186,6 +191,9 @@ func (s *sandbox) build(ctx context.Context, slot int) error {
 	}
 	if err := admitPeers(s.process.netns, s.factory.home); err != nil {
 		return err
+	}
+	if err := s.process.sockets.make(s.process.netns, s.factory.home); err != nil {
+		return fmt.Errorf("make sockets in its network: %w", err)
 	}
 	if e := s.factory.egress; e != nil {
 		if s.link, err = e.Attach(ctx, s.name, s.process.netns); err != nil {

@@ -83,7 +83,7 @@ func (w *Way) Dial(ctx context.Context, id string, port int) (net.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("dial instance %s: %w", id, runtime.ErrNotFound)
 	}
-	conn, err := connectAny(ctx, r.netns, w.home, r.addrs, port)
+	conn, err := namespace{netns: r.netns, home: w.home}.connectAny(ctx, r.addrs, port)
 	if err != nil {
 		return nil, fmt.Errorf("dial instance %s: %w", id, err)
 	}
