@@ -80,6 +80,7 @@ type Router struct {
 	idle    chan struct{} // signalled when a closed instance became idle
 
 	demands chan struct{} // signalled when a service is to be sampled
+	atRest  chan struct{} // signalled when a service has come to rest
 
 	mu         sync.Mutex          // guards the next five
 	woken      []*Service          // services with an instance that became idle since the last look
@@ -122,6 +123,7 @@ func newRouter(cfg Config) *Router {
 		ended:    make(chan struct{}),
 		idle:     make(chan struct{}, 1),
 		demands:  make(chan struct{}, 1),
+		atRest:   make(chan struct{}, 1),
 		services: map[string]*Service{},
 		began:    map[string]struct{}{},
 

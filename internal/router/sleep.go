@@ -3,6 +3,7 @@ package router
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -47,6 +48,9 @@ const (
 	// for a disk takes a while.
 	freezesAtOnce = 8
 
+	// thawsAtOnce is how many instances of a service are thawed at a time.
+	thawsAtOnce = 8
+
 	// thawRetry is the time after a thaw that failed until the next one.
 	thawRetry = 250 * time.Millisecond
 )
@@ -73,14 +77,28 @@ func (r *Router) rests(s *Service) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.resting = append(r.resting, s)
+	select {
+	case r.atRest <- struct{}{}:
+	default:
+	}
 }
 
-// restLoop puts services to sleep until ctx ends.
+// restLoop puts services to sleep until ctx ends. While all of them sleep or have requests it
+// does not even wake.
 func (r *Router) restLoop(ctx context.Context) {
 	w := rester{r: r, rest: map[*Service]time.Time{}}
 	tick := time.NewTicker(restTick)
 	defer tick.Stop()
 	for {
+		if w.idle() {
+			tick.Stop()
+			select {
+			case <-ctx.Done():
+				return
+			case <-r.atRest:
+			}
+			tick.Reset(restTick)
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -90,6 +108,13 @@ func (r *Router) restLoop(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// idle reports whether no service is at rest and awake.
+func (w *rester) idle() bool {
+	w.r.mu.Lock()
+	defer w.r.mu.Unlock()
+	return len(w.rest)+len(w.r.resting) == 0
 }
 
 // pass looks at all services at rest.
@@ -254,7 +279,7 @@ func (r *Router) wakeFor(s *Service) {
 	go func() {
 		for {
 			for s.gate.waiting.Load() > 0 && s.hasAsleep() {
-				if !r.wakeOne(s) {
+				if !r.wakeSome(s) {
 					loop.Pause(context.Background(), thawRetry)
 				}
 			}
@@ -277,16 +302,41 @@ func (r *Router) wakeMarked(s *Service, i *instance) bool {
 	return woke
 }
 
-// wakeOne thaws one instance and reports whether it did.
-func (r *Router) wakeOne(s *Service) bool {
-	for _, i := range s.gate.view.Load().instances {
-		if r.wake(s, i) {
-			s.gate.kick()
-			s.rises(Frozen, time.Now())
-			return true
-		}
+// wakeSome thaws as many instances as the requests that wait need, some at a time, and reports
+// whether it thawed any. It passes over those whose thaw fails.
+func (r *Router) wakeSome(s *Service) bool {
+	v := s.gate.view.Load()
+	need := wakesFor(s.gate.waiting.Load(), v.limit)
+	if need == 0 {
+		return true // no request waits any more
 	}
-	return false
+	var thaws errgroup.Group
+	thaws.SetLimit(min(need, thawsAtOnce))
+	var begun, woke atomic.Int32
+	for _, i := range v.instances {
+		if !i.isAsleep() {
+			continue
+		}
+		thaws.Go(func() error {
+			if begun.Add(1) <= int32(need) && r.wake(s, i) {
+				s.gate.kick()
+				s.rises(Frozen, time.Now())
+				woke.Add(1)
+			} else {
+				begun.Add(-1) // another may take its place
+			}
+			return nil
+		})
+	}
+	_ = thaws.Wait() // they log what fails
+	return woke.Load() > 0
+}
+
+// wakesFor returns how many instances, each with a limit of concurrent requests, so many
+// waiting requests need.
+func wakesFor(waiting, limit int64) int {
+	limit = max(limit, 1)
+	return int((waiting + limit - 1) / limit)
 }
 
 // hasAsleep reports whether an instance is asleep that takes requests when it is awake.

@@ -21,6 +21,7 @@ type freezers struct {
 	calls  []string
 	takes  time.Duration
 	err    error
+	stuck  string // id of an instance that no thaw thaws
 }
 
 func (f *freezers) set(ctx context.Context, id string, on bool) error {
@@ -36,6 +37,9 @@ func (f *freezers) set(ctx context.Context, id string, on bool) error {
 	defer f.mu.Unlock()
 	if f.err != nil {
 		return f.err
+	}
+	if !on && id == f.stuck {
+		return errors.New("it stays frozen")
 	}
 	f.frozen[id] = on
 	if on {
@@ -171,23 +175,76 @@ func TestServiceSleeps(t *testing.T) {
 	})
 }
 
-// A burst wakes as many as it needs.
+// A burst wakes as many as it needs: the one that its first request needs, and then the
+// others at the same time.
 func TestBurstWakesAll(t *testing.T) {
 	t.Parallel()
-	sleeping(t, []string{"a", "b", "c"}, func(r *Router, s *Service, f *freezers) {
+	sleeping(t, []string{"a", "b", "c", "d", "e"}, func(r *Router, s *Service, f *freezers) {
 		time.Sleep(15 * time.Second)
-		var leases [3]Lease
+		var leases [5]Lease
 		var all sync.WaitGroup
+		began := time.Now()
 		for i := range leases {
 			all.Go(func() { leases[i] = f.request(s) })
 		}
 		all.Wait()
+		if took := time.Since(began); took > 2*f.takes {
+			f.t.Errorf("five requests waited %v, two thaws take %v", took, 2*f.takes)
+		}
 		if n := f.count(); n != 0 {
-			f.t.Errorf("%d instances sleep while three requests are served, one by each", n)
+			f.t.Errorf("%d instances sleep while five requests are served, one by each", n)
 		}
 		for _, l := range leases {
 			l.Release(Done)
 		}
+	})
+}
+
+// A request that needs one instance wakes one, and the next one if that stays frozen.
+func TestStuckInstance(t *testing.T) {
+	t.Parallel()
+	sleeping(t, []string{"a", "b", "c"}, func(r *Router, s *Service, f *freezers) {
+		time.Sleep(15 * time.Second)
+		f.mu.Lock()
+		f.stuck = "a"
+		f.mu.Unlock()
+		began := time.Now()
+		l := f.request(s)
+		if took := time.Since(began); took != 2*f.takes {
+			f.t.Errorf("the request waited %v, two thaws take %v", took, 2*f.takes)
+		}
+		if n := f.count(); n != 2 || l.Target.Instance != "b" {
+			f.t.Errorf("%s serves, and %d instances sleep: want b and 2", l.Target.Instance, n)
+		}
+		l.Release(Done)
+	})
+}
+
+// The heir of another router's requests freezes nothing until it knows of them, and what
+// rests since then afterwards.
+func TestHeirSleepsLater(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &freezers{t: t, frozen: map[string]bool{}, bound: map[string]int{}}
+		r, err := New(Config{Log: slog.New(slog.DiscardHandler), Suffix: "test", Freezer: f, Heir: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Apply([]Route{sleepy(time.Second, "a")}, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- r.Run(ctx) }()
+		time.Sleep(time.Minute)
+		if n := f.count(); n != 0 {
+			t.Errorf("%d instances sleep, which may have requests of the elder", n)
+		}
+		close(r.settled)
+		time.Sleep(5 * time.Second)
+		if n := f.count(); n != 1 {
+			t.Errorf("%d instances sleep afterwards, want 1", n)
+		}
+		cancel()
+		<-done
 	})
 }
 
