@@ -15,6 +15,7 @@ var errExhausted = errors.New("all addresses of the network's prefix are leased"
 // again while anything of its last holder is left.
 type leases struct {
 	plan plan
+	ends chan struct{} // signalled when a lease has ended
 
 	mu     sync.Mutex // guards what follows
 	held   map[string]uint32
@@ -31,7 +32,7 @@ type lease struct {
 }
 
 func newLeases(p plan) *leases {
-	return &leases{plan: p, held: map[string]uint32{}, states: map[uint32]lease{}, next: firstLease}
+	return &leases{plan: p, ends: make(chan struct{}, 1), held: map[string]uint32{}, states: map[uint32]lease{}, next: firstLease}
 }
 
 // take reserves a free number for holder. The lease becomes the holder's with
@@ -65,7 +66,7 @@ func (l *leases) assign(n uint32, holder string, now time.Time) (old uint32, had
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if old, had = l.held[holder]; had && old != n {
-		l.states[old] = lease{holder: holder, ended: now}
+		l.finish(old, holder, now)
 	} else {
 		had = false
 	}
@@ -137,7 +138,7 @@ func (l *leases) end(holder string, now time.Time) (uint32, bool) {
 		return 0, false
 	}
 	delete(l.held, holder)
-	l.states[n] = lease{holder: holder, ended: now}
+	l.finish(n, holder, now)
 	return n, true
 }
 
@@ -149,7 +150,16 @@ func (l *leases) abandon(n uint32, now time.Time) {
 	if l.held[s.holder] == n {
 		delete(l.held, s.holder)
 	}
-	l.states[n] = lease{holder: s.holder, ended: now}
+	l.finish(n, s.holder, now)
+}
+
+// finish ends a lease. The caller holds mu.
+func (l *leases) finish(n uint32, holder string, now time.Time) {
+	l.states[n] = lease{holder: holder, ended: now}
+	select {
+	case l.ends <- struct{}{}:
+	default:
+	}
 }
 
 // ended returns the leases that ended before a time and are not free yet.
@@ -163,6 +173,18 @@ func (l *leases) ended(before time.Time) []uint32 {
 		}
 	}
 	return numbers
+}
+
+// anyEnded reports whether a lease has ended and is not free yet.
+func (l *leases) anyEnded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.states {
+		if !s.ended.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // over reports whether a lease has ended and is not free yet.
@@ -193,7 +215,7 @@ func (l *leases) strays(keep map[string][]string, now time.Time) []uint32 {
 		if l.held[s.holder] == n {
 			delete(l.held, s.holder)
 		}
-		l.states[n] = lease{holder: s.holder, ended: now}
+		l.finish(n, s.holder, now)
 		numbers = append(numbers, n)
 	}
 	return numbers

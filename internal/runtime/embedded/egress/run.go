@@ -102,7 +102,7 @@ func (n *Network) check(ctx context.Context, full bool) error {
 	return forward()
 }
 
-// reap frees the leases that have ended.
+// reap frees the leases that have ended. While there are none it does not even wake.
 func (n *Network) reap(ctx context.Context) error {
 	tick := time.NewTicker(linger)
 	defer tick.Stop()
@@ -115,6 +115,15 @@ func (n *Network) reap(ctx context.Context) error {
 	}
 	var deleted time.Time
 	for {
+		if !n.leases.anyEnded() {
+			tick.Stop()
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-n.leases.ends:
+			}
+			tick.Reset(linger)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
