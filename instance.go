@@ -9,6 +9,10 @@ type Instance struct {
 	ServiceID string
 	ReleaseID string
 
+	// Run is the run of the release that the instance was started for, or thawed for after
+	// a pause that kept it. Only an instance of the release's current run takes part in it.
+	Run int64
+
 	State     InstanceState
 	CreatedAt time.Time
 	ReadyAt   time.Time // when its health check first succeeded, or did after a pause that kept it; zero before

@@ -11,13 +11,15 @@ type Operation struct {
 	Kind      OperationKind
 	Input     Input
 
-	Status   OperationStatus
-	Step     string       // name of the current step
-	State    []byte       // JSON that steps save for later steps
-	Cause    string       // why it failed; "" otherwise
-	Cancel   Cancellation // zero unless somebody cancelled it
-	Attempt  int          // tries of the current step so far
-	Deadline time.Time
+	Status  OperationStatus
+	Step    string       // name of the current step
+	State   []byte       // JSON that steps save for later steps
+	Cause   string       // why it failed; "" otherwise
+	Cancel  Cancellation // zero unless somebody cancelled it
+	Attempt int          // tries of the current step so far
+
+	// Spent is how long processes have executed the current step, as far as it was saved.
+	Spent time.Duration
 
 	Owner      string
 	Fence      int64

@@ -3,8 +3,8 @@ package slipway
 import "time"
 
 // Release is one deployed version of a service: an image by digest and everything
-// needed to run it. Once stored it is immutable except for Desired, Size, KeepUntil and,
-// on a resume, Secrets.
+// needed to run it. Once stored it is immutable except for Desired, Run, Size, KeepUntil
+// and, on a resume, Secrets.
 type Release struct {
 	ID        string
 	ServiceID string
@@ -21,7 +21,8 @@ type Release struct {
 	Scaling     Scaling
 
 	Desired   Desired
-	Size      int // instances wanted while Desired is DesiredRun; 0: the next request starts one
+	Run       int64 // number of the current run: 1 when deployed, one more with each resume; 0 if deployed by an earlier version and not resumed since
+	Size      int   // instances wanted while Desired is DesiredRun; 0: the next request starts one
 	CreatedAt time.Time
 
 	// KeepUntil is the end of the time for which the instances that a pause has frozen are

@@ -63,7 +63,7 @@ func lease(t *testing.T, st *store.Store, now time.Time, owners ...string) {
 			if err := tx.InsertOperation(slipway.Operation{ID: "op-" + owner, ServiceID: owner, Kind: slipway.StartDeployment, CreatedAt: now}); err != nil {
 				return err
 			}
-			if _, err := tx.ClaimOperation(owner, now, now.Add(time.Hour)); err != nil {
+			if _, err := tx.ClaimOperation(owner, now.Add(time.Hour)); err != nil {
 				return err
 			}
 			return tx.PutRouter(owner, 1, now)
@@ -79,7 +79,7 @@ func claimable(t *testing.T, st *store.Store, now time.Time, owner string) (free
 	t.Helper()
 	err := st.View(t.Context(), func(tx *store.Tx) error {
 		op, err := tx.Operation("op-" + owner)
-		free = !op.LeaseUntil.After(now)
+		free = op.LeaseUntil.IsZero()
 		return err
 	})
 	if err != nil {

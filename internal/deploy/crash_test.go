@@ -134,6 +134,7 @@ func (c *coder) Built(_ context.Context, digest string, _ slipway.CodeVersion, _
 type fakeFleet struct {
 	store *store.Store
 	log   *slog.Logger
+	now   func() time.Time
 }
 
 func (w fakeFleet) run(ctx context.Context) {
@@ -149,7 +150,7 @@ func (w fakeFleet) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-tick.C:
-			do = beat
+			do = w.beat
 		case <-watch.C:
 			watch.Take()
 			time.Sleep(3 * time.Millisecond) // an instance takes a moment
@@ -158,10 +159,10 @@ func (w fakeFleet) run(ctx context.Context) {
 	}
 }
 
-func beat(tx *store.Tx) error { return tx.PutRouter("router", 1, time.Now()) }
+func (w fakeFleet) beat(tx *store.Tx) error { return tx.PutRouter("router", 1, w.now()) }
 
 func (w fakeFleet) pass(tx *store.Tx) error {
-	if err := beat(tx); err != nil {
+	if err := w.beat(tx); err != nil {
 		return err
 	}
 	services, err := tx.Services(time.Time{}, "", 0)
@@ -205,7 +206,7 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 		return w.keep(tx, r, live)
 	case slipway.DesiredStop:
 		for _, i := range live {
-			i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+			i.State, i.EndedAt = slipway.InstanceEnded, w.now()
 			if err := tx.PutInstance(i); err != nil {
 				return err
 			}
@@ -217,13 +218,13 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 	}
 	for n := r.Size; n < len(live); n++ {
 		i := live[n]
-		i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+		i.State, i.EndedAt = slipway.InstanceEnded, w.now()
 		if err := tx.PutInstance(i); err != nil {
 			return err
 		}
 	}
 	for range r.Size - len(live) {
-		i := slipway.Instance{ID: slipway.NewID(), ServiceID: r.ServiceID, ReleaseID: r.ID, CreatedAt: time.Now(), ReadyAt: time.Now(), State: slipway.InstanceReady}
+		i := slipway.Instance{ID: slipway.NewID(), ServiceID: r.ServiceID, ReleaseID: r.ID, Run: r.Run, CreatedAt: w.now(), ReadyAt: w.now(), State: slipway.InstanceReady}
 		switch r.Image {
 		case "crash":
 			i.State, i.ReadyAt = slipway.InstanceEnded, time.Time{}
@@ -242,8 +243,8 @@ func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
 func (w fakeFleet) keep(tx *store.Tx, r slipway.Release, live []slipway.Instance) error {
 	for n, i := range live {
 		switch {
-		case n >= r.Size || !r.Keeps(time.Now()):
-			i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+		case n >= r.Size || !r.Keeps(w.now()):
+			i.State, i.EndedAt = slipway.InstanceEnded, w.now()
 		case i.State == slipway.InstanceKept:
 			continue
 		default:
@@ -261,8 +262,8 @@ func (w fakeFleet) keep(tx *store.Tx, r slipway.Release, live []slipway.Instance
 func (w fakeFleet) thaw(tx *store.Tx, r slipway.Release, live []slipway.Instance) (rest []slipway.Instance, err error) {
 	for _, i := range live {
 		if i.State == slipway.InstanceKept {
-			if i.State, i.ReadyAt = slipway.InstanceReady, time.Now(); r.KeepUntil.IsZero() {
-				i.State, i.EndedAt = slipway.InstanceEnded, time.Now()
+			if i.State, i.ReadyAt, i.Run = slipway.InstanceReady, w.now(), r.Run; r.KeepUntil.IsZero() {
+				i.State, i.EndedAt = slipway.InstanceEnded, w.now()
 			}
 			if err := tx.PutInstance(i); err != nil {
 				return nil, err
@@ -545,27 +546,40 @@ func stopIdle(t *testing.T, st *store.Store, id string) {
 // test's end waits for running.
 func newStore(t *testing.T) (st *store.Store, running *sync.WaitGroup) {
 	t.Helper()
-	st = storetest.Memory(t)
-	return st, runFleet(t, st)
+	return newStoreAt(t, time.Now)
 }
 
-// runFleet runs a fake fleet on a store until the test ends, and then closes the store.
-func runFleet(t *testing.T, st *store.Store) (running *sync.WaitGroup) {
+// newStoreAt is newStore with a fake fleet that has this clock.
+func newStoreAt(t *testing.T, now func() time.Time) (st *store.Store, running *sync.WaitGroup) {
+	t.Helper()
+	st = storetest.Memory(t)
+	return st, runFleet(t, st, now)
+}
+
+// runFleet runs a fake fleet with this clock on a store until the test ends, and then closes the store.
+func runFleet(t *testing.T, st *store.Store, now func() time.Time) (running *sync.WaitGroup) {
 	running = new(sync.WaitGroup)
 	t.Cleanup(func() {
 		running.Wait()
 		st.Close()
 	})
-	running.Go(func() { fakeFleet{st, slog.New(slog.DiscardHandler)}.run(t.Context()) })
+	running.Go(func() { fakeFleet{st, slog.New(slog.DiscardHandler), now}.run(t.Context()) })
 	return running
 }
 
 func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store.Store, res deploy.Resolver,
 	read *secrets.Reader, owner string, checkpoint func(slipway.Operation, string) error, options ...func(*deploy.Config),
 ) (ended chan struct{}) {
+	return startAt(t, running, ctx, time.Now, st, res, read, owner, checkpoint, options...)
+}
+
+// startAt is start with a clock.
+func startAt(t *testing.T, running *sync.WaitGroup, ctx context.Context, now func() time.Time, st *store.Store, res deploy.Resolver,
+	read *secrets.Reader, owner string, checkpoint func(slipway.Operation, string) error, options ...func(*deploy.Config),
+) (ended chan struct{}) {
 	ended = make(chan struct{})
 	log := slog.New(slog.DiscardHandler)
-	cfg := deploy.Config{Store: st, Resolver: res, Code: newCoder(), Secrets: read, Region: "us-east-1", Log: log}
+	cfg := deploy.Config{Store: st, Resolver: res, Code: newCoder(), Secrets: read, Region: "us-east-1", Log: log, Now: now}
 	for _, o := range options {
 		o(&cfg)
 	}
@@ -574,7 +588,7 @@ func start(t *testing.T, running *sync.WaitGroup, ctx context.Context, st *store
 		t.Error(err)
 		return ended
 	}
-	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: owner, Log: log, Checkpoint: checkpoint})
+	e, err := operation.New(operation.Config{Store: st, Plan: plans.Plan, Owner: owner, Log: log, Checkpoint: checkpoint, Now: now})
 	if err != nil {
 		t.Error(err)
 		return ended

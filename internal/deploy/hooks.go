@@ -99,7 +99,7 @@ func (p *Plans) logUnhealthy(tx *store.Tx, op *slipway.Operation, now time.Time)
 	if err != nil {
 		return err
 	}
-	if exit := firstExit(instances, op); exit != nil {
+	if exit := firstExit(instances, r); exit != nil {
 		line := "Your application stopped or failed to start. See logs for more information."
 		if exit.Reason == "" {
 			line += fmt.Sprintf(" Container exit code: %d", exit.Code)

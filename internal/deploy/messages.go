@@ -112,8 +112,8 @@ func (p *Plans) waiting(tx *store.Tx, op *slipway.Operation, _ string) error {
 	if err != nil {
 		return err
 	}
-	if problem := problemOf(instances, op); problem != "" {
-		return p.logEvent(tx, op, time.Now(), bothStreams, "The health check does not pass yet: "+problem+".")
+	if problem := problemOf(instances, r); problem != "" {
+		return p.logEvent(tx, op, p.cfg.Now(), bothStreams, "The health check does not pass yet: "+problem+".")
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (p *Plans) waiting(tx *store.Tx, op *slipway.Operation, _ string) error {
 // logProgress is logEvent for work steps, which have no transaction. A power loss
 // may undo it.
 func (p *Plans) logProgress(ctx context.Context, op *slipway.Operation, to streams, line string) error {
-	return p.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error { return p.logEvent(tx, op, time.Now(), to, line) })
+	return p.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error { return p.logEvent(tx, op, p.cfg.Now(), to, line) })
 }
 
 // describeHealthCheck describes a release's health check as App Runner's logs do.

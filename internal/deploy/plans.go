@@ -62,6 +62,10 @@ type Config struct {
 	Tracing bool // instances have a trace collector at collectorEndpoint
 	Log     *slog.Logger
 
+	// Now is the time of day that rows say for people; time.Now when nil. It may step at any
+	// time: nothing is decided by it.
+	Now func() time.Time
+
 	CommitLimit  time.Duration // to find the newest commit of a branch; 2 minutes when 0
 	BuildLimit   time.Duration // to fetch and build a commit, with the time it waits for others; 2 hours when 0
 	ResolveLimit time.Duration // to fetch an image; 30 minutes when 0
@@ -80,6 +84,9 @@ type Plans struct{ cfg Config }
 func New(cfg Config) (*Plans, error) {
 	if cfg.Store == nil || cfg.Resolver == nil || cfg.Log == nil {
 		return nil, errors.New("deploy: store, resolver and log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	cfg.CommitLimit = cmp.Or(cfg.CommitLimit, 2*time.Minute)
 	cfg.BuildLimit = cmp.Or(cfg.BuildLimit, 2*time.Hour)

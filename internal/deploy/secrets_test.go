@@ -56,7 +56,7 @@ func TestSecretsAreReadOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		running := runFleet(t, st)
+		running := runFleet(t, st, time.Now)
 		read := newReader(t, st)
 		start(t, running, ctx, st, &resolver{tries: map[string]int{}}, read, "a", nil)
 		id := create(t, st)

@@ -85,7 +85,7 @@ func (p *Plans) release(tx *store.Tx, op *slipway.Operation, now time.Time) erro
 	if err := p.addTracing(tx, op, now, v.Service, spec, &r); err != nil {
 		return err
 	}
-	r.Desired, r.Size, r.CreatedAt = slipway.DesiredRun, settings.Routing.FirstSize(asc.Scaling), now
+	r.Desired, r.Run, r.Size, r.CreatedAt = slipway.DesiredRun, 1, settings.Routing.FirstSize(asc.Scaling), now
 	if st.Previous != "" {
 		prev, err := tx.Release(st.Previous)
 		if err != nil {
@@ -192,12 +192,12 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	if op.Kind == slipway.ResumeService {
 		need = min(r.Scaling.MinSize, r.Size) // the scaler may have raised the size meanwhile
 	}
-	if exit := firstExit(instances, op); exit != nil {
+	if exit := firstExit(instances, r); exit != nil {
 		return false, "", operation.Fatal(errors.New(exitReason(*exit)))
 	}
-	ready, problem := 0, problemOf(instances, op)
+	ready, problem := 0, problemOf(instances, r)
 	for _, i := range instances {
-		if i.State == slipway.InstanceReady && (!i.CreatedAt.Before(op.StartedAt) || !i.ReadyAt.Before(op.StartedAt)) {
+		if i.State == slipway.InstanceReady && i.Run == r.Run {
 			ready++
 		}
 	}
@@ -213,23 +213,23 @@ func (p *Plans) healthy(tx *store.Tx, op *slipway.Operation, now time.Time) (boo
 	return false, waiting, nil
 }
 
-// problemOf returns why an instance that was started for the operation is not healthy;
-// "" if nothing is known. Instances from before are those of a release that a resume
-// starts again.
-func problemOf(instances []slipway.Instance, op *slipway.Operation) (problem string) {
+// problemOf returns why an instance of the release's current run is not healthy; "" if
+// nothing is known. Instances of earlier runs are those of a release that a resume starts
+// again.
+func problemOf(instances []slipway.Instance, r slipway.Release) (problem string) {
 	for _, i := range instances {
-		if !i.CreatedAt.Before(op.StartedAt) && i.State != slipway.InstanceReady && i.Problem != "" {
+		if i.Run == r.Run && i.State != slipway.InstanceReady && i.Problem != "" {
 			problem = i.Problem
 		}
 	}
 	return problem
 }
 
-// firstExit returns the exit of an instance that was started for the operation
-// and ended by itself; nil if there is none.
-func firstExit(instances []slipway.Instance, op *slipway.Operation) *slipway.Exit {
+// firstExit returns the exit of an instance of the release's current run that ended by
+// itself; nil if there is none.
+func firstExit(instances []slipway.Instance, r slipway.Release) *slipway.Exit {
 	for _, i := range instances {
-		if i.State == slipway.InstanceEnded && !i.CreatedAt.Before(op.StartedAt) && i.Exit != nil {
+		if i.State == slipway.InstanceEnded && i.Run == r.Run && i.Exit != nil {
 			return i.Exit
 		}
 	}
@@ -504,7 +504,10 @@ func (p *Plans) start(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err := tx.SetSize(r, settings.FirstSize(r.Scaling)); err != nil {
 		return err
 	}
-	return tx.SetDesired(r, slipway.DesiredRun)
+	if op.Kind != slipway.ResumeService { // a pause that rolls back: its instances serve on
+		return tx.SetDesired(r, slipway.DesiredRun)
+	}
+	return tx.StartRun(r)
 }
 
 // forget deletes the service's releases, instances and custom domains, whose names are

@@ -29,7 +29,7 @@ const (
 
 // start starts a new instance of a release.
 func (f *Fleet) start(ctx context.Context, now time.Time, r slipway.Release) {
-	inst := &instance{id: slipway.NewID(), service: r.ServiceID, release: r.ID, createdAt: now, presence: creating}
+	inst := &instance{id: slipway.NewID(), service: r.ServiceID, release: r.ID, run: r.Run, createdAt: now, presence: creating}
 	f.add(inst)
 	f.log.Debug("start instance", "service", inst.service, "release", inst.release, "instance", inst.id, "size", r.Size)
 	f.supervise(ctx, inst, r, true)
@@ -105,7 +105,7 @@ func (f *Fleet) createOnce(ctx context.Context, inst *instance, r slipway.Releas
 	}
 	workload := r.Workload
 	workload.Process.Env = env
-	return f.driver.Ensure(ctx, runtime.Spec{ID: inst.id, Service: inst.service, Release: inst.release, Image: r.Image, Workload: workload})
+	return f.driver.Ensure(ctx, runtime.Spec{ID: inst.id, Service: inst.service, Release: inst.release, Run: inst.run, Image: r.Image, Workload: workload})
 }
 
 // onCreated records that the instance exists. This needs no pass.

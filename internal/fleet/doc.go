@@ -39,9 +39,13 @@
 //     in several tries; or it did not become healthy in time (Reason then says
 //     so). Exit is nil when the fleet stopped it or the machine died, and of an instance
 //     that was kept. A
-//     deployment may therefore fail at the first row that has an Exit and a
-//     CreatedAt not before the deployment's start. The fleet keeps starting
+//     deployment may therefore fail at the first row that has an Exit and
+//     the number of its release's current run. The fleet keeps starting
 //     instances, with growing delays, until the release is no longer to run.
+//
+// Run is the release's run that the fleet started the instance for, or thawed it for. In a
+// release that runs, live instances of earlier runs are removed. No time in a row decides
+// which run an instance is of: CreatedAt, ReadyAt and EndedAt are for people.
 //
 // A release that is to stop has no rows once none of its instances exist. For a
 // release that runs or drains, or keeps instances, the newest ended rows stay.

@@ -11,6 +11,7 @@ import (
 // instance is a tracked instance: it exists, is being created, or ended just now.
 type instance struct {
 	id, service, release string
+	run                  int64 // of the release, when it was started
 	createdAt            time.Time
 
 	presence presence
@@ -108,7 +109,7 @@ func (f *Fleet) merge(number int64, observed []runtime.Observed) {
 func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 	inst := f.instances[o.ID]
 	if inst == nil {
-		inst = &instance{id: o.ID, service: o.Service, release: o.Release, createdAt: o.StartedAt, presence: alive, since: number}
+		inst = &instance{id: o.ID, service: o.Service, release: o.Release, run: o.Run, createdAt: o.StartedAt, presence: alive, since: number}
 		f.add(inst)
 		f.markDue(inst.service)
 		f.cfg.Logs.Follow(inst.service, inst.id)

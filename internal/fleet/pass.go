@@ -224,7 +224,7 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 	for _, inst := range f.byService[service] {
 		if !stored[inst.id] {
 			o := observation{row: slipway.Instance{
-				ID: inst.id, ServiceID: service, ReleaseID: inst.release,
+				ID: inst.id, ServiceID: service, ReleaseID: inst.release, Run: inst.run,
 				State: slipway.InstanceStarting, CreatedAt: inst.createdAt,
 			}}
 			o.merge(inst)

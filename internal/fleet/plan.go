@@ -155,6 +155,7 @@ func (p *planner) drain(r slipway.Release, observations []*observation) {
 func (p *planner) run(r slipway.Release, observations []*observation) {
 	for _, o := range observations {
 		p.observe(r, o)
+		p.checkRun(r, o)
 		p.checkStartLimit(r, o)
 		p.thawOne(r, o)
 	}
@@ -195,7 +196,7 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 		if was.State == slipway.InstanceEnded {
 			p.removeOnce(o, "its row says that it has ended")
 		}
-		o.row = health(was, o)
+		o.row = health(was, o, r.Run)
 	}
 	if o.row.State == slipway.InstanceEnded && was.State.Live() && o.row.Exit != nil {
 		p.exits = append(p.exits, o.row)
@@ -230,7 +231,7 @@ func (p *planner) putRow(r slipway.Release, o *observation, was slipway.Instance
 }
 
 func sameRow(a, b slipway.Instance) bool {
-	return a.State == b.State && a.Problem == b.Problem && a.ReadyAt.Equal(b.ReadyAt)
+	return a.Run == b.Run && a.State == b.State && a.Problem == b.Problem && a.ReadyAt.Equal(b.ReadyAt)
 }
 
 // ended returns the row of an instance that has ended. One that was draining was to go, and
@@ -249,13 +250,13 @@ func ended(row slipway.Instance, exit *slipway.Exit, now time.Time) slipway.Inst
 }
 
 // health moves a live instance between starting, ready and unhealthy, and one that was kept
-// to ready.
-func health(row slipway.Instance, o *observation) slipway.Instance {
+// to ready in the release's current run.
+func health(row slipway.Instance, o *observation, run int64) slipway.Instance {
 	switch {
 	case row.State == slipway.InstanceStarting && !o.passed.IsZero():
 		row.State, row.ReadyAt, row.Problem = slipway.InstanceReady, o.passed, ""
 	case row.State == slipway.InstanceKept && !o.rechecked.IsZero():
-		row.State, row.ReadyAt = slipway.InstanceReady, o.rechecked
+		row.State, row.ReadyAt, row.Run = slipway.InstanceReady, o.rechecked, run
 	case row.State == slipway.InstanceStarting:
 		row.Problem = o.problem
 	case row.State == slipway.InstanceReady && o.failing:
@@ -264,6 +265,15 @@ func health(row slipway.Instance, o *observation) slipway.Instance {
 		row.State, row.Problem = slipway.InstanceReady, ""
 	}
 	return row
+}
+
+// checkRun removes an instance of an earlier run of its release: it was to be stopped before
+// this run began, and it may have other values of secrets. One that a pause has kept takes
+// part in the run that thaws it.
+func (p *planner) checkRun(r slipway.Release, o *observation) {
+	if o.row.Run != r.Run && o.row.State != slipway.InstanceKept {
+		p.removeOnce(o, "it is of an earlier run of its release")
+	}
 }
 
 // checkStartLimit removes an instance that did not become healthy in time, or surely

@@ -94,6 +94,8 @@ func TestPlan(t *testing.T) {
 		return r
 	}
 	resumed := func(until time.Time) slipway.Release { r := sized(2); r.KeepUntil = until; return r }
+	again := resumed(now.Add(time.Hour))
+	again.Run, again.Size = 2, 1
 	frozen := func(f *observation) { f.frozen, f.held = true, true }
 	fresh := func(n int) observation { // an instance without a row
 		return with(row(n, starting), func(f *observation) { f.stored = false; f.row.CreatedAt = now })
@@ -196,6 +198,10 @@ func TestPlan(t *testing.T) {
 		{"resume after a thaw that failed", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.unfit = "no answer" }), row(1, ready)}, "remove i0, start"},
 		{"resume of one that has ended", resumed(hour), []observation{with(row(0, kept), func(f *observation) { f.presence = absent }), row(1, ready)}, "put i0 ended, start"},
 		{"pause taken back while it froze", resumed(hour), []observation{with(row(0, ready), frozen), row(1, ready)}, "thaw i0"},
+		{"an instance of an earlier run", again, []observation{row(0, ready), with(row(1, ready), func(f *observation) { f.row.Run = 2 })}, "remove i0"},
+		{"none of this run yet", again, []observation{row(0, ready), row(1, starting)}, "remove i0, remove i1, start"},
+		{"one that an earlier run keeps", again, []observation{with(row(0, kept), frozen)}, "thaw i0"},
+		{"one that was thawed for this run", again, []observation{with(row(0, kept), func(f *observation) { f.rechecked = now })}, "put i0 ready"},
 		{"a router's sleeper is not thawed", sized(1), []observation{with(row(0, ready), func(f *observation) { f.frozen = true })}, ""},
 
 		{

@@ -30,6 +30,10 @@ type Config struct {
 	Owner string // identifies this process among all that share the store
 	Log   *slog.Logger
 
+	// Now is the time of day that rows say for people; time.Now when nil. It may step at any
+	// time: nothing is decided by it.
+	Now func() time.Time
+
 	Lease time.Duration // 30 s when 0; renewed after a third of it
 	Poll  time.Duration // 1 s when 0: the interval at which wait steps are checked without a nudge
 	Limit int           // operations executed at once; 512 when 0
@@ -45,6 +49,8 @@ type Engine struct {
 	cfg   Config
 	slots chan struct{}
 
+	leases map[string]heldLease // of other processes, by operation; only Run's goroutine uses it
+
 	mu      sync.Mutex         // guards workers
 	workers map[string]*worker // by service
 }
@@ -53,6 +59,9 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	if cfg.Store == nil || cfg.Plan == nil || cfg.Owner == "" || cfg.Log == nil {
 		return nil, errors.New("operation: store, plan, owner and log are required")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	if cfg.Lease == 0 {
 		cfg.Lease = 30 * time.Second
@@ -63,7 +72,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Limit == 0 {
 		cfg.Limit = 512
 	}
-	return &Engine{cfg: cfg, slots: make(chan struct{}, cfg.Limit), workers: map[string]*worker{}}, nil
+	return &Engine{cfg: cfg, slots: make(chan struct{}, cfg.Limit), workers: map[string]*worker{}, leases: map[string]heldLease{}}, nil
 }
 
 // Run claims and executes operations until ctx ends. It then releases its
@@ -87,6 +96,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
+			e.endLeases(ctx)
 			e.claimAll(ctx, &workers, false)
 		case <-requests.C:
 			requests.Take()
@@ -112,6 +122,55 @@ func (e *Engine) nudge(ids []string, channel func(*worker) chan struct{}) {
 			}
 		}
 	}
+}
+
+// heldLease is a lease, and when this process first saw it.
+type heldLease struct {
+	store.Lease
+	at time.Time
+}
+
+// endLeases ends the leases that nobody has renewed for as long as they hold, by the time
+// that passes in this process: their owners are dead. Those of this process's own workers
+// are not among them.
+func (e *Engine) endLeases(ctx context.Context) {
+	var leases []store.Lease
+	if err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { leases, err = tx.Leases(); return err }); err != nil {
+		if ctx.Err() == nil {
+			e.cfg.Log.Error("read leases of operations", "err", err)
+		}
+		return
+	}
+	own := e.executed()
+	held := make(map[string]heldLease, len(leases))
+	for _, l := range leases {
+		if own[l.Operation] == l.Fence {
+			continue
+		}
+		h := e.leases[l.Operation]
+		if h.Lease != l {
+			h = heldLease{l, time.Now()}
+		}
+		held[l.Operation] = h
+		if time.Since(h.at) < e.cfg.Lease {
+			continue
+		}
+		if err := e.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) error { return tx.EndLease(l) }); err != nil && ctx.Err() == nil {
+			e.cfg.Log.Error("end the lease of an operation", "operation", l.Operation, "err", err)
+		}
+	}
+	e.leases = held
+}
+
+// executed returns the fences of the operations that this process executes, by id.
+func (e *Engine) executed() map[string]int64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	fences := make(map[string]int64, len(e.workers))
+	for _, w := range e.workers {
+		fences[w.id] = w.fence
+	}
+	return fences
 }
 
 // claimAll claims the operations that are due, as long as slots are free.
@@ -148,6 +207,7 @@ func (e *Engine) claimOne(ctx context.Context, workers *sync.WaitGroup, claim cl
 		}
 		return false
 	}
+	w.id, w.fence = w.op.ID, w.op.Fence
 	e.mu.Lock()
 	e.workers[w.op.ServiceID] = w
 	e.mu.Unlock()
@@ -164,7 +224,7 @@ func (e *Engine) claimOne(ctx context.Context, workers *sync.WaitGroup, claim cl
 }
 
 // claimFunc is a claim of the store.
-type claimFunc func(tx *store.Tx, owner string, now, until time.Time) (slipway.Operation, error)
+type claimFunc func(tx *store.Tx, owner string, until time.Time) (slipway.Operation, error)
 
 // claim claims one due operation and takes its first steps in the same
 // transaction, which saves a commit. Unless certain, it checks in a read
@@ -173,7 +233,7 @@ type claimFunc func(tx *store.Tx, owner string, now, until time.Time) (slipway.O
 func (e *Engine) claim(ctx context.Context, claim claimFunc, certain bool) (*worker, error) {
 	if !certain {
 		due := false
-		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(time.Now()); return err })
+		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(); return err })
 		if err != nil || !due {
 			return nil, err
 		}
@@ -191,6 +251,7 @@ func (e *Engine) claim(ctx context.Context, claim claimFunc, certain bool) (*wor
 	if err != nil {
 		return nil, fmt.Errorf("claim: %w", err)
 	}
+	w.set(w.op)
 	if err := w.checkpoint("after commit at " + w.op.Step); err != nil {
 		return nil, err
 	}
@@ -201,8 +262,7 @@ func (e *Engine) claim(ctx context.Context, claim claimFunc, certain bool) (*wor
 // claimWith claims an operation for w and calls first in the same transaction.
 func (e *Engine) claimWith(ctx context.Context, w *worker, claim claimFunc, first func(*store.Tx) error) error {
 	return e.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
-		now := time.Now()
-		if w.op, err = claim(tx, e.cfg.Owner, now, now.Add(e.cfg.Lease)); err != nil {
+		if w.op, err = claim(tx, e.cfg.Owner, e.cfg.Now().Add(e.cfg.Lease)); err != nil {
 			return err
 		}
 		return first(tx)

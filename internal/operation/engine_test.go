@@ -3,6 +3,7 @@ package operation_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ type fixture struct {
 	plan  operation.Plan
 	limit int          // of the engines; their default when 0
 	log   slog.Handler // of the engines; nil: none
+	now   func() time.Time
 	wg    sync.WaitGroup
 }
 
@@ -50,7 +52,7 @@ func (b *fixture) start(owner string) (stop func()) {
 		log = b.log
 	}
 	e, err := operation.New(operation.Config{
-		Store: b.store, Owner: owner, Log: slog.New(log), Limit: b.limit,
+		Store: b.store, Owner: owner, Log: slog.New(log), Limit: b.limit, Now: b.now,
 		Plan: func(slipway.OperationKind) (operation.Plan, bool) { return b.plan, true },
 	})
 	if err != nil {
@@ -142,6 +144,83 @@ func TestRestartDoesNotExtendADeadline(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		b.expect(id, slipway.OperationFailed, "it took longer than 1m0s: nothing comes")
 	})
+}
+
+// Limits count the time in which a process executes the step: a step of the clock neither
+// ends nor extends them, in the process and between two.
+func TestClockStepsDuringALimit(t *testing.T) {
+	plan := operation.Plan{Forward: []operation.Step{{Name: "healthy", Wait: never, Limit: time.Minute}}}
+	for name, by := range map[string]time.Duration{"forward": 6 * time.Hour, "back": -6 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, plan, func(b *fixture) {
+				var off atomic.Int64
+				b.now = func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
+				stop := b.start("a")
+				id := b.ask()
+				time.Sleep(20 * time.Second)
+				off.Add(int64(by))
+				time.Sleep(20 * time.Second)
+				b.expect(id, slipway.OperationInProgress, "")
+				stop()
+				off.Add(int64(by))
+				time.Sleep(time.Hour) // nobody executes it
+				defer b.start("b")()
+				time.Sleep(15 * time.Second)
+				b.expect(id, slipway.OperationInProgress, "")
+				time.Sleep(6 * time.Second)
+				b.expect(id, slipway.OperationFailed, "it took longer than 1m0s: nothing comes")
+			})
+		})
+	}
+}
+
+// A process that is silent for as long as its lease has lost its operations to others,
+// whatever the clock does meanwhile; one that renews its lease has not.
+func TestClockStepsDuringALease(t *testing.T) {
+	var begun atomic.Int32
+	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+		begun.Add(1)
+		<-ctx.Done()
+		return ctx.Err()
+	}}}}
+	for name, by := range map[string]time.Duration{"forward": 6 * time.Hour, "back": -6 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, plan, func(b *fixture) {
+				begun.Store(0)
+				var off atomic.Int64
+				b.now = func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
+				defer b.start("a")()
+				b.ask()
+				time.Sleep(time.Second)
+				defer b.start("b")()
+				off.Add(int64(by))
+				time.Sleep(10 * time.Minute)
+				if n := begun.Load(); n != 1 {
+					t.Errorf("the step began %d times while its process renewed the lease", n)
+				}
+				// A process that nobody hears of again claims an operation.
+				id := slipway.NewID()
+				if err := b.store.Update(context.Background(), func(tx *store.Tx) error {
+					err := tx.InsertOperation(slipway.Operation{ID: id, ServiceID: slipway.NewID(), Kind: slipway.UpdateService, CreatedAt: b.now()})
+					if err == nil {
+						_, err = tx.ClaimOperation("dead", b.now().Add(30*time.Second))
+					}
+					return err
+				}); err != nil {
+					t.Fatal(err)
+				}
+				off.Add(int64(by))
+				time.Sleep(20 * time.Second)
+				if op := b.read(id); op.Owner != "dead" {
+					t.Errorf("%s claims an operation whose lease is not over", op.Owner)
+				}
+				time.Sleep(20 * time.Second)
+				if op := b.read(id); op.Owner == "dead" {
+					t.Error("nobody claims the operation of a process that died 40 s ago")
+				}
+			})
+		})
+	}
 }
 
 func TestWorkIsEndedAtItsLimit(t *testing.T) {
@@ -270,7 +349,14 @@ func TestLostLeaseStopsTheOldOwner(t *testing.T) {
 		time.Sleep(time.Second)
 		// Another node takes it over, as after a long silence of this one.
 		err := b.store.Update(context.Background(), func(tx *store.Tx) error {
-			_, err := tx.ClaimOperation("b", time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
+			leases, err := tx.Leases()
+			if err != nil || len(leases) != 1 {
+				return fmt.Errorf("leases %v: %w", leases, err)
+			}
+			if err := tx.EndLease(leases[0]); err != nil {
+				return err
+			}
+			_, err = tx.ClaimOperation("b", time.Now().Add(2*time.Hour))
 			return err
 		})
 		if err != nil {

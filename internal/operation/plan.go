@@ -55,8 +55,10 @@ type Step struct {
 	// Until then waiting tells people what is missing.
 	Wait func(tx *store.Tx, op *slipway.Operation, now time.Time) (done bool, waiting string, err error)
 
-	// Limit bounds Work and Wait. It counts from when the step first started: a
-	// restart of the process does not extend it. 0 means no limit.
+	// Limit bounds how long Work and Wait are executed, tries and the pauses between them
+	// included. It counts the time that passes in the processes that execute the step, and
+	// not that between them: neither a restart nor a step of the clock starts or ends it.
+	// 0 means no limit. Wait finds the time so far in op.Spent.
 	Limit time.Duration
 }
 

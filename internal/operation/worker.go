@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -23,12 +24,40 @@ const (
 type worker struct {
 	*Engine
 	op      slipway.Operation
+	id      string        // of op; never changes once the worker is started
+	fence   int64         // of op, likewise
 	nudge   chan struct{} // rows changed that a wait step may read
 	renew   chan struct{} // somebody cancelled the operation
 	log     *slog.Logger
 	pending *Step  // the work or wait step that advanceClaimed stopped at; next takes it
 	waiting string // what the current wait step reported missing last
 	killed  bool   // Checkpoint returned an error: write nothing more
+
+	at atomic.Pointer[stepTime] // of op's step; keepLease reads it too
+}
+
+// stepTime says since when a step is executed: in this process, less what others have spent
+// on it before. It holds a reading of the monotonic clock.
+type stepTime struct {
+	status slipway.OperationStatus
+	step   string
+	began  time.Time
+}
+
+// set makes op the worker's operation.
+func (w *worker) set(op slipway.Operation) {
+	if at := w.at.Load(); at == nil || at.step != op.Step || at.status != op.Status {
+		w.at.Store(&stepTime{op.Status, op.Step, time.Now().Add(-op.Spent)})
+	}
+	w.op = op
+}
+
+// spent returns how long the worker's current step has been executed.
+func (w *worker) spent() time.Duration {
+	if at := w.at.Load(); at != nil {
+		return time.Since(at.began)
+	}
+	return w.op.Spent // it was claimed just now
 }
 
 // failure is an error that a step returned. Other errors come from the database.
@@ -126,7 +155,7 @@ func (w *worker) advance() (pending *Step, err error) {
 	if w.op.Step != op.Step || w.op.Status != op.Status {
 		w.log.Debug("operation advanced", "from", w.op.Step, "to", op.Step, "status", op.Status)
 	}
-	w.op = op
+	w.set(op)
 	return pending, nil
 }
 
@@ -137,7 +166,8 @@ func (w *worker) advanceClaimed(tx *store.Tx) error {
 	}
 	op, stop, err := w.advanceIn(tx)
 	if err == nil {
-		w.op, w.pending = op, stop
+		w.set(op)
+		w.pending = stop
 	}
 	return err
 }
@@ -148,18 +178,19 @@ func (w *worker) advanceClaimed(tx *store.Tx) error {
 // transaction of the steps, no step overtakes a request.
 func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, err error) {
 	op = w.op
+	op.Spent = w.spent()
 	plan, known := w.cfg.Plan(op.Kind)
 	if !known {
 		return op, nil, &failure{step: op.Step, err: Fatal(errUnknownStep)}
 	}
-	now, changed := time.Now(), false
+	now, changed := w.cfg.Now(), false
 	if op.Status == slipway.OperationPending {
 		changed = true
 		op.Status, op.StartedAt = slipway.OperationInProgress, now
 		if err := call(plan.Begin, tx, &op); err != nil {
 			return op, nil, err
 		}
-		startStep(plan, &op, 0, now)
+		startStep(plan, &op, 0)
 		if op.Cancel.Requested() { // begun all the same, so that it can roll back
 			op.UpdatedAt = now
 			return op, nil, tx.SaveOperation(op)
@@ -211,7 +242,7 @@ func (w *worker) runSteps(tx *store.Tx, plan Plan, op *slipway.Operation, pendin
 				return moved, nil
 			}
 		}
-		startStep(plan, op, i+1, now)
+		startStep(plan, op, i+1)
 		moved = true
 	}
 }
@@ -225,17 +256,14 @@ func skipped(step Step, tx *store.Tx, op *slipway.Operation) (bool, error) {
 
 // startStep moves op to the i-th step of the current list. Past the last step,
 // op.Step is "".
-func startStep(plan Plan, op *slipway.Operation, i int, now time.Time) {
+func startStep(plan Plan, op *slipway.Operation, i int) {
 	list := plan.Forward
 	if op.Status == slipway.OperationRollbackInProgress {
 		list = plan.Rollback
 	}
-	op.Step, op.Attempt, op.Deadline = "", 0, time.Time{}
+	op.Step, op.Attempt, op.Spent = "", 0, 0
 	if i < len(list) {
 		op.Step = list[i].Name
-		if list[i].Limit > 0 {
-			op.Deadline = now.Add(list[i].Limit)
-		}
 	}
 }
 
@@ -266,10 +294,10 @@ func (w *worker) work(ctx context.Context, step Step) error {
 		return err
 	}
 	wctx := ctx
-	if !w.op.Deadline.IsZero() {
+	if step.Limit > 0 {
 		limit := fmt.Errorf("it took longer than %s", step.Limit)
 		var cancel context.CancelFunc
-		wctx, cancel = context.WithDeadlineCause(ctx, w.op.Deadline, Fatal(limit))
+		wctx, cancel = context.WithTimeoutCause(ctx, step.Limit-w.spent(), Fatal(limit))
 		defer cancel()
 	}
 	op := w.op
@@ -288,13 +316,13 @@ func (w *worker) work(ctx context.Context, step Step) error {
 		return &failure{step: step.Name, err: Fatal(err)}
 	}
 	err = w.update(op, func(tx *store.Tx) error {
-		now := time.Now()
-		startStep(plan, &op, i+1, now)
+		now := w.cfg.Now()
+		startStep(plan, &op, i+1)
 		op.UpdatedAt = now
 		return tx.SaveOperation(op)
 	})
 	if err == nil {
-		w.op = op
+		w.set(op)
 	}
 	return err
 }
@@ -307,7 +335,7 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 	defer poll.Stop()
 	told := telling{next: time.Now().Add(tellAfter)}
 	for {
-		if !w.op.Deadline.IsZero() && !time.Now().Before(w.op.Deadline) {
+		if step.Limit > 0 && w.spent() >= step.Limit {
 			return &failure{step: step.Name, err: Fatal(fmt.Errorf("it took longer than %s: %s", step.Limit, w.waiting))}
 		}
 		select {
@@ -320,7 +348,8 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 		ready := false
 		err := w.cfg.Store.View(ctx, func(tx *store.Tx) error {
 			op := w.op
-			done, waiting, err := step.Wait(tx, &op, time.Now())
+			op.Spent = w.spent()
+			done, waiting, err := step.Wait(tx, &op, w.cfg.Now())
 			ready, w.waiting = done || err != nil, waiting
 			return nil // advance gets the same error in its transaction
 		})
@@ -355,6 +384,7 @@ func (w *worker) tell(told *telling) error {
 	}
 	told.text, told.next = w.waiting, time.Now().Add(tellEvery)
 	op := w.op
+	op.Spent = w.spent()
 	return w.update(op, func(tx *store.Tx) error {
 		if err := plan.Waiting(tx, &op, w.waiting); err != nil {
 			return err
@@ -370,19 +400,19 @@ func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 	final := isFatal(f.err) || w.op.Attempt+1 >= maxAttempts
 	if !final {
 		op := w.op
-		op.Attempt++
+		op.Attempt, op.Spent = op.Attempt+1, w.spent()
 		w.log.Warn("step failed, will retry", "step", f.step, "attempt", op.Attempt, "err", f.err)
 		if err := w.update(op, func(tx *store.Tx) error { return tx.SaveOperation(op) }); err != nil {
 			return err
 		}
-		w.op = op
+		w.op = op // at the same step
 		loop.Pause(ctx, firstBackoff<<(op.Attempt-1))
 		return nil
 	}
 	op := w.op
 	err := w.update(op, func(tx *store.Tx) (err error) {
 		op = w.op
-		now := time.Now()
+		now := w.cfg.Now()
 		op.UpdatedAt = now
 		if op.Cancel, err = tx.CancellationOf(op.ID); err != nil {
 			return err
@@ -406,7 +436,7 @@ func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 		if err := call(plan.OnRollback, tx, &op); err != nil {
 			return err
 		}
-		startStep(plan, &op, 0, now)
+		startStep(plan, &op, 0)
 		if len(plan.Rollback) == 0 {
 			if err := w.finish(tx, plan, &op, now); err != nil {
 				return err
@@ -418,7 +448,7 @@ func (w *worker) handleFailure(ctx context.Context, f *failure) error {
 		return err
 	}
 	w.log.Info("operation failed", "step", f.step, "cause", op.Cause, "status", op.Status)
-	w.op = op
+	w.set(op)
 	return nil
 }
 
@@ -458,7 +488,8 @@ func (w *worker) keepLease(ctx context.Context, cancel, endSteps context.CancelC
 		}
 		var request slipway.Cancellation
 		err := w.cfg.Store.UpdateUnsynced(ctx, func(tx *store.Tx) (err error) {
-			request, err = tx.RenewLease(id, fence, time.Now().Add(w.cfg.Lease))
+			at := w.at.Load()
+			request, err = tx.RenewLease(id, fence, w.cfg.Now().Add(w.cfg.Lease), at.step, time.Since(at.began))
 			return err
 		})
 		switch {
@@ -474,7 +505,7 @@ func (w *worker) keepLease(ctx context.Context, cancel, endSteps context.CancelC
 // releaseLease makes the operation claimable at once, as this process stops.
 func (w *worker) releaseLease() {
 	err := w.cfg.Store.UpdateUnsynced(context.Background(), func(tx *store.Tx) error {
-		_, err := tx.RenewLease(w.op.ID, w.op.Fence, time.Now())
+		_, err := tx.RenewLease(w.op.ID, w.op.Fence, time.Time{}, w.op.Step, w.spent())
 		return err
 	})
 	if err != nil {

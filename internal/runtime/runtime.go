@@ -117,6 +117,7 @@ type Spec struct {
 	ID      string // 32 hexadecimal digits: also directory, cgroup and host name
 	Service string // labels, returned by List
 	Release string
+	Run     int64 // the run of the release; see slipway.Instance
 
 	Image string // manifest digest, prepared before
 	Disk  int64  // bytes its writable layer may hold; 0: the driver's default
@@ -130,6 +131,7 @@ type Spec struct {
 type Observed struct {
 	ID, Service, Release string
 
+	Run       int64
 	Running   bool
 	Frozen    bool // see Freezer; never set when not running
 	PID       int  // of the instance's first process in the host's namespace; 0 when not running

@@ -6,11 +6,11 @@ import (
 	"github.com/openslipway/slipway"
 )
 
-const instanceColumns = `id, service_id, release_id, state, exit, problem, created_at, ready_at, ended_at`
+const instanceColumns = `id, service_id, release_id, state, exit, problem, created_at, ready_at, ended_at, run`
 
 func scanInstance(s scanner) (i slipway.Instance, err error) {
 	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, document{&i.Exit}, &i.Problem,
-		instant{&i.CreatedAt}, instant{&i.ReadyAt}, instant{&i.EndedAt})
+		instant{&i.CreatedAt}, instant{&i.ReadyAt}, instant{&i.EndedAt}, &i.Run)
 	return i, err
 }
 
@@ -18,10 +18,10 @@ func scanInstance(s scanner) (i slipway.Instance, err error) {
 // since the fleet, its only caller, calls it only when something changed.
 func (tx *Tx) PutInstance(i slipway.Instance) error {
 	tx.touch(i.ServiceID, Instances|Routes)
-	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+	if _, err := tx.exec(`INSERT INTO instance (`+instanceColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT (id) DO UPDATE SET state = excluded.state, exit = excluded.exit, problem = excluded.problem,
-		ready_at = excluded.ready_at, ended_at = excluded.ended_at`,
-		i.ID, i.ServiceID, i.ReleaseID, string(i.State), document{i.Exit}, i.Problem, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt)); err != nil {
+		ready_at = excluded.ready_at, ended_at = excluded.ended_at, run = excluded.run`,
+		i.ID, i.ServiceID, i.ReleaseID, string(i.State), document{i.Exit}, i.Problem, nanos(i.CreatedAt), nanos(i.ReadyAt), nanos(i.EndedAt), i.Run); err != nil {
 		return fmt.Errorf("put instance %s: %w", i.ID, err)
 	}
 	return nil

@@ -16,12 +16,12 @@ var ErrOperationLive = errors.New("another operation is live")
 // caller must stop and write nothing.
 var ErrLeaseLost = errors.New("the operation's lease is lost")
 
-const operationColumns = `id, service_id, kind, input, status, step, state, cause, cancel, attempt, deadline,
+const operationColumns = `id, service_id, kind, input, status, step, state, cause, cancel, attempt, spent,
 	owner, fence, lease_until, created_at, started_at, updated_at, ended_at`
 
 func scanOperation(s scanner) (o slipway.Operation, err error) {
 	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, document{&o.Input}, &o.Status, &o.Step, &o.State, &o.Cause, cancellation{&o.Cancel},
-		&o.Attempt, instant{&o.Deadline}, &o.Owner, &o.Fence, instant{&o.LeaseUntil},
+		&o.Attempt, &o.Spent, &o.Owner, &o.Fence, instant{&o.LeaseUntil},
 		instant{&o.CreatedAt}, instant{&o.StartedAt}, instant{&o.UpdatedAt}, instant{&o.EndedAt})
 	return o, err
 }
@@ -31,7 +31,7 @@ func scanOperation(s scanner) (o slipway.Operation, err error) {
 // a unique index is the only lock.
 func (tx *Tx) InsertOperation(o slipway.Operation) error {
 	n, err := tx.exec(`INSERT INTO operation (id, service_id, kind, input, status, step, state, cause,
-		cancel, attempt, deadline, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
+		cancel, attempt, spent, owner, fence, lease_until, created_at, started_at, updated_at, ended_at)
 		VALUES ($1, $2, $3, $4, 'PENDING', '', '', '', '', 0, 0, '', 0, 0, $5, $5, $5, 0)
 		ON CONFLICT (service_id) WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') DO NOTHING`,
 		o.ID, o.ServiceID, string(o.Kind), document{o.Input}, nanos(o.CreatedAt))
@@ -125,35 +125,58 @@ func scanCancellation(s scanner) (c slipway.Cancellation, err error) {
 	return c, s.Scan(cancellation{&c})
 }
 
-// ClaimOperation claims one live operation whose lease has expired, and returns
-// it. The owner holds the lease until the given time. It returns ErrNotFound if
+// ClaimOperation claims one live operation that nobody has a lease of, and returns it. The
+// owner holds the lease for as long as it renews it; see Lease. It returns ErrNotFound if
 // there is none.
-func (tx *Tx) ClaimOperation(owner string, now, until time.Time) (slipway.Operation, error) {
-	return tx.claimOperation(dueOperation, owner, now, until)
+func (tx *Tx) ClaimOperation(owner string, until time.Time) (slipway.Operation, error) {
+	return tx.claimOperation(dueOperation, owner, until)
 }
 
 // ClaimCancelledOperation is ClaimOperation for an operation that somebody has
 // cancelled.
-func (tx *Tx) ClaimCancelledOperation(owner string, now, until time.Time) (slipway.Operation, error) {
-	return tx.claimOperation(dueOperation+` AND cancel <> ''`, owner, now, until)
+func (tx *Tx) ClaimCancelledOperation(owner string, until time.Time) (slipway.Operation, error) {
+	return tx.claimOperation(dueOperation+` AND cancel <> ''`, owner, until)
 }
 
-// dueOperation is the condition of a claim; $2 is the time.
-const dueOperation = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $2`
+// dueOperation is the condition of a claim.
+const dueOperation = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until = 0`
 
-func (tx *Tx) claimOperation(due, owner string, now, until time.Time) (slipway.Operation, error) {
-	// The condition is repeated outside the sub-select. Without it, concurrent
-	// claims on PostgreSQL would claim one operation several times.
-	return one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $3
-		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY lease_until, created_at LIMIT 1) AND `+due+`
-		RETURNING `+operationColumns, owner, nanos(now), nanos(until))
+func (tx *Tx) claimOperation(due, owner string, until time.Time) (slipway.Operation, error) {
+	return one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $2
+		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY created_at LIMIT 1)
+		RETURNING `+operationColumns, owner, nanos(until))
 }
 
-// RenewLease extends the owner's lease until the given time. It returns the request
-// to cancel the operation, zero if there is none, or ErrLeaseLost.
-func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (c slipway.Cancellation, err error) {
-	c, err = one(tx, scanCancellation, `UPDATE operation SET lease_until = $1 WHERE id = $2 AND fence = $3
-		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence)
+// Lease is a lease of a live operation. Its owner renews it, and each time Until is another
+// one. Whether the owner lives is told by that alone: clocks step, so nobody compares Until
+// with the time of day.
+type Lease struct {
+	Operation, Owner string
+	Fence, Until     int64
+}
+
+// Leases returns the leases of all live operations.
+func (tx *Tx) Leases() ([]Lease, error) {
+	return all(tx, func(s scanner) (l Lease, err error) { return l, s.Scan(&l.Operation, &l.Owner, &l.Fence, &l.Until) },
+		`SELECT id, owner, fence, lease_until FROM operation
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until > 0`)
+}
+
+// EndLease makes the operation of a lease claimable, unless the lease was renewed since. The
+// caller knows that nobody has renewed it for as long as it holds.
+func (tx *Tx) EndLease(l Lease) error {
+	_, err := tx.exec(`UPDATE operation SET lease_until = 0 WHERE id = $1 AND fence = $2 AND lease_until = $3
+		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS')`, l.Operation, l.Fence, l.Until)
+	return err
+}
+
+// RenewLease renews the owner's lease, or ends it if until is zero, and saves how long the owner
+// has executed the step, unless the operation is at another one by now. It returns the
+// request to cancel the operation, zero if there is none, or ErrLeaseLost.
+func (tx *Tx) RenewLease(id string, fence int64, until time.Time, step string, spent time.Duration) (c slipway.Cancellation, err error) {
+	c, err = one(tx, scanCancellation, `UPDATE operation SET lease_until = $1, spent = CASE step WHEN $4 THEN $5 ELSE spent END
+		WHERE id = $2 AND fence = $3
+		AND status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') RETURNING cancel`, nanos(until), id, fence, step, int64(spent))
 	if errors.Is(err, ErrNotFound) {
 		err = ErrLeaseLost
 	}
@@ -161,7 +184,7 @@ func (tx *Tx) RenewLease(id string, fence int64, until time.Time) (c slipway.Can
 }
 
 // SaveOperation writes the engine's fields of o: status, step, state, cause,
-// attempt, deadline and times. It ends the lease with the operation; otherwise only
+// attempt, time spent and times. It ends the lease with the operation; otherwise only
 // RenewLease writes it, which may know a later end than o. It returns ErrLeaseLost
 // unless o.Fence is still the operation's fence.
 func (tx *Tx) SaveOperation(o slipway.Operation) error {
@@ -169,9 +192,9 @@ func (tx *Tx) SaveOperation(o slipway.Operation) error {
 	if !o.Status.Live() {
 		lease = "0"
 	}
-	n, err := tx.exec(`UPDATE operation SET status = $1, step = $2, state = $3, cause = $4, attempt = $5, deadline = $6,
+	n, err := tx.exec(`UPDATE operation SET status = $1, step = $2, state = $3, cause = $4, attempt = $5, spent = $6,
 		lease_until = `+lease+`, started_at = $7, updated_at = $8, ended_at = $9 WHERE id = $10 AND fence = $11`,
-		string(o.Status), o.Step, string(o.State), o.Cause, o.Attempt, nanos(o.Deadline),
+		string(o.Status), o.Step, string(o.State), o.Cause, o.Attempt, int64(o.Spent),
 		nanos(o.StartedAt), nanos(o.UpdatedAt), nanos(o.EndedAt), o.ID, o.Fence)
 	if err != nil {
 		return fmt.Errorf("save operation %s: %w", o.ID, err)
@@ -196,7 +219,7 @@ func (tx *Tx) ReleaseLeases(owner string) error {
 }
 
 // OperationDue reports whether ClaimOperation would return an operation.
-func (tx *Tx) OperationDue(now time.Time) (bool, error) {
+func (tx *Tx) OperationDue() (bool, error) {
 	return tx.exists(`SELECT 1 FROM operation
-		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until <= $1`, nanos(now))
+		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until = 0`)
 }

@@ -17,11 +17,11 @@ type releaseDocument struct {
 	Code        *slipway.CodeVersion `json:",omitempty"`
 }
 
-const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets, keep_until`
+const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets, keep_until, run`
 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var d releaseDocument
-	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets}, instant{&r.KeepUntil})
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets}, instant{&r.KeepUntil}, &r.Run)
 	r.ImageRef, r.Code, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Code, d.Workload, d.HealthCheck, d.Scaling
 	return r, err
 }
@@ -35,8 +35,8 @@ func (tx *Tx) InsertRelease(r slipway.Release) error {
 			return err
 		}
 	}
-	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets}, nanos(r.KeepUntil))
+	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets}, nanos(r.KeepUntil), r.Run)
 }
 
 // Release returns a release by id.
@@ -66,6 +66,15 @@ func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 		}
 	}
 	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
+}
+
+// StartRun has the release run anew: it raises the number of its run and sets the desired
+// state. Instances of earlier runs are not part of it.
+func (tx *Tx) StartRun(r slipway.Release) error {
+	if err := mustAffect(tx.exec(`UPDATE release SET run = run + 1 WHERE id = $1`, r.ID)); err != nil {
+		return err
+	}
+	return tx.SetDesired(r, slipway.DesiredRun)
 }
 
 // SetSize sets how many instances the release should have. Routers hear of it: how long a

@@ -165,7 +165,7 @@ func TestEachOperationIsClaimedOnce(t *testing.T) {
 			for {
 				var op slipway.Operation
 				err := s.Update(context.Background(), func(tx *store.Tx) (err error) {
-					op, err = tx.ClaimOperation("me", t0.Add(time.Second), t0.Add(time.Minute))
+					op, err = tx.ClaimOperation("me", t0.Add(time.Minute))
 					return err
 				})
 				if errors.Is(err, store.ErrNotFound) {
@@ -199,15 +199,22 @@ func TestStaleOwnerWritesNothing(t *testing.T) {
 	update(t, s, func(tx *store.Tx) error {
 		return errors.Join(tx.InsertService(v), tx.InsertOperation(operation(v, slipway.CreateService)))
 	})
-	claim := func(owner string, now time.Time) (op slipway.Operation) {
+	claim := func(owner string) (op slipway.Operation) {
 		update(t, s, func(tx *store.Tx) (err error) {
-			op, err = tx.ClaimOperation(owner, now, now.Add(time.Second))
+			op, err = tx.ClaimOperation(owner, t0.Add(time.Second))
 			return err
 		})
 		return op
 	}
-	old := claim("old", t0)
-	claim("new", t0.Add(2*time.Second))
+	old := claim("old")
+	update(t, s, func(tx *store.Tx) error {
+		leases, err := tx.Leases()
+		if len(leases) != 1 {
+			t.Fatalf("leases are %v, want one", leases)
+		}
+		return errors.Join(err, tx.EndLease(leases[0]))
+	})
+	claim("new")
 	old.Step = "route"
 	err := s.Update(t.Context(), func(tx *store.Tx) error {
 		if err := tx.SetStatus(v.ID, slipway.StatusRunning, t0); err != nil {

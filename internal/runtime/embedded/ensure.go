@@ -104,6 +104,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 		spec: spec{
 			Service:    want.Service,
 			Release:    want.Release,
+			Run:        want.Run,
 			Image:      want.Image,
 			Sandbox:    s.name,
 			StopSignal: want.Process.StopSignal,

@@ -27,6 +27,7 @@ import (
 type spec struct {
 	Service    string     `json:"service"`
 	Release    string     `json:"release"`
+	Run        int64      `json:"run,omitempty"` // of the release; 0: of an earlier version, which recorded none
 	Image      string     `json:"image"`
 	Sandbox    string     `json:"sandbox"`
 	StopSignal string     `json:"stopSignal,omitempty"`
@@ -114,7 +115,7 @@ func (in *instance) alive() bool {
 
 // observed is the instance as List shows it.
 func (in *instance) observed() runtime.Observed {
-	o := runtime.Observed{ID: in.id, Service: in.spec.Service, Release: in.spec.Release, StartedAt: in.spec.CreatedAt}
+	o := runtime.Observed{ID: in.id, Service: in.spec.Service, Release: in.spec.Release, Run: in.spec.Run, StartedAt: in.spec.CreatedAt}
 	running := in.alive()
 	in.mu.Lock()
 	defer in.mu.Unlock()

@@ -275,7 +275,7 @@ func (p *process) rest(frozen bool) {
 // observed needs machine.mu.
 func (p *process) observed() runtime.Observed {
 	o := runtime.Observed{
-		ID: p.spec.ID, Service: p.spec.Service, Release: p.spec.Release,
+		ID: p.spec.ID, Service: p.spec.Service, Release: p.spec.Release, Run: p.spec.Run,
 		Running: p.exit == nil, StartedAt: p.started,
 	}
 	if o.Running {

@@ -114,6 +114,7 @@ func (b *fixture) spec(p Program) runtime.Spec {
 		ID:      slipway.NewID(),
 		Service: slipway.NewID(),
 		Release: slipway.NewID(),
+		Run:     3,
 		Image:   b.harness.Image,
 		Workload: slipway.Workload{
 			Process: slipway.Process{

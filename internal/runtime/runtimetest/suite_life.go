@@ -31,8 +31,8 @@ func testEnsure(b *fixture) {
 	if !o.Running || o.Exit != nil {
 		b.Errorf("List shows a started instance as %+v", o)
 	}
-	if o.Service != s.Service || o.Release != s.Release {
-		b.Errorf("labels are %s and %s, want %s and %s", o.Service, o.Release, s.Service, s.Release)
+	if o.Service != s.Service || o.Release != s.Release || o.Run != s.Run {
+		b.Errorf("labels are %s, %s and %d, want %s, %s and %d", o.Service, o.Release, o.Run, s.Service, s.Release, s.Run)
 	}
 	// Drivers may keep times in whole seconds or the kernel's ticks.
 	if o.StartedAt.Before(before.Add(-time.Second)) || o.StartedAt.After(time.Now().Add(time.Second)) {
