@@ -139,7 +139,7 @@ func (m *Main) logger(format logFormat, level slog.Level) *slog.Logger {
 
 // bindServe registers the flags of serve, which set c.
 func bindServe(f *pflag.FlagSet, c *daemon.Config) {
-	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/) and /healthz")
+	f.StringVar(&c.APIAddr, "api-addr", c.APIAddr, "address of the API, the registry (/v2/), /healthz and /readyz")
 	f.StringSliceVar(&c.APIHosts, "api-host", nil, "`names` by which clients call the API and the registry, besides localhost, addresses, this host's name and those of --domain and --webhook-url; * for any; repeatable")
 	f.StringVar(&c.Metrics, "metrics-addr", "", "address of /metrics, such as 127.0.0.1:8071; everybody who reaches it may read them (default: nowhere)")
 	f.StringVar(&c.HTTPAddr, "http-addr", c.HTTPAddr, "address at which the services answer")

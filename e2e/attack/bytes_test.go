@@ -127,7 +127,7 @@ func (x foreignBytes) startSlowBodies(t *testing.T) slowBodies {
 	}
 	s := slowBodies{unknown: map[string]net.Conn{}}
 	for _, request := range []string{
-		"GET /healthz", "GET /version", "GET /metrics", "GET /v2/", "POST /v2/a/blobs/uploads/", "PUT /v2/a/manifests/1", "POST /", "POST /webhooks/source/x", "GET /favicon.ico",
+		"GET /healthz", "GET /readyz", "GET /version", "GET /metrics", "GET /v2/", "POST /v2/a/blobs/uploads/", "PUT /v2/a/manifests/1", "POST /", "POST /webhooks/source/x", "GET /favicon.ico",
 	} {
 		s.unknown[request] = send(request, "")
 	}

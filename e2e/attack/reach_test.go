@@ -281,7 +281,7 @@ func attackMetrics(t *testing.T, s *harness.Server) {
 // attackRebinding sends what a browser sends whose page has had its own name resolved to
 // this address. The control is the server that takes any name.
 func attackRebinding(t *testing.T, s, open *harness.Server) {
-	for _, path := range []string{"/", "/healthz", "/version", "/v2/", "/webhooks/x"} {
+	for _, path := range []string{"/", "/healthz", "/readyz", "/version", "/v2/", "/webhooks/x"} {
 		if status, body := get(t, s.API+path, "evil.example:8070"); status != http.StatusMisdirectedRequest || !strings.Contains(body, "--api-host") {
 			t.Errorf("%s: %d %.200s", path, status, body)
 		}

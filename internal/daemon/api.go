@@ -21,6 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/gateway"
 	"github.com/openslipway/slipway/internal/gateway/awshttp"
+	"github.com/openslipway/slipway/internal/health"
 	"github.com/openslipway/slipway/internal/hooks"
 	"github.com/openslipway/slipway/internal/httpdrain"
 	"github.com/openslipway/slipway/internal/httplimit"
@@ -33,7 +34,6 @@ import (
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/secretsmanager"
 	"github.com/openslipway/slipway/internal/ssm"
-	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/uploads"
 )
 
@@ -51,8 +51,8 @@ type apiRole struct {
 	uploads         *uploads.Uploads
 	checks          *checks.Checks
 	builds          *builds.Builds
-	start           chan struct{}                              // closed when calls may be answered
-	ready           func() bool                                // the daemon serves
+	start           chan struct{} // closed when calls may be answered
+	health          *health.Health
 	usage           func(context.Context) map[string]api.Usage // of instances
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
@@ -241,7 +241,8 @@ func (a *apiRole) handler() (http.Handler, error) {
 	mux.HandleFunc("GET /favicon.ico", http.NotFound)
 	mux.Handle("/v2/", reg)
 	mux.Handle("GET /v2", reg)
-	mux.HandleFunc("GET /healthz", a.health)
+	mux.Handle("GET /healthz", a.health.Live())
+	mux.Handle("GET /readyz", a.health.Ready())
 	mux.HandleFunc("GET /version", a.version)
 	return a.cfg.ownHosts().only(unambiguous(mux)), nil
 }
@@ -311,22 +312,6 @@ func (a *apiRole) version(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(a.cfg.Version) // a client that has gone needs none
-}
-
-// health answers 200 while requests can be served and the store answers.
-func (a *apiRole) health(w http.ResponseWriter, r *http.Request) {
-	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-	defer cancel()
-	err := a.store.View(ctx, func(*store.Tx) error { return nil })
-	switch {
-	case !a.ready():
-		http.Error(w, "starting", http.StatusServiceUnavailable)
-	case err != nil:
-		a.log.Error("the store does not answer", "err", err)
-		http.Error(w, "the store does not answer", http.StatusServiceUnavailable)
-	default:
-		fmt.Fprintln(w, "ok")
-	}
 }
 
 // limited returns listeners whose connections are limited together.

@@ -161,6 +161,7 @@ func (c *controlRole) keepOutput(service, operation, line string) {
 
 const (
 	firstRefresh = 10 * time.Minute // after the start, which has more urgent work
+	mostRefresh  = 6 * time.Hour    // all runtimes are made of packages, one after the other
 	refreshEvery = time.Hour        // which runtimes are due is said by runtimes.Config.CheckEvery
 )
 
@@ -173,5 +174,5 @@ type refresh struct {
 
 // Run looks for newer packages until ctx ends.
 func (r refresh) Run(ctx context.Context) error {
-	return loop.Run(ctx, loop.Config{Name: "runtimes", Log: r.log, Set: r.loops, First: firstRefresh, Every: refreshEvery}, r.runtimes.Refresh)
+	return loop.Run(ctx, loop.Config{Name: "runtimes", Log: r.log, Set: r.loops, First: firstRefresh, Every: refreshEvery, Most: mostRefresh}, r.runtimes.Refresh)
 }

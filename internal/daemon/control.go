@@ -82,7 +82,7 @@ func (c *controlRole) takeOver(ctx context.Context) error {
 }
 
 func (c *controlRole) openScale(context.Context) (err error) {
-	c.scale, err = scale.New(scale.Config{Store: c.store, Demand: c.demand, Router: c.node.id, Log: c.part("scale")})
+	c.scale, err = scale.New(scale.Config{Store: c.store, Demand: c.demand, Router: c.node.id, Log: c.part("scale"), Loops: c.loops})
 	return err
 }
 
@@ -126,7 +126,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 		return err
 	}
 	c.engine, err = operation.New(operation.Config{
-		Store: c.store, Plan: plans.Plan, Owner: c.node.id, Log: c.part("operation"),
+		Store: c.store, Plan: plans.Plan, Owner: c.node.id, Log: c.part("operation"), Loops: c.loops,
 	})
 	if err != nil {
 		return err
@@ -139,7 +139,7 @@ func (c *controlRole) openOperations(ctx context.Context) error {
 
 func (c *controlRole) openHooks(context.Context) (err error) {
 	attempts := newAttemptMetrics()
-	c.hooks, err = hooks.New(hooks.Config{Store: c.store, Keys: c.keys, Log: c.part("hooks"), Reach: c.reach, Observe: attempts.observe})
+	c.hooks, err = hooks.New(hooks.Config{Store: c.store, Keys: c.keys, Log: c.part("hooks"), Loops: c.loops, Reach: c.reach, Observe: attempts.observe})
 	if err != nil {
 		return err
 	}

@@ -35,10 +35,14 @@ type core struct {
 	keys  *seal.Keyring
 	vault *secrets.Vault
 	reach *outbound.Policy // of connections to the addresses that users give
+
+	descriptors budget
 }
 
 func newCore(c Config, log *slog.Logger) *core {
-	return &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}}
+	co := &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}}
+	co.descriptors = budgetOf(fileLimit(), c.Connections)
+	return co
 }
 
 // watchDisk returns an error once it is not known what the disk has of the database, which
@@ -73,6 +77,7 @@ func (c *core) open(ctx context.Context) (err error) {
 	if c.reach, err = c.cfg.reach(); err != nil {
 		return err
 	}
+	c.descriptors.tell(c.cfg.Connections, c.log)
 	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ const (
 	keepCaches  = 30 * 24 * time.Hour // caches that no build uses
 	firstPass   = 30 * time.Second    // after the start, when the machine is busy
 	retainEvery = 10 * time.Minute
+	mostRetain  = 2 * time.Hour
 )
 
 // retention removes what was deleted long enough ago: services with their logs,
@@ -42,7 +43,7 @@ type retention struct {
 // Run forgets what is due every ten minutes until ctx ends.
 func (r retention) Run(ctx context.Context) error {
 	return loop.Run(ctx, loop.Config{
-		Name: "retention", Log: r.log, Set: r.loops, First: firstPass, Every: retainEvery,
+		Name: "retention", Log: r.log, Set: r.loops, First: firstPass, Every: retainEvery, Most: mostRetain,
 	}, r.pass)
 }
 

@@ -88,7 +88,7 @@ func (r *routerRole) open(context.Context) (err error) {
 
 // clients returns a limit of connections.
 func (c *core) clients(log *slog.Logger) *httplimit.Connections {
-	return &httplimit.Connections{All: c.cfg.Connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
+	return &httplimit.Connections{All: c.descriptors.connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
 }
 
 func (r *routerRole) parts() []runner { return []runner{r.router} }

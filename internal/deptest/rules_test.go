@@ -18,6 +18,7 @@ var imports = map[string][]string{
 	"decompress": {},
 	"strictjson": {},
 	"room":       {},
+	"health":     {},
 	"httplimit":  {},
 	"takeover":   {},
 	// What follows an address that a user gave goes through it.

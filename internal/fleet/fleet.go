@@ -59,6 +59,7 @@ type Config struct {
 	Driver runtime.Driver
 	Logs   LogCollector
 	Log    *slog.Logger
+	Loops  *loop.Set // shows how the loop is doing; nil is allowed
 	Limits Limits
 
 	// Environment returns the environment to start a release's process with. If
@@ -129,9 +130,20 @@ func (f *Fleet) Run(ctx context.Context) error {
 
 	f.list(ctx)
 	f.observed.everything = true
-	for ticks := 1; ctx.Err() == nil; {
-		f.pass(ctx)
-		f.setAlarm(alarm)
+	turns := f.cfg.Loops.Enter("fleet")
+	defer turns.Leave()
+	for ticks, look := 1, false; ctx.Err() == nil; {
+		_ = turns.Do(func() error {
+			if look {
+				ticks++
+				f.look(ctx, ticks)
+			}
+			f.inbox.run()
+			f.pass(ctx)
+			f.setAlarm(alarm)
+			return nil
+		})
+		look = false
 		select {
 		case <-ctx.Done():
 		case <-f.inbox.ready:
@@ -141,17 +153,20 @@ func (f *Fleet) Run(ctx context.Context) error {
 			}
 		case <-alarm.C:
 		case <-full.C:
-			for id := range f.unsettled {
-				f.markDue(id)
-			}
-			ticks++
-			f.observed.changed = f.observed.changed || ticks%changedEvery == 0
-			f.observed.everything = f.observed.everything || ticks%allEvery == 0
-			f.list(ctx)
+			look = true
 		}
-		f.inbox.run()
 	}
 	return ctx.Err()
+}
+
+// look makes the next pass a full one. ticks are those of the full passes.
+func (f *Fleet) look(ctx context.Context, ticks int) {
+	for id := range f.unsettled {
+		f.markDue(id)
+	}
+	f.observed.changed = f.observed.changed || ticks%changedEvery == 0
+	f.observed.everything = f.observed.everything || ticks%allEvery == 0
+	f.list(ctx)
 }
 
 // setAlarm sets the alarm to when the next service becomes due.

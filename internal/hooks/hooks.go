@@ -21,6 +21,7 @@ type Config struct {
 	Store *store.Store
 	Keys  Keys
 	Log   *slog.Logger
+	Loops *loop.Set // shows how the loop is doing; nil is allowed
 
 	// Reach says which addresses of webhooks are connected to; nil: those on the
 	// internet only.
@@ -97,6 +98,8 @@ func (h *Hooks) Run(ctx context.Context) error {
 	ended := make(chan slipway.Delivery)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	turns := h.cfg.Loops.Enter("webhooks")
+	defer turns.Leave()
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,7 +110,12 @@ func (h *Hooks) Run(ctx context.Context) error {
 		case d := <-ended:
 			busy.end(d)
 		}
-		due, wait, err := h.due(ctx, busy)
+		var due []outgoing
+		var wait time.Duration
+		err := turns.Do(func() (err error) {
+			due, wait, err = h.due(ctx, busy)
+			return err
+		})
 		if err != nil && ctx.Err() == nil {
 			h.cfg.Log.Error("read due deliveries", "err", err)
 			wait = afterError

@@ -4,13 +4,14 @@
 //
 // It decides nothing and holds no queue: a pass reads what there is to do. The
 // level-triggered parts of the product run on it. A loop that does different work
-// for different news keeps its own select: the operation engine and the fleet, which
+// for different news keeps its own select, and tells a Set of its passes by Turns: the operation engine and the fleet, which
 // start workers; hooks, which receives the ends of its attempts; scale, which reads
 // on news and decides on a clock; audit and logs, which write soon and clean up
 // rarely; the embedded driver's network, which logs only the first of several failures.
 package loop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -31,7 +32,14 @@ type Config struct {
 	First   time.Duration // before the first pass; 0 for at once
 	Every   time.Duration // from the end of a pass to the next one without news
 	Backoff time.Duration // the same after a pass that failed; 0 for Every
+
+	// Most is how long a pass may take until the loop counts as stuck; 0 for 10 minutes.
+	Most time.Duration
 }
+
+// most is Config.Most unless that says otherwise. It is longer than any pass of most loops
+// takes on a slow disk beside other work.
+const most = 10 * time.Minute
 
 // Run makes passes until ctx ends, one at a time, and then returns nil. A pass
 // that fails is logged with its cause and repeated after cfg.Backoff, or
@@ -50,20 +58,20 @@ func RunDue(ctx context.Context, cfg Config, pass func(context.Context) (due tim
 	if cfg.Backoff <= 0 {
 		cfg.Backoff = cfg.Every
 	}
-	status := cfg.Set.enter(cfg.Name)
-	defer cfg.Set.leave(status)
+	turns := cfg.Set.enter(cfg.Name, cmp.Or(cfg.Most, most))
+	defer turns.Leave()
 	timer := time.NewTimer(cfg.First)
 	defer timer.Stop()
 	if cfg.First > 0 && !cfg.wait(ctx, timer.C) {
 		return nil
 	}
 	for ctx.Err() == nil {
-		began := time.Now()
+		turns.begin()
 		due, err := pass(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		cfg.Set.record(status, began, time.Since(began), err)
+		turns.end(err)
 		if err != nil {
 			cfg.Log.Error("pass failed", "loop", cfg.Name, "err", err)
 		}

@@ -17,6 +17,10 @@ type Status struct {
 	Began    time.Time
 	Took     time.Duration // of the last pass
 	Err      error         // of the last pass; nil if it succeeded
+
+	Most      time.Duration // that a pass may take
+	Running   time.Time     // when the pass that runs began; zero if none does
+	Succeeded time.Time     // when the last pass that succeeded ended; before it when the loop began
 }
 
 // Set keeps the status of the loops that run in one process. Its zero value is
@@ -39,35 +43,75 @@ func (s *Set) Status() []Status {
 	return all
 }
 
-func (s *Set) enter(name string) *Status {
-	st := &Status{Name: name}
+// Stuck returns for how long the pass that runs has taken, if that is more than it may.
+func (s Status) Stuck(now time.Time) (d time.Duration, stuck bool) {
+	if s.Running.IsZero() {
+		return 0, false
+	}
+	d = now.Sub(s.Running)
+	return d, d > s.Most
+}
+
+// Turns tells a Set of the passes of one loop. Run does it for its own; a loop that keeps
+// its own select calls Enter, and Do for what it does with the news.
+type Turns struct {
+	set    *Set // nil keeps nothing
+	status *Status
+}
+
+// Enter adds a loop until Leave is called.
+func (s *Set) Enter(name string) *Turns { return s.enter(name, most) }
+
+func (s *Set) enter(name string, most time.Duration) *Turns {
+	t := &Turns{set: s, status: &Status{Name: name, Most: most, Succeeded: time.Now()}}
 	if s != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.list = append(s.list, st)
+		s.list = append(s.list, t.status)
 	}
-	return st
+	return t
 }
 
-func (s *Set) leave(st *Status) {
-	if s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.list = slices.DeleteFunc(s.list, func(x *Status) bool { return x == st })
+// Leave removes the loop.
+func (t *Turns) Leave() {
+	if t.set != nil {
+		t.set.mu.Lock()
+		defer t.set.mu.Unlock()
+		t.set.list = slices.DeleteFunc(t.set.list, func(x *Status) bool { return x == t.status })
 	}
 }
 
-func (s *Set) record(st *Status, began time.Time, took time.Duration, err error) {
-	if s == nil {
+// Do makes a pass, and returns its error.
+func (t *Turns) Do(pass func() error) error {
+	t.begin()
+	err := pass()
+	t.end(err)
+	return err
+}
+
+func (t *Turns) begin() {
+	if t.set == nil {
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	t.status.Running = time.Now()
+}
+
+func (t *Turns) end(err error) {
+	if t.set == nil {
+		return
+	}
+	t.set.mu.Lock()
+	defer t.set.mu.Unlock()
+	st := t.status
 	st.Passes++
 	if err != nil {
 		st.Failures++
+	} else {
+		st.Succeeded = time.Now()
 	}
-	st.Began, st.Took, st.Err = began, took, err
+	st.Began, st.Took, st.Err, st.Running = st.Running, time.Since(st.Running), err, time.Time{}
 }
 
 var (

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -29,6 +30,7 @@ type Config struct {
 	Plan  func(slipway.OperationKind) (Plan, bool)
 	Owner string // identifies this process among all that share the store
 	Log   *slog.Logger
+	Loops *loop.Set // shows how the loop is doing; nil is allowed
 
 	// Now is the time of day that rows say for people; time.Now when nil. It may step at any
 	// time: nothing is decided by it.
@@ -90,17 +92,22 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer workers.Wait()
 	timer := time.NewTicker(e.cfg.Poll)
 	defer timer.Stop()
-	e.claimAll(ctx, &workers, false)
+	turns := e.cfg.Loops.Enter("operations")
+	defer turns.Leave()
+	claim := func(certain bool) {
+		_ = turns.Do(func() error { e.claimAll(ctx, &workers, certain); return nil })
+	}
+	claim(false)
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
 			e.endLeases(ctx)
-			e.claimAll(ctx, &workers, false)
+			claim(false)
 		case <-requests.C:
 			requests.Take()
-			e.claimAll(ctx, &workers, true)
+			claim(true)
 		case <-observed.C:
 			e.nudge(observed.Take(), func(w *worker) chan struct{} { return w.nudge })
 		case <-cancels.C:

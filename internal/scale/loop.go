@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -30,6 +31,7 @@ type Config struct {
 	Demand Demand
 	Router string // id in the store of the router that Demand asks
 	Log    *slog.Logger
+	Loops  *loop.Set // shows how the loop is doing; nil is allowed
 
 	RouterSilent time.Duration // after this time without a heartbeat a router counts as gone (10 s)
 
@@ -119,28 +121,40 @@ func (s *Scaler) Run(ctx context.Context) error {
 	defer tick.Stop()
 	resync := time.NewTicker(s.cfg.Resync)
 	defer resync.Stop()
+	turns := s.cfg.Loops.Enter("scale")
+	defer turns.Leave()
 	s.ticked = time.Now()
-	s.logError(ctx, "read all services", s.readAll(ctx))
+	s.logError(ctx, "read all services", turns.Do(func() error { return s.readAll(ctx) }))
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-watch.C:
-			s.logError(ctx, "read services", s.read(ctx, watch.Take()))
+			s.logError(ctx, "read services", turns.Do(func() error { return s.read(ctx, watch.Take()) }))
 		case <-resync.C:
-			s.logError(ctx, "read changed services", s.readChanged(ctx))
+			s.logError(ctx, "read changed services", turns.Do(func() error { return s.readChanged(ctx) }))
 		case <-s.nudge:
-			for _, id := range s.takeUrgent() {
-				s.rouse(id)
-				s.decide(ctx, id, true)
-			}
+			_ = turns.Do(func() error { s.decideUrgent(ctx); return nil })
 		case now := <-tick.C:
-			s.rouseBegun(now)
-			for id, t := range s.targets {
-				if !t.rests || !t.due.IsZero() && !now.Before(t.due) {
-					s.decide(ctx, id, false)
-				}
-			}
+			_ = turns.Do(func() error { s.decideDue(ctx, now); return nil })
+		}
+	}
+}
+
+// decideUrgent decides for the services that have requests waiting.
+func (s *Scaler) decideUrgent(ctx context.Context) {
+	for _, id := range s.takeUrgent() {
+		s.rouse(id)
+		s.decide(ctx, id, true)
+	}
+}
+
+// decideDue decides for the services whose last decision does not stand any more.
+func (s *Scaler) decideDue(ctx context.Context, now time.Time) {
+	s.rouseBegun(now)
+	for id, t := range s.targets {
+		if !t.rests || !t.due.IsZero() && !now.Before(t.due) {
+			s.decide(ctx, id, false)
 		}
 	}
 }

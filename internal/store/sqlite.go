@@ -119,6 +119,23 @@ func wrapFull(err error) error {
 	return err
 }
 
+// unwritten reports whether a transaction failed because the database's files could not be
+// written or read.
+func unwritten(err error) bool {
+	if errors.Is(err, ErrLost) {
+		return true
+	}
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return false
+	}
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return true
+	}
+	return false
+}
+
 // makePrivate makes the database's files readable and writable only by their
 // owner, as they hold access keys and applications' variables. SQLite creates the
 // other files with the mode of the first.

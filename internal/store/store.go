@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // readers is how many read transactions of a file database run at once.
@@ -18,6 +19,7 @@ type Store struct {
 	unopened chan bool  // one entry for each reading connection that is not open yet
 	journal  journal
 	watch    watchers
+	writeErr atomic.Pointer[error] // see WriteFailure
 }
 
 // Open opens the SQLite database in the file at path and migrates it. ":memory:"
@@ -173,9 +175,24 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	}
 	tx := &Tx{conn: c, writes: true}
 	if err := s.commit(tx, f); err != nil {
+		if unwritten(err) {
+			s.writeErr.Store(&err)
+		}
 		return wrapFull(err)
 	}
+	if s.writeErr.Load() != nil {
+		s.writeErr.Store(nil)
+	}
 	s.watch.notify(tx.touched)
+	return nil
+}
+
+// WriteFailure returns the error of the last write transaction, if the disk or the
+// database's files made it fail; nil if it succeeded or failed for what it contained.
+func (s *Store) WriteFailure() error {
+	if err := s.writeErr.Load(); err != nil {
+		return wrapFull(*err)
+	}
 	return nil
 }
 

@@ -118,6 +118,12 @@ func (tx *Tx) count(query string, args ...any) (int, error) {
 	return one(tx, scanValue[int], query, args...)
 }
 
+// Ping reads a row of the database's file.
+func (tx *Tx) Ping() error {
+	_, err := tx.exists(`SELECT 1 FROM router`)
+	return err
+}
+
 // exists reports whether a query has a row. EXISTS is a number in SQLite and a
 // boolean in PostgreSQL; CASE is a number in both.
 func (tx *Tx) exists(query string, args ...any) (bool, error) {
