@@ -4,10 +4,11 @@
 //
 // It decides nothing and holds no queue: a pass reads what there is to do. The
 // level-triggered parts of the product run on it. A loop that does different work
-// for different news keeps its own select, and tells a Set of its passes by Turns: the operation engine and the fleet, which
-// start workers; hooks, which receives the ends of its attempts; scale, which reads
-// on news and decides on a clock; audit and logs, which write soon and clean up
-// rarely; the embedded driver's network, which logs only the first of several failures.
+// for different news keeps its own select, and some tell a Set of their passes by Turns:
+// the operation engine and the fleet, which start workers; hooks, which receives the ends
+// of its attempts; scale, which reads on news and decides on a clock. Audit and logs, which
+// write soon and clean up rarely, do not, nor does the embedded driver's network, which logs
+// only the first of several failures.
 package loop
 
 import (

@@ -177,16 +177,15 @@ func TestClockStepsDuringALimit(t *testing.T) {
 // A process that is silent for as long as its lease has lost its operations to others,
 // whatever the clock does meanwhile; one that renews its lease has not.
 func TestClockStepsDuringALease(t *testing.T) {
-	var begun atomic.Int32
-	plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
-		begun.Add(1)
-		<-ctx.Done()
-		return ctx.Err()
-	}}}}
 	for name, by := range map[string]time.Duration{"forward": 6 * time.Hour, "back": -6 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
+			var begun atomic.Int32
+			plan := operation.Plan{Forward: []operation.Step{{Name: "build", Work: func(ctx context.Context, _ *slipway.Operation) error {
+				begun.Add(1)
+				<-ctx.Done()
+				return ctx.Err()
+			}}}}
 			inBubble(t, plan, func(b *fixture) {
-				begun.Store(0)
 				var off atomic.Int64
 				b.now = func() time.Time { return time.Now().Round(0).Add(time.Duration(off.Load())) }
 				defer b.start("a")()
