@@ -39,7 +39,7 @@ func TestTakeOver(t *testing.T) {
 				}
 			}
 			var none bool
-			err := st.View(t.Context(), func(tx *store.Tx) (err error) { none, err = tx.Drained("x", now); return err })
+			err := st.View(t.Context(), func(tx *store.Tx) (err error) { none, err = tx.Drained("x", time.Minute); return err })
 			if err != nil || none != c.isNew { // without a router everything is drained
 				t.Errorf("no router is left: %v (%v), want %v", none, err, c.isNew)
 			}

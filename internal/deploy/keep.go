@@ -31,7 +31,7 @@ func (p *Plans) rest(tx *store.Tx, op *slipway.Operation, now time.Time) error {
 	if err := p.stop(tx, op, now); err != nil || settings.PauseKeeps == 0 || v.ActiveRelease == "" {
 		return err
 	}
-	drained, err := tx.Drained(st.Previous, now.Add(-p.cfg.RouterSilent))
+	drained, err := tx.Drained(st.Previous, p.cfg.RouterSilent)
 	if err != nil {
 		return err
 	}

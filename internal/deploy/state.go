@@ -19,7 +19,7 @@ type state struct {
 	Previous  string               `json:",omitempty"` // id of the release that was active when the operation began
 	Spec      *slipway.Spec        `json:",omitempty"` // the service's specification before the route step
 
-	DrainUntil time.Time `json:",omitzero"`
+	DrainFor time.Duration `json:",omitempty"` // how long the drain step waits; 0: an earlier version began the operation
 }
 
 func load(op *slipway.Operation) (state, error) {

@@ -276,7 +276,7 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 	if err := p.keep(tx, st, now); err != nil {
 		return err
 	}
-	if st.DrainUntil, err = p.drainUntil(tx, v.Service, now); err != nil {
+	if st.DrainFor, err = p.drainFor(tx, v.Service); err != nil {
 		return err
 	}
 	st.Spec = &v.Spec
@@ -320,23 +320,23 @@ func (p *Plans) keep(tx *store.Tx, st state, now time.Time) error {
 	return nil
 }
 
-// drainUntil returns until when requests in flight have to end that get no successors now.
-func (p *Plans) drainUntil(tx *store.Tx, v slipway.Service, now time.Time) (time.Time, error) {
+// drainFor returns how long requests in flight have to end that get no successors now.
+func (p *Plans) drainFor(tx *store.Tx, v slipway.Service) (time.Duration, error) {
 	settings, err := tx.RoutingSettings(v)
-	return now.Add(settings.DrainTime(p.cfg.DrainLimit)), err
+	return settings.DrainTime(p.cfg.DrainLimit), err
 }
 
 // drained waits until no request is in flight on the previous release, at most as
 // long as a request may take.
-func (p *Plans) drained(tx *store.Tx, op *slipway.Operation, now time.Time) (bool, string, error) {
+func (p *Plans) drained(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool, string, error) {
 	st, err := load(op)
 	if err != nil {
 		return false, "", operation.Fatal(err)
 	}
-	if st.Previous == "" || !now.Before(st.DrainUntil) {
+	if st.Previous == "" || op.Spent >= cmp.Or(st.DrainFor, p.cfg.DrainLimit) {
 		return true, "", nil
 	}
-	done, err := tx.Drained(st.Previous, now.Add(-p.cfg.RouterSilent))
+	done, err := tx.Drained(st.Previous, p.cfg.RouterSilent)
 	return done, "requests are still in flight", err
 }
 
@@ -409,7 +409,7 @@ func (p *Plans) unroute(wanted slipway.Wanted) func(*store.Tx, *slipway.Operatio
 			return err
 		}
 		st := state{Previous: v.ActiveRelease}
-		if st.DrainUntil, err = p.drainUntil(tx, v.Service, now); err != nil {
+		if st.DrainFor, err = p.drainFor(tx, v.Service); err != nil {
 			return err
 		}
 		if err := tx.SetWanted(op.ServiceID, wanted, now); err != nil {

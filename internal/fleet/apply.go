@@ -29,7 +29,7 @@ const (
 
 // start starts a new instance of a release.
 func (f *Fleet) start(ctx context.Context, now time.Time, r slipway.Release) {
-	inst := &instance{id: slipway.NewID(), service: r.ServiceID, release: r.ID, run: r.Run, createdAt: now, presence: creating}
+	inst := &instance{id: slipway.NewID(), service: r.ServiceID, release: r.ID, run: r.Run, createdAt: now, began: now, presence: creating}
 	f.add(inst)
 	f.log.Debug("start instance", "service", inst.service, "release", inst.release, "instance", inst.id, "size", r.Size)
 	f.supervise(ctx, inst, r, true)
@@ -44,7 +44,7 @@ func (f *Fleet) supervise(ctx context.Context, inst *instance, r slipway.Release
 	supervised := inst.supervised
 	c := checker{
 		driver: f.driver, id: inst.id, port: r.Port, check: r.HealthCheck,
-		created: inst.createdAt, passed: !inst.passed.IsZero(), failing: inst.failing,
+		created: inst.began, passed: !inst.passed.IsZero(), failing: inst.failing,
 		report: func(h healthReport) { f.inbox.send(func() { f.onHealth(inst, h) }) },
 		ended:  func() { f.inbox.send(func() { f.list(ctx) }) },
 	}

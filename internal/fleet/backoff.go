@@ -15,7 +15,11 @@ const keepEnded = 12
 func restarts(r slipway.Release, observations []*observation) slipway.Restarts {
 	var rows []slipway.Instance
 	for _, o := range observations {
-		rows = append(rows, o.row)
+		row := o.row
+		if !o.ended.IsZero() {
+			row.EndedAt = o.ended
+		}
+		rows = append(rows, row)
 	}
 	return slipway.RestartsOf(r, rows)
 }

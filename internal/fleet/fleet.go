@@ -85,6 +85,7 @@ type Fleet struct {
 	slots     map[string]chan struct{}        // by service; its capacity is how many instances may start at once
 	dirty     map[string]bool                 // services that are due; true: a row certainly changes
 	wakes     map[string]time.Time            // when services become due
+	ends      map[string]map[string]time.Time // when instances with a row had ended, by service and id
 	unsettled map[string]bool                 // services that every full pass is about
 	observed  observedState
 }
@@ -112,6 +113,7 @@ func New(cfg Config) (*Fleet, error) {
 		slots:     map[string]chan struct{}{},
 		dirty:     map[string]bool{},
 		wakes:     map[string]time.Time{},
+		ends:      map[string]map[string]time.Time{},
 		unsettled: map[string]bool{},
 	}, nil
 }

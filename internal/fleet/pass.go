@@ -213,9 +213,12 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 	for _, row := range rows {
 		stored[row.ID] = true
 		o := observation{row: row, stored: true}
+		if row.State == slipway.InstanceEnded {
+			o.ended = f.sawEnd(service, row, now)
+		}
 		o.merge(f.instances[row.ID])
 		if isDraining(row) {
-			if o.drained, err = tx.Drained(row.ID, now.Add(-f.limits.RouterSilent)); err != nil {
+			if o.drained, err = tx.Drained(row.ID, f.limits.RouterSilent); err != nil {
 				return p, err
 			}
 		}
@@ -251,11 +254,37 @@ func (f *Fleet) drainTime(tx *store.Tx, service string) (time.Duration, error) {
 	return settings.DrainTime(f.limits.Drain), err
 }
 
+// sawEnd returns when the row of an ended instance says that it ended, or when this process
+// first saw the row if that is earlier: a clock that was set back since is no reason to wait
+// with the next start. From then on the time that passes in this process counts.
+func (f *Fleet) sawEnd(service string, row slipway.Instance, now time.Time) time.Time {
+	at, seen := f.ends[service][row.ID]
+	if !seen {
+		if f.ends[service] == nil {
+			f.ends[service] = map[string]time.Time{}
+		}
+		at = now.Add(-max(now.Sub(row.EndedAt), 0))
+		f.ends[service][row.ID] = at
+	}
+	return at
+}
+
+// forgetEnds forgets when instances of a service ended that have no row any more.
+func (f *Fleet) forgetEnds(service string, p planned) {
+	maps.DeleteFunc(f.ends[service], func(id string, _ time.Time) bool {
+		return !slices.ContainsFunc(p.instances, func(o observation) bool { return o.row.ID == id })
+	})
+	if len(f.ends[service]) == 0 {
+		delete(f.ends, service)
+	}
+}
+
 // merge adds what the loop knows about the instance.
 func (o *observation) merge(inst *instance) {
 	if inst == nil {
 		return
 	}
+	o.began = inst.began
 	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
 	o.passed, o.failing, o.problem, o.never = inst.passed, inst.failing, inst.problem, inst.never
 	o.drainSince = inst.drainSince
@@ -306,6 +335,7 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 		f.remove(ctx, r)
 	}
 	f.noteKept(now, p)
+	f.forgetEnds(service, p)
 	for _, a := range p.freeze {
 		f.freeze(ctx, a)
 	}

@@ -26,6 +26,9 @@ type observation struct {
 	presence presence
 	removing bool // Remove is in progress
 
+	began time.Time // when this process started or found it; zero if it does not exist
+	ended time.Time // when this process first saw that it had ended; zero if it has not
+
 	exit    *slipway.Exit // how it ended by itself; nil while it lives or if it was stopped
 	passed  time.Time     // when its health check first succeeded; zero before
 	failing bool          // it failed UnhealthyThreshold checks and has not recovered
@@ -221,7 +224,7 @@ func (p *planner) putRow(r slipway.Release, o *observation, was slipway.Instance
 		return
 	}
 	if o.row.State == slipway.InstanceStarting && o.row.Problem == "" && r.Desired == slipway.DesiredRun {
-		visible := o.row.CreatedAt.Add(p.limits.visibleAfter)
+		visible := o.began.Add(p.limits.visibleAfter)
 		if p.now.Before(visible) {
 			p.wakeAt(visible)
 			return
@@ -282,16 +285,16 @@ func (p *planner) checkStartLimit(r slipway.Release, o *observation) {
 	if o.row.State != slipway.InstanceStarting || o.removing || o.presence == absent {
 		return
 	}
-	limit := o.row.CreatedAt.Add(p.limits.StartWithin)
+	limit := o.began.Add(p.limits.StartWithin)
 	if p.now.Before(limit) && !o.never {
 		p.wakeAt(limit)
 		return
 	}
-	reason := fmt.Sprintf("it did not pass its health check within %v", min(p.limits.StartWithin, p.now.Sub(o.row.CreatedAt).Round(time.Second)))
+	reason := fmt.Sprintf("it did not pass its health check within %v", min(p.limits.StartWithin, p.now.Sub(o.began).Round(time.Second)))
 	if o.row.Problem != "" {
 		reason += ": " + o.row.Problem
 	}
-	o.exit = &slipway.Exit{Reason: reason, At: p.now, Ran: p.now.Sub(o.row.CreatedAt)}
+	o.exit = &slipway.Exit{Reason: reason, At: p.now, Ran: p.now.Sub(o.began)}
 	p.removeOnce(o, reason)
 }
 

@@ -27,7 +27,7 @@ func row(n int, state slipway.InstanceState) observation {
 		ID: fmt.Sprintf("i%d", n), ServiceID: "s", ReleaseID: "r", State: state,
 		CreatedAt: epoch.Add(time.Duration(n) * time.Second),
 	}
-	f := observation{row: i, stored: true, presence: alive}
+	f := observation{row: i, stored: true, presence: alive, began: i.CreatedAt}
 	if state != slipway.InstanceStarting {
 		f.row.ReadyAt, f.passed = f.row.CreatedAt.Add(time.Millisecond), f.row.CreatedAt.Add(time.Millisecond)
 	}
@@ -98,7 +98,7 @@ func TestPlan(t *testing.T) {
 	again.Run, again.Size = 2, 1
 	frozen := func(f *observation) { f.frozen, f.held = true, true }
 	fresh := func(n int) observation { // an instance without a row
-		return with(row(n, starting), func(f *observation) { f.stored = false; f.row.CreatedAt = now })
+		return with(row(n, starting), func(f *observation) { f.stored = false; f.row.CreatedAt, f.began = now, now })
 	}
 	for _, c := range []struct {
 		name    string
@@ -109,7 +109,7 @@ func TestPlan(t *testing.T) {
 		{"nothing yet", sized(2), nil, "start, start"},
 		{"being made", sized(2), []observation{with(fresh(0), func(f *observation) { f.presence = creating }), fresh(1)}, ""},
 		{"ready at once", sized(1), []observation{with(fresh(0), func(f *observation) { f.passed = now })}, "put i0 ready"},
-		{"visible when slow", sized(1), []observation{with(fresh(0), func(f *observation) { f.row.CreatedAt = now.Add(-time.Second) })}, "put i0 starting"},
+		{"visible when slow", sized(1), []observation{with(fresh(0), func(f *observation) { f.began = now.Add(-time.Second) })}, "put i0 starting"},
 		{"visible with a problem", sized(1), []observation{with(fresh(0), func(f *observation) { f.problem = "nothing listens" })}, "put i0 starting"},
 		{"as wanted", sized(2), []observation{row(0, ready), row(1, ready)}, ""},
 		{"one missing", sized(3), []observation{row(0, ready), row(1, starting)}, "start"},
@@ -162,7 +162,7 @@ func TestPlan(t *testing.T) {
 		{"ended while being removed", sized(1), []observation{row(0, ready), with(row(1, draining), func(f *observation) { f.removing = true; f.presence = dead })}, ""},
 		{"taken back before anybody knew", sized(0), []observation{with(fresh(0), func(f *observation) { f.removing = true; f.presence = absent })}, ""},
 
-		{"too slow", sized(1), []observation{with(row(0, starting), func(f *observation) { f.row.CreatedAt = now.Add(-6 * time.Minute) })}, "remove i0, start"},
+		{"too slow", sized(1), []observation{with(row(0, starting), func(f *observation) { f.began = now.Add(-6 * time.Minute) })}, "remove i0, start"},
 
 		{"drain keeps", desired(slipway.DesiredDrain), []observation{row(0, ready), row(1, unhealthy)}, ""},
 		{"drain adds nothing", desired(slipway.DesiredDrain), []observation{row(0, ready)}, ""},
@@ -473,7 +473,7 @@ func (w *releaseModel) carryOut(d decision) {
 	}
 	for _, r := range d.start {
 		w.n++
-		w.observations = append(w.observations, observation{presence: creating, row: slipway.Instance{
+		w.observations = append(w.observations, observation{presence: creating, began: w.now, row: slipway.Instance{
 			ID: fmt.Sprintf("i%d", w.n), ServiceID: "s", ReleaseID: r.ID, State: slipway.InstanceStarting, CreatedAt: w.now,
 		}})
 	}
@@ -539,5 +539,23 @@ func TestDrainingHasNotCrashed(t *testing.T) {
 		if len(d.start) != 1 {
 			t.Errorf("presence %d: %d are started, want one at once", p, len(d.start))
 		}
+	}
+}
+
+// A clock that was set back after an end does not put off the next start.
+func TestClockStepsAfterAnEnd(t *testing.T) {
+	t.Parallel()
+	f := &Fleet{ends: map[string]map[string]time.Time{}}
+	now := time.Now()
+	o := crashed(0, now.Add(6*time.Hour).Round(0))
+	for _, later := range []time.Duration{0, 500 * time.Millisecond, time.Hour} {
+		o.ended = f.sawEnd("s", o.row, now.Add(later))
+		if next := nextStart(testRelease(1), []*observation{&o}); !next.Equal(now.Add(time.Second)) {
+			t.Errorf("after %v the next start is in %v, want 1 s after the end was seen", later, next.Sub(now))
+		}
+	}
+	f.forgetEnds("s", planned{})
+	if len(f.ends) > 0 {
+		t.Errorf("ends are remembered of rows that are gone: %v", f.ends)
 	}
 }

@@ -35,7 +35,7 @@ func (r *Router) Idle(serviceID string) time.Duration {
 	if s == nil || s.gate.sampled.Load() {
 		return 0
 	}
-	return time.Since(time.Unix(0, s.idleSince.Load()))
+	return time.Since(s.known) - time.Duration(s.idleSince.Load())
 }
 
 // Began returns the services whose demand has begun since the last call: they had no
@@ -92,7 +92,7 @@ func (r *Router) sample(ctx context.Context) {
 				if f+w > 0 {
 					return false
 				}
-				s.idleSince.Store(now.UnixNano()) // first: a stop of the sampling says that it is over
+				s.idleSince.Store(int64(now.Sub(s.known))) // first: a stop of the sampling says that it is over
 				if !s.gate.stopSampling() {
 					return false
 				}

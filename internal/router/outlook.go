@@ -40,6 +40,9 @@ func outlookOf(r store.Route, active slipway.Release, now time.Time) Outlook {
 		return Outlook{} // its first requests wait, as those of a creation
 	}
 	restarts := slipway.RestartsOf(active, r.Ended)
+	if latest := now.Add(slipway.LongestRestart); restarts.Next.After(latest) {
+		restarts.Next = latest // the clock was set back since
+	}
 	grace := startGrace
 	if restarts.Rounds(active.Size) >= crashRounds {
 		grace = crashGrace
@@ -58,7 +61,9 @@ func outlookOf(r store.Route, active slipway.Release, now time.Time) Outlook {
 		case i.State == slipway.InstanceKept: // it is being thawed
 			starting = now
 		case i.State == slipway.InstanceStarting && i.CreatedAt.After(starting):
-			starting = i.CreatedAt
+			if starting = i.CreatedAt; starting.After(now) {
+				starting = now // the clock was set back since
+			}
 		}
 	}
 	switch {

@@ -21,7 +21,7 @@ type Service struct {
 	waking    atomic.Bool              // its instances are being thawed
 	slept     atomic.Pointer[sleepLog] // nil if it never slept
 	known     time.Time                // when the router first knew it
-	idleSince atomic.Int64             // when its demand was last seen to be over, or it was first known, in Unix nanoseconds
+	idleSince atomic.Int64             // when its demand was last seen to be over, in nanoseconds since known; 0 at first
 
 	wake  func(*instance) bool // thaws one that is asleep, and reports whether it did
 	hurry func(*instance)      // lets one have its processor time
@@ -38,7 +38,6 @@ func newService(rt Route, onWait func(), onIdle, onDemand func(*Service)) *Servi
 		draining:  map[string]bool{},
 		known:     time.Now(),
 	}
-	s.idleSince.Store(s.known.UnixNano())
 	s.gate = newGate(onWait, func() { onIdle(s) }, func() { onDemand(s) })
 	return s
 }

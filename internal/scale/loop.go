@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -360,7 +361,7 @@ func (s *Scaler) idle(ctx context.Context, id string, t *target, now time.Time) 
 // router lives whose requests are unknown here, and only since its instances are ready.
 // One that starts is let become ready, since a client that gave up may come again.
 func (s *Scaler) idleRows(tx *store.Tx, r slipway.Release, now time.Time) (time.Duration, error) {
-	others, err := tx.CountOtherRouters(s.cfg.Router, now.Add(-s.cfg.RouterSilent))
+	others, err := tx.CountOtherRouters(s.cfg.Router, s.cfg.RouterSilent)
 	if err != nil || others > 0 {
 		return 0, err
 	}
@@ -368,13 +369,21 @@ func (s *Scaler) idleRows(tx *store.Tx, r slipway.Release, now time.Time) (time.
 	if err != nil {
 		return 0, err
 	}
-	idle := now.Sub(r.CreatedAt)
+	// The clock may have been set back since a row was written. What this process has seen
+	// itself is then enough: it counts by the monotonic clock.
+	since := func(at time.Time) time.Duration {
+		if d := now.Sub(at); d >= 0 {
+			return d
+		}
+		return math.MaxInt64
+	}
+	idle := since(r.CreatedAt)
 	for _, i := range list {
 		switch i.State {
 		case slipway.InstanceStarting, slipway.InstanceKept: // the latter is being thawed
 			return 0, nil
 		case slipway.InstanceReady, slipway.InstanceUnhealthy:
-			idle = min(idle, now.Sub(i.ReadyAt))
+			idle = min(idle, since(i.ReadyAt))
 		}
 	}
 	return idle, nil

@@ -105,7 +105,8 @@ func (tx *Tx) ingressRoutes(v slipway.ServiceView) ([]slipway.VPCIngressConnecti
 	return tx.VPCIngressesOf(v.ID)
 }
 
-// PutRouter records that the router is alive and which table version it applies.
+// PutRouter records that the router is alive and which table version it applies. Each call
+// needs another time: that the row changes is the sign of life.
 func (tx *Tx) PutRouter(id string, version int64, now time.Time) error {
 	_, err := tx.exec(`INSERT INTO router (id, version, seen_at) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET version = excluded.version, seen_at = excluded.seen_at`, id, version, nanos(now))
@@ -136,18 +137,34 @@ func (tx *Tx) ReportDrained(routerID, serviceID, target string) error {
 	return nil
 }
 
-// Drained reports whether every live router, seen at or after alive, has reported
-// the target drained. Without a live router no request is in flight.
-func (tx *Tx) Drained(target string, alive time.Time) (bool, error) {
-	n, err := tx.count(`SELECT count(*) FROM router r WHERE r.seen_at >= $1
-		AND NOT EXISTS (SELECT 1 FROM drained d WHERE d.router = r.id AND d.target = $2)`, nanos(alive), target)
+// Drained reports whether every live router has reported the target drained. Without a live
+// router no request is in flight. A router lives until its row has been the same for silent,
+// by the time that passes in this process; see PutRouter.
+func (tx *Tx) Drained(target string, silent time.Duration) (bool, error) {
+	n, err := tx.countRouters(silent, `SELECT r.id, r.seen_at FROM router r
+		WHERE NOT EXISTS (SELECT 1 FROM drained d WHERE d.router = r.id AND d.target = $1)`, target)
 	return n == 0, err
 }
 
-// CountOtherRouters counts the live routers, seen at or after alive, beside the one with
-// this id.
-func (tx *Tx) CountOtherRouters(id string, alive time.Time) (int, error) {
-	return tx.count(`SELECT count(*) FROM router WHERE id <> $1 AND seen_at >= $2`, id, nanos(alive))
+// CountOtherRouters counts the live routers beside the one with this id, as Drained does.
+func (tx *Tx) CountOtherRouters(id string, silent time.Duration) (int, error) {
+	return tx.countRouters(silent, `SELECT id, seen_at FROM router WHERE id <> $1`, id)
+}
+
+// countRouters counts the live ones of the routers that a query returns.
+func (tx *Tx) countRouters(silent time.Duration, query, arg string) (n int, err error) {
+	live, err := all(tx, func(s scanner) (live bool, err error) {
+		var id string
+		var seenAt int64
+		err = s.Scan(&id, &seenAt)
+		return err == nil && tx.signs.lives(id, seenAt, silent), err
+	}, query, arg)
+	for _, l := range live {
+		if l {
+			n++
+		}
+	}
+	return n, err
 }
 
 func (tx *Tx) forgetDrained(target string) error {

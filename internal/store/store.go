@@ -20,6 +20,7 @@ type Store struct {
 	journal  journal
 	watch    watchers
 	writeErr atomic.Pointer[error] // see WriteFailure
+	signs    signs
 }
 
 // Open opens the SQLite database in the file at path and migrates it. ":memory:"
@@ -141,7 +142,7 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 	if err := s.journal.failure(); err != nil {
 		return err
 	}
-	tx := &Tx{conn: c}
+	tx := &Tx{conn: c, signs: &s.signs}
 	if err := tx.control(beginRead); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	tx := &Tx{conn: c, writes: true}
+	tx := &Tx{conn: c, signs: &s.signs, writes: true}
 	if err := s.commit(tx, f); err != nil {
 		if unwritten(err) {
 			s.writeErr.Store(&err)

@@ -25,6 +25,7 @@ var ErrNameTaken = errors.New("name is taken")
 // Tx is a transaction. Its methods are grouped by table, one file each.
 type Tx struct {
 	conn    *conn
+	signs   *signs
 	writes  bool
 	touched map[string]Topic // service id to what changed of it
 }

@@ -24,7 +24,7 @@ func (x *exchange) tunnel(in *input) error {
 	x.out = append(x.out, "\r\n"...)
 	x.out = append(x.out, in.b...)
 	x.status, x.closes = x.resp.Status, true
-	t := &tunnel{front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: cmp.Or(x.settings.IdleTime, x.c.front.cfg.TunnelIdle)}
+	t := &tunnel{began: time.Now(), front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: cmp.Or(x.settings.IdleTime, x.c.front.cfg.TunnelIdle)}
 	t.isWebSocket = http1.EqualFold(x.resp.Protocol, "websocket")
 	t.frames.feed(in.b)
 	t.touch()
@@ -69,7 +69,8 @@ type tunnel struct {
 	target      *router.Target
 	isWebSocket bool
 	idle        time.Duration // without a byte in either direction, after which it is closed
-	last        atomic.Int64  // when a byte came last, in nanoseconds since 1970
+	began       time.Time     // with a reading of the monotonic clock
+	last        atomic.Int64  // when a byte came last, in nanoseconds since began
 
 	leave atomic.Bool // the client is to be told to leave
 	mu    sync.Mutex  // guards writing to the client, and the rest
@@ -179,8 +180,8 @@ func (f *frames) length() (n uint64, ok bool) {
 	return n, true
 }
 
-func (t *tunnel) touch()               { t.last.Store(time.Now().UnixNano()) }
-func (t *tunnel) idleUntil() time.Time { return time.Unix(0, t.last.Load()).Add(t.idle) }
+func (t *tunnel) touch()               { t.last.Store(int64(time.Since(t.began))) }
+func (t *tunnel) idleUntil() time.Time { return t.began.Add(time.Duration(t.last.Load()) + t.idle) }
 
 // relay copies in one direction. It passes the end of the input on; a failure closes both
 // ends.
