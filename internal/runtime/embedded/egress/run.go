@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/openslipway/slipway/internal/loop"
 )
 
 const (
-	// checkInterval is how often the rules are compared with the wanted ones. While
-	// nobody changes a rule of the host, that is one request to the kernel.
+	// checkInterval is the least time between two comparisons of the rules with the wanted
+	// ones, which follow each change of a rule of the host.
 	checkInterval = time.Second
 	// lookInterval is how often the host's name servers, default route and gateway
 	// address are read.
@@ -55,26 +59,45 @@ func (n *Network) Run(ctx context.Context) error {
 // keep restores the host's rules and addresses until ctx ends. It retries what
 // fails: another program may be changing the rules.
 func (n *Network) keep(ctx context.Context) error {
-	tick := time.NewTicker(checkInterval)
-	defer tick.Stop()
-	var failing bool
-	looked := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+	look := time.NewTicker(lookInterval)
+	defer look.Stop()
+	failing, full := false, false
+	for ctx.Err() == nil {
+		changed, stop, err := changes() // before the check: it misses none that comes later
+		if err == nil {
+			err = n.check(ctx, full)
 		}
-		full := time.Since(looked) >= lookInterval
-		if full {
-			looked = time.Now()
-		}
-		err := n.check(ctx, full)
 		if err != nil && !failing {
 			n.log.Error("network rules could not be restored", "err", err)
 		}
-		failing = err != nil
+		full = false
+		if failing = err != nil; !failing {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			case <-look.C:
+				full = true
+			}
+		}
+		stop()
+		loop.Pause(ctx, checkInterval)
 	}
+	return nil
+}
+
+// changes returns a channel that is closed when a rule of nftables changes on this host. stop
+// ends the watch.
+func changes() (changed <-chan struct{}, stop func(), err error) {
+	s, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
+	if err != nil {
+		return nil, func() {}, fmt.Errorf("ask for changes of nftables: %w", err)
+	}
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		_, _, _ = s.Receive() // an error is a change that was lost, or the end of the watch
+	}()
+	return told, func() { s.Close(); <-told }, nil
 }
 
 // check corrects the rules, and with full also what they depend on.
