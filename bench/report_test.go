@@ -65,3 +65,26 @@ func TestParseTicks(t *testing.T) {
 		}
 	}
 }
+
+func TestParseCalls(t *testing.T) {
+	t.Parallel()
+	const table = `strace: Process 7 attached with 2 threads
+    calls    errors syscall
+--------- --------- --------------
+      200           sendto
+      300       100 recvfrom
+       50           epoll_pwait
+       25         5 futex
+--------- --------- --------------
+      575       105 total
+`
+	got, err := parseCalls(table, 100)
+	if want := (systemCalls{reads: 3, empty: 1, writes: 2, waits: 0.5, others: 0.25}); got != want || err != nil {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range []string{"", "strace: attach: ptrace(PTRACE_SEIZE, 7): Operation not permitted\n", "      200        x  recvfrom\n"} {
+		if _, err := parseCalls(bad, 100); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,14 @@ type routed struct {
 	failed  int                        // requests that were not answered with 200
 	latency []time.Duration            // of requests at steadyRate
 	idle    int64                      // bytes per idle connection
+	kernel  time.Duration              // of all loads' processor time, what the kernel took
+	all     time.Duration              // the processor time of all loads
+	calls   systemCalls                // of a request; all zero if not traced
+}
+
+// systemCalls are numbers for each request.
+type systemCalls struct {
+	reads, empty, writes, waits, others float64 // empty are the reads without a byte
 }
 
 // front is a reverse proxy that is measured, or the backend itself.
@@ -154,7 +163,87 @@ func (r *report) compareFronts(ctx context.Context, fronts []*front) error {
 			}
 		}
 	}
+	return r.traceFronts(ctx, fronts)
+}
+
+// traceFronts counts the system calls of the fronts.
+func (r *report) traceFronts(ctx context.Context, fronts []*front) error {
+	if _, err := exec.LookPath("strace"); err != nil {
+		r.absent("The router's system calls", "strace is not installed")
+		return nil
+	}
+	for _, f := range fronts {
+		if err := f.trace(ctx); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// trace counts the system calls of requests of 100 bytes on 64 connections.
+func (f *front) trace(ctx context.Context) error {
+	args := []string{"-f", "-c", "-U", "calls,errors,name"}
+	for _, p := range family(f.pid) {
+		args = append(args, "-p", p)
+	}
+	var table bytes.Buffer
+	cmd := exec.CommandContext(ctx, "strace", args...)
+	cmd.Stderr = &table
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	if err := idle(ctx, time.Second/2); err != nil { // until it has attached itself to all threads
+		return err
+	}
+	n, err := f.wrk(ctx, 100, 64)
+	if n == 0 && err == nil {
+		err = fmt.Errorf("%s answered no request while it was traced", f.name)
+	}
+	if err != nil {
+		return errors.Join(err, cmd.Process.Kill(), cmd.Wait())
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		return err
+	}
+	cmd.Wait() // it ends with the signal
+	f.calls, err = parseCalls(table.String(), n)
+	return err
+}
+
+// parseCalls parses a table of strace with the number of calls, that of errors and the name.
+func parseCalls(table string, requests int) (c systemCalls, err error) {
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[len(f)-1] == "total" {
+			continue
+		}
+		n, err := strconv.ParseFloat(f[0], 64)
+		if err != nil {
+			continue // the heading, or a thread that came or went
+		}
+		failed := 0.0
+		if len(f) > 2 {
+			if failed, err = strconv.ParseFloat(f[1], 64); err != nil {
+				return c, fmt.Errorf("strace printed %q: %w", line, err)
+			}
+		}
+		n /= float64(requests)
+		switch f[len(f)-1] {
+		case "read", "readv", "recvfrom", "recvmsg":
+			c.reads += n
+			c.empty += failed / float64(requests)
+		case "write", "writev", "sendto", "sendmsg":
+			c.writes += n
+		case "epoll_wait", "epoll_pwait", "epoll_pwait2":
+			c.waits += n
+		default:
+			c.others += n
+		}
+	}
+	if c.reads == 0 || c.writes == 0 {
+		return c, fmt.Errorf("strace counted no reads or no writes:\n%s", table)
+	}
+	return c, nil
 }
 
 func cell(size, conns int) string { return fmt.Sprintf("%d/%d", size, conns) }
@@ -164,40 +253,97 @@ var (
 	wrkFailed   = regexp.MustCompile(`Non-2xx or 3xx responses: (\d+)`)
 )
 
+// patientRounds is how often a round is begun again in which no request was answered whole: a
+// busy machine may need more than a round for the largest ones.
+const patientRounds = 5
+
 // load sends requests as fast as they are answered, and records their cost.
 func (f *front) load(ctx context.Context, size, conns int) error {
+	for range patientRounds {
+		if answered, err := f.round(ctx, size, conns); answered || err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s answered no request of %d bytes in %d rounds", f.name, size, patientRounds)
+}
+
+func (f *front) round(ctx context.Context, size, conns int) (answered bool, err error) {
 	before, err := processorTime(f.pid)
 	if err != nil {
-		return err
+		return false, err
+	}
+	user, kernel, err := splitTime(f.pid)
+	if err != nil {
+		return false, err
 	}
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, "taskset", "-c", "0", "wrk", "-t1", "-c"+strconv.Itoa(conns), "-d"+strconv.Itoa(int(routeTime.Seconds())),
-		"-H", "Host: "+f.host, fmt.Sprintf("http://%s/%d", f.addr, size))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("wrk: %w\n%s", err, out)
+	n, err := f.wrk(ctx, size, conns)
+	if n == 0 || err != nil {
+		return false, err
 	}
 	took := time.Since(began)
 	after, err := processorTime(f.pid)
 	if err != nil {
-		return err
+		return false, err
+	}
+	user2, kernel2, err := splitTime(f.pid)
+	if err != nil {
+		return false, err
+	}
+	if size != routeSizes[len(routeSizes)-1] { // which is all copying
+		f.kernel += kernel2 - kernel
+		f.all += kernel2 - kernel + user2 - user
+	}
+	c := cell(size, conns)
+	f.cost[c] = append(f.cost[c], (after-before)/time.Duration(n))
+	f.rate[c] = append(f.rate[c], float64(n)/took.Seconds())
+	return true, nil
+}
+
+// wrk sends requests for a round and returns how many were answered.
+func (f *front) wrk(ctx context.Context, size, conns int) (n int, err error) {
+	cmd := exec.CommandContext(ctx, "taskset", "-c", "0", "wrk", "-t1", "-c"+strconv.Itoa(conns), "-d"+strconv.Itoa(int(routeTime.Seconds())),
+		"-H", "Host: "+f.host, fmt.Sprintf("http://%s/%d", f.addr, size))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return 0, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	m := wrkRequests.FindSubmatch(out)
 	if m == nil {
-		return fmt.Errorf("wrk printed no number of requests:\n%s", out)
+		return 0, fmt.Errorf("wrk printed no number of requests:\n%s", out)
 	}
-	n, err := strconv.Atoi(string(m[1]))
-	if err != nil || n == 0 {
-		return fmt.Errorf("%s answered no request:\n%s", f.name, out)
+	if n, err = strconv.Atoi(string(m[1])); err != nil {
+		return 0, err
 	}
 	if m := wrkFailed.FindSubmatch(out); m != nil {
 		k, _ := strconv.Atoi(string(m[1]))
 		f.failed += k
 	}
-	c := cell(size, conns)
-	f.cost[c] = append(f.cost[c], (after-before)/time.Duration(n))
-	f.rate[c] = append(f.rate[c], float64(n)/took.Seconds())
-	return nil
+	return n, nil
+}
+
+// splitTime returns what a process and its children have taken by themselves, and what the
+// kernel took for them, to a hundredth of a second.
+func splitTime(pid int) (user, kernel time.Duration, err error) {
+	for _, p := range family(pid) {
+		b, err := os.ReadFile("/proc/" + p + "/stat")
+		if err != nil {
+			return 0, 0, err
+		}
+		_, rest, _ := strings.Cut(string(b), ") ")
+		f := strings.Fields(rest)
+		if len(f) < 13 {
+			return 0, 0, fmt.Errorf("/proc/%s/stat is %q", p, b)
+		}
+		for i, to := range []*time.Duration{&user, &kernel} {
+			n, err := strconv.ParseInt(f[11+i], 10, 64)
+			if err != nil {
+				return 0, 0, fmt.Errorf("/proc/%s/stat: %w", p, err)
+			}
+			*to += time.Duration(n) * time.Second / 100
+		}
+	}
+	return user, kernel, nil
 }
 
 // family returns a process and its children.
