@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -33,6 +35,10 @@ type clientConn struct {
 	head buffer // what buf is a part of; nil if in is empty or has memory of its own
 	own  int    // bytes of memory of its own that count
 
+	turn     *exchange // that takeTurn has parsed, and maybe served; nil if there is none
+	until    time.Time // the end of the wait for a request
+	turnCall func(fd uintptr) bool
+
 	state     atomic.Int32
 	halfSince time.Time // when the client was first seen to send no more
 
@@ -41,6 +47,16 @@ type clientConn struct {
 	shard uint32 // of what its requests are counted in
 
 	present func() error // checkPresent; made once, so that a request allocates nothing
+}
+
+func newClient(f *front, conn net.Conn) *clientConn {
+	p := newPeer(conn, f.cfg.Trusted)
+	if f.tls != nil {
+		conn = tls.Server(conn, f.tls)
+	}
+	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p}
+	c.present, c.turnCall = c.checkPresent, c.takeTurn
+	return c
 }
 
 // States of a client, which decide when it is disturbed at shutdown.
@@ -82,17 +98,20 @@ func (c *clientConn) serve() {
 		if !c.await() {
 			return
 		}
-		end, status, err := c.readHead()
-		if err != nil {
-			return
+		x := c.turn
+		if c.turn = nil; x == nil {
+			end, status, err := c.readHead()
+			if err != nil {
+				return
+			}
+			if c.canPass() && c.pass(c.in) {
+				return
+			}
+			x = takeExchange(c)
+			x.parse(end, status)
 		}
-		received := c.in
-		if c.canPass() && c.pass(received) {
-			return
-		}
-		x := takeExchange(c)
-		keep := x.serve(end, status)
-		linger, passes := x.linger, x.passes
+		x.serve()
+		keep, linger, passes, received := x.keep, x.linger, x.passes, x.received
 		x.free()
 		if passes {
 			c.pass(received) // otherwise the client finds it closed
@@ -172,13 +191,93 @@ func (c *clientConn) lastLook() bool {
 }
 
 // readFirst waits for bytes and reads them into a buffer that it takes when they are there.
+// It returns without an error when it has some, or in turn a request that was parsed.
 func (c *clientConn) readFirst(until time.Time) error {
-	b, n, err := c.readBuffer(until)
-	if n > 0 {
-		c.hold(b, n)
-		return nil
+	if c.raw == nil {
+		b, n, err := c.readBuffer(until)
+		if n > 0 {
+			c.hold(b, n)
+			return nil
+		}
+		return err
 	}
-	return err
+	if c.state.Load() != stateFresh && !c.socket.in.tellsLeft {
+		c.tellLeft() // a connection of a single request would not gain by it
+	}
+	for c.until = until; ; {
+		if err := c.limitRead(c.until); err != nil {
+			return err
+		}
+		err := c.raw.Read(c.turnCall)
+		if err == nil {
+			return c.socket.in.err
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		if err := c.tooEarly(c.until); err != nil {
+			return err
+		}
+	}
+}
+
+// takeTurn reads a request, and answers it if nothing else has to be read for that: it must
+// not wait for more bytes of the client. Then it waits for the next one without a read that
+// would find nothing, which costs as much as one that does. That loses no byte, nor the end of the
+// stream: the kernel has told that nothing was left, and what comes later ends the wait.
+// done says that the rest is for others.
+func (c *clientConn) takeTurn(fd uintptr) (done bool) {
+	for {
+		if !c.receiveHeld(fd) {
+			return false
+		}
+		b, n := c.socket.held, c.socket.in.n
+		c.socket.held = nil
+		if n == 0 {
+			return true
+		}
+		c.socket.in.total += int64(n)
+		c.hold(b, n)
+		c.begin()
+		if !c.socket.in.tellsLeft || !c.answerAtOnce() {
+			return true
+		}
+		c.state.Store(stateIdle)
+		// As in await: front.shutdown looks at the state after it has set this.
+		if c.front.closing.Load() {
+			c.socket.in.err = errInterrupted
+			return true
+		}
+		c.until = time.Now().Add(c.front.cfg.IdleTimeout)
+		if c.socket.in.err = c.limitRead(c.until); c.socket.in.err != nil {
+			return true
+		}
+		if !c.socket.in.leaves {
+			return false
+		}
+	}
+}
+
+// answerAtOnce answers the request that was received if it came whole. It reports whether
+// the connection is at rest afterwards. If not, what is left to do is in turn and in.
+func (c *clientConn) answerAtOnce() (rests bool) {
+	var scan http1.HeadScanner
+	end, status := scan.Find(c.in)
+	if end == 0 || status != 0 || scan.LeadingBlank || c.canPass() {
+		return false
+	}
+	x := takeExchange(c)
+	x.parse(end, 0)
+	if c.turn = x; x.refusal != 0 || !x.whole || len(x.req.Protocol) > 0 {
+		return false
+	}
+	if x.serve(); !x.keep || len(c.in) > 0 {
+		return false
+	}
+	x.free()
+	c.turn = nil
+	c.release()
+	return true
 }
 
 // hold makes the first n bytes of a buffer the bytes that were received.

@@ -17,6 +17,10 @@
 //   - upload.go, respond.go: the body of a request, and the response.
 //   - tunnel.go: a connection after a protocol upgrade.
 //
+// A kept connection is served inside the wait for its next request, so that no read finds
+// nothing (clientConn.takeTurn). What is called there must neither read from the client nor
+// close its connection, which would wait for itself.
+//
 // A request allocates nothing unless its body comes after its head. Memory is taken when
 // bytes are there and given back when they have been passed on: a connection that waits for
 // a client has no buffer, a request that waits for an instance has those of its head.

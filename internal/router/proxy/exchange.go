@@ -37,6 +37,8 @@ type exchange struct {
 	limit   time.Time // the end of the request's time
 	counted tally
 
+	received       []byte                   // of the client, from the request on
+	refusal        int                      // the status that the head is refused with; 0 if it is not
 	headSize       int                      // bytes of the request's head
 	settings       *slipway.RoutingSettings // of the service
 	mark           string                   // of the instance that the client's cookie names
@@ -60,6 +62,8 @@ type exchange struct {
 	aborted    bool // the client must see that its response is incomplete
 	linger     bool // the client may still be sending
 	passes     bool // another process goes on with the request
+	served     bool // it has been answered, or never will be
+	keep       bool // if served: the connection can take another request
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{out: make([]byte, 0, 4<<10)} }}
@@ -80,11 +84,11 @@ func (x *exchange) free() {
 	exchanges.Put(x)
 }
 
-// serve answers the request whose head is the first end bytes that the client has sent, or
-// refuses it with a status. It reports whether the connection can take another.
-func (x *exchange) serve(end, status int) (keep bool) {
+// parse parses the head that is the first end bytes that the client has sent, unless it is
+// to be refused with a status.
+func (x *exchange) parse(end, status int) {
 	f := x.c.front
-	x.start = time.Now()
+	x.start, x.received = time.Now(), x.c.in
 	x.counted = tally{read: x.c.socket.in.total - int64(len(x.c.in)), written: x.c.socket.out.total}
 	x.limit = x.start.Add(f.cfg.RequestTimeout)
 	x.forward = forwarding{peer: &x.c.peer, scheme: f.scheme, underscores: f.cfg.Underscores}
@@ -92,18 +96,32 @@ func (x *exchange) serve(end, status int) (keep bool) {
 		status = x.req.Parse(x.c.in[:end])
 	}
 	x.setID()
-	if status != 0 {
-		x.closes, x.linger = true, true
-		page := router.PageMemory
-		if status != noMemory {
-			page = router.PageOf(status)
-		}
-		x.answer(page)
-		return false
+	if x.refusal = status; status != 0 {
+		return
 	}
 	x.headSize = end
 	x.c.in = x.c.in[end:]
 	x.whole = !x.req.Chunked && int64(len(x.c.in)) >= x.req.Length
+}
+
+// serve answers the request that was parsed, unless that was done.
+func (x *exchange) serve() {
+	if !x.served {
+		x.served, x.keep = true, x.answered()
+	}
+}
+
+// answered answers the request and reports whether the connection can take another.
+func (x *exchange) answered() (keep bool) {
+	if x.refusal != 0 {
+		x.closes, x.linger = true, true
+		page := router.PageMemory
+		if x.refusal != noMemory {
+			page = router.PageOf(x.refusal)
+		}
+		x.answer(page)
+		return false
+	}
 	if x.service = x.c.find(x.req.Host); x.service == nil {
 		x.answer(router.PageNotFound)
 	} else {

@@ -161,12 +161,8 @@ func (f *front) accept(ctx context.Context, l net.Listener) error {
 // serve serves a connection whose client has sent what was received already.
 func (f *front) serve(conn net.Conn, received []byte) {
 	defer f.serving.Done()
-	p := newPeer(conn, f.cfg.Trusted)
-	if f.tls != nil {
-		conn = tls.Server(conn, f.tls)
-	}
-	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, in: received}
-	c.present = c.checkPresent
+	c := newClient(f, conn)
+	c.in = received
 	f.mu.Lock()
 	f.shard++
 	c.shard = f.shard
@@ -221,13 +217,14 @@ func (f *front) endWaiting(state int32) {
 	}
 }
 
-// cut closes all connections and returns how many.
+// cut closes all connections and returns how many. Closing may wait for the end of a
+// request, which sees it.
 func (f *front) cut() int {
 	f.tunnels.cut(f)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for c := range f.clients {
-		c.Close()
+		go c.Close()
 	}
 	return len(f.clients)
 }

@@ -40,8 +40,14 @@ type socket struct {
 
 	tick func() error // called each tickTime while a read waits; its error ends the read
 
-	take     func() buffer // memory for readBuffer
-	held     buffer        // that a system call has read into
+	take func() buffer // memory for readBuffer
+	held buffer        // that a system call has read into
+
+	*asking // nil if the connection is not of the end that is asked, or has no descriptor
+}
+
+// asking is what only the connections have that requests are sent on.
+type asking struct {
 	heldCall func(fd uintptr) bool
 
 	seen     lookup // by look
@@ -66,6 +72,9 @@ type half struct {
 	mu          sync.Mutex  // guards setting a deadline
 	at          time.Time   // the deadline that is set; used by the goroutine that reads or writes
 	interrupted atomic.Bool // for ever
+
+	tellsLeft bool // each read tells what is left
+	leaves    bool // the last read has left bytes or the end of the stream, or it is not known
 }
 
 // hasTCP is implemented by a connection that wraps a TCP connection without changing what
@@ -82,18 +91,39 @@ func newSocket(c net.Conn, take func() buffer) *socket {
 	}
 	if s.tcp != nil {
 		s.raw, _ = s.tcp.SyscallConn() // fails only for a nil connection
-		s.in.call, s.out.call, s.heldCall = s.receive, s.send, s.receiveHeld
-		s.lookCall = func(fd uintptr) { s.seen = lookAt(fd) }
-		s.askCall = s.sendThenReceive
+		s.in.call, s.out.call = s.receive, s.send
 	}
 	return s
+}
+
+// newAsking returns a socket that asks: look and ask may be called.
+func newAsking(c net.Conn, take func() buffer) *socket {
+	s := newSocket(c, take)
+	if s.raw != nil {
+		s.asking = &asking{heldCall: s.receiveHeld, askCall: s.sendThenReceive}
+		s.lookCall = func(fd uintptr) { s.seen = lookAt(fd) }
+	}
+	return s
+}
+
+// tellLeft has each read tell what is left, if the kernel can.
+func (s *socket) tellLeft() {
+	s.raw.Control(func(fd uintptr) {
+		s.in.tellsLeft = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_INQ, 1) == nil
+	})
 }
 
 // receive reads once. It is called with a non-blocking descriptor.
 func (s *socket) receive(fd uintptr) bool {
 	h := &s.in
 	for {
-		n, errno := sysReceive(fd, h.p)
+		var n int
+		var errno syscall.Errno
+		if s.in.tellsLeft {
+			n, s.in.leaves, errno = sysReceiveLeft(fd, h.p)
+		} else {
+			n, errno = sysReceive(fd, h.p)
+		}
 		switch {
 		case errno == unix.EINTR:
 			continue
@@ -142,7 +172,7 @@ func (s *socket) read(p []byte, until time.Time) (n int, err error) {
 // readBuffer is read into memory that is taken when bytes have come, so that a connection
 // that waits has none. The caller frees it; it is nil if n is 0.
 func (s *socket) readBuffer(until time.Time) (b buffer, n int, err error) {
-	if s.raw != nil {
+	if s.asking != nil {
 		n, err = s.await(s.heldCall, nil, until)
 		b, s.held = s.held, nil
 		return b, n, err

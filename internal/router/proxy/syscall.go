@@ -16,6 +16,24 @@ func sysReceive(fd uintptr, p []byte) (n int, errno syscall.Errno) {
 	return receiveFlags(fd, p, unix.MSG_DONTWAIT)
 }
 
+// sysReceiveLeft is sysReceive on a socket with TCP_INQ. leaves is false if no bytes are
+// left and the peer has not closed its direction; it is true if the kernel does not say.
+func sysReceiveLeft(fd uintptr, p []byte) (n int, leaves bool, errno syscall.Errno) {
+	var oob struct {
+		unix.Cmsghdr
+		left int32
+		_    int32
+	}
+	data := unix.Iovec{Base: unsafe.SliceData(p)}
+	data.SetLen(len(p))
+	msg := unix.Msghdr{Iov: &data, Control: (*byte)(unsafe.Pointer(&oob))}
+	msg.SetIovlen(1)
+	msg.SetControllen(int(unsafe.Sizeof(oob)))
+	k, _, errno := syscall.RawSyscall(unix.SYS_RECVMSG, fd, uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
+	told := oob.Level == unix.IPPROTO_TCP && oob.Type == unix.TCP_CM_INQ
+	return int(k), !told || oob.left != 0, errno
+}
+
 // sysPeek returns how many bytes have come, one at most.
 func sysPeek(fd uintptr) (n int, errno syscall.Errno) {
 	var b [1]byte

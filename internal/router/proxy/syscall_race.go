@@ -18,6 +18,11 @@ func sysReceive(fd uintptr, p []byte) (n int, errno syscall.Errno) {
 	return n, errnoOf(err)
 }
 
+func sysReceiveLeft(fd uintptr, p []byte) (n int, leaves bool, errno syscall.Errno) {
+	n, errno = sysReceive(fd, p)
+	return n, errno != 0 || lookAt(fd) != open, errno
+}
+
 func sysPeek(fd uintptr) (n int, errno syscall.Errno) {
 	var b [1]byte
 	n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)

@@ -233,7 +233,7 @@ func (p *Proxy) connect(t *router.Target, now, until time.Time, asks bool) (*ups
 		}
 		return nil, &dialError{err}
 	}
-	return &upstream{socket: newSocket(c, takeBlock), pool: pl}, nil
+	return &upstream{socket: newAsking(c, takeBlock), pool: pl}, nil
 }
 
 // read reads and notes the end of the stream.
