@@ -29,6 +29,7 @@ type clients struct {
 
 	answered, closes, dials atomic.Int64
 	opened, frames, left    atomic.Int64 // WebSockets, their echoes, and those told to leave (1001)
+	expelled                atomic.Int64 // WebSockets that the server closed after that
 
 	mu    sync.Mutex // guards what follows
 	lost  map[string]int
@@ -175,10 +176,36 @@ func letters(kib int) func(io.Reader) error {
 // sockets keeps a number of WebSockets open until ctx ends. Each sends a frame now and
 // then. One that is told to leave (1001) does so and opens another; any other end is lost.
 func (c *clients) sockets(ctx context.Context, n int, every time.Duration) {
+	c.openSockets(ctx, n, every, (*conn).leave)
+}
+
+// deafSockets is sockets whose clients do not answer the word to leave: they wait until the
+// server closes the connection.
+func (c *clients) deafSockets(ctx context.Context, n int, every time.Duration) {
+	c.openSockets(ctx, n, every, func(at *conn) error {
+		n, err := io.Copy(io.Discard, at.r)
+		if n > 0 {
+			return fmt.Errorf("%d bytes follow the close frame", n)
+		}
+		if err == nil {
+			c.expelled.Add(1)
+		}
+		return err
+	})
+}
+
+// leave answers the word to leave.
+func (at *conn) leave() error {
+	_, err := at.Write(frame(0x88, string(binary.BigEndian.AppendUint16(nil, 1001))))
+	return err
+}
+
+// openSockets keeps WebSockets open. told is what a client does that is told to leave.
+func (c *clients) openSockets(ctx context.Context, n int, every time.Duration, told func(*conn) error) {
 	for range n {
 		c.all.Go(func() {
 			for ctx.Err() == nil {
-				if err := c.socket(ctx, every); err != nil {
+				if err := c.socket(ctx, every, told); err != nil {
 					c.fail("WebSocket", err)
 				}
 			}
@@ -188,7 +215,7 @@ func (c *clients) sockets(ctx context.Context, n int, every time.Duration) {
 
 var errStatus = errors.New("no WebSocket")
 
-func (c *clients) socket(ctx context.Context, every time.Duration) error {
+func (c *clients) socket(ctx context.Context, every time.Duration, told func(*conn) error) error {
 	at, err := c.dial()
 	if err != nil {
 		return err
@@ -210,28 +237,21 @@ func (c *clients) socket(ctx context.Context, every time.Duration) error {
 		if _, err := at.Write(frame(0x81, "hello")); err != nil {
 			return fmt.Errorf("send: %w", err)
 		}
-		for told := false; ; {
-			kind, text, err := readFrame(at.r)
-			if told && errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("after close frame %t: %w", told, err)
-			}
-			if kind == 0x88 && len(text) == 2 && binary.BigEndian.Uint16(text) == 1001 {
-				c.left.Add(1)
-				_, err := at.Write(frame(0x88, string(text)))
-				if err != nil {
-					return fmt.Errorf("answer the close frame: %w", err)
-				}
-				return nil
-			}
-			if string(text) != "hello" {
-				return fmt.Errorf("frame %#x %q", kind, text)
-			}
-			c.frames.Add(1)
-			break
+		kind, text, err := readFrame(at.r)
+		if err != nil {
+			return fmt.Errorf("receive: %w", err)
 		}
+		if kind == 0x88 && len(text) == 2 && binary.BigEndian.Uint16(text) == 1001 {
+			c.left.Add(1)
+			if err := told(at); err != nil {
+				return fmt.Errorf("leave: %w", err)
+			}
+			return nil
+		}
+		if kind != 0x81 || string(text) != "hello" {
+			return fmt.Errorf("frame %#x %q", kind, text)
+		}
+		c.frames.Add(1)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -256,12 +276,22 @@ func readFrame(r *bufio.Reader) (kind byte, text []byte, err error) {
 }
 
 // passes waits until so many more requests were answered.
-func (c *clients) passes(t *testing.T, n int64) {
+func (c *clients) passes(t testing.TB, n int64) {
 	t.Helper()
 	want := c.answered.Load() + n
 	harness.Eventually(t, "requests are answered", func() (bool, string) {
 		now := c.answered.Load()
 		return now >= want, fmt.Sprintf("%d of %d", now, want)
+	})
+}
+
+// awaitInFlight waits until an instance of a service has so many requests beside the one
+// that asks it.
+func awaitInFlight(s *harness.Server, svc *types.Service, n int64) {
+	s.T.Helper()
+	harness.Eventually(s.T, fmt.Sprintf("%d requests are in flight", n), func() (bool, string) {
+		r, err := s.Ask(svc, "/")
+		return err == nil && r.Serving > n, fmt.Sprint(r.Serving, err)
 	})
 }
 

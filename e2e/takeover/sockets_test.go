@@ -141,10 +141,7 @@ func TestAccessLogs(t *testing.T) {
 			}
 		})
 	}
-	harness.Eventually(t, "the slow requests are there", func() (bool, string) {
-		r, err := s.Ask(svc, "/")
-		return err == nil && r.Serving > n, fmt.Sprint(r.Serving, err)
-	})
+	awaitInFlight(s, svc, n)
 	if out, err := s.Upgrade(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -17,24 +17,46 @@ import (
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
-// busy is a server with a service that has clients of all kinds.
+// busy is a server with a service that has clients.
 type busy struct {
 	*harness.Server
 	svc     *types.Service
 	clients *clients
-	stop    func()
+	ctx     context.Context // until the clients end
+	stop    func()          // ends them, and waits for their last requests
 }
 
+// loaded returns a server with clients of a service, none yet.
+func loaded(t *testing.T, s *harness.Server, svc *types.Service) *busy {
+	b := &busy{Server: s, svc: svc, clients: newClients(s, svc)}
+	ctx, cancel := context.WithCancel(t.Context())
+	b.ctx, b.stop = ctx, func() { cancel(); b.clients.all.Wait() }
+	t.Cleanup(b.stop)
+	return b
+}
+
+// newBusy returns a server with a service that has clients of all kinds.
 func newBusy(t *testing.T) *busy {
 	s := harness.Serve(t)
 	svc := s.RunningService("steady", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "steady:1"), Scaling: s.CreateAutoScaling("wide", 200, 1, 2), Health: harness.QuickHealthCheck()})
-	b := &busy{Server: s, svc: svc, clients: newClients(s, svc)}
-	ctx, cancel := context.WithCancel(t.Context())
-	b.stop = func() { cancel(); b.clients.all.Wait() }
-	t.Cleanup(b.stop)
-	b.clients.usual(ctx)
-	b.clients.passes(t, 200)
+	b := loaded(t, s, svc)
+	b.clients.usual(b.ctx)
+	b.goesOn("before", 200)
 	return b
+}
+
+// goesOn checks that so many more requests are answered, and that nothing was lost so far.
+func (b *busy) goesOn(when string, requests int64) {
+	b.T.Helper()
+	b.clients.passes(b.T, requests)
+	b.nothingLost(when)
+}
+
+// ends stops the clients and checks that nothing was lost until then.
+func (b *busy) ends() {
+	b.T.Helper()
+	b.stop()
+	b.nothingLost("in the end")
 }
 
 // nothingLost checks that nothing was lost so far.
@@ -49,6 +71,12 @@ func (b *busy) nothingLost(when string) {
 // works checks that the server answers calls and carries out operations.
 func (b *busy) works(t *testing.T, greeting string) {
 	t.Helper()
+	b.greets(t, b.deploy(t, greeting), greeting)
+}
+
+// deploy begins an update of the service, and returns the operation.
+func (b *busy) deploy(t *testing.T, greeting string) (operation string) {
+	t.Helper()
 	out, err := b.Client().UpdateService(t.Context(), &apprunner.UpdateServiceInput{
 		ServiceArn:          b.svc.ServiceArn,
 		SourceConfiguration: harness.Spec{Image: harness.ECRImage("steady:1"), Env: map[string]string{"GREETING": greeting}}.Source(),
@@ -56,7 +84,13 @@ func (b *busy) works(t *testing.T, greeting string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.WaitSucceeded(b.svc, *out.OperationId)
+	return *out.OperationId
+}
+
+// greets waits for the operation of deploy, and checks that the service is the new one.
+func (b *busy) greets(t *testing.T, operation, greeting string) {
+	t.Helper()
+	b.WaitSucceeded(b.svc, operation)
 	if r, err := b.Ask(b.svc, "/"); err != nil || r.Greeting != greeting {
 		t.Errorf("the service greets with %q, %v; want %q", r.Greeting, err, greeting)
 	}
@@ -74,16 +108,14 @@ func TestUpgrades(t *testing.T) {
 			t.Fatalf("upgrade %d: %v: %s", n+1, err, out)
 		}
 		t.Logf("upgrade %d took %v", n+1, time.Since(began))
-		b.clients.passes(t, 200)
-		b.nothingLost(fmt.Sprintf("upgrade %d", n+1))
+		b.goesOn(fmt.Sprintf("upgrade %d", n+1), 200)
 	}
 	b.AwaitFormers()
 	if after := b.InstanceProcesses("app"); fmt.Sprint(after) != fmt.Sprint(before) {
 		t.Errorf("the service runs %v; it was %v", after, before)
 	}
 	b.works(t, "five")
-	b.stop()
-	b.nothingLost("afterwards")
+	b.ends()
 	c := b.clients
 	t.Logf("%d requests on %d connections, %d closed by the server; %d frames, %d WebSockets told to leave",
 		c.answered.Load(), c.dials.Load(), c.closes.Load(), c.frames.Load(), c.left.Load())
@@ -127,8 +159,7 @@ func TestBrokenUpgrades(t *testing.T) {
 		if err == nil || !strings.Contains(out, c.want) || !strings.Contains(out, "serves on") {
 			t.Errorf("%s: %v: %s", c.name, err, out)
 		}
-		b.clients.passes(t, 50)
-		b.nothingLost(c.name)
+		b.goesOn(c.name, 50)
 		b.works(t, fmt.Sprint("greeting", n))
 		if b.PID != pid {
 			t.Errorf("%s: the server is process %d, it was %d", c.name, b.PID, pid)
@@ -138,10 +169,9 @@ func TestBrokenUpgrades(t *testing.T) {
 	if out, err := b.Upgrade(); err != nil {
 		t.Fatalf("upgrade: %v: %s", err, out)
 	}
-	b.clients.passes(t, 50)
+	b.goesOn("upgraded", 50)
 	b.works(t, "upgraded")
-	b.stop()
-	b.nothingLost("afterwards")
+	b.ends()
 }
 
 // TestKilledHeir kills a server that takes over at once, then when the elder has let go of
@@ -161,8 +191,7 @@ func TestKilledHeir(t *testing.T) {
 		if p := b.PID; p != elder {
 			t.Fatalf("the server is process %d, it was %d", p, elder)
 		}
-		b.clients.passes(t, 50)
-		b.nothingLost(fmt.Sprintf("kill %d, at %q", n+1, step))
+		b.goesOn(fmt.Sprintf("kill %d, at %q", n+1, step), 50)
 		b.works(t, fmt.Sprint("after kill", n+1))
 	}
 	b.TakeOver()
@@ -186,10 +215,7 @@ func TestKilledElder(t *testing.T) {
 	for range stuck {
 		b.clients.run(slow, fresh, "/?ms=40000", "", whole)
 	}
-	harness.Eventually(t, "the slow requests are there", func() (bool, string) {
-		r, err := b.Ask(b.svc, "/")
-		return err == nil && r.Serving >= stuck, fmt.Sprint(r.Serving, err)
-	})
+	awaitInFlight(b.Server, b.svc, stuck)
 	if out, err := b.Upgrade(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -208,28 +234,44 @@ func TestKilledElder(t *testing.T) {
 	}
 }
 
-// TestSocketsAcrossDeployment has 1,000 WebSockets when a new
-// version is deployed: each client is told to leave, and none is cut.
-func TestSocketsAcrossDeployment(t *testing.T) {
+// TestThousandSockets has 1,000 WebSockets when a new version of the service is deployed, and
+// when the server is upgraded. Each client is told to leave (1001) once each time, and none
+// is cut: those that do not answer have the grace period before the server closes.
+func TestThousandSockets(t *testing.T) {
 	t.Parallel()
-	n := 1000
+	const polite, deaf = 950, 50
 	s := harness.Serve(t, "--connections-per-address", "5000")
 	svc := s.RunningService("steady", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "steady:1"), Scaling: s.CreateAutoScaling("wide", 200, 1, 25), Health: harness.QuickHealthCheck()})
-	b := &busy{Server: s, svc: svc, clients: newClients(s, svc)}
-	ctx, cancel := context.WithCancel(t.Context())
-	b.stop = func() { cancel(); b.clients.all.Wait() }
-	t.Cleanup(b.stop)
-	b.clients.sockets(ctx, n, 5*time.Second)
-	harness.Eventually(t, "the WebSockets are open", func() (bool, string) {
-		k := b.clients.opened.Load()
-		return k >= int64(n), fmt.Sprint(k)
-	})
+	b := loaded(t, s, svc)
+	c := b.clients
+	c.sockets(b.ctx, polite, 5*time.Second)
+	c.deafSockets(b.ctx, deaf, 5*time.Second)
+	// counts waits until all clients have connected again after so many changes.
+	counts := func(when string, changes int64) {
+		t.Helper()
+		const n = polite + deaf
+		harness.Eventually(t, when, func() (bool, string) {
+			opened, left, expelled := c.opened.Load(), c.left.Load(), c.expelled.Load()
+			return opened == n*(changes+1) && left == n*changes && expelled == deaf*changes,
+				fmt.Sprintf("%d were opened, %d told to leave, %d closed after the grace period", opened, left, expelled)
+		})
+		b.nothingLost(when)
+	}
+	counts("the WebSockets are open", 0)
 	b.works(t, "two")
-	harness.Eventually(t, "all have left", func() (bool, string) {
-		k := b.clients.left.Load()
-		return k >= int64(n), fmt.Sprint(k)
+	counts("after a deployment", 1)
+	if out, err := b.Upgrade(); err != nil {
+		t.Fatalf("upgrade: %v: %s", err, out)
+	}
+	counts("after an upgrade of the server", 2)
+	b.AwaitFormers()
+	frames := c.frames.Load()
+	harness.Eventually(t, "the WebSockets go on", func() (bool, string) {
+		now := c.frames.Load() - frames
+		return now >= polite+deaf, fmt.Sprint(now)
 	})
-	b.nothingLost("the deployment")
-	t.Logf("%d WebSockets were told to leave, %d were opened", b.clients.left.Load(), b.clients.opened.Load())
-	b.stop()
+	counts("later", 2)
+	b.ends()
+	t.Logf("%d WebSockets: %d were told to leave (1001) by a deployment and an upgrade, %d of them closed by the server as they did not answer, none cut",
+		polite+deaf, c.left.Load(), c.expelled.Load())
 }

@@ -161,8 +161,7 @@ func TestMigration(t *testing.T) {
 	env, resume := b.halt()
 	untouched := func(when string) {
 		t.Helper()
-		b.clients.passes(t, 50)
-		b.nothingLost(when)
+		b.goesOn(when, 50)
 		b.works(t, when)
 		if b.migrated() || len(b.copies()) > 0 {
 			t.Errorf("%s: the database is migrated: %t; beside it are %v", when, b.migrated(), b.copies())
@@ -198,8 +197,7 @@ func TestMigration(t *testing.T) {
 		t.Errorf("back to the former version: %v: %s", err, out)
 	}
 	b.works(t, "in the end")
-	b.stop()
-	b.nothingLost("afterwards")
+	b.ends()
 }
 
 // TestSecondUpgrade begins further upgrades while one is under way. They are refused with
@@ -242,8 +240,7 @@ func TestSecondUpgrade(t *testing.T) {
 	refused("while the first opens the data directory", text, err)
 	text, err = b.TryTakeOver()
 	refused("a server by hand", text, err)
-	b.clients.passes(t, 50)
-	b.nothingLost("in between")
+	b.goesOn("in between", 50)
 
 	key, err := os.ReadFile(filepath.Join(b.DataDir, "master.key"))
 	if err != nil {
@@ -259,8 +256,7 @@ func TestSecondUpgrade(t *testing.T) {
 		t.Errorf("one after the other: %v: %s", err, out)
 	}
 	b.works(t, "after the next")
-	b.stop()
-	b.nothingLost("afterwards")
+	b.ends()
 }
 
 // TestEndDuringUpgrade ends the server while another one takes over, which ends with it: the
@@ -272,8 +268,7 @@ func TestEndDuringUpgrade(t *testing.T) {
 	env, _ := b.halt()
 	upgrade := b.begin(env, "--environment", "--program", program)
 	b.halted(1)
-	b.stop()
-	b.nothingLost("until then")
+	b.ends()
 	b.Stop()
 	if o := <-upgrade; o.err == nil || !strings.Contains(o.text, "told to end") {
 		t.Errorf("the upgrade: %v: %s", o.err, o.text)
