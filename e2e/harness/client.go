@@ -198,11 +198,18 @@ func (s *Server) WaitSucceeded(svc *types.Service, id string) {
 // Pause pauses a service, waits until that has succeeded, and returns the operation's id.
 func (s *Server) Pause(svc *types.Service) (operation string) {
 	s.T.Helper()
+	operation = s.BeginPause(svc)
+	s.WaitSucceeded(svc, operation)
+	return operation
+}
+
+// BeginPause begins to pause a service and returns the operation's id.
+func (s *Server) BeginPause(svc *types.Service) (operation string) {
+	s.T.Helper()
 	out, err := s.Client().PauseService(s.T.Context(), &apprunner.PauseServiceInput{ServiceArn: svc.ServiceArn})
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	s.WaitSucceeded(svc, *out.OperationId)
 	return *out.OperationId
 }
 
@@ -210,11 +217,18 @@ func (s *Server) Pause(svc *types.Service) (operation string) {
 // id.
 func (s *Server) Resume(svc *types.Service) (operation string) {
 	s.T.Helper()
+	operation = s.BeginResume(svc)
+	s.WaitSucceeded(svc, operation)
+	return operation
+}
+
+// BeginResume begins to resume a service and returns the operation's id.
+func (s *Server) BeginResume(svc *types.Service) (operation string) {
+	s.T.Helper()
 	out, err := s.Client().ResumeService(s.T.Context(), &apprunner.ResumeServiceInput{ServiceArn: svc.ServiceArn})
 	if err != nil {
 		s.T.Fatal(err)
 	}
-	s.WaitSucceeded(svc, *out.OperationId)
 	return *out.OperationId
 }
 

@@ -41,7 +41,7 @@ func TestKept(t *testing.T) {
 	}
 
 	s.Pause(svc)
-	awaitFrozen(s, 2)
+	s.AwaitFrozen(2)
 	if code, body, err := s.Request(svc, "/"); code != http.StatusServiceUnavailable || err != nil {
 		t.Errorf("the paused service answers %d %.100q, %v", code, body, err)
 	}
@@ -59,14 +59,14 @@ func TestKept(t *testing.T) {
 	s.Pause(svc)
 	s.Kill()
 	s.Start()
-	awaitFrozen(s, 2)
+	s.AwaitFrozen(2)
 	s.Resume(svc)
 	same("after a resume by another server")
 
 	s.Set(svc, "sleep-after", "1") // the router has frozen them when the pause comes
-	awaitFrozen(s, 2)
+	s.AwaitFrozen(2)
 	s.Pause(svc)
-	awaitFrozen(s, 2)
+	s.AwaitFrozen(2)
 	s.Unset(svc, "sleep-after")
 	s.Resume(svc)
 	same("after a pause while asleep")
@@ -80,7 +80,7 @@ func TestKept(t *testing.T) {
 	if _, body, err := s.Request(svc, "/env?name=TOKEN"); body != harness.SecretValue("second") {
 		t.Errorf("the secret is %q, %v", body, err)
 	}
-	if n := frozen(s); n != 0 || len(s.InstanceProcesses("app")) != 2 {
+	if n := s.Frozen(); n != 0 || len(s.InstanceProcesses("app")) != 2 {
 		t.Errorf("%d of %d instances are frozen", n, len(s.InstanceProcesses("app")))
 	}
 
@@ -99,7 +99,7 @@ func TestKept(t *testing.T) {
 	}
 	s.Set(svc, "pause-keeps", "3600")
 	s.Pause(svc)
-	awaitFrozen(s, 2) // and is deleted so
+	s.AwaitFrozen(2) // and is deleted so
 }
 
 // TestKeptKilled kills the server at random moments of pauses that keep instances and of the
@@ -127,7 +127,7 @@ func TestKeptKilled(t *testing.T) {
 				return is == to, string(is)
 			})
 			if to == types.ServiceStatusPaused {
-				awaitFrozen(s, 1)
+				s.AwaitFrozen(1)
 			}
 		}
 		if now := s.BootIDs(svc, 1); !slices.Equal(now, boots) {

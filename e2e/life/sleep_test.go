@@ -7,8 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,34 +16,6 @@ import (
 
 	"github.com/openslipway/slipway/e2e/harness"
 )
-
-// frozen returns how many of the server's instances are frozen.
-func frozen(s *harness.Server) (n int) {
-	for _, p := range s.InstanceProcesses("app") {
-		groups, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.Pid))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(groups)) {
-			f := strings.SplitN(strings.TrimSpace(line), ":", 3)
-			one, _ := os.ReadFile(filepath.Join("/sys/fs/cgroup/freezer", f[2], "freezer.state"))
-			two, _ := os.ReadFile(filepath.Join("/sys/fs/cgroup", f[2], "cgroup.events"))
-			if f[1] == "freezer" && string(one) == "FROZEN\n" || f[1] == "" && strings.Contains(string(two), "frozen 1") {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// awaitFrozen waits until so many instances are frozen.
-func awaitFrozen(s *harness.Server, want int) {
-	s.T.Helper()
-	harness.Eventually(s.T, fmt.Sprintf("%d instances are frozen", want), func() (bool, string) {
-		n := frozen(s)
-		return n == want, fmt.Sprint(n)
-	})
-}
 
 // TestSleepers has many services sleep, wakes them in random order, also by a server that
 // has found them asleep, and changes them while they sleep.
@@ -75,22 +45,22 @@ func TestSleepers(t *testing.T) {
 	}
 	wake()
 	for range 2 {
-		awaitFrozen(s, n)
+		s.AwaitFrozen(n)
 		wake()
 	}
-	awaitFrozen(s, n)
+	s.AwaitFrozen(n)
 	s.Kill()
 	s.Start()
-	if now := frozen(s); now != n {
+	if now := s.Frozen(); now != n {
 		t.Errorf("%d instances are frozen after the start of another server, want %d", now, n)
 	}
 	wake()
-	awaitFrozen(s, n)
+	s.AwaitFrozen(n)
 
 	s.Unset(all[0], "sleep-after")
-	awaitFrozen(s, n-1)
+	s.AwaitFrozen(n - 1)
 	s.Pause(all[1]) // its stop signal arrives
-	awaitFrozen(s, n-2)
+	s.AwaitFrozen(n - 2)
 	if out, err := s.RunSlipway("logs", "sleepy-1"); err != nil || !strings.Contains(out, "app: ending") {
 		t.Errorf("the logs of an instance that was stopped asleep (%v) are\n%s", err, out)
 	}
@@ -102,7 +72,7 @@ func TestSleepers(t *testing.T) {
 	if r, err := s.Ask(all[2], "/"); err != nil || r.Boot == boots[*all[2].ServiceId] {
 		t.Errorf("after a deployment it answers %+v, %v", r, err)
 	}
-	awaitFrozen(s, n-2) // the rest is deleted asleep
+	s.AwaitFrozen(n - 2) // the rest is deleted asleep
 }
 
 // lines answers each line, and counts those of timers and the connections.
@@ -181,13 +151,13 @@ func TestSleepKeepsConnections(t *testing.T) {
 			beats, _ := db.count()
 			return beats > was+10, fmt.Sprint(beats)
 		})
-		awaitFrozen(s, 1)
+		s.AwaitFrozen(1)
 		before, conns := db.count()
 		if conns != 1 {
 			t.Errorf("the application has made %d connections, want one", conns)
 		}
 		for range 3 { // health checks pass meanwhile
-			awaitFrozen(s, 1)
+			s.AwaitFrozen(1)
 			if _, err := s.Client().ListServices(t.Context(), &apprunner.ListServicesInput{}); err != nil {
 				t.Fatal(err)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/config"
 
@@ -35,6 +36,7 @@ type controlRole struct {
 	logs   *logs.Store
 	jobs   runtime.Job
 	demand scale.Demand
+	heir   bool // another process still has requests
 
 	git      *git.Git
 	uploads  *uploads.Uploads
@@ -65,6 +67,9 @@ func (c *controlRole) open(ctx context.Context) error {
 // held, and forgets its router: that process is dead, since this one holds the
 // lock of the data directory. Other nodes keep theirs.
 //
+// An heir's own router lives from here on, with nothing drained: the elder has requests,
+// and what waits for them to end must not find that there is no router.
+//
 // A directory without a node's id was used only by versions that had none, one
 // process at a time. Then everything in the store is of dead processes.
 func (c *controlRole) takeOver(ctx context.Context) error {
@@ -73,7 +78,11 @@ func (c *controlRole) takeOver(ctx context.Context) error {
 		id = ""
 	}
 	err := c.store.Update(ctx, func(tx *store.Tx) error {
-		return errors.Join(tx.ReleaseLeases(id), tx.ForgetRouter(id))
+		err := errors.Join(tx.ReleaseLeases(id), tx.ForgetRouter(id))
+		if err == nil && c.heir {
+			err = tx.PutRouter(c.node.id, 0, time.Now())
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("take over from the last process: %w", err)

@@ -51,6 +51,31 @@ func TestTakeOver(t *testing.T) {
 	}
 }
 
+// An heir's router may have requests, those of the elder, from its start on. Where nobody has
+// requests nothing waits for a router.
+func TestHeirHasARouter(t *testing.T) {
+	t.Parallel()
+	for _, heir := range []bool{false, true} {
+		st := storetest.Memory(t)
+		defer st.Close()
+		now := time.Now()
+		lease(t, st, now, "this")
+		if err := st.Update(t.Context(), func(tx *store.Tx) error { return tx.ReportDrained("this", "this", "x") }); err != nil {
+			t.Fatal(err)
+		}
+		core := newCore(Config{DataDir: t.TempDir()}, slog.New(slog.DiscardHandler))
+		core.store, core.node = st, node{id: "this", file: filepath.Join(t.TempDir(), "node")}
+		if err := (&controlRole{core: core, heir: heir}).takeOver(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var drained bool
+		err := st.View(t.Context(), func(tx *store.Tx) (err error) { drained, err = tx.Drained("x", time.Minute); return err })
+		if err != nil || drained == heir {
+			t.Errorf("an heir: %t; all requests have ended: %t, %v", heir, drained, err)
+		}
+	}
+}
+
 // lease makes each owner lease an operation on a service of its own, and run a
 // router.
 func lease(t *testing.T, st *store.Store, now time.Time, owners ...string) {

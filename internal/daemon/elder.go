@@ -153,8 +153,11 @@ func (e *elder) assume(ctx context.Context, r *routerRole) error {
 	if err := e.conn.Send(takeover.Serving, nil, nil, -1); err == nil {
 		for {
 			m, err := e.conn.Receive()
-			if err != nil || m.Kind == takeover.Yours {
+			if err != nil {
 				break
+			}
+			if m.Kind == takeover.Yours { // its requests came before
+				return nil
 			}
 			if err := e.heed(ctx, r, m); err != nil {
 				return err
@@ -164,7 +167,7 @@ func (e *elder) assume(ctx context.Context, r *routerRole) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return r.router.Lend(ctx, nil) // if it said nothing; otherwise heed has
+	return r.router.Lend(ctx, nil) // it has ended, and its requests with it
 }
 
 // heed does what a message of the elder says.
