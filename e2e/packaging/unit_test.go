@@ -18,7 +18,7 @@ var directives = map[string]string{
 	"ProtectSystem":         "/usr, /boot, /efi and /etc are read-only in a mount namespace of the server's own",
 	"UMask":                 "umask",
 	"KeyringMode":           "the server uses no keys of the kernel's",
-	"Type":                  "TestNotify of cmd/slipway",
+	"Type":                  "TestServiceManager of e2e/takeover",
 	"KillMode":              "the test kills the server only",
 	"ExecStart":             "TestInstall",
 	"ExecReload":            "the test upgrades the server",

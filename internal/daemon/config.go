@@ -40,7 +40,8 @@ type Config struct {
 	// returns its process id. nil: this server can't be asked for that.
 	Launch func(takeover.Renewal) (pid int, err error)
 
-	// Handed is told the process that takes over, just before it serves. It may be nil.
+	// Handed is told the process that has taken over, which may have begun to serve. It may
+	// be nil.
 	Handed func(pid int)
 
 	ReadyFile string // gets the daemon's Addresses as JSON once it serves; "" for none

@@ -308,17 +308,25 @@ func (d *Daemon) goOn(ctx context.Context) (*takeover.Conn, error) {
 // The error is that the heir has ended before it knew; the next one may have it all.
 func (d *Daemon) commit(conn *takeover.Conn) error {
 	d.router.router.Seal()
-	if err := conn.Send(takeover.Loads, d.router.router.InFlight(), nil, -1); err != nil {
-		return errHeirEnded
-	}
 	handed := d.core.cfg.Handed
-	if handed == nil || conn.Own() {
-		handed = func(int) {}
+	if conn.Own() {
+		handed = nil
 	}
-	handed(conn.PID()) // before it says itself that it serves
-	if err := conn.Send(takeover.Yours, nil, nil, -1); err != nil {
-		handed(os.Getpid())
+	return hand(conn, d.router.router.InFlight(), handed)
+}
+
+// hand tells the heir that it serves, and then handed which process it is. Not before: a
+// service manager whose main process ends starts another server, which could not serve
+// beside this one.
+func hand(conn *takeover.Conn, loads map[string]int64, handed func(pid int)) error {
+	if err := conn.Send(takeover.Loads, loads, nil, -1); err != nil {
 		return errHeirEnded
+	}
+	if err := conn.Send(takeover.Yours, nil, nil, -1); err != nil {
+		return errHeirEnded
+	}
+	if handed != nil {
+		handed(conn.PID())
 	}
 	return nil
 }
