@@ -121,9 +121,9 @@ long: build ## end-to-end tests with builds, Terraform and a steady load (as roo
 
 # It prints its figures, which docs/operating.md has. It is never run again where it fails: a
 # request was lost.
-STEADY := TestSteady|TestThousandSockets
+STEADY := TestSteady|TestThousandSockets|TestDrainLimit
 steady: export SLIPWAY_TEST_STEADY := yes
-steady: build ## updates, scaling, upgrades and killed instances under load (as root), in some 8 minutes
+steady: build ## updates, scaling, upgrades and killed instances under load (as root), in some 10 minutes
 	$(GO) test $(E2E) -v -timeout 30m -run '^($(STEADY))$$' ./e2e/takeover
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each

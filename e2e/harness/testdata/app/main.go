@@ -170,7 +170,8 @@ func large(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// socket is a WebSocket that echoes short frames. It ends when the client says so.
+// socket is a WebSocket that echoes short frames, or speaks the same by the name of another
+// protocol. It ends when the client says so.
 func socket(w http.ResponseWriter, r *http.Request) {
 	sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	conn, rw, err := http.NewResponseController(w).Hijack()
@@ -179,8 +180,8 @@ func socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: %s\r\n\r\n",
-		base64.StdEncoding.EncodeToString(sum[:]))
+	fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+		r.Header.Get("Upgrade"), base64.StdEncoding.EncodeToString(sum[:]))
 	for {
 		kind, text, err := readFrame(rw.Reader)
 		if err != nil {
