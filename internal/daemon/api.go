@@ -180,7 +180,7 @@ func (a *apiRole) otherServices() ([]gateway.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	manager, err := secretsmanager.New(secretsmanager.Config{Store: a.store, Vault: a.vault})
+	manager, err := secretsmanager.New(secretsmanager.Config{Store: a.store, Vault: a.vault, Trusted: a.clock.Trusted})
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/atomicfile"
+	"github.com/openslipway/slipway/internal/clock"
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/metrics"
 	"github.com/openslipway/slipway/internal/outbound"
@@ -28,6 +29,7 @@ type core struct {
 	log     *slog.Logger
 	metrics *metrics.Registry
 	loops   *loop.Set
+	clock   *clock.Judge
 	closers closers
 
 	node  node // this process's identity in the store
@@ -40,7 +42,7 @@ type core struct {
 }
 
 func newCore(c Config, log *slog.Logger) *core {
-	co := &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}}
+	co := &core{cfg: c, dirs: dirs(c.DataDir), log: log, metrics: metrics.New(), loops: &loop.Set{}, clock: clock.New(nil)}
 	co.descriptors = budgetOf(fileLimit(), c.Connections)
 	return co
 }

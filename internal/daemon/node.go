@@ -81,7 +81,7 @@ func (n *nodeRole) openImages(context.Context) (err error) {
 }
 
 func (n *nodeRole) openLogs(context.Context) (err error) {
-	if n.logs, err = logs.New(logs.Config{Dir: n.dirs.logs(), Log: n.part("logs")}); err != nil {
+	if n.logs, err = logs.New(logs.Config{Dir: n.dirs.logs(), Log: n.part("logs"), Trusted: n.clock.Trusted}); err != nil {
 		return err
 	}
 	n.access = logs.NewAccess(n.logs, n.part("logs"))

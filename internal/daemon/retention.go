@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/openslipway/slipway/internal/clock"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
@@ -25,8 +26,9 @@ const (
 )
 
 // retention removes what was deleted long enough ago: services with their logs,
-// configurations, and images that nothing uses.
+// configurations, and images that nothing uses. It waits until the clock is trusted.
 type retention struct {
+	clock  *clock.Judge
 	store  *store.Store
 	images *image.Store
 	ecr    *ecr.ECR
@@ -47,11 +49,39 @@ func (r retention) Run(ctx context.Context) error {
 	}, r.pass)
 }
 
+// look asks whether the clock is trusted with removing what is old.
+func (r retention) look(ctx context.Context) (now time.Time, trusted bool, err error) {
+	var last time.Time
+	if err := r.store.View(ctx, func(tx *store.Tx) (err error) { last, err = tx.TrustedTime(); return err }); err != nil {
+		return now, false, fmt.Errorf("read when the clock was last trusted: %w", err)
+	}
+	was := r.clock.Trusted()
+	now, trusted, reason := r.clock.Look(last)
+	switch {
+	case !trusted:
+		r.log.Info("nothing is removed by age until the clock is trusted", "reason", reason)
+	case !was:
+		r.log.Info("the clock is trusted: what is old is removed")
+	}
+	return now, trusted, nil
+}
+
 func (r retention) pass(ctx context.Context) error {
+	now, trusted, err := r.look(ctx)
+	if err != nil || !trusted {
+		return err
+	}
+	return r.remove(ctx, now)
+}
+
+// remove removes what is old at a time that is trusted.
+func (r retention) remove(ctx context.Context, now time.Time) error {
 	var gone, used []string
-	now := time.Now()
 	before := now.Add(-keepDeleted)
 	err := r.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if err = tx.SetTrustedTime(now); err != nil {
+			return err
+		}
 		if gone, err = tx.ForgetServices(before); err != nil {
 			return err
 		}

@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/clock"
 	"github.com/openslipway/slipway/internal/ecr"
 	"github.com/openslipway/slipway/internal/image"
 	"github.com/openslipway/slipway/internal/logs"
@@ -63,7 +65,7 @@ func TestRetentionGoesOn(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.pass(t.Context()); err == nil || !strings.Contains(err.Error(), bad) {
+	if err := r.remove(t.Context(), time.Now()); err == nil || !strings.Contains(err.Error(), bad) {
 		t.Errorf("%v, want an error about %s", err, bad)
 	}
 	if !slices.Contains(removed, good) {
@@ -75,4 +77,43 @@ func TestRetentionGoesOn(t *testing.T) {
 	if left, err := r.logs.Streams(good); err != nil || len(left) != 0 {
 		t.Errorf("left are %v, %v", left, err)
 	}
+}
+
+// Nothing is removed by age before the clock has been trusted, whatever it says.
+func TestRetentionWaitsForTheClock(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		off := time.Duration(0)
+		r := retention{
+			log:   slog.New(slog.DiscardHandler),
+			clock: clock.New(func() time.Time { return time.Now().Round(0).Add(off) }),
+			store: storetest.Memory(t),
+		}
+		defer r.store.Close()
+		look := func(want bool) {
+			t.Helper()
+			now, trusted, err := r.look(t.Context())
+			if err != nil || trusted != want {
+				t.Errorf("the clock is trusted: %v (%v), want %v", trusted, err, want)
+			}
+			if trusted {
+				if err := r.store.Update(t.Context(), func(tx *store.Tx) error { return tx.SetTrustedTime(now) }); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		look(false)
+		time.Sleep(retainEvery)
+		look(true)
+		off += 73 * 365 * 24 * time.Hour
+		for range 6 * 12 {
+			time.Sleep(retainEvery)
+			look(false)
+		}
+		off = 0
+		time.Sleep(retainEvery)
+		look(false)
+		time.Sleep(retainEvery)
+		look(true)
+	})
 }

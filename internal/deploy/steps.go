@@ -305,7 +305,7 @@ func (p *Plans) route(tx *store.Tx, op *slipway.Operation, now time.Time) error 
 // one has replaced it. The previous one has no record if an earlier version of Slipway
 // deployed it.
 func (p *Plans) keep(tx *store.Tx, st state, now time.Time) error {
-	for age, id := range []string{st.Release, st.Previous} {
+	for _, id := range []string{st.Previous, st.Release} {
 		if id == "" {
 			continue
 		}
@@ -313,7 +313,7 @@ func (p *Plans) keep(tx *store.Tx, st state, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		if err := tx.PutPastRelease(r, now.Add(-time.Duration(age)), 1+p.cfg.KeepReleases); err != nil {
+		if err := tx.PutPastRelease(r, now, 1+p.cfg.KeepReleases); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ package deptest
 // import "everything", and so may commands, within mostOfCommand.
 var imports = map[string][]string{
 	"metrics": {},
+	"clock":   {},
 	"loop":    {}, // and metrics, a leaf
 	"wire":    {},
 	"sigv4":   {},

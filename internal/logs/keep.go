@@ -264,7 +264,7 @@ func (s *Store) limit(service string, now time.Time) ([]segment, error) {
 	for _, g := range segs {
 		reason := ""
 		switch {
-		case now.Sub(g.mtime) > s.cfg.MaxAge:
+		case now.Sub(g.mtime) > s.cfg.MaxAge && (s.cfg.Trusted == nil || s.cfg.Trusted()):
 			reason = "older than logs are kept"
 		case size > s.cfg.ServiceBytes:
 			reason = "the service's logs exceed their size"

@@ -24,6 +24,10 @@ type Config struct {
 	ServiceBytes int64         // on disk per service; 128 MiB
 	TotalBytes   int64         // on disk over all services; 4 GiB
 	MaxAge       time.Duration // of a segment's last line; 30 days
+
+	// Trusted reports whether the clock may be trusted with the removal of old segments;
+	// nil: always. Sizes are enforced all the same.
+	Trusted func() bool
 }
 
 // Store stores lines. It is safe for concurrent use; different streams do not

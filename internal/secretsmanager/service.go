@@ -29,6 +29,10 @@ type Config struct {
 	Store *store.Store
 	Vault *secrets.Vault
 	Now   func() time.Time // time.Now when nil
+
+	// Trusted reports whether the clock may be trusted with the deletion of secrets whose
+	// recovery window is over; nil: always.
+	Trusted func() bool
 }
 
 // Manager holds Secrets Manager's operations.

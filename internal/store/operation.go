@@ -64,7 +64,8 @@ func (tx *Tx) ForgetOperations(serviceID string, keep int) error {
 	}
 	for _, id := range ids {
 		for _, q := range []string{
-			`DELETE FROM event WHERE service_id = $1 AND operation_id = $2 AND stream <> 'events'`,
+			`DELETE FROM event WHERE service_id = $1 AND operation_id = $2 AND stream <> 'events'
+				AND EXISTS (SELECT 1 FROM operation WHERE service_id = $1 AND id = $2 AND ended_at > 0)`,
 			`DELETE FROM reference WHERE holder = $2 AND EXISTS (SELECT 1 FROM operation WHERE service_id = $1 AND id = $2 AND ended_at > 0)`,
 			`DELETE FROM operation WHERE service_id = $1 AND id = $2 AND ended_at > 0`,
 		} {

@@ -14,9 +14,11 @@ func scanPastRelease(s scanner) (p slipway.PastRelease, err error) {
 }
 
 // PutPastRelease records that a release serves from now on, and forgets all but the
-// newest keep of its service's. A release that is known keeps its row.
+// newest keep of its service's. A release that is known keeps its row. The clock may have been
+// set back: the times of a service's releases rise all the same.
 func (tx *Tx) PutPastRelease(r slipway.Release, now time.Time, keep int) error {
-	if _, err := tx.exec(`INSERT INTO past_release (`+pastReleaseColumns+`) VALUES ($1, $2, $3, $4, $5)
+	if _, err := tx.exec(`INSERT INTO past_release (`+pastReleaseColumns+`) VALUES ($1, $2, $3, $4,
+			max($5, (SELECT coalesce(max(served_at), 0) + 1 FROM past_release WHERE service_id = $2)))
 		ON CONFLICT (id) DO NOTHING`, r.ID, r.ServiceID, r.Image, r.ImageRef, nanos(now)); err != nil {
 		return err
 	}

@@ -503,3 +503,26 @@ func TestServicesWithInstances(t *testing.T) {
 	})
 	expect("drain")
 }
+
+// A release that begins to serve after the clock was set back is the newest all the same.
+func TestPastReleasesAfterAClockStep(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	var got []string
+	update(t, s, func(tx *store.Tx) error {
+		for i, at := range []time.Time{t0, t0.Add(-6 * time.Hour), t0.Add(-5 * time.Hour)} {
+			r := slipway.Release{ID: string(rune('a' + i)), ServiceID: "svc"}
+			if err := tx.PutPastRelease(r, at, 2); err != nil {
+				return err
+			}
+		}
+		list, err := tx.PastReleases("svc")
+		for _, r := range list {
+			got = append(got, r.ID)
+		}
+		return err
+	})
+	if d := cmp.Diff([]string{"c", "b"}, got); d != "" {
+		t.Error(d)
+	}
+}
