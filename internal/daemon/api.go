@@ -316,7 +316,7 @@ func (a *apiRole) version(w http.ResponseWriter, r *http.Request) {
 
 // limited returns listeners whose connections are limited together.
 func (a *apiRole) limited(list []net.Listener) (limited []net.Listener) {
-	clients := a.clients(a.part("api"))
+	clients := a.clients(a.descriptors.calls, a.part("api"))
 	for _, l := range list {
 		limited = append(limited, clients.Limit(l))
 	}

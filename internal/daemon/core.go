@@ -79,7 +79,7 @@ func (c *core) open(ctx context.Context) (err error) {
 	if c.reach, err = c.cfg.reach(); err != nil {
 		return err
 	}
-	c.descriptors.tell(c.cfg.Connections, c.log)
+	c.descriptors.tell(c.log)
 	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
 		return err
 	}

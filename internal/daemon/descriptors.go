@@ -8,40 +8,39 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// How many descriptors the server takes.
 const (
-	ownDescriptors      = 256 // database, listeners, logs, calls of other servers, what is opened for a moment
+	ownDescriptors      = 256 // of the server: database, listeners, logs, calls of other servers, what is opened for a moment
 	instanceDescriptors = 10  // of an instance: its processes, namespaces, output, and kept connections to it
-	doors               = 2   // the API's address and those of services, which have their own limits of connections
-	requestDescriptors  = 3   // of a client at each: one of a call, and two of a request, with the one to the instance
+
+	// lowLimit is how few open files are told of at the start, and goodLimit what to raise
+	// them to.
+	lowLimit  = 8192
+	goodLimit = 65536
 )
 
-// budget says what a limit of open files is good for. Half of what the server leaves is for
-// clients, who must not take what the dials to instances and the files of instances need.
+// budget says what a limit of open files is good for. Clients must not take what the dials to
+// instances and the files of instances need.
 type budget struct {
-	limit       uint64
-	connections int // at one door at once
-	instances   int
-	short       bool // connections are fewer than was asked for
+	limit     uint64
+	requests  int // connections of clients of services; each may have one to an instance
+	calls     int // connections of clients of the API
+	instances int // whatever clients do
 }
 
-// budgetOf divides the limit of open files, for as many connections as were asked for.
+// budgetOf divides the limit of open files, for as many connections as were asked for: of what
+// the server leaves, two fifths are for clients of services, as much for the connections to
+// instances of their requests, a tenth for clients of the API, and a tenth for instances.
 func budgetOf(limit uint64, connections int) budget {
-	rest := max(int64(min(limit, math.MaxInt32))-ownDescriptors, instanceDescriptors*doors)
-	b := budget{limit: limit, connections: connections, instances: int(rest / 2 / instanceDescriptors)}
-	if most := max(1, int(rest/2/requestDescriptors)); most < connections {
-		b.connections, b.short = most, true
+	rest := max(int(min(limit, math.MaxInt32))-ownDescriptors, 10*instanceDescriptors)
+	return budget{
+		limit: limit, requests: min(connections, rest*2/5), calls: min(connections, rest/10), instances: rest / 10 / instanceDescriptors,
 	}
-	return b
 }
 
-// wanted is the limit at which connections are not fewer than asked for.
-func wanted(connections int) int { return connections*requestDescriptors*2 + ownDescriptors }
-
-// tell logs a limit that is too low.
-func (b budget) tell(asked int, log *slog.Logger) {
-	if b.short {
-		log.Warn("few files may be open at once", "limit", b.limit, "instances", b.instances, "connections", b.connections, "wanted", wanted(asked))
+// tell logs a limit that is low.
+func (b budget) tell(log *slog.Logger) {
+	if b.limit < lowLimit {
+		log.Warn("few files may be open at once", "limit", b.limit, "instances", b.instances, "connections", b.requests, "wanted", goodLimit)
 	}
 }
 

@@ -20,22 +20,20 @@ func TestBudget(t *testing.T) {
 		want   budget
 		warned bool
 	}{
-		{1 << 20, 10_000, budget{1 << 20, 10_000, 52_416, false}, false},
-		{math.MaxUint64, 10_000, budget{math.MaxUint64, 10_000, (math.MaxInt32 - ownDescriptors) / 20, false}, false},
-		{1024, 10_000, budget{1024, 128, 38, true}, true},
-		{1024, 100, budget{1024, 100, 38, false}, false},
-		{64, 10_000, budget{64, 3, 1, true}, true},
-		{0, 1, budget{0, 1, 1, false}, false},
+		{1 << 20, 10_000, budget{1 << 20, 10_000, 10_000, 10_483}, false},
+		{math.MaxUint64, 10_000, budget{math.MaxUint64, 10_000, 10_000, 21_474_833}, false},
+		{20_000, 10_000, budget{20_000, 7897, 1974, 197}, false},
+		{1024, 10_000, budget{1024, 307, 76, 7}, true},
+		{1024, 50, budget{1024, 50, 50, 7}, true},
+		{64, 10_000, budget{64, 40, 10, 1}, true},
+		{0, 1, budget{0, 1, 1, 1}, true},
 	} {
 		b := budgetOf(c.limit, c.asked)
 		var log bytes.Buffer
-		b.tell(c.asked, slog.New(slog.NewTextHandler(&log, nil)))
+		b.tell(slog.New(slog.NewTextHandler(&log, nil)))
 		if b != c.want || strings.Contains(log.String(), "few files may be open at once") != c.warned {
 			t.Errorf("limit %d, %d connections: %+v, log %q; want %+v", c.limit, c.asked, b, log.String(), c.want)
 		}
-	}
-	if b := budgetOf(uint64(wanted(10_000)), 10_000); b.short {
-		t.Errorf("with the limit that is wanted: %+v", b)
 	}
 }
 

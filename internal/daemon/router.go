@@ -49,7 +49,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	if r.driver.Limits().CPU {
 		throttler = r
 	}
-	r.limit = r.clients(r.part("router"))
+	r.limit = r.clients(r.descriptors.requests, r.part("router"))
 	r.router, err = router.New(router.Config{
 		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
 		Freezer: freezer, Throttler: throttler, Heir: r.heir,
@@ -86,9 +86,9 @@ func (r *routerRole) open(context.Context) (err error) {
 	return r.metrics.Register(r.router)
 }
 
-// clients returns a limit of connections.
-func (c *core) clients(log *slog.Logger) *httplimit.Connections {
-	return &httplimit.Connections{All: c.descriptors.connections, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
+// clients returns a limit of connections: so many in all.
+func (c *core) clients(all int, log *slog.Logger) *httplimit.Connections {
+	return &httplimit.Connections{All: all, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
 }
 
 func (r *routerRole) parts() []runner { return []runner{r.router} }
