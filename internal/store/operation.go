@@ -143,14 +143,16 @@ func (tx *Tx) ClaimCancelledOperation(owner string, until time.Time) (slipway.Op
 const dueOperation = `status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until = 0`
 
 func (tx *Tx) claimOperation(due, owner string, until time.Time) (slipway.Operation, error) {
+	// The condition is repeated outside the sub-select. Without it, concurrent
+	// claims on PostgreSQL would claim one operation several times.
 	return one(tx, scanOperation, `UPDATE operation SET owner = $1, fence = fence + 1, lease_until = $2
-		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY created_at LIMIT 1)
+		WHERE id = (SELECT id FROM operation WHERE `+due+` ORDER BY created_at LIMIT 1) AND `+due+`
 		RETURNING `+operationColumns, owner, nanos(until))
 }
 
-// Lease is a lease of a live operation. Its owner renews it, and each time Until is another
-// one. Whether the owner lives is told by that alone: clocks step, so nobody compares Until
-// with the time of day.
+// Lease is a lease of a live operation. Its owner changes Until each time that it renews the
+// lease. Such a change is the only sign that the owner lives: clocks step, so nothing compares
+// Until with the time of day.
 type Lease struct {
 	Operation, Owner string
 	Fence, Until     int64
@@ -221,6 +223,5 @@ func (tx *Tx) ReleaseLeases(owner string) error {
 
 // OperationDue reports whether ClaimOperation would return an operation.
 func (tx *Tx) OperationDue() (bool, error) {
-	return tx.exists(`SELECT 1 FROM operation
-		WHERE status IN ('PENDING', 'IN_PROGRESS', 'ROLLBACK_IN_PROGRESS') AND lease_until = 0`)
+	return tx.exists(`SELECT 1 FROM operation WHERE ` + dueOperation)
 }
