@@ -90,13 +90,15 @@ func fewDescriptors(open int, limit uint64) error {
 
 // checkRoom returns an error if only the reserve is left on a disk of the data directory.
 func (d dirs) checkRoom() error {
-	for name, dir := range map[string]string{"data directory": string(d), "images": d.images(), "instances": d.instances(), "logs": d.logs()} {
-		err := room.Check(dir, 0)
+	for _, part := range []struct{ name, dir string }{
+		{"data directory", string(d)}, {"images", d.images()}, {"instances", d.instances()}, {"logs", d.logs()},
+	} {
+		err := room.Check(part.dir, 0)
 		if full, ok := errors.AsType[*room.Error](err); ok {
-			return fmt.Errorf("only the reserve of the %s is left to the %s: make room", full.What, name)
+			return fmt.Errorf("only the reserve of the %s is left to the %s: make room", full.What, part.name)
 		}
 		if err != nil {
-			return fmt.Errorf("look at the disk of the %s: %w", name, errors.Unwrap(err))
+			return fmt.Errorf("look at the disk of the %s: %w", part.name, errors.Unwrap(err))
 		}
 	}
 	return nil
