@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"syscall"
 	"testing"
 
@@ -18,23 +17,8 @@ import (
 // TestFullDisk pushes to a server whose disk is small until that is refused. The database
 // still accepts changes then, because the reserve of the disk is the server's own.
 func TestFullDisk(t *testing.T) {
-	dir, err := os.MkdirTemp("", "full-disk-")
-	if err != nil {
-		t.Fatal(err)
-	}
 	const size = 400 << 20 // a reserve of 20 MiB
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=755", size)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // after the server has ended
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Setenv("TMPDIR", dir)
+	dir := harness.SmallDisk(t, size)
 	s := harness.NewServiceSecrets(harness.Serve(t, "--isolated", "--warm", "0"))
 	x := authority{ServiceSecrets: s}
 	mallory := x.user(t, "mallory", `{"Effect":"Allow","Action":["apprunner:*","ecr:*"],"Resource":"*"}`)

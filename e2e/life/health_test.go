@@ -36,22 +36,7 @@ func health(t *testing.T, s *harness.Server, page string, want int, lines ...str
 // TestHealth takes a server its descriptors and its disk. It is no longer ready, says why,
 // lives, and is ready again when it has them back.
 func TestHealth(t *testing.T) {
-	dir, err := os.MkdirTemp("", "health-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=200m,mode=755"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { // after the server has ended
-		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-		if err := os.Remove(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	t.Setenv("TMPDIR", dir)
+	dir := harness.SmallDisk(t, 200<<20)
 	s := harness.Serve(t, "--isolated", "--warm", "0")
 	health(t, s, "/healthz", 200, "ok")
 	health(t, s, "/readyz", 200, "ok")

@@ -264,6 +264,25 @@ func readMessage(r *bufio.Reader) string {
 	return b.String()
 }
 
+// accepted returns the two ends of a TCP connection: a client's, and the accepted one.
+func accepted(t testing.TB) (client *net.TCPConn, conn net.Conn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if conn, err = l.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return c.(*net.TCPConn), conn
+}
+
 // dial connects to the router.
 func (w *fixture) dial() *client {
 	c, err := net.Dial("tcp", w.addr)

@@ -198,20 +198,7 @@ func TestResumeBeforeStart(t *testing.T) {
 	start := make(chan struct{})
 	w := newFixture(t, func(_ *router.Config, c *Config) { c.Start = start })
 	w.add("a", text("hello"))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	client, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	passed, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, passed := accepted(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	const get = "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"

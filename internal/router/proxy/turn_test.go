@@ -36,22 +36,9 @@ func TestKeptConnectionIsReadOnceForEachRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn, served := accepted(t)
 	var reads atomic.Int32
-	c := newClient(f, accepted)
+	c := newClient(f, served)
 	c.take = func() buffer { reads.Add(1); return takeHead() }
 	ended := make(chan struct{})
 	go func() { defer close(ended); c.serve() }()
@@ -204,20 +191,7 @@ func TestShutdownCutsOnAKeptConnection(t *testing.T) {
 // The kernel tells what is left after each read, and that the peer has ended its side.
 func TestReadTellsWhatIsLeft(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	peer, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close()
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	peer, conn := accepted(t)
 	s := newSocket(conn, takeHead)
 	defer s.Close()
 	if s.tellLeft(); !s.in.tellsLeft {
@@ -237,7 +211,7 @@ func TestReadTellsWhatIsLeft(t *testing.T) {
 		t.Error("something is left of nothing")
 	}
 	io.WriteString(peer, "ab")
-	peer.(*net.TCPConn).CloseWrite()
+	peer.CloseWrite()
 	eventually(t, "the end has come", func() bool { return leaving(conn) != present })
 	if read(2); !s.in.leaves {
 		t.Error("nothing is left before the end of the stream")
