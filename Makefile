@@ -21,7 +21,7 @@ export GOFLAGS     ?= -buildvcs=false -trimpath
 export CGO_ENABLED ?= 0
 
 .DEFAULT_GOAL := build
-.PHONY: help build raced init programs run hello test unit e2e long languages steady fuzz lint vuln bench generate docs install dist release clean
+.PHONY: help build raced init programs run hello test unit e2e long languages steady soak fuzz lint vuln bench generate docs install dist release clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -107,7 +107,7 @@ languages: build ## build services in every language, as root, in some 25 minute
 # than there are cores, since most of them wait for a client that sleeps between its
 # requests. The longest packages come first.
 E2E := -vet=off -count=1
-e2e long languages steady: export SLIPWAY_E2E_BUILT := yes
+e2e long languages steady soak: export SLIPWAY_E2E_BUILT := yes
 e2e: build ## the real binary with real clients (as root), but for what make long runs
 	$(call gotest,$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$',./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform,$(shell $(GO) list ./e2e/...)))
 
@@ -115,9 +115,10 @@ e2e: build ## the real binary with real clients (as root), but for what make lon
 # rate and waits for the scaler, which other tests' load keeps from seeing few requests at
 # once.
 ALONE := TestNoRequestIsLost
-long: build ## end-to-end tests with builds, Terraform and a steady load (as root)
+long: build ## end-to-end tests with builds, Terraform, a steady load and a short soak (as root)
 	$(call gotest,$(E2E) -p 2 -parallel 2 -timeout 20m,./e2e/terraform ./e2e/builds)
 	$(call gotest,$(E2E) -timeout 10m -run '^$(ALONE)$$',./e2e/life)
+	SLIPWAY_TEST_SOAK=75s $(GO) test $(E2E) -v -timeout 20m -run '^TestSoak$$' ./e2e/soak
 
 # It prints its figures, which docs/operating.md has. It is never run again where it fails: a
 # request was lost.
@@ -125,6 +126,11 @@ STEADY := TestSteady|TestThousandSockets|TestDrainLimit
 steady: export SLIPWAY_TEST_STEADY := yes
 steady: build ## updates, scaling, upgrades and killed instances under load (as root), in some 10 minutes
 	$(GO) test $(E2E) -v -timeout 30m -run '^($(STEADY))$$' ./e2e/takeover
+
+# It prints what there was, and its seed. It is never run again where it fails.
+soak: export SLIPWAY_TEST_SOAK ?= 15m
+soak: build ## random changes, requests and kills of some twenty services (as root), for 15 minutes
+	$(GO) test $(E2E) -v -timeout 10h -run '^TestSoak$$' ./e2e/soak
 
 fuzz: ## fuzz the parsers that strangers reach, 40 seconds each
 	scripts/fuzz $(or $(FUZZTIME),40s) $(FUZZ)

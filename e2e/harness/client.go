@@ -20,11 +20,11 @@ import (
 
 // Reply is the body of the test app's answers.
 type Reply struct {
-	Greeting, Version, Instance, Boot string
-	PID                               int
-	Serving                           int64
-	Host                              string
-	Headers                           http.Header
+	Greeting, Version, Token, Instance, Boot string
+	PID                                      int
+	Serving                                  int64
+	Host                                     string
+	Headers                                  http.Header
 }
 
 // Client returns the Go SDK's App Runner client for the server.

@@ -260,6 +260,44 @@ func tables(t testing.TB, n *Network, name string) []string {
 	return names
 }
 
+// Rules returns how many rules the packet filter has in the server's tables, and how many
+// elements are in their sets.
+func (s *Server) Rules() (rules, elements int) {
+	s.T.Helper()
+	err := s.net.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		chains, err := c.ListChains()
+		if err != nil {
+			return err
+		}
+		for _, chain := range chains {
+			if strings.HasPrefix(chain.Table.Name, networkName(s.DataDir)) {
+				list, _ := c.GetRules(chain.Table, chain) // it may be gone by now
+				rules += len(list)
+			}
+		}
+		all, err := c.ListTables()
+		for _, table := range all {
+			if !strings.HasPrefix(table.Name, networkName(s.DataDir)) {
+				continue
+			}
+			sets, _ := c.GetSets(table)
+			for _, set := range sets {
+				list, _ := c.GetSetElements(set)
+				elements += len(list)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		s.T.Fatal(err)
+	}
+	return rules, elements
+}
+
 // files returns the files below dir that match the patterns: sandboxes, disks,
 // unfinished downloads.
 func files(dir string, patterns ...string) []string {

@@ -344,6 +344,19 @@ func (o *output) Contains(text string) bool {
 	return bytes.Contains(o.b.Bytes(), []byte(text))
 }
 
+// Lines returns the lines that have the text in them.
+func (o *output) Lines(text string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var b strings.Builder
+	for line := range strings.Lines(o.b.String()) {
+		if strings.Contains(line, text) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 // String returns the last 16 KiB.
 func (o *output) String() string {
 	o.mu.Lock()

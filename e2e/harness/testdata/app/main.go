@@ -1,7 +1,7 @@
 // App is the service under test. Each reply tells who gave it, so that tests
 // see which version, instance and process answered.
 //
-// Variables: PORT and GREETING; VERSION, shown in replies; LISTEN, an address
+// Variables: PORT and GREETING; VERSION and TOKEN, shown in replies; LISTEN, an address
 // to listen on instead of PORT; MODE, how to misbehave: "exit" (print a reason
 // and exit 3 at once), "mute" (never listen), "ill" (answer 500 to health
 // checks).
@@ -32,6 +32,7 @@ import (
 type reply struct {
 	Greeting string `json:"greeting"`
 	Version  string `json:"version"`
+	Token    string `json:"token,omitempty"`
 	Instance string `json:"instance"`
 	Boot     string `json:"boot"` // random, made at the process's start
 	PID      int    `json:"pid"`
@@ -67,7 +68,7 @@ func serve() error {
 		return err
 	}
 	a := &app{reply: reply{
-		Greeting: os.Getenv("GREETING"), Version: os.Getenv("VERSION"),
+		Greeting: os.Getenv("GREETING"), Version: os.Getenv("VERSION"), Token: os.Getenv("TOKEN"),
 		Instance: host, Boot: boot(), PID: os.Getpid(),
 	}}
 	addr := os.Getenv("LISTEN")
