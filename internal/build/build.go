@@ -215,6 +215,15 @@ func New(cfg Config) (*Builder, error) {
 	return b, err
 }
 
+// Dirs returns the directories that builds need at any time.
+func (b *Builder) Dirs() []string {
+	dirs := []string{b.work, filepath.Join(b.cfg.Dir, "cache")}
+	if b.docker != nil {
+		dirs = append(dirs, filepath.Join(b.cfg.Dir, "programs"))
+	}
+	return dirs
+}
+
 // Build builds an image, or returns that of an earlier build with the same inputs. It
 // waits until it is the service's turn, and says so. log is called for one line at a
 // time, and not after Build has returned.

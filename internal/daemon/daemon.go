@@ -215,6 +215,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 		}
 	}
 	inner.Go(func() error { return d.core.watchDisk(inside) })
+	inner.Go(func() error { return d.keepDirs(inside) })
+	inner.Go(func() error { return d.keepDoor(inside) })
 	inner.Go(func() error { return d.retention.Run(inside) })
 	inner.Go(func() error { d.shrink(inside); return nil })
 

@@ -40,9 +40,10 @@ const (
 
 // succession is what a server knows of the one that takes over from it.
 type succession struct {
-	door  *takeover.Door
-	heirs chan *takeover.Conn // those that are prepared; Run lets one in
-	tasks *sync.WaitGroup     // goroutines of connections
+	doorway sync.Mutex // guards door
+	door    *takeover.Door
+	heirs   chan *takeover.Conn // those that are prepared; Run lets one in
+	tasks   *sync.WaitGroup     // goroutines of connections
 
 	released bool       // the data directory was let go of
 	next     chan error // what the daemon returned that goes on in this process; nil if none does
@@ -57,6 +58,13 @@ func newSuccession() succession {
 
 // openDoor lets other servers and commands in. The data directory is locked.
 func (d *Daemon) openDoor() (err error) {
+	d.doorway.Lock()
+	defer d.doorway.Unlock()
+	return d.listenAtDoor()
+}
+
+// listenAtDoor is openDoor while doorway is held.
+func (d *Daemon) listenAtDoor() (err error) {
 	if d.door, err = takeover.Listen(string(d.core.dirs)); err != nil {
 		return err
 	}
@@ -80,6 +88,8 @@ func (d *Daemon) openDoor() (err error) {
 // closeDoor stops accepting connections to the socket in the data directory. ours says that
 // no other server uses its name, so that the file can be removed.
 func (d *Daemon) closeDoor(ours bool) {
+	d.doorway.Lock()
+	defer d.doorway.Unlock()
 	if d.door == nil {
 		return
 	}

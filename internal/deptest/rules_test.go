@@ -13,6 +13,7 @@ var imports = map[string][]string{
 
 	"page":       {},
 	"atomicfile": {},
+	"dirwatch":   {},
 	"backup":     {},
 	"sdkhttp":    {},
 	"httpdrain":  {},
@@ -130,7 +131,7 @@ var without = []struct{ part, imports, why string }{
 const mostOfCommand = 11
 
 // leaves may be imported by anybody, as they import nothing but each other.
-var leaves = []string{"atomicfile", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound", "httplimit", "takeover"}
+var leaves = []string{"atomicfile", "dirwatch", "metrics", "loop", "page", "sdkhttp", "httpdrain", "decompress", "strictjson", "room", "outbound", "httplimit", "takeover"}
 
 // forbidden says what must not be linked into the binary, by import path
 // prefix, and why.

@@ -147,8 +147,8 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s.boot = strings.TrimSpace(string(boot))
 
-	for _, d := range []string{"", "blobs", "blobs/sha256", "repositories", "images", "layers", "tmp"} {
-		if err := os.MkdirAll(s.path(d), 0o700); err != nil {
+	for _, d := range s.Dirs() {
+		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("make image store: %w", err)
 		}
 	}
@@ -172,6 +172,14 @@ func Open(cfg Config) (*Store, error) {
 func (s *Store) Close() error {
 	s.client.next.CloseIdleConnections()
 	return s.lock.Close()
+}
+
+// Dirs returns the directories that the store needs at any time.
+func (s *Store) Dirs() (dirs []string) {
+	for _, d := range []string{"", "blobs", "blobs/sha256", "repositories", "images", "layers", "tmp"} {
+		dirs = append(dirs, s.path(d))
+	}
+	return dirs
 }
 
 // path returns the path of a slash-separated name in the store.

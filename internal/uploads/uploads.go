@@ -58,6 +58,9 @@ func New(cfg Config) (*Uploads, error) {
 	return &Uploads{cfg: cfg, stores: map[string]*upload.Store{}}, nil
 }
 
+// Dirs returns the directories that uploads need at any time.
+func (u *Uploads) Dirs() []string { return []string{u.cfg.Dir} }
+
 // ownerForm is what the unique ids of users look like. They name directories.
 var ownerForm = regexp.MustCompile(`^[A-Za-z0-9]{1,128}$`)
 
@@ -69,7 +72,7 @@ func (u *Uploads) of(owner string) (*upload.Store, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if s := u.stores[owner]; s != nil {
-		return s, nil
+		return s, s.MakeDirs()
 	}
 	s, err := upload.Open(filepath.Join(u.cfg.Dir, owner), u.cfg.Limits)
 	if err != nil {

@@ -86,13 +86,16 @@ func New(cfg Config) (*Set, error) {
 	if err := os.RemoveAll(s.path("work")); err != nil {
 		return nil, fmt.Errorf("remove unfinished runtimes: %w", err)
 	}
-	for _, dir := range []string{"work", "made"} {
-		if err := os.MkdirAll(s.path(dir), 0o700); err != nil {
+	for _, dir := range s.Dirs() {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("open the directory of runtimes: %w", err)
 		}
 	}
 	return s, nil
 }
+
+// Dirs returns the directories that the set needs at any time.
+func (s *Set) Dirs() []string { return []string{s.path("work"), s.path("made")} }
 
 func (s *Set) path(parts ...string) string {
 	return filepath.Join(append([]string{s.cfg.Dir}, parts...)...)

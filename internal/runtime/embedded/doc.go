@@ -43,6 +43,9 @@
 // namespace below the daemon's, so no process id is stored and none can be confused
 // with a later one. (The application's own pid namespace is one further below.)
 //
+// What somebody else removes of that, and of an instance's network, comes back, or the
+// instance ends with the reason (mend.go).
+//
 // # What it does not do
 //
 // It knows nothing of services, health or restarts: package fleet decides what

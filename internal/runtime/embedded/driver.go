@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
@@ -48,6 +49,14 @@ type Egress interface {
 
 	// Detach undoes Attach. The namespace may be gone.
 	Detach(ctx context.Context, sandbox string) error
+
+	// Check returns an error that says what is missing of a sandbox's link.
+	Check(ctx context.Context, sandbox string, netns *os.File) error
+	// Mend brings back what is missing of the link of a sandbox that runs, with its
+	// address and confined to the same networks, and says what was missing, nil for nothing.
+	Mend(ctx context.Context, sandbox string, netns *os.File, addr netip.Addr, networks []string) (missing, err error)
+	// Watch calls changed with sandboxes whose links may have lost something, until ctx ends.
+	Watch(ctx context.Context, changed func(sandbox string)) error
 
 	// Sweep detaches all sandboxes but those to keep. Each of these is given with
 	// the networks that it was confined to, if any.
@@ -325,6 +334,12 @@ func (d *Driver) serve(ctx context.Context, g *errgroup.Group) error {
 	g.Go(func() error { return d.poller.run(ctx) })
 	g.Go(func() error { return d.reaper.run(ctx) })
 	g.Go(func() error { return d.pool.run(ctx) })
+	for _, part := range []func(context.Context) error{d.keepWhole, d.watchGroups, d.watchInstances} {
+		g.Go(func() error { return part(ctx) })
+	}
+	if d.cfg.Egress != nil {
+		g.Go(func() error { return d.cfg.Egress.Watch(ctx, func(sandbox string) { d.linkChanged(ctx, sandbox) }) })
+	}
 	close(d.ready)
 	<-ctx.Done()
 	d.end() // calls under way end first: they use all of the above

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -65,6 +66,12 @@ func (d *Driver) exit(in *instance, killed string) *slipway.Exit {
 		d.log.Error("cannot read how an instance ended", "instance", in.id, "err", err)
 	}
 	if ended == nil {
+		in.mu.Lock()
+		killed = cmp.Or(in.killReason, killed)
+		if started == nil {
+			started = in.started // its directory may be gone
+		}
+		in.mu.Unlock()
 		ended = assumeEnd(started, killed)
 		if err == nil {
 			err = in.writeEnd(ended) // so that the next daemon finds the same time

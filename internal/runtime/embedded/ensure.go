@@ -63,10 +63,27 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	if size == 0 {
 		size = d.cfg.Disk
 	}
-	s, err := d.pool.take(ctx, rootfs, size)
+	s, ahead, err := d.pool.take(ctx, rootfs, size)
 	if err != nil {
 		return err
 	}
+	err = d.startIn(ctx, s, want, rootfs, size)
+	if err == nil || !ahead || ctx.Err() != nil {
+		return err
+	}
+	// Somebody may have taken something from it since it was made.
+	d.log.Warn("an instance cannot start in a sandbox that was made ahead of time: another one is used", "sandbox", s.name, "err", err)
+	if err := d.factory.restore(); err != nil {
+		return err
+	}
+	if s, err = d.pool.build(ctx); err != nil {
+		return err
+	}
+	return d.startIn(ctx, s, want, rootfs, size)
+}
+
+// startIn makes an instance of a sandbox, or ends the sandbox.
+func (d *Driver) startIn(ctx context.Context, s *sandbox, want runtime.Spec, rootfs *rootfs, size int64) error {
 	in, err := d.adopt(ctx, s, want, size)
 	if err != nil {
 		d.pool.discard(s)

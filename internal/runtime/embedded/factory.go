@@ -47,8 +47,10 @@ const (
 	dirInstances = "instances"
 	dirTrash     = "trash"
 	dirDisks     = "disks"
-	dirMount     = "mount" // a mount point, in the mount namespace only
 )
+
+// workDirs are the directories that are needed at any time.
+var workDirs = []string{dirBlank, dirJobs, dirInstances, dirTrash, dirDisks}
 
 func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 	f := &factory{
@@ -63,10 +65,8 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		slots:    newSlots(cfg.Sandboxes, cfg.Claims, cfg.Dir),
 		log:      cfg.Log,
 	}
-	for _, name := range []string{dirBlank, dirJobs, dirInstances, dirTrash, dirMount} {
-		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
-			return nil, fmt.Errorf("make the embedded runtime's directories: %w", err)
-		}
+	if err := f.makeDirs(); err != nil {
+		return nil, err
 	}
 	if err := slice.Make(); err != nil {
 		slice.Close()
@@ -77,7 +77,7 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 		slice.Close()
 		return nil, err
 	}
-	f.mounts = newMountNamespace(f.path(dirMount))
+	f.mounts = newMountNamespace()
 	f.outputSize = uint64(cfg.Output) / 2
 	skeleton := handoff.Skeleton{Shm: shmSize}
 	for _, m := range slice.Mounts() {
@@ -86,6 +86,19 @@ func openFactory(cfg Config, slice *cgroup.Slice) (*factory, error) {
 	f.skeleton = skeleton.Append(nil)
 	return f, nil
 }
+
+// makeDirs makes the directories that are missing.
+func (f *factory) makeDirs() error {
+	for _, name := range workDirs {
+		if err := os.MkdirAll(f.path(name), 0o700); err != nil {
+			return fmt.Errorf("make the embedded runtime's directories: %w", err)
+		}
+	}
+	return nil
+}
+
+// restore makes again what somebody may have removed of what all sandboxes share.
+func (f *factory) restore() error { return errors.Join(f.makeDirs(), f.slice.Restore()) }
 
 func (f *factory) close() {
 	f.spawner.close()
@@ -148,6 +161,12 @@ func (f *factory) killGroup(name string) error {
 // trash. One that does not exist has been moved before.
 func (f *factory) discardDir(from, name string) error {
 	err := os.Rename(from, f.path(dirTrash, name))
+	if errors.Is(err, fs.ErrNotExist) { // one of the two
+		if err := f.makeDirs(); err != nil {
+			return err
+		}
+		err = os.Rename(from, f.path(dirTrash, name))
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

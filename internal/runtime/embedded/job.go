@@ -101,12 +101,21 @@ func (d *Driver) runJob(ctx context.Context, want runtime.JobSpec, output func(r
 	if err != nil {
 		return none, err
 	}
-	s, err := d.pool.blank(ctx)
+	s, ahead, err := d.pool.blank(ctx)
 	if err != nil {
 		return none, err
 	}
-	defer d.discardJob(s)
 	j, err := d.makeJob(ctx, s, want, root)
+	if err != nil && ahead && ctx.Err() == nil {
+		// Somebody may have taken something from it since it was made.
+		d.log.Warn("a job cannot run in a sandbox that was made ahead of time: another one is used", "sandbox", s.name, "err", err)
+		d.discardJob(s)
+		if s, err = d.pool.build(ctx); err != nil {
+			return none, err
+		}
+		j, err = d.makeJob(ctx, s, want, root)
+	}
+	defer d.discardJob(s)
 	if err != nil {
 		return none, err
 	}

@@ -22,6 +22,9 @@ func (d *Driver) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.killLost(d.shims()); err != nil {
+		return err
+	}
 	if err := d.killJobs(ctx); err != nil {
 		return err
 	}
@@ -43,8 +46,22 @@ func (d *Driver) load(ctx context.Context) error {
 		if err := d.cfg.Egress.Sweep(ctx, keep); err != nil {
 			return fmt.Errorf("take back the network of sandboxes that are gone: %w", err)
 		}
+		for _, in := range d.known() {
+			d.mendNetwork(ctx, in)
+		}
 	}
 	return nil
+}
+
+// shims returns the processes of the instances that were found.
+func (d *Driver) shims() map[int]bool {
+	found := map[int]bool{}
+	for _, in := range d.known() {
+		if in.process != nil {
+			found[in.process.pid] = true
+		}
+	}
+	return found
 }
 
 // loadInstances takes over all instances, and returns their sandboxes with the networks of

@@ -20,13 +20,12 @@ import (
 //
 // The thread runs one job at a time. A job takes a fraction of a millisecond.
 type mountNamespace struct {
-	dir  string // an empty directory, the mount point
 	jobs chan func()
 	done chan struct{}
 }
 
-func newMountNamespace(dir string) *mountNamespace {
-	return &mountNamespace{dir: dir, jobs: make(chan func()), done: make(chan struct{})}
+func newMountNamespace() *mountNamespace {
+	return &mountNamespace{jobs: make(chan func()), done: make(chan struct{})}
 }
 
 // errClosed is returned once the driver has been shut down.
@@ -76,6 +75,11 @@ func onThread(f func()) {
 	}()
 }
 
+// ownMounts is where the mount namespace has its own file system. Somebody else's removal of
+// a directory takes what is mounted there in every namespace: so it is one that nobody can
+// remove. Nothing on the thread looks at what is usually there.
+const ownMounts = "/sys"
+
 func (m *mountNamespace) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return err
@@ -84,14 +88,14 @@ func (m *mountNamespace) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", m.dir, "tmpfs", 0, "mode=0700,size=16m"); err != nil {
+	if err := unix.Mount("tmpfs", ownMounts, "tmpfs", 0, "mode=0700,size=16m"); err != nil {
 		return err
 	}
-	if err := unix.Mount("", m.dir, "", unix.MS_PRIVATE, ""); err != nil {
+	if err := unix.Mount("", ownMounts, "", unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
 	// Unshare gave the thread a working directory of its own, too.
-	return unix.Chdir(m.dir)
+	return unix.Chdir(ownMounts)
 }
 
 // do runs a job on the mount namespace's thread.

@@ -60,6 +60,26 @@ func admitPeers(netns, home *os.File) error {
 	return nil
 }
 
+// admitPeersAgain is admitPeers where somebody may have removed a route. It says what was
+// missing, nil for nothing.
+func admitPeersAgain(netns, home *os.File) (missing, err error) {
+	err = inNamespace(int(netns.Fd()), int(home.Fd()), func() error {
+		h, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		if routes, err := h.RouteGet(peer4.AsSlice()); err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
+			missing = errors.New("its route to the router is gone")
+		}
+		return nil
+	})
+	if err != nil || missing == nil {
+		return nil, err
+	}
+	return missing, admitPeers(netns, home)
+}
+
 // noIPv6 are the errors of a kernel without IPv6, or which has it turned off. Then
 // nothing listens at ::1 either.
 var noIPv6 = []error{unix.EAFNOSUPPORT, unix.EOPNOTSUPP, unix.EACCES, unix.ENODEV}

@@ -2,6 +2,8 @@ package embedded
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"sync"
@@ -265,38 +267,50 @@ func (p *pool) stale() (gone []*sandbox) {
 }
 
 // build makes one sandbox, or leaves nothing behind.
-func (p *pool) build(ctx context.Context) (*sandbox, error) {
-	s, name, err := p.factory.build(ctx)
-	if err != nil {
+func (p *pool) build(ctx context.Context) (s *sandbox, err error) {
+	for range 2 {
+		var name string
+		if s, name, err = p.factory.build(ctx); err == nil {
+			return s, nil
+		}
 		if name != "" {
 			p.remove(name)
 		}
-		return nil, err
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
 	}
-	return s, nil
+	return nil, err
 }
 
 // take returns a sandbox that is prepared with the wanted root file system and has
-// a disk of the size, or a blank one, or a new one, in this order of preference.
-func (p *pool) take(ctx context.Context, want *rootfs, size int64) (*sandbox, error) {
-	return p.live(ctx, func() *sandbox { return p.pop(want, size) })
+// a disk of the size, or a blank one, or a new one, in this order of preference. ahead
+// says that it was made ahead of time.
+func (p *pool) take(ctx context.Context, want *rootfs, size int64) (s *sandbox, ahead bool, err error) {
+	return p.whole(ctx, func() *sandbox { return p.pop(want, size) })
 }
 
 // blank returns a blank sandbox, a new one if there is none.
-func (p *pool) blank(ctx context.Context) (*sandbox, error) { return p.live(ctx, p.popBlank) }
+func (p *pool) blank(ctx context.Context) (s *sandbox, ahead bool, err error) {
+	return p.whole(ctx, p.popBlank)
+}
 
-// live returns the first sandbox from pop that has not died, a new one if pop has
+// whole returns the first sandbox from pop that lacks nothing, a new one if pop has
 // no more.
-func (p *pool) live(ctx context.Context, pop func() *sandbox) (*sandbox, error) {
+func (p *pool) whole(ctx context.Context, pop func() *sandbox) (s *sandbox, ahead bool, err error) {
 	for {
 		s := pop()
 		if s == nil {
-			return p.build(ctx)
+			s, err := p.build(ctx)
+			return s, false, err
 		}
-		if !s.process.dead() {
-			return s, nil
+		if s.process.dead() {
+			p.log.Warn("a blank sandbox has died", "sandbox", s.name)
+		} else if err := s.check(ctx); err != nil {
+			p.log.Warn("something was taken from a sandbox that was made ahead of time: another one is used", "sandbox", s.name, "err", err)
+		} else {
+			return s, true, nil
 		}
-		p.log.Warn("a blank sandbox has died", "sandbox", s.name)
 		p.discard(s)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -158,6 +159,15 @@ func closeFiles(files ...*os.File) {
 // build makes a blank sandbox. It returns the name also when it fails: the reaper
 // then removes what is left.
 func (f *factory) build(ctx context.Context) (s *sandbox, name string, err error) {
+	s, name, err = f.tryBuild(ctx)
+	if errors.Is(err, fs.ErrNotExist) && f.restore() == nil { // the next try makes another
+		f.log.Warn("a directory or control group of all sandboxes was removed: made it again", "err", err)
+	}
+	return s, name, err
+}
+
+// tryBuild is build while nobody removes what it needs.
+func (f *factory) tryBuild(ctx context.Context) (s *sandbox, name string, err error) {
 	slot, err := f.slots.take()
 	if err != nil {
 		return nil, "", err

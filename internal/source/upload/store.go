@@ -60,10 +60,9 @@ type part struct {
 // Open makes the store's directory if it is missing, and removes what an
 // interrupted upload left there.
 func Open(dir string, limits Limits) (*Store, error) {
-	for _, d := range []string{"contents", "snapshots", "incoming"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o700); err != nil {
-			return nil, err
-		}
+	s := &Store{dir: dir, limits: limits, parts: map[string]part{}}
+	if err := s.MakeDirs(); err != nil {
+		return nil, err
 	}
 	left, err := os.ReadDir(filepath.Join(dir, "incoming"))
 	if err != nil {
@@ -74,7 +73,18 @@ func Open(dir string, limits Limits) (*Store, error) {
 			return nil, err
 		}
 	}
-	return &Store{dir: dir, limits: limits, parts: map[string]part{}}, nil
+	return s, nil
+}
+
+// MakeDirs makes those of the store's directories that are missing: somebody may have
+// removed one that was empty.
+func (s *Store) MakeDirs() error {
+	for _, d := range []string{"contents", "snapshots", "incoming"} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // content returns the path of a content; digest has been checked.

@@ -114,6 +114,9 @@ func (g Group) allFrozen() (bool, error) {
 // heldGroup is a group without processes that is frozen as long as the slice is in use.
 const heldGroup = "frozen"
 
+// IsHeld reports whether a group is the one that is frozen as long as the slice is in use.
+func IsHeld(name string) bool { return name == heldGroup }
+
 // holdFreezer keeps a group of the slice frozen, if groups are frozen by version 1. There the
 // kernel rewrites its own code, on all processors, when the first group of the machine is
 // frozen and when the last is thawed (a static key, kernel/cgroup/legacy_freezer.c), and who

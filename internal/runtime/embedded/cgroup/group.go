@@ -301,6 +301,34 @@ func (g Group) Procs() ([]int, error) {
 	return all, nil
 }
 
+// Holds reports whether a process is in the group, in every hierarchy that limits it. A
+// process that has ended is in none.
+func (g Group) Holds(pid int) (bool, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return false, err
+	}
+	in := map[string]string{} // path by controller; version 2 has the controller ""
+	for line := range strings.Lines(string(b)) {
+		if _, rest, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":"); ok {
+			controllers, path, _ := strings.Cut(rest, ":")
+			for c := range strings.SplitSeq(controllers, ",") {
+				in[c] = path
+			}
+		}
+	}
+	for _, t := range g.slice.trees {
+		controller := ""
+		if !t.unified {
+			controller = t.controllers[0]
+		}
+		if !strings.HasSuffix(in[controller], "/"+g.slice.name+"/"+g.name) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // Usage is what a group's processes have used, dead ones included.
 type Usage struct {
 	CPU    time.Duration

@@ -214,6 +214,25 @@ func handDown(dir string, controllers []string) error {
 	return nil
 }
 
+// Restore makes what is missing of the slice.
+func (s *Slice) Restore() error {
+	for _, t := range s.trees {
+		if err := s.make(t); err != nil {
+			return fmt.Errorf("make cgroup %s: %w", s.name, err)
+		}
+	}
+	s.holdFreezer()
+	return nil
+}
+
+// Dirs returns the slice's directory in each hierarchy, and the one that it lies in.
+func (s *Slice) Dirs() (dirs []string) {
+	for _, t := range s.trees {
+		dirs = append(dirs, t.root, filepath.Join(t.root, s.name))
+	}
+	return dirs
+}
+
 // Has reports whether groups are under a controller.
 func (s *Slice) Has(controller string) bool {
 	return slices.ContainsFunc(s.trees, func(t tree) bool { return t.has(controller) })

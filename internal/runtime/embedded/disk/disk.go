@@ -155,6 +155,19 @@ func (p *Pool) Remove(name string) error {
 	return nil
 }
 
+// Check returns an error if a disk lacks what lies in the directory.
+func (p *Pool) Check(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.chosen != p.quotas {
+		return nil // nothing lies there
+	}
+	if _, err := os.Lstat(filepath.Join(p.quotas.dir, name)); err != nil {
+		return fmt.Errorf("its disk is gone: %w", err)
+	}
+	return nil
+}
+
 // Names returns the disks that left something in the directory.
 func (p *Pool) Names() ([]string, error) { return p.quotas.names() }
 

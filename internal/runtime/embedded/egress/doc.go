@@ -51,8 +51,9 @@
 // daemon dies; the next daemon only needs to learn which names a group stands for.
 // Until then new connections of such a link are dropped without an answer, so that
 // the sender retries. Each Setup replaces the table in one transaction, and Run
-// checks it: after somebody's "nft flush ruleset" instances have no rules until the
-// next check, about a second later.
+// checks it when the kernel tells of a change: after somebody's "nft flush ruleset"
+// instances have no rules for a second at most. Run also tells (Watch) of links that may
+// have lost something; who has the sandbox's namespace mends them (Mend).
 //
 // The gateway's address is on the loopback interface, labelled "lo:slipway".
 //

@@ -222,6 +222,7 @@ func (w *netHandle) removeGateway(p plan) error {
 type foundLink struct {
 	holder string // "" for none
 	group  uint32 // 0 for one that is not confined
+	space  int    // id of the namespace of its other end
 }
 
 // links returns the network's links by lease.
@@ -233,7 +234,7 @@ func (w *netHandle) links(p plan) (map[uint32]foundLink, error) {
 	links := map[uint32]foundLink{}
 	for _, l := range all {
 		if lease, ok := p.leaseOf(l.Attrs().Name); ok {
-			links[lease] = foundLink{l.Attrs().Alias, l.Attrs().Group}
+			links[lease] = foundLink{l.Attrs().Alias, l.Attrs().Group, l.Attrs().NetNsID}
 		}
 	}
 	return links, nil
@@ -304,19 +305,19 @@ func (d deadFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	return instance && !d.live(from.Unmap())
 }
 
-// forward turns IPv4 forwarding on, for the whole host.
-func forward() error {
+// forward turns IPv4 forwarding on, for the whole host, and reports whether it was off.
+func forward() (changed bool, err error) {
 	now, err := os.ReadFile(ipForward)
 	if err != nil {
-		return fmt.Errorf("read whether the host forwards: %w", err)
+		return false, fmt.Errorf("read whether the host forwards: %w", err)
 	}
 	if bytes.Equal(bytes.TrimSpace(now), []byte("1")) {
-		return nil
+		return false, nil
 	}
 	if err := os.WriteFile(ipForward, []byte("1"), 0); err != nil {
-		return fmt.Errorf("let the host forward: %w", err)
+		return false, fmt.Errorf("let the host forward: %w", err)
 	}
-	return nil
+	return true, nil
 }
 
 // defaultFlows is how many connections an instance may have, unless configured.

@@ -28,6 +28,7 @@ type lease struct {
 	holder string    // sandbox; "" for a link found without one
 	here   bool      // attached by this process: no sweep may take it
 	group  uint32    // of the isolation group that its link is confined to; 0 for none
+	space  int       // id of its holder's namespace
 	ended  time.Time // when its holder gave it up; zero while it is held
 }
 
@@ -75,19 +76,19 @@ func (l *leases) assign(n uint32, holder string, now time.Time) (old uint32, had
 		delete(l.held, was.holder)
 	}
 	l.held[holder] = n
-	l.states[n] = lease{holder: holder, here: true, group: was.group}
+	l.states[n] = lease{holder: holder, here: true, group: was.group, space: was.space}
 	return old, had
 }
 
 // found records a link of an earlier process. Without a holder it belongs to no
 // sandbox.
-func (l *leases) found(n uint32, holder string, group uint32) {
+func (l *leases) found(n uint32, holder string, group uint32, space int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, known := l.states[n]; known {
 		return
 	}
-	l.states[n] = lease{holder: holder, group: group}
+	l.states[n] = lease{holder: holder, group: group, space: space}
 	if holder != "" {
 		l.held[holder] = n
 	}
@@ -105,6 +106,47 @@ func (l *leases) of(holder string) (uint32, bool) {
 	defer l.mu.Unlock()
 	n, ok := l.held[holder]
 	return n, ok
+}
+
+// reclaim makes n the lease of a holder whose link may be gone, unless it is another's.
+func (l *leases) reclaim(n uint32, holder string, group uint32) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, used := l.states[n]; used && (s.holder != holder || !s.ended.IsZero()) {
+		return false
+	}
+	l.held[holder] = n
+	l.states[n] = lease{holder: holder, here: true, group: group}
+	return true
+}
+
+// locate records the id of the namespace that a lease's link leads to.
+func (l *leases) locate(n uint32, space int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s, used := l.states[n]; used {
+		s.space = space
+		l.states[n] = s
+	}
+}
+
+// group returns the group that a lease's link is to be in.
+func (l *leases) group(n uint32) uint32 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.states[n].group
+}
+
+// holders returns the holders of the leases that match.
+func (l *leases) holders(match func(n uint32, space int) bool) (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, n := range l.held {
+		if match(n, l.states[n].space) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // confine records the group of a lease's link.

@@ -53,9 +53,9 @@ func TestLeasesFound(t *testing.T) {
 	t.Parallel()
 	l := newLeases(mustPlan(t, "slipway", "198.18.0.0/28"))
 	now := time.Now()
-	l.found(3, "kept", 0)
-	l.found(4, "lost", 0)
-	l.found(14, "", 0) // made by a daemon that died before it named it
+	l.found(3, "kept", 0, 0)
+	l.found(4, "lost", 0, 0)
+	l.found(14, "", 0, 0) // made by a daemon that died before it named it
 	n, err := l.take("new")
 	check(t, err)
 	if n != 2 {

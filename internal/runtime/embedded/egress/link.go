@@ -70,8 +70,8 @@ func (n *Network) attach(ctx context.Context, sandbox string, netns *os.File) (L
 			return Link{}, err
 		}
 	}
-	if err = w.configure(n.plan, p, in, sandbox); err == nil {
-		err = w.awaitCarrier(ctx, p.outer)
+	if err = w.configure(n.plan, p, in, sandbox, n.leases.group(p.lease)); err == nil {
+		err = n.awaitLink(ctx, w, p)
 	}
 	if err != nil {
 		n.leases.abandon(p.lease, time.Now())
@@ -184,40 +184,51 @@ func (n *Network) create(w *netHandle, sandbox string, in *netlink.Handle, netns
 		if err != nil {
 			return nil, err
 		}
-		attrs := netlink.NewLinkAttrs()
-		attrs.Name = n.plan.device(lease)
-		attrs.MTU = w.mtu
-		attrs.HardwareAddr = n.plan.hardware(lease)
-		// The kernel would make one queue per processor, each with files of its
-		// own; a veth device gains nothing from more than one.
-		attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
-		outer := &netlink.Veth{
-			LinkAttrs: attrs, PeerName: inner, PeerMTU: uint32(w.mtu),
-			PeerHardwareAddr: attrs.HardwareAddr, PeerNamespace: netlink.NsFd(netns.Fd()),
-		}
-		err = w.route.LinkAdd(outer)
-		if errors.Is(err, unix.EEXIST) {
+		p, err := n.makeLink(w, lease, in, netns)
+		switch {
+		case errors.Is(err, unix.EEXIST):
 			// The sandbox has no such device, so it is on the host and was made
 			// after Setup listed the links.
 			n.leases.foreign(lease)
 			continue
-		}
-		if err != nil {
-			n.leases.free([]uint32{lease})
-			return nil, fmt.Errorf("make link %s: %w", attrs.Name, err)
-		}
-		peer, err := in.LinkByName(inner)
-		if err != nil {
+		case errors.Is(err, errLost):
 			n.leases.abandon(lease, time.Now())
-			return nil, fmt.Errorf("find %s in the sandbox: %w", inner, err)
+		case err != nil:
+			n.leases.free([]uint32{lease})
 		}
-		return &pair{lease: lease, outer: outer, peer: peer}, nil
+		return p, err
 	}
 }
 
-// configure gives a link its alias, addresses and routes, and sets it up. It may be
+// errLost means that a link was made whose inner end cannot be found.
+var errLost = errors.New("the sandbox's end is not there")
+
+// makeLink makes the link of a lease, both ends down.
+func (n *Network) makeLink(w *netHandle, lease uint32, in *netlink.Handle, netns *os.File) (*pair, error) {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name = n.plan.device(lease)
+	attrs.MTU = w.mtu
+	attrs.HardwareAddr = n.plan.hardware(lease)
+	// The kernel would make one queue per processor, each with files of its
+	// own; a veth device gains nothing from more than one.
+	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
+	outer := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: inner, PeerMTU: uint32(w.mtu),
+		PeerHardwareAddr: attrs.HardwareAddr, PeerNamespace: netlink.NsFd(netns.Fd()),
+	}
+	if err := w.route.LinkAdd(outer); err != nil {
+		return nil, fmt.Errorf("make link %s: %w", attrs.Name, err)
+	}
+	peer, err := in.LinkByName(inner)
+	if err != nil {
+		return nil, fmt.Errorf("find %s in the sandbox: %w: %w", inner, errLost, err)
+	}
+	return &pair{lease: lease, outer: outer, peer: peer}, nil
+}
+
+// configure gives a link its alias, group, addresses and routes, and sets it up. It may be
 // repeated.
-func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox string) error {
+func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox string, group uint32) error {
 	address := host(p.address(link.lease))
 	gateway := p.gateway().AsSlice()
 	steps := []struct {
@@ -225,7 +236,9 @@ func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox st
 		do   func() error
 	}{
 		{"name its holder", func() error { return w.route.LinkSetAlias(link.outer, sandbox) }},
+		{"put it into its group", func() error { return w.route.LinkSetGroup(link.outer, int(group)) }},
 		{"turn off its IPv6", func() error { return w.noIPv6(p.device(link.lease)) }},
+		{"let it forward", func() error { return letForward(p.device(link.lease)) }},
 		{"turn off its ARP", func() error { return w.route.LinkSetARPOff(link.outer) }},
 		{"turn it on", func() error { return w.route.LinkSetUp(link.outer) }},
 		{"route to it", func() error {
@@ -252,6 +265,16 @@ func (w *netHandle) configure(p plan, link *pair, in *netlink.Handle, sandbox st
 	return nil
 }
 
+// awaitLink waits until a link works, and notes by which id of the sandbox's namespace the
+// kernel will tell of its changes.
+func (n *Network) awaitLink(ctx context.Context, w *netHandle, p *pair) error {
+	space, err := w.awaitCarrier(ctx, p.outer)
+	if err == nil {
+		n.leases.locate(p.lease, space)
+	}
+	return err
+}
+
 // carrierInterval is how often to ask whether a link has a carrier.
 const carrierInterval = 200 * time.Microsecond
 
@@ -259,18 +282,18 @@ const carrierInterval = 200 * time.Microsecond
 // worker of the kernel tells it. Until then the end drops what is sent: the first
 // answers to the sandbox would be lost and requested again after a second. Newer
 // kernels update the state when it is read, so that the first reading says yes.
-func (w *netHandle) awaitCarrier(ctx context.Context, outer netlink.Link) error {
+func (w *netHandle) awaitCarrier(ctx context.Context, outer netlink.Link) (space int, err error) {
 	for {
 		link, err := w.route.LinkByIndex(outer.Attrs().Index)
 		if err != nil {
-			return fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, err)
+			return 0, fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, err)
 		}
 		if link.Attrs().OperState == netlink.OperUp {
-			return nil
+			return link.Attrs().NetNsID, nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, context.Cause(ctx))
+			return 0, fmt.Errorf("link %s: await its carrier: %w", outer.Attrs().Name, context.Cause(ctx))
 		case <-time.After(carrierInterval):
 		}
 	}

@@ -84,6 +84,7 @@ type Network struct {
 	leases    *leases
 
 	netHandle atomic.Pointer[netHandle] // nil until Setup succeeded
+	watched   atomic.Pointer[func(sandbox string)]
 
 	mu              sync.Mutex       // guards what follows: one Setup, check or Teardown at a time
 	isolationGroups []isolationGroup // that have rules
@@ -218,7 +219,7 @@ func (n *Network) setup(ctx context.Context) error {
 	if err := n.enforce(next); err != nil {
 		return err
 	}
-	if err := forward(); err != nil {
+	if _, err := forward(); err != nil {
 		return err
 	}
 	links, err := w.links(n.plan)
@@ -226,7 +227,7 @@ func (n *Network) setup(ctx context.Context) error {
 		return err
 	}
 	for lease, l := range links {
-		n.leases.found(lease, l.holder, l.group)
+		n.leases.found(lease, l.holder, l.group, l.space)
 	}
 	n.netHandle.Store(next)
 	return nil

@@ -471,7 +471,7 @@ func TestLeaksNothing(t *testing.T) {
 	if got := len(l.saw()); got != rounds*each {
 		t.Errorf("the outside had %d datagrams, want %d", got, rounds*each)
 	}
-	const watch = 1                                           // of the rules
+	const watch = 2                                           // of the rules, and of links
 	if got := openFiles(t); got > files+watch+rounds*each/2 { // the namespaces still open
 		t.Errorf("%d open files, %d before", got, files)
 	}

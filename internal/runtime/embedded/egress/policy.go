@@ -219,8 +219,9 @@ func (p policy) resolve() [][]expr.Any {
 	return [][]expr.Any{query(unix.IPPROTO_UDP, p.dnsUDP), query(unix.IPPROTO_TCP, p.dnsTCP)}
 }
 
-// makeSets adds the policy's sets to a transaction.
-func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
+// makeSets adds the policy's sets to a transaction. It returns them with how many elements
+// those have that no packet changes.
+func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, map[string]int, error) {
 	places := p.plan.lastLease()
 	s := sets{
 		protocols: &nftables.Set{Table: t, Name: "protocols", KeyType: nftables.TypeInetProto, Constant: true},
@@ -249,12 +250,16 @@ func (p policy) makeSets(c *nftables.Conn, t *nftables.Table) (sets, error) {
 		s.isolationGroups[k.group] = own
 		elements = append(elements, filled...)
 	}
+	sizes := map[string]int{}
 	for _, e := range elements {
 		if err := c.AddSet(e.set, e.keys); err != nil {
-			return sets{}, err
+			return sets{}, nil, err
+		}
+		if !e.set.Dynamic {
+			sizes[e.set.Name] = len(e.keys)
 		}
 	}
-	return s, nil
+	return s, sizes, nil
 }
 
 func keys[T any](values []T, key func(T) []byte) []nftables.SetElement {

@@ -5,19 +5,17 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/loop"
 )
 
 const (
-	// checkInterval is the least time between two comparisons of the rules with the wanted
-	// ones, which follow each change of a rule of the host.
+	// checkInterval is the least time between two looks at the rules, the gateway's address,
+	// forwarding and links, which follow the kernel's messages that something was changed.
 	checkInterval = time.Second
-	// lookInterval is how often the host's name servers, default route and gateway
-	// address are read.
+	// lookInterval is how often the host's name servers and default route are read, of which
+	// nobody tells, and with them the gateway's address and forwarding.
 	lookInterval = 10 * time.Second
 	// linger is how long after Detach the kernel may take to delete a link together
 	// with its namespace. It takes some 20 ms.
@@ -56,48 +54,37 @@ func (n *Network) Run(ctx context.Context) error {
 	return nil
 }
 
-// keep restores the host's rules and addresses until ctx ends. It retries what
-// fails: another program may be changing the rules.
+// keep restores the host's rules and addresses until ctx ends, and tells of links that may
+// have lost something. It retries what fails: another program may be changing the rules.
 func (n *Network) keep(ctx context.Context) error {
+	told, err := listenForChanges(n.leases)
+	if err != nil {
+		return err
+	}
+	defer told.close()
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
-	failing, full := false, false
+	failing := false
+	seen := noticed{}
 	for ctx.Err() == nil {
-		changed, stop, err := changes() // before the check: it misses none that comes later
-		if err == nil {
-			err = n.check(ctx, full)
-		}
+		err := n.check(ctx, seen.host || seen.all)
 		if err != nil && !failing {
 			n.log.Error("network rules could not be restored", "err", err)
 		}
-		full = false
 		if failing = err != nil; !failing {
+			n.tell(seen)
+			seen = noticed{}
 			select {
 			case <-ctx.Done():
-			case <-changed:
+			case <-told.nudge:
 			case <-look.C:
-				full = true
+				seen.host = true
 			}
 		}
-		stop()
 		loop.Pause(ctx, checkInterval)
+		seen.add(told.take())
 	}
 	return nil
-}
-
-// changes returns a channel that is closed when a rule of nftables changes on this host. stop
-// ends the watch.
-func changes() (changed <-chan struct{}, stop func(), err error) {
-	s, err := nl.Subscribe(unix.NETLINK_NETFILTER, unix.NFNLGRP_NFTABLES)
-	if err != nil {
-		return nil, func() {}, fmt.Errorf("ask for changes of nftables: %w", err)
-	}
-	told := make(chan struct{})
-	go func() {
-		defer close(told)
-		_, _, _ = s.Receive() // an error is a change that was lost, or the end of the watch
-	}()
-	return told, func() { s.Close(); <-told }, nil
 }
 
 // check corrects the rules, and with full also what they depend on.
@@ -115,14 +102,23 @@ func (n *Network) check(ctx context.Context, full bool) error {
 	if err != nil {
 		return err
 	}
-	if err := next.addGateway(n.plan); err != nil {
+	had, err := next.gatewayIsOurs(n.plan)
+	if err == nil && !had {
+		n.log.Warn("the network's address was removed from the host: adding it again", "addr", n.plan.gateway())
+		err = next.addGateway(n.plan)
+	}
+	if err != nil {
 		return err
 	}
 	if err := n.enforce(next); err != nil {
 		return err
 	}
 	n.netHandle.Store(next)
-	return forward()
+	changed, err := forward()
+	if changed {
+		n.log.Warn("the forwarding of IPv4 was turned off on the host: turning it on again")
+	}
+	return err
 }
 
 // reap frees the leases that have ended. While there are none it does not even wake.

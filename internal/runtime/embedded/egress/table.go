@@ -20,6 +20,7 @@ const rateMemory = time.Minute
 type table struct {
 	name   string
 	counts map[string]int // rules by chain, as installed; nil before
+	sizes  map[string]int // elements by set, as installed, of sets that rules do not change
 }
 
 func (t *table) handle() *nftables.Table {
@@ -38,7 +39,7 @@ func (t *table) install(p policy) error {
 	c.DelTable(own)
 	c.AddTable(own)
 
-	s, err := p.makeSets(c, own)
+	s, sizes, err := p.makeSets(c, own)
 	if err != nil {
 		return fmt.Errorf("write the sets of nftables table %s: %w", t.name, err)
 	}
@@ -59,12 +60,12 @@ func (t *table) install(p policy) error {
 	if err := c.Flush(); err != nil {
 		return fmt.Errorf("install nftables table %s: %w", t.name, err)
 	}
-	t.counts = counts
+	t.counts, t.sizes = counts, sizes
 	return nil
 }
 
-// intact reports whether all rules that were installed are there. It only counts
-// them: a program that may change one may change everything.
+// intact reports whether all rules that were installed are there, and what their sets hold.
+// It only counts them: a program that may change one may change everything.
 func (t *table) intact() bool {
 	counts, err := t.rules()
 	if err != nil {
@@ -75,7 +76,41 @@ func (t *table) intact() bool {
 			return false
 		}
 	}
+	for name, want := range t.sizes {
+		if size, err := t.size(name); err != nil || size != want {
+			return false
+		}
+	}
 	return true
+}
+
+// size returns how many elements a set has.
+func (t *table) size(set string) (n int, err error) {
+	req := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP)
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: uint8(nftables.TableFamilyINet), Version: nl.NFNETLINK_V0})
+	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_TABLE, nl.ZeroTerminated(t.name)))
+	req.AddData(nl.NewRtAttr(unix.NFTA_SET_ELEM_LIST_SET, nl.ZeroTerminated(set)))
+	var bad error
+	err = req.ExecuteIter(unix.NETLINK_NETFILTER, unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_NEWSETELEM, func(reply []byte) bool {
+		var attrs, list []syscall.NetlinkRouteAttr
+		if attrs, bad = nl.ParseRouteAttr(reply[nl.SizeofNfgenmsg:]); bad != nil {
+			return false
+		}
+		for _, a := range attrs {
+			if a.Attr.Type&^unix.NLA_F_NESTED != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				continue
+			}
+			if list, bad = nl.ParseRouteAttr(a.Value); bad != nil {
+				return false
+			}
+			n += len(list)
+		}
+		return true
+	})
+	if err = errors.Join(err, bad); err != nil {
+		return 0, fmt.Errorf("list set %s of nftables table %s: %w", set, t.name, err)
+	}
+	return n, nil
 }
 
 // rules returns how many rules each chain of the table has; those without any are missing. It
