@@ -199,7 +199,8 @@ func (e *elder) heed(ctx context.Context, r *routerRole, m takeover.Message) err
 	return nil
 }
 
-// follow serves the connections that the elder passes on until it ends.
+// follow serves the connections that the elder passes on until it ends. Nothing of it is held
+// afterwards.
 func (e *elder) follow(ctx context.Context, r *routerRole) {
 	defer context.AfterFunc(ctx, func() { e.conn.Close() })()
 	for {
@@ -211,6 +212,7 @@ func (e *elder) follow(ctx context.Context, r *routerRole) {
 			e.log.Warn("the elder could not be understood", "err", err)
 		}
 	}
+	_ = e.conn.Close() // it has ended
 	e.passed.Wait()
 	if ctx.Err() == nil {
 		_ = r.router.Lend(ctx, nil) // fails with ctx only
