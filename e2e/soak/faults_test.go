@@ -15,6 +15,11 @@ import (
 
 // harm has something happen to the server or to an instance, which is chosen at random.
 func (s *soak) harm(random *rand.Rand) {
+	s.quiet.RLock()
+	defer s.quiet.RUnlock()
+	if s.over.Err() != nil {
+		return
+	}
 	kinds := []faultKind{
 		serverKilled, serverKilled, serverStopped, serverReplace, serverReplace, serverFrozen,
 		appKilled, appKilled, shimKilled, appExited,

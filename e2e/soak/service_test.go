@@ -284,6 +284,9 @@ func (v *service) finish(a action, greeting int, id string, from time.Time) {
 		v.wrong.Add(1)
 		v.fail("%s: operation %s ended %s, want %s", a, id, ended, a.ends())
 	}
+	if a == remove && ended == types.OperationStatusSucceeded && v.book.status != types.ServiceStatusRunning {
+		v.vanish()
+	}
 	v.mu.Lock()
 	v.book = v.book.after(a, greeting, ended)
 	v.life.past = append(v.life.past, done{id, a.kindOf(), ended})
@@ -295,6 +298,20 @@ func (v *service) finish(a action, greeting int, id string, from time.Time) {
 	if !v.broken {
 		v.compare()
 	}
+}
+
+// vanish waits until a host that led to no instance is unknown. The deletion of a service that
+// runs waits until routers take no more requests to it; that of another has nothing to wait
+// for, and routers follow a moment later.
+func (v *service) vanish() {
+	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); {
+		o := v.request(v.life, v.fresh, "/")
+		if o.code == "unknown_service" || o.err != nil && v.disturbed(o.begun, o.end) {
+			return
+		}
+		<-time.After(time.Millisecond)
+	}
+	v.fail("the host of the deleted service is still known")
 }
 
 // ended waits until an operation has ended. ok is false if it does not.

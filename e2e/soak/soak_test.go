@@ -169,13 +169,9 @@ func (v *service) drive() {
 
 // harms has faults happen until the soak ends.
 func (s *soak) harms(random *rand.Rand) {
-	for s.over.Err() == nil && !s.T.Failed() {
+	for s.over.Err() == nil {
 		s.await(2000 + random.IntN(6000))
-		s.quiet.RLock()
-		if s.over.Err() == nil {
-			s.harm(random)
-		}
-		s.quiet.RUnlock()
+		s.harm(random)
 	}
 }
 

@@ -38,7 +38,8 @@ func (v *service) visit(random *rand.Rand, client *http.Client) {
 		v.fail("a request that nothing explains: %v", o)
 		return
 	}
-	if v.count("request", cause); cause != "answered" && cause != "paused" && cause != "deleted" {
+	v.count("request", cause)
+	if o.err != nil || o.status != http.StatusOK && cause != "paused" && cause != "deleted" {
 		v.note("explained by %q: %v", cause, o)
 	}
 }
