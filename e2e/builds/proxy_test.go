@@ -68,16 +68,23 @@ func inspect(t *testing.T, answers map[string]http.HandlerFunc) *inspector {
 	return p
 }
 
-// ownAddress returns an address of this machine that is not loopback.
+// ownAddress returns an address of this machine that is not loopback. Addresses of the
+// loopback device are those of other tests' servers, which end before this one.
 func ownAddress(t *testing.T) string {
 	t.Helper()
-	all, err := net.InterfaceAddrs()
+	devices, err := net.Interfaces()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, a := range all {
-		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String()
+	for _, d := range devices {
+		addrs, err := d.Addrs()
+		if err != nil || d.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+				return n.IP.String()
+			}
 		}
 	}
 	t.Skip("this machine has only loopback addresses")
