@@ -109,14 +109,14 @@ languages: build ## build services in every language, as root, in some 25 minute
 E2E := -vet=off -count=1
 e2e long languages steady soak: export SLIPWAY_E2E_BUILT := yes
 e2e: build ## the real binary with real clients (as root), but for what make long runs
-	$(call gotest,$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$',./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform,$(shell $(GO) list ./e2e/...)))
+	$(call gotest,$(E2E) -p 3 -parallel 2 -timeout 20m -skip '^$(ALONE)$$',./e2e/life ./e2e/attack ./e2e/crash $(filter-out %/e2e/builds %/e2e/terraform %/e2e/clock,$(shell $(GO) list ./e2e/...)))
 
 # On a clock of its own. One test has the machine to itself: it sends requests at a steady
 # rate and waits for the scaler, which other tests' load keeps from seeing few requests at
 # once.
 ALONE := TestNoRequestIsLost
-long: build ## end-to-end tests with builds, Terraform, a steady load and a short soak (as root)
-	$(call gotest,$(E2E) -p 2 -parallel 2 -timeout 20m,./e2e/terraform ./e2e/builds)
+long: build ## end-to-end tests with builds, Terraform, clocks that step, a steady load and a short soak (as root)
+	$(call gotest,$(E2E) -p 2 -parallel 2 -timeout 20m,./e2e/clock ./e2e/terraform ./e2e/builds)
 	$(call gotest,$(E2E) -timeout 10m -run '^$(ALONE)$$',./e2e/life)
 	SLIPWAY_TEST_SOAK=75s $(GO) test $(E2E) -v -timeout 20m -run '^TestSoak$$' ./e2e/soak
 

@@ -357,6 +357,13 @@ func (o *output) Lines(text string) string {
 	return b.String()
 }
 
+// Reset forgets what was written.
+func (o *output) Reset() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.b.Reset()
+}
+
 // String returns the last 16 KiB.
 func (o *output) String() string {
 	o.mu.Lock()
