@@ -115,6 +115,17 @@ func (s *Server) Start() {
 	}
 }
 
+// StartFails starts the server's process, which must end by itself with an error that says
+// what is wanted.
+func (s *Server) StartFails(want string) {
+	s.T.Helper()
+	s.begin()
+	if err := s.Ended(); err == nil {
+		s.T.Errorf("the server ended without an error\n%s", s.Output)
+	}
+	Eventually(s.T, "the server says "+want, func() (bool, string) { return s.Output.Contains(want), s.Output.String() })
+}
+
 // begin starts a process of the server, with further flags.
 func (s *Server) begin(flags ...string) {
 	s.T.Helper()

@@ -36,6 +36,14 @@ type Config struct {
 	// losing a request.
 	TakeOver bool
 
+	// NewDatabase accepts a database that is not the one of the data directory, and makes
+	// one where there is none. Without it neither is in silence; see ADR 045.
+	NewDatabase bool
+
+	// RemoveStrays ends the instances of services that the database does not know. Without
+	// it they run on.
+	RemoveStrays bool
+
 	// Launch starts the program of another server, which takes over from this one, and
 	// returns its process id. nil: this server can't be asked for that.
 	Launch func(takeover.Renewal) (pid int, err error)

@@ -80,10 +80,9 @@ func (c *core) open(ctx context.Context) (err error) {
 		return err
 	}
 	c.descriptors.tell(c.log)
-	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
+	if err = c.openStore(ctx); err != nil {
 		return err
 	}
-	c.closers.add(c.store.Close)
 	if c.node, err = readNode(c.dirs.node()); err != nil {
 		return err
 	}

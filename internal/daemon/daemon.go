@@ -135,7 +135,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err
 	}
-	d.retention = retention{d.core.clock, d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.builder.Prune, d.control.uploads.Collect, d.control.runtimes.Digests, d.core.loops, d.core.part("retention")}
+	d.retention = retention{d.core.clock, d.core.store, d.node.images, d.api.ecr, d.node.logs, d.control.builder.Remove, d.control.builder.Prune, d.control.uploads.Collect, d.control.runtimes.Digests, d.node.driver.Images, d.core.loops, d.core.part("retention")}
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 type dirs string
 
 func (d dirs) database() string    { return filepath.Join(string(d), databaseName) }
+func (d dirs) identity() string    { return filepath.Join(string(d), "database.id") }
 func (d dirs) credentials() string { return filepath.Join(string(d), "credentials") }
 func (d dirs) masterKey() string   { return filepath.Join(string(d), keyName) }
 func (d dirs) images() string      { return filepath.Join(string(d), "images") }

@@ -122,7 +122,7 @@ func (i IO) rates() embedded.Rates {
 func (n *nodeRole) openFleet(context.Context) (err error) {
 	n.fleet, err = fleet.New(fleet.Config{
 		Environment: func(r slipway.Release) ([]string, error) { return secrets.Environment(n.keys, r) },
-		Store:       n.store, Driver: n.driver, Logs: n.collector, Log: n.part("fleet"), Loops: n.loops,
+		Store:       n.store, Driver: n.driver, Logs: n.collector, Log: n.part("fleet"), Loops: n.loops, RemoveStrays: n.cfg.RemoveStrays,
 	})
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway/internal/clock"
@@ -38,6 +39,7 @@ type retention struct {
 	prune    func(before time.Time) (freed int64, err error) // removes caches that no build has used since
 	uploads  func(context.Context) (freed int64, err error)  // removes those that nothing uses
 	runtimes func() ([]string, error)                        // digests of the images that builds begin with
+	running  func(context.Context) ([]string, error)         // digests of the images of instances
 	loops    *loop.Set
 	log      *slog.Logger
 }
@@ -123,7 +125,11 @@ func (r retention) remove(ctx context.Context, now time.Time) error {
 	if err != nil { // without them everything would be made anew
 		return errors.Join(append(errs, err)...)
 	}
-	freed, err := r.images.Collect(ctx, append(used, runtimes...), keepImages)
+	running, err := r.running(ctx)
+	if err != nil { // some are of no release; see ADR 045
+		return errors.Join(append(errs, err)...)
+	}
+	freed, err := r.images.Collect(ctx, slices.Concat(used, runtimes, running), keepImages)
 	errs = append(errs, err)
 	if freed.Bytes > 0 || freed.Images > 0 {
 		r.log.Info("images collected", "images", freed.Images, "layers", freed.Layers, "bytes", freed.Bytes)

@@ -31,6 +31,7 @@ func TestRetentionGoesOn(t *testing.T) {
 		prune:    func(t time.Time) (int64, error) { pruned = t; return 0, nil },
 		uploads:  func(context.Context) (int64, error) { return 0, nil },
 		runtimes: func() ([]string, error) { asked = true; return nil, nil },
+		running:  func(context.Context) ([]string, error) { return nil, nil },
 	}
 	var err error
 	r.store = storetest.Memory(t)

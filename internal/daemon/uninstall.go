@@ -74,12 +74,18 @@ func (d dirs) check() error {
 	case !info.IsDir():
 		return fmt.Errorf("%s is no directory", d)
 	}
-	for _, file := range []string{d.lock(), d.database()} {
-		if info, err := os.Lstat(file); err != nil || !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no data directory of a server: it has no file %s", d, filepath.Base(file))
-		}
+	if !isFile(d.lock()) {
+		return fmt.Errorf("%s is no data directory of a server: it has no file %s", d, filepath.Base(d.lock()))
+	}
+	if !isFile(d.database()) && !isFile(d.identity()) { // a database that is lost is no reason to stay
+		return fmt.Errorf("%s is no data directory of a server: it has no file %s", d, filepath.Base(d.database()))
 	}
 	return nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 func (l *Leftovers) open(ctx context.Context) error {

@@ -62,6 +62,9 @@ type Config struct {
 	Loops  *loop.Set // shows how the loop is doing; nil is allowed
 	Limits Limits
 
+	// RemoveStrays ends instances whose services the store has never known, as if it had.
+	RemoveStrays bool
+
 	// Environment returns the environment to start a release's process with. If
 	// it is nil, the fleet uses the release's own.
 	Environment func(slipway.Release) ([]string, error)
@@ -87,6 +90,7 @@ type Fleet struct {
 	wakes     map[string]time.Time            // when services become due
 	ends      map[string]map[string]time.Time // when instances with a row had ended, by service and id
 	unsettled map[string]bool                 // services that every full pass is about
+	strays    map[string]bool                 // instances that were said to be left alone
 	observed  observedState
 }
 
@@ -115,6 +119,7 @@ func New(cfg Config) (*Fleet, error) {
 		wakes:     map[string]time.Time{},
 		ends:      map[string]map[string]time.Time{},
 		unsettled: map[string]bool{},
+		strays:    map[string]bool{},
 	}, nil
 }
 

@@ -53,9 +53,16 @@ func inLab(t *testing.T, test func(*lab)) {
 // boot starts a fleet on a new driver, as a new process does.
 func (l *lab) boot(prepare func(*runtimetest.Fake, func())) {
 	l.Helper()
+	l.bootWith(fleet.Config{Log: slog.New(slog.DiscardHandler)}, prepare)
+}
+
+// bootWith is boot with more of a configuration.
+func (l *lab) bootWith(c fleet.Config, prepare func(*runtimetest.Fake, func())) {
+	l.Helper()
 	l.fake = runtimetest.NewFake(l.machine)
 	l.logs.machine = l.machine
-	f, err := fleet.New(fleet.Config{Store: l.store, Driver: l.fake, Logs: l.logs, Log: slog.New(slog.DiscardHandler)})
+	c.Store, c.Driver, c.Logs = l.store, l.fake, l.logs
+	f, err := fleet.New(c)
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -583,7 +590,7 @@ func TestRestartFindsEverything(t *testing.T) {
 		l.stop()
 		victim := l.rows(r)[1].ID
 		l.machine.Kill(victim)
-		stray := runtime.Spec{ID: slipway.NewID(), Service: slipway.NewID(), Release: slipway.NewID(), Image: image}
+		stray := runtime.Spec{ID: slipway.NewID(), Service: r.ServiceID, Release: slipway.NewID(), Image: image}
 		if err := l.fake.Ensure(l.Context(), stray); err != nil {
 			l.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 type instance struct {
 	id, service, release string
 	run                  int64 // of the release, when it was started
+	found                bool  // an earlier process started it
 	createdAt            time.Time
 	began                time.Time // when this process started or found it, by the monotonic clock
 
@@ -110,7 +111,7 @@ func (f *Fleet) merge(number int64, observed []runtime.Observed) {
 func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 	inst := f.instances[o.ID]
 	if inst == nil {
-		inst = &instance{id: o.ID, service: o.Service, release: o.Release, run: o.Run, createdAt: o.StartedAt, began: time.Now(), presence: alive, since: number}
+		inst = &instance{id: o.ID, service: o.Service, release: o.Release, run: o.Run, found: true, createdAt: o.StartedAt, began: time.Now(), presence: alive, since: number}
 		f.add(inst)
 		f.markDue(inst.service)
 		f.cfg.Logs.Follow(inst.service, inst.id)

@@ -48,6 +48,7 @@ func (f *Fleet) pass(ctx context.Context) {
 		}
 		f.apply(ctx, now, id, s)
 	}
+	f.tellStrays(p)
 }
 
 // settled reports whether nothing is under way for a service: it needs no pass before it is
@@ -64,6 +65,7 @@ func (p planned) settled() bool {
 	ready := map[string]int{}
 	for _, o := range p.instances {
 		switch {
+		case o.stray:
 		case o.resting, o.held && !keeps[o.row.ReleaseID]:
 			return false
 		case o.row.State == slipway.InstanceReady && o.presence == alive && !o.removing:
@@ -183,7 +185,7 @@ func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 		}
 		return ids, nil
 	}
-	for id := range f.byService { // strays too
+	for id := range f.byService { // also those that the store does not know
 		ids[id] = true
 	}
 	services, err := tx.ServicesWithInstances()
@@ -209,6 +211,10 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 			return p, err
 		}
 	}
+	unknown, err := f.isUnknown(tx, service, p.releases, rows)
+	if err != nil {
+		return p, err
+	}
 	stored := make(map[string]bool, len(rows))
 	for _, row := range rows {
 		stored[row.ID] = true
@@ -231,6 +237,7 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 				State: slipway.InstanceStarting, CreatedAt: inst.createdAt,
 			}}
 			o.merge(inst)
+			o.stray = unknown && inst.found && !inst.removing
 			p.instances = append(p.instances, o)
 		}
 	}
@@ -372,7 +379,7 @@ func (f *Fleet) adopt(ctx context.Context, p planned) {
 		}
 		i := slices.IndexFunc(p.releases, func(r slipway.Release) bool { return r.ID == inst.release })
 		if i < 0 {
-			continue // a stray
+			continue // its release is gone, or of another database
 		}
 		switch o.row.State {
 		case slipway.InstanceReady, slipway.InstanceDraining, slipway.InstanceKept:

@@ -25,6 +25,7 @@ type observation struct {
 	stored   bool
 	presence presence
 	removing bool // Remove is in progress
+	stray    bool // its service is of another database: it is left alone
 
 	began time.Time // when this process started or found it; zero if it does not exist
 	ended time.Time // when this process first saw that it had ended; zero if it has not
@@ -93,7 +94,8 @@ func plan(now time.Time, s inputs) decision {
 		p.release(r, byRelease[r.ID])
 		delete(byRelease, r.ID)
 	}
-	for _, observations := range byRelease { // strays: their release is gone
+	for _, observations := range byRelease {
+		observations = slices.DeleteFunc(observations, func(o *observation) bool { return o.stray })
 		p.stop(observations, "its release no longer exists")
 	}
 	return p.decision

@@ -7,3 +7,7 @@ func (tx *Tx) Seed(name, fresh string) (string, error) {
 	}
 	return one(tx, scanValue[string], `SELECT value FROM seed WHERE name = $1`, name)
 }
+
+// DatabaseID returns the id of the database, by which its data directory knows it. It stores
+// fresh if there is none. See Identify.
+func (tx *Tx) DatabaseID(fresh string) (string, error) { return tx.Seed(databaseID, fresh) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,21 @@ func (d *Driver) List(ctx context.Context) ([]runtime.Observed, error) {
 		list[i] = in.observed()
 	}
 	return list, nil
+}
+
+// Images returns the images of all instances, which may be some that no release uses.
+func (d *Driver) Images(ctx context.Context) ([]string, error) {
+	_, done, err := d.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var list []string
+	for _, in := range d.known() {
+		list = append(list, in.spec.Image)
+	}
+	slices.Sort(list)
+	return slices.Compact(list), nil
 }
 
 // known returns all instances.
