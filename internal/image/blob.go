@@ -53,7 +53,7 @@ func (s *Store) Blob(digest string) (io.ReadSeekCloser, error) {
 
 func (s *Store) openBlob(h v1.Hash) (*os.File, error) {
 	f, err := os.Open(s.blobPath(h))
-	if errors.Is(err, fs.ErrNotExist) {
+	if err = unlessMissing(s.blobPath(h), err); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("blob %s: %w", h, ErrNotFound)
 	}
 	return f, err
@@ -68,6 +68,9 @@ func (s *Store) BlobSize(digest string) (int64, error) {
 		return 0, err
 	}
 	size, ok, err := s.useBlob(h)
+	if err == nil && ok && size <= MaxManifest { // a client that is told of it does not send it again
+		ok = s.sound(h)
+	}
 	if err == nil && !ok {
 		err = fmt.Errorf("blob %s: %w", h, ErrNotFound)
 	}
@@ -77,21 +80,21 @@ func (s *Store) BlobSize(digest string) (int64, error) {
 // useBlob returns the size of a blob, if it exists, and marks it as used.
 func (s *Store) useBlob(h v1.Hash) (size int64, ok bool, err error) {
 	path := s.blobPath(h)
-	if ok, err = touch(path); err != nil {
-		return 0, false, err
-	}
-	if !ok {
-		size, err = s.packedSize(h)
-		return size, size > 0, err
-	}
 	fi, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, false, nil
+	if err == nil && !fi.Mode().IsRegular() {
+		s.name("blob "+h.String(), fmt.Errorf("it is a file of mode %s", fi.Mode()))
+		return 0, false, nil // a push, a pull or a build replaces it
 	}
-	if err != nil {
+	if err == nil {
+		if ok, err = touch(path); ok {
+			return fi.Size(), true, err
+		}
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return 0, false, err
 	}
-	return fi.Size(), true, nil
+	size, err = s.packedSize(h)
+	return size, size > 0, err
 }
 
 // present reports whether a blob of that size exists, and protects it while l
@@ -127,7 +130,7 @@ func (s *Store) readBlob(h v1.Hash) ([]byte, error) {
 // negative size means unknown. Content of another size or digest is refused
 // with ErrDigest and leaves nothing behind.
 func (s *Store) ingest(ctx context.Context, l *lease, d v1.Descriptor, r io.Reader) error {
-	if ok, err := s.present(l, d); ok || err != nil {
+	if ok, err := s.intact(l, d); ok || err != nil {
 		return err
 	}
 	u, err := s.NewUpload()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 )
@@ -35,19 +36,27 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 	s.collect.Lock()
 	defer s.collect.Unlock()
 	defer s.leases.begin()()
-	c := &collection{s: s, before: time.Now().Add(-minAge)}
+	c := &collection{s: s, before: time.Now().Add(-minAge), reach: &reach{blobs: map[v1.Hash]bool{}, layers: map[v1.Hash]bool{}}}
+	c.reach.doubt.members = map[string]bool{}
 	if err := s.syncLayers(); err != nil {
 		return c.freed, err
 	}
-	roots, err := s.roots(keep, minAge)
+	roots, err := s.roots(c.reach, keep, minAge)
 	if err != nil {
 		return c.freed, fmt.Errorf("collect images: %w", err)
 	}
-	if c.reach, err = s.mark(ctx, roots); err != nil {
+	if err := s.mark(ctx, c.reach, roots); err != nil {
 		return c.freed, fmt.Errorf("collect images: %w", err)
 	}
-	for _, sweep := range []func(context.Context) error{c.manifests, c.members, c.images, c.blobs, c.layers, c.origins} {
-		if err := sweep(ctx); err != nil {
+	sweeps := []func(context.Context) error{c.manifests, c.members, c.images, c.blobs, c.layers, c.origins}
+	switch {
+	case c.reach.doubt.blobs:
+		sweeps = nil
+	case c.reach.doubt.any: // layers are known by what an unreadable manifest leads to
+		sweeps = []func(context.Context) error{c.manifests, c.members, c.blobs, c.origins}
+	}
+	for _, sweep := range sweeps {
+		if err := sweep(ctx); err != nil { // a blob must not go before a manifest that has it
 			return c.freed, fmt.Errorf("collect images: %w", err)
 		}
 	}
@@ -58,11 +67,12 @@ func (s *Store) Collect(ctx context.Context, keep []string, minAge time.Duration
 type reach struct {
 	blobs  map[v1.Hash]bool
 	layers map[v1.Hash]bool // by names of their directories
+	doubt  doubt
 }
 
 // roots returns the manifests that collection starts from: those in keep,
 // tagged, or younger than minAge.
-func (s *Store) roots(keep []string, minAge time.Duration) ([]v1.Hash, error) {
+func (s *Store) roots(r *reach, keep []string, minAge time.Duration) ([]v1.Hash, error) {
 	var roots []v1.Hash
 	for _, d := range keep {
 		h, err := parseDigest(d)
@@ -72,12 +82,12 @@ func (s *Store) roots(keep []string, minAge time.Duration) ([]v1.Hash, error) {
 		roots = append(roots, h)
 	}
 	before := time.Now().Add(-minAge)
-	repos, err := s.Repositories()
+	repos, err := s.directories(manifestDir)
 	if err != nil {
 		return nil, err
 	}
 	for _, repo := range repos {
-		if err := s.tagRoots(repo, &roots); err != nil {
+		if err := s.tagRoots(r, repo, &roots); err != nil {
 			return nil, err
 		}
 		if err := youngRoots(s.repositoryPath(repo, manifestDir), before, &roots); err != nil {
@@ -87,20 +97,24 @@ func (s *Store) roots(keep []string, minAge time.Duration) ([]v1.Hash, error) {
 	return roots, youngRoots(s.path("images"), before, &roots)
 }
 
-func (s *Store) tagRoots(repo string, roots *[]v1.Hash) error {
-	tags, err := s.Tags(repo)
-	if err != nil && !errors.Is(err, ErrNotFound) {
+// tagRoots adds what the tags of a repository refer to.
+func (s *Store) tagRoots(r *reach, repo string, roots *[]v1.Hash) error {
+	tags, err := readDir(s.repositoryPath(repo, tagDir))
+	if err != nil {
 		return err
 	}
 	for _, tag := range tags {
-		d, err := s.lookUp(repo, tag)
+		h, err := s.tagTarget(repo, tag)
 		if errors.Is(err, ErrNotFound) {
-			continue
+			continue // deleted meanwhile
 		}
 		if err != nil {
-			return err
+			if err := s.doubtTag(r, repo, tag, err); err != nil {
+				return err
+			}
+			continue
 		}
-		*roots = append(*roots, d.Digest)
+		*roots = append(*roots, h)
 	}
 	return nil
 }
@@ -131,18 +145,17 @@ func youngRoots(dir string, before time.Time, roots *[]v1.Hash) error {
 
 // mark follows the roots to their blobs and layers, and from each manifest to
 // the manifests whose subject it is.
-func (s *Store) mark(ctx context.Context, roots []v1.Hash) (*reach, error) {
-	r := &reach{blobs: map[v1.Hash]bool{}, layers: map[v1.Hash]bool{}}
+func (s *Store) mark(ctx context.Context, r *reach, roots []v1.Hash) error {
 	about, err := s.referrers()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	seen := map[v1.Hash]bool{}
 	for todo := roots; len(todo) > 0; {
 		h := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 		if seen[h] {
 			continue
@@ -150,11 +163,11 @@ func (s *Store) mark(ctx context.Context, roots []v1.Hash) (*reach, error) {
 		seen[h] = true
 		more, err := s.markManifest(r, h)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		todo = append(append(todo, more...), about[h]...)
 	}
-	return r, nil
+	return nil
 }
 
 // markManifest marks what one manifest references and returns the manifests it
@@ -165,12 +178,8 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil // of another platform, or kept by a row that outlived it
 	}
-	if errors.Is(err, ErrDigest) || slipway.CodeOf(err) != "" {
-		s.log.Error("a manifest is unreadable", "digest", h.String(), "err", err)
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err // rather keep everything than lose what it leads to
+	if err != nil { // rather keep everything than lose what it leads to
+		return nil, s.doubtManifest(r, h, err)
 	}
 	var more []v1.Hash
 	for _, d := range m.Manifests {
@@ -190,7 +199,8 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 	}
 	rec, err := s.readRecord(h)
 	if err != nil {
-		return nil, err
+		s.name("record of image "+h.String(), err) // a pull downloads its index again
+		r.doubt.any = true
 	}
 	if rec.Index != "" {
 		// The index itself, not the images of other platforms it lists.
@@ -203,11 +213,13 @@ func (s *Store) markManifest(r *reach, h v1.Hash) ([]v1.Hash, error) {
 
 func (s *Store) markLayers(r *reach, m *manifest) error {
 	cf, err := s.readConfig(m.Config.Digest.String(), m)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) || slipway.CodeOf(err) != "" {
+	if errors.Is(err, ErrNotFound) || slipway.CodeOf(err) != "" && !errors.Is(err, ErrDigest) {
 		return nil // can't run, so it has no unpacked layers
 	}
-	if err != nil {
-		return err
+	if err != nil { // one that ran before has some
+		s.name("configuration "+m.Config.Digest.String(), err)
+		r.doubt.any = true
+		return nil
 	}
 	for i, d := range cf.RootFS.DiffIDs {
 		r.layers[d] = true
@@ -220,7 +232,7 @@ func (s *Store) markLayers(r *reach, m *manifest) error {
 // repositories.
 func (s *Store) referrers() (map[v1.Hash][]v1.Hash, error) {
 	about := map[v1.Hash][]v1.Hash{}
-	repos, err := s.Repositories()
+	repos, err := s.directories(manifestDir)
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +243,10 @@ func (s *Store) referrers() (map[v1.Hash][]v1.Hash, error) {
 		}
 		for _, subject := range subjects {
 			names, err := readDir(s.repositoryPath(repo, referrersDir, subject))
+			if errors.Is(err, unix.ENOTDIR) {
+				s.name("referrers of "+repo+": "+subject, err)
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}

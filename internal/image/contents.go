@@ -51,14 +51,15 @@ func (s *Store) Contents(repo string) ([]Content, error) {
 	}
 	byDigest := map[string][]string{}
 	for _, tag := range tags {
-		b, err := os.ReadFile(s.repositoryPath(repo, tagDir, tag))
-		if errors.Is(err, os.ErrNotExist) {
+		h, err := s.tagTarget(repo, tag)
+		if errors.Is(err, ErrNotFound) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			s.name("tag "+repo+":"+tag, err)
+			continue
 		}
-		byDigest[string(b)] = append(byDigest[string(b)], tag)
+		byDigest[h.String()] = append(byDigest[h.String()], tag)
 	}
 	names, err := readDir(s.repositoryPath(repo, manifestDir))
 	if err != nil {
@@ -70,8 +71,12 @@ func (s *Store) Contents(repo string) ([]Content, error) {
 		if errors.Is(err, ErrNotFound) {
 			continue // deleted meanwhile
 		}
-		if err != nil {
-			return nil, err
+		if err != nil { // what is known of it, so that it can be deleted
+			s.name("manifest "+repo+"@sha256:"+hex, err)
+			c.Digest = "sha256:" + hex
+		}
+		if _, perr := parseDigest(c.Digest); perr != nil {
+			continue // a file of somebody else
 		}
 		c.Tags = byDigest[c.Digest]
 		list = append(list, c)
@@ -84,16 +89,17 @@ func (s *Store) content(repo, digest string) (Content, error) {
 	if err != nil {
 		return Content{}, err
 	}
+	c := Content{Digest: digest, MediaType: string(e.MediaType), PushedAt: e.PushedAt}
 	m, err := s.readManifest(e.Digest)
 	if err != nil {
-		return Content{}, err
+		return c, err
 	}
-	c := Content{Digest: digest, MediaType: string(e.MediaType), ArtifactType: m.ArtifactType, PushedAt: e.PushedAt}
+	c.ArtifactType = m.ArtifactType
 	if m.Config != nil {
 		c.ArtifactType = cmp.Or(c.ArtifactType, string(m.Config.MediaType))
 	}
 	if c.Size, err = s.contentSize(m); err != nil {
-		return Content{}, err
+		return c, err
 	}
 	for _, d := range m.Manifests {
 		c.Children = append(c.Children, d.Digest.String())
@@ -181,6 +187,14 @@ func (s *Store) Untag(repo string, tags ...string) error {
 	list, err := s.Contents(repo)
 	if err != nil {
 		return err
+	}
+	for _, t := range tags { // one that can't be read is in no list
+		if _, err := s.tagTarget(repo, t); err == nil || errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err := s.DeleteTag(repo, t); err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	for _, c := range list {
 		gone := slices.DeleteFunc(slices.Clone(c.Tags), func(t string) bool { return !slices.Contains(tags, t) })

@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -12,10 +13,28 @@ import (
 // writeFile replaces the file at path with content, atomically and durably. The
 // directory must exist.
 func (s *Store) writeFile(path string, content []byte) error {
-	if err := atomicfile.WriteVia(s.path("tmp"), path, content, 0o600); err != nil {
+	if err := errors.Join(s.makeWay(path), atomicfile.WriteVia(s.path("tmp"), path, content, 0o600)); err != nil {
 		return s.explain(err)
 	}
 	return nil
+}
+
+// readFile reads a file. The error is fs.ErrNotExist only if there is nothing of that name.
+func readFile(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	return b, unlessMissing(path, err)
+}
+
+// unlessMissing returns the error of opening a path. A link to nothing is not missing: it is
+// something else than what should be there.
+func unlessMissing(path string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if target, lerr := os.Readlink(path); lerr == nil {
+		return fmt.Errorf("%s is a link to %s, which does not exist", path, target)
+	}
+	return err
 }
 
 // exists reports whether path exists.

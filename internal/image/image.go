@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -169,7 +168,8 @@ func (s *Store) List() ([]Image, error) {
 		h := v1.Hash{Algorithm: "sha256", Hex: n}
 		r, err := s.readRecord(h)
 		if err != nil {
-			return nil, err
+			s.name("record "+n, err)
+			continue
 		}
 		if r.Ref == "" || r.Local {
 			continue
@@ -179,7 +179,8 @@ func (s *Store) List() ([]Image, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			s.name("image "+h.String(), err)
+			continue
 		}
 		images = append(images, img)
 	}
@@ -196,7 +197,8 @@ func (s *Store) tagged() ([]Image, error) {
 	for _, repo := range repos {
 		tags, err := s.Tags(repo)
 		if err != nil && !errors.Is(err, ErrNotFound) {
-			return nil, err
+			s.name("repository "+repo, err)
+			continue
 		}
 		for _, tag := range tags {
 			img, err := s.localImage(repo, tag)
@@ -204,7 +206,8 @@ func (s *Store) tagged() ([]Image, error) {
 				continue // deleted meanwhile, an artifact, or for other platforms
 			}
 			if err != nil {
-				return nil, err
+				s.name("tag "+repo+":"+tag, err)
+				continue
 			}
 			images = append(images, img)
 		}
@@ -259,7 +262,7 @@ func (s *Store) recordPath(h v1.Hash) string { return s.path("images/" + h.Hex) 
 // readRecord returns an image's record, the zero record if it has none.
 func (s *Store) readRecord(h v1.Hash) (record, error) {
 	var r record
-	b, err := os.ReadFile(s.recordPath(h))
+	b, err := readFile(s.recordPath(h))
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}

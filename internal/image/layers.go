@@ -310,6 +310,10 @@ func (s *Store) sweepLayers() error {
 		if err == nil && (note.Boot == "" || note.Boot == s.boot) {
 			continue
 		}
+		if _, failed := errors.AsType[*fs.PathError](err); failed && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) && !errors.Is(err, unix.EISDIR) {
+			s.name("layer "+id.String(), err) // instances may be using it: it stays
+			continue
+		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			s.log.Error("discarding an unpacked layer", "diff_id", id.String(), "err", err)
 		}

@@ -11,7 +11,6 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
@@ -172,26 +171,29 @@ func (s *Store) requireMembers(repo string, m *manifest) error {
 	return nil
 }
 
-// referred returns the blobs that manifests of the repository refer to.
-func (s *Store) referred(repo string) (map[v1.Hash]bool, error) {
+// referred returns the blobs that manifests of the repository refer to. all says that none of
+// the manifests is damaged: else there may be more.
+func (s *Store) referred(repo string) (blobs map[v1.Hash]bool, all bool, err error) {
 	names, err := readDir(s.repositoryPath(repo, manifestDir))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	blobs := map[v1.Hash]bool{}
+	blobs, all = map[v1.Hash]bool{}, true
 	for _, hex := range names {
 		m, err := s.readManifest(v1.Hash{Algorithm: "sha256", Hex: hex})
-		if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) || slipway.CodeOf(err) != "" {
-			continue // damaged: it makes nothing the repository's
+		if errors.Is(err, ErrNotFound) {
+			continue
 		}
-		if err != nil {
-			return nil, err
+		if err != nil { // it makes nothing the repository's
+			s.name("manifest sha256:"+hex, err)
+			all = false
+			continue
 		}
 		for _, h := range m.members() {
 			blobs[h] = true
 		}
 	}
-	return blobs, nil
+	return blobs, all, nil
 }
 
 // DeleteBlob takes a blob from a repository. The next collection removes its content,
@@ -209,12 +211,15 @@ func (s *Store) DeleteBlob(repo, digest string) error {
 	} else if !ok {
 		return fmt.Errorf("blob %s: %w", h, ErrNotFound)
 	}
-	used, err := s.referred(repo)
+	used, all, err := s.referred(repo)
 	if err != nil {
 		return err
 	}
 	if used[h] {
 		return fmt.Errorf("blob %s: %w: a manifest refers to it", h, ErrInUse)
+	}
+	if !all {
+		return fmt.Errorf("blob %s: %w: a manifest that is damaged may refer to it; push that again, or delete it", h, ErrInUse)
 	}
 	if err := os.Remove(s.memberPath(repo, h)); err != nil {
 		return err
@@ -232,8 +237,8 @@ func (s *Store) sweepMembers(repo string, before time.Time) error {
 	if err != nil || len(names) == 0 {
 		return err
 	}
-	used, err := s.referred(repo)
-	if err != nil {
+	used, all, err := s.referred(repo)
+	if err != nil || !all {
 		return err
 	}
 	before = before.Add(time.Minute)
@@ -261,11 +266,27 @@ func (s *Store) sweepMembers(repo string, before time.Time) error {
 // directories returns the names below repositories/ that have one of the given
 // directories.
 func (s *Store) directories(of ...string) ([]string, error) {
+	return s.walk(func(_ string, err error) error { return err }, of)
+}
+
+// readableDirectories is directories without those that cannot be read, which are named.
+func (s *Store) readableDirectories(of ...string) ([]string, error) {
+	return s.walk(func(path string, err error) error { s.name(path, err); return nil }, of)
+}
+
+// walk is directories. bad is told of what cannot be read, and may end the walk.
+func (s *Store) walk(bad func(path string, err error) error, of []string) ([]string, error) {
 	var names []string
 	root := s.path("repositories")
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && path != root {
 			return nil // pruned meanwhile
+		}
+		if err == nil && e.Type()&fs.ModeSymlink != 0 {
+			err = fmt.Errorf("%s is a link, which may lead to repositories: put what it leads to in its place, or remove it", path)
+		}
+		if err != nil && path != root {
+			return bad(path, err)
 		}
 		if err != nil || !e.IsDir() {
 			return err
@@ -297,12 +318,12 @@ func (s *Store) addMembers() error {
 	for _, repo := range repos {
 		if known, err := exists(s.repositoryPath(repo, blobsDir)); known || err != nil {
 			if err != nil {
-				return err
+				s.name("repository "+repo, err)
 			}
 			continue
 		}
-		if err := s.addMembersOf(repo); err != nil {
-			return fmt.Errorf("record the blobs of repository %s: %w", repo, err)
+		if err := s.addMembersOf(repo); err != nil { // the next start tries again
+			s.name("repository "+repo, fmt.Errorf("record its blobs: %w", err))
 		}
 	}
 	return nil
@@ -310,7 +331,7 @@ func (s *Store) addMembers() error {
 
 // addMembersOf gives a repository its directory of blobs, complete or not at all.
 func (s *Store) addMembersOf(repo string) error {
-	used, err := s.referred(repo)
+	used, _, err := s.referred(repo)
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (s *Store) deliver(host string, blobs ...v1.Hash) error {
 // receive stores what a registry sends as the blob d, or, if it is here already, reads it
 // to the end and compares it.
 func (s *Store) receive(ctx context.Context, l *lease, host string, d v1.Descriptor, r io.Reader) error {
-	ok, err := s.present(l, d)
+	ok, err := s.intact(l, d)
 	if err == nil && ok {
 		err = prove(ctx, d, r)
 	} else if err == nil {

@@ -141,7 +141,7 @@ func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 		return h, false, err
 	}
 	leaf, err := p.s.descend(p.t.text, h)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
+	if err != nil && slipway.CodeOf(err) == "" { // missing or unreadable: it is fetched again
 		return leaf, false, nil
 	}
 	if err != nil {
@@ -152,7 +152,7 @@ func (p *pull) complete(h v1.Hash) (v1.Hash, bool, error) {
 		return leaf, false, err
 	}
 	m, err := p.s.readManifest(leaf)
-	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDigest) {
+	if err != nil && slipway.CodeOf(err) == "" {
 		return leaf, false, nil
 	}
 	if err == nil {
@@ -175,7 +175,7 @@ func (p *pull) delivered(h v1.Hash) (bool, error) {
 
 // have reports whether the store has a blob that the registry delivered.
 func (p *pull) have(d v1.Descriptor) (bool, error) {
-	if ok, err := p.s.present(p.l, d); !ok || err != nil {
+	if ok, err := p.s.intact(p.l, d); !ok || err != nil {
 		return false, err
 	}
 	return p.delivered(d.Digest)

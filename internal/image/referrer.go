@@ -3,7 +3,6 @@ package image
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -55,7 +54,8 @@ func (s *Store) Referrers(repo, digest string) ([]v1.Descriptor, error) {
 			err = json.Unmarshal(b, &d)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read referrer %s of %s in %s: %w", n, h, repo, err)
+			s.name("referrer "+n+" of "+h.String()+" in "+repo, err)
+			continue
 		}
 		ds = append(ds, d)
 	}

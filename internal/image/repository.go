@@ -88,19 +88,15 @@ func (s *Store) lookUp(repo, reference string) (v1.Descriptor, error) {
 	if err := CheckRepository(repo); err != nil {
 		return v1.Descriptor{}, err
 	}
-	missing := fmt.Errorf("%s:%s: %w", repo, reference, ErrNotFound)
 	if !strings.Contains(reference, ":") {
 		if err := CheckTag(reference); err != nil {
 			return v1.Descriptor{}, err
 		}
-		b, err := os.ReadFile(s.repositoryPath(repo, tagDir, reference))
-		if errors.Is(err, fs.ErrNotExist) {
-			return v1.Descriptor{}, missing
-		}
+		h, err := s.tagTarget(repo, reference)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		reference = string(b)
+		reference = h.String()
 	}
 	e, err := s.readEntry(repo, reference)
 	return e.Descriptor, err
@@ -113,7 +109,7 @@ func (s *Store) readEntry(repo, digest string) (e entry, err error) {
 		return e, err
 	}
 	path := s.repositoryPath(repo, manifestDir, h.Hex)
-	b, err := os.ReadFile(path)
+	b, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, fmt.Errorf("%s@%s: %w", repo, digest, ErrNotFound)
 	}
@@ -192,7 +188,7 @@ func (s *Store) requireAll(l *lease, m *manifest) error {
 		if layer := i > 0 && m.Config != nil; layer && !d.MediaType.IsDistributable() {
 			continue
 		}
-		ok, err := s.present(l, d)
+		ok, err := s.intact(l, d)
 		if err != nil {
 			return err
 		}
@@ -320,12 +316,15 @@ func (s *Store) DeleteManifest(repo, digest string) error {
 		return err
 	}
 	for _, tag := range tags {
-		path := s.repositoryPath(repo, tagDir, tag)
-		b, err := os.ReadFile(path)
-		if err == nil && string(b) == h.String() {
-			err = os.Remove(path)
-		}
+		target, err := s.tagTarget(repo, tag)
 		if err != nil {
+			s.name("tag "+repo+":"+tag, err)
+			continue
+		}
+		if target != h {
+			continue
+		}
+		if err := os.Remove(s.repositoryPath(repo, tagDir, tag)); err != nil {
 			return err
 		}
 	}
@@ -376,9 +375,17 @@ func (s *Store) Tags(repo string) ([]string, error) {
 	return readDir(s.repositoryPath(repo, tagDir))
 }
 
-// Repositories returns the names of all repositories in order.
+// Repositories returns the names of all repositories in order. Directories that cannot be
+// read are passed over.
 func (s *Store) Repositories() ([]string, error) {
-	names, err := s.directories(manifestDir)
+	names, err := s.readableDirectories(manifestDir)
+	names = slices.DeleteFunc(names, func(n string) bool {
+		err := CheckRepository(n)
+		if err != nil {
+			s.name("repository "+n, err)
+		}
+		return err != nil
+	})
 	// The walk's order is by component, where "a/b" comes before "a-b".
 	slices.Sort(names)
 	return names, err

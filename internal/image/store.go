@@ -104,6 +104,8 @@ type Store struct {
 	// made by reading some of them still holds when others are written.
 	repositories sync.Mutex
 
+	named sync.Map // entries that cannot be read and were named in the log
+
 	origins sync.Mutex // held while a directory of origins is made and written to, or removed
 	notes   sync.Mutex // held while a layer's note is read and written anew
 }

@@ -25,15 +25,19 @@ func (c *collection) each(ctx context.Context, dir string, f func(h v1.Hash, pat
 	if err != nil {
 		return err
 	}
+	var errs []error
 	for _, n := range names {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		if err := f(v1.Hash{Algorithm: "sha256", Hex: n}, dir+"/"+n); err != nil {
-			return err
+		h, err := parseDigest("sha256:" + n)
+		if err != nil {
+			c.s.name(dir+"/"+n, errors.New("it has no digest for a name: it is left alone"))
+			continue
 		}
+		errs = append(errs, f(h, dir+"/"+n)) // one that fails does not keep the others
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // drop calls remove unless the file at path was used lately or its key is held.
@@ -53,7 +57,7 @@ func (c *collection) drop(key, path string, remove func(size int64) error) error
 }
 
 func (c *collection) manifests(ctx context.Context) error {
-	repos, err := c.s.Repositories()
+	repos, err := c.s.directories(manifestDir)
 	if err != nil {
 		return err
 	}
@@ -128,7 +132,7 @@ func (c *collection) layers(ctx context.Context) error {
 		err := c.drop(layerKey(h), path, func(int64) error {
 			n, err := c.s.readLayerNote(h)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+				c.s.name("layer "+h.String(), err) // only its size is not known
 			}
 			c.freed.Layers++
 			c.freed.Bytes += n.Bytes

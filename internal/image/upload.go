@@ -126,7 +126,7 @@ func (u *Upload) Commit(digest string) error {
 		return u.s.explain(atomicfile.SyncDir(u.s.path("blobs/sha256")))
 	}
 	path := u.s.blobPath(h)
-	if err := os.Rename(u.path, path); err != nil {
+	if err := errors.Join(u.s.makeWay(path), os.Rename(u.path, path)); err != nil {
 		return u.s.explain(err)
 	}
 	u.done = true
