@@ -142,9 +142,10 @@ func (s *Store) Commit(m Manifest, now time.Time) (id string, missing []string, 
 		}
 	}
 	id = m.ID()
-	if err := os.Chtimes(s.snapshot(id), now, now); !errors.Is(err, fs.ErrNotExist) {
-		return id, nil, err // it is there already, with all that it needs
+	if _, err := s.Manifest(id); err == nil { // it is there already, with all that it needs
+		return id, nil, os.Chtimes(s.snapshot(id), now, now)
 	}
+	// It is missing, or unreadable and written again.
 	body, err := json.Marshal(m)
 	if err != nil {
 		return "", nil, err
@@ -292,28 +293,33 @@ func (s *Store) Collect(before time.Time, keep func(id string) bool) (freed int6
 		return 0, err
 	}
 	needed := map[string]bool{}
+	var unread []error
 	for _, e := range entries {
 		id := strings.TrimSuffix(e.Name(), ".json")
 		if !digestForm.MatchString(id) {
 			continue
 		}
 		info, err := e.Info()
-		if err != nil {
-			return freed, err
-		}
-		if info.ModTime().Before(before) && !keep(id) {
-			if err := os.Remove(s.snapshot(id)); err != nil {
-				return freed, err
+		if err == nil && info.ModTime().Before(before) && !keep(id) {
+			err = os.Remove(s.snapshot(id))
+			if err == nil {
+				continue
 			}
-			continue
 		}
-		m, err := s.Manifest(id)
+		var m Manifest
+		if err == nil {
+			m, err = s.Manifest(id)
+		}
 		if err != nil {
-			return freed, err
+			unread = append(unread, err)
+			continue
 		}
 		for _, digest := range m.Digests() {
 			needed[digest] = true
 		}
+	}
+	if len(unread) > 0 { // they may need any content
+		return freed, errors.Join(unread...)
 	}
 	err = filepath.WalkDir(filepath.Join(s.dir, "contents"), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || needed[d.Name()] {

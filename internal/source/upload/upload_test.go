@@ -307,6 +307,60 @@ func TestCollect(t *testing.T) {
 	}
 }
 
+// A snapshot that cannot be read keeps all contents, as it may need any, and no other snapshot
+// from its removal. Uploading the directory again replaces it.
+func TestDamagedSnapshot(t *testing.T) {
+	t.Parallel()
+	for name, harm := range map[string]func(path string) error{
+		"cut short":      func(path string) error { return os.Truncate(path, 10) },
+		"empty":          func(path string) error { return os.Truncate(path, 0) },
+		"an input error": func(path string) error { return errors.Join(os.Remove(path), os.Symlink("/proc/self/mem", path)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s, err := upload.Open(dir, upload.DefaultLimits())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			var kept upload.Manifest
+			for _, text := range []string{"old", "kept"} {
+				root := directory(t, map[string]string{"f": text})
+				m, err := upload.Scan(root, upload.DefaultLimits())
+				if err != nil {
+					t.Fatal(err)
+				}
+				put(t, s, m, root, m.Digests())
+				id, _, err := s.Commit(m, time.Now())
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids, kept = append(ids, id), m
+			}
+			if err := harm(filepath.Join(dir, "snapshots", ids[1]+".json")); err != nil {
+				t.Fatal(err)
+			}
+			keep := func(id string) bool { return id == ids[1] }
+			if freed, err := s.Collect(time.Now().Add(time.Hour), keep); freed != 0 || err == nil || !strings.Contains(err.Error(), ids[1]) {
+				t.Errorf("freed %d bytes, %v, want none and the name of the snapshot", freed, err)
+			}
+			if _, err := s.Manifest(ids[0]); slipway.CodeOf(err) != slipway.NotFound {
+				t.Errorf("the old snapshot: %v", err)
+			}
+			if id, missing, err := s.Commit(kept, time.Now()); err != nil || id != ids[1] || len(missing) > 0 {
+				t.Errorf("uploaded again it is %s, lacks %v, %v", id, missing, err)
+			}
+			if freed, err := s.Collect(time.Now().Add(time.Hour), keep); freed != 3 || err != nil {
+				t.Errorf("then it freed %d bytes, %v", freed, err)
+			}
+			if err := s.Materialize(t.Context(), ids[1], filepath.Join(t.TempDir(), "out"), time.Now()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	digest := strings.Repeat("a", 64)
