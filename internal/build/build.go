@@ -396,14 +396,13 @@ func (b *Builder) Prune(before time.Time) (freed int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var errs []error
 	for _, s := range services {
 		n, err := b.queue.idle(s, func() (int64, error) { return b.cache.Prune(s, before) })
 		freed += n
-		if err != nil {
-			return freed, err
-		}
+		errs = append(errs, err)
 	}
-	return freed, nil
+	return freed, errors.Join(errs...)
 }
 
 func (l Limits) or(other Limits) Limits {

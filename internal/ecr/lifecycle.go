@@ -164,17 +164,18 @@ func (e *ECR) Expire(ctx context.Context) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var errs []error
 	for _, r := range list {
 		if r.Lifecycle == "" {
 			continue
 		}
 		deleted, err := e.expire(ctx, r)
 		n += deleted
-		if err != nil {
-			return n, fmt.Errorf("apply the lifecycle policy of repository %s: %w", r.Name, err)
+		if err != nil { // the others expire nevertheless
+			errs = append(errs, fmt.Errorf("apply the lifecycle policy of repository %s: %w", r.Name, err))
 		}
 	}
-	return n, nil
+	return n, errors.Join(errs...)
 }
 
 func (e *ECR) expire(ctx context.Context, r slipway.Repository) (n int, err error) {

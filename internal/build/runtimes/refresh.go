@@ -32,7 +32,7 @@ const (
 // is there meanwhile. Runtimes that are not in the table any more, or that no build has
 // asked for in a month, are forgotten. What fails is tried at the next call.
 func (s *Set) Refresh(ctx context.Context) error {
-	all, err := s.made()
+	all, err := s.made(false)
 	if err != nil {
 		return err
 	}

@@ -465,7 +465,7 @@ func (o output) Output(data []byte) { o.to.Write(data) }
 // that were replaced a short while ago, which a running build may have: a collection of
 // images has to keep them.
 func (s *Set) Digests() ([]string, error) {
-	all, err := s.made()
+	all, err := s.made(true)
 	if err != nil {
 		return nil, err
 	}
@@ -480,8 +480,10 @@ func (s *Set) Digests() ([]string, error) {
 	return slices.Compact(digests), nil
 }
 
-// made returns all records by name.
-func (s *Set) made() (map[string]Made, error) {
+// made returns all records by name. images says that all images have to be among them: a
+// record that the disk does not give is an error then. One that is damaged is no record: its
+// image is made again.
+func (s *Set) made(images bool) (map[string]Made, error) {
 	list, err := os.ReadDir(s.path("made"))
 	if err != nil {
 		return nil, err
@@ -493,6 +495,9 @@ func (s *Set) made() (map[string]Made, error) {
 			continue
 		}
 		m, err := s.read(name)
+		if _, failed := errors.AsType[*fs.PathError](err); failed && images {
+			return nil, fmt.Errorf("read the record of runtime %s, whose image is not known: %w", name, err)
+		}
 		if err != nil {
 			s.cfg.Log.Warn("a runtime's record is unreadable; it is made again", "runtime", name, "err", err)
 			continue
@@ -519,7 +524,7 @@ type Status struct {
 
 // List returns all runtimes of the table, in its order.
 func (s *Set) List() ([]Status, error) {
-	all, err := s.made()
+	all, err := s.made(false)
 	if err != nil {
 		return nil, err
 	}
@@ -559,7 +564,7 @@ func (t *table) list() (list []Status) {
 // Forget makes the next build pull or make the runtime of that name again: after
 // security updates of its packages. Its images stay until they are collected.
 func (s *Set) Forget(name string) error {
-	all, err := s.made()
+	all, err := s.made(false)
 	if err != nil {
 		return err
 	}
