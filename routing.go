@@ -19,6 +19,7 @@ type RoutingSettings struct {
 	SleepAfter  time.Duration  // without a request, after which instances are frozen; 0: never
 	SlowStart   time.Duration  // in which a new instance comes to its full share of the requests; below 0: at once
 	IdleCPU     int            // hundredths of a core for an instance at rest; -1: what it has otherwise
+	HungAfter   time.Duration  // without an answer to any request, after which an instance is replaced; 0: never
 	Sticky      bool           // a client's requests go to one instance
 	AccessLog   bool           // each request is written to the access log
 
@@ -92,6 +93,7 @@ const (
 	maxRequestTime = 3600    // s
 	maxIdleTime    = 86400   // s
 	maxSlowStart   = 300     // s
+	maxHungAfter   = 3600    // s
 	maxStopTime    = 2592000 // s
 	maxHeadKiB     = 64      // KiB
 	maxBodyMiB     = 1 << 20 // MiB
@@ -156,6 +158,14 @@ func requestSettings() []setting {
 					return true
 				}
 				s.Routing.SlowStart, ok = parseSeconds(value, maxSlowStart)
+				return ok
+			},
+		},
+		{
+			name: "replace-hung-after", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds after which an instance is replaced that answers no request, whatever its health check says, from 1 to 3600; without it, only the health check counts, as in App Runner",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.HungAfter, ok = parseSeconds(value, maxHungAfter)
 				return ok
 			},
 		},

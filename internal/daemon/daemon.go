@@ -118,7 +118,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	d.router = &routerRole{
 		core: d.core, listeners: d.listeners, driver: d.node.driver, access: d.node.access, start: d.start, heir: d.elder != nil,
-		onWait: func(id string) { d.control.scale.Nudge(id) },
+		onWait: func(id string) { d.control.scale.Nudge(id) }, onHung: d.node.fleet.Hung,
 	}
 	if err := d.openRole(ctx, d.router); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -25,7 +26,8 @@ type routerRole struct {
 	listeners *listeners
 	driver    *embedded.Driver
 	access    *logs.Access
-	onWait    func(serviceID string) // a request waits for an instance
+	onWait    func(serviceID string)                                   // a request waits for an instance
+	onHung    func(instance string, requests int, since time.Duration) // an instance answers no request, or with 0 again
 
 	router  *router.Router
 	proxy   *proxy.Proxy
@@ -52,6 +54,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	r.limit = r.clients(r.descriptors.requests, r.part("router"))
 	r.router, err = router.New(router.Config{
 		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
+		OnHung:  func(instance string, s router.Silence) { r.onHung(instance, s.Requests, s.For) },
 		Freezer: freezer, Throttler: throttler, Heir: r.heir,
 	})
 	if err != nil {

@@ -28,7 +28,9 @@
 //     retries).
 //   - ready: it passed HealthyThreshold checks in a row and may take requests.
 //   - unhealthy: it was ready and failed UnhealthyThreshold checks in a row.
-//     Problem says how. It becomes ready again or is replaced.
+//     Problem says how. It becomes ready again or is replaced. The same goes for one of
+//     which a router says that it answers no request (Hung): it becomes ready again only
+//     if the router says that it answers. A new process forgets that, and is told again.
 //   - draining: it takes no new requests and will be stopped, once routers report
 //     it empty or the drain limit passes.
 //   - kept: it is frozen for a paused service. A release that runs again has it thawed,

@@ -89,6 +89,7 @@ type Fleet struct {
 	dirty     map[string]bool                 // services that are due; true: a row certainly changes
 	wakes     map[string]time.Time            // when services become due
 	ends      map[string]map[string]time.Time // when instances with a row had ended, by service and id
+	hangs     map[string]hangs                // by service, of those that had one
 	unsettled map[string]bool                 // services that every full pass is about
 	strays    map[string]bool                 // instances that were said to be left alone
 	observed  observedState
@@ -118,6 +119,7 @@ func New(cfg Config) (*Fleet, error) {
 		dirty:     map[string]bool{},
 		wakes:     map[string]time.Time{},
 		ends:      map[string]map[string]time.Time{},
+		hangs:     map[string]hangs{},
 		unsettled: map[string]bool{},
 		strays:    map[string]bool{},
 	}, nil

@@ -26,6 +26,7 @@ type instance struct {
 	problem    string
 	never      bool
 	drainSince time.Time
+	hung       string // how it answers no request; "" if it does
 
 	frozen, held, resting bool
 	unfit                 string

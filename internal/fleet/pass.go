@@ -197,7 +197,7 @@ func (f *Fleet) due(tx *store.Tx) (map[string]bool, error) {
 
 // planService gathers the inputs of a service and plans.
 func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planned, error) {
-	p := planned{inputs: inputs{limits: f.limits}}
+	p := planned{inputs: inputs{limits: f.limits, hangs: f.hangs[service]}}
 	var err error
 	if p.releases, err = tx.ReleasesOf(service); err != nil {
 		return p, err
@@ -242,7 +242,7 @@ func (f *Fleet) planService(tx *store.Tx, service string, now time.Time) (planne
 		}
 	}
 	// The planner changes its copy only: apply needs the observations as read.
-	p.decision = plan(now, inputs{p.releases, slices.Clone(p.instances), p.limits})
+	p.decision = plan(now, inputs{p.releases, slices.Clone(p.instances), p.limits, p.inputs.hangs})
 	return p, nil
 }
 
@@ -294,7 +294,7 @@ func (o *observation) merge(inst *instance) {
 	o.began = inst.began
 	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
 	o.passed, o.failing, o.problem, o.never = inst.passed, inst.failing, inst.problem, inst.never
-	o.drainSince = inst.drainSince
+	o.drainSince, o.hung = inst.drainSince, inst.hung
 	o.frozen, o.held, o.resting, o.unfit, o.rechecked, o.keepEnds = inst.frozen, inst.held, inst.resting, inst.unfit, inst.rechecked, time.Time{}
 	if r := o.row.State; r == slipway.InstanceKept || inst.held {
 		o.keepEnds = inst.keepEnds
@@ -342,6 +342,7 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 		f.remove(ctx, r)
 	}
 	f.noteKept(now, p)
+	f.noteHangs(service, p)
 	f.forgetEnds(service, p)
 	for _, a := range p.freeze {
 		f.freeze(ctx, a)
@@ -363,7 +364,15 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 		f.wakes[service] = wake
 	}
 	if len(p.releases) == 0 && len(p.instances) == 0 {
+		delete(f.hangs, service)
 		delete(f.slots, service)
+	}
+}
+
+// noteHangs records that an instance of a service was given up.
+func (f *Fleet) noteHangs(service string, p planned) {
+	if p.decision.hangs != p.inputs.hangs {
+		f.hangs[service] = p.decision.hangs
 	}
 }
 

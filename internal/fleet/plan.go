@@ -35,6 +35,7 @@ type observation struct {
 	failing bool          // it failed UnhealthyThreshold checks and has not recovered
 	problem string        // what the last check found
 	never   bool          // while it starts: it will never pass
+	hung    string        // how it answers no request, as a router says; "" if it does
 
 	frozen    bool      // as the driver's last list or a freeze or thaw since said
 	held      bool      // this process has frozen it and not thawed it since
@@ -52,6 +53,7 @@ type inputs struct {
 	releases  []slipway.Release
 	instances []observation
 	limits    Limits
+	hangs     hangs // of the service
 }
 
 // decision is what to do for one service.
@@ -63,6 +65,7 @@ type decision struct {
 	remove []removal
 	freeze []action
 	thaw   []action
+	hangs  hangs     // of the service from now on
 	wake   time.Time // when to plan again even if nothing changes; zero: never
 }
 
@@ -85,6 +88,7 @@ type action struct {
 // decision has been carried out and observed, it decides to do nothing.
 func plan(now time.Time, s inputs) decision {
 	p := planner{now: now, inputs: s}
+	p.decision.hangs = s.hangs
 	byRelease := map[string][]*observation{}
 	for i := range s.instances {
 		o := &s.instances[i]
@@ -164,6 +168,7 @@ func (p *planner) run(r slipway.Release, observations []*observation) {
 		p.checkStartLimit(r, o)
 		p.thawOne(r, o)
 	}
+	p.giveUp(r, observations)
 	p.replace(r, observations)
 	p.shrink(r, observations)
 	p.grow(r, observations)
@@ -209,7 +214,7 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 	if was.State == slipway.InstanceKept && o.row.State == slipway.InstanceEnded && !o.removing {
 		p.events = append(p.events, fmt.Sprintf("Instance %s, which was kept during the pause, has ended.", o.row.ID))
 	}
-	if o.row.State == slipway.InstanceUnhealthy && was.State != slipway.InstanceUnhealthy {
+	if o.row.State == slipway.InstanceUnhealthy && o.failing && was.State != slipway.InstanceUnhealthy {
 		p.events = append(p.events, fmt.Sprintf("Instance %s failed its health check %d times in a row: %s. It takes no more requests.",
 			o.row.ID, r.HealthCheck.UnhealthyThreshold, o.row.Problem))
 	}
@@ -266,7 +271,7 @@ func health(row slipway.Instance, o *observation, run int64) slipway.Instance {
 		row.Problem = o.problem
 	case row.State == slipway.InstanceReady && o.failing:
 		row.State, row.Problem = slipway.InstanceUnhealthy, o.problem
-	case row.State == slipway.InstanceUnhealthy && !o.failing:
+	case row.State == slipway.InstanceUnhealthy && !o.failing && o.hung == "":
 		row.State, row.Problem = slipway.InstanceReady, ""
 	}
 	return row

@@ -218,7 +218,7 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := plan(now, inputs{[]slipway.Release{c.release}, c.seen, Limits{}.withDefaults()})
+			d := plan(now, inputs{[]slipway.Release{c.release}, c.seen, Limits{}.withDefaults(), hangs{}})
 			if got := strings.Join(words(d), ", "); got != c.want {
 				t.Errorf("decided: %s\n   want: %s", got, c.want)
 			}
@@ -228,7 +228,7 @@ func TestPlan(t *testing.T) {
 
 func TestPlanStrays(t *testing.T) {
 	t.Parallel()
-	d := plan(epoch, inputs{nil, []observation{row(0, slipway.InstanceReady), with(row(1, slipway.InstanceStarting), func(f *observation) { f.stored = false })}, Limits{}.withDefaults()})
+	d := plan(epoch, inputs{nil, []observation{row(0, slipway.InstanceReady), with(row(1, slipway.InstanceStarting), func(f *observation) { f.stored = false })}, Limits{}.withDefaults(), hangs{}})
 	if got, want := strings.Join(words(d), ", "), "put i1 draining, remove i0, remove i1"; got != want {
 		t.Errorf("decided %s, want %s", got, want)
 	}
@@ -278,7 +278,7 @@ func TestPruneKeepsTheNewest(t *testing.T) {
 	for n := range 40 {
 		observations = append(observations, crashed(n, epoch.Add(time.Duration(n)*time.Minute)))
 	}
-	d := plan(epoch.Add(24*time.Hour), inputs{[]slipway.Release{testRelease(1)}, observations, Limits{}.withDefaults()})
+	d := plan(epoch.Add(24*time.Hour), inputs{[]slipway.Release{testRelease(1)}, observations, Limits{}.withDefaults(), hangs{}})
 	if len(d.forget) != 40-2*keepEnded {
 		t.Fatalf("%d rows are forgotten", len(d.forget))
 	}
@@ -294,7 +294,7 @@ func TestEventsOfAnExit(t *testing.T) {
 	dying := with(row(0, slipway.InstanceReady), func(f *observation) {
 		f.presence, f.exit = dead, &slipway.Exit{Code: 3, At: epoch, Ran: 300 * time.Millisecond}
 	})
-	d := plan(epoch, inputs{[]slipway.Release{testRelease(1)}, []observation{dying}, Limits{}.withDefaults()})
+	d := plan(epoch, inputs{[]slipway.Release{testRelease(1)}, []observation{dying}, Limits{}.withDefaults(), hangs{}})
 	want := "Your application stopped or failed to start. See logs for more information. Container exit code: 3 (instance i0, after 0.3 s). Another one is started in 1s."
 	if len(d.events) != 1 || d.events[0] != want {
 		t.Errorf("events are %q", d.events)
@@ -335,7 +335,7 @@ type releaseModel struct {
 }
 
 func (w *releaseModel) plan() decision {
-	return plan(w.now, inputs{[]slipway.Release{w.release}, slices.Clone(w.observations), w.limits})
+	return plan(w.now, inputs{[]slipway.Release{w.release}, slices.Clone(w.observations), w.limits, hangs{}})
 }
 
 // happen makes a random change that may happen outside the fleet.

@@ -92,8 +92,10 @@ func (l Lease) Release(o Outcome) {
 	switch o {
 	case Unreachable:
 		l.gate.eject(l.instance)
+		l.gate.unanswered(l.instance)
 	case Unanswered:
 		l.gate.badAnswer(l.instance)
+		l.gate.unanswered(l.instance)
 	}
 	l.gate.release(l.instance)
 }

@@ -50,6 +50,9 @@ func (g *gate) answered(i *instance, status int) {
 	if i.failures.Load() != 0 {
 		i.failures.Store(0)
 	}
+	if i.silence.ends() && g.onHung != nil {
+		g.onHung(i, Silence{})
+	}
 	if status >= 500 {
 		g.badAnswer(i)
 	} else if i.bad.Load() != 0 {

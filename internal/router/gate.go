@@ -38,6 +38,7 @@ type gate struct {
 	onDemand func() // called when there is demand and nobody samples it; likewise
 
 	onEject   func(i *instance, answers int32, rest time.Duration) // called when an instance is ejected for its answers; may be nil
+	onHung    func(i *instance, s Silence)                         // called when an instance counts as hung, and with zero when it does no more; may be nil
 	warming   atomic.Int32                                         // instances in their slow start
 	ejections atomic.Uint64                                        // for answers
 

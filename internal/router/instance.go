@@ -36,6 +36,7 @@ type instance struct {
 	failures atomic.Int32 // consecutive failures to reach it
 	bad      atomic.Int32 // consecutive bad answers
 	rests    atomic.Int32 // consecutive ejections for them
+	silence  silence      // without an answer to a request
 	warming  atomic.Int32 // steps of its slow start that are to come
 }
 

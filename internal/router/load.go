@@ -89,6 +89,11 @@ func (r *Router) Apply(routes []Route, version int64) {
 			s.gate.onEject = func(i *instance, answers int32, rest time.Duration) {
 				r.cfg.Log.Info("instance ejected for its answers", "service", rt.Service, "instance", i.Instance, "failures", answers, "for", rest)
 			}
+			s.gate.onHung = func(i *instance, is Silence) {
+				if r.cfg.OnHung != nil {
+					r.cfg.OnHung(i.Instance, is)
+				}
+			}
 			s.wake = func(i *instance) bool { return r.wakeMarked(s, i) }
 			s.hurry = func(i *instance) { r.unthrottle(s, i) }
 			r.services[rt.Service] = s

@@ -46,6 +46,11 @@ type Config struct {
 	// instance. It must not block. It may be nil.
 	OnWait func(serviceID string)
 
+	// OnHung is called when an instance answers no request for as long as the setting
+	// replace-hung-after says, and with the zero Silence when it answers one after that. It
+	// must not block. It may be nil.
+	OnHung func(instance string, s Silence)
+
 	// The defaults are in parentheses.
 
 	Heartbeat time.Duration // between heartbeats in the store (5 s)

@@ -99,6 +99,7 @@ type app struct {
 	reply
 	serving  atomic.Int64
 	counted  atomic.Int64 // requests to /count
+	hangs    atomic.Bool  // it answers no request to / any more
 	database database
 }
 
@@ -113,6 +114,7 @@ func (a *app) routes() http.Handler {
 	mux.HandleFunc("/database", a.database.ask)
 	mux.HandleFunc("/large", large)
 	mux.HandleFunc("/socket", socket)
+	mux.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { a.hangs.Store(true) })
 	mux.HandleFunc("/exit", func(http.ResponseWriter, *http.Request) {
 		log.Print("app: asked to exit")
 		os.Exit(3)
@@ -131,6 +133,10 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 			return
 		}
+	}
+	if a.hangs.Load() {
+		<-r.Context().Done()
+		return
 	}
 	out := a.reply
 	out.Serving, out.Host = serving, r.Host
