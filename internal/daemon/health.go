@@ -32,7 +32,7 @@ func (d *Daemon) checks() []health.Check {
 			return nil
 		}},
 		{Name: "database", Vital: true, Look: func(ctx context.Context) error {
-			return d.core.store.View(ctx, (*store.Tx).Ping)
+			return d.core.store.ViewUnsynced(ctx, (*store.Tx).Ping)
 		}},
 		{Name: "journal", Vital: true, Look: func(context.Context) error {
 			select {

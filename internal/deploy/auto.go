@@ -76,7 +76,7 @@ func (a *Auto) Run(ctx context.Context) error {
 
 func (a *Auto) startPending(ctx context.Context) error {
 	var pending []string
-	err := a.store.View(ctx, func(tx *store.Tx) (err error) { pending, err = tx.PendingDeployments(); return err })
+	err := a.store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { pending, err = tx.PendingDeployments(); return err })
 	if err != nil {
 		return err
 	}

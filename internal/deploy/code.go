@@ -54,7 +54,7 @@ func (p *Plans) codeOf(ctx context.Context, op *slipway.Operation, st state) (d 
 	if p.cfg.Code == nil {
 		return d, operation.Fatal(errors.New("this server builds no code"))
 	}
-	err = p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+	err = p.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		v, err := tx.Service(op.ServiceID)
 		if err != nil {
 			return err

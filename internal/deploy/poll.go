@@ -120,7 +120,7 @@ func (l *Poll) pass(ctx context.Context, services *polledServices) error {
 // start.
 func (l *Poll) Pushed(ctx context.Context, p slipway.Push) (services int, err error) {
 	var list []slipway.ServiceView
-	err = l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { list, err = tx.Services(time.Time{}, "", 0); return err })
+	err = l.plans.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { list, err = tx.Services(time.Time{}, "", 0); return err })
 	if err != nil {
 		return 0, err
 	}
@@ -275,7 +275,7 @@ const (
 // ask finds out whether a service is to be deployed, and if so records that.
 func (l *Poll) ask(ctx context.Context, q question) (o outcome, err error) {
 	var k known
-	err = l.plans.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { k, err = l.read(tx, q.service); return err })
+	err = l.plans.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { k, err = l.read(tx, q.service); return err })
 	if err != nil {
 		return nothing, err
 	}

@@ -34,7 +34,7 @@ func (p *polledServices) read(ctx context.Context) ([]slipway.ServiceView, error
 	if !p.readAt.IsZero() && len(changed) == 0 && now.Sub(p.readAt) < readChangedEvery {
 		return slices.Collect(maps.Values(p.known)), nil
 	}
-	err := p.store.View(ctx, func(tx *store.Tx) error {
+	err := p.store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		if p.readAt.IsZero() {
 			return p.all(tx, now)
 		}

@@ -30,7 +30,7 @@ func (p *Plans) secrets(ctx context.Context, op *slipway.Operation) error {
 	}
 	var run source.Runtime
 	var spec slipway.Spec
-	err = p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err = p.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
 		if spec, err = p.spec(tx, op); err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func (p *Plans) read(ctx context.Context, spec slipway.Spec, references map[stri
 		return nil, operation.Fatal(errors.New("this server keeps no secrets"))
 	}
 	if p.cfg.MayRead != nil {
-		err := p.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		err := p.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 			for _, name := range slices.Sorted(maps.Keys(references)) {
 				if err := p.cfg.MayRead(tx, spec.SourceSetBy, references[name]); err != nil {
 					return refused(name, references[name], err)
@@ -90,7 +90,7 @@ func (p *Plans) pulling(ctx context.Context, spec slipway.Spec) context.Context 
 		return ctx
 	}
 	return source.WithPermit(ctx, func(repository string) error {
-		return p.cfg.Store.View(ctx, func(tx *store.Tx) error { return p.cfg.MayPull(tx, spec.SourceSetBy, repository) })
+		return p.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error { return p.cfg.MayPull(tx, spec.SourceSetBy, repository) })
 	})
 }
 

@@ -30,7 +30,7 @@ func (p *Plans) resolve(ctx context.Context, op *slipway.Operation) error {
 		return operation.Fatal(err)
 	}
 	var spec slipway.Spec
-	if err := p.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
+	if err := p.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { spec, err = p.spec(tx, op); return err }); err != nil {
 		return err
 	}
 	if err := p.logProgress(ctx, op, bothStreams, "Pulling image "+source.ImageIdentifier(spec.Source)+"."); err != nil {

@@ -88,7 +88,7 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 		list, next, err = tx.DueCustomDomains(time.Now(), advanceBatch)
 		return err
 	}
-	if err := r.cfg.Store.View(ctx, read); err != nil || len(list) == 0 {
+	if err := r.cfg.Store.ViewUnsynced(ctx, read); err != nil || len(list) == 0 {
 		return next, err
 	}
 	var steps []step
@@ -119,7 +119,7 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 // the next ones are.
 func (r *Reconciler) validateDue(ctx context.Context) (next time.Time, err error) {
 	var list []slipway.CustomDomain
-	err = r.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err = r.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
 		list, next, err = tx.DueUnprovedCustomDomains(time.Now(), validateBatch)
 		return err
 	})

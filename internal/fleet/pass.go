@@ -109,7 +109,7 @@ func (f *Fleet) decide(ctx context.Context, now time.Time) (map[string]planned, 
 	if f.allCertain() {
 		writers = f.dirty
 	} else {
-		if err := f.store.View(ctx, func(tx *store.Tx) error {
+		if err := f.store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 			ids, err := f.due(tx)
 			if err != nil {
 				return err

@@ -44,8 +44,15 @@ type Key struct {
 }
 
 // Caller returns who owns an access key, and the key; ok is false when there is
-// no such key or it may not be used.
+// no such key or it may not be used. Only a refusal waits for the disk: what the key
+// allows does so itself.
 func (g *Gateway) Caller(ctx context.Context, keyID string) (c Caller, k Key, ok bool, err error) {
+	ctx, settle := g.cfg.Store.DeferSync(ctx)
+	defer func() {
+		if err == nil && !ok {
+			err = settle()
+		}
+	}()
 	err = g.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		found, err := tx.Credentials(keyID)
 		if errors.Is(err, store.ErrNotFound) {

@@ -61,7 +61,12 @@ func (g *Gateway) Do(ctx context.Context, r Request) (output any, e *wire.Except
 		return nil, g.Refuse(ctx, *c, wire.NewException("UnknownOperationException", fmt.Sprintf("There is no operation %.100q.", r.Operation)))
 	}
 	c.Service, c.Operation = t.service, t.operation
-	output, err := g.run(ctx, c, r)
+	// A power loss must not undo what the caller is told, and not take several waits.
+	told, settle := g.cfg.Store.DeferSync(ctx)
+	output, err := g.run(told, c, r, settle)
+	if lost := settle(); lost != nil {
+		err = lost
+	}
 	if err != nil {
 		c.Exception = exception(err, c)
 	} else {
@@ -97,8 +102,8 @@ func (g *Gateway) countsRead(c *Call) bool {
 	return c.Operation.Reveals || c.Exception != nil && c.Exception.Name == "AccessDeniedException"
 }
 
-// run checks and makes the call.
-func (g *Gateway) run(ctx context.Context, c *Call, r Request) (output any, err error) {
+// run checks and makes the call. The reply is made when settle has returned.
+func (g *Gateway) run(ctx context.Context, c *Call, r Request, settle func() error) (output any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			output, err = nil, fmt.Errorf("panic: %v\n%s", p, debug.Stack())
@@ -123,6 +128,9 @@ func (g *Gateway) run(ctx context.Context, c *Call, r Request) (output any, err 
 	handle := func() (any, error) {
 		var err error
 		output, err = c.Operation.handle(ctx, c, c.Input)
+		if lost := settle(); lost != nil {
+			output, err = nil, lost
+		}
 		return output, err
 	}
 	if r.Around == nil {

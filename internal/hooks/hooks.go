@@ -144,7 +144,7 @@ type outgoing struct {
 func (h *Hooks) due(ctx context.Context, busy inFlight) (list []outgoing, wait time.Duration, err error) {
 	now := time.Now()
 	wait = pollInterval
-	err = h.cfg.Store.View(ctx, func(tx *store.Tx) error {
+	err = h.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		hooks, err := tx.Webhooks()
 		if err != nil {
 			return err

@@ -192,7 +192,7 @@ func (g *Ingress) reconcile(ctx context.Context) error {
 		return list, err
 	}
 	var due []slipway.VPCIngressConnection
-	err := g.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = changes(tx); return err })
+	err := g.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { due, err = changes(tx); return err })
 	if err != nil || len(due) == 0 {
 		return err
 	}

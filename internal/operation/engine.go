@@ -142,7 +142,7 @@ type heldLease struct {
 // are not among them.
 func (e *Engine) endLeases(ctx context.Context) {
 	var leases []store.Lease
-	if err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { leases, err = tx.Leases(); return err }); err != nil {
+	if err := e.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { leases, err = tx.Leases(); return err }); err != nil {
 		if ctx.Err() == nil {
 			e.cfg.Log.Error("read leases of operations", "err", err)
 		}
@@ -240,7 +240,7 @@ type claimFunc func(tx *store.Tx, owner string, until time.Time) (slipway.Operat
 func (e *Engine) claim(ctx context.Context, claim claimFunc, certain bool) (*worker, error) {
 	if !certain {
 		due := false
-		err := e.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(); return err })
+		err := e.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { due, err = tx.OperationDue(); return err })
 		if err != nil || !due {
 			return nil, err
 		}

@@ -98,7 +98,7 @@ func (w *worker) execute(parent context.Context) {
 			w.handleError(ctx, steps, err)
 		}
 	}
-	if err := w.cfg.Store.Sync(); err != nil { // an end that clients saw must survive a power loss
+	if err := w.cfg.Store.Sync(); err != nil { // who reads the end waits for that
 		w.log.Error("end of the operation may not survive a power loss", "err", err)
 	}
 }
@@ -346,7 +346,7 @@ func (w *worker) wait(ctx context.Context, step Step) error {
 			poll.Reset(w.cfg.Poll)
 		}
 		ready := false
-		err := w.cfg.Store.View(ctx, func(tx *store.Tx) error {
+		err := w.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 			op := w.op
 			op.Spent = w.spent()
 			done, waiting, err := step.Wait(tx, &op, w.cfg.Now())

@@ -60,7 +60,7 @@ func (r *Router) sync(ctx context.Context) (due time.Time, err error) {
 // load applies the changes since the version of the table.
 func (r *Router) load(ctx context.Context) error {
 	var changed []store.Route
-	if err := r.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+	if err := r.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
 		changed, err = tx.RoutesSince(r.version)
 		return err
 	}); err != nil {

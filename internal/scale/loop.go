@@ -170,7 +170,7 @@ func (s *Scaler) logError(ctx context.Context, doing string, err error) {
 func (s *Scaler) readAll(ctx context.Context) error {
 	var ids []string
 	var version int64
-	err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) {
+	err := s.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
 		if ids, err = tx.ServicesWithInstances(); err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (s *Scaler) readAll(ctx context.Context) error {
 func (s *Scaler) readChanged(ctx context.Context) error {
 	var ids []string
 	version := s.version
-	if err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { ids, version, err = tx.ChangedServices(version); return err }); err != nil {
+	if err := s.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { ids, version, err = tx.ChangedServices(version); return err }); err != nil {
 		return err
 	}
 	if err := s.read(ctx, ids); err != nil {
@@ -219,7 +219,7 @@ func (s *Scaler) rouse(id string) {
 
 // read brings the targets of these services up to date.
 func (s *Scaler) read(ctx context.Context, ids []string) error {
-	return s.cfg.Store.View(ctx, func(tx *store.Tx) error {
+	return s.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		for _, id := range ids {
 			now, ok, err := serving(tx, id)
 			if err != nil {
@@ -349,7 +349,7 @@ func (s *Scaler) idle(ctx context.Context, id string, t *target, now time.Time) 
 		return idle
 	}
 	var rows time.Duration
-	err := s.cfg.Store.View(ctx, func(tx *store.Tx) (err error) { rows, err = s.idleRows(tx, t.release, now); return err })
+	err := s.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) { rows, err = s.idleRows(tx, t.release, now); return err })
 	if err != nil {
 		s.logError(ctx, "read instances", err)
 		return 0

@@ -111,7 +111,7 @@ func (r *Reader) value(ctx context.Context, ref slipway.SecretReference) ([]byte
 }
 
 func (r *Reader) own(ctx context.Context, ref slipway.SecretReference) (value []byte, err error) {
-	err = r.Store.View(ctx, func(tx *store.Tx) error {
+	err = r.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		if ref.Secret != "" {
 			value, err = r.ownSecret(tx, ref)
 		} else {

@@ -164,18 +164,33 @@ func makePrivate(path string) error {
 // the same as long as a connection is open, and SQLite syncs pages before it moves
 // them from the log to the database.
 type journal struct {
-	path    string // "": the database is in memory
-	commits atomic.Int64
-	lost    chan struct{} // closed when a sync has failed
+	path      string               // "": the database is in memory
+	fdatasync func(*os.File) error // see OpenOn
+	begun     atomic.Int64         // commits that readers may see: commits, and one more while one is under way
+	commits   atomic.Int64         // commits that are in the file
+	synced    atomic.Int64         // commits that are on disk
+	lost      chan struct{}        // closed when a sync has failed
 
-	mu     sync.Mutex // guards what follows
-	file   *os.File   // the first sync opens it
-	synced int64      // commits that are on disk
-	err    error      // of the first sync that failed, or that the database is closed
+	mu   sync.Mutex // guards what follows, and is held by the sync under way
+	file *os.File   // the first sync opens it
+	err  error      // of the first sync that failed, or that the database is closed
 }
 
-// committed counts a commit.
-func (j *journal) committed() { j.commits.Add(1) }
+// commit counts the commit that do makes. One is made at a time.
+func (j *journal) commit(do func() error) error {
+	j.begun.Add(1)
+	if err := do(); err != nil {
+		j.begun.Add(-1)
+		return err
+	}
+	j.commits.Add(1)
+	return nil
+}
+
+// visible returns the number of the newest commit that a transaction which ends now can
+// have seen. It counts one that is under way, as readers see a commit before its writer
+// goes on.
+func (j *journal) visible() int64 { return j.begun.Load() }
 
 // failure returns the error of the sync that failed, nil if none did.
 func (j *journal) failure() error {
@@ -189,26 +204,28 @@ func (j *journal) failure() error {
 	}
 }
 
-// sync returns when all commits so far are on disk. After a failure all later calls
-// fail: the kernel may have dropped what it could not write and would then report
-// success.
-func (j *journal) sync() error {
-	if j.path == "" {
+// sync returns when the commit with the number want, which was made or seen, and all
+// before it are on disk. It does not wait for what is there already, nor for a sync of
+// later commits. After a failure all later syncs fail: the kernel may have dropped what
+// it could not write and would then report success.
+func (j *journal) sync(want int64) error {
+	if j.path == "" || j.synced.Load() >= want {
 		return nil
 	}
-	want := j.commits.Load()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.err != nil || j.synced >= want {
+	if j.err != nil || j.synced.Load() >= want {
 		return j.err
 	}
+	// The commit with the number want is in the file, as the caller has made or seen it,
+	// but need not be counted in commits yet: whoever else waits for it syncs again.
 	upTo := j.commits.Load()
 	if err := j.flush(); err != nil {
 		j.err = fmt.Errorf("%w: sync the database to disk: %w", ErrLost, err)
 		close(j.lost)
 		return j.err
 	}
-	j.synced = upTo
+	j.synced.Store(upTo)
 	return nil
 }
 
@@ -218,8 +235,12 @@ func (j *journal) flush() (err error) {
 			return err
 		}
 	}
+	return j.fdatasync(j.file)
+}
+
+func fdatasync(f *os.File) error {
 	for {
-		err := unix.Fdatasync(int(j.file.Fd()))
+		err := unix.Fdatasync(int(f.Fd()))
 		if err != unix.EINTR {
 			return os.NewSyscallError("fdatasync", err)
 		}

@@ -39,8 +39,8 @@ func TestUpdateReturnsWithItsCommitOnDisk(t *testing.T) {
 					return
 				}
 				s.journal.mu.Lock()
-				if s.journal.synced < mine {
-					t.Errorf("commit %d is not on disk, only %d are", mine, s.journal.synced)
+				if s.journal.synced.Load() < mine {
+					t.Errorf("commit %d is not on disk, only %d are", mine, s.journal.synced.Load())
 				}
 				s.journal.mu.Unlock()
 			}
@@ -55,13 +55,13 @@ func TestUnsyncedUpdateLeavesTheDiskToSync(t *testing.T) {
 	if err := s.UpdateUnsynced(t.Context(), func(tx *Tx) error { return tx.PutPendingDeployment("svc", t0) }); err != nil {
 		t.Fatal(err)
 	}
-	if j := &s.journal; j.synced == j.commits.Load() {
+	if j := s.journal; j.synced.Load() == j.commits.Load() {
 		t.Error("the commit was synced")
 	}
 	if err := s.Sync(); err != nil {
 		t.Fatal(err)
 	}
-	if j := &s.journal; j.synced != j.commits.Load() {
+	if j := s.journal; j.synced.Load() != j.commits.Load() {
 		t.Error("the commit was not synced")
 	}
 }

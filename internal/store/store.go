@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"sync/atomic"
 )
 
@@ -17,7 +18,7 @@ type Store struct {
 	writer   chan *conn // holds the writing connection while no transaction writes
 	reader   chan *conn // idle reading connections; the same channel as writer in memory
 	unopened chan bool  // one entry for each reading connection that is not open yet
-	journal  journal
+	journal  *journal
 	watch    watchers
 	writeErr atomic.Pointer[error] // see WriteFailure
 	signs    signs
@@ -30,6 +31,12 @@ type Store struct {
 // process. SQLite syncs only what its own consistency needs (WAL,
 // synchronous=NORMAL); Update and UpdateUnsynced say what survives a power loss.
 func Open(ctx context.Context, path string) (*Store, error) {
+	return OpenOn(ctx, path, fdatasync)
+}
+
+// OpenOn is Open with another function that writes what was written to a file to disk:
+// tests hold it up or have it fail.
+func OpenOn(ctx context.Context, path string, datasync func(*os.File) error) (*Store, error) {
 	if path != ":memory:" {
 		if err := makePrivate(path); err != nil {
 			return nil, fmt.Errorf("open database: %w", err)
@@ -39,11 +46,10 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s := &Store{db: db, writer: make(chan *conn, 1), journal: journal{lost: make(chan struct{})}}
+	s := newStore(db, &journal{path: path + "-wal", fdatasync: datasync})
 	if path == ":memory:" {
+		s = newStore(db, &journal{})
 		db.SetMaxOpenConns(1) // each further connection would be another database
-	} else {
-		s.journal.path = path + "-wal"
 	}
 	if err := migrate(ctx, db); err != nil {
 		db.Close()
@@ -65,12 +71,19 @@ func OpenMemory(ctx context.Context, content []byte) (*Store, error) {
 		return nil, fmt.Errorf("open database in memory: %w", err)
 	}
 	db.SetMaxOpenConns(1) // each further connection would be another database
-	s := &Store{db: db, writer: make(chan *conn, 1), journal: journal{lost: make(chan struct{})}}
+	s := newStore(db, &journal{})
 	if err := errors.Join(load(ctx, db, content), s.connect(ctx, true)); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("open database in memory: %w", err)
 	}
 	return s, nil
+}
+
+// newStore returns a store without connections.
+func newStore(db *sql.DB, j *journal) *Store {
+	s := &Store{db: db, writer: make(chan *conn, 1), journal: j}
+	s.journal.lost = make(chan struct{})
+	return s
 }
 
 func (s *Store) connect(ctx context.Context, memory bool) error {
@@ -132,8 +145,17 @@ func (s *Store) Close() error {
 }
 
 // View runs f in a read transaction: all its queries see the same state. f must
-// not keep tx.
+// not keep tx. When View returns, everything that f has seen is on disk, also if f
+// failed: a client may be told of it.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
+	return s.settle(ctx, s.ViewUnsynced(ctx, f))
+}
+
+// ViewUnsynced is View without the wait for the disk: a power loss may undo what f has
+// seen. Use it for what is decided again after a power loss, such as what to start and
+// where to route. What is told to a client, or destroys what cannot be had again,
+// needs View.
+func (s *Store) ViewUnsynced(ctx context.Context, f func(*Tx) error) error {
 	c, err := s.acquireReader(ctx)
 	if err != nil {
 		return err
@@ -151,16 +173,16 @@ func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
 }
 
 // Update runs f in a write transaction, commits when f returns nil, and notifies
-// watchers. When it returns nil, the commit and all earlier ones are on disk.
+// watchers. When it returns, the commit and all earlier ones are on disk, and so is
+// what f has seen if it failed.
 // Write transactions run one at a time. ctx can cancel the wait for the others, but
 // not f: a transaction is short and completes. The error wraps ErrFull if the disk
 // is full.
 //
-// Watchers and readers see the commit before it is on disk. A reply to a
-// client must wait for Update or Sync; other reactions may start at once.
+// Watchers see the commit before it is on disk: what follows from it may start at once.
 func (s *Store) Update(ctx context.Context, f func(*Tx) error) error {
 	if err := s.UpdateUnsynced(ctx, f); err != nil {
-		return err
+		return s.settle(ctx, err)
 	}
 	return s.Sync()
 }
@@ -198,7 +220,7 @@ func (s *Store) WriteFailure() error {
 }
 
 // Sync returns when all commits so far are on disk.
-func (s *Store) Sync() error { return s.journal.sync() }
+func (s *Store) Sync() error { return s.journal.sync(s.journal.commits.Load()) }
 
 // Lost is closed when a sync has failed, so that it is not known what the disk has. From
 // then on every transaction fails, readers' too: they would tell of what may be undone.
@@ -211,11 +233,7 @@ func (s *Store) commit(tx *Tx, f func(*Tx) error) error {
 	if err := s.journal.failure(); err != nil {
 		return err
 	}
-	err := tx.run(f)
-	if err == nil {
-		s.journal.committed()
-	}
-	return err
+	return tx.run(s.journal, f)
 }
 
 func acquire(ctx context.Context, from chan *conn) (*conn, error) {

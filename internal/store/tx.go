@@ -30,7 +30,7 @@ type Tx struct {
 	touched map[string]Topic // service id to what changed of it
 }
 
-func (tx *Tx) run(f func(*Tx) error) (err error) {
+func (tx *Tx) run(j *journal, f func(*Tx) error) error {
 	if err := tx.control(beginWrite); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (tx *Tx) run(f func(*Tx) error) (err error) {
 	if err := tx.bumpRoutes(); err != nil {
 		return err
 	}
-	if err := tx.control("COMMIT"); err != nil {
+	if err := j.commit(func() error { return tx.control("COMMIT") }); err != nil {
 		return err
 	}
 	done = true

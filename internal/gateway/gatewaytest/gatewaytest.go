@@ -86,7 +86,8 @@ type Bench struct {
 	testing.TB
 	Gateway *gateway.Gateway
 	Handler *awshttp.Handler
-	Dir     string // of the database
+	Dir     string          // of the database
+	Disk    *storetest.Disk // where the database's syncs go
 	Store   *store.Store
 	Key     slipway.AccessKey // of the caller
 	Token   string            // session token of the key, "" for none
@@ -129,13 +130,14 @@ func New(t testing.TB) *Bench {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "slipway.db")
 	storetest.Create(t, path)
-	s, err := store.Open(t.Context(), path)
+	disk := storetest.NewDisk()
+	s, err := store.OpenOn(t.Context(), path, disk.Sync)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	b := &Bench{
-		TB: t, Dir: dir, Store: s, Clock: &Clock{now: T0}, Logged: &Log{},
+		TB: t, Dir: dir, Disk: disk, Store: s, Clock: &Clock{now: T0}, Logged: &Log{},
 		Key: slipway.AccessKey{ID: "AKIAIOSFODNN7EXAMPLE", Secret: "wJalrXUtnFEMI/K7MDENG", User: "root", CreatedAt: T0},
 	}
 	b.Update(func(tx *store.Tx) error { return tx.InsertAccessKey(b.Key) })
