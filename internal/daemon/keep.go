@@ -18,10 +18,11 @@ func (d *Daemon) keepDirs(ctx context.Context) error {
 	return dirwatch.Keep(ctx, d.workDirs(), d.core.log)
 }
 
-// workDirs are the directories that are needed at any time.
+// workDirs are the directories that are needed at any time. Those of git are made anew for
+// each use, and there is none before the first.
 func (d *Daemon) workDirs() []string {
 	own := d.core.dirs
-	return slices.Concat([]string{own.logs(), own.git(), own.source()}, d.node.images.Dirs(), d.node.driver.Dirs(),
+	return slices.Concat([]string{own.logs(), own.source()}, d.node.images.Dirs(), d.node.driver.Dirs(),
 		d.control.uploads.Dirs(), d.control.builder.Dirs(), d.control.runtimes.Dirs())
 }
 
