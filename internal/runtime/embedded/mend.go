@@ -94,19 +94,32 @@ func (d *Driver) watchInstances(ctx context.Context) error {
 // that is gone.
 func (d *Driver) checkGroups() {
 	for _, in := range d.known() {
-		in.mu.Lock()
-		p := in.process
-		in.mu.Unlock()
-		if p == nil || !in.alive() {
-			continue
-		}
-		for _, pid := range []int{p.pid, p.inside} {
-			if held, err := in.group.Holds(pid); pid > 0 && err == nil && !held && !p.dead() {
-				d.endDamaged(in, reasonGroup)
-				break
-			}
+		if in.alive() && in.loose() {
+			d.endDamaged(in, reasonGroup)
 		}
 	}
+}
+
+// loose reports whether a process of the instance lives outside of the instance's cgroup.
+func (in *instance) loose() bool {
+	in.mu.Lock() // its pidfd is open as long as it has a process
+	defer in.mu.Unlock()
+	if in.process == nil {
+		return false
+	}
+	for _, pid := range []int{in.process.pid, in.process.inside} {
+		if held, err := in.group.Holds(pid); pid > 0 && err == nil && !held && !in.process.dead() {
+			return true
+		}
+	}
+	return false
+}
+
+// lives reports whether the instance has a process that has not ended.
+func (in *instance) lives() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.process != nil && !in.process.dead()
 }
 
 // endDamaged ends an instance from which something was taken that it cannot be without.
@@ -152,7 +165,7 @@ func (d *Driver) mendNetwork(ctx context.Context, in *instance) {
 		missing = errors.Join(missing, of)
 	}
 	switch {
-	case missing == nil && err == nil, p.dead(), ctx.Err() != nil:
+	case missing == nil && err == nil, ctx.Err() != nil, !in.lives():
 	case err != nil:
 		d.log.Error("an instance's network could not be restored", "instance", in.id, "missing", missing, "err", err)
 	default:
