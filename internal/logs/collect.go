@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/openslipway/slipway/internal/runtime"
 )
 
@@ -152,6 +154,7 @@ type tail struct {
 	cut  *cutter // nil until the position is known
 	kept Line    // last line that was written
 	lost int     // lines dropped since the last notice of it
+	full bool    // they were dropped because the disk was full
 	use  use     // of the rate
 	read int64   // what the final read cost, in bytes
 }
@@ -340,12 +343,15 @@ func (c *Collector) append(ctx context.Context, t *tail, lines []Line) {
 			At: lines[0].At, Kind: Notice, Next: t.kept.Next, Pending: t.kept.Pending,
 			Text: fmt.Sprintf("%d lines are missing here: they could not be written.", t.lost),
 		}
+		if t.full {
+			notice.Text = fmt.Sprintf("%d lines are missing here: the server's disk was full.", t.lost)
+		}
 		lines, notices = append([]Line{notice}, lines...), 1
 	}
 	n, err := c.store.Append(context.WithoutCancel(ctx), t.stream, lines)
 	if n > 0 {
 		t.kept = lines[n-1]
-		t.lost = 0 // the notice is the first line, if there is one
+		t.lost, t.full = 0, false // the notice is the first line, if there is one
 	}
 	if err == nil {
 		return
@@ -355,6 +361,7 @@ func (c *Collector) append(ctx context.Context, t *tail, lines []Line) {
 		c.log.Error("drop output", "instance", t.id, "lines", lost, "err", err)
 	}
 	t.lost += lost
+	t.full = t.full || errors.Is(err, unix.ENOSPC)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropped += int64(lost)

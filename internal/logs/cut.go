@@ -67,10 +67,14 @@ func (c *cutter) gap(chunk runtime.Chunk) []Line {
 	c.gapped += lost
 	lines := c.flush()
 	c.pos, c.last = chunk.Pos, chunk.Pos
+	why := "the application wrote faster than logs are kept."
+	if chunk.Full {
+		why = "the server's disk was full."
+	}
 	return append(lines, Line{
 		At:   chunk.At,
 		Kind: Notice,
-		Text: fmt.Sprintf("%d bytes of output are missing here: the application wrote faster than logs are kept.", lost),
+		Text: fmt.Sprintf("%d bytes of output are missing here: %s", lost, why),
 		Next: chunk.Pos,
 	})
 }

@@ -72,12 +72,15 @@ func TestCutGap(t *testing.T) {
 	got := cutAll(c,
 		runtime.Chunk{Pos: 0, Data: []byte("whole\nbegin")},
 		runtime.Chunk{Pos: 1011, At: at, Data: []byte("rest\n")},
+		runtime.Chunk{Pos: 1020, At: at, Data: []byte("end\n"), Full: true},
 	)
 	want := []Line{
 		{Kind: Stdout, Text: "whole", Next: 6},
 		{Kind: Stdout, Partial: true, Text: "begin", Next: 11},
 		{Kind: Notice, At: at, Text: "1000 bytes of output are missing here: the application wrote faster than logs are kept.", Next: 1011},
 		{Kind: Stdout, At: at, Text: "rest", Next: 1016},
+		{Kind: Notice, At: at, Text: "4 bytes of output are missing here: the server's disk was full.", Next: 1020},
+		{Kind: Stdout, At: at, Text: "end", Next: 1024},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

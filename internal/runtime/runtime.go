@@ -144,6 +144,7 @@ type Chunk struct {
 	Pos    int64 // position of its first byte in the instance's output
 	At     time.Time
 	Stderr bool
+	Full   bool // what is missing before it was lost because the host's disk was full
 	Data   []byte
 }
 

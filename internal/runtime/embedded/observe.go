@@ -77,7 +77,7 @@ func (d *Driver) Output(ctx context.Context, id string, from int64) ([]runtime.C
 	}
 	chunks := make([]runtime.Chunk, len(frames))
 	for i, f := range frames {
-		chunks[i] = runtime.Chunk{Pos: f.Pos, At: time.Unix(0, f.At), Stderr: f.Stderr, Data: f.Data}
+		chunks[i] = runtime.Chunk{Pos: f.Pos, At: time.Unix(0, f.At), Stderr: f.Stderr, Full: f.Full, Data: f.Data}
 	}
 	return chunks, next, nil
 }

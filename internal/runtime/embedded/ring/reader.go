@@ -7,6 +7,7 @@ type Chunk struct {
 	Pos    int64
 	At     int64 // Unix time in ns
 	Stderr bool
+	Full   bool // what is missing before it was lost to a full disk
 	Data   []byte
 }
 
@@ -187,7 +188,7 @@ func (c *collector) collect(b []byte, at *place) (used int) {
 		if skip := c.next - h.pos; skip > 0 {
 			h.pos, data = c.next, data[skip:]
 		}
-		c.chunks = append(c.chunks, Chunk{Pos: h.pos, At: h.at, Stderr: h.stderr, Data: data})
+		c.chunks = append(c.chunks, Chunk{Pos: h.pos, At: h.at, Stderr: h.stderr, Full: h.full, Data: data})
 		c.size += len(data) + chunkCost
 		c.next = at.pos
 	}

@@ -48,10 +48,17 @@ func parseFileHeader(b []byte) (h fileHeader, ok bool) {
 	return h, h.turn > 0 && h.start >= 0
 }
 
+// Flags of a frame. Readers ignore those that they do not know.
+const (
+	flagStderr = 1 << iota
+	flagFull
+)
+
 // frameHeader precedes a frame's data.
 type frameHeader struct {
 	size   int // of the data, 1 to MaxData
 	stderr bool
+	full   bool  // what is missing before it could not be written
 	pos    int64 // position of the data's first byte
 	at     int64 // Unix time in ns
 }
@@ -59,7 +66,10 @@ type frameHeader struct {
 func (h frameHeader) put(b []byte) {
 	flags := uint32(0)
 	if h.stderr {
-		flags = 1
+		flags |= flagStderr
+	}
+	if h.full {
+		flags |= flagFull
 	}
 	binary.LittleEndian.PutUint32(b, uint32(h.size))
 	binary.LittleEndian.PutUint32(b[4:], flags)
@@ -72,7 +82,8 @@ func parseFrameHeader(b []byte) (h frameHeader, ok bool) {
 		return h, false
 	}
 	h.size = int(binary.LittleEndian.Uint32(b))
-	h.stderr = binary.LittleEndian.Uint32(b[4:])&1 != 0
+	flags := binary.LittleEndian.Uint32(b[4:])
+	h.stderr, h.full = flags&flagStderr != 0, flags&flagFull != 0
 	h.pos = int64(binary.LittleEndian.Uint64(b[8:]))
 	h.at = int64(binary.LittleEndian.Uint64(b[16:]))
 	return h, h.size > 0 && h.size <= MaxData && h.pos >= 0

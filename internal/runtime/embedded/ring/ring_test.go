@@ -300,10 +300,15 @@ func TestFullDisk(t *testing.T) {
 	if err != nil || len(chunks) == 0 || next != 200*5000 {
 		t.Fatalf("%d chunks up to %d, %v", len(chunks), next, err)
 	}
+	before := int64(0)
 	for _, c := range chunks {
 		if len(c.Data) != 5000 || c.Data[0] != byte(c.Pos/5000) || c.Data[4999] != c.Data[0] {
 			t.Errorf("at %d are %d bytes of frame %d", c.Pos, len(c.Data), c.Data[0])
 		}
+		if missing := c.Pos > before; missing && !c.Full {
+			t.Errorf("%d bytes before %d are missing, and it is not said that the disk was full", c.Pos-before, c.Pos)
+		}
+		before = c.Pos + int64(len(c.Data))
 	}
 }
 

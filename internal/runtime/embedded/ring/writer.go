@@ -9,7 +9,8 @@ import (
 // Writer appends to a ring. It is for one goroutine.
 //
 // Data that cannot be written (a full disk) is lost and leaves a gap in the
-// positions: the application must never wait for a reader or for space.
+// positions: the application must never wait for a reader or for space. The next frame
+// says why.
 type Writer struct {
 	fds  [2]int
 	size int64 // most bytes in a file
@@ -18,6 +19,7 @@ type Writer struct {
 	header  fileHeader
 	offset  int64 // in the current file, where the next frame goes
 	pos     int64 // in the output
+	full    bool  // what precedes pos was lost to a full disk
 
 	frame [frameHeaderSize + MaxData]byte
 }
@@ -40,14 +42,14 @@ func (w *Writer) Append(n int, stderr bool, at int64) error {
 	if n <= 0 {
 		return nil
 	}
-	frameHeader{size: n, stderr: stderr, pos: w.pos, at: at}.put(w.frame[:])
+	header := frameHeader{size: n, stderr: stderr, pos: w.pos, at: at}
 	frame := w.frame[:frameHeaderSize+n]
 	start := w.pos
 	w.pos += int64(n)
 
-	err := error(unix.ENOSPC)
+	err := errFileFull
 	if w.offset+int64(len(frame)) <= w.size {
-		err = w.put(frame)
+		err = w.put(header, frame)
 	}
 	// When the file or the disk is full, old output makes room for new: first that
 	// of the other file.
@@ -56,14 +58,22 @@ func (w *Writer) Append(n int, stderr bool, at int64) error {
 			break
 		}
 		if err = w.begin(file, start); err == nil {
-			err = w.put(frame)
+			err = w.put(header, frame)
 		}
+	}
+	if err == nil {
+		w.full = false
 	}
 	return err
 }
 
+// errFileFull says that the next frame belongs into the other file.
+var errFileFull = errors.New("ring: the file is full")
+
 // put writes a frame as a whole or not at all.
-func (w *Writer) put(frame []byte) error {
+func (w *Writer) put(header frameHeader, frame []byte) error {
+	header.full = w.full
+	header.put(frame)
 	n, err := unix.Pwrite(w.fds[w.current], frame, w.offset)
 	if n == len(frame) {
 		w.offset += int64(n)
@@ -72,6 +82,7 @@ func (w *Writer) put(frame []byte) error {
 	if err == nil {
 		err = unix.ENOSPC
 	}
+	w.full = true
 	if n > 0 {
 		// A reader takes a frame cut short for one still being written.
 		unix.Ftruncate(w.fds[w.current], w.offset)
@@ -93,6 +104,7 @@ func (w *Writer) begin(file int, start int64) error {
 	}
 	n, err := unix.Pwrite(w.fds[file], b[:], 0)
 	if n != len(b) {
+		w.full = true
 		if err == nil {
 			err = unix.ENOSPC
 		}
