@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/gateway"
-	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/source/upload"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -196,7 +196,7 @@ func (u *Uploads) withRoom(ctx context.Context, call *gateway.Call, f func(*uplo
 		return err
 	}
 	err = f(s)
-	if _, full := errors.AsType[*room.Error](err); full {
+	if errors.Is(err, unix.ENOSPC) { // *room.Error is, too
 		return slipway.Errorf(slipway.QuotaExceeded, "The server's disk is full: only its reserve is left. The operator can remove what builds have left by slipway build prune, or enlarge the disk.")
 	}
 	if !errors.Is(err, upload.ErrFull) {

@@ -72,7 +72,7 @@ func (s *Store) append(digest string, size, offset int64, data []byte, now time.
 		return ErrFull
 	}
 	if err := room.Check(s.dir, int64(len(data))); err != nil {
-		return err
+		return errors.Join(err, s.drop(digest)) // it would hold what it has for nothing
 	}
 	if offset == 0 {
 		p = part{size: size, since: now}
@@ -103,14 +103,14 @@ func (s *Store) complete(digest string) error {
 			refuse("The content that was sent for %s is another one. Was the file changed during the upload? Upload it again.", digest))
 	}
 	if err := os.MkdirAll(filepath.Dir(s.content(digest)), 0o700); err != nil {
-		return err
+		return errors.Join(err, s.drop(digest))
 	}
 	again := true
 	if _, err := os.Lstat(s.content(digest)); errors.Is(err, fs.ErrNotExist) {
 		again = false
 	}
 	if err := os.Rename(s.incoming(digest), s.content(digest)); err != nil {
-		return err
+		return errors.Join(err, s.drop(digest))
 	}
 	if again {
 		s.bytes -= s.parts[digest].size

@@ -476,3 +476,49 @@ func TestReserveOfTheDisk(t *testing.T) {
 		t.Errorf("error %v with %d bytes left beside the reserve (%v)", err, left, e)
 	}
 }
+
+// A file of which a part meets a full disk gives back what its other parts took.
+func TestFullDiskKeepsNoPart(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("mounting a file system needs root")
+	}
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	s, err := upload.Open(filepath.Join(dir, "store"), upload.DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := []byte(strings.Repeat("x", 2<<20))
+	sum := sha256.Sum256(data)
+	put := func(from, to int) error {
+		_, err := s.Put(hex.EncodeToString(sum[:]), int64(len(data)), int64(from), data[from:to], time.Now())
+		return err
+	}
+	if err := put(0, 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	before, _, err := room.Left(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	filler := filepath.Join(dir, "filler")
+	if err := os.WriteFile(filler, make([]byte, before), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(1<<20, 2<<20); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("a part on a full disk: %v", err)
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	if after, _, err := room.Left(dir); err != nil || after < before+1<<20 {
+		t.Errorf("%d bytes are left after the refusal, want 1 MiB more than the %d before (%v)", after, before, err)
+	}
+	if err := errors.Join(put(0, 1<<20), put(1<<20, 2<<20)); err != nil {
+		t.Errorf("the file again: %v", err)
+	}
+}
