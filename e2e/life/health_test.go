@@ -40,7 +40,7 @@ func TestHealth(t *testing.T) {
 	s := harness.Serve(t, "--isolated", "--warm", "0")
 	health(t, s, "/healthz", 200, "ok")
 	health(t, s, "/readyz", 200, "ok")
-	health(t, s, "/readyz?verbose", 200, "started: ok", "database: ok", "journal: ok", "writes: ok", "loops: ok", "routes: ok", "descriptors: ok", "disk: ok")
+	health(t, s, "/readyz?verbose", 200, "started: ok", "database: ok", "journal: ok", "writes: ok", "loops: ok", "routes: ok", "descriptors: ok", "ballast: ok", "disk: ok")
 
 	var before unix.Rlimit
 	list, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.PID))
@@ -74,14 +74,14 @@ func TestHealth(t *testing.T) {
 	for part := make([]byte, 1); err == nil; {
 		_, err = f.Write(part)
 	}
-	health(t, s, "/readyz", 503, "disk: only the reserve", "writes: the database's disk is full")
+	health(t, s, "/readyz", 503, "disk: only the reserve", "ballast: ")
 	health(t, s, "/healthz", 200, "ok")
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
 	health(t, s, "/readyz", 200, "ok")
-	for _, want := range []string{"check=descriptors", "check=disk", "check=writes"} {
+	for _, want := range []string{"check=descriptors", "check=disk", "check=ballast"} {
 		if !strings.Contains(s.Output.String(), want) {
 			t.Errorf("the log does not have %s", want)
 		}

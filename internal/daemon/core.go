@@ -16,6 +16,7 @@ import (
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/metrics"
 	"github.com/openslipway/slipway/internal/outbound"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/seal"
 	"github.com/openslipway/slipway/internal/secrets"
 	"github.com/openslipway/slipway/internal/store"
@@ -34,6 +35,7 @@ type core struct {
 
 	node  node // this process's identity in the store
 	store *store.Store
+	spare *room.Ballast // of the database's disk
 	keys  *seal.Keyring
 	vault *secrets.Vault
 	reach *outbound.Policy // of connections to the addresses that users give

@@ -33,6 +33,7 @@ func (d dirs) source() string      { return filepath.Join(string(d), "source") }
 func (d dirs) runtimes() string    { return filepath.Join(string(d), "runtimes") }
 func (d dirs) build() string       { return filepath.Join(string(d), "build") }
 func (d dirs) uploads() string     { return filepath.Join(string(d), "uploads") }
+func (d dirs) ballast() string     { return filepath.Join(string(d), "ballast") }
 func (d dirs) lock() string        { return filepath.Join(string(d), "lock") }
 
 func (d dirs) make() error {

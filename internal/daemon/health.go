@@ -52,6 +52,13 @@ func (d *Daemon) checks() []health.Check {
 			}
 			return fewDescriptors(open, fileLimit())
 		}},
+		{Name: "ballast", Look: func(context.Context) error {
+			missing, err := d.core.spare.Missing()
+			if err == nil && missing > 0 {
+				err = fmt.Errorf("%d KiB of the ballast are given up to the database: make room", missing>>10)
+			}
+			return err
+		}},
 		{Name: "disk", Look: func(context.Context) error { return d.core.dirs.checkRoom() }},
 	}
 }

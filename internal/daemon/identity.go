@@ -13,6 +13,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/atomicfile"
+	"github.com/openslipway/slipway/internal/room"
 	"github.com/openslipway/slipway/internal/store"
 )
 
@@ -39,9 +40,14 @@ func (c *core) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.spare = &room.Ballast{Path: c.dirs.ballast()}
+	if err = c.spare.Balance(); err != nil {
+		return fmt.Errorf("hold room for the database: %w", err)
+	}
 	if c.store, err = store.Open(ctx, c.dirs.database()); err != nil {
 		return err
 	}
+	c.store.HoldRoom(c.spare)
 	c.closers.add(c.store.Close)
 	if err := c.store.Update(ctx, func(tx *store.Tx) (err error) { use.id, err = tx.DatabaseID(use.id); return err }); err != nil {
 		return fmt.Errorf("give the database its id: %w", err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"sync/atomic"
+
+	"github.com/openslipway/slipway/internal/room"
 )
 
 // readers is how many read transactions of a file database run at once.
@@ -22,6 +24,7 @@ type Store struct {
 	watch    watchers
 	writeErr atomic.Pointer[error] // see WriteFailure
 	signs    signs
+	ballast  *room.Ballast // see HoldRoom
 }
 
 // Open opens the SQLite database in the file at path and migrates it. ":memory:"
@@ -196,8 +199,14 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
+	if s.ballast != nil {
+		_ = s.ballast.Balance() // the transaction tells whether it can be written
+	}
 	tx := &Tx{conn: c, signs: &s.signs, writes: true}
 	if err := s.commit(tx, f); err != nil {
+		if s.ballast != nil && errors.Is(wrapFull(err), ErrFull) {
+			_ = s.ballast.Give() // to the next attempt
+		}
 		if unwritten(err) {
 			s.writeErr.Store(&err)
 		}
@@ -209,6 +218,10 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	s.watch.notify(tx.touched)
 	return nil
 }
+
+// HoldRoom has the transactions that write use a ballast on the database's disk when that
+// is full. Call it before the store is used.
+func (s *Store) HoldRoom(b *room.Ballast) { s.ballast = b }
 
 // WriteFailure returns the error of the last write transaction, if the disk or the
 // database's files made it fail; nil if it succeeded or failed for what it contained.
