@@ -43,8 +43,12 @@ type exchange struct {
 	settings       *slipway.RoutingSettings // of the service
 	mark           string                   // of the instance that the client's cookie names
 	service        *router.Service          // nil for an unknown host
+	stage          stage
+	retry          bool // an attempt has failed
 	lease          router.Lease
 	target         *router.Target // of the last attempt
+	in             input          // of the connection to it
+	sent           int            // bytes of the built request that were sent on it
 	whole          bool           // the body came with the head, or there is none
 	body           *upload        // nil if it is whole, or was not begun
 	asked          bool           // the client was asked for the body, or need not be
@@ -53,6 +57,7 @@ type exchange struct {
 	brokenAttempts int            // attempts that failed after reaching an instance
 	interims       int            // responses before the final one
 	interimSize    int            // bytes of their heads
+	copied         copying
 
 	out []byte // what is built for one of the ends
 
@@ -104,42 +109,70 @@ func (x *exchange) parse(end, status int) {
 	x.whole = !x.req.Chunked && int64(len(x.c.in)) >= x.req.Length
 }
 
-// serve answers the request that was parsed, unless that was done.
+// stage is how far an exchange has come. Whoever goes on with it, goes on from there.
+type stage uint8
+
+const (
+	stageParsed     stage = iota // its head was parsed
+	stageLeased                  // it has a lease of an instance
+	stageAsked                   // it was sent to the instance, in part at least
+	stageResponding              // the head of the final response has come
+)
+
+// serve takes the request from where it is to its end, unless that was done.
 func (x *exchange) serve() {
-	if !x.served {
-		x.served, x.keep = true, x.answered()
+	if x.served {
+		return
 	}
+	again := false
+	switch x.stage {
+	case stageParsed:
+		page, ok := x.route()
+		if again = ok; !ok {
+			x.answer(page)
+		}
+	case stageLeased:
+		again = x.ask()
+	case stageAsked:
+		again = x.endAttempt(x.in.up, x.complete())
+	case stageResponding:
+		x.endResponse(x.copyBody())
+		x.endAttempt(nil, nil)
+	}
+	for again {
+		again = x.attempt()
+	}
+	x.end()
 }
 
-// answered answers the request and reports whether the connection can take another.
-func (x *exchange) answered() (keep bool) {
+// route finds the service of the request. If ok is false, it is to be answered with a page.
+func (x *exchange) route() (page router.PageID, ok bool) {
 	if x.refusal != 0 {
 		x.closes, x.linger = true, true
-		page := router.PageMemory
-		if x.refusal != noMemory {
-			page = router.PageOf(x.refusal)
+		if x.refusal == noMemory {
+			return router.PageMemory, false
 		}
-		x.answer(page)
-		return false
+		return router.PageOf(x.refusal), false
 	}
 	if x.service = x.c.find(x.req.Host); x.service == nil {
-		x.answer(router.PageNotFound)
-	} else {
-		x.settings = x.service.Settings()
-		if page, refused := x.forbidden(); refused {
-			x.answer(page)
-		} else {
-			x.take()
-		}
-		if x.passes {
-			return false
-		}
+		return router.PageNotFound, false
+	}
+	x.settings = x.service.Settings()
+	page, refused := x.forbidden()
+	return page, !refused
+}
+
+// end ends the exchange, which was answered or never will be.
+func (x *exchange) end() {
+	x.served = true
+	x.lease = router.Lease{}
+	if x.passes {
+		return
+	}
+	if x.service != nil {
 		x.count()
 	}
-	if x.aborted {
-		return false
-	}
-	return !x.closes
+	x.keep = !x.aborted && !x.closes
 }
 
 // forbidden decides whether the service's settings refuse the request, and sets its time.
@@ -228,34 +261,41 @@ func putUUID(s *[36]byte) {
 	s[8], s[13], s[18], s[23] = '-', '-', '-', '-'
 }
 
-// take takes the request to an instance of its service.
-func (x *exchange) take() {
-	for retry := false; x.attempt(retry); retry = true {
-	}
-	x.lease = router.Lease{}
-}
-
 // attempt sends the request to one instance and passes its response on. It
 // reports whether to try again.
-func (x *exchange) attempt(retry bool) (again bool) {
-	if err := x.admit(retry); err != nil {
-		if x.passes = err == errPassed; x.passes {
-			return false
+func (x *exchange) attempt() (again bool) {
+	if err := x.admit(); err != nil {
+		if x.passes = err == errPassed; !x.passes {
+			x.answerError(err)
 		}
-		x.answerError(err)
 		return false
 	}
-	outcome := router.Done
-	x.target = x.lease.Target
-	now := x.start
-	if retry || x.counted.queue > 0 {
-		now = time.Now()
+	x.admitted()
+	return x.ask()
+}
+
+// admitted notes that the request has a lease.
+func (x *exchange) admitted() {
+	x.stage, x.target, x.counted.leased = stageLeased, x.lease.Target, x.start
+	if x.retry || x.counted.queue > 0 {
+		x.counted.leased = time.Now()
 	}
-	x.counted.leased = now
-	up, err := x.connect(now)
-	for ; err == errStale; up, err = x.connect(now) {
+}
+
+// ask is the rest of an attempt, once there is a lease.
+func (x *exchange) ask() (again bool) {
+	up, err := x.connect()
+	for ; err == errStale; up, err = x.connect() {
 		up.Close()
 	}
+	return x.endAttempt(up, err)
+}
+
+// endAttempt ends an attempt, which err says has failed. It reports whether to try again. up is
+// the connection that is to be closed, nil if there is none.
+func (x *exchange) endAttempt(up *upstream, err error) (again bool) {
+	x.in.free()
+	outcome := router.Done
 	if err != nil {
 		again = x.mayRetry(up, err)
 		if _, ok := errors.AsType[*dialError](err); ok {
@@ -272,28 +312,29 @@ func (x *exchange) attempt(retry bool) (again bool) {
 		}
 	}
 	x.lease.Release(outcome)
+	x.retry = again
 	return again
 }
 
 // connect exchanges the request and its response on a connection to the target.
-func (x *exchange) connect(now time.Time) (up *upstream, err error) {
-	if up, err = x.c.front.connect(x.target, now, x.limit, x.whole); err != nil {
+func (x *exchange) connect() (up *upstream, err error) {
+	if up, err = x.c.front.connect(x.target, x.counted.leased, x.limit, x.whole); err != nil {
 		return nil, err
 	}
-	up.tick = x.c.present
-	return up, x.exchangeOn(up)
+	x.use(up)
+	return up, x.exchangeOnce()
 }
 
 // admit gets a lease of an instance.
-func (x *exchange) admit(retry bool) (err error) {
+func (x *exchange) admit() (err error) {
 	var ok bool
-	if x.settings.Sticky && !retry {
+	if x.settings.Sticky && !x.retry {
 		x.mark = stickyMark(x.req.Fields)
 		if x.lease, ok = x.service.TryAdmitTo(x.mark); ok {
 			return nil
 		}
 	}
-	if x.lease, ok, err = x.service.TryAdmit(retry); ok || err != nil {
+	if x.lease, ok, err = x.service.TryAdmit(x.retry); ok || err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -321,7 +362,7 @@ func (x *exchange) admit(retry bool) (err error) {
 		}
 	}()
 	began := time.Now()
-	x.lease, err = x.service.Admit(ctx, retry)
+	x.lease, err = x.service.Admit(ctx, x.retry)
 	x.counted.queue += time.Since(began)
 	cancel(nil)
 	<-watched

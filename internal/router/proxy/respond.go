@@ -34,6 +34,7 @@ type input struct {
 	held buffer // nil if there is nothing, or buf is memory of its own
 	b    []byte // a part of buf
 	buf  []byte
+	err  error // of the next read, if it is known already
 }
 
 func (in *input) free() {
@@ -57,6 +58,9 @@ func (in *input) ask(p []byte, until time.Time) (sent int, err error) {
 
 // more reads more bytes behind those that are there.
 func (in *input) more(until time.Time) error {
+	if in.err != nil {
+		return in.err
+	}
 	if in.buf == nil {
 		b, n, err := in.up.readBuffer(until)
 		if n == 0 {
@@ -88,25 +92,34 @@ func (in *input) more(until time.Time) error {
 	return err
 }
 
-// exchangeOn sends the request on a connection and passes the response on. An error says
-// that the client has got no final response. The connection is then to be closed;
-// otherwise it was put back or closed.
-func (x *exchange) exchangeOn(up *upstream) error {
+// use begins to use a connection, for which it builds the request.
+func (x *exchange) use(up *upstream) {
+	up.tick = x.c.present
+	x.in = input{up: up}
 	x.out = x.forward.appendRequest(x.out[:0], &x.req)
 	if x.whole && x.req.Length > 0 {
 		x.out = append(x.out, x.c.in[:x.req.Length]...)
 	}
-	in := input{up: up}
-	defer in.free()
-	sent, sendErr := 0, error(nil)
+	x.stage, x.sent = stageAsked, 0
+}
+
+// exchangeOnce sends the request on the connection and passes the response on. An error says
+// that the client has got no final response. The connection is then to be closed;
+// otherwise it was put back or closed.
+func (x *exchange) exchangeOnce() (err error) {
 	if x.whole {
-		var err error
-		if sent, err = in.ask(x.out, x.limit); err != nil {
-			return x.responseError(&in, err)
+		if x.sent, err = x.in.ask(x.out, x.limit); err != nil {
+			return x.responseError(err)
 		}
 	}
-	if sent < len(x.out) {
-		_, sendErr = up.write(x.out[sent:], x.limit)
+	return x.complete()
+}
+
+// complete is the rest of exchangeOnce, once a part of the request may have been sent.
+func (x *exchange) complete() (err error) {
+	up, sendErr := x.in.up, error(nil)
+	if x.sent < len(x.out) {
+		_, sendErr = up.write(x.out[x.sent:], x.limit)
 	}
 	if sendErr != nil && (sendErr == errLimit || up.written == up.start) {
 		return sendErr
@@ -118,27 +131,33 @@ func (x *exchange) exchangeOn(up *upstream) error {
 		}
 		x.startUpload(up)
 	}
-	if err := x.readResponse(&in); err != nil {
+	if err := x.readResponse(); err != nil {
 		if sendErr != nil && errors.Is(err, io.EOF) {
 			return sendErr
 		}
 		return err
 	}
+	x.answered()
+	if x.resp.Status == 101 {
+		return x.tunnel()
+	}
+	x.beginResponse()
+	x.endResponse(x.copyBody())
+	return nil
+}
+
+// answered notes that the final response has begun.
+func (x *exchange) answered() {
 	x.lease.Answered(x.resp.Status)
 	x.counted.upstream = time.Since(x.counted.leased)
-	if x.resp.Status == 101 {
-		return x.tunnel(&in)
-	}
-	x.respond(&in)
-	return nil
 }
 
 // readResponse reads up to the end of the head of the final response, and passes those
 // before it on. What follows it stays in the input.
-func (x *exchange) readResponse(in *input) error {
-	holdsBack := x.body != nil && !x.asked
+func (x *exchange) readResponse() error {
+	in, holdsBack := &x.in, x.body != nil && !x.asked
 	for {
-		head, err := x.readResponseHead(in, holdsBack)
+		head, err := x.readResponseHead(holdsBack)
 		if err == errNoAnswer { // the client is asked in the instance's stead
 			holdsBack = false
 			if x.req.Minor > 0 {
@@ -178,8 +197,8 @@ func (x *exchange) readResponse(in *input) error {
 var errNoAnswer = errors.New("no answer to Expect")
 
 // readResponseHead reads one head and returns its length.
-func (x *exchange) readResponseHead(in *input, holdsBack bool) (n int, err error) {
-	until := x.limit
+func (x *exchange) readResponseHead(holdsBack bool) (n int, err error) {
+	in, until := &x.in, x.limit
 	if holdsBack {
 		if t := time.Now().Add(continueTime); t.Before(until) {
 			until = t
@@ -199,17 +218,17 @@ func (x *exchange) readResponseHead(in *input, holdsBack bool) (n int, err error
 			if err == errLimit && until.Before(x.limit) {
 				return 0, errNoAnswer
 			}
-			return 0, x.responseError(in, err)
+			return 0, x.responseError(err)
 		}
 	}
 }
 
 // responseError translates an error of reading the head of a response.
-func (x *exchange) responseError(in *input, err error) error {
+func (x *exchange) responseError(err error) error {
 	switch {
 	case err == errInterrupted:
 		return errUpload
-	case err == io.EOF && len(in.b) == 0:
+	case err == io.EOF && len(x.in.b) == 0:
 		return errNothing
 	case err == io.EOF:
 		return io.ErrUnexpectedEOF
@@ -237,33 +256,57 @@ func (x *exchange) passInterim(size int) error {
 	return nil
 }
 
-// respond passes the final response to the client, and puts the connection to the instance
-// back if nothing may follow on it.
-func (x *exchange) respond(in *input) {
-	r, up := &x.resp, in.up
-	x.status = r.Status
-	bodiless := r.Bodiless(x.req.Method)
-	sized := !bodiless && !r.Chunked && r.Length >= 0
-	rechunk := !bodiless && !sized && x.req.Minor > 0
-	if !bodiless && !sized && !rechunk {
-		x.closes = true // the end of the connection is the end of the response
+// copying is how the body of the final response is passed on.
+type copying struct {
+	form    form
+	rechunk bool               // in chunks of the router's
+	left    int64              // bytes to come, if the length is known
+	chunks  http1.ChunkScanner // if it has chunks
+	err     error              // of the framing of the body
+}
+
+// form is how a body shows its end.
+type form uint8
+
+const (
+	formNone   form = iota // there is none
+	formLength             // its length is known
+	formChunks
+	formRest // the end of the connection
+)
+
+// formOf returns the form of the body of a response.
+func formOf(r *http1.Response, method []byte) form {
+	switch {
+	case r.Bodiless(method):
+		return formNone
+	case r.Chunked:
+		return formChunks
+	case r.Length >= 0:
+		return formLength
+	}
+	return formRest
+}
+
+// beginResponse decides how the final response is passed on, and builds its head.
+func (x *exchange) beginResponse() {
+	r := &x.resp
+	x.stage, x.status = stageResponding, r.Status
+	x.copied = copying{form: formOf(r, x.req.Method), left: r.Length, chunks: http1.ChunkScanner{Lenient: true}}
+	if f := x.copied.form; f == formChunks || f == formRest {
+		x.copied.rechunk = x.req.Minor > 0
+		x.closes = x.closes || !x.copied.rechunk // the end of the connection is the end of the response
 	}
 	x.decideClose()
+	x.appendResponse()
+}
 
-	x.appendResponse(rechunk)
-	var err error
-	switch {
-	case bodiless:
-		err = x.flush()
-	case sized:
-		err = x.copyLength(in, r.Length)
-	case r.Chunked:
-		err = x.copyChunks(in, rechunk)
-	default:
-		err = x.copyRest(in, rechunk)
-	}
+// endResponse ends the final response, which err says was not passed on whole. It puts the
+// connection to the instance back if nothing may follow on it.
+func (x *exchange) endResponse(err error) {
+	r, up, c := &x.resp, x.in.up, &x.copied
 	if err != nil {
-		x.abortResponse(err, !sized && !rechunk)
+		x.abortResponse(err, c.form != formLength && !c.rechunk)
 	}
 	clientOK := x.endUpload()
 	if !clientOK && !x.closes {
@@ -274,8 +317,8 @@ func (x *exchange) respond(in *input) {
 	}
 	// Surplus bytes may be on their way: what an application writes after a response that
 	// has no body, or as the rest of one whose length it has miscounted.
-	framed := !bodiless && (sized || r.Chunked)
-	if framed && err == nil && clientOK && len(in.b) == 0 && !r.Close && !up.ended &&
+	framed := c.form == formLength || c.form == formChunks
+	if framed && err == nil && clientOK && len(x.in.b) == 0 && !r.Close && !up.ended &&
 		(x.body == nil || !x.body.failed) {
 		up.tick = nil
 		up.pool.put(up, r.KeepAlive)
@@ -285,8 +328,8 @@ func (x *exchange) respond(in *input) {
 }
 
 // appendResponse builds the head of the final response.
-func (x *exchange) appendResponse(rechunk bool) {
-	r := &x.resp
+func (x *exchange) appendResponse() {
+	r, rechunk := &x.resp, x.copied.rechunk
 	b := appendStatus(x.out[:0], x.resp.Status, x.resp.Reason)
 	b = appendResponseFields(b, r, rechunk && r.Chunked)
 	switch {
@@ -338,89 +381,85 @@ func (x *exchange) send(b []byte) error {
 	return nil
 }
 
-// copyLength passes a body of known length on, after the head that was built.
-func (x *exchange) copyLength(in *input, left int64) error {
+// copyBody passes what has not been passed on of the response, of which the head may be
+// built and not sent.
+func (x *exchange) copyBody() error {
+	c := &x.copied
 	for {
-		first := in.b[:min(int64(len(in.b)), left)]
-		if err := x.send(first); err != nil {
-			return err
-		}
-		left -= int64(len(first))
-		in.b = in.b[len(first):]
-		if err := x.flush(); err != nil {
-			return err
-		}
-		if left == 0 {
-			return nil
-		}
-		if left >= spliceFrom && in.up.tcp != nil && x.c.tcp != nil {
-			return unexpected(in.up.spliceTo(x.c.socket, left, x.limit))
-		}
-		if err := in.more(x.limit); err != nil {
-			return unexpected(err)
-		}
-	}
-}
-
-// copyChunks passes a chunked body on: in chunks of its own, or bare to a client of
-// version 1.0.
-func (x *exchange) copyChunks(in *input, rechunk bool) error {
-	chunks := http1.ChunkScanner{Lenient: true}
-	for {
-		for len(in.b) > 0 {
-			data, n, done, err := chunks.Next(in.b)
-			if err != nil {
+		done, err := x.translate()
+		if err != nil {
+			if err == c.err {
 				x.flush() // the client gets what came before the fault, however it was split
-				return err
 			}
-			in.b = in.b[n:]
-			if len(data) > 0 {
-				if err := x.sendPiece(data, rechunk); err != nil {
-					return err
-				}
-			}
-			if done {
-				if rechunk {
-					x.out = appendLastChunk(x.out, chunks.Trailer())
-				}
-				return x.flush()
-			}
-		}
-		if err := x.flush(); err != nil {
 			return err
 		}
-		if err := in.more(x.limit); err != nil {
+		if err := x.flush(); err != nil || done {
+			return err
+		}
+		if x.splices() {
+			return unexpected(x.in.up.spliceTo(x.c.socket, c.left, x.limit))
+		}
+		err = x.in.more(x.limit)
+		if c.form == formRest && err == io.EOF {
+			if c.rechunk {
+				x.out = append(x.out, "0\r\n\r\n"...)
+			}
+			return x.flush()
+		}
+		if err != nil {
 			return unexpected(err)
 		}
 	}
 }
 
-// copyRest passes everything up to the end of the connection on.
-func (x *exchange) copyRest(in *input, rechunk bool) error {
-	for {
-		if len(in.b) > 0 {
-			if err := x.sendPiece(in.b, rechunk); err != nil {
-				return err
-			}
-			in.b = in.b[:0]
-		}
-		if err := x.flush(); err != nil {
-			return err
-		}
-		if err := in.more(x.limit); err == io.EOF {
-			if rechunk {
-				x.out = append(x.out, "0\r\n\r\n"...)
-				return x.flush()
-			}
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
+// splices reports whether what is left of the body is moved inside the kernel.
+func (x *exchange) splices() bool {
+	return x.copied.form == formLength && x.copied.left >= spliceFrom && x.in.up.tcp != nil && x.c.tcp != nil
 }
 
-func (x *exchange) sendPiece(data []byte, chunk bool) error {
-	if !chunk {
+// translate builds for the client what has come of the body. done reports that this is the
+// end of the response.
+func (x *exchange) translate() (done bool, err error) {
+	c, in := &x.copied, &x.in
+	switch c.form {
+	case formNone:
+		return true, nil
+	case formLength:
+		first := in.b[:min(int64(len(in.b)), c.left)]
+		c.left -= int64(len(first))
+		in.b = in.b[len(first):]
+		return c.left == 0, x.send(first)
+	case formRest:
+		all := in.b
+		if in.b = in.b[:0]; len(all) == 0 {
+			return false, nil
+		}
+		return false, x.sendPiece(all)
+	}
+	for len(in.b) > 0 && c.err == nil {
+		data, n, end, err := c.chunks.Next(in.b)
+		if c.err = err; err != nil {
+			break
+		}
+		in.b = in.b[n:]
+		if len(data) > 0 {
+			if err := x.sendPiece(data); err != nil {
+				return false, err
+			}
+		}
+		if end {
+			if c.rechunk {
+				x.out = appendLastChunk(x.out, c.chunks.Trailer())
+			}
+			return true, nil
+		}
+	}
+	return false, c.err
+}
+
+// sendPiece sends a piece of a body whose length is not known.
+func (x *exchange) sendPiece(data []byte) error {
+	if !x.copied.rechunk {
 		return x.send(data)
 	}
 	x.out = appendHex(x.out, len(data))

@@ -15,7 +15,8 @@ import (
 // tunnel answers an accepted protocol upgrade and then relays bytes in both directions
 // until both ends have closed. The time limit of requests does not apply to it. What the
 // input holds follows the head of the response.
-func (x *exchange) tunnel(in *input) error {
+func (x *exchange) tunnel() error {
+	in := &x.in
 	x.out = appendStatus(x.out[:0], x.resp.Status, x.resp.Reason)
 	x.out = appendResponseFields(x.out, &x.resp, false)
 	x.out = appendField(x.out, "Connection", "Upgrade")
