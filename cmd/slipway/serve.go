@@ -167,6 +167,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
 	f.BoolVar(&c.Underscores, "underscore-headers", false, "pass header fields whose names have underscores to applications, except those that could be taken for others")
 	f.IntVar(&c.Connections, "connections", c.Connections, "`number` of connections that clients may have open at once at the API's address, and at those of services together")
+	f.IntVar(&c.EventLoops, "event-loops", 0, "`number` of event loops that serve requests on kept connections with less memory and processor time, such as one for each core (experimental)")
 	f.IntVar(&c.PerAddress, "connections-per-address", c.PerAddress, "`number` of them that one address, or IPv6 /64, may have; those of --trusted-proxy may have all")
 	f.StringSliceVar(&c.DNS, "dns-resolver", nil, "name `servers` to look up the validation records of custom domains at (default: this host's)")
 	f.StringSliceVar(&c.TrustedDomains, "trusted-domain", c.TrustedDomains, "`domains` at and below which custom domains need no validation records")

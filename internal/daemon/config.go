@@ -85,6 +85,10 @@ type Config struct {
 	// is of Trusted. At least 1.
 	Connections, PerAddress int
 
+	// EventLoops is how many event loops serve requests to services, from 0 to 256: see
+	// proxy.Config.Loops.
+	EventLoops int
+
 	GitHub     string    // URL of its API
 	Bitbucket  string    // URL of its API
 	WebhookURL string    // where providers of source code reach the API's address; "": at that address
@@ -220,6 +224,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
 	case c.Connections < 1:
 		return fmt.Errorf("--connections is %d; it must be at least 1", c.Connections)
+	case c.EventLoops < 0 || c.EventLoops > 256:
+		return fmt.Errorf("--event-loops is %d; it must be from 0 to 256", c.EventLoops)
 	case c.PerAddress < 1:
 		return fmt.Errorf("--connections-per-address is %d; it must be at least 1", c.PerAddress)
 	}

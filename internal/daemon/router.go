@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -62,6 +63,7 @@ func (r *routerRole) open(context.Context) (err error) {
 	}
 	r.proxy, err = proxy.New(proxy.Config{
 		Router: r.router, Dialer: r, Access: r.access, Start: r.start, Log: r.part("router"), Trusted: r.cfg.trusted, Underscores: r.cfg.Underscores,
+		Loops: cmp.Or(r.cfg.EventLoops, -1),
 	})
 	if err != nil {
 		return err

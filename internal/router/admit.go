@@ -53,6 +53,15 @@ func (s *Service) TryAdmitTo(mark string) (l Lease, ok bool) {
 	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true
 }
 
+// TryAdmitAwake is TryAdmitTo for a target that is awake, and never blocks.
+func (s *Service) TryAdmitAwake(mark string) (l Lease, ok bool) {
+	i := s.gate.tryMarked(mark, func(*instance) bool { return false })
+	if i == nil {
+		return Lease{}, false
+	}
+	return Lease{Target: &i.Target, gate: s.gate, instance: i}, true
+}
+
 // Count counts a request to the service when it has ended. Requests that Admit refused
 // count as well.
 func (s *Service) Count(o Observation) { s.stats.add(o) }

@@ -23,8 +23,8 @@ const (
 	lingerBytes = 64 << 20
 )
 
-// clientConn is a connection of a client. A goroutine of its own reads its requests one after
-// the other; a request is read when its predecessor has been answered.
+// clientConn is a connection of a client. A goroutine of its own, or a loop, reads its requests
+// one after the other; a request is read when its predecessor has been answered.
 type clientConn struct {
 	front *front
 	*socket
@@ -38,6 +38,7 @@ type clientConn struct {
 	turn     *exchange // that takeTurn has parsed, and maybe served; nil if there is none
 	until    time.Time // the end of the wait for a request
 	turnCall func(fd uintptr) bool
+	seat     *seat // in the loop that has the connection; nil if none has
 
 	state     atomic.Int32
 	halfSince time.Time // when the client was first seen to send no more
@@ -90,22 +91,44 @@ func trusts(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// serve answers the requests of the connection until it ends.
-func (c *clientConn) serve() {
-	defer c.Close()
-	defer c.release()
+// run serves the connection until it ends or a loop gets it.
+func (c *clientConn) run() {
+	if !c.serve() {
+		c.end()
+	}
+}
+
+// end closes the connection.
+func (c *clientConn) end() {
+	c.release()
+	c.Close()
+	f := c.front
+	f.mu.Lock()
+	delete(f.clients, c)
+	f.mu.Unlock()
+	f.serving.Done()
+}
+
+// serve answers the requests of the connection. It returns when the connection has ended, or
+// true when a loop goes on with it: then it must not be used any more.
+func (c *clientConn) serve() (left bool) {
 	for {
-		if !c.await() {
-			return
+		if c.turn == nil {
+			if c.rest() {
+				return true
+			}
+			if !c.await() {
+				return false
+			}
 		}
 		x := c.turn
 		if c.turn = nil; x == nil {
 			end, status, err := c.readHead()
 			if err != nil {
-				return
+				return false
 			}
 			if c.canPass() && c.pass(c.in) {
-				return
+				return false
 			}
 			x = takeExchange(c)
 			x.parse(end, status)
@@ -115,16 +138,33 @@ func (c *clientConn) serve() {
 		x.free()
 		if passes {
 			c.pass(received) // otherwise the client finds it closed
-			return
+			return false
 		}
 		if !keep {
 			c.release()
 			if linger {
 				c.linger()
 			}
-			return
+			return false
 		}
 	}
+}
+
+// rest leaves the connection to a loop, if its last request was answered and nothing has come
+// of the next. It reports whether one has it.
+func (c *clientConn) rest() bool {
+	list := c.front.loops.list
+	if len(list) == 0 || len(c.in) > 0 || c.state.Load() == stateFresh || c.raw == nil {
+		return false
+	}
+	if !c.socket.in.tellsLeft {
+		if c.tellLeft(); !c.socket.in.tellsLeft {
+			return false
+		}
+	}
+	c.release()
+	c.state.Store(stateIdle)
+	return list[int(c.shard)%len(list)].enter(c)
 }
 
 // await waits for the first byte of a request. It reports false if the connection is to
@@ -258,17 +298,28 @@ func (c *clientConn) takeTurn(fd uintptr) (done bool) {
 	}
 }
 
-// answerAtOnce answers the request that was received if it came whole. It reports whether
-// the connection is at rest afterwards. If not, what is left to do is in turn and in.
-func (c *clientConn) answerAtOnce() (rests bool) {
+// parseWhole parses the request that was received, if it came whole and is not one that is
+// to be refused, passed on or made a tunnel. Else it returns nil, and what is left to do is in
+// turn and in.
+func (c *clientConn) parseWhole() *exchange {
 	var scan http1.HeadScanner
 	end, status := scan.Find(c.in)
 	if end == 0 || status != 0 || scan.LeadingBlank || c.canPass() {
-		return false
+		return nil
 	}
 	x := takeExchange(c)
 	x.parse(end, 0)
 	if c.turn = x; x.refusal != 0 || !x.whole || len(x.req.Protocol) > 0 {
+		return nil
+	}
+	return x
+}
+
+// answerAtOnce answers the request that was received if it came whole. It reports whether
+// the connection is at rest afterwards. If not, what is left to do is in turn and in.
+func (c *clientConn) answerAtOnce() (rests bool) {
+	x := c.parseWhole()
+	if x == nil {
 		return false
 	}
 	if x.serve(); !x.keep || len(c.in) > 0 {

@@ -16,8 +16,13 @@
 //   - field.go: which fields pass, and which the router sets.
 //   - upload.go, respond.go: the body of a request, and the response.
 //   - tunnel.go: a connection after a protocol upgrade.
+//   - loop.go, loopserve.go: waiting for many connections at once, and what is done meanwhile.
 //
-// A kept connection is served inside the wait for its next request, so that no read finds
+// A connection is served by a goroutine of its own until its first request was answered. Then it
+// is in a loop, and with a goroutine for each request that takes more than the loop can do. An
+// exchange knows how far it has come (stage), so that one goes on where the other has ended.
+//
+// Without loops, a kept connection is served inside the wait for its next request, so that no read finds
 // nothing (clientConn.takeTurn). What is called there must neither read from the client nor
 // close its connection, which would wait for itself.
 //

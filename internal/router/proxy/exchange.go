@@ -134,7 +134,7 @@ func (x *exchange) serve() {
 	case stageLeased:
 		again = x.ask()
 	case stageAsked:
-		again = x.endAttempt(x.in.up, x.complete())
+		again = x.endAttempt(x.in.up, x.goOn())
 	case stageResponding:
 		x.endResponse(x.copyBody())
 		x.endAttempt(nil, nil)
@@ -143,6 +143,17 @@ func (x *exchange) serve() {
 		again = x.attempt()
 	}
 	x.end()
+}
+
+// goOn is complete for a request that has waited elsewhere, where nobody has looked after its
+// client.
+func (x *exchange) goOn() error {
+	if len(x.in.b) == 0 && x.in.err == nil {
+		if err := x.c.checkPresent(); err != nil {
+			return err
+		}
+	}
+	return x.complete()
 }
 
 // route finds the service of the request. If ok is false, it is to be answered with a page.
@@ -295,6 +306,7 @@ func (x *exchange) ask() (again bool) {
 // the connection that is to be closed, nil if there is none.
 func (x *exchange) endAttempt(up *upstream, err error) (again bool) {
 	x.in.free()
+	x.in.up = nil
 	outcome := router.Done
 	if err != nil {
 		again = x.mayRetry(up, err)
@@ -367,6 +379,18 @@ func (x *exchange) admit() (err error) {
 	cancel(nil)
 	<-watched
 	return err
+}
+
+// admitNow is admit for a first attempt, without a wait. It reports whether there is a lease.
+func (x *exchange) admitNow() (ok bool) {
+	if x.settings.Sticky {
+		if x.mark = stickyMark(x.req.Fields); x.mark != "" {
+			x.lease, ok = x.service.TryAdmitAwake(x.mark)
+			return ok
+		}
+	}
+	x.lease, ok, _ = x.service.TryAdmit(false)
+	return ok
 }
 
 // mayRetry counts a failed attempt and reports whether another may follow: no

@@ -107,8 +107,17 @@ func (w *fixture) Dial(ctx context.Context, id string, _ int) (net.Conn, error) 
 		return c, nil
 	}
 	w.count(id, 1)
-	return &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }, late: w.lateEnds, wrote: make(chan struct{}, 1), ended: make(chan struct{})}, nil
+	cc := &countedConn{TCPConn: c.(*net.TCPConn), closed: func() { w.count(id, -1) }, late: w.lateEnds, wrote: make(chan struct{}, 1), ended: make(chan struct{})}
+	if w.lateEnds {
+		return cc, nil
+	}
+	return directConn{cc}, nil
 }
+
+// directConn is a countedConn whose TCP connection may be used by its descriptor.
+type directConn struct{ *countedConn }
+
+func (c directConn) TCP() *net.TCPConn { return c.TCPConn }
 
 func (w *fixture) count(id string, d int) {
 	w.mu.Lock()

@@ -36,6 +36,10 @@ type Config struct {
 	// its first table.
 	Start <-chan struct{}
 
+	// Loops is how many event loops serve the requests that need no other wait than that
+	// for their instance: 0 for as many as GOMAXPROCS, -1 for none.
+	Loops int
+
 	// The defaults are in parentheses.
 
 	RequestTimeout  time.Duration // from the head of a request to the end of its response (120 s, as in App Runner)
@@ -63,6 +67,7 @@ type Proxy struct {
 
 	memory  memory // of large heads
 	tunnels tunnels
+	loops   loops
 
 	taker    atomic.Pointer[Taker] // nil before Yield
 	yielding chan struct{}         // closed by Yield
@@ -80,7 +85,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, errors.New("router/proxy: Router, Dialer and Log are required")
 	}
 	cfg.setDefaults()
-	p := &Proxy{cfg: cfg, memory: memory{most: maxGrown}, yielding: make(chan struct{})}
+	p := &Proxy{cfg: cfg, memory: memory{most: maxGrown}, loops: loops{open: newLoop}, yielding: make(chan struct{})}
 	cfg.Router.Attach(p)
 	return p, nil
 }
@@ -114,6 +119,8 @@ const freshTime = time.Second
 // requests in flight have all of their time.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, as router.Listener) error {
 	f := p.newFront(as)
+	p.startLoops()
+	defer p.endLoops()
 	p.addFront(f)
 	if !p.starts(ctx) {
 		return l.Close()
@@ -123,6 +130,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, as router.Listener) e
 	err := f.accept(ctx, l)
 	if ctx.Err() == nil {
 		l.Close()
+		f.close()
 		f.cut()
 		f.serving.Wait()
 		return err
@@ -160,7 +168,6 @@ func (f *front) accept(ctx context.Context, l net.Listener) error {
 
 // serve serves a connection whose client has sent what was received already.
 func (f *front) serve(conn net.Conn, received []byte) {
-	defer f.serving.Done()
 	c := newClient(f, conn)
 	c.in = received
 	f.mu.Lock()
@@ -168,19 +175,13 @@ func (f *front) serve(conn net.Conn, received []byte) {
 	c.shard = f.shard
 	f.clients[c] = struct{}{}
 	f.mu.Unlock()
-	c.serve()
-	f.mu.Lock()
-	delete(f.clients, c)
-	f.mu.Unlock()
+	c.run()
 }
 
 // shutdown lets the requests in flight finish and cuts what takes too long.
 func (f *front) shutdown(listener string) {
-	f.mu.Lock()
-	f.closing.Store(true)
-	f.mu.Unlock()
+	f.close()
 	f.tunnels.end(func(t *tunnel) bool { return t.front == f })
-	f.endWaiting(stateIdle)
 	yields := f.isYielding()
 	freshTime := min(freshTime, f.cfg.ShutdownTimeout)
 	if yields {
@@ -206,6 +207,17 @@ func (f *front) shutdown(listener string) {
 		f.cfg.Log.Warn("requests cut at shutdown", "listener", listener, "connections", f.cut())
 	}
 	<-finished
+}
+
+// close has no request follow the ones in flight.
+func (f *front) close() {
+	f.mu.Lock()
+	f.closing.Store(true)
+	f.mu.Unlock()
+	f.endWaiting(stateIdle)
+	for _, l := range f.loops.list {
+		l.evictAll(f)
+	}
 }
 
 // endWaiting wakes the connections that wait for a request in a state.

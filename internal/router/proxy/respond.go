@@ -92,6 +92,20 @@ func (in *input) more(until time.Time) error {
 	return err
 }
 
+// moreNow reads what has come, where nothing is left of what came before. It reports whether
+// something has come, or err is set.
+func (in *input) moreNow() bool {
+	b, n, err := in.up.receiveNow()
+	if n > 0 {
+		in.held, in.buf = b, b.bytes()
+		in.b = in.buf[:n]
+		return true
+	}
+	in.err = err
+	in.up.ended = in.up.ended || err == io.EOF
+	return err != nil
+}
+
 // use begins to use a connection, for which it builds the request.
 func (x *exchange) use(up *upstream) {
 	up.tick = x.c.present

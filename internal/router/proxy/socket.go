@@ -43,6 +43,8 @@ type socket struct {
 	take func() buffer // memory for readBuffer
 	held buffer        // that a system call has read into
 
+	direct *direct // nil if no loop has had it
+
 	*asking // nil if the connection is not of the end that is asked, or has no descriptor
 }
 

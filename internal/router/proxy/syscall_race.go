@@ -29,6 +29,11 @@ func sysPeek(fd uintptr) (n int, errno syscall.Errno) {
 	return n, errnoOf(err)
 }
 
+func sysEpollWait(fd uintptr, events []unix.EpollEvent) int {
+	n, _ := unix.EpollWait(int(fd), events, 0)
+	return max(n, 0)
+}
+
 func sysSend(fd uintptr, p []byte) (n int, errno syscall.Errno) {
 	n, err := syscall.Write(int(fd), p)
 	return n, errnoOf(err)

@@ -30,7 +30,7 @@ func (w *fixture) kept() *client {
 // one is not there yet.
 func TestKeptConnectionIsReadOnceForEachRequest(t *testing.T) {
 	t.Parallel()
-	w := newFixture(t, nil)
+	w := newFixture(t, func(_ *router.Config, c *Config) { c.Loops = -1 })
 	w.add("a", text("ok"))
 	f, err := w.proxy.frontOf(t.Context(), "")
 	if err != nil {
@@ -41,7 +41,7 @@ func TestKeptConnectionIsReadOnceForEachRequest(t *testing.T) {
 	c := newClient(f, served)
 	c.take = func() buffer { reads.Add(1); return takeHead() }
 	ended := make(chan struct{})
-	go func() { defer close(ended); c.serve() }()
+	go func() { defer close(ended); defer c.Close(); c.serve() }()
 
 	r := bufio.NewReader(conn)
 	const rounds = 100

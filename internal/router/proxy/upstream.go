@@ -50,6 +50,7 @@ type upstream struct {
 	written int64     // bytes passed to the kernel
 	start   int64     // written before this request
 	ended   bool      // the instance has closed its direction
+	seat    *seat     // in the loop that is told of what comes; nil if none is
 }
 
 func (u *upstream) write(p []byte, until time.Time) (n int, err error) {
@@ -96,6 +97,17 @@ func (u *upstream) ask(p []byte, until time.Time) (b buffer, n, sent int, err er
 	return b, n, sent, err
 }
 
+// askNow sends p as ask does, without a wait. It returns how much was sent.
+func (u *upstream) askNow(p []byte) (sent int, err error) {
+	n, seen := u.socket.askNow(p)
+	u.written += int64(n)
+	if seen != open {
+		u.pool.stale(seen)
+		return 0, errStale
+	}
+	return n, nil
+}
+
 // pool is the unused connections to one target, and what is known of it.
 type pool struct {
 	mu    sync.Mutex  // guards all
@@ -105,10 +117,11 @@ type pool struct {
 }
 
 // get returns an unused connection, nil if there is none. Nothing has arrived on it, unless
-// asks says that the caller will ask, which looks by itself.
-func (p *pool) get(now time.Time, asks bool) *upstream {
+// asks says that the caller will ask, which looks by itself. l is the loop that the caller is;
+// it gets none that has no descriptor.
+func (p *pool) get(now time.Time, asks bool, l *loop) *upstream {
 	for {
-		u := p.take(now)
+		u := p.take(now, l)
 		if u == nil {
 			return nil
 		}
@@ -139,23 +152,35 @@ func (p *pool) stale(seen lookup) {
 }
 
 // take takes the connection that was used last. As long as the instance is not known to
-// keep connections, that is the one that has rested longest.
-func (p *pool) take(now time.Time) (u *upstream) {
+// keep connections, that is the one that has rested longest. Of those that were used last it
+// prefers one that the loop l is told of already, or none is if that is nil.
+func (p *pool) take(now time.Time, l *loop) *upstream {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := len(p.idle)
+	at := 0
 	switch {
-	case n == 0:
+	case n == 0, l != nil && p.idle[0].raw == nil:
 		return nil
 	case p.keeps:
-		u = p.idle[n-1]
-		p.idle = p.idle[:n-1]
-	case now.Sub(p.idle[0].idle) >= restTime:
-		u = p.idle[0]
-		p.idle = slices.Delete(p.idle, 0, 1)
+		at = n - 1
+		for i := at; i >= max(0, n-nearest); i-- {
+			if p.idle[i].loop() == l {
+				at = i
+				break
+			}
+		}
+	case now.Sub(p.idle[0].idle) < restTime:
+		return nil
 	}
+	u := p.idle[at]
+	p.idle = slices.Delete(p.idle, at, at+1)
 	return u
 }
+
+// nearest is how many of the connections that were used last are looked at for one that need
+// not be registered anew.
+const nearest = 8
 
 // put keeps a connection for a later request.
 func (p *pool) put(u *upstream, keeps bool) {
@@ -221,7 +246,8 @@ func (p *Proxy) Retire(t *router.Target) {
 // that it will be used by ask.
 func (p *Proxy) connect(t *router.Target, now, until time.Time, asks bool) (*upstream, error) {
 	pl := p.pool(t)
-	if u := pl.get(now, asks); u != nil {
+	if u := pl.get(now, asks, nil); u != nil {
+		u.leave()
 		return u, nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(dialTime, until.Sub(now)))
