@@ -118,6 +118,10 @@ func TestFewDescriptors(t *testing.T) {
 	svc := s.RunningService("shop", harness.Spec{Image: image})
 	health(t, s, "/readyz", 200, "ok")
 	stop()
+	harness.Eventually(t, "the server has seen that the clients left", func() (bool, string) {
+		_, err := s.Ask(svc, "/")
+		return err == nil, fmt.Sprint(err)
+	})
 	stop = flood(strings.TrimPrefix(s.API, "http://"))
 	s.AskMany(svc, 20, "")
 	stop()
