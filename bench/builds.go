@@ -203,6 +203,7 @@ type builder struct {
 func measureBuilds(ctx context.Context, l *lab, r *report) error {
 	s := &server{bin: l.slipway, dir: filepath.Join(l.dir, "builds"), flags: []string{
 		"--runtime-recipes", "--git-protocols", "file", "--git-directory", filepath.Join(l.dir, "repositories"),
+		"--new-database", // beside the images of the runtimes that it is given
 	}}
 	if l.runtimes != "" {
 		if err := copyRuntimes(l.runtimes, s.dir); err != nil {

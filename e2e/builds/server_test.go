@@ -49,6 +49,7 @@ func prepareCode(t *testing.T, flags ...string) *codeServer {
 	s := harness.Prepare(t, nil, append([]string{
 		"--api-addr", harness.FreeAddr(t), "--http-addr", harness.FreeAddr(t),
 		"--github-api", web.URL + "/api/v3", "--git-ca-file", web.CAFile, "--runtime-recipes", "--git-poll", "1s",
+		"--new-database", // beside the images of the runtimes that it is given
 	}, flags...)...)
 	s.Env = append(os.Environ(), "SSL_CERT_FILE="+trustBoth(t, web.CAFile))
 	return &codeServer{Server: s, root: root, git: web}
