@@ -14,21 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 
 	. "github.com/openslipway/slipway/internal/image/imagetest"
 )
-
-// smallDisk returns a directory on a file system of that size.
-func smallDisk(t *testing.T, size string) string {
-	t.Helper()
-	needRoot(t)
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
 
 // noise returns n bytes that no compression halves.
 func noise(n int) string {
@@ -51,7 +40,7 @@ func wantNothing(t *testing.T, dir string) {
 // A pull that can't fit is refused before any of it is fetched.
 func TestPullWithoutRoom(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "8m")
+	dir := roomtest.Disk(t, "size=8m")
 	s, up := openIn(t, dir), newUpstream(t)
 	ref := up.push(t, small(t, "a"), "hello:1")
 	// Only the reserve is left, a twentieth of the disk: the image would fit.
@@ -70,7 +59,7 @@ func TestPullWithoutRoom(t *testing.T) {
 // so.
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "2m")
+	dir := roomtest.Disk(t, "size=2m")
 	s := openIn(t, dir)
 	img := Image(t, Options{}, static.NewLayer(Tar(t, Text("a", noise(5<<20))), types.OCIUncompressedLayer))
 	wantFull := func(what string, err error) {
@@ -103,7 +92,7 @@ func TestDiskFull(t *testing.T) {
 // The blob fits, but not what it unpacks to.
 func TestLayersDiskFull(t *testing.T) {
 	t.Parallel()
-	dir := smallDisk(t, "2m")
+	dir := roomtest.Disk(t, "size=2m")
 	s := openIn(t, dir)
 	img := put(t, s, "a:1", Image(t, Options{}, Layer(t, Text("words", strings.Repeat("text", 2<<20)))))
 	_, err := s.Layers(t.Context(), img.Digest)

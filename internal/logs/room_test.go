@@ -14,20 +14,14 @@ import (
 
 	"github.com/openslipway/slipway/internal/logs"
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 )
 
 // TestReserveOfTheDisk writes lines until they are refused: half of the reserve is left.
 func TestReserveOfTheDisk(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
 	const size = 80 << 20 // a reserve of 4 MiB
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=80m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=80m")
 	s := newStore(t, logs.Config{Dir: dir})
 	stream := logs.Stream{Service: service, Name: "instance/a"}
 	lines := []logs.Line{{At: time.Now(), Text: strings.Repeat("x", 16<<10)}}
@@ -51,14 +45,7 @@ func TestReserveOfTheDisk(t *testing.T) {
 // What a full disk loses of the output is not called the application's fault.
 func TestCollectOnAFullDisk(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=8m")
 	filler := filepath.Join(dir, "filler")
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, logs.Config{Dir: filepath.Join(dir, "logs")})

@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/registry"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 )
 
 func (p *testRegistry) begin() string {
@@ -222,14 +222,7 @@ func TestStalledDownloadEnds(t *testing.T) {
 
 func TestFullDiskIsTold(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a small file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=1m")
 	p := openWith(t, dir, registry.Config{})
 	big := strings.Repeat("x", 2<<20)
 	p.expect(507, "DENIED", "POST", "/v2/shop/blobs/uploads/?digest="+digestOf(big), big)

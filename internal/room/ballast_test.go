@@ -9,13 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 )
 
 // The ballast holds its space against a writer who does not ask, gives it up bit by bit
 // for one who does, and is made again once there is room.
 func TestBallast(t *testing.T) {
 	t.Parallel()
-	dir := disk(t, "size=80m")
+	dir := roomtest.Disk(t, "size=80m")
 	b := &room.Ballast{Path: filepath.Join(dir, "ballast")}
 	balance := func(missing int64) {
 		t.Helper()

@@ -11,26 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 )
-
-// disk returns a directory on a file system of its own.
-func disk(t *testing.T, options string) string {
-	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
 
 func TestWriterLeavesTheReserve(t *testing.T) {
 	t.Parallel()
 	const size = 40 << 20
-	dir := disk(t, fmt.Sprintf("size=%d", size))
+	dir := roomtest.Disk(t, fmt.Sprintf("size=%d", size))
 	f, err := os.Create(filepath.Join(dir, "f"))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +46,7 @@ func TestWriterLeavesTheReserve(t *testing.T) {
 func TestHalfForTheServer(t *testing.T) {
 	t.Parallel()
 	const size = 80 << 20 // a reserve of 4 MiB
-	dir := disk(t, fmt.Sprintf("size=%d", size))
+	dir := roomtest.Disk(t, fmt.Sprintf("size=%d", size))
 	write := func(g *room.Gauge) (n int64) {
 		f, err := os.CreateTemp(dir, "")
 		if err != nil {
@@ -86,7 +73,7 @@ func TestHalfForTheServer(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	dir := disk(t, "size=20m,nr_inodes=200")
+	dir := roomtest.Disk(t, "size=20m,nr_inodes=200")
 	if err := room.Check(dir, 10<<20); err != nil {
 		t.Errorf("10 of 20 MiB: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/store/storetest"
 )
@@ -19,14 +20,7 @@ import (
 // is whole afterwards.
 func TestFullDiskTakesTheBallast(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=80m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=80m")
 	path := filepath.Join(dir, "slipway.db")
 	storetest.Create(t, path)
 	s, err := store.Open(t.Context(), path)

@@ -17,6 +17,7 @@ import (
 	. "github.com/openslipway/slipway/internal/image/imagetest"
 	"github.com/openslipway/slipway/internal/image/unpack"
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 )
 
 // onDisk returns how many bytes a file takes on the disk.
@@ -187,12 +188,7 @@ func TestLinksThroughTheLayersBelow(t *testing.T) {
 // The reserve of the disk is never used.
 func TestReserveOfTheDisk(t *testing.T) {
 	t.Parallel()
-	needRoot(t)
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=20m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	disk := roomtest.Disk(t, "size=20m")
 	b := Tar(t, Text("a", strings.Repeat("x", 30<<20)))
 	d := unpack.Digests{Blob: digest(b), Diff: digest(b)}
 	budget := testLimits.Budget(int64(len(b)), &room.Gauge{Dir: disk})

@@ -6,9 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 	"github.com/openslipway/slipway/internal/source/git"
 	"github.com/openslipway/slipway/internal/source/git/gittest"
 )
@@ -16,14 +15,7 @@ import (
 // TestReserveOfTheDisk fetches commits of which only one fits beside the reserve.
 func TestReserveOfTheDisk(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	disk := t.TempDir()
-	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=20m,mode=755"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
+	disk := roomtest.Disk(t, "size=20m,mode=755")
 	b := setup(t, func(c *git.Config) { c.Dir = filepath.Join(disk, "git") })
 	repo := gittest.New(t, b.root, "app")
 	small := repo.Commit("Small", map[string]string{"a": "one"})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/room"
+	"github.com/openslipway/slipway/internal/room/roomtest"
 	"github.com/openslipway/slipway/internal/source/upload"
 )
 
@@ -452,14 +453,7 @@ func FuzzManifest(f *testing.F) {
 // The reserve of the disk stays free whatever users may still upload.
 func TestReserveOfTheDisk(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=8m")
 	s, err := upload.Open(filepath.Join(dir, "store"), upload.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -480,14 +474,7 @@ func TestReserveOfTheDisk(t *testing.T) {
 // A file of which a part meets a full disk gives back what its other parts took.
 func TestFullDiskKeepsNoPart(t *testing.T) {
 	t.Parallel()
-	if os.Getuid() != 0 {
-		t.Skip("mounting a file system needs root")
-	}
-	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := roomtest.Disk(t, "size=8m")
 	s, err := upload.Open(filepath.Join(dir, "store"), upload.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
