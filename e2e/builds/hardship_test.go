@@ -131,12 +131,7 @@ func (s *hardship) assertBuildsLeftNothing(when string) {
 
 // testKilled kills the server at random moments of a deployment that builds.
 func testKilled(t *testing.T, s *hardship) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SLIPWAY_E2E_SEED"); text != "" {
-		seed, _ = strconv.ParseUint(text, 10, 64)
-	}
-	t.Logf("SLIPWAY_E2E_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(harness.Seed(t), 0))
 	commit := func(round int) string {
 		text := fmt.Sprintf("round %d", round)
 		s.repository.Commit(text, map[string]string{"apprunner.yaml": building(

@@ -2,7 +2,6 @@ package clock
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,26 +135,13 @@ func serve(t *testing.T) *fixture {
 	return &fixture{Server: s, clock: clock, image: s.Push(harness.WebImage(t, "1"), "web:1")}
 }
 
-func randomness(t *testing.T) *rand.Rand {
-	t.Helper()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SLIPWAY_E2E_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("SLIPWAY_E2E_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 0))
-}
-
 // TestClockSteps has the clock of the whole server step by hours, both ways, at random moments
 // of every kind of operation, and between two servers. The operations end as without a step,
 // a service that has nothing to do with them serves every request by the same processes, one
 // that sleeps goes on doing so, and nothing is removed.
 func TestClockSteps(t *testing.T) {
 	t.Parallel()
-	random := randomness(t)
+	random := rand.New(rand.NewPCG(harness.Seed(t), 0))
 	f := serve(t)
 	s, clock := f.Server, f.clock
 	anchor := s.RunningService("anchor", harness.Spec{Image: f.image, Env: map[string]string{"GREETING": "anchor"}, Scaling: s.CreateAutoScaling("pair", 100, 2, 2)})

@@ -2,7 +2,6 @@ package crash
 
 import (
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -110,15 +109,7 @@ func (v *target) findStarted(kind types.OperationType) (id string, ok bool) {
 // server is back.
 func TestCrash(t *testing.T) {
 	t.Parallel()
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("SLIPWAY_E2E_SEED"); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("SLIPWAY_E2E_SEED=%d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	random := rand.New(rand.NewPCG(harness.Seed(t), 0))
 
 	s := harness.Serve(t)
 	v := &target{s: s, image: s.Push(harness.WebImage(t, "1"), "web:1")}

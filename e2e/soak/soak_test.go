@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -90,14 +89,7 @@ func TestSoak(t *testing.T) {
 
 // begin starts the server and makes what the services need.
 func begin(t *testing.T, lasts time.Duration) *soak {
-	s := &soak{seed: uint64(time.Now().UnixNano()), slots: make(chan struct{}, atOnce), counts: map[string]map[string]int{}, ctx: t.Context(), over: t.Context()}
-	if text := os.Getenv("SLIPWAY_E2E_SEED"); text != "" {
-		var err error
-		if s.seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("SLIPWAY_E2E_SEED=%d", s.seed)
+	s := &soak{seed: harness.Seed(t), slots: make(chan struct{}, atOnce), counts: map[string]map[string]int{}, ctx: t.Context(), over: t.Context()}
 	s.Server = harness.Prepare(t, nil, "--api-addr", harness.FreeAddr(t), "--http-addr", harness.FreeAddr(t))
 	s.Hold("http", "api") // as systemd does: connections wait while the server starts
 	s.Start()
