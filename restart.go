@@ -51,11 +51,8 @@ func RestartsOf(r Release, instances []Instance) Restarts {
 	if s.Count == 0 {
 		return s
 	}
-	delay := LongestRestart
-	if rounds := s.Rounds(r.Size); rounds < 10 {
-		delay = min(firstRestart<<(rounds-1), LongestRestart)
-	}
-	s.Last, s.Next = ends[0], ends[0].EndedAt.Add(delay)
+	s.Last = ends[0]
+	s.Next = s.Last.EndedAt.Add(Backoff(firstRestart, LongestRestart, s.Rounds(r.Size)))
 	return s
 }
 

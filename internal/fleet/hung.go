@@ -28,11 +28,7 @@ func (h hangs) next(size int) time.Time {
 	if rounds == 0 {
 		return h.last
 	}
-	delay := slipway.LongestRestart
-	if rounds < 10 {
-		delay = min(firstHang<<(rounds-1), delay)
-	}
-	return h.last.Add(delay)
+	return h.last.Add(slipway.Backoff(firstHang, slipway.LongestRestart, rounds))
 }
 
 // again returns the record after one more.

@@ -3,6 +3,8 @@ package router
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // Limits of the time for which an unreachable instance is ejected.
@@ -20,11 +22,6 @@ const (
 	maxRest    = 30 * time.Second
 )
 
-// doubled returns first, doubled for each time after the first, and at most most.
-func doubled(first, most time.Duration, times int32) time.Duration {
-	return min(first<<min(times-1, 10), most)
-}
-
 // eject keeps requests away for a short time from an instance that could not be
 // reached. Without it an unreachable instance, which has nothing in flight,
 // would attract every request.
@@ -33,7 +30,7 @@ func (g *gate) eject(i *instance) {
 	if i.ejected.Swap(true) {
 		return
 	}
-	g.readmit(i, doubled(minEjection, maxEjection, n))
+	g.readmit(i, slipway.Backoff(minEjection, maxEjection, int(n)))
 }
 
 // readmit ends an ejection after a time.
@@ -69,7 +66,7 @@ func (g *gate) badAnswer(i *instance) {
 	if n < badAnswers || !g.view.Load().canSpare(i) || i.ejected.Swap(true) {
 		return
 	}
-	rest := doubled(minRest, maxRest, i.rests.Add(1))
+	rest := slipway.Backoff(minRest, maxRest, int(i.rests.Add(1)))
 	i.bad.Store(badAnswers - 1) // the next one tells
 	g.ejections.Add(1)
 	if g.onEject != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/openslipway/slipway"
 )
 
 // newTestGate returns a gate with n open instances of limit slots each.
@@ -290,9 +292,9 @@ func TestEjectionTimeGrows(t *testing.T) {
 	t.Parallel()
 	last := time.Duration(0)
 	for n := int32(1); n < 100; n++ {
-		p := doubled(minEjection, maxEjection, n)
+		p := slipway.Backoff(minEjection, maxEjection, int(n))
 		if p < last || p < minEjection || p > maxEjection {
-			t.Fatalf("doubled(%d) = %v after %v", n, p, last)
+			t.Fatalf("ejection %d lasts %v after one of %v", n, p, last)
 		}
 		last = p
 	}
