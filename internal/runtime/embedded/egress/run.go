@@ -65,9 +65,12 @@ func (n *Network) keep(ctx context.Context) error {
 	look := time.NewTicker(lookInterval)
 	defer look.Stop()
 	failing := false
-	seen := noticed{}
+	seen := noticed{rules: true}
 	for ctx.Err() == nil {
-		err := n.check(ctx, seen.host || seen.all)
+		var err error
+		if seen.rules || seen.host || seen.all { // each start of a sandbox changes links
+			err = n.check(ctx, seen.host || seen.all)
+		}
 		if err != nil && !failing {
 			n.log.Error("network rules could not be restored", "err", err)
 		}
