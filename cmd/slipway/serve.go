@@ -147,7 +147,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
 	f.BoolVar(&c.TakeOver, "take-over", false, "replace the server that runs on the data directory, if there is one, without losing a request")
 	f.BoolVar(&c.NewDatabase, "new-database", false, "go on although the database is missing or not the one of the data directory: with the one that is there, or a new one")
-	f.BoolVar(&c.RemoveStrays, "remove-strays", false, "end the instances of services that the database does not know, which are left alone otherwise")
+	f.BoolVar(&c.RemoveStrays, "remove-strays", false, "end instances whose service is not in the database; without this flag they keep running")
 	f.StringVar(&c.ReadyFile, "ready-file", "", "`file` that the server's addresses are written to, as JSON, once it serves")
 	f.TextVar(&c.LogLevel, "log-level", c.LogLevel, "minimum `level` of log lines: debug, info, warn or error")
 	f.StringVar(&c.KeyFile, "key-file", "", "`file` with the master key that secrets are encrypted with (default: master.key in the data directory, created at the first start)")

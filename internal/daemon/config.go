@@ -37,7 +37,8 @@ type Config struct {
 	TakeOver bool
 
 	// NewDatabase accepts a database that is not the one of the data directory, and makes
-	// one where there is none. Without it neither is in silence; see ADR 045.
+	// one where others' data is and no database. Without it the server does not start then;
+	// see ADR 045.
 	NewDatabase bool
 
 	// RemoveStrays ends the instances of services that the database does not know. Without

@@ -122,11 +122,10 @@ func Keep(ctx context.Context, dirs []string, log *slog.Logger) error {
 	}
 	slices.Sort(watched)
 	return Watch(ctx, slices.Compact(watched), func(dir, name string) {
-		if dir == "" || name == "" || slices.Contains(dirs, filepath.Join(dir, name)) {
-			if missing(dirs) { // what goes later is told later
-				loop.Pause(ctx, settle)
-				restore(dirs, log)
-			}
+		ours := dir == "" || name == "" || slices.Contains(dirs, filepath.Join(dir, name))
+		if ours && missing(dirs) { // what goes later is told later
+			loop.Pause(ctx, settle)
+			restore(dirs, log)
 		}
 	})
 }
