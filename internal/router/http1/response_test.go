@@ -52,6 +52,7 @@ func FuzzResponse(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"HTTP/1.0 304\nContent-Length : 3, 3\nX: a\n b\n\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nConnection: close, x\r\nX:\r\n\r\n",
+		"HTTP/1.0 700\nContent-Length :0\n\n",
 		"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
 	} {
 		f.Add([]byte(s))
@@ -87,6 +88,9 @@ func FuzzResponse(f *testing.F) {
 		if r.Status != resp.StatusCode || int(r.Minor) != resp.ProtoMinor || resp.ProtoMajor != 1 {
 			t.Fatalf("%d of 1.%d, for net/http %d of %s", r.Status, r.Minor, resp.StatusCode, resp.Proto)
 		}
+		if respelled(in[:end]) {
+			return // net/http takes "Content-Length :" for another field
+		}
 		if !r.Bodiless([]byte("GET")) {
 			if chunked := fmt.Sprint(resp.TransferEncoding) == "[chunked]"; chunked != r.Chunked {
 				t.Fatalf("chunked is %v, for net/http %v", r.Chunked, chunked)
@@ -94,9 +98,6 @@ func FuzzResponse(f *testing.F) {
 			if resp.ContentLength != r.Length {
 				t.Fatalf("length is %d, for net/http %d", r.Length, resp.ContentLength)
 			}
-		}
-		if respelled(in[:end]) {
-			return
 		}
 		sameFields(t, r.Fields, resp.Header, TransferEncoding, Trailer, ContentLength, Connection)
 	})
