@@ -2,10 +2,13 @@ package fleet
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
 	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/store"
 )
 
 // instance is a tracked instance: it exists, is being created, or ended just now.
@@ -65,6 +68,9 @@ func (f *Fleet) list(ctx context.Context) {
 	number := w.lists
 	f.workers.Go(func() {
 		observed, err := f.driver.List(ctx)
+		if err == nil {
+			err = f.recall(ctx, observed)
+		}
 		f.inbox.send(func() {
 			w.listing = false
 			if err != nil {
@@ -79,6 +85,27 @@ func (f *Fleet) list(ctx context.Context) {
 			}
 		})
 	})
+}
+
+// recall fills in whose instances are of which the driver does not know it any more. One that
+// the store does not know either is a stray of no service.
+func (f *Fleet) recall(ctx context.Context, observed []runtime.Observed) error {
+	for i := range observed {
+		o := &observed[i]
+		if o.Service != "" {
+			continue
+		}
+		var row slipway.Instance
+		err := f.store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
+			row, err = tx.Instance(o.ID)
+			return err
+		})
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return fmt.Errorf("find the service of instance %s: %w", o.ID, err)
+		}
+		o.Service, o.Release, o.Run = row.ServiceID, row.ReleaseID, row.Run
+	}
+	return nil
 }
 
 // merge records what a list showed. What workers reported after the list began is
@@ -115,7 +142,9 @@ func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 		inst = &instance{id: o.ID, service: o.Service, release: o.Release, run: o.Run, found: true, createdAt: o.StartedAt, began: time.Now(), presence: alive, since: number}
 		f.add(inst)
 		f.markDue(inst.service)
-		f.cfg.Logs.Follow(inst.service, inst.id)
+		if inst.service != "" {
+			f.cfg.Logs.Follow(inst.service, inst.id)
+		}
 	}
 	if inst.frozen != o.Frozen && !inst.resting {
 		if inst.frozen = o.Frozen; inst.held { // else no plan depends on it

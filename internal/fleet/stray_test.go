@@ -98,3 +98,39 @@ func TestStraysOfNewStore(t *testing.T) {
 		}
 	})
 }
+
+// TestUnknownInstance: a driver that does not know any more whose instances are, since what it
+// had written down is damaged, ends none. Those with a row go on as before, with their
+// service's other ones, and the rest are strays.
+func TestUnknownInstance(t *testing.T) {
+	inLab(t, func(l *lab) {
+		r := l.release(2, nil)
+		l.ready(r, 2)
+		was := l.rows(r)
+		stray := slipway.NewID()
+		if err := l.fake.Ensure(l.Context(), runtime.Spec{ID: stray, Image: image}); err != nil {
+			l.Fatal(err)
+		}
+		l.stop()
+		l.machine.Forget(was[0].ID)
+		var log bytes.Buffer
+		l.bootWith(fleet.Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, nil)
+		l.passes(2 * time.Minute)
+		for i, row := range l.rows(r) {
+			if row.ID != was[i].ID || row.State != slipway.InstanceReady {
+				l.Errorf("row %d is %+v, was %+v", i, row, was[i])
+			}
+		}
+		if running := l.machine.Running(""); len(running) != 3 || !slices.Contains(running, stray) {
+			l.Errorf("%v run, want two and the stray %s", running, stray)
+		}
+		if text := log.String(); strings.Count(text, "left alone") != 1 || !strings.Contains(text, stray) {
+			l.Errorf("the log does not name the stray once:\n%s", text)
+		}
+		l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
+		l.until("the release's instances are gone", func() bool { return len(l.rows(r)) == 0 })
+		if running := l.machine.Running(""); len(running) != 1 || running[0] != stray {
+			l.Errorf("%v run, want the stray %s", running, stray)
+		}
+	})
+}

@@ -127,7 +127,8 @@ type Spec struct {
 	slipway.Workload
 }
 
-// Observed is one instance as the driver sees it.
+// Observed is one instance as the driver sees it. Service, Release and Run are those of its
+// Spec, or zero if what the driver has written down of them is damaged.
 type Observed struct {
 	ID, Service, Release string
 

@@ -27,6 +27,11 @@ func (tx *Tx) PutInstance(i slipway.Instance) error {
 	return nil
 }
 
+// Instance returns an instance's row, or ErrNotFound.
+func (tx *Tx) Instance(id string) (slipway.Instance, error) {
+	return one(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance WHERE id = $1`, id)
+}
+
 // InstancesOf returns a service's instances, oldest first.
 func (tx *Tx) InstancesOf(serviceID string) ([]slipway.Instance, error) {
 	return all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance WHERE service_id = $1 ORDER BY created_at, id`, serviceID)

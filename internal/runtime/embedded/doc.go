@@ -31,7 +31,7 @@
 // alive, and whatever that one left half done:
 //
 //	<dir>/blank/<sandbox>   a sandbox without an instance
-//	<dir>/instances/<id>    an instance: spec.json, status, output.0, output.1
+//	<dir>/instances/<id>    an instance: spec.json and its copy, status, output.0, output.1
 //	<dir>/trash/<sandbox>   one that is being removed
 //	<dir>/disks             writable layers, see package disk
 //	cgroup <slice>/<sandbox>

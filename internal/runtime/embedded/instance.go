@@ -1,7 +1,6 @@
 package embedded
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ import (
 	"github.com/openslipway/slipway/internal/runtime/embedded/ring"
 )
 
-// spec is the part of an instance's specification that is kept, as spec.json. The
+// spec is the part of an instance's specification that is kept, see record.go. The
 // environment is not kept: it may hold secrets, and it is not needed again.
 type spec struct {
 	Service    string     `json:"service"`
@@ -70,27 +69,6 @@ type output struct {
 	mu     sync.Mutex // guards what follows
 	files  []*os.File
 	reader *ring.Reader
-}
-
-// readSpec reads the specification of the instance in a directory.
-func readSpec(dir string) (spec, error) {
-	var s spec
-	b, err := os.ReadFile(filepath.Join(dir, fileSpec))
-	if err != nil {
-		return s, err
-	}
-	if err := json.Unmarshal(b, &s); err != nil {
-		return s, fmt.Errorf("read %s: %w", filepath.Join(dir, fileSpec), err)
-	}
-	return s, nil
-}
-
-func (s spec) write(dir string) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, fileSpec), b, 0o600)
 }
 
 // status reads what the shim has recorded so far.

@@ -18,11 +18,15 @@ import (
 // instances and has the rest removed. It fails before anything is removed that it may
 // only have been unable to read.
 func (d *Driver) load(ctx context.Context) error {
-	keep, err := d.loadInstances()
+	shims, err := d.shims()
+	if err != nil {
+		return fmt.Errorf("look for instances of an earlier server: %w", err)
+	}
+	keep, err := d.loadInstances(shims)
 	if err != nil {
 		return err
 	}
-	if err := d.killLost(d.shims()); err != nil {
+	if err := d.killLost(d.adopted(), shims); err != nil {
 		return err
 	}
 	if err := d.killJobs(ctx); err != nil {
@@ -53,8 +57,8 @@ func (d *Driver) load(ctx context.Context) error {
 	return nil
 }
 
-// shims returns the processes of the instances that were found.
-func (d *Driver) shims() map[int]bool {
+// adopted returns the shims of the instances that were taken over.
+func (d *Driver) adopted() map[int]bool {
 	found := map[int]bool{}
 	for _, in := range d.known() {
 		if in.process != nil {
@@ -65,8 +69,8 @@ func (d *Driver) shims() map[int]bool {
 }
 
 // loadInstances takes over all instances, and returns their sandboxes with the networks of
-// each. One that is damaged is discarded.
-func (d *Driver) loadInstances() (keep map[string][]string, err error) {
+// each. One that is damaged is discarded, unless it lives.
+func (d *Driver) loadInstances(shims map[string]int) (keep map[string][]string, err error) {
 	ids, err := d.entries(dirInstances)
 	if err != nil {
 		return nil, err
@@ -74,7 +78,7 @@ func (d *Driver) loadInstances() (keep map[string][]string, err error) {
 	keep = map[string][]string{}
 	damaged := map[string]error{}
 	for _, id := range ids {
-		spec, err := d.loadInstance(id)
+		spec, err := d.loadInstance(id, shims[id])
 		if isUnanswered(err) {
 			return nil, fmt.Errorf("read instance %s, which may run: %w; once that is put right, start again: nothing was stopped", id, err)
 		}
@@ -83,7 +87,9 @@ func (d *Driver) loadInstances() (keep map[string][]string, err error) {
 			continue
 		}
 		keep[spec.Sandbox] = spec.Networks
-		d.pool.use(spec.Image)
+		if spec.Image != "" {
+			d.pool.use(spec.Image)
+		}
 		d.factory.slots.mark(slotOf(spec.Sandbox))
 	}
 	for id, err := range damaged {
@@ -189,21 +195,21 @@ func (d *Driver) sweep(keep map[string][]string) error {
 // call of Ensure has not returned, so the fleet repeats it.
 var errNeverStarted = errors.New("it was never started")
 
-// loadInstance takes over an instance and returns its specification.
-func (d *Driver) loadInstance(id string) (spec, error) {
+// loadInstance takes over an instance and returns its specification. shim is its shim, 0 if
+// that has ended.
+func (d *Driver) loadInstance(id string, shim int) (spec, error) {
 	dir := d.factory.path(dirInstances, id)
-	s, err := readSpec(dir)
+	s, err := d.readRecord(id, dir, shim)
 	if err != nil {
 		return s, err
 	}
-	if slotOf(s.Sandbox) < 0 {
-		return s, fmt.Errorf("its sandbox has the name %q", s.Sandbox)
-	}
 	in := &instance{id: id, dir: dir, spec: s, group: d.slice.Group(s.Sandbox), done: make(chan struct{})}
-	if started, ended, err := in.status(); err != nil {
+	if started, ended, err := in.status(); isUnanswered(err) {
 		return s, err
 	} else if started == nil && ended == nil {
-		return s, errNeverStarted
+		if err := d.repairStatus(in, shim, err); err != nil {
+			return s, err
+		}
 	}
 	in.process, err = in.findShim()
 	if err != nil {

@@ -195,27 +195,68 @@ func (s *sandbox) check(ctx context.Context) error {
 }
 
 // killLost kills the shims of instances that are not in their cgroups, where nobody else
-// would find them. A shim has the status of its instance open. found are those that are
-// where they belong.
-func (d *Driver) killLost(found map[int]bool) error {
-	list, err := filepath.Glob("/proc/[0-9]*/fd/*")
-	if err != nil {
-		return err
-	}
-	for _, fd := range list {
-		file, err := os.Readlink(fd)
-		if err != nil || filepath.Base(file) != fileStatus || filepath.Dir(filepath.Dir(file)) != d.factory.path(dirInstances) {
+// would find them. adopted are the shims that are where they belong, all is every shim by
+// instance.
+func (d *Driver) killLost(adopted map[int]bool, all map[string]int) error {
+	for id, pid := range all {
+		if adopted[pid] {
 			continue
 		}
-		pid, err := strconv.Atoi(strings.Split(fd, "/")[2])
-		if err != nil || found[pid] || pid == os.Getpid() {
-			continue
-		}
-		found[pid] = true
-		d.log.Warn("an instance is ended: something was taken from it on the host", "instance", filepath.Base(filepath.Dir(file)), "reason", reasonGroup)
+		d.log.Warn("an instance is ended: something was taken from it on the host", "instance", id, "reason", reasonGroup)
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("kill a process of an instance that is not in its cgroup: %w", err)
 		}
 	}
 	return nil
+}
+
+// shims returns the shims that live, by instance, wherever they are: a shim has the status
+// of its instance open. Only the descriptors of processes that are the first of their pid
+// namespace are read: a host may have a hundred thousand of others.
+func (d *Driver) shims() (map[string]int, error) {
+	own, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		return nil, err
+	}
+	list, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	shims := map[string]int{}
+	for _, e := range list {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if ns, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err != nil || ns == own {
+			continue
+		}
+		if number, err := innerPID(pid); err != nil || number != shimNumber {
+			continue
+		}
+		if id := d.statusOf(pid); id != "" {
+			shims[id] = pid
+		}
+	}
+	return shims, nil
+}
+
+// statusOf returns the instance of which a process has the status open, "" for none.
+func (d *Driver) statusOf(pid int) string {
+	dir := "/proc/" + strconv.Itoa(pid) + "/fd"
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return "" // it has ended
+	}
+	for _, e := range list {
+		file, err := os.Readlink(filepath.Join(dir, e.Name()))
+		if err != nil {
+			continue
+		}
+		file = strings.TrimSuffix(file, " (deleted)")
+		if at := filepath.Dir(file); filepath.Base(file) == fileStatus && filepath.Dir(at) == d.factory.path(dirInstances) {
+			return filepath.Base(at)
+		}
+	}
+	return ""
 }

@@ -37,7 +37,9 @@ func (d *Driver) Images(ctx context.Context) ([]string, error) {
 	defer done()
 	var list []string
 	for _, in := range d.known() {
-		list = append(list, in.spec.Image)
+		if in.spec.Image != "" { // that of a damaged record is not known
+			list = append(list, in.spec.Image)
+		}
 	}
 	slices.Sort(list)
 	return slices.Compact(list), nil

@@ -48,7 +48,8 @@ const (
 	fileOutput0 = "output.0"
 	fileOutput1 = "output.1"
 	fileSpec    = "spec.json"
-	fileChanges = "changes" // of a job, while they are copied
+	fileCopy    = "spec.copy" // of fileSpec
+	fileChanges = "changes"   // of a job, while they are copied
 )
 
 // process is the shim of a sandbox. When it ends, the kernel kills everything else in

@@ -35,7 +35,9 @@ func (d *Driver) Remove(ctx context.Context, id string, grace time.Duration) err
 	d.forget(in)
 	in.close()
 	d.reaper.add(in.spec.Sandbox)
-	d.pool.use(in.spec.Image)
+	if in.spec.Image != "" {
+		d.pool.use(in.spec.Image)
+	}
 	return nil
 }
 

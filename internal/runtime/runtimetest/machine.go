@@ -73,6 +73,16 @@ func (w *Machine) Kill(id string) {
 	}
 }
 
+// Forget damages what drivers have written down of an instance: they list it without saying
+// whose it is.
+func (w *Machine) Forget(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.known[id]; p != nil {
+		p.spec.Service, p.spec.Release, p.spec.Run = "", "", 0
+	}
+}
+
 // Reboot loses all instances, as the end of the machine would.
 func (w *Machine) Reboot() {
 	w.mu.Lock()
@@ -106,7 +116,7 @@ func (w *Machine) Removed() []string {
 }
 
 // Running returns the ids of the instances that run, by release ("" for all of
-// them), in no order.
+// them), sorted.
 func (w *Machine) Running(release string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,6 +126,7 @@ func (w *Machine) Running(release string) []string {
 			ids = append(ids, id)
 		}
 	}
+	slices.Sort(ids)
 	return ids
 }
 

@@ -304,11 +304,50 @@ func (g Group) Procs() ([]int, error) {
 // Holds reports whether a process is in the group, in every hierarchy that limits it. A
 // process that has ended is in none.
 func (g Group) Holds(pid int) (bool, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	in, err := membership(pid)
 	if err != nil {
 		return false, err
 	}
-	in := map[string]string{} // path by controller; version 2 has the controller ""
+	for _, t := range g.slice.trees {
+		if !strings.HasSuffix(in[t.first()], "/"+g.slice.name+"/"+g.name) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// GroupOf returns the name of the slice's group that holds a process, "" if none does.
+func (s *Slice) GroupOf(pid int) (string, error) {
+	in, err := membership(pid)
+	if err != nil || len(s.trees) == 0 {
+		return "", err
+	}
+	dir, name := filepath.Split(in[s.trees[0].first()])
+	if !strings.HasSuffix(dir, "/"+s.name+"/") {
+		return "", nil
+	}
+	held, err := s.Group(name).Holds(pid)
+	if err != nil || !held {
+		return "", err
+	}
+	return name, nil
+}
+
+// first is a controller of the tree, as membership has it.
+func (t tree) first() string {
+	if t.unified {
+		return ""
+	}
+	return t.controllers[0]
+}
+
+// membership returns the groups of a process by controller; version 2 has the controller "".
+func membership(pid int) (map[string]string, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	in := map[string]string{}
 	for line := range strings.Lines(string(b)) {
 		if _, rest, ok := strings.Cut(strings.TrimSuffix(line, "\n"), ":"); ok {
 			controllers, path, _ := strings.Cut(rest, ":")
@@ -317,16 +356,7 @@ func (g Group) Holds(pid int) (bool, error) {
 			}
 		}
 	}
-	for _, t := range g.slice.trees {
-		controller := ""
-		if !t.unified {
-			controller = t.controllers[0]
-		}
-		if !strings.HasSuffix(in[controller], "/"+g.slice.name+"/"+g.name) {
-			return false, nil
-		}
-	}
-	return true, nil
+	return in, nil
 }
 
 // Usage is what a group's processes have used, dead ones included.
