@@ -19,6 +19,7 @@ type appender struct {
 	dir   string
 	limit int64 // bytes after which a new segment begins
 	disk  *room.Gauge
+	pass  *passer
 
 	gone atomic.Bool // a new appender has replaced this one; set under mu
 
@@ -134,7 +135,7 @@ func (a *appender) prepare() error {
 	if a.ready {
 		return nil
 	}
-	list, err := segments(a.dir)
+	list, err := segments(a.dir, a.pass)
 	if err != nil {
 		return err
 	}
@@ -156,17 +157,17 @@ func (a *appender) prepare() error {
 // segment without lines.
 func (a *appender) resume(s segment, newest bool) (found bool, err error) {
 	a.first = max(a.first, s.first)
-	c, err := open(s.dir, s.first)
-	if err != nil {
-		if errors.Is(err, errSealed) || errors.Is(err, fs.ErrNotExist) {
-			return false, nil
-		}
+	c, err := open(s.dir, s.first, a.pass)
+	if c == nil || err != nil {
 		return false, err
 	}
 	defer c.Close()
 	lines, end, err := lastLines(c)
 	if err != nil {
 		return false, err
+	}
+	if p, ok := c.(*plainContent); ok && p.damaged {
+		newest = false // what could not be read is not cut off
 	}
 	if len(lines) == 0 {
 		if s.plain && newest {

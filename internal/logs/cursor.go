@@ -3,8 +3,6 @@ package logs
 import (
 	"bytes"
 	"context"
-	"errors"
-	"io/fs"
 	"time"
 )
 
@@ -20,6 +18,7 @@ type cursor struct {
 type reader struct {
 	dir      string
 	name     string // of the stream
+	pass     *passer
 	contains []byte // blocks and lines without it are skipped
 	at       cursor
 
@@ -86,12 +85,9 @@ func (r *reader) inSegment() ([]byte, error) {
 	}
 	if r.open == nil || r.first != r.at.first {
 		r.close()
-		c, err := open(r.dir, r.at.first)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSealed) {
-			return nil, nil // removed by a limit, or damaged: continue after it
-		}
-		if err != nil {
-			return nil, err
+		c, err := open(r.dir, r.at.first, r.pass)
+		if c == nil || err != nil {
+			return nil, err // removed by a limit, or damaged: continue after it
 		}
 		r.open, r.first = c, r.at.first
 	}
@@ -111,7 +107,7 @@ func (r *reader) close() {
 }
 
 func (r *reader) following() (first int64, ok bool, err error) {
-	list, err := segments(r.dir)
+	list, err := segments(r.dir, r.pass)
 	if err != nil {
 		return 0, false, err
 	}
@@ -125,7 +121,7 @@ func (r *reader) following() (first int64, ok bool, err error) {
 
 // seek moves to a line such that all lines before it are older than since.
 func (r *reader) seek(since time.Time) error {
-	list, err := segments(r.dir)
+	list, err := segments(r.dir, r.pass)
 	if err != nil {
 		return err
 	}
@@ -133,12 +129,9 @@ func (r *reader) seek(since time.Time) error {
 		if s.first >= since.UnixNano() {
 			continue
 		}
-		c, err := open(s.dir, s.first)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSealed) {
-			return nil // read what is left
-		}
-		if err != nil {
-			return err
+		c, err := open(s.dir, s.first, r.pass)
+		if c == nil || err != nil {
+			return err // read what is left
 		}
 		defer c.Close()
 		off, err := c.seek(appendTime(nil, since))
@@ -158,18 +151,18 @@ func (r *reader) toEnd() error {
 // returns the times of the matching lines, newest first. It stops at lines older
 // than since.
 func (r *reader) tail(n int, since time.Time, match func([]byte) bool) ([]time.Time, error) {
-	list, err := segments(r.dir)
+	list, err := segments(r.dir, r.pass)
 	if err != nil {
 		return nil, err
 	}
 	t := backward{n: n, since: since, match: match, done: n == 0}
 	for _, s := range newestFirst(list) {
-		c, err := open(s.dir, s.first)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errSealed) {
-			continue
-		}
+		c, err := open(s.dir, s.first, r.pass)
 		if err != nil {
 			return nil, err
+		}
+		if c == nil {
+			continue
 		}
 		off, err := t.segment(c)
 		c.Close()

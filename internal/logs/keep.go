@@ -82,14 +82,13 @@ func (s *Store) sweepAll(ctx context.Context, now time.Time) {
 		entries, err := os.ReadDir(s.cfg.Dir)
 		if err != nil {
 			s.cfg.Log.Error("list services with logs", "err", err)
-			return
 		}
-		for _, e := range entries {
+		for _, e := range entries { // of those that could be read
 			if checkPart(e.Name()) == nil {
 				s.wrote(e.Name())
 			}
 		}
-		s.listed = true
+		s.listed = err == nil
 	}
 	for _, service := range s.due(now) {
 		if ctx.Err() != nil {
@@ -302,23 +301,15 @@ func (s *Store) limitAccess(service string, segs []segment, now time.Time) []seg
 // lines, oldest first. It removes temporary files.
 func (s *Store) all(service string) ([]segment, error) {
 	var list []segment
-	root := filepath.Join(s.cfg.Dir, service)
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+	err := s.walk(filepath.Join(s.cfg.Dir, service), func(_ string, segs []segment) {
+		list = append(list, segs...)
+	}, func(path string) {
+		if filepath.Ext(path) != ".tmp" { // of a compression that a crash interrupted
+			return
 		}
-		if err != nil {
-			return err
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			s.cfg.Log.Error("remove log segment", "service", service, "segment", path, "err", err)
 		}
-		if d.IsDir() {
-			segs, err := segments(path)
-			list = append(list, segs...)
-			return err
-		}
-		if filepath.Ext(path) == ".tmp" { // of a compression that a crash interrupted
-			return os.Remove(path)
-		}
-		return nil
 	})
 	slices.SortStableFunc(list, func(a, b segment) int {
 		return a.mtime.Compare(b.mtime)
@@ -335,7 +326,7 @@ func (s *Store) isClosed(g segment, now time.Time) bool {
 // newest reports whether the segment is its stream's last, the only one that is
 // appended to.
 func (s *Store) newest(g segment) bool {
-	segs, err := segments(g.dir)
+	segs, err := segments(g.dir, s.pass)
 	return err != nil || len(segs) == 0 || segs[len(segs)-1].first == g.first
 }
 

@@ -30,7 +30,9 @@ func newStore(t *testing.T, cfg logs.Config) *logs.Store {
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}
-	cfg.Log = quiet
+	if cfg.Log == nil {
+		cfg.Log = quiet
+	}
 	if cfg.MaxAge == 0 {
 		cfg.MaxAge = 100 * 365 * 24 * time.Hour // tests write old lines
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -179,6 +178,7 @@ func (m *merge) reader(stream string) *reader {
 	return &reader{
 		name:     stream,
 		dir:      Stream{m.query.Service, stream}.dir(m.store.cfg.Dir),
+		pass:     m.store.pass,
 		contains: []byte(m.query.Contains),
 	}
 }
@@ -325,20 +325,10 @@ func (s *Store) Streams(service string) ([]StreamInfo, error) {
 	}
 	root := filepath.Join(s.cfg.Dir, service)
 	var list []StreamInfo
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil || !d.IsDir() {
-			return err
-		}
-		segs, err := segments(path)
+	err := s.walk(root, func(dir string, segs []segment) {
+		name, err := filepath.Rel(root, dir)
 		if err != nil || len(segs) == 0 {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		if err != nil {
-			return err
+			return
 		}
 		info := StreamInfo{
 			Name:  filepath.ToSlash(name),
@@ -349,10 +339,29 @@ func (s *Store) Streams(service string) ([]StreamInfo, error) {
 			info.Bytes += seg.size
 		}
 		list = append(list, info)
-		return nil
-	})
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
+	}, nil)
 	return list, err
+}
+
+// walk calls dir with the segments of each directory below root, and file, unless it is nil,
+// with each file. What cannot be read is passed over.
+func (s *Store) walk(root string, dir func(path string, segs []segment), file func(path string)) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return s.pass.over(path, err)
+		case !d.IsDir():
+			if file != nil {
+				file(path)
+			}
+			return nil
+		}
+		segs, err := segments(path, s.pass)
+		if err == nil {
+			dir(path, segs)
+		}
+		return err
+	})
 }

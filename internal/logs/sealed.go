@@ -42,16 +42,23 @@ type sealedContent struct {
 	closer  io.Closer
 	blocks  []block
 	decoder *zstd.Decoder
+	path    string
+	pass    *passer
 }
 
 var errSealed = errors.New("not a sealed log segment")
 
-func openSealed(f *os.File) (*sealedContent, error) {
+func openSealed(f *os.File, pass *passer) (*sealedContent, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	return newSealedContent(f, info.Size(), f)
+	c, err := newSealedContent(f, info.Size(), f)
+	if err != nil {
+		return nil, err
+	}
+	c.path, c.pass = f.Name(), pass
+	return c, nil
 }
 
 func newSealedContent(f io.ReaderAt, size int64, closer io.Closer) (*sealedContent, error) {
@@ -137,7 +144,10 @@ func (s *sealedContent) block(off int64) ([]byte, int64, error) {
 		}
 		lines, err := s.decode(b)
 		if err != nil {
-			return nil, off, err
+			if err := s.pass.over(s.path, err); err != nil {
+				return nil, off, err
+			}
+			continue
 		}
 		return lines[max(0, off-b.plain):], b.plain + b.plainSize, nil
 	}
@@ -151,7 +161,10 @@ func (s *sealedContent) blockBefore(off int64) ([]byte, int64, error) {
 		}
 		lines, err := s.decode(b)
 		if err != nil {
-			return nil, off, err
+			if err := s.pass.over(s.path, err); err != nil {
+				return nil, off, err
+			}
+			continue
 		}
 		return lines[:min(off-b.plain, b.plainSize)], b.plain, nil
 	}

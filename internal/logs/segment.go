@@ -45,14 +45,13 @@ func segmentPath(dir string, first int64, ext string) string {
 }
 
 // segments lists a stream's segments, oldest first. A stream without a directory
-// has none.
-func segments(dir string) ([]segment, error) {
+// has none, and those that cannot be read are left out.
+func segments(dir string, pass *passer) ([]segment, error) {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := pass.over(dir, err); err != nil {
+			return nil, err
+		}
 	}
 	var list []segment
 	for _, e := range entries {
@@ -65,7 +64,10 @@ func segments(dir string) ([]segment, error) {
 			continue // removed meanwhile
 		}
 		if err != nil {
-			return nil, err
+			if err := pass.over(filepath.Join(dir, e.Name()), err); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		s.size, s.mtime = info.Size(), info.ModTime()
 		// While a segment is sealed both forms exist; the plain one is complete.
@@ -115,27 +117,29 @@ type content interface {
 	Close() error
 }
 
-// open opens the segment named first, in either form. The error is fs.ErrNotExist
-// if it was removed.
-func open(dir string, first int64) (content, error) {
+// open opens the segment named first, in either form. It returns nil if the segment was
+// removed or cannot be read.
+func open(dir string, first int64, pass *passer) (content, error) {
 	// It may be sealed between two attempts, but never unsealed.
-	f, err := os.Open(segmentPath(dir, first, plainExt))
-	if err == nil {
-		return &plainContent{f: f}, nil
+	for _, ext := range []string{plainExt, sealedExt} {
+		path := segmentPath(dir, first, ext)
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil && ext == plainExt {
+			return &plainContent{f: f, path: path, pass: pass}, nil
+		}
+		if err == nil {
+			var c *sealedContent
+			if c, err = openSealed(f, pass); err == nil {
+				return c, nil
+			}
+			f.Close()
+		}
+		return nil, pass.over(path, err)
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	f, err = os.Open(segmentPath(dir, first, sealedExt))
-	if err != nil {
-		return nil, err
-	}
-	c, err := openSealed(f)
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("read log segment %s: %w", f.Name(), err)
-	}
-	return c, nil
+	return nil, nil
 }
 
 // plainFile is the part of a file that plainContent uses.
@@ -146,7 +150,18 @@ type plainFile interface {
 }
 
 // plainContent is a segment that may still grow.
-type plainContent struct{ f plainFile }
+type plainContent struct {
+	f    plainFile
+	path string
+	pass *passer
+
+	damaged bool // a part of it could not be read
+}
+
+func (p *plainContent) passOver(err error) error {
+	p.damaged = true
+	return p.pass.over(p.path, err)
+}
 
 func (p *plainContent) Close() error { return p.f.Close() }
 
@@ -171,7 +186,15 @@ func (p *plainContent) block(off int64) ([]byte, int64, error) {
 	for {
 		b, err := p.readAt(off, blockBytes)
 		if err != nil {
-			return nil, off, err
+			if err := p.passOver(err); err != nil {
+				return nil, off, err
+			}
+			size, err := p.size()
+			if err != nil || off+blockBytes >= size {
+				return nil, off, err
+			}
+			off += blockBytes
+			continue
 		}
 		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
 			return b[:i+1], off + int64(i) + 1, nil
@@ -186,8 +209,14 @@ func (p *plainContent) block(off int64) ([]byte, int64, error) {
 func (p *plainContent) blockBefore(off int64) ([]byte, int64, error) {
 	from := max(0, off-blockBytes)
 	b, err := p.readAt(from, off-from)
-	if err != nil || from == 0 || len(b) == 0 {
-		return b, from, err
+	if err != nil {
+		if err := p.passOver(err); err != nil || from == 0 {
+			return nil, 0, err
+		}
+		return p.blockBefore(from)
+	}
+	if from == 0 || len(b) == 0 {
+		return b, from, nil
 	}
 	// The first line here may have begun in the block before and then belongs to
 	// it, unless damage fills this block.
@@ -206,7 +235,9 @@ func (p *plainContent) end() (int64, error) {
 		from := max(0, size-blockBytes)
 		b, err := p.readAt(from, size-from)
 		if err != nil {
-			return 0, err
+			if err := p.passOver(err); err != nil {
+				return 0, err
+			}
 		}
 		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
 			return from + int64(i) + 1, nil
@@ -228,7 +259,7 @@ func (p *plainContent) seek(at []byte) (int64, error) {
 		middle := low + (high-low)/2
 		b, err := p.readAt(middle, 2*maxRecord)
 		if err != nil {
-			return 0, err
+			return low, p.passOver(err)
 		}
 		i := bytes.IndexByte(b, '\n') + 1
 		if i == 0 || len(b) < i+timeWidth {

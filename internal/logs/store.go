@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -36,6 +35,7 @@ type Store struct {
 	cfg  Config
 	work chan struct{} // a segment was closed
 	disk *room.Gauge
+	pass *passer
 
 	mu        sync.Mutex // guards what follows
 	appenders map[Stream]*appender
@@ -64,6 +64,7 @@ func New(cfg Config) (*Store, error) {
 		cfg:       cfg,
 		work:      make(chan struct{}, 1),
 		disk:      &room.Gauge{Dir: cfg.Dir, Own: true},
+		pass:      &passer{log: cfg.Log, told: map[string]bool{}},
 		appenders: map[Stream]*appender{},
 		dirty:     map[string]bool{},
 		written:   map[string]struct{}{},
@@ -110,7 +111,7 @@ func (s *Store) appender(stream Stream) *appender {
 	defer s.mu.Unlock()
 	a := s.appenders[stream]
 	if a == nil || a.gone.Load() {
-		a = &appender{dir: stream.dir(s.cfg.Dir), limit: s.cfg.SegmentBytes, disk: s.disk}
+		a = &appender{dir: stream.dir(s.cfg.Dir), limit: s.cfg.SegmentBytes, disk: s.disk, pass: s.pass}
 		s.appenders[stream] = a
 	}
 	return a
@@ -168,12 +169,12 @@ func (s *Store) Resume(stream Stream) (Position, error) {
 		return p, err
 	}
 	dir := stream.dir(s.cfg.Dir)
-	list, err := segments(dir)
+	list, err := segments(dir, s.pass)
 	if err != nil {
 		return p, err
 	}
 	for _, seg := range newestFirst(list) {
-		lines, err := tailOf(seg)
+		lines, err := s.tailOf(seg)
 		if err != nil {
 			return p, fmt.Errorf("read the last position of %s: %w", stream.Name, err)
 		}
@@ -184,12 +185,9 @@ func (s *Store) Resume(stream Stream) (Position, error) {
 	return p, nil
 }
 
-func tailOf(s segment) ([]Line, error) {
-	c, err := open(s.dir, s.first)
-	if errors.Is(err, errSealed) || errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+func (s *Store) tailOf(g segment) ([]Line, error) {
+	c, err := open(g.dir, g.first, s.pass)
+	if c == nil || err != nil {
 		return nil, err
 	}
 	defer c.Close()

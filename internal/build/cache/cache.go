@@ -51,9 +51,7 @@ func Open(dir string) (*Cache, error) {
 		return nil, err
 	}
 	for _, path := range left {
-		if err := removeDeep(path); err != nil {
-			return nil, fmt.Errorf("open the caches of builds: %w", err)
-		}
+		_ = removeDeep(path) // the next start tries again: no start depends on it
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
@@ -240,39 +238,38 @@ func (c *Cache) Services() ([]string, error) {
 }
 
 // Prune removes the caches and results of a service that were not used after before,
-// and returns the bytes that this freed.
+// and returns the bytes that this freed. What cannot be removed is passed over; the error
+// names all of it.
 func (c *Cache) Prune(service string, before time.Time) (freed int64, err error) {
 	for _, kind := range []string{"cache", "results", "layers"} {
-		dir, err := c.path(service, kind)
-		if err != nil {
-			return freed, err
+		dir, e := c.path(service, kind)
+		if e != nil {
+			return freed, errors.Join(err, e)
 		}
-		list, err := os.ReadDir(dir)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		list, e := os.ReadDir(dir)
+		if e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
 		}
-		if err != nil {
-			return freed, err
-		}
-		for _, e := range list {
-			fi, err := e.Info()
-			if err != nil || fi.ModTime().After(before) {
+		for _, entry := range list {
+			fi, e := entry.Info()
+			if e != nil || fi.ModTime().After(before) {
 				continue
 			}
-			path := filepath.Join(dir, e.Name())
-			n, err := size(path)
-			if err != nil {
-				return freed, err
+			path := filepath.Join(dir, entry.Name())
+			n, e := size(path)
+			if e != nil {
+				n = 0 // it is removed all the same
 			}
-			if err := c.remove(path); err != nil {
-				return freed, err
+			if e := c.remove(path); e != nil {
+				err = errors.Join(err, fmt.Errorf("remove %s: %w", path, e))
+				continue
 			}
 			if n < math.MaxInt64 {
 				freed += n
 			}
 		}
 	}
-	return freed, nil
+	return freed, err
 }
 
 // Built is what a build resulted in.

@@ -1,10 +1,12 @@
 package cache_test
 
 import (
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -152,6 +154,41 @@ func TestPrune(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(dir, ".gone-1")); !os.IsNotExist(err) {
 		t.Errorf("what was being removed is still there: %v", err)
+	}
+}
+
+// TestPruneDamage: a cache that cannot be removed keeps no other one of the service.
+func TestPruneDamage(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("it needs root, to mount")
+	}
+	c, dir := open(t)
+	busy, old := fill(t, c, "shop", "aaa", 10), fill(t, c, "shop", "npm", 1000)
+	if err := unix.Mount("none", busy, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(busy, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := c.Store("shop", "k1", cache.Built{Image: "sha256:aa"}); err != nil {
+		t.Fatal(err)
+	}
+	n, err := c.Prune("shop", time.Now().Add(time.Minute))
+	if n < 1000 || !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), "cache/aaa") {
+		t.Errorf("freed %d, %v", n, err)
+	}
+	if _, err := os.Lstat(old); !os.IsNotExist(err) {
+		t.Errorf("another cache is still there: %v", err)
+	}
+	if _, ok, _ := c.Find("shop", "k1"); ok {
+		t.Error("a result is still there")
+	}
+	left, err := filepath.Glob(filepath.Join(dir, ".gone-*"))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left are %v, %v", left, err)
 	}
 }
 
