@@ -176,6 +176,16 @@ type journal struct {
 	err  error      // of the first sync that failed, or that the database is closed
 }
 
+// openJournal returns the journal of the database at path. What a process before this one
+// has committed counts as one commit: a process that was killed has not synced its last
+// ones, and who reads them may tell of them.
+func openJournal(path string, datasync func(*os.File) error) *journal {
+	j := &journal{path: path + "-wal", fdatasync: datasync}
+	j.begun.Store(1)
+	j.commits.Store(1)
+	return j
+}
+
 // commit counts the commit that do makes. One is made at a time.
 func (j *journal) commit(do func() error) error {
 	j.begun.Add(1)

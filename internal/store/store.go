@@ -49,7 +49,7 @@ func OpenOn(ctx context.Context, path string, datasync func(*os.File) error) (*S
 	if err != nil {
 		return nil, fmt.Errorf("open database %s: %w", path, err)
 	}
-	s := newStore(db, &journal{path: path + "-wal", fdatasync: datasync})
+	s := newStore(db, openJournal(path, datasync))
 	if path == ":memory:" {
 		s = newStore(db, &journal{})
 		db.SetMaxOpenConns(1) // each further connection would be another database
