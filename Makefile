@@ -95,6 +95,7 @@ unit: init programs
 	cd builder && $(GO) vet ./... && $(GO) test -vet=off ./...
 	CGO_ENABLED=1 $(call gotest,$(RACE) -vet=off -p 3 -timeout 20m,$(addprefix ./,$(LONGEST)) $(filter-out $(addprefix %/,$(PLAIN)),$(UNIT)))
 	$(call gotest,-vet=off,$(addprefix ./,$(PLAIN)) ./internal/deploy) # crashes at every point: too slow with the race detector
+	$(call gotest,-vet=off -run PowerLoss,./internal/store ./internal/image) # a power loss at many points: likewise
 
 # On a clock of its own: the runtimes of all languages are made of packages first.
 languages: SUBTESTS := yes
@@ -119,6 +120,7 @@ long: build ## end-to-end tests with builds, Terraform, clocks that step, a stea
 	$(call gotest,$(E2E) -p 2 -parallel 2 -timeout 20m,./e2e/clock ./e2e/terraform ./e2e/builds)
 	$(call gotest,$(E2E) -timeout 10m -run '^$(ALONE)$$',./e2e/life)
 	SLIPWAY_TEST_SOAK=75s $(GO) test $(E2E) -v -timeout 20m -run '^TestSoak$$' ./e2e/soak
+	SLIPWAY_TEST_FAULTS=20 $(GO) test -vet=off -v -timeout 20m -run PowerLoss ./internal/store ./internal/image
 
 # It prints its figures, which docs/operating.md has. It is never run again where it fails: a
 # request was lost.

@@ -69,11 +69,11 @@ func (s *Store) Adopt(ctx context.Context, a Adoption) (Image, error) {
 		if err != nil {
 			return Image{}, err
 		}
-		made, err := s.adoptLayer(ctx, l, h, layer)
+		unsynced, err := s.adoptLayer(ctx, l, h, layer)
 		if err != nil {
 			return Image{}, s.explain(fmt.Errorf("adopt layer %s: %w", h, err))
 		}
-		if made {
+		if unsynced {
 			fresh = append(fresh, h)
 		}
 		m.Layers = append(m.Layers, v1.Descriptor{MediaType: types.OCIUncompressedLayer, Digest: h, Size: layer.Size})
@@ -168,13 +168,14 @@ func ociLayerType(t types.MediaType) types.MediaType {
 }
 
 // adoptLayer moves a directory into the store, or removes it if the store has the
-// layer already. It reports whether it moved it.
-func (s *Store) adoptLayer(ctx context.Context, l *lease, h v1.Hash, layer NewLayer) (made bool, err error) {
+// layer already. It reports whether the layer is still to be synced.
+func (s *Store) adoptLayer(ctx context.Context, l *lease, h v1.Hash, layer NewLayer) (fresh bool, err error) {
 	l.hold(layerKey(h))
 	l.hold(blobKey(h))
 	err = s.flights.do(ctx, layerKey(h), func() error {
 		old, err := s.readLayerNote(h)
 		if err == nil {
+			fresh = old.Boot != "" // unpacked, or adopted by a process that was killed
 			if _, err := touch(s.layerPath(h)); err != nil {
 				return err
 			}
@@ -188,10 +189,10 @@ func (s *Store) adoptLayer(ctx context.Context, l *lease, h v1.Hash, layer NewLa
 		if !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		made = true
+		fresh = true
 		return s.moveLayer(h, layer)
 	})
-	return made, err
+	return fresh, err
 }
 
 func (s *Store) moveLayer(h v1.Hash, layer NewLayer) (err error) {

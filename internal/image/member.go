@@ -106,7 +106,6 @@ func (s *Store) admit(repo string, blobs ...v1.Hash) error {
 	if err := s.mkdir(s.repositoryPath(repo, blobsDir)); err != nil {
 		return err
 	}
-	made := false
 	for _, h := range blobs {
 		path := s.memberPath(repo, h)
 		if ok, err := touch(path); ok || err != nil {
@@ -118,12 +117,9 @@ func (s *Store) admit(repo string, blobs ...v1.Hash) error {
 		if err := makeEmpty(path); err != nil {
 			return s.explain(err)
 		}
-		made = true
 	}
-	if !made {
-		return nil
-	}
-	return atomicfile.SyncDir(s.repositoryPath(repo, blobsDir))
+	// Also if all were there: an earlier sync may have failed.
+	return s.explain(atomicfile.SyncDir(s.repositoryPath(repo, blobsDir)))
 }
 
 func makeEmpty(path string) error {

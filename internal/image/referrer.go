@@ -7,6 +7,8 @@ import (
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/openslipway/slipway/internal/atomicfile"
 )
 
 // linkReferrer records that d, whose content is m, is about m's subject. The
@@ -27,7 +29,12 @@ func (s *Store) unlinkReferrer(repo string, subject, referrer v1.Hash) error {
 	if err := os.Remove(dir + "/" + referrer.Hex); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	os.Remove(dir) // fails unless it is empty
+	if os.Remove(dir) == nil { // it is empty
+		return nil
+	}
+	if err := atomicfile.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return nil
 }
 

@@ -170,6 +170,10 @@ func (s *Store) PutManifest(ctx context.Context, repo, reference, mediaType stri
 	if err := s.ingest(ctx, l, d, bytes.NewReader(body)); err != nil {
 		return Manifest{}, err
 	}
+	// A blob that was found may be of an upload that has not synced its name yet.
+	if err := atomicfile.SyncDir(s.path("blobs/sha256")); err != nil {
+		return Manifest{}, s.explain(err)
+	}
 	if err := s.link(repo, tag, d, m); err != nil {
 		return Manifest{}, err
 	}
@@ -277,7 +281,11 @@ func (s *Store) mkdir(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return s.explain(err)
 	}
-	return atomicfile.SyncDir(filepath.Dir(path))
+	if err := atomicfile.SyncDir(filepath.Dir(path)); err != nil {
+		os.Remove(path) // what is there counts as durable
+		return s.explain(err)
+	}
+	return nil
 }
 
 // DeleteTag removes a tag and keeps its manifest. ErrNotFound if the tag does
@@ -346,17 +354,25 @@ func (s *Store) unlink(repo string, h v1.Hash) error {
 }
 
 // prune removes a repository's empty directories, and the empty directories of
-// its name. The caller holds s.repositories.
+// its name. What was removed from the others is then removed on disk, too. The caller
+// holds s.repositories.
 func (s *Store) prune(repo string) error {
 	for _, d := range []string{tagDir, manifestDir, referrersDir, blobsDir} {
-		os.Remove(s.repositoryPath(repo, d)) // fails unless it is empty
+		path := s.repositoryPath(repo, d)
+		if os.Remove(path) == nil { // it is empty
+			continue
+		}
+		if err := atomicfile.SyncDir(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
-	for dir := repo; dir != "."; dir = filepath.Dir(dir) {
-		if os.Remove(s.path("repositories/"+dir)) != nil {
+	dir := repo
+	for ; dir != "."; dir = filepath.Dir(dir) {
+		if err := os.Remove(s.path("repositories/" + dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	return atomicfile.SyncDir(s.path("repositories"))
+	return atomicfile.SyncDir(s.path("repositories/" + dir))
 }
 
 // Tags returns the tags of a repository in order. ErrNotFound if there is no

@@ -3,6 +3,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"golang.org/x/sys/unix"
 
+	"github.com/openslipway/slipway/internal/atomicfile"
 	"github.com/openslipway/slipway/internal/outbound"
 	"github.com/openslipway/slipway/internal/room"
 )
@@ -161,7 +163,7 @@ func Open(cfg Config) (*Store, error) {
 		s.Close()
 		return nil, err
 	}
-	for _, add := range []func() error{s.addMembers, s.addOrigins} {
+	for _, add := range []func() error{s.addMembers, s.addOrigins, s.syncNames} {
 		if err := add(); err != nil {
 			s.Close()
 			return nil, err
@@ -202,6 +204,26 @@ func (s *Store) acquire() error {
 	}
 	s.lock = f
 	return nil
+}
+
+// syncNames has the names of all entries on disk. What is there counts as stored, and an
+// earlier process may have been killed before it synced a name that it had given. The bytes
+// of an entry are on disk before it gets its name. Clean directories cost nothing.
+func (s *Store) syncNames() error {
+	for _, d := range append(s.Dirs(), filepath.Dir(s.dir)) {
+		if err := atomicfile.SyncDir(d); err != nil {
+			return fmt.Errorf("sync image store: %w", err)
+		}
+	}
+	return filepath.WalkDir(s.path("repositories"), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = atomicfile.SyncDir(path)
+		}
+		if err != nil {
+			s.name(path, err) // it does not stop the rest
+		}
+		return nil
+	})
 }
 
 // sweep removes what an earlier process did not finish, and unpacked layers
