@@ -178,6 +178,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.Bitbucket, "bitbucket-api", c.Bitbucket, "`URL` of Bitbucket's API")
 	f.StringVar(&c.WebhookURL, "webhook-url", "", "`URL` at which providers of source code reach /webhooks/ of the API's address (default: that address)")
 	bindBuilds(f, c)
+	f.IntVar(&c.DiskOvercommit, "disk-overcommit", c.DiskOvercommit, "how many `times` the free bytes of the data directory's disk may be promised to the disks of instances and builds; beyond it no other starts; 0 for no bound")
 	f.Int64Var(&c.IO.Read, "io-read", 0, "most that an instance, or a stage of a build, may read from a disk, in `MiB` a second; 0 for no limit")
 	f.Int64Var(&c.IO.Write, "io-write", 0, "most that it may write, in `MiB` a second; 0 for no limit; see docs/operating.md for what cgroup version 1 leaves out")
 	f.Int64Var(&c.IO.ReadOps, "io-read-ops", 0, "most `requests` to read that it may make of a disk each second; 0 for no limit")

@@ -99,6 +99,10 @@ type Config struct {
 	Git   Git   // how code repositories are read
 	Build Build // how their images are built
 
+	// DiskOvercommit is how many times the bytes that are free on the disk of the data directory
+	// may be promised to instances and builds, up to maxOvercommit; 0: any number of times.
+	DiskOvercommit int
+
 	IO IO // what each instance and each stage of a build may do to a disk
 
 	AppArmor string // profile of AppArmor that confines instances and builds; "": none
@@ -112,6 +116,8 @@ type Config struct {
 	OTLPEndpoint     string // URL of a collector of traces, OTLP over gRPC
 	OTLPHTTPEndpoint string // URL of the same collector, OTLP over HTTP
 }
+
+const maxOvercommit = 1_000_000
 
 // IO bounds the use of a disk by one instance, or one stage of a build, each second. Zero
 // means without bound.
@@ -179,7 +185,7 @@ type Build struct {
 func Default() Config {
 	return Config{
 		APIAddr: "127.0.0.1:8070", HTTPAddr: "127.0.0.1:8080", Domain: "slipway.localhost",
-		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, KeepReleases: 10, Warm: 4, Connections: 10_000, PerAddress: 1000,
+		Region: "us-east-1", Account: "000000000000", HealthLimit: 5 * time.Minute, KeepReleases: 10, Warm: 4, DiskOvercommit: 50, Connections: 10_000, PerAddress: 1000,
 		TrustedDomains: []string{"localhost"}, Networks: Networks{}, Endpoints: Endpoints{},
 		GitHub: codehost.DefaultGitHub, Bitbucket: codehost.DefaultBitbucket, Git: Git{Protocols: []string{"https", "ssh"}},
 	}
@@ -223,6 +229,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("--keep-releases is %d; it must be from 0 to 1000", c.KeepReleases)
 	case c.Warm < 0 || c.Warm > 256:
 		return fmt.Errorf("--warm is %d; it must be from 0 to 256", c.Warm)
+	case c.DiskOvercommit < 0 || c.DiskOvercommit > maxOvercommit:
+		return fmt.Errorf("--disk-overcommit is %d; it must be from 0, for no bound, to %d", c.DiskOvercommit, maxOvercommit)
 	case c.Connections < 1:
 		return fmt.Errorf("--connections is %d; it must be at least 1", c.Connections)
 	case c.EventLoops < 0 || c.EventLoops > 256:

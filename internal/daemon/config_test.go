@@ -23,3 +23,18 @@ func TestIOFlags(t *testing.T) {
 		}
 	}
 }
+
+// TestDiskOvercommit: a factor that makes no sense is refused by the flag's name.
+func TestDiskOvercommit(t *testing.T) {
+	t.Parallel()
+	if n := Default().DiskOvercommit; n != 50 {
+		t.Errorf("the default is %d", n)
+	}
+	for n, ok := range map[int]bool{0: true, 1: true, maxOvercommit: true, -1: false, maxOvercommit + 1: false} {
+		c := Default()
+		c.DiskOvercommit = n
+		if err := c.Check(); (err == nil) != ok || !ok && !strings.HasPrefix(err.Error(), "--disk-overcommit is ") {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}

@@ -59,7 +59,12 @@ func (d *Daemon) checks() []health.Check {
 			}
 			return err
 		}},
-		{Name: "disk", Look: func(context.Context) error { return d.core.dirs.checkRoom() }},
+		{Name: "disk", Look: func(ctx context.Context) error {
+			if err := d.core.dirs.checkRoom(); err != nil {
+				return err
+			}
+			return promised{d.node.driver}.check(ctx)
+		}},
 	}
 }
 

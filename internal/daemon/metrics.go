@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -9,6 +10,7 @@ import (
 	"github.com/openslipway/slipway/internal/metrics"
 	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/runtime"
+	"github.com/openslipway/slipway/internal/runtime/embedded"
 )
 
 // measureLimit is the longest that reading the usage of instances may take in a
@@ -48,6 +50,50 @@ var (
 		Help: "Memory that a running instance uses, including its page cache.",
 	}
 )
+
+var (
+	promisedDesc = &metrics.Desc{
+		Name: "slipway_disk_promised_bytes", Kind: metrics.KindGauge,
+		Help: "Bytes that the disks of instances and builds may still take of the server's disk.",
+	}
+	freeDesc = &metrics.Desc{
+		Name: "slipway_disk_free_bytes", Kind: metrics.KindGauge,
+		Help: "Bytes that are free on the server's disk beside the reserve; below 0 when some of the reserve is used.",
+	}
+)
+
+// promised samples what instances and builds may still take of the disk. It reads only when
+// scraped.
+type promised struct {
+	driver interface {
+		Room(ctx context.Context) (embedded.Room, error)
+	}
+}
+
+// Metrics implements metrics.Source.
+func (p promised) Metrics() []*metrics.Desc { return []*metrics.Desc{promisedDesc, freeDesc} }
+
+// Sample implements metrics.Source. It gives nothing while the driver does not answer.
+func (p promised) Sample(emit func(metrics.Sample)) {
+	ctx, cancel := context.WithTimeout(context.Background(), measureLimit)
+	defer cancel()
+	room, err := p.driver.Room(ctx)
+	if err != nil {
+		return
+	}
+	emit(promisedDesc.Value(float64(room.Promised)))
+	emit(freeDesc.Value(float64(room.Free)))
+}
+
+// check returns an error if no other instance would start.
+func (p promised) check(ctx context.Context) error {
+	room, err := p.driver.Room(ctx)
+	if err == nil && room.Refused {
+		err = fmt.Errorf("instances and builds may still write %d MiB, and %d MiB of the disk are free beside the reserve: no other starts; make room, run fewer, or raise --disk-overcommit",
+			room.Promised>>20, room.Free>>20)
+	}
+	return err
+}
 
 // usage samples what running instances use. It reads only when scraped: a few
 // small files for each instance.

@@ -55,7 +55,7 @@ func (n *nodeRole) open(ctx context.Context) error {
 			Help: "Lines of access logs that were dropped: they came faster than they are written, or could not be written.",
 		},
 		Read: func() float64 { return float64(n.access.Dropped()) },
-	}, usage{n.driver})
+	}, usage{n.driver}, promised{n.driver})
 }
 
 func (n *nodeRole) openImages(context.Context) (err error) {
@@ -91,7 +91,7 @@ func (n *nodeRole) openLogs(context.Context) (err error) {
 func (n *nodeRole) openRuntime(ctx context.Context) (err error) {
 	cfg := embedded.Config{
 		Dir: n.dirs.instances(), Images: n.images, LayerDir: n.dirs.images(), Log: n.part("runtime"), Pool: n.cfg.Warm,
-		SelfInit: n.cfg.SelfInit, Claims: claimsDir, Rates: n.cfg.IO.rates(), Profile: n.cfg.AppArmor,
+		Overcommit: n.cfg.DiskOvercommit, SelfInit: n.cfg.SelfInit, Claims: claimsDir, Rates: n.cfg.IO.rates(), Profile: n.cfg.AppArmor,
 	}
 	if n.cfg.Warm == 0 {
 		cfg.Pool = -1

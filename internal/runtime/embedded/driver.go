@@ -80,6 +80,9 @@ type Config struct {
 
 	Pool int   // blank sandboxes to keep ready, and prepared ones; 0: DefaultPool; negative: none
 	Disk int64 // bytes of writable space where a spec does not say; 0: DefaultDisk
+	// Overcommit is how many times the bytes that are free on the host's disk may be promised
+	// to instances and jobs that run; beyond it no other is started. 0: any number of times.
+	Overcommit int
 	// Rates bound what each instance, and each job, may do to a disk; zero: without bound.
 	Rates Rates
 	// Profile is a profile of AppArmor, loaded and enforced, that confines instances and
@@ -156,6 +159,9 @@ type Driver struct {
 	starting keyed          // one Ensure or end of Remove at a time, by instance
 	ends     sync.WaitGroup // ends of instances being seen to
 
+	promising sync.Mutex // guards promises
+	promises  promises
+
 	mu        sync.Mutex // guards what follows
 	instances map[string]*instance
 	watchers  map[*func(string)]struct{}
@@ -228,6 +234,7 @@ func New(cfg Config) (*Driver, error) {
 		ready:     make(chan struct{}),
 		closed:    make(chan struct{}),
 		gone:      make(chan struct{}),
+		promises:  promises{},
 		instances: map[string]*instance{},
 		watchers:  map[*func(string)]struct{}{},
 		idle:      make(chan struct{}),

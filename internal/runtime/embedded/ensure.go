@@ -63,6 +63,11 @@ func (d *Driver) start(ctx context.Context, want runtime.Spec) error {
 	if size == 0 {
 		size = d.cfg.Disk
 	}
+	giveBack, err := d.admit(ctx, want.ID, promise{service: want.Service, release: want.Release, bytes: size})
+	if err != nil {
+		return err
+	}
+	defer giveBack()
 	s, ahead, err := d.pool.take(ctx, rootfs, size)
 	if err != nil {
 		return err
@@ -128,6 +133,7 @@ func (d *Driver) adopt(ctx context.Context, s *sandbox, want runtime.Spec, size 
 			Init:       want.Process.Init,
 			Memory:     want.Resources.Memory,
 			CPU:        want.Resources.CPU,
+			Disk:       size,
 			Port:       want.Port,
 			Tracing:    want.Tracing,
 			Addr:       s.link.Addr.Addr(),

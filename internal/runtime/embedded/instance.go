@@ -33,6 +33,7 @@ type spec struct {
 	Init       bool       `json:"init,omitempty"` // see slipway.Process
 	Memory     int        `json:"memory"`         // MiB
 	CPU        int        `json:"cpu,omitempty"`  // 1024ths of a core; 0: of an earlier version, which recorded none
+	Disk       int64      `json:"disk,omitempty"` // bytes; 0: of an earlier version, which recorded none
 	Port       int        `json:"port,omitempty"`
 	Tracing    bool       `json:"tracing,omitempty"`
 	Addr       netip.Addr `json:"addr,omitzero"`

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,11 @@ func validateBind(b runtime.Bind) error {
 
 func (d *Driver) runJob(ctx context.Context, want runtime.JobSpec, output func(runtime.Chunk)) (runtime.JobResult, error) {
 	var none runtime.JobResult
+	giveBack, err := d.admit(ctx, want.ID, promise{bytes: d.diskOf(want)})
+	if err != nil {
+		return none, err
+	}
+	defer giveBack()
 	root, err := d.jobRoot(ctx, want)
 	if err != nil {
 		return none, err
@@ -150,11 +156,7 @@ func (d *Driver) discardJob(s *sandbox) {
 // makeJob turns a blank sandbox into a job that is not started yet. From then on
 // its directory says that it is one.
 func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, root *jobRoot) (*job, error) {
-	size := want.Disk
-	if size == 0 {
-		size = d.cfg.Disk
-	}
-	if err := s.resize(ctx, size); err != nil {
+	if err := s.resize(ctx, d.diskOf(want)); err != nil {
 		return nil, err
 	}
 	if err := s.confine(ctx, want.Networks); err != nil {
@@ -191,6 +193,9 @@ func (d *Driver) makeJob(ctx context.Context, s *sandbox, want runtime.JobSpec, 
 	}
 	return &job{instance: in, want: want, sandbox: s, root: root, upper: upper}, nil
 }
+
+// diskOf returns the bytes that a job's changes may take.
+func (d *Driver) diskOf(want runtime.JobSpec) int64 { return cmp.Or(want.Disk, d.cfg.Disk) }
 
 // jobOOMScore makes the kernel kill a job before everything else when the machine has
 // no memory left. Instances have less (see sandboxinit), the daemon 0.

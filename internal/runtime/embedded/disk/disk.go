@@ -99,6 +99,13 @@ func (p *Pool) choose(ctx context.Context) (maker, error) {
 	return nil, fmt.Errorf("no way to bound the disk space of instances works here: %w", errors.Join(refusals...))
 }
 
+// OnDisk reports whether the disks take the space of the file system below them, and not
+// memory.
+func (p *Pool) OnDisk(ctx context.Context) (bool, error) {
+	m, err := p.choose(ctx)
+	return err == nil && m.kind() != Memory, err
+}
+
 // try makes a disk and removes it.
 func (p *Pool) try(ctx context.Context, m maker) error {
 	const size = 16 << 20
