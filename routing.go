@@ -3,6 +3,7 @@ package slipway
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type RoutingSettings struct {
 	HungAfter   time.Duration  // without an answer to any request, after which an instance is replaced; 0: never
 	Sticky      bool           // a client's requests go to one instance
 	AccessLog   bool           // each request is written to the access log
+	PlainHTTP   bool           // requests without TLS are served, where the server has TLS
+	HSTS        time.Duration  // for which browsers are told to come by TLS only; 0: they are not told
 
 	// ToZero says that the service may have no instance. StopAfter is the time without a
 	// request after which none is left; it is 0 without ToZero.
@@ -90,19 +93,22 @@ const (
 )
 
 const (
-	maxRequestTime = 3600    // s
-	maxIdleTime    = 86400   // s
-	maxSlowStart   = 300     // s
-	maxHungAfter   = 3600    // s
-	maxStopTime    = 2592000 // s
-	maxHeadKiB     = 64      // KiB
-	maxBodyMiB     = 1 << 20 // MiB
-	maxAllowed     = 20      // prefixes
-	maxIdleCPU     = 100     // hundredths of a core
+	maxRequestTime = 3600     // s
+	maxIdleTime    = 86400    // s
+	maxSlowStart   = 300      // s
+	maxHungAfter   = 3600     // s
+	maxStopTime    = 2592000  // s
+	maxHeadKiB     = 64       // KiB
+	maxBodyMiB     = 1 << 20  // MiB
+	maxAllowed     = 20       // prefixes
+	maxIdleCPU     = 100      // hundredths of a core
+	maxHSTS        = 63072000 // s
 )
 
 // routingSettings are the rows of the table of settings for requests.
-func routingSettings() []setting { return append(requestSettings(), restSettings()...) }
+func routingSettings() []setting {
+	return slices.Concat(requestSettings(), secureSettings(), restSettings())
+}
 
 // requestSettings are the rows about how a request is taken.
 func requestSettings() []setting {
@@ -182,6 +188,28 @@ func requestSettings() []setting {
 			allowed: "`true` (each request is a line of JSON in the service's access log, `slipway logs SERVICE --access`) or `false`",
 			parse: func(s *Settings, _, value string) (ok bool) {
 				s.Routing.AccessLog, ok = parseBool(value)
+				return ok
+			},
+		},
+	}
+}
+
+// secureSettings are the rows about TLS.
+func secureSettings() []setting {
+	return []setting{
+		{
+			name: "https", resource: "service", effect: EffectAtOnce,
+			allowed: "`redirect` (where the server has TLS, requests without it are sent to https, as in App Runner) or `optional` (they are served)",
+			parse: func(s *Settings, _, value string) bool {
+				s.Routing.PlainHTTP = value == "optional"
+				return value == "optional" || value == "redirect"
+			},
+		},
+		{
+			name: "hsts", resource: "service", effect: EffectAtOnce,
+			allowed: "the seconds for which browsers that came by https come by nothing else (Strict-Transport-Security), from 1 to 63072000 (two years); they are not told without it",
+			parse: func(s *Settings, _, value string) (ok bool) {
+				s.Routing.HSTS, ok = parseSeconds(value, maxHSTS)
 				return ok
 			},
 		},

@@ -89,7 +89,7 @@ func (d *describeCommand) run(ctx context.Context, nameOrARN string) error {
 	if err != nil {
 		return err
 	}
-	return d.print(svc, more)
+	return d.print(c, svc, more)
 }
 
 func (d *describeCommand) details(ctx context.Context, c *client.Client, svc *types.Service) (details, error) {
@@ -190,7 +190,7 @@ func (s *attributeTable) toned(name, value string, t term.Tone) {
 	}
 }
 
-func (d *describeCommand) print(svc *types.Service, more details) error {
+func (d *describeCommand) print(c *client.Client, svc *types.Service, more details) error {
 	var s attributeTable
 	now := d.m.Now()
 	s.toned("Service", aws.ToString(svc.ServiceName), term.Strong)
@@ -204,7 +204,7 @@ func (d *describeCommand) print(svc *types.Service, more details) error {
 		}
 	}
 	s.toned("Status", status.Text, status.Tone)
-	s.line("URL", serviceURL(aws.ToString(svc.ServiceUrl)))
+	s.line("URL", c.ServiceURL(aws.ToString(svc.ServiceUrl)))
 	describeNetwork(&s, svc.NetworkConfiguration, more.inside)
 	describeRunning(&s, more, now)
 	s.line("ARN", aws.ToString(svc.ServiceArn))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,7 +25,7 @@ frozen) or stopped (it has none until the next request), and a paused one may ke
 instances frozen for a while. Where none does because the application stops by itself
 again and again, the status is crashing, with how often in a row it was started again,
 when it is next and how it ended. On a terminal that is too narrow the URLs are first
-shown without http://, the status and names cut, then ages, instances and URLs are left
+shown without their scheme, the status and names cut, then ages, instances and URLs are left
 out, in this order. With --json it prints the reply of ListServices, all pages in one,
 and the services that crash as "Crashing": [{"ServiceArn", "Restarts", "NextStartAt",
 "ExitCode", "Signal", "OutOfMemory", "Reason"}], and those that sleep or were woken as
@@ -78,10 +77,10 @@ func (m *Main) list(ctx context.Context) error {
 		}
 		return m.printJSON(out)
 	}
-	return m.printServices(services, instances)
+	return m.printServices(c, services, instances)
 }
 
-func (m *Main) printServices(services []types.ServiceSummary, instances map[string]client.ServiceInstances) error {
+func (m *Main) printServices(c *client.Client, services []types.ServiceSummary, instances map[string]client.ServiceInstances) error {
 	t := term.Table{
 		Head: []string{"NAME", "STATUS", "INSTANCES", "AGE", "URL"},
 		Yield: []term.Yield{
@@ -91,13 +90,13 @@ func (m *Main) printServices(services []types.ServiceSummary, instances map[stri
 	now := m.Now()
 	for _, s := range services {
 		of, known := instances[aws.ToString(s.ServiceArn)]
-		url := serviceURL(aws.ToString(s.ServiceUrl))
+		url := c.ServiceURL(aws.ToString(s.ServiceUrl))
 		t.Add(
 			term.Cell{Text: aws.ToString(s.ServiceName)},
 			statusCell(s.Status, of, now),
 			instancesCell(of, known),
 			term.Cell{Text: term.Age(now, aws.ToTime(s.CreatedAt))},
-			term.Cell{Text: url, Short: strings.TrimPrefix(url, "http://")},
+			term.Cell{Text: url, Short: aws.ToString(s.ServiceUrl)},
 		)
 	}
 	return t.Write(m.Stdout, m.outStyle())

@@ -173,7 +173,7 @@ func (m *Main) commands() []*cobra.Command {
 		newUpgradeCommand(m), newUninstallCommand(m),
 		newImageCommand(m),
 		newSecretCommand(m),
-		newBackupCommand(m), newRestoreCommand(m), newKeyCommand(m),
+		newBackupCommand(m), newRestoreCommand(m), newKeyCommand(m), newTrustCommand(m),
 		newConnectionCommand(m),
 		newHooksCommand(m),
 		newIAMCommand(m),

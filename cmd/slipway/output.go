@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/openslipway/slipway/internal/cli/term"
 	"github.com/openslipway/slipway/internal/wire"
@@ -42,18 +41,6 @@ func apiList[T any](values []T) []apiJSON {
 		list[i] = apiJSON{&values[i]}
 	}
 	return list
-}
-
-// serviceURL returns the URL of a service. The API gives only its host name,
-// possibly with a port.
-func serviceURL(host string) string {
-	if host == "" {
-		return ""
-	}
-	if strings.HasSuffix(host, ":443") {
-		return "https://" + strings.TrimSuffix(host, ":443")
-	}
-	return "http://" + host
 }
 
 // statusTone returns the tone of a service's or operation's status.

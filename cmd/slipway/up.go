@@ -422,7 +422,7 @@ func (up *upCommand) finish(ctx context.Context, c *client.Client, op operation,
 		failed = out.failure(op)
 	}
 	if out.service != nil {
-		out.URL = serviceURL(aws.ToString(out.service.ServiceUrl))
+		out.URL = c.ServiceURL(aws.ToString(out.service.ServiceUrl))
 	}
 	if up.m.json {
 		return errors.Join(up.m.printJSON(out), failed)

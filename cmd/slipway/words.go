@@ -116,7 +116,7 @@ var foreignWords = byWord(map[string]string{
 	"cp volume volumes disk disks network port-forward proxy":        "a service has neither volumes nor ports other than its own; docs/compatibility.md says what it has",
 	"port ports expose":                                              "`slipway up IMAGE --port 3000` sets the port that the application listens on",
 	"secrets":                                                        "`slipway secret` manages secrets, `slipway up --secret NAME=SECRET` gives one to a service",
-	"certs cert certificates tls ssl https domains dns route routes": "`slipway domain` manages the custom domains of services",
+	"certs cert certificates tls ssl https domains dns route routes": "`slipway domain` manages the custom domains of services, `slipway serve --https-addr` has TLS, `slipway trust` accepts its certificates here",
 	"login logout auth authenticate context contexts profile profiles signin token tokens": "there is nothing to log in to: requests are signed with an access key (--credentials), `slipway iam key create USER` makes one",
 	"whoami account id": "`slipway version` names the server; `slipway iam user ls` lists the users",
 	"users user access permissions roles role policy policies members teams": "`slipway iam` manages users, their access keys and policies",

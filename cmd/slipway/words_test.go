@@ -247,7 +247,7 @@ func TestDestructiveCommandsNeedYes(t *testing.T) {
 	t.Parallel()
 	found := 0
 	eachCommand(t, func(cmd *cobra.Command, args []string) {
-		destroys := map[string]bool{"rm": true, "prune": true, "rotate": true, "uninstall": true}[cmd.Name()]
+		destroys := map[string]bool{"rm": true, "prune": true, "rotate": true, "uninstall": true, "trust": true}[cmd.Name()]
 		if destroys != (cmd.Flags().Lookup("yes") != nil) && cmd.Name() != "webhook" {
 			t.Errorf("%s: destroys something: %v, has --yes: %v", cmd.CommandPath(), destroys, !destroys)
 		}

@@ -23,6 +23,8 @@ import (
 type ready struct {
 	API         string `json:"api"`
 	HTTP        string `json:"http"`
+	HTTPS       string `json:"https"`     // "" without --https-addr
+	Authority   string `json:"authority"` // file; "" without a local authority
 	Registry    string `json:"registry"`
 	Credentials string `json:"credentials"`
 	PID         int    `json:"pid"`

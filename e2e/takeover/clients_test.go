@@ -3,6 +3,7 @@ package takeover
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 type clients struct {
 	addr string // that they connect to
 	host string
+	tls  *tls.Config // nil: without
 	all  sync.WaitGroup
 
 	answered, closes, dials atomic.Int64
@@ -82,6 +84,9 @@ func (c *clients) dial() (*conn, error) {
 		return nil, err
 	}
 	n.SetDeadline(time.Now().Add(2 * harness.Timeout))
+	if c.tls != nil {
+		n = tls.Client(n, c.tls)
+	}
 	return &conn{n, bufio.NewReader(n)}, nil
 }
 

@@ -57,6 +57,7 @@ type apiRole struct {
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
 	sleep           func(serviceID string) (router.Sleep, bool)
+	authority       func() []byte // the local certificate authority's certificate as PEM; nil without one
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -117,7 +118,7 @@ func (a *apiRole) appRunner() (*api.API, error) {
 	}
 	return api.New(api.Config{
 		Store: a.store, Region: a.cfg.Region, Account: a.cfg.Account, Domain: a.cfg.Domain,
-		URLPort: a.listeners.httpPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
+		URLPort: a.listeners.urlPort(), Quotas: quotas, Networks: a.cfg.Networks.Subnets(), EndpointPort: a.endpointPort,
 		CheckRepository: a.checkRepository, Provider: hosts, Vault: a.keys, WebhookURL: a.webhookURL(), SBOM: a.sbom,
 		SecretNeed: a.secretNeed, ImageNeeds: a.imageNeeds, SecretsOfAWS: a.cfg.AWSSecrets, CompleteImage: a.complete, Usage: a.usage, Traffic: a.traffic,
 		Explain: a.explain, Sleep: a.describeSleep,
@@ -244,7 +245,8 @@ func (a *apiRole) handler() (http.Handler, error) {
 	mux.Handle("GET /healthz", a.health.Live())
 	mux.Handle("GET /readyz", a.health.Ready())
 	mux.HandleFunc("GET /version", a.version)
-	return a.cfg.ownHosts().only(unambiguous(mux)), nil
+	mux.HandleFunc("GET /tls/authority.pem", a.authorityPEM)
+	return a.cfg.ownHosts().only(unambiguous(a.withScheme(mux))), nil
 }
 
 // serve serves the handler until ctx ends.

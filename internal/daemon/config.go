@@ -27,6 +27,7 @@ type Config struct {
 	APIHosts []string // names by which clients call it besides those that it knows itself; "*" for any
 	Metrics  string   // host:port of /metrics; "": nowhere
 	HTTPAddr string   // host:port at which services answer; port 0 for any
+	TLS      TLS      // at which services answer as well
 	Sockets  []Socket // inherited, in place of these addresses and those of Endpoints
 	Domain   string   // a service's host is <label>.<Region>.<Domain>
 	Region   string   // of ARNs and signatures
@@ -213,7 +214,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("--metrics-addr is %q; it must be host:port, where port 0 means any", c.Metrics)
 		}
 	}
-	if err := errors.Join(c.checkSockets(), c.checkHosts(), c.IO.check()); err != nil {
+	if err := errors.Join(c.checkSockets(), c.checkHosts(), c.IO.check(), c.TLS.check(len(c.sockets(SocketHTTPS)) > 0)); err != nil {
 		return err
 	}
 	switch {

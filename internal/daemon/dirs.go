@@ -22,6 +22,7 @@ type dirs string
 func (d dirs) database() string    { return filepath.Join(string(d), databaseName) }
 func (d dirs) identity() string    { return filepath.Join(string(d), "database.id") }
 func (d dirs) credentials() string { return filepath.Join(string(d), "credentials") }
+func (d dirs) authority() string   { return filepath.Join(string(d), "authority.pem") }
 func (d dirs) masterKey() string   { return filepath.Join(string(d), keyName) }
 func (d dirs) images() string      { return filepath.Join(string(d), "images") }
 func (d dirs) instances() string   { return filepath.Join(string(d), "runtime") }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/openslipway/slipway/internal/router/proxy"
 	"github.com/openslipway/slipway/internal/takeover"
 )
 
@@ -190,7 +191,7 @@ func (e *elder) heed(ctx context.Context, r *routerRole, m takeover.Message) err
 		if err != nil {
 			return fmt.Errorf("take over a connection: %w", err)
 		}
-		e.passed.Go(func() { r.resume(ctx, conn, p.Listener, m.Data) })
+		e.passed.Go(func() { r.resume(ctx, conn, proxy.Origin(p), m.Data) })
 	case takeover.Logged:
 		return r.takeLines(m)
 	default:

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/openslipway/slipway/internal/router/proxy"
 	"github.com/openslipway/slipway/internal/store"
 	"github.com/openslipway/slipway/internal/takeover"
 )
@@ -346,13 +347,13 @@ func hand(conn *takeover.Conn, loads map[string]int64, handed func(pid int)) err
 func (d *Daemon) yield(conn *takeover.Conn, endRequests func()) {
 	defer conn.Close()
 	r := d.router
-	r.proxy.Yield(func(c *net.TCPConn, listener string, received []byte) error {
+	r.proxy.Yield(func(c *net.TCPConn, from proxy.Origin, received []byte) error {
 		fd, err := dupSocket(c)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		return conn.Send(takeover.Client, takeover.Passed{Listener: listener}, received, fd)
+		return conn.Send(takeover.Client, takeover.Passed(from), received, fd)
 	})
 	d.core.log.Info("another server has taken over; requests in flight end here", "pid", conn.PID())
 	d.closeDoor(false)

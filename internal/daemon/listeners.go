@@ -21,6 +21,8 @@ const (
 	SocketHTTP = "http" // for the address of services, in place of Config.HTTPAddr
 	SocketAPI  = "api"  // for that of the API, in place of Config.APIAddr
 
+	SocketHTTPS = "https" // for that of services with TLS, in place of Config.TLS.Addr
+
 	SocketMetrics = "metrics" // for that of the metrics, in place of Config.Metrics
 )
 
@@ -45,9 +47,9 @@ func (s Socket) listen() (net.Listener, error) {
 // checkSockets refuses sockets whose names mean nothing here.
 func (c *Config) checkSockets() error {
 	for _, s := range c.Sockets {
-		if _, endpoint := c.Endpoints[s.Name]; s.Name != SocketHTTP && s.Name != SocketAPI && s.Name != SocketMetrics && !endpoint {
-			return fmt.Errorf("an inherited socket has the name %q; it can be %s, %s, %s or the id of a --vpc-endpoint: set FileDescriptorName= in its systemd socket unit",
-				s.Name, SocketHTTP, SocketAPI, SocketMetrics)
+		if _, endpoint := c.Endpoints[s.Name]; s.Name != SocketHTTP && s.Name != SocketHTTPS && s.Name != SocketAPI && s.Name != SocketMetrics && !endpoint {
+			return fmt.Errorf("an inherited socket has the name %q; it can be %s, %s, %s, %s or the id of a --vpc-endpoint: set FileDescriptorName= in its systemd socket unit",
+				s.Name, SocketHTTP, SocketHTTPS, SocketAPI, SocketMetrics)
 		}
 	}
 	return nil
@@ -65,6 +67,7 @@ type listeners struct {
 	elder *elder // whose sockets are used; nil if there is none
 
 	api, http []net.Listener // at least one each
+	https     []net.Listener // none: services have no TLS
 	metrics   []net.Listener // none: metrics are not served
 	closers   closers
 
@@ -85,7 +88,7 @@ func (l *listeners) openAll(ctx context.Context) error {
 	for _, x := range []struct {
 		to               *[]net.Listener
 		role, flag, addr string
-	}{{&l.api, SocketAPI, "api-addr", l.cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", l.cfg.HTTPAddr}, {&l.metrics, SocketMetrics, "metrics-addr", l.cfg.Metrics}} {
+	}{{&l.api, SocketAPI, "api-addr", l.cfg.APIAddr}, {&l.http, SocketHTTP, "http-addr", l.cfg.HTTPAddr}, {&l.https, SocketHTTPS, "https-addr", l.cfg.TLS.Addr}, {&l.metrics, SocketMetrics, "metrics-addr", l.cfg.Metrics}} {
 		list, err := l.listen(ctx, x.role, x.addr)
 		if err != nil && x.addr != "" {
 			err = fmt.Errorf("listen at --%s: %w%s", x.flag, err, listenAdvice(err, x.flag, x.addr))
@@ -263,5 +266,13 @@ func (l *listeners) beyondLoopback() string {
 func (l *listeners) apiHost() string  { return reachable(l.api[0].Addr()) }
 func (l *listeners) httpHost() string { return reachable(l.http[0].Addr()) }
 
-// httpPort is the port in the URLs of services.
-func (l *listeners) httpPort() int { return l.http[0].Addr().(*net.TCPAddr).Port }
+// httpsPort is the port at which services answer with TLS.
+func (l *listeners) httpsPort() int { return l.https[0].Addr().(*net.TCPAddr).Port }
+
+// urlPort is the port in the URLs of services: that with TLS, if there is one.
+func (l *listeners) urlPort() int {
+	if len(l.https) > 0 {
+		return l.httpsPort()
+	}
+	return l.http[0].Addr().(*net.TCPAddr).Port
+}

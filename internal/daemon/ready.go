@@ -11,10 +11,12 @@ import (
 
 // Addresses are where a daemon can be reached: the document of --ready-file.
 type Addresses struct {
-	API         string `json:"api"`         // URL of the API: the endpoint for AWS clients
-	HTTP        string `json:"http"`        // URL at which the services answer, by their host names
-	Registry    string `json:"registry"`    // host:port of the image registry, as in image names
-	Credentials string `json:"credentials"` // path of the credentials file
+	API         string `json:"api"`                 // URL of the API: the endpoint for AWS clients
+	HTTP        string `json:"http"`                // URL at which the services answer, by their host names
+	HTTPS       string `json:"https,omitempty"`     // URL at which they answer with TLS
+	Authority   string `json:"authority,omitempty"` // path of the local certificate authority's certificate
+	Registry    string `json:"registry"`            // host:port of the image registry, as in image names
+	Credentials string `json:"credentials"`         // path of the credentials file
 	PID         int    `json:"pid"`
 	Metrics     string `json:"metrics,omitempty"` // URL of the metrics
 
@@ -32,6 +34,12 @@ func (d *Daemon) Addresses() Addresses {
 		Credentials: d.core.dirs.credentials(),
 		PID:         os.Getpid(),
 		Endpoints:   map[string]string{},
+	}
+	if l := d.listeners.https; len(l) > 0 {
+		a.HTTPS = (&url.URL{Scheme: "https", Host: reachable(l[0].Addr())}).String()
+		if d.router.authority() != nil {
+			a.Authority = d.core.dirs.authority()
+		}
 	}
 	if l := d.listeners.metrics; len(l) > 0 {
 		a.Metrics = (&url.URL{Scheme: "http", Host: reachable(l[0].Addr()), Path: "/metrics"}).String()

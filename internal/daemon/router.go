@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/openslipway/slipway/internal/certs"
 	"github.com/openslipway/slipway/internal/httplimit"
 	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/logs"
@@ -34,6 +35,7 @@ type routerRole struct {
 	proxy   *proxy.Proxy
 	ingress *ingress.Ingress
 	limit   *httplimit.Connections
+	certs   *certs.Certs // nil without TLS
 
 	start    chan struct{}   // closed when requests may be served
 	heir     bool            // another process still has requests
@@ -43,7 +45,7 @@ type routerRole struct {
 	serving  sync.WaitGroup  // what serves requests
 }
 
-func (r *routerRole) open(context.Context) (err error) {
+func (r *routerRole) open(ctx context.Context) (err error) {
 	var freezer router.Freezer
 	if r.driver.CanFreeze() {
 		freezer = r
@@ -59,6 +61,9 @@ func (r *routerRole) open(context.Context) (err error) {
 		Freezer: freezer, Throttler: throttler, Heir: r.heir,
 	})
 	if err != nil {
+		return err
+	}
+	if err := r.openTLS(ctx); err != nil {
 		return err
 	}
 	r.proxy, err = proxy.New(proxy.Config{
@@ -96,14 +101,28 @@ func (c *core) clients(all int, log *slog.Logger) *httplimit.Connections {
 	return &httplimit.Connections{All: all, PerAddress: c.cfg.PerAddress, Log: log, Exempt: c.cfg.trusted}
 }
 
-func (r *routerRole) parts() []runner { return []runner{r.router} }
+func (r *routerRole) parts() []runner {
+	if r.certs == nil {
+		return []runner{r.router}
+	}
+	return []runner{r.router, r.certs}
+}
 
 // serve accepts requests until ctx ends, and has the group wait until those in flight have
 // ended.
 func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
 	r.requests, r.group = ctx, group
+	plain := router.Listener{}
+	if r.certs != nil {
+		plain.HTTPS = r.secureHost
+	}
 	for _, l := range r.listeners.http {
-		r.carry(func() error { return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{}) })
+		r.carry(func() error { return r.proxy.Serve(ctx, r.limit.Limit(l), plain) })
+	}
+	for _, l := range r.listeners.https {
+		r.carry(func() error {
+			return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{TLS: r.certs.Services()})
+		})
 	}
 }
 
@@ -176,20 +195,20 @@ func (r *routerRole) Frozen(id string) bool {
 }
 
 // resume serves a connection that came through another process.
-func (r *routerRole) resume(ctx context.Context, conn net.Conn, listener string, received []byte) {
+func (r *routerRole) resume(ctx context.Context, conn net.Conn, from proxy.Origin, received []byte) {
 	counted, ok := r.limit.Join(conn)
 	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, resumeTime)
 	defer cancel()
-	err := r.proxy.Resume(ctx, counted, listener, received)
+	err := r.proxy.Resume(ctx, counted, from, received)
 	if tcp, ok := conn.(*net.TCPConn); ok && errors.Is(err, proxy.ErrYielding) {
-		err = r.proxy.PassOn(tcp, listener, received)
+		err = r.proxy.PassOn(tcp, from, received)
 		counted.Close() // the next process has its own descriptor
 	}
 	if err != nil {
-		r.log.Warn("a connection that was passed on could not be served", "listener", listener, "err", err)
+		r.log.Warn("a connection that was passed on could not be served", "listener", from.Listener, "err", err)
 		counted.Close()
 	}
 }

@@ -36,6 +36,7 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
+	"certs":          {"store"},
 	"secretsmanager": {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 	"masterkey":      {"gateway", "seal"},
 	"ssm":            {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},

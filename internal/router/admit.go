@@ -69,6 +69,15 @@ func (s *Service) Count(o Observation) { s.stats.add(o) }
 // CountStray counts a request without a service, which was answered with the page.
 func (r *Router) CountStray(id PageID) { r.strays[id].Add(1) }
 
+// CountHandshake counts a handshake of TLS.
+func (r *Router) CountHandshake(ok bool) {
+	i := 0
+	if ok {
+		i = 1
+	}
+	r.handshakes[i].Add(1)
+}
+
 // Target is an instance that requests are sent to. The router has one *Target for
 // an instance, so engines key their pooled connections by it.
 type Target struct {

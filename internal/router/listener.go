@@ -19,6 +19,11 @@ type Listener struct {
 
 	// TLS is the configuration of TLS, nil for a plain listener.
 	TLS *tls.Config
+
+	// HTTPS returns where a host of a plain listener is served with TLS, as host or
+	// host:port, and "" if it is not. Requests are sent there unless their service has the
+	// setting. It may be nil.
+	HTTPS func(host string) string
 }
 
 // ForwardedProto returns the scheme, or its default.

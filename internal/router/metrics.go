@@ -167,13 +167,17 @@ var (
 		Name: "slipway_router_stray_requests_total", Kind: metrics.KindCounter, Labels: []string{"status"},
 		Help: "Requests that belong to no service, by status: unknown hosts and malformed requests.",
 	}
+	handshakeDesc = &metrics.Desc{
+		Name: "slipway_router_tls_handshakes_total", Kind: metrics.KindCounter, Labels: []string{"outcome"},
+		Help: "Handshakes of TLS: ok, or failed, as those for names that no service has.",
+	}
 )
 
 var _ metrics.Source = (*Router)(nil)
 
 // Metrics implements metrics.Source.
 func (r *Router) Metrics() []*metrics.Desc {
-	return []*metrics.Desc{requestsDesc, latencyDesc, queueDesc, upstreamDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc, wakesDesc, wakeTimeDesc, asleepDesc}
+	return []*metrics.Desc{requestsDesc, latencyDesc, queueDesc, upstreamDesc, inFlightDesc, waitingDesc, ejectionDesc, strayDesc, handshakeDesc, wakesDesc, wakeTimeDesc, asleepDesc}
 }
 
 // Sample implements metrics.Source.
@@ -184,6 +188,11 @@ func (r *Router) Sample(emit func(metrics.Sample)) {
 	for id := range pages {
 		if n := r.strays[id].Load(); n > 0 {
 			emit(strayDesc.Value(float64(n), strconv.Itoa(pages[id].status)))
+		}
+	}
+	for i, outcome := range [...]string{"failed", "ok"} {
+		if n := r.handshakes[i].Load(); n > 0 {
+			emit(handshakeDesc.Value(float64(n), outcome))
 		}
 	}
 }

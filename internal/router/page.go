@@ -33,6 +33,8 @@ const (
 	PageNotReady
 	PageLimit
 	PageVersion
+	PageMoved     // for GET and HEAD, as App Runner's
+	PageMovedKeep // for other methods: clients repeat them as they are
 	pageCount
 )
 
@@ -78,6 +80,8 @@ var pages = makePages([pageCount]page{
 	PageNotReady:    {status: 503, code: "no_instance_ready", title: "No instance is ready", text: "The instances of this service end or fail their health check, and the next one is not ready soon. Try again later."},
 	PageLimit:       {status: 504, code: "time_limit", title: "Time limit exceeded", text: "This service did not answer within the time a request may take."},
 	PageVersion:     {status: 505, code: "unsupported_version", title: "Unsupported version", text: "The versions of HTTP spoken here are 1.0 and 1.1."},
+	PageMoved:       {status: 301, code: "use_https", title: "Use HTTPS", text: "This service is served over HTTPS, at the address in Location."},
+	PageMovedKeep:   {status: 308, code: "use_https_same_method", title: "Use HTTPS", text: "This service is served over HTTPS, at the address in Location."},
 })
 
 // Status returns the status of the page.
@@ -112,7 +116,7 @@ func PageFor(err error) (id PageID, ok bool) {
 // PageOf returns the page for a status that package http1 refuses a request with.
 func PageOf(status int) PageID {
 	for id := range pages {
-		if pages[id].status == status {
+		if pages[id].status == status && status >= 400 {
 			return PageID(id)
 		}
 	}

@@ -79,6 +79,8 @@ type Router struct {
 	table  atomic.Pointer[table]
 	strays [pageCount]atomic.Uint64 // requests without a service, by page
 
+	handshakes [2]atomic.Uint64 // of TLS: that failed, and that did not
+
 	loaded  chan struct{} // closed after the first table
 	settled chan struct{} // closed once the requests of an elder are known
 	ended   chan struct{} // closed when the loading loop has ended

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -64,6 +65,12 @@ type Socket struct {
 // Passed is the connection of a client that the heir goes on with.
 type Passed struct {
 	Listener string `json:"listener"` // id of the VPC endpoint through which it came; empty for none
+
+	// Secure says that the client speaks TLS with the elder, which relays its bytes. Client
+	// and Local are the ends of the client's own connection.
+	Secure bool           `json:"secure,omitempty"`
+	Client netip.AddrPort `json:"client,omitzero"`
+	Local  netip.AddrPort `json:"local,omitzero"`
 }
 
 // Log is a part of a service's access log that the heir writes.

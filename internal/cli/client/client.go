@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -33,6 +34,8 @@ type Client struct {
 	Secrets  *secretsmanager.Client
 	Logs     *Logs
 	Registry *Registry
+
+	scheme *schemes
 
 	own        caller // of Slipway's operations, which App Runner's SDK lacks
 	parameters caller // of Parameter Store
@@ -80,7 +83,8 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 
 // as returns a client with the identity.
 func (t Target) as(id Identity) *Client {
-	hc := &http.Client{Timeout: callTimeout, Transport: sdkhttp.Transport(http.DefaultTransport)}
+	scheme := &schemes{base: http.DefaultTransport}
+	hc := &http.Client{Timeout: callTimeout, Transport: sdkhttp.Transport(scheme)}
 	cfg := aws.Config{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
 		Region:       id.Region,
@@ -97,9 +101,36 @@ func (t Target) as(id Identity) *Client {
 	ecr := own
 	ecr.service, ecr.contentType = "ecr", "application/x-amz-json-1.1"
 	return &Client{
-		Target: t, Identity: id, API: apprunner.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
+		scheme: scheme, Target: t, Identity: id, API: apprunner.NewFromConfig(cfg), IAM: iam.NewFromConfig(cfg), Secrets: secretsmanager.NewFromConfig(cfg),
 		Logs: newLogs(own), Registry: newRegistry(t, id), own: own, parameters: parameters, ecr: ecr,
 	}
+}
+
+// ServiceURL returns the URL of a service of which the API gives the host, possibly with a
+// port. The scheme is what the answer to the last call said.
+func (c *Client) ServiceURL(host string) string {
+	if host == "" {
+		return ""
+	}
+	if c.scheme.secure.Load() {
+		return "https://" + host
+	}
+	return "http://" + host
+}
+
+// schemes notes the scheme of services that answers tell.
+type schemes struct {
+	base   http.RoundTripper
+	secure atomic.Bool
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s *schemes) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := s.base.RoundTrip(req)
+	if err == nil {
+		s.secure.Store(resp.Header.Get("Slipway-Service-Scheme") == "https")
+	}
+	return resp, err
 }
 
 // Probe returns nil if a server answers at the target, and otherwise an error for

@@ -28,7 +28,8 @@ const (
 type clientConn struct {
 	front *front
 	*socket
-	peer peer
+	peer   peer
+	origin Origin
 
 	in   []byte // received and not used: the next request, or the body of this one
 	buf  []byte // what in is a part of
@@ -50,12 +51,17 @@ type clientConn struct {
 	present func() error // checkPresent; made once, so that a request allocates nothing
 }
 
-func newClient(f *front, conn net.Conn) *clientConn {
-	p := newPeer(conn, f.cfg.Trusted)
+func newClient(f *front, conn net.Conn, from Origin) *clientConn {
+	client, local := from.Client, from.Local
+	if !from.Secure {
+		client, _ = netip.ParseAddrPort(conn.RemoteAddr().String()) // invalid if unknown
+		local, _ = netip.ParseAddrPort(conn.LocalAddr().String())
+	}
+	p := newPeer(client, local, f.cfg.Trusted)
 	if f.tls != nil {
 		conn = tls.Server(conn, f.tls)
 	}
-	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p}
+	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, origin: from}
 	c.present, c.turnCall = c.checkPresent, c.takeTurn
 	return c
 }
@@ -75,13 +81,14 @@ type peer struct {
 	trusted bool   // its X-Forwarded fields are used
 }
 
-func newPeer(c net.Conn, trusted []netip.Prefix) (p peer) {
-	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		p.addr = a.Addr().Unmap().WithZone("")
+// newPeer returns the peer of a connection by its ends. An end that is not known is not valid.
+func newPeer(client, local netip.AddrPort, trusted []netip.Prefix) (p peer) {
+	if client.IsValid() {
+		p.addr = client.Addr().Unmap().WithZone("")
 		p.ip = p.addr.String()
 	}
-	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
-		p.port = strconv.Itoa(int(a.Port()))
+	if local.IsValid() {
+		p.port = strconv.Itoa(int(local.Port()))
 	}
 	p.trusted = trusts(trusted, p.addr)
 	return p
@@ -93,7 +100,7 @@ func trusts(list []netip.Prefix, a netip.Addr) bool {
 
 // run serves the connection until it ends or a loop gets it.
 func (c *clientConn) run() {
-	if !c.serve() {
+	if !c.handshake() || !c.serve() {
 		c.end()
 	}
 }
@@ -177,10 +184,10 @@ func (c *clientConn) await() bool {
 	if c.state.Load() != stateFresh {
 		c.state.Store(stateIdle)
 		// front.shutdown looks at the state after it has set this.
-		if c.front.closing.Load() {
+		if c.front.closing.Load() && !c.front.stays() {
 			return c.lastLook()
 		}
-	} else if c.front.closing.Load() && c.canPass() {
+	} else if c.front.closing.Load() && c.canPass() && !c.front.stays() {
 		return c.lastLook()
 	}
 	err := c.readFirst(time.Now().Add(c.front.cfg.IdleTimeout))

@@ -62,13 +62,14 @@ type exchange struct {
 	out []byte // what is built for one of the ends
 
 	status     int
-	retryAfter int  // seconds, of a page; 0 for none
-	closes     bool // the client was told that the connection ends
-	aborted    bool // the client must see that its response is incomplete
-	linger     bool // the client may still be sending
-	passes     bool // another process goes on with the request
-	served     bool // it has been answered, or never will be
-	keep       bool // if served: the connection can take another request
+	retryAfter int    // seconds, of a page; 0 for none
+	location   string // of a page; "" for none
+	closes     bool   // the client was told that the connection ends
+	aborted    bool   // the client must see that its response is incomplete
+	linger     bool   // the client may still be sending
+	passes     bool   // another process goes on with the request
+	served     bool   // it has been answered, or never will be
+	keep       bool   // if served: the connection can take another request
 }
 
 var exchanges = sync.Pool{New: func() any { return &exchange{out: make([]byte, 0, 4<<10)} }}
@@ -96,7 +97,7 @@ func (x *exchange) parse(end, status int) {
 	x.start, x.received = time.Now(), x.c.in
 	x.counted = tally{read: x.c.socket.in.total - int64(len(x.c.in)), written: x.c.socket.out.total}
 	x.limit = x.start.Add(f.cfg.RequestTimeout)
-	x.forward = forwarding{peer: &x.c.peer, scheme: f.scheme, underscores: f.cfg.Underscores}
+	x.forward = forwarding{peer: &x.c.peer, scheme: x.c.scheme(), underscores: f.cfg.Underscores}
 	if status == 0 {
 		status = x.req.Parse(x.c.in[:end])
 	}
@@ -169,8 +170,16 @@ func (x *exchange) route() (page router.PageID, ok bool) {
 		return router.PageNotFound, false
 	}
 	x.settings = x.service.Settings()
-	page, refused := x.forbidden()
-	return page, !refused
+	if page, refused := x.forbidden(); refused {
+		return page, false
+	}
+	if x.location = x.elsewhere(); x.location == "" {
+		return 0, true
+	}
+	if m := string(x.req.Method); m == "GET" || m == "HEAD" {
+		return router.PageMoved, false
+	}
+	return router.PageMovedKeep, false
 }
 
 // end ends the exchange, which was answered or never will be.
@@ -481,6 +490,9 @@ func (x *exchange) answer(id router.PageID) {
 	if x.retryAfter > 0 {
 		b = appendField(b, "Retry-After", strconv.Itoa(x.retryAfter))
 	}
+	if x.location != "" {
+		b = appendField(b, "Location", x.location)
+	}
 	b = appendField(b, "X-Request-Id", x.forward.id)
 	b = appendField(b, "Date", x.c.front.dates.at(time.Now()))
 	b = x.appendConnection(b)
@@ -502,7 +514,7 @@ func (x *exchange) decideClose() {
 	if !uploaded {
 		x.linger = true
 	}
-	x.closes = x.closes || !uploaded || x.req.Close || x.c.front.closing.Load() && !x.c.canPass() ||
+	x.closes = x.closes || !uploaded || x.req.Close || x.c.ends() ||
 		x.req.Minor == 0 && !x.req.KeepAlive
 }
 

@@ -15,6 +15,13 @@ import (
 
 // serve serves another listener of the router until the test ends.
 func (w *fixture) serve(as router.Listener) (addr string) {
+	addr, _ = w.serveUntil(as)
+	return addr
+}
+
+// serveUntil serves another listener of the router until stop is called, at the latest until
+// the test ends.
+func (w *fixture) serveUntil(as router.Listener) (addr string, stop func()) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -28,7 +35,7 @@ func (w *fixture) serve(as router.Listener) (addr string) {
 			w.t.Errorf("Serve: %v", err)
 		}
 	})
-	return l.Addr().String()
+	return l.Addr().String(), stop
 }
 
 // A service answers only at the listeners of its keys, and is told the scheme of

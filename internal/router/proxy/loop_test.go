@@ -435,7 +435,7 @@ func TestEventOfAConnectionThatLeft(t *testing.T) {
 	join := func() *clientConn {
 		_, conn := accepted(t)
 		t.Cleanup(func() { conn.Close() })
-		c := newClient(f, conn)
+		c := newClient(f, conn, Origin{})
 		c.take = func() buffer { reads++; return takeHead() }
 		if !l.enter(c) {
 			t.Fatal("it does not enter")

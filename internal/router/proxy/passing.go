@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
+	"sync"
+	"time"
 )
 
 // errPassed ends the wait of a request that another process's proxy goes on with.
@@ -12,16 +15,27 @@ var errPassed = errors.New("another process goes on with the request")
 // ErrYielding says that the proxy takes no more connections itself.
 var ErrYielding = errors.New("the router passes its connections on")
 
+// Origin says where the connection of a client came in.
+type Origin struct {
+	Listener string // id of the network listener
+
+	// Secure says that the client speaks TLS. Its connection can't be passed: what is passed
+	// is one to the process that has it, which relays bytes, and Client and Local are the
+	// ends of the client's own. They are not set otherwise.
+	Secure        bool
+	Client, Local netip.AddrPort
+}
+
 // Taker takes the connection of a client for another process to go on with, and returns
-// before it is closed here. listener is the id of the network listener through which it
-// came. received is what the client has sent that was not answered: nothing, or a request
-// of which no instance has got anything.
-type Taker func(c *net.TCPConn, listener string, received []byte) error
+// before it is closed here. received is what the client has sent that was not answered:
+// nothing, or a request of which no instance has got anything.
+type Taker func(c *net.TCPConn, from Origin, received []byte) error
 
 // Yield has the proxy pass its clients' connections on from now on: those that are idle,
 // those whose requests wait for an instance, and the others when their responses have
-// ended. Connections of protocol upgrades and of TLS can't be passed: their clients are
-// told to leave. The contexts of Serve should end next. Yield must be called once.
+// ended. Connections of protocol upgrades can't be passed: their clients are told to leave.
+// Those of TLS stay for one request more, of which the bytes are relayed. The contexts of
+// Serve should end next. Yield must be called once.
 func (p *Proxy) Yield(take Taker) {
 	p.taker.Store(&take)
 	close(p.yielding)
@@ -32,18 +46,18 @@ func (p *Proxy) isYielding() bool { return p.taker.Load() != nil }
 
 // PassOn passes a connection on that another process has passed to this one. It must be
 // called after Yield.
-func (p *Proxy) PassOn(c *net.TCPConn, listener string, received []byte) error {
-	return (*p.taker.Load())(c, listener, received)
+func (p *Proxy) PassOn(c *net.TCPConn, from Origin, received []byte) error {
+	return (*p.taker.Load())(c, from, received)
 }
 
 // Resume serves a connection that another process's proxy has passed on. It waits until
 // requests may be served and the listener is. It does not close the connection if it returns an error:
 // ErrYielding after Yield, or another if ctx ends or the listener does.
-func (p *Proxy) Resume(ctx context.Context, conn net.Conn, listener string, received []byte) error {
+func (p *Proxy) Resume(ctx context.Context, conn net.Conn, from Origin, received []byte) error {
 	if !p.starts(ctx) {
 		return context.Cause(ctx)
 	}
-	f, err := p.frontOf(ctx, listener)
+	f, err := p.frontOf(ctx, from.Listener)
 	if err != nil {
 		return err
 	}
@@ -56,7 +70,7 @@ func (p *Proxy) Resume(ctx context.Context, conn net.Conn, listener string, rece
 		return net.ErrClosed
 	}
 	f.serving.Add(1)
-	go f.serve(conn, received)
+	go f.serve(conn, from, received)
 	return nil
 }
 
@@ -66,8 +80,12 @@ type fronts struct {
 	changed chan struct{} // closed when another is served
 }
 
-// addFront notes that a listener is served.
+// addFront notes that a listener is served. One with TLS never gets a connection of another
+// process.
 func (p *Proxy) addFront(f *front) {
+	if f.tls != nil {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.fronts.byID == nil {
@@ -103,25 +121,83 @@ func (p *Proxy) frontOf(ctx context.Context, listener string) (*front, error) {
 
 // canPass reports whether another process can go on with the connection.
 func (c *clientConn) canPass() bool {
-	return c.tcp != nil && c.front.tls == nil && c.front.isYielding()
+	return (c.tcp != nil || c.front.tls != nil) && c.front.isYielding()
 }
 
-// pass has another process go on with the connection, and reports whether it does.
+// pass has another process go on with the connection, and reports whether it does. One of TLS
+// has ended when it returns.
 func (c *clientConn) pass(received []byte) bool {
 	if !c.canPass() {
 		return false
 	}
-	err := (*c.front.taker.Load())(c.tcp, c.front.listener, received)
+	var err error
+	if c.front.tls != nil {
+		err = c.relay(received)
+	} else {
+		err = (*c.front.taker.Load())(c.tcp, c.origin, received)
+	}
 	if err != nil {
 		c.front.cfg.Log.Debug("a connection could not be passed on", "client", c.peer.ip, "err", err)
 	}
 	return err == nil
 }
 
+// relay passes a connection on whose other end is here, and relays bytes between it and the
+// client until both have ended. The process that gets it ends it after one response.
+func (c *clientConn) relay(received []byte) error {
+	near, far, err := tcpPair()
+	if err != nil {
+		return err
+	}
+	from := Origin{Listener: c.front.listener, Secure: true}
+	from.Client, _ = netip.ParseAddrPort(c.RemoteAddr().String()) // invalid if unknown
+	from.Local, _ = netip.ParseAddrPort(c.LocalAddr().String())
+	err = (*c.front.taker.Load())(far, from, received)
+	far.Close()
+	if err != nil {
+		near.Close()
+		return err
+	}
+	t := &tunnel{began: time.Now(), front: c.front, down: c.socket, up: newSocket(near, takeBlock), idle: c.front.cfg.TunnelIdle}
+	t.touch()
+	defer t.close()
+	c.take = takeBlock
+	var up sync.WaitGroup
+	up.Go(func() { t.relay(t.up, t.down) })
+	t.relay(t.down, t.up)
+	t.close() // the response was the last
+	up.Wait()
+	return nil
+}
+
+// tcpPair returns the two ends of a connection of this process with itself. It is TCP since
+// what passes connections on knows no other.
+func tcpPair() (near, far *net.TCPConn, err error) {
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	if near, err = net.DialTCP("tcp", nil, l.Addr().(*net.TCPAddr)); err != nil {
+		return nil, nil, err
+	}
+	l.SetDeadline(time.Now().Add(dialTime))
+	for {
+		if far, err = l.AcceptTCP(); err != nil {
+			near.Close()
+			return nil, nil, err
+		}
+		if far.RemoteAddr().String() == near.LocalAddr().String() {
+			return near, far, nil
+		}
+		far.Close() // another process was quicker
+	}
+}
+
 // yields returns what is closed when the request may have to be passed on: nil, which
 // never is, if it can't be.
 func (x *exchange) yields() <-chan struct{} {
-	if x.c.tcp == nil || x.c.front.tls != nil || x.body != nil {
+	if x.c.tcp == nil && x.c.front.tls == nil || x.body != nil {
 		return nil
 	}
 	return x.c.front.yielding

@@ -22,7 +22,7 @@ import (
 // receiver has a descriptor of its own.
 func (w *fixture) yieldTo(heir *fixture) (passed *atomic.Int32) {
 	passed = &atomic.Int32{}
-	w.proxy.Yield(func(c *net.TCPConn, listener string, received []byte) error {
+	w.proxy.Yield(func(c *net.TCPConn, from Origin, received []byte) error {
 		raw, err := c.SyscallConn()
 		if err != nil {
 			return err
@@ -41,7 +41,7 @@ func (w *fixture) yieldTo(heir *fixture) (passed *atomic.Int32) {
 			return err
 		}
 		passed.Add(1)
-		return heir.proxy.Resume(w.t.Context(), conn, listener, append([]byte(nil), received...))
+		return heir.proxy.Resume(w.t.Context(), conn, from, append([]byte(nil), received...))
 	})
 	w.router.Seal()
 	w.stop()
@@ -187,7 +187,7 @@ func TestResumeNowhere(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if err := w.proxy.Resume(ctx, a, "vpce-1", nil); err == nil {
+	if err := w.proxy.Resume(ctx, a, Origin{Listener: "vpce-1"}, nil); err == nil {
 		t.Error("it is served")
 	}
 }
@@ -202,11 +202,11 @@ func TestResumeBeforeStart(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	const get = "GET / HTTP/1.1\r\nHost: shop.test\r\n\r\n"
-	if err := w.proxy.Resume(ctx, passed, "", []byte(get)); !errors.Is(err, context.DeadlineExceeded) {
+	if err := w.proxy.Resume(ctx, passed, Origin{}, []byte(get)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("before the start: %v", err)
 	}
 	close(start)
-	if err := w.proxy.Resume(t.Context(), passed, "", []byte(get)); err != nil {
+	if err := w.proxy.Resume(t.Context(), passed, Origin{}, []byte(get)); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.ReadResponse(bufio.NewReader(client), nil)

@@ -95,6 +95,7 @@ type front struct {
 	*Proxy
 	listener, scheme string // its id, and what applications are told
 	tls              *tls.Config
+	https            func(host string) string // see router.Listener; nil: nowhere
 
 	closing atomic.Bool // no request follows the ones in flight
 
@@ -105,7 +106,7 @@ type front struct {
 }
 
 func (p *Proxy) newFront(as router.Listener) *front {
-	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto(), tls: as.TLS, clients: map[*clientConn]struct{}{}}
+	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto(), tls: as.TLS, https: as.HTTPS, clients: map[*clientConn]struct{}{}}
 }
 
 // freshTime is how long an accepted connection has to send its first request once the
@@ -162,13 +163,13 @@ func (f *front) accept(ctx context.Context, l net.Listener) error {
 		}
 		pause = 0
 		f.serving.Add(1)
-		go f.serve(c, nil)
+		go f.serve(c, Origin{Listener: f.listener}, nil)
 	}
 }
 
 // serve serves a connection whose client has sent what was received already.
-func (f *front) serve(conn net.Conn, received []byte) {
-	c := newClient(f, conn)
+func (f *front) serve(conn net.Conn, from Origin, received []byte) {
+	c := newClient(f, conn, from)
 	c.in = received
 	f.mu.Lock()
 	f.shard++
@@ -187,8 +188,10 @@ func (f *front) shutdown(listener string) {
 	if yields {
 		freshTime = 0
 	}
-	fresh := time.AfterFunc(freshTime, func() { f.endWaiting(stateFresh) })
-	defer fresh.Stop()
+	if !f.stays() {
+		fresh := time.AfterFunc(freshTime, func() { f.endWaiting(stateFresh) })
+		defer fresh.Stop()
+	}
 	finished := make(chan struct{})
 	go func() {
 		f.serving.Wait()
@@ -214,11 +217,18 @@ func (f *front) close() {
 	f.mu.Lock()
 	f.closing.Store(true)
 	f.mu.Unlock()
-	f.endWaiting(stateIdle)
+	if !f.stays() {
+		f.endWaiting(stateIdle)
+	}
 	for _, l := range f.loops.list {
 		l.evictAll(f)
 	}
 }
+
+// stays reports whether clients at rest keep their connections until their next request, or
+// for IdleTimeout: those of TLS can't be passed to another process, and a request that is on
+// its way to a connection that closes is lost.
+func (f *front) stays() bool { return f.tls != nil && f.isYielding() }
 
 // endWaiting wakes the connections that wait for a request in a state.
 func (f *front) endWaiting(state int32) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/openslipway/slipway/internal/router"
 	"github.com/openslipway/slipway/internal/router/http1"
 )
 
@@ -88,13 +89,13 @@ func TestNewPeer(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, nil)
 	c := w.dial()
-	p := newPeer(c, nil)
+	p := newClient(w.proxy.newFront(router.Listener{}), c, Origin{}).peer
 	if _, port, _ := net.SplitHostPort(c.LocalAddr().String()); p.ip != "127.0.0.1" || p.port != port || p.trusted {
 		t.Errorf("peer %+v, want 127.0.0.1, our port %s, not trusted", p, port)
 	}
 	a, b := net.Pipe()
 	defer b.Close()
-	if p := newPeer(a, nil); p.ip != "" || p.port != "" || p.trusted {
+	if p := newClient(w.proxy.newFront(router.Listener{}), a, Origin{}).peer; p.ip != "" || p.port != "" || p.trusted {
 		t.Errorf("peer of a pipe: %+v", p)
 	}
 }

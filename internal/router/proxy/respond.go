@@ -353,6 +353,7 @@ func (x *exchange) appendResponse() {
 		b = appendLength(b, r.Length)
 	}
 	b = x.appendSticky(b)
+	b = x.appendHSTS(b)
 	if !r.Dated {
 		b = appendField(b, "Date", x.c.front.dates.at(x.start))
 	}

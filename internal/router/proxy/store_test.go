@@ -88,7 +88,7 @@ func (b *storeFixture) status(host string) int {
 	c, far := net.Pipe()
 	f := b.proxy.newFront(router.Listener{})
 	f.serving.Add(1)
-	go f.serve(far, nil)
+	go f.serve(far, Origin{}, nil)
 	io.WriteString(c, "GET / HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {

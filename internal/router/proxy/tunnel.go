@@ -26,6 +26,7 @@ func (x *exchange) tunnel() error {
 	x.out = append(x.out, in.b...)
 	x.status, x.closes = x.resp.Status, true
 	t := &tunnel{began: time.Now(), front: x.c.front, down: x.c.socket, up: in.up.socket, target: x.target, idle: cmp.Or(x.settings.IdleTime, x.c.front.cfg.TunnelIdle)}
+	t.relayed = x.c.origin.Secure
 	t.isWebSocket = http1.EqualFold(x.resp.Protocol, "websocket")
 	t.frames.feed(in.b)
 	t.touch()
@@ -72,6 +73,8 @@ type tunnel struct {
 	idle        time.Duration // without a byte in either direction, after which it is closed
 	began       time.Time     // with a reading of the monotonic clock
 	last        atomic.Int64  // when a byte came last, in nanoseconds since began
+
+	relayed bool // another process relays the client's bytes, and waits for their end
 
 	leave atomic.Bool // the client is to be told to leave
 	mu    sync.Mutex  // guards writing to the client, and the rest
@@ -235,7 +238,7 @@ func (ts *tunnels) add(t *tunnel) {
 	ts.open[t] = struct{}{}
 	_, leave := ts.leaving[t.target]
 	ts.mu.Unlock()
-	if leave || t.front.closing.Load() {
+	if leave || t.relayed || t.front.closing.Load() {
 		t.leave.Store(true) // it is told with the head of the response
 	}
 }

@@ -38,7 +38,7 @@ func TestKeptConnectionIsReadOnceForEachRequest(t *testing.T) {
 	}
 	conn, served := accepted(t)
 	var reads atomic.Int32
-	c := newClient(f, served)
+	c := newClient(f, served, Origin{})
 	c.take = func() buffer { reads.Add(1); return takeHead() }
 	ended := make(chan struct{})
 	go func() { defer close(ended); defer c.Close(); c.serve() }()

@@ -1,0 +1,111 @@
+package network
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/openslipway/slipway/e2e/harness"
+)
+
+// TestLocalAuthority serves with certificates of the server's own authority: the command line
+// names https URLs, clients that are given the authority or have installed it accept them,
+// and requests without TLS are sent there. All stays so after a kill.
+func TestLocalAuthority(t *testing.T) {
+	t.Parallel()
+	s := harness.Serve(t, "--https-addr", harness.FreeAddr(t))
+	svc := s.RunningService("shop", harness.Spec{Image: s.Push(harness.WebImage(t, "1"), "shop:1")})
+	url := "https://" + *svc.ServiceUrl
+	if out, err := s.RunSlipway("ls"); err != nil || !strings.Contains(out, url) {
+		t.Errorf("slipway ls shows no %s: %s, %v", url, out, err)
+	}
+	root := authority(t, s)
+	shopped(t, s, *svc.ServiceUrl, root)
+	// What installs the authority changes a copy of this machine's trust store.
+	script := `set -e
+mount -t tmpfs tmpfs /mnt
+cp -a /etc/ssl /mnt/ssl
+mkdir -p /mnt/local "$HOME"
+mount --bind /mnt/ssl /etc/ssl
+mount --bind /mnt/local /usr/local/share/ca-certificates
+fetch() { curl -sS -o /dev/null -w '%{http_code}\n' --connect-to "::$2" "$1"; }
+fetch "$1" "$2" 2>/dev/null && exit 9
+"$SLIPWAY" trust --yes
+fetch "$1" "$2"
+"$SLIPWAY" trust --remove --yes
+fetch "$1" "$2" 2>/dev/null && exit 9
+true`
+	for _, tool := range []string{"curl", "update-ca-certificates", "unshare"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("without %s nothing can be installed", tool)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", script, "sh", url, strings.TrimPrefix(s.HTTPS, "https://"))
+	cmd.Env = append(s.ClientEnv(), "SLIPWAY="+s.Binary, "HOME="+t.TempDir(), "PATH="+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "\n200\n") {
+		t.Errorf("slipway trust: %v\n%s", err, out)
+	}
+	s.Kill()
+	s.Start()
+	shopped(t, s, *svc.ServiceUrl, root)
+}
+
+// authority returns the pool with the authority of a server.
+func authority(t *testing.T, s *harness.Server) *x509.CertPool {
+	t.Helper()
+	out, err := s.RunSlipway("trust", "--print")
+	pool := x509.NewCertPool()
+	if err != nil || !pool.AppendCertsFromPEM([]byte(out)) {
+		t.Fatalf("slipway trust --print: %v\n%s", err, out)
+	}
+	return pool
+}
+
+// shopped checks that a service answers with TLS, and without it sends clients there. Another
+// name gets no certificate.
+func shopped(t *testing.T, s *harness.Server, host string, root *x509.CertPool) {
+	t.Helper()
+	secure := strings.TrimPrefix(s.HTTPS, "https://")
+	dial := func(at string) *http.Client {
+		return &http.Client{Timeout: harness.Timeout, Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", at)
+			},
+			TLSClientConfig: &tls.Config{RootCAs: root}, DisableKeepAlives: true,
+		}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	resp, err := dial(secure).Get("https://" + host + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("with TLS: %s", resp.Status)
+	}
+	name, _, _ := net.SplitHostPort(host)
+	resp, err = dial(s.HostPort()).Get("http://" + name + "/a?b=c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got, want := resp.Header.Get("Location"), "https://"+host+"/a?b=c"; resp.StatusCode != http.StatusMovedPermanently || got != want {
+		t.Errorf("without TLS: %s to %q, want %q", resp.Status, got, want)
+	}
+	c, err := net.DialTimeout("tcp", secure, harness.Timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(harness.Timeout))
+	stranger := "nobody." + name[strings.Index(name, ".")+1:]
+	if err := tls.Client(c, &tls.Config{RootCAs: root, ServerName: stranger}).Handshake(); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+		t.Errorf("a name of no service: %v", err)
+	}
+}
