@@ -31,6 +31,8 @@ type instance struct {
 	drainSince time.Time
 	hung       string // how it answers no request; "" if it does
 
+	full, toldFull        runtime.Full
+	disk                  int64
 	frozen, held, resting bool
 	unfit                 string
 	rechecked             time.Time
@@ -150,6 +152,11 @@ func (f *Fleet) mergeOne(number int64, o runtime.Observed) {
 		if inst.frozen = o.Frozen; inst.held { // else no plan depends on it
 			f.markDue(inst.service)
 		}
+	}
+	if o.Running && inst.full != o.Full {
+		inst.full, inst.disk = o.Full, o.Disk
+		f.logFull(inst)
+		f.markDue(inst.service)
 	}
 	if o.Running || inst.presence != alive || inst.removing {
 		return

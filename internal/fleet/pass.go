@@ -294,6 +294,7 @@ func (o *observation) merge(inst *instance) {
 	o.began = inst.began
 	o.presence, o.removing, o.exit = inst.presence, inst.removing, inst.exit
 	o.passed, o.failing, o.problem, o.never = inst.passed, inst.failing, inst.problem, inst.never
+	o.full, o.toldFull, o.disk = inst.full, inst.toldFull, inst.disk
 	o.drainSince, o.hung = inst.drainSince, inst.hung
 	o.frozen, o.held, o.resting, o.unfit, o.rechecked, o.keepEnds = inst.frozen, inst.held, inst.resting, inst.unfit, inst.rechecked, time.Time{}
 	if r := o.row.State; r == slipway.InstanceKept || inst.held {
@@ -341,6 +342,7 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 	for _, r := range p.remove {
 		f.remove(ctx, r)
 	}
+	f.noteFull(p)
 	f.noteKept(now, p)
 	f.noteHangs(service, p)
 	f.forgetEnds(service, p)

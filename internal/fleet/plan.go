@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway"
+	"github.com/openslipway/slipway/internal/runtime"
 )
 
 // presence says what exists of an instance.
@@ -36,6 +37,9 @@ type observation struct {
 	problem string        // what the last check found
 	never   bool          // while it starts: it will never pass
 	hung    string        // how it answers no request, as a router says; "" if it does
+
+	full, toldFull runtime.Full // why it can't write to its disk, and what of that an event has told
+	disk           int64        // bytes that its disk may take
 
 	frozen    bool      // as the driver's last list or a freeze or thaw since said
 	held      bool      // this process has frozen it and not thawed it since
@@ -214,6 +218,7 @@ func (p *planner) observe(r slipway.Release, o *observation) {
 	if was.State == slipway.InstanceKept && o.row.State == slipway.InstanceEnded && !o.removing {
 		p.events = append(p.events, fmt.Sprintf("Instance %s, which was kept during the pause, has ended.", o.row.ID))
 	}
+	p.tellFull(o)
 	if o.row.State == slipway.InstanceUnhealthy && o.failing && was.State != slipway.InstanceUnhealthy {
 		p.events = append(p.events, fmt.Sprintf("Instance %s failed its health check %d times in a row: %s. It takes no more requests.",
 			o.row.ID, r.HealthCheck.UnhealthyThreshold, o.row.Problem))

@@ -138,7 +138,19 @@ type Observed struct {
 	PID       int  // of the instance's first process in the host's namespace; 0 when not running
 	StartedAt time.Time
 	Exit      *slipway.Exit // set when not running
+
+	Full Full  // what keeps it from writing to its disk
+	Disk int64 // bytes that its disk may take, if Full is set
 }
+
+// Full says why an instance cannot write to its disk; "" if it can.
+type Full string
+
+// Reasons of full disks.
+const (
+	FullOwn  Full = "own"  // it has written all that its disk may take
+	FullHost Full = "host" // the host's disk is full, and its own is not
+)
 
 // Chunk is a piece of output as the application wrote it, not cut at lines.
 type Chunk struct {

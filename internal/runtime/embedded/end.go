@@ -28,6 +28,9 @@ func (d *Driver) ended(in *instance) {
 		in.mu.Unlock()
 
 		c.stop()
+		if p != nil {
+			d.lookAtEnd(in, p)
+		}
 		d.recordExit(in, reasonKilled)
 		d.nudge(in.id)
 		p.release()
@@ -49,9 +52,13 @@ const (
 // reason if the shim recorded none.
 func (d *Driver) recordExit(in *instance, killed string) {
 	exit := d.exit(in, killed)
+	diskReason := d.diskReason(in, exit)
 	in.mu.Lock()
 	if exit.Reason == "" && exit.Signal == "SIGKILL" {
 		exit.Reason = in.killReason
+	}
+	if exit.Reason == "" && !exit.OOM {
+		exit.Reason = diskReason
 	}
 	in.exit, in.pid = exit, 0
 	in.mu.Unlock()

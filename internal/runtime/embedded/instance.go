@@ -58,6 +58,7 @@ type instance struct {
 	pid        int        // of the application in this process's namespace; 0: not looked up yet
 	started    *handoff.Started
 	exit       *slipway.Exit
+	full       runtime.Full
 	killReason string // why the driver killed it; "" if it did not
 
 	traces *traceForwarder // nil while it has no collectors

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ func (d *Driver) List(ctx context.Context) ([]runtime.Observed, error) {
 	list := make([]runtime.Observed, len(all))
 	for i, in := range all {
 		list[i] = in.observed()
+		if list[i].Running {
+			list[i].Full, list[i].Disk = d.lookAtDisk(in), cmp.Or(in.spec.Disk, d.cfg.Disk)
+		}
 	}
 	return list, nil
 }

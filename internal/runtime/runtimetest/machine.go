@@ -83,6 +83,15 @@ func (w *Machine) Forget(id string) {
 	}
 }
 
+// SetFull has a running instance, whose disk takes so many bytes, be unable to write to it.
+func (w *Machine) SetFull(id string, full runtime.Full, disk int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p := w.known[id]; p != nil {
+		p.full, p.disk = full, disk
+	}
+}
+
 // Reboot loses all instances, as the end of the machine would.
 func (w *Machine) Reboot() {
 	w.mu.Lock()

@@ -32,6 +32,8 @@ type process struct {
 	done  chan struct{} // closed at its end
 
 	// The rest is guarded by machine.mu.
+	full   runtime.Full
+	disk   int64
 	out    output
 	accept *pipeListener // nil while it does not listen
 
@@ -280,6 +282,7 @@ func (p *process) observed() runtime.Observed {
 	}
 	if o.Running {
 		o.PID, o.Frozen = p.pid, p.thawed != nil
+		o.Full, o.Disk = p.full, p.disk
 	} else {
 		exit := *p.exit
 		o.Exit = &exit

@@ -106,6 +106,13 @@ func (p *Pool) OnDisk(ctx context.Context) (bool, error) {
 	return err == nil && m.kind() != Memory, err
 }
 
+// TakesDisk is OnDisk of the disks made so far, true before the first.
+func (p *Pool) TakesDisk() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.chosen == nil || p.chosen.kind() != Memory
+}
+
 // try makes a disk and removes it.
 func (p *Pool) try(ctx context.Context, m maker) error {
 	const size = 16 << 20
