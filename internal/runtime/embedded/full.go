@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"fmt"
+	"os"
 	goruntime "runtime"
 	"strconv"
 
@@ -66,27 +67,36 @@ func (d *Driver) lookAtEnd(in *instance, p *process) {
 	if p.mntns == nil {
 		return
 	}
-	own := make(chan *unix.Statfs_t, 1)
-	go func() {
-		// The thread stays locked, so it ends with this goroutine.
-		goruntime.LockOSThread()
+	own := make(chan unix.Statfs_t, 1)
+	awayFromMain(func() {
 		var st unix.Statfs_t
-		err := unix.Unshare(unix.CLONE_FS)
-		if err == nil {
-			err = unix.Setns(int(p.mntns.Fd()), unix.CLONE_NEWNS)
+		if unix.Unshare(unix.CLONE_FS) == nil && unix.Setns(int(p.mntns.Fd()), unix.CLONE_NEWNS) == nil && unix.Statfs("/", &st) == nil {
+			own <- st
 		}
-		if err == nil {
-			err = unix.Statfs("/", &st)
-		}
-		if err != nil {
-			own <- nil
-			return
-		}
-		own <- &st
-	}()
-	if st := <-own; st != nil {
-		d.noteDisk(in, *st)
+	})
+	select {
+	case st := <-own:
+		d.noteDisk(in, st)
+	default:
 	}
+}
+
+// awayFromMain calls f on a thread that ends afterwards, so that no goroutine gets the
+// namespaces that f enters. The first thread of a process never ends, and what /proc/self
+// shows is its view: it is not used.
+func awayFromMain(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		goruntime.LockOSThread()
+		if unix.Gettid() != os.Getpid() {
+			f()
+			return // with its thread
+		}
+		awayFromMain(f) // this goroutine keeps the first thread meanwhile
+		goruntime.UnlockOSThread()
+	}()
+	<-done
 }
 
 // noteDisk is lookAtDisk once the disk has been seen.

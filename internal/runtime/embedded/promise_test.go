@@ -1,8 +1,12 @@
 package embedded
 
 import (
+	"os"
 	"strings"
+	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/openslipway/slipway"
 )
@@ -52,4 +56,21 @@ func TestRefuse(t *testing.T) {
 			t.Errorf("%s: %v does not say what to do", c.name, err)
 		}
 	}
+}
+
+// TestAwayFromMain: what threads do for an instance never happens on the first one, which
+// all of /proc/self is about and which would keep an instance's mounts.
+func TestAwayFromMain(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			awayFromMain(func() {
+				if unix.Gettid() == os.Getpid() {
+					t.Error("this is the first thread")
+				}
+			})
+		})
+	}
+	all.Wait()
 }
