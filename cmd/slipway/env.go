@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -53,7 +54,7 @@ func (m *Main) environment(ctx context.Context) error {
 		}
 		return m.printJSON(doc)
 	}
-	return writeShell(m.Stdout, vars, t.Endpoint.String())
+	return writeShell(m.Stdout, vars, t)
 }
 
 func (m *Main) variables(c *client.Client) []variable {
@@ -86,7 +87,7 @@ func (m *Main) variables(c *client.Client) []variable {
 	return vars
 }
 
-func writeShell(w io.Writer, vars []variable, endpoint string) error {
+func writeShell(w io.Writer, vars []variable, t client.Target) error {
 	var b strings.Builder
 	for _, v := range vars {
 		if v.value == "" {
@@ -96,7 +97,11 @@ func writeShell(w io.Writer, vars []variable, endpoint string) error {
 		fmt.Fprintf(&b, "export %s=%s\n", v.name, shellQuote(v.value))
 	}
 	fmt.Fprintf(&b, "# For an AWS CLI before 2.13 (Debian 12 has 2.9):\n")
-	fmt.Fprintf(&b, "# alias aws=%s\n", shellQuote("aws --endpoint-url "+endpoint))
+	fmt.Fprintf(&b, "# alias aws=%s\n", shellQuote("aws --endpoint-url "+t.Endpoint.String()))
+	if _, err := os.Stat(t.AuthorityFile()); err == nil && t.Endpoint.Scheme == "https" {
+		fmt.Fprintf(&b, "# For AWS clients that call nothing but this server, unless `slipway trust` has installed its authority:\n")
+		fmt.Fprintf(&b, "# export AWS_CA_BUNDLE=%s\n", shellQuote(t.AuthorityFile()))
+	}
 	fmt.Fprintf(&b, "# Run this to use them: eval \"$(slipway env)\"\n")
 	_, err := io.WriteString(w, b.String())
 	return err

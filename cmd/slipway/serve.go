@@ -147,6 +147,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringSliceVar(&c.TLS.Certs, "tls-cert", nil, "`files` with certificates for --https-addr, PEM, the server's first and then those of its authorities; read again when they change; repeatable")
 	f.StringSliceVar(&c.TLS.Keys, "tls-key", nil, "`files` with their keys, in the same order (default: those of --tls-cert)")
 	f.BoolVar(&c.TLS.Local, "tls-local", false, "let names that no --tls-cert has get a certificate of this server's own authority, for development; without --tls-cert all do. slipway trust has this machine accept it")
+	f.BoolVar(&c.TLS.API, "api-tls", false, "have --api-addr speak TLS instead of plain HTTP, with certificates of --tls-cert, or of this server's own authority for names that it has none for")
 	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
 	f.BoolVar(&c.TakeOver, "take-over", false, "replace the server that runs on the data directory, if there is one, without losing a request")
@@ -188,7 +189,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.Int64Var(&c.IO.ReadOps, "io-read-ops", 0, "most `requests` to read that it may make of a disk each second; 0 for no limit")
 	f.Int64Var(&c.IO.WriteOps, "io-write-ops", 0, "most `requests` to write that it may make of a disk each second; 0 for no limit")
 	f.StringVar(&c.AppArmor, "apparmor-profile", "", "loaded `profile` of AppArmor to confine instances and builds by; see docs/operating.md")
-	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id]; repeatable")
+	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id][,tls]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")
 }
 

@@ -147,9 +147,9 @@ func TestEndpoints(t *testing.T) {
 	for value, message := range map[string]string{
 		"vpce-1":                        "it must be id=value",
 		"vpce-1=10.0.0.5":               `vpce-1: "10.0.0.5" is no address like 10.0.0.5:8080`,
-		"vpce-1=10.0.0.5:1,vpc=":        `"vpc=" is not the one vpc=ID`,
-		"vpce-1=10.0.0.5:1,vpc=a,vpc=b": `"vpc=b" is not the one vpc=ID`,
-		"vpce-1=10.0.0.5:1,tls=on":      `"tls=on" is not the one vpc=ID`,
+		"vpce-1=10.0.0.5:1,vpc=":        `"vpc=" is neither the one vpc=ID nor tls`,
+		"vpce-1=10.0.0.5:1,vpc=a,vpc=b": `"vpc=b" is neither the one vpc=ID nor tls`,
+		"vpce-1=10.0.0.5:1,tls=on":      `"tls=on" is neither the one vpc=ID nor tls`,
 		"vpce-1=10.0.0.5:1;vpce-1=:0":   "vpce-1: it is defined twice",
 	} {
 		if _, err := configOf(t, func(string) string { return "" }, "--vpc-endpoint", value); err == nil || !strings.Contains(err.Error(), message) {

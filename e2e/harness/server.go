@@ -2,6 +2,8 @@ package harness
 
 import (
 	"bytes"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"io"
@@ -185,8 +187,22 @@ func (s *Server) awaitReady(replaced bool, meant func(pid int) bool) {
 			return false, "process " + strconv.Itoa(r.PID)
 		}
 		s.ready = r
+		s.trust()
 		return true, ""
 	})
+}
+
+// trust has the test's own clients accept the server's authority, if it has one.
+func (s *Server) trust() {
+	if s.Authority == "" {
+		return
+	}
+	b, err := os.ReadFile(s.Authority)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(b) {
+		s.T.Fatalf("the server's authority: %v: %q", err, b)
+	}
+	s.HTTPClient.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
 }
 
 // environment is the one of the process. The registries, code hosts and receivers of tests
@@ -329,7 +345,11 @@ func (s *Server) RunSlipway(args ...string) (string, error) {
 
 // ClientEnv returns the environment that points AWS's clients at the server.
 func (s *Server) ClientEnv() []string {
-	return append(os.Environ(),
+	env := os.Environ()
+	if strings.HasPrefix(s.API, "https://") {
+		env = append(env, "AWS_CA_BUNDLE="+s.Authority, "SSL_CERT_FILE="+s.Authority)
+	}
+	return append(env,
 		"AWS_SHARED_CREDENTIALS_FILE="+s.Credentials,
 		"AWS_CONFIG_FILE=/dev/null",
 		"AWS_REGION=us-east-1", "AWS_DEFAULT_REGION=us-east-1",

@@ -12,6 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner"
+	"github.com/aws/aws-sdk-go-v2/service/apprunner/types"
+
 	"github.com/openslipway/slipway/e2e/harness"
 )
 
@@ -108,4 +112,56 @@ func shopped(t *testing.T, s *harness.Server, host string, root *x509.CertPool) 
 	if err := tls.Client(c, &tls.Config{RootCAs: root, ServerName: stranger}).Handshake(); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 		t.Errorf("a name of no service: %v", err)
 	}
+}
+
+// TestPrivateWithTLS reaches a private service with TLS at a VPC endpoint, before and after an
+// upgrade. Other names get no certificate there.
+func TestPrivateWithTLS(t *testing.T) {
+	t.Parallel()
+	addr := harness.FreeAddr(t)
+	s := harness.Serve(t, "--vpc-endpoint", "vpce-1="+addr+",tls")
+	image := s.Push(harness.WebImage(t, "1"), "web:1")
+	open := s.RunningService("open", harness.Spec{Image: image})
+	shop := s.RunningService("shop", harness.Spec{Image: image, Network: harness.PrivateNetwork(true)})
+	made, err := s.Client().CreateVpcIngressConnection(t.Context(), &apprunner.CreateVpcIngressConnectionInput{
+		ServiceArn: shop.ServiceArn, VpcIngressConnectionName: aws.String("door"),
+		IngressVpcConfiguration: &types.IngressVpcConfiguration{VpcId: aws.String("vpc-1"), VpcEndpointId: aws.String("vpce-1")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.WaitIngressConnection(*made.VpcIngressConnection.VpcIngressConnectionArn, types.VpcIngressConnectionStatusAvailable)
+	root, host := authority(t, s), *made.VpcIngressConnection.DomainName
+	ask := func(host string) (int, error) {
+		c := &http.Client{Timeout: harness.Timeout, Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", addr)
+			},
+			TLSClientConfig: &tls.Config{RootCAs: root}, DisableKeepAlives: true,
+		}}
+		resp, err := c.Get("https://" + host + "/")
+		if err != nil {
+			return 0, err
+		}
+		resp.Body.Close()
+		return resp.StatusCode, nil
+	}
+	for _, when := range []string{"at first", "after an upgrade"} {
+		if status, err := ask(host); status != http.StatusOK {
+			t.Errorf("%s: %d, %v", when, status, err)
+		}
+		if status, err := ask(*open.ServiceUrl); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+			t.Errorf("%s: a public service: %d, %v", when, status, err)
+		}
+		if when == "at first" {
+			if out, err := s.Upgrade(); err != nil {
+				t.Fatal(err, out)
+			}
+		}
+	}
+	arn := made.VpcIngressConnection.VpcIngressConnectionArn
+	if _, err := s.Client().DeleteVpcIngressConnection(t.Context(), &apprunner.DeleteVpcIngressConnectionInput{VpcIngressConnectionArn: arn}); err != nil {
+		t.Fatal(err)
+	}
+	s.WaitIngressConnection(*arn, types.VpcIngressConnectionStatusDeleted)
 }

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,8 +50,9 @@ type Config struct {
 	// authority issues one certificate for all of them.
 	Suffix string
 
-	// Served reports whether a name, in lower case and without a port, is one of a service.
-	Served func(name string) bool
+	// API says that API will be called: for names of the API that no file has there is a local
+	// authority in any case.
+	API bool
 
 	Now func() time.Time // time.Now when nil
 }
@@ -61,14 +63,17 @@ type Certs struct {
 	files   atomic.Pointer[files]
 	local   *authority // nil without one
 	tickets tickets
-	tls     *tls.Config
+
+	mu      sync.Mutex    // guards what follows
+	configs []*tls.Config // all that were made
+	keys    [][32]byte    // of session tickets
 }
 
 // New reads the files, and makes or reads what the store keeps. A file that can't be used is
 // an error: a server that starts without its certificate would be noticed by its clients.
 func New(ctx context.Context, cfg Config) (*Certs, error) {
-	if cfg.Store == nil || cfg.Vault == nil || cfg.Log == nil || cfg.Served == nil {
-		return nil, errors.New("certs: Store, Vault, Log and Served are required")
+	if cfg.Store == nil || cfg.Vault == nil || cfg.Log == nil {
+		return nil, errors.New("certs: Store, Vault and Log are required")
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -79,20 +84,19 @@ func New(ctx context.Context, cfg Config) (*Certs, error) {
 		return nil, err
 	}
 	c.files.Store(list)
-	if cfg.Local {
+	if cfg.Local || cfg.API {
 		if c.local, err = openAuthority(ctx, cfg); err != nil {
 			return nil, fmt.Errorf("the local certificate authority: %w", err)
 		}
 	}
 	c.tickets = tickets{store: cfg.Store, vault: cfg.Vault, now: cfg.Now}
-	c.tls = c.newTLS(c.certificate)
 	return c, c.rotate(ctx)
 }
 
 // newTLS returns a configuration with what all listeners of this server have in common. TLS
 // 1.2 has only what has forward secrecy and authenticates what it encrypts.
 func (c *Certs) newTLS(choose func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
-	return &tls.Config{
+	conf := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -103,10 +107,24 @@ func (c *Certs) newTLS(choose func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 		GetCertificate: choose,
 		Time:           c.cfg.Now,
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	conf.SetSessionTicketKeys(c.keys)
+	c.configs = append(c.configs, conf)
+	return conf
 }
 
-// Services returns the configuration of listeners of services.
-func (c *Certs) Services() *tls.Config { return c.tls }
+// Services returns a configuration for a listener of services. served reports whether a name, in
+// lower case and without a port, is one of a service there.
+func (c *Certs) Services(served func(name string) bool) *tls.Config {
+	return c.newTLS(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(hello, served) })
+}
+
+// API returns a configuration for listeners of the API. own reports whether a name is one of
+// its own.
+func (c *Certs) API(own func(name string) bool) *tls.Config {
+	return c.newTLS(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.ownCertificate(hello, own) })
+}
 
 // Authority returns the certificate of the local authority as PEM, nil if there is none.
 func (c *Certs) Authority() []byte {
@@ -119,26 +137,49 @@ func (c *Certs) Authority() []byte {
 // Has reports whether clients that ask for a name get a certificate: whether they may be sent
 // to HTTPS.
 func (c *Certs) Has(name string) bool {
-	return c.local != nil || c.files.Load().find(name, nil) != nil
+	return c.cfg.Local || c.files.Load().find(name, nil) != nil
 }
 
 // certificate chooses the certificate of a service. Without one it returns nil, and the client
 // gets the alert unrecognized_name.
-func (c *Certs) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certs) certificate(hello *tls.ClientHelloInfo, served func(string) bool) (*tls.Certificate, error) {
 	name := strings.ToLower(hello.ServerName)
 	if name == "" {
 		return c.nameless(hello)
 	}
-	if !c.cfg.Served(name) {
+	if !served(name) {
 		return nil, nil
 	}
 	if cert := c.files.Load().find(name, hello); cert != nil {
 		return cert, nil
 	}
-	if c.local == nil {
+	if !c.cfg.Local {
 		return nil, nil
 	}
 	return c.local.issue(c.coveredBy(name))
+}
+
+// ownCertificate chooses the certificate of the API.
+func (c *Certs) ownCertificate(hello *tls.ClientHelloInfo, own func(string) bool) (*tls.Certificate, error) {
+	name := strings.ToLower(hello.ServerName)
+	if name == "" {
+		return c.local.issue(localAddr(hello, "localhost"))
+	}
+	if !own(name) {
+		return nil, nil
+	}
+	if cert := c.files.Load().find(name, hello); cert != nil {
+		return cert, nil
+	}
+	return c.local.issue(name)
+}
+
+// localAddr returns the address that a client has connected to, or a name in its place.
+func localAddr(hello *tls.ClientHelloInfo, instead string) string {
+	if a, ok := hello.Conn.LocalAddr().(*net.TCPAddr); ok {
+		return a.IP.String()
+	}
+	return instead
 }
 
 // nameless chooses for a client that does not say whom it wants: one that connects to an
@@ -147,14 +188,10 @@ func (c *Certs) nameless(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if cert := c.files.Load().first(hello); cert != nil {
 		return cert, nil
 	}
-	if c.local == nil {
+	if !c.cfg.Local {
 		return nil, nil
 	}
-	host := c.coveredBy("")
-	if a, ok := hello.Conn.LocalAddr().(*net.TCPAddr); ok {
-		host = a.IP.String()
-	}
-	return c.local.issue(host)
+	return c.local.issue(localAddr(hello, c.coveredBy("")))
 }
 
 // coveredBy returns the name for which the local authority issues the certificate of a
@@ -212,6 +249,11 @@ func (c *Certs) rotate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("keys of session tickets: %w", err)
 	}
-	c.tls.SetSessionTicketKeys(keys)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keys = keys
+	for _, conf := range c.configs {
+		conf.SetSessionTicketKeys(keys)
+	}
 	return nil
 }

@@ -47,9 +47,6 @@ func (s shared) open(t *testing.T, change func(*Config)) *Certs {
 	t.Helper()
 	cfg := Config{
 		Store: s.store, Vault: s.keys, Log: slog.New(slog.DiscardHandler), Suffix: suffix,
-		Served: func(name string) bool {
-			return name == "example.com" || name == "www.example.com" || strings.HasSuffix(name, "."+suffix) && name != "gone."+suffix
-		},
 	}
 	change(&cfg)
 	c, err := New(t.Context(), cfg)
@@ -57,6 +54,10 @@ func (s shared) open(t *testing.T, change func(*Config)) *Certs {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func served(name string) bool {
+	return name == "example.com" || name == "www.example.com" || strings.HasSuffix(name, "."+suffix) && name != "gone."+suffix
 }
 
 // shake does a handshake over TCP and returns what the client has seen of it.
@@ -137,7 +138,7 @@ func TestLocalAuthority(t *testing.T) {
 		t.Fatalf("%q is no certificate", c.Authority())
 	}
 	for _, name := range []string{"shop." + suffix, "SHOP." + suffix, "example.com", "www.example.com"} {
-		state, err := shake(t, c.Services(), &tls.Config{RootCAs: roots, ServerName: name})
+		state, err := shake(t, c.Services(served), &tls.Config{RootCAs: roots, ServerName: name})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if state.Version != tls.VersionTLS13 {
@@ -145,11 +146,11 @@ func TestLocalAuthority(t *testing.T) {
 		}
 	}
 	// 127.0.0.1 is sent as no name.
-	if _, err := shake(t, c.Services(), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}); err != nil {
+	if _, err := shake(t, c.Services(served), &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}); err != nil {
 		t.Errorf("an address: %v", err)
 	}
 	for _, name := range []string{"gone." + suffix, "example.org", "a.b." + "example.com"} {
-		if _, err := shake(t, c.Services(), &tls.Config{RootCAs: roots, ServerName: name}); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+		if _, err := shake(t, c.Services(served), &tls.Config{RootCAs: roots, ServerName: name}); err == nil || !strings.Contains(err.Error(), "unrecognized name") {
 			t.Errorf("%s: %v, want the alert unrecognized name", name, err)
 		}
 	}
@@ -230,7 +231,7 @@ func TestFiles(t *testing.T) {
 			client = tc.client.Clone()
 		}
 		client.InsecureSkipVerify, client.ServerName = true, tc.name
-		state, err := shake(t, c.Services(), client)
+		state, err := shake(t, c.Services(served), client)
 		switch {
 		case tc.want == "":
 			if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
@@ -331,7 +332,7 @@ func TestOldProtocols(t *testing.T) {
 	for _, v := range []uint16{tls.VersionTLS10, tls.VersionTLS11} {
 		client := base.Clone()
 		client.MinVersion, client.MaxVersion = v, v
-		if _, err := shake(t, c.Services(), client); err == nil {
+		if _, err := shake(t, c.Services(served), client); err == nil {
 			t.Errorf("version %x is served", v)
 		}
 	}
@@ -341,7 +342,7 @@ func TestOldProtocols(t *testing.T) {
 		}
 		client := base.Clone()
 		client.MaxVersion, client.CipherSuites = tls.VersionTLS12, []uint16{s.ID}
-		_, err := shake(t, c.Services(), client)
+		_, err := shake(t, c.Services(served), client)
 		good := strings.HasPrefix(s.Name, "TLS_ECDHE_ECDSA_") && (strings.Contains(s.Name, "_GCM_") || strings.Contains(s.Name, "_POLY1305_"))
 		if (err == nil) != good {
 			t.Errorf("%s: %v", s.Name, err)
@@ -364,7 +365,7 @@ func TestTickets(t *testing.T) {
 		client := &tls.Config{RootCAs: roots, ServerName: "example.com", ClientSessionCache: tls.NewLRUClientSessionCache(1), MaxVersion: version, Time: func() time.Time { return now }}
 		resumed := func(c *Certs) bool {
 			t.Helper()
-			state, err := shake(t, c.Services(), client)
+			state, err := shake(t, c.Services(served), client)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -393,6 +394,26 @@ func TestTickets(t *testing.T) {
 		if resumed(open()) {
 			t.Errorf("version %x: resumed with a key that is too old", version)
 		}
+	}
+}
+
+// The API has certificates for its own names and its addresses, whatever services have.
+func TestAPI(t *testing.T) {
+	t.Parallel()
+	p := write(t, t.TempDir(), "api", elliptical(t), later(), "api.example.com")
+	c := newShared(t).open(t, func(c *Config) { c.API, c.Files = true, []Pair{p} })
+	own := func(name string) bool { return name == "api.example.com" || name == "localhost" }
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(c.Authority())
+	for name, want := range map[string]string{"localhost": "", "127.0.0.1": "", "api.example.com": "unknown authority", "example.com": "unrecognized name"} {
+		_, err := shake(t, c.API(own), &tls.Config{RootCAs: roots, ServerName: name})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+	// Services get nothing of the authority that the API has.
+	if _, err := shake(t, c.Services(served), &tls.Config{RootCAs: roots, ServerName: "example.com"}); err == nil || c.Has("example.com") {
+		t.Errorf("a service has a certificate: %v", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -57,7 +58,8 @@ type apiRole struct {
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
 	sleep           func(serviceID string) (router.Sleep, bool)
-	authority       func() []byte // the local certificate authority's certificate as PEM; nil without one
+	tls             func() *tls.Config // of the API, if it speaks TLS
+	authority       func() []byte      // the local certificate authority's certificate as PEM; nil without one
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -156,7 +158,7 @@ func (a *apiRole) webhookURL() string {
 	if a.cfg.WebhookURL != "" {
 		return strings.TrimSuffix(a.cfg.WebhookURL, "/")
 	}
-	return "http://" + a.listeners.apiHost()
+	return a.listeners.apiURL()
 }
 
 // sbom returns the list of software in an image, as api.Config.SBOM wants it.
@@ -200,7 +202,7 @@ func (a *apiRole) openECR() (err error) {
 	}}
 	a.ecr, err = ecr.New(ecr.Config{
 		Store: a.store, Images: a.images, Tokens: a.tokens, Region: a.cfg.Region, Account: a.cfg.Account,
-		Endpoint: "http://" + a.listeners.apiHost(), Pushed: a.pushed,
+		Endpoint: a.listeners.apiURL(), Pushed: a.pushed,
 	})
 	return err
 }
@@ -264,7 +266,7 @@ func (a *apiRole) serve(ctx context.Context) error {
 	if !a.starts(ctx) {
 		return nil
 	}
-	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.limited(a.listeners.api)...)
+	err = httpdrain.Drain{Limit: 10 * time.Second}.Serve(ctx, srv, a.secured(a.limited(a.listeners.api))...)
 	if errors.Is(err, httpdrain.ErrCut) {
 		return nil // a long upload: clients can resume it
 	}

@@ -214,7 +214,7 @@ func (c *Config) Check() error {
 			return fmt.Errorf("--metrics-addr is %q; it must be host:port, where port 0 means any", c.Metrics)
 		}
 	}
-	if err := errors.Join(c.checkSockets(), c.checkHosts(), c.IO.check(), c.TLS.check(len(c.sockets(SocketHTTPS)) > 0)); err != nil {
+	if err := errors.Join(c.checkSockets(), c.checkHosts(), c.IO.check(), c.TLS.check(len(c.sockets(SocketHTTPS)) > 0 || len(c.Endpoints.secure()) > 0)); err != nil {
 		return err
 	}
 	switch {

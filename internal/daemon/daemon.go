@@ -130,7 +130,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.api = &apiRole{
 		core: d.core, listeners: d.listeners, images: d.node.images, logs: d.node.logs,
 		pushed: d.control.pushed, gitPushed: d.control.polling.Pushed, checkRepository: d.control.git.Check, endpointPort: d.router.ingress.Port,
-		start: d.start, uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, health: health.New(d.core.part("health"), d.checks()...), usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, authority: d.router.authority, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router),
+		start: d.start, uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, health: health.New(d.core.part("health"), d.checks()...), usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, authority: d.router.authority, tls: d.router.tls, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router),
 	}
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err
@@ -340,10 +340,10 @@ func (d *Daemon) announce(ctx context.Context) error {
 		a.Endpoints[id] = reachable(addr)
 	}
 	d.core.log.Info("serving", "api", a.API, "http", a.HTTP, "credentials", a.Credentials)
-	if a.HTTPS != "" {
+	if d.router.certs != nil {
 		d.core.log.Info("serving TLS", "https", a.HTTPS, "authority", fingerprint(d.router.authority()))
 	}
-	if addr := d.listeners.beyondLoopback(); addr != "" {
+	if addr := d.listeners.beyondLoopback(); addr != "" && !d.core.cfg.TLS.API {
 		d.core.log.Warn("the API is reachable beyond this machine without TLS", "addr", addr)
 	}
 	if d.core.cfg.ReadyFile == "" {

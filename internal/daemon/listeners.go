@@ -266,6 +266,14 @@ func (l *listeners) beyondLoopback() string {
 func (l *listeners) apiHost() string  { return reachable(l.api[0].Addr()) }
 func (l *listeners) httpHost() string { return reachable(l.http[0].Addr()) }
 
+// apiURL is the URL at which they reach the API.
+func (l *listeners) apiURL() string {
+	if l.cfg.TLS.API {
+		return "https://" + l.apiHost()
+	}
+	return "http://" + l.apiHost()
+}
+
 // httpsPort is the port at which services answer with TLS.
 func (l *listeners) httpsPort() int { return l.https[0].Addr().(*net.TCPAddr).Port }
 

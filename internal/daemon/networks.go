@@ -93,7 +93,7 @@ func addToSegment(z *egress.Segment, item string) error {
 }
 
 // Endpoints are VPC endpoints by id. It is a flag's value:
-// ID=HOST:PORT[,vpc=ID].
+// ID=HOST:PORT[,vpc=ID][,tls].
 type Endpoints map[string]ingress.Endpoint
 
 // Set implements pflag.Value.
@@ -108,14 +108,29 @@ func (e Endpoints) Set(value string) error {
 		d := ingress.Endpoint{Addr: items[0]}
 		for _, item := range items[1:] {
 			key, value, _ := strings.Cut(item, "=")
-			if key != "vpc" || value == "" || d.VPC != "" {
-				return fmt.Errorf("%q is not the one vpc=ID", item)
+			switch {
+			case item == "tls":
+				d.TLS = true
+			case key == "vpc" && value != "" && d.VPC == "":
+				d.VPC = value
+			default:
+				return fmt.Errorf("%q is neither the one vpc=ID nor tls", item)
 			}
-			d.VPC = value
 		}
 		e[id] = d
 		return nil
 	})
+}
+
+// secure returns the ids of those that speak TLS, sorted.
+func (e Endpoints) secure() (ids []string) {
+	for id, d := range e {
+		if d.TLS {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // String implements pflag.Value: there is no default.

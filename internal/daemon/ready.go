@@ -28,7 +28,7 @@ type Addresses struct {
 func (d *Daemon) Addresses() Addresses {
 	apiHost := d.listeners.apiHost()
 	a := Addresses{
-		API:         (&url.URL{Scheme: "http", Host: apiHost}).String(),
+		API:         d.listeners.apiURL(),
 		HTTP:        (&url.URL{Scheme: "http", Host: d.listeners.httpHost()}).String(),
 		Registry:    apiHost,
 		Credentials: d.core.dirs.credentials(),
@@ -37,9 +37,9 @@ func (d *Daemon) Addresses() Addresses {
 	}
 	if l := d.listeners.https; len(l) > 0 {
 		a.HTTPS = (&url.URL{Scheme: "https", Host: reachable(l[0].Addr())}).String()
-		if d.router.authority() != nil {
-			a.Authority = d.core.dirs.authority()
-		}
+	}
+	if d.router.authority() != nil {
+		a.Authority = d.core.dirs.authority()
 	}
 	if l := d.listeners.metrics; len(l) > 0 {
 		a.Metrics = (&url.URL{Scheme: "http", Host: reachable(l[0].Addr()), Path: "/metrics"}).String()

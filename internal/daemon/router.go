@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -35,7 +36,8 @@ type routerRole struct {
 	proxy   *proxy.Proxy
 	ingress *ingress.Ingress
 	limit   *httplimit.Connections
-	certs   *certs.Certs // nil without TLS
+	certs   *certs.Certs           // nil without TLS
+	secure  map[string]*tls.Config // by id of a VPC endpoint, "" for the public listener
 
 	start    chan struct{}   // closed when requests may be served
 	heir     bool            // another process still has requests
@@ -78,7 +80,7 @@ func (r *routerRole) open(ctx context.Context) (err error) {
 		Serve: func(ctx context.Context, l net.Listener, endpoint string) error {
 			ended := make(chan error, 1)
 			r.carry(func() error {
-				err := r.proxy.Serve(r.requests, r.limit.Limit(l), router.Listener{ID: endpoint})
+				err := r.proxy.Serve(r.requests, r.limit.Limit(l), router.Listener{ID: endpoint, TLS: r.tlsOf(endpoint)})
 				ended <- err
 				return nil // the ingress opens it again
 			})
@@ -113,7 +115,7 @@ func (r *routerRole) parts() []runner {
 func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
 	r.requests, r.group = ctx, group
 	plain := router.Listener{}
-	if r.certs != nil {
+	if len(r.listeners.https) > 0 {
 		plain.HTTPS = r.secureHost
 	}
 	for _, l := range r.listeners.http {
@@ -121,7 +123,7 @@ func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
 	}
 	for _, l := range r.listeners.https {
 		r.carry(func() error {
-			return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{TLS: r.certs.Services()})
+			return r.proxy.Serve(ctx, r.limit.Limit(l), router.Listener{TLS: r.secure[""]})
 		})
 	}
 }

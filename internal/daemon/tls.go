@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
@@ -24,15 +25,16 @@ type TLS struct {
 	// Local has names that no file has certified by the local authority. It does that for
 	// all names where there are no files.
 	Local bool
+
+	// API has the API's address speak TLS, with certificates of files, or of the local
+	// authority for names that have none.
+	API bool
 }
 
-// check returns the first mistake. inherited says that there is a socket already.
-func (t TLS) check(inherited bool) error {
-	if t.Addr == "" && !inherited {
-		if len(t.Certs)+len(t.Keys) > 0 || t.Local {
-			return fmt.Errorf("--tls-cert, --tls-key and --tls-local are for --https-addr, which is not set; set it to where services answer with TLS, such as :443")
-		}
-		return nil
+// check returns the first mistake. other says that there is TLS elsewhere: at an inherited socket or a VPC endpoint.
+func (t TLS) check(other bool) error {
+	if t.Addr == "" && !other && !t.API && (len(t.Certs)+len(t.Keys) > 0 || t.Local) {
+		return fmt.Errorf("--tls-cert, --tls-key and --tls-local are for --https-addr, --api-tls and VPC endpoints with tls, of which there is none; set --https-addr to where services answer with TLS, such as :443")
 	}
 	if _, _, err := net.SplitHostPort(t.Addr); err != nil && t.Addr != "" {
 		return fmt.Errorf("--https-addr is %q; it must be host:port, where port 0 means any", t.Addr)
@@ -58,16 +60,21 @@ func (t TLS) pairs() (list []certs.Pair) {
 // openTLS makes the certificates of services, if the server has TLS.
 func (r *routerRole) openTLS(ctx context.Context) (err error) {
 	t := r.cfg.TLS
-	if len(r.listeners.https) == 0 {
+	endpoints := r.cfg.Endpoints.secure()
+	services := len(r.listeners.https) > 0 || len(endpoints) > 0
+	if !services && !t.API {
 		return nil
 	}
 	r.certs, err = certs.New(ctx, certs.Config{
-		Store: r.store, Vault: r.keys, Log: r.part("certs"), Loops: r.loops, Files: t.pairs(), Local: t.Local || len(t.Certs) == 0,
-		Suffix: r.cfg.Region + "." + r.cfg.Domain,
-		Served: func(name string) bool { return r.router.Find(router.RouteKey{Host: name}) != nil },
+		Store: r.store, Vault: r.keys, Log: r.part("certs"), Loops: r.loops, Files: t.pairs(),
+		Local: services && (t.Local || len(t.Certs) == 0), API: t.API, Suffix: r.cfg.Region + "." + r.cfg.Domain,
 	})
 	if err != nil {
 		return err
+	}
+	r.secure = map[string]*tls.Config{}
+	for _, id := range append(endpoints, "") {
+		r.secure[id] = r.certs.Services(func(name string) bool { return r.router.Find(router.RouteKey{Listener: id, Host: name}) != nil })
 	}
 	return r.keepAuthority()
 }
@@ -90,6 +97,17 @@ func (r *routerRole) authority() []byte {
 	return r.certs.Authority()
 }
 
+// tlsOf returns the configuration of a VPC endpoint, nil for a plain one.
+func (r *routerRole) tlsOf(endpoint string) *tls.Config {
+	if !r.cfg.Endpoints[endpoint].TLS {
+		return nil
+	}
+	return r.secure[endpoint]
+}
+
+// tls is the configuration of the API.
+func (r *routerRole) tls() *tls.Config { return r.certs.API(r.cfg.ownHosts().own) }
+
 // secureHost is router.Listener.HTTPS of the plain listener.
 func (r *routerRole) secureHost(host string) string {
 	if !r.certs.Has(host) {
@@ -111,6 +129,19 @@ func (a *apiRole) withScheme(next http.Handler) http.Handler {
 		w.Header().Set("Slipway-Service-Scheme", "https")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// secured returns listeners that speak TLS, if the API does.
+func (a *apiRole) secured(list []net.Listener) []net.Listener {
+	if !a.cfg.TLS.API {
+		return list
+	}
+	out := make([]net.Listener, len(list))
+	conf := a.tls()
+	for i, l := range list {
+		out[i] = tls.NewListener(l, conf)
+	}
+	return out
 }
 
 // authorityPEM answers with the certificate of the local authority.

@@ -21,6 +21,7 @@ import (
 type Endpoint struct {
 	Addr string // host:port to listen at
 	VPC  string // id of the only VPC it serves; empty for any
+	TLS  bool   // it speaks TLS in place of plain HTTP
 }
 
 // Config configures an Ingress.

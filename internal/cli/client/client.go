@@ -83,7 +83,7 @@ func ConnectKnown(ctx context.Context, t Target) (*Client, error) {
 
 // as returns a client with the identity.
 func (t Target) as(id Identity) *Client {
-	scheme := &schemes{base: http.DefaultTransport}
+	scheme := &schemes{base: t.transport()}
 	hc := &http.Client{Timeout: callTimeout, Transport: sdkhttp.Transport(scheme)}
 	cfg := aws.Config{
 		BaseEndpoint: aws.String(t.Endpoint.String()),
@@ -142,7 +142,7 @@ func Probe(ctx context.Context, t Target) error {
 	if err != nil {
 		return fmt.Errorf("probe %s: %w", t.Endpoint, err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: t.transport()}).Do(req)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func (t Target) unreachable(err error) *Problem {
 		hint = "Use http://" + t.Endpoint.Host + ", or a proxy with a certificate in front of it."
 	case certificate(err) != "":
 		text = "the certificate of " + t.Endpoint.String() + " is not accepted: " + certificate(err)
-		hint = "SSL_CERT_FILE names the file with the authority that signed it."
+		hint = "SSL_CERT_FILE names the file with the authority that signed it; `slipway trust` has this machine accept a server's own."
 	case op != nil && op.Err != nil:
 		text += " (" + op.Err.Error() + ")"
 		if t.Endpoint.Scheme == "http" && errors.Is(err, syscall.ECONNRESET) {

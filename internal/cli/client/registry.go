@@ -26,10 +26,11 @@ type Registry struct {
 	host     string
 	insecure bool // plain HTTP
 	keys     aws.CredentialsProvider
+	base     http.RoundTripper
 }
 
 func newRegistry(t Target, id Identity) *Registry {
-	return &Registry{host: t.Endpoint.Host, insecure: t.Endpoint.Scheme == "http", keys: id.Provider}
+	return &Registry{host: t.Endpoint.Host, insecure: t.Endpoint.Scheme == "http", keys: id.Provider, base: t.transport()}
 }
 
 // Image is a tagged image in the registry.
@@ -271,6 +272,7 @@ func (r *Registry) options(ctx context.Context) ([]remote.Option, error) {
 		remote.WithContext(ctx),
 		remote.WithAuth(&authn.Basic{Username: keys.AccessKeyID, Password: keys.SecretAccessKey}),
 		remote.WithUserAgent("slipway"),
+		remote.WithTransport(r.base),
 	}, nil
 }
 

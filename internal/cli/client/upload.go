@@ -32,7 +32,7 @@ type UploadContent struct {
 // uploading returns the caller for calls that send files.
 func (c *Client) uploading() caller {
 	own := c.own
-	own.http = &http.Client{Timeout: uploadTimeout, Transport: sdkhttp.Transport(http.DefaultTransport)}
+	own.http = &http.Client{Timeout: uploadTimeout, Transport: sdkhttp.Transport(c.Target.transport())}
 	return own
 }
 

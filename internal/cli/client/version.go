@@ -46,7 +46,7 @@ func ServerVersion(ctx context.Context, t Target) (Version, error) {
 	if err != nil {
 		return Version{}, fmt.Errorf("version of %s: %w", t.Endpoint, err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: t.transport()}).Do(req)
 	if err != nil {
 		return Version{}, err
 	}

@@ -58,7 +58,7 @@ func newClient(f *front, conn net.Conn, from Origin) *clientConn {
 		local, _ = netip.ParseAddrPort(conn.LocalAddr().String())
 	}
 	p := newPeer(client, local, f.cfg.Trusted)
-	if f.tls != nil {
+	if f.tls != nil && !from.Secure {
 		conn = tls.Server(conn, f.tls)
 	}
 	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, origin: from}

@@ -422,7 +422,7 @@ func TestNoLoop(t *testing.T) {
 func TestEventOfAConnectionThatLeft(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, func(_ *router.Config, c *Config) { c.Loops = -1 })
-	f, err := w.proxy.frontOf(t.Context(), "")
+	f, err := w.proxy.frontOf(t.Context(), Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}

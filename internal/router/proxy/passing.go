@@ -57,7 +57,7 @@ func (p *Proxy) Resume(ctx context.Context, conn net.Conn, from Origin, received
 	if !p.starts(ctx) {
 		return context.Cause(ctx)
 	}
-	f, err := p.frontOf(ctx, from.Listener)
+	f, err := p.frontOf(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -76,33 +76,29 @@ func (p *Proxy) Resume(ctx context.Context, conn net.Conn, from Origin, received
 
 // fronts are the listeners that are served.
 type fronts struct {
-	byID    map[string]*front
-	changed chan struct{} // closed when another is served
+	by      map[Origin]*front // by Listener and Secure
+	changed chan struct{}     // closed when another is served
 }
 
-// addFront notes that a listener is served. One with TLS never gets a connection of another
-// process.
+// addFront notes that a listener is served.
 func (p *Proxy) addFront(f *front) {
-	if f.tls != nil {
-		return
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.fronts.byID == nil {
-		p.fronts.byID = map[string]*front{}
+	if p.fronts.by == nil {
+		p.fronts.by = map[Origin]*front{}
 	}
-	p.fronts.byID[f.listener] = f
+	p.fronts.by[Origin{Listener: f.listener, Secure: f.tls != nil}] = f
 	if p.fronts.changed != nil {
 		close(p.fronts.changed)
 		p.fronts.changed = nil
 	}
 }
 
-// frontOf waits until a listener is served.
-func (p *Proxy) frontOf(ctx context.Context, listener string) (*front, error) {
+// frontOf waits until the listener of an origin is served.
+func (p *Proxy) frontOf(ctx context.Context, from Origin) (*front, error) {
 	for {
 		p.mu.Lock()
-		f := p.fronts.byID[listener]
+		f := p.fronts.by[Origin{Listener: from.Listener, Secure: from.Secure}]
 		if p.fronts.changed == nil {
 			p.fronts.changed = make(chan struct{})
 		}
@@ -131,7 +127,7 @@ func (c *clientConn) pass(received []byte) bool {
 		return false
 	}
 	var err error
-	if c.front.tls != nil {
+	if c.tcp == nil {
 		err = c.relay(received)
 	} else {
 		err = (*c.front.taker.Load())(c.tcp, c.origin, received)

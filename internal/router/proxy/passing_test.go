@@ -50,7 +50,7 @@ func (w *fixture) yieldTo(heir *fixture) (passed *atomic.Int32) {
 
 // accepted returns how many clients' connections the router serves.
 func (w *fixture) accepted() int {
-	f, err := w.proxy.frontOf(w.t.Context(), "")
+	f, err := w.proxy.frontOf(w.t.Context(), Origin{})
 	if err != nil {
 		return 0
 	}

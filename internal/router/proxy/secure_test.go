@@ -172,6 +172,7 @@ func TestYieldSecure(t *testing.T) {
 	secure.StartTLS()
 	defer secure.Close()
 	addr, stop := elder.serveUntil(router.Listener{TLS: secure.TLS})
+	heir.serve(router.Listener{TLS: secure.TLS})
 	_, port, _ := net.SplitHostPort(addr)
 	type client struct {
 		*tls.Conn

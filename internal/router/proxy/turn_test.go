@@ -32,7 +32,7 @@ func TestKeptConnectionIsReadOnceForEachRequest(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, func(_ *router.Config, c *Config) { c.Loops = -1 })
 	w.add("a", text("ok"))
-	f, err := w.proxy.frontOf(t.Context(), "")
+	f, err := w.proxy.frontOf(t.Context(), Origin{})
 	if err != nil {
 		t.Fatal(err)
 	}
