@@ -21,6 +21,9 @@ type Operation struct {
 	// Spent is how long processes have executed the current step, as far as it was saved.
 	Spent time.Duration
 
+	// Damaged says what of its row could not be read, "" for nothing. It is not executed.
+	Damaged string
+
 	Owner      string
 	Fence      int64
 	LeaseUntil time.Time

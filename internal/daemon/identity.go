@@ -48,6 +48,9 @@ func (c *core) openStore(ctx context.Context) error {
 		return err
 	}
 	c.store.HoldRoom(c.spare)
+	c.store.OnDamage(func(row string, err error) {
+		c.part("store").Error("a row of the database is damaged: passed over", "row", row, "err", err)
+	})
 	c.closers.add(c.store.Close)
 	if err := c.store.Update(ctx, func(tx *store.Tx) (err error) { use.id, err = tx.DatabaseID(use.id); return err }); err != nil {
 		return fmt.Errorf("give the database its id: %w", err)

@@ -158,11 +158,18 @@ func (f *Fleet) allCertain() bool {
 	return true
 }
 
-func (f *Fleet) planAll(tx *store.Tx, ids map[string]bool, now time.Time, all map[string]planned) (err error) {
+func (f *Fleet) planAll(tx *store.Tx, ids map[string]bool, now time.Time, all map[string]planned) error {
 	for id := range ids {
-		if all[id], err = f.planService(tx, id, now); err != nil {
+		p, err := f.planService(tx, id, now)
+		if err == nil {
+			all[id] = p
+			continue
+		}
+		// What a service should have cannot be read: what it has is left as it is.
+		if err := tx.PassOver("service "+id, err); err != nil {
 			return err
 		}
+		delete(all, id)
 	}
 	return nil
 }

@@ -60,6 +60,9 @@ func (w *worker) spent() time.Duration {
 	return w.op.Spent // it was claimed just now
 }
 
+// errDamaged ends an operation that nobody knows any more what to do of.
+var errDamaged = errors.New("what was asked for cannot be read any more, since its row in the server's database is damaged: make the call again")
+
 // failure is an error that a step returned. Other errors come from the database.
 type failure struct {
 	step string
@@ -187,7 +190,9 @@ func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, e
 	if op.Status == slipway.OperationPending {
 		changed = true
 		op.Status, op.StartedAt = slipway.OperationInProgress, now
-		if err := call(plan.Begin, tx, &op); err != nil {
+		if err := call(plan.Begin, tx, &op); errors.Is(err, store.ErrDamagedRow) {
+			return op, nil, &failure{step: op.Step, err: Fatal(err)} // or no other would be claimed
+		} else if err != nil {
 			return op, nil, err
 		}
 		startStep(plan, &op, 0)
@@ -198,6 +203,13 @@ func (w *worker) advanceIn(tx *store.Tx) (op slipway.Operation, pending *Step, e
 	}
 	if op.Cancel.Requested() && op.Status == slipway.OperationInProgress {
 		return op, nil, &failure{step: op.Step, err: Fatal(cancelled{op.Cancel})}
+	}
+	if op.Damaged != "" && op.Status == slipway.OperationInProgress { // begun all the same, as above
+		if changed {
+			op.UpdatedAt = now
+			return op, nil, tx.SaveOperation(op)
+		}
+		return op, nil, &failure{step: op.Step, err: Fatal(errDamaged)}
 	}
 	moved, err := w.runSteps(tx, plan, &op, &pending, now)
 	if err != nil || !changed && !moved {

@@ -222,6 +222,12 @@ func (s *Scaler) read(ctx context.Context, ids []string) error {
 	return s.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) error {
 		for _, id := range ids {
 			now, ok, err := serving(tx, id)
+			if errors.Is(err, store.ErrDamagedRow) { // it keeps its size
+				if err := tx.PassOver("service "+id, err); err != nil {
+					return err
+				}
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -136,7 +136,7 @@ func (tx *Tx) DueCustomDomains(now time.Time, limit int) ([]slipway.CustomDomain
 }
 
 func (tx *Tx) dueDomains(which string, now time.Time, limit int) (list []slipway.CustomDomain, next time.Time, err error) {
-	list, err = all(tx, scanDomain, `SELECT `+domainColumns+due+which+` ORDER BY d.due_at, d.id LIMIT $1`, limit+1)
+	list, err = sound(tx, "custom domain", scanDomain, `SELECT `+domainColumns+due+which+` ORDER BY d.due_at, d.id LIMIT $1`, limit+1)
 	for i, d := range list {
 		if i == limit || d.DueAt.After(now) {
 			return list[:i], d.DueAt, err

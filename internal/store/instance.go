@@ -9,7 +9,8 @@ import (
 const instanceColumns = `id, service_id, release_id, state, exit, problem, created_at, ready_at, ended_at, run`
 
 func scanInstance(s scanner) (i slipway.Instance, err error) {
-	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, document{&i.Exit}, &i.Problem,
+	var damaged string // how it ended is not worth more than the rest
+	err = s.Scan(&i.ID, &i.ServiceID, &i.ReleaseID, &i.State, lenient{document{&i.Exit}, &damaged}, &i.Problem,
 		instant{&i.CreatedAt}, instant{&i.ReadyAt}, instant{&i.EndedAt}, &i.Run)
 	return i, err
 }

@@ -20,7 +20,9 @@ const operationColumns = `id, service_id, kind, input, status, step, state, caus
 	owner, fence, lease_until, created_at, started_at, updated_at, ended_at`
 
 func scanOperation(s scanner) (o slipway.Operation, err error) {
-	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, document{&o.Input}, &o.Status, &o.Step, &o.State, &o.Cause, cancellation{&o.Cancel},
+	// Were a damaged one an error, no operation after it would be claimed.
+	err = s.Scan(&o.ID, &o.ServiceID, &o.Kind, lenient{document{&o.Input}, &o.Damaged}, &o.Status, &o.Step, &o.State, &o.Cause,
+		lenient{cancellation{&o.Cancel}, &o.Damaged},
 		&o.Attempt, &o.Spent, &o.Owner, &o.Fence, instant{&o.LeaseUntil},
 		instant{&o.CreatedAt}, instant{&o.StartedAt}, instant{&o.UpdatedAt}, instant{&o.EndedAt})
 	return o, err
@@ -85,9 +87,9 @@ func (tx *Tx) Operation(id string) (slipway.Operation, error) {
 // OperationsOf returns a service's operations before the cursor (beforeTime,
 // beforeID), newest first. A zero cursor starts at the newest; limit 0 means all.
 func (tx *Tx) OperationsOf(serviceID string, beforeTime time.Time, beforeID string, limit int) ([]slipway.Operation, error) {
-	return all(tx, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE service_id = $1
+	return soundPage(tx, "operation", limit, scanOperation, `SELECT `+operationColumns+` FROM operation WHERE service_id = $1
 		AND (created_at < $2 OR (created_at = $2 AND id < $3))
-		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), noBound), beforeID, atMost(limit))
+		ORDER BY created_at DESC, id DESC LIMIT $4`, serviceID, cmp.Or(nanos(beforeTime), noBound), beforeID)
 }
 
 // cancellation scans the column cancel: JSON, or "" for none.

@@ -36,9 +36,9 @@ func (tx *Tx) ParameterVersion(name string, version int64) (slipway.Parameter, e
 // Parameters returns the latest versions of the parameters whose names begin with
 // prefix, after the cursor, by name; limit 0 means all.
 func (tx *Tx) Parameters(prefix, afterName string, limit int) ([]slipway.Parameter, error) {
-	return all(tx, scanParameter, `SELECT `+parameterColumns+` FROM parameter
+	return soundPage(tx, "parameter", limit, scanParameter, `SELECT `+parameterColumns+` FROM parameter
 		WHERE latest = 1 AND name >= $1 AND name < $2 AND name <> $3 ORDER BY name LIMIT $4`,
-		max(prefix, afterName), prefix+"\x7f", afterName, atMost(limit)) // names are printable ASCII
+		max(prefix, afterName), prefix+"\x7f", afterName) // names are printable ASCII
 }
 
 // ParameterHistory returns the versions of a parameter after the given one,

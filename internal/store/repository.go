@@ -30,7 +30,7 @@ func (tx *Tx) Repository(name string) (slipway.Repository, error) {
 
 // Repositories returns the repositories that have a row, by name.
 func (tx *Tx) Repositories() ([]slipway.Repository, error) {
-	return all(tx, scanRepository, `SELECT name, settings, created_at FROM repository ORDER BY name`)
+	return sound(tx, "repository", scanRepository, `SELECT name, settings, created_at FROM repository ORDER BY name`)
 }
 
 // DeleteRepository removes a repository's row, if it has one, and its tags,

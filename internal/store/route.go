@@ -21,41 +21,51 @@ type Route struct {
 }
 
 // RoutesSince returns the routes of services whose RouteVersion is above version,
-// lowest first. It includes deleted services until ForgetServices removes them.
+// lowest first. It includes deleted services until ForgetServices removes them. Those with
+// damaged rows are left out: who has a route of them keeps it.
 func (tx *Tx) RoutesSince(version int64) ([]Route, error) {
-	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.route_version > $1 ORDER BY s.route_version`, version)
+	rows, err := sound(tx, "service", scanServiceRow, serviceViews+`WHERE s.route_version > $1 ORDER BY s.route_version`, version)
 	if err != nil {
 		return nil, err
 	}
-	views, err := tx.views(rows)
-	if err != nil {
-		return nil, err
-	}
-	routes := make([]Route, 0, len(views))
-	for _, v := range views {
-		r := Route{Service: v}
-		if r.Releases, err = tx.ReleasesOf(v.ID); err != nil {
+	routes := make([]Route, 0, len(rows))
+	for _, row := range rows {
+		r, err := tx.route(row)
+		if err == nil {
+			routes = append(routes, r)
+		} else if err := tx.PassOver("service "+row.service.ID, err); err != nil {
 			return nil, err
 		}
-		if r.Instances, err = all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance
-			WHERE service_id = $1 AND state <> 'ended' ORDER BY created_at, id`, v.ID); err != nil {
-			return nil, err
-		}
-		if r.Ended, err = tx.endedOfActive(r); err != nil {
-			return nil, err
-		}
-		if r.Settings, err = tx.RoutingSettings(v.Service); err != nil {
-			return nil, err
-		}
-		if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
-			return nil, err
-		}
-		if r.Hosts, err = tx.activeHosts(v.ID); err != nil {
-			return nil, err
-		}
-		routes = append(routes, r)
 	}
 	return routes, nil
+}
+
+// route reads the rest of a service's route.
+func (tx *Tx) route(row serviceRow) (r Route, err error) {
+	views, err := tx.views([]serviceRow{row})
+	if err != nil {
+		return r, err
+	}
+	v := views[0]
+	r.Service = v
+	if r.Releases, err = tx.ReleasesOf(v.ID); err != nil {
+		return r, err
+	}
+	if r.Instances, err = all(tx, scanInstance, `SELECT `+instanceColumns+` FROM instance
+		WHERE service_id = $1 AND state <> 'ended' ORDER BY created_at, id`, v.ID); err != nil {
+		return r, err
+	}
+	if r.Ended, err = tx.endedOfActive(r); err != nil {
+		return r, err
+	}
+	if r.Settings, err = tx.RoutingSettings(v.Service); err != nil {
+		return r, err
+	}
+	if r.Ingresses, err = tx.ingressRoutes(v); err != nil {
+		return r, err
+	}
+	r.Hosts, err = tx.activeHosts(v.ID)
+	return r, err
 }
 
 // ChangedServices returns the ids of the services whose RouteVersion is above version, lowest

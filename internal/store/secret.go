@@ -34,7 +34,7 @@ func (tx *Tx) SecretByName(name string) (slipway.Secret, error) {
 
 // Secrets returns all secrets in order of creation.
 func (tx *Tx) Secrets() ([]slipway.Secret, error) {
-	return all(tx, scanSecret, `SELECT `+secretColumns+` FROM secret ORDER BY created_at, arn`)
+	return sound(tx, "secret", scanSecret, `SELECT `+secretColumns+` FROM secret ORDER BY created_at, arn`)
 }
 
 // SaveSecret writes the mutable fields of v.

@@ -92,11 +92,11 @@ func (tx *Tx) ServiceByName(name string) (slipway.ServiceView, error) {
 }
 
 // Services returns services that are not deleted after the cursor (afterTime,
-// afterID), oldest first; limit 0 means all.
+// afterID), oldest first, without those whose rows are damaged; limit 0 means all.
 func (tx *Tx) Services(afterTime time.Time, afterID string, limit int) ([]slipway.ServiceView, error) {
-	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
+	rows, err := soundPage(tx, "service", limit, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND (s.created_at > $1 OR (s.created_at = $1 AND s.id > $2))
-		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID, atMost(limit))
+		ORDER BY s.created_at, s.id LIMIT $3`, nanos(afterTime), afterID)
 	if err != nil {
 		return nil, err
 	}
@@ -112,10 +112,10 @@ func (tx *Tx) CountServices() (int, error) {
 // one that their live operation deploys, names the resource. The oldest come
 // first; limit 0 means all.
 func (tx *Tx) ServicesUsing(arn string, afterTime time.Time, afterID string, limit int) ([]slipway.ServiceView, error) {
-	rows, err := all(tx, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
+	rows, err := soundPage(tx, "service", limit, scanServiceRow, serviceViews+`WHERE s.deleted_at = 0
 		AND EXISTS (SELECT 1 FROM reference r WHERE r.arn = $1 AND r.holder IN (s.id, o.id))
 		AND (s.created_at > $2 OR (s.created_at = $2 AND s.id > $3))
-		ORDER BY s.created_at, s.id LIMIT $4`, arn, nanos(afterTime), afterID, atMost(limit))
+		ORDER BY s.created_at, s.id LIMIT $4`, arn, nanos(afterTime), afterID)
 	if err != nil {
 		return nil, err
 	}

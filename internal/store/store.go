@@ -24,6 +24,7 @@ type Store struct {
 	watch    watchers
 	writeErr atomic.Pointer[error] // see WriteFailure
 	signs    signs
+	damage   damage        // see OnDamage
 	ballast  *room.Ballast // see HoldRoom
 }
 
@@ -167,7 +168,7 @@ func (s *Store) ViewUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if err := s.journal.failure(); err != nil {
 		return err
 	}
-	tx := &Tx{conn: c, signs: &s.signs}
+	tx := &Tx{conn: c, signs: &s.signs, damage: &s.damage}
 	if err := tx.control(beginRead); err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if s.ballast != nil {
 		_ = s.ballast.Balance() // the transaction tells whether it can be written
 	}
-	tx := &Tx{conn: c, signs: &s.signs, writes: true}
+	tx := &Tx{conn: c, signs: &s.signs, damage: &s.damage, writes: true}
 	if err := s.commit(tx, f); err != nil {
 		if s.ballast != nil && errors.Is(wrapFull(err), ErrFull) {
 			_ = s.ballast.Give() // to the next attempt

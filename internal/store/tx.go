@@ -26,6 +26,7 @@ var ErrNameTaken = errors.New("name is taken")
 type Tx struct {
 	conn    *conn
 	signs   *signs
+	damage  *damage
 	writes  bool
 	touched map[string]Topic // service id to what changed of it
 }
@@ -95,7 +96,7 @@ func all[T any](tx *Tx, scan func(scanner) (T, error), query string, args ...any
 	for rows.Next() {
 		v, err := scan(rows)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", ErrDamagedRow, err)
 		}
 		list = append(list, v)
 	}

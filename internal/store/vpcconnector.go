@@ -29,9 +29,9 @@ func (tx *Tx) VPCConnector(arn string) (slipway.VPCConnector, error) {
 // VPCConnectors returns active connectors after the cursor (afterTime, afterARN),
 // oldest first; limit 0 means all.
 func (tx *Tx) VPCConnectors(afterTime time.Time, afterARN string, limit int) ([]slipway.VPCConnector, error) {
-	return all(tx, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE deleted_at = 0
+	return soundPage(tx, "VPC connector", limit, scanVPCConnector, `SELECT `+vpcConnectorColumns+` FROM vpc_connector WHERE deleted_at = 0
 		AND (created_at > $1 OR (created_at = $1 AND arn > $2))
-		ORDER BY created_at, arn LIMIT $3`, nanos(afterTime), afterARN, atMost(limit))
+		ORDER BY created_at, arn LIMIT $3`, nanos(afterTime), afterARN)
 }
 
 // CountVPCConnectors counts the active connectors.

@@ -26,7 +26,7 @@ func (tx *Tx) Webhook(id string) (slipway.Webhook, error) {
 
 // Webhooks returns all webhooks, oldest first.
 func (tx *Tx) Webhooks() ([]slipway.Webhook, error) {
-	return all(tx, scanWebhook, `SELECT `+webhookColumns+` FROM webhook ORDER BY created_at, id`)
+	return sound(tx, "webhook", scanWebhook, `SELECT `+webhookColumns+` FROM webhook ORDER BY created_at, id`)
 }
 
 // DeleteWebhook removes a webhook with all of its deliveries.

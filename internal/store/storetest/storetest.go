@@ -7,7 +7,9 @@ package storetest
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -25,6 +27,44 @@ func Create(t testing.TB, path string) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Damage changes rows of the database in a file that nobody has open.
+func Damage(t testing.TB, path string, statements ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, s := range statements {
+		r, err := db.Exec(s)
+		if err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+		if n, err := r.RowsAffected(); err != nil || n == 0 {
+			t.Fatalf("%s: changes %d rows, %v", s, n, err)
+		}
+	}
+}
+
+// Value is a column of the rows of a table in which another column has a value.
+type Value struct{ Table, Column, Where, Is string }
+
+// Spoil makes values unreadable in the database in a file that nobody has open.
+func Spoil(t testing.TB, path string, values ...Value) {
+	t.Helper()
+	for _, v := range values {
+		Damage(t, path, fmt.Sprintf(`UPDATE %s SET %s = '{{' || %s WHERE %s = '%s'`, v.Table, v.Column, v.Column, v.Where, v.Is))
+	}
+}
+
+// Mend undoes Spoil.
+func Mend(t testing.TB, path string, values ...Value) {
+	t.Helper()
+	for _, v := range values {
+		Damage(t, path, fmt.Sprintf(`UPDATE %s SET %s = substr(%s, 3) WHERE %s = '%s'`, v.Table, v.Column, v.Column, v.Where, v.Is))
 	}
 }
 
