@@ -79,6 +79,7 @@ type Config struct {
 	ImagePoll    time.Duration  // between two looks at an image of another registry; 5 minutes when 0
 	Trusted      []string       // prefixes of proxies whose X-Forwarded headers are used
 	trusted      []netip.Prefix // those of Trusted, once Check has read them
+	ProxyHeader  bool           // the proxies of Trusted begin connections with a header of the PROXY protocol
 	Underscores  bool           // fields of requests whose names have underscores reach applications
 	Quotas       []string       // name=number; see QuotaNames
 
@@ -246,6 +247,19 @@ func (c *Config) Check() error {
 	if _, err := c.reach(); err != nil {
 		return err
 	}
+	if err := c.checkProxies(); err != nil {
+		return err
+	}
+	for _, d := range c.TrustedDomains {
+		if !domainForm.MatchString(d) {
+			return fmt.Errorf("--trusted-domain has %q; it must be a host name in lower case", d)
+		}
+	}
+	return nil
+}
+
+// checkProxies reads the prefixes of trusted proxies.
+func (c *Config) checkProxies() error {
 	c.trusted = nil
 	for _, text := range c.Trusted {
 		prefix, err := netip.ParsePrefix(text)
@@ -254,10 +268,8 @@ func (c *Config) Check() error {
 		}
 		c.trusted = append(c.trusted, prefix)
 	}
-	for _, d := range c.TrustedDomains {
-		if !domainForm.MatchString(d) {
-			return fmt.Errorf("--trusted-domain has %q; it must be a host name in lower case", d)
-		}
+	if c.ProxyHeader && len(c.trusted) == 0 {
+		return errors.New("--proxy-protocol is for the proxies of --trusted-proxy, which names none; name theirs")
 	}
 	return nil
 }

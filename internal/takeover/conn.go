@@ -67,7 +67,7 @@ type Passed struct {
 	Listener string `json:"listener"` // id of the VPC endpoint through which it came; empty for none
 
 	// Secure says that the client speaks TLS with the elder, which relays its bytes. Client
-	// and Local are the ends of the client's own connection.
+	// and Local are the ends of the client's own connection, if that is another one.
 	Secure bool           `json:"secure,omitempty"`
 	Client netip.AddrPort `json:"client,omitzero"`
 	Local  netip.AddrPort `json:"local,omitzero"`

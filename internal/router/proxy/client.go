@@ -52,11 +52,7 @@ type clientConn struct {
 }
 
 func newClient(f *front, conn net.Conn, from Origin) *clientConn {
-	client, local := from.Client, from.Local
-	if !from.Secure {
-		client, _ = netip.ParseAddrPort(conn.RemoteAddr().String()) // invalid if unknown
-		local, _ = netip.ParseAddrPort(conn.LocalAddr().String())
-	}
+	client, local := from.ends(conn)
 	p := newPeer(client, local, f.cfg.Trusted)
 	if f.tls != nil && !from.Secure {
 		conn = tls.Server(conn, f.tls)
@@ -64,6 +60,16 @@ func newClient(f *front, conn net.Conn, from Origin) *clientConn {
 	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, origin: from}
 	c.present, c.turnCall = c.checkPresent, c.takeTurn
 	return c
+}
+
+// ends returns the ends of the client's own connection. They are not valid if they are not known.
+func (o Origin) ends(conn net.Conn) (client, local netip.AddrPort) {
+	if o.Client.IsValid() {
+		return o.Client, o.Local
+	}
+	client, _ = netip.ParseAddrPort(conn.RemoteAddr().String())
+	local, _ = netip.ParseAddrPort(conn.LocalAddr().String())
+	return client, local
 }
 
 // States of a client, which decide when it is disturbed at shutdown.

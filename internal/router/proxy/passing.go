@@ -20,9 +20,11 @@ type Origin struct {
 	Listener string // id of the network listener
 
 	// Secure says that the client speaks TLS. Its connection can't be passed: what is passed
-	// is one to the process that has it, which relays bytes, and Client and Local are the
-	// ends of the client's own. They are not set otherwise.
-	Secure        bool
+	// is one to the process that has it, which relays bytes.
+	Secure bool
+
+	// Client and Local are the ends of the client's own connection, if that is another one: of
+	// one that is relayed, or that a proxy has told of by the PROXY protocol.
 	Client, Local netip.AddrPort
 }
 
@@ -146,8 +148,7 @@ func (c *clientConn) relay(received []byte) error {
 		return err
 	}
 	from := Origin{Listener: c.front.listener, Secure: true}
-	from.Client, _ = netip.ParseAddrPort(c.RemoteAddr().String()) // invalid if unknown
-	from.Local, _ = netip.ParseAddrPort(c.LocalAddr().String())
+	from.Client, from.Local = c.origin.ends(c.Conn)
 	err = (*c.front.taker.Load())(far, from, received)
 	far.Close()
 	if err != nil {

@@ -28,6 +28,10 @@ type Config struct {
 	// X-Request-Id are used. Those of all other clients are dropped.
 	Trusted []netip.Prefix
 
+	// ProxyProtocol says that the proxies of Trusted begin each connection with a header of the
+	// PROXY protocol. A connection of theirs without it is closed.
+	ProxyProtocol bool
+
 	// Underscores lets fields of requests pass whose names have underscores, except those
 	// that an application may take for one of a router's or of the protocol.
 	Underscores bool
@@ -163,7 +167,7 @@ func (f *front) accept(ctx context.Context, l net.Listener) error {
 		}
 		pause = 0
 		f.serving.Add(1)
-		go f.serve(c, Origin{Listener: f.listener}, nil)
+		go f.enter(c)
 	}
 }
 
