@@ -3,8 +3,8 @@ package slipway
 import "time"
 
 // Release is one deployed version of a service: an image by digest and everything
-// needed to run it. Once stored it is immutable except for Desired, Run, Size, KeepUntil
-// and, on a resume, Secrets.
+// needed to run it. Once stored it is immutable except for Desired, Run, Size, Unlisted,
+// KeepUntil and, on a resume, Secrets.
 type Release struct {
 	ID        string
 	ServiceID string
@@ -24,6 +24,10 @@ type Release struct {
 	Run       int64 // number of the current run: 1 when deployed, one more with each resume; 0 if deployed by an earlier version and not resumed since
 	Size      int   // instances wanted while Desired is DesiredRun; 0: the next request starts one
 	CreatedAt time.Time
+
+	// Unlisted says that instances of it may exist that have no row: it runs, or the fleet has
+	// not seen yet that it is to run no more.
+	Unlisted bool
 
 	// KeepUntil is the end of the time for which the instances that a pause has frozen are
 	// kept while Desired is DesiredKeep. Zero: there are none, or they are not to be used

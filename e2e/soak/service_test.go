@@ -284,7 +284,7 @@ func (v *service) finish(a action, greeting int, id string, from time.Time) {
 		v.wrong.Add(1)
 		v.fail("%s: operation %s ended %s, want %s", a, id, ended, a.ends())
 	}
-	if a == remove && ended == types.OperationStatusSucceeded && v.book.status != types.ServiceStatusRunning {
+	if a == remove && ended == types.OperationStatusSucceeded {
 		v.vanish()
 	}
 	v.mu.Lock()
@@ -300,18 +300,13 @@ func (v *service) finish(a action, greeting int, id string, from time.Time) {
 	}
 }
 
-// vanish waits until a host that led to no instance is unknown. The deletion of a service that
-// runs waits until routers take no more requests to it; that of another has nothing to wait
-// for, and routers follow a moment later.
+// vanish requires that a host is unknown as soon as its service is told to be deleted. A
+// server that was disturbed meanwhile may not answer.
 func (v *service) vanish() {
-	for deadline := time.Now().Add(harness.Timeout); time.Now().Before(deadline); {
-		o := v.request(v.life, v.fresh, "/")
-		if o.code == "unknown_service" || o.err != nil && v.disturbed(o.begun, o.end) {
-			return
-		}
-		<-time.After(time.Millisecond)
+	o := v.request(v.life, v.fresh, "/")
+	if o.code != "unknown_service" && !v.disturbed(o.begun, o.end) {
+		v.fail("the host of the deleted service is still known: %v", o)
 	}
-	v.fail("the host of the deleted service is still known")
 }
 
 // ended waits until an operation has ended. ok is false if it does not.

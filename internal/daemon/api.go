@@ -58,8 +58,9 @@ type apiRole struct {
 	traffic         func(serviceID string) (api.Traffic, bool) // of services
 	explain         func(serviceID string) api.DescribeScalingOutput
 	sleep           func(serviceID string) (router.Sleep, bool)
-	tls             func() *tls.Config // of the API, if it speaks TLS
-	authority       func() []byte      // the local certificate authority's certificate as PEM; nil without one
+	tls             func() *tls.Config                      // of the API, if it speaks TLS
+	authority       func() []byte                           // the local certificate authority's certificate as PEM; nil without one
+	await           func(ctx context.Context, routes int64) // until requests meet that version of them
 
 	trail   *audit.Trail
 	tokens  *ecr.Tokens
@@ -98,7 +99,8 @@ func (a *apiRole) open(ctx context.Context) error {
 			apprunner.Service(), identities.Service(), identities.STS(), a.trail.Service(), a.ecr.Service(),
 		}, others...),
 		Policies: identities.Policies, Unseal: keys.Unseal, Audit: a.trail,
-		Log: a.part("api"), Observe: calls.observe,
+		Await: a.await,
+		Log:   a.part("api"), Observe: calls.observe,
 	})
 	if err != nil {
 		return err

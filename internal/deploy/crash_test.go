@@ -184,6 +184,11 @@ func (w fakeFleet) pass(tx *store.Tx) error {
 }
 
 func (w fakeFleet) follow(tx *store.Tx, r slipway.Release) error {
+	if r.Unlisted && r.Desired != slipway.DesiredRun {
+		if err := tx.SetListed(r); err != nil {
+			return err
+		}
+	}
 	instances, err := tx.InstancesOfRelease(r.ID)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/openslipway/slipway"
@@ -145,7 +146,7 @@ func (p *Plans) prune(tx *store.Tx, v slipway.ServiceView) error {
 		return err
 	}
 	for _, r := range list {
-		if r.ID == v.ActiveRelease || r.Desired != slipway.DesiredStop {
+		if r.ID == v.ActiveRelease || r.Desired != slipway.DesiredStop || r.Unlisted {
 			continue
 		}
 		instances, err := tx.InstancesOfRelease(r.ID)
@@ -459,7 +460,15 @@ func (p *Plans) stop(tx *store.Tx, op *slipway.Operation, _ time.Time) error {
 }
 
 // stopped waits until the fleet has removed every instance, but those that it keeps frozen.
+// One that was started just now may have no row before the fleet knows that it is to stop.
 func (p *Plans) stopped(tx *store.Tx, op *slipway.Operation, _ time.Time) (bool, string, error) {
+	releases, err := tx.ReleasesOf(op.ServiceID)
+	if err != nil {
+		return false, "", err
+	}
+	if slices.ContainsFunc(releases, func(r slipway.Release) bool { return r.Unlisted }) {
+		return false, "it is not known yet which instances have to stop", nil
+	}
 	instances, err := tx.InstancesOf(op.ServiceID)
 	if err != nil {
 		return false, "", err

@@ -327,6 +327,42 @@ func TestMakingFails(t *testing.T) {
 	})
 }
 
+// A release that is stopped in the first moment of an instance is unlisted until the instance
+// has a row.
+func TestStopOfOneWithoutARow(t *testing.T) {
+	inLab(t, func(l *lab) {
+		l.machine.SetImage(image, runtimetest.Image{Program: runtimetest.Program{NoListen: true}})
+		r := l.release(1, nil)
+		l.pass(100 * time.Millisecond)
+		if n := len(l.rows(r)); n != 0 || len(l.machine.Running("")) != 1 {
+			l.Fatalf("there are %d rows and %d processes, want a process without a row", n, len(l.machine.Running("")))
+		}
+		unlisted := func() (is bool) {
+			l.update(func(tx *store.Tx) error {
+				now, err := tx.Release(r.ID)
+				is = now.Unlisted
+				return err
+			})
+			return is
+		}
+		l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredStop) })
+		for unlisted() {
+			l.pass(time.Millisecond)
+		}
+		if n := len(l.rows(r)); n == 0 && len(l.machine.Running("")) > 0 {
+			l.Error("the release is listed while a process has no row")
+		}
+		l.until("the row is gone", func() bool { return len(l.rows(r)) == 0 })
+		if n := len(l.machine.Running("")); n != 0 {
+			l.Errorf("%d processes run when no row is left", n)
+		}
+		l.update(func(tx *store.Tx) error { return tx.SetDesired(r, slipway.DesiredRun) })
+		if !unlisted() {
+			l.Error("a release that runs again is not unlisted")
+		}
+	})
+}
+
 func TestSlowPrepareHoldsUpNobody(t *testing.T) {
 	inLab(t, func(l *lab) {
 		l.machine.SetImage("sha256:slow", runtimetest.Image{PrepareTakes: time.Hour})

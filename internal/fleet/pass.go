@@ -323,6 +323,11 @@ func write(tx *store.Tx, service string, now time.Time, d decision) error {
 			return err
 		}
 	}
+	for _, r := range d.listed {
+		if err := tx.SetListed(r); err != nil {
+			return err
+		}
+	}
 	for _, text := range d.events {
 		if err := tx.InsertEvent(slipway.Event{ServiceID: service, Stream: "events", At: now, Text: text}); err != nil {
 			return err

@@ -64,6 +64,7 @@ type inputs struct {
 type decision struct {
 	put    []slipway.Instance // rows to write
 	forget []slipway.Instance // rows to delete
+	listed []slipway.Release  // those whose instances all have rows now
 	events []string
 	start  []slipway.Release // one instance of each entry
 	remove []removal
@@ -73,7 +74,7 @@ type decision struct {
 	wake   time.Time // when to plan again even if nothing changes; zero: never
 }
 
-func (d decision) writes() bool { return len(d.put)+len(d.forget)+len(d.events) > 0 }
+func (d decision) writes() bool { return len(d.put)+len(d.forget)+len(d.listed)+len(d.events) > 0 }
 
 // removal is an instance to stop and remove.
 type removal struct {
@@ -121,6 +122,9 @@ func (p *planner) release(r slipway.Release, observations []*observation) {
 	slices.SortStableFunc(observations, func(a, b *observation) int {
 		return cmp.Or(a.row.CreatedAt.Compare(b.row.CreatedAt), cmp.Compare(a.row.ID, b.row.ID))
 	})
+	if r.Unlisted && r.Desired != slipway.DesiredRun { // what follows writes the missing rows
+		p.listed = append(p.listed, r)
+	}
 	switch r.Desired {
 	case slipway.DesiredRun:
 		p.run(r, observations)

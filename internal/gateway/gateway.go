@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +27,11 @@ type Config struct {
 	Unseal func(keyID, sealed string) (string, error)
 
 	Audit Auditor // nil when nothing keeps records
+
+	// Await, if not nil, returns when requests to services meet all changes up to a version
+	// of the store's routes. A reply waits for it: who reads that a service is deleted does not
+	// get an answer of it any more.
+	Await func(ctx context.Context, version int64)
 
 	Now func() time.Time // time.Now when nil
 

@@ -102,7 +102,8 @@ func (g *Gateway) countsRead(c *Call) bool {
 	return c.Operation.Reveals || c.Exception != nil && c.Exception.Name == "AccessDeniedException"
 }
 
-// run checks and makes the call. The reply is made when settle has returned.
+// run checks and makes the call. The reply is made when settle has returned, and requests
+// meet what the call has done or seen.
 func (g *Gateway) run(ctx context.Context, c *Call, r Request, settle func() error) (output any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -130,6 +131,9 @@ func (g *Gateway) run(ctx context.Context, c *Call, r Request, settle func() err
 		output, err = c.Operation.handle(ctx, c, c.Input)
 		if lost := settle(); lost != nil {
 			output, err = nil, lost
+		}
+		if g.cfg.Await != nil {
+			g.cfg.Await(ctx, g.cfg.Store.RoutesSeen())
 		}
 		return output, err
 	}

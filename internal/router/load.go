@@ -60,6 +60,7 @@ func (r *Router) sync(ctx context.Context) (due time.Time, err error) {
 // load applies the changes since the version of the table.
 func (r *Router) load(ctx context.Context) error {
 	var changed []store.Route
+	committed := r.cfg.Store.RoutesCommitted() // the transaction sees all of it
 	if err := r.cfg.Store.ViewUnsynced(ctx, func(tx *store.Tx) (err error) {
 		changed, err = tx.RoutesSince(r.version)
 		return err
@@ -73,6 +74,7 @@ func (r *Router) load(ctx context.Context) error {
 		version = max(version, c.Service.RouteVersion)
 	}
 	r.Apply(routes, version)
+	r.applied.raise(max(version, committed))
 	return nil
 }
 

@@ -80,6 +80,7 @@ type Router struct {
 	strays [pageCount]atomic.Uint64 // requests without a service, by page
 
 	handshakes [2]atomic.Uint64 // of TLS: that failed, and that did not
+	applied    applied
 
 	loaded  chan struct{} // closed after the first table
 	settled chan struct{} // closed once the requests of an elder are known

@@ -17,12 +17,14 @@ type releaseDocument struct {
 	Code        *slipway.CodeVersion `json:",omitempty"`
 }
 
-const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets, keep_until, run`
+const releaseColumns = `id, service_id, operation_id, image, settings, desired, size, created_at, secrets, keep_until, run, unlisted`
 
 func scanRelease(s scanner) (r slipway.Release, err error) {
 	var d releaseDocument
-	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets}, instant{&r.KeepUntil}, &r.Run)
+	var unlisted int
+	err = s.Scan(&r.ID, &r.ServiceID, &r.Operation, &r.Image, document{&d}, &r.Desired, &r.Size, instant{&r.CreatedAt}, sealed{&r.Secrets}, instant{&r.KeepUntil}, &r.Run, &unlisted)
 	r.ImageRef, r.Code, r.Workload, r.HealthCheck, r.Scaling = d.ImageRef, d.Code, d.Workload, d.HealthCheck, d.Scaling
+	r.Unlisted = unlisted != 0
 	return r, err
 }
 
@@ -35,8 +37,8 @@ func (tx *Tx) InsertRelease(r slipway.Release) error {
 			return err
 		}
 	}
-	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
-		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets}, nanos(r.KeepUntil), r.Run)
+	return tx.insert("release "+r.ID, `INSERT INTO release (`+releaseColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		r.ID, r.ServiceID, r.Operation, r.Image, document{d}, string(r.Desired), r.Size, nanos(r.CreatedAt), sealed{&r.Secrets}, nanos(r.KeepUntil), r.Run, boolInt(r.Desired == slipway.DesiredRun))
 }
 
 // Release returns a release by id.
@@ -57,15 +59,26 @@ func (tx *Tx) ServicesWithInstances() ([]string, error) {
 }
 
 // SetDesired sets the desired state of the release's instances. A release that is
-// to run again loses the drains that routers have reported.
+// to run again loses the drains that routers have reported, and is Unlisted.
 func (tx *Tx) SetDesired(r slipway.Release, d slipway.Desired) error {
 	tx.touch(r.ServiceID, Releases|Routes)
 	if d == slipway.DesiredRun {
 		if err := tx.forgetDrained(r.ID); err != nil {
 			return err
 		}
+		if _, err := tx.exec(`UPDATE release SET unlisted = 1 WHERE id = $1`, r.ID); err != nil {
+			return err
+		}
 	}
 	return mustAffect(tx.exec(`UPDATE release SET desired = $1 WHERE id = $2`, string(d), r.ID))
+}
+
+// SetListed records that each instance of a release has a row, and that no further one is
+// started until it is to run again.
+func (tx *Tx) SetListed(r slipway.Release) error {
+	tx.touch(r.ServiceID, Instances)
+	_, err := tx.exec(`UPDATE release SET unlisted = 0 WHERE id = $1`, r.ID)
+	return err
 }
 
 // StartRun has the release run anew: it raises the number of its run and sets the desired

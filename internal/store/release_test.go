@@ -43,7 +43,7 @@ func TestReleaseDocument(t *testing.T) {
 	again.ID, again.KeepUntil = "again", time.Unix(0, 1_800_000_000_000_000_001).UTC()
 	var old, now any
 	err = s.Update(t.Context(), func(tx *Tx) error {
-		if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ('r', 's', 'o', 'sha256:f00d', $1, 'run', 2, 0, '', 0, 0)`, oldRelease); err != nil {
+		if _, err := tx.exec(`INSERT INTO release (`+releaseColumns+`) VALUES ('r', 's', 'o', 'sha256:f00d', $1, 'run', 2, 0, '', 0, 0, 0)`, oldRelease); err != nil {
 			return err
 		}
 		got, err := tx.Release("r")

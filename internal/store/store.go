@@ -24,7 +24,8 @@ type Store struct {
 	watch    watchers
 	writeErr atomic.Pointer[error] // see WriteFailure
 	signs    signs
-	damage   damage        // see OnDamage
+	damage   damage // see OnDamage
+	routes   routeChanges
 	ballast  *room.Ballast // see HoldRoom
 }
 
@@ -168,7 +169,7 @@ func (s *Store) ViewUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if err := s.journal.failure(); err != nil {
 		return err
 	}
-	tx := &Tx{conn: c, signs: &s.signs, damage: &s.damage}
+	tx := &Tx{conn: c, signs: &s.signs, routes: &s.routes, damage: &s.damage}
 	if err := tx.control(beginRead); err != nil {
 		return err
 	}
@@ -203,7 +204,7 @@ func (s *Store) UpdateUnsynced(ctx context.Context, f func(*Tx) error) error {
 	if s.ballast != nil {
 		_ = s.ballast.Balance() // the transaction tells whether it can be written
 	}
-	tx := &Tx{conn: c, signs: &s.signs, damage: &s.damage, writes: true}
+	tx := &Tx{conn: c, signs: &s.signs, routes: &s.routes, damage: &s.damage, writes: true}
 	if err := s.commit(tx, f); err != nil {
 		if s.ballast != nil && errors.Is(wrapFull(err), ErrFull) {
 			_ = s.ballast.Give() // to the next attempt

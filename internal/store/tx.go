@@ -27,6 +27,7 @@ type Tx struct {
 	conn    *conn
 	signs   *signs
 	damage  *damage
+	routes  *routeChanges
 	writes  bool
 	touched map[string]Topic // service id to what changed of it
 }
@@ -44,9 +45,12 @@ func (tx *Tx) run(j *journal, f func(*Tx) error) error {
 	if err := f(tx); err != nil {
 		return err
 	}
-	if err := tx.bumpRoutes(); err != nil {
+	version, err := tx.bumpRoutes()
+	if err != nil {
 		return err
 	}
+	committed := tx.routes.begin(version)
+	defer func() { committed(done) }()
 	if err := j.commit(func() error { return tx.control("COMMIT") }); err != nil {
 		return err
 	}

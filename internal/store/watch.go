@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // Topic is a set of kinds of change to a service.
@@ -101,19 +102,51 @@ func (tx *Tx) touch(serviceID string, t Topic) {
 }
 
 // bumpRoutes gives every service whose route changed in this transaction a new,
-// higher route version. It runs last: versions rise in the order of commits.
-func (tx *Tx) bumpRoutes() error {
+// higher route version, and returns the highest; 0 if none did. It runs last: versions rise
+// in the order of commits.
+func (tx *Tx) bumpRoutes() (last int64, err error) {
 	for id, t := range tx.touched {
 		if t&Routes == 0 {
 			continue
 		}
 		v, err := tx.count(`UPDATE counter SET value = value + 1 WHERE name = 'route' RETURNING value`)
 		if err != nil {
-			return fmt.Errorf("raise the route version: %w", err)
+			return 0, fmt.Errorf("raise the route version: %w", err)
 		}
 		if _, err := tx.exec(`UPDATE service SET route_version = $1 WHERE id = $2`, v, id); err != nil {
-			return fmt.Errorf("set the route version of %s: %w", id, err)
+			return 0, fmt.Errorf("set the route version of %s: %w", id, err)
+		}
+		last = int64(v)
+	}
+	return last, nil
+}
+
+// routeChanges says how far the changes of routes by this process are. The highest route
+// version that readers may see is known before the commit that shows it, and the highest that
+// every reader sees from now on only after it.
+type routeChanges struct{ seen, committed atomic.Int64 }
+
+// begin says that a commit with a route version is next, 0 for none; the writer calls it. The
+// returned function says whether there was one.
+func (r *routeChanges) begin(version int64) (ended func(done bool)) {
+	if version == 0 {
+		return func(bool) {}
+	}
+	r.seen.Store(version)
+	return func(done bool) {
+		if done {
+			r.committed.Store(version)
+		} else {
+			r.seen.Store(r.committed.Load())
 		}
 	}
-	return nil
 }
+
+// RoutesSeen returns a version of the routes that has all changes of this process that a
+// transaction until now can have seen. Who has told of them may wait until the routers of this
+// process have that version; see [Store.RoutesCommitted].
+func (s *Store) RoutesSeen() int64 { return s.routes.seen.Load() }
+
+// RoutesCommitted returns a version of the routes that transactions which begin from now on
+// have all of.
+func (s *Store) RoutesCommitted() int64 { return s.routes.committed.Load() }
