@@ -60,6 +60,7 @@ func (r *routerRole) open(ctx context.Context) (err error) {
 	r.router, err = router.New(router.Config{
 		ID: r.node.id, Store: r.store, Log: r.part("router"), Loops: r.loops, Suffix: r.cfg.Region + "." + r.cfg.Domain, OnWait: r.onWait,
 		OnHung:  func(instance string, s router.Silence) { r.onHung(instance, s.Requests, s.For) },
+		OnGone:  r.access.End,
 		Freezer: freezer, Throttler: throttler, Heir: r.heir,
 	})
 	if err != nil {

@@ -45,6 +45,7 @@ type pending struct {
 	ends []lineEnd
 	size int64
 	lost int64 // lines dropped since the last that is kept
+	over bool  // no more lines are expected: the file is to be closed
 
 	// Used only by Run.
 	spare     []byte // memory for text
@@ -91,6 +92,20 @@ func (a *Access) Add(service string, at time.Time, line []byte) {
 	if full {
 		signal(a.full)
 	}
+}
+
+// End closes a service's file once the lines so far are written, as the service is gone. It
+// does not block. Another line opens the file again.
+func (a *Access) End(service string) {
+	a.mu.Lock()
+	p := a.pending[service]
+	if p == nil {
+		p = &pending{}
+		a.pending[service] = p
+	}
+	p.over = true
+	a.mu.Unlock()
+	signal(a.wake)
 }
 
 func signal(ch chan struct{}) {
@@ -153,7 +168,7 @@ func (a *Access) take(now time.Time) map[string]*pending {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	maps.DeleteFunc(a.pending, func(_ string, p *pending) bool {
-		if len(p.ends) > 0 || p.lost > 0 || p.use.until.After(now) {
+		if p.waits() || p.use.until.After(now) {
 			return false
 		}
 		a.flood.leave(&p.use)
@@ -161,12 +176,15 @@ func (a *Access) take(now time.Time) map[string]*pending {
 	})
 	list := map[string]*pending{}
 	for service, p := range a.pending {
-		if len(p.ends) > 0 || p.lost > 0 {
+		if p.waits() {
 			list[service] = p
 		}
 	}
 	return list
 }
+
+// waits reports whether something is to be done for the service. The lock of Access is held.
+func (p *pending) waits() bool { return len(p.ends) > 0 || p.lost > 0 || p.over }
 
 // writeOne writes the lines of a service. Those that cannot be written are dropped and
 // counted; a notice of them precedes the next line.
@@ -175,7 +193,8 @@ func (a *Access) writeOne(ctx context.Context, service string, p *pending, now t
 	text, ends, size := p.text, p.ends, p.size
 	p.text, p.ends, p.size = p.spare, p.spareEnds, 0
 	last := p.lost // there is no line after them
-	p.lost = 0
+	over := p.over
+	p.lost, p.over = 0, false
 	a.size -= size
 	a.mu.Unlock()
 	p.spare, p.spareEnds = text[:0], ends[:0]
@@ -192,6 +211,9 @@ func (a *Access) writeOne(ctx context.Context, service string, p *pending, now t
 		a.missing(service, p, weights[n:], err)
 	}
 	p.failed = err != nil
+	if over {
+		a.store.Rest(Stream{Service: service, Name: AccessStream})
+	}
 }
 
 // missing counts lines that could not be written.

@@ -65,6 +65,34 @@ func TestAccess(t *testing.T) {
 
 // Nobody waits while nothing is written: what exceeds the memory is dropped and counted, and
 // a notice says where.
+// TestAccessEnd counts the open files of a service that has ended.
+func TestAccessEnd(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := newStore(t, logs.Config{Dir: dir})
+	a := logs.NewAccess(s, quiet)
+	stop := run(t, a)
+	a.Add(service, time.Now(), []byte("{}"))
+	for deadline := time.Now().Add(time.Minute); len(openFiles(t, dir)) == 0 && time.Now().Before(deadline); {
+		<-time.After(time.Millisecond)
+	}
+	if len(openFiles(t, dir)) == 0 {
+		t.Fatal("no file was opened")
+	}
+	a.Add(service, time.Now(), []byte("{}"))
+	a.End(service)
+	for deadline := time.Now().Add(time.Minute); len(openFiles(t, dir)) > 0; {
+		if time.Now().After(deadline) {
+			t.Fatalf("these are open: %v", openFiles(t, dir))
+		}
+		<-time.After(time.Millisecond)
+	}
+	stop()
+	if n := len(accessTexts(t, s)); n != 2 {
+		t.Errorf("%d lines are written, want 2", n)
+	}
+}
+
 func TestAccessDropsWhatIsTooMuch(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, logs.Config{})

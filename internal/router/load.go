@@ -166,6 +166,9 @@ func (r *Router) reconcile() map[*Service][]string {
 			r.mu.Lock()
 			delete(r.began, s.id)
 			r.mu.Unlock()
+			if r.cfg.OnGone != nil {
+				r.cfg.OnGone(s.id)
+			}
 		}
 	}
 	return drained

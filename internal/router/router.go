@@ -51,6 +51,10 @@ type Config struct {
 	// must not block. It may be nil.
 	OnHung func(instance string, s Silence)
 
+	// OnGone is called once a deleted service has no requests left. It must not block. It
+	// may be nil.
+	OnGone func(serviceID string)
+
 	// The defaults are in parentheses.
 
 	Heartbeat time.Duration // between heartbeats in the store (5 s)
