@@ -427,7 +427,8 @@ func (w *releaseModel) check(t *rapid.T, before []observation, d decision) {
 		}
 		// It is healthy, even if its row does not say so yet.
 		healthy := counts && f.presence == alive && !f.passed.IsZero() && !f.failing
-		if healthy {
+		// One that a pause has frozen takes no requests until it is thawed.
+		if healthy && !f.held && !f.resting {
 			readyBefore++
 		}
 		if healthy && !goes[f.row.ID] {
