@@ -158,7 +158,7 @@ func (p *planner) drain(r slipway.Release, observations []*observation) {
 	for _, o := range observations {
 		p.observe(r, o)
 		switch o.row.State {
-		case slipway.InstanceStarting, slipway.InstanceKept: // which has no requests
+		case slipway.InstanceStarting:
 			p.removeOnce(o, "its release takes no more requests")
 		case slipway.InstanceDraining:
 			p.drainOne(o)
