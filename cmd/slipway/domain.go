@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -197,7 +198,8 @@ func newDomainLsCommand(m *Main) *cobra.Command {
 		Aliases: []string{"list"},
 		Short:   "List custom domains",
 		Long: `Ls lists the custom domains of a service, with the DNS records of those that are
-not served yet. Without SERVICE it lists the domains of all services. With --json
+not served yet, and until when their certificates are valid or why there is none, if
+the server gets some by ACME. Without SERVICE it lists the domains of all services. With --json
 it prints the reply of DescribeCustomDomains for each service, all pages in
 one.`,
 		Example:           "  slipway domain ls shop",
@@ -217,6 +219,7 @@ func (m *Main) listDomains(ctx context.Context, services []string) error {
 		return err
 	}
 	list := []apprunner.DescribeCustomDomainsOutput{}
+	certs := map[string][]client.Certificate{}
 	for _, arn := range arns {
 		out, err := c.Domains(ctx, arn)
 		if client.NotFound(err) && len(services) == 0 {
@@ -226,11 +229,56 @@ func (m *Main) listDomains(ctx context.Context, services []string) error {
 			return err
 		}
 		list = append(list, *out)
+		if m.json || len(out.CustomDomains) == 0 {
+			continue
+		}
+		of, err := c.Certificates(ctx, arn)
+		if err != nil {
+			return err
+		}
+		maps.Copy(certs, of)
 	}
 	if m.json {
 		return m.printJSON(struct{ Services []apiJSON }{apiList(list)})
 	}
-	return m.printDomains(list, len(services) > 0)
+	if err := m.printDomains(list, certs, len(services) > 0); err != nil {
+		return err
+	}
+	return m.printRefusals(list, certs)
+}
+
+// printRefusals prints why domains have no certificate, or no newer one, and what to do.
+func (m *Main) printRefusals(list []apprunner.DescribeCustomDomainsOutput, certs map[string][]client.Certificate) error {
+	for _, s := range list {
+		for _, d := range s.CustomDomains {
+			for _, c := range certs[aws.ToString(d.DomainName)] {
+				if c.Failure == "" {
+					continue
+				}
+				_, err := fmt.Fprintf(m.Stdout, "\nCertificate for %s: %s.\n  %s.\n  Next attempt: %s.\n", c.Name, c.Failure, c.Advice, c.NextAt.Time().Local().Format("2006-01-02 15:04:05"))
+				if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// certificateCell tells of the certificates of a domain: of the one that needs a look most.
+func certificateCell(list []client.Certificate) term.Cell {
+	cell := term.Cell{Tone: term.Good}
+	for _, c := range list {
+		switch {
+		case c.Failure != "":
+			return term.Cell{Text: c.Status, Tone: term.Bad}
+		case c.NotAfter.Time().IsZero():
+			cell = term.Cell{Text: c.Status, Tone: term.Warn}
+		case cell.Text == "":
+			cell.Text = "until " + c.NotAfter.Time().Format("2006-01-02")
+		}
+	}
+	return cell
 }
 
 // serviceARNs returns the ARNs of the named services, or of all services if
@@ -253,20 +301,28 @@ func serviceARNs(ctx context.Context, c *client.Client, names []string) (arns []
 	return arns, nil
 }
 
-func (m *Main) printDomains(list []apprunner.DescribeCustomDomainsOutput, records bool) error {
+func (m *Main) printDomains(list []apprunner.DescribeCustomDomainsOutput, certs map[string][]client.Certificate, records bool) error {
 	t := term.Table{Head: []string{"DOMAIN", "STATUS", "WWW", "SERVICE"}}
+	certified := slices.ContainsFunc(slices.Collect(maps.Values(certs)), func(c []client.Certificate) bool { return len(c) > 0 })
+	if certified {
+		t.Head = append(t.Head, "CERTIFICATE")
+	}
 	for _, s := range list {
 		for _, d := range s.CustomDomains {
 			www := "no"
 			if aws.ToBool(d.EnableWWWSubdomain) {
 				www = "yes"
 			}
-			t.Add(
-				term.Cell{Text: aws.ToString(d.DomainName)},
-				term.Cell{Text: string(d.Status), Tone: domainTone(d)},
-				term.Cell{Text: www},
-				term.Cell{Text: resourceName(aws.ToString(s.ServiceArn))},
-			)
+			cells := []term.Cell{
+				{Text: aws.ToString(d.DomainName)},
+				{Text: string(d.Status), Tone: domainTone(d)},
+				{Text: www},
+				{Text: resourceName(aws.ToString(s.ServiceArn))},
+			}
+			if certified {
+				cells = append(cells, certificateCell(certs[aws.ToString(d.DomainName)]))
+			}
+			t.Add(cells...)
 		}
 	}
 	if t.Len() == 0 {

@@ -146,7 +146,8 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.TLS.Addr, "https-addr", "", "address at which the services answer with TLS, such as :443; requests at --http-addr are then sent there (default: nowhere)")
 	f.StringSliceVar(&c.TLS.Certs, "tls-cert", nil, "`files` with certificates for --https-addr, PEM, the server's first and then those of its authorities; read again when they change; repeatable")
 	f.StringSliceVar(&c.TLS.Keys, "tls-key", nil, "`files` with their keys, in the same order (default: those of --tls-cert)")
-	f.BoolVar(&c.TLS.Local, "tls-local", false, "let names that no --tls-cert has get a certificate of this server's own authority, for development; without --tls-cert all do. slipway trust has this machine accept it")
+	f.BoolVar(&c.TLS.Local, "tls-local", false, "let names that nothing else has certified get a certificate of this server's own authority, for development; without --tls-cert and --acme all do. slipway trust has this machine accept it")
+	bindACME(f, &c.TLS.ACME)
 	f.BoolVar(&c.TLS.API, "api-tls", false, "have --api-addr speak TLS instead of plain HTTP, with certificates of --tls-cert, or of this server's own authority for names that it has none for")
 	f.StringVar(&c.Domain, "domain", c.Domain, "domain of the services: a URL is <label>.<region>.<domain>")
 	f.StringVar(&c.Account, "account", c.Account, "account number in ARNs, 12 digits")
@@ -192,6 +193,17 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringVar(&c.AppArmor, "apparmor-profile", "", "loaded `profile` of AppArmor to confine instances and builds by; see docs/operating.md")
 	f.Var(c.Endpoints, "vpc-endpoint", "listen for private services as a VPC `endpoint`, id=host:port[,vpc=id][,tls]; repeatable")
 	f.Var(c.Networks, "network", "the network that a `subnet` of VPC connectors stands for, id=prefix[,prefix...][,via=device][,dns=address]; repeatable")
+}
+
+// bindACME registers the flags of serve about certificates of an authority.
+func bindACME(f *pflag.FlagSet, a *daemon.ACME) {
+	f.BoolVar(&a.Agreed, "acme", false, "get certificates for --https-addr from an authority by ACME, and agree to its terms of service; see docs/acme.md")
+	f.StringVar(&a.Email, "acme-email", "", "`address` at which the authority reaches you")
+	f.StringVar(&a.URL, "acme-url", "", "`URL` of the authority's directory (default: Let's Encrypt's)")
+	f.StringVar(&a.CAFile, "acme-ca-file", "", "`file` with the certificate authorities of that URL (default: this host's)")
+	f.StringVar(&a.EABFile, "acme-eab-file", "", "`file` with the key that the authority gave you as its customer (external account binding), JSON with key_id and mac_key")
+	f.StringVar(&a.DNS, "acme-dns", "", "DNS `provider` of --domain, to get one certificate for all services by DNS-01: cloudflare, rfc2136 or route53")
+	f.StringVar(&a.DNSFile, "acme-dns-file", "", "`file` with the settings of that provider, JSON")
 }
 
 // bindBuilds registers the flags of serve about code and its builds.

@@ -138,8 +138,62 @@ func (a *API) disassociateCustomDomain(ctx context.Context, call *gateway.Call, 
 	return &out, err
 }
 
-func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeCustomDomainsInput) (*apprunner.DescribeCustomDomainsOutput, error) {
-	out := apprunner.DescribeCustomDomainsOutput{CustomDomains: []types.CustomDomain{}}
+// DescribeCustomDomainsOutput is App Runner's, with Certificates besides, which its clients
+// pass over.
+type DescribeCustomDomainsOutput struct {
+	CustomDomains         []DescribedDomain
+	DNSTarget, ServiceArn *string
+	VpcDNSTargets         []types.VpcDNSTarget
+	NextToken             *string
+}
+
+// DescribedDomain is App Runner's CustomDomain with Certificates.
+type DescribedDomain struct {
+	DomainName                   *string
+	EnableWWWSubdomain           *bool
+	Status                       types.CustomDomainAssociationStatus
+	CertificateValidationRecords []types.CertificateValidationRecord
+	Certificates                 []DescribedCertificate // absent if no authority is asked for some
+}
+
+// DescribedCertificate tells what became of the certificate for a name of a domain.
+type DescribedCertificate struct {
+	Name     *string
+	Status   *string    // "requested", "failed", "issued" or "renewal failed"
+	NotAfter *time.Time // of the one that is served; absent before the first
+	Failure  *string    // in the authority's words; absent if all is well
+	Advice   *string    // what to do about it
+	NextAt   *time.Time // of the next attempt, if there is a Failure
+}
+
+func describedDomain(d slipway.CustomDomain, certs []slipway.Certificate) DescribedDomain {
+	c := customDomain(d)
+	out := DescribedDomain{
+		DomainName: c.DomainName, EnableWWWSubdomain: c.EnableWWWSubdomain, Status: c.Status, CertificateValidationRecords: c.CertificateValidationRecords,
+	}
+	for _, host := range d.Hosts() {
+		for _, c := range certs {
+			if c.Name == host {
+				out.Certificates = append(out.Certificates, describedCertificate(c))
+			}
+		}
+	}
+	return out
+}
+
+func describedCertificate(c slipway.Certificate) DescribedCertificate {
+	out := DescribedCertificate{Name: &c.Name, Status: aws.String(string(c.State()))}
+	if !c.NotAfter.IsZero() {
+		out.NotAfter = &c.NotAfter
+	}
+	if c.Failure != "" {
+		out.Failure, out.Advice, out.NextAt = &c.Failure, &c.Advice, &c.NextAt
+	}
+	return out
+}
+
+func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *apprunner.DescribeCustomDomainsInput) (*DescribeCustomDomainsOutput, error) {
+	out := DescribeCustomDomainsOutput{CustomDomains: []DescribedDomain{}}
 	err := a.cfg.Store.View(ctx, func(tx *store.Tx) error {
 		v, err := a.findService(tx, *in.ServiceArn)
 		if err != nil {
@@ -154,8 +208,12 @@ func (a *API) describeCustomDomains(ctx context.Context, _ *gateway.Call, in *ap
 			return err
 		}
 		out.NextToken = next
+		certs, err := tx.CertificatesOf(v.ID)
+		if err != nil {
+			return err
+		}
 		for _, d := range list {
-			out.CustomDomains = append(out.CustomDomains, *customDomain(d))
+			out.CustomDomains = append(out.CustomDomains, describedDomain(d, certs))
 		}
 		out.ServiceArn, out.DNSTarget = &v.ARN, aws.String(a.host(v))
 		out.VpcDNSTargets, err = a.vpcDNSTargets(tx, v)

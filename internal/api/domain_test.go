@@ -79,9 +79,15 @@ func (b *bench) deleteDomain(arn, name string) {
 	})
 }
 
-func (b *bench) domains(arn string) []types.CustomDomain {
+// domains returns the domains of a service as App Runner's clients read them.
+func (b *bench) domains(arn string) (list []types.CustomDomain) {
 	b.Helper()
-	return invoke[apprunner.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn}).CustomDomains
+	for _, d := range invoke[api.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn}).CustomDomains {
+		list = append(list, types.CustomDomain{
+			DomainName: d.DomainName, EnableWWWSubdomain: d.EnableWWWSubdomain, Status: d.Status, CertificateValidationRecords: d.CertificateValidationRecords,
+		})
+	}
+	return list
 }
 
 // checkRecords checks the forms of the records of shop.example.com and its www
@@ -384,12 +390,12 @@ func TestDomainPages(t *testing.T) {
 	describe := func(arn string, max *int32, token *string) *apprunner.DescribeCustomDomainsInput {
 		return &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn, MaxResults: max, NextToken: token}
 	}
-	token := invoke[apprunner.DescribeCustomDomainsOutput](b, describe(arn, aws.Int32(2), nil)).NextToken
+	token := invoke[api.DescribeCustomDomainsOutput](b, describe(arn, aws.Int32(2), nil)).NextToken
 	b.refuse(describe(other, nil, token), "InvalidRequestException", "NextToken")
 	first := true
 	got := pages(b, 2, func(max *int32, token *string) ([]string, *string) {
-		out := invoke[apprunner.DescribeCustomDomainsOutput](b, describe(arn, max, token))
-		return each(out.CustomDomains, func(d types.CustomDomain) *string { return d.DomainName }), out.NextToken
+		out := invoke[api.DescribeCustomDomainsOutput](b, describe(arn, max, token))
+		return each(out.CustomDomains, func(d api.DescribedDomain) *string { return d.DomainName }), out.NextToken
 	}, func() {
 		if first {
 			b.deleteDomain(arn, "1.example.com") // the entry that the token points at may go
@@ -428,5 +434,34 @@ func TestDomainStates(t *testing.T) {
 			b.refuse(c.input(arn), "InvalidStateException", "Service cannot be "+c.verb+" a custom domain in the current state: "+string(status)+".")
 			b.domains(arn)
 		}
+	}
+}
+
+// A domain shows what became of the certificates for its names, and of no others.
+func TestDomainCertificates(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	arn := b.create("shop")
+	invoke[apprunner.AssociateCustomDomainOutput](b, newDomain(arn, "Example.com"))
+	describe := func() []api.DescribedCertificate {
+		return invoke[api.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn}).CustomDomains[0].Certificates
+	}
+	if got := describe(); got != nil {
+		t.Errorf("without an authority: %+v", got)
+	}
+	end, next := time.Unix(1_900_000_000, 0).UTC(), time.Unix(1_890_000_000, 0).UTC()
+	b.Update(func(tx *store.Tx) error {
+		d, err := tx.CustomDomain(path.Base(arn), "example.com")
+		return errors.Join(err,
+			tx.SaveCertificate(slipway.Certificate{Name: "example.com", ServiceID: d.ServiceID, NotAfter: end, Failure: "the authority is tired", Advice: "Wait", Failures: 2, NextAt: next}),
+			tx.SaveCertificate(slipway.Certificate{Name: "www.example.com", ServiceID: d.ServiceID, NextAt: next}),
+			tx.SaveCertificate(slipway.Certificate{Name: "other.example.com", ServiceID: d.ServiceID}))
+	})
+	want := []api.DescribedCertificate{
+		{Name: aws.String("example.com"), Status: aws.String("renewal failed"), NotAfter: &end, Failure: aws.String("the authority is tired"), Advice: aws.String("Wait"), NextAt: &next},
+		{Name: aws.String("www.example.com"), Status: aws.String("requested")},
+	}
+	if d := diff(want, describe()); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

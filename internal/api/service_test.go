@@ -375,7 +375,7 @@ func TestServiceURL(t *testing.T) {
 	if url := b.describe(arn).ServiceUrl; url != nil {
 		t.Errorf("a private service has the URL %v", *url)
 	}
-	out := invoke[apprunner.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn})
+	out := invoke[api.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &arn})
 	if host := *out.DNSTarget; !strings.HasSuffix(host, ".us-east-1.slipway.localhost") {
 		t.Errorf("DNSTarget %q", host)
 	}

@@ -81,7 +81,7 @@ func (b *bench) reconcileIngress(arn, failure string) {
 // vpcTargets returns the targets of a service's custom domains inside VPCs.
 func (b *bench) vpcTargets(service string) []types.VpcDNSTarget {
 	b.Helper()
-	return invoke[apprunner.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &service}).VpcDNSTargets
+	return invoke[api.DescribeCustomDomainsOutput](b, &apprunner.DescribeCustomDomainsInput{ServiceArn: &service}).VpcDNSTargets
 }
 
 func TestVPCIngress(t *testing.T) {

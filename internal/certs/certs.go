@@ -2,9 +2,9 @@
 // besides: the local certificate authority and the keys of session tickets, both sealed in
 // the store, so that they outlive a restart and several servers share them.
 //
-// A certificate comes from files that the operator keeps up to date, or from the local
-// authority, which is for development and networks without a public one. A name that
-// belongs to no service gets none: the handshake ends there.
+// A certificate comes from files that the operator keeps up to date, from an authority by
+// ACME (package acme), or from the local authority, which is for development and networks
+// without a public one. A name that belongs to no service gets none: the handshake ends there.
 //
 // It opens no listeners and reads no requests: the router and the API have the
 // configuration that it makes.
@@ -22,6 +22,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/openslipway/slipway/internal/certs/acme"
 	"github.com/openslipway/slipway/internal/loop"
 	"github.com/openslipway/slipway/internal/store"
 )
@@ -46,6 +49,10 @@ type Config struct {
 	// which is made if there is none yet.
 	Local bool
 
+	// ACME gets certificates from an authority for names that no file has; nil without. Its
+	// Store, Vault, Log, Loops, Suffix, Covered and Now are set here.
+	ACME *acme.Config
+
 	// Suffix is the domain below which services have a name of one label. The local
 	// authority issues one certificate for all of them.
 	Suffix string
@@ -61,7 +68,8 @@ type Config struct {
 type Certs struct {
 	cfg     Config
 	files   atomic.Pointer[files]
-	local   *authority // nil without one
+	local   *authority    // nil without one
+	acme    *acme.Manager // nil without one
 	tickets tickets
 
 	mu      sync.Mutex    // guards what follows
@@ -89,8 +97,31 @@ func New(ctx context.Context, cfg Config) (*Certs, error) {
 			return nil, fmt.Errorf("the local certificate authority: %w", err)
 		}
 	}
+	if cfg.ACME != nil {
+		if c.acme, err = c.openACME(ctx); err != nil {
+			return nil, fmt.Errorf("certificates by ACME: %w", err)
+		}
+	}
 	c.tickets = tickets{store: cfg.Store, vault: cfg.Vault, now: cfg.Now}
 	return c, c.rotate(ctx)
+}
+
+func (c *Certs) openACME(ctx context.Context) (*acme.Manager, error) {
+	cfg := *c.cfg.ACME
+	cfg.Store, cfg.Vault, cfg.Log, cfg.Loops, cfg.Suffix, cfg.Now = c.cfg.Store, c.cfg.Vault, c.cfg.Log, c.cfg.Loops, c.cfg.Suffix, c.cfg.Now
+	cfg.Covered = func(name string) bool { return c.files.Load().find(name, nil) != nil }
+	return acme.Open(ctx, cfg)
+}
+
+// ACME returns what gets certificates from an authority, nil if nothing does.
+func (c *Certs) ACME() *acme.Manager { return c.acme }
+
+// Challenge answers a question of an authority by HTTP-01, at a plain listener.
+func (c *Certs) Challenge(host, path string) (answer string, ok bool) {
+	if c.acme == nil {
+		return "", false
+	}
+	return c.acme.Challenge(host, path)
 }
 
 // newTLS returns a configuration with what all listeners of this server have in common. TLS
@@ -117,7 +148,11 @@ func (c *Certs) newTLS(choose func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 // Services returns a configuration for a listener of services. served reports whether a name, in
 // lower case and without a port, is one of a service there.
 func (c *Certs) Services(served func(name string) bool) *tls.Config {
-	return c.newTLS(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(hello, served) })
+	conf := c.newTLS(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(hello, served) })
+	if c.acme != nil {
+		conf.NextProtos = append(conf.NextProtos, acme.Proto)
+	}
+	return conf
 }
 
 // API returns a configuration for listeners of the API. own reports whether a name is one of
@@ -137,7 +172,7 @@ func (c *Certs) Authority() []byte {
 // Has reports whether clients that ask for a name get a certificate: whether they may be sent
 // to HTTPS.
 func (c *Certs) Has(name string) bool {
-	return c.cfg.Local || c.files.Load().find(name, nil) != nil
+	return c.cfg.Local || c.files.Load().find(name, nil) != nil || c.acme != nil && c.acme.Has(name)
 }
 
 // certificate chooses the certificate of a service. Without one it returns nil, and the client
@@ -147,11 +182,19 @@ func (c *Certs) certificate(hello *tls.ClientHelloInfo, served func(string) bool
 	if name == "" {
 		return c.nameless(hello)
 	}
+	if c.acme != nil && acme.IsChallenge(hello) { // also for names that are not served yet
+		return c.acme.ChallengeCertificate(name)
+	}
 	if !served(name) {
 		return nil, nil
 	}
 	if cert := c.files.Load().find(name, hello); cert != nil {
 		return cert, nil
+	}
+	if c.acme != nil {
+		if cert := c.acme.Certificate(name); cert != nil {
+			return cert, nil
+		}
 	}
 	if !c.cfg.Local {
 		return nil, nil
@@ -206,6 +249,18 @@ func (c *Certs) coveredBy(name string) string {
 // Run reads files again that have changed and keeps the keys of session tickets fresh, until
 // ctx ends. It returns nil.
 func (c *Certs) Run(ctx context.Context) error {
+	if c.acme == nil {
+		return c.look(ctx)
+	}
+	var both errgroup.Group
+	both.Go(func() error { return c.acme.Run(ctx) })
+	both.Go(func() error { return c.look(ctx) })
+	defer c.acme.Close()
+	return both.Wait()
+}
+
+// look is Run for files and keys.
+func (c *Certs) look(ctx context.Context) error {
 	var known *files
 	var told string
 	var rotated time.Time // with a reading of the monotonic clock

@@ -38,6 +38,8 @@ type controlRole struct {
 	demand scale.Demand
 	heir   bool // another process still has requests
 
+	certified func(host string) bool // nil: no domain waits for a certificate
+
 	git      *git.Git
 	uploads  *uploads.Uploads
 	checks   *checks.Checks
@@ -95,17 +97,23 @@ func (c *controlRole) openScale(context.Context) (err error) {
 	return err
 }
 
-func (c *controlRole) openDomains(context.Context) error {
+// dns returns the name servers that custom domains are looked up at.
+func (c *core) dns() (dns domain.DNS, err error) {
 	servers, err := nameServers("dns-resolver", c.cfg.DNS)
-	if err != nil {
-		return err
-	}
-	dns := domain.DNS{File: "/etc/resolv.conf"}
+	dns.File = "/etc/resolv.conf"
 	for _, at := range servers {
 		dns.Servers = append(dns.Servers, at.String())
 	}
+	return dns, err
+}
+
+func (c *controlRole) openDomains(context.Context) error {
+	dns, err := c.dns()
+	if err != nil {
+		return err
+	}
 	c.domains, err = domain.New(domain.Config{
-		Store: c.store, Resolver: dns, Trusted: c.cfg.TrustedDomains, Log: c.part("domains"), Loops: c.loops,
+		Store: c.store, Resolver: dns, Trusted: c.cfg.TrustedDomains, Log: c.part("domains"), Loops: c.loops, Certified: c.certified,
 	})
 	return err
 }

@@ -123,7 +123,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openRole(ctx, d.router); err != nil {
 		return err
 	}
-	d.control = &controlRole{core: d.core, images: d.node.images, logs: d.node.logs, jobs: d.node.driver, demand: d.router.router, heir: d.elder != nil}
+	d.control = &controlRole{core: d.core, images: d.node.images, logs: d.node.logs, jobs: d.node.driver, demand: d.router.router, heir: d.elder != nil, certified: d.router.certified()}
 	if err := d.openRole(ctx, d.control); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/openslipway/slipway/internal/certs"
+	"github.com/openslipway/slipway/internal/certs/acme"
 	"github.com/openslipway/slipway/internal/httplimit"
 	"github.com/openslipway/slipway/internal/ingress"
 	"github.com/openslipway/slipway/internal/logs"
@@ -96,7 +97,7 @@ func (r *routerRole) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return r.metrics.Register(r.router)
+	return r.metrics.Register(r.router, acme.Source{Of: r.acme()})
 }
 
 // clients returns a limit of connections: so many in all.
@@ -117,7 +118,7 @@ func (r *routerRole) serve(ctx context.Context, group *errgroup.Group) {
 	r.requests, r.group = ctx, group
 	plain := router.Listener{}
 	if len(r.listeners.https) > 0 {
-		plain.HTTPS = r.secureHost
+		plain.HTTPS, plain.Challenge = r.secureHost, r.certs.Challenge
 	}
 	for _, l := range r.listeners.http {
 		r.carry(func() error { return r.proxy.Serve(ctx, r.limit.Limit(l), plain) })

@@ -22,17 +22,23 @@ type TLS struct {
 	Certs []string // files of certificates
 	Keys  []string // those of their keys, in the same order; for "" the file of the certificate
 
-	// Local has names that no file has certified by the local authority. It does that for
-	// all names where there are no files.
+	// Local has names that nothing else has certified by the local authority.
+	// Without ACME it does that for all names where there are no files.
 	Local bool
 
 	// API has the API's address speak TLS, with certificates of files, or of the local
 	// authority for names that have none.
 	API bool
+
+	ACME ACME // for names that no file has
 }
 
-// check returns the first mistake. other says that there is TLS elsewhere: at an inherited socket or a VPC endpoint.
+// check returns the first mistake. other says that there is TLS elsewhere: at an inherited
+// socket or a VPC endpoint.
 func (t TLS) check(other bool) error {
+	if t.Addr == "" && !other && t.ACME != (ACME{}) {
+		return fmt.Errorf("--acme is for --https-addr, which is not set; set it to where services answer with TLS, such as :443")
+	}
 	if t.Addr == "" && !other && !t.API && (len(t.Certs)+len(t.Keys) > 0 || t.Local) {
 		return fmt.Errorf("--tls-cert, --tls-key and --tls-local are for --https-addr, --api-tls and VPC endpoints with tls, of which there is none; set --https-addr to where services answer with TLS, such as :443")
 	}
@@ -42,7 +48,7 @@ func (t TLS) check(other bool) error {
 	if len(t.Keys) > 0 && len(t.Keys) != len(t.Certs) {
 		return fmt.Errorf("--tls-cert is given %d times and --tls-key %d times; give a key for each certificate in the same order, or no --tls-key if each file has both", len(t.Certs), len(t.Keys))
 	}
-	return nil
+	return t.ACME.check()
 }
 
 // pairs returns the files of certificates with those of their keys.
@@ -65,9 +71,13 @@ func (r *routerRole) openTLS(ctx context.Context) (err error) {
 	if !services && !t.API {
 		return nil
 	}
+	issuer, err := r.acmeConfig()
+	if err != nil {
+		return err
+	}
 	r.certs, err = certs.New(ctx, certs.Config{
-		Store: r.store, Vault: r.keys, Log: r.part("certs"), Loops: r.loops, Files: t.pairs(),
-		Local: services && (t.Local || len(t.Certs) == 0), API: t.API, Suffix: r.cfg.Region + "." + r.cfg.Domain,
+		Store: r.store, Vault: r.keys, Log: r.part("certs"), Loops: r.loops, Files: t.pairs(), ACME: issuer,
+		Local: services && (t.Local || len(t.Certs) == 0 && issuer == nil), API: t.API, Suffix: r.cfg.Region + "." + r.cfg.Domain,
 	})
 	if err != nil {
 		return err

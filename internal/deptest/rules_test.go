@@ -36,7 +36,6 @@ var imports = map[string][]string{
 
 	// Secrets: found and sealed in one package for the services and deployments.
 	"secrets":        {"store", "seal"},
-	"certs":          {"store"},
 	"secretsmanager": {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
 	"masterkey":      {"gateway", "seal"},
 	"ssm":            {"gateway", "gateway/share", "gateway/tags", "wire", "store", "seal", "secrets", "policy"},
@@ -82,11 +81,13 @@ var imports = map[string][]string{
 
 	"fleet":  {"store", "runtime"},
 	"scale":  {"store"},
-	"router": {"store", "cert", "router/http1"},
+	"router": {"store", "router/http1"},
 	// The parser works on bytes for any engine; an engine takes leases of the router.
-	"router/http1": {},
-	"router/proxy": {"router", "router/http1"},
-	"cert":         {"store"},
+	"router/http1":        {},
+	"router/proxy":        {"router", "router/http1"},
+	"certs":               {"store", "certs/acme"},
+	"certs/acme":          {"store"},
+	"certs/acme/acmetest": {},
 
 	// The router serves its listeners, by an interface of its own.
 	"ingress": {"store"},

@@ -13,6 +13,9 @@ const (
 	// waiter polls every 10 s. It takes that state, or the one before, as the
 	// end of an association, and active as a failure.
 	bindTime = 12 * time.Second
+	// certifyDelay is the longest time between two looks whether a domain has its
+	// certificate.
+	certifyDelay = 30 * time.Second
 	// lingerTime is how long a domain is in deleting.
 	lingerTime = 2 * time.Second
 	// proofLimit is how long the validation records may take to appear, as in
@@ -21,8 +24,8 @@ const (
 )
 
 // advance returns the next state of a domain without looking at DNS. gone is
-// true if the domain must be deleted.
-func advance(d slipway.CustomDomain, now time.Time) (next slipway.CustomDomain, gone bool) {
+// true if the domain must be deleted. certified says that it can be served.
+func advance(d slipway.CustomDomain, certified bool, now time.Time) (next slipway.CustomDomain, gone bool) {
 	if !d.RemovedAt.IsZero() {
 		d.DueAt = d.RemovedAt.Add(lingerTime)
 		return d, !now.Before(d.DueAt)
@@ -33,6 +36,10 @@ func advance(d slipway.CustomDomain, now time.Time) (next slipway.CustomDomain, 
 	case slipway.DomainBinding:
 		if until := d.Since.Add(bindTime); now.Before(until) {
 			d.DueAt = until
+			return d, false
+		}
+		if !certified {
+			d.DueAt = now.Add(min(retryDelay(now.Sub(d.Since)), certifyDelay))
 			return d, false
 		}
 		return withState(d, slipway.DomainActive, now, time.Time{}), false

@@ -35,6 +35,8 @@ func TestAdvance(t *testing.T) {
 	t.Parallel()
 	removed := in(slipway.DomainActive, t0)
 	removed.RemovedAt = t0
+	uncertified := in(slipway.DomainBinding, t0)
+	uncertified.Name = "uncertified.example"
 	for _, c := range []struct {
 		name  string
 		d     slipway.CustomDomain
@@ -46,12 +48,14 @@ func TestAdvance(t *testing.T) {
 		{"requested", in(slipway.DomainCreating, t0), time.Second, slipway.DomainPending, time.Second, false},
 		{"binding shows", in(slipway.DomainBinding, t0), time.Second, slipway.DomainBinding, bindTime, false},
 		{"and ends", in(slipway.DomainBinding, t0), bindTime, slipway.DomainActive, 0, false},
+		{"or waits for its certificate", uncertified, bindTime, slipway.DomainBinding, bindTime + 3*time.Second, false},
+		{"with fewer looks later", uncertified, time.Hour, slipway.DomainBinding, time.Hour + certifyDelay, false},
 		{"active stays", in(slipway.DomainActive, t0), time.Hour, slipway.DomainActive, 0, false},
 		{"failed stays", in(slipway.DomainFailed, t0), time.Hour, slipway.DomainFailed, 0, false},
 		{"deleting shows", removed, time.Second, slipway.DomainActive, lingerTime, false},
 		{"and ends", removed, lingerTime, slipway.DomainActive, lingerTime, true},
 	} {
-		next, gone := advance(c.d, t0.Add(c.after))
+		next, gone := advance(c.d, c.d.Name != uncertified.Name, t0.Add(c.after))
 		due := time.Time{}
 		if c.due != 0 {
 			due = t0.Add(c.due)
@@ -59,7 +63,7 @@ func TestAdvance(t *testing.T) {
 		if next.State != c.state || !next.DueAt.Equal(due) || gone != c.gone {
 			t.Errorf("%s: %s, due %v, gone %t; want %s, %v, %t", c.name, next.State, next.DueAt, gone, c.state, due, c.gone)
 		}
-		if again, goneAgain := advance(next, t0.Add(c.after)); next.State != slipway.DomainPending && (goneAgain != gone || cmp.Diff(next, again) != "") {
+		if again, goneAgain := advance(next, c.d.Name != uncertified.Name, t0.Add(c.after)); next.State != slipway.DomainPending && (goneAgain != gone || cmp.Diff(next, again) != "") {
 			t.Errorf("%s: a second look changes it: %s", c.name, cmp.Diff(next, again))
 		}
 	}

@@ -43,6 +43,11 @@ type Config struct {
 	// domains below them: everybody who may associate a domain with a service
 	// may use them.
 	Trusted []string
+
+	// Certified reports whether a host name, or a wildcard, has a certificate. A domain is
+	// not served before all its names have one. nil: no certificate is needed, or there is
+	// one for every name.
+	Certified func(host string) bool
 }
 
 // Reconciler takes custom domains through their life cycle.
@@ -98,7 +103,7 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 			return err
 		}
 		for _, d := range list {
-			after, gone := advance(d, time.Now())
+			after, gone := advance(d, r.certified(d), time.Now())
 			save := tx.SaveCustomDomain
 			if gone {
 				save = tx.DeleteCustomDomain
@@ -113,6 +118,11 @@ func (r *Reconciler) advanceDue(ctx context.Context) (next time.Time, err error)
 	})
 	r.report(steps, err)
 	return time.Now(), err // the commit has changed the next time
+}
+
+// certified reports whether a domain may be served, as far as certificates go.
+func (r *Reconciler) certified(d slipway.CustomDomain) bool {
+	return r.cfg.Certified == nil || !slices.ContainsFunc(d.Hosts(), func(h string) bool { return !r.cfg.Certified(h) })
 }
 
 // validateDue looks up the records of the domains that are due and returns when

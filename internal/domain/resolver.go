@@ -40,7 +40,7 @@ func (d DNS) CNAME(ctx context.Context, name string) (string, error) {
 	err = errors.New("there are no name servers")
 	for _, server := range servers[:min(len(servers), maxServers)] {
 		var reply *dns.Msg
-		if reply, err = ask(ctx, server, name); err != nil {
+		if reply, err = ask(ctx, server, name, dns.TypeCNAME); err != nil {
 			continue
 		}
 		for _, rr := range reply.Answer {
@@ -51,6 +51,32 @@ func (d DNS) CNAME(ctx context.Context, name string) (string, error) {
 		return "", nil
 	}
 	return "", fmt.Errorf("look up the CNAME of %s: %w", name, err)
+}
+
+// Resolves reports whether a name has an address, or is an alias. An error means that it is
+// not known.
+func (d DNS) Resolves(ctx context.Context, name string) (bool, error) {
+	servers, err := d.servers()
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, allTime)
+	defer cancel()
+	err = errors.New("there are no name servers")
+	for _, server := range servers[:min(len(servers), maxServers)] {
+		found := false
+		for _, kind := range []uint16{dns.TypeA, dns.TypeAAAA} {
+			var reply *dns.Msg
+			if reply, err = ask(ctx, server, dns.Fqdn(name), kind); err != nil {
+				break
+			}
+			found = found || len(reply.Answer) > 0
+		}
+		if err == nil {
+			return found, nil
+		}
+	}
+	return false, fmt.Errorf("look up the addresses of %s: %w", name, err)
 }
 
 func (d DNS) servers() ([]string, error) {
@@ -70,9 +96,9 @@ func (d DNS) servers() ([]string, error) {
 
 // ask sends the query to one server, and repeats it over TCP if the answer is
 // too long for UDP.
-func ask(ctx context.Context, server, name string) (*dns.Msg, error) {
+func ask(ctx context.Context, server, name string, kind uint16) (*dns.Msg, error) {
 	q := new(dns.Msg)
-	q.SetQuestion(name, dns.TypeCNAME)
+	q.SetQuestion(name, kind)
 	q.SetEdns0(udpSize, false)
 	reply, err := exchange(ctx, "udp", server, q)
 	if err == nil && reply.Truncated {

@@ -24,6 +24,12 @@ type Listener struct {
 	// host:port, and "" if it is not. Requests are sent there unless their service has the
 	// setting. It may be nil.
 	HTTPS func(host string) string
+
+	// Challenge answers a certificate authority that asks for a path below
+	// /.well-known/acme-challenge/ whether this server has the host. It comes before all
+	// else: the host may have no service yet. ok is false for questions that it does not
+	// expect. It may be nil.
+	Challenge func(host, path string) (answer string, ok bool)
 }
 
 // ForwardedProto returns the scheme, or its default.

@@ -95,6 +95,16 @@ func (id PageID) Page(asHTML bool) *Page {
 	return &pages[id].json
 }
 
+// TextPage returns a text that this server answers with in place of a service.
+func TextPage(text string) *Page {
+	return &Page{Status: 200, Header: []Field{
+		{"Content-Type", "text/plain; charset=utf-8"},
+		{"Content-Length", strconv.Itoa(len(text))},
+		{"Cache-Control", "no-store"},
+		{"X-Content-Type-Options", "nosniff"},
+	}, Body: []byte(text)}
+}
+
 // PageFor returns the page for an error of Admit. ok is false for any other error.
 func PageFor(err error) (id PageID, ok bool) {
 	switch {

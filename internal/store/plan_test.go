@@ -35,6 +35,10 @@ var scans = []struct{ step, statement, why string }{
 	{"SCAN secret", "ORDER BY created_at, arn", "the list is of all: Secrets Manager's filters and orders are chosen from it"},
 	{"SCAN audit USING INDEX audit_order", "LIMIT", "from the newest on to a full page; there are 100,000 at most"},
 
+	{"SCAN certificate", "ORDER BY name", "the list is of all: they are compared with the names that are wanted"},
+	{"SCAN h USING COVERING INDEX", "'binding_certificate', 'active'", "the list is of nearly all: claims that are not proved end"},
+	{"SCAN tls_lock", "DELETE", "one for each order under way, at the start"},
+
 	{"SCAN release USING COVERING INDEX release_at_work", "UNION", "all entries are asked for"},
 	{"SCAN instance USING COVERING INDEX", "UNION", "all entries are asked for"},
 

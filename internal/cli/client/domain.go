@@ -26,6 +26,44 @@ func (c *Client) Domains(ctx context.Context, serviceARN string) (*apprunner.Des
 	return whole, nil
 }
 
+// Certificate is what became of the certificate for a name of a custom domain.
+type Certificate struct {
+	Name     string
+	Status   string // requested, failed, issued or renewal failed
+	NotAfter Seconds
+	Failure  string // "" if all is well
+	Advice   string
+	NextAt   Seconds
+}
+
+// Certificates returns the certificates of a service's custom domains, by the names of the
+// domains. Servers that ask no authority for some return none.
+func (c *Client) Certificates(ctx context.Context, serviceARN string) (map[string][]Certificate, error) {
+	list := map[string][]Certificate{}
+	in := struct {
+		ServiceArn string
+		NextToken  *string `json:",omitempty"`
+	}{ServiceArn: serviceARN}
+	for {
+		var out struct {
+			CustomDomains []struct {
+				DomainName   string
+				Certificates []Certificate
+			}
+			NextToken *string
+		}
+		if err := c.own.do(ctx, "AppRunner.DescribeCustomDomains", in, &out); err != nil {
+			return nil, err
+		}
+		for _, d := range out.CustomDomains {
+			list[d.DomainName] = d.Certificates
+		}
+		if in.NextToken = out.NextToken; in.NextToken == nil {
+			return list, nil
+		}
+	}
+}
+
 // AwaitDomain polls a custom domain until done returns true, and returns the
 // domain. Both functions get nil if the domain does not exist. see is called
 // after every poll, with an error if the server did not answer.

@@ -64,6 +64,7 @@ type exchange struct {
 	status     int
 	retryAfter int    // seconds, of a page; 0 for none
 	location   string // of a page; "" for none
+	text       string // in place of a page; "" for none
 	closes     bool   // the client was told that the connection ends
 	aborted    bool   // the client must see that its response is incomplete
 	linger     bool   // the client may still be sending
@@ -166,7 +167,11 @@ func (x *exchange) route() (page router.PageID, ok bool) {
 		}
 		return router.PageOf(x.refusal), false
 	}
-	if x.service = x.c.find(x.req.Host); x.service == nil {
+	service := x.c.find(x.req.Host)
+	if x.text = x.challenge(); x.text != "" {
+		return router.PageNotFound, false
+	}
+	if x.service = service; service == nil {
 		return router.PageNotFound, false
 	}
 	x.settings = x.service.Settings()
@@ -465,7 +470,7 @@ func (x *exchange) answerFailure(err error) {
 
 // answer sends one of the pages of the router, as HTML to clients that prefer it.
 func (x *exchange) answer(id router.PageID) {
-	if x.service == nil {
+	if x.service == nil && x.text == "" {
 		x.c.front.cfg.Router.CountStray(id)
 	}
 	var accept []string
@@ -475,6 +480,9 @@ func (x *exchange) answer(id router.PageID) {
 		}
 	}
 	page := id.Page(router.PrefersHTML(accept))
+	if x.text != "" {
+		page = router.TextPage(x.text)
+	}
 	x.status = page.Status
 	x.decideClose()
 	if x.body == nil && x.whole {

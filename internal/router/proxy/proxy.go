@@ -100,6 +100,7 @@ type front struct {
 	listener, scheme string // its id, and what applications are told
 	tls              *tls.Config
 	https            func(host string) string // see router.Listener; nil: nowhere
+	challenge        func(host, path string) (answer string, ok bool)
 
 	closing atomic.Bool // no request follows the ones in flight
 
@@ -110,7 +111,7 @@ type front struct {
 }
 
 func (p *Proxy) newFront(as router.Listener) *front {
-	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto(), tls: as.TLS, https: as.HTTPS, clients: map[*clientConn]struct{}{}}
+	return &front{Proxy: p, listener: as.ID, scheme: as.ForwardedProto(), tls: as.TLS, https: as.HTTPS, challenge: as.Challenge, clients: map[*clientConn]struct{}{}}
 }
 
 // freshTime is how long an accepted connection has to send its first request once the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/openslipway/slipway/internal/router/http1"
@@ -26,7 +27,25 @@ func (c *clientConn) handshake() bool {
 	if err != nil {
 		c.front.cfg.Log.Debug("handshake failed", "client", c.peer.ip, "err", err)
 	}
-	return err == nil
+	return err == nil && t.ConnectionState().NegotiatedProtocol != challengeProtocol
+}
+
+// challengeProtocol is that of a certificate authority whose question the handshake was (RFC
+// 8737). No request follows.
+const challengeProtocol = "acme-tls/1"
+
+// challenge answers a certificate authority that asks whether this server has the host. It
+// returns "" for all other requests.
+func (x *exchange) challenge() string {
+	f := x.c.front
+	if f.challenge == nil || !strings.HasPrefix(string(x.req.Path), "/.well-known/acme-challenge/") || string(x.req.Method) != "GET" {
+		return ""
+	}
+	answer, ok := f.challenge(x.c.normal, string(x.req.Path))
+	if !ok {
+		return ""
+	}
+	return answer
 }
 
 // scheme is what applications are told of the connection.
