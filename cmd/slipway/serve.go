@@ -171,6 +171,7 @@ func bindServe(f *pflag.FlagSet, c *daemon.Config) {
 	f.StringSliceVar(&c.Allowed, "allow-address", nil, "`addresses` that the server connects to for its users although they are loopback, private or otherwise special, or its own: an address, a network or a host name, such as 10.0.0.0/8 or registry.internal:5000; repeatable")
 	f.DurationVar(&c.ImagePoll, "image-poll", 0, "time between two looks for a new image of a service in another registry (default 5m)")
 	f.StringSliceVar(&c.Trusted, "trusted-proxy", nil, "address `prefixes` of proxies whose X-Forwarded headers are used")
+	f.BoolVar(&c.PriorHTTP2, "http2-prior-knowledge", false, "let clients at --http-addr speak HTTP/2 without TLS, as gRPC clients and proxies do that know of it")
 	f.BoolVar(&c.ProxyHeader, "proxy-protocol", false, "expect a header of the PROXY protocol, version 1 or 2, before each connection of --trusted-proxy to services: for load balancers that pass connections on, not requests")
 	f.BoolVar(&c.Underscores, "underscore-headers", false, "pass header fields whose names have underscores to applications, except those that could be taken for others")
 	f.IntVar(&c.Connections, "connections", c.Connections, "`number` of connections that clients may have open at once at the API's address, and at those of services together")

@@ -93,6 +93,15 @@ func shopped(t *testing.T, s *harness.Server, host string, root *x509.CertPool) 
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("with TLS: %s", resp.Status)
 	}
+	second := dial(secure)
+	second.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	if resp, err = second.Get("https://" + host + "/"); err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
+		t.Errorf("with HTTP/2: %s %s", resp.Proto, resp.Status)
+	}
 	name, _, _ := net.SplitHostPort(host)
 	resp, err = dial(s.HostPort()).Get("http://" + name + "/a?b=c")
 	if err != nil {

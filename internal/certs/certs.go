@@ -149,6 +149,7 @@ func (c *Certs) newTLS(choose func(*tls.ClientHelloInfo) (*tls.Certificate, erro
 // lower case and without a port, is one of a service there.
 func (c *Certs) Services(served func(name string) bool) *tls.Config {
 	conf := c.newTLS(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return c.certificate(hello, served) })
+	conf.NextProtos = []string{"h2", "http/1.1"}
 	if c.acme != nil {
 		conf.NextProtos = append(conf.NextProtos, acme.Proto)
 	}

@@ -79,6 +79,7 @@ type Config struct {
 	ImagePoll    time.Duration  // between two looks at an image of another registry; 5 minutes when 0
 	Trusted      []string       // prefixes of proxies whose X-Forwarded headers are used
 	trusted      []netip.Prefix // those of Trusted, once Check has read them
+	PriorHTTP2   bool           // clients without TLS may begin with HTTP/2
 	ProxyHeader  bool           // the proxies of Trusted begin connections with a header of the PROXY protocol
 	Underscores  bool           // fields of requests whose names have underscores reach applications
 	Quotas       []string       // name=number; see QuotaNames

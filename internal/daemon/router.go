@@ -71,7 +71,7 @@ func (r *routerRole) open(ctx context.Context) (err error) {
 		return err
 	}
 	r.proxy, err = proxy.New(proxy.Config{
-		Router: r.router, Dialer: r, Access: r.access, Start: r.start, Log: r.part("router"), Trusted: r.cfg.trusted, ProxyProtocol: r.cfg.ProxyHeader, Underscores: r.cfg.Underscores,
+		Router: r.router, Dialer: r, Access: r.access, Start: r.start, Log: r.part("router"), Trusted: r.cfg.trusted, ProxyProtocol: r.cfg.ProxyHeader, PriorHTTP2: r.cfg.PriorHTTP2, Underscores: r.cfg.Underscores,
 		Loops: cmp.Or(r.cfg.EventLoops, -1),
 	})
 	if err != nil {

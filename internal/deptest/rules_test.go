@@ -84,7 +84,8 @@ var imports = map[string][]string{
 	"router": {"store", "router/http1"},
 	// The parser works on bytes for any engine; an engine takes leases of the router.
 	"router/http1":        {},
-	"router/proxy":        {"router", "router/http1"},
+	"router/h2":           {"router/http1"},
+	"router/proxy":        {"router/h2", "router", "router/http1"},
 	"certs":               {"store", "certs/acme"},
 	"certs/acme":          {"store"},
 	"certs/acme/acmetest": {},

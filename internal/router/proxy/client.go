@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/openslipway/slipway/internal/router"
+	"github.com/openslipway/slipway/internal/router/h2"
 	"github.com/openslipway/slipway/internal/router/http1"
 )
 
@@ -28,8 +29,10 @@ const (
 type clientConn struct {
 	front *front
 	*socket
-	peer   peer
-	origin Origin
+	peer    peer
+	origin  Origin
+	stream  *h2.Stream  // that the request came by; nil for HTTP/1
+	session *h2.Session // of a connection of HTTP/2; guarded by front.mu
 
 	in   []byte // received and not used: the next request, or the body of this one
 	buf  []byte // what in is a part of
@@ -54,10 +57,11 @@ type clientConn struct {
 func newClient(f *front, conn net.Conn, from Origin) *clientConn {
 	client, local := from.ends(conn)
 	p := newPeer(client, local, f.cfg.Trusted)
-	if f.tls != nil && !from.Secure {
+	stream, _ := conn.(*h2.Stream)
+	if f.tls != nil && !from.Secure && stream == nil {
 		conn = tls.Server(conn, f.tls)
 	}
-	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, origin: from}
+	c := &clientConn{front: f, socket: newSocket(conn, takeHead), peer: p, origin: from, stream: stream}
 	c.present, c.turnCall = c.checkPresent, c.takeTurn
 	return c
 }
@@ -106,7 +110,16 @@ func trusts(list []netip.Prefix, a netip.Addr) bool {
 
 // run serves the connection until it ends or a loop gets it.
 func (c *clientConn) run() {
-	if !c.handshake() || !c.serve() {
+	if !c.handshake() {
+		c.end()
+		return
+	}
+	if c.speaksH2() {
+		c.serveH2(c.Conn)
+		c.end()
+		return
+	}
+	if !c.serve() {
 		c.end()
 	}
 }
@@ -130,7 +143,14 @@ func (c *clientConn) serve() (left bool) {
 			if c.rest() {
 				return true
 			}
+			fresh := c.state.Load() == stateFresh
 			if !c.await() {
+				return false
+			}
+			if fresh && c.turn == nil && c.knowsH2() {
+				first := slices.Clone(c.in)
+				c.release()
+				c.serveH2(&prefixed{c.Conn, first})
 				return false
 			}
 		}

@@ -32,6 +32,9 @@ type Config struct {
 	// PROXY protocol. A connection of theirs without it is closed.
 	ProxyProtocol bool
 
+	// PriorHTTP2 has clients without TLS speak HTTP/2 that begin with it.
+	PriorHTTP2 bool
+
 	// Underscores lets fields of requests pass whose names have underscores, except those
 	// that an application may take for one of a router's or of the protocol.
 	Underscores bool
@@ -222,6 +225,7 @@ func (f *front) close() {
 	f.mu.Lock()
 	f.closing.Store(true)
 	f.mu.Unlock()
+	f.drainSessions()
 	if !f.stays() {
 		f.endWaiting(stateIdle)
 	}

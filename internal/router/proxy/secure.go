@@ -59,7 +59,7 @@ func (c *clientConn) scheme() string {
 // ends reports whether the client is told that no request may follow on its connection. One
 // whose bytes another process relays must end for that to end.
 func (c *clientConn) ends() bool {
-	return c.origin.Secure || c.front.closing.Load() && (c.front.tls != nil || !c.canPass())
+	return c.stream != nil || c.origin.Secure || c.front.closing.Load() && (c.front.tls != nil || !c.canPass())
 }
 
 // elsewhere returns the URL that the client is sent to, because this is not TLS and the

@@ -424,6 +424,12 @@ const (
 
 // leaving says whether the peer of a connection is leaving.
 func leaving(c net.Conn) (l left) {
+	if s, ok := c.(interface{ Gone() bool }); ok { // a stream
+		if s.Gone() {
+			return gone
+		}
+		return present
+	}
 	known := control(bare(c), func(fd int) {
 		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 		if n, err := unix.Poll(p, 0); err != nil || n == 0 {
