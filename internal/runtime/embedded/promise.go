@@ -2,7 +2,10 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -86,9 +89,9 @@ func (d *Driver) admit(ctx context.Context, id string, want promise) (giveBack f
 	}
 	d.promising.Lock() // or two would take the last room at once
 	defer d.promising.Unlock()
-	free, _, err := room.Left(d.factory.path(dirDisks))
+	free, err := d.roomForDisks()
 	if err != nil {
-		return nil, fmt.Errorf("measure the room for disks: %w", err)
+		return nil, err
 	}
 	if err := refuse(d.promised(), want, free, d.cfg.Overcommit); err != nil {
 		return nil, err
@@ -99,6 +102,22 @@ func (d *Driver) admit(ctx context.Context, id string, want promise) (giveBack f
 		defer d.promising.Unlock()
 		delete(d.promises, id)
 	}, nil
+}
+
+// roomForDisks returns how many bytes of the host's disk are free beside the reserve. While
+// the directory of disks is missing, because somebody has removed it, it measures the one above,
+// in which the directory is made again.
+func (d *Driver) roomForDisks() (int64, error) {
+	dir := d.factory.path(dirDisks)
+	free, _, err := room.Left(dir)
+	for errors.Is(err, fs.ErrNotExist) && dir != "/" {
+		dir = filepath.Dir(dir)
+		free, _, err = room.Left(dir)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("measure the room for disks: %w", err)
+	}
+	return free, nil
 }
 
 // promised returns all promises. The caller holds promising.
@@ -153,8 +172,8 @@ func (d *Driver) Room(ctx context.Context) (Room, error) {
 	}
 	defer done()
 	var r Room
-	if r.Free, _, err = room.Left(d.factory.path(dirDisks)); err != nil {
-		return r, fmt.Errorf("measure the room for disks: %w", err)
+	if r.Free, err = d.roomForDisks(); err != nil {
+		return r, err
 	}
 	onDisk, err := d.factory.disks.OnDisk(ctx)
 	if err != nil || !onDisk {
