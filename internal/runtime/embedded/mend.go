@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -108,11 +109,27 @@ func (in *instance) loose() bool {
 		return false
 	}
 	for _, pid := range []int{in.process.pid, in.process.inside} {
-		if held, err := in.group.Holds(pid); pid > 0 && err == nil && !held && !in.process.dead() {
+		if held, err := in.group.Holds(pid); pid > 0 && err == nil && !held && !in.process.dead() && !exiting(pid) {
 			return true
 		}
 	}
 	return false
+}
+
+// exiting reports whether a process is about to end, or has ended and is not waited for: the
+// kernel shows it in no cgroup then.
+func exiting(pid int) bool {
+	const flag = 4 // PF_EXITING
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // its name may have spaces
+	if len(f) < 7 {
+		return false
+	}
+	flags, err := strconv.ParseUint(f[6], 10, 64)
+	return f[0] == "Z" || f[0] == "X" || err == nil && flags&flag != 0
 }
 
 // lives reports whether the instance has a process that has not ended.
