@@ -20,7 +20,8 @@ func newExplainCommand(m *Main) *cobra.Command {
 		Long: `Explain prints how many instances a service is to have, why, and what that was decided
 by; then how its requests are taken: how many wait, and what each instance has in flight.
 An instance gets no requests while it is ejected, and fewer while it starts slowly; a
-frozen one is thawed by the next request. With --json it prints the reply of the call.`,
+frozen one is thawed by the next request. One that answers no request is told of, with what
+becomes of it by slipway:replace-hung-after. With --json it prints the reply of the call.`,
 		Example:           "  slipway explain shop",
 		Args:              argCount(1, 1, "the name of a service"),
 		ValidArgsFunction: m.completeService,
@@ -100,7 +101,7 @@ func (m *Main) explainRequests(r *client.Requests) error {
 			state = fmt.Sprintf("%s, %d %% of a share", state, i.Share)
 		}
 		tone := term.Plain
-		if i.State == "ejected" {
+		if i.State == "ejected" || i.State == "hung" {
 			tone = term.Warn
 		}
 		failed := "-"
@@ -109,7 +110,35 @@ func (m *Main) explainRequests(r *client.Requests) error {
 		}
 		t.Add(term.Cell{Text: shortID(i.ID)}, term.Cell{Text: fmt.Sprintf("%d of %d", i.InFlight, r.MaxConcurrency)}, term.Cell{Text: state, Tone: tone}, term.Cell{Text: failed})
 	}
-	return t.Write(m.Stdout, m.outStyle())
+	if err := t.Write(m.Stdout, m.outStyle()); err != nil {
+		return err
+	}
+	return m.explainHung(r)
+}
+
+// explainHung tells of instances that answer no request, and what becomes of them.
+func (m *Main) explainHung(r *client.Requests) error {
+	for _, i := range r.Instances {
+		if i.Unanswered == 0 {
+			continue
+		}
+		line := fmt.Sprintf("%s has answered none of its last %s, in %v", shortID(i.ID), counted(i.Unanswered, "request"), time.Duration(i.UnansweredSeconds)*time.Second)
+		after := time.Duration(r.ReplaceHungAfterSeconds) * time.Second
+		switch {
+		case after == 0:
+			line += ": it stays as long as its health check passes; with slipway:replace-hung-after it would be replaced"
+		case i.State != "hung":
+			line += fmt.Sprintf(": it is replaced if that goes on for %v (slipway:replace-hung-after)", after)
+		case r.ReplacesNextAt.Time().After(m.Now()):
+			line += fmt.Sprintf(": others were replaced for that a short while ago, so it is the next in %v", r.ReplacesNextAt.Time().Sub(m.Now()).Round(time.Second))
+		default:
+			line += ": it is replaced, one instance at a time"
+		}
+		if err := m.sayLine(line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Main) sayLine(lines ...string) error {

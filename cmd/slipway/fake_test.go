@@ -561,9 +561,10 @@ func (f *fakeServer) describeServing(s *types.Service) any {
 			"LastChange": object{"From": 1, "To": 3, "Reason": "27 requests need 3 instances", "At": epoch.Unix() + 7120},
 		},
 		"Requests": object{
-			"Waiting": 2, "MaxWaiting": 1000, "MaxConcurrency": 10, "Instances": []object{
+			"Waiting": 2, "MaxWaiting": 1000, "MaxConcurrency": 10, "ReplaceHungAfterSeconds": 20, "ReplacesNextAt": epoch.Unix() + 7240, "Instances": []object{
 				{"Id": "0123456789abcdef", "InFlight": 10, "State": "serving", "Failures": 0, "Share": 100},
-				{"Id": "123456789abcdef0", "InFlight": 0, "State": "ejected", "Failures": 4, "Share": 100},
+				{"Id": "123456789abcdef0", "InFlight": 0, "State": "ejected", "Failures": 4, "Share": 100, "Unanswered": 2, "UnansweredSeconds": 3},
+				{"Id": "456789abcdef0123", "InFlight": 4, "State": "hung", "Failures": 9, "Share": 100, "Unanswered": 9, "UnansweredSeconds": 21},
 				{"Id": "23456789abcdef01", "InFlight": 1, "State": "starting slowly", "Failures": 0, "Share": 30},
 				{"Id": "3456789abcdef012", "InFlight": 0, "State": "frozen", "Failures": 0, "Share": 100},
 			},

@@ -54,16 +54,23 @@ type RequestExplanation struct {
 	Waiting        *int32  // requests
 	MaxWaiting     *int32  // requests; more get 429
 	MaxConcurrency *int32  // requests on an instance
-	Instances      []InstanceExplanation
+
+	ReplaceHungAfterSeconds *float64   // the setting; absent without it
+	ReplacesNextAt          *time.Time // when the next hung instance is replaced, if it waits since others were
+
+	Instances []InstanceExplanation
 }
 
 // InstanceExplanation tells of an instance that is open for requests.
 type InstanceExplanation struct {
 	Id       *string
 	InFlight *int32
-	State    *string // "serving", "frozen", "ejected" or "starting slowly"
+	State    *string // "serving", "frozen", "ejected", "starting slowly" or "hung"
 	Failures *int32  // bad answers in a row
 	Share    *int32  // of the requests, in percent of that of the others
+
+	Unanswered        *int32   // requests in a row without any answer; absent if the last one had one
+	UnansweredSeconds *float64 // since the first of them
 }
 
 func (a *API) describeScaling(ctx context.Context, _ *gateway.Call, in *DescribeScalingInput) (*DescribeScalingOutput, error) {

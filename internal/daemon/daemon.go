@@ -130,7 +130,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.api = &apiRole{
 		core: d.core, listeners: d.listeners, images: d.node.images, logs: d.node.logs,
 		pushed: d.control.pushed, gitPushed: d.control.polling.Pushed, checkRepository: d.control.git.Check, endpointPort: d.router.ingress.Port,
-		start: d.start, uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, health: health.New(d.core.part("health"), d.checks()...), usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, await: d.router.router.Await, authority: d.router.authority, tls: d.router.tls, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router),
+		start: d.start, uploads: d.control.uploads, checks: d.control.checks, builds: d.control.builds, health: health.New(d.core.part("health"), d.checks()...), usage: usage{d.node.driver}.all, sleep: d.router.router.Sleep, await: d.router.router.Await, authority: d.router.authority, tls: d.router.tls, traffic: trafficOf(d.router.router), explain: explain(d.control.scale, d.router.router, d.node.fleet.HeldUntil),
 	}
 	if err := d.openRole(ctx, d.api); err != nil {
 		return err

@@ -11,13 +11,16 @@ import (
 )
 
 // explain is api.Config.Explain: what the scaler and the router of this process know.
-func explain(sc *scale.Scaler, rt *router.Router) func(serviceID string) api.DescribeScalingOutput {
+func explain(sc *scale.Scaler, rt *router.Router, heldUntil func(serviceID string) time.Time) func(serviceID string) api.DescribeScalingOutput {
 	return func(id string) (out api.DescribeScalingOutput) {
 		if d, ok := sc.Explain(id); ok {
 			out.Size = sizeExplanation(d)
 		}
 		if in, ok := rt.Intake(id); ok {
 			out.Requests = requestExplanation(in)
+			if at := heldUntil(id); !at.IsZero() {
+				out.Requests.ReplacesNextAt = &at
+			}
 		}
 		return out
 	}
@@ -44,19 +47,26 @@ func requestExplanation(in router.Intake) *api.RequestExplanation {
 	if in.Refuses != nil {
 		r.Refused = aws.String(in.Refuses.Error())
 	}
+	if in.HungAfter > 0 {
+		r.ReplaceHungAfterSeconds = aws.Float64(in.HungAfter.Seconds())
+	}
 	for _, i := range in.Instances {
 		state := "serving"
 		switch {
 		case i.Asleep:
 			state = "frozen"
+		case i.Hung:
+			state = "hung"
 		case i.Ejected:
 			state = "ejected"
 		case i.Share < 100:
 			state = "starting slowly"
 		}
-		r.Instances = append(r.Instances, api.InstanceExplanation{
-			Id: &i.ID, InFlight: count(i.InFlight), State: &state, Failures: count(i.Failures), Share: count(i.Share),
-		})
+		e := api.InstanceExplanation{Id: &i.ID, InFlight: count(i.InFlight), State: &state, Failures: count(i.Failures), Share: count(i.Share)}
+		if s := i.Silence; s.Requests > 0 {
+			e.Unanswered, e.UnansweredSeconds = count(s.Requests), aws.Float64(s.For.Truncate(time.Second).Seconds())
+		}
+		r.Instances = append(r.Instances, e)
 	}
 	return r
 }

@@ -81,6 +81,7 @@ type Fleet struct {
 
 	inbox   inbox
 	workers sync.WaitGroup
+	held    sync.Map // time.Time by service: see HeldUntil; written by the goroutine of Run
 
 	// Only the goroutine of Run uses the fields below.
 	instances map[string]*instance            // by id

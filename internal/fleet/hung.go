@@ -56,6 +56,14 @@ func (f *Fleet) Hung(id string, requests int, since time.Duration) {
 	})
 }
 
+// HeldUntil returns when the next instance of a service is replaced that answers no request; zero
+// if none waits for that.
+func (f *Fleet) HeldUntil(service string) time.Time {
+	at, _ := f.held.Load(service)
+	t, _ := at.(time.Time)
+	return t
+}
+
 // giveUp takes an instance out of service that answers no request. One at a time: while
 // another one starts, is unhealthy or drains, it waits for that.
 func (p *planner) giveUp(r slipway.Release, observations []*observation) {
@@ -73,6 +81,7 @@ func (p *planner) giveUp(r slipway.Release, observations []*observation) {
 	}
 	if at := p.inputs.hangs.next(r.Size); p.now.Before(at) {
 		p.wakeAt(at)
+		p.decision.held = at
 		return
 	}
 	p.decision.hangs = p.inputs.hangs.again(p.now)

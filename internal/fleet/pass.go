@@ -385,6 +385,11 @@ func (f *Fleet) apply(ctx context.Context, now time.Time, service string, p plan
 
 // noteHangs records that an instance of a service was given up.
 func (f *Fleet) noteHangs(service string, p planned) {
+	if p.decision.held.IsZero() {
+		f.held.Delete(service)
+	} else {
+		f.held.Store(service, p.decision.held)
+	}
 	if p.decision.hangs != p.inputs.hangs {
 		f.hangs[service] = p.decision.hangs
 	}

@@ -71,6 +71,7 @@ type decision struct {
 	freeze []action
 	thaw   []action
 	hangs  hangs     // of the service from now on
+	held   time.Time // until when an instance that answers no request is kept; zero if none is
 	wake   time.Time // when to plan again even if nothing changes; zero: never
 }
 

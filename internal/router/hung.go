@@ -44,6 +44,20 @@ func (s *silence) fails(now time.Time, after time.Duration) (Silence, bool) {
 	return is, true
 }
 
+// now returns the series, and whether the instance counts as hung. It is zero if the last
+// request had an answer.
+func (s *silence) now(now time.Time) (is Silence, hung bool) {
+	if !s.lasts.Load() {
+		return is, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.lasts.Load() {
+		return is, false
+	}
+	return Silence{s.requests, now.Sub(s.since)}, s.told
+}
+
 // ends ends the series. It reports whether the instance counted as hung.
 func (s *silence) ends() bool {
 	if !s.lasts.Load() { // each answer asks

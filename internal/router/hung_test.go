@@ -59,8 +59,14 @@ func TestHung(t *testing.T) {
 		time.Sleep(time.Minute)
 		fail(Unanswered)
 		expect("told before")
+		if s, hung := list[0].silence.now(time.Now()); s != (Silence{7, 70 * time.Second}) || !hung {
+			t.Errorf("it is known as %+v, hung %v", s, hung)
+		}
 		answer()
 		expect("it answers", Silence{})
+		if s, hung := list[0].silence.now(time.Now()); s != (Silence{}) || hung {
+			t.Errorf("afterwards it is known as %+v, hung %v", s, hung)
+		}
 		answer()
 		expect("it answers once more")
 

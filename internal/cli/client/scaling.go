@@ -32,6 +32,8 @@ type SizeChange struct {
 type Requests struct {
 	Refused                             string
 	Waiting, MaxWaiting, MaxConcurrency int
+	ReplaceHungAfterSeconds             float64 // 0 without the setting
+	ReplacesNextAt                      Seconds // when the next hung instance is replaced; zero if none waits
 	Instances                           []Intake
 }
 
@@ -39,9 +41,12 @@ type Requests struct {
 type Intake struct {
 	ID       string `json:"Id"`
 	InFlight int
-	State    string // serving, frozen, ejected or starting slowly
+	State    string // serving, frozen, ejected, starting slowly or hung
 	Failures int    // bad answers in a row
 	Share    int    // of the requests, in percent of that of the others
+
+	Unanswered        int     // requests in a row without any answer
+	UnansweredSeconds float64 // since the first of them
 }
 
 // Scaling returns why a service has its instances.

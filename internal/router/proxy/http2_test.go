@@ -37,7 +37,7 @@ func (w *fixture) serveH2() (c *http.Client, addr string) {
 func clientOfH2(t testing.TB, addr string) *http.Client {
 	tr := &http.Transport{
 		ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", addr) },
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", addr) },
 	}
 	t.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: time.Minute} // protects against hanging; not a limit
@@ -253,7 +253,8 @@ func TestPriorKnowledge(t *testing.T) {
 	for _, allowed := range []bool{true, false} {
 		w := newFixture(t, func(_ *router.Config, c *Config) { c.PriorHTTP2 = allowed })
 		w.add("a", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { io.WriteString(rw, r.Header.Get("X-Forwarded-Proto")) }))
-		tr := &http2.Transport{AllowHTTP: true, DialTLSContext: func(context.Context, string, string, *tls.Config) (net.Conn, error) { return net.Dial("tcp", w.addr) }}
+		tr := &http.Transport{Protocols: new(http.Protocols), DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", w.addr) }}
+		tr.Protocols.SetUnencryptedHTTP2(true)
 		resp, err := (&http.Client{Transport: tr, Timeout: time.Minute}).Get("http://" + testHost + "/")
 		if !allowed {
 			if err == nil {
@@ -295,7 +296,7 @@ func TestYieldHTTP2(t *testing.T) {
 	after := heir.serve(router.Listener{TLS: conf})
 	c := clientOfH2(t, addr)
 	stopped := make(chan struct{})
-	c.Transport.(*http.Transport).Dial = func(string, string) (net.Conn, error) {
+	c.Transport.(*http.Transport).DialContext = func(context.Context, string, string) (net.Conn, error) {
 		select {
 		case <-stopped:
 			return net.Dial("tcp", after) // it has the listener now
